@@ -1,0 +1,38 @@
+/* A closed port refuses, also when the dialer's own port could be that very port: a dial never connects a socket
+ * to itself by accident. */
+#include "net.h"
+
+/* Is fd connected to itself? */
+static int to_itself(int fd)
+{
+	return !strcmp(sockname(fd), peername(fd));
+}
+
+static void closed(const char *ip)
+{
+	enum { ROUNDS = 50 };
+	int port = own_port(), refused = 0;
+	for (int i = 0; i < ROUNDS; i++)
+		refused += dial_error(ip, port) == ECONNREFUSED;
+	is_int(refused, ROUNDS, "%s: a port that nobody ever had", ip);
+
+	/* A port that was given by port 0 and is free again: the first candidate where ports are handed out in order. */
+	int itself = 0;
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = bound(ip, 0);
+		port = port_of(fd);
+		close(fd);
+		fd = tcp(ip);
+		if (connect_to(fd, ip, port) == 0)
+			itself += to_itself(fd);
+		close(fd);
+	}
+	is_int(itself, 0, "%s: a port that was just given back", ip);
+}
+
+int main(void)
+{
+	closed("127.0.0.1");
+	closed("::1");
+	return done();
+}

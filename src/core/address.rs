@@ -1,0 +1,294 @@
+//! Lonet addresses and host names as the API and the command line take them.
+//!
+//! An address is `host:port`, `:port` (the host is left to the context) or `[host]:port`, which a host
+//! with colons needs. Only decimal digits make a port. Addresses that arrive from foreign peers follow
+//! the laxer rules of the reference implementation: see [`handshake::WireAddr`](crate::handshake::WireAddr).
+
+use crate::quote::quote;
+use std::fmt;
+
+/// Longest host of an address, in bytes. Foreign hosts may be called anything up to this.
+pub const MAX_HOST: usize = 255;
+
+/// Longest name of a host of ours, in bytes of UTF-8: that of a DNS label.
+pub const MAX_HOST_NAME: usize = 63;
+
+/// A lonet address, e.g. `α:80`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// Name of the host; empty in `:port`.
+    pub host: String,
+    /// Port of the host; 0 asks for autobind.
+    pub port: u16,
+}
+
+impl Address {
+    /// Parses `host:port`, `:port` or `[host]:port`.
+    pub fn parse(text: &str) -> Result<Address, AddressError> {
+        split(text)
+            .and_then(|(host, port)| {
+                if host.len() > MAX_HOST {
+                    return Err(AddressProblem::HostTooLong(host.len()));
+                }
+                let port = parse_port(port).ok_or(AddressProblem::BadPort)?;
+                Ok(Address { host: host.to_owned(), port })
+            })
+            .map_err(|problem| AddressError { input: quote(text.as_bytes()), problem })
+    }
+
+    /// [`Address::parse`] for callers that have bytes, such as those from C.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Address, AddressError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Address::parse(text),
+            Err(_) => Err(AddressError { input: quote(bytes), problem: AddressProblem::NotUtf8 }),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl std::str::FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Address, AddressError> {
+        Address::parse(text)
+    }
+}
+
+/// Splits an address into host and port, brackets removed.
+fn split(text: &str) -> Result<(&str, &str), AddressProblem> {
+    let (host, port) = text.rsplit_once(':').ok_or(AddressProblem::NoPort)?;
+    let (host, bracketed) = match host.strip_prefix('[') {
+        Some(rest) => (rest.strip_suffix(']').ok_or(AddressProblem::Brackets)?, true),
+        None => (host, false),
+    };
+    if host.contains(['[', ']']) || port.contains(['[', ']']) {
+        return Err(AddressProblem::Brackets);
+    }
+    if host.contains(':') && !bracketed {
+        return Err(AddressProblem::Colons);
+    }
+    Ok((host, port))
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    // u16's own parser takes a leading '+' too.
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// A text that is not a lonet address. Its message is one sentence: the text, what is wrong, what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    /// The text, quoted.
+    input: String,
+    problem: AddressProblem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AddressProblem {
+    NotUtf8,
+    NoPort,
+    Colons,
+    Brackets,
+    BadPort,
+    HostTooLong(usize),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "address {}: ", self.input)?;
+        match self.problem {
+            AddressProblem::NotUtf8 => write!(f, "not UTF-8, expected host:port in UTF-8"),
+            AddressProblem::NoPort => write!(f, "no port, expected host:port"),
+            AddressProblem::Colons => {
+                write!(f, "too many colons, expected host:port, or [host]:port for a host with colons")
+            }
+            AddressProblem::Brackets => write!(f, "misplaced brackets, expected host:port or [host]:port"),
+            AddressProblem::BadPort => write!(f, "port is not a number from 0 to 65535"),
+            AddressProblem::HostTooLong(len) => {
+                write!(f, "host has {len} bytes, expected at most {MAX_HOST}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+/// Checks a name that a host of ours is to get.
+///
+/// The name becomes a DNS label (`name.lonet`) and the host part of addresses, so it is 1 to
+/// [`MAX_HOST_NAME`] bytes, without dots, slashes, colons, brackets, spaces and control characters.
+/// Whether its `xn--` form is short enough is left to the resolver, which makes that form.
+pub fn check_host_name(name: &str) -> Result<(), NameError> {
+    let problem = if name.is_empty() {
+        Some(NameProblem::Empty)
+    } else if let Some(found) = name.chars().find_map(refused_char) {
+        Some(found)
+    } else if name.len() > MAX_HOST_NAME {
+        Some(NameProblem::TooLong(name.len()))
+    } else {
+        None
+    };
+    match problem {
+        Some(problem) => Err(NameError { name: quote(name.as_bytes()), problem }),
+        None => Ok(()),
+    }
+}
+
+fn refused_char(c: char) -> Option<NameProblem> {
+    match c {
+        // The last three are dots to IDNA, which turns them into '.'.
+        '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => Some(NameProblem::Has("a dot")),
+        '/' => Some(NameProblem::Has("a slash")),
+        ':' => Some(NameProblem::Has("a colon")),
+        // No address, ours or the reference's, can name a host with brackets.
+        '[' | ']' => Some(NameProblem::Has("a bracket")),
+        c if c.is_control() => Some(NameProblem::Has("a control character")),
+        c if c.is_whitespace() => Some(NameProblem::Has("a space")),
+        _ => None,
+    }
+}
+
+/// A name that no host of ours can have. Its message is one sentence: the name, what is wrong, what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameError {
+    /// The name, quoted.
+    name: String,
+    problem: NameProblem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NameProblem {
+    Empty,
+    TooLong(usize),
+    Has(&'static str),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host name {}: ", self.name)?;
+        match self.problem {
+            NameProblem::Empty => write!(f, "empty, expected 1 to {MAX_HOST_NAME} bytes"),
+            NameProblem::TooLong(len) => write!(f, "{len} bytes, expected 1 to {MAX_HOST_NAME}"),
+            NameProblem::Has(what) => write!(
+                f,
+                "has {what}, expected no dots, slashes, colons, brackets, spaces or control characters"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.to_owned(), port }
+    }
+
+    fn refusal(text: &str) -> String {
+        Address::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn takes_host_port_and_brackets() {
+        for (text, host, port) in [
+            ("α:80", "α", 80),
+            (":10", "", 10),
+            (":0", "", 0),
+            ("α:65535", "α", 65535),
+            ("α:0080", "α", 80),
+            ("[α]:80", "α", 80),
+            ("[a:b]:1", "a:b", 1),
+            ("[::1]:1", "::1", 1),
+            ("[]:1", "", 1),
+            ("a b:1", "a b", 1),
+        ] {
+            assert_eq!(Address::parse(text), Ok(address(host, port)), "{text}");
+            assert_eq!(Address::parse_bytes(text.as_bytes()), Ok(address(host, port)), "{text}");
+        }
+    }
+
+    #[test]
+    fn prints_what_it_parses() {
+        for text in ["α:80", ":10", "[a:b]:1"] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(address("α", 1).to_string(), "α:1");
+    }
+
+    #[test]
+    fn refusals_name_the_input_and_the_reason() {
+        for port in ["65536", "-1", "+80", "", "xx", "8 0", "80 ", "0x50", "٣", "99999999999999999999999"] {
+            assert_eq!(
+                refusal(&format!("α:{port}")),
+                format!("address \"α:{port}\": port is not a number from 0 to 65535")
+            );
+        }
+        assert_eq!(refusal(""), "address \"\": no port, expected host:port");
+        assert_eq!(refusal("α"), "address \"α\": no port, expected host:port");
+        assert_eq!(
+            refusal("a:b:1"),
+            "address \"a:b:1\": too many colons, expected host:port, or [host]:port for a host with colons"
+        );
+        for text in ["[a:1", "a]:1", "[a]b:1", "a[b:1", "[a]]:1", "[[a]:1", "a:[1]", "[a:b]"] {
+            assert_eq!(
+                refusal(text),
+                format!("address \"{text}\": misplaced brackets, expected host:port or [host]:port")
+            );
+        }
+    }
+
+    #[test]
+    fn host_has_at_most_255_bytes() {
+        let longest = "h".repeat(255);
+        assert_eq!(Address::parse(&format!("{longest}:1")), Ok(address(&longest, 1)));
+        assert!(refusal(&format!("{longest}h:1")).ends_with("host has 256 bytes, expected at most 255"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_by_name() {
+        let err = Address::parse_bytes(b"\xff\xce:1").unwrap_err();
+        assert_eq!(err.to_string(), r#"address "\xff\xce:1": not UTF-8, expected host:port in UTF-8"#);
+    }
+
+    #[test]
+    fn host_names_are_dns_labels_in_utf8() {
+        for name in ["α", "redis-1", "a_b", "日本語", &"h".repeat(63), "-", "xn--mxa"] {
+            assert_eq!(check_host_name(name), Ok(()), "{name}");
+        }
+        for (name, reason) in [
+            ("", "empty"),
+            (&"h".repeat(64), "64 bytes"),
+            (&"α".repeat(32), "64 bytes"),
+            ("a.b", "has a dot"),
+            ("α.lonet", "has a dot"),
+            ("a。b", "has a dot"),
+            ("a/b", "has a slash"),
+            ("a:b", "has a colon"),
+            ("a[b", "has a bracket"),
+            ("a b", "has a space"),
+            ("a\u{a0}b", "has a space"),
+            ("a\nb", "has a control character"),
+            ("a\0b", "has a control character"),
+        ] {
+            let text = check_host_name(name).unwrap_err().to_string();
+            let start = format!("host name {}: {reason}", quote(name.as_bytes()));
+            assert!(text.starts_with(&start), "{text}");
+        }
+    }
+}

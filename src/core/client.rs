@@ -1,0 +1,264 @@
+//! The way to lonetd: one connection, one request, one reply.
+//!
+//! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
+//! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
+//! made in a signal handler and after fork in a program with threads.
+
+use crate::config::{ABSTRACT_NAME, Config};
+use crate::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
+use crate::start;
+use crate::sys::{self, Fd};
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// How long lonetd may take for anything.
+pub const TIME_LIMIT_SECONDS: i64 = 5;
+
+/// All that a process needs to find, start and trust its network's lonetd.
+pub struct Client {
+    pub config: Config,
+    /// The uid that lonetd must have: the network's owner.
+    owner: u32,
+    path: Option<SocketName>,
+    abstract_name: SocketName,
+    pub(crate) launch: start::Launch,
+}
+
+/// Why there is no answer. `Display` says what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody serves the network, and the question was not worth a start.
+    NotRunning,
+    /// No descriptor, or no memory, for the exchange.
+    NoRoom(Errno),
+    /// Somebody else's socket, or a directory that others can reach.
+    NotOurs { uid: u32 },
+    /// lonetd did not answer in time, or the exchange failed otherwise.
+    Silent(Errno),
+    /// lonetd speaks another version of the protocol.
+    Version { theirs: u16 },
+    /// The request does not fit a message.
+    TooLong,
+    /// The network's directory, lock or socket cannot be made: the step, and why.
+    Setup { step: &'static str, why: Errno },
+    /// No lonet command anywhere.
+    NoCommand,
+    /// lonetd started and gave up; its words are in its log and in the caller's buffer.
+    Failed,
+}
+
+impl Trouble {
+    /// What bind and connect fail with.
+    pub fn errno(self) -> Errno {
+        match self {
+            Trouble::NoRoom(e) => e,
+            _ => Errno::ENETDOWN,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::NotRunning => f.write_str("the network is not running"),
+            Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
+            Trouble::NotOurs { uid } => {
+                write!(f, "the network's directory or daemon belongs to uid {uid} or is open to others")
+            }
+            Trouble::Silent(e) => {
+                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
+            }
+            Trouble::Version { theirs } => write!(
+                f,
+                "lonetd speaks version {theirs} of the control protocol, this program version {}: \
+                 end the network (`lonet down`) and use one release of lonet",
+                control::VERSION
+            ),
+            Trouble::TooLong => f.write_str("the request is too long"),
+            Trouble::Setup { step, why } => write!(f, "cannot {step}: {why}"),
+            Trouble::NoCommand => f.write_str(
+                "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
+            ),
+            Trouble::Failed => f.write_str("lonetd could not start; see <net>/log"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+/// What an exchange leaves: the network's block, and the answer, which lies in the caller's buffer.
+pub type Answer<'b> = Result<(u8, Reply<'b>), Trouble>;
+
+impl Client {
+    /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
+    /// the effective one.
+    pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
+        let path = config.control_path().and_then(|p| SocketName::new(p.as_os_str().as_bytes()));
+        let name: [u8; ABSTRACT_NAME] = config.abstract_name();
+        Client {
+            owner: config.membership.map_or(uid, |m| m.owner),
+            path,
+            abstract_name: SocketName::fixed(&name),
+            launch: start::Launch::new(&config, beside),
+            config,
+        }
+    }
+
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
+    pub fn lock_start(&self) -> Result<Option<Fd>, Trouble> {
+        start::lock_start(self)
+    }
+
+    /// Asks a lonetd that runs.
+    pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        self.send(op, buffer).and_then(|fd| receive(&fd, op, buffer))
+    }
+
+    /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
+    /// ended by a zero.
+    pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        // A lonetd may come to its end between the start and the question; each turn waits for something
+        // else that has a time limit, and nobody loses three times unless something is broken.
+        let mut trouble = Trouble::NotRunning;
+        for _ in 0..3 {
+            match self.exchange_raw(op, buffer) {
+                Ok(n) => {
+                    return parse(buffer, n, op);
+                }
+                Err(Trouble::NotRunning) => start::start(self, buffer)?,
+                Err(other) => return Err(other),
+            }
+            trouble = Trouble::NotRunning;
+        }
+        Err(trouble)
+    }
+
+    fn exchange_raw(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+        let fd = self.send(op, buffer)?;
+        if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
+    }
+
+    /// Connects and sends; the reply, if there will be one, comes on the descriptor.
+    pub fn send(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+        let fd = self.connect()?;
+        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        match sys::send(fd.raw(), &buffer[..n]) {
+            Ok(()) => Ok(fd),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
+            Err(e) => Err(Trouble::Silent(e)),
+        }
+    }
+
+    /// A connection to the lonetd of this network, and to no one else.
+    pub(crate) fn connect(&self) -> Result<Fd, Trouble> {
+        let kind = libc::SOCK_SEQPACKET;
+        let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
+            Ok(fd) => fd,
+            Err(e) => return Err(Trouble::NoRoom(e)),
+        };
+        let limit = libc::timeval { tv_sec: TIME_LIMIT_SECONDS, tv_usec: 0 };
+        for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
+            sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
+        }
+        let path = self.path.as_ref().ok_or(Trouble::Setup {
+            step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
+            why: Errno::ENAMETOOLONG,
+        })?;
+        let by_path = path.connect(fd.raw());
+        let connected = match by_path {
+            Ok(()) => Ok(()),
+            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => Err(e),
+            Err(_) => self.abstract_name.connect(fd.raw()),
+        };
+        match connected {
+            Ok(()) => {}
+            Err(e @ Errno::EAGAIN) => return Err(Trouble::Silent(e)),
+            Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(Trouble::NotRunning),
+            Err(e) => return Err(Trouble::Silent(e)),
+        }
+        let peer: libc::ucred =
+            sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)?;
+        if peer.uid != self.owner {
+            return Err(Trouble::NotOurs { uid: peer.uid });
+        }
+        Ok(fd)
+    }
+}
+
+/// Waits for the reply to `op` on the connection that [`Client::send`] gave.
+pub fn receive<'b>(fd: &Fd, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+    if op.one_way() {
+        return Ok((0, Reply::Done));
+    }
+    let n = receive_raw(fd, buffer)?;
+    parse(buffer, n, op)
+}
+
+fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+    match sys::recv(fd.raw(), buffer) {
+        // lonetd ended with the question unread.
+        Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
+        Ok(n) => Ok(n),
+        Err(e) => Err(Trouble::Silent(e)),
+    }
+}
+
+fn parse<'b>(buffer: &'b [u8; MAX_MESSAGE], n: usize, op: &Op<'_>) -> Answer<'b> {
+    if op.one_way() {
+        return Ok((0, Reply::Done));
+    }
+    control::read_reply(&buffer[..n]).map_err(|e| match e {
+        Malformed::Version(theirs) => Trouble::Version { theirs },
+        Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
+    })
+}
+
+/// A Unix socket's address, ready to use.
+pub struct SocketName {
+    address: libc::sockaddr_un,
+    len: u32,
+}
+
+impl SocketName {
+    /// `None`: too long.
+    pub fn new(path: &[u8]) -> Option<SocketName> {
+        // SAFETY: all zeroes is a sockaddr_un.
+        let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let room = address.sun_path.get_mut(..path.len())?;
+        for (to, from) in room.iter_mut().zip(path) {
+            *to = *from as libc::c_char;
+        }
+        let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len();
+        Some(SocketName { address, len: len as u32 })
+    }
+
+    fn fixed(name: &[u8; ABSTRACT_NAME]) -> SocketName {
+        match SocketName::new(name) {
+            Some(name) => name,
+            None => unreachable!("an abstract name of 23 bytes fits"),
+        }
+    }
+
+    fn connect(&self, fd: i32) -> Result<(), Errno> {
+        loop {
+            // SAFETY: the address is ours and `len` bytes of it are set.
+            match unsafe { sys::connect(fd, (&raw const self.address).cast(), self.len) } {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// A path as C wants it; a zero byte cannot be in a path that the system gave.
+pub(crate) fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,265 @@
+//! The environment: which network, which host, which way to lonetd.
+
+use crate::control::{Caller, Key, Options};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The longest name of a network, in bytes.
+pub const MAX_NETWORK: usize = 64;
+
+/// The longest name of a host, in bytes.
+pub const MAX_HOST: usize = 255;
+
+/// What a process was told about lonet. Flags of the command beat variables; the variables are read here.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The bare name: `mynet`.
+    pub network: String,
+    /// `<net>`: the network's directory, absolute.
+    pub dir: PathBuf,
+    /// LONET_HOST; `None`: the process is no host until it binds or dials.
+    pub host: Option<String>,
+    pub membership: Option<Membership>,
+    pub options: Options,
+    /// LONET_LOG: where the library says what it did and why.
+    pub log: Option<PathBuf>,
+    /// LONET_BIN: the lonet command.
+    pub bin: Option<PathBuf>,
+    /// PATH, the last place where the lonet command is looked for.
+    pub path: Option<OsString>,
+}
+
+/// LONET_KEY: lets processes that dropped the owner's uid stay members of its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub owner: u32,
+    pub key: Key,
+}
+
+/// A variable that says nothing that lonet can follow; the text names it and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Membership {
+    /// `<owner uid>-<32 hexadecimal digits>`
+    pub fn parse(text: &str) -> Option<Membership> {
+        let (owner, hex) = text.split_once('-')?;
+        let mut key = [0; 16];
+        if hex.len() != 32 || !hex.is_ascii() {
+            return None;
+        }
+        for (byte, pair) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Membership { owner: owner.parse().ok()?, key })
+    }
+}
+
+impl fmt::Display for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.owner)?;
+        self.key.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl Config {
+    /// Reads the variables through `get`; `uid` names the default network. `network` is the command's
+    /// `--network`, which beats LONET_NETWORK and LONET_DIR.
+    pub fn read(
+        get: &dyn Fn(&str) -> Option<OsString>,
+        uid: u32,
+        network: Option<&str>,
+    ) -> Result<Config, ConfigError> {
+        let get = |name: &str| get(name).filter(|v| !v.is_empty());
+        let get_str = |name: &str| {
+            get(name)
+                .map(|v| v.into_string().map_err(|v| ConfigError(format!("{name}={v:?} is not UTF-8"))))
+                .transpose()
+        };
+
+        let dir = get("LONET_DIR").map(PathBuf::from);
+        let dir_name = dir.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).map(str::to_owned);
+        let network = match (network, get_str("LONET_NETWORK")?) {
+            (Some(flag), _) => flag.to_owned(),
+            (None, Some(variable)) => variable,
+            (None, None) => dir_name.clone().unwrap_or_else(|| format!("u{uid}")),
+        };
+        check_network(&network)?;
+        let dir = match dir {
+            Some(dir) if dir_name.as_deref() == Some(&network) => dir,
+            _ => {
+                let tmp = get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+                tmp.join("lonet").join(&network)
+            }
+        };
+        if !dir.is_absolute() {
+            return Err(ConfigError(format!(
+                "the network's directory {dir:?} is not an absolute path (see LONET_DIR, TMPDIR)"
+            )));
+        }
+
+        let host = get_str("LONET_HOST")?.map(|h| bare_host(&h).to_owned());
+        if let Some(h) = host.as_deref().filter(|h| h.len() > MAX_HOST) {
+            return Err(ConfigError(format!("LONET_HOST={h:?} is longer than {MAX_HOST} bytes")));
+        }
+        let choice = |name: &str, yes: &str, no: &str| match get_str(name)?.as_deref() {
+            None => Ok(false),
+            Some(v) if v == no => Ok(false),
+            Some(v) if v == yes => Ok(true),
+            Some(v) => Err(ConfigError(format!("{name}={v:?} is neither {no:?} nor {yes:?}"))),
+        };
+        let autobind_from = match get_str("LONET_AUTOBIND")? {
+            None => 1,
+            Some(v) => v.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+                ConfigError(format!("LONET_AUTOBIND={v:?} is not a port from 1 to 65535"))
+            })?,
+        };
+        let membership = match get_str("LONET_KEY")? {
+            None => None,
+            Some(v) => Some(
+                Membership::parse(&v)
+                    .ok_or_else(|| ConfigError("LONET_KEY is not a key that `lonet run` made".into()))?,
+            ),
+        };
+        Ok(Config {
+            network,
+            dir,
+            host,
+            membership,
+            options: Options {
+                real_loopback: choice("LONET_LOOPBACK", "real", "host")?,
+                private_ports: choice("LONET_OS_PORTS", "private", "native")?,
+                strict_names: choice("LONET_NAMES", "strict", "lenient")?,
+                autobind_from,
+            },
+            log: get("LONET_LOG").map(PathBuf::from),
+            bin: get("LONET_BIN").map(PathBuf::from),
+            path: get("PATH"),
+        })
+    }
+
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            host: self.host.as_deref().unwrap_or(""),
+            key: self.membership.map_or([0; 16], |m| m.key),
+            options: self.options,
+        }
+    }
+
+    /// The socket's name in the file system. `None`: too long for a socket's address.
+    pub fn control_path(&self) -> Option<PathBuf> {
+        let path = self.dir.join("control");
+        (path.as_os_str().len() < 108).then_some(path)
+    }
+
+    /// The socket's abstract name, for programs that have left the file system or the owner's uid behind.
+    pub fn abstract_name(&self) -> [u8; ABSTRACT_NAME] {
+        let mut name = *b"\0lonet-0000000000000000";
+        let hash = crate::block::fnv1a(self.dir.as_os_str().as_bytes());
+        for (i, digit) in name[7..].iter_mut().enumerate() {
+            let nibble = (hash >> (60 - 4 * i) & 15) as u8;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        name
+    }
+}
+
+pub const ABSTRACT_NAME: usize = 23;
+
+/// `α` of `α`, `α.lonet` and `α.lonet.`
+pub fn bare_host(name: &str) -> &str {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    let at = bare.len().wrapping_sub(LONET_SUFFIX.len());
+    match bare.get(at..) {
+        Some(suffix) if suffix.eq_ignore_ascii_case(LONET_SUFFIX) => &bare[..at],
+        _ => name,
+    }
+}
+
+/// What the resolver answers for.
+pub const LONET_SUFFIX: &str = ".lonet";
+
+/// A network's name is one path component of at most [`MAX_NETWORK`] bytes.
+pub fn check_network(name: &str) -> Result<(), ConfigError> {
+    let why = if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NETWORK {
+        "is longer than 64 bytes"
+    } else if name == "." || name == ".." || name.contains('/') {
+        "is not one path component"
+    } else if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        "has a space or control character in it"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError(format!("network {name:?} {why}: give it a short plain name such as \"mynet\"")))
+}
+
+/// The value of an environment given as C programs get it: `NAME=value` strings.
+pub fn lookup<'a>(environment: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<OsString> {
+    environment
+        .filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        .map(|value| OsString::from_vec(value.to_vec()))
+        .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)], flag: Option<&str>) -> Result<Config, ConfigError> {
+        let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+        Config::read(&get, 1000, flag)
+    }
+
+    #[test]
+    fn the_default_network_is_the_users_own() {
+        let c = read(&[], None).expect("a configuration");
+        assert_eq!((c.network.as_str(), c.dir.as_path()), ("u1000", Path::new("/tmp/lonet/u1000")));
+    }
+
+    #[test]
+    fn lonet_dir_survives_a_changed_tmpdir() {
+        let c = read(&[("LONET_DIR", "/a/lonet/n"), ("LONET_NETWORK", "n"), ("TMPDIR", "/b")], None);
+        assert_eq!(c.expect("a configuration").dir, Path::new("/a/lonet/n"));
+    }
+
+    #[test]
+    fn the_flag_beats_the_variables() {
+        let c = read(&[("LONET_DIR", "/a/lonet/n"), ("LONET_NETWORK", "n"), ("TMPDIR", "/b")], Some("m"));
+        assert_eq!(c.expect("a configuration").dir, Path::new("/b/lonet/m"));
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let e = read(&[("LONET_AUTOBIND", "0")], None).expect_err("0 is no port");
+        assert!(e.to_string().contains("LONET_AUTOBIND"), "{e}");
+        assert!(read(&[("LONET_NETWORK", "a/b")], None).is_err());
+        assert!(read(&[("LONET_LOOPBACK", "maybe")], None).is_err());
+    }
+
+    #[test]
+    fn the_hosts_suffix_is_taken_off_in_any_case() {
+        for name in ["α", "α.lonet", "α.LONET", "α.Lonet."] {
+            assert_eq!(bare_host(name), "α");
+        }
+        assert_eq!(bare_host("lonet"), "lonet");
+    }
+
+    #[test]
+    fn a_key_is_read_back_as_written() {
+        let m = Membership { owner: 65534, key: std::array::from_fn(|i| i as u8 * 17) };
+        assert_eq!(Membership::parse(&m.to_string()), Some(m));
+        assert_eq!(Membership::parse("0-zz"), None);
+    }
+}

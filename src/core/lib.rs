@@ -1,0 +1,13 @@
+//! What all processes of lonet agree on: addresses, messages, the way to lonetd, what the kernel knows of
+//! sockets. No hooks here: anything may link it.
+
+pub mod address;
+pub mod block;
+pub mod client;
+pub mod config;
+pub mod control;
+pub mod diag;
+pub mod handshake;
+pub mod quote;
+pub mod start;
+pub mod sys;

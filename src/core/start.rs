@@ -1,0 +1,307 @@
+//! Starting lonetd from inside any program, unnoticed by it.
+//!
+//! Who finds no lonetd takes the lock file in the network's directory, looks once more, and starts one if it is
+//! still alone; lonetd says on a pipe that it serves, or why it does not. The program must not notice: the
+//! child is made by a bare clone with no exit signal, so that there is no SIGCHLD and nothing for its wait(-1)
+//! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
+//! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
+
+use crate::client::{Client, TIME_LIMIT_SECONDS, Trouble, c_path};
+use crate::config::Config;
+use crate::control::MAX_MESSAGE;
+use crate::sys::{self, Fd, check};
+use nix::errno::Errno;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The descriptor on which lonetd finds its readiness pipe.
+pub const READY_FD: i32 = 3;
+
+/// What a ready lonetd says.
+pub const READY: &[u8] = b"ready\0";
+
+/// Everything that a start needs, made beforehand.
+pub(crate) struct Launch {
+    tmp: CString,
+    root: CString,
+    dir: CString,
+    lock: CString,
+    commands: Vec<CString>,
+    arguments: [CString; 7],
+}
+
+impl Launch {
+    pub(crate) fn new(config: &Config, beside: Option<&Path>) -> Launch {
+        let root = config.dir.parent().unwrap_or(Path::new("/"));
+        Launch {
+            tmp: c_path(root.parent().unwrap_or(Path::new("/"))),
+            root: c_path(root),
+            dir: c_path(&config.dir),
+            lock: c_path(&config.dir.join("lock")),
+            commands: commands(config, beside).iter().map(|p| c_path(p)).collect(),
+            arguments: [
+                c"lonetd".into(),
+                c"daemon".into(),
+                c"--network".into(),
+                CString::new(config.network.as_bytes()).unwrap_or_default(),
+                c"--dir".into(),
+                c_path(&config.dir),
+                c"--on-demand".into(),
+            ],
+        }
+    }
+}
+
+/// Where the lonet command may be, best first: LONET_BIN alone if it is set, else beside the library, in the
+/// bin directory next to the library's, and in PATH.
+fn commands(config: &Config, beside: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(bin) = &config.bin {
+        return vec![bin.clone()];
+    }
+    let mut all = Vec::new();
+    if let Some(dir) = beside {
+        all.push(dir.join("lonet"));
+        all.push(dir.join("../bin/lonet"));
+    }
+    if let Some(path) = &config.path {
+        let dirs = path.as_bytes().split(|b| *b == b':').filter(|d| d.first() == Some(&b'/'));
+        all.extend(dirs.map(|d| Path::new(std::ffi::OsStr::from_bytes(d)).join("lonet")));
+    }
+    all
+}
+
+/// Makes sure that a lonetd serves the network. On [`Trouble::Failed`] its words are in `buffer`.
+pub(crate) fn start(client: &Client, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+    make_directory(&client.launch, client.owner())?;
+    let lock = take_lock(&client.launch)?;
+    match client.connect() {
+        Err(Trouble::NotRunning) => launch(&client.launch, buffer)?,
+        Ok(_) => {}
+        Err(other) => return Err(other),
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// The start lock, for a lonetd that is started by hand. `None`: the network is served already.
+pub(crate) fn lock_start(client: &Client) -> Result<Option<Fd>, Trouble> {
+    make_directory(&client.launch, client.owner())?;
+    let lock = take_lock(&client.launch)?;
+    match client.connect() {
+        Err(Trouble::NotRunning) => Ok(Some(lock)),
+        Ok(_) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+fn setup(step: &'static str) -> impl Fn(Errno) -> Trouble {
+    move |why| match why {
+        Errno::EMFILE | Errno::ENFILE => Trouble::NoRoom(why),
+        _ => Trouble::Setup { step, why },
+    }
+}
+
+fn mkdir(path: &CStr, mode: u32) -> Result<bool, Errno> {
+    // SAFETY: a path that ends in zero.
+    match check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) }) {
+        Ok(_) => Ok(true),
+        Err(Errno::EEXIST) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// `<tmp>/lonet` for everybody, `<net>` for its owner alone.
+fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
+    match mkdir(&launch.root, 0o1777) {
+        Ok(true) => {
+            // mkdir's mode is cut by the program's umask, which would lock other users out.
+            let mode = 0o1777;
+            // SAFETY: a path that ends in zero.
+            check(unsafe {
+                libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, launch.root.as_ptr(), mode)
+            })
+            .map_err(setup("open the directory of all networks to other users"))?;
+        }
+        Ok(false) => {}
+        Err(Errno::ENOENT) if launch.tmp.as_bytes() != b"/" => {
+            return Err(setup("make the directory of all networks (is TMPDIR there?)")(Errno::ENOENT));
+        }
+        Err(e) => return Err(setup("make the directory of all networks")(e)),
+    }
+    mkdir(&launch.dir, 0o700).map_err(setup("make the network's directory"))?;
+    // SAFETY: all zeroes is a stat structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a path that ends in zero and a structure to fill.
+    if unsafe { libc::lstat(launch.dir.as_ptr(), &raw mut stat) } != 0 {
+        return Err(setup("look at the network's directory")(Errno::last()));
+    }
+    let directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    if !directory || stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
+        return Err(Trouble::NotOurs { uid: stat.st_uid });
+    }
+    Ok(())
+}
+
+/// The start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
+/// gone: only the one that the path leads to counts.
+fn take_lock(launch: &Launch) -> Result<Fd, Trouble> {
+    // 5 ms apart: a holder is another program that starts lonetd, and waits no longer than we do.
+    for _ in 0..(TIME_LIMIT_SECONDS * 200) {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC;
+        // SAFETY: a path that ends in zero.
+        let fd = check(unsafe {
+            libc::syscall(libc::SYS_openat, libc::AT_FDCWD, launch.lock.as_ptr(), flags, 0o600)
+        });
+        let fd = match fd.and_then(|fd| Fd::new(fd as i32)) {
+            Ok(fd) => fd,
+            // The directory has gone with the network that ended just now.
+            Err(Errno::ENOENT) => {
+                mkdir(&launch.dir, 0o700).map_err(setup("make the network's directory"))?;
+                continue;
+            }
+            Err(e) => return Err(setup("open the network's lock file")(e)),
+        };
+        // SAFETY: no pointers.
+        match check(unsafe { libc::syscall(libc::SYS_flock, fd.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
+            Ok(_) if is_at_path(&fd, &launch.lock) => return Ok(fd),
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(Errno::EWOULDBLOCK) => {}
+            Err(e) => return Err(setup("lock the network's lock file")(e)),
+        }
+        pause_5ms();
+    }
+    Err(Trouble::Silent(Errno::ETIMEDOUT))
+}
+
+/// Waits for a lock whose holder is bounded; there is no lock call with a time limit.
+fn pause_5ms() {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    // SAFETY: no descriptors, one timespec, no mask.
+    unsafe {
+        let none = std::ptr::null::<libc::pollfd>();
+        libc::syscall(libc::SYS_ppoll, none, 0, &raw mut time, std::ptr::null::<libc::sigset_t>(), 8)
+    };
+}
+
+/// Whether `path` leads to the open file `fd`.
+pub fn is_at_path(fd: &Fd, path: &CStr) -> bool {
+    // SAFETY: all zeroes is a stat structure.
+    let (mut open, mut named): (libc::stat, libc::stat) = unsafe { std::mem::zeroed() };
+    // SAFETY: structures to fill, and a path that ends in zero.
+    let both =
+        unsafe { libc::fstat(fd.raw(), &raw mut open) == 0 && libc::stat(path.as_ptr(), &raw mut named) == 0 };
+    both && (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
+}
+
+/// Starts lonetd and waits for its word.
+fn launch(launch: &Launch, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+    let mut pipe = [0i32; 2];
+    // SAFETY: room for two descriptors.
+    check(unsafe { libc::syscall(libc::SYS_pipe2, pipe.as_mut_ptr(), libc::O_CLOEXEC) })
+        .map_err(setup("make a pipe"))?;
+    let ends = (Fd::new(pipe[0]), Fd::new(pipe[1]));
+    let (Ok(read), Ok(write)) = ends else {
+        return Err(Trouble::NoRoom(Errno::EMFILE));
+    };
+    let mut arguments = [std::ptr::null::<libc::c_char>(); 8];
+    for (to, from) in arguments.iter_mut().zip(&launch.arguments) {
+        *to = from.as_ptr();
+    }
+
+    // Flags 0: no exit signal, nothing shared but what fork shares.
+    // SAFETY: like fork; the child keeps to system calls on memory that is its own copy.
+    let child = check(unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }).map_err(setup("fork"))?;
+    if child == 0 {
+        // SAFETY: we are the child and never return.
+        unsafe { become_lonetd(launch, &arguments, write.raw()) }
+    }
+    drop(write);
+    wait_for(child as i32);
+
+    match sys::readable_within(read.raw(), TIME_LIMIT_SECONDS * 1000) {
+        Ok(true) => {}
+        Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
+        Err(e) => return Err(Trouble::Silent(e)),
+    }
+    let got = read_all(read.raw(), buffer);
+    match &buffer[..got] {
+        READY => Ok(()),
+        [] => Err(Trouble::NoCommand),
+        _ => Err(Trouble::Failed),
+    }
+}
+
+fn wait_for(child: i32) {
+    loop {
+        // SAFETY: null pointers for what is not wanted.
+        let done = check(unsafe {
+            let (status, usage) = (std::ptr::null_mut::<i32>(), std::ptr::null_mut::<libc::rusage>());
+            libc::syscall(libc::SYS_wait4, child, status, libc::__WCLONE, usage)
+        });
+        if done != Err(Errno::EINTR) {
+            return;
+        }
+    }
+}
+
+/// Reads to the end or until the buffer is full but for a closing zero.
+fn read_all(fd: i32, buffer: &mut [u8; MAX_MESSAGE]) -> usize {
+    let mut at = 0;
+    while at < MAX_MESSAGE - 1 {
+        let rest = &mut buffer[at..MAX_MESSAGE - 1];
+        // SAFETY: the buffer is valid for its length.
+        match check(unsafe { libc::syscall(libc::SYS_read, fd, rest.as_mut_ptr(), rest.len()) }) {
+            Ok(0) => break,
+            Ok(n) => at += n as usize,
+            Err(Errno::EINTR) => {}
+            Err(_) => break,
+        }
+    }
+    buffer[at] = 0;
+    at
+}
+
+/// The first child: a session of its own, no descriptor but the pipe, the largest limits that it may have; forks
+/// once more, so that lonetd is nobody's child, and leaves.
+///
+/// # Safety
+/// Only in a child of clone.
+unsafe fn become_lonetd(launch: &Launch, arguments: &[*const libc::c_char; 8], pipe: i32) -> ! {
+    // SAFETY: system calls on memory prepared by the parent.
+    unsafe {
+        libc::syscall(libc::SYS_setsid);
+        for limit in [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_STACK, libc::RLIMIT_CPU] {
+            let mut value = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+            let none = std::ptr::null::<libc::rlimit64>();
+            if libc::syscall(libc::SYS_prlimit64, 0, limit, none, &raw mut value) == 0 {
+                value.rlim_cur = value.rlim_max;
+                let unwanted = std::ptr::null_mut::<libc::rlimit64>();
+                libc::syscall(libc::SYS_prlimit64, 0, limit, &raw const value, unwanted);
+            }
+        }
+        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"/dev/null".as_ptr(), libc::O_RDWR);
+        for standard in 0..3 {
+            if null >= 0 && null != standard {
+                libc::syscall(libc::SYS_dup3, null, standard, 0);
+            }
+        }
+        if pipe == READY_FD {
+            libc::syscall(libc::SYS_fcntl, pipe, libc::F_SETFD, 0);
+        } else {
+            libc::syscall(libc::SYS_dup3, pipe, READY_FD, 0);
+        }
+        libc::syscall(libc::SYS_close_range, READY_FD + 1, u32::MAX, 0);
+        if libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) == 0 {
+            let environment = [std::ptr::null::<libc::c_char>()];
+            for command in &launch.commands {
+                libc::syscall(libc::SYS_execve, command.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+            }
+        }
+        libc::syscall(libc::SYS_exit_group, 0);
+    }
+    // exit_group does not return; the compiler cannot know.
+    loop {
+        std::hint::spin_loop();
+    }
+}

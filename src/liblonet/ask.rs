@@ -1,0 +1,68 @@
+//! Questions to lonetd, from inside a hook.
+
+use crate::{log, process};
+use lonet_core::client::Trouble;
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use nix::errno::Errno;
+
+/// What lonetd says; its text is gone (the log has it), its errno is the program's.
+pub type Answer = Result<Reply<'static>, Errno>;
+
+/// Whether a lonetd may be started for a question.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Yes,
+    /// Without a lonetd the question has no point: the answer is `Reply::Native`.
+    No,
+}
+
+/// Asks, and fails with what bind and connect fail with.
+pub fn ask(op: &Op<'_>, start: Start) -> Answer {
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let answer = match start {
+        Start::Yes => client.ask_or_start(op, &mut buffer),
+        Start::No => client.ask(op, &mut buffer),
+    };
+    match answer {
+        Ok((block, reply)) => {
+            if !op.one_way() {
+                process::learn_block(block);
+            }
+            log::answered(op, &reply);
+            without_text(reply)
+        }
+        Err(Trouble::NotRunning) if start == Start::No => Ok(Reply::Native),
+        Err(trouble) => {
+            log::trouble(op, trouble);
+            Err(trouble.errno())
+        }
+    }
+}
+
+/// Says something that lonetd does not answer. Where nobody listens nobody needs to know.
+pub fn tell(op: &Op<'_>) {
+    if let Err(errno) = ask(op, Start::No) {
+        let _ = errno;
+    }
+}
+
+/// Errors become errno, and the rest holds no borrowed text.
+fn without_text(reply: Reply<'_>) -> Answer {
+    Ok(match reply {
+        Reply::Error { errno, .. } => return Err(Errno::from_raw(errno)),
+        Reply::Done => Reply::Done,
+        Reply::Native => Reply::Native,
+        Reply::BindTo { os } => Reply::BindTo { os },
+        Reply::Go => Reply::Go,
+        Reply::ConnectTo { to, from } => Reply::ConnectTo { to, from },
+        Reply::Accepted { local, peer } => Reply::Accepted { local, peer },
+        Reply::Drop => Reply::Drop,
+        Reply::Named { local, peer, reuse_address, v6only } => {
+            Reply::Named { local, peer, reuse_address, v6only }
+        }
+        Reply::Host { index } => Reply::Host { index },
+        Reply::Located { os } => Reply::Located { os },
+        Reply::Stream => Reply::Stream,
+    })
+}

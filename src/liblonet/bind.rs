@@ -1,0 +1,99 @@
+//! bind(2).
+
+use crate::ask::{Start, ask, tell};
+use crate::fence::{Decided, Decision, decide};
+use crate::{address as c_address, kernel, marks, process};
+use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::block::Endpoint;
+use lonet_core::control::{Asked, Op, Reply};
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+redhook::hook! {
+    unsafe fn bind(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_bind {
+        decide(
+            // SAFETY: the program's address, as bind takes it.
+            || unsafe { on_network(fd, address, len) },
+            // SAFETY: the program's arguments.
+            || unsafe { redhook::real!(bind)(fd, address, len) },
+        )
+    }
+}
+
+pub fn resolve_real() {
+    bind.get();
+}
+
+/// How many OS addresses are tried before the port counts as taken: natively it may be another program's, or
+/// below 1024; of lonet's own choice a few may be, too.
+pub const ATTEMPTS: u8 = 16;
+
+/// # Safety
+/// `address` and `len` are as bind(2) takes them.
+unsafe fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
+    if !process::is_active() {
+        return Ok(Decision::Libc);
+    }
+    // SAFETY: as the caller promises.
+    let Some((at, family)) = (unsafe { c_address::read(address, len) }) else { return Ok(Decision::Libc) };
+    if !process::concerns(at.ip) || kernel::tcp_family(fd) != Some(family) {
+        return Ok(Decision::Libc);
+    }
+    let asked = kernel::asked(fd, family);
+    let cookie = kernel::cookie(fd)?;
+    let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
+    let wish = |attempt| Op::Bind { cookie, at: Endpoint::new(at.ip, at.port), asked, attempt };
+    match place(fd, family, asked, wish, start)? {
+        Placed::Native => Ok(Decision::Libc),
+        Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
+        Placed::At(os) => {
+            tell(&Op::Bound { cookie, os });
+            marks::set(fd);
+            Ok(Decision::Done(0))
+        }
+    }
+}
+
+/// What came of asking for a place and putting the socket there.
+pub enum Placed {
+    /// Not lonet's.
+    Native,
+    /// It has a place.
+    Already,
+    At(SocketAddrV4),
+}
+
+/// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address.
+pub fn place<'a>(
+    fd: c_int,
+    family: c_int,
+    asked: Asked,
+    wish: impl Fn(u8) -> Op<'a>,
+    start: Start,
+) -> Result<Placed, Errno> {
+    for attempt in 0..ATTEMPTS {
+        let op = wish(attempt);
+        let os = match ask(&op, start)? {
+            Reply::Native => return Ok(Placed::Native),
+            Reply::Go => return Ok(Placed::Already),
+            Reply::BindTo { os } => os,
+            _ => return Err(Errno::ENETDOWN),
+        };
+        match kernel::bind(fd, family, os, asked) {
+            Ok(()) => return Ok(Placed::At(os)),
+            Err(Errno::EADDRINUSE | Errno::EACCES) => {}
+            Err(e) => {
+                give_up(&op);
+                return Err(e);
+            }
+        }
+    }
+    give_up(&wish(0));
+    Err(Errno::EADDRINUSE)
+}
+
+fn give_up(op: &Op<'_>) {
+    if let Op::Bind { cookie, .. } | Op::Listen { cookie, .. } = *op {
+        tell(&Op::Failed { cookie });
+    }
+}

@@ -1,0 +1,58 @@
+//! liblonet.so: the hooks that make the sockets of a program those of a lonet host.
+//!
+//! Theory of operation. The sockets of the program stay the kernel's: a hook changes where a socket binds and
+//! what an address is called, and nothing else. It looks at the address first; what is no business of lonet's
+//! goes to libc without a system call. Else it asks lonetd, does with the program's own socket what the answer
+//! says, and forgets: there is no thread here, no lasting descriptor, no table that would have to be kept in step
+//! (see `marks` for the one exception, which decides nothing).
+//!
+//! Rules of the house, which is somebody else's. bind, listen, connect, accept, getsockname, getpeername and
+//! close may be called in signal handlers and after fork in programs with threads: no allocation, no lock, no
+//! thread-local, no panic that escapes (`fence`), no word on the program's standard streams. errno is as it was
+//! when a call succeeds. The constructor reads the environment and does no I/O.
+
+mod accept;
+mod address;
+mod ask;
+mod bind;
+mod close;
+mod connect;
+mod fence;
+mod kernel;
+mod listen;
+mod log;
+mod marks;
+mod name;
+mod option;
+mod process;
+mod resolve;
+
+
+use libc::{c_char, c_int};
+
+/// Run by the loader with main's arguments, before main. getenv would be the program's own in shells that define
+/// one; the environment as passed is the truth.
+extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
+    // SAFETY: the loader passes a null-terminated array of strings, or null.
+    let environment = unsafe { process::strings(envp) };
+    fence::silently(|| process::begin(&environment));
+    resolve_real_functions();
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = constructor;
+
+/// Looked up here, so that no hook does it for the first time in a signal handler or after fork.
+fn resolve_real_functions() {
+    fence::silently(|| {
+        accept::resolve_real();
+        bind::resolve_real();
+        close::resolve_real();
+        connect::resolve_real();
+        listen::resolve_real();
+        name::resolve_real();
+        option::resolve_real();
+        resolve::resolve_real();
+    });
+}

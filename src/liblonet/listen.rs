@@ -1,0 +1,53 @@
+//! listen(2).
+
+use crate::ask::{Start, tell};
+use crate::bind::{Placed, place};
+use crate::fence::{Decided, Decision, decide};
+use crate::{kernel, marks, process};
+use libc::c_int;
+use lonet_core::control::Op;
+use nix::errno::Errno;
+
+redhook::hook! {
+    unsafe fn listen(fd: c_int, backlog: c_int) -> c_int => lonet_listen_hook {
+        decide(
+            || on_network(fd, backlog),
+            // SAFETY: the program's arguments.
+            || unsafe { redhook::real!(listen)(fd, backlog) },
+        )
+    }
+}
+
+pub fn resolve_real() {
+    listen.get();
+}
+
+fn on_network(fd: c_int, backlog: c_int) -> Decided {
+    if !process::is_active() {
+        return Ok(Decision::Libc);
+    }
+    let Some(local) = kernel::local(fd).and_then(|a| a.endpoint()) else { return Ok(Decision::Libc) };
+    let bound = local.port != 0;
+    if if bound { !process::may_be_ours(local.ip) } else { !process::is_host() } {
+        return Ok(Decision::Libc);
+    }
+    let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc) };
+    let asked = kernel::asked(fd, family);
+    let cookie = kernel::cookie(fd)?;
+    let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
+    let placed = place(fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
+    match placed {
+        Placed::Native => return Ok(Decision::Libc),
+        Placed::Already => {}
+        Placed::At(os) => tell(&Op::Bound { cookie, os }),
+    }
+    marks::set(fd);
+    // SAFETY: the program's arguments.
+    if unsafe { redhook::real!(listen)(fd, backlog) } == 0 {
+        tell(&Op::Listening { cookie });
+        return Ok(Decision::Done(0));
+    }
+    let errno = Errno::last();
+    tell(&Op::Failed { cookie });
+    Ok(Decision::Fail(errno))
+}

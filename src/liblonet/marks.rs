@@ -1,0 +1,66 @@
+//! Which descriptors may be lonet's.
+//!
+//! A filter, so that close of any other descriptor costs nothing: a set bit means "ask the kernel", a missing one
+//! only that lonetd learns of a death a little later. A vfork child shares this memory, and its closes are not
+//! its parent's: only the process that began clears bits.
+
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+const WORDS: usize = 1024;
+
+static MARKS: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
+
+/// Descriptors beyond the bitmap were marked.
+static BEYOND: AtomicU64 = AtomicU64::new(0);
+
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+fn slot(fd: i32) -> Option<(&'static AtomicU64, u64)> {
+    let fd = usize::try_from(fd).ok()?;
+    Some((MARKS.get(fd / 64).unwrap_or(&BEYOND), 1 << (fd % 64)))
+}
+
+pub fn set(fd: i32) {
+    if let Some((word, bit)) = slot(fd) {
+        word.fetch_or(bit, Ordering::Relaxed);
+        if OWNER.load(Ordering::Relaxed) == 0 {
+            OWNER.store(pid(), Ordering::Relaxed);
+        }
+    }
+}
+
+pub fn get(fd: i32) -> bool {
+    slot(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+}
+
+pub fn clear(fd: i32) {
+    if let Some((word, bit)) = slot(fd)
+        && fd < (WORDS * 64) as i32
+        && OWNER.load(Ordering::Relaxed) == pid()
+    {
+        word.fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+/// Whether any descriptor from `first` to `last` is marked.
+pub fn any(first: u32, last: u32) -> bool {
+    let words = (first as usize / 64).min(WORDS)..=(last as usize / 64).min(WORDS - 1);
+    let set = |i: usize| MARKS.get(i).is_some_and(|w| w.load(Ordering::Relaxed) != 0);
+    words.into_iter().any(set) || BEYOND.load(Ordering::Relaxed) != 0
+}
+
+fn pid() -> i32 {
+    // SAFETY: no arguments; a system call, as a cached answer would be the parent's.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_mark_is_found_until_it_is_cleared() {
+        super::set(70);
+        assert!(super::get(70) && super::any(64, 100) && !super::any(128, 200));
+        super::clear(70);
+        assert!(!super::get(70));
+    }
+}

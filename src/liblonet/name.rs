@@ -1,0 +1,95 @@
+//! getsockname(2) and getpeername(2).
+
+use crate::ask::{Start, ask};
+use crate::fence::{Decided, Decision, decide};
+use crate::address::{Address, is_plausible};
+use crate::{kernel, process};
+use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::block::Endpoint;
+use lonet_core::control::{Op, Reply};
+use nix::errno::Errno;
+
+redhook::hook! {
+    unsafe fn getsockname(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getsockname {
+        // SAFETY: libc's function with the program's arguments.
+        let real = || unsafe { redhook::real!(getsockname)(fd, address, len) };
+        // SAFETY: the program's pointers.
+        decide(|| unsafe { on_network(fd, address, len, &real, |named| named.local) }, real)
+    }
+}
+
+redhook::hook! {
+    unsafe fn getpeername(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getpeername {
+        // SAFETY: libc's function with the program's arguments.
+        let real = || unsafe { redhook::real!(getpeername)(fd, address, len) };
+        // SAFETY: the program's pointers.
+        decide(|| unsafe { on_network(fd, address, len, &real, |named| named.peer) }, real)
+    }
+}
+
+pub fn resolve_real() {
+    getsockname.get();
+    getpeername.get();
+}
+
+/// What lonet calls a socket, and what its program set.
+#[derive(Clone, Copy, Default)]
+pub struct Named {
+    pub local: Option<Endpoint>,
+    pub peer: Option<Endpoint>,
+    pub settings: Option<Settings>,
+}
+
+/// What the program set that lonet has set otherwise.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    pub reuse_address: bool,
+    pub v6only: bool,
+}
+
+/// Asks about a socket that the kernel has in a network's block. Without an answer: nothing.
+pub fn named(fd: c_int) -> Named {
+    let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Named::default() };
+    let ip = local.ip().to_ipv6_mapped();
+    if !process::may_be_ours(ip) || kernel::tcp_family(fd).is_none() {
+        return Named::default();
+    }
+    let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
+    let remote = kernel::remote(fd).and_then(|a| a.os());
+    let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
+    match ask(&Op::Name { cookie, local, remote }, start) {
+        Ok(Reply::Named { local, peer, reuse_address, v6only }) => {
+            let settings = local.map(|_| Settings { reuse_address, v6only });
+            Named { local, peer, settings }
+        }
+        _ => Named::default(),
+    }
+}
+
+/// # Safety
+/// `address` and `len` are as the call takes them.
+unsafe fn on_network(
+    fd: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    real: &dyn Fn() -> c_int,
+    which: impl Fn(&Named) -> Option<Endpoint>,
+) -> Decided {
+    if !process::is_active() || !is_plausible(len) || !is_plausible(address) {
+        return Ok(Decision::Libc);
+    }
+    // SAFETY: the program's pointer, which can be valid.
+    let room = unsafe { len.read() };
+    // The kernel judges the arguments, and writes what stands where lonet has nothing to say.
+    if real() != 0 {
+        return Ok(Decision::Fail(Errno::last()));
+    }
+    let Some(family) = kernel::local(fd).map(|a| a.family()) else { return Ok(Decision::Done(0)) };
+    if matches!(family, libc::AF_INET | libc::AF_INET6)
+        && let Some(endpoint) = which(&named(fd))
+    {
+        // SAFETY: the kernel has just written there.
+        unsafe { Address::of(endpoint, family).copy_out(address, room, len) };
+    }
+    Ok(Decision::Done(0))
+}

@@ -1,0 +1,38 @@
+use super::{Network, say};
+use clap::Args;
+use lonet_core::client::{Trouble, receive};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys;
+use std::process::ExitCode;
+
+/// End a network.
+///
+/// An empty one ends at once instead of after a few seconds. One with programs in it is left alone, and they
+/// are named.
+#[derive(Args)]
+pub struct Down {
+    #[command(flatten)]
+    network: Network,
+    /// End its programs, too: TERM, then KILL after 5 seconds; only processes that joined
+    #[arg(long)]
+    kill: bool,
+}
+
+impl Down {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let client = self.network.client().map_err(say)?;
+        let op = Op::Down { kill: self.kill };
+        let mut buffer = [0; MAX_MESSAGE];
+        let reply = client.send(&op, &mut buffer).and_then(|fd| {
+            // TERM and KILL take their time.
+            let _ = sys::readable_within(fd.raw(), 15_000);
+            receive(&fd, &op, &mut buffer).map(|(_, reply)| reply)
+        });
+        match reply {
+            Ok(Reply::Done) | Err(Trouble::NotRunning) => Ok(ExitCode::SUCCESS),
+            Ok(Reply::Error { text, .. }) => Err(format!("{text}; end them first, or use --kill")),
+            Ok(other) => Err(format!("lonetd answered with {other:?}")),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Questions of the command to lonetd.
+
+use crate::daemon::state::NetworkShown;
+use lonet_core::client::{Client, Trouble};
+use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use std::fs::File;
+use std::io::{IoSliceMut, Read};
+use std::os::fd::FromRawFd;
+
+/// All that a network has. `None`: it is not running.
+pub fn network(client: &Client) -> Result<Option<NetworkShown>, String> {
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let fd = match client.send(&Op::List, &mut buffer) {
+        Ok(fd) => fd,
+        Err(Trouble::NotRunning) => return Ok(None),
+        Err(e) => return Err(e.to_string()),
+    };
+    let mut space = nix::cmsg_space!([i32; 1]);
+    let mut slices = [IoSliceMut::new(&mut buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message =
+        recvmsg::<()>(fd.raw(), &mut slices, Some(&mut space), flags).map_err(|e| format!("lonetd: {e}"))?;
+    let rights = message.cmsgs().map_err(|e| e.to_string())?.find_map(|c| match c {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    let n = message.bytes;
+    let Some(file) = rights else {
+        return match control::read_reply(&buffer[..n]) {
+            // lonetd came to its end just then.
+            Err(_) if n == 0 => Ok(None),
+            Ok((_, Reply::Error { text, .. })) => Err(text.to_owned()),
+            other => Err(format!("lonetd answered with {other:?}")),
+        };
+    };
+    // SAFETY: the descriptor was received just now and nobody else has it.
+    let mut file = unsafe { File::from_raw_fd(file) };
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|e| format!("what lonetd answered cannot be read: {e}"))?;
+    serde_json::from_str(&text).map(Some).map_err(|e| format!("what lonetd answered is no list: {e}"))
+}
+
+/// A question with a short answer. `Err` is one sentence.
+pub fn ask<'b>(
+    client: &Client,
+    op: &Op<'_>,
+    buffer: &'b mut [u8; MAX_MESSAGE],
+) -> Result<Reply<'b>, Trouble> {
+    client.ask(op, buffer).map(|(_, reply)| reply)
+}

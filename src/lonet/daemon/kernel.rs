@@ -1,0 +1,93 @@
+//! The real kernel behind the state's questions.
+
+use super::state::{Cookie, Found, Idle, Kernel, Pid};
+use lonet_core::diag::{Diag, NOBODY, State};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+/// Asks NETLINK_SOCK_DIAG, and /proc for programs' names.
+pub struct Live {
+    diag: Option<Diag>,
+    shows_bound: bool,
+    /// A listener of lonetd's own, which the kernel must find: without it "there is none" says nothing.
+    control: SocketAddrV4,
+    start: Instant,
+}
+
+impl Live {
+    pub fn new(control: SocketAddrV4) -> Live {
+        let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
+        let shows_bound = diag.as_ref().is_some_and(Diag::shows_bound);
+        Live { diag, shows_bound, control, start: Instant::now() }
+    }
+
+    /// What this kernel cannot tell, for the log.
+    pub fn shortcomings(&self) -> Option<&'static str> {
+        match (&self.diag, self.shows_bound) {
+            (None, _) => Some("this kernel has no sock_diag: ports of the dead are found free late or never"),
+            (Some(_), false) => {
+                Some("this kernel does not list bound sockets (6.8 does): their ports are found free late")
+            }
+            (Some(_), true) => None,
+        }
+    }
+
+    /// Whether a negative answer counts.
+    fn can_tell(&self) -> bool {
+        self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))))
+    }
+
+    fn among(&self, states: u32, local: Option<(std::net::Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
+        let mut there = false;
+        let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| there |= f.cookie == cookie);
+        match dumped {
+            Ok(()) if there => Some(true),
+            Ok(()) => self.can_tell().then_some(false),
+            Err(_) => None,
+        }
+    }
+}
+
+impl Kernel for Live {
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
+        match self.diag.as_ref()?.lookup(local, remote) {
+            Ok(Some(f)) => {
+                let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
+                Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
+            }
+            Ok(None) => self.can_tell().then_some(None),
+            Err(_) => None,
+        }
+    }
+
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+        match self.diag.as_ref()?.listener(os, cookie) {
+            Ok(Some(_)) => return Some(Idle::Listening),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        if !self.shows_bound {
+            return None;
+        }
+        match self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)? {
+            true => Some(Idle::Bound),
+            false => Some(Idle::Gone),
+        }
+    }
+
+    fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
+        match self.among(State::ALL, None, cookie)? {
+            true => Some(true),
+            false => self.shows_bound.then_some(false),
+        }
+    }
+
+    fn program(&mut self, pid: Pid) -> String {
+        let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}

@@ -1,0 +1,97 @@
+//! lonetd: one for each network and user, the only writer of the network's state.
+//!
+//! Theory of operation: one thread, around the pure machine in [`state`]. [`serve`] brings messages and the
+//! kernel's announcements to it in the order in which they happened, and carries its answers back. lonetd is
+//! started by whoever needs it first, under the lock file of the network's directory, and ends by itself when
+//! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
+//! so that a program which starts just then finds either a lonetd that serves or none.
+
+mod kernel;
+pub mod names;
+mod serve;
+mod setup;
+pub mod state;
+
+use lonet_core::config::{Config, Membership};
+use lonet_core::start::{READY, READY_FD};
+use nix::unistd::geteuid;
+use setup::SetupError;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::FromRawFd;
+use std::process::ExitCode;
+
+/// How lonetd was called.
+pub struct Start {
+    pub config: Config,
+    /// A program started it and waits on the readiness pipe.
+    pub on_demand: bool,
+    /// Stay in the foreground and write the log to stderr.
+    pub foreground: bool,
+}
+
+/// Serves the network until it has been empty for a while.
+///
+/// `lock`: the start lock of one that was started by hand, given back as soon as it serves.
+pub fn run(start: Start, lock: Option<lonet_core::sys::Fd>) -> ExitCode {
+    let pipe = start.on_demand.then(|| {
+        // SAFETY: who starts lonetd on demand gives it this descriptor.
+        unsafe { File::from_raw_fd(READY_FD) }
+    });
+    match prepare(&start) {
+        Ok(mut daemon) => {
+            drop(lock);
+            match pipe {
+                Some(mut pipe) => {
+                    let _ = pipe.write_all(READY);
+                }
+                None => eprintln!("lonetd: serving network {:?}", start.config.network),
+            }
+            match daemon.serve() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => {
+                    tracing::error!("lonetd ends: {e}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Err(e) => {
+            tracing::error!("lonetd cannot start: {e}");
+            match pipe {
+                Some(mut pipe) => {
+                    let _ = pipe.write_all(format!("{e}\0").as_bytes());
+                }
+                None => eprintln!("lonet: {e}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
+    let config = &start.config;
+    open_log(start)?;
+    if !start.foreground {
+        setup::detach()?;
+    }
+    let held = setup::take_block(&config.network, None)?;
+    let key = setup::key(&config.dir)?;
+    let sockets = setup::listen(config)?;
+    let owner = geteuid().as_raw();
+    let state =
+        state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
+    serve::Daemon::new(state, held, sockets, config.clone(), Membership { owner, key })
+}
+
+/// The log: `<net>/log`, or stderr in the foreground.
+fn open_log(start: &Start) -> Result<(), SetupError> {
+    let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+    if start.foreground {
+        builder.with_writer(std::io::stderr).init();
+        return Ok(());
+    }
+    let log = File::options().create(true).append(true).open(start.config.dir.join("log"));
+    builder.with_writer(std::sync::Mutex::new(log.map_err(setup::os("open the log"))?)).init();
+    Ok(())
+}

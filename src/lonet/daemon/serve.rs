@@ -1,0 +1,444 @@
+//! The loop around the state: sockets, processes, time.
+//!
+//! Order is kept across connections: a message that was sent before another connection was made is taken first,
+//! so that a program which closed a socket and then told another program finds the port free there. For this,
+//! connections are taken in the kernel's order, and before any message is read those that came earlier are
+//! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
+
+use super::kernel::Live;
+use super::setup::{Held, SetupError, os};
+use super::state::{Answer, Pid, Sender, State};
+use lonet_core::address::Address;
+use lonet_core::config::{Config, Membership};
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
+use lonet_core::diag::Destroyed;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{self, MsgFlags, SockFlag, sockopt};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long a network stays when nobody is in it.
+const EMPTY_FOR: Duration = Duration::from_secs(3);
+
+/// How long `lonet down --kill` waits between TERM and KILL.
+const TERM_TO_KILL: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to say something.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+
+const CONTROL: u64 = 1;
+const ABSTRACT: u64 = 2;
+const DEATHS: u64 = 3;
+const DESTROYED: u64 = 4;
+const CONNECTION: u64 = 5;
+
+/// A connection that has said nothing so far.
+struct Pending {
+    fd: OwnedFd,
+    since: Instant,
+}
+
+/// Somebody waits until all these are listened on.
+struct Waiter {
+    fd: OwnedFd,
+    addresses: Vec<Address>,
+}
+
+/// `lonet down --kill` under way.
+struct Ending {
+    fd: Option<OwnedFd>,
+    kill_at: Option<Instant>,
+}
+
+pub struct Daemon {
+    state: State,
+    kernel: Live,
+    held: Held,
+    sockets: [OwnedFd; 2],
+    config: Config,
+    membership: Membership,
+    epoll: Epoll,
+    /// Becomes readable when a process ends.
+    deaths: Epoll,
+    processes: BTreeMap<Pid, OwnedFd>,
+    destroyed: Option<Destroyed>,
+    pending: VecDeque<Pending>,
+    waiters: Vec<Waiter>,
+    ending: Option<Ending>,
+    empty_since: Option<Instant>,
+}
+
+fn event(data: u64) -> EpollEvent {
+    EpollEvent::new(EpollFlags::EPOLLIN, data)
+}
+
+impl Daemon {
+    pub fn new(
+        state: State,
+        held: Held,
+        sockets: [OwnedFd; 2],
+        config: Config,
+        membership: Membership,
+    ) -> Result<Daemon, SetupError> {
+        let kernel = Live::new(held.lock_address);
+        if let Some(text) = kernel.shortcomings() {
+            tracing::warn!("{text}");
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
+        let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
+        let destroyed = Destroyed::open()
+            .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
+            .ok();
+        epoll.add(&sockets[0], event(CONTROL)).map_err(os("watch the control socket"))?;
+        epoll.add(&sockets[1], event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
+        epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
+        if let Some(d) = &destroyed {
+            // SAFETY: the descriptor lives as long as the daemon.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(d.as_raw_fd()) };
+            epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
+        }
+        Ok(Daemon {
+            state,
+            kernel,
+            held,
+            sockets,
+            config,
+            membership,
+            epoll,
+            deaths,
+            processes: BTreeMap::new(),
+            destroyed,
+            pending: VecDeque::new(),
+            waiters: Vec::new(),
+            ending: None,
+            empty_since: None,
+        })
+    }
+
+    /// Returns when the network has ended.
+    pub fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let mut events = [EpollEvent::empty(); 64];
+            let n = match self.epoll.wait(&mut events, self.time_limit()) {
+                Ok(n) => n,
+                Err(Errno::EINTR) => 0,
+                Err(e) => return Err(e.into()),
+            };
+            self.take_announcements();
+            self.read_pending();
+            for event in &events[..n] {
+                match event.data() {
+                    CONTROL => self.accept(0),
+                    ABSTRACT => self.accept(1),
+                    _ => {}
+                }
+            }
+            self.look_at_the_time();
+            if self.is_over() && self.end() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn accept(&mut self, which: usize) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        loop {
+            match socket::accept4(self.sockets[which].as_raw_fd(), flags) {
+                Ok(fd) => {
+                    // SAFETY: a new descriptor that nobody else has.
+                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+                    self.pending.push_back(Pending { fd, since: Instant::now() });
+                    self.read_pending();
+                    if let Some(last) = self.pending.back() {
+                        let _ = self.epoll.add(&last.fd, event(CONNECTION));
+                    }
+                }
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::ECONNABORTED | Errno::EINTR) => {}
+                Err(e) => {
+                    tracing::error!("accept: {e}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes what connections say, the oldest connection first.
+    fn read_pending(&mut self) {
+        let mut waiting = VecDeque::with_capacity(self.pending.len());
+        while let Some(connection) = self.pending.pop_front() {
+            let mut buffer = [0u8; MAX_MESSAGE];
+            match socket::recv(connection.fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(0) => {}
+                Ok(n) => {
+                    self.take_announcements();
+                    self.take_message(connection.fd, &buffer[..n]);
+                }
+                Err(Errno::EAGAIN) if connection.since.elapsed() < SILENT_FOR => {
+                    waiting.push_back(connection);
+                }
+                Err(_) => {}
+            }
+        }
+        self.pending = waiting;
+    }
+
+    /// Deaths that the kernel has told of.
+    fn take_announcements(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
+            for event in &events[..n] {
+                let pid = event.data() as Pid;
+                self.processes.remove(&pid);
+                self.state.process_ended(&mut self.kernel, pid);
+            }
+        }
+        while let Some(destroyed) = &self.destroyed {
+            match destroyed.next() {
+                Ok(Some(cookie)) => self.state.destroyed(&mut self.kernel, cookie),
+                Ok(None) => break,
+                Err(_) => self.state.review_all(&mut self.kernel),
+            }
+        }
+    }
+
+    fn take_message(&mut self, fd: OwnedFd, bytes: &[u8]) {
+        let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
+            Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
+            Err(e) => return tracing::warn!("who sent a message? {e}"),
+        };
+        let (caller, op) = match control::read_request(bytes) {
+            Ok(request) => request,
+            Err(Malformed::Version(theirs)) => {
+                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
+                return self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
+            }
+            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
+        };
+        let member = peer.uid == self.membership.owner
+            || caller.key == self.membership.key
+            || self.processes.contains_key(&peer.pid);
+        if !member {
+            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
+            let text = "not a member: another user's process without the network's LONET_KEY";
+            return self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
+        }
+        match op {
+            Op::List => self.list(&fd),
+            Op::Wait { addresses } => self.wait(fd, addresses),
+            Op::Down { kill } => self.down(fd, kill),
+            _ => {
+                let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
+                self.watch_processes();
+                if !op.one_way() {
+                    match answer {
+                        Answer::Reply(reply) => self.reply(&fd, &reply),
+                        Answer::Refuse(errno, text) => {
+                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
+                        }
+                    }
+                }
+                if matches!(op, Op::Listening { .. }) {
+                    self.answer_waiters();
+                }
+            }
+        }
+    }
+
+    fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) {
+        let mut buffer = [0u8; MAX_MESSAGE];
+        let block = self.state.block.number();
+        if let Some(n) = control::write_reply(&mut buffer, block, reply) {
+            // Who does not wait for its answer has gone.
+            let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+
+    /// Processes that the state has met or lost are watched, or not any more.
+    fn watch_processes(&mut self) {
+        for pid in self.state.take_changes().processes {
+            if !self.state.processes.contains_key(&pid) || self.processes.contains_key(&pid) {
+                continue;
+            }
+            match pidfd_open(pid) {
+                Ok(fd) => {
+                    let _ = self.deaths.add(&fd, event(pid as u64));
+                    self.processes.insert(pid, fd);
+                }
+                Err(Errno::ESRCH) => self.state.process_ended(&mut self.kernel, pid),
+                Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
+            }
+        }
+    }
+
+    /// The whole network as JSON, in a memory file: it may be larger than any packet.
+    fn list(&mut self, fd: &OwnedFd) {
+        let shown = self.state.show(&self.config.network);
+        let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
+        if let Err(e) = sent {
+            tracing::warn!("list: {e}");
+        }
+    }
+
+    fn wait(&mut self, fd: OwnedFd, addresses: &str) {
+        match addresses.lines().map(Address::parse).collect() {
+            Ok(addresses) => {
+                let _ = self.epoll.add(&fd, event(CONNECTION));
+                self.waiters.push(Waiter { fd, addresses });
+                self.answer_waiters();
+            }
+            Err(e) => {
+                let text = format!("{e}");
+                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
+            }
+        }
+    }
+
+    fn answer_waiters(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for waiter in waiters {
+            let (state, kernel) = (&mut self.state, &mut self.kernel);
+            let ready = waiter.addresses.iter().all(|a| state.listener_at(kernel, a).is_some());
+            if ready {
+                self.reply(&waiter.fd, &Reply::Done);
+            } else if !has_hung_up(&waiter.fd) {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
+    fn down(&mut self, fd: OwnedFd, kill: bool) {
+        if self.state.is_empty() {
+            self.ending = Some(Ending { fd: Some(fd), kill_at: None });
+        } else if kill {
+            self.signal_all(Signal::SIGTERM);
+            self.ending = Some(Ending { fd: Some(fd), kill_at: Some(Instant::now() + TERM_TO_KILL) });
+        } else {
+            let names: Vec<String> =
+                self.state.processes.iter().map(|(pid, p)| format!("{} (pid {pid})", p.program)).collect();
+            let mut text = format!("network {:?} is in use by {}", self.config.network, names.join(", "));
+            text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
+            self.reply(&fd, &Reply::Error { errno: libc::EBUSY, text: &text });
+        }
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for (pid, fd) in &self.processes {
+            if let Err(e) = pidfd_signal(fd, signal) {
+                tracing::warn!("{signal} to pid {pid}: {e}");
+            }
+        }
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = Instant::now();
+        if let Some(Ending { kill_at: Some(at), .. }) = self.ending
+            && now >= at
+        {
+            self.signal_all(Signal::SIGKILL);
+            if let Some(ending) = &mut self.ending {
+                ending.kill_at = None;
+            }
+        }
+        self.waiters.retain(|w| !has_hung_up(&w.fd));
+        let idle = self.state.is_empty() && self.waiters.is_empty() && self.pending.is_empty();
+        self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
+    }
+
+    fn is_over(&self) -> bool {
+        let asked = self.ending.is_some() && self.state.is_empty();
+        asked || self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
+    }
+
+    /// How long nothing needs to be done unless something happens.
+    fn time_limit(&self) -> EpollTimeout {
+        let now = Instant::now();
+        let at = [
+            self.empty_since.map(|since| since + EMPTY_FOR),
+            self.ending.as_ref().and_then(|e| e.kill_at),
+            self.pending.front().map(|p| p.since + SILENT_FOR),
+            // Sockets without a process may die unannounced where the kernel announces nothing.
+            Some(now + Duration::from_secs(30)),
+        ];
+        let until = at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        // Rounded up: waking a little early would turn in circles.
+        EpollTimeout::try_from(until + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
+    }
+
+    /// Takes the network's files away, if nobody is about to come. Whether it has ended.
+    fn end(&mut self) -> bool {
+        let Ok(lock) = nix::fcntl::Flock::lock(
+            match std::fs::File::options().create(true).truncate(false).write(true).open(self.config.dir.join("lock")) {
+                Ok(file) => file,
+                // The directory is not there any more, or not writable: nothing to take away.
+                Err(_) => return true,
+            },
+            nix::fcntl::FlockArg::LockExclusiveNonblock,
+        ) else {
+            // Somebody starts: what it asks will say more.
+            self.empty_since = Some(Instant::now());
+            return false;
+        };
+        self.accept(0);
+        self.accept(1);
+        if !self.state.is_empty() || !self.pending.is_empty() {
+            self.empty_since = None;
+            return false;
+        }
+        tracing::info!("the network has ended");
+        // The lock file goes last: who waits for it looks whether it is still the one at its path.
+        for file in ["control", "key", "log", "lock"] {
+            let _ = std::fs::remove_file(self.config.dir.join(file));
+        }
+        let _ = std::fs::remove_dir(&self.config.dir);
+        drop(lock);
+        if let Some(fd) = self.ending.as_mut().and_then(|e| e.fd.take()) {
+            self.reply(&fd, &Reply::Done);
+        }
+        let _ = &self.held;
+        true
+    }
+}
+
+fn has_hung_up(fd: &OwnedFd) -> bool {
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
+fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: no pointers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn pidfd_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is what kill(2) would send.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, info, 0) };
+    Errno::result(sent).map(drop)
+}
+
+/// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.
+fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use std::io::{Seek, Write};
+    let mut file = std::fs::File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(text)?;
+    file.rewind()?;
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let n = control::write_reply(&mut buffer, 1, &Reply::Stream).unwrap_or(0);
+    let rights = [file.as_raw_fd()];
+    socket::sendmsg::<()>(
+        fd.as_raw_fd(),
+        &[io::IoSlice::new(&buffer[..n])],
+        &[socket::ControlMessage::ScmRights(&rights)],
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
+
+use lonet_core::block::Block;
+use lonet_core::config::Config;
+use lonet_core::diag::{Diag, State};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, sockopt};
+use nix::sys::stat::{Mode, umask};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
+/// listener of the machine's could hold any one of them for all 254 blocks.
+const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
+
+/// Why lonetd cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("all 254 blocks of loopback addresses are in use")]
+    NoBlock,
+    #[error("the network's block 127.{0}.0.0/16 is in use by another network or program")]
+    BlockTaken(u8),
+    #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
+    PathTooLong { path: std::path::PathBuf },
+    #[error("cannot {step}: {why}")]
+    Os { step: &'static str, why: io::Error },
+}
+
+/// Adds the step to an error of the system's.
+pub fn os<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetupError {
+    move |why| SetupError::Os { step, why: why.into() }
+}
+
+/// Leaves the ways of the program that started lonetd behind: limits, umask, signals, directory. It has no
+/// descriptors and no environment of the program's since it was started.
+pub fn detach() -> Result<(), SetupError> {
+    let _ = std::env::set_current_dir("/");
+    umask(Mode::from_bits_truncate(0o077));
+    for limit in [Resource::RLIMIT_NOFILE, Resource::RLIMIT_FSIZE, Resource::RLIMIT_CORE] {
+        if let Ok((_, hard)) = getrlimit(limit) {
+            let _ = setrlimit(limit, hard, hard);
+        }
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(os("reset signals"))?;
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // A full disk or a closed socket is an error of one call, not the end of the network.
+        let silent = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ | Signal::SIGHUP);
+        // SAFETY: no handler of ours, only default and ignored.
+        let _ = unsafe { sigaction(signal, if silent { &ignore } else { &default }) };
+    }
+    Ok(())
+}
+
+/// A block, and the sockets that make it this network's.
+pub struct Held {
+    pub block: Block,
+    /// Listens on the stack's address: while it does, no other lonetd takes the block.
+    pub lock: OwnedFd,
+    pub lock_address: SocketAddrV4,
+    /// Bound and not listening: where dials are refused.
+    pub refuser: OwnedFd,
+    pub refuser_address: SocketAddrV4,
+}
+
+/// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
+pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
+    if let Some(block) = had {
+        return try_block(block, true)?.ok_or(SetupError::BlockTaken(block.number()));
+    }
+    let mut block = Block::first_choice(network);
+    for _ in 0..254 {
+        if let Some(held) = try_block(block, false)? {
+            return Ok(held);
+        }
+        block = block.next();
+    }
+    Err(SetupError::NoBlock)
+}
+
+/// `None`: somebody has sockets there. `ours`: what is there is the network's own, left by a lonetd that died.
+fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
+    for port in LOCK_PORTS {
+        let address = SocketAddrV4::new(block.stack(), port);
+        let lock = tcp_socket()?;
+        if socket::bind(lock.as_raw_fd(), &SockaddrIn::from(address)).is_err()
+            || socket::listen(&lock, Backlog::MAXCONN).is_err()
+        {
+            continue;
+        }
+        // Listening first, looking second: of two that take a block at once both see the other and at most one
+        // stays.
+        if is_inhabited(block, address, ours) {
+            return Ok(None);
+        }
+        let refuser = tcp_socket()?;
+        for port in LOCK_PORTS.iter().map(|p| p + 1) {
+            let refuser_address = SocketAddrV4::new(block.stack(), port);
+            if socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(refuser_address)).is_ok() {
+                return Ok(Some(Held { block, lock, lock_address: address, refuser, refuser_address }));
+            }
+        }
+        return Ok(None);
+    }
+    Ok(None)
+}
+
+fn tcp_socket() -> Result<OwnedFd, SetupError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
+}
+
+fn is_inhabited(block: Block, lock: SocketAddrV4, ours: bool) -> bool {
+    let Ok(diag) = Diag::open() else { return false };
+    let mut others = false;
+    // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
+    let alive = State::ALL & !State::TIME_WAIT.bit();
+    let _ = diag.dump(alive, Some((Ipv4Addr::new(127, block.number(), 0, 0), 16)), &mut |f| {
+        let stack = *f.local.ip() == block.stack();
+        others |= f.local != lock && (stack && f.state == State::LISTEN || !ours && f.inode != 0);
+    });
+    others
+}
+
+/// lonetd's sockets for programs, by path and by abstract name.
+pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
+    let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
+    // The start lock is held, and nobody answers there: what is left is a dead lonetd's.
+    let _ = std::fs::remove_file(&path);
+    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
+    let name = config.abstract_name();
+    let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
+    Ok([listen_at(&by_path)?, listen_at(&by_name)?])
+}
+
+fn listen_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
+        .map_err(os("make the control socket"))?;
+    socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
+    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
+    let _ = socket::setsockopt(&fd, sockopt::PassCred, &false);
+    Ok(fd)
+}
+
+/// The kernel's range of source ports.
+pub fn ephemeral_ports() -> (u16, u16) {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_whitespace().filter_map(|n| n.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(low), Some(high)) if low <= high => (low, high),
+        _ => (32768, 60999),
+    }
+}
+
+/// The network's random key: made once, kept for lonetds to come.
+pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
+    let path = dir.join("key");
+    if let Ok(bytes) = std::fs::read(&path)
+        && let Ok(key) = bytes.try_into()
+    {
+        return Ok(key);
+    }
+    let mut key = [0u8; 16];
+    let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
+    io::Read::read_exact(&mut random, &mut key).map_err(os("read /dev/urandom"))?;
+    std::fs::write(&path, key).map_err(os("write the network's key"))?;
+    Ok(key)
+}

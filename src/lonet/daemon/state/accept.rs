@@ -1,0 +1,148 @@
+//! accept, getsockname, getpeername: who calls, and what an address is called.
+
+use super::{Call, Classes, Cookie, Kernel, Outcome, Pid, Role, Sender, Socket, State};
+use lonet_core::block::Endpoint;
+use lonet_core::control::Reply;
+use std::net::SocketAddrV4;
+
+/// A socket that the kernel has accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
+    pub listener: Cookie,
+    pub cookie: Cookie,
+    pub local: SocketAddrV4,
+    pub remote: SocketAddrV4,
+}
+
+/// Who is at the other end.
+enum Caller {
+    /// Dialed this very listener.
+    Known(Cookie),
+    /// No record, but a live socket of the owner's: an unhooked program.
+    Stranger,
+    /// Dialed somebody else, or cannot be told.
+    Unwanted,
+}
+
+impl State {
+    pub(super) fn accept(&mut self, kernel: &mut dyn Kernel, sender: Sender, a: Accepted) -> Outcome {
+        self.meet(kernel, sender.pid);
+        let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
+            return Ok(Reply::Native);
+        };
+        Ok(match self.take_up(kernel, sender.pid, &listener, a) {
+            Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
+            None => Reply::Drop,
+        })
+    }
+
+    /// Records the accepted socket. `None`: it is not for this listener.
+    fn take_up(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        listener: &Socket,
+        a: Accepted,
+    ) -> Option<Call> {
+        let ip = self.block.shown(listener.host, lonet_core::block::Face::V4);
+        let mut call = Call {
+            local: Endpoint::new(ip, listener.port),
+            peer: a.remote.into(),
+            os_local: Some(a.local),
+            os_remote: a.remote,
+            peer_host: 0,
+            dialed_port: listener.port,
+            class: Classes::NONE,
+        };
+        match self.caller(kernel, listener, a) {
+            Caller::Unwanted => return None,
+            Caller::Stranger => {}
+            Caller::Known(cookie) => {
+                let caller = self.sockets.get(&cookie)?;
+                let theirs = caller.call?;
+                call.local = theirs.peer;
+                call.peer = theirs.local;
+                call.class = theirs.class;
+                call.peer_host = caller.host;
+                if theirs.os_local.is_none() {
+                    self.by_tuple.insert((a.remote, a.local), cookie);
+                    self.change(cookie, |s| {
+                        if let Some(call) = s.call.as_mut() {
+                            call.os_local = Some(a.remote);
+                        }
+                    });
+                }
+                self.release_accept_port(cookie);
+            }
+        }
+        self.put(
+            a.cookie,
+            Socket {
+                host: listener.host,
+                port: call.local.port,
+                role: Role::Accepted,
+                pid,
+                asked: listener.asked,
+                at: None,
+                os: None,
+                call: Some(call),
+                accept_port: None,
+                destroyed: false,
+            },
+        );
+        Some(call)
+    }
+
+    /// The kernel names the socket at the other end; where that has gone, what its dial has left.
+    fn caller(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Caller {
+        let found = kernel.connection(a.remote, a.local).flatten();
+        let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
+        let cookie = found
+            .map(|f| f.cookie)
+            .filter(known)
+            .or_else(|| self.by_tuple.get(&(a.remote, a.local)).copied().filter(known));
+        let Some(cookie) = cookie else {
+            let ours = found.is_some_and(|f| f.held && f.uid == self.owner);
+            return if ours { Caller::Stranger } else { Caller::Unwanted };
+        };
+        let wanted = self.sockets.get(&cookie).and_then(|s| s.call).is_some_and(|call| {
+            call.os_remote == a.local
+                && call.peer_host == listener.host
+                && call.dialed_port == listener.port
+                && self.classes(listener).overlap(call.class)
+        });
+        if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+    }
+
+    /// The addresses of a socket as its program is to see them.
+    pub(super) fn name(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        cookie: Cookie,
+        local: SocketAddrV4,
+        remote: Option<SocketAddrV4>,
+    ) -> Reply<'static> {
+        if !self.sockets.contains_key(&cookie)
+            && let Some(remote) = remote
+        {
+            // Accepted behind the hooks' back, or by a process that had not joined yet.
+            let listener = self.by_os.get(&local).and_then(|all| all.first()).copied();
+            let record = listener.and_then(|c| self.sockets.get(&c)).filter(|s| s.role == Role::Listening);
+            if let (Some(listener), Some(record)) = (listener, record.cloned()) {
+                self.meet(kernel, sender.pid);
+                let accepted = Accepted { listener, cookie, local, remote };
+                let _ = self.take_up(kernel, sender.pid, &record, accepted);
+            }
+        }
+        match self.sockets.get(&cookie) {
+            None => Reply::Named { local: None, peer: None, reuse_address: true, v6only: false },
+            Some(s) => Reply::Named {
+                local: s.call.map(|c| c.local).or(s.at),
+                peer: s.call.map(|c| c.peer),
+                reuse_address: s.asked.reuse_address,
+                v6only: s.asked.v6only,
+            },
+        }
+    }
+}

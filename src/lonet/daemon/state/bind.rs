@@ -1,0 +1,344 @@
+//! bind and listen: who may have which port, and where the kernel is to put the socket.
+
+use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::control::{Asked, Caller, Reply};
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
+
+/// What a program wants for a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub cookie: Cookie,
+    pub asked: Asked,
+    /// How many OS addresses the kernel has refused for it.
+    pub attempt: u8,
+}
+
+/// Below the ephemeral range there are few reserved ports from here on.
+const PRIVATE_FROM: u16 = 10_000;
+
+/// How long the kernel may hold a closed connection's addresses in TIME_WAIT.
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
+/// Hands out OS ports that differ from the lonet port, in turn, so that one is not used again soon.
+#[derive(Clone, Debug)]
+pub(super) struct OsPorts {
+    ephemeral: (u16, u16),
+    next: BTreeMap<Index, u16>,
+    /// When a bound socket last dialed from an OS port: its addresses may be in TIME_WAIT.
+    spent: BTreeMap<(Index, u16), Duration>,
+}
+
+impl OsPorts {
+    pub fn new(ephemeral: (u16, u16)) -> OsPorts {
+        OsPorts { ephemeral, next: BTreeMap::new(), spent: BTreeMap::new() }
+    }
+
+    pub fn spend(&mut self, host: Index, port: u16, now: Duration) {
+        self.spent.retain(|_, when| now.saturating_sub(*when) < TIME_WAIT);
+        self.spent.insert((host, port), now);
+    }
+
+    fn is_spent(&self, host: Index, port: u16, now: Duration) -> bool {
+        self.spent.get(&(host, port)).is_some_and(|when| now.saturating_sub(*when) < TIME_WAIT)
+    }
+
+    /// The next port outside the ephemeral range that `free` has nothing against.
+    fn private(&mut self, host: Index, free: impl Fn(u16) -> bool) -> Option<u16> {
+        let (low, high) = self.ephemeral;
+        let step = |p: u16| match p {
+            u16::MAX => PRIVATE_FROM,
+            p if (low..=high).contains(&(p + 1)) => high.checked_add(1).unwrap_or(PRIVATE_FROM),
+            p => p + 1,
+        };
+        let start = self.next.get(&host).copied().unwrap_or(PRIVATE_FROM.min(low.max(1025) - 1));
+        let mut port = start;
+        loop {
+            let here = port;
+            port = step(port);
+            if !(low..=high).contains(&here) && free(here) {
+                self.next.insert(host, port);
+                return Some(here);
+            }
+            if port == start {
+                return None;
+            }
+        }
+    }
+}
+
+fn in_use(at: Endpoint) -> (Errno, String) {
+    (Errno::EADDRINUSE, format!("port {} is held", at.port))
+}
+
+impl State {
+    pub(super) fn bind(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        wish: Wish,
+        at: Endpoint,
+    ) -> Outcome {
+        let face_of = |face: Face| Classes::any(face, wish.asked.v6only);
+        let (host, classes) = match self.place(at) {
+            Place::Elsewhere => return Ok(Reply::Native),
+            Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
+            Place::Any(face) => (self.home(kernel, sender.pid, caller)?, face_of(face)),
+            Place::Loopback(face) => (self.home(kernel, sender.pid, caller)?, Classes::loopback(face)),
+            Place::Host(index, face) => {
+                if !caller.host.is_empty() && self.home(kernel, sender.pid, caller)? != index {
+                    return Err((Errno::EADDRNOTAVAIL, "the address of another host".into()));
+                }
+                (index, Classes::host(face))
+            }
+            Place::Nobody => return Err((Errno::EADDRNOTAVAIL, "no host's address".into())),
+        };
+        if self.hosts.get(host).is_none() {
+            return Err((Errno::EADDRNOTAVAIL, "no host has this address".into()));
+        }
+        if wish.asked.v6only && at.ip.to_ipv4_mapped().is_some() && wish.asked.family == Face::V6 {
+            return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
+        }
+        self.meet(kernel, sender.pid);
+        let at = match self.sockets.get(&wish.cookie) {
+            // The kernel refused the OS address, or lonetd died before its answer arrived.
+            Some(s) if s.role == Role::Claimed => Endpoint::new(at.ip, s.port),
+            Some(s) if s.role != Role::Gone => {
+                return Err((Errno::EINVAL, "the socket has an address already".into()));
+            }
+            _ if at.port == 0 => {
+                Endpoint::new(at.ip, self.first_free(kernel, host, caller.options.autobind_from)?)
+            }
+            _ => {
+                self.may_share(kernel, host, at, wish.cookie, |s, mine| {
+                    let both_reuse = wish.asked.reuse_address && s.asked.reuse_address;
+                    let listens = matches!(s.role, Role::Starting | Role::Listening);
+                    let group = wish.asked.reuse_port && s.asked.reuse_port;
+                    !mine.overlap(classes) || (both_reuse && !listens) || group
+                })?;
+                at
+            }
+        };
+        let os = self.os_for(kernel, host, at.port, classes, wish, caller.options.private_ports)?;
+        self.put(
+            wish.cookie,
+            Socket {
+                host,
+                port: at.port,
+                role: Role::Claimed,
+                pid: sender.pid,
+                asked: wish.asked,
+                at: Some(at),
+                os: Some(os),
+                call: None,
+                accept_port: None,
+                destroyed: false,
+            },
+        );
+        Ok(Reply::BindTo { os })
+    }
+
+    pub(super) fn bound(&mut self, cookie: Cookie, os: SocketAddrV4) {
+        self.change(cookie, |s| {
+            s.os = Some(os);
+            if s.role == Role::Claimed {
+                s.role = Role::Bound;
+            }
+        });
+    }
+
+    /// What was allowed did not happen.
+    pub(super) fn failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        match self.sockets.get(&cookie).map(|s| s.role) {
+            Some(Role::Claimed) => self.forget(cookie),
+            Some(Role::Starting) => {
+                self.change(cookie, |s| s.role = Role::Bound);
+                self.examine(kernel, cookie);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn listen(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        wish: Wish,
+        bound: bool,
+    ) -> Outcome {
+        let record = self.sockets.get(&wish.cookie).cloned();
+        match record {
+            // Also a second time: the backlog may be another.
+            Some(s) if s.role == Role::Listening => return Ok(Reply::Go),
+            Some(s) if s.os.is_some() && bound => {
+                let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
+                let classes = self.classes(&s);
+                self.may_share(kernel, s.host, at, wish.cookie, |other, theirs| {
+                    let listens = matches!(other.role, Role::Starting | Role::Listening);
+                    let group = s.asked.reuse_port && other.asked.reuse_port;
+                    // A port that was given up in between may be somebody else's by now.
+                    let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
+                    !theirs.overlap(classes) || group || !(listens || lost)
+                })?;
+                self.put(wish.cookie, Socket { role: Role::Starting, call: None, ..s });
+                return Ok(Reply::Go);
+            }
+            Some(s) if s.role == Role::Starting && !bound => {}
+            _ if bound || caller.host.is_empty() => return Ok(Reply::Native),
+            _ => {}
+        }
+        let face = wish.asked.family;
+        let host = self.home(kernel, sender.pid, caller)?;
+        let ip = match face {
+            Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+            Face::V6 => Ipv6Addr::UNSPECIFIED,
+        };
+        let known = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Starting).map(|s| s.port);
+        let port = match known {
+            Some(port) => port,
+            None => self.first_free(kernel, host, caller.options.autobind_from)?,
+        };
+        let classes = Classes::any(face, wish.asked.v6only);
+        let os = self.os_for(kernel, host, port, classes, wish, caller.options.private_ports)?;
+        self.put(
+            wish.cookie,
+            Socket {
+                host,
+                port,
+                role: Role::Starting,
+                pid: sender.pid,
+                asked: wish.asked,
+                at: Some(Endpoint::new(ip, port)),
+                os: Some(os),
+                call: None,
+                accept_port: None,
+                destroyed: false,
+            },
+        );
+        Ok(Reply::BindTo { os })
+    }
+
+    pub(super) fn listening(&mut self, cookie: Cookie) {
+        self.change(cookie, |s| {
+            if matches!(s.role, Role::Starting | Role::Bound | Role::Claimed) {
+                s.role = Role::Listening;
+            }
+        });
+    }
+
+    /// EADDRINUSE unless `agree` with every live holder of the port, given the addresses that it answers on.
+    fn may_share(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        at: Endpoint,
+        cookie: Cookie,
+        agree: impl Fn(&Socket, Classes) -> bool,
+    ) -> Result<(), (Errno, String)> {
+        let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(at.port).to_vec());
+        for holder in holders.into_iter().filter(|c| *c != cookie) {
+            let against = |s: &Socket| !agree(s, self.classes(s));
+            if self.sockets.get(&holder).is_some_and(against) && self.examine(kernel, holder) {
+                // It may hold the port in another way than it did before it was looked at.
+                let against = |s: &Socket| s.role != Role::Gone && !agree(s, self.classes(s));
+                if self.sockets.get(&holder).is_some_and(against) {
+                    return Err(in_use(at));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses of its host that a socket answers on, or speaks from.
+    pub(super) fn classes(&self, s: &Socket) -> Classes {
+        let ip = match (s.call, s.at) {
+            (Some(call), _) => call.local.ip,
+            (None, Some(at)) => at.ip,
+            (None, None) => return Classes::NONE,
+        };
+        match self.block.place(ip) {
+            Place::Any(face) => Classes::any(face, s.asked.v6only),
+            Place::Loopback(face) => Classes::loopback(face),
+            Place::Host(_, face) => Classes::host(face),
+            Place::Nobody | Place::Elsewhere => Classes::NONE,
+        }
+    }
+
+    /// The first free port of a host. The kernel is asked about the lowest held ports: what died without a word
+    /// does not make the next port another one.
+    pub(super) fn first_free(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        from: u16,
+    ) -> Result<u16, (Errno, String)> {
+        const ASKED: usize = 8;
+        let none = || (Errno::EADDRINUSE, "the host has no free port".to_owned());
+        let ports = &self.hosts.get(host).ok_or_else(none)?.ports;
+        let limit = ports.first_free(from);
+        let below: Vec<u16> = match limit {
+            Some(free) => ports.held_between(from, free).take(ASKED).collect(),
+            None => ports.held_from(from).take(ASKED).collect(),
+        };
+        for port in below {
+            let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(port).to_vec());
+            if !holders.into_iter().any(|c| self.examine(kernel, c)) {
+                return Ok(port);
+            }
+        }
+        limit.ok_or_else(none)
+    }
+
+    /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser
+    /// see the very address, else one of lonet's choice.
+    fn os_for(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        port: u16,
+        classes: Classes,
+        wish: Wish,
+        private: bool,
+    ) -> Result<SocketAddrV4, (Errno, String)> {
+        let ip = self.block.address(host);
+        let now = kernel.now();
+        let group = |s: &Socket| {
+            s.role != Role::Gone
+                && s.port == port
+                && wish.asked.reuse_port
+                && s.asked.reuse_port
+                && self.classes(s) == classes
+        };
+        let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
+        let shared = holders
+            .iter()
+            .filter(|c| **c != wish.cookie)
+            .filter_map(|c| self.sockets.get(c))
+            .find(|s| group(s))
+            .and_then(|s| s.os);
+        match shared {
+            // The kernel balances only among sockets with the very same address.
+            Some(os) if wish.attempt == 0 => return Ok(os),
+            Some(_) => return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into())),
+            None => {}
+        }
+        let free = |p: u16| !self.by_os.contains_key(&SocketAddrV4::new(ip, p));
+        if wish.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
+            return Ok(SocketAddrV4::new(ip, port));
+        }
+        let by_os = &self.by_os;
+        let found = self.os_ports.private(host, |p| !by_os.contains_key(&SocketAddrV4::new(ip, p)));
+        let os = found.ok_or((Errno::EADDRINUSE, "no OS port is left for the host".to_owned()))?;
+        Ok(SocketAddrV4::new(ip, os))
+    }
+
+    /// A bound socket dials from its OS port.
+    pub(super) fn spend_os_port(&mut self, host: Index, os: SocketAddrV4, now: Duration) {
+        self.os_ports.spend(host, os.port(), now);
+    }
+}

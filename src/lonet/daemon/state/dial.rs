@@ -1,0 +1,203 @@
+//! connect: where a destination leads, and from which port.
+
+use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::control::{Asked, Caller, Reply};
+use nix::errno::Errno;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dial {
+    pub cookie: Cookie,
+    pub to: Endpoint,
+    /// Where the kernel has the socket, if it is bound.
+    pub local: Option<SocketAddrV4>,
+    pub asked: Asked,
+}
+
+fn loopback(face: Face) -> Ipv6Addr {
+    match face {
+        Face::V4 => Ipv4Addr::LOCALHOST.to_ipv6_mapped(),
+        Face::V6 => Ipv6Addr::LOCALHOST,
+    }
+}
+
+impl State {
+    pub(super) fn dial(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        dial: Dial,
+    ) -> Outcome {
+        let place = match self.place(dial.to) {
+            // Connecting to "any" address means the machine itself, as on any machine.
+            Place::Any(face) => Place::Loopback(face),
+            place => place,
+        };
+        let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
+        let (face, class) = match place {
+            Place::Elsewhere => return Ok(Reply::Native),
+            Place::Nobody => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
+            Place::Loopback(_) if caller.host.is_empty() && own.is_none() => return Ok(Reply::Native),
+            Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
+            Place::Host(_, face) => (face, Classes::host(face)),
+        };
+        if dial.asked.v6only && dial.asked.family == Face::V6 && face == Face::V4 {
+            return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
+        }
+        self.meet(kernel, sender.pid);
+        if let Place::Host(index, _) = place
+            && !self.hosts.get(index).is_some_and(super::Host::is_up)
+            && !(caller.host.is_empty() && own == Some(index))
+            && (caller.host.is_empty() || self.home(kernel, sender.pid, caller)? != index)
+        {
+            return Err((Errno::EHOSTUNREACH, "no such host is up".into()));
+        }
+        if let Some(answer) = self.dial_again(kernel, &dial) {
+            return Ok(answer);
+        }
+        let host = match own {
+            Some(host) => host,
+            None => self.calling_host(kernel, sender.pid, caller)?,
+        };
+        let to_host = match place {
+            Place::Host(index, _) => index,
+            _ => host,
+        };
+        let bound = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone && s.os.is_some());
+        let bound_to = bound.and_then(|s| s.at).map(|at| self.place(at));
+        if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
+            return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
+        }
+        let Some((_, os)) = self.find_listener(kernel, to_host, dial.to.port, class) else {
+            if class == Classes::loopback(face) && caller.options.real_loopback {
+                return Ok(Reply::Native);
+            }
+            return Ok(Reply::ConnectTo { to: self.refuser, from: None });
+        };
+
+        let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
+        let port = match &record {
+            Some(s) => s.port,
+            None => self.first_free(kernel, host, caller.options.autobind_from)?,
+        };
+        let peer_ip = match place {
+            Place::Host(..) => dial.to.ip,
+            _ => loopback(face),
+        };
+        let local_ip = match (bound_to, place) {
+            (Some(Place::Loopback(_) | Place::Host(..)), _) => {
+                record.as_ref().and_then(|s| s.at).map_or(peer_ip, |at| at.ip)
+            }
+            (_, Place::Host(..)) => self.block.shown(host, face),
+            _ => loopback(face),
+        };
+        let fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        let accept_port = match fresh {
+            true => Some(self.first_free(kernel, to_host, 1)?),
+            false => None,
+        };
+        let call = Call {
+            local: Endpoint::new(local_ip, port),
+            peer: Endpoint::new(peer_ip, accept_port.unwrap_or(dial.to.port)),
+            os_local: None,
+            os_remote: os,
+            peer_host: to_host,
+            dialed_port: dial.to.port,
+            class,
+        };
+        if let Some(from) = record.as_ref().and_then(|s| s.os) {
+            self.spend_os_port(host, from, kernel.now());
+        }
+        let base = record.unwrap_or(Socket {
+            host,
+            port,
+            role: Role::Dialing,
+            pid: sender.pid,
+            asked: dial.asked,
+            at: None,
+            os: None,
+            call: None,
+            accept_port: None,
+            destroyed: false,
+        });
+        self.put(dial.cookie, Socket { role: Role::Dialing, call: Some(call), accept_port, ..base });
+        let from = dial.local.is_none().then(|| self.block.address(host));
+        Ok(Reply::ConnectTo { to: os, from })
+    }
+
+    /// A connect that is under way or done: the kernel says how it stands.
+    fn dial_again(&mut self, kernel: &mut dyn Kernel, dial: &Dial) -> Option<Reply<'static>> {
+        let s = self.sockets.get(&dial.cookie)?;
+        let (role, call) = (s.role, s.call?);
+        match role {
+            Role::Dialing => Some(Reply::ConnectTo { to: call.os_remote, from: None }),
+            Role::Connected | Role::Accepted if self.examine(kernel, dial.cookie) => {
+                let still = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Bound);
+                still.then_some(Reply::ConnectTo { to: call.os_remote, from: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// A live listener of this host and port that answers on this kind of address.
+    pub(super) fn find_listener(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        port: u16,
+        class: Classes,
+    ) -> Option<(Cookie, SocketAddrV4)> {
+        let holders = self.hosts.get(host)?.ports.holders(port).to_vec();
+        holders.into_iter().find_map(|cookie| {
+            let s = self.sockets.get(&cookie)?;
+            if s.role != Role::Listening || !self.classes(s).overlap(class) {
+                return None;
+            }
+            self.examine(kernel, cookie);
+            let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Listening)?;
+            Some((cookie, s.os?))
+        })
+    }
+
+    pub(super) fn dialed(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        cookie: Cookie,
+        from: Option<SocketAddrV4>,
+        errno: Errno,
+    ) {
+        let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Dialing) else { return };
+        let under_way = matches!(
+            errno,
+            Errno::UnknownErrno | Errno::EINPROGRESS | Errno::EINTR | Errno::EALREADY | Errno::EISCONN
+        );
+        let Some(call) = s.call else { return };
+        match from {
+            Some(from) if under_way => {
+                self.by_tuple.insert((from, call.os_remote), cookie);
+                self.change(cookie, |s| {
+                    s.role = Role::Connected;
+                    if let Some(call) = s.call.as_mut() {
+                        call.os_local = Some(from);
+                    }
+                });
+            }
+            _ => self.disconnected(kernel, cookie),
+        }
+    }
+
+    /// The connection has gone, or never came to be; the socket has not.
+    pub(super) fn disconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(s) = self.sockets.get(&cookie) else { return };
+        if !matches!(s.role, Role::Dialing | Role::Connected | Role::Accepted) {
+            return;
+        }
+        if s.os.is_some() {
+            self.end_call(cookie, Role::Bound);
+        } else {
+            self.bury(kernel, cookie);
+        }
+    }
+}

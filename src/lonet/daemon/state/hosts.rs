@@ -1,0 +1,186 @@
+//! The hosts of a network: names, indexes, who keeps them up.
+//!
+//! A name keeps its index for as long as the network runs, also while its host is down: addresses that programs
+//! have noted (a cluster's table of nodes) stay true when the host comes back, and the next index never depends
+//! on how fast a death was noticed.
+
+use super::ports::Ports;
+use super::{Index, Kernel, Outcome, Pid, Sender, State};
+use crate::daemon::names;
+use lonet_core::address::Address;
+use lonet_core::block::MAX_INDEX;
+use lonet_core::control::{Caller, Reply};
+use nix::errno::Errno;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddrV4;
+
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// As its owner gave it, or as it was first mentioned.
+    pub name: String,
+    pub index: Index,
+    pub ports: Ports,
+    /// The processes that keep it up.
+    pub members: BTreeSet<Pid>,
+    /// Accepted connections take the first free port instead of their listener's.
+    pub fresh_accept_ports: bool,
+}
+
+impl Host {
+    /// Some process or socket of it lives.
+    pub fn is_up(&self) -> bool {
+        !self.members.is_empty() || !self.ports.is_empty()
+    }
+}
+
+/// Hosts by index, and the keys of [`names::fold`] to find them by.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    all: Vec<Host>,
+    by_key: HashMap<String, Index>,
+}
+
+impl Hosts {
+    pub fn all(&self) -> impl Iterator<Item = &Host> {
+        self.all.iter()
+    }
+
+    pub fn get(&self, index: Index) -> Option<&Host> {
+        self.all.get(usize::from(index).checked_sub(1)?)
+    }
+
+    pub fn get_mut(&mut self, index: Index) -> Option<&mut Host> {
+        self.all.get_mut(usize::from(index).checked_sub(1)?)
+    }
+
+    pub fn find(&self, name: &[u8]) -> Option<&Host> {
+        self.get(*self.by_key.get(&names::fold(name)?)?)
+    }
+
+    /// The host of this name, made if there is none. `None`: not a name, or no index left.
+    fn enter(&mut self, name: &str) -> Option<Index> {
+        let key = names::fold(name.as_bytes())?;
+        if let Some(index) = self.by_key.get(&key) {
+            return Some(*index);
+        }
+        let index = Index::try_from(self.all.len() + 1).ok().filter(|i| *i <= MAX_INDEX)?;
+        self.by_key.insert(key, index);
+        self.all.push(Host {
+            name: name.to_owned(),
+            index,
+            ports: Ports::default(),
+            members: BTreeSet::new(),
+            fresh_accept_ports: false,
+        });
+        Some(index)
+    }
+}
+
+const NO_INDEX: &str = "the network has no address left for another host";
+
+impl State {
+    /// The host that the process is by LONET_HOST, up from now on.
+    pub(super) fn home(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        caller: &Caller<'_>,
+    ) -> Result<Index, (Errno, String)> {
+        names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
+        let index = self.enter_named(caller.host)?;
+        self.keep_up(kernel, pid, index);
+        Ok(index)
+    }
+
+    /// The host of the process: LONET_HOST, or one of its own, named after its program.
+    pub(super) fn calling_host(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        caller: &Caller<'_>,
+    ) -> Result<Index, (Errno, String)> {
+        if !caller.host.is_empty() {
+            return self.home(kernel, pid, caller);
+        }
+        let process = self.meet(kernel, pid);
+        if let Some(own) = process.own {
+            return Ok(own);
+        }
+        let base = names::from_program(process.program.as_bytes());
+        let free = |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up());
+        let name = std::iter::once(base.clone())
+            .chain((2..=u32::from(MAX_INDEX)).map(|n| format!("{base}-{n}")))
+            .find(|name| free(name))
+            .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
+        let index = self.enter_named(&name)?;
+        self.keep_up(kernel, pid, index);
+        self.meet(kernel, pid).own = Some(index);
+        Ok(index)
+    }
+
+    fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {
+        let index = self.hosts.enter(name).ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
+        // What was only mentioned, perhaps in its xn-- form, is called what its owner calls it.
+        if let Some(host) = self.hosts.get_mut(index)
+            && !host.is_up()
+            && host.name != name
+        {
+            host.name = name.to_owned();
+        }
+        self.changes.hosts.insert(index);
+        Ok(index)
+    }
+
+    fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
+        self.meet(kernel, pid).hosts.insert(index);
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.members.insert(pid);
+        }
+        self.changes.processes.insert(pid);
+    }
+
+    /// The index behind a name as a resolver is asked for it.
+    pub(super) fn resolve(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        name: &[u8],
+    ) -> Outcome {
+        self.meet(kernel, sender.pid);
+        if let Some(host) = self.hosts.find(name)
+            && (host.is_up() || !caller.options.strict_names)
+        {
+            return Ok(Reply::Host { index: host.index });
+        }
+        let text = String::from_utf8_lossy(name);
+        if caller.options.strict_names {
+            return Err((Errno::ENOENT, format!("no host {text:?} (LONET_NAMES=strict)")));
+        }
+        let given = std::str::from_utf8(name).ok().filter(|n| names::check(n).is_ok());
+        let index = given.and_then(|n| self.hosts.enter(n));
+        let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
+        self.changes.hosts.insert(index);
+        Ok(Reply::Host { index })
+    }
+
+    /// The OS address of who listens on a lonet address.
+    pub(super) fn locate(&mut self, kernel: &mut dyn Kernel, address: &str) -> Outcome {
+        let invalid = |e: lonet_core::address::AddressError| (Errno::EINVAL, e.to_string());
+        match self.listener_at(kernel, &Address::parse(address).map_err(invalid)?) {
+            Some(os) => Ok(Reply::Located { os }),
+            None => Err((Errno::ECONNREFUSED, format!("nothing listens on {address}"))),
+        }
+    }
+
+    /// Where the kernel has the listener of a lonet address.
+    pub fn listener_at(&mut self, kernel: &mut dyn Kernel, address: &Address) -> Option<SocketAddrV4> {
+        use super::Classes;
+        use lonet_core::block::Face;
+        let index = self.hosts.find(address.host.as_bytes())?.index;
+        [Classes::host(Face::V4), Classes::host(Face::V6), Classes::loopback(Face::V4)]
+            .into_iter()
+            .find_map(|class| self.find_listener(kernel, index, address.port, class))
+            .map(|(_, os)| os)
+    }
+}

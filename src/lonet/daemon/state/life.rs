@@ -1,0 +1,291 @@
+//! Life and death of sockets and processes: the rule for each role, asked of the kernel.
+
+use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
+use std::time::Duration;
+
+/// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
+const GRAVES: usize = 4096;
+const GRAVE_TIME: Duration = Duration::from_secs(600);
+const MOST_GRAVES: usize = 65_536;
+
+impl State {
+    /// Enters or replaces a record; its port is held from now on.
+    pub(super) fn put(&mut self, cookie: Cookie, socket: Socket) {
+        self.forget(cookie);
+        self.hold(cookie, &socket);
+        self.sockets.insert(cookie, socket);
+        self.changes.sockets.insert(cookie);
+    }
+
+    pub(super) fn hold(&mut self, cookie: Cookie, socket: &Socket) {
+        if socket.role == Role::Gone {
+            return;
+        }
+        if let Some(host) = self.hosts.get_mut(socket.host) {
+            host.ports.hold(socket.port, cookie);
+        }
+        if let (Some(port), Some(call)) = (socket.accept_port, socket.call)
+            && let Some(host) = self.hosts.get_mut(call.peer_host)
+        {
+            host.ports.hold(port, cookie);
+        }
+        if let Some(os) = socket.os {
+            let all = self.by_os.entry(os).or_default();
+            if !all.contains(&cookie) {
+                all.push(cookie);
+            }
+        }
+        if let Some(process) = self.processes.get_mut(&socket.pid) {
+            process.sockets.insert(cookie);
+        }
+    }
+
+    /// Gives up the port, and all that is found by it, without touching the record.
+    fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
+        if let Some(host) = self.hosts.get_mut(socket.host) {
+            host.ports.release(socket.port, cookie);
+        }
+        if let (Some(port), Some(call)) = (socket.accept_port, socket.call)
+            && let Some(host) = self.hosts.get_mut(call.peer_host)
+        {
+            host.ports.release(port, cookie);
+        }
+        if let Some(os) = socket.os
+            && let Some(all) = self.by_os.get_mut(&os)
+        {
+            all.retain(|c| *c != cookie);
+            if all.is_empty() {
+                self.by_os.remove(&os);
+            }
+        }
+        if let Some(process) = self.processes.get_mut(&socket.pid) {
+            process.sockets.remove(&cookie);
+        }
+    }
+
+    /// Removes every trace.
+    pub(super) fn forget(&mut self, cookie: Cookie) {
+        let Some(socket) = self.sockets.remove(&cookie) else { return };
+        self.let_go(cookie, &socket);
+        self.forget_tuple(cookie, &socket);
+        self.changes.sockets.insert(cookie);
+    }
+
+    fn forget_tuple(&mut self, cookie: Cookie, socket: &Socket) {
+        if let Some(call) = socket.call
+            && let Some(local) = call.os_local
+            && self.by_tuple.get(&(local, call.os_remote)) == Some(&cookie)
+        {
+            self.by_tuple.remove(&(local, call.os_remote));
+        }
+    }
+
+    /// Changes a record in a way that moves no index.
+    pub(super) fn change(&mut self, cookie: Cookie, with: impl FnOnce(&mut Socket)) {
+        if let Some(socket) = self.sockets.get_mut(&cookie) {
+            with(socket);
+            self.changes.sockets.insert(cookie);
+        }
+    }
+
+    /// The socket holds nothing any more; its record stays for those who ask for its name.
+    pub(super) fn bury(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
+        if socket.role == Role::Gone {
+            return;
+        }
+        self.let_go(cookie, &socket);
+        if socket.call.is_none() && socket.at.is_none() {
+            self.forget(cookie);
+            return;
+        }
+        self.change(cookie, |s| {
+            s.role = Role::Gone;
+            s.accept_port = None;
+        });
+        let now = kernel.now();
+        self.graves.push_back((now, cookie));
+        while let Some((since, oldest)) = self.graves.front().copied() {
+            let old = now.saturating_sub(since) > GRAVE_TIME && self.graves.len() > GRAVES;
+            if !old && self.graves.len() <= MOST_GRAVES {
+                break;
+            }
+            self.graves.pop_front();
+            if self.sockets.get(&oldest).is_some_and(|s| s.role == Role::Gone) {
+                self.forget(oldest);
+            }
+        }
+    }
+
+    /// The connection is over and the socket is what it was before.
+    pub(super) fn end_call(&mut self, cookie: Cookie, role: Role) {
+        let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
+        self.put(cookie, Socket { role, call: None, accept_port: None, ..socket });
+    }
+
+    /// The accepting host's port belongs to the accepted socket from now on.
+    pub(super) fn release_accept_port(&mut self, cookie: Cookie) {
+        let Some(socket) = self.sockets.get_mut(&cookie) else { return };
+        let Some(port) = socket.accept_port.take() else { return };
+        let peer = socket.call.map_or(0, |c| c.peer_host);
+        if let Some(host) = self.hosts.get_mut(peer) {
+            host.ports.release(port, cookie);
+        }
+        self.changes.sockets.insert(cookie);
+    }
+
+    /// Asks the kernel about a socket and draws the consequences. Whether it lives.
+    pub(super) fn examine(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+        let Some(s) = self.sockets.get(&cookie) else { return false };
+        let process_lives = self.processes.contains_key(&s.pid);
+        match s.role {
+            Role::Gone => false,
+            // The kernel does not know them yet; their process is all there is to ask.
+            Role::Claimed | Role::Starting | Role::Dialing if process_lives => true,
+            Role::Claimed | Role::Starting | Role::Dialing => match kernel.anywhere(cookie) {
+                Some(false) => {
+                    self.bury(kernel, cookie);
+                    false
+                }
+                _ => true,
+            },
+            Role::Bound | Role::Listening => {
+                let Some(os) = s.os else { return true };
+                let role = s.role;
+                match kernel.unconnected(cookie, os) {
+                    Some(Idle::Gone) => {
+                        self.bury(kernel, cookie);
+                        return false;
+                    }
+                    Some(Idle::Listening) if role == Role::Bound => {
+                        self.change(cookie, |s| s.role = Role::Listening);
+                    }
+                    Some(Idle::Bound) if role == Role::Listening => {
+                        self.change(cookie, |s| s.role = Role::Bound);
+                    }
+                    _ => {}
+                }
+                true
+            }
+            Role::Connected | Role::Accepted => self.examine_connection(kernel, cookie),
+        }
+    }
+
+    fn examine_connection(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+        let Some(s) = self.sockets.get(&cookie) else { return false };
+        let Some(call) = s.call else { return true };
+        let Some(os_local) = call.os_local else { return true };
+        let bound = s.os;
+        match kernel.connection(os_local, call.os_remote) {
+            None => return true,
+            Some(Some(found)) if found.cookie == cookie && found.held => return true,
+            Some(_) => {}
+        }
+        match bound.map(|os| kernel.unconnected(cookie, os)) {
+            Some(Some(Idle::Bound)) => {
+                self.end_call(cookie, Role::Bound);
+                true
+            }
+            Some(Some(Idle::Listening)) => {
+                self.end_call(cookie, Role::Listening);
+                true
+            }
+            Some(None) => true,
+            Some(Some(Idle::Gone)) | None => {
+                // A port taken for the other end is the connection's, which may wait in a backlog still.
+                self.bury_caller(kernel, cookie, call.os_remote, os_local);
+                false
+            }
+        }
+    }
+
+    /// The caller has gone. Where the accepting host's port was taken at the dial, it stays taken while the
+    /// kernel has the other end.
+    fn bury_caller(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        cookie: Cookie,
+        other_end: std::net::SocketAddrV4,
+        this_end: std::net::SocketAddrV4,
+    ) {
+        let waiting = self.sockets.get(&cookie).and_then(|s| s.accept_port).is_some()
+            && kernel.connection(other_end, this_end) != Some(None);
+        let claim = self.sockets.get(&cookie).and_then(|s| Some((s.accept_port?, s.call?.peer_host)));
+        self.bury(kernel, cookie);
+        if let (true, Some((port, peer))) = (waiting, claim) {
+            self.change(cookie, |s| s.accept_port = Some(port));
+            if let Some(host) = self.hosts.get_mut(peer) {
+                host.ports.hold(port, cookie);
+            }
+        }
+    }
+
+    /// A program closed a descriptor of this socket; others may hold it still.
+    pub(super) fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        match self.sockets.get(&cookie).map(|s| s.role) {
+            Some(Role::Claimed | Role::Starting | Role::Dialing) => {
+                if kernel.anywhere(cookie) == Some(false) {
+                    self.bury(kernel, cookie);
+                }
+            }
+            Some(Role::Gone) => self.drop_stale_claim(kernel, cookie),
+            Some(_) => {
+                self.examine(kernel, cookie);
+            }
+            None => {}
+        }
+    }
+
+    /// A buried caller's claim on the accepting host's port ends with the connection.
+    fn drop_stale_claim(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(s) = self.sockets.get(&cookie) else { return };
+        let (Some(_), Some(call)) = (s.accept_port, s.call) else { return };
+        let Some(local) = call.os_local else { return };
+        if kernel.connection(call.os_remote, local) == Some(None) {
+            self.release_accept_port(cookie);
+        }
+    }
+
+    /// Looks at every socket of a process.
+    pub fn review(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
+        let all = self.processes.get(&pid).map(|p| p.sockets.clone()).unwrap_or_default();
+        for cookie in all {
+            self.closed(kernel, cookie);
+        }
+    }
+
+    /// Looks at every socket: some announcements were lost.
+    pub fn review_all(&mut self, kernel: &mut dyn Kernel) {
+        let all: Vec<Cookie> = self.sockets.keys().copied().collect();
+        for cookie in all {
+            self.closed(kernel, cookie);
+        }
+    }
+
+    /// The kernel announces that a socket has been destroyed.
+    pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        if self.sockets.contains_key(&cookie) {
+            self.bury(kernel, cookie);
+            self.drop_stale_claim(kernel, cookie);
+            self.change(cookie, |s| s.destroyed = true);
+        }
+    }
+
+    /// A process has ended. What it held is free, unless somebody else holds it too.
+    pub fn process_ended(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
+        let Some(process) = self.processes.remove(&pid) else { return };
+        self.changes.processes.insert(pid);
+        for cookie in process.sockets {
+            self.closed(kernel, cookie);
+        }
+        for index in process.hosts {
+            self.leave(index, pid);
+        }
+    }
+
+    fn leave(&mut self, index: Index, pid: Pid) {
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.members.remove(&pid);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The state of a network, as a pure machine: a message or an event goes in, an answer comes out.
+//!
+//! Two indexes: sockets by cookie, and ports by host. A record says what lonet was asked and what it answered;
+//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`].
+//! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
+
+mod accept;
+mod bind;
+mod dial;
+mod hosts;
+mod life;
+mod ports;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use hosts::{Host, Hosts};
+pub use show::{HostShown, NetworkShown};
+
+use lonet_core::block::{Block, Endpoint, Face, Place};
+use lonet_core::control::{Asked, Caller, Op, Reply};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+pub type Cookie = u64;
+pub type Index = u16;
+pub type Pid = i32;
+
+/// What the machine asks of the kernel. `None` from any of them: cannot tell.
+pub trait Kernel {
+    /// The socket of this connection.
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
+    /// What the socket with this cookie, bound to this address and not connected, does.
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
+    /// Whether any socket with this cookie is to be found at all; slow.
+    fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
+    /// The name of a process' program.
+    fn program(&mut self, pid: Pid) -> String;
+    /// Time since some fixed instant.
+    fn now(&self) -> Duration;
+}
+
+/// A connected socket, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub cookie: Cookie,
+    /// Some descriptor, or message in flight, holds it; false for what is still in a backlog, too.
+    pub held: bool,
+    pub uid: u32,
+}
+
+/// What an unconnected socket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    Listening,
+    Bound,
+    Gone,
+}
+
+/// What a socket is, as far as lonetd was told. A socket holds its port in each of them but `Gone`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// bind was allowed and the kernel has not done it yet.
+    /// Operations: Bind again with the next attempt, Bound, Failed. Alive: while its process lives; the kernel
+    /// does not know the socket.
+    Claimed,
+    /// Bound, idle. Operations: Listen, Dial. Alive: while the kernel lists it among the bound ones (kernel 6.8
+    /// and later; else until its destruction is announced).
+    Bound,
+    /// listen was allowed and the kernel has not done it yet. Alive: as `Claimed`.
+    Starting,
+    /// Operations: Listen again (another backlog), being dialed, Accept. Alive: while the kernel finds a
+    /// listener with its cookie; bound but no longer listening (shutdown) makes it `Bound`.
+    Listening,
+    /// A dial was answered and connect has not returned; the source port is not known yet. Operations: Dial
+    /// again (the same answer), Dialed. Alive: while its process lives.
+    Dialing,
+    /// connect returned: connected or on its way. Alive: while the kernel finds the connection under its
+    /// cookie and some descriptor holds it; a socket that was bound by its program becomes `Bound` again.
+    Connected,
+    /// Accepted. Alive: as `Connected`.
+    Accepted,
+    /// Dead, or without a port. Kept for a while, so that accept can name a caller that has gone and
+    /// getsockname a socket whose connection has ended. Operations: Name, Listen and Dial anew.
+    Gone,
+}
+
+/// The addresses that a connection has for its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub local: Endpoint,
+    pub peer: Endpoint,
+    /// The kernel's names; the source is not known before connect has returned.
+    pub os_local: Option<SocketAddrV4>,
+    pub os_remote: SocketAddrV4,
+    /// The host that is at the other end; 0: none of ours.
+    pub peer_host: Index,
+    /// What a dial looks for at the other end: the listener's port and kind of address.
+    pub dialed_port: u16,
+    pub class: Classes,
+}
+
+#[derive(Clone, Debug)]
+pub struct Socket {
+    pub host: Index,
+    pub port: u16,
+    pub role: Role,
+    pub pid: Pid,
+    pub asked: Asked,
+    /// What the program bound it to, with the port that it got; `None`: connect chose.
+    pub at: Option<Endpoint>,
+    /// Where the kernel has it bound, if the program bound it.
+    pub os: Option<SocketAddrV4>,
+    pub call: Option<Call>,
+    /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
+    pub accept_port: Option<u16>,
+    /// The kernel has announced its destruction.
+    pub destroyed: bool,
+}
+
+/// Which addresses of its host a socket answers on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Classes(pub u8);
+
+impl Classes {
+    pub const NONE: Classes = Classes(0);
+
+    pub fn host(face: Face) -> Classes {
+        Classes(if face == Face::V4 { 1 } else { 4 })
+    }
+    pub fn loopback(face: Face) -> Classes {
+        Classes(if face == Face::V4 { 2 } else { 8 })
+    }
+    /// 0.0.0.0, [::] with V6ONLY, or [::] for both families.
+    pub fn any(face: Face, v6only: bool) -> Classes {
+        match (face, v6only) {
+            (Face::V4, _) => Classes(3),
+            (Face::V6, true) => Classes(12),
+            (Face::V6, false) => Classes(15),
+        }
+    }
+    pub fn overlap(self, other: Classes) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    pub program: String,
+    /// The hosts that it keeps up.
+    pub hosts: BTreeSet<Index>,
+    /// The host that was named after its program.
+    pub own: Option<Index>,
+    pub sockets: BTreeSet<Cookie>,
+}
+
+/// Who sent a message, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    pub pid: Pid,
+    pub uid: u32,
+}
+
+/// What a message is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Reply(Reply<'static>),
+    Refuse(Errno, String),
+}
+
+impl From<Reply<'static>> for Answer {
+    fn from(reply: Reply<'static>) -> Answer {
+        Answer::Reply(reply)
+    }
+}
+
+/// A refusal: errno for the program, words for people.
+pub type Outcome = Result<Reply<'static>, (Errno, String)>;
+
+pub struct State {
+    pub block: Block,
+    pub hosts: Hosts,
+    pub sockets: HashMap<Cookie, Socket>,
+    pub processes: BTreeMap<Pid, Process>,
+    /// Dialing sockets by the kernel's names of their connection: (local, remote).
+    by_tuple: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
+    /// Listening and bound sockets by the address that the kernel has.
+    by_os: HashMap<SocketAddrV4, Vec<Cookie>>,
+    /// Dead sockets, oldest first, with the time of death.
+    graves: VecDeque<(Duration, Cookie)>,
+    os_ports: bind::OsPorts,
+    /// Where dials end that find nobody: a socket that is bound and does not listen.
+    refuser: SocketAddrV4,
+    owner: u32,
+    /// What has changed since the last [`State::take_changes`].
+    changes: Changes,
+}
+
+/// Names of what has changed, for whoever keeps a copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub sockets: BTreeSet<Cookie>,
+    pub hosts: BTreeSet<Index>,
+    pub processes: BTreeSet<Pid>,
+}
+
+impl State {
+    /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
+    /// there.
+    pub fn new(block: Block, owner: u32, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+        State {
+            block,
+            hosts: Hosts::default(),
+            sockets: HashMap::new(),
+            processes: BTreeMap::new(),
+            by_tuple: HashMap::new(),
+            by_os: HashMap::new(),
+            graves: VecDeque::new(),
+            os_ports: bind::OsPorts::new(ephemeral),
+            refuser,
+            owner,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Takes a message of a program's. List, Wait and Down are the daemon's, not the state's.
+    pub fn handle(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        op: &Op<'_>,
+    ) -> Answer {
+        let done = |()| Reply::Done;
+        let outcome = match *op {
+            Op::Join => self.join(kernel, sender, caller),
+            Op::Bind { cookie, at, asked, attempt } => {
+                self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, at)
+            }
+            Op::Bound { cookie, os } => Ok(done(self.bound(cookie, os))),
+            Op::Listen { cookie, bound, asked, attempt } => {
+                self.listen(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, bound)
+            }
+            Op::Listening { cookie } => Ok(done(self.listening(cookie))),
+            Op::Failed { cookie } => Ok(done(self.failed(kernel, cookie))),
+            Op::Dial { cookie, to, local, asked } => {
+                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
+            }
+            Op::Dialed { cookie, from, errno } => {
+                Ok(done(self.dialed(kernel, cookie, from, Errno::from_raw(errno))))
+            }
+            Op::Disconnected { cookie } => Ok(done(self.disconnected(kernel, cookie))),
+            Op::Accept { listener, cookie, local, remote } => {
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
+            }
+            Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
+            Op::Closed { cookie } => Ok(done(self.closed(kernel, cookie))),
+            Op::Review => Ok(done(self.review(kernel, sender.pid))),
+            Op::Resolve { name } => self.resolve(kernel, sender, caller, name),
+            Op::Locate { address } => self.locate(kernel, address),
+            Op::List | Op::Wait { .. } | Op::Down { .. } => {
+                Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
+            }
+        };
+        match outcome {
+            Ok(reply) => Answer::Reply(reply),
+            Err((errno, text)) => Answer::Refuse(errno, text),
+        }
+    }
+
+    /// Nothing lives here: no process and no socket.
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.hosts.all().all(|h| h.ports.is_empty())
+    }
+
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The process is a member from now on.
+    pub fn meet(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
+        let changes = &mut self.changes;
+        self.processes.entry(pid).or_insert_with(|| {
+            changes.processes.insert(pid);
+            Process { program: kernel.program(pid), ..Process::default() }
+        })
+    }
+
+    fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
+        self.meet(kernel, sender.pid);
+        if !caller.host.is_empty() {
+            self.home(kernel, sender.pid, caller)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// What an address means, and whether it can be bound or dialed at all.
+    fn place(&self, at: Endpoint) -> Place {
+        self.block.place(at.ip)
+    }
+}
