@@ -72,9 +72,7 @@ impl Block {
     pub fn shown(self, index: u16, face: Face) -> Ipv6Addr {
         match face {
             Face::V4 => self.address(index).to_ipv6_mapped(),
-            Face::V6 => {
-                Ipv6Addr::new(FACE[0], FACE[1], FACE[2], u16::from(self.0), 0, 0, 0, index)
-            }
+            Face::V6 => Ipv6Addr::new(FACE[0], FACE[1], FACE[2], u16::from(self.0), 0, 0, 0, index),
         }
     }
 

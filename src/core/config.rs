@@ -118,12 +118,13 @@ impl Config {
             Some(v) if v == yes => Ok(true),
             Some(v) => Err(ConfigError(format!("{name}={v:?} is neither {no:?} nor {yes:?}"))),
         };
-        let autobind_from = match get_str("LONET_AUTOBIND")? {
-            None => 1,
-            Some(v) => v.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-                ConfigError(format!("LONET_AUTOBIND={v:?} is not a port from 1 to 65535"))
-            })?,
-        };
+        let autobind_from =
+            match get_str("LONET_AUTOBIND")? {
+                None => 1,
+                Some(v) => v.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+                    ConfigError(format!("LONET_AUTOBIND={v:?} is not a port from 1 to 65535"))
+                })?,
+            };
         let membership = match get_str("LONET_KEY")? {
             None => None,
             Some(v) => Some(

@@ -413,17 +413,10 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         0 => Op::Join,
         1 => Op::Bind { cookie: r.u64()?, at: r.endpoint()?, asked: r.asked()?, attempt: r.u8()? },
         2 => Op::Bound { cookie: r.u64()?, os: r.os()? },
-        3 => Op::Listen {
-            cookie: r.u64()?,
-            bound: r.flags::<1>()?[0],
-            asked: r.asked()?,
-            attempt: r.u8()?,
-        },
+        3 => Op::Listen { cookie: r.u64()?, bound: r.flags::<1>()?[0], asked: r.asked()?, attempt: r.u8()? },
         4 => Op::Listening { cookie: r.u64()? },
         5 => Op::Failed { cookie: r.u64()? },
-        6 => {
-            Op::Dial { cookie: r.u64()?, to: r.endpoint()?, local: r.os_or_none()?, asked: r.asked()? }
-        }
+        6 => Op::Dial { cookie: r.u64()?, to: r.endpoint()?, local: r.os_or_none()?, asked: r.asked()? },
         7 => Op::Dialed { cookie: r.u64()?, from: r.os_or_none()?, errno: r.i32()? },
         8 => Op::Disconnected { cookie: r.u64()? },
         9 => Op::Accept { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },

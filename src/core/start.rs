@@ -118,10 +118,8 @@ fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
             // mkdir's mode is cut by the program's umask, which would lock other users out.
             let mode = 0o1777;
             // SAFETY: a path that ends in zero.
-            check(unsafe {
-                libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, launch.root.as_ptr(), mode)
-            })
-            .map_err(setup("open the directory of all networks to other users"))?;
+            check(unsafe { libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, launch.root.as_ptr(), mode) })
+                .map_err(setup("open the directory of all networks to other users"))?;
         }
         Ok(false) => {}
         Err(Errno::ENOENT) if launch.tmp.as_bytes() != b"/" => {
@@ -189,8 +187,9 @@ pub fn is_at_path(fd: &Fd, path: &CStr) -> bool {
     // SAFETY: all zeroes is a stat structure.
     let (mut open, mut named): (libc::stat, libc::stat) = unsafe { std::mem::zeroed() };
     // SAFETY: structures to fill, and a path that ends in zero.
-    let both =
-        unsafe { libc::fstat(fd.raw(), &raw mut open) == 0 && libc::stat(path.as_ptr(), &raw mut named) == 0 };
+    let both = unsafe {
+        libc::fstat(fd.raw(), &raw mut open) == 0 && libc::stat(path.as_ptr(), &raw mut named) == 0
+    };
     both && (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
 }
 

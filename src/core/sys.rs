@@ -157,8 +157,7 @@ pub fn setsockopt<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> Resul
 /// Waits until `fd` is readable or at its end. `false`: the time limit has passed.
 pub fn readable_within(fd: RawFd, milliseconds: i64) -> Result<bool> {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut left =
-        libc::timespec { tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000 };
+    let mut left = libc::timespec { tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000 };
     loop {
         // The kernel writes the time that is left into `left`, so that EINTR does not prolong the wait.
         // SAFETY: one pollfd, one timespec, no signal mask.

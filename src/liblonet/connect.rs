@@ -1,8 +1,8 @@
 //! connect(2).
 
+use crate::address::Address;
 use crate::ask::{Start, ask, tell};
 use crate::fence::{Decided, Decision, decide};
-use crate::address::Address;
 use crate::{address as c_address, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::control::{Op, Reply};

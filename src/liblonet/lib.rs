@@ -27,7 +27,6 @@ mod option;
 mod process;
 mod resolve;
 
-
 use libc::{c_char, c_int};
 
 /// Run by the loader with main's arguments, before main. getenv would be the program's own in shells that define

@@ -47,8 +47,7 @@ pub fn line(text: std::fmt::Arguments<'_>) {
 
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
     // SAFETY: a path that ends in zero.
-    let fd =
-        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c_path.as_ptr(), flags, 0o600) });
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c_path.as_ptr(), flags, 0o600) });
     if let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) {
         // SAFETY: a valid buffer.
         unsafe { libc::syscall(libc::SYS_write, fd.raw(), line.bytes.as_ptr(), line.len + 1) };

@@ -1,8 +1,8 @@
 //! getsockname(2) and getpeername(2).
 
+use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask};
 use crate::fence::{Decided, Decision, decide};
-use crate::address::{Address, is_plausible};
 use crate::{kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;

@@ -1,7 +1,7 @@
 //! getsockopt(2), for the two options that lonet sets on a socket for itself.
 
-use crate::fence::{Decided, Decision, decide};
 use crate::address::is_plausible;
+use crate::fence::{Decided, Decision, decide};
 use crate::{name, process};
 use libc::{c_int, c_void, socklen_t};
 use nix::errno::Errno;
@@ -31,8 +31,10 @@ unsafe fn as_set(
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
 ) -> Decided {
-    let ours =
-        matches!((level, option), (libc::SOL_SOCKET, libc::SO_REUSEADDR) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY));
+    let ours = matches!(
+        (level, option),
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
+    );
     if !ours || !process::is_active() || !is_plausible(value) || !is_plausible(len) {
         return Ok(Decision::Libc);
     }

@@ -76,8 +76,9 @@ unsafe fn on_network(
     let canonical = wanted.ai_flags & libc::AI_CANONNAME != 0;
     wanted.ai_flags = wanted.ai_flags & !libc::AI_CANONNAME | libc::AI_NUMERICHOST;
     // SAFETY: a C string and hints of ours, the program's service and list.
-    let code =
-        unsafe { redhook::real!(getaddrinfo)(literal.text.as_ptr().cast(), service, &raw const wanted, list) };
+    let code = unsafe {
+        redhook::real!(getaddrinfo)(literal.text.as_ptr().cast(), service, &raw const wanted, list)
+    };
     if code == 0 && canonical {
         // SAFETY: libc has just made the list; what freeaddrinfo frees is to be malloc's, as strdup's is.
         unsafe { (**list).ai_canonname = libc::strdup(node) };

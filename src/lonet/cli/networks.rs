@@ -21,7 +21,8 @@ impl Networks {
         names.sort();
         for name in names {
             let dir = root.join(&name);
-            let client = client_of(lonet_core::config::Config { network: name.clone(), dir, ..config.clone() });
+            let client =
+                client_of(lonet_core::config::Config { network: name.clone(), dir, ..config.clone() });
             // One that is broken does not hide the others.
             match query::network(&client) {
                 Ok(Some(n)) => println!("{name}  {} hosts, {} processes", n.hosts.len(), n.processes.len()),

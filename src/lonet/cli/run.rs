@@ -148,10 +148,8 @@ fn join(client: &Client) -> Result<(), String> {
 
 /// What a program has to be told, in a fixed order.
 pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'static str, OsString)> {
-    let mut all: Vec<(&'static str, OsString)> = vec![
-        ("LONET_NETWORK", config.network.clone().into()),
-        ("LONET_DIR", config.dir.clone().into()),
-    ];
+    let mut all: Vec<(&'static str, OsString)> =
+        vec![("LONET_NETWORK", config.network.clone().into()), ("LONET_DIR", config.dir.clone().into())];
     if let Some(host) = &config.host {
         all.push(("LONET_HOST", host.into()));
     }

@@ -78,8 +78,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let key = setup::key(&config.dir)?;
     let sockets = setup::listen(config)?;
     let owner = geteuid().as_raw();
-    let state =
-        state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    let state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(state, held, sockets, config.clone(), Membership { owner, key })
 }

@@ -27,6 +27,13 @@ use caseless::Caseless;
 use idna::punycode;
 use unicode_normalization::UnicodeNormalization;
 
+/// What a name is called when it was only mentioned, as programs spell it: without `xn--`.
+pub fn shown(label: &[u8]) -> Option<String> {
+    let given = std::str::from_utf8(label).ok()?;
+    let is_ascii_form = given.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"));
+    if is_ascii_form { fold(label) } else { Some(given.to_owned()) }
+}
+
 /// The longest label of the DNS, in bytes (RFC 1035, 2.3.4).
 const MAX_LABEL: usize = 63;
 

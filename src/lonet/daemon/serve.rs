@@ -57,7 +57,8 @@ struct Ending {
 pub struct Daemon {
     state: State,
     kernel: Live,
-    held: Held,
+    /// Keeps the block for as long as the daemon lives.
+    _held: Held,
     sockets: [OwnedFd; 2],
     config: Config,
     membership: Membership,
@@ -104,7 +105,7 @@ impl Daemon {
         Ok(Daemon {
             state,
             kernel,
-            held,
+            _held: held,
             sockets,
             config,
             membership,
@@ -277,7 +278,7 @@ impl Daemon {
 
     /// The whole network as JSON, in a memory file: it may be larger than any packet.
     fn list(&mut self, fd: &OwnedFd) {
-        let shown = self.state.show(&self.config.network);
+        let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {
             tracing::warn!("list: {e}");
@@ -364,7 +365,8 @@ impl Daemon {
             // Sockets without a process may die unannounced where the kernel announces nothing.
             Some(now + Duration::from_secs(30)),
         ];
-        let until = at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let until =
+            at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         // Rounded up: waking a little early would turn in circles.
         EpollTimeout::try_from(until + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
     }
@@ -372,7 +374,12 @@ impl Daemon {
     /// Takes the network's files away, if nobody is about to come. Whether it has ended.
     fn end(&mut self) -> bool {
         let Ok(lock) = nix::fcntl::Flock::lock(
-            match std::fs::File::options().create(true).truncate(false).write(true).open(self.config.dir.join("lock")) {
+            match std::fs::File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(self.config.dir.join("lock"))
+            {
                 Ok(file) => file,
                 // The directory is not there any more, or not writable: nothing to take away.
                 Err(_) => return true,
@@ -399,7 +406,6 @@ impl Daemon {
         if let Some(fd) = self.ending.as_mut().and_then(|e| e.fd.take()) {
             self.reply(&fd, &Reply::Done);
         }
-        let _ = &self.held;
         true
     }
 }

@@ -60,10 +60,10 @@ pub fn detach() -> Result<(), SetupError> {
 pub struct Held {
     pub block: Block,
     /// Listens on the stack's address: while it does, no other lonetd takes the block.
-    pub lock: OwnedFd,
+    _lock: OwnedFd,
     pub lock_address: SocketAddrV4,
     /// Bound and not listening: where dials are refused.
-    pub refuser: OwnedFd,
+    _refuser: OwnedFd,
     pub refuser_address: SocketAddrV4,
 }
 
@@ -101,7 +101,13 @@ fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
         for port in LOCK_PORTS.iter().map(|p| p + 1) {
             let refuser_address = SocketAddrV4::new(block.stack(), port);
             if socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(refuser_address)).is_ok() {
-                return Ok(Some(Held { block, lock, lock_address: address, refuser, refuser_address }));
+                return Ok(Some(Held {
+                    block,
+                    _lock: lock,
+                    lock_address: address,
+                    _refuser: refuser,
+                    refuser_address,
+                }));
             }
         }
         return Ok(None);

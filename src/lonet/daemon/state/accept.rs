@@ -37,13 +37,7 @@ impl State {
     }
 
     /// Records the accepted socket. `None`: it is not for this listener.
-    fn take_up(
-        &mut self,
-        kernel: &mut dyn Kernel,
-        pid: Pid,
-        listener: &Socket,
-        a: Accepted,
-    ) -> Option<Call> {
+    fn take_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, listener: &Socket, a: Accepted) -> Option<Call> {
         let ip = self.block.shown(listener.host, lonet_core::block::Face::V4);
         let mut call = Call {
             local: Endpoint::new(ip, listener.port),

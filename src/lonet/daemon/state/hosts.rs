@@ -106,7 +106,8 @@ impl State {
         if let Some(own) = process.own {
             return Ok(own);
         }
-        let base = names::from_program(process.program.as_bytes());
+        // Asked for anew: what joined as `lonet run` is its program by now.
+        let base = names::from_program(kernel.program(pid).as_bytes());
         let free = |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up());
         let name = std::iter::once(base.clone())
             .chain((2..=u32::from(MAX_INDEX)).map(|n| format!("{base}-{n}")))
@@ -157,8 +158,7 @@ impl State {
         if caller.options.strict_names {
             return Err((Errno::ENOENT, format!("no host {text:?} (LONET_NAMES=strict)")));
         }
-        let given = std::str::from_utf8(name).ok().filter(|n| names::check(n).is_ok());
-        let index = given.and_then(|n| self.hosts.enter(n));
+        let index = names::shown(name).filter(|n| names::check(n).is_ok()).and_then(|n| self.hosts.enter(&n));
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
         self.changes.hosts.insert(index);
         Ok(Reply::Host { index })

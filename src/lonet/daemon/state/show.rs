@@ -42,7 +42,11 @@ pub struct SocketShown {
 
 impl State {
     /// Every host that is up, with the sockets that hold its ports, by port.
-    pub fn show(&self, network: &str) -> NetworkShown {
+    pub fn show(&mut self, kernel: &mut dyn super::Kernel, network: &str) -> NetworkShown {
+        // A process that joined may be another program by now: exec keeps the pid.
+        for (pid, process) in &mut self.processes {
+            process.program = kernel.program(*pid);
+        }
         let hosts = self.hosts.all().filter(|h| h.is_up()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.held_from(0))
                 .flat_map(|port| host.ports.holders(port))
@@ -58,8 +62,13 @@ impl State {
             }
         });
         let hosts = hosts.collect();
-        let shown = |(pid, p): (&i32, &super::Process)| ProcessShown { pid: *pid, program: p.program.clone() };
-        NetworkShown { network: network.to_owned(), hosts, processes: self.processes.iter().map(shown).collect() }
+        let shown =
+            |(pid, p): (&i32, &super::Process)| ProcessShown { pid: *pid, program: p.program.clone() };
+        NetworkShown {
+            network: network.to_owned(),
+            hosts,
+            processes: self.processes.iter().map(shown).collect(),
+        }
     }
 
     fn show_socket(&self, s: &Socket) -> SocketShown {
@@ -75,14 +84,7 @@ impl State {
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
         let program = self.processes.get(&s.pid).map_or("", |p| &p.program);
-        SocketShown {
-            port: s.port,
-            os,
-            state: state.into(),
-            peer,
-            pid: s.pid,
-            program: program.to_owned(),
-        }
+        SocketShown { port: s.port, os, state: state.into(), peer, pid: s.pid, program: program.to_owned() }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.
