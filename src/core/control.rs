@@ -83,6 +83,8 @@ pub enum Op<'a> {
     Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
     /// What are this socket's addresses?
     Name { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
+    /// The program has set SO_REUSEADDR of a bound socket.
+    Set { cookie: u64, reuse_address: bool },
     /// Some descriptor of this socket was closed.
     Closed { cookie: u64 },
     /// Descriptors of this process were closed in bulk: look at all its sockets.
@@ -109,6 +111,7 @@ impl Op<'_> {
                 | Op::Failed { .. }
                 | Op::Dialed { .. }
                 | Op::Disconnected { .. }
+                | Op::Set { .. }
                 | Op::Closed { .. }
                 | Op::Review
         )
@@ -395,6 +398,11 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(17);
             w.text(address.as_bytes());
         }
+        Op::Set { cookie, reuse_address } => {
+            w.u8(18);
+            w.u64(cookie);
+            w.flags(&[reuse_address]);
+        }
     }
     w.finish()
 }
@@ -428,6 +436,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         15 => Op::Wait { addresses: r.str()? },
         16 => Op::Down { kill: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },
+        18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         _ => return Err(Malformed::Bytes),
     };
     r.end((caller, op))

@@ -2,7 +2,7 @@
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask};
-use crate::fence::{Decided, Decision, decide};
+use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::control::{Op, Reply};
@@ -11,12 +11,8 @@ use nix::errno::Errno;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
-        decide(
-            // SAFETY: the program's pointers; libc's function.
-            || unsafe { on_network(fd, address, len, &|a, l| redhook::real!(accept)(fd, a, l)) },
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(accept)(fd, address, len) },
-        )
+        // SAFETY: the program's arguments.
+        unsafe { run(fd, address, len, None) }
     }
 }
 
@@ -24,12 +20,8 @@ redhook::hook! {
     unsafe fn accept4(
         fd: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int
     ) -> c_int => lonet_accept4 {
-        decide(
-            // SAFETY: the program's pointers; libc's function.
-            || unsafe { on_network(fd, address, len, &|a, l| redhook::real!(accept4)(fd, a, l, flags)) },
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(accept4)(fd, address, len, flags) },
-        )
+        // SAFETY: the program's arguments.
+        unsafe { run(fd, address, len, Some(&flags)) }
     }
 }
 
@@ -38,49 +30,101 @@ pub fn resolve_real() {
     accept4.get();
 }
 
-/// # Safety
-/// `address` and `len` are as accept(2) takes them; `real` is libc's function.
-unsafe fn on_network(
+type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
+type Accept4 = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
+
+struct Plan {
+    accept: Accept,
+    accept4: Accept4,
+    /// Not lonet's: libc takes the program's pointers as they are.
+    native: bool,
+    errno: i32,
+}
+
+/// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
+/// nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's.
+unsafe extern "C" fn run(
     fd: c_int,
     address: *mut sockaddr,
     len: *mut socklen_t,
-    real: &dyn Fn(*mut sockaddr, *mut socklen_t) -> c_int,
-) -> Decided {
-    if !process::is_active() {
-        return Ok(Decision::Libc);
-    }
-    let wanted = !address.is_null();
-    // SAFETY: where it can be valid, the program has promised that it is.
-    let room = if wanted && is_plausible(len) { unsafe { len.read() } } else { 0 };
-    if wanted && is_bad(address, len, room) {
-        return Ok(Decision::Libc);
-    }
-    loop {
-        // Into memory of our own: a caller that has gone by now has no getpeername any more.
-        let mut caller = Address::empty();
-        let new = real(caller.pointer_mut(), &raw mut caller.len);
-        if new < 0 {
-            return Ok(Decision::Fail(Errno::last()));
-        }
-        match who_calls(fd, new, &caller) {
-            Some(Caller::Named(a)) => caller = a,
-            Some(Caller::Kernels) => {}
-            None => {
-                reset(new);
-                continue;
+    flags: Option<&c_int>,
+) -> c_int {
+    let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
+    let mut caller = std::mem::MaybeUninit::<Address>::uninit();
+    // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
+    unsafe {
+        prepare(address, len, plan.as_mut_ptr());
+        let plan = &*plan.as_ptr();
+        loop {
+            ready(caller.as_mut_ptr());
+            // Into memory of our own: a caller that has gone by now has no getpeername any more.
+            let own = &mut *caller.as_mut_ptr();
+            let (to, to_len) =
+                if plan.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
+            let new = match flags {
+                None => (plan.accept)(fd, to, to_len),
+                Some(flags) => (plan.accept4)(fd, to, to_len, *flags),
+            };
+            if plan.native || new < 0 {
+                return new;
+            }
+            if finish(fd, new, own, address, len, plan.errno) == 0 {
+                return new;
             }
         }
-        if wanted {
-            // SAFETY: the program's pointers, which passed.
-            unsafe { caller.copy_out(address, room, len) };
-        }
-        return Ok(Decision::Done(new));
     }
 }
 
-/// Pointers that the kernel refuses, and says how.
-fn is_bad(address: *mut sockaddr, len: *mut socklen_t, room: u32) -> bool {
-    !is_plausible(address) || !is_plausible(len) || (room as c_int) < 0
+/// # Safety
+/// `plan` is writable and is filled.
+unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, plan: *mut Plan) {
+    let mut native = !process::is_active();
+    if !address.is_null() && !native {
+        // SAFETY: where it can be valid, the program has promised that it is.
+        let room = if is_plausible(len) { unsafe { len.read() } } else { 0 };
+        // What the kernel refuses, it is to refuse in its own way.
+        native = !is_plausible(address) || !is_plausible(len) || (room as c_int) < 0;
+    }
+    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno: Errno::last_raw() };
+    // SAFETY: as the caller promises.
+    unsafe { plan.write(made) };
+}
+
+/// # Safety
+/// `caller` is writable.
+unsafe extern "C" fn ready(caller: *mut Address) {
+    // SAFETY: as the caller promises.
+    unsafe { caller.write(Address::empty()) };
+}
+
+/// Names the caller to the program. 0: accepted; else it was not meant to come here and has been closed.
+///
+/// # Safety
+/// `address` and `len` have passed `prepare`.
+unsafe extern "C" fn finish(
+    listener: c_int,
+    new: c_int,
+    caller: &Address,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    errno: i32,
+) -> c_int {
+    let mut shown = *caller;
+    let mut wanted = true;
+    silently(|| match who_calls(listener, new, caller) {
+        Some(Caller::Named(a)) => shown = a,
+        Some(Caller::Kernels) => {}
+        None => {
+            reset(new);
+            wanted = false;
+        }
+    });
+    if wanted && !address.is_null() {
+        // SAFETY: as the caller promises.
+        unsafe { shown.copy_out(address, len.read(), len) };
+    }
+    Errno::set_raw(errno);
+    c_int::from(!wanted)
 }
 
 enum Caller {

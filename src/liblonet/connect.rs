@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::ask::{Start, ask, tell};
-use crate::fence::{Decided, Decision, decide};
+use crate::fence::{guard, silently};
 use crate::{address as c_address, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::control::{Op, Reply};
@@ -11,12 +11,8 @@ use std::net::SocketAddrV4;
 
 redhook::hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
-        decide(
-            // SAFETY: the program's address, as connect takes it.
-            || unsafe { on_network(fd, address, len) },
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(connect)(fd, address, len) },
-        )
+        // SAFETY: the program's arguments.
+        unsafe { run(fd, address, len) }
     }
 }
 
@@ -24,53 +20,154 @@ pub fn resolve_real() {
     connect.get();
 }
 
+/// What stands before and after the kernel's connect.
+struct Plan {
+    real: unsafe extern "C" fn(c_int, *const sockaddr, socklen_t) -> c_int,
+    step: Step,
+    /// Where to connect to, if `step` is not `Native`.
+    target: Address,
+    cookie: u64,
+    os: SocketAddrV4,
+    /// At first the program's, which a success leaves as it was; for `Fail` what failed.
+    errno: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Not lonet's: do what libc does.
+    Native,
+    /// To a listener; lonetd waits for the outcome.
+    Dial,
+    /// To where connections are refused.
+    Refusal,
+    /// The connection is taken off the socket.
+    Disconnect,
+    /// Done: `errno`.
+    Fail,
+}
+
+/// The hook. connect may block, and a thread may be cancelled or jump out of it: this frame and those above it
+/// hold nothing, and call nothing that could unwind, so that cancellation passes through them (see `fence`).
+///
 /// # Safety
-/// `address` and `len` are as connect(2) takes them.
-unsafe fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
+/// The arguments are as connect(2) takes them.
+pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
+    let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
+    // SAFETY: the program's arguments; `prepare` fills the plan.
+    unsafe {
+        prepare(fd, address, len, plan.as_mut_ptr());
+        let plan = &mut *plan.as_mut_ptr();
+        match plan.step {
+            Step::Native => (plan.real)(fd, address, len),
+            Step::Fail => finish(fd, -1, plan),
+            Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
+            Step::Dial | Step::Refusal => {
+                let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+                finish(fd, result, plan)
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The arguments are as connect(2) takes them; `plan` is writable and is filled.
+unsafe extern "C" fn prepare(fd: c_int, address: *const sockaddr, len: socklen_t, plan: *mut Plan) {
+    let mut made = Plan {
+        real: connect.get(),
+        step: Step::Native,
+        target: Address::empty(),
+        cookie: 0,
+        os: SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0),
+        errno: Errno::last_raw(),
+    };
+    guard(|| {
+        // SAFETY: as the caller promises.
+        if let Err(e) = unsafe { plan_for(fd, address, len, &mut made) } {
+            made.step = Step::Fail;
+            made.errno = e as i32;
+        }
+    })
+    .unwrap_or_else(|| {
+        made.step = Step::Fail;
+        made.errno = libc::EIO;
+    });
+    // SAFETY: as the caller promises.
+    unsafe { plan.write(made) };
+}
+
+/// # Safety
+/// The arguments are as connect(2) takes them.
+unsafe fn plan_for(
+    fd: c_int,
+    address: *const sockaddr,
+    len: socklen_t,
+    plan: &mut Plan,
+) -> Result<(), Errno> {
     if !process::is_active() {
-        return Ok(Decision::Libc);
+        return Ok(());
     }
     // SAFETY: as the caller promises.
     let Some((to, family)) = (unsafe { c_address::read(address, len) }) else {
         // SAFETY: as the caller promises.
-        return unsafe { disconnect(fd, address, len) };
+        let unspecified = unsafe { c_address::family(address, len) } == Some(libc::AF_UNSPEC);
+        if unspecified && marks::get(fd) && kernel::tcp_family(fd).is_some() {
+            plan.cookie = kernel::cookie(fd)?;
+            plan.step = Step::Disconnect;
+        }
+        return Ok(());
     };
     if !process::concerns(to.ip) || kernel::tcp_family(fd) != Some(family) {
-        return Ok(Decision::Libc);
+        return Ok(());
     }
     let asked = kernel::asked(fd, family);
-    let cookie = kernel::cookie(fd)?;
+    plan.cookie = kernel::cookie(fd)?;
     let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
-    let (os, from) = match ask(&Op::Dial { cookie, to, local, asked }, start)? {
-        Reply::Native => return Ok(Decision::Libc),
+    let (os, from) = match ask(&Op::Dial { cookie: plan.cookie, to, local, asked }, start)? {
+        Reply::Native => return Ok(()),
         Reply::ConnectTo { to, from } => (to, from),
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    if let Some(ip) = from
-        && let Err(e) = kernel::bind_address(fd, family, ip, asked)
-    {
-        tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
-        return Err(e);
+    match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked)) {
+        // EINVAL: the program bound it before lonet had a say; it dials from there.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(e) => {
+            tell(&Op::Dialed { cookie: plan.cookie, from: None, errno: e as i32 });
+            return Err(e);
+        }
     }
     if refused && asked.v6only {
         open_to_v4(fd);
     }
     marks::set(fd);
-    let target = Address::of_os(os, family);
-    // SAFETY: an address of ours with its length.
-    let result = unsafe { redhook::real!(connect)(fd, target.pointer(), target.len) };
-    let errno = if result == 0 { Errno::UnknownErrno } else { Errno::last() };
-    if refused {
-        return Ok(if result == 0 { Decision::Done(0) } else { Decision::Fail(errno) });
-    }
-    let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
-    if source == Some(os) {
-        return Ok(undo_self_connect(fd, cookie));
-    }
-    tell(&Op::Dialed { cookie, from: source, errno: errno as i32 });
-    Ok(if result == 0 { Decision::Done(0) } else { Decision::Fail(errno) })
+    plan.target = Address::of_os(os, family);
+    plan.os = os;
+    plan.step = if refused { Step::Refusal } else { Step::Dial };
+    Ok(())
+}
+
+/// Tells lonetd what came of it; the result and errno that the program gets.
+extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
+    let failed_now = result != 0 && plan.step != Step::Fail;
+    let mut errno = if failed_now { Errno::last_raw() } else { plan.errno };
+    let mut result = result;
+    silently(|| match plan.step {
+        Step::Disconnect if result == 0 => tell(&Op::Disconnected { cookie: plan.cookie }),
+        Step::Dial => {
+            let outcome = if result == 0 { 0 } else { errno };
+            let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+            if source == Some(plan.os) {
+                undo_self_connect(fd, plan.cookie);
+                (result, errno) = (-1, libc::ECONNREFUSED);
+            } else {
+                tell(&Op::Dialed { cookie: plan.cookie, from: source, errno: outcome });
+            }
+        }
+        _ => {}
+    });
+    Errno::set_raw(errno);
+    result
 }
 
 fn open_to_v4(fd: c_int) {
@@ -78,7 +175,7 @@ fn open_to_v4(fd: c_int) {
 }
 
 /// The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
-fn undo_self_connect(fd: c_int, cookie: u64) -> Decision {
+fn undo_self_connect(fd: c_int, cookie: u64) {
     let mut nobody = Address::of_os(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), libc::AF_INET);
     // SAFETY: the family field is within the storage, and the address has its length.
     unsafe {
@@ -86,25 +183,4 @@ fn undo_self_connect(fd: c_int, cookie: u64) -> Decision {
         let _ = lonet_core::sys::connect(fd, nobody.pointer(), nobody.len);
     }
     tell(&Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
-    Decision::Fail(Errno::ECONNREFUSED)
-}
-
-/// connect with AF_UNSPEC takes the connection off a socket.
-///
-/// # Safety
-/// As for [`on_network`].
-unsafe fn disconnect(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
-    // SAFETY: as the caller promises.
-    if unsafe { c_address::family(address, len) } != Some(libc::AF_UNSPEC) || !marks::get(fd) {
-        return Ok(Decision::Libc);
-    }
-    // SAFETY: the program's arguments.
-    let result = unsafe { redhook::real!(connect)(fd, address, len) };
-    if result != 0 {
-        return Ok(Decision::Fail(Errno::last()));
-    }
-    if kernel::tcp_family(fd).is_some() {
-        tell(&Op::Disconnected { cookie: kernel::cookie(fd)? });
-    }
-    Ok(Decision::Done(0))
 }

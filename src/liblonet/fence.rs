@@ -35,6 +35,11 @@ pub fn decide(decide: impl FnOnce() -> Decided, libc: impl FnOnce() -> libc::c_i
     }
 }
 
+/// Runs `work`; `None` if it panicked.
+pub fn guard(work: impl FnOnce()) -> Option<()> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 /// Runs what cannot fail a call that has already been made; errno stays as it is.
 pub fn silently(work: impl FnOnce()) {
     let errno = Errno::last_raw();

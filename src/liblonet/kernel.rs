@@ -72,6 +72,12 @@ pub fn bind(fd: i32, family: i32, os: SocketAddrV4, asked: Asked) -> Result<(), 
 /// As [`bind`], but leaves the port to connect, which chooses one for each destination.
 pub fn bind_address(fd: i32, family: i32, ip: std::net::Ipv4Addr, asked: Asked) -> Result<(), Errno> {
     const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
-    sys::setsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, &1i32)?;
-    bind(fd, family, SocketAddrV4::new(ip, 0), asked)
+    let set = |value: i32| sys::setsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, &value);
+    let before: i32 = sys::getsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT)?;
+    set(1)?;
+    let bound = bind(fd, family, SocketAddrV4::new(ip, 0), asked);
+    if before == 0 {
+        set(0)?;
+    }
+    bound
 }

@@ -26,6 +26,7 @@ mod name;
 mod option;
 mod process;
 mod resolve;
+mod send;
 
 use libc::{c_char, c_int};
 
@@ -53,5 +54,6 @@ fn resolve_real_functions() {
         name::resolve_real();
         option::resolve_real();
         resolve::resolve_real();
+        send::resolve_real();
     });
 }

@@ -1,9 +1,11 @@
-//! getsockopt(2), for the two options that lonet sets on a socket for itself.
+//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself.
 
 use crate::address::is_plausible;
+use crate::ask::tell;
 use crate::fence::{Decided, Decision, decide};
-use crate::{name, process};
+use crate::{marks, name, process};
 use libc::{c_int, c_void, socklen_t};
+use lonet_core::control::Op;
 use nix::errno::Errno;
 
 redhook::hook! {
@@ -17,8 +19,48 @@ redhook::hook! {
     }
 }
 
+redhook::hook! {
+    unsafe fn setsockopt(
+        fd: c_int, level: c_int, option: c_int, value: *const c_void, len: socklen_t
+    ) -> c_int => lonet_setsockopt {
+        decide(
+            // SAFETY: the program's pointers.
+            || unsafe { set_for_lonetd(fd, level, option, value, len) },
+            // SAFETY: the program's arguments.
+            || unsafe { redhook::real!(setsockopt)(fd, level, option, value, len) },
+        )
+    }
+}
+
 pub fn resolve_real() {
     getsockopt.get();
+    setsockopt.get();
+}
+
+/// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
+/// needs.
+///
+/// # Safety
+/// `value` and `len` are as setsockopt(2) takes them.
+unsafe fn set_for_lonetd(
+    fd: c_int,
+    level: c_int,
+    option: c_int,
+    value: *const c_void,
+    len: socklen_t,
+) -> Decided {
+    let ours = (level, option) == (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    if !ours || !marks::get(fd) || !is_plausible(value) || (len as usize) < std::mem::size_of::<c_int>() {
+        return Ok(Decision::Libc);
+    }
+    let bound = crate::kernel::local(fd).and_then(|a| a.endpoint()).is_some_and(|e| process::may_be_ours(e.ip));
+    if !bound || crate::kernel::tcp_family(fd).is_none() {
+        return Ok(Decision::Libc);
+    }
+    // SAFETY: an int is readable there, as the program promises.
+    let reuse_address = unsafe { value.cast::<c_int>().read_unaligned() } != 0;
+    tell(&Op::Set { cookie: crate::kernel::cookie(fd)?, reuse_address });
+    Ok(Decision::Done(0))
 }
 
 /// # Safety

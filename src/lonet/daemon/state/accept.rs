@@ -132,7 +132,10 @@ impl State {
         match self.sockets.get(&cookie) {
             None => Reply::Named { local: None, peer: None, reuse_address: true, v6only: false },
             Some(s) => Reply::Named {
-                local: s.call.map(|c| c.local).or(s.at),
+                local: match s.role {
+                    Role::Gone => s.at.or(s.call.map(|c| c.local)),
+                    _ => s.call.map(|c| c.local).or(s.at),
+                },
                 peer: s.call.map(|c| c.peer),
                 reuse_address: s.asked.reuse_address,
                 v6only: s.asked.v6only,

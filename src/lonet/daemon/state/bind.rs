@@ -308,11 +308,9 @@ impl State {
         let ip = self.block.address(host);
         let now = kernel.now();
         let group = |s: &Socket| {
-            s.role != Role::Gone
-                && s.port == port
-                && wish.asked.reuse_port
-                && s.asked.reuse_port
-                && self.classes(s) == classes
+            let agreed = wish.asked.reuse_port && s.asked.reuse_port
+                || wish.asked.reuse_address && s.asked.reuse_address;
+            s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
         let shared = holders
@@ -322,7 +320,7 @@ impl State {
             .find(|s| group(s))
             .and_then(|s| s.os);
         match shared {
-            // The kernel balances only among sockets with the very same address.
+            // The kernel balances, and tells connections apart, only among sockets with the very same address.
             Some(os) if wish.attempt == 0 => return Ok(os),
             Some(_) => return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into())),
             None => {}

@@ -43,7 +43,9 @@ impl State {
             Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
             Place::Host(_, face) => (face, Classes::host(face)),
         };
-        if dial.asked.v6only && dial.asked.family == Face::V6 && face == Face::V4 {
+        // What the kernel has is lonet's doing once the socket is bound.
+        let v6only = self.sockets.get(&dial.cookie).map_or(dial.asked.v6only, |s| s.asked.v6only);
+        if v6only && dial.asked.family == Face::V6 && face == Face::V4 {
             return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
         self.meet(kernel, sender.pid);
@@ -110,6 +112,7 @@ impl State {
         if let Some(from) = record.as_ref().and_then(|s| s.os) {
             self.spend_os_port(host, from, kernel.now());
         }
+        let bound_here = record.as_ref().is_some_and(|s| s.os.is_some());
         let base = record.unwrap_or(Socket {
             host,
             port,
@@ -122,8 +125,11 @@ impl State {
             accept_port: None,
             destroyed: false,
         });
-        self.put(dial.cookie, Socket { role: Role::Dialing, call: Some(call), accept_port, ..base });
-        let from = dial.local.is_none().then(|| self.block.address(host));
+        let asked = Asked { v6only, ..base.asked };
+        self.put(dial.cookie, Socket { role: Role::Dialing, call: Some(call), accept_port, asked, ..base });
+        let ip = self.block.address(host);
+        let is_there = bound_here || dial.local.is_some_and(|local| *local.ip() == ip);
+        let from = (!is_there).then_some(ip);
         Ok(Reply::ConnectTo { to: os, from })
     }
 
@@ -186,6 +192,20 @@ impl State {
             }
             _ => self.disconnected(kernel, cookie),
         }
+    }
+
+    /// The program took the connection off the socket: from now on it has no address, but still a port to tell.
+    pub(super) fn unconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        self.disconnected(kernel, cookie);
+        self.change(cookie, |s| {
+            if s.role == Role::Gone && s.at.is_none() {
+                let ip = match s.asked.family {
+                    Face::V4 => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+                    Face::V6 => Ipv6Addr::UNSPECIFIED,
+                };
+                s.at = Some(Endpoint::new(ip, s.port));
+            }
+        });
     }
 
     /// The connection has gone, or never came to be; the socket has not.

@@ -251,11 +251,14 @@ impl State {
             Op::Dialed { cookie, from, errno } => {
                 Ok(done(self.dialed(kernel, cookie, from, Errno::from_raw(errno))))
             }
-            Op::Disconnected { cookie } => Ok(done(self.disconnected(kernel, cookie))),
+            Op::Disconnected { cookie } => Ok(done(self.unconnected(kernel, cookie))),
             Op::Accept { listener, cookie, local, remote } => {
                 self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
+            Op::Set { cookie, reuse_address } => {
+                Ok(done(self.change(cookie, |s| s.asked.reuse_address = reuse_address)))
+            }
             Op::Closed { cookie } => Ok(done(self.closed(kernel, cookie))),
             Op::Review => Ok(done(self.review(kernel, sender.pid))),
             Op::Resolve { name } => self.resolve(kernel, sender, caller, name),
