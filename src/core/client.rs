@@ -116,6 +116,12 @@ impl Client {
         start::lock_start(self)
     }
 
+    /// Starts a lonetd for a network whose last one was killed: its state is there. Whether one runs by now.
+    pub fn revive(&self) -> bool {
+        let mut buffer = [0; MAX_MESSAGE];
+        self.config.dir.join("state").exists() && start::start(self, &mut buffer).is_ok()
+    }
+
     /// Asks a lonetd that runs.
     pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
         self.send(op, buffer).and_then(|fd| receive(&fd, op, buffer))

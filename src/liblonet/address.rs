@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 /// `address` must be readable for `len` bytes if it can be valid at all.
 pub unsafe fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Option<(Endpoint, i32)> {
     let most = std::mem::size_of::<libc::sockaddr_storage>();
-    if !is_plausible(address) || !(std::mem::size_of::<libc::sa_family_t>()..=most).contains(&(len as usize)) {
+    if !is_plausible(address) || !(std::mem::size_of::<libc::sa_family_t>()..=most).contains(&(len as usize))
+    {
         return None;
     }
     // SAFETY: two bytes are readable, as the caller promises.

@@ -26,6 +26,10 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     if !process::is_active() {
         return Ok(Decision::Libc);
     }
+    // Also a second time, for another backlog; lonetd knows it.
+    if lonet_core::sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|v| v != 0) {
+        return Ok(Decision::Libc);
+    }
     let Some(local) = kernel::local(fd).and_then(|a| a.endpoint()) else { return Ok(Decision::Libc) };
     let bound = local.port != 0;
     if if bound { !process::may_be_ours(local.ip) } else { !process::is_host() } {

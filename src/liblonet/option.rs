@@ -53,7 +53,8 @@ unsafe fn set_for_lonetd(
     if !ours || !marks::get(fd) || !is_plausible(value) || (len as usize) < std::mem::size_of::<c_int>() {
         return Ok(Decision::Libc);
     }
-    let bound = crate::kernel::local(fd).and_then(|a| a.endpoint()).is_some_and(|e| process::may_be_ours(e.ip));
+    let bound =
+        crate::kernel::local(fd).and_then(|a| a.endpoint()).is_some_and(|e| process::may_be_ours(e.ip));
     if !bound || crate::kernel::tcp_family(fd).is_none() {
         return Ok(Decision::Libc);
     }

@@ -79,12 +79,7 @@ unsafe extern "C" fn send_to(
 ///
 /// # Safety
 /// The arguments are as sendmsg(2) takes them; `real` is libc's.
-unsafe extern "C" fn send_message(
-    fd: c_int,
-    message: *const msghdr,
-    flags: c_int,
-    real: SendMsg,
-) -> ssize_t {
+unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_int, real: SendMsg) -> ssize_t {
     // SAFETY: the program's arguments; the kernel judges a message that cannot be read.
     unsafe {
         if flags & libc::MSG_FASTOPEN == 0 || message.addr() < 4096 {

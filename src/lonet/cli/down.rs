@@ -1,4 +1,4 @@
-use super::{Network, say};
+use super::{Network, query, say};
 use clap::Args;
 use lonet_core::client::{Trouble, receive};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
@@ -23,7 +23,7 @@ impl Down {
         let client = self.network.client().map_err(say)?;
         let op = Op::Down { kill: self.kill };
         let mut buffer = [0; MAX_MESSAGE];
-        let reply = client.send(&op, &mut buffer).and_then(|fd| {
+        let reply = query::send(&client, &op, &mut buffer).and_then(|fd| {
             // TERM and KILL take their time.
             let _ = sys::readable_within(fd.raw(), 15_000);
             receive(&fd, &op, &mut buffer).map(|(_, reply)| reply)

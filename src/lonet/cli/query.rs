@@ -1,8 +1,9 @@
 //! Questions of the command to lonetd.
 
 use crate::daemon::state::NetworkShown;
-use lonet_core::client::{Client, Trouble};
+use lonet_core::client::{Client, Trouble, receive};
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::sys::Fd;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fs::File;
 use std::io::{IoSliceMut, Read};
@@ -11,7 +12,7 @@ use std::os::fd::FromRawFd;
 /// All that a network has. `None`: it is not running.
 pub fn network(client: &Client) -> Result<Option<NetworkShown>, String> {
     let mut buffer = [0u8; MAX_MESSAGE];
-    let fd = match client.send(&Op::List, &mut buffer) {
+    let fd = match send(client, &Op::List, &mut buffer) {
         Ok(fd) => fd,
         Err(Trouble::NotRunning) => return Ok(None),
         Err(e) => return Err(e.to_string()),
@@ -47,5 +48,15 @@ pub fn ask<'b>(
     op: &Op<'_>,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
-    client.ask(op, buffer).map(|(_, reply)| reply)
+    let fd = send(client, op, buffer)?;
+    receive(&fd, op, buffer).map(|(_, reply)| reply)
+}
+
+/// Sends a question. A network whose lonetd was killed is there all the same, and gets a new one; one that was
+/// ended is not started for a question.
+pub fn send(client: &Client, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+    match client.send(op, buffer) {
+        Err(Trouble::NotRunning) if client.revive() => client.send(op, buffer),
+        result => result,
+    }
 }

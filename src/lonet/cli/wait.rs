@@ -66,7 +66,7 @@ impl Wait {
 fn ask(client: &Client, addresses: &str, deadline: Instant) -> Result<bool, String> {
     let op = Op::Wait { addresses };
     let mut buffer = [0; MAX_MESSAGE];
-    let fd = match client.send(&op, &mut buffer) {
+    let fd = match query::send(client, &op, &mut buffer) {
         Ok(fd) => fd,
         Err(Trouble::NotRunning) => return Ok(false),
         Err(e) => return Err(e.to_string()),

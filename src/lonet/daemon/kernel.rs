@@ -1,7 +1,9 @@
 //! The real kernel behind the state's questions.
 
-use super::state::{Cookie, Found, Idle, Kernel, Pid};
+use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
+use lonet_core::block::Block;
 use lonet_core::diag::{Diag, NOBODY, State};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,23 @@ impl Live {
     /// Whether a negative answer counts.
     fn can_tell(&self) -> bool {
         self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))))
+    }
+
+    /// All sockets of a block. `None`: cannot be asked.
+    pub fn sightings(&self, block: Block) -> Option<BTreeMap<Cookie, Sighting>> {
+        if !self.shows_bound || !self.can_tell() {
+            return None;
+        }
+        let mut all = BTreeMap::new();
+        let net = (std::net::Ipv4Addr::new(127, block.number(), 0, 0), 16);
+        let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
+            let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
+            let idle = if f.state == State::LISTEN { Idle::Listening } else { Idle::Bound };
+            let remote = (f.remote != NOBODY).then_some(f.remote);
+            let held = f.inode != 0 && !(over && remote.is_some());
+            all.insert(f.cookie, Sighting { local: f.local, remote, idle, held });
+        });
+        dumped.ok().map(|()| all)
     }
 
     fn among(&self, states: u32, local: Option<(std::net::Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {

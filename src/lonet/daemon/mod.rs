@@ -6,6 +6,7 @@
 //! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
+mod journal;
 mod kernel;
 pub mod names;
 mod serve;
@@ -74,13 +75,34 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     if !start.foreground {
         setup::detach()?;
     }
-    let held = setup::take_block(&config.network, None)?;
+    let netns = setup::network_namespace()?;
+    let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
+    let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
+    // What programs say from here on is heard; what they said in vain before is to be seen in the kernel.
     let sockets = setup::listen(config)?;
+    let mut kernel = kernel::Live::new(held.lock_address);
     let owner = geteuid().as_raw();
-    let state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    if let Some(saved) = saved {
+        let sightings = kernel.sightings(held.block);
+        state.restore(&mut kernel, saved, sightings.as_ref());
+        tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
+    }
+    let world = journal::World::here(&config.network, held.block, netns);
+    let journal =
+        journal::Journal::begin(&config.dir, world, &state).map_err(setup::os("save the network's state"))?;
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
-    serve::Daemon::new(state, held, sockets, config.clone(), Membership { owner, key })
+    serve::Daemon::new(serve::Parts {
+        state,
+        kernel,
+        journal,
+        held,
+        sockets,
+        config: config.clone(),
+        membership: Membership { owner, key },
+        netns,
+    })
 }
 
 /// The log: `<net>/log`, or stderr in the foreground.

@@ -5,6 +5,7 @@
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
 //! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
 
+use super::journal::Journal;
 use super::kernel::Live;
 use super::setup::{Held, SetupError, os};
 use super::state::{Answer, Pid, Sender, State};
@@ -57,6 +58,8 @@ struct Ending {
 pub struct Daemon {
     state: State,
     kernel: Live,
+    journal: Journal,
+    netns: u64,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
@@ -77,15 +80,21 @@ fn event(data: u64) -> EpollEvent {
     EpollEvent::new(EpollFlags::EPOLLIN, data)
 }
 
+/// What a daemon is made of.
+pub struct Parts {
+    pub state: State,
+    pub kernel: Live,
+    pub journal: Journal,
+    pub held: Held,
+    pub sockets: [OwnedFd; 2],
+    pub config: Config,
+    pub membership: Membership,
+    pub netns: u64,
+}
+
 impl Daemon {
-    pub fn new(
-        state: State,
-        held: Held,
-        sockets: [OwnedFd; 2],
-        config: Config,
-        membership: Membership,
-    ) -> Result<Daemon, SetupError> {
-        let kernel = Live::new(held.lock_address);
+    pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
+        let Parts { state, kernel, journal, held, sockets, config, membership, netns } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -102,9 +111,11 @@ impl Daemon {
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(d.as_raw_fd()) };
             epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
         }
-        Ok(Daemon {
+        let mut daemon = Daemon {
             state,
             kernel,
+            journal,
+            netns,
             _held: held,
             sockets,
             config,
@@ -117,7 +128,9 @@ impl Daemon {
             waiters: Vec::new(),
             ending: None,
             empty_since: None,
-        })
+        };
+        daemon.settle();
+        Ok(daemon)
     }
 
     /// Returns when the network has ended.
@@ -205,6 +218,7 @@ impl Daemon {
                 Err(_) => self.state.review_all(&mut self.kernel),
             }
         }
+        self.settle();
     }
 
     fn take_message(&mut self, fd: OwnedFd, bytes: &[u8]) {
@@ -220,6 +234,10 @@ impl Daemon {
             }
             Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
         };
+        if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
+            let text = "another network namespace: its loopback is not the network's";
+            return self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
+        }
         let member = peer.uid == self.membership.owner
             || caller.key == self.membership.key
             || self.processes.contains_key(&peer.pid);
@@ -234,7 +252,7 @@ impl Daemon {
             Op::Down { kill } => self.down(fd, kill),
             _ => {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
-                self.watch_processes();
+                self.settle();
                 if !op.one_way() {
                     match answer {
                         Answer::Reply(reply) => self.reply(&fd, &reply),
@@ -259,9 +277,11 @@ impl Daemon {
         }
     }
 
-    /// Processes that the state has met or lost are watched, or not any more.
-    fn watch_processes(&mut self) {
-        for pid in self.state.take_changes().processes {
+    /// Saves what has changed, and watches the processes that the state has met. Before any answer goes out.
+    fn settle(&mut self) {
+        let changes = self.state.take_changes();
+        self.journal.note(&self.state, &changes);
+        for pid in changes.processes {
             if !self.state.processes.contains_key(&pid) || self.processes.contains_key(&pid) {
                 continue;
             }
@@ -398,7 +418,7 @@ impl Daemon {
         }
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        for file in ["control", "key", "log", "lock"] {
+        for file in ["control", "key", "log", "state", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);

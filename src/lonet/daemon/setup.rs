@@ -70,7 +70,14 @@ pub struct Held {
 /// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
 pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
     if let Some(block) = had {
-        return try_block(block, true)?.ok_or(SetupError::BlockTaken(block.number()));
+        // The lonetd before may be dying still; its last descriptors go within moments.
+        for _ in 0..400 {
+            if let Some(held) = try_block(block, true)? {
+                return Ok(held);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        return Err(SetupError::BlockTaken(block.number()));
     }
     let mut block = Block::first_choice(network);
     for _ in 0..254 {
@@ -161,6 +168,11 @@ pub fn ephemeral_ports() -> (u16, u16) {
         (Some(low), Some(high)) if low <= high => (low, high),
         _ => (32768, 60999),
     }
+}
+
+/// The identity of the network namespace that lonetd lives in.
+pub fn network_namespace() -> Result<u64, SetupError> {
+    lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
 }
 
 /// The network's random key: made once, kept for lonetds to come.

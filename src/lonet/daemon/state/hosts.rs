@@ -57,6 +57,15 @@ impl Hosts {
         self.get(*self.by_key.get(&names::fold(name)?)?)
     }
 
+    /// A host that an earlier lonetd has left; indexes come in ascending order, without gaps.
+    pub(super) fn restore(&mut self, index: Index, name: &str, fresh_accept_ports: bool) {
+        if self.enter(name) == Some(index)
+            && let Some(host) = self.get_mut(index)
+        {
+            host.fresh_accept_ports = fresh_accept_ports;
+        }
+    }
+
     /// The host of this name, made if there is none. `None`: not a name, or no index left.
     fn enter(&mut self, name: &str) -> Option<Index> {
         let key = names::fold(name.as_bytes())?;
@@ -120,6 +129,11 @@ impl State {
     }
 
     fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {
+        if let Some(host) = self.hosts.find(name.as_bytes())
+            && (host.is_up() || host.name == name)
+        {
+            return Ok(host.index);
+        }
         let index = self.hosts.enter(name).ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         // What was only mentioned, perhaps in its xn-- form, is called what its owner calls it.
         if let Some(host) = self.hosts.get_mut(index)
@@ -133,7 +147,9 @@ impl State {
     }
 
     fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
-        self.meet(kernel, pid).hosts.insert(index);
+        if !self.meet(kernel, pid).hosts.insert(index) {
+            return;
+        }
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.insert(pid);
         }

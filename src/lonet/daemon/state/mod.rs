@@ -10,11 +10,13 @@ mod dial;
 mod hosts;
 mod life;
 mod ports;
+mod restore;
 mod show;
 #[cfg(test)]
 mod tests;
 
 pub use hosts::{Host, Hosts};
+pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown};
 
 use lonet_core::block::{Block, Endpoint, Face, Place};

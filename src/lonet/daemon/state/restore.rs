@@ -1,0 +1,117 @@
+//! Taking up what an earlier lonetd has left, as far as the kernel bears it out.
+
+use super::{Changes, Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+
+/// What an earlier lonetd knew. Processes are those that still live.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    pub hosts: BTreeMap<Index, (String, bool)>,
+    pub sockets: BTreeMap<Cookie, Socket>,
+    pub processes: Vec<(Pid, BTreeSet<Index>, Option<Index>)>,
+}
+
+/// A socket as the kernel has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    pub local: SocketAddrV4,
+    /// Who it is connected to; `None`: it is listening or idle.
+    pub remote: Option<SocketAddrV4>,
+    pub idle: Idle,
+    pub held: bool,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty() && self.hosts.is_empty() && self.processes.is_empty()
+    }
+}
+
+impl State {
+    /// All names, as for a change of everything.
+    pub fn everything(&self) -> Changes {
+        Changes {
+            sockets: self.sockets.keys().copied().collect(),
+            hosts: self.hosts.all().map(|h| h.index).collect(),
+            processes: self.processes.keys().copied().collect(),
+        }
+    }
+
+    /// Takes up what was saved. What was said one way while nobody listened (a socket is bound by now, or closed)
+    /// is to be seen in the kernel: `sightings`, if the kernel can be asked, are all sockets of the block, taken
+    /// after programs could reach this lonetd.
+    pub fn restore(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        saved: Saved,
+        sightings: Option<&BTreeMap<Cookie, Sighting>>,
+    ) {
+        for (index, (name, fresh)) in saved.hosts {
+            self.hosts.restore(index, &name, fresh);
+        }
+        for (pid, hosts, own) in saved.processes {
+            for index in &hosts {
+                if let Some(host) = self.hosts.get_mut(*index) {
+                    host.members.insert(pid);
+                }
+            }
+            let program = kernel.program(pid);
+            self.processes.insert(pid, Process { program, hosts, own, sockets: BTreeSet::new() });
+            self.changes.processes.insert(pid);
+        }
+        let cookies: Vec<Cookie> = saved.sockets.keys().copied().collect();
+        for (cookie, mut socket) in saved.sockets {
+            if let Some(sightings) = sightings {
+                let process_lives = self.processes.contains_key(&socket.pid);
+                settle(&mut socket, sightings.get(&cookie), process_lives);
+            }
+            if let Some(call) = socket.call
+                && let Some(local) = call.os_local
+                && socket.role != Role::Accepted
+            {
+                self.by_tuple.insert((local, call.os_remote), cookie);
+            }
+            if socket.role == Role::Gone {
+                self.graves.push_back((kernel.now(), cookie));
+            }
+            self.put(cookie, socket);
+        }
+        if sightings.is_none() {
+            cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
+        }
+    }
+}
+
+/// What a socket is by now, given what the kernel shows of it.
+fn settle(socket: &mut Socket, seen: Option<&Sighting>, process_lives: bool) {
+    let role = socket.role;
+    if role == Role::Gone {
+        return;
+    }
+    match seen {
+        Some(Sighting { remote: None, idle, local, .. }) => {
+            socket.role = if *idle == Idle::Listening { Role::Listening } else { Role::Bound };
+            if socket.os.is_none() {
+                // An address without a port: a dial that has not begun, or has failed.
+                socket.role = if role == Role::Dialing && process_lives { role } else { Role::Gone };
+            } else {
+                socket.os = Some(*local);
+                socket.call = None;
+            }
+        }
+        Some(Sighting { remote: Some(remote), local, held: true, .. }) => match socket.call.as_mut() {
+            Some(call) => {
+                call.os_local = Some(*local);
+                call.os_remote = *remote;
+                if role != Role::Accepted {
+                    socket.role = Role::Connected;
+                }
+            }
+            None => socket.role = Role::Gone,
+        },
+        // The kernel does not know what has not been done yet.
+        None if matches!(role, Role::Claimed | Role::Starting | Role::Dialing) && process_lives => {}
+        Some(Sighting { held: false, .. }) | None => socket.role = Role::Gone,
+    }
+}
