@@ -9,7 +9,7 @@ use crate::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use crate::start;
 use crate::sys::{self, Fd};
 use nix::errno::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,6 +24,7 @@ pub struct Client {
     owner: u32,
     path: Option<SocketName>,
     abstract_name: SocketName,
+    key_file: CString,
     pub(crate) launch: start::Launch,
 }
 
@@ -102,9 +103,15 @@ impl Client {
             owner: config.membership.map_or(uid, |m| m.owner),
             path,
             abstract_name: SocketName::fixed(&name),
+            key_file: c_path(&config.dir.join("key")),
             launch: start::Launch::new(&config, beside),
             config,
         }
+    }
+
+    /// `<net>/key`, ready for a system call.
+    pub fn key_file(&self) -> &CStr {
+        &self.key_file
     }
 
     pub fn owner(&self) -> u32 {

@@ -107,8 +107,27 @@ pub fn block() -> Option<Block> {
 }
 
 pub fn learn_block(n: u8) {
-    if Block::new(n).is_some() {
-        BLOCK.store(n, Ordering::Release);
+    if Block::new(n).is_some() && BLOCK.swap(n, Ordering::AcqRel) == 0 {
+        map_key();
+    }
+}
+
+/// Maps the network's key file: what is mapped passes to the children of a fork, which tell nobody, and lonetd sees
+/// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
+/// environment.
+fn map_key() {
+    use lonet_core::sys::{Fd, check};
+    let Some(client) = client() else { return };
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: a path that ends in zero.
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, client.key_file().as_ptr(), flags) });
+    if let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) {
+        // SAFETY: a new mapping where the kernel likes, which nobody reads.
+        unsafe {
+            let anywhere = std::ptr::null_mut::<libc::c_void>();
+            libc::mmap(anywhere, 4096, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0)
+        };
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod journal;
 mod kernel;
+mod members;
 pub mod names;
 mod serve;
 mod setup;

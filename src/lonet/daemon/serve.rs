@@ -7,6 +7,7 @@
 
 use super::journal::Journal;
 use super::kernel::Live;
+use super::members;
 use super::setup::{Held, SetupError, os};
 use super::state::{Answer, Pid, Sender, State};
 use lonet_core::address::Address;
@@ -207,8 +208,7 @@ impl Daemon {
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
             for event in &events[..n] {
                 let pid = event.data() as Pid;
-                self.processes.remove(&pid);
-                self.state.process_ended(&mut self.kernel, pid);
+                self.process_ended(pid);
             }
         }
         while let Some(destroyed) = &self.destroyed {
@@ -216,6 +216,25 @@ impl Daemon {
                 Ok(Some(cookie)) => self.state.destroyed(&mut self.kernel, cookie),
                 Ok(None) => break,
                 Err(_) => self.state.review_all(&mut self.kernel),
+            }
+        }
+        self.settle();
+    }
+
+    fn process_ended(&mut self, pid: Pid) {
+        self.processes.remove(&pid);
+        let hosts = self.state.processes.get(&pid).map(|p| p.hosts.clone()).unwrap_or_default();
+        self.state.process_ended(&mut self.kernel, pid);
+        if hosts.iter().any(|index| self.state.hosts.get(*index).is_some_and(|h| !h.is_up())) {
+            self.adopt(None);
+        }
+    }
+
+    /// Takes in processes that inherited membership, but for `except`.
+    fn adopt(&mut self, except: Option<Pid>) {
+        for stray in members::strays(&self.config, self.membership) {
+            if Some(stray.pid) != except && !self.state.processes.contains_key(&stray.pid) {
+                self.state.adopt(&mut self.kernel, stray.pid, stray.host.as_deref());
             }
         }
         self.settle();
@@ -249,7 +268,7 @@ impl Daemon {
         match op {
             Op::List => self.list(&fd),
             Op::Wait { addresses } => self.wait(fd, addresses),
-            Op::Down { kill } => self.down(fd, kill),
+            Op::Down { kill } => self.down(fd, peer.pid, kill),
             _ => {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
@@ -332,7 +351,8 @@ impl Daemon {
         }
     }
 
-    fn down(&mut self, fd: OwnedFd, kill: bool) {
+    fn down(&mut self, fd: OwnedFd, asker: Pid, kill: bool) {
+        self.adopt(Some(asker));
         if self.state.is_empty() {
             self.ending = Some(Ending { fd: Some(fd), kill_at: None });
         } else if kill {
@@ -412,6 +432,9 @@ impl Daemon {
         };
         self.accept(0);
         self.accept(1);
+        if self.ending.is_none() {
+            self.adopt(None);
+        }
         if !self.state.is_empty() || !self.pending.is_empty() {
             self.empty_since = None;
             return false;

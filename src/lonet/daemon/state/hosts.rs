@@ -146,6 +146,14 @@ impl State {
         Ok(index)
     }
 
+    /// A process that inherited membership keeps the network, and its host, up.
+    pub fn adopt(&mut self, kernel: &mut dyn Kernel, pid: Pid, host: Option<&str>) {
+        self.meet(kernel, pid);
+        if let Some(index) = host.and_then(|name| self.hosts.find(name.as_bytes())).map(|h| h.index) {
+            self.keep_up(kernel, pid, index);
+        }
+    }
+
     fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
         if !self.meet(kernel, pid).hosts.insert(index) {
             return;

@@ -1,0 +1,71 @@
+//! Members that never spoke to this lonetd: children of a process that joined.
+//!
+//! A fork tells nobody. Two things are inherited, though, and can be seen from outside: the environment that
+//! `lonet run` gave, key and all, also through exec; and the mapping of `<net>/key` which the library makes when
+//! a process speaks to lonetd for the first time, through fork. They are looked for only when something is about
+//! to end for lack of members: a look at every process of the machine takes some milliseconds.
+
+use super::state::Pid;
+use lonet_core::config::{Config, Membership, lookup};
+use std::os::unix::ffi::OsStrExt;
+
+/// A process that belongs to the network, and the host that it is, if its environment says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    pub pid: Pid,
+    pub host: Option<String>,
+}
+
+/// All processes that inherited membership. Those of other users cannot be looked into, and are not found.
+pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok())
+        .filter(|pid| u32::try_from(*pid) != Ok(std::process::id()))
+        .filter_map(|pid| stray(pid, config, membership))
+        .collect()
+}
+
+fn stray(pid: Pid, config: &Config, membership: Membership) -> Option<Stray> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let get = |name: &str| lookup(environment.split(|b| *b == 0), name);
+    let key = get("LONET_KEY").and_then(|k| Membership::parse(k.to_str()?));
+    if key == Some(membership) && get("LONET_DIR").is_some_and(|dir| dir == config.dir) {
+        return Some(Stray { pid, host: get("LONET_HOST").and_then(|h| h.into_string().ok()) });
+    }
+    let file = config.dir.join("key");
+    let maps = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
+    let maps_key = maps.split(|b| *b == b'\n').any(|line| line.ends_with(file.as_os_str().as_bytes()));
+    maps_key.then_some(Stray { pid, host: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(dir: &std::path::Path) -> Config {
+        let dir = dir.join("mynet").into_os_string();
+        let get = |name: &str| (name == "LONET_DIR").then(|| dir.clone());
+        Config::read(&get, 0, None).expect("a configuration")
+    }
+
+    #[test]
+    fn a_child_with_the_networks_key_in_its_environment_is_found() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let config = config(tmp.path());
+        let membership = Membership { owner: 0, key: [7; 16] };
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .env("LONET_DIR", &config.dir)
+            .env("LONET_KEY", membership.to_string())
+            .env("LONET_HOST", "α")
+            .spawn()
+            .expect("a child");
+        let found = strays(&config, membership);
+        let other = strays(&config, Membership { owner: 0, key: [8; 16] });
+        child.kill().expect("its end");
+        child.wait().expect("its end");
+        assert_eq!(found, [Stray { pid: child.id() as Pid, host: Some("α".into()) }]);
+        assert_eq!(other, []);
+    }
+}
