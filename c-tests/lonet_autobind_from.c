@@ -1,0 +1,26 @@
+/* LONET_AUTOBIND: ports below are left to servers that ask for them by number. It is the program's own affair: others
+ * on the same host begin where they begin. */
+#include "hosts.h"
+
+int main(void)
+{
+	static const char *const from[] = { "LONET_AUTOBIND=1024", NULL };
+	struct host a = host_with("α", from), other = host("α");
+	is_str(ask(a, "autobind s1 0.0.0.0"), "1024", "the first");
+	is_str(ask(a, "autobind s2 0.0.0.0"), "1025", "the second");
+	is_str(ask(a, "listen l 0.0.0.0 80"), "ok", "a lower one by number");
+	is_str(ask(a, "dial d α.lonet 80"), "ok", "a dial");
+	is_int(atoi(strrchr(ask(a, "name d"), ':') + 1), 1026, "begins there, too");
+	is_str(ask(other, "autobind s1 0.0.0.0"), "1", "another program of the host begins at 1");
+	ask(a, "close s1");
+	is_str(ask(a, "autobind s1 0.0.0.0"), "1024", "the first free one, from there on");
+	leave(a);
+	leave(other);
+
+	static const char *const last[] = { "LONET_AUTOBIND=65535", NULL };
+	a = host_with("α", last);
+	is_str(ask(a, "autobind s1 0.0.0.0"), "65535", "the last port there is");
+	is_str(ask(a, "autobind s2 0.0.0.0"), "EADDRINUSE", "after which there is none");
+	leave(a);
+	return done();
+}

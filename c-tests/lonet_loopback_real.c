@@ -1,0 +1,32 @@
+/* A host never reaches the machine's own services by accident. LONET_LOOPBACK=real lets what the host does not serve
+ * on its loopback fall through to them. */
+#include "hosts.h"
+
+int main(void)
+{
+	static const char *const real[] = { "LONET_LOOPBACK=real", NULL };
+	struct host m = machine(), a = host("α"), r = host_with("ρ", real);
+	int port = atoi(ask(m, "autobind l 127.0.0.1"));
+	is_str(ask(m, "listen any 0.0.0.0 %d", own_port()), "ok", "the machine listens on all its addresses");
+	int wild = atoi(strrchr(ask(m, "name any"), ':') + 1);
+	ask(m, "close l");
+	is_str(ask(m, "listen l 127.0.0.1 %d", port), "ok", "the machine has a service on its loopback");
+
+	is_str(ask(a, "dial d 127.0.0.1 %d", port), "ECONNREFUSED", "a host does not reach it");
+	is_str(ask(a, "dial d 127.0.0.1 %d", wild), "ECONNREFUSED", "nor what listens on all addresses");
+	is_str(ask(a, "dial d localhost %d", wild), "ECONNREFUSED", "under no name");
+	is_str(ask(a, "dial d α.lonet %d", wild), "ECONNREFUSED", "nor at its own address");
+	is_str(ask(r, "dial d α.lonet %d", wild), "ECONNREFUSED", "nor at another host's");
+
+	is_str(ask(r, "dial d 127.0.0.1 %d", port), "ok", "with LONET_LOOPBACK=real it does");
+	is_str(ask(m, "accept c l"), ask(r, "name d"), "both call the connection by the same name");
+	is_str(ask(r, "peer d"), name("127.0.0.1", port), "the machine's own");
+	is_str(ask(r, "listen l 127.0.0.1 %d", port), "ok", "the host can have the same port on its loopback");
+	is_str(ask(r, "dial e 127.0.0.1 %d", port), "ok", "which is then what it reaches");
+	is_str(ask(r, "name e"), ask(r, "accept c l"), "itself");
+	is_str(ask(r, "dial f ::1 1"), "ECONNREFUSED", "where neither listens");
+	leave(a);
+	leave(r);
+	leave(m);
+	return done();
+}

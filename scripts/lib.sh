@@ -1,0 +1,55 @@
+# What the scripts share. Sourced by bash; sets `root` to the directory of the tree.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
+# a newer one (rust-version in Cargo.toml) than most distributions have.
+declare -A package=(
+    [cc]="gcc libc6-dev"
+    [c++]="g++"
+    [curl]="curl"
+    [jq]="jq"
+    [nm]="binutils"
+    [python3]="python3"
+    [readelf]="binutils"
+    [redis-cli]="redis-tools"
+    [redis-server]="redis-server"
+    [setpriv]="util-linux"
+    [strace]="strace"
+)
+
+# need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.
+need() {
+    local program missing=() packages=()
+    for program; do
+        if ! command -v "$program" >/dev/null; then
+            missing+=("$program")
+            # Several words: several packages.
+            # shellcheck disable=SC2206
+            packages+=(${package[$program]-})
+        fi
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing ${packages[*]}" >&2
+        install_packages "${packages[@]}" || true
+    fi
+    for program in "${missing[@]}"; do
+        command -v "$program" >/dev/null && continue
+        echo "$0: missing: $program (Debian package ${package[$program]:-unknown}; Rust: see rust-version in Cargo.toml)" >&2
+        exit 1
+    done
+}
+
+# A server that Debian would start at once is not wanted here: policy-rc.d says so to its package.
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d made=false done=0
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=true
+    fi
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@")
+    # The lists may be missing or old: then, and only then, they are fetched.
+    "${install[@]}" </dev/null >&2 || { apt-get update -qq >&2 && "${install[@]}" </dev/null >&2; } || done=1
+    if $made; then rm -f $policy; fi
+    return $done
+}

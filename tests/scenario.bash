@@ -1,0 +1,114 @@
+# What the scenarios share: . "$(dirname "$0")/scenario.bash"
+#
+# A scenario is a bash script that shows one behaviour, and is named after it. It runs in a network of its own
+# ($LONET_NETWORK, in a directory of its own), waits with `lonet wait` and never for a time, and ends what it
+# started. `scripts/test` runs all; alone, one runs as `tests/NAME.sh`, with the release build.
+#
+#     start LOG PROGRAM [ARG…]     runs it in the background, output to $work/LOG; its pid is in $pid
+#     is GOT WANT WHAT             the check: ends the scenario, with the difference, if GOT is not WANT
+#     like GOT PATTERN WHAT        the same with an extended regular expression
+#     code WANT COMMAND…           runs it: the exit code must be WANT; leaves its output in $out and $err
+#     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 20 s at most
+set -euo pipefail
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if ! [[ ":$PATH:" == *":$tests/../bin:"* ]] && [ ! -x "$tests/../bin/lonet" ]; then
+    PATH=$tests/../target/release:$PATH
+    LONET_C_TESTS=${LONET_C_TESTS:-$tests/../target/c-tests}
+fi
+for variable in "${!LONET_@}"; do
+    case $variable in LONET_NETWORK | LONET_FULL | LONET_C_TESTS) ;; *) unset "$variable" ;; esac
+done
+unset LD_PRELOAD
+export LONET_NETWORK=${LONET_NETWORK:-t$$}
+library=$(dirname "$(command -v lonet)")/liblonet.so
+work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
+export TMPDIR=$work
+started=()
+
+start() {
+    local log=$work/$1
+    shift
+    "$@" </dev/null >"$log" 2>&1 &
+    pid=$!
+    started+=("$pid")
+}
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+is() {
+    if [ "$1" != "$2" ]; then
+        echo "FAILED: $3 (line ${BASH_LINENO[0]}); wanted <, got >:"
+        diff <(printf '%s\n' "$2") <(printf '%s\n' "$1") || true
+        exit 1
+    fi
+    echo "ok: $3"
+}
+
+like() {
+    [[ $1 =~ $2 ]] || fail "$3 (line ${BASH_LINENO[0]}): \"$1\" is not like \"$2\""
+    echo "ok: $3"
+}
+
+code() {
+    local want=$1 got=0
+    shift
+    "$@" </dev/null >"$work/out" 2>"$work/err" || got=$?
+    out=$(<"$work/out") err=$(<"$work/err")
+    [ "$got" = "$want" ] || fail "exit code of \`$*\` is $got, not $want: $out $err"
+}
+
+until_true() {
+    local tries
+    for ((tries = 0; tries < 1000; tries++)); do
+        if "$@" >/dev/null 2>&1; then return 0; fi
+        sleep 0.02
+    done
+    fail "\`$*\` does not come true"
+}
+
+# ended PID: the process has ended (a zombie has).
+ended() { [ "$(ps -o stat= -p "$1" | head -c 1 | tr -d Z)" = "" ]; }
+
+stop() {
+    kill "$@" 2>/dev/null || true
+    wait "$@" 2>/dev/null || true
+}
+
+# Ends what was started, and then all networks of the scenario: a program that is left in one is a failure.
+clean_up() {
+    local result=$? dir network
+    stop ${started[@]+"${started[@]}"}
+    for dir in "$work"/lonet/*/; do
+        [ -d "$dir" ] || continue
+        network=$(basename "$dir")
+        until_down "$network" || { result=1; lonet down -n "$network" --kill || true; }
+    done
+    if [ "$result" = 0 ] && [ -d "$work/lonet" ] && [ -n "$(ls -A "$work/lonet")" ]; then
+        echo "FAILED: left behind: $(ls -A "$work/lonet")"
+        result=1
+    fi
+    if [ "$result" != 0 ]; then
+        for log in "$work"/*; do
+            [ ! -f "$log" ] || { echo "--- ${log##*/}" && tail -n 50 "$log"; }
+        done
+    fi
+    rm -rf "$work"
+    exit "$result"
+}
+trap clean_up EXIT
+trap 'exit 143' INT TERM
+
+# What has been killed takes a moment to die.
+until_down() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        if lonet down -n "$1" 2>"$work/down"; then return 0; fi
+        sleep 0.02
+    done
+    echo "FAILED: $(<"$work/down")"
+    return 1
+}
