@@ -17,6 +17,8 @@ mod ask;
 mod bind;
 mod close;
 mod connect;
+mod environment;
+mod exec;
 mod fence;
 mod getaddrinfo;
 mod getaddrinfo_a;
@@ -33,8 +35,11 @@ mod marks;
 mod name;
 mod next;
 mod option;
+mod posix_spawn;
 mod process;
 mod send;
+mod system;
+mod unhooked;
 
 use libc::{c_char, c_int};
 
@@ -59,6 +64,7 @@ fn resolve_real_functions() {
         bind::resolve_real,
         close::resolve_real,
         connect::resolve_real,
+        exec::resolve_real,
         getaddrinfo::resolve_real,
         getaddrinfo_a::resolve_real,
         gethostbyname::resolve_real,
@@ -69,7 +75,9 @@ fn resolve_real_functions() {
         listen::resolve_real,
         name::resolve_real,
         option::resolve_real,
+        posix_spawn::resolve_real,
         send::resolve_real,
+        system::resolve_real,
     ];
     for resolve in families {
         fence::silently(resolve);

@@ -50,6 +50,7 @@ pub fn begin(environment: &[&'static [u8]]) {
     if !preloaded && !host {
         return;
     }
+    crate::environment::keep(environment);
     // SAFETY: no arguments, cannot fail.
     let uid = unsafe { libc::geteuid() };
     match Config::read(&get, uid, None) {
