@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The largest message in either direction.
 pub const MAX_MESSAGE: usize = 1024;
@@ -91,6 +91,8 @@ pub enum Op<'a> {
     Review,
     /// A host's name, without `.lonet`, as the program spelled it.
     Resolve { name: &'a [u8] },
+    /// Whose address is this? IPv4 addresses are v4-mapped.
+    Reverse { ip: Ipv6Addr },
     /// All hosts and sockets, as JSON, in several packets after [`Reply::Stream`].
     List,
     /// Answer when something listens on each of these, a lonet address a line.
@@ -148,8 +150,11 @@ pub enum Reply<'a> {
         reuse_address: bool,
         v6only: bool,
     },
+    /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it.
     Host {
         index: u16,
+        name: &'a str,
+        ascii: &'a str,
     },
     Located {
         os: SocketAddrV4,
@@ -403,6 +408,10 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u64(cookie);
             w.flags(&[reuse_address]);
         }
+        Op::Reverse { ip } => {
+            w.u8(19);
+            w.bytes(&ip.octets());
+        }
     }
     w.finish()
 }
@@ -437,6 +446,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         16 => Op::Down { kill: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
+        19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         _ => return Err(Malformed::Bytes),
     };
     r.end((caller, op))
@@ -474,9 +484,11 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>)
             w.endpoint_or_none(peer);
             w.flags(&[reuse_address, v6only]);
         }
-        Reply::Host { index } => {
+        Reply::Host { index, name, ascii } => {
             w.u8(8);
             w.u16(index);
+            w.text(name.as_bytes());
+            w.text(ascii.as_bytes());
         }
         Reply::Located { os } => {
             w.u8(9);
@@ -515,7 +527,7 @@ pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
             let [reuse_address, v6only] = r.flags()?;
             Reply::Named { local, peer, reuse_address, v6only }
         }
-        8 => Reply::Host { index: r.u16()? },
+        8 => Reply::Host { index: r.u16()?, name: r.str()?, ascii: r.str()? },
         9 => Reply::Located { os: r.os()? },
         10 => Reply::Stream,
         11 => Reply::Error { errno: r.i32()?, text: r.str()? },

@@ -18,11 +18,20 @@ pub enum Start {
 
 /// Asks, and fails with what bind and connect fail with.
 pub fn ask(op: &Op<'_>, start: Start) -> Answer {
-    let client = process::client().ok_or(Errno::ENETDOWN)?;
     let mut buffer = [0u8; MAX_MESSAGE];
+    ask_for_text(op, start, &mut buffer).and_then(without_text)
+}
+
+/// As [`ask`], for answers with text in them, which lies in `buffer`.
+pub fn ask_for_text<'b>(
+    op: &Op<'_>,
+    start: Start,
+    buffer: &'b mut [u8; MAX_MESSAGE],
+) -> Result<Reply<'b>, Errno> {
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
     let answer = match start {
-        Start::Yes => client.ask_or_start(op, &mut buffer),
-        Start::No => client.ask(op, &mut buffer),
+        Start::Yes => client.ask_or_start(op, buffer),
+        Start::No => client.ask(op, buffer),
     };
     match answer {
         Ok((block, reply)) => {
@@ -30,7 +39,10 @@ pub fn ask(op: &Op<'_>, start: Start) -> Answer {
                 process::learn_block(block);
             }
             log::answered(op, &reply);
-            without_text(reply)
+            match reply {
+                Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
+                reply => Ok(reply),
+            }
         }
         Err(Trouble::NotRunning) if start == Start::No => Ok(Reply::Native),
         Err(trouble) => {
@@ -47,10 +59,11 @@ pub fn tell(op: &Op<'_>) {
     }
 }
 
-/// Errors become errno, and the rest holds no borrowed text.
+/// What has no text in it.
 fn without_text(reply: Reply<'_>) -> Answer {
     Ok(match reply {
         Reply::Error { errno, .. } => return Err(Errno::from_raw(errno)),
+        Reply::Host { .. } => return Err(Errno::EPROTO),
         Reply::Done => Reply::Done,
         Reply::Native => Reply::Native,
         Reply::BindTo { os } => Reply::BindTo { os },
@@ -61,7 +74,6 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::Named { local, peer, reuse_address, v6only } => {
             Reply::Named { local, peer, reuse_address, v6only }
         }
-        Reply::Host { index } => Reply::Host { index },
         Reply::Located { os } => Reply::Located { os },
         Reply::Stream => Reply::Stream,
     })

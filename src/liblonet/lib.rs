@@ -17,16 +17,29 @@ mod ask;
 mod bind;
 mod close;
 mod connect;
+mod environment;
+mod exec;
 mod fence;
+mod getaddrinfo;
+mod getaddrinfo_a;
+mod gethostbyname;
+mod gethostname;
+mod getifaddrs;
+mod getnameinfo;
+mod host;
+mod if_nameindex;
 mod kernel;
 mod listen;
 mod log;
 mod marks;
 mod name;
+mod next;
 mod option;
+mod posix_spawn;
 mod process;
-mod resolve;
 mod send;
+mod system;
+mod unhooked;
 
 use libc::{c_char, c_int};
 
@@ -43,17 +56,30 @@ extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *cons
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = constructor;
 
-/// Looked up here, so that no hook does it for the first time in a signal handler or after fork.
+/// Looked up here, so that no hook does it for the first time in a signal handler or after fork. What a libc does
+/// not have keeps nothing else from being found.
 fn resolve_real_functions() {
-    fence::silently(|| {
-        accept::resolve_real();
-        bind::resolve_real();
-        close::resolve_real();
-        connect::resolve_real();
-        listen::resolve_real();
-        name::resolve_real();
-        option::resolve_real();
-        resolve::resolve_real();
-        send::resolve_real();
-    });
+    let families = [
+        accept::resolve_real,
+        bind::resolve_real,
+        close::resolve_real,
+        connect::resolve_real,
+        exec::resolve_real,
+        getaddrinfo::resolve_real,
+        getaddrinfo_a::resolve_real,
+        gethostbyname::resolve_real,
+        gethostname::resolve_real,
+        getifaddrs::resolve_real,
+        getnameinfo::resolve_real,
+        if_nameindex::resolve_real,
+        listen::resolve_real,
+        name::resolve_real,
+        option::resolve_real,
+        posix_spawn::resolve_real,
+        send::resolve_real,
+        system::resolve_real,
+    ];
+    for resolve in families {
+        fence::silently(resolve);
+    }
 }

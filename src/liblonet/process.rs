@@ -50,6 +50,7 @@ pub fn begin(environment: &[&'static [u8]]) {
     if !preloaded && !host {
         return;
     }
+    crate::environment::keep(environment);
     // SAFETY: no arguments, cannot fail.
     let uid = unsafe { libc::geteuid() };
     match Config::read(&get, uid, None) {
@@ -95,6 +96,17 @@ pub fn is_active() -> bool {
 
 pub fn is_host() -> bool {
     IS_HOST.load(Ordering::Acquire)
+}
+
+/// LONET_HOST, if it made sense.
+pub fn host() -> Option<&'static str> {
+    client()?.config.host.as_deref()
+}
+
+/// Whether `host` with `.lonet` behind it is short enough for what uname(2) has room for.
+pub fn hostname_fits(host: &str) -> bool {
+    const HOST_NAME_MAX: usize = 64;
+    host.len() + lonet_core::config::LONET_SUFFIX.len() <= HOST_NAME_MAX
 }
 
 /// `None`: the environment made no sense.

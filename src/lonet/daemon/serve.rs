@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
 use super::setup::{Held, SetupError, os};
-use super::state::{Answer, Pid, Sender, State};
+use super::state::{Answer, Named, Pid, Sender, State};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
@@ -275,6 +275,9 @@ impl Daemon {
                 if !op.one_way() {
                     match answer {
                         Answer::Reply(reply) => self.reply(&fd, &reply),
+                        Answer::Host(Named { index, name, ascii }) => {
+                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii });
+                        }
                         Answer::Refuse(errno, text) => {
                             self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
                         }

@@ -5,14 +5,14 @@
 //! on how fast a death was noticed.
 
 use super::ports::Ports;
-use super::{Index, Kernel, Outcome, Pid, Sender, State};
+use super::{Index, Kernel, Named, Outcome, Pid, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
-use lonet_core::block::MAX_INDEX;
+use lonet_core::block::{MAX_INDEX, Place};
 use lonet_core::control::{Caller, Reply};
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddrV4;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -164,19 +164,26 @@ impl State {
         self.changes.processes.insert(pid);
     }
 
-    /// The index behind a name as a resolver is asked for it.
+    /// The host behind a name as a resolver is asked for it.
     pub(super) fn resolve(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
         name: &[u8],
-    ) -> Outcome {
+    ) -> Result<Named, (Errno, String)> {
         self.meet(kernel, sender.pid);
+        // A host knows its own name, up or not, with strict names, too.
+        let key = names::fold(name);
+        if key.is_some() && key == names::fold(caller.host.as_bytes()) {
+            names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
+            let index = self.enter_named(caller.host)?;
+            return self.named(index);
+        }
         if let Some(host) = self.hosts.find(name)
             && (host.is_up() || !caller.options.strict_names)
         {
-            return Ok(Reply::Host { index: host.index });
+            return self.named(host.index);
         }
         let text = String::from_utf8_lossy(name);
         if caller.options.strict_names {
@@ -185,7 +192,26 @@ impl State {
         let index = names::shown(name).filter(|n| names::check(n).is_ok()).and_then(|n| self.hosts.enter(&n));
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
         self.changes.hosts.insert(index);
-        Ok(Reply::Host { index })
+        self.named(index)
+    }
+
+    /// The host behind an address, up or not. `None`: the address is none of the network's.
+    pub(super) fn reverse(&self, ip: Ipv6Addr) -> Option<Result<Named, (Errno, String)>> {
+        match self.block.place(ip) {
+            Place::Host(index, _) => Some(self.named(index)),
+            Place::Nobody => Some(Err((Errno::ENOENT, format!("{ip} is no host's address")))),
+            Place::Any(_) | Place::Loopback(_) | Place::Elsewhere => None,
+        }
+    }
+
+    /// How resolvers speak of a host. Names that DNS software cannot carry are known to the C API alone.
+    fn named(&self, index: Index) -> Result<Named, (Errno, String)> {
+        let host =
+            self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
+        match names::ascii(&host.name) {
+            Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii }),
+            None => Err((Errno::ENOENT, format!("{:?} makes no DNS name", host.name))),
+        }
     }
 
     /// The OS address of who listens on a lonet address.

@@ -169,7 +169,16 @@ pub struct Sender {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Reply(Reply<'static>),
+    Host(Named),
     Refuse(Errno, String),
+}
+
+/// A host as resolvers speak of it; see [`Reply::Host`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub index: Index,
+    pub name: String,
+    pub ascii: String,
 }
 
 impl From<Reply<'static>> for Answer {
@@ -236,6 +245,10 @@ impl State {
         op: &Op<'_>,
     ) -> Answer {
         let done = |()| Reply::Done;
+        let named = |found: Result<Named, (Errno, String)>| match found {
+            Ok(host) => Answer::Host(host),
+            Err((errno, text)) => Answer::Refuse(errno, text),
+        };
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),
             Op::Bind { cookie, at, asked, attempt } => {
@@ -263,7 +276,11 @@ impl State {
             }
             Op::Closed { cookie } => Ok(done(self.closed(kernel, cookie))),
             Op::Review => Ok(done(self.review(kernel, sender.pid))),
-            Op::Resolve { name } => self.resolve(kernel, sender, caller, name),
+            Op::Resolve { name } => return named(self.resolve(kernel, sender, caller, name)),
+            Op::Reverse { ip } => match self.reverse(ip) {
+                Some(found) => return named(found),
+                None => Ok(Reply::Native),
+            },
             Op::Locate { address } => self.locate(kernel, address),
             Op::List | Op::Wait { .. } | Op::Down { .. } => {
                 Err((Errno::EPROTO, "a question for the daemon reached the state".into()))

@@ -1,0 +1,433 @@
+//! The environment of what a program executes: what makes it the same host is put back where it was lost.
+//!
+//! A host's programs start others with `env -i`, clean their environment, or build a new one; what they start is
+//! to stay the host all the same. So the LONET_* variables that the process began with, and liblonet.so in
+//! LD_PRELOAD, are put behind what the program passes, if they are not there. All else stays as it is and where it
+//! is, what the program passes is never written to, and an environment that has everything is passed on itself.
+//!
+//! A variable that is there counts, whatever its value: `LONET_HOST=β program` is β, and `LONET_HOST= program`
+//! is no host.
+//!
+//! All this runs in children of vfork, which have their parent's memory, and after fork in programs with threads: the
+//! copy is made on the stack, or in mapped memory where it is large. Mapped memory stays in the parent of a vfork
+//! child that executes.
+
+use crate::address::is_plausible;
+use libc::c_char;
+use lonet_core::sys::check;
+use nix::errno::Errno;
+use once_cell::race::OnceRef;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// A null-terminated array of C strings, or null for none.
+pub type Environment = *const *const c_char;
+
+unsafe extern "C" {
+    static mut environ: Environment;
+}
+
+/// The process' own.
+pub fn own() -> Environment {
+    // SAFETY: a pointer of libc's; programs that change it while others look take turns.
+    unsafe { (&raw const environ).read() }
+}
+
+/// What is put back.
+struct Kept {
+    /// LONET_* entries, each name once.
+    variables: Vec<CString>,
+    preload: Option<Preload>,
+}
+
+struct Preload {
+    /// `LD_PRELOAD=` and `entries`.
+    alone: CString,
+    /// This library, behind the sanitizer's that insists on being first, as they stood in LD_PRELOAD.
+    entries: Vec<u8>,
+}
+
+static KEPT: OnceRef<'static, Kept> = OnceRef::new();
+
+const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
+const LIBRARY: &[u8] = b"liblonet.so";
+
+/// How many variables are kept; there are about ten.
+const MOST: usize = 32;
+
+/// Notes what the process began with. Copies: programs write their titles over the memory of the original.
+pub fn keep(environment: &[&'static [u8]]) {
+    let mut kept = Kept { variables: Vec::new(), preload: None };
+    for entry in environment {
+        let Some(name) = variable_name(entry) else { continue };
+        let known = kept.variables.iter().any(|v| variable_name(v.as_bytes()) == Some(name));
+        if !known && kept.variables.len() < MOST {
+            kept.variables.extend(CString::new(*entry));
+        }
+    }
+    kept.preload = environment.iter().find_map(|e| Preload::of(e.strip_prefix(LD_PRELOAD)?));
+    let _ = KEPT.set(Box::leak(Box::new(kept)));
+}
+
+/// Whether what this process starts is to load the library.
+pub fn is_preloaded() -> bool {
+    KEPT.get().is_some_and(|k| k.preload.is_some())
+}
+
+/// `LONET_X` of `LONET_X=value`.
+fn variable_name(entry: &[u8]) -> Option<&[u8]> {
+    let equals = entry.iter().position(|b| *b == b'=')?;
+    entry.starts_with(b"LONET_").then(|| &entry[..equals])
+}
+
+/// The entries of LD_PRELOAD.
+fn libraries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| matches!(b, b':' | b' ')).filter(|l| !l.is_empty())
+}
+
+fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}
+
+fn is_library(entry: &[u8]) -> bool {
+    file_name(entry).starts_with(LIBRARY)
+}
+
+fn is_sanitizer(entry: &[u8]) -> bool {
+    [&b"libasan.so"[..], b"libclang_rt.asan"].iter().any(|name| file_name(entry).starts_with(name))
+}
+
+impl Preload {
+    fn of(value: &[u8]) -> Option<Preload> {
+        let ours = libraries(value).find(|l| is_library(l))?;
+        // A relative path is somebody else's file after the next chdir.
+        let absolute = match ours.contains(&b'/') && !ours.starts_with(b"/") {
+            true => Path::new(std::ffi::OsStr::from_bytes(ours)).canonicalize().ok(),
+            false => None,
+        };
+        let ours = absolute.as_ref().map_or(ours, |p| p.as_os_str().as_bytes());
+        let mut entries = Vec::new();
+        for first in libraries(value).take_while(|l| !is_library(l)).filter(|l| is_sanitizer(l)) {
+            entries.extend_from_slice(first);
+            entries.push(b':');
+        }
+        entries.extend_from_slice(ours);
+        let alone = CString::new([LD_PRELOAD, &entries].concat()).ok()?;
+        Some(Preload { alone, entries })
+    }
+}
+
+/// What an environment lacks.
+struct Lost {
+    kept: &'static Kept,
+    /// Bit `i`: `kept.variables[i]`.
+    variables: u32,
+    preload: LostPreload,
+    /// How many strings there are.
+    count: usize,
+}
+
+enum LostPreload {
+    Nothing,
+    All,
+    /// This entry has others only.
+    Library { at: usize },
+}
+
+/// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
+///
+/// # Safety
+/// `all` is an environment if it can be valid at all.
+unsafe fn lost(all: Environment) -> Option<Lost> {
+    let kept = KEPT.get()?;
+    let every = 1u32.checked_shl(kept.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
+    let preload = if kept.preload.is_some() { LostPreload::All } else { LostPreload::Nothing };
+    let mut lost = Lost { kept, variables: every, preload, count: 0 };
+    if !all.is_null() && !is_plausible(all) {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    for entry in unsafe { strings(all) } {
+        if let Some(name) = variable_name(entry) {
+            let found = kept.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
+            lost.variables &= !found.map_or(0, |i| 1 << i);
+        } else if let Some(value) = entry.strip_prefix(LD_PRELOAD)
+            && kept.preload.is_some()
+        {
+            // Of several, ld.so takes the last.
+            let there = libraries(value).any(is_library);
+            lost.preload = if there { LostPreload::Nothing } else { LostPreload::Library { at: lost.count } };
+        }
+        lost.count += 1;
+    }
+    let nothing = lost.variables == 0 && matches!(lost.preload, LostPreload::Nothing);
+    (!nothing).then_some(lost)
+}
+
+/// # Safety
+/// `all` is an environment.
+unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = &'a [u8]> {
+    let mut at = all;
+    std::iter::from_fn(move || {
+        // SAFETY: within the array up to its null.
+        unsafe {
+            if at.is_null() || (*at).is_null() {
+                return None;
+            }
+            let entry = CStr::from_ptr(*at).to_bytes();
+            at = at.add(1);
+            Some(entry)
+        }
+    })
+}
+
+/// The value of the entry that begins with `name`, which has the equals sign.
+///
+/// # Safety
+/// `all` is an environment.
+pub unsafe fn find<'a>(all: Environment, name: &[u8]) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    unsafe { strings(all) }.find_map(|entry| entry.strip_prefix(name))
+}
+
+impl Lost {
+    /// Pointers of the copy, with its null.
+    fn pointers(&self) -> usize {
+        self.count + self.variables.count_ones() as usize + 2
+    }
+
+    /// Bytes of a new LD_PRELOAD.
+    ///
+    /// # Safety
+    /// `all` is the environment that this is of.
+    unsafe fn text(&self, all: Environment) -> usize {
+        match (&self.preload, &self.kept.preload) {
+            // SAFETY: the entry is there.
+            (LostPreload::Library { at }, Some(ours)) => unsafe {
+                CStr::from_ptr(*all.add(*at)).count_bytes() + ours.entries.len() + 2
+            },
+            _ => 0,
+        }
+    }
+
+    /// Writes the copy.
+    ///
+    /// # Safety
+    /// `all` is the environment that this is of; there is room for [`Lost::pointers`] and [`Lost::text`].
+    unsafe fn put_back(&self, all: Environment, pointers: *mut *const c_char, text: *mut u8) {
+        let mut to = pointers;
+        let mut push = |entry: *const c_char| {
+            // SAFETY: as the caller promises.
+            unsafe {
+                to.write(entry);
+                to = to.add(1);
+            }
+        };
+        for i in 0..self.count {
+            // SAFETY: there are that many, and one with this index is not a null.
+            let entry = unsafe { *all.add(i) };
+            match (&self.preload, &self.kept.preload) {
+                (LostPreload::Library { at }, Some(ours)) if *at == i => {
+                    // SAFETY: as the caller promises.
+                    unsafe { merge(CStr::from_ptr(entry).to_bytes(), &ours.entries, text) };
+                    push(text.cast());
+                }
+                _ => push(entry),
+            }
+        }
+        if let (LostPreload::All, Some(ours)) = (&self.preload, &self.kept.preload) {
+            push(ours.alone.as_ptr());
+        }
+        for (i, variable) in self.kept.variables.iter().enumerate() {
+            if self.variables & 1 << i != 0 {
+                push(variable.as_ptr());
+            }
+        }
+        push(std::ptr::null());
+    }
+}
+
+/// LD_PRELOAD with the library in front of others, or behind them if a sanitizer is among them.
+///
+/// # Safety
+/// `to` has room for both, a colon and a zero.
+unsafe fn merge(theirs: &[u8], ours: &[u8], to: *mut u8) {
+    let value = theirs.strip_prefix(LD_PRELOAD).unwrap_or_default();
+    let mut at = to;
+    let mut push = |bytes: &[u8]| {
+        // SAFETY: as the caller promises.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+            at = at.add(bytes.len());
+        }
+    };
+    push(LD_PRELOAD);
+    match (value.is_empty(), libraries(value).any(is_sanitizer)) {
+        (true, _) => push(ours),
+        (false, true) => [value, b":", ours].into_iter().for_each(push),
+        (false, false) => {
+            push(ours);
+            push(b":");
+            push(value);
+        }
+    }
+    // SAFETY: the room for the zero.
+    unsafe { at.write(0) };
+}
+
+/// Calls with `all`, or with a copy that has what was lost. Fails if there is no memory for the copy.
+///
+/// # Safety
+/// `all` is what an exec call takes.
+pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
+    // SAFETY: as the caller promises.
+    let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
+    // SAFETY: as the caller promises.
+    unsafe {
+        if lost.pointers() <= POINTERS && lost.text(all) <= TEXT {
+            Ok(on_stack(all, &lost, call))
+        } else {
+            in_mapping(all, &lost, call)
+        }
+    }
+}
+
+/// What fits the stack: 2 KiB in all, which programs that execute have left.
+const POINTERS: usize = 160;
+const TEXT: usize = 768;
+
+#[inline(never)]
+unsafe fn on_stack<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> R {
+    let mut pointers = [std::ptr::null(); POINTERS];
+    let mut text = [0; TEXT];
+    // SAFETY: there is room, as the caller has looked.
+    unsafe { lost.put_back(all, pointers.as_mut_ptr(), text.as_mut_ptr()) };
+    call(pointers.as_ptr())
+}
+
+#[inline(never)]
+unsafe fn in_mapping<R>(
+    all: Environment,
+    lost: &Lost,
+    call: &dyn Fn(Environment) -> R,
+) -> Result<R, Errno> {
+    // SAFETY: as the caller promises.
+    let (pointers, text) = (lost.pointers() * size_of::<Environment>(), unsafe { lost.text(all) });
+    let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a mapping of its own; unmapped when nothing points there any more.
+    unsafe {
+        let nowhere = std::ptr::null::<u8>();
+        let at = check(libc::syscall(libc::SYS_mmap, nowhere, pointers + text, protection, kind, -1, 0))?;
+        let at = std::ptr::with_exposed_provenance_mut::<u8>(at as usize);
+        lost.put_back(all, at.cast(), at.add(pointers));
+        let result = call(at.cast::<*const c_char>());
+        let errno = Errno::last_raw();
+        libc::syscall(libc::SYS_munmap, at, pointers + text);
+        Errno::set_raw(errno);
+        Ok(result)
+    }
+}
+
+/// The last array that [`lend`] made, with the number of its pointers in front.
+static LENT: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Gives the process itself an environment that has everything, for calls that take it inside libc. What it had,
+/// for [`take_back`]; `None`: nothing was lost.
+///
+/// May allocate. What was lent stays: other threads may read it. The same is lent again where the process' own
+/// has not changed.
+pub fn lend() -> Option<(Environment, Environment)> {
+    let had = own();
+    // SAFETY: the process' own environment.
+    let lost = unsafe { lost(had) }?;
+    let (pointers, word) = (lost.pointers(), size_of::<usize>());
+    // SAFETY: memory that nobody has; all writes are within what was asked for.
+    unsafe {
+        let size = (1 + pointers) * word + lost.text(had);
+        let new: *mut usize = libc::calloc(1, size).cast();
+        if new.is_null() {
+            return None;
+        }
+        new.write(pointers);
+        lost.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
+        let last = LENT.load(Ordering::Acquire);
+        let same = !last.is_null()
+            && *last == pointers
+            && std::slice::from_raw_parts(last, 1 + pointers) == std::slice::from_raw_parts(new, 1 + pointers);
+        let lent = if same {
+            libc::free(new.cast());
+            last
+        } else {
+            LENT.store(new, Ordering::Release);
+            new
+        };
+        let lent: Environment = lent.add(1).cast();
+        (&raw mut environ).write(lent);
+        Some((had, lent))
+    }
+}
+
+/// Ends [`lend`], unless the program has given itself another environment meanwhile.
+pub fn take_back((had, lent): (Environment, Environment)) {
+    if own() == lent {
+        // SAFETY: a pointer of libc's; what it had is still there.
+        unsafe { (&raw mut environ).write(had) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of `given` in a process that began with `began`.
+    fn put_back(began: &[&str], given: &[&str]) -> Vec<String> {
+        let mut kept = Kept { variables: Vec::new(), preload: None };
+        for entry in began {
+            match entry.strip_prefix("LD_PRELOAD=") {
+                Some(value) => kept.preload = Preload::of(value.as_bytes()),
+                None => kept.variables.extend(CString::new(*entry)),
+            }
+        }
+        // The only test that sets it.
+        KEPT.set(Box::leak(Box::new(kept))).ok();
+        let strings: Vec<CString> = given.iter().flat_map(|s| CString::new(*s)).collect();
+        let mut array: Vec<*const c_char> = strings.iter().map(|s| s.as_ptr()).collect();
+        array.push(std::ptr::null());
+        let read = |all: Environment| {
+            // SAFETY: an environment.
+            unsafe { super::strings(all) }.map(|e| String::from_utf8_lossy(e).into_owned()).collect()
+        };
+        // SAFETY: an environment.
+        unsafe { with_kept(array.as_ptr(), &read) }.unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_lost_is_put_back_and_nothing_else_is_touched() {
+        let began = ["LONET_HOST=a", "LONET_NETWORK=n", "LD_PRELOAD=/x/other.so:/x/libasan.so.8:/l/liblonet.so"];
+        let ours = "/x/libasan.so.8:/l/liblonet.so";
+        assert_eq!(
+            put_back(&began, &["A=1", "B=2"]),
+            ["A=1", "B=2", &format!("LD_PRELOAD={ours}"), "LONET_HOST=a", "LONET_NETWORK=n"]
+        );
+        assert_eq!(
+            put_back(&began, &["LONET_HOST=b", "LD_PRELOAD=/y.so", "LONET_NETWORK="]),
+            ["LONET_HOST=b", &format!("LD_PRELOAD={ours}:/y.so"), "LONET_NETWORK="]
+        );
+        assert_eq!(
+            put_back(&began, &["LD_PRELOAD=", "LONET_NETWORK=n"]),
+            [&format!("LD_PRELOAD={ours}"), "LONET_NETWORK=n", "LONET_HOST=a"]
+        );
+        assert_eq!(
+            put_back(&began, &["LD_PRELOAD=/z/libasan.so.6", "LONET_HOST=a", "LONET_NETWORK=n"]),
+            [&format!("LD_PRELOAD=/z/libasan.so.6:{ours}"), "LONET_HOST=a", "LONET_NETWORK=n"]
+        );
+        let all = ["LONET_HOST=a", "X", "LD_PRELOAD=/q/liblonet.so /y.so", "LONET_NETWORK=n"];
+        assert_eq!(put_back(&began, &all), all);
+        let many: Vec<String> = (0..1000).map(|i| format!("V{i}=x")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let got = put_back(&began, &many);
+        assert_eq!((&got[..1000], got.len()), (&many.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], 1003));
+    }
+}

@@ -1,0 +1,194 @@
+//! getaddrinfo(3), for names that end in `.lonet`.
+//!
+//! libc builds the list, from the address and the program's own service and hints: so it is libc's to free,
+//! whoever frees it, and every rule about services and socket types is libc's.
+//!
+//! Unless it asks for IPv6 a program gets the IPv4 address alone: a second one would make it connect twice where
+//! nobody listens.
+
+use crate::fence::silently;
+use crate::host::{self, Host, Miss};
+use libc::{addrinfo, c_char, c_int};
+use lonet_core::block::Face;
+use std::fmt::Write;
+use std::net::Ipv6Addr;
+
+redhook::hook! {
+    unsafe fn getaddrinfo(
+        node: *const c_char, service: *const c_char, hints: *const addrinfo, list: *mut *mut addrinfo
+    ) -> c_int => lonet_getaddrinfo {
+        // SAFETY: the program's arguments.
+        unsafe { run(node, service, hints, list) }
+    }
+}
+
+pub fn resolve_real() {
+    getaddrinfo.get();
+}
+
+/// What getaddrinfo answers.
+///
+/// # Safety
+/// As for getaddrinfo(3).
+pub unsafe fn run(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    list: *mut *mut addrinfo,
+) -> c_int {
+    let mut answer = Some(libc::EAI_FAIL);
+    silently(|| {
+        // SAFETY: the program's pointers, as getaddrinfo takes them.
+        answer = unsafe { on_network(node, service, hints, list) };
+    });
+    // SAFETY: the program's arguments.
+    answer.unwrap_or_else(|| unsafe { real(node, service, hints, list) })
+}
+
+/// # Safety
+/// As for getaddrinfo(3).
+unsafe fn real(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    list: *mut *mut addrinfo,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe { redhook::real!(getaddrinfo)(node, service, hints, list) }
+}
+
+/// `None`: not lonet's. Else 0 with the list, or an EAI_* code.
+///
+/// # Safety
+/// The pointers are as getaddrinfo(3) takes them.
+unsafe fn on_network(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    list: *mut *mut addrinfo,
+) -> Option<c_int> {
+    // SAFETY: all zeroes is an addrinfo; hints are one or null.
+    let asked: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
+    // What is wrong with the hints libc says, and it says so before it looks at names.
+    let host = if !matches!(asked.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
+        || asked.ai_flags & libc::AI_NUMERICHOST != 0
+    {
+        // SAFETY: as the caller promises.
+        return unsafe { as_no_address(node, service, &asked) };
+    } else {
+        // SAFETY: a C string or null.
+        match unsafe { host::by_c_name(node) }? {
+            Ok(host) => host,
+            Err(Miss::Unknown) => return Some(libc::EAI_NONAME),
+            Err(Miss::Trouble) => return Some(libc::EAI_AGAIN),
+        }
+    };
+    // SAFETY: as the caller promises.
+    Some(unsafe { build(&host, service, &asked, list) })
+}
+
+/// The answer where a `.lonet` name cannot be an answer. `None`: it is not one.
+///
+/// # Safety
+/// As for getaddrinfo(3).
+unsafe fn as_no_address(node: *const c_char, service: *const c_char, asked: &addrinfo) -> Option<c_int> {
+    // SAFETY: a C string or null.
+    if !unsafe { host::is_ours(node) } {
+        return None;
+    }
+    let mut list = std::ptr::null_mut();
+    let literal = if asked.ai_family == libc::AF_INET6 { c"::1" } else { c"127.0.0.1" };
+    let mut hints = *asked;
+    hints.ai_flags |= libc::AI_NUMERICHOST;
+    // SAFETY: a literal and hints of ours, the program's service, a list that is freed.
+    unsafe {
+        let code = real(literal.as_ptr(), service, &raw const hints, &raw mut list);
+        if code != 0 {
+            return Some(code);
+        }
+        libc::freeaddrinfo(list);
+    }
+    Some(libc::EAI_NONAME)
+}
+
+/// # Safety
+/// As for getaddrinfo(3).
+unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mut *mut addrinfo) -> c_int {
+    const BOTH: c_int = libc::AI_V4MAPPED | libc::AI_ALL;
+    let v6 = asked.ai_family == libc::AF_INET6;
+    // SAFETY: as the caller promises.
+    unsafe {
+        let code = of_literal(host.address(if v6 { Face::V6 } else { Face::V4 }), service, asked, list);
+        if code != 0 {
+            return code;
+        }
+        if v6 && asked.ai_flags & BOTH == BOTH {
+            let mut mapped = std::ptr::null_mut();
+            let code = of_literal(host.address(Face::V4), service, asked, &raw mut mapped);
+            if code != 0 {
+                libc::freeaddrinfo(*list);
+                return code;
+            }
+            let mut last = *list;
+            while !(*last).ai_next.is_null() {
+                last = (*last).ai_next;
+            }
+            (*last).ai_next = mapped;
+        }
+        if asked.ai_flags & libc::AI_CANONNAME != 0 {
+            const AI_CANONIDN: c_int = 0x80;
+            let name = if asked.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
+            // What freeaddrinfo frees is to be malloc's, as strdup's is.
+            let copy = libc::strdup(name.with_zero().as_ptr().cast());
+            if copy.is_null() {
+                libc::freeaddrinfo(*list);
+                return libc::EAI_MEMORY;
+            }
+            (**list).ai_canonname = copy;
+        }
+    }
+    0
+}
+
+/// # Safety
+/// As for getaddrinfo(3).
+unsafe fn of_literal(
+    ip: Ipv6Addr,
+    service: *const c_char,
+    asked: &addrinfo,
+    list: *mut *mut addrinfo,
+) -> c_int {
+    let Some(literal) = Literal::of(ip) else { return libc::EAI_FAIL };
+    let mut hints = *asked;
+    hints.ai_flags = hints.ai_flags & !libc::AI_CANONNAME | libc::AI_NUMERICHOST;
+    // SAFETY: a C string and hints of ours, the program's service and list.
+    unsafe { real(literal.text.as_ptr().cast(), service, &raw const hints, list) }
+}
+
+/// An address as a C string; IPv4 where it is v4-mapped.
+struct Literal {
+    text: [u8; 48],
+    len: usize,
+}
+
+impl Literal {
+    fn of(ip: Ipv6Addr) -> Option<Literal> {
+        let mut literal = Literal { text: [0; 48], len: 0 };
+        match ip.to_ipv4_mapped() {
+            Some(v4) => write!(literal, "{v4}"),
+            None => write!(literal, "{ip}"),
+        }
+        .ok()?;
+        Some(literal)
+    }
+}
+
+impl Write for Literal {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        // One byte stays for the closing zero.
+        let to = self.text[..47].get_mut(self.len..self.len + s.len()).ok_or(std::fmt::Error)?;
+        to.copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
+}

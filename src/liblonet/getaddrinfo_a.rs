@@ -1,0 +1,100 @@
+//! getaddrinfo_a(3): libc's threads call its own getaddrinfo, which no hook sees. So the names of the network are
+//! answered here and now, and the rest is left to libc, with what there is to notify.
+
+use crate::fence::silently;
+use crate::next::Next;
+use crate::{getaddrinfo, host};
+use libc::{addrinfo, c_char, c_int, sigevent};
+
+/// struct gaicb of netdb.h.
+#[repr(C)]
+pub struct Request {
+    name: *const c_char,
+    service: *const c_char,
+    request: *const addrinfo,
+    result: *mut addrinfo,
+    answer: c_int,
+    reserved: [c_int; 5],
+}
+
+type Real = unsafe extern "C" fn(c_int, *mut *mut Request, c_int, *mut sigevent) -> c_int;
+
+// SAFETY: as netdb.h declares it. Before glibc 2.34 it was in a library of its own.
+static REAL: Next<Real> = unsafe { Next::new(c"getaddrinfo_a") };
+
+pub fn resolve_real() {
+    REAL.resolve();
+}
+
+/// # Safety
+/// As for getaddrinfo_a(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getaddrinfo_a(
+    mode: c_int,
+    list: *mut *mut Request,
+    count: c_int,
+    event: *mut sigevent,
+) -> c_int {
+    let Some(real) = REAL.get() else { return libc::EAI_SYSTEM };
+    let mut rest = Ok(None);
+    // SAFETY: the program's arguments.
+    silently(|| rest = unsafe { answer_ours(mode, list, count) });
+    // SAFETY: the program's arguments, or a copy of the list without what has been answered.
+    unsafe {
+        match rest {
+            Ok(None) => real(mode, list, count, event),
+            Ok(Some(copy)) => {
+                let result = real(mode, copy, count, event);
+                // libc has its own notes of what it is to do.
+                libc::free(copy.cast());
+                result
+            }
+            Err(code) => code,
+        }
+    }
+}
+
+/// Answers what is lonet's. A copy of the list where something was, with null in its place, which libc takes for
+/// nothing to do.
+///
+/// # Safety
+/// As for getaddrinfo_a(3).
+unsafe fn answer_ours(
+    mode: c_int,
+    list: *mut *mut Request,
+    count: c_int,
+) -> Result<Option<*mut *mut Request>, c_int> {
+    const MODES: [c_int; 2] = [0, 1];
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: as the caller promises.
+    let at = |i: usize| unsafe { list.add(i) };
+    // SAFETY: entries of the list are null or requests.
+    let is_ours = |i: usize| unsafe {
+        let request = *at(i);
+        !request.is_null() && host::is_ours((*request).name)
+    };
+    if !MODES.contains(&mode) || list.is_null() || !(0..count).any(is_ours) {
+        return Ok(None);
+    }
+    // SAFETY: memory that nobody has.
+    let copy: *mut *mut Request = unsafe { libc::malloc(count * size_of::<*mut Request>()) }.cast();
+    if copy.is_null() {
+        return Err(libc::EAI_MEMORY);
+    }
+    for i in 0..count {
+        let ours = is_ours(i);
+        // SAFETY: within both lists.
+        unsafe {
+            let request = *at(i);
+            copy.add(i).write(if ours { std::ptr::null_mut() } else { request });
+            if ours {
+                let mut found = std::ptr::null_mut();
+                let r = &*request;
+                let code = getaddrinfo::run(r.name, r.service, r.request, &raw mut found);
+                (*request).result = if code == 0 { found } else { std::ptr::null_mut() };
+                (*request).answer = code;
+            }
+        }
+    }
+    Ok(Some(copy))
+}

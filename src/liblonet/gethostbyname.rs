@@ -1,0 +1,289 @@
+//! gethostbyname(3), gethostbyname2, gethostbyaddr and their reentrant forms.
+//!
+//! The reentrant ones answer with 0 and no result where there is no such host, and with ERANGE where the buffer
+//! is too small, upon which callers come back with a larger one. The others answer in memory of their own,
+//! which the next call overwrites.
+
+use crate::fence::silently;
+use crate::host::{self, Host, Miss};
+use crate::process;
+use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
+use lonet_core::block::Face;
+use nix::errno::Errno;
+use std::cell::UnsafeCell;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+redhook::hook! {
+    unsafe fn gethostbyname(name: *const c_char) -> *mut hostent => lonet_gethostbyname {
+        // SAFETY: the program's name.
+        match in_static(|| unsafe { named(name, libc::AF_INET) }) {
+            Some(found) => found,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostbyname)(name) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn gethostbyname2(name: *const c_char, family: c_int) -> *mut hostent => lonet_gethostbyname2 {
+        // SAFETY: the program's name.
+        match in_static(|| unsafe { named(name, family) }) {
+            Some(found) => found,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostbyname2)(name, family) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn gethostbyaddr(
+        address: *const c_void, len: socklen_t, family: c_int
+    ) -> *mut hostent => lonet_gethostbyaddr {
+        // SAFETY: the program's address.
+        match in_static(|| unsafe { addressed(address, len, family) }) {
+            Some(found) => found,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostbyaddr)(address, len, family) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn gethostbyname_r(
+        name: *const c_char,
+        entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
+    ) -> c_int => lonet_gethostbyname_r {
+        let room = Room { entry, buffer, len, result, why };
+        // SAFETY: the program's name and room.
+        match unsafe { in_room(&room, || named(name, libc::AF_INET)) } {
+            Some(code) => code,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostbyname_r)(name, entry, buffer, len, result, why) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn gethostbyname2_r(
+        name: *const c_char, family: c_int,
+        entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
+    ) -> c_int => lonet_gethostbyname2_r {
+        let room = Room { entry, buffer, len, result, why };
+        // SAFETY: the program's name and room.
+        match unsafe { in_room(&room, || named(name, family)) } {
+            Some(code) => code,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostbyname2_r)(name, family, entry, buffer, len, result, why) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn gethostbyaddr_r(
+        address: *const c_void, address_len: socklen_t, family: c_int,
+        entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
+    ) -> c_int => lonet_gethostbyaddr_r {
+        let room = Room { entry, buffer, len, result, why };
+        // SAFETY: the program's address and room.
+        match unsafe { in_room(&room, || addressed(address, address_len, family)) } {
+            Some(code) => code,
+            None => {
+                let real = redhook::real!(gethostbyaddr_r);
+                // SAFETY: the program's arguments.
+                unsafe { real(address, address_len, family, entry, buffer, len, result, why) }
+            }
+        }
+    }
+}
+
+pub fn resolve_real() {
+    gethostbyname.get();
+    gethostbyname2.get();
+    gethostbyaddr.get();
+    gethostbyname_r.get();
+    gethostbyname2_r.get();
+    gethostbyaddr_r.get();
+}
+
+/// h_errno as netdb.h has it.
+const NETDB_INTERNAL: c_int = -1;
+const NETDB_SUCCESS: c_int = 0;
+const HOST_NOT_FOUND: c_int = 1;
+const TRY_AGAIN: c_int = 2;
+const NO_RECOVERY: c_int = 3;
+
+unsafe extern "C" {
+    fn __h_errno_location() -> *mut c_int;
+}
+
+/// A host, and the one address of it that was asked for.
+struct Found {
+    host: Host,
+    family: c_int,
+    ip: Ipv6Addr,
+}
+
+/// `None`: not lonet's to say.
+type Looked = Option<Result<Found, Miss>>;
+
+/// # Safety
+/// `name` is null or a C string.
+unsafe fn named(name: *const c_char, family: c_int) -> Looked {
+    let face = match family {
+        libc::AF_INET => Face::V4,
+        libc::AF_INET6 => Face::V6,
+        _ => return None,
+    };
+    // SAFETY: as the caller promises.
+    let host = unsafe { host::by_c_name(name) }?;
+    Some(host.map(|host| Found { ip: host.address(face), host, family }))
+}
+
+/// # Safety
+/// `address` is null or readable for `len` bytes.
+unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Looked {
+    if !process::is_active() || address.is_null() {
+        return None;
+    }
+    let ip = match (family, len) {
+        // SAFETY: readable for this length.
+        (libc::AF_INET, 4) => Ipv4Addr::from(unsafe { address.cast::<[u8; 4]>().read() }).to_ipv6_mapped(),
+        // SAFETY: readable for this length.
+        (libc::AF_INET6, 16) => Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }),
+        _ => return None,
+    };
+    Some(host::by_address(ip)?.map(|host| Found { ip, host, family }))
+}
+
+/// Where a reentrant form is to answer.
+struct Room {
+    entry: *mut hostent,
+    buffer: *mut c_char,
+    len: usize,
+    result: *mut *mut hostent,
+    why: *mut c_int,
+}
+
+/// # Safety
+/// The room is as the program passed it.
+unsafe fn in_room(room: &Room, look: impl FnOnce() -> Looked) -> Option<c_int> {
+    let mut answer = Some((libc::EIO, NO_RECOVERY));
+    silently(|| {
+        answer = look().map(|looked| match looked {
+            // SAFETY: as the caller promises.
+            Ok(found) => match unsafe { fill(&found, room.entry, room.buffer.cast(), room.len) } {
+                Some(()) => (0, NETDB_SUCCESS),
+                None => (libc::ERANGE, NETDB_INTERNAL),
+            },
+            Err(Miss::Unknown) => (0, HOST_NOT_FOUND),
+            Err(Miss::Trouble) => (libc::EAGAIN, TRY_AGAIN),
+        });
+    });
+    let (code, why) = answer?;
+    let there = code == 0 && why == NETDB_SUCCESS;
+    // SAFETY: as the caller promises.
+    unsafe {
+        *room.result = if there { room.entry } else { std::ptr::null_mut() };
+        *room.why = why;
+    }
+    if code != 0 {
+        Errno::set_raw(code);
+    }
+    Some(code)
+}
+
+/// The memory of the forms that have no other. Their callers take turns, as they have to with libc.
+struct Static(UnsafeCell<(hostent, [u64; 128])>);
+
+// SAFETY: whoever uses the functions that return it from several threads has to take turns, says gethostbyname(3).
+unsafe impl Sync for Static {}
+
+// SAFETY: all zeroes is a hostent.
+static ANSWER: Static = Static(UnsafeCell::new((unsafe { std::mem::zeroed() }, [0; 128])));
+
+/// `None`: not lonet's to say.
+fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
+    let mut answer = Some((std::ptr::null_mut(), NO_RECOVERY));
+    silently(|| {
+        answer = look().map(|looked| match looked {
+            Ok(found) => {
+                let all = ANSWER.0.get();
+                // SAFETY: in turns, see above; no reference to it is made.
+                let (entry, buffer) = unsafe { (&raw mut (*all).0, &raw mut (*all).1) };
+                // SAFETY: as above.
+                match unsafe { fill(&found, entry, buffer.cast(), size_of::<[u64; 128]>()) } {
+                    Some(()) => (entry, NETDB_SUCCESS),
+                    None => (std::ptr::null_mut(), NO_RECOVERY),
+                }
+            }
+            Err(Miss::Unknown) => (std::ptr::null_mut(), HOST_NOT_FOUND),
+            Err(Miss::Trouble) => (std::ptr::null_mut(), TRY_AGAIN),
+        });
+    });
+    let (entry, why) = answer?;
+    // SAFETY: libc's own variable of this thread.
+    unsafe { *__h_errno_location() = why };
+    Some(entry)
+}
+
+/// Writes an entry, with all that it points to in `buffer`. `None`: that is too small.
+///
+/// # Safety
+/// `entry` is writable, and `buffer` for `len` bytes.
+unsafe fn fill(found: &Found, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
+    let mut rest = Rest { at: buffer, left: len };
+    let v4 = found.ip.to_ipv4_mapped().filter(|_| found.family == libc::AF_INET);
+    let (v4, v6) = (v4.map(|ip| ip.octets()), found.ip.octets());
+    let address: &[u8] = v4.as_ref().map_or(&v6[..], |octets| &octets[..]);
+    let aliased = found.host.given.bytes() != found.host.ascii.bytes();
+
+    // Two lists of pointers, each with its closing null.
+    let pointers = rest.take(4 * size_of::<*mut c_char>(), align_of::<*mut c_char>())?.cast::<*mut c_char>();
+    // SAFETY: memory that `take` gave.
+    unsafe {
+        let addresses = pointers;
+        addresses.write(rest.copy(address, 16)?);
+        addresses.add(1).write(std::ptr::null_mut());
+        let aliases = pointers.add(2);
+        let name = rest.copy(found.host.ascii.with_zero(), 1)?;
+        aliases.write(if aliased {
+            rest.copy(found.host.given.with_zero(), 1)?
+        } else {
+            std::ptr::null_mut()
+        });
+        aliases.add(1).write(std::ptr::null_mut());
+        entry.write(hostent {
+            h_name: name,
+            h_aliases: aliases,
+            h_addrtype: found.family,
+            h_length: address.len() as c_int,
+            h_addr_list: addresses,
+        });
+    }
+    Some(())
+}
+
+/// What is left of a buffer.
+struct Rest {
+    at: *mut u8,
+    left: usize,
+}
+
+impl Rest {
+    fn take(&mut self, len: usize, align: usize) -> Option<*mut u8> {
+        let skip = self.at.align_offset(align);
+        self.left = self.left.checked_sub(skip.checked_add(len)?)?;
+        let taken = self.at.wrapping_add(skip);
+        self.at = taken.wrapping_add(len);
+        Some(taken)
+    }
+
+    /// # Safety
+    /// What is left is writable.
+    unsafe fn copy(&mut self, bytes: &[u8], align: usize) -> Option<*mut c_char> {
+        let to = self.take(bytes.len(), align)?;
+        // SAFETY: `take` gave that many.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        Some(to.cast())
+    }
+}

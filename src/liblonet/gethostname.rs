@@ -1,0 +1,158 @@
+//! gethostname(2), getdomainname(2) and uname(2): a host is called `α.lonet`, in the domain `lonet`.
+//!
+//! The name is as it was given, in UTF-8, and the resolver finds it. A name that uname has no room for with
+//! `.lonet` behind it stands alone. The machine's NIS domain is not the host's; `lonet` is what programs make of
+//! a host that has its domain in its name.
+
+use crate::host::FullName;
+use crate::next::Next;
+use crate::process;
+use libc::{c_char, c_int, size_t};
+use nix::errno::Errno;
+use std::ffi::CStr;
+
+redhook::hook! {
+    unsafe fn gethostname(name: *mut c_char, len: size_t) -> c_int => lonet_gethostname {
+        // SAFETY: the program's buffer.
+        match unsafe { put_hostname(name, len) } {
+            Some(result) => result,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(gethostname)(name, len) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn getdomainname(name: *mut c_char, len: size_t) -> c_int => lonet_getdomainname {
+        // SAFETY: the program's buffer.
+        match unsafe { put_domain(name, len) } {
+            Some(result) => result,
+            // SAFETY: the program's arguments.
+            None => unsafe { redhook::real!(getdomainname)(name, len) },
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn uname(all: *mut libc::utsname) -> c_int => lonet_uname {
+        // SAFETY: the program's arguments.
+        let result = unsafe { redhook::real!(uname)(all) };
+        if result == 0 && let Some(name) = hostname() {
+            // SAFETY: the kernel has just written there.
+            unsafe {
+                put_field(&raw mut (*all).nodename, name.bytes());
+                put_field(&raw mut (*all).domainname, DOMAIN.to_bytes());
+            }
+        }
+        result
+    }
+}
+
+type Checked = unsafe extern "C" fn(*mut c_char, size_t, size_t) -> c_int;
+
+// SAFETY: as glibc declares them in bits/unistd.h.
+static GETHOSTNAME_CHK: Next<Checked> = unsafe { Next::new(c"__gethostname_chk") };
+// SAFETY: as above.
+static GETDOMAINNAME_CHK: Next<Checked> = unsafe { Next::new(c"__getdomainname_chk") };
+
+/// What gethostname becomes with _FORTIFY_SOURCE; `room` is what the compiler knows of the buffer.
+///
+/// # Safety
+/// As for gethostname(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room: size_t) -> c_int {
+    // SAFETY: the program's arguments; libc ends the program if they do not fit.
+    unsafe {
+        match if len > room { None } else { put_hostname(name, len) } {
+            Some(result) => result,
+            None => call_checked(&GETHOSTNAME_CHK, name, len, room),
+        }
+    }
+}
+
+/// As [`__gethostname_chk`].
+///
+/// # Safety
+/// As for getdomainname(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __getdomainname_chk(name: *mut c_char, len: size_t, room: size_t) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        match if len > room { None } else { put_domain(name, len) } {
+            Some(result) => result,
+            None => call_checked(&GETDOMAINNAME_CHK, name, len, room),
+        }
+    }
+}
+
+unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, room: size_t) -> c_int {
+    match next.get() {
+        // SAFETY: the program's arguments.
+        Some(real) => unsafe { real(name, len, room) },
+        None => {
+            Errno::ENOSYS.set();
+            -1
+        }
+    }
+}
+
+pub fn resolve_real() {
+    gethostname.get();
+    getdomainname.get();
+    uname.get();
+    GETHOSTNAME_CHK.resolve();
+    GETDOMAINNAME_CHK.resolve();
+}
+
+const DOMAIN: &CStr = c"lonet";
+
+/// The host's name as its programs get it. `None`: the process is no host.
+fn hostname() -> Option<FullName> {
+    let host = process::host().filter(|_| process::is_active())?;
+    if process::hostname_fits(host) { FullName::new(host) } else { FullName::bare(host) }
+}
+
+/// # Safety
+/// `name` is writable for `len` bytes.
+unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Option<c_int> {
+    let hostname = hostname()?;
+    // SAFETY: as the caller promises.
+    let fits = unsafe { put(name, len, hostname.with_zero()) };
+    if !fits {
+        Errno::ENAMETOOLONG.set();
+    }
+    Some(if fits { 0 } else { -1 })
+}
+
+/// # Safety
+/// `name` is writable for `len` bytes.
+unsafe fn put_domain(name: *mut c_char, len: size_t) -> Option<c_int> {
+    hostname()?;
+    // What is cut off is no error, says getdomainname(2).
+    // SAFETY: as the caller promises.
+    unsafe { put(name, len, DOMAIN.to_bytes_with_nul()) };
+    Some(0)
+}
+
+/// As much as fits, like libc. Whether that was all.
+///
+/// # Safety
+/// `to` is writable for `len` bytes.
+unsafe fn put(to: *mut c_char, len: size_t, text: &[u8]) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), to.cast(), text.len().min(len)) };
+    text.len() <= len
+}
+
+/// Fills a field of utsname, the rest with zeroes.
+///
+/// # Safety
+/// `field` is writable.
+unsafe fn put_field<const N: usize>(field: *mut [c_char; N], text: &[u8]) {
+    let mut all = [0; N];
+    for (to, from) in all.iter_mut().take(N - 1).zip(text) {
+        *to = *from as c_char;
+    }
+    // SAFETY: as the caller promises.
+    unsafe { field.write_unaligned(all) };
+}

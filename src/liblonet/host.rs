@@ -1,0 +1,183 @@
+//! Whose is a name or an address: what every call of the resolver asks first.
+//!
+//! What programs are told is ASCII (`xn--nxa.lonet` for `β.lonet`), as libc and the DNS have it: some print any
+//! other byte as Latin-1. The name as it was given is there for those who ask for it (AI_CANONIDN, NI_IDN), and
+//! as an alias. All spellings lead to the host.
+
+use crate::ask::{Start, ask_for_text};
+use crate::process;
+use lonet_core::block::{Block, Face};
+use lonet_core::config::{LONET_SUFFIX, MAX_HOST};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::net::Ipv6Addr;
+
+/// A host of the network, as resolvers speak of it.
+pub struct Host {
+    block: Block,
+    index: u16,
+    pub ascii: FullName,
+    pub given: FullName,
+}
+
+/// Why there is no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// Nobody has that name or address, nor can have it.
+    Unknown,
+    /// lonetd cannot be asked.
+    Trouble,
+}
+
+/// A name with `.lonet` behind it, as a C string.
+pub struct FullName {
+    bytes: [u8; MAX_HOST + LONET_SUFFIX.len() + 1],
+    len: usize,
+}
+
+impl FullName {
+    /// `None`: too long for a host's name.
+    pub fn new(bare: &str) -> Option<FullName> {
+        FullName::with(bare, LONET_SUFFIX)
+    }
+
+    /// `bare` with nothing behind it.
+    pub fn bare(bare: &str) -> Option<FullName> {
+        FullName::with(bare, "")
+    }
+
+    fn with(bare: &str, suffix: &str) -> Option<FullName> {
+        let mut name =
+            FullName { bytes: [0; MAX_HOST + LONET_SUFFIX.len() + 1], len: bare.len() + suffix.len() };
+        let (head, tail) = name.bytes.split_at_mut_checked(bare.len())?;
+        head.copy_from_slice(bare.as_bytes());
+        // The last byte stays zero.
+        tail.len().checked_sub(suffix.len() + 1)?;
+        tail.get_mut(..suffix.len())?.copy_from_slice(suffix.as_bytes());
+        Some(name)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// With the closing zero.
+    pub fn with_zero(&self) -> &[u8] {
+        self.bytes.get(..=self.len).unwrap_or(b"\0")
+    }
+}
+
+impl Host {
+    fn new(index: u16, name: &str, ascii: &str) -> Option<Host> {
+        let (ascii, given) = (FullName::new(ascii)?, FullName::new(name)?);
+        Some(Host { block: process::block()?, index, ascii, given })
+    }
+
+    /// Its address; IPv4 ones v4-mapped.
+    pub fn address(&self, face: Face) -> Ipv6Addr {
+        self.block.shown(self.index, face)
+    }
+
+    /// The name for those who asked for it in their own script, if their locale can write it.
+    pub fn in_locale(&self) -> &FullName {
+        // SAFETY: the codeset of the locale, a string that libc keeps.
+        let codeset = unsafe { CStr::from_ptr(libc::nl_langinfo(libc::CODESET)) };
+        if codeset.to_bytes().eq_ignore_ascii_case(b"UTF-8") { &self.given } else { &self.ascii }
+    }
+}
+
+/// The host of this name. `None`: not lonet's to say.
+///
+/// # Safety
+/// `name` is null or a C string.
+pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, Miss>> {
+    if !process::is_active() || name.is_null() {
+        return None;
+    }
+    // SAFETY: a C string, as the caller promises.
+    by_name(unsafe { CStr::from_ptr(name) }.to_bytes())
+}
+
+/// Whether lonet answers for this name.
+///
+/// # Safety
+/// `name` is null or a C string.
+pub unsafe fn is_ours(name: *const libc::c_char) -> bool {
+    // SAFETY: a C string, as the caller promises.
+    process::is_active()
+        && !name.is_null()
+        && without_suffix(unsafe { CStr::from_ptr(name) }.to_bytes()).is_some()
+}
+
+/// The host of this name. `None`: not lonet's to say.
+pub fn by_name(name: &[u8]) -> Option<Result<Host, Miss>> {
+    if !process::is_active() {
+        return None;
+    }
+    let name = without_suffix(name)?;
+    if name.is_empty() || name.len() > MAX_HOST {
+        return Some(Err(Miss::Unknown));
+    }
+    answer(&Op::Resolve { name }, Start::Yes)
+}
+
+/// What stands before `.lonet`, in any case and with or without a dot at the end. A host that cannot put
+/// `.lonet` into its hostname (see `gethostname`) is known by its bare name to itself.
+fn without_suffix(name: &[u8]) -> Option<&[u8]> {
+    let trimmed = name.strip_suffix(b".").unwrap_or(name);
+    if let Some((head, tail)) = trimmed.len().checked_sub(LONET_SUFFIX.len()).map(|n| trimmed.split_at(n))
+        && tail.eq_ignore_ascii_case(LONET_SUFFIX.as_bytes())
+    {
+        return Some(head);
+    }
+    let own = process::host()?;
+    (!process::hostname_fits(own) && trimmed == own.as_bytes()).then_some(trimmed)
+}
+
+/// The host with this address, IPv4 ones v4-mapped. `None`: not lonet's to say.
+pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
+    if !process::is_active() || !process::may_be_ours(ip) {
+        return None;
+    }
+    answer(&Op::Reverse { ip }, if process::is_certain(ip) { Start::Yes } else { Start::No })
+}
+
+/// The host that this process is. `None`: it is none.
+pub fn own() -> Option<Result<Host, Miss>> {
+    let name = process::host().filter(|_| process::is_active())?;
+    answer(&Op::Resolve { name: name.as_bytes() }, Start::Yes)
+}
+
+fn answer(op: &Op<'_>, start: Start) -> Option<Result<Host, Miss>> {
+    let mut buffer = [0; MAX_MESSAGE];
+    match ask_for_text(op, start, &mut buffer) {
+        Ok(Reply::Native) => None,
+        Ok(Reply::Host { index, name, ascii }) => Some(Host::new(index, name, ascii).ok_or(Miss::Trouble)),
+        Err(Errno::ENOENT) => Some(Err(Miss::Unknown)),
+        _ => Some(Err(Miss::Trouble)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suffix_is_known_in_any_case_and_with_a_dot() {
+        for name in ["α.lonet", "α.LONET", "α.Lonet."] {
+            assert_eq!(without_suffix(name.as_bytes()), Some("α".as_bytes()));
+        }
+        assert_eq!(without_suffix(b".lonet"), Some(&b""[..]));
+        for name in ["lonet", "lonet.", "α.lonet..", "α", "", "."] {
+            assert_eq!(without_suffix(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_full_name_ends_in_zero() {
+        assert_eq!(FullName::new("α").map(|n| n.with_zero().to_vec()), Some("α.lonet\0".into()));
+        assert!(FullName::new(&"h".repeat(MAX_HOST)).is_some());
+        assert!(FullName::new(&"h".repeat(MAX_HOST + 1)).is_none());
+    }
+}

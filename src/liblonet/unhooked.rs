@@ -1,0 +1,436 @@
+//! A program that does not load this library uses the machine's network, and its user is to know: what is about
+//! to be executed is looked at, and one line on stderr says why it cannot be hooked. It runs all the same.
+//!
+//! Theory of operation. The look is light: four system calls for a usual program, and the first KiB of the file. What
+//! cannot be told from it is let pass, and so is all that `lonet run` alone looks for. Of a script its interpreter is
+//! looked at; what that executes it executes through the hooks. It is advice, not a fence.
+//!
+//! The line goes where the shell would complain. Not so where descriptor 2 is a socket, which is the
+//! program's and no terminal, or a pipe that would block or that nobody reads.
+
+use crate::environment;
+use crate::log;
+use lonet_core::sys::{Fd, check};
+use std::ffi::CStr;
+use std::fmt::Write;
+
+/// What is about to be executed, as the program says it.
+#[derive(Clone, Copy)]
+pub enum Program {
+    Path(*const libc::c_char),
+    /// Looked for in PATH, unless it has a slash.
+    Name(*const libc::c_char),
+    Open(libc::c_int),
+    At {
+        dir: libc::c_int,
+        path: *const libc::c_char,
+        flags: libc::c_int,
+    },
+}
+
+/// Why a program cannot be hooked. The text is the rest of a sentence that begins with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Static,
+    Go,
+    OtherLibc,
+    Architecture,
+    SetUser,
+    SetGroup,
+    Capabilities,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Why::Static => "is statically linked, and LD_PRELOAD does not reach that",
+            Why::Go => "is a Go program, which makes its system calls itself where LD_PRELOAD does not reach them",
+            Why::OtherLibc => "is linked with a C library other than glibc, which cannot load liblonet.so",
+            Why::Architecture => "is a program for another architecture than liblonet.so",
+            Why::SetUser => "is set-user-ID, for which ld.so ignores LD_PRELOAD",
+            Why::SetGroup => "is set-group-ID, for which ld.so ignores LD_PRELOAD",
+            Why::Capabilities => "is given capabilities by its file, for which ld.so ignores LD_PRELOAD",
+        }
+    }
+}
+
+/// Says so if `program` cannot be hooked.
+pub fn say_if(program: Program) {
+    if !environment::is_preloaded() {
+        return;
+    }
+    let at = libc::AT_FDCWD;
+    match program {
+        Program::Path(path) => say_if_at(at, path),
+        Program::Open(fd) => say(look_at(fd, true), c"a program that is open"),
+        Program::At { dir, path, flags } if flags & libc::AT_EMPTY_PATH != 0 && is_empty(path) => {
+            say_if(if dir == at { Program::Path(c".".as_ptr()) } else { Program::Open(dir) });
+        }
+        Program::At { dir, path, .. } => say_if_at(dir, path),
+        Program::Name(name) => {
+            if let Some(name) = c_str(name) {
+                if name.to_bytes().contains(&b'/') { say_if_at(at, name.as_ptr()) } else { say_if_in_path(name) }
+            }
+        }
+    }
+}
+
+fn c_str<'a>(text: *const libc::c_char) -> Option<&'a CStr> {
+    // SAFETY: the program's string, if it can be valid at all.
+    crate::address::is_plausible(text).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+fn is_empty(path: *const libc::c_char) -> bool {
+    c_str(path).is_some_and(CStr::is_empty)
+}
+
+fn say_if_at(dir: i32, path: *const libc::c_char) {
+    if let Some(path) = c_str(path) {
+        say(look(dir, path), path);
+    }
+}
+
+/// The program that execvp(3) would find.
+fn say_if_in_path(name: &CStr) {
+    // SAFETY: the process' own environment. getenv would be the shell's own in some.
+    let path = unsafe { environment::find(environment::own(), b"PATH=") };
+    for dir in path.unwrap_or(b"/bin:/usr/bin").split(|b| *b == b':') {
+        let mut file = Buffer::<512>::new();
+        let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
+        if [dir, slash, name.to_bytes(), b"\0"].iter().all(|part| file.push(part))
+            && let Ok(file) = CStr::from_bytes_with_nul(file.bytes())
+            && mode_of(libc::AT_FDCWD, file).is_some_and(|(mode, _, _)| is_program(mode))
+        {
+            return say(look(libc::AT_FDCWD, file), file);
+        }
+    }
+}
+
+fn is_program(mode: u32) -> bool {
+    mode & libc::S_IFMT == libc::S_IFREG && mode & 0o111 != 0
+}
+
+/// Mode, user and group of a file.
+fn mode_of(dir: i32, path: &CStr) -> Option<(u32, u32, u32)> {
+    // SAFETY: all zeroes is a stat structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string and a structure to fill. Looking at a device is no opening it.
+    let done = unsafe { libc::fstatat(dir, path.as_ptr(), &raw mut stat, 0) };
+    (done == 0).then_some((stat.st_mode, stat.st_uid, stat.st_gid))
+}
+
+/// How many scripts may be each other's interpreters: the kernel fails beyond that.
+const MAX_SCRIPTS: usize = 5;
+
+enum Looked {
+    Fine,
+    Cannot(Why),
+    /// A script of this interpreter.
+    Script(Buffer<HEAD>),
+}
+
+fn look(dir: i32, path: &CStr) -> Option<Why> {
+    let mut looked = look_once(dir, path);
+    for _ in 0..MAX_SCRIPTS {
+        match looked {
+            Looked::Fine => return None,
+            Looked::Cannot(why) => return Some(why),
+            Looked::Script(interpreter) => {
+                let path = CStr::from_bytes_until_nul(interpreter.bytes()).ok()?;
+                looked = look_once(libc::AT_FDCWD, path);
+            }
+        }
+    }
+    None
+}
+
+fn look_once(dir: i32, path: &CStr) -> Looked {
+    let Some((mode, _, _)) = mode_of(dir, path) else { return Looked::Fine };
+    // ld.so itself is static, and loads what LD_PRELOAD says.
+    let name = path.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+    if !is_program(mode) || name.starts_with(b"ld-linux") || name.starts_with(b"ld.so") {
+        return Looked::Fine;
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // SAFETY: a C string.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), flags, 0) });
+    match fd.and_then(|fd| Fd::new(fd as i32)) {
+        Ok(fd) => look_into(fd.raw()),
+        // What may only be executed and not read cannot be told.
+        Err(_) => Looked::Fine,
+    }
+}
+
+/// What an open file is; `scripts`: of a script, what its interpreter is.
+fn look_at(fd: i32, scripts: bool) -> Option<Why> {
+    match look_into(fd) {
+        Looked::Fine => None,
+        Looked::Cannot(why) => Some(why),
+        Looked::Script(interpreter) if scripts => {
+            look(libc::AT_FDCWD, CStr::from_bytes_until_nul(interpreter.bytes()).ok()?)
+        }
+        Looked::Script(_) => None,
+    }
+}
+
+/// What is read of a file at once: the headers of a usual program with its notes.
+const HEAD: usize = 1024;
+
+fn look_into(fd: i32) -> Looked {
+    let mut head = [0; HEAD];
+    let head = read_at(fd, 0, &mut head);
+    if head.starts_with(b"#!") {
+        return interpreter(head).map_or(Looked::Fine, Looked::Script);
+    }
+    if !head.starts_with(b"\x7fELF") {
+        // The shell runs it, if anything does.
+        return Looked::Fine;
+    }
+    match privilege(fd).or_else(|| Elf { fd, head }.check()) {
+        Some(why) => Looked::Cannot(why),
+        None => Looked::Fine,
+    }
+}
+
+/// What is there at `offset`; nothing on an error.
+fn read_at(fd: i32, offset: u64, buffer: &mut [u8]) -> &[u8] {
+    // SAFETY: a buffer that is valid for its length.
+    let n = unsafe { libc::syscall(libc::SYS_pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset) };
+    buffer.get(..usize::try_from(n).unwrap_or(0)).unwrap_or_default()
+}
+
+/// The path after `#!`, with a zero behind it.
+fn interpreter(head: &[u8]) -> Option<Buffer<HEAD>> {
+    // So much does the kernel read of it.
+    let line = head.get(2..head.len().min(256))?;
+    let line = line.split(|b| *b == b'\n').next()?;
+    let mut words = line.split(|b| matches!(b, b' ' | b'\t' | b'\0')).filter(|w| !w.is_empty());
+    let mut path = Buffer::new();
+    (path.push(words.next()?) && path.push(b"\0")).then_some(path)
+}
+
+/// What the kernel sets AT_SECURE for.
+fn privilege(fd: i32) -> Option<Why> {
+    // SAFETY: all zeroes is a stat structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a structure to fill; ids that cannot fail.
+    let (done, uid, gid) =
+        unsafe { (libc::fstat(fd, &raw mut stat), libc::syscall(libc::SYS_getuid), libc::syscall(libc::SYS_getgid)) };
+    if done != 0 {
+        return None;
+    }
+    let setgid = libc::S_ISGID | libc::S_IXGRP;
+    let why = if stat.st_mode & libc::S_ISUID != 0 && i64::from(stat.st_uid) != uid {
+        Some(Why::SetUser)
+    } else if stat.st_mode & setgid == setgid && i64::from(stat.st_gid) != gid {
+        Some(Why::SetGroup)
+    } else {
+        None
+    };
+    if why.is_some() && !is_without_effect(fd) {
+        return why;
+    }
+    // Root has all capabilities anyway.
+    let name = c"security.capability".as_ptr();
+    let nowhere = std::ptr::null_mut::<u8>();
+    // SAFETY: a C string; with size 0 nothing is written.
+    let length = || unsafe { libc::syscall(libc::SYS_fgetxattr, fd, name, nowhere, 0) };
+    (uid != 0 && length() > 0).then_some(Why::Capabilities)
+}
+
+/// Whether the process, or the file system, makes nothing of set-user-ID.
+fn is_without_effect(fd: i32) -> bool {
+    // SAFETY: no pointers; then a structure to fill, of which all zeroes is one.
+    unsafe {
+        let mut fs: libc::statvfs = std::mem::zeroed();
+        libc::syscall(libc::SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+            || libc::fstatvfs(fd, &raw mut fs) == 0 && fs.f_flag & libc::ST_NOSUID != 0
+    }
+}
+
+/// An ELF file of this machine's byte order. What does not make sense is the kernel's to refuse.
+struct Elf<'h> {
+    fd: i32,
+    head: &'h [u8],
+}
+
+#[cfg(target_pointer_width = "64")]
+const CLASS: u8 = 2;
+#[cfg(target_pointer_width = "32")]
+const CLASS: u8 = 1;
+
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = libc::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = libc::EM_AARCH64;
+
+/// How much of a program's headers and notes is looked at.
+const MAX_SEGMENTS: u64 = 64;
+
+impl Elf<'_> {
+    fn check(&self) -> Option<Why> {
+        if *self.head.get(4)? != CLASS || u16_at(self.head, 18)? != MACHINE {
+            return Some(Why::Architecture);
+        }
+        let table = u64_at(self.head, 32)?;
+        let (size, count) = (u64::from(u16_at(self.head, 54)?), u64::from(u16_at(self.head, 56)?));
+        let mut why = Some(Why::Static);
+        for i in 0..count.min(MAX_SEGMENTS) {
+            let mut room = [0; 56];
+            let segment = self.bytes(table.checked_add(i * size)?, 56, &mut room);
+            let (kind, offset, length) = (u32_at(segment, 0)?, u64_at(segment, 8)?, u64_at(segment, 32)?);
+            let mut room = [0; 256];
+            match kind {
+                libc::PT_INTERP if why == Some(Why::Static) => {
+                    let path = self.bytes(offset, length.min(256) as usize, &mut room);
+                    why = is_other_libc(path).then_some(Why::OtherLibc);
+                }
+                libc::PT_NOTE if has_go_note(self.bytes(offset, length.min(256) as usize, &mut room)) => {
+                    return Some(Why::Go);
+                }
+                _ => {}
+            }
+        }
+        why
+    }
+
+    /// From the head, or else from the file.
+    fn bytes<'a>(&'a self, offset: u64, length: usize, room: &'a mut [u8]) -> &'a [u8] {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        match self.head.get(from..from.saturating_add(length)) {
+            Some(there) => there,
+            None => room.get_mut(..length).map_or(&[], |room| read_at(self.fd, offset, room)),
+        }
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// musl, uClibc, Android.
+fn is_other_libc(interpreter: &[u8]) -> bool {
+    let name = interpreter.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    [&b"ld-musl"[..], b"ld-uClibc", b"linker"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether one of the notes is the build id of Go's linker.
+fn has_go_note(mut notes: &[u8]) -> bool {
+    const GO_BUILD_ID: u32 = 4;
+    while let (Some(name), Some(value), Some(kind)) = (u32_at(notes, 0), u32_at(notes, 4), u32_at(notes, 8)) {
+        if kind == GO_BUILD_ID && notes.get(12..16) == Some(b"Go\0\0") {
+            return true;
+        }
+        let next = 12 + (name as usize).next_multiple_of(4) + (value as usize).next_multiple_of(4);
+        notes = notes.get(next..).unwrap_or_default();
+    }
+    false
+}
+
+/// Bytes on the stack; what does not fit is refused.
+struct Buffer<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Buffer<N> {
+    fn new() -> Buffer<N> {
+        Buffer { bytes: [0; N], len: 0 }
+    }
+
+    fn push(&mut self, part: &[u8]) -> bool {
+        let Some(to) = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..part.len())) else {
+            return false;
+        };
+        to.copy_from_slice(part);
+        self.len += part.len();
+        true
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Write for Buffer<N> {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        if self.push(s.as_bytes()) { Ok(()) } else { Err(std::fmt::Error) }
+    }
+}
+
+fn say(why: Option<Why>, program: &CStr) {
+    let Some(why) = why.map(Why::text) else { return };
+    let mut line = Buffer::<512>::new();
+    let name = program.to_bytes();
+    // Of a long path its end says more.
+    let name = name.get(name.len().saturating_sub(256)..).unwrap_or(name);
+    let all = line.write_str("lonet: ").is_ok()
+        && line.push(name)
+        && write!(line, " {why}: it will use the machine's network\n").is_ok();
+    if all && takes_a_line() {
+        // SAFETY: a valid buffer; what cannot be written is lost.
+        unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.len) };
+    }
+    log::line(format_args!("exec of what {why}"));
+}
+
+/// Whether descriptor 2 is one for words, and takes them without waiting or a signal.
+fn takes_a_line() -> bool {
+    // SAFETY: structures to fill; all zeroes is a stat structure.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        if libc::fstat(2, &raw mut stat) != 0 || stat.st_mode & libc::S_IFMT == libc::S_IFSOCK {
+            return false;
+        }
+        let mut poll = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
+        let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mask = std::ptr::null::<libc::sigset_t>();
+        libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, &raw mut at_once, mask, 8) == 1
+            && poll.revents == libc::POLLOUT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_read_as_the_kernel_reads_them() {
+        let read = |head: &[u8]| interpreter(head).map(|b| b.bytes().to_vec());
+        assert_eq!(read(b"#!/bin/sh\necho"), Some(b"/bin/sh\0".to_vec()));
+        assert_eq!(read(b"#! \t/usr/bin/env python3 -u\n"), Some(b"/usr/bin/env\0".to_vec()));
+        assert_eq!(read(b"#!\n"), None);
+        assert_eq!(read(b"#!"), None);
+    }
+
+    #[test]
+    fn this_program_can_be_hooked_and_no_file_cannot() {
+        let file = c"/proc/self/exe";
+        assert!(matches!(look_once(libc::AT_FDCWD, file), Looked::Fine));
+        assert_eq!(look(libc::AT_FDCWD, c"/no/such/file"), None);
+        assert_eq!(look(libc::AT_FDCWD, c"/dev/null"), None);
+    }
+
+    #[test]
+    fn a_go_note_is_found_behind_others() {
+        let mut notes = Vec::new();
+        for (name, value, kind) in [(&b"GNU\0"[..], &[1u8; 20][..], 3u32), (b"Go\0\0", &[2; 8], 4)] {
+            for n in [name.len() as u32, value.len() as u32, kind] {
+                notes.extend(n.to_ne_bytes());
+            }
+            notes.extend_from_slice(name);
+            notes.extend_from_slice(value);
+        }
+        assert!(has_go_note(&notes));
+        assert!(!has_go_note(&notes[..36]));
+        assert!(!has_go_note(b"short"));
+    }
+}
