@@ -44,7 +44,9 @@ impl Why {
     fn text(self) -> &'static str {
         match self {
             Why::Static => "is statically linked, and LD_PRELOAD does not reach that",
-            Why::Go => "is a Go program, which makes its system calls itself where LD_PRELOAD does not reach them",
+            Why::Go => {
+                "is a Go program, which makes its system calls itself where LD_PRELOAD does not reach them"
+            }
             Why::OtherLibc => "is linked with a C library other than glibc, which cannot load liblonet.so",
             Why::Architecture => "is a program for another architecture than liblonet.so",
             Why::SetUser => "is set-user-ID, for which ld.so ignores LD_PRELOAD",
@@ -69,7 +71,11 @@ pub fn say_if(program: Program) {
         Program::At { dir, path, .. } => say_if_at(dir, path),
         Program::Name(name) => {
             if let Some(name) = c_str(name) {
-                if name.to_bytes().contains(&b'/') { say_if_at(at, name.as_ptr()) } else { say_if_in_path(name) }
+                if name.to_bytes().contains(&b'/') {
+                    say_if_at(at, name.as_ptr())
+                } else {
+                    say_if_in_path(name)
+                }
             }
         }
     }
@@ -214,8 +220,9 @@ fn privilege(fd: i32) -> Option<Why> {
     // SAFETY: all zeroes is a stat structure.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: a structure to fill; ids that cannot fail.
-    let (done, uid, gid) =
-        unsafe { (libc::fstat(fd, &raw mut stat), libc::syscall(libc::SYS_getuid), libc::syscall(libc::SYS_getgid)) };
+    let (done, uid, gid) = unsafe {
+        (libc::fstat(fd, &raw mut stat), libc::syscall(libc::SYS_getuid), libc::syscall(libc::SYS_getgid))
+    };
     if done != 0 {
         return None;
     }

@@ -141,6 +141,7 @@ impl SavedSocket {
                 class: Classes(c.class),
             }),
             accept_port: self.accept_port,
+            made_by: None,
             destroyed: false,
         })
     }
@@ -241,10 +242,10 @@ impl Journal {
             Some(_) if self.len < self.rewrite_at => self.append(&lines_of(state, changes)),
             _ => self.rewrite(state),
         };
-        if let Err(e) = result {
-            if self.file.take().is_some() {
-                tracing::error!("the state cannot be saved, a lonetd after this one would not know it: {e}");
-            }
+        if let Err(e) = result
+            && self.file.take().is_some()
+        {
+            tracing::error!("the state cannot be saved, a lonetd after this one would not know it: {e}");
         }
     }
 

@@ -81,6 +81,7 @@ impl State {
                 os: None,
                 call: Some(call),
                 accept_port: None,
+                made_by: None,
                 destroyed: false,
             },
         );

@@ -136,6 +136,7 @@ impl State {
                 os: Some(os),
                 call: None,
                 accept_port: None,
+                made_by: None,
                 destroyed: false,
             },
         );
@@ -217,6 +218,7 @@ impl State {
                 os: Some(os),
                 call: None,
                 accept_port: None,
+                made_by: None,
                 destroyed: false,
             },
         );

@@ -123,6 +123,7 @@ impl State {
             os: None,
             call: None,
             accept_port: None,
+            made_by: None,
             destroyed: false,
         });
         let asked = Asked { v6only, ..base.asked };

@@ -224,9 +224,8 @@ impl State {
     pub(super) fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         match self.sockets.get(&cookie).map(|s| s.role) {
             Some(Role::Claimed | Role::Starting | Role::Dialing) => {
-                if kernel.anywhere(cookie) == Some(false) {
-                    self.bury(kernel, cookie);
-                }
+                let gone = kernel.anywhere(cookie) == Some(false);
+                gone.then(|| self.bury(kernel, cookie));
             }
             Some(Role::Gone) => self.drop_stale_claim(kernel, cookie),
             Some(_) => {
@@ -277,6 +276,8 @@ impl State {
         self.changes.processes.insert(pid);
         for cookie in process.sockets {
             self.closed(kernel, cookie);
+            // What others hold still is shown under the name of who made it.
+            self.change(cookie, |s| s.made_by = Some(process.program.as_str().into()));
         }
         for index in process.hosts {
             self.leave(index, pid);

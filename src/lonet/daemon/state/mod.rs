@@ -118,6 +118,8 @@ pub struct Socket {
     pub call: Option<Call>,
     /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
     pub accept_port: Option<u16>,
+    /// The program that bound or dialed it, where that process has ended and others hold the socket.
+    pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
 }
@@ -244,7 +246,6 @@ impl State {
         caller: &Caller<'_>,
         op: &Op<'_>,
     ) -> Answer {
-        let done = |()| Reply::Done;
         let named = |found: Result<Named, (Errno, String)>| match found {
             Ok(host) => Answer::Host(host),
             Err((errno, text)) => Answer::Refuse(errno, text),
@@ -254,28 +255,48 @@ impl State {
             Op::Bind { cookie, at, asked, attempt } => {
                 self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, at)
             }
-            Op::Bound { cookie, os } => Ok(done(self.bound(cookie, os))),
+            Op::Bound { cookie, os } => {
+                self.bound(cookie, os);
+                Ok(Reply::Done)
+            }
             Op::Listen { cookie, bound, asked, attempt } => {
                 self.listen(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, bound)
             }
-            Op::Listening { cookie } => Ok(done(self.listening(cookie))),
-            Op::Failed { cookie } => Ok(done(self.failed(kernel, cookie))),
+            Op::Listening { cookie } => {
+                self.listening(cookie);
+                Ok(Reply::Done)
+            }
+            Op::Failed { cookie } => {
+                self.failed(kernel, cookie);
+                Ok(Reply::Done)
+            }
             Op::Dial { cookie, to, local, asked } => {
                 self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
             }
             Op::Dialed { cookie, from, errno } => {
-                Ok(done(self.dialed(kernel, cookie, from, Errno::from_raw(errno))))
+                self.dialed(kernel, cookie, from, Errno::from_raw(errno));
+                Ok(Reply::Done)
             }
-            Op::Disconnected { cookie } => Ok(done(self.unconnected(kernel, cookie))),
+            Op::Disconnected { cookie } => {
+                self.unconnected(kernel, cookie);
+                Ok(Reply::Done)
+            }
             Op::Accept { listener, cookie, local, remote } => {
                 self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {
-                Ok(done(self.change(cookie, |s| s.asked.reuse_address = reuse_address)))
+                self.change(cookie, |s| s.asked.reuse_address = reuse_address);
+                Ok(Reply::Done)
             }
-            Op::Closed { cookie } => Ok(done(self.closed(kernel, cookie))),
-            Op::Review => Ok(done(self.review(kernel, sender.pid))),
+            Op::Closed { cookie } => {
+                self.closed(kernel, cookie);
+                Ok(Reply::Done)
+            }
+            Op::Review => {
+                self.review(kernel, sender.pid);
+                Ok(Reply::Done)
+            }
             Op::Resolve { name } => return named(self.resolve(kernel, sender, caller, name)),
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),

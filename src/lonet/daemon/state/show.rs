@@ -83,7 +83,8 @@ impl State {
             .or(s.os)
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
-        let program = self.processes.get(&s.pid).map_or("", |p| &p.program);
+        let program = self.processes.get(&s.pid).map(|p| p.program.as_str());
+        let program = program.or(s.made_by.as_deref()).unwrap_or_default();
         SocketShown { port: s.port, os, state: state.into(), peer, pid: s.pid, program: program.to_owned() }
     }
 
