@@ -133,7 +133,9 @@ enum LostPreload {
     Nothing,
     All,
     /// This entry has others only.
-    Library { at: usize },
+    Library {
+        at: usize,
+    },
 }
 
 /// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
@@ -308,11 +310,7 @@ unsafe fn on_stack<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) 
 }
 
 #[inline(never)]
-unsafe fn in_mapping<R>(
-    all: Environment,
-    lost: &Lost,
-    call: &dyn Fn(Environment) -> R,
-) -> Result<R, Errno> {
+unsafe fn in_mapping<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
     // SAFETY: as the caller promises.
     let (pointers, text) = (lost.pointers() * size_of::<Environment>(), unsafe { lost.text(all) });
     let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -355,7 +353,8 @@ pub fn lend() -> Option<(Environment, Environment)> {
         let last = LENT.load(Ordering::Acquire);
         let same = !last.is_null()
             && *last == pointers
-            && std::slice::from_raw_parts(last, 1 + pointers) == std::slice::from_raw_parts(new, 1 + pointers);
+            && std::slice::from_raw_parts(last, 1 + pointers)
+                == std::slice::from_raw_parts(new, 1 + pointers);
         let lent = if same {
             libc::free(new.cast());
             last
@@ -405,7 +404,8 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_put_back_and_nothing_else_is_touched() {
-        let began = ["LONET_HOST=a", "LONET_NETWORK=n", "LD_PRELOAD=/x/other.so:/x/libasan.so.8:/l/liblonet.so"];
+        let began =
+            ["LONET_HOST=a", "LONET_NETWORK=n", "LD_PRELOAD=/x/other.so:/x/libasan.so.8:/l/liblonet.so"];
         let ours = "/x/libasan.so.8:/l/liblonet.so";
         assert_eq!(
             put_back(&began, &["A=1", "B=2"]),
@@ -428,6 +428,9 @@ mod tests {
         let many: Vec<String> = (0..1000).map(|i| format!("V{i}=x")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let got = put_back(&began, &many);
-        assert_eq!((&got[..1000], got.len()), (&many.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], 1003));
+        assert_eq!(
+            (&got[..1000], got.len()),
+            (&many.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], 1003)
+        );
     }
 }
