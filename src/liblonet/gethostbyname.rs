@@ -3,6 +3,7 @@
 //! The reentrant ones answer with 0 and no result where there is no such host, and with ERANGE where the buffer
 //! is too small, upon which callers come back with a larger one. The others answer in memory of their own,
 //! which the next call overwrites.
+#![allow(clippy::too_many_arguments, reason = "as netdb.h has them")]
 
 use crate::fence::silently;
 use crate::host::{self, Host, Miss};

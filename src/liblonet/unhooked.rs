@@ -64,7 +64,7 @@ pub fn say_if(program: Program) {
     let at = libc::AT_FDCWD;
     match program {
         Program::Path(path) => say_if_at(at, path),
-        Program::Open(fd) => say(look_at(fd, true), c"a program that is open"),
+        Program::Open(fd) => say_if_open(fd),
         Program::At { dir, path, flags } if flags & libc::AT_EMPTY_PATH != 0 && is_empty(path) => {
             say_if(if dir == at { Program::Path(c".".as_ptr()) } else { Program::Open(dir) });
         }
@@ -128,6 +128,7 @@ fn mode_of(dir: i32, path: &CStr) -> Option<(u32, u32, u32)> {
 /// How many scripts may be each other's interpreters: the kernel fails beyond that.
 const MAX_SCRIPTS: usize = 5;
 
+#[allow(clippy::large_enum_variant, reason = "hooks do not allocate")]
 enum Looked {
     Fine,
     Cannot(Why),
@@ -167,16 +168,20 @@ fn look_once(dir: i32, path: &CStr) -> Looked {
     }
 }
 
-/// What an open file is; `scripts`: of a script, what its interpreter is.
-fn look_at(fd: i32, scripts: bool) -> Option<Why> {
-    match look_into(fd) {
-        Looked::Fine => None,
-        Looked::Cannot(why) => Some(why),
-        Looked::Script(interpreter) if scripts => {
-            look(libc::AT_FDCWD, CStr::from_bytes_until_nul(interpreter.bytes()).ok()?)
-        }
-        Looked::Script(_) => None,
+fn say_if_open(fd: i32) {
+    let mut at = Buffer::<32>::new();
+    if write!(at, "/proc/self/fd/{fd}\0").is_err() {
+        return;
     }
+    let Ok(at) = CStr::from_bytes_with_nul(at.bytes()) else { return };
+    // Not through the descriptor itself, which may be open for execution only.
+    let Some(why) = look(libc::AT_FDCWD, at) else { return };
+    let mut name = [0u8; 512];
+    // SAFETY: a C string and a buffer, whose last byte stays zero.
+    unsafe {
+        libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, at.as_ptr(), name.as_mut_ptr(), name.len() - 1)
+    };
+    say(Some(why), CStr::from_bytes_until_nul(&name).unwrap_or(at));
 }
 
 /// What is read of a file at once: the headers of a usual program with its notes.
@@ -381,7 +386,7 @@ fn say(why: Option<Why>, program: &CStr) {
     let name = name.get(name.len().saturating_sub(256)..).unwrap_or(name);
     let all = line.write_str("lonet: ").is_ok()
         && line.push(name)
-        && write!(line, " {why}: it will use the machine's network\n").is_ok();
+        && writeln!(line, " {why}: it will use the machine's network").is_ok();
     if all && takes_a_line() {
         // SAFETY: a valid buffer; what cannot be written is lost.
         unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.len) };
