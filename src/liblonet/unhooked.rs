@@ -129,6 +129,8 @@ fn mode_of(dir: i32, path: &CStr) -> Option<(u32, u32, u32)> {
 const MAX_SCRIPTS: usize = 5;
 
 #[allow(clippy::large_enum_variant, reason = "hooks do not allocate")]
+// It lives on the stack of a hook, where nothing can be boxed.
+#[expect(clippy::large_enum_variant)]
 enum Looked {
     Fine,
     Cannot(Why),
