@@ -325,10 +325,15 @@ impl State {
     /// The process is a member from now on.
     pub fn meet(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
         let changes = &mut self.changes;
-        self.processes.entry(pid).or_insert_with(|| {
+        let process = self.processes.entry(pid).or_insert_with(|| {
             changes.processes.insert(pid);
             Process { program: kernel.program(pid), ..Process::default() }
-        })
+        });
+        // What joined as `lonet run` is its program by the time it does anything.
+        if process.program == "lonet" {
+            process.program = kernel.program(pid);
+        }
+        process
     }
 
     fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
