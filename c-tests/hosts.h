@@ -6,7 +6,7 @@
  *     leave(b);                                     it ends, as by exit
  *
  * host(NULL) is a process that is no host (no LONET_HOST), machine() one that lonet does not reach, and host_with()
- * one with variables of its own. Such a process does what it is asked, one line at a time, and says how it went:
+ * one with variables of its own. (They are executed by the system call: the hook of execve would keep the host.) Such a process does what it is asked, one line at a time, and says how it went:
  * what the line is to say, or the name of the error. Sockets are called by a word of the test's choice.
  *
  *     listen S IP PORT    bind S IP PORT    dial S IP PORT    →  ok
@@ -25,6 +25,7 @@
 
 #include "net.h"
 #include <netdb.h>
+#include <sys/syscall.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -11,7 +11,7 @@
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 20 s at most
 set -euo pipefail
 
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 if ! [[ ":$PATH:" == *":$tests/../bin:"* ]] && [ ! -x "$tests/../bin/lonet" ]; then
     PATH=$tests/../target/release:$PATH
     LONET_C_TESTS=${LONET_C_TESTS:-$tests/../target/c-tests}
@@ -21,7 +21,7 @@ for variable in "${!LONET_@}"; do
 done
 unset LD_PRELOAD
 export LONET_NETWORK=${LONET_NETWORK:-t$$}
-library=$(dirname "$(command -v lonet)")/liblonet.so
+library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
 export TMPDIR=$work
 started=()

@@ -18,10 +18,10 @@ pub struct Addr {
 
 impl Addr {
     pub fn run(self) -> Result<ExitCode, String> {
-        lonet_core::address::Address::parse(&self.address).map_err(say)?;
+        let address = super::address(&self.address)?.to_string();
         let client = self.network.client().map_err(say)?;
         let mut buffer = [0; MAX_MESSAGE];
-        match query::ask(&client, &Op::Locate { address: &self.address }, &mut buffer) {
+        match query::ask(&client, &Op::Locate { address: &address }, &mut buffer) {
             Ok(Reply::Located { os }) => {
                 println!("{os}");
                 Ok(ExitCode::SUCCESS)

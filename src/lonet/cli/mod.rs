@@ -10,8 +10,9 @@ mod run;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
+use lonet_core::address::Address;
 use lonet_core::client::Client;
-use lonet_core::config::{Config, ConfigError};
+use lonet_core::config::{Config, ConfigError, bare_host};
 use nix::unistd::geteuid;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -105,6 +106,12 @@ impl Daemon {
         let start = crate::daemon::Start { config, on_demand: self.on_demand, foreground: self.foreground };
         Ok(crate::daemon::run(start, lock))
     }
+}
+
+/// A lonet address as people write it: `α.lonet:80` is `α:80`, as in `--host`.
+fn address(text: &str) -> Result<Address, String> {
+    let address = Address::parse(text).map_err(say)?;
+    Ok(Address { host: bare_host(&address.host).to_owned(), ..address })
 }
 
 fn say(e: impl Display) -> String {

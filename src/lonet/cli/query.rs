@@ -2,7 +2,7 @@
 
 use crate::daemon::state::NetworkShown;
 use lonet_core::client::{Client, Trouble, receive};
-use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::sys::Fd;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fs::File;
@@ -32,6 +32,7 @@ pub fn network(client: &Client) -> Result<Option<NetworkShown>, String> {
             // lonetd came to its end just then.
             Err(_) if n == 0 => Ok(None),
             Ok((_, Reply::Error { text, .. })) => Err(text.to_owned()),
+            Err(Malformed::Version(theirs)) => Err(Trouble::Version { theirs }.to_string()),
             other => Err(format!("lonetd answered with {other:?}")),
         };
     };

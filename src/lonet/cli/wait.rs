@@ -1,6 +1,5 @@
 use super::{Network, query, say};
 use clap::Args;
-use lonet_core::address::Address;
 use lonet_core::client::{Client, Trouble, receive};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
@@ -28,9 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
-        for address in &self.addresses {
-            Address::parse(address).map_err(say)?;
-        }
+        let addresses: Vec<String> = (self.addresses.iter())
+            .map(|text| Ok(super::address(text)?.to_string()))
+            .collect::<Result<_, String>>()?;
         let limit = match self.timeout {
             None => Duration::from_secs(86_400 * 365),
             Some(seconds) => Duration::try_from_secs_f64(seconds)
@@ -38,28 +37,29 @@ impl Wait {
         };
         let client = self.network.client().map_err(say)?;
         let deadline = Instant::now() + limit;
-        let addresses = self.addresses.join("\n");
+        let lines = addresses.join("\n");
         loop {
-            match ask(&client, &addresses, deadline) {
+            match ask(&client, &lines, deadline) {
                 Ok(true) => return Ok(ExitCode::SUCCESS),
                 Ok(false) => {}
                 Err(text) => return Err(text),
             }
             if Instant::now() >= deadline {
-                return Err(format!("nothing listens on {}", self.missing(&client).join(", ")));
+                return Err(format!("nothing listens on {}", missing(&client, &addresses).join(", ")));
             }
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
 
-    fn missing(&self, client: &Client) -> Vec<&str> {
-        let listens = |address: &&String| {
-            let mut buffer = [0; MAX_MESSAGE];
-            let op = Op::Locate { address };
-            matches!(query::ask(client, &op, &mut buffer), Ok(Reply::Located { .. }))
-        };
-        self.addresses.iter().filter(|a| !listens(a)).map(String::as_str).collect()
-    }
+/// Those on which nothing listens.
+fn missing<'a>(client: &Client, addresses: &'a [String]) -> Vec<&'a str> {
+    let listens = |address: &&String| {
+        let mut buffer = [0; MAX_MESSAGE];
+        let op = Op::Locate { address };
+        matches!(query::ask(client, &op, &mut buffer), Ok(Reply::Located { .. }))
+    };
+    addresses.iter().filter(|a| !listens(a)).map(String::as_str).collect()
 }
 
 /// Whether all are there; `false` when the time is up, or no lonetd is there or it ended.

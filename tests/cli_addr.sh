@@ -1,0 +1,16 @@
+#!/bin/bash
+# `lonet addr` prints where the kernel has a listener, for programs outside lonet.
+. "$(dirname "$0")/scenario.bash"
+
+echo "here is α" >"$work/page"
+code 1 lonet addr α:8080
+is "$err" "lonet: network \"$LONET_NETWORK\" is not running: nothing listens there" "a network that does not run"
+start server lonet run --os-ports private -H α -- python3 -m http.server --directory "$work" 8080
+lonet wait --timeout 20 α:8080
+code 0 lonet addr α:8080
+is "$(curl -sS "http://$out/page")" "here is α" "curl without lonet gets α's page there"
+code 0 lonet addr Α.lonet:8080
+code 1 lonet addr α:8081
+is "$err" "lonet: nothing listens on α:8081" "where nothing listens"
+code 1 lonet addr β:8080
+is "$err" "lonet: nothing listens on β:8080" "on a host that is not there"

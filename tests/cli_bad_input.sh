@@ -1,0 +1,37 @@
+#!/bin/bash
+# What cannot be is refused in one sentence that names it, says what is wrong, and what would be right.
+. "$(dirname "$0")/scenario.bash"
+
+# refuses CODE TEXT COMMAND…
+refuses() {
+    local text=$2
+    code "$1" "${@:3}"
+    is "$err" "lonet: $text" "${*:3}"
+    is "$out" "" "nothing was done"
+}
+long=$(printf 'h%.0s' {1..64})
+refuses 125 'network "a/b" is not one path component: give it a short plain name such as "mynet"' lonet run -n a/b -H α -- echo ran
+refuses 1 'network ".." is not one path component: give it a short plain name such as "mynet"' lonet ls -n ..
+refuses 1 "network \"${long}h\" is longer than 64 bytes: give it a short plain name such as \"mynet\"" lonet ls -n "${long}h"
+refuses 125 'host name "α.β" contains a dot, and a host name cannot' \
+    lonet run -H α.β -- echo ran
+refuses 125 'host name "a b" contains whitespace, and a host name cannot' \
+    lonet run -H 'a b' -- echo ran
+refuses 125 'host name "" is empty' lonet run -H '' -- echo ran
+refuses 125 "host name \"$long\" is 64 bytes long in UTF-8, and a host name has at most 63" lonet run -H "$long" -- echo ran
+refuses 1 'address "α:65536": port is not a number from 0 to 65535' lonet addr α:65536
+refuses 1 'address "α": no port, expected host:port' lonet wait --timeout 0 α
+refuses 1 'address "a:b:1": too many colons, expected host:port, or [host]:port for a host with colons' lonet addr a:b:1
+refuses 1 'address "": no port, expected host:port' lonet addr ''
+refuses 1 'the network'\''s directory "lonet/x" is not an absolute path (see LONET_DIR, TMPDIR)' \
+    env TMPDIR= LONET_DIR=lonet/x lonet ls -n x
+refuses 125 'LONET_LOOPBACK="maybe" is neither "host" nor "real"' env LONET_LOOPBACK=maybe lonet run -H α -- echo ran
+refuses 125 'LONET_KEY is not a key that `lonet run` made' env LONET_KEY=1 lonet run -H α -- echo ran
+
+# Usage errors are clap's, with exit code 2.
+for bad in "run --autobind-from 0 -- true" "run --autobind-from 65536 -- true" "run --loopback maybe -- true" \
+    "wait" "addr" "no-such-command" "wait --timeout soon α:1"; do
+    code 2 lonet $bad
+    like "$err" "^error: " "lonet $bad: $(head -n 1 <<<"$err")"
+done
+[ ! -e "$TMPDIR/lonet" ] || fail "something was started"

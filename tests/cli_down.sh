@@ -1,0 +1,37 @@
+#!/bin/bash
+# `lonet down` ends an empty network at once, leaves one with programs in it alone and names them, and ends these, too,
+# with --kill: TERM first; only processes that joined.
+. "$(dirname "$0")/scenario.bash"
+
+code 0 lonet down
+echo "ok: a network that does not run is down"
+code 0 lonet run -H α -- true
+[ -e "$TMPDIR/lonet/$LONET_NETWORK/control" ] || fail "the network has ended too early"
+code 0 lonet down
+is "$(ls "$TMPDIR/lonet")" "" "an empty one ends, and its files with it"
+
+# Programs that joined, by `lonet run` and no call of theirs, and a stranger.
+start polite lonet run -H α -- python3 -c '
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("TERM")))
+print("up", flush=True)
+while True:
+    signal.pause()'
+polite=$pid
+start silent lonet run -H β -- sleep 1000
+silent=$pid
+start stranger sleep 1000
+stranger=$pid
+until_true grep up "$work/polite"
+until_true grep -z sleep "/proc/$silent/cmdline"
+code 1 lonet down
+is "$err" "lonet: network \"$LONET_NETWORK\" is in use by python3 (pid $polite), sleep (pid $silent); end them first, or use --kill" \
+    "a busy one is left alone"
+kill -0 "$polite" "$silent" || fail "down ended a program"
+
+code 0 lonet down --kill
+wait "$polite" || fail "TERM did not come first: exit code $?"
+is "$(<"$work/polite")" $'up\nTERM' "TERM comes first"
+until_true ended "$silent"
+kill -0 "$stranger" || fail "a process that has not joined was ended"
+is "$(ls "$TMPDIR/lonet")" "" "nothing is left of the network"
