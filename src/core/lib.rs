@@ -11,3 +11,4 @@ pub mod handshake;
 pub mod quote;
 pub mod start;
 pub mod sys;
+pub mod view;
