@@ -97,6 +97,9 @@ impl State {
     ) -> Result<Index, (Errno, String)> {
         names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(caller.host)?;
+        if let Some(host) = self.hosts.get_mut(index).filter(|h| !h.is_up()) {
+            host.fresh_accept_ports = caller.options.fresh_accept_ports;
+        }
         self.keep_up(kernel, pid, index);
         Ok(index)
     }
