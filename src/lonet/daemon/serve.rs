@@ -282,8 +282,8 @@ impl Daemon {
                             self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
                         }
                         Answer::Names { local, peer, own, member } => {
-                            let name = |n| -> Name<'_> { Name { host: &n.0, port: n.1 } };
-                            let (local, peer) = (name(&local), peer.as_ref().map(name));
+                            let local = Name { host: &local.0, port: local.1 };
+                            let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
                             self.reply(&fd, &Reply::Names { local, peer, own, member });
                         }
                     }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
 /// A lonet address with the name of its host.
-pub type Named = (String, u16);
+pub type HostPort = (String, u16);
 
 impl State {
     /// Makes the caller's host, or lets the process share it.
@@ -25,7 +25,8 @@ impl State {
         if taken && !share {
             return Err((Errno::EEXIST, "host already registered".into()));
         }
-        Ok(Reply::Host { index: self.home(kernel, sender.pid, caller)? })
+        let index = self.home(kernel, sender.pid, caller)?;
+        Ok(Reply::Located { os: SocketAddrV4::new(self.block.address(index), 0) })
     }
 
     /// Whether anything of a host lives; what holds its last ports is looked at.
@@ -119,15 +120,15 @@ impl State {
             return Answer::Refuse(Errno::EINVAL, "not a lonet socket".into());
         };
         Answer::Names {
-            local: self.named(s, local),
-            peer: peer.map(|peer| self.named(s, peer)),
+            local: self.name_of(s, local),
+            peer: peer.map(|peer| self.name_of(s, peer)),
             own: s.pid == sender.pid,
             member: self.processes.get(&sender.pid).is_some_and(|p| p.hosts.contains(&s.host)),
         }
     }
 
     /// Also on the host's own loopback it is the host's name that says who it is.
-    fn named(&self, s: &Socket, at: Endpoint) -> Named {
+    fn name_of(&self, s: &Socket, at: Endpoint) -> HostPort {
         let index = match self.block.place(at.ip) {
             Place::Host(index, _) => index,
             Place::Any(_) | Place::Loopback(_) => s.host,

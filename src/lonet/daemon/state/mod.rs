@@ -173,7 +173,7 @@ pub enum Answer {
     Host(Named),
     Refuse(Errno, String),
     /// [`Reply::Names`]
-    Names { local: api::Named, peer: Option<api::Named>, own: bool, member: bool },
+    Names { local: api::HostPort, peer: Option<api::HostPort>, own: bool, member: bool },
 }
 
 /// A host as resolvers speak of it; see [`Reply::Host`].
