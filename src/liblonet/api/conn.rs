@@ -83,7 +83,7 @@ impl<'a> Dial<'a> {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
         let (to, to_port) = host_and_port(addr).map_err(|e| {
-            Error::Invalid.because(format_args!("dial lonet{} {}", host.network(), Shown(addr)), e)
+            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), Shown(addr)), e)
         })?;
         let to = match bare_host(to) {
             "" => host.name(),

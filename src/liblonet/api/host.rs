@@ -96,12 +96,13 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
     let Some(name) = name else {
         return Err(Error::Invalid.because(format_args!("host lonet{network}"), "the host's name is NULL"));
     };
-    let what = format_args!("host lonet{network} {}", Shown(&name[..name.len().min(MAX_HOST)])).to_string();
+    let what = format!("host lonet{network} {}", Shown(name));
     if flags & !(LONET_SHARE | LONET_TCP_PORTS) != 0 {
         return Err(Error::Invalid.because(what, format_args!("unknown flags {flags:#x}")));
     }
     if name.len() > MAX_HOST {
-        return Err(Error::Invalid.because(what, format_args!("the name has {} bytes", name.len())));
+        let (what, long) = (format_args!("host lonet{network}"), name.len());
+        return Err(Error::Invalid.because(what, format_args!("a name of {long} bytes")));
     }
     let not_utf8 = |_| Error::Invalid.because(&what, "the name is not UTF-8");
     let name = bare_host(std::str::from_utf8(name).map_err(not_utf8)?);

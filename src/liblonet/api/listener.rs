@@ -28,7 +28,7 @@ pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char
         let (name, port) = match laddr {
             b"" => ("", 0),
             laddr => host_and_port(laddr).map_err(|e| {
-                Error::Invalid.because(format_args!("listen lonet{} {}", host.network(), Shown(laddr)), e)
+                Error::Invalid.because(format_args!("listen lonet{} \"{}\"", host.network(), Shown(laddr)), e)
             })?,
         };
         let name = bare_host(name);

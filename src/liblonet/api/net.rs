@@ -63,15 +63,12 @@ pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut Lonet
     call(|| {
         // SAFETY: null or a C string, as lonet.h says.
         let name = unsafe { bytes(network) }.unwrap_or_default();
-        let what = format!("join lonet{}", Shown(name));
-        let config = match name {
-            [] => new_network().map_err(|e| Error::Invalid.because(&what, e))?,
-            name => {
-                let not_utf8 = |_| Error::Invalid.because(&what, "the network's name is not UTF-8");
-                let name = std::str::from_utf8(name).map_err(not_utf8)?;
-                configuration(name).map_err(|e| Error::Invalid.because(&what, e))?
-            }
+        let config = match std::str::from_utf8(name) {
+            Ok("") => new_network(),
+            Ok(name) => configuration(name),
+            Err(_) => Err(format!("network \"{}\" is not UTF-8", Shown(name))),
         };
+        let config = config.map_err(|e| Error::Invalid.because("join", e))?;
         let what = format!("join lonet{}", config.network);
         let joined = join(config, &what)?;
         if !net.is_null() {
