@@ -25,15 +25,10 @@ pub struct Address {
 impl Address {
     /// Parses `host:port`, `:port` or `[host]:port`.
     pub fn parse(text: &str) -> Result<Address, AddressError> {
-        split(text)
-            .and_then(|(host, port)| {
-                if host.len() > MAX_HOST {
-                    return Err(AddressProblem::HostTooLong(host.len()));
-                }
-                let port = parse_port(port).ok_or(AddressProblem::BadPort)?;
-                Ok(Address { host: host.to_owned(), port })
-            })
-            .map_err(|problem| AddressError { input: quote(text.as_bytes()), problem })
+        match host_and_port(text.as_bytes()) {
+            Ok((host, port)) => Ok(Address { host: host.to_owned(), port }),
+            Err(problem) => Err(AddressError { input: quote(text.as_bytes()), problem }),
+        }
     }
 
     /// [`Address::parse`] for callers that have bytes, such as those from C.
@@ -61,6 +56,16 @@ impl std::str::FromStr for Address {
     fn from_str(text: &str) -> Result<Address, AddressError> {
         Address::parse(text)
     }
+}
+
+/// [`Address::parse_bytes`] where nothing may be allocated.
+pub fn host_and_port(text: &[u8]) -> Result<(&str, u16), AddressProblem> {
+    let text = std::str::from_utf8(text).map_err(|_| AddressProblem::NotUtf8)?;
+    let (host, port) = split(text)?;
+    if host.len() > MAX_HOST {
+        return Err(AddressProblem::HostTooLong(host.len()));
+    }
+    Ok((host, parse_port(port).ok_or(AddressProblem::BadPort)?))
 }
 
 /// Splits an address into host and port, brackets removed.
@@ -95,8 +100,9 @@ pub struct AddressError {
     problem: AddressProblem,
 }
 
+/// What is wrong with it, and what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum AddressProblem {
+pub enum AddressProblem {
     NotUtf8,
     NoPort,
     Colons,
@@ -107,8 +113,13 @@ enum AddressProblem {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "address {}: ", self.input)?;
-        match self.problem {
+        write!(f, "address {}: {}", self.input, self.problem)
+    }
+}
+
+impl fmt::Display for AddressProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             AddressProblem::NotUtf8 => write!(f, "not UTF-8, expected host:port in UTF-8"),
             AddressProblem::NoPort => write!(f, "no port, expected host:port"),
             AddressProblem::Colons => {

@@ -141,6 +141,7 @@ impl Config {
                 real_loopback: choice("LONET_LOOPBACK", "real", "host")?,
                 private_ports: choice("LONET_OS_PORTS", "private", "native")?,
                 strict_names: choice("LONET_NAMES", "strict", "lenient")?,
+                fresh_accept_ports: false,
                 autobind_from,
             },
             log: get("LONET_LOG").map(PathBuf::from),

@@ -40,13 +40,21 @@ pub struct Options {
     pub private_ports: bool,
     /// Names that no host has are unknown instead of getting an index (LONET_NAMES=strict).
     pub strict_names: bool,
+    /// A host that this process brings up accepts on fresh ports, as those of the C API do.
+    pub fresh_accept_ports: bool,
     /// Where the search for a free port begins (LONET_AUTOBIND).
     pub autobind_from: u16,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { real_loopback: false, private_ports: false, strict_names: false, autobind_from: 1 }
+        Options {
+            real_loopback: false,
+            private_ports: false,
+            strict_names: false,
+            fresh_accept_ports: false,
+            autobind_from: 1,
+        }
     }
 }
 
@@ -101,6 +109,14 @@ pub enum Op<'a> {
     Down { kill: bool },
     /// The OS address behind a lonet address.
     Locate { address: &'a str },
+    /// The caller's host is to be new, or, with `share`, may be one that is up.
+    Announce { share: bool },
+    /// The process is the caller's host no more; without a host: no member any more.
+    Leave,
+    /// As [`Op::Dial`], to a host by its name; an empty one is the caller's own.
+    DialHost { cookie: u64, host: &'a str, port: u16, asked: Asked },
+    /// As [`Op::Name`], in names of hosts.
+    Whois { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
 }
 
 impl Op<'_> {
@@ -159,6 +175,25 @@ pub enum Reply<'a> {
     Located {
         os: SocketAddrV4,
     },
+    /// As [`Reply::ConnectTo`], with the lonet port that the dial has; one that will be refused would have had it.
+    Way {
+        to: SocketAddrV4,
+        from: Option<Ipv4Addr>,
+        port: u16,
+    },
+    /// The dial fails with `errno`; `port` is what it would have had, 0 if none.
+    NoWay {
+        errno: i32,
+        port: u16,
+    },
+    Names {
+        local: Name<'a>,
+        peer: Option<Name<'a>>,
+        /// The asking process bound, dialed or accepted it.
+        own: bool,
+        /// The asking process is the socket's host.
+        member: bool,
+    },
     /// Packets of text follow until the end of the connection.
     Stream,
     /// `errno` is what the call fails with, `text` says why.
@@ -166,6 +201,13 @@ pub enum Reply<'a> {
         errno: i32,
         text: &'a str,
     },
+}
+
+/// A lonet address with its host's name; where no host of lonet's is there, with an IP address in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    pub host: &'a str,
+    pub port: u16,
 }
 
 /// Why bytes are no message.
@@ -230,6 +272,10 @@ impl Writer<'_> {
     fn text(&mut self, t: &[u8]) {
         self.u16(t.len() as u16);
         self.bytes(t);
+    }
+    fn name(&mut self, n: Name<'_>) {
+        self.text(n.host.as_bytes());
+        self.u16(n.port);
     }
     fn finish(self) -> Option<usize> {
         (self.at <= self.buffer.len()).then_some(self.at)
@@ -298,6 +344,9 @@ impl<'b> Reader<'b> {
     fn str(&mut self) -> Read<&'b str> {
         std::str::from_utf8(self.text()?).map_err(|_| Malformed::Bytes)
     }
+    fn name(&mut self) -> Read<Name<'b>> {
+        Ok(Name { host: self.str()?, port: self.u16()? })
+    }
     fn opening(&mut self) -> Read<()> {
         if self.array::<4>()? != MAGIC {
             return Err(Malformed::Bytes);
@@ -320,7 +369,7 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
     w.text(caller.host.as_bytes());
     w.bytes(&caller.key);
     let o = caller.options;
-    w.flags(&[o.real_loopback, o.private_ports, o.strict_names]);
+    w.flags(&[o.real_loopback, o.private_ports, o.strict_names, o.fresh_accept_ports]);
     w.u16(o.autobind_from);
     match *op {
         Op::Join => w.u8(0),
@@ -412,6 +461,24 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(19);
             w.bytes(&ip.octets());
         }
+        Op::Announce { share } => {
+            w.u8(40);
+            w.flags(&[share]);
+        }
+        Op::Leave => w.u8(41),
+        Op::DialHost { cookie, host, port, asked } => {
+            w.u8(42);
+            w.u64(cookie);
+            w.text(host.as_bytes());
+            w.u16(port);
+            w.asked(asked);
+        }
+        Op::Whois { cookie, local, remote } => {
+            w.u8(43);
+            w.u64(cookie);
+            w.os(local);
+            w.os_or_none(remote);
+        }
     }
     w.finish()
 }
@@ -422,9 +489,9 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
     r.opening()?;
     let host = r.str()?;
     let key = r.array()?;
-    let [real_loopback, private_ports, strict_names] = r.flags()?;
+    let [real_loopback, private_ports, strict_names, fresh_accept_ports] = r.flags()?;
     let autobind_from = r.u16()?;
-    let options = Options { real_loopback, private_ports, strict_names, autobind_from };
+    let options = Options { real_loopback, private_ports, strict_names, fresh_accept_ports, autobind_from };
     let caller = Caller { host, key, options };
     let op = match r.u8()? {
         0 => Op::Join,
@@ -447,6 +514,10 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
+        40 => Op::Announce { share: r.flags::<1>()?[0] },
+        41 => Op::Leave,
+        42 => Op::DialHost { cookie: r.u64()?, host: r.str()?, port: r.u16()?, asked: r.asked()? },
+        43 => Op::Whois { cookie: r.u64()?, local: r.os()?, remote: r.os_or_none()? },
         _ => return Err(Malformed::Bytes),
     };
     r.end((caller, op))
@@ -500,6 +571,24 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>)
             w.i32(errno);
             w.text(text.as_bytes());
         }
+        Reply::Way { to, from, port } => {
+            w.u8(40);
+            w.os(to);
+            w.flags(&[from.is_some()]);
+            w.ip4(from.unwrap_or(Ipv4Addr::UNSPECIFIED));
+            w.u16(port);
+        }
+        Reply::NoWay { errno, port } => {
+            w.u8(41);
+            w.i32(errno);
+            w.u16(port);
+        }
+        Reply::Names { local, peer, own, member } => {
+            w.u8(42);
+            w.name(local);
+            w.flags(&[peer.is_some(), own, member]);
+            w.name(peer.unwrap_or(Name { host: "", port: 0 }));
+        }
     }
     w.finish()
 }
@@ -531,6 +620,19 @@ pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
         9 => Reply::Located { os: r.os()? },
         10 => Reply::Stream,
         11 => Reply::Error { errno: r.i32()?, text: r.str()? },
+        40 => {
+            let to = r.os()?;
+            let [named] = r.flags()?;
+            let from = r.ip4()?;
+            Reply::Way { to, from: named.then_some(from), port: r.u16()? }
+        }
+        41 => Reply::NoWay { errno: r.i32()?, port: r.u16()? },
+        42 => {
+            let local = r.name()?;
+            let [there, own, member] = r.flags()?;
+            let peer = r.name()?;
+            Reply::Names { local, peer: there.then_some(peer), own, member }
+        }
         _ => return Err(Malformed::Bytes),
     };
     r.end((block, reply))

@@ -156,8 +156,15 @@ pub fn setsockopt<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> Resul
 
 /// Waits until `fd` is readable or at its end. `false`: the time limit has passed.
 pub fn readable_within(fd: RawFd, milliseconds: i64) -> Result<bool> {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut left = libc::timespec { tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000 };
+    ready_within(fd, libc::POLLIN, Some(milliseconds))
+}
+
+/// As [`readable_within`], for other events of poll's, or without a time limit.
+pub fn ready_within(fd: RawFd, events: libc::c_short, milliseconds: Option<i64>) -> Result<bool> {
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
+    let limit = milliseconds.unwrap_or(0);
+    let mut left = libc::timespec { tv_sec: limit / 1000, tv_nsec: (limit % 1000) * 1_000_000 };
+    let time = if milliseconds.is_some() { &raw mut left } else { std::ptr::null_mut() };
     loop {
         // The kernel writes the time that is left into `left`, so that EINTR does not prolong the wait.
         // SAFETY: one pollfd, one timespec, no signal mask.
@@ -166,7 +173,7 @@ pub fn readable_within(fd: RawFd, milliseconds: i64) -> Result<bool> {
                 libc::SYS_ppoll,
                 &raw mut poll,
                 1,
-                &raw mut left,
+                time,
                 std::ptr::null::<libc::sigset_t>(),
                 std::mem::size_of::<u64>(),
             )

@@ -1,7 +1,7 @@
 //! accept(2) and accept4(2).
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask};
+use crate::ask::{Start, ask_of};
 use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, None) }
+        unsafe { run(fd, address, len, None, process::is_active()) }
     }
 }
 
@@ -21,7 +21,7 @@ redhook::hook! {
         fd: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int
     ) -> c_int => lonet_accept4 {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, Some(&flags)) }
+        unsafe { run(fd, address, len, Some(&flags), process::is_active()) }
     }
 }
 
@@ -42,18 +42,22 @@ struct Plan {
 }
 
 /// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
-/// nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's.
-unsafe extern "C" fn run(
+/// nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's. `active`: lonet has a say.
+///
+/// # Safety
+/// The arguments are as accept(2) takes them.
+pub unsafe extern "C" fn run(
     fd: c_int,
     address: *mut sockaddr,
     len: *mut socklen_t,
     flags: Option<&c_int>,
+    active: bool,
 ) -> c_int {
     let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
     let mut caller = std::mem::MaybeUninit::<Address>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
     unsafe {
-        prepare(address, len, plan.as_mut_ptr());
+        prepare(address, len, active, plan.as_mut_ptr());
         let plan = &*plan.as_ptr();
         loop {
             ready(caller.as_mut_ptr());
@@ -77,8 +81,13 @@ unsafe extern "C" fn run(
 
 /// # Safety
 /// `plan` is writable and is filled.
-unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, plan: *mut Plan) {
-    let mut native = !process::is_active();
+unsafe extern "C" fn prepare(
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    active: bool,
+    plan: *mut Plan,
+) {
+    let mut native = !active;
     if !address.is_null() && !native {
         // SAFETY: where it can be valid, the program has promised that it is.
         let room = if is_plausible(len) { unsafe { len.read() } } else { 0 };
@@ -139,13 +148,11 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let native = Some(Caller::Kernels);
     let Some(remote) = caller.os() else { return native };
     let Some(local) = kernel::local(new).and_then(|a| a.os()) else { return native };
-    if !process::may_be_ours(local.ip().to_ipv6_mapped()) {
-        return native;
-    }
+    let Some(client) = process::client_at(*local.ip()) else { return native };
     let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
     marks::set(new);
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    match ask(&Op::Accept { listener, cookie, local, remote }, start) {
+    match ask_of(&client, &Op::Accept { listener, cookie, local, remote }, start) {
         Ok(Reply::Accepted { peer, .. }) => Some(Caller::Named(Address::of(peer, caller.family()))),
         Ok(Reply::Drop) => None,
         // Without an answer the kernel's names stand: accept does not fail for lonet's sake.

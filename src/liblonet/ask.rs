@@ -1,7 +1,7 @@
 //! Questions to lonetd, from inside a hook.
 
 use crate::{log, process};
-use lonet_core::client::Trouble;
+use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use nix::errno::Errno;
 
@@ -29,6 +29,21 @@ pub fn ask_for_text<'b>(
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Errno> {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    exchange(&client, op, start, buffer)
+}
+
+/// As [`ask`], of a lonetd that need not be that of the process' own network.
+pub fn ask_of(client: &Client, op: &Op<'_>, start: Start) -> Answer {
+    let mut buffer = [0u8; MAX_MESSAGE];
+    exchange(client, op, start, &mut buffer).and_then(without_text)
+}
+
+fn exchange<'b>(
+    client: &Client,
+    op: &Op<'_>,
+    start: Start,
+    buffer: &'b mut [u8; MAX_MESSAGE],
+) -> Result<Reply<'b>, Errno> {
     let answer = match start {
         Start::Yes => client.ask_or_start(op, buffer),
         Start::No => client.ask(op, buffer),
@@ -36,9 +51,9 @@ pub fn ask_for_text<'b>(
     match answer {
         Ok((block, reply)) => {
             if !op.one_way() {
-                process::learn_block(block);
+                process::learn_block(client, block);
             }
-            log::answered(op, &reply);
+            log::answered(client, op, &reply);
             match reply {
                 Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
                 reply => Ok(reply),
@@ -46,7 +61,7 @@ pub fn ask_for_text<'b>(
         }
         Err(Trouble::NotRunning) if start == Start::No => Ok(Reply::Native),
         Err(trouble) => {
-            log::trouble(op, trouble);
+            log::trouble(client, op, trouble);
             Err(trouble.errno())
         }
     }
@@ -57,6 +72,11 @@ pub fn tell(op: &Op<'_>) {
     if let Err(errno) = ask(op, Start::No) {
         let _ = errno;
     }
+}
+
+/// As [`tell`], to a lonetd that need not be that of the process' own network.
+pub fn tell_to(client: &Client, op: &Op<'_>) {
+    let _ = ask_of(client, op, Start::No);
 }
 
 /// What has no text in it.
@@ -76,5 +96,9 @@ fn without_text(reply: Reply<'_>) -> Answer {
         }
         Reply::Located { os } => Reply::Located { os },
         Reply::Stream => Reply::Stream,
+        Reply::Way { to, from, port } => Reply::Way { to, from, port },
+        Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
+        // Its names are in the buffer: who wants them asks with a buffer of its own.
+        Reply::Names { .. } => return Err(Errno::EPROTO),
     })
 }

@@ -1,10 +1,11 @@
 //! bind(2).
 
-use crate::ask::{Start, ask, tell};
+use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{Decided, Decision, decide};
 use crate::{address as c_address, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
+use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op, Reply};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -43,11 +44,12 @@ unsafe fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Dec
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
     let wish = |attempt| Op::Bind { cookie, at: Endpoint::new(at.ip, at.port), asked, attempt };
-    match place(fd, family, asked, wish, start)? {
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    match place(&client, fd, family, asked, wish, start)? {
         Placed::Native => Ok(Decision::Libc),
         Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
         Placed::At(os) => {
-            tell(&Op::Bound { cookie, os });
+            tell_to(&client, &Op::Bound { cookie, os });
             marks::set(fd);
             Ok(Decision::Done(0))
         }
@@ -65,6 +67,7 @@ pub enum Placed {
 
 /// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address.
 pub fn place<'a>(
+    client: &Client,
     fd: c_int,
     family: c_int,
     asked: Asked,
@@ -73,7 +76,7 @@ pub fn place<'a>(
 ) -> Result<Placed, Errno> {
     for attempt in 0..ATTEMPTS {
         let op = wish(attempt);
-        let os = match ask(&op, start)? {
+        let os = match ask_of(client, &op, start)? {
             Reply::Native => return Ok(Placed::Native),
             Reply::Go => return Ok(Placed::Already),
             Reply::BindTo { os } => os,
@@ -83,17 +86,17 @@ pub fn place<'a>(
             Ok(()) => return Ok(Placed::At(os)),
             Err(Errno::EADDRINUSE | Errno::EACCES) => {}
             Err(e) => {
-                give_up(&op);
+                give_up(client, &op);
                 return Err(e);
             }
         }
     }
-    give_up(&wish(0));
+    give_up(client, &wish(0));
     Err(Errno::EADDRINUSE)
 }
 
-fn give_up(op: &Op<'_>) {
+fn give_up(client: &Client, op: &Op<'_>) {
     if let Op::Bind { cookie, .. } | Op::Listen { cookie, .. } = *op {
-        tell(&Op::Failed { cookie });
+        tell_to(client, &Op::Failed { cookie });
     }
 }

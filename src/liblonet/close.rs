@@ -1,11 +1,13 @@
 //! close(2), dup2(2), dup3(2), close_range(2), closefrom(3): hints that a socket may have come to its end. They
 //! decide nothing: lonetd asks the kernel.
 
-use crate::ask::tell;
+use crate::api::net;
+use crate::ask::tell_to;
 use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
+use std::net::Ipv4Addr;
 
 redhook::hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
@@ -68,22 +70,32 @@ pub fn resolve_real() {
 
 /// The socket that loses this descriptor. Its name has to be taken before: afterwards the number may be
 /// anything's.
-fn leaving(fd: c_int) -> Option<u64> {
-    if !process::is_active() || !marks::get(fd) {
+fn leaving(fd: c_int) -> Option<Leaving> {
+    if !marks::get(fd) {
         return None;
     }
-    let mut cookie = None;
+    let mut socket = None;
     silently(|| {
-        cookie = kernel::cookie(fd).ok();
+        let ip = kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip());
+        socket = kernel::cookie(fd).ok().map(|cookie| Leaving { cookie, ip });
         marks::clear(fd);
     });
-    cookie
+    socket
 }
 
-fn left(cookie: Option<u64>) {
-    if let Some(cookie) = cookie {
-        silently(|| tell(&Op::Closed { cookie }));
-    }
+/// A socket that loses a descriptor, and its address, which says whose it is.
+struct Leaving {
+    cookie: u64,
+    ip: Option<Ipv4Addr>,
+}
+
+fn left(socket: Option<Leaving>) {
+    let Some(Leaving { cookie, ip }) = socket else { return };
+    silently(|| {
+        if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
+            tell_to(&client, &Op::Closed { cookie });
+        }
+    });
 }
 
 fn duplicated(old: c_int, new: c_int) {
@@ -93,7 +105,12 @@ fn duplicated(old: c_int, new: c_int) {
 }
 
 fn review(first: c_uint, last: c_uint) {
-    if process::is_active() && marks::any(first, last) {
-        silently(|| tell(&Op::Review));
+    if marks::any(first, last) {
+        silently(|| {
+            if let Some(client) = process::client() {
+                tell_to(&client, &Op::Review);
+            }
+            net::NETS.all().for_each(|net| tell_to(&net.client, &Op::Review));
+        });
     }
 }

@@ -1,13 +1,14 @@
 //! connect(2).
 
 use crate::address::Address;
-use crate::ask::{Start, ask, tell};
+use crate::ask::{Start, ask, tell_to};
 use crate::fence::{guard, silently};
 use crate::{address as c_address, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::control::{Op, Reply};
+use lonet_core::client::Client;
+use lonet_core::control::{Asked, Op, Reply};
 use nix::errno::Errno;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 redhook::hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
@@ -129,22 +130,46 @@ unsafe fn plan_for(
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked)) {
-        // EINVAL: the program bound it before lonet had a say; it dials from there.
-        Ok(()) | Err(Errno::EINVAL) => {}
-        Err(e) => {
-            tell(&Op::Dialed { cookie: plan.cookie, from: None, errno: e as i32 });
-            return Err(e);
-        }
-    }
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    set_out(&client, fd, (family, asked), plan.cookie, from)?;
     if refused && asked.v6only {
         open_to_v4(fd);
     }
-    marks::set(fd);
     plan.target = Address::of_os(os, family);
     plan.os = os;
     plan.step = if refused { Step::Refusal } else { Step::Dial };
     Ok(())
+}
+
+/// Puts a socket where lonetd says that its dial is to come from.
+pub fn set_out(
+    client: &Client,
+    fd: c_int,
+    (family, asked): (c_int, Asked),
+    cookie: u64,
+    from: Option<Ipv4Addr>,
+) -> Result<(), Errno> {
+    match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked)) {
+        // EINVAL: the program bound it before lonet had a say; it dials from there.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(e) => {
+            tell_to(client, &Op::Dialed { cookie, from: None, errno: e as i32 });
+            return Err(e);
+        }
+    }
+    marks::set(fd);
+    Ok(())
+}
+
+/// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
+pub fn arrived(client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
+    let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+    if source == Some(os) {
+        undo_self_connect(client, fd, cookie);
+        return libc::ECONNREFUSED;
+    }
+    tell_to(client, &Op::Dialed { cookie, from: source, errno });
+    errno
 }
 
 /// Tells lonetd what came of it; the result and errno that the program gets.
@@ -152,19 +177,21 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
     let failed_now = result != 0 && plan.step != Step::Fail;
     let mut errno = if failed_now { Errno::last_raw() } else { plan.errno };
     let mut result = result;
-    silently(|| match plan.step {
-        Step::Disconnect if result == 0 => tell(&Op::Disconnected { cookie: plan.cookie }),
-        Step::Dial => {
-            let outcome = if result == 0 { 0 } else { errno };
-            let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
-            if source == Some(plan.os) {
-                undo_self_connect(fd, plan.cookie);
-                (result, errno) = (-1, libc::ECONNREFUSED);
-            } else {
-                tell(&Op::Dialed { cookie: plan.cookie, from: source, errno: outcome });
+    silently(|| {
+        let Some(client) = process::client() else { return };
+        match plan.step {
+            Step::Disconnect if result == 0 => {
+                tell_to(&client, &Op::Disconnected { cookie: plan.cookie });
             }
+            Step::Dial => {
+                let outcome = if result == 0 { 0 } else { errno };
+                let told = arrived(&client, fd, plan.cookie, plan.os, outcome);
+                if told != outcome {
+                    (result, errno) = (-1, told);
+                }
+            }
+            _ => {}
         }
-        _ => {}
     });
     Errno::set_raw(errno);
     result
@@ -175,12 +202,12 @@ fn open_to_v4(fd: c_int) {
 }
 
 /// The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
-fn undo_self_connect(fd: c_int, cookie: u64) {
+fn undo_self_connect(client: &Client, fd: c_int, cookie: u64) {
     let mut nobody = Address::of_os(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), libc::AF_INET);
     // SAFETY: the family field is within the storage, and the address has its length.
     unsafe {
         nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
         let _ = lonet_core::sys::connect(fd, nobody.pointer(), nobody.len);
     }
-    tell(&Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
+    tell_to(client, &Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
 }

@@ -109,7 +109,7 @@ const DOMAIN: &CStr = c"lonet";
 /// The host's name as its programs get it. `None`: the process is no host.
 fn hostname() -> Option<FullName> {
     let host = process::host().filter(|_| process::is_active())?;
-    if process::hostname_fits(host) { FullName::new(host) } else { FullName::bare(host) }
+    if process::hostname_fits(&host) { FullName::new(&host) } else { FullName::bare(&host) }
 }
 
 /// # Safety

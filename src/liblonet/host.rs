@@ -132,7 +132,7 @@ fn without_suffix(name: &[u8]) -> Option<&[u8]> {
         return Some(head);
     }
     let own = process::host()?;
-    (!process::hostname_fits(own) && trimmed == own.as_bytes()).then_some(trimmed)
+    (!process::hostname_fits(&own) && trimmed == own.as_bytes()).then_some(trimmed)
 }
 
 /// The host with this address, IPv4 ones v4-mapped. `None`: not lonet's to say.

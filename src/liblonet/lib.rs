@@ -13,6 +13,7 @@
 
 mod accept;
 mod address;
+mod api;
 mod ask;
 mod bind;
 mod close;

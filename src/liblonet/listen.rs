@@ -1,6 +1,6 @@
 //! listen(2).
 
-use crate::ask::{Start, tell};
+use crate::ask::{Start, tell_to};
 use crate::bind::{Placed, place};
 use crate::fence::{Decided, Decision, decide};
 use crate::{kernel, marks, process};
@@ -39,19 +39,20 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
-    let placed = place(fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    let placed = place(&client, fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
     match placed {
         Placed::Native => return Ok(Decision::Libc),
         Placed::Already => {}
-        Placed::At(os) => tell(&Op::Bound { cookie, os }),
+        Placed::At(os) => tell_to(&client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
     // SAFETY: the program's arguments.
     if unsafe { redhook::real!(listen)(fd, backlog) } == 0 {
-        tell(&Op::Listening { cookie });
+        tell_to(&client, &Op::Listening { cookie });
         return Ok(Decision::Done(0));
     }
     let errno = Errno::last();
-    tell(&Op::Failed { cookie });
+    tell_to(&client, &Op::Failed { cookie });
     Ok(Decision::Fail(errno))
 }

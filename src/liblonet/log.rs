@@ -2,7 +2,7 @@
 //! that no descriptor stays in the program; built on the stack.
 
 use crate::process;
-use lonet_core::client::Trouble;
+use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{Op, Reply};
 use lonet_core::sys::{Fd, check};
 use std::fmt::Write;
@@ -23,17 +23,23 @@ impl Write for Line {
     }
 }
 
-pub fn answered(op: &Op<'_>, reply: &Reply<'_>) {
-    line(format_args!("{op:?} -> {reply:?}"));
+pub fn answered(client: &Client, op: &Op<'_>, reply: &Reply<'_>) {
+    line_of(client, format_args!("{op:?} -> {reply:?}"));
 }
 
-pub fn trouble(op: &Op<'_>, trouble: Trouble) {
-    line(format_args!("{op:?} -> {trouble}"));
+pub fn trouble(client: &Client, op: &Op<'_>, trouble: Trouble) {
+    line_of(client, format_args!("{op:?} -> {trouble}"));
 }
 
 /// Writes a line, if anybody wants it.
 pub fn line(text: std::fmt::Arguments<'_>) {
-    let Some(path) = process::client().and_then(|c| c.config.log.as_deref()) else { return };
+    if let Some(client) = process::client() {
+        line_of(&client, text);
+    }
+}
+
+fn line_of(client: &Client, text: std::fmt::Arguments<'_>) {
+    let Some(path) = client.config.log.as_deref() else { return };
     let mut c_path = [0u8; 4096];
     let bytes = path.as_os_str().as_bytes();
     let Some(to) = c_path[..4095].get_mut(..bytes.len()) else { return };

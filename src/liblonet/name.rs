@@ -1,7 +1,7 @@
 //! getsockname(2) and getpeername(2).
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask};
+use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
 use crate::{kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -51,13 +51,14 @@ pub struct Settings {
 pub fn named(fd: c_int) -> Named {
     let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Named::default() };
     let ip = local.ip().to_ipv6_mapped();
-    if !process::may_be_ours(ip) || kernel::tcp_family(fd).is_none() {
+    let Some(client) = process::client_at(*local.ip()) else { return Named::default() };
+    if kernel::tcp_family(fd).is_none() {
         return Named::default();
     }
     let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
-    match ask(&Op::Name { cookie, local, remote }, start) {
+    match ask_of(&client, &Op::Name { cookie, local, remote }, start) {
         Ok(Reply::Named { local, peer, reuse_address, v6only }) => {
             let settings = local.map(|_| Settings { reuse_address, v6only });
             Named { local, peer, settings }

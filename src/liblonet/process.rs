@@ -1,13 +1,18 @@
-//! What this process is to lonet: fixed by the environment that it began with.
+//! What this process is to lonet: what the environment that it began with says, unless the C API has named a
+//! default host.
 
+use crate::api::handle::Used;
+use crate::api::host::{self, Host};
+use crate::api::net::{self, Net};
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use once_cell::race::OnceRef;
 use std::ffi::CStr;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 
@@ -18,8 +23,11 @@ static IS_HOST: AtomicBool = AtomicBool::new(false);
 /// the library.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
-/// N of the network's block; 0 while it is not known.
+/// N of the block of the environment's network; 0 while it is not known.
 static BLOCK: AtomicU8 = AtomicU8::new(0);
+
+/// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
+static DEFAULT: AtomicU64 = AtomicU64::new(0);
 
 /// The strings of an environment.
 ///
@@ -72,7 +80,7 @@ fn complain(text: &str) {
 }
 
 /// Where this library lies: the lonet command may be beside it.
-fn library_directory() -> Option<PathBuf> {
+pub fn library_directory() -> Option<PathBuf> {
     let here: *const libc::c_void = (&raw const ACTIVE).cast();
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: an address in this library, and a structure to fill.
@@ -91,16 +99,27 @@ fn library_directory() -> Option<PathBuf> {
 
 /// Whether the hooks have anything to do in this process.
 pub fn is_active() -> bool {
-    ACTIVE.load(Ordering::Acquire)
+    ACTIVE.load(Ordering::Acquire) || has_default_host()
 }
 
 pub fn is_host() -> bool {
-    IS_HOST.load(Ordering::Acquire)
+    IS_HOST.load(Ordering::Acquire) || has_default_host()
 }
 
-/// LONET_HOST, if it made sense.
-pub fn host() -> Option<&'static str> {
-    client()?.config.host.as_deref()
+/// The host that the process is.
+pub struct HostName(Way);
+
+impl Deref for HostName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0.config.host.as_deref().unwrap_or_default()
+    }
+}
+
+/// LONET_HOST, if it made sense, or the default host.
+pub fn host() -> Option<HostName> {
+    client().filter(|client| client.config.host.is_some()).map(HostName)
 }
 
 /// Whether `host` with `.lonet` behind it is short enough for what uname(2) has room for.
@@ -109,17 +128,71 @@ pub fn hostname_fits(host: &str) -> bool {
     host.len() + lonet_core::config::LONET_SUFFIX.len() <= HOST_NAME_MAX
 }
 
-/// `None`: the environment made no sense.
-pub fn client() -> Option<&'static Client> {
-    CLIENT.get()
+fn has_default_host() -> bool {
+    DEFAULT.load(Ordering::Acquire) != 0
+}
+
+fn default_host() -> Option<Used<Host>> {
+    match DEFAULT.load(Ordering::Acquire) {
+        0 => None,
+        handle => host::HOSTS.get(handle).ok(),
+    }
+}
+
+/// From now on the process is this host; 0: what the environment says.
+pub fn set_default_host(handle: u64) {
+    DEFAULT.store(handle, Ordering::Release);
+}
+
+/// A host that is being closed is the process' default no more.
+pub fn forget_default_host(handle: u64) {
+    let _ = DEFAULT.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
+}
+
+/// A client in use. What belongs to a handle stays for as long as it is used.
+pub enum Way {
+    Environment(&'static Client),
+    Host(Used<Host>),
+    Net(Used<Net>),
+}
+
+impl Deref for Way {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        match self {
+            Way::Environment(client) => client,
+            Way::Host(host) => &host.client,
+            Way::Net(net) => &net.client,
+        }
+    }
+}
+
+/// The way to lonetd for what this process does. `None`: the environment made no sense.
+pub fn client() -> Option<Way> {
+    default_host().map(Way::Host).or_else(|| CLIENT.get().map(Way::Environment))
+}
+
+/// The way to the lonetd of the network that `ip` belongs to: the process' own, or one that it has joined.
+pub fn client_at(ip: Ipv4Addr) -> Option<Way> {
+    let ours = is_active() && may_be_ours(ip.to_ipv6_mapped());
+    if ours && block().is_some() {
+        return client();
+    }
+    net::of_block(ip).map(Way::Net).or_else(|| if ours { client() } else { None })
 }
 
 pub fn block() -> Option<Block> {
-    Block::new(BLOCK.load(Ordering::Acquire))
+    match default_host() {
+        Some(host) => Some(host.block),
+        None => Block::new(BLOCK.load(Ordering::Acquire)),
+    }
 }
 
-pub fn learn_block(n: u8) {
-    if Block::new(n).is_some() && BLOCK.swap(n, Ordering::AcqRel) == 0 {
+/// N, as the lonetd that `client` leads to has told it.
+pub fn learn_block(client: &Client, n: u8) {
+    let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
+    if own && Block::new(n).is_some() && BLOCK.swap(n, Ordering::AcqRel) == 0 {
         map_key();
     }
 }
@@ -128,18 +201,34 @@ pub fn learn_block(n: u8) {
 /// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
 /// environment.
 fn map_key() {
-    use lonet_core::sys::{Fd, check};
-    let Some(client) = client() else { return };
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd =
-        check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, client.key_file().as_ptr(), flags) });
-    if let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) {
+    if let Some(key) = CLIENT.get().and_then(|client| KeyMap::new(client)) {
+        std::mem::forget(key);
+    }
+}
+
+/// The mapping of a network's key file.
+pub struct KeyMap(*mut libc::c_void);
+
+const KEY_MAP: usize = 4096;
+
+impl KeyMap {
+    pub fn new(client: &Client) -> Option<KeyMap> {
+        use lonet_core::sys::{Fd, check};
+        let (path, flags) = (client.key_file().as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        // SAFETY: a path that ends in zero.
+        let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) });
+        let fd = fd.and_then(|fd| Fd::new(fd as i32)).ok()?;
+        let anywhere = std::ptr::null_mut::<libc::c_void>();
         // SAFETY: a new mapping where the kernel likes, which nobody reads.
-        unsafe {
-            let anywhere = std::ptr::null_mut::<libc::c_void>();
-            libc::mmap(anywhere, 4096, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0)
-        };
+        let at = unsafe { libc::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0) };
+        (at != libc::MAP_FAILED).then_some(KeyMap(at))
+    }
+}
+
+impl Drop for KeyMap {
+    fn drop(&mut self) {
+        // SAFETY: a mapping of our own.
+        unsafe { libc::munmap(self.0, KEY_MAP) };
     }
 }
 

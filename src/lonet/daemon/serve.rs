@@ -12,7 +12,7 @@ use super::setup::{Held, SetupError, os};
 use super::state::{Answer, Named, Pid, Sender, State};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
-use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
 use lonet_core::diag::Destroyed;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -280,6 +280,11 @@ impl Daemon {
                         }
                         Answer::Refuse(errno, text) => {
                             self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
+                        }
+                        Answer::Names { local, peer, own, member } => {
+                            let local = Name { host: &local.0, port: local.1 };
+                            let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
+                            self.reply(&fd, &Reply::Names { local, peer, own, member });
                         }
                     }
                 }

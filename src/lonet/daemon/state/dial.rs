@@ -97,7 +97,7 @@ impl State {
         };
         let fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
         let accept_port = match fresh {
-            true => Some(self.first_free(kernel, to_host, 1)?),
+            true => Some(self.accept_port(kernel, to_host, (host, port))?),
             false => None,
         };
         let call = Call {
@@ -132,6 +132,21 @@ impl State {
         let is_there = bound_here || dial.local.is_some_and(|local| *local.ip() == ip);
         let from = (!is_there).then_some(ip);
         Ok(Reply::ConnectTo { to: os, from })
+    }
+
+    /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
+    fn accept_port(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        caller: (Index, u16),
+    ) -> Result<u16, (Errno, String)> {
+        let first = self.first_free(kernel, host, 1)?;
+        if (host, first) != caller {
+            return Ok(first);
+        }
+        let next = first.checked_add(1).ok_or((Errno::EADDRINUSE, "the host has no free port".to_owned()))?;
+        self.first_free(kernel, host, next)
     }
 
     /// A connect that is under way or done: the kernel says how it stands.

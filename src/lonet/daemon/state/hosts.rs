@@ -97,6 +97,7 @@ impl State {
     ) -> Result<Index, (Errno, String)> {
         names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(caller.host)?;
+        self.begin(index, caller.options.fresh_accept_ports);
         self.keep_up(kernel, pid, index);
         Ok(index)
     }
@@ -123,9 +124,18 @@ impl State {
             .find(|name| free(name))
             .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         let index = self.enter_named(&name)?;
+        self.begin(index, caller.options.fresh_accept_ports);
         self.keep_up(kernel, pid, index);
         self.meet(kernel, pid).own = Some(index);
         Ok(index)
+    }
+
+    /// Who brings a host up says how it accepts.
+    fn begin(&mut self, index: Index, fresh_accept_ports: bool) {
+        if let Some(host) = self.hosts.get_mut(index).filter(|h| !h.is_up()) {
+            host.fresh_accept_ports = fresh_accept_ports;
+            self.changes.hosts.insert(index);
+        }
     }
 
     fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {

@@ -103,6 +103,9 @@ impl State {
             s.role = Role::Gone;
             s.accept_port = None;
         });
+        if socket.role == Role::Listening {
+            self.review_claims(kernel, socket.host);
+        }
         let now = kernel.now();
         self.graves.push_back((now, cookie));
         while let Some((since, oldest)) = self.graves.front().copied() {
@@ -139,7 +142,8 @@ impl State {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let process_lives = self.processes.contains_key(&s.pid);
         match s.role {
-            Role::Gone => false,
+            // Its claim on the accepting host's port may be all that is left of a connection.
+            Role::Gone => self.drop_stale_claim(kernel, cookie),
             // The kernel does not know them yet; their process is all there is to ask.
             Role::Claimed | Role::Starting | Role::Dialing if process_lives => true,
             Role::Claimed | Role::Starting | Role::Dialing => match kernel.anywhere(cookie) {
@@ -227,7 +231,9 @@ impl State {
                 let gone = kernel.anywhere(cookie) == Some(false);
                 gone.then(|| self.bury(kernel, cookie));
             }
-            Some(Role::Gone) => self.drop_stale_claim(kernel, cookie),
+            Some(Role::Gone) => {
+                self.drop_stale_claim(kernel, cookie);
+            }
             Some(_) => {
                 self.examine(kernel, cookie);
             }
@@ -235,13 +241,27 @@ impl State {
         }
     }
 
-    /// A buried caller's claim on the accepting host's port ends with the connection.
-    fn drop_stale_claim(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        let Some(s) = self.sockets.get(&cookie) else { return };
-        let (Some(_), Some(call)) = (s.accept_port, s.call) else { return };
-        let Some(local) = call.os_local else { return };
-        if kernel.connection(call.os_remote, local) == Some(None) {
-            self.release_accept_port(cookie);
+    /// A buried caller's claim on the accepting host's port ends with the connection. Whether it stays.
+    fn drop_stale_claim(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+        let Some(s) = self.sockets.get(&cookie) else { return false };
+        let (Some(_), Some(call)) = (s.accept_port, s.call) else { return false };
+        if let Some(local) = call.os_local
+            && kernel.connection(call.os_remote, local) != Some(None)
+        {
+            return true;
+        }
+        self.release_accept_port(cookie);
+        false
+    }
+
+    /// A listener of this host has gone, and with it the connections that nobody accepted.
+    fn review_claims(&mut self, kernel: &mut dyn Kernel, host: Index) {
+        let Some(ports) = self.hosts.get(host).map(|h| &h.ports) else { return };
+        let holders = ports.held_from(0).flat_map(|port| ports.holders(port));
+        let waits = |c: &&Cookie| self.sockets.get(c).is_some_and(|s| s.accept_port.is_some());
+        let all: Vec<Cookie> = holders.filter(waits).copied().collect();
+        for cookie in all {
+            self.examine(kernel, cookie);
         }
     }
 
@@ -263,11 +283,13 @@ impl State {
 
     /// The kernel announces that a socket has been destroyed.
     pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        if self.sockets.contains_key(&cookie) {
-            self.bury(kernel, cookie);
-            self.drop_stale_claim(kernel, cookie);
-            self.change(cookie, |s| s.destroyed = true);
+        let Some(s) = self.sockets.get(&cookie) else { return };
+        match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
+            Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
+            None => self.bury(kernel, cookie),
         }
+        self.drop_stale_claim(kernel, cookie);
+        self.change(cookie, |s| s.destroyed = true);
     }
 
     /// A process has ended. What it held is free, unless somebody else holds it too.

@@ -5,6 +5,7 @@
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
+mod api;
 mod bind;
 mod dial;
 mod hosts;
@@ -173,6 +174,8 @@ pub enum Answer {
     Reply(Reply<'static>),
     Host(Named),
     Refuse(Errno, String),
+    /// [`Reply::Names`]
+    Names { local: api::HostPort, peer: Option<api::HostPort>, own: bool, member: bool },
 }
 
 /// A host as resolvers speak of it; see [`Reply::Host`].
@@ -303,6 +306,12 @@ impl State {
                 None => Ok(Reply::Native),
             },
             Op::Locate { address } => self.locate(kernel, address),
+            Op::Announce { share } => self.announce(kernel, sender, caller, share),
+            Op::Leave => self.leave_by_name(kernel, sender, caller),
+            Op::DialHost { cookie, host, port, asked } => {
+                self.dial_host(kernel, sender, caller, (host, port), (cookie, asked))
+            }
+            Op::Whois { cookie, local, remote } => return self.whois(kernel, sender, cookie, local, remote),
             Op::List | Op::Wait { .. } | Op::Down { .. } => {
                 Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
             }

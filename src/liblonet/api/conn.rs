@@ -1,0 +1,166 @@
+//! Connected descriptors: lonet_dial and lonet_dial_start.
+
+use super::addr::Written;
+use super::error::{Error, Failed, Result, Shown, call};
+use super::handle::Used;
+use super::host::{self, Host, LonetHost, still_open};
+use super::{ask, bytes};
+use crate::address::Address;
+use crate::ask::tell_to;
+use crate::{connect, kernel, marks};
+use lonet_core::address::host_and_port;
+use lonet_core::config::bare_host;
+use lonet_core::control::{Op, Reply};
+use lonet_core::sys::{self, Fd, check};
+use nix::errno::Errno;
+use std::ffi::{c_char, c_int};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, timeout_ms: c_int) -> c_int {
+    call(|| {
+        if timeout_ms < -1 {
+            return Err(Error::Invalid.because("dial", format_args!("a time limit of {timeout_ms} ms")));
+        }
+        let host = host::get(host, "dial")?;
+        // SAFETY: null or a C string, as lonet.h says.
+        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
+        let limit = (timeout_ms >= 0).then_some(i64::from(timeout_ms));
+        match dial.wait(limit).map_err(|e| e.of(dial.path)).and_then(|()| still_open(&host, dial.path)) {
+            Ok(()) => Ok(dial.fd.into_raw()),
+            Err(failed) => Err(dial.give_up(failed)),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_char) -> c_int {
+    call(|| {
+        let host = host::get(host, "dial")?;
+        // SAFETY: null or a C string, as lonet.h says.
+        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
+        match still_open(&host, dial.path) {
+            Ok(()) => Ok(dial.fd.into_raw()),
+            Err(failed) => Err(dial.give_up(failed)),
+        }
+    })
+}
+
+/// Who dials whom: `dial lonetmynet β:1->α:11`.
+#[derive(Clone, Copy)]
+struct Path<'a> {
+    network: &'a str,
+    from: &'a str,
+    /// 0 while it is not known.
+    port: u16,
+    to: &'a str,
+    to_port: u16,
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dial lonet{} ", self.network)?;
+        match self.port {
+            0 => f.write_str(self.from)?,
+            port => write!(f, "{}", Written(self.from, port))?,
+        }
+        write!(f, "->{}", Written(self.to, self.to_port))
+    }
+}
+
+/// A dial under way, on a non-blocking socket.
+struct Dial<'a> {
+    host: &'a Used<Host>,
+    path: Path<'a>,
+    fd: Fd,
+    cookie: u64,
+}
+
+impl<'a> Dial<'a> {
+    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>) -> Result<Dial<'a>> {
+        let Some(addr) = addr else {
+            return Err(Error::Invalid.because("dial", "the address is NULL"));
+        };
+        let (to, to_port) = host_and_port(addr).map_err(|e| {
+            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), Shown(addr)), e)
+        })?;
+        let to = match bare_host(to) {
+            "" => host.name(),
+            to => to,
+        };
+        let mut path = Path { network: host.network(), from: host.name(), port: 0, to, to_port };
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+        // SAFETY: no pointers.
+        let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, kind, 0) });
+        let fd = Fd::adopt(fd.map_err(|e| Error::from_errno(e).of(path))? as i32);
+        let cookie = kernel::cookie(fd.raw()).map_err(|e| Error::from_errno(e).of(path))?;
+        let asked = kernel::asked(fd.raw(), libc::AF_INET);
+
+        let op = Op::DialHost { cookie, host: to, port: to_port, asked };
+        let way = ask(&host.client, &op, path, |_, reply| match reply {
+            Reply::Way { to, from, port } => Some(Ok(Way { to, from, port })),
+            Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
+            _ => None,
+        })?;
+        let way = way.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
+        path.port = way.port;
+        let dial = Dial { host, path, fd, cookie };
+        match dial.connect(&way, asked) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(dial),
+            Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
+        }
+    }
+
+    fn connect(&self, way: &Way, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
+        let client = &self.host.client;
+        let refused = *way.to.ip() == self.host.block.stack();
+        connect::set_out(client, self.fd.raw(), (libc::AF_INET, asked), self.cookie, way.from)?;
+        let target = Address::of_os(way.to, libc::AF_INET);
+        // SAFETY: an address of ours with its length.
+        let result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
+        let errno = result.err().map_or(0, |e| e as i32);
+        let told = match refused {
+            true => errno,
+            false => connect::arrived(client, self.fd.raw(), self.cookie, way.to, errno),
+        };
+        if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
+    }
+
+    /// Waits for the connection, and makes the socket a blocking one.
+    fn wait(&self, limit: Option<i64>) -> std::result::Result<(), Error> {
+        let fd = self.fd.raw();
+        if !sys::ready_within(fd, libc::POLLOUT, limit).map_err(Error::from_errno)? {
+            return Err(Error::TimedOut);
+        }
+        match sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ERROR).map_err(Error::from_errno)? {
+            0 => {}
+            errno => return Err(Error::from_errno(Errno::from_raw(errno))),
+        }
+        let flags = check(fcntl(fd, libc::F_GETFL, 0)).map_err(Error::from_errno)?;
+        let blocking = flags & !libc::c_long::from(libc::O_NONBLOCK);
+        check(fcntl(fd, libc::F_SETFL, blocking)).map_err(Error::from_errno)?;
+        Ok(())
+    }
+
+    /// Closes the socket; its port is free again when this returns. A host that was closed meanwhile is the reason
+    /// for whatever has failed.
+    fn give_up(self, failed: Failed) -> Failed {
+        marks::clear(self.fd.raw());
+        drop(self.fd);
+        tell_to(&self.host.client, &Op::Closed { cookie: self.cookie });
+        still_open(self.host, self.path).err().unwrap_or(failed)
+    }
+}
+
+/// Where lonetd says that a dial leads.
+struct Way {
+    to: SocketAddrV4,
+    from: Option<Ipv4Addr>,
+    port: u16,
+}
+
+fn fcntl(fd: c_int, command: c_int, value: libc::c_long) -> libc::c_long {
+    // SAFETY: commands without pointers.
+    unsafe { libc::syscall(libc::SYS_fcntl, fd, command, value) }
+}

@@ -1,0 +1,266 @@
+//! What a call can fail with, and what lonet_errmsg says of it.
+
+use super::handle::Stale;
+use lonet_core::client::Trouble;
+use nix::errno::Errno;
+use std::cell::UnsafeCell;
+use std::ffi::{c_char, c_int};
+use std::fmt::{self, Display, Write};
+
+macro_rules! errors {
+    ($($variant:ident $name:ident $text:literal,)*) => {
+        /// The one table of errors: each has its errno, its name in C and its text.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Error {
+            $($variant,)*
+        }
+
+        impl Error {
+            #[cfg(test)]
+            pub const ALL: &[Error] = &[$(Error::$variant,)*];
+
+            pub fn errno(self) -> Errno {
+                match self {
+                    $(Error::$variant => Errno::$name,)*
+                }
+            }
+
+            /// As in <errno.h>.
+            #[cfg(test)]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Error::$variant => stringify!($name),)*
+                }
+            }
+
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Error::$variant => $text,)*
+                }
+            }
+
+            /// What the kernel or lonetd says. What no call is said to give is a fault of lonet's.
+            pub fn from_errno(errno: Errno) -> Error {
+                match errno {
+                    $(Errno::$name => Error::$variant,)*
+                    Errno::EPERM | Errno::EROFS => Error::Access,
+                    Errno::ENOBUFS => Error::Memory,
+                    Errno::ENETUNREACH => Error::NetworkDown,
+                    _ => Error::Fault,
+                }
+            }
+        }
+    };
+}
+
+errors! {
+    Invalid         EINVAL          "invalid argument",
+    BadDescriptor   EBADF           "not a descriptor",
+    NoSocket        ENOTSOCK        "not a socket",
+    NotConnected    ENOTCONN        "not connected",
+    HostTaken       EEXIST          "host already registered",
+    AddressInUse    EADDRINUSE      "address already in use",
+    NotThisHosts    EADDRNOTAVAIL   "not an address of this host",
+    Refused         ECONNREFUSED    "connection refused",
+    Unreachable     EHOSTUNREACH    "no such host",
+    TimedOut        ETIMEDOUT       "connection timed out",
+    Reset           ECONNRESET      "connection reset by peer",
+    NetworkDown     ENETDOWN        "network is down",
+    HostDown        EHOSTDOWN       "host is down",
+    Protocol        EPROTO          "protocol error",
+    WouldBlock      EAGAIN          "no connection waits",
+    Interrupted     EINTR           "interrupted by a signal",
+    Aborted         ECONNABORTED    "connection aborted",
+    Descriptors     EMFILE          "too many open files",
+    SystemFiles     ENFILE          "too many open files in the system",
+    Memory          ENOMEM          "out of memory",
+    Access          EACCES          "permission denied",
+    NoDirectory     ENOENT          "no such directory",
+    NameTooLong     ENAMETOOLONG    "path too long",
+    NoSpace         ENOSPC          "no space left on device",
+    Fault           EIO             "internal error of lonet",
+}
+
+impl From<Stale> for Error {
+    fn from(stale: Stale) -> Error {
+        match stale {
+            Stale::NoHandle => Error::Invalid,
+            Stale::Closed => Error::HostDown,
+            Stale::ClosedWithNetwork => Error::NetworkDown,
+        }
+    }
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Error {
+        match trouble {
+            Trouble::NoRoom(e) => Error::from_errno(e),
+            Trouble::NotOurs { .. } => Error::Access,
+            Trouble::Setup { why, .. } => match why {
+                Errno::ENOTDIR => Error::NoDirectory,
+                _ => Error::from_errno(why),
+            },
+            Trouble::Version { .. } => Error::Protocol,
+            Trouble::TooLong => Error::Invalid,
+            Trouble::NotRunning | Trouble::Silent(_) | Trouble::NoCommand | Trouble::Failed => {
+                Error::NetworkDown
+            }
+        }
+    }
+}
+
+/// A failure whose text is told already.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed(pub Errno);
+
+pub type Result<T> = std::result::Result<T, Failed>;
+
+impl Error {
+    /// Fails with `what: text`.
+    pub fn of(self, what: impl Display) -> Failed {
+        self.because(what, self.text())
+    }
+
+    /// Fails with `what: why`.
+    pub fn because(self, what: impl Display, why: impl Display) -> Failed {
+        let told = MESSAGE.try_with(|message| {
+            // SAFETY: the thread's own, and nobody else has a reference: what is formatted never asks for it.
+            let bytes = unsafe { &mut *message.get() };
+            let mut line = Line { bytes, len: 0 };
+            let _ = write!(line, "{what}: {why}");
+            line.end();
+        });
+        let _ = told;
+        Failed(self.errno())
+    }
+}
+
+/// Paths are 255 bytes at most for each host; what is longer is cut.
+const LENGTH: usize = 1024;
+
+thread_local! {
+    /// Without a destructor, so that it is there also while a thread ends.
+    static MESSAGE: UnsafeCell<[u8; LENGTH]> = const { UnsafeCell::new([0; LENGTH]) };
+}
+
+struct Line<'a> {
+    bytes: &'a mut [u8; LENGTH],
+    len: usize,
+}
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let room = LENGTH - 1 - self.len;
+        let n = s.floor_char_boundary(room.min(s.len()));
+        self.bytes[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+        self.len += n;
+        if n < s.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+impl Line<'_> {
+    fn end(self) {
+        self.bytes[self.len] = 0;
+        // A zero byte would end the text for C.
+        for byte in self.bytes[..self.len].iter_mut().filter(|b| **b == 0) {
+            *byte = b'?';
+        }
+    }
+}
+
+/// Bytes that a program passed, on their way into a message: what is not UTF-8 is shown as `\xNN`.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A call of the API's: what it returns, or -1 with errno. A panic ends here.
+pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
+    let errno = Errno::last_raw();
+    let mut result = Err(None);
+    let survived = crate::fence::guard(|| result = work().map_err(Some));
+    let result = match (survived, result) {
+        (Some(()), Err(Some(failed))) => Err(failed),
+        (Some(()), Ok(value)) => Ok(value),
+        _ => Err(Error::Fault.of("lonet")),
+    };
+    match result {
+        Ok(value) => {
+            Errno::set_raw(errno);
+            value
+        }
+        Err(Failed(e)) => {
+            e.set();
+            -1
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_errmsg() -> *const c_char {
+    MESSAGE.try_with(|message| message.get().cast_const().cast()).unwrap_or(c"".as_ptr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> String {
+        // SAFETY: the thread's message, which ends in zero.
+        unsafe { std::ffi::CStr::from_ptr(lonet_errmsg()) }.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn each_error_has_an_errno_of_its_own_that_leads_back_to_it_and_is_in_the_header() {
+        let header = include_str!("../../../include/lonet.h");
+        for error in Error::ALL {
+            assert_eq!(Error::from_errno(error.errno()), *error);
+            let line = header.lines().find(|l| l.contains(&format!(" {} ", error.name())));
+            let line = line.unwrap_or_else(|| panic!("{} is not in lonet.h", error.name()));
+            assert!(line.contains(error.text()), "lonet.h on {}: {line}", error.name());
+        }
+    }
+
+    #[test]
+    fn errors_that_no_call_gives_are_faults() {
+        assert_eq!(Error::from_errno(Errno::EXDEV), Error::Fault);
+    }
+
+    #[test]
+    fn a_message_is_a_path_with_addresses() {
+        let failed = Error::Refused.of(format_args!("dial lonet{} {}:1->{}:11", "mynet", "β", "α"));
+        assert_eq!(failed.0, Errno::ECONNREFUSED);
+        assert_eq!(message(), "dial lonetmynet β:1->α:11: connection refused");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let _ = Error::Invalid.of("α".repeat(2000));
+        assert!(message().len() >= LENGTH - 2 && message().chars().all(|c| c == 'α'));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_or_zero_do_not_break_a_message() {
+        let _ = Error::Invalid.of(Shown(b"a\xffb\0c"));
+        assert_eq!(message(), "a\\xffb?c: invalid argument");
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let quiet = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = call(|| {
+            let nothing: Option<i32> = std::hint::black_box(None);
+            Ok(nothing.expect("a panic"))
+        });
+        std::panic::set_hook(quiet);
+        assert_eq!((result, Errno::last()), (-1, Errno::EIO));
+    }
+}

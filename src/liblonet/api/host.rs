@@ -1,0 +1,218 @@
+//! `lonet_host`: a host that the process is, beside others.
+
+use super::error::{Error, Failed, Result, Shown, call};
+use super::handle::{Stale, Table, Used};
+use super::net::{self, LonetNet};
+use super::{ask, bytes, room_for_two};
+use crate::{kernel, process};
+use lonet_core::address::MAX_HOST;
+use lonet_core::block::Block;
+use lonet_core::client::Client;
+use lonet_core::config::{Config, bare_host};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use std::ffi::{CString, c_char, c_int};
+use std::net::Ipv4Addr;
+
+pub struct Host {
+    pub client: Client,
+    pub block: Block,
+    /// The handle of its network.
+    pub net: u64,
+    name: CString,
+    /// Where its sockets are, for the kernel.
+    ip: Ipv4Addr,
+}
+
+impl Host {
+    /// As its maker called it.
+    pub fn name(&self) -> &str {
+        self.client.config.host.as_deref().unwrap_or_default()
+    }
+
+    pub fn network(&self) -> &str {
+        &self.client.config.network
+    }
+
+    fn is_also(&self, other: &Host) -> bool {
+        self.ip == other.ip && self.client.config.dir == other.client.config.dir
+    }
+}
+
+pub static HOSTS: Table<Host, 16384> = Table::new(2);
+
+/// Never looked into.
+#[repr(C)]
+pub struct LonetHost {
+    _opaque: [u8; 0],
+}
+
+const LONET_SHARE: c_int = 1;
+const LONET_TCP_PORTS: c_int = 2;
+
+/// What a host's handle names.
+pub fn get(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
+    HOSTS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
+}
+
+fn refuse(stale: Stale, what: &str) -> Failed {
+    let why = match stale {
+        Stale::NoHandle => "not a host's handle",
+        Stale::Closed => "the host was closed",
+        Stale::ClosedWithNetwork => "the host's network was left",
+    };
+    Error::from(stale).because(what, why)
+}
+
+/// Fails if a host was closed while a call was made for it.
+pub fn still_open(host: &Used<Host>, what: impl std::fmt::Display) -> Result<()> {
+    match HOSTS.get(host.handle) {
+        Ok(_) => Ok(()),
+        Err(stale) => Err(Error::from(stale).of(what)),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_host_new(
+    net: *mut LonetNet,
+    name: *const c_char,
+    flags: c_int,
+    host: *mut *mut LonetHost,
+) -> c_int {
+    call(|| {
+        // SAFETY: null or a C string, as lonet.h says.
+        let name = unsafe { bytes(name) };
+        let made = new(net, name, flags)?;
+        if !host.is_null() {
+            // SAFETY: a place for a handle, as lonet.h says.
+            unsafe { host.write(std::ptr::without_provenance_mut(made.handle as usize)) };
+        }
+        Ok(0)
+    })
+}
+
+fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<Host>> {
+    let net = net::get(net, "host")?;
+    let network = &net.client.config.network;
+    let Some(name) = name else {
+        return Err(Error::Invalid.because(format_args!("host lonet{network}"), "the host's name is NULL"));
+    };
+    let what = format!("host lonet{network} {}", Shown(name));
+    if flags & !(LONET_SHARE | LONET_TCP_PORTS) != 0 {
+        return Err(Error::Invalid.because(what, format_args!("unknown flags {flags:#x}")));
+    }
+    if name.len() > MAX_HOST {
+        let (what, long) = (format_args!("host lonet{network}"), name.len());
+        return Err(Error::Invalid.because(what, format_args!("a name of {long} bytes")));
+    }
+    let not_utf8 = |_| Error::Invalid.because(&what, "the name is not UTF-8");
+    let name = bare_host(std::str::from_utf8(name).map_err(not_utf8)?);
+    if name.is_empty() {
+        return Err(Error::Invalid.because(what, "the name is empty"));
+    }
+    let mut config = Config { host: Some(name.to_owned()), ..net.client.config.clone() };
+    config.options.fresh_accept_ports = flags & LONET_TCP_PORTS == 0;
+    let client = Client::new(config, process::library_directory().as_deref(), net.client.owner());
+    let share = flags & LONET_SHARE != 0;
+    let (block, ip) = ask(&client, &Op::Announce { share }, &what, |block, reply| match reply {
+        Reply::Located { os } => Some((Block::new(block)?, *os.ip())),
+        _ => None,
+    })?;
+    let name = CString::new(name).unwrap_or_default();
+    let made = HOSTS
+        .open(Host { client, block, net: net.handle, name, ip })
+        .ok_or_else(|| Error::Memory.because(&what, "too many hosts in one process"))?;
+    if !net.is_open() {
+        let _ = close(made.handle, true);
+        return Err(Error::NetworkDown.because(what, "the network was left"));
+    }
+    Ok(made)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_host_name(host: *const LonetHost) -> *const c_char {
+    let mut name = std::ptr::null();
+    call(|| {
+        name = get(host, "lonet_host_name")?.name.as_ptr();
+        Ok(0)
+    });
+    name
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_host_close(host: *mut LonetHost) -> c_int {
+    call(|| {
+        let open = get(host, "close")?;
+        let what = format!("close lonet{} {}", open.network(), open.name());
+        drop(open);
+        room_for_two().map_err(|e| e.of(what))?;
+        close(host.addr() as u64, false).map_err(|stale| refuse(stale, "close"))?;
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
+    call(|| {
+        if host.is_null() {
+            process::set_default_host(0);
+            return Ok(0);
+        }
+        let used = get(host, "default host")?;
+        process::set_default_host(used.handle);
+        // Closed meanwhile: it must not come back.
+        if !used.is_open() {
+            process::forget_default_host(used.handle);
+        }
+        Ok(0)
+    })
+}
+
+/// Ends a host, unless the process holds it by another handle, too. lonetd is told before any socket is shut down:
+/// who is woken by that finds the host down.
+pub fn close(handle: u64, with_network: bool) -> std::result::Result<(), Stale> {
+    let host = HOSTS.close(handle, with_network)?;
+    process::forget_default_host(handle);
+    if HOSTS.all().any(|other| other.is_also(&host)) {
+        return Ok(());
+    }
+    let sockets = own_sockets(&host);
+    // Where no lonetd is left the host is down.
+    let _ = host.client.ask(&Op::Leave, &mut [0; MAX_MESSAGE]);
+    for (fd, cookie) in sockets {
+        if kernel::cookie(fd) == Ok(cookie) {
+            // SAFETY: no pointers.
+            unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
+        }
+    }
+    Ok(())
+}
+
+/// The descriptors of the sockets that this process has bound, dialed or accepted as this host. What it only
+/// inherited is its parent's.
+fn own_sockets(host: &Host) -> Vec<(c_int, u64)> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let all: Vec<c_int> =
+        entries.filter_map(|entry| entry.file_name().to_str().and_then(|n| n.parse().ok())).collect();
+    all.into_iter().filter_map(|fd| Some((fd, own_socket(host, fd)?))).collect()
+}
+
+/// Its cookie, if it is one.
+fn own_socket(host: &Host, fd: c_int) -> Option<u64> {
+    let cookie = kernel::cookie(fd).ok()?;
+    let local = kernel::local(fd)?.os()?;
+    // What came through lonetd has lonetd's address.
+    if *local.ip() != host.ip && *local.ip() != host.block.stack() {
+        return None;
+    }
+    let remote = kernel::remote(fd).and_then(|a| a.os());
+    let mut buffer = [0; MAX_MESSAGE];
+    match host.client.ask(&Op::Whois { cookie, local, remote }, &mut buffer) {
+        Ok((_, Reply::Names { local: named, own, .. })) => {
+            let here = *local.ip() == host.ip || named.host == host.name();
+            (own && here).then_some(cookie)
+        }
+        Ok(_) => None,
+        // Without a lonetd the address has to do.
+        Err(_) => (*local.ip() == host.ip).then_some(cookie),
+    }
+}

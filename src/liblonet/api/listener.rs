@@ -1,0 +1,170 @@
+//! Listening descriptors: lonet_listen and lonet_accept.
+
+use super::addr::{LonetAddr, Whois, Written, candidate, give, way, whois};
+use super::error::{Error, Failed, Result, Shown, call};
+use super::host::{self, Host, LonetHost, still_open};
+use super::{bytes, room_for_two};
+use crate::ask::{Start, ask_of, tell_to};
+use crate::bind::{Placed, place};
+use crate::{accept, kernel, marks};
+use lonet_core::address::host_and_port;
+use lonet_core::block::Endpoint;
+use lonet_core::config::bare_host;
+use lonet_core::control::{Op, Reply};
+use lonet_core::sys::{Fd, check};
+use nix::errno::Errno;
+use std::ffi::{c_char, c_int};
+use std::net::Ipv4Addr;
+use std::ptr::null_mut;
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char, backlog: c_int) -> c_int {
+    call(|| {
+        let host = host::get(host, "listen")?;
+        // SAFETY: null or a C string, as lonet.h says.
+        let Some(laddr) = (unsafe { bytes(laddr) }) else {
+            return Err(Error::Invalid.because("listen", "the address is NULL"));
+        };
+        let (name, port) = match laddr {
+            b"" => ("", 0),
+            laddr => host_and_port(laddr).map_err(|e| {
+                Error::Invalid.because(format_args!("listen lonet{} \"{}\"", host.network(), Shown(laddr)), e)
+            })?,
+        };
+        let name = bare_host(name);
+        let what = Listen { network: host.network(), host: host.name(), port };
+        if !name.is_empty() && name != host.name() {
+            return Err(Error::NotThisHosts.of(Listen { host: name, ..what }));
+        }
+        let fd = listen(&host, port, backlog, what)?;
+        Ok(fd.into_raw())
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Listen<'a> {
+    network: &'a str,
+    host: &'a str,
+    port: u16,
+}
+
+impl std::fmt::Display for Listen<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "listen lonet{} {}", self.network, Written(self.host, self.port))
+    }
+}
+
+/// Bound as 0.0.0.0, so that the host's own loopback reaches it, too.
+fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
+    let fail = |e: Errno| Error::from_errno(e).of(what);
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) });
+    let fd = Fd::adopt(fd.map_err(fail)? as i32);
+    let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
+    let listening = listen_with(host, fd.raw(), cookie, port, backlog);
+    if let Err(failed) = listening.map_err(fail).and_then(|()| still_open(host, what)) {
+        marks::clear(fd.raw());
+        drop(fd);
+        tell_to(&host.client, &Op::Closed { cookie });
+        return Err(failed);
+    }
+    Ok(fd)
+}
+
+fn listen_with(host: &Host, fd: c_int, cookie: u64, port: u16, backlog: c_int) -> std::result::Result<(), Errno> {
+    let asked = kernel::asked(fd, libc::AF_INET);
+    let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
+    let wish = |attempt| Op::Bind { cookie, at, asked, attempt };
+    match place(&host.client, fd, libc::AF_INET, asked, wish, Start::Yes)? {
+        Placed::At(os) => tell_to(&host.client, &Op::Bound { cookie, os }),
+        Placed::Native | Placed::Already => return Err(Errno::EPROTO),
+    }
+    marks::set(fd);
+    match ask_of(&host.client, &Op::Listen { cookie, bound: true, asked, attempt: 0 }, Start::Yes)? {
+        Reply::Go => {}
+        _ => return Err(Errno::EPROTO),
+    }
+    // SAFETY: no pointers.
+    if let Err(e) = check(unsafe { libc::syscall(libc::SYS_listen, fd, backlog) }) {
+        tell_to(&host.client, &Op::Failed { cookie });
+        return Err(e);
+    }
+    tell_to(&host.client, &Op::Listening { cookie });
+    Ok(())
+}
+
+/// A frame that cancellation passes through, as `accept::run`, which may block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_accept(
+    lfd: c_int,
+    flags: c_int,
+    local: *mut LonetAddr,
+    peer: *mut LonetAddr,
+) -> c_int {
+    // SAFETY: null for an address that is not wanted; outputs as lonet.h says.
+    unsafe {
+        if before(lfd, flags) != 0 {
+            return -1;
+        }
+        let new = accept::run(lfd, null_mut(), null_mut(), Some(&flags), true);
+        after(lfd, new, local, peer)
+    }
+}
+
+/// What is wrong with the arguments is said before a connection is taken out of the queue.
+extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
+    call(|| {
+        if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+            return Err(Error::Invalid.because("accept", format_args!("unknown flags {flags:#x}")));
+        }
+        let listener = candidate(lfd, "accept")?;
+        way(listener.local, "accept")?;
+        room_for_two().map_err(|e| e.of("accept"))?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+/// The outputs are null or writable.
+unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: *mut LonetAddr) -> c_int {
+    let errno = Errno::last();
+    call(|| {
+        if new < 0 {
+            return Err(why(lfd, errno));
+        }
+        if local.is_null() && peer.is_null() {
+            return Ok(new);
+        }
+        let named = whois(new, "accept", |all| {
+            let caller = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
+            // SAFETY: as the caller promises.
+            unsafe {
+                give(local, all.local)?;
+                give(peer, caller)
+            }
+        });
+        match named {
+            Ok(_) => Ok(new),
+            Err(failed) => {
+                drop(Fd::adopt(new));
+                Err(failed)
+            }
+        }
+    })
+}
+
+/// Why there is no connection. A listener that was shut down is one of a host or network that has ended, or was never
+/// one.
+fn why(lfd: c_int, errno: Errno) -> Failed {
+    if errno != Errno::EINVAL {
+        return Error::from_errno(errno).of("accept");
+    }
+    let told = whois(lfd, "accept", |Whois { local, member, .. }| {
+        let what = format_args!("accept {}", Written(local.host, local.port));
+        Err::<(), _>(match member {
+            true => Error::Invalid.because(what, "not a listening descriptor"),
+            false => Error::HostDown.of(what),
+        })
+    });
+    told.err().unwrap_or(Failed(errno))
+}

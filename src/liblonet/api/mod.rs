@@ -1,0 +1,72 @@
+//! The C API, as include/lonet.h describes it: one file for each of its nouns.
+//!
+//! Conventions. Each function takes C's types, hands them at once to plain Rust inside [`error::call`], through
+//! which no panic goes, and fails with -1, errno and a text for lonet_errmsg. Outputs are written last, when
+//! nothing can fail any more. What a program passes as a handle is looked up and never followed ([`handle`]).
+//! Every descriptor is given as the system calls gave it, or closed again.
+//!
+//! Calls on a handle or a descriptor neither lock nor allocate, like the hooks, with which they share bind, connect
+//! and accept. Only what makes or ends a handle allocates.
+
+mod addr;
+mod conn;
+pub mod error;
+pub mod handle;
+pub mod host;
+mod listener;
+pub mod net;
+
+use error::{Error, Result, Shown};
+use lonet_core::client::{Client, Trouble};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys;
+use nix::errno::Errno;
+use std::ffi::{CStr, c_char};
+use std::fmt::Display;
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The bytes of a C string; `None` for null.
+///
+/// # Safety
+/// `text` is null or a C string that stays as it is for `'a`.
+unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
+}
+
+/// Asks lonetd, and starts one if none runs. `then` is given the network's block and the reply, and gives `None` for
+/// a reply that answers something else. A failure is told as `what: why`.
+fn ask<R>(
+    client: &Client,
+    op: &Op<'_>,
+    what: impl Display,
+    then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
+) -> Result<R> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let trouble = match client.ask_or_start(op, &mut buffer) {
+        Ok((_, Reply::Error { errno, text })) => {
+            let error = Error::from_errno(Errno::from_raw(errno));
+            return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });
+        }
+        Ok((block, reply)) => return then(block, reply).ok_or_else(|| Error::Protocol.of(what)),
+        Err(trouble) => trouble,
+    };
+    if trouble == Trouble::Failed {
+        let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
+        let why = format_args!("lonetd could not start: {}", Shown(&buffer[..end])).to_string();
+        return Err(Error::NetworkDown.because(what, why));
+    }
+    Err(Error::from(trouble).because(what, trouble))
+}
+
+/// Whether two descriptors are to be had: for what is wanted, and to ask lonetd about it. Asked before what cannot be
+/// taken back, such as taking a connection out of a listener's queue.
+fn room_for_two() -> std::result::Result<(), Error> {
+    let socket = || sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0).map_err(Error::from_errno);
+    let _first = socket()?;
+    socket().map(drop)
+}

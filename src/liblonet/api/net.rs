@@ -1,0 +1,166 @@
+//! `lonet_net`: a network that the process has joined.
+
+use super::error::{Error, Result, Shown, call};
+use super::handle::{Stale, Table, Used};
+use super::{ask, bytes, host, room_for_two};
+use crate::environment;
+use crate::process::{KeyMap, library_directory, strings};
+use lonet_core::block::Block;
+use lonet_core::client::Client;
+use lonet_core::config::{Config, lookup};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use nix::errno::Errno;
+use std::ffi::{CString, c_char, c_int};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub struct Net {
+    /// Without a host.
+    pub client: Client,
+    /// `lonetmynet`
+    full_name: CString,
+    block: Block,
+    /// By this lonetd knows the children of a fork for members.
+    _key: Option<KeyMap>,
+}
+
+pub static NETS: Table<Net, 256> = Table::new(1);
+
+/// Blocks of networks that the process has left: their sockets are nobody's.
+static LEFT: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+/// The network that `ip` belongs to, if the process has joined it.
+pub fn of_block(ip: Ipv4Addr) -> Option<Used<Net>> {
+    NETS.all().find(|net| net.block.contains(ip))
+}
+
+/// Whether `ip` belongs to a network that the process has left.
+pub fn is_left(ip: Ipv4Addr) -> bool {
+    let n = usize::from(ip.octets()[1]);
+    of_block(ip).is_none() && LEFT[n / 64].load(Ordering::Acquire) >> (n % 64) & 1 == 1
+}
+
+/// What a handle of a network names.
+pub fn get(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
+    NETS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
+}
+
+fn refuse(stale: Stale, what: &str) -> super::error::Failed {
+    match stale {
+        Stale::NoHandle => Error::Invalid.because(what, "not a network's handle"),
+        Stale::Closed | Stale::ClosedWithNetwork => Error::NetworkDown.because(what, "the network was left"),
+    }
+}
+
+/// Never looked into.
+#[repr(C)]
+pub struct LonetNet {
+    _opaque: [u8; 0],
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut LonetNet) -> c_int {
+    call(|| {
+        // SAFETY: null or a C string, as lonet.h says.
+        let name = unsafe { bytes(network) }.unwrap_or_default();
+        let config = match std::str::from_utf8(name) {
+            Ok("") => new_network(),
+            Ok(name) => configuration(name),
+            Err(_) => Err(format!("network \"{}\" is not UTF-8", Shown(name))),
+        };
+        let config = config.map_err(|e| Error::Invalid.because("join", e))?;
+        let what = format!("join lonet{}", config.network);
+        let joined = join(config, &what)?;
+        if !net.is_null() {
+            // SAFETY: a place for a handle, as lonet.h says.
+            unsafe { net.write(std::ptr::without_provenance_mut(joined.handle as usize)) };
+        }
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_network(net: *const LonetNet) -> *const c_char {
+    let mut name = std::ptr::null();
+    call(|| {
+        name = get(net, "lonet_network")?.full_name.as_ptr();
+        Ok(0)
+    });
+    name
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
+    call(|| {
+        let handle = net.addr() as u64;
+        // Before anything is ended: with no descriptor left nothing can be.
+        let open = get(net, "leave")?;
+        let what = format!("leave {}", open.full_name.to_string_lossy());
+        room_for_two().map_err(|e| e.of(what))?;
+        drop(open);
+        let net = NETS.close(handle, false).map_err(|stale| refuse(stale, "leave"))?;
+        let n = usize::from(net.block.number());
+        LEFT[n / 64].fetch_or(1 << (n % 64), Ordering::AcqRel);
+        for host in host::HOSTS.all().filter(|host| host.net == handle) {
+            // Another thread may be closing it.
+            let _ = host::close(host.handle, true);
+        }
+        if !NETS.all().any(|other| other.client.config.dir == net.client.config.dir) {
+            // Where no lonetd is left there is no membership either.
+            let _ = net.client.ask(&Op::Leave, &mut [0; MAX_MESSAGE]);
+        }
+        Ok(0)
+    })
+}
+
+fn configuration(network: &str) -> std::result::Result<Config, String> {
+    // As the program has it by now: it may have set TMPDIR since it began.
+    // SAFETY: the program's environment; who changes it in another thread meanwhile breaks getenv, too.
+    let environment = unsafe { strings(environment::own()) };
+    let get = |name: &str| lookup(environment.iter().copied(), name);
+    // SAFETY: no arguments, cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    let config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
+    Ok(Config { host: None, ..config })
+}
+
+/// A network that nobody has: nothing is in its place.
+fn new_network() -> std::result::Result<Config, String> {
+    loop {
+        let config = configuration(&random_name()?)?;
+        if std::fs::symlink_metadata(&config.dir).is_err() {
+            return Ok(config);
+        }
+    }
+}
+
+/// Twelve letters and digits, 62 bits.
+fn random_name() -> std::result::Result<String, String> {
+    let mut random = [0u8; 8];
+    // SAFETY: the buffer is valid for its length.
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, random.as_mut_ptr(), random.len(), 0) };
+    if got != random.len() as libc::c_long {
+        return Err(format!("no random name: {}", Errno::last()));
+    }
+    let mut rest = u64::from_ne_bytes(random);
+    let digit = |_| {
+        let (digit, more) = (rest % 36, rest / 36);
+        rest = more;
+        char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[digit as usize])
+    };
+    Ok((0..12).map(digit).collect())
+}
+
+fn join(config: Config, what: &str) -> Result<Used<Net>> {
+    // SAFETY: no arguments, cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    let full_name = CString::new(format!("lonet{}", config.network)).unwrap_or_default();
+    let client = Client::new(config, library_directory().as_deref(), uid);
+    let block = ask(&client, &Op::Join, what, |block, reply| match reply {
+        Reply::Done => Block::new(block),
+        _ => None,
+    })?;
+    let key = KeyMap::new(&client);
+    NETS.open(Net { client, full_name, block, _key: key })
+        .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
+}

@@ -1,0 +1,144 @@
+//! What the C API asks beyond what hooks ask: hosts that are made and closed by name, dials to names, names of
+//! sockets.
+
+use super::dial::Dial;
+use super::{Answer, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::control::{Asked, Caller, Reply};
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+/// A lonet address with the name of its host.
+pub type HostPort = (String, u16);
+
+impl State {
+    /// Makes the caller's host, or lets the process share it.
+    pub(super) fn announce(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        share: bool,
+    ) -> Outcome {
+        let known = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+        let taken = known.is_some_and(|index| self.is_host_up(kernel, index));
+        if taken && !share {
+            return Err((Errno::EEXIST, "host already registered".into()));
+        }
+        let index = self.home(kernel, sender.pid, caller)?;
+        Ok(Reply::Located { os: SocketAddrV4::new(self.block.address(index), 0) })
+    }
+
+    /// Whether anything of a host lives; what holds its last ports is looked at.
+    fn is_host_up(&mut self, kernel: &mut dyn Kernel, index: Index) -> bool {
+        let Some(host) = self.hosts.get(index) else { return false };
+        if !host.members.is_empty() {
+            return true;
+        }
+        let holders: Vec<Cookie> =
+            host.ports.held_from(0).flat_map(|p| host.ports.holders(p).to_vec()).collect();
+        holders.into_iter().any(|cookie| self.examine(kernel, cookie))
+    }
+
+    /// The process closes its host, or leaves the network. What it made as that host holds nothing any more,
+    /// whatever the kernel says: its descriptors stay open.
+    pub(super) fn leave_by_name(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+    ) -> Outcome {
+        if caller.host.is_empty() {
+            let unused = |p: &super::Process| p.hosts.is_empty() && p.sockets.is_empty();
+            if self.processes.get(&sender.pid).is_some_and(unused) {
+                self.process_ended(kernel, sender.pid);
+            }
+            return Ok(Reply::Done);
+        }
+        let Some(index) = self.hosts.find(caller.host.as_bytes()).map(|h| h.index) else {
+            return Ok(Reply::Done);
+        };
+        let Some(process) = self.processes.get_mut(&sender.pid) else { return Ok(Reply::Done) };
+        process.hosts.remove(&index);
+        let all = process.sockets.clone();
+        self.changes.processes.insert(sender.pid);
+        for cookie in all {
+            if self.sockets.get(&cookie).is_some_and(|s| s.host == index) {
+                self.bury(kernel, cookie);
+            }
+        }
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.members.remove(&sender.pid);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A dial to a host by its name. The port is told also where the dial fails, for what the program says of it.
+    pub(super) fn dial_host(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        (name, port): (&str, u16),
+        (cookie, asked): (Cookie, Asked),
+    ) -> Outcome {
+        let own = self.home(kernel, sender.pid, caller)?;
+        let to = if name.is_empty() { Some(own) } else { self.hosts.find(name.as_bytes()).map(|h| h.index) };
+        let to = to.filter(|index| self.is_host_up(kernel, *index));
+        let answer = match to {
+            None => Err((Errno::EHOSTUNREACH, String::new())),
+            Some(index) => {
+                let to = Endpoint::new(self.block.shown(index, Face::V4), port);
+                self.dial(kernel, sender, caller, Dial { cookie, to, local: None, asked })
+            }
+        };
+        let port = match self.sockets.get(&cookie).filter(|s| s.role != Role::Gone) {
+            Some(s) => s.port,
+            None => self.first_free(kernel, own, caller.options.autobind_from).unwrap_or(0),
+        };
+        Ok(match answer {
+            Ok(Reply::ConnectTo { to, from }) => Reply::Way { to, from, port },
+            Ok(_) => Reply::NoWay { errno: libc::EPROTO, port },
+            Err((errno, _)) => Reply::NoWay { errno: errno as i32, port },
+        })
+    }
+
+    /// The addresses of a socket, by the names of their hosts.
+    pub(super) fn whois(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        cookie: Cookie,
+        local: SocketAddrV4,
+        remote: Option<SocketAddrV4>,
+    ) -> Answer {
+        let Reply::Named { local: Some(local), peer, .. } = self.name(kernel, sender, cookie, local, remote)
+        else {
+            return Answer::Refuse(Errno::EINVAL, "not a lonet socket".into());
+        };
+        let Some(s) = self.sockets.get(&cookie) else {
+            return Answer::Refuse(Errno::EINVAL, "not a lonet socket".into());
+        };
+        Answer::Names {
+            local: self.name_of(s, local),
+            peer: peer.map(|peer| self.name_of(s, peer)),
+            own: s.pid == sender.pid,
+            member: self.processes.get(&sender.pid).is_some_and(|p| p.hosts.contains(&s.host)),
+        }
+    }
+
+    /// Also on the host's own loopback it is the host's name that says who it is.
+    fn name_of(&self, s: &Socket, at: Endpoint) -> HostPort {
+        let index = match self.block.place(at.ip) {
+            Place::Host(index, _) => index,
+            Place::Any(_) | Place::Loopback(_) => s.host,
+            Place::Nobody | Place::Elsewhere => 0,
+        };
+        let name = match (self.hosts.get(index), at.ip.to_ipv4_mapped()) {
+            (Some(host), _) => host.name.clone(),
+            (None, Some(v4)) => v4.to_string(),
+            (None, None) => at.ip.to_string(),
+        };
+        (name, at.port)
+    }
+}
