@@ -10,6 +10,7 @@ mod journal;
 mod kernel;
 mod members;
 pub mod names;
+mod registry;
 mod serve;
 mod setup;
 pub mod state;
