@@ -1,8 +1,9 @@
 //! Questions to lonetd, from inside a hook.
 
 use crate::{log, process};
-use lonet_core::client::Trouble;
+use lonet_core::client::{self, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys::Fd;
 use nix::errno::Errno;
 
 /// What lonetd says; its text is gone (the log has it), its errno is the program's.
@@ -52,6 +53,32 @@ pub fn ask_for_text<'b>(
     }
 }
 
+/// As [`ask`], with the connection to lonetd, on which more is to come.
+pub fn ask_for_more(op: &Op<'_>, start: Start) -> Result<(Option<Fd>, Reply<'static>), Errno> {
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let control = match client.send(op, &mut buffer) {
+        Ok(control) => control,
+        Err(Trouble::NotRunning) => return ask(op, start).map(|reply| (None, reply)),
+        Err(trouble) => {
+            log::trouble(op, trouble);
+            return Err(trouble.errno());
+        }
+    };
+    match client::receive(&control, op, &mut buffer) {
+        Ok((block, reply)) => {
+            process::learn_block(block);
+            log::answered(op, &reply);
+            without_text(reply).map(|reply| (Some(control), reply))
+        }
+        Err(Trouble::NotRunning) => ask(op, start).map(|reply| (None, reply)),
+        Err(trouble) => {
+            log::trouble(op, trouble);
+            Err(trouble.errno())
+        }
+    }
+}
+
 /// Says something that lonetd does not answer. Where nobody listens nobody needs to know.
 pub fn tell(op: &Op<'_>) {
     if let Err(errno) = ask(op, Start::No) {
@@ -75,6 +102,8 @@ fn without_text(reply: Reply<'_>) -> Answer {
             Reply::Named { local, peer, reuse_address, v6only }
         }
         Reply::Located { os } => Reply::Located { os },
+        Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
+        Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
         Reply::Stream => Reply::Stream,
     })
 }

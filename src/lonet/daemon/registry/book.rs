@@ -4,6 +4,7 @@
 
 use super::Place;
 use crate::daemon::names;
+use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
@@ -184,9 +185,7 @@ impl Book {
         }
         let mut asked = std::collections::BTreeMap::new();
         all.retain(|row| {
-            *asked
-                .entry(row.os)
-                .or_insert_with(|| TcpStream::connect_timeout(&SocketAddr::V4(row.os), PROBE).is_ok())
+            *asked.entry(row.os).or_insert_with(|| somebody_listens(row.os))
         });
         Ok(all)
     }
@@ -286,6 +285,13 @@ fn spelled_alike(
         }
     }
     Ok(None)
+}
+
+/// Whether there is a listener at this address. The kernel is asked first: a connection that says nothing is
+/// a nuisance to whoever takes it.
+fn somebody_listens(os: SocketAddrV4) -> bool {
+    let listener = Diag::open().and_then(|d| d.lookup(os, NOBODY));
+    matches!(listener, Ok(Some(_))) || TcpStream::connect_timeout(&SocketAddr::V4(os), PROBE).is_ok()
 }
 
 /// Whether somebody of the network is at this address. Where nobody listens nobody is; and where another

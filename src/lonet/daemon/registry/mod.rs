@@ -33,6 +33,9 @@ use std::time::{Duration, Instant};
 /// How long what found the database locked waits until it is tried again.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// How long a list is tried.
+const LIST_FOR: Duration = Duration::from_millis(200);
+
 /// How long a look-up is tried. Writes are tried for as long as lonetd lives.
 const FIND_FOR: Duration = Duration::from_secs(2);
 
@@ -56,7 +59,8 @@ pub enum Answer {
     Announced(Verdict),
     /// `None`: nobody has it. `Err`: why it cannot be told, with the row's name.
     Found(Result<Option<Row>, String>),
-    Others(Vec<Row>),
+    /// `None`: it cannot be told now.
+    Others(Option<Vec<Row>>),
 }
 
 #[derive(Clone, Debug)]
@@ -209,16 +213,16 @@ impl Desk {
         while let Some(find) = self.finds.pop_front() {
             let answer = match &find.name {
                 Some(name) => self.book.find(name).map(|found| Answer::Found(Ok(found))),
-                None => self.book.others().map(Answer::Others),
+                None => self.book.others().map(|rows| Answer::Others(Some(rows))),
             };
-            let late = find.since.elapsed() >= FIND_FOR;
+            let late = find.since.elapsed() >= if find.name.is_some() { FIND_FOR } else { LIST_FOR };
             match (answer, &find.name) {
                 (Ok(answer), _) => self.tell(find.ticket, answer),
                 (Err(Trouble::Busy), _) if !late => {
                     self.finds.push_front(find);
                     return false;
                 }
-                (Err(_), None) => self.tell(find.ticket, Answer::Others(Vec::new())),
+                (Err(_), None) => self.tell(find.ticket, Answer::Others(None)),
                 (Err(trouble), Some(_)) => {
                     self.tell(find.ticket, Answer::Found(Err(trouble.to_string())));
                 }

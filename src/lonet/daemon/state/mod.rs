@@ -7,6 +7,7 @@
 mod accept;
 mod bind;
 mod dial;
+mod foreign;
 mod hosts;
 mod life;
 mod ports;
@@ -15,6 +16,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown};
@@ -201,6 +203,8 @@ pub struct State {
     by_tuple: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Listening and bound sockets by the address that the kernel has.
     by_os: HashMap<SocketAddrV4, Vec<Cookie>>,
+    /// The connection that a courier stands for, by the courier's source and the listener that it goes to.
+    couriers: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Dead sockets, oldest first, with the time of death.
     graves: VecDeque<(Duration, Cookie)>,
     os_ports: bind::OsPorts,
@@ -230,6 +234,7 @@ impl State {
             processes: BTreeMap::new(),
             by_tuple: HashMap::new(),
             by_os: HashMap::new(),
+            couriers: HashMap::new(),
             graves: VecDeque::new(),
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
@@ -303,7 +308,7 @@ impl State {
                 None => Ok(Reply::Native),
             },
             Op::Locate { address } => self.locate(kernel, address),
-            Op::List | Op::Wait { .. } | Op::Down { .. } => {
+            Op::List | Op::Wait { .. } | Op::Down { .. } | Op::HandOver { .. } | Op::GiveUp { .. } => {
                 Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
             }
         };
