@@ -194,16 +194,24 @@ impl Book {
     pub fn leave(&mut self) {
         let Some(connection) = self.open.take() else { return };
         let path = self.place.path.clone();
-        // Leaving WAL takes the database for this connection alone, or fails.
+        // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
+        // than what the others wrote last.
         let alone = || -> rusqlite::Result<bool> {
-            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-            let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |r| r.get(0))?;
+            connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+            drop(connection);
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
             let hosts: i64 = connection.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0))?;
-            Ok(mode == "delete" && hosts == 0)
+            let unneeded = mode == "delete" && hosts == 0;
+            if unneeded {
+                // Under the lock: whoever waits for it finds no database and makes one.
+                let _ = std::fs::remove_file(&path);
+            }
+            Ok(unneeded)
         };
-        if matches!(alone(), Ok(true)) {
-            let _ = std::fs::remove_file(path);
+        if let Err(e) = alone() {
+            tracing::info!("registry.db stays, others use it: {e}");
         }
     }
 }
