@@ -158,6 +158,23 @@ impl Client {
         if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
     }
 
+    /// As [`Client::send`], with a descriptor of the program's.
+    pub fn send_with(&self, op: &Op<'_>, right: i32, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+        let fd = self.connect()?;
+        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        match sys::send_with(fd.raw(), &buffer[..n], right) {
+            Ok(()) => Ok(fd),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
+            Err(e) => Err(Trouble::Silent(e)),
+        }
+    }
+
+    /// Sends another request on a connection of [`Client::send_with`].
+    pub fn send_on(&self, fd: &Fd, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        sys::send(fd.raw(), &buffer[..n]).map_err(Trouble::Silent)
+    }
+
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.
     pub fn send(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
         let fd = self.connect()?;

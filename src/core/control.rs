@@ -117,6 +117,12 @@ pub enum Op<'a> {
     DialHost { cookie: u64, host: &'a str, port: u16, asked: Asked },
     /// As [`Op::Name`], in names of hosts.
     Whois { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
+    /// The socket that comes with this message is connected, or on its way, to a foreign peer: shake hands there
+    /// on its behalf. `milliseconds`: how long the answer may take before the socket is to be relayed; 0: as
+    /// long as any handshake.
+    HandOver { cookie: u64, milliseconds: u32 },
+    /// Sent on the connection of a [`Op::HandOver`] that is not answered yet: relay it now.
+    GiveUp { cookie: u64 },
 }
 
 impl Op<'_> {
@@ -193,6 +199,19 @@ pub enum Reply<'a> {
         own: bool,
         /// The asking process is the socket's host.
         member: bool,
+    },
+    /// As `ConnectTo`, and then [`Op::HandOver`]: it is a foreign peer. As the answer to that: it takes too long;
+    /// connect there to be relayed. (`ConnectTo` is the way to a refusal then.)
+    DialForeign {
+        to: SocketAddrV4,
+        from: Option<Ipv4Addr>,
+    },
+    /// What was accepted is a courier: close it, and receive the connection that it stands for, the descriptor of
+    /// which follows in a packet of its own. `buffers`: sizes of the receive and send buffers that a listener
+    /// has whose program has set none.
+    Courier {
+        peer: Endpoint,
+        buffers: [u32; 2],
     },
     /// Packets of text follow until the end of the connection.
     Stream,
@@ -303,6 +322,9 @@ impl<'b> Reader<'b> {
     }
     fn u16(&mut self) -> Read<u16> {
         self.array().map(u16::from_le_bytes)
+    }
+    fn u32(&mut self) -> Read<u32> {
+        self.array().map(u32::from_le_bytes)
     }
     fn u64(&mut self) -> Read<u64> {
         self.array().map(u64::from_le_bytes)
@@ -452,6 +474,15 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(17);
             w.text(address.as_bytes());
         }
+        Op::HandOver { cookie, milliseconds } => {
+            w.u8(30);
+            w.u64(cookie);
+            w.bytes(&milliseconds.to_le_bytes());
+        }
+        Op::GiveUp { cookie } => {
+            w.u8(31);
+            w.u64(cookie);
+        }
         Op::Set { cookie, reuse_address } => {
             w.u8(18);
             w.u64(cookie);
@@ -512,6 +543,8 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         15 => Op::Wait { addresses: r.str()? },
         16 => Op::Down { kill: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },
+        30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
+        31 => Op::GiveUp { cookie: r.u64()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         40 => Op::Announce { share: r.flags::<1>()?[0] },
@@ -565,6 +598,17 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>)
             w.u8(9);
             w.os(os);
         }
+        Reply::DialForeign { to, from } => {
+            w.u8(30);
+            w.os(to);
+            w.flags(&[from.is_some()]);
+            w.ip4(from.unwrap_or(Ipv4Addr::UNSPECIFIED));
+        }
+        Reply::Courier { peer, buffers } => {
+            w.u8(31);
+            w.endpoint(peer);
+            buffers.iter().for_each(|b| w.bytes(&b.to_le_bytes()));
+        }
         Reply::Stream => w.u8(10),
         Reply::Error { errno, text } => {
             w.u8(11);
@@ -603,12 +647,14 @@ pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
         1 => Reply::Native,
         2 => Reply::BindTo { os: r.os()? },
         3 => Reply::Go,
-        4 => {
+        kind @ (4 | 30) => {
             let to = r.os()?;
             let [named] = r.flags()?;
             let from = r.ip4()?;
-            Reply::ConnectTo { to, from: named.then_some(from) }
+            let from = named.then_some(from);
+            if kind == 4 { Reply::ConnectTo { to, from } } else { Reply::DialForeign { to, from } }
         }
+        31 => Reply::Courier { peer: r.endpoint()?, buffers: [r.u32()?, r.u32()?] },
         5 => Reply::Accepted { local: r.endpoint()?, peer: r.endpoint()? },
         6 => Reply::Drop,
         7 => {

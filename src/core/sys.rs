@@ -128,6 +128,91 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// Receives one packet, as [`recv`], but a signal ends it (EINTR) where the kernel does not restart the call.
+pub fn recv_once(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
+    // SAFETY: the buffer is valid for its length; null pointers for an unwanted address.
+    let got = check(unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            0,
+            std::ptr::null_mut::<libc::sockaddr>(),
+            std::ptr::null_mut::<libc::socklen_t>(),
+        )
+    });
+    got.map(|n| n as usize)
+}
+
+/// Room for a control message with one descriptor.
+#[repr(C, align(8))]
+struct OneRight {
+    header: libc::cmsghdr,
+    fd: RawFd,
+    _padding: i32,
+}
+
+impl OneRight {
+    fn new(fd: RawFd) -> OneRight {
+        // SAFETY: all zeroes is a cmsghdr.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        header.cmsg_len = std::mem::offset_of!(OneRight, fd) + std::mem::size_of::<RawFd>();
+        header.cmsg_level = libc::SOL_SOCKET;
+        header.cmsg_type = libc::SCM_RIGHTS;
+        OneRight { header, fd, _padding: 0 }
+    }
+
+    /// The header of a message with these bytes and this control message.
+    fn message(&mut self, part: &mut libc::iovec) -> libc::msghdr {
+        // SAFETY: all zeroes is a msghdr.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = part;
+        message.msg_iovlen = 1;
+        message.msg_control = std::ptr::from_mut(self).cast();
+        message.msg_controllen = std::mem::size_of::<OneRight>();
+        message
+    }
+}
+
+/// Sends one packet with a descriptor; never raises SIGPIPE.
+pub fn send_with(fd: RawFd, bytes: &[u8], right: RawFd) -> Result<()> {
+    let mut right = OneRight::new(right);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let message = right.message(&mut part);
+    loop {
+        // SAFETY: the message points to the buffer and the control message, which live until the return.
+        match check(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL) }) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Receives one packet, and the descriptor that came with it, with FD_CLOEXEC if so wanted.
+pub fn recv_with(fd: RawFd, buffer: &mut [u8], cloexec: bool) -> Result<(usize, Option<RawFd>)> {
+    let mut right = OneRight::new(-1);
+    right.header.cmsg_type = 0;
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut message = right.message(&mut part);
+    let flags = if cloexec { libc::MSG_CMSG_CLOEXEC } else { 0 };
+    let n = loop {
+        // SAFETY: the message points to the buffer and the control message, which live until the return.
+        match check(unsafe { libc::syscall(libc::SYS_recvmsg, fd, &raw mut message, flags) }) {
+            Ok(n) => break n as usize,
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    };
+    let whole = std::mem::offset_of!(OneRight, fd) + std::mem::size_of::<RawFd>();
+    let came = right.header.cmsg_level == libc::SOL_SOCKET
+        && right.header.cmsg_type == libc::SCM_RIGHTS
+        && message.msg_controllen >= whole
+        && right.header.cmsg_len >= whole;
+    Ok((n, came.then_some(right.fd)))
+}
+
 /// A socket option of plain type `T`: an integer, or a struct of libc's.
 pub fn getsockopt<T: Copy>(fd: RawFd, level: i32, name: i32) -> Result<T> {
     let mut value = std::mem::MaybeUninit::<T>::zeroed();
@@ -196,6 +281,24 @@ mod tests {
         let fd = unsafe { libc::dup(1) };
         let fd = Fd::new(fd).expect("a descriptor");
         assert!(fd.raw() > 2);
+    }
+
+    #[test]
+    fn a_descriptor_travels_with_a_packet() {
+        let mut pair = [0; 2];
+        // SAFETY: room for two descriptors.
+        let made = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, pair.as_mut_ptr()) };
+        assert_eq!(made, 0);
+        let [a, b] = pair.map(Fd::adopt);
+        let sent = socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0).expect("a socket");
+        let cookie = |fd| getsockopt::<u64>(fd, libc::SOL_SOCKET, libc::SO_COOKIE).expect("a cookie");
+        send_with(a.raw(), b"x", sent.raw()).expect("sent");
+        send(a.raw(), b"y").expect("sent");
+        let mut buffer = [0; 8];
+        let (n, right) = recv_with(b.raw(), &mut buffer, true).expect("a packet");
+        let right = Fd::adopt(right.expect("a descriptor"));
+        assert_eq!((n, cookie(right.raw())), (1, cookie(sent.raw())));
+        assert_eq!(recv_with(b.raw(), &mut buffer, true), Ok((1, None)));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! accept(2) and accept4(2).
 
+mod courier;
+
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask_of};
+use crate::ask::{Start, ask_for_more};
 use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -72,8 +74,9 @@ pub unsafe extern "C" fn run(
             if plan.native || new < 0 {
                 return new;
             }
-            if finish(fd, new, own, address, len, plan.errno) == 0 {
-                return new;
+            let taken = finish(fd, new, own, address, len, flags, plan.errno);
+            if taken >= 0 {
+                return taken;
             }
         }
     }
@@ -81,12 +84,7 @@ pub unsafe extern "C" fn run(
 
 /// # Safety
 /// `plan` is writable and is filled.
-unsafe extern "C" fn prepare(
-    address: *mut sockaddr,
-    len: *mut socklen_t,
-    active: bool,
-    plan: *mut Plan,
-) {
+unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, active: bool, plan: *mut Plan) {
     let mut native = !active;
     if !address.is_null() && !native {
         // SAFETY: where it can be valid, the program has promised that it is.
@@ -106,7 +104,8 @@ unsafe extern "C" fn ready(caller: *mut Address) {
     unsafe { caller.write(Address::empty()) };
 }
 
-/// Names the caller to the program. 0: accepted; else it was not meant to come here and has been closed.
+/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, and
+/// the connection has been closed.
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -116,29 +115,37 @@ unsafe extern "C" fn finish(
     caller: &Address,
     address: *mut sockaddr,
     len: *mut socklen_t,
+    flags: Option<&c_int>,
     errno: i32,
 ) -> c_int {
     let mut shown = *caller;
-    let mut wanted = true;
+    let mut taken = new;
     silently(|| match who_calls(listener, new, caller) {
         Some(Caller::Named(a)) => shown = a,
         Some(Caller::Kernels) => {}
+        Some(Caller::Foreign(a, connection)) => {
+            shown = a;
+            let flags = flags.map_or(0, |f| *f);
+            taken = connection.take(listener, new, flags).unwrap_or(-1);
+        }
         None => {
             reset(new);
-            wanted = false;
+            taken = -1;
         }
     });
-    if wanted && !address.is_null() {
+    if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
         unsafe { shown.copy_out(address, len.read(), len) };
     }
     Errno::set_raw(errno);
-    c_int::from(!wanted)
+    taken
 }
 
 enum Caller {
     /// As lonet names it.
     Named(Address),
+    /// A courier came in this one's place.
+    Foreign(Address, courier::Connection),
     /// As the kernel does.
     Kernels,
 }
@@ -152,9 +159,13 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
     marks::set(new);
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    match ask_of(&client, &Op::Accept { listener, cookie, local, remote }, start) {
-        Ok(Reply::Accepted { peer, .. }) => Some(Caller::Named(Address::of(peer, caller.family()))),
-        Ok(Reply::Drop) => None,
+    match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
+        Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
+        Ok((Some(control), Reply::Courier { peer, buffers })) => {
+            let connection = courier::Connection::new(control, buffers);
+            Some(Caller::Foreign(Address::of(peer, caller.family()), connection))
+        }
+        Ok((_, Reply::Drop)) => None,
         // Without an answer the kernel's names stand: accept does not fail for lonet's sake.
         _ => native,
     }

@@ -1,8 +1,9 @@
 //! Questions to lonetd, from inside a hook.
 
 use crate::{log, process};
-use lonet_core::client::{Client, Trouble};
+use lonet_core::client::{self, Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys::Fd;
 use nix::errno::Errno;
 
 /// What lonetd says; its text is gone (the log has it), its errno is the program's.
@@ -67,6 +68,31 @@ fn exchange<'b>(
     }
 }
 
+/// As [`ask_of`], with the connection to lonetd, on which more is to come.
+pub fn ask_for_more(
+    client: &Client,
+    op: &Op<'_>,
+    start: Start,
+) -> Result<(Option<Fd>, Reply<'static>), Errno> {
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let sent = client.send(op, &mut buffer);
+    let answer = sent.and_then(|control| {
+        client::receive(&control, op, &mut buffer).map(|(block, reply)| (control, block, reply))
+    });
+    match answer {
+        Ok((control, block, reply)) => {
+            process::learn_block(client, block);
+            log::answered(client, op, &reply);
+            without_text(reply).map(|reply| (Some(control), reply))
+        }
+        Err(Trouble::NotRunning) => ask_of(client, op, start).map(|reply| (None, reply)),
+        Err(trouble) => {
+            log::trouble(client, op, trouble);
+            Err(trouble.errno())
+        }
+    }
+}
+
 /// Says something that lonetd does not answer. Where nobody listens nobody needs to know.
 pub fn tell(op: &Op<'_>) {
     if let Err(errno) = ask(op, Start::No) {
@@ -95,6 +121,8 @@ fn without_text(reply: Reply<'_>) -> Answer {
             Reply::Named { local, peer, reuse_address, v6only }
         }
         Reply::Located { os } => Reply::Located { os },
+        Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
+        Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
         Reply::Stream => Reply::Stream,
         Reply::Way { to, from, port } => Reply::Way { to, from, port },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },

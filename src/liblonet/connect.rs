@@ -1,5 +1,7 @@
 //! connect(2).
 
+mod foreign;
+
 use crate::address::Address;
 use crate::ask::{Start, ask, tell_to};
 use crate::fence::{guard, silently};
@@ -31,6 +33,8 @@ struct Plan {
     os: SocketAddrV4,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
     errno: i32,
+    /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
+    late: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,12 +43,22 @@ enum Step {
     Native,
     /// To a listener; lonetd waits for the outcome.
     Dial,
+    /// To a foreign peer; lonetd shakes hands on the connection.
+    Foreign,
     /// To where connections are refused.
     Refusal,
     /// The connection is taken off the socket.
     Disconnect,
     /// Done: `errno`.
     Fail,
+}
+
+impl Plan {
+    /// The call fails, or has failed, with this.
+    fn fail(&mut self, errno: Errno) {
+        self.step = Step::Fail;
+        self.errno = errno as i32;
+    }
 }
 
 /// The hook. connect may block, and a thread may be cancelled or jump out of it: this frame and those above it
@@ -66,6 +80,13 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
                 finish(fd, result, plan)
             }
+            Step::Foreign => {
+                let mut result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+                if foreign::shake_hands(fd, &raw mut result, plan) {
+                    result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+                }
+                finish(fd, result, plan)
+            }
         }
     }
 }
@@ -80,6 +101,7 @@ unsafe extern "C" fn prepare(fd: c_int, address: *const sockaddr, len: socklen_t
         cookie: 0,
         os: SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0),
         errno: Errno::last_raw(),
+        late: 0,
     };
     guard(|| {
         // SAFETY: as the caller promises.
@@ -124,9 +146,10 @@ unsafe fn plan_for(
     plan.cookie = kernel::cookie(fd)?;
     let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
-    let (os, from) = match ask(&Op::Dial { cookie: plan.cookie, to, local, asked }, start)? {
+    let (os, from, foreign) = match ask(&Op::Dial { cookie: plan.cookie, to, local, asked }, start)? {
         Reply::Native => return Ok(()),
-        Reply::ConnectTo { to, from } => (to, from),
+        Reply::ConnectTo { to, from } => (to, from, false),
+        Reply::DialForeign { to, from } => (to, from, true),
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
@@ -137,7 +160,11 @@ unsafe fn plan_for(
     }
     plan.target = Address::of_os(os, family);
     plan.os = os;
-    plan.step = if refused { Step::Refusal } else { Step::Dial };
+    plan.step = match (foreign, refused) {
+        (true, _) => Step::Foreign,
+        (false, true) => Step::Refusal,
+        (false, false) => Step::Dial,
+    };
     Ok(())
 }
 
@@ -192,6 +219,9 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
             }
             _ => {}
         }
+        if plan.late != 0 && result == 0 {
+            (result, errno) = (-1, plan.late);
+        }
     });
     Errno::set_raw(errno);
     result
@@ -203,11 +233,16 @@ fn open_to_v4(fd: c_int) {
 
 /// The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
 fn undo_self_connect(client: &Client, fd: c_int, cookie: u64) {
+    disconnect(fd);
+    tell_to(client, &Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
+}
+
+/// Takes the connection off a socket.
+fn disconnect(fd: c_int) {
     let mut nobody = Address::of_os(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), libc::AF_INET);
     // SAFETY: the family field is within the storage, and the address has its length.
     unsafe {
         nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
         let _ = lonet_core::sys::connect(fd, nobody.pointer(), nobody.len);
     }
-    tell_to(client, &Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
 }

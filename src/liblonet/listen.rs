@@ -40,7 +40,8 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    let placed = place(&client, fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
+    let placed =
+        place(&client, fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
     match placed {
         Placed::Native => return Ok(Decision::Libc),
         Placed::Already => {}

@@ -88,7 +88,8 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
 /// # Safety
 /// `to` is null or writable.
 pub unsafe fn give(to: *mut LonetAddr, name: Name<'_>) -> Result<c_int> {
-    let addr = LonetAddr::of(name).ok_or_else(|| Error::Protocol.because("address", "the host's name is too long"))?;
+    let addr = LonetAddr::of(name)
+        .ok_or_else(|| Error::Protocol.because("address", "the host's name is too long"))?;
     if !to.is_null() {
         // SAFETY: as the caller promises.
         unsafe { to.write(addr) };
@@ -151,7 +152,11 @@ pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
 }
 
 /// Asks lonetd whose a descriptor is.
-pub fn whois<R>(fd: c_int, what: impl Display + Copy, then: impl FnOnce(Whois<'_>) -> Result<R>) -> Result<R> {
+pub fn whois<R>(
+    fd: c_int,
+    what: impl Display + Copy,
+    then: impl FnOnce(Whois<'_>) -> Result<R>,
+) -> Result<R> {
     let Candidate { cookie, local } = candidate(fd, what)?;
     let client = way(local, what)?;
     let remote = kernel::remote(fd).and_then(|a| a.os());

@@ -84,12 +84,8 @@ impl<T> Drop for Used<T> {
                     drop(unsafe { Box::from_raw(object) });
                 }
             }
-            match self.slot.state.compare_exchange_weak(
-                state,
-                state - 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
+            match self.slot.state.compare_exchange_weak(state, state - 1, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) => return,
                 Err(now) => state = now,
             }
@@ -100,7 +96,10 @@ impl<T> Drop for Used<T> {
 impl<T: 'static, const N: usize> Table<T, N> {
     /// `kind`: 1 to 3.
     pub const fn new(kind: u64) -> Self {
-        assert!(N <= 1 << 14 && kind >= 1 && kind <= 3, "a handle has 14 bits for the slot and 2 for the kind");
+        assert!(
+            N <= 1 << 14 && kind >= 1 && kind <= 3,
+            "a handle has 14 bits for the slot and 2 for the kind"
+        );
         Table {
             kind,
             slots: [const { Slot { state: AtomicU64::new(0), object: AtomicPtr::new(null_mut()) } }; N],
@@ -121,11 +120,7 @@ impl<T: 'static, const N: usize> Table<T, N> {
             }
             let turn = (state >> TURN_SHIFT) + 1 & TURNS;
             let claimed = turn << TURN_SHIFT | 1;
-            if slot
-                .state
-                .compare_exchange(state, claimed, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
-            {
+            if slot.state.compare_exchange(state, claimed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
             }
             let object = Box::into_raw(Box::new(object));

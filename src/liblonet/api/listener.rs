@@ -71,7 +71,13 @@ fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Lis
     Ok(fd)
 }
 
-fn listen_with(host: &Host, fd: c_int, cookie: u64, port: u16, backlog: c_int) -> std::result::Result<(), Errno> {
+fn listen_with(
+    host: &Host,
+    fd: c_int,
+    cookie: u64,
+    port: u16,
+    backlog: c_int,
+) -> std::result::Result<(), Errno> {
     let asked = kernel::asked(fd, libc::AF_INET);
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
     let wish = |attempt| Op::Bind { cookie, at, asked, attempt };

@@ -5,6 +5,7 @@
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
 //! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
 
+use super::foreign::{self, FIRST_TASK, Foreign, Parked, Resume, World};
 use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
@@ -61,6 +62,7 @@ pub struct Daemon {
     kernel: Live,
     journal: Journal,
     netns: u64,
+    foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
@@ -112,11 +114,13 @@ impl Daemon {
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(d.as_raw_fd()) };
             epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
         }
+        let foreign = Foreign::new(&config, &held.lock, held.lock_address, &epoll)?;
         let mut daemon = Daemon {
             state,
             kernel,
             journal,
             netns,
+            foreign,
             _held: held,
             sockets,
             config,
@@ -146,13 +150,22 @@ impl Daemon {
             self.take_announcements();
             self.read_pending();
             for event in &events[..n] {
+                let mut world =
+                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
                     CONTROL => self.accept(0),
                     ABSTRACT => self.accept(1),
+                    foreign::LISTENER => self.foreign.accept(&mut world),
+                    foreign::REGISTRY => {
+                        let resumed = self.foreign.told(&mut self.state);
+                        self.resume(resumed);
+                    }
+                    task if task >= FIRST_TASK => self.foreign.ready(&mut world, task, event.events()),
                     _ => {}
                 }
             }
             self.look_at_the_time();
+            self.foreign.keep_rows(&mut self.state);
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -187,11 +200,13 @@ impl Daemon {
         let mut waiting = VecDeque::with_capacity(self.pending.len());
         while let Some(connection) = self.pending.pop_front() {
             let mut buffer = [0u8; MAX_MESSAGE];
-            match socket::recv(connection.fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(0) => {}
-                Ok(n) => {
+            match lonet_core::sys::recv_with(connection.fd.as_raw_fd(), &mut buffer, true) {
+                Ok((0, _)) => {}
+                Ok((n, right)) => {
+                    // SAFETY: a new descriptor that nobody else has.
+                    let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
                     self.take_announcements();
-                    self.take_message(connection.fd, &buffer[..n]);
+                    self.take_message(connection.fd, right, &buffer[..n], (false, false));
                 }
                 Err(Errno::EAGAIN) if connection.since.elapsed() < SILENT_FOR => {
                     waiting.push_back(connection);
@@ -240,7 +255,22 @@ impl Daemon {
         self.settle();
     }
 
-    fn take_message(&mut self, fd: OwnedFd, bytes: &[u8]) {
+    /// Messages that registry.db was asked about.
+    fn resume(&mut self, all: Vec<Resume>) {
+        for one in all {
+            match one {
+                Resume::Take(p) => self.take_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
+                Resume::Refuse(p, errno, text) => {
+                    self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
+                }
+                Resume::List(fd) => self.list(&fd),
+            }
+        }
+    }
+
+    /// `right`: the descriptor that came with it. `asked`: registry.db has been asked whether the caller's host
+    /// is somebody else's, and where the host is that it wants.
+    fn take_message(&mut self, fd: OwnedFd, right: Option<OwnedFd>, bytes: &[u8], asked: (bool, bool)) {
         let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
             Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
             Err(e) => return tracing::warn!("who sent a message? {e}"),
@@ -265,8 +295,27 @@ impl Daemon {
             let text = "not a member: another user's process without the network's LONET_KEY";
             return self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
         }
+        let (mut fd, mut asked) = (fd, asked);
+        while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
+            match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
+                Ok(()) => return,
+                // The host is ours by a row that is still there.
+                Err(back) => (fd, asked.0) = (back.fd, true),
+            }
+        }
+        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
-            Op::List => self.list(&fd),
+            Op::List => self.foreign.park_list(fd),
+            Op::HandOver { cookie, milliseconds } => {
+                self.foreign.hand_over(&mut world, fd, right, cookie, milliseconds);
+            }
+            Op::Accept { local, remote, .. }
+                if let Some((connection, peer)) = self.foreign.claim(&mut world, peer.pid, local, remote) =>
+            {
+                self.settle();
+                self.reply(&fd, &Reply::Courier { peer, buffers: self.foreign.buffers() });
+                let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
+            }
             Op::Wait { addresses } => self.wait(fd, addresses),
             Op::Down { kill } => self.down(fd, peer.pid, kill),
             _ => {
@@ -393,8 +442,15 @@ impl Daemon {
                 ending.kill_at = None;
             }
         }
+        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+        self.foreign.look_at_the_time(&mut world);
+        let late = self.foreign.resume_late();
+        self.resume(late);
         self.waiters.retain(|w| !has_hung_up(&w.fd));
-        let idle = self.state.is_empty() && self.waiters.is_empty() && self.pending.is_empty();
+        let idle = self.foreign.is_idle()
+            && self.state.is_empty()
+            && self.waiters.is_empty()
+            && self.pending.is_empty();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 
@@ -410,6 +466,7 @@ impl Daemon {
             self.empty_since.map(|since| since + EMPTY_FOR),
             self.ending.as_ref().and_then(|e| e.kill_at),
             self.pending.front().map(|p| p.since + SILENT_FOR),
+            self.foreign.until(),
             // Sockets without a process may die unannounced where the kernel announces nothing.
             Some(now + Duration::from_secs(30)),
         ];
@@ -447,6 +504,7 @@ impl Daemon {
             self.empty_since = None;
             return false;
         }
+        self.foreign.leave();
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
         for file in ["control", "key", "log", "state", "lock"] {

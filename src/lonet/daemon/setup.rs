@@ -59,8 +59,9 @@ pub fn detach() -> Result<(), SetupError> {
 /// A block, and the sockets that make it this network's.
 pub struct Held {
     pub block: Block,
-    /// Listens on the stack's address: while it does, no other lonetd takes the block.
-    _lock: OwnedFd,
+    /// Listens on the stack's address: while it does, no other lonetd takes the block. Foreign peers dial our
+    /// hosts there.
+    pub lock: OwnedFd,
     pub lock_address: SocketAddrV4,
     /// Bound and not listening: where dials are refused.
     _refuser: OwnedFd,
@@ -110,7 +111,7 @@ fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
             if socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(refuser_address)).is_ok() {
                 return Ok(Some(Held {
                     block,
-                    _lock: lock,
+                    lock,
                     lock_address: address,
                     _refuser: refuser,
                     refuser_address,

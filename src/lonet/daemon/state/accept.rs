@@ -18,6 +18,8 @@ pub(super) struct Accepted {
 enum Caller {
     /// Dialed this very listener.
     Known(Cookie),
+    /// A courier that nobody has claimed: a foreign peer's, relayed.
+    Relayed(Call),
     /// No record, but a live socket of the owner's: an unhooked program.
     Stranger,
     /// Dialed somebody else, or cannot be told.
@@ -51,6 +53,7 @@ impl State {
         match self.caller(kernel, listener, a) {
             Caller::Unwanted => return None,
             Caller::Stranger => {}
+            Caller::Relayed(theirs) => call = theirs,
             Caller::Known(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
                 let theirs = caller.call?;
@@ -90,6 +93,9 @@ impl State {
 
     /// The kernel names the socket at the other end; where that has gone, what its dial has left.
     fn caller(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Caller {
+        if let Some(call) = self.courier(a.local, a.remote) {
+            return Caller::Relayed(call);
+        }
         let found = kernel.connection(a.remote, a.local).flatten();
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
         let cookie = found

@@ -49,7 +49,12 @@ impl State {
             return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
         self.meet(kernel, sender.pid);
+        let foreign = match place {
+            Place::Host(index, _) => self.foreign_address(index),
+            _ => None,
+        };
         if let Place::Host(index, _) = place
+            && foreign.is_none()
             && !self.hosts.get(index).is_some_and(super::Host::is_up)
             && !(caller.host.is_empty() && own == Some(index))
             && (caller.host.is_empty() || self.home(kernel, sender.pid, caller)? != index)
@@ -72,7 +77,9 @@ impl State {
         if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
-        let Some((_, os)) = self.find_listener(kernel, to_host, dial.to.port, class) else {
+        let listener =
+            foreign.or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os));
+        let Some(os) = listener else {
             if class == Classes::loopback(face) && caller.options.real_loopback {
                 return Ok(Reply::Native);
             }
@@ -131,7 +138,7 @@ impl State {
         let ip = self.block.address(host);
         let is_there = bound_here || dial.local.is_some_and(|local| *local.ip() == ip);
         let from = (!is_there).then_some(ip);
-        Ok(Reply::ConnectTo { to: os, from })
+        Ok(State::dial_reply(foreign.is_some(), os, from))
     }
 
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
@@ -196,6 +203,10 @@ impl State {
             Errno::UnknownErrno | Errno::EINPROGRESS | Errno::EINTR | Errno::EALREADY | Errno::EISCONN
         );
         let Some(call) = s.call else { return };
+        if errno == Errno::ECONNREFUSED {
+            // Where a foreign host was, if it was one, nobody is.
+            self.foreign_gone(call.os_remote);
+        }
         match from {
             Some(from) if under_way => {
                 self.by_tuple.insert((from, call.os_remote), cookie);

@@ -24,10 +24,12 @@ pub struct Host {
     pub members: BTreeSet<Pid>,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,
+    /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
+    pub foreign: Option<SocketAddrV4>,
 }
 
 impl Host {
-    /// Some process or socket of it lives.
+    /// Some process or socket of it lives here.
     pub fn is_up(&self) -> bool {
         !self.members.is_empty() || !self.ports.is_empty()
     }
@@ -38,6 +40,8 @@ impl Host {
 pub struct Hosts {
     all: Vec<Host>,
     by_key: HashMap<String, Index>,
+    /// Those whose being up may have changed since [`Hosts::take_touched`].
+    touched: BTreeSet<Index>,
 }
 
 impl Hosts {
@@ -50,6 +54,7 @@ impl Hosts {
     }
 
     pub fn get_mut(&mut self, index: Index) -> Option<&mut Host> {
+        self.touched.insert(index);
         self.all.get_mut(usize::from(index).checked_sub(1)?)
     }
 
@@ -59,16 +64,45 @@ impl Hosts {
 
     /// A host that an earlier lonetd has left; indexes come in ascending order, without gaps.
     pub(super) fn restore(&mut self, index: Index, name: &str, fresh_accept_ports: bool) {
-        if self.enter(name) == Some(index)
+        // What a foreign host is called may be no name to resolvers.
+        let entered = self.enter(name).or_else(|| self.enter_odd(&index.to_le_bytes(), name));
+        if entered == Some(index)
             && let Some(host) = self.get_mut(index)
         {
             host.fresh_accept_ports = fresh_accept_ports;
         }
     }
 
+    /// The hosts that were touched, and may have come up or gone down.
+    pub fn take_touched(&mut self) -> BTreeSet<Index> {
+        std::mem::take(&mut self.touched)
+    }
+
+    pub fn touch(&mut self, index: Index) {
+        self.touched.insert(index);
+    }
+
+    /// Foreign hosts at these addresses are foreign no more.
+    pub fn forget_foreign(&mut self, at: impl Fn(SocketAddrV4) -> bool) {
+        for host in &mut self.all {
+            if host.foreign.is_some_and(&at) {
+                host.foreign = None;
+            }
+        }
+    }
+
     /// The host of this name, made if there is none. `None`: not a name, or no index left.
-    fn enter(&mut self, name: &str) -> Option<Index> {
-        let key = names::fold(name.as_bytes())?;
+    pub(super) fn enter(&mut self, name: &str) -> Option<Index> {
+        self.enter_key(names::fold(name.as_bytes())?, name)
+    }
+
+    /// A foreign host whose name is none to resolvers: known by its bytes.
+    pub(super) fn enter_odd(&mut self, name: &[u8], shown: &str) -> Option<Index> {
+        // No key of a name begins so: folding leaves nothing invisible.
+        self.enter_key(format!("\0{}", lonet_core::quote::quote(name)), shown)
+    }
+
+    fn enter_key(&mut self, key: String, name: &str) -> Option<Index> {
         if let Some(index) = self.by_key.get(&key) {
             return Some(*index);
         }
@@ -80,6 +114,7 @@ impl Hosts {
             ports: Ports::default(),
             members: BTreeSet::new(),
             fresh_accept_ports: false,
+            foreign: None,
         });
         Some(index)
     }
@@ -118,7 +153,8 @@ impl State {
         }
         // Asked for anew: what joined as `lonet run` is its program by now.
         let base = names::from_program(kernel.program(pid).as_bytes());
-        let free = |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up());
+        let free =
+            |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up() && h.foreign.is_none());
         let name = std::iter::once(base.clone())
             .chain((2..=u32::from(MAX_INDEX)).map(|n| format!("{base}-{n}")))
             .find(|name| free(name))
@@ -138,7 +174,7 @@ impl State {
         }
     }
 
-    fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {
+    pub(super) fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {
         if let Some(host) = self.hosts.find(name.as_bytes())
             && (host.is_up() || host.name == name)
         {
@@ -170,6 +206,7 @@ impl State {
         }
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.insert(pid);
+            host.foreign = None;
         }
         self.changes.processes.insert(pid);
     }
@@ -191,7 +228,7 @@ impl State {
             return self.named(index);
         }
         if let Some(host) = self.hosts.find(name)
-            && (host.is_up() || !caller.options.strict_names)
+            && (host.is_up() || host.foreign.is_some() || !caller.options.strict_names)
         {
             return self.named(host.index);
         }

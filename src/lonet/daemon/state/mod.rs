@@ -8,6 +8,7 @@ mod accept;
 mod api;
 mod bind;
 mod dial;
+mod foreign;
 mod hosts;
 mod life;
 mod ports;
@@ -16,6 +17,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown};
@@ -175,7 +177,12 @@ pub enum Answer {
     Host(Named),
     Refuse(Errno, String),
     /// [`Reply::Names`]
-    Names { local: api::HostPort, peer: Option<api::HostPort>, own: bool, member: bool },
+    Names {
+        local: api::HostPort,
+        peer: Option<api::HostPort>,
+        own: bool,
+        member: bool,
+    },
 }
 
 /// A host as resolvers speak of it; see [`Reply::Host`].
@@ -204,6 +211,8 @@ pub struct State {
     by_tuple: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Listening and bound sockets by the address that the kernel has.
     by_os: HashMap<SocketAddrV4, Vec<Cookie>>,
+    /// The connection that a courier stands for, by the courier's source and the listener that it goes to.
+    couriers: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Dead sockets, oldest first, with the time of death.
     graves: VecDeque<(Duration, Cookie)>,
     os_ports: bind::OsPorts,
@@ -233,6 +242,7 @@ impl State {
             processes: BTreeMap::new(),
             by_tuple: HashMap::new(),
             by_os: HashMap::new(),
+            couriers: HashMap::new(),
             graves: VecDeque::new(),
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
@@ -312,7 +322,7 @@ impl State {
                 self.dial_host(kernel, sender, caller, (host, port), (cookie, asked))
             }
             Op::Whois { cookie, local, remote } => return self.whois(kernel, sender, cookie, local, remote),
-            Op::List | Op::Wait { .. } | Op::Down { .. } => {
+            Op::List | Op::Wait { .. } | Op::Down { .. } | Op::HandOver { .. } | Op::GiveUp { .. } => {
                 Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
             }
         };

@@ -24,6 +24,9 @@ pub struct HostShown {
     pub name: String,
     pub index: u16,
     pub address: String,
+    /// Another subnetwork's, of a Go or Python process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
     pub sockets: Vec<SocketShown>,
 }
 
@@ -47,7 +50,7 @@ impl State {
         for (pid, process) in &mut self.processes {
             process.program = kernel.program(*pid);
         }
-        let hosts = self.hosts.all().filter(|h| h.is_up()).map(|host| {
+        let hosts = self.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.held_from(0))
                 .flat_map(|port| host.ports.holders(port))
                 .filter_map(|cookie| Some((*cookie, self.sockets.get(cookie)?)))
@@ -58,6 +61,7 @@ impl State {
                 name: host.name.clone(),
                 index: host.index,
                 address: self.block.address(host.index).to_string(),
+                foreign: !host.is_up(),
                 sockets: sockets.into_iter().map(|(_, s)| self.show_socket(s)).collect(),
             }
         });

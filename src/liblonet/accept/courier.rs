@@ -1,0 +1,121 @@
+//! A foreign peer's connection, for which lonetd sent a courier to the listener.
+
+use crate::marks;
+use libc::c_int;
+use lonet_core::sys::{self, Fd, check};
+
+/// Comes on this connection to lonetd.
+pub struct Connection {
+    control: Fd,
+    /// The sizes of buffers that a listener has whose program has set none: receive, send.
+    buffers: [u32; 2],
+}
+
+impl Connection {
+    pub fn new(control: Fd, buffers: [u32; 2]) -> Connection {
+        Connection { control, buffers }
+    }
+
+    /// Closes the courier and receives the connection, which so gets the courier's descriptor and needs no other.
+    /// `None`: it is lost.
+    pub fn take(self, listener: c_int, courier: c_int, flags: c_int) -> Option<c_int> {
+        let settings = Settings::of(courier);
+        marks::clear(courier);
+        drop(Fd::adopt(courier));
+        let mut byte = [0u8; 8];
+        let cloexec = flags & libc::SOCK_CLOEXEC != 0;
+        let (_, fd) = sys::recv_with(self.control.raw(), &mut byte, cloexec).ok()?;
+        let fd = fd?;
+        marks::set(fd);
+        settings.apply(fd);
+        buffers(listener, fd, self.buffers);
+        if flags & libc::SOCK_NONBLOCK != 0 {
+            // SAFETY: no pointers. Nobody else has this open file any more.
+            let _ = check(unsafe {
+                let now = libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL);
+                libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, now | i64::from(libc::O_NONBLOCK))
+            });
+        }
+        Some(fd)
+    }
+}
+
+/// Integers that an accepted socket has from its listener.
+const INTEGERS: [(c_int, c_int); 18] = [
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_OOBINLINE),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY),
+    (libc::SOL_SOCKET, libc::SO_RCVLOWAT),
+    (libc::SOL_SOCKET, libc::SO_DONTROUTE),
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_CORK),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (libc::IPPROTO_TCP, libc::TCP_LINGER2),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
+    (libc::IPPROTO_IP, libc::IP_TOS),
+    (libc::IPPROTO_IP, libc::IP_TTL),
+];
+
+const TIMES: [c_int; 2] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO];
+
+type Congestion = [u8; 16];
+
+/// What the courier's end has from its listener, and the connection is to have.
+struct Settings {
+    integers: [Option<i32>; INTEGERS.len()],
+    times: [Option<libc::timeval>; TIMES.len()],
+    linger: Option<libc::linger>,
+    congestion: Option<Congestion>,
+}
+
+impl Settings {
+    fn of(fd: c_int) -> Settings {
+        Settings {
+            integers: INTEGERS.map(|(level, name)| sys::getsockopt(fd, level, name).ok()),
+            times: TIMES.map(|name| sys::getsockopt(fd, libc::SOL_SOCKET, name).ok()),
+            linger: sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER).ok(),
+            congestion: sys::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION).ok(),
+        }
+    }
+
+    /// Sets what differs: setting an option to what it is can change what it does (TCP_LINGER2, buffers).
+    fn apply(&self, fd: c_int) {
+        for ((level, name), value) in INTEGERS.iter().zip(self.integers) {
+            let now = sys::getsockopt::<i32>(fd, *level, *name).ok();
+            if let Some(value) = value.filter(|v| now != Some(*v)) {
+                let _ = sys::setsockopt(fd, *level, *name, &value);
+            }
+        }
+        for (name, time) in TIMES.iter().zip(self.times) {
+            if let Some(time) = time.filter(|t| t.tv_sec != 0 || t.tv_usec != 0) {
+                let _ = sys::setsockopt(fd, libc::SOL_SOCKET, *name, &time);
+            }
+        }
+        if let Some(linger) = self.linger.filter(|l| l.l_onoff != 0) {
+            let _ = sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+        }
+        let now = sys::getsockopt::<Congestion>(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION).ok();
+        if let Some(name) = self.congestion.filter(|c| now != Some(*c)) {
+            let _ = sys::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, &name);
+        }
+    }
+}
+
+/// A program that set the sizes of its listener's buffers set those of its connections. Else the kernel goes on
+/// to fit them to the traffic, which it does not where they are set.
+fn buffers(listener: c_int, fd: c_int, usual: [u32; 2]) {
+    for (name, usual) in [libc::SO_RCVBUF, libc::SO_SNDBUF].into_iter().zip(usual) {
+        if let Ok(size) = sys::getsockopt::<u32>(listener, libc::SOL_SOCKET, name)
+            && size != usual
+        {
+            // The kernel doubles what it is given.
+            let _ = sys::setsockopt(fd, libc::SOL_SOCKET, name, &(size / 2));
+        }
+    }
+}

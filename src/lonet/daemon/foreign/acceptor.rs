@@ -1,0 +1,117 @@
+//! Somebody dials a host of ours: the handshake as the one who is dialed.
+
+use super::courier::Courier;
+use super::io::{self, Heard};
+use super::{Cx, HANDSHAKE, Task, What};
+use crate::daemon::state::{Arrival, Cookie, Incoming};
+use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
+use nix::sys::epoll::EpollFlags;
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// Waits for the line of a dialer.
+pub struct Acceptor {
+    pub dialer: Connection,
+    line: LineBuf,
+    pub until: Instant,
+}
+
+/// A dialer's connection, as it came.
+pub struct Connection {
+    pub fd: OwnedFd,
+    pub cookie: Cookie,
+    pub local: SocketAddrV4,
+    pub remote: SocketAddrV4,
+}
+
+impl Acceptor {
+    pub fn begin(
+        cx: &mut Cx<'_, '_>,
+        fd: OwnedFd,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<Task> {
+        cx.watch(0, &fd, EpollFlags::EPOLLIN);
+        let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote };
+        Acceptor { dialer, line: LineBuf::default(), until: Instant::now() + HANDSHAKE }.hear(cx)
+    }
+
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        match what {
+            What::Ready { .. } => self.hear(cx),
+            // Without an answer: whoever that is does not speak our language.
+            What::Late => None,
+        }
+    }
+
+    fn hear(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match io::hear(&self.dialer.fd, &mut self.line) {
+            Heard::More => Some(Task::Acceptor(self)),
+            Heard::End => None,
+            Heard::Line(line) => self.decide(cx, &line),
+        }
+    }
+
+    fn decide(self, cx: &mut Cx<'_, '_>, line: &[u8]) -> Option<Task> {
+        let request = match DialRequest::parse(line, &cx.shared.network) {
+            Ok(request) => request,
+            Err(e) => return refuse(cx, self.dialer.fd, &e.into()),
+        };
+        let dial = Incoming {
+            cookie: self.dialer.cookie,
+            local: self.dialer.local,
+            remote: self.dialer.remote,
+            from: &request.src,
+            to: &request.dst,
+        };
+        match cx.world.state.incoming(cx.world.kernel, &dial) {
+            Arrival::NoSuchHost => refuse(cx, self.dialer.fd, &Reply::no_such_host(&request.dst)),
+            Arrival::Refused => refuse(cx, self.dialer.fd, &Reply::Refused),
+            Arrival::At { os, port } => {
+                // The host as the dialer spells it: it compares.
+                let at = WireAddr { host: request.dst.host, port: u64::from(port) };
+                Courier::begin(cx, self.dialer, os, at, self.until)
+            }
+        }
+    }
+}
+
+/// Says why not. The connection stays for a moment: closing it with the dialer's data unread would be a reset,
+/// which may overtake the answer.
+pub fn refuse(cx: &mut Cx<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
+    io::say(&fd, &reply.to_line(&cx.shared.network)).ok()?;
+    io::end_of_data(&fd);
+    cx.watch(0, &fd, EpollFlags::EPOLLIN);
+    Lingering { fd, until: Instant::now() + LINGER }.drain()
+}
+
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Waits until the dialer, who has been refused, closes.
+pub struct Lingering {
+    fd: OwnedFd,
+    pub until: Instant,
+}
+
+impl Lingering {
+    pub fn step(self, what: What) -> Option<Task> {
+        match what {
+            What::Ready { .. } => self.drain(),
+            What::Late => None,
+        }
+    }
+
+    fn drain(self) -> Option<Task> {
+        let mut buffer = [0u8; 4096];
+        // A few times: there may be no end of it.
+        for _ in 0..8 {
+            match io::receive(&self.fd, &mut buffer) {
+                Ok(1..) => {}
+                Err(nix::errno::Errno::EAGAIN) => break,
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        Some(Task::Lingering(self))
+    }
+}

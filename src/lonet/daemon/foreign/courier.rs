@@ -1,0 +1,183 @@
+//! A courier: the connection that lonetd makes to a program's listener in a foreign dialer's place.
+//!
+//! So refusal and backlog are the kernel's. The accept hook tells lonetd what it has accepted, closes the courier
+//! and gets the dialer's own connection. A program that accepted behind the hooks' back (a raw system call, no
+//! descriptor left to ask lonetd) talks to the courier: its bytes are relayed.
+
+use super::acceptor::{Connection, refuse};
+use super::relay::Relay;
+use super::{Cx, Task, What, io};
+use crate::daemon::state::{Kernel, Pid};
+use lonet_core::block::Endpoint;
+use lonet_core::handshake::{Reply, WireAddr};
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long a program that has accepted a courier may take to claim it.
+const CLAIM_WITHIN: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether somebody has accepted it: from every to every, doubling.
+const LOOK: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(400)];
+
+pub struct Courier {
+    dialer: Connection,
+    courier: OwnedFd,
+    source: SocketAddrV4,
+    listener: SocketAddrV4,
+    phase: Phase,
+}
+
+enum Phase {
+    /// On its way. `at`: what the dialer is to be told.
+    Connecting { at: WireAddr, until: Instant },
+    /// In the backlog, or accepted; the dialer knows.
+    Waiting { accepted: Option<Instant>, look: Instant, pause: Duration },
+}
+
+impl Courier {
+    pub fn begin(
+        cx: &mut Cx<'_, '_>,
+        dialer: Connection,
+        listener: SocketAddrV4,
+        at: WireAddr,
+        until: Instant,
+    ) -> Option<Task> {
+        let made = io::connect(Some(cx.world.state.block.stack()), listener);
+        let (courier, source) = match made.and_then(|fd| Ok((io::local(&fd).ok_or(Errno::EPROTO)?, fd))) {
+            Ok((source, fd)) => (fd, source),
+            Err(e) => {
+                cx.world.state.incoming_ends(dialer.cookie);
+                return refuse(cx, dialer.fd, &why_not(e));
+            }
+        };
+        cx.shared.couriers.insert((source, listener), cx.id);
+        cx.world.state.courier_leaves(source, listener, dialer.cookie);
+        // The dialer's data is the program's; only the end of the connection is of interest.
+        cx.watch(0, &dialer.fd, EpollFlags::empty());
+        cx.watch(1, &courier, EpollFlags::EPOLLOUT);
+        let courier = Courier { dialer, courier, source, listener, phase: Phase::Connecting { at, until } };
+        if io::is_decided(&courier.courier) { courier.connected(cx) } else { Some(Task::Courier(courier)) }
+    }
+
+    pub fn until(&self) -> Instant {
+        match self.phase {
+            Phase::Connecting { until, .. } => until,
+            Phase::Waiting { look, .. } => look,
+        }
+    }
+
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. })
+    }
+
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        match (&self.phase, what) {
+            // The dialer has gone, or reset the connection.
+            (_, What::Ready { side: 0, .. }) | (Phase::Connecting { .. }, What::Late) => self.abort(cx),
+            (Phase::Connecting { .. }, What::Ready { .. }) => return self.connected(cx),
+            // The listener was closed with the courier in its backlog.
+            (Phase::Waiting { .. }, What::Ready { flags, .. }) if flags.intersects(over) => self.abort(cx),
+            (Phase::Waiting { .. }, What::Ready { .. }) => return Some(self.relay(cx)),
+            (Phase::Waiting { .. }, What::Late) => return Some(self.look(cx)),
+        }
+        None
+    }
+
+    fn connected(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        if let Some(e) = io::error(&self.courier) {
+            self.forget(cx);
+            cx.world.state.incoming_ends(self.dialer.cookie);
+            return refuse(cx, self.dialer.fd, &why_not(e));
+        }
+        match self.arrived(cx) {
+            Ok(courier) => Some(Task::Courier(courier)),
+            Err(courier) => {
+                courier.abort(cx);
+                None
+            }
+        }
+    }
+
+    /// The courier is in the backlog: the dialer is told, before anybody can have its connection.
+    fn arrived(mut self, cx: &mut Cx<'_, '_>) -> Result<Courier, Courier> {
+        let Phase::Connecting { at, .. } = &self.phase else { return Ok(self) };
+        let reply = Reply::Connected(at.clone()).to_line(&cx.shared.network);
+        if io::say(&self.dialer.fd, &reply).is_err() {
+            return Err(self);
+        }
+        cx.watch(1, &self.courier, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP);
+        self.phase = Phase::Waiting { accepted: None, look: Instant::now() + LOOK[0], pause: LOOK[0] };
+        Ok(self)
+    }
+
+    /// Has somebody accepted it?
+    fn look(mut self, cx: &mut Cx<'_, '_>) -> Task {
+        let now = Instant::now();
+        let held = cx.world.kernel.connection(self.listener, self.source);
+        let Phase::Waiting { accepted, look, pause } = &mut self.phase else { return Task::Courier(self) };
+        match held {
+            Some(Some(found)) if !found.held => *accepted = None,
+            // Where the kernel cannot tell, too, nobody may have to wait for ever.
+            _ => *accepted = accepted.or(Some(now)),
+        }
+        match *accepted {
+            Some(since) if since + CLAIM_WITHIN <= now => return self.relay(cx),
+            Some(since) => *look = since + CLAIM_WITHIN,
+            None => {
+                *pause = (*pause * 2).min(LOOK[1]);
+                *look = now + *pause;
+            }
+        }
+        Task::Courier(self)
+    }
+
+    fn relay(self, cx: &mut Cx<'_, '_>) -> Task {
+        tracing::info!(
+            "a foreign peer's connection to {} is relayed: the program accepted it without liblonet",
+            self.listener
+        );
+        cx.shared.couriers.remove(&(self.source, self.listener));
+        Relay::begin(cx, [self.dialer.fd, self.courier], Some((self.source, self.listener)))
+    }
+
+    /// The program gets the dialer's own connection.
+    pub fn claim(self, cx: &mut Cx<'_, '_>, pid: Pid) -> Option<(OwnedFd, Endpoint)> {
+        let courier = match self.arrived(cx) {
+            Ok(courier) => courier,
+            Err(courier) => {
+                courier.abort(cx);
+                return None;
+            }
+        };
+        courier.forget(cx);
+        cx.unwatch(&courier.dialer.fd);
+        let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie)?;
+        Some((courier.dialer.fd, peer))
+    }
+
+    /// No courier any more: what is accepted there is nobody's.
+    fn forget(&self, cx: &mut Cx<'_, '_>) {
+        cx.unwatch(&self.courier);
+        cx.shared.couriers.remove(&(self.source, self.listener));
+        cx.world.state.courier_ends(self.source, self.listener);
+    }
+
+    /// Both ends see a reset.
+    pub fn abort(self, cx: &mut Cx<'_, '_>) {
+        self.forget(cx);
+        cx.world.state.incoming_ends(self.dialer.cookie);
+        io::reset(self.dialer.fd);
+        io::reset(self.courier);
+    }
+}
+
+fn why_not(e: Errno) -> Reply {
+    match e {
+        Errno::ECONNREFUSED => Reply::Refused,
+        e => Reply::Error(e.desc().to_lowercase().into_bytes()),
+    }
+}

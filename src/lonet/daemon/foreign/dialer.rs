@@ -1,0 +1,325 @@
+//! A program of ours dials a foreign host: the handshake as the dialer, on the program's own socket.
+//!
+//! The connect hook has connected the socket, or is about to have it connected, and waits for the answer. A
+//! program that does not want to wait as long as the peer takes (non-blocking, SO_SNDTIMEO, a signal) cannot keep
+//! the connection: it would see the peer's reply in its data. So the connection is taken off the socket, the peer
+//! is dialed once more by lonetd itself, and the program's socket is connected to lonetd, which relays or, if
+//! the dial fails, resets. The peer sees a dialer that gave up, and another one. One that was slow is
+//! not tried directly again for [`SLOW_FOR`]: it then sees a connection that says nothing, and the dial.
+
+use super::io::{self, Heard};
+use super::relay::Relay;
+use super::{Cx, HANDSHAKE, Task, What};
+use crate::daemon::state::{Cookie, Outgoing};
+use lonet_core::control::{self, Op};
+use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError};
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long a peer that was slow counts as slow.
+const SLOW_FOR: Duration = Duration::from_secs(10);
+
+/// The handshake's part that is the same on whatever socket.
+struct Shake {
+    os: SocketAddrV4,
+    request: DialRequest,
+    /// `None`: not sent yet.
+    line: Option<LineBuf>,
+}
+
+/// How far a handshake is.
+enum Progress {
+    Under,
+    Done(u64),
+    /// The kernel's error of the connection.
+    Kernel(Errno),
+    /// What the peer said, or not.
+    Peer(Result<Reply, ReplyError>),
+}
+
+impl Shake {
+    fn new(network: &[u8], out: Outgoing) -> Shake {
+        let request = DialRequest { network: network.to_vec(), src: out.from, dst: out.to };
+        Shake { os: out.os, request, line: None }
+    }
+
+    fn again(&self) -> Shake {
+        Shake { os: self.os, request: self.request.clone(), line: None }
+    }
+
+    /// What to watch the socket for.
+    fn flags(&self) -> EpollFlags {
+        if self.line.is_none() { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
+    }
+
+    fn go_on(&mut self, fd: &OwnedFd) -> Progress {
+        if self.line.is_none() {
+            if !io::is_decided(fd) {
+                return Progress::Under;
+            }
+            if let Some(e) = io::error(fd) {
+                return Progress::Kernel(e);
+            }
+            if let Err(e) = io::say(fd, &self.request.to_line()) {
+                return Progress::Kernel(e);
+            }
+        }
+        let line = self.line.get_or_insert_default();
+        match io::hear(fd, line) {
+            Heard::More => Progress::Under,
+            Heard::End => Progress::Peer(Err(ReplyError::UnexpectedEof)),
+            Heard::Line(line) => match Reply::parse(&line, &self.request) {
+                Ok(Reply::Connected(at)) => Progress::Done(at.port),
+                other => Progress::Peer(other),
+            },
+        }
+    }
+}
+
+pub struct Dialer {
+    control: OwnedFd,
+    program: OwnedFd,
+    cookie: Cookie,
+    shake: Shake,
+    until: Instant,
+    patience: Option<Instant>,
+}
+
+impl Dialer {
+    /// `milliseconds`: the program's patience; 0: as long as any handshake.
+    pub fn begin(
+        cx: &mut Cx<'_, '_>,
+        control: OwnedFd,
+        program: OwnedFd,
+        cookie: Cookie,
+        milliseconds: u32,
+    ) -> Option<Task> {
+        let out = (io::cookie(&program) == cookie).then(|| cx.world.state.outgoing(cookie)).flatten();
+        let shake = out.map(|out| Shake::new(&cx.shared.network, out));
+        let Some(shake) = shake.filter(|s| s.request.to_line().len() <= MAX_LINE) else {
+            let text = "no such dial, or names too long for it";
+            cx.reply(&control, &control::Reply::Error { errno: libc::EHOSTUNREACH, text });
+            return None;
+        };
+        let now = Instant::now();
+        cx.shared.slow.retain(|_, since| now < *since + SLOW_FOR);
+        let patience = (milliseconds > 0).then(|| now + Duration::from_millis(milliseconds.into()));
+        cx.watch(1, &control, EpollFlags::EPOLLIN);
+        let dialer = Dialer { control, program, cookie, shake, until: now + HANDSHAKE, patience };
+        if patience.is_some() && cx.shared.slow.contains_key(&dialer.shake.os) {
+            return dialer.relay(cx);
+        }
+        dialer.go_on(cx)
+    }
+
+    pub fn until(&self) -> Instant {
+        self.patience.unwrap_or(self.until).min(self.until)
+    }
+
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        match what {
+            What::Ready { side: 1, .. } => self.listen_to_the_program(cx),
+            What::Ready { .. } => self.go_on(cx),
+            What::Late if self.patience.is_some_and(|at| at <= Instant::now()) => {
+                cx.shared.slow.insert(self.shake.os, Instant::now());
+                self.relay(cx)
+            }
+            What::Late => {
+                let text = format!("the peer at {} does not answer", self.shake.os);
+                self.fail(cx, &control::Reply::Error { errno: libc::ETIMEDOUT, text: &text })
+            }
+        }
+    }
+
+    /// It gives up, or has gone.
+    fn listen_to_the_program(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        let mut buffer = [0u8; control::MAX_MESSAGE];
+        match io::receive(&self.control, &mut buffer) {
+            Ok(n) if matches!(control::read_request(&buffer[..n]), Ok((_, Op::GiveUp { .. }))) => {
+                self.relay(cx)
+            }
+            Err(Errno::EAGAIN) => Some(Task::Dialer(self)),
+            _ => self.fail(cx, &control::Reply::Done),
+        }
+    }
+
+    fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match self.shake.go_on(&self.program) {
+            Progress::Under => {
+                cx.watch(0, &self.program, self.shake.flags());
+                Some(Task::Dialer(self))
+            }
+            Progress::Done(port) => {
+                cx.unwatch(&self.program);
+                if let Some(from) = io::local(&self.program) {
+                    cx.world.state.foreign_connected(self.cookie, from, self.shake.os, port);
+                }
+                cx.reply(&self.control, &control::Reply::Done);
+                None
+            }
+            Progress::Kernel(e) => {
+                let errno = nobody(cx, self.shake.os, e);
+                let text = format!("connect to {}: {e}", self.shake.os);
+                self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
+            }
+            Progress::Peer(Ok(Reply::Refused)) => {
+                // The kernel refuses in its own way.
+                let to = cx.world.state.refuser();
+                self.fail(cx, &control::Reply::ConnectTo { to, from: None })
+            }
+            Progress::Peer(outcome) => {
+                let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
+                tracing::info!("{text}");
+                let errno = errno_of(&outcome) as i32;
+                let end = text.floor_char_boundary(control::MAX_MESSAGE - 64);
+                self.fail(cx, &control::Reply::Error { errno, text: &text[..end] })
+            }
+        }
+    }
+
+    fn fail(self, cx: &mut Cx<'_, '_>, reply: &control::Reply<'_>) -> Option<Task> {
+        cx.unwatch(&self.program);
+        io::disconnect(&self.program);
+        cx.world.state.foreign_failed(cx.world.kernel, self.cookie);
+        cx.reply(&self.control, reply);
+        None
+    }
+
+    /// The program does not wait any longer.
+    fn relay(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        cx.unwatch(&self.program);
+        io::disconnect(&self.program);
+        match io::connect(None, self.shake.os) {
+            Ok(peer) => {
+                let to = cx.shared.listener;
+                tracing::info!("a dial to {} is relayed: it takes too long", self.shake.os);
+                cx.world.state.foreign_relayed(self.cookie, to);
+                cx.shared.expected.insert(self.cookie, cx.id);
+                let shake = self.shake.again();
+                let slow = SlowDial {
+                    peer,
+                    program: None,
+                    cookie: self.cookie,
+                    shake,
+                    until: Instant::now() + HANDSHAKE,
+                    phase: Phase::Under,
+                    since: Instant::now(),
+                };
+                let next = slow.go_on(cx);
+                cx.reply(&self.control, &control::Reply::DialForeign { to, from: None });
+                next
+            }
+            Err(e) => {
+                let errno = nobody(cx, self.shake.os, e);
+                let text = format!("connect to {}: {e}", self.shake.os);
+                self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
+            }
+        }
+    }
+}
+
+/// Where nobody listens, the foreign host is not up.
+fn nobody(cx: &mut Cx<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
+    if e != Errno::ECONNREFUSED {
+        return e;
+    }
+    cx.world.state.foreign_gone(os);
+    Errno::EHOSTUNREACH
+}
+
+fn errno_of(outcome: &Result<Reply, ReplyError>) -> Errno {
+    match outcome {
+        Ok(Reply::Error(text)) if text.ends_with(b": no such host") => Errno::EHOSTUNREACH,
+        Ok(_) => Errno::ECONNREFUSED,
+        Err(ReplyError::UnexpectedEof) => Errno::ECONNRESET,
+        Err(_) => Errno::EPROTO,
+    }
+}
+
+/// lonetd dials for a program whose socket is, or will be, connected to lonetd.
+pub struct SlowDial {
+    peer: OwnedFd,
+    program: Option<OwnedFd>,
+    cookie: Cookie,
+    shake: Shake,
+    pub until: Instant,
+    phase: Phase,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Under,
+    Done,
+    Failed,
+}
+
+impl SlowDial {
+    /// The program's socket has come.
+    pub fn arrived(mut self, cx: &mut Cx<'_, '_>, program: OwnedFd) -> Option<Task> {
+        cx.watch(1, &program, EpollFlags::empty());
+        self.program = Some(program);
+        self.settle(cx)
+    }
+
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        match what {
+            What::Ready { side: 0, .. } if self.phase == Phase::Under => self.go_on(cx),
+            // Waits for the program.
+            What::Ready { side: 0, .. } => Some(Task::SlowDial(self)),
+            What::Ready { .. } | What::Late => self.end(cx),
+        }
+    }
+
+    fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match self.shake.go_on(&self.peer) {
+            Progress::Under => {
+                cx.watch(0, &self.peer, self.shake.flags());
+                return Some(Task::SlowDial(self));
+            }
+            Progress::Done(_) => {
+                self.phase = Phase::Done;
+                if self.since.elapsed() < Duration::from_millis(20) {
+                    cx.shared.slow.remove(&self.shake.os);
+                }
+            }
+            Progress::Kernel(e) => {
+                let _ = nobody(cx, self.shake.os, e);
+                self.phase = Phase::Failed;
+            }
+            Progress::Peer(outcome) => {
+                let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
+                tracing::info!("{text}");
+                self.phase = Phase::Failed;
+            }
+        }
+        cx.unwatch(&self.peer);
+        self.settle(cx)
+    }
+
+    /// What is decided is done as soon as the program's socket is there.
+    fn settle(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match (self.phase, self.program.take()) {
+            (Phase::Done, Some(program)) => Some(Relay::begin(cx, [self.peer, program], None)),
+            (Phase::Failed, Some(program)) => {
+                io::reset(program);
+                None
+            }
+            (_, program) => {
+                self.program = program;
+                Some(Task::SlowDial(self))
+            }
+        }
+    }
+
+    fn end(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        cx.shared.expected.remove(&self.cookie);
+        if let Some(program) = self.program {
+            io::reset(program);
+        }
+        None
+    }
+}

@@ -1,0 +1,145 @@
+//! Sockets that must not be waited for, and must not be set to non-blocking.
+
+use lonet_core::handshake::LineBuf;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    self, AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrStorage, sockopt,
+};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
+
+/// What became of reading a line.
+pub enum Heard {
+    Line(Vec<u8>),
+    /// Not all of it is there yet.
+    More,
+    /// The connection has ended before the line did.
+    End,
+}
+
+/// Reads on in a line and takes no byte that follows it.
+pub fn hear(fd: &OwnedFd, line: &mut LineBuf) -> Heard {
+    let mut buffer = [0u8; lonet_core::handshake::MAX_LINE];
+    loop {
+        let room = line.room();
+        let n = match socket::recv(fd.as_raw_fd(), &mut buffer[..room], MsgFlags::MSG_PEEK | NOW) {
+            Ok(0) => return Heard::End,
+            Ok(n) => n,
+            Err(Errno::EAGAIN) => return Heard::More,
+            Err(Errno::EINTR) => continue,
+            Err(_) => return Heard::End,
+        };
+        let wanted = line.wanted(&buffer[..n]);
+        // What was peeked is there, and nobody else reads.
+        let Ok(taken) = socket::recv(fd.as_raw_fd(), &mut buffer[..wanted], NOW) else { return Heard::End };
+        if let Some(line) = line.push(&buffer[..taken]) {
+            return Heard::Line(line.to_vec());
+        }
+    }
+}
+
+/// Sends a whole line. There is room: it is the first that is sent.
+pub fn say(fd: &OwnedFd, line: &[u8]) -> Result<(), Errno> {
+    match send(fd, line)? {
+        n if n == line.len() => Ok(()),
+        _ => Err(Errno::EAGAIN),
+    }
+}
+
+pub fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    loop {
+        match socket::send(fd.as_raw_fd(), bytes, NOW) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+pub fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match socket::recv(fd.as_raw_fd(), buffer, NOW) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+fn v4(a: Result<SockaddrStorage, Errno>) -> Option<SocketAddrV4> {
+    let a = a.ok()?;
+    if let Some(a) = a.as_sockaddr_in() {
+        return Some(SocketAddrV4::new(a.ip(), a.port()));
+    }
+    let a = a.as_sockaddr_in6()?;
+    Some(SocketAddrV4::new(a.ip().to_ipv4_mapped()?, a.port()))
+}
+
+pub fn local(fd: &OwnedFd) -> Option<SocketAddrV4> {
+    v4(socket::getsockname(fd.as_raw_fd()))
+}
+
+pub fn remote(fd: &OwnedFd) -> Option<SocketAddrV4> {
+    v4(socket::getpeername(fd.as_raw_fd()))
+}
+
+pub fn cookie(fd: &OwnedFd) -> u64 {
+    lonet_core::sys::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE).unwrap_or(0)
+}
+
+/// The error that the socket has come to, which is taken from it.
+pub fn error(fd: &OwnedFd) -> Option<Errno> {
+    match socket::getsockopt(fd, sockopt::SocketError) {
+        Ok(0) => None,
+        Ok(n) => Some(Errno::from_raw(n)),
+        Err(e) => Some(e),
+    }
+}
+
+/// Whether a connect has come to an end.
+pub fn is_decided(fd: &OwnedFd) -> bool {
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLOUT)];
+    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
+/// A connection of our own, under way or refused at once.
+pub fn connect(from: Option<Ipv4Addr>, to: SocketAddrV4) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    if let Some(ip) = from {
+        const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+        lonet_core::sys::setsockopt(fd.as_raw_fd(), libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, &1i32)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, 0)))?;
+    }
+    match socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
+        Err(e) => Err(e),
+    }
+}
+
+/// Takes the connection off a socket, which stays open with its program; the other end sees a reset.
+pub fn disconnect(fd: &OwnedFd) {
+    // SAFETY: all zeroes is a sockaddr of AF_UNSPEC.
+    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let len = std::mem::size_of::<libc::sockaddr>() as u32;
+    // SAFETY: an address of ours with its length.
+    let _ = unsafe { lonet_core::sys::connect(fd.as_raw_fd(), &raw const nobody, len) };
+    // What the end of that connection left is no error of the next one's.
+    let _ = error(fd);
+}
+
+/// Closes with a reset.
+pub fn reset(fd: OwnedFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let _ = socket::setsockopt(&fd, sockopt::Linger, &linger);
+}
+
+pub fn end_of_data(fd: &OwnedFd) {
+    let _ = socket::shutdown(fd.as_raw_fd(), socket::Shutdown::Write);
+}
+
+/// The sizes of a socket's buffers, for receiving and sending.
+pub fn buffers(fd: &OwnedFd) -> [u32; 2] {
+    let size = |n: nix::Result<usize>| n.ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    [size(socket::getsockopt(fd, sockopt::RcvBuf)), size(socket::getsockopt(fd, sockopt::SndBuf))]
+}

@@ -1,0 +1,403 @@
+//! Foreign peers: Go and Python processes that have hosts of their own on the network.
+//!
+//! Theory of operation. lonetd listens for all hosts of ours at once. Each connection with a foreign peer is a
+//! task with a state machine of its own, driven by the loop: it is told what happened to its sockets or that its
+//! time is up, does what can be done without waiting, and becomes the next task or none:
+//!
+//! ```text
+//! incoming:  Acceptor ──▶ Courier ──▶ claimed by the program, which gets the dialer's own connection
+//!                │            └─────▶ Relay, when a program has accepted the courier and did not claim it
+//!                └─────▶ Lingering, when it is refused
+//! outgoing:  Dialer ────▶ done: the program's own connection
+//!                └─────▶ SlowDial ──▶ Relay, when the peer does not answer within the program's patience
+//! ```
+//!
+//! A socket that a program has, too, is never set to non-blocking: that flag belongs to the open file, which is
+//! the program's. Every read and write here says MSG_DONTWAIT instead, and nothing here connects such a socket.
+//!
+//! Limits: a handshake takes at most [`HANDSHAKE`]; of those that came in at most [`HALF_DONE`] are under way at
+//! once, and the oldest is dropped for the newest.
+
+mod acceptor;
+mod courier;
+mod dialer;
+mod io;
+mod names;
+mod relay;
+
+use super::kernel::Live;
+use super::registry::{Place, Registry};
+use super::setup::{SetupError, os};
+use super::state::{Cookie, Kernel, Pid, State};
+use acceptor::{Acceptor, Lingering};
+use courier::Courier;
+use dialer::{Dialer, SlowDial};
+use lonet_core::block::Endpoint;
+use lonet_core::config::Config;
+use lonet_core::control::{self, MAX_MESSAGE, Reply};
+use names::Names;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::socket::{self, MsgFlags, SockFlag};
+use relay::Relay;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+pub use names::{Parked, Resume};
+
+/// How long a handshake may take.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How many handshakes of incoming connections may be under way at once.
+pub const HALF_DONE: usize = 1024;
+
+/// The tokens of the loop's epoll that are ours.
+pub const LISTENER: u64 = 100;
+pub const REGISTRY: u64 = 101;
+pub const FIRST_TASK: u64 = 1000;
+
+/// How many connections are taken before the loop looks at others.
+const ACCEPT_AT_ONCE: usize = 64;
+
+/// What tasks work with.
+pub struct World<'a> {
+    pub state: &'a mut State,
+    pub kernel: &'a mut Live,
+    pub epoll: &'a Epoll,
+}
+
+type Id = u64;
+
+/// What tasks know of each other.
+struct Shared {
+    /// The network's full name.
+    network: Vec<u8>,
+    /// Where we are dialed.
+    listener: SocketAddrV4,
+    /// The sizes of buffers that a listener has whose program has set none.
+    buffers: [u32; 2],
+    /// Couriers that are not claimed, by their source and the listener that they go to.
+    couriers: HashMap<(SocketAddrV4, SocketAddrV4), Id>,
+    /// Sockets of programs that will connect to us to be relayed.
+    expected: HashMap<Cookie, Id>,
+    /// Peers that let a program wait too long, and when.
+    slow: HashMap<SocketAddrV4, Instant>,
+}
+
+struct Cx<'a, 'w> {
+    world: &'a mut World<'w>,
+    shared: &'a mut Shared,
+    id: Id,
+}
+
+impl Cx<'_, '_> {
+    fn watch(&self, side: u64, fd: &impl AsFd, flags: EpollFlags) {
+        let event = EpollEvent::new(flags, FIRST_TASK + self.id * 2 + side);
+        if let Err(Errno::EEXIST) = self.world.epoll.add(fd, event) {
+            let mut event = event;
+            let _ = self.world.epoll.modify(fd, &mut event);
+        }
+    }
+
+    /// A socket that others hold, too, is watched for as long as the open file lives, unless this is said.
+    fn unwatch(&self, fd: &impl AsFd) {
+        let _ = self.world.epoll.delete(fd);
+    }
+
+    fn reply(&self, control: &OwnedFd, reply: &Reply<'_>) {
+        let mut buffer = [0u8; MAX_MESSAGE];
+        if let Some(n) = control::write_reply(&mut buffer, self.world.state.block.number(), reply) {
+            let _ = socket::send(control.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+}
+
+/// What a task is told.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Ready { side: u64, flags: EpollFlags },
+    Late,
+}
+
+enum Task {
+    Acceptor(Acceptor),
+    Lingering(Lingering),
+    Courier(Courier),
+    Dialer(Dialer),
+    SlowDial(SlowDial),
+    Relay(Relay),
+}
+
+impl Task {
+    fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        match self {
+            Task::Acceptor(t) => t.step(cx, what),
+            Task::Lingering(t) => t.step(what),
+            Task::Courier(t) => t.step(cx, what),
+            Task::Dialer(t) => t.step(cx, what),
+            Task::SlowDial(t) => t.step(cx, what),
+            Task::Relay(t) => t.step(cx, what),
+        }
+    }
+
+    fn until(&self) -> Option<Instant> {
+        match self {
+            Task::Acceptor(t) => Some(t.until),
+            Task::Lingering(t) => Some(t.until),
+            Task::Courier(t) => Some(t.until()),
+            Task::Dialer(t) => Some(t.until()),
+            Task::SlowDial(t) => Some(t.until),
+            Task::Relay(_) => None,
+        }
+    }
+
+    fn is_half_done(&self) -> bool {
+        match self {
+            Task::Acceptor(_) | Task::Lingering(_) => true,
+            Task::Courier(t) => t.is_connecting(),
+            Task::Dialer(_) | Task::SlowDial(_) | Task::Relay(_) => false,
+        }
+    }
+
+    /// Drops what came in, to make room.
+    fn give_way(self, cx: &mut Cx<'_, '_>) {
+        if let Task::Courier(t) = self {
+            t.abort(cx);
+        }
+    }
+}
+
+struct Slot {
+    task: Task,
+    armed: Option<Instant>,
+}
+
+pub struct Foreign {
+    pub registry: Registry,
+    names: Names,
+    listener: OwnedFd,
+    /// Given up for a moment to take a connection that has no other descriptor left.
+    spare: Option<OwnedFd>,
+    shared: Shared,
+    tasks: HashMap<Id, Slot>,
+    timers: BTreeSet<(Instant, Id)>,
+    half_done: BTreeSet<Id>,
+    next: Id,
+}
+
+impl Foreign {
+    pub fn new(
+        config: &Config,
+        lock: &OwnedFd,
+        address: SocketAddrV4,
+        epoll: &Epoll,
+    ) -> Result<Foreign, SetupError> {
+        let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
+        let place =
+            Place { path: config.dir.join("registry.db"), network: config.network.clone(), own: address };
+        let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
+        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
+        epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;
+        epoll.add(registry.ready(), event(REGISTRY)).map_err(os("watch the registry"))?;
+        let shared = Shared {
+            network: [b"lonet", config.network.as_bytes()].concat(),
+            listener: address,
+            buffers: io::buffers(&listener),
+            couriers: HashMap::new(),
+            expected: HashMap::new(),
+            slow: HashMap::new(),
+        };
+        Ok(Foreign {
+            registry,
+            names: Names::default(),
+            spare: listener.try_clone().ok(),
+            listener,
+            shared,
+            tasks: HashMap::new(),
+            timers: BTreeSet::new(),
+            half_done: BTreeSet::new(),
+            next: 1,
+        })
+    }
+
+    /// Nobody waits for anything here.
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.names.is_idle()
+    }
+
+    /// When something is to be done if nothing happens.
+    pub fn until(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(self.names.until()).min()
+    }
+
+    /// What happened to a task's socket.
+    pub fn ready(&mut self, world: &mut World<'_>, token: u64, flags: EpollFlags) {
+        let at = token - FIRST_TASK;
+        self.step(world, at / 2, What::Ready { side: at % 2, flags });
+    }
+
+    /// Tasks whose time is up.
+    pub fn look_at_the_time(&mut self, world: &mut World<'_>) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.timers.first().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(&(at, id));
+            self.step(world, id, What::Late);
+        }
+    }
+
+    fn step(&mut self, world: &mut World<'_>, id: Id, what: What) {
+        let Some(slot) = self.tasks.remove(&id) else { return };
+        if let Some(at) = slot.armed {
+            self.timers.remove(&(at, id));
+        }
+        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let next = slot.task.step(&mut cx, what);
+        self.keep(world, id, next);
+    }
+
+    /// The task goes on as `next`.
+    fn keep(&mut self, world: &mut World<'_>, id: Id, next: Option<Task>) {
+        let Some(task) = next else {
+            self.half_done.remove(&id);
+            return;
+        };
+        if task.is_half_done() {
+            self.half_done.insert(id);
+        } else {
+            self.half_done.remove(&id);
+        }
+        let armed = task.until();
+        if let Some(at) = armed {
+            self.timers.insert((at, id));
+        }
+        self.tasks.insert(id, Slot { task, armed });
+        while self.half_done.len() > HALF_DONE {
+            self.drop_oldest(world);
+        }
+    }
+
+    /// Whether there was one.
+    fn drop_oldest(&mut self, world: &mut World<'_>) -> bool {
+        let Some(id) = self.half_done.pop_first() else { return false };
+        if let Some(slot) = self.tasks.remove(&id) {
+            if let Some(at) = slot.armed {
+                self.timers.remove(&(at, id));
+            }
+            tracing::info!("too many handshakes at once: the oldest is dropped");
+            slot.task.give_way(&mut Cx { world, shared: &mut self.shared, id });
+        }
+        true
+    }
+
+    fn new_id(&mut self) -> Id {
+        self.next += 1;
+        self.next
+    }
+
+    /// Takes the connections that have come to our listener.
+    pub fn accept(&mut self, world: &mut World<'_>) {
+        for _ in 0..ACCEPT_AT_ONCE {
+            match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+                Ok(fd) => {
+                    // SAFETY: a new descriptor that nobody else has.
+                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+                    self.arrived(world, fd);
+                }
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::EMFILE | Errno::ENFILE) => {
+                    if !self.drop_oldest(world) {
+                        self.turn_away();
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// No descriptor is left: the next connection is closed, or the loop would never rest.
+    fn turn_away(&mut self) {
+        tracing::error!("no descriptor left for a foreign peer's connection");
+        self.spare = None;
+        if let Ok(fd) = socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            // SAFETY: a new descriptor that nobody else has.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        self.spare = self.listener.try_clone().ok();
+    }
+
+    /// Who has come: a program of ours to be relayed, or a process of the network's owner. Nobody else gets in.
+    fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd) {
+        let (Some(local), Some(remote)) = (io::local(&fd), io::remote(&fd)) else { return };
+        let found = world.kernel.connection(remote, local).flatten();
+        if let Some(id) = found.and_then(|f| self.shared.expected.remove(&f.cookie)) {
+            let Some(slot) = self.tasks.remove(&id) else { return };
+            if let Some(at) = slot.armed {
+                self.timers.remove(&(at, id));
+            }
+            let mut cx = Cx { world, shared: &mut self.shared, id };
+            let next = match slot.task {
+                Task::SlowDial(t) => t.arrived(&mut cx, fd),
+                other => Some(other),
+            };
+            return self.keep(world, id, next);
+        }
+        match found {
+            Some(f) if f.held && f.uid == world.state.owner() => {
+                let id = self.new_id();
+                let mut cx = Cx { world, shared: &mut self.shared, id };
+                let next = Acceptor::begin(&mut cx, fd, local, remote);
+                self.keep(world, id, next);
+            }
+            Some(f) if f.held => tracing::warn!("a process of uid {} at {remote} is not let in", f.uid),
+            _ => tracing::info!("{remote} is not let in: who it is cannot be told"),
+        }
+    }
+
+    /// A program has accepted this connection. If it is a courier, the connection that it stands for, and who
+    /// called.
+    pub fn claim(
+        &mut self,
+        world: &mut World<'_>,
+        pid: Pid,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<(OwnedFd, Endpoint)> {
+        let id = *self.shared.couriers.get(&(remote, local))?;
+        let slot = self.tasks.remove(&id)?;
+        if let Some(at) = slot.armed {
+            self.timers.remove(&(at, id));
+        }
+        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let (next, claimed) = match slot.task {
+            Task::Courier(courier) => (None, courier.claim(&mut cx, pid)),
+            other => (Some(other), None),
+        };
+        self.keep(world, id, next);
+        claimed
+    }
+
+    /// The sizes of buffers of a listener that nobody has set.
+    pub fn buffers(&self) -> [u32; 2] {
+        self.shared.buffers
+    }
+
+    /// Takes a program's socket that is connecting to a foreign peer.
+    pub fn hand_over(
+        &mut self,
+        world: &mut World<'_>,
+        control: OwnedFd,
+        program: Option<OwnedFd>,
+        cookie: Cookie,
+        milliseconds: u32,
+    ) {
+        let id = self.new_id();
+        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let next = program.and_then(|p| Dialer::begin(&mut cx, control, p, cookie, milliseconds));
+        self.keep(world, id, next);
+    }
+}

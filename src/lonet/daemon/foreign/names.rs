@@ -1,0 +1,232 @@
+//! Which hosts registry.db has of ours, and messages that wait for what it says.
+//!
+//! A host is announced when it comes up and withdrawn when it goes down. Before a host comes up that a program
+//! names (LONET_HOST), registry.db is asked whether somebody else has it; before a name is used that is none of
+//! a host of ours, where it is. Both wait for an answer within limits: what is up stays up whatever locks
+//! registry.db.
+
+use super::Foreign;
+use crate::daemon::registry::{Answer, Question, Row, Told, Verdict};
+use crate::daemon::state::{Doubt, Index, State, cannot_tell};
+use lonet_core::control::{self, Op};
+use nix::errno::Errno;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long a host that comes up waits to hear that nobody else has its name.
+const CLAIM_FOR: Duration = Duration::from_secs(1);
+
+/// How long a look-up waits: longer than the registry tries, and shorter than a program waits for lonetd.
+const FIND_FOR: Duration = Duration::from_millis(3500);
+
+/// A message that waits for registry.db.
+pub struct Parked {
+    pub fd: OwnedFd,
+    pub bytes: Vec<u8>,
+    pub claimed: bool,
+    pub found: bool,
+    ticket: u64,
+    doubt: Doubt,
+    until: Instant,
+}
+
+/// What becomes of it.
+pub enum Resume {
+    Take(Parked),
+    Refuse(Parked, Errno, String),
+    /// A list of hosts was asked for; it can be made.
+    List(OwnedFd),
+}
+
+#[derive(Default)]
+pub struct Names {
+    announced: HashMap<Index, String>,
+    /// Announcements that are not answered yet, by their tickets.
+    announcing: HashMap<Index, u64>,
+    parked: Vec<Parked>,
+    lists: HashMap<u64, OwnedFd>,
+}
+
+impl Names {
+    pub fn is_idle(&self) -> bool {
+        self.parked.is_empty() && self.lists.is_empty()
+    }
+
+    pub fn until(&self) -> Option<Instant> {
+        self.parked.iter().map(|p| p.until).min()
+    }
+}
+
+impl Foreign {
+    /// Puts a message aside until registry.db has been asked. `Err`: it need not be asked.
+    pub fn park(&mut self, state: &State, doubt: Doubt, mut parked: Parked) -> Result<(), Parked> {
+        match &doubt {
+            Doubt::Claim(index) => {
+                let Some(host) =
+                    state.hosts.get(*index).filter(|_| !self.names.announced.contains_key(index))
+                else {
+                    return Err(parked);
+                };
+                parked.ticket = self.announce(*index, host.name.clone());
+                parked.until = Instant::now() + CLAIM_FOR;
+            }
+            Doubt::Find(name) => {
+                parked.ticket = self.new_id();
+                parked.until = Instant::now() + FIND_FOR;
+                self.registry.ask(Question::Find { ticket: parked.ticket, name: name.clone() });
+            }
+        }
+        parked.doubt = doubt;
+        self.names.parked.push(parked);
+        Ok(())
+    }
+
+    fn announce(&mut self, index: Index, name: String) -> u64 {
+        if let Some(ticket) = self.names.announcing.get(&index) {
+            return *ticket;
+        }
+        let ticket = self.new_id();
+        self.names.announcing.insert(index, ticket);
+        self.registry.ask(Question::Announce { ticket, name });
+        ticket
+    }
+
+    /// Asks which foreign hosts there are before the network is listed.
+    pub fn park_list(&mut self, fd: OwnedFd) {
+        let ticket = self.new_id();
+        self.names.lists.insert(ticket, fd);
+        self.registry.ask(Question::Others { ticket });
+    }
+
+    /// Hosts that came up or went down since the last time.
+    pub fn keep_rows(&mut self, state: &mut State) {
+        for index in state.hosts.take_touched() {
+            let Some(host) = state.hosts.get(index) else { continue };
+            let (up, name) = (host.is_up(), host.name.clone());
+            let claimed = self.names.parked.iter().any(|p| p.doubt == Doubt::Claim(index));
+            if up && !self.names.announced.contains_key(&index) {
+                self.announce(index, name);
+            } else if !up && !claimed {
+                let was = self.names.announced.remove(&index);
+                let was_about_to = self.names.announcing.remove(&index).map(|_| name);
+                if let Some(name) = was.or(was_about_to) {
+                    self.registry.ask(Question::Withdraw { name });
+                }
+            }
+        }
+    }
+
+    /// What registry.db says, and the messages that waited for it.
+    pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
+        let mut all = Vec::new();
+        while let Some(Told { ticket, answer }) = self.registry.answer() {
+            let (waited, rest): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.ticket == ticket);
+            self.names.parked = rest;
+            match answer {
+                Answer::Announced(verdict) => self.announced(state, ticket, verdict, waited, &mut all),
+                Answer::Found(found) => all.extend(waited.into_iter().map(|p| found_for(state, p, &found))),
+                Answer::Others(rows) => {
+                    if let Some(rows) = rows {
+                        let hosts: Vec<_> = rows.into_iter().map(|Row { name, os }| (name, os)).collect();
+                        state.foreign_are(&hosts);
+                    }
+                    all.extend(self.names.lists.remove(&ticket).map(Resume::List));
+                }
+            }
+        }
+        all
+    }
+
+    fn announced(
+        &mut self,
+        state: &mut State,
+        ticket: u64,
+        verdict: Verdict,
+        waited: Vec<Parked>,
+        all: &mut Vec<Resume>,
+    ) {
+        let index = self.names.announcing.iter().find(|(_, t)| **t == ticket).map(|(index, _)| *index);
+        let Some(index) = index else {
+            // It has gone down again in between.
+            return all.extend(waited.into_iter().map(go_on));
+        };
+        self.names.announcing.remove(&index);
+        let name = state.hosts.get(index).map(|h| h.name.clone()).unwrap_or_default();
+        let why = match verdict {
+            Verdict::Announced => {
+                self.names.announced.insert(index, name);
+                // It may not come up after all.
+                state.hosts.touch(index);
+                return all.extend(waited.into_iter().map(go_on));
+            }
+            Verdict::Failed(text) => {
+                tracing::error!("host {name:?} is not announced: {text}");
+                return all.extend(waited.into_iter().map(go_on));
+            }
+            Verdict::Taken { by } => format!("{name}: host already registered, by the process at {by}"),
+            Verdict::Refused(text) => text,
+        };
+        tracing::error!("host {name:?} is not announced: {why}");
+        all.extend(waited.into_iter().map(|p| {
+            let errno = match control::read_request(&p.bytes) {
+                Ok((_, Op::Join)) => Errno::EEXIST,
+                _ => Errno::EADDRNOTAVAIL,
+            };
+            Resume::Refuse(p, errno, why.clone())
+        }));
+    }
+
+    /// Messages that have waited long enough.
+    pub fn resume_late(&mut self) -> Vec<Resume> {
+        let now = Instant::now();
+        if self.names.until().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let (late, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.until <= now);
+        self.names.parked = rest;
+        tracing::warn!("registry.db does not answer: {} calls go on without it", late.len());
+        late.into_iter().map(go_on).collect()
+    }
+
+    /// Withdraws all rows, before lonetd ends.
+    pub fn leave(&mut self) {
+        for (_, name) in self.names.announced.drain() {
+            self.registry.ask(Question::Withdraw { name });
+        }
+        self.registry.leave();
+    }
+}
+
+impl Parked {
+    pub fn new(fd: OwnedFd, bytes: &[u8], claimed: bool, found: bool) -> Parked {
+        let doubt = Doubt::Find(String::new());
+        Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, doubt, until: Instant::now() }
+    }
+}
+
+/// The message is taken, with one doubt less.
+fn go_on(mut parked: Parked) -> Resume {
+    match parked.doubt {
+        Doubt::Claim(_) => parked.claimed = true,
+        Doubt::Find(_) => parked.found = true,
+    }
+    Resume::Take(parked)
+}
+
+fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, String>) -> Resume {
+    let Doubt::Find(name) = &parked.doubt else { return go_on(parked) };
+    match found {
+        Ok(Some(row)) => state.foreign_found(&row.name, row.os),
+        Ok(None) => state.foreign_missing(name),
+        Err(text) => {
+            tracing::warn!("{text}");
+            let errno =
+                control::read_request(&parked.bytes).map_or(Errno::EPROTO, |(_, op)| cannot_tell(&op));
+            return Resume::Refuse(parked, errno, text.clone());
+        }
+    }
+    go_on(parked)
+}

@@ -1,0 +1,334 @@
+//! The rows of registry.db.
+//!
+//! Nothing here waits for a lock: [`Trouble::Busy`] says that it is to be tried again.
+
+use super::Place;
+use crate::daemon::names;
+use lonet_core::diag::{Diag, NOBODY};
+use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+const SCHEMA: &str = "lonet.1";
+
+/// How long the probe of a row's owner waits for an answer. Who is silent lives.
+const PROBE: Duration = Duration::from_millis(300);
+
+/// A host of another subnetwork.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// As its owner spells it.
+    pub name: String,
+    pub os: SocketAddrV4,
+}
+
+/// What became of an announcement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Announced,
+    /// Somebody who lives has the name.
+    Taken {
+        by: SocketAddrV4,
+    },
+    /// The database is another network's, or of another schema, or the name's row makes no sense: why.
+    Refused(String),
+    /// It could not be written: why.
+    Failed(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("registry.db is locked by another process")]
+    Busy,
+    #[error("{0}")]
+    Refused(String),
+    #[error("registry.db: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(e: rusqlite::Error) -> Trouble {
+        match e.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Trouble::Refused(format!("registry.db: {e}"))
+            }
+            _ => Trouble::Sqlite(e),
+        }
+    }
+}
+
+/// What stands in a row beside its name.
+enum Address {
+    Os(SocketAddrV4),
+    /// Nowhere to connect to: the value, for people.
+    Odd(String),
+}
+
+impl Address {
+    fn read(value: ValueRef<'_>) -> Address {
+        let text = match value {
+            ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            ValueRef::Null => return Address::Odd("NULL".into()),
+            ValueRef::Integer(n) => return Address::Odd(n.to_string()),
+            ValueRef::Real(n) => return Address::Odd(n.to_string()),
+            ValueRef::Blob(bytes) => return Address::Odd(format!("a blob of {} bytes", bytes.len())),
+        };
+        match text.parse::<SocketAddrV4>() {
+            Ok(os) if os.ip().is_loopback() && os.port() != 0 => Address::Os(os),
+            _ => Address::Odd(format!("{text:?}")),
+        }
+    }
+
+    fn of(self, name: &str) -> Result<SocketAddrV4, Trouble> {
+        match self {
+            Address::Os(os) => Ok(os),
+            Address::Odd(value) => Err(Trouble::Refused(format!(
+                "registry.db: the row of host {name:?} has the address {value}, expected 127.x.y.z:port"
+            ))),
+        }
+    }
+}
+
+/// The database, opened when it is needed first.
+pub struct Book {
+    place: Place,
+    open: Option<Connection>,
+}
+
+impl Book {
+    pub fn new(place: Place) -> Book {
+        Book { place, open: None }
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, Trouble> {
+        if self.open.is_none() {
+            self.open = Some(open(&self.place)?);
+        }
+        self.open.as_mut().ok_or(Trouble::Busy)
+    }
+
+    /// Inserts a row, or takes over the row of one who is gone.
+    pub fn announce(&mut self, name: &str) -> Result<Verdict, Trouble> {
+        let (own, network) = (self.place.own, self.place.network.clone());
+        // Between the look and the change somebody else may come; who comes a third time lives.
+        for _ in 0..3 {
+            let tx = self.connection()?.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let Some((holder, address)) = spelled_alike(&tx, name, own)? else {
+                let insert = "INSERT INTO hosts (hostname, osladdr) VALUES (?1, ?2) \
+                              ON CONFLICT (hostname) DO UPDATE SET osladdr = excluded.osladdr";
+                tx.prepare_cached(insert)?.execute((name, own.to_string()))?;
+                tx.commit()?;
+                return Ok(Verdict::Announced);
+            };
+            drop(tx);
+            let os = match address.of(&holder) {
+                Ok(os) => os,
+                Err(trouble) => return Ok(Verdict::Refused(trouble.to_string())),
+            };
+            if lives(os, &network, &holder) {
+                return Ok(Verdict::Taken { by: os });
+            }
+            let delete = "DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2";
+            let gone = self.connection()?.prepare_cached(delete)?.execute((&holder, os.to_string()))?;
+            if gone > 0 {
+                tracing::info!("registry.db: host {holder:?} was at {os}, where nobody answers: reclaimed");
+            }
+        }
+        Ok(Verdict::Failed(format!("registry.db: others keep taking the name {name:?}")))
+    }
+
+    /// Removes the row, if it is ours.
+    pub fn withdraw(&mut self, name: &str) -> Result<(), Trouble> {
+        let own = self.place.own.to_string();
+        let delete = "DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2";
+        self.connection()?.prepare_cached(delete)?.execute((name, own))?;
+        Ok(())
+    }
+
+    /// Removes every row that says that its host is ours.
+    pub fn sweep(&mut self) -> Result<(), Trouble> {
+        let own = self.place.own.to_string();
+        let n = self.connection()?.execute("DELETE FROM hosts WHERE osladdr = ?1", [own])?;
+        if n > 0 {
+            tracing::info!("registry.db: {n} rows of an earlier lonetd reclaimed");
+        }
+        Ok(())
+    }
+
+    /// The host of another subnetwork that `name` means.
+    pub fn find(&mut self, name: &str) -> Result<Option<Row>, Trouble> {
+        let own = self.place.own;
+        match spelled_alike(self.connection()?, name, own)? {
+            Some((name, address)) => Ok(Some(Row { os: address.of(&name)?, name })),
+            None => Ok(None),
+        }
+    }
+
+    /// The hosts of other subnetworks, in the order in which they were announced, without those of the dead
+    /// and those whose rows make no sense.
+    pub fn others(&mut self) -> Result<Vec<Row>, Trouble> {
+        let own = self.place.own;
+        let mut all = Vec::new();
+        {
+            let connection = self.connection()?;
+            let mut rows = connection.prepare_cached("SELECT hostname, osladdr FROM hosts ORDER BY rowid")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                if let (Ok(name), Address::Os(os)) =
+                    (row.get_ref(0)?.as_str(), Address::read(row.get_ref(1)?))
+                    && os != own
+                {
+                    all.push(Row { name: name.to_owned(), os });
+                }
+            }
+        }
+        let mut asked = std::collections::BTreeMap::new();
+        all.retain(|row| *asked.entry(row.os).or_insert_with(|| somebody_listens(row.os)));
+        Ok(all)
+    }
+
+    /// Closes the database, and removes it if no host is in it and nobody else has it open.
+    pub fn leave(&mut self) {
+        let Some(connection) = self.open.take() else { return };
+        let path = self.place.path.clone();
+        // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
+        // than what the others wrote last.
+        let alone = || -> rusqlite::Result<bool> {
+            connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+            drop(connection);
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.execute_batch("BEGIN EXCLUSIVE")?;
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
+            let hosts: i64 = connection.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0))?;
+            let unneeded = mode == "delete" && hosts == 0;
+            if unneeded {
+                // Under the lock: whoever waits for it finds no database and makes one.
+                let _ = std::fs::remove_file(&path);
+            }
+            Ok(unneeded)
+        };
+        if let Err(e) = alone() {
+            tracing::info!("registry.db stays, others use it: {e}");
+        }
+    }
+}
+
+/// Opens or makes the database, and sees that it is this network's.
+fn open(place: &Place) -> Result<Connection, Trouble> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&place.path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    if is_new(&connection)? {
+        // As the reference has it. What exists keeps its mode.
+        connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0))?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if is_new(&tx)? {
+            tx.execute_batch(
+                "CREATE TABLE hosts (hostname TEXT NON NULL PRIMARY KEY, osladdr TEXT NON NULL);
+                 CREATE TABLE meta (name TEXT NON NULL PRIMARY KEY, value TEXT NON NULL);",
+            )?;
+            let mut insert = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
+            insert.execute(("schemaver", SCHEMA))?;
+            insert.execute(("network", &place.network))?;
+        }
+        tx.commit()?;
+    }
+    for (name, what, want) in
+        [("schemaver", "schema version", SCHEMA), ("network", "network name", &place.network)]
+    {
+        let have = meta(&connection, name)?;
+        if have != want {
+            return Err(Trouble::Refused(format!(
+                "registry.db: {what} mismatch: want {want:?}; have {have:?}"
+            )));
+        }
+    }
+    Ok(connection)
+}
+
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_master WHERE type = 'table'", [], |r| r.get(0))
+}
+
+/// A value of the table `meta`, empty if there is none.
+fn meta(connection: &Connection, name: &str) -> Result<String, Trouble> {
+    let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('hosts', 'meta')";
+    if connection.query_row(there, [], |r| r.get::<_, i64>(0))? < 2 {
+        return Ok(String::new());
+    }
+    let value = connection
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |r| {
+            Ok(r.get_ref(0)?.as_str().unwrap_or_default().to_owned())
+        })
+        .optional()?;
+    Ok(value.unwrap_or_default())
+}
+
+/// The row of a host that is not ours whose name is `name`, or is another spelling of it.
+fn spelled_alike(
+    connection: &Connection,
+    name: &str,
+    own: SocketAddrV4,
+) -> Result<Option<(String, Address)>, Trouble> {
+    let theirs = |address: &Address| !matches!(address, Address::Os(os) if *os == own);
+    let exact = connection
+        .prepare_cached("SELECT osladdr FROM hosts WHERE hostname = ?1")?
+        .query_row([name], |r| Ok(Address::read(r.get_ref(0)?)))
+        .optional()?;
+    if let Some(address) = exact.filter(theirs) {
+        return Ok(Some((name.to_owned(), address)));
+    }
+    let Some(key) = names::fold(name.as_bytes()) else { return Ok(None) };
+    let mut others =
+        connection.prepare_cached("SELECT hostname, osladdr FROM hosts WHERE osladdr IS NOT ?1")?;
+    let mut rows = others.query([own.to_string()])?;
+    while let Some(row) = rows.next()? {
+        let Ok(spelled) = row.get_ref(0)?.as_str() else { continue };
+        if names::fold(spelled.as_bytes()).is_some_and(|k| k == key) {
+            return Ok(Some((spelled.to_owned(), Address::read(row.get_ref(1)?))));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether there is a listener at this address. The kernel is asked first: a connection that says nothing is
+/// a nuisance to whoever takes it.
+fn somebody_listens(os: SocketAddrV4) -> bool {
+    let listener = Diag::open().and_then(|d| d.lookup(os, NOBODY));
+    matches!(listener, Ok(Some(_))) || TcpStream::connect_timeout(&SocketAddr::V4(os), PROBE).is_ok()
+}
+
+/// Whether somebody of the network is at this address. Where nobody listens nobody is; and where another
+/// network answers, the address has passed on. Who cannot be asked, or says anything else, lives.
+fn lives(os: SocketAddrV4, network: &str, host: &str) -> bool {
+    let mut stream = match TcpStream::connect_timeout(&SocketAddr::V4(os), PROBE) {
+        Ok(stream) => stream,
+        Err(e) => return e.kind() != std::io::ErrorKind::ConnectionRefused,
+    };
+    let _ = stream.set_read_timeout(Some(PROBE));
+    let nobody = WireAddr { host: host.as_bytes().to_vec(), port: 0 };
+    let network = [b"lonet", network.as_bytes()].concat();
+    // Nobody listens on port 0: the answer is a refusal, and nothing else happens there.
+    let request = DialRequest { network, src: nobody.clone(), dst: nobody };
+    if stream.write_all(&request.to_line()).is_err() {
+        return true;
+    }
+    let mut line = LineBuf::default();
+    loop {
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1) => {}
+            _ => return true,
+        }
+        if let Some(line) = line.push(&byte) {
+            let mismatch = b"protocol error: network mismatch";
+            return !matches!(Reply::parse(line, &request), Ok(Reply::Error(text)) if text == mismatch);
+        }
+    }
+}

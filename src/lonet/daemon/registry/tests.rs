@@ -1,0 +1,220 @@
+#![allow(clippy::unwrap_used)]
+
+use super::book::{Book, Trouble};
+use super::{Answer, Place, Question, Registry, Row, Verdict};
+use rusqlite::Connection;
+use std::net::{SocketAddrV4, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const OWN: &str = "127.7.255.254:7373";
+
+fn place(dir: &Path) -> Place {
+    Place { path: dir.join("registry.db"), network: "mynet".into(), own: OWN.parse().unwrap() }
+}
+
+/// A database with rows of another's.
+fn with_rows(dir: &Path, rows: &[(&str, &str)]) -> Book {
+    let mut book = Book::new(place(dir));
+    assert_eq!(book.find("x").unwrap(), None);
+    let db = Connection::open(dir.join("registry.db")).unwrap();
+    for (name, value) in rows {
+        db.execute(&format!("INSERT INTO hosts VALUES ('{name}', {value})"), []).unwrap();
+    }
+    book
+}
+
+fn rows(dir: &Path) -> Vec<(String, String)> {
+    let db = Connection::open(dir.join("registry.db")).unwrap();
+    let mut all = db.prepare("SELECT hostname, osladdr FROM hosts ORDER BY hostname").unwrap();
+    all.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_database_is_made_as_the_reference_makes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = Book::new(place(dir.path()));
+    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    let db = Connection::open(dir.path().join("registry.db")).unwrap();
+    let mode: String = db.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+    let mut all = db.prepare("SELECT name, value FROM meta").unwrap();
+    let meta: Vec<(String, String)> =
+        all.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(meta, [pair("schemaver", "lonet.1"), pair("network", "mynet")]);
+    assert_eq!(rows(dir.path()), [pair("α", OWN)]);
+}
+
+#[test]
+fn rows_leave_with_their_hosts_and_the_database_with_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = Book::new(place(dir.path()));
+    book.announce("α").unwrap();
+    book.announce("β").unwrap();
+    book.withdraw("α").unwrap();
+    assert_eq!(rows(dir.path()).len(), 1);
+    book.withdraw("β").unwrap();
+    book.leave();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_database_stays_while_others_have_rows_or_have_it_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = with_rows(dir.path(), &[("γ", "'127.0.0.1:1'")]);
+    book.leave();
+    assert_eq!(rows(dir.path()).len(), 1);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = with_rows(dir.path(), &[]);
+    let other = Connection::open(dir.path().join("registry.db")).unwrap();
+    let n: i64 = other.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0)).unwrap();
+    book.leave();
+    assert_eq!(n, 0);
+    assert!(dir.path().join("registry.db").exists());
+}
+
+#[test]
+fn another_networks_or_schemas_database_is_refused() {
+    for (change, text) in [
+        ("UPDATE meta SET value = 'other' WHERE name = 'network'", "network name mismatch"),
+        ("UPDATE meta SET value = 'lonet.2' WHERE name = 'schemaver'", "schema version mismatch"),
+        ("DELETE FROM meta", "schema version mismatch"),
+        ("DROP TABLE meta", "schema version mismatch"),
+        ("DROP TABLE hosts", "schema version mismatch"),
+        ("UPDATE meta SET value = NULL WHERE name = 'network'", "network name mismatch"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        with_rows(dir.path(), &[]);
+        Connection::open(dir.path().join("registry.db")).unwrap().execute(change, []).unwrap();
+        let refused = Book::new(place(dir.path())).announce("α").unwrap_err();
+        assert!(matches!(&refused, Trouble::Refused(t) if t.contains(text)), "{change}: {refused}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("registry.db"), [b'x'; 4096]).unwrap();
+    assert!(matches!(Book::new(place(dir.path())).find("α"), Err(Trouble::Refused(_))));
+}
+
+#[test]
+fn odd_rows_fail_the_look_up_of_that_host_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = with_rows(
+        dir.path(),
+        &[
+            ("null", "NULL"),
+            ("portless", "'127.0.0.1'"),
+            ("zero", "'127.0.0.1:0'"),
+            ("far", "'10.0.0.1:80'"),
+            ("six", "'[::1]:80'"),
+            ("number", "x'00ff'"),
+            ("good", "'127.0.0.1:80'"),
+        ],
+    );
+    let db = Connection::open(dir.path().join("registry.db")).unwrap();
+    db.execute("INSERT INTO hosts VALUES (NULL, '127.0.0.1:9'), (x'ff', '127.0.0.1:9')", []).unwrap();
+    for name in ["null", "portless", "zero", "far", "six", "number"] {
+        let odd = book.find(name).unwrap_err().to_string();
+        assert!(odd.contains(&format!("{name:?}")), "{odd}");
+        assert!(matches!(book.announce(name).unwrap(), Verdict::Refused(_)));
+    }
+    let good = Row { name: "good".into(), os: "127.0.0.1:80".parse().unwrap() };
+    assert_eq!(book.find("good").unwrap(), Some(good));
+    assert_eq!(book.find("nobody").unwrap(), None);
+}
+
+#[test]
+fn a_name_is_taken_while_its_owner_lives_and_reclaimed_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = owner.local_addr().unwrap().to_string();
+    let mut book = with_rows(dir.path(), &[("Straße", &format!("'{at}'"))]);
+    let taken = Verdict::Taken { by: at.parse().unwrap() };
+    // A silent owner is an owner, and so is one who spells the name in another way.
+    assert_eq!(book.announce("Straße").unwrap(), taken);
+    assert_eq!(book.announce("strasse").unwrap(), taken);
+    drop(owner);
+    assert_eq!(book.announce("strasse").unwrap(), Verdict::Announced);
+    assert_eq!(rows(dir.path()), [("strasse".to_owned(), OWN.to_owned())]);
+}
+
+#[test]
+fn an_address_that_another_network_has_by_now_blocks_no_name() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = other.local_addr().unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut s, _) = other.accept().unwrap();
+        let mut line = [0; 256];
+        let n = s.read(&mut line).unwrap();
+        s.write_all(b"< lonet \"lonetother\" E \"protocol error: network mismatch\"\n").unwrap();
+        line[..n].to_vec()
+    });
+    let mut book = with_rows(dir.path(), &[("α", &format!("'{at}'"))]);
+    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    assert_eq!(answering.join().unwrap(), "> lonet \"lonetmynet\" dial \"α:0\" \"α:0\"\n".as_bytes());
+}
+
+#[test]
+fn rows_of_an_earlier_lonetd_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = with_rows(dir.path(), &[("α", &format!("'{OWN}'")), ("β", "'127.0.0.1:1'")]);
+    assert_eq!(book.find("α").unwrap(), None);
+    book.sweep().unwrap();
+    assert_eq!(rows(dir.path()).len(), 1);
+}
+
+fn wait_for(registry: &Registry, ticket: u64) -> Answer {
+    let start = Instant::now();
+    loop {
+        match registry.answer() {
+            Some(told) if told.ticket == ticket => return told.answer,
+            Some(_) => {}
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "no answer");
+    }
+}
+
+#[test]
+fn look_ups_pass_writes_that_wait_for_a_lock() {
+    for mode in ["wal", "delete"] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(with_rows(dir.path(), &[("γ", "'127.0.0.1:80'")]));
+        let other = Connection::open(dir.path().join("registry.db")).unwrap();
+        other.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        let registry = Registry::start(place(dir.path())).unwrap();
+        registry.ask(Question::Find { ticket: 1, name: "γ".into() });
+        wait_for(&registry, 1);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        registry.ask(Question::Announce { ticket: 2, name: "α".into() });
+        registry.ask(Question::Find { ticket: 3, name: "γ".into() });
+        let os: SocketAddrV4 = "127.0.0.1:80".parse().unwrap();
+        assert!(matches!(wait_for(&registry, 3), Answer::Found(Ok(Some(row))) if row.os == os), "{mode}");
+        other.execute_batch("COMMIT").unwrap();
+        assert!(matches!(wait_for(&registry, 2), Answer::Announced(Verdict::Announced)));
+        let kept: String = other.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
+        assert_eq!(kept, mode);
+    }
+}
+
+#[test]
+fn many_writers_at_once_all_get_their_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            let mut place = place(dir.path());
+            place.own.set_port(7000 + n);
+            std::thread::spawn(move || {
+                let registry = Registry::start(place).unwrap();
+                for i in 0..20 {
+                    registry.ask(Question::Announce { ticket: i, name: format!("h{n}-{i}") });
+                    assert!(matches!(wait_for(&registry, i), Answer::Announced(Verdict::Announced)));
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(rows(dir.path()).len(), 80);
+}

@@ -1,0 +1,290 @@
+//! Hosts of other subnetworks: what is known of them, and their connections with ours.
+//!
+//! A foreign host has an index and an address of ours like any other. Where it is, registry.db says, and says
+//! it anew at each dial: what is kept here is the last answer. A connection with a foreign host goes through two
+//! sockets at our end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is
+//! allowed, and the *courier* that lonetd sends to the program's listener in its place.
+
+use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
+use crate::daemon::names;
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::handshake::WireAddr;
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+/// What registry.db has to be asked before a message can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Whether this host, which is about to come up, is somebody else's.
+    Claim(Index),
+    /// Where this host is, which is not one of ours that are up.
+    Find(String),
+}
+
+/// A dial that a foreign host made.
+#[derive(Clone, Debug)]
+pub struct Incoming<'a> {
+    /// The dialer's connection, as it came to lonetd.
+    pub cookie: Cookie,
+    pub local: SocketAddrV4,
+    pub remote: SocketAddrV4,
+    pub from: &'a WireAddr,
+    pub to: &'a WireAddr,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    NoSuchHost,
+    Refused,
+    /// The listener's OS address, and the port that the connection has at the accepting host.
+    At {
+        os: SocketAddrV4,
+        port: u16,
+    },
+}
+
+/// A dial of ours to a foreign host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub os: SocketAddrV4,
+    pub from: WireAddr,
+    pub to: WireAddr,
+}
+
+/// The port of a foreign address as sockets can tell it.
+fn told(port: u64) -> u16 {
+    u16::try_from(port).unwrap_or(0)
+}
+
+impl State {
+    /// What has to be asked first. The host of a claim gets its index here.
+    pub fn doubt(&mut self, caller: &Caller<'_>, op: &Op<'_>, claimed: bool, found: bool) -> Option<Doubt> {
+        let comes_up = matches!(op, Op::Join | Op::Bind { .. } | Op::Listen { .. } | Op::Dial { .. });
+        if comes_up && !claimed && !caller.host.is_empty() && names::check(caller.host).is_ok() {
+            let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
+            if !up && let Ok(index) = self.enter_named(caller.host) {
+                return Some(Doubt::Claim(index));
+            }
+        }
+        if found {
+            return None;
+        }
+        match *op {
+            Op::Resolve { name } => match self.hosts.find(name) {
+                Some(host) if host.is_up() => None,
+                _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
+                Some(host) => Some(Doubt::Find(host.name.clone())),
+                None => names::shown(name).map(Doubt::Find),
+            },
+            Op::Dial { to, .. } => match self.block.place(to.ip) {
+                Place::Host(index, _) => {
+                    self.hosts.get(index).filter(|h| !h.is_up()).map(|h| Doubt::Find(h.name.clone()))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// registry.db has this foreign host.
+    pub fn foreign_found(&mut self, name: &str, os: SocketAddrV4) {
+        if let Some(index) = self.enter_foreign(name.as_bytes())
+            && let Some(host) = self.hosts.get_mut(index)
+            && !host.is_up()
+        {
+            host.foreign = Some(os);
+            host.name = name.to_owned();
+            self.changes.hosts.insert(index);
+        }
+    }
+
+    /// registry.db has no such host.
+    pub fn foreign_missing(&mut self, name: &str) {
+        if let Some(index) = self.hosts.find(name.as_bytes()).map(|h| h.index)
+            && let Some(host) = self.hosts.get_mut(index)
+        {
+            host.foreign = None;
+        }
+    }
+
+    /// Foreign hosts at this address are gone: nobody answers there.
+    pub fn foreign_gone(&mut self, os: SocketAddrV4) {
+        self.hosts.forget_foreign(|at| at == os);
+    }
+
+    /// These are all the foreign hosts that live.
+    pub fn foreign_are(&mut self, all: &[(String, SocketAddrV4)]) {
+        self.hosts.forget_foreign(|_| true);
+        for (name, os) in all {
+            self.foreign_found(name, *os);
+        }
+    }
+
+    /// The index of a foreign host, whatever it is called.
+    fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
+        let shown = String::from_utf8_lossy(name);
+        let index = match names::fold(name) {
+            Some(_) => self.hosts.enter(&shown),
+            None => self.hosts.enter_odd(name, &shown),
+        }?;
+        self.changes.hosts.insert(index);
+        Some(index)
+    }
+
+    /// Where a foreign host is to be dialed. `None`: it is not foreign.
+    pub(super) fn foreign_address(&self, index: Index) -> Option<SocketAddrV4> {
+        self.hosts.get(index).filter(|h| !h.is_up())?.foreign
+    }
+
+    /// What a dial that was answered with [`Reply::DialForeign`] has to say.
+    pub fn outgoing(&self, cookie: Cookie) -> Option<Outgoing> {
+        let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Dialing)?;
+        let call = s.call?;
+        let address = |index: Index, port: u16| {
+            let host = self.hosts.get(index)?;
+            Some(WireAddr { host: host.name.as_bytes().to_vec(), port: u64::from(port) })
+        };
+        Some(Outgoing {
+            os: call.os_remote,
+            from: address(s.host, s.port)?,
+            to: address(call.peer_host, call.dialed_port)?,
+        })
+    }
+
+    /// The handshake succeeded on the program's own socket. `port`: where the peer has accepted.
+    pub fn foreign_connected(&mut self, cookie: Cookie, from: SocketAddrV4, to: SocketAddrV4, port: u64) {
+        if self.sockets.get(&cookie).is_none_or(|s| s.role != Role::Dialing) {
+            return;
+        }
+        self.by_tuple.insert((from, to), cookie);
+        self.change(cookie, |s| {
+            s.role = Role::Connected;
+            if let Some(call) = s.call.as_mut() {
+                call.os_local = Some(from);
+                call.peer.port = told(port);
+            }
+        });
+    }
+
+    /// The program's socket is to be connected to lonetd, which relays.
+    pub fn foreign_relayed(&mut self, cookie: Cookie, to: SocketAddrV4) {
+        self.change(cookie, |s| {
+            if let Some(call) = s.call.as_mut() {
+                call.os_remote = to;
+            }
+        });
+    }
+
+    /// The handshake failed, and the connection has been taken off the program's socket.
+    pub fn foreign_failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        self.disconnected(kernel, cookie);
+    }
+
+    pub fn refuser(&self) -> SocketAddrV4 {
+        self.refuser
+    }
+
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Decides about a dial that a foreign host made; if it may come, its connection is on record.
+    pub fn incoming(&mut self, kernel: &mut dyn Kernel, dial: &Incoming<'_>) -> Arrival {
+        let Some(host) = self.hosts.find(&dial.to.host).filter(|h| h.is_up()) else {
+            return Arrival::NoSuchHost;
+        };
+        let (index, fresh) = (host.index, host.fresh_accept_ports);
+        let dialed = match u16::try_from(dial.to.port) {
+            Ok(port) if port > 0 => port,
+            _ => return Arrival::Refused,
+        };
+        let found = [Face::V4, Face::V6]
+            .into_iter()
+            .find_map(|face| Some((face, self.find_listener(kernel, index, dialed, Classes::host(face))?)));
+        let Some((face, (listener, os))) = found else { return Arrival::Refused };
+        let Some(record) = self.sockets.get(&listener).cloned() else { return Arrival::Refused };
+        let port = match fresh {
+            true => match self.first_free(kernel, index, 1) {
+                Ok(port) => port,
+                Err(_) => return Arrival::Refused,
+            },
+            false => dialed,
+        };
+        let peer = self.enter_foreign(&dial.from.host).unwrap_or(0);
+        let call = Call {
+            local: Endpoint::new(self.block.shown(index, face), port),
+            peer: Endpoint::new(self.block.shown(peer, face), told(dial.from.port)),
+            os_local: Some(dial.local),
+            os_remote: dial.remote,
+            peer_host: peer,
+            dialed_port: dialed,
+            class: Classes::NONE,
+        };
+        self.put(
+            dial.cookie,
+            Socket {
+                host: index,
+                port,
+                role: Role::Accepted,
+                pid: record.pid,
+                asked: Asked { v6only: false, ..record.asked },
+                at: None,
+                os: None,
+                call: Some(call),
+                accept_port: None,
+                destroyed: false,
+                made_by: None,
+            },
+        );
+        Arrival::At { os, port }
+    }
+
+    /// A courier is on its way to a listener, from `source`, for a connection that [`State::incoming`] recorded.
+    pub fn courier_leaves(&mut self, source: SocketAddrV4, listener: SocketAddrV4, connection: Cookie) {
+        self.couriers.insert((source, listener), connection);
+    }
+
+    pub fn courier_ends(&mut self, source: SocketAddrV4, listener: SocketAddrV4) {
+        self.couriers.remove(&(source, listener));
+    }
+
+    /// The connection that a courier stands for, by the kernel's names of what was accepted.
+    pub(super) fn courier(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Call> {
+        let connection = self.couriers.get(&(remote, local))?;
+        let call = self.sockets.get(connection)?.call?;
+        Some(Call { os_local: Some(local), os_remote: remote, ..call })
+    }
+
+    /// A process has accepted the courier and gets the connection instead. Its caller, as the program sees it.
+    pub fn claimed(&mut self, kernel: &mut dyn Kernel, pid: Pid, connection: Cookie) -> Option<Endpoint> {
+        self.meet(kernel, pid);
+        let s = self.sockets.get(&connection).filter(|s| s.role == Role::Accepted).cloned()?;
+        let peer = s.call?.peer;
+        self.put(connection, Socket { pid, ..s });
+        Some(peer)
+    }
+
+    /// A connection that nobody got.
+    pub fn incoming_ends(&mut self, connection: Cookie) {
+        self.forget(connection);
+    }
+
+    /// What a foreign host's dial is answered with at first.
+    pub(super) fn dial_reply(
+        foreign: bool,
+        to: SocketAddrV4,
+        from: Option<std::net::Ipv4Addr>,
+    ) -> Reply<'static> {
+        if foreign { Reply::DialForeign { to, from } } else { Reply::ConnectTo { to, from } }
+    }
+}
+
+/// What the program gets when registry.db cannot tell.
+pub fn cannot_tell(op: &Op<'_>) -> Errno {
+    match op {
+        Op::Resolve { .. } => Errno::ENOENT,
+        _ => Errno::EHOSTUNREACH,
+    }
+}
