@@ -8,6 +8,7 @@ use crate::config::{ABSTRACT_NAME, Config};
 use crate::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use crate::start;
 use crate::sys::{self, Fd};
+use crate::view::{self, View};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -25,6 +26,7 @@ pub struct Client {
     path: Option<SocketName>,
     abstract_name: SocketName,
     key_file: CString,
+    view_file: CString,
     pub(crate) launch: start::Launch,
 }
 
@@ -104,6 +106,7 @@ impl Client {
             path,
             abstract_name: SocketName::fixed(&name),
             key_file: c_path(&config.dir.join("key")),
+            view_file: c_path(&config.dir.join("view")),
             launch: start::Launch::new(&config, beside),
             config,
         }
@@ -112,6 +115,11 @@ impl Client {
     /// `<net>/key`, ready for a system call.
     pub fn key_file(&self) -> &CStr {
         &self.key_file
+    }
+
+    /// Maps the network's view. `None`: there is none, or this process may not see it.
+    pub fn open_view(&self) -> Option<View> {
+        view::open(&self.view_file)
     }
 
     pub fn owner(&self) -> u32 {

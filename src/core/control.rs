@@ -89,6 +89,8 @@ pub enum Op<'a> {
     Disconnected { cookie: u64 },
     /// Who calls? `local` and `remote` are the kernel's names of the accepted socket.
     Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
+    /// As [`Op::Accept`], by a process that has seen in the view who calls.
+    Took { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
     /// What are this socket's addresses?
     Name { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
     /// The program has set SO_REUSEADDR of a bound socket.
@@ -126,20 +128,27 @@ pub enum Op<'a> {
 }
 
 impl Op<'_> {
-    /// Whether lonetd sends no reply.
+    /// Whether lonetd sends no reply. What changes an address that is told already is answered: the program may
+    /// look into the view right behind it.
     pub fn one_way(&self) -> bool {
+        if let Op::Dialed { errno, .. } = self {
+            return is_under_way(*errno);
+        }
         matches!(
             self,
             Op::Bound { .. }
                 | Op::Listening { .. }
                 | Op::Failed { .. }
-                | Op::Dialed { .. }
-                | Op::Disconnected { .. }
-                | Op::Set { .. }
+                | Op::Took { .. }
                 | Op::Closed { .. }
                 | Op::Review
         )
     }
+}
+
+/// Whether a connect that ended with `errno` (0: success) has a connection, or one on its way.
+pub fn is_under_way(errno: i32) -> bool {
+    matches!(errno, 0 | libc::EINPROGRESS | libc::EINTR | libc::EALREADY | libc::EISCONN)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -483,6 +492,13 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(31);
             w.u64(cookie);
         }
+        Op::Took { listener, cookie, local, remote } => {
+            w.u8(20);
+            w.u64(listener);
+            w.u64(cookie);
+            w.os(local);
+            w.os(remote);
+        }
         Op::Set { cookie, reuse_address } => {
             w.u8(18);
             w.u64(cookie);
@@ -545,6 +561,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
+        20 => Op::Took { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         40 => Op::Announce { share: r.flags::<1>()?[0] },

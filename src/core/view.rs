@@ -66,6 +66,21 @@ impl View {
         Ok(View { words })
     }
 
+    /// The address of the mapping, to keep it in an atomic.
+    pub fn address(self) -> usize {
+        self.words.as_ptr().expose_provenance()
+    }
+
+    /// The mapping at `address`, which [`View::address`] gave in this process or one that it is a child of.
+    ///
+    /// # Safety
+    /// `address` is of a mapping that was never taken away.
+    pub unsafe fn at(address: usize) -> View {
+        let words = std::ptr::with_exposed_provenance::<AtomicU64>(address);
+        // SAFETY: as the caller promises.
+        View { words: unsafe { std::slice::from_raw_parts(words, SIZE / 8) } }
+    }
+
     /// Whether lonetd has written here, in this layout.
     pub fn is_ready(self) -> bool {
         self.words[0].load(Ordering::Acquire) == MAGIC

@@ -3,13 +3,17 @@
 mod courier;
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask_for_more};
+use crate::ask::{Start, ask_for_more, tell_to};
 use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::block::Endpoint;
 use lonet_core::control::{Op, Reply};
+use lonet_core::diag::Diag;
 use lonet_core::sys;
+use lonet_core::view::View;
 use nix::errno::Errno;
+use std::net::SocketAddrV4;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -159,6 +163,10 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
     marks::set(new);
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
+    if let Some(peer) = process::view(&client).and_then(|view| seen_calling(view, listener, local, remote)) {
+        tell_to(&client, &Op::Took { listener, cookie, local, remote });
+        return Some(Caller::Named(Address::of(peer, caller.family())));
+    }
     match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
         Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
         Ok((Some(control), Reply::Courier { peer, buffers })) => {
@@ -169,6 +177,18 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
         // Without an answer the kernel's names stand: accept does not fail for lonet's sake.
         _ => native,
     }
+}
+
+/// What the caller is called, if the kernel knows its socket and the view says that it dialed this listener. Where
+/// anything is otherwise lonetd decides.
+fn seen_calling(view: View, listener: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Endpoint> {
+    let listener = view.find(listener).filter(|e| e.is_listener)?;
+    let found = Diag::open().ok()?.lookup(remote, local).ok()??;
+    let caller = view.find(found.cookie).filter(|e| e.is_dial)?;
+    let meant = caller.os_remote == local
+        && caller.dialed_port == listener.local?.port
+        && caller.class & listener.class != 0;
+    caller.local.filter(|_| meant)
 }
 
 /// Closes with a reset: who called was not meant to come here.

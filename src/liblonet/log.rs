@@ -24,7 +24,9 @@ impl Write for Line {
 }
 
 pub fn answered(client: &Client, op: &Op<'_>, reply: &Reply<'_>) {
-    line_of(client, format_args!("{op:?} -> {reply:?}"));
+    if client.config.log.is_some() {
+        line_of(client, format_args!("{op:?} -> {reply:?}"));
+    }
 }
 
 pub fn trouble(client: &Client, op: &Op<'_>, trouble: Trouble) {
@@ -38,6 +40,9 @@ pub fn line(text: std::fmt::Arguments<'_>) {
     }
 }
 
+/// Out of line: its buffers have no place on the stack of calls that are not logged.
+#[cold]
+#[inline(never)]
 fn line_of(client: &Client, text: std::fmt::Arguments<'_>) {
     let Some(path) = client.config.log.as_deref() else { return };
     let mut c_path = [0u8; 4096];

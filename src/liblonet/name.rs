@@ -52,10 +52,14 @@ pub fn named(fd: c_int) -> Named {
     let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Named::default() };
     let ip = local.ip().to_ipv6_mapped();
     let Some(client) = process::client_at(*local.ip()) else { return Named::default() };
+    let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
+    if let Some(e) = process::view(&client).and_then(|view| view.find(cookie)) {
+        let settings = Some(Settings { reuse_address: e.reuse_address, v6only: e.v6only });
+        return Named { local: e.local, peer: e.peer, settings };
+    }
     if kernel::tcp_family(fd).is_none() {
         return Named::default();
     }
-    let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
     match ask_of(&client, &Op::Name { cookie, local, remote }, start) {

@@ -7,12 +7,13 @@ use crate::api::net::{self, Net};
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
+use lonet_core::view::View;
 use once_cell::race::OnceRef;
 use std::ffi::CStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 
@@ -25,6 +26,9 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// N of the block of the environment's network; 0 while it is not known.
 static BLOCK: AtomicU8 = AtomicU8::new(0);
+
+/// Where that network's view is mapped; 0: it is not.
+static VIEW: AtomicUsize = AtomicUsize::new(0);
 
 /// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
 static DEFAULT: AtomicU64 = AtomicU64::new(0);
@@ -201,9 +205,21 @@ pub fn learn_block(client: &Client, n: u8) {
 /// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
 /// environment.
 fn map_key() {
-    if let Some(key) = CLIENT.get().and_then(|client| KeyMap::new(client)) {
+    let Some(client) = CLIENT.get() else { return };
+    if let Some(key) = KeyMap::new(client) {
         std::mem::forget(key);
     }
+    if let Some(view) = client.open_view() {
+        VIEW.store(view.address(), Ordering::Release);
+    }
+}
+
+/// The view of the network that `client` leads to, if this process has mapped it.
+pub fn view(client: &Client) -> Option<View> {
+    let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
+    let address = if own { VIEW.load(Ordering::Acquire) } else { 0 };
+    // SAFETY: a mapping that `map_key` made and nobody takes away.
+    (address != 0).then(|| unsafe { View::at(address) })
 }
 
 /// The mapping of a network's key file.

@@ -67,6 +67,12 @@ impl Live {
     }
 }
 
+/// What a process runs, as the kernel calls it.
+pub fn program(pid: Pid) -> String {
+    let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
+}
+
 impl Kernel for Live {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
         match self.diag.as_ref()?.lookup(local, remote) {
@@ -102,8 +108,7 @@ impl Kernel for Live {
     }
 
     fn program(&mut self, pid: Pid) -> String {
-        let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
+        program(pid)
     }
 
     fn now(&self) -> Duration {

@@ -9,12 +9,13 @@ use super::foreign::{self, FIRST_TASK, Foreign, Parked, Resume, World};
 use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
-use super::setup::{Held, SetupError, os};
+use super::setup::{self, Held, SetupError, os};
 use super::state::{Answer, Named, Pid, Sender, State};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
 use lonet_core::diag::Destroyed;
+use lonet_core::view::Writer;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
@@ -61,6 +62,8 @@ pub struct Daemon {
     state: State,
     kernel: Live,
     journal: Journal,
+    /// What programs read instead of asking; without it they ask.
+    view: Option<Writer>,
     netns: u64,
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
@@ -119,6 +122,7 @@ impl Daemon {
             state,
             kernel,
             journal,
+            view: setup::view(&config.dir),
             netns,
             foreign,
             _held: held,
@@ -357,6 +361,11 @@ impl Daemon {
     fn settle(&mut self) {
         let changes = self.state.take_changes();
         self.journal.note(&self.state, &changes);
+        if let Some(view) = &mut self.view {
+            for cookie in &changes.sockets {
+                view.set(*cookie, self.state.view(*cookie).as_ref());
+            }
+        }
         for pid in changes.processes {
             if !self.state.processes.contains_key(&pid) || self.processes.contains_key(&pid) {
                 continue;
@@ -416,8 +425,12 @@ impl Daemon {
             self.signal_all(Signal::SIGTERM);
             self.ending = Some(Ending { fd: Some(fd), kill_at: Some(Instant::now() + TERM_TO_KILL) });
         } else {
-            let names: Vec<String> =
-                self.state.processes.iter().map(|(pid, p)| format!("{} (pid {pid})", p.program)).collect();
+            let names: Vec<String> = self
+                .state
+                .processes
+                .keys()
+                .map(|pid| format!("{} (pid {pid})", super::kernel::program(*pid)))
+                .collect();
             let mut text = format!("network {:?} is in use by {}", self.config.network, names.join(", "));
             text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
             self.reply(&fd, &Reply::Error { errno: libc::EBUSY, text: &text });
@@ -507,7 +520,7 @@ impl Daemon {
         self.foreign.leave();
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        for file in ["control", "key", "log", "state", "lock"] {
+        for file in ["control", "key", "log", "state", "view", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);

@@ -3,6 +3,7 @@
 use super::{Call, Classes, Cookie, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::Endpoint;
 use lonet_core::control::Reply;
+use lonet_core::view::Entry;
 use std::net::SocketAddrV4;
 
 /// A socket that the kernel has accepted.
@@ -128,8 +129,9 @@ impl State {
             && let Some(remote) = remote
         {
             // Accepted behind the hooks' back, or by a process that had not joined yet.
-            let listener = self.by_os.get(&local).and_then(|all| all.first()).copied();
-            let record = listener.and_then(|c| self.sockets.get(&c)).filter(|s| s.role == Role::Listening);
+            let listens = |c: &&Cookie| self.sockets.get(*c).is_some_and(|s| s.role == Role::Listening);
+            let listener = self.by_os.get(&local).and_then(|all| all.iter().find(listens)).copied();
+            let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
                 self.meet(kernel, sender.pid);
                 let accepted = Accepted { listener, cookie, local, remote };
@@ -139,14 +141,41 @@ impl State {
         match self.sockets.get(&cookie) {
             None => Reply::Named { local: None, peer: None, reuse_address: true, v6only: false },
             Some(s) => Reply::Named {
-                local: match s.role {
-                    Role::Gone => s.at.or(s.call.map(|c| c.local)),
-                    _ => s.call.map(|c| c.local).or(s.at),
-                },
+                local: s.shown_local(),
                 peer: s.call.map(|c| c.peer),
                 reuse_address: s.asked.reuse_address,
                 v6only: s.asked.v6only,
             },
         }
+    }
+}
+
+impl Socket {
+    /// The address that its program is told.
+    fn shown_local(&self) -> Option<Endpoint> {
+        match self.role {
+            Role::Gone => self.at.or(self.call.map(|c| c.local)),
+            _ => self.call.map(|c| c.local).or(self.at),
+        }
+    }
+}
+
+impl State {
+    /// What the view is to say of a socket. `None`: nothing; its names are asked for.
+    pub fn view(&self, cookie: Cookie) -> Option<Entry> {
+        let s = self.sockets.get(&cookie).filter(|s| !s.destroyed)?;
+        let is_listener = s.role == Role::Listening;
+        let nowhere = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
+        Some(Entry {
+            local: s.shown_local(),
+            peer: s.call.map(|c| c.peer),
+            os_remote: s.call.map_or(nowhere, |c| c.os_remote),
+            dialed_port: s.call.map_or(0, |c| c.dialed_port),
+            class: if is_listener { self.classes(s).0 } else { s.call.map_or(0, |c| c.class.0) },
+            is_dial: s.role != Role::Accepted && s.call.is_some_and(|c| c.peer_host != 0),
+            is_listener,
+            reuse_address: s.asked.reuse_address,
+            v6only: s.asked.v6only,
+        })
     }
 }

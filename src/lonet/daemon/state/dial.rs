@@ -197,7 +197,11 @@ impl State {
         from: Option<SocketAddrV4>,
         errno: Errno,
     ) {
-        let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Dialing) else { return };
+        // One that has died since is announced before its last words are read: they still name the caller.
+        let expected = |s: &&Socket| {
+            s.role == Role::Dialing || s.role == Role::Gone && s.call.is_some_and(|c| c.os_local.is_none())
+        };
+        let Some(s) = self.sockets.get(&cookie).filter(expected) else { return };
         let under_way = matches!(
             errno,
             Errno::UnknownErrno | Errno::EINPROGRESS | Errno::EINTR | Errno::EALREADY | Errno::EISCONN
@@ -211,7 +215,9 @@ impl State {
             Some(from) if under_way => {
                 self.by_tuple.insert((from, call.os_remote), cookie);
                 self.change(cookie, |s| {
-                    s.role = Role::Connected;
+                    if s.role == Role::Dialing {
+                        s.role = Role::Connected;
+                    }
                     if let Some(call) = s.call.as_mut() {
                         call.os_local = Some(from);
                     }

@@ -297,6 +297,9 @@ impl State {
             Op::Accept { listener, cookie, local, remote } => {
                 self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
             }
+            Op::Took { listener, cookie, local, remote } => {
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
+            }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {
                 self.change(cookie, |s| s.asked.reuse_address = reuse_address);
