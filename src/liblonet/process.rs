@@ -201,7 +201,7 @@ pub fn learn_block(client: &Client, n: u8) {
 /// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
 /// environment.
 fn map_key() {
-    if let Some(key) = CLIENT.get().and_then(|client| KeyMap::new(client)) {
+    if let Some(key) = CLIENT.get().and_then(KeyMap::new) {
         std::mem::forget(key);
     }
 }
