@@ -22,7 +22,9 @@ static void give_back(void)
 
 int main(void)
 {
-	struct rlimit limit = { 100, 100 };
+	struct rlimit limit;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = 100;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		bail("setrlimit");
 	lonet_net *net = joined(NULL);

@@ -83,6 +83,14 @@ int main(void)
 	is_int(next_port(a), 1, "the port is free again");
 	close(l);
 
+	/* A connection that waits when its host is closed, its dialer gone. */
+	lonet_host *q = host(net, "q", 0);
+	listening(q, ":100");
+	close(dialed(b, "q:100"));
+	is_err(lonet_host_close(q), 0, "closing a host with a connection in a queue");
+	is_err(lonet_dial(b, "q:100", -1), EHOSTUNREACH, "nothing of it is left");
+	is_int(next_port(q = host(net, "q", 0)), 1, "its ports are free when its name is given again");
+
 	/* A host that dials itself. */
 	l = listening(a, "");
 	d = dialed(a, ":1");

@@ -23,7 +23,7 @@ static void *dials(void *arg)
 		} else {
 			/* The acceptor says whom it sees. */
 			struct lonet_addr seen[2];
-			char host[8];
+			char host[16];
 			snprintf(host, sizeof host, "h%d", me);
 			if (recv(fd, seen, sizeof seen, MSG_WAITALL) != sizeof seen || strcmp(l.host, host) ||
 			    strcmp(seen[0].host, p.host) || seen[0].port != p.port || strcmp(seen[1].host, host) ||
@@ -57,7 +57,7 @@ int main(void)
 	pthread_t threads[THREADS * 2];
 	net = joined(NULL);
 	for (int i = 0; i < THREADS; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof name, "h%d", i);
 		hosts[i] = host(net, name, 0);
 		listeners[i] = listening(hosts[i], ":7");

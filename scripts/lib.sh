@@ -7,15 +7,18 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 declare -A package=(
     [cc]="gcc libc6-dev"
     [c++]="g++"
+    [cmake]="cmake make"
     [curl]="curl"
     [jq]="jq"
     [nm]="binutils"
+    [pkg-config]="pkg-config"
     [python3]="python3"
     [readelf]="binutils"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
     [setpriv]="util-linux"
     [strace]="strace"
+    [valgrind]="valgrind"
 )
 
 # need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.

@@ -1,5 +1,7 @@
 //! Connected descriptors: lonet_dial and lonet_dial_start.
 
+mod foreign;
+
 use super::addr::Written;
 use super::error::{Error, Failed, Result, Shown, call};
 use super::handle::Used;
@@ -16,6 +18,7 @@ use nix::errno::Errno;
 use std::ffi::{c_char, c_int};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, timeout_ms: c_int) -> c_int {
@@ -25,9 +28,14 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         }
         let host = host::get(host, "dial")?;
         // SAFETY: null or a C string, as lonet.h says.
-        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
-        let limit = (timeout_ms >= 0).then_some(i64::from(timeout_ms));
-        match dial.wait(limit).map_err(|e| e.of(dial.path)).and_then(|()| still_open(&host, dial.path)) {
+        let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
+        let limit = Limit::new(timeout_ms);
+        let connected = dial.wait(&limit).and_then(|()| match foreign {
+            true => foreign::shake_hands(&dial, &limit),
+            false => Ok(()),
+        });
+        let connected = connected.and_then(|()| dial.block()).map_err(|e| e.of(dial.path));
+        match connected.and_then(|()| still_open(&host, dial.path)) {
             Ok(()) => Ok(dial.fd.into_raw()),
             Err(failed) => Err(dial.give_up(failed)),
         }
@@ -39,8 +47,12 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
     call(|| {
         let host = host::get(host, "dial")?;
         // SAFETY: null or a C string, as lonet.h says.
-        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
-        match still_open(&host, dial.path) {
+        let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
+        let started = match foreign {
+            true => foreign::start(&dial).map_err(|e| e.of(dial.path)),
+            false => Ok(()),
+        };
+        match started.and_then(|()| still_open(&host, dial.path)) {
             Ok(()) => Ok(dial.fd.into_raw()),
             Err(failed) => Err(dial.give_up(failed)),
         }
@@ -78,7 +90,8 @@ struct Dial<'a> {
 }
 
 impl<'a> Dial<'a> {
-    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>) -> Result<Dial<'a>> {
+    /// The dial, and whether it is to a foreign host.
+    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
@@ -99,7 +112,7 @@ impl<'a> Dial<'a> {
 
         let op = Op::DialHost { cookie, host: to, port: to_port, asked };
         let way = ask(&host.client, &op, path, |_, reply| match reply {
-            Reply::Way { to, from, port } => Some(Ok(Way { to, from, port })),
+            Reply::Way { to, from, port, foreign } => Some(Ok(Way { to, from, port, foreign })),
             Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
             _ => None,
         })?;
@@ -107,7 +120,9 @@ impl<'a> Dial<'a> {
         path.port = way.port;
         let dial = Dial { host, path, fd, cookie };
         match dial.connect(&way, asked) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok(dial),
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, way.foreign)),
+            // Where nobody listens there is no such host any more.
+            Err(Errno::ECONNREFUSED) if way.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
             Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
         }
     }
@@ -120,23 +135,29 @@ impl<'a> Dial<'a> {
         // SAFETY: an address of ours with its length.
         let result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
         let errno = result.err().map_or(0, |e| e as i32);
-        let told = match refused {
+        // lonetd learns from the handshake what becomes of a foreign dial.
+        let told = match refused || way.foreign {
             true => errno,
             false => connect::arrived(client, self.fd.raw(), self.cookie, way.to, errno),
         };
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
     }
 
-    /// Waits for the connection, and makes the socket a blocking one.
-    fn wait(&self, limit: Option<i64>) -> std::result::Result<(), Error> {
+    /// Waits for the connection.
+    fn wait(&self, limit: &Limit) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
-        if !sys::ready_within(fd, libc::POLLOUT, limit).map_err(Error::from_errno)? {
+        if !sys::ready_within(fd, libc::POLLOUT, limit.left()).map_err(Error::from_errno)? {
             return Err(Error::TimedOut);
         }
         match sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ERROR).map_err(Error::from_errno)? {
-            0 => {}
-            errno => return Err(Error::from_errno(Errno::from_raw(errno))),
+            0 => Ok(()),
+            errno => Err(Error::from_errno(Errno::from_raw(errno))),
         }
+    }
+
+    /// Makes the socket a blocking one.
+    fn block(&self) -> std::result::Result<(), Error> {
+        let fd = self.fd.raw();
         let flags = check(fcntl(fd, libc::F_GETFL, 0)).map_err(Error::from_errno)?;
         let blocking = flags & !libc::c_long::from(libc::O_NONBLOCK);
         check(fcntl(fd, libc::F_SETFL, blocking)).map_err(Error::from_errno)?;
@@ -153,11 +174,28 @@ impl<'a> Dial<'a> {
     }
 }
 
+/// How long a dial may take.
+struct Limit(Option<Instant>);
+
+impl Limit {
+    fn new(milliseconds: c_int) -> Limit {
+        let limit = u64::try_from(milliseconds).ok();
+        Limit(limit.map(|ms| Instant::now() + Duration::from_millis(ms)))
+    }
+
+    /// Milliseconds, rounded up.
+    fn left(&self) -> Option<i64> {
+        let left = self.0?.saturating_duration_since(Instant::now());
+        Some(left.as_micros().div_ceil(1000) as i64)
+    }
+}
+
 /// Where lonetd says that a dial leads.
 struct Way {
     to: SocketAddrV4,
     from: Option<Ipv4Addr>,
     port: u16,
+    foreign: bool,
 }
 
 fn fcntl(fd: c_int, command: c_int, value: libc::c_long) -> libc::c_long {

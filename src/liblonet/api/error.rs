@@ -223,8 +223,8 @@ mod tests {
         for error in Error::ALL {
             assert_eq!(Error::from_errno(error.errno()), *error);
             let line = header.lines().find(|l| l.contains(&format!(" {} ", error.name())));
-            let line = line.unwrap_or_else(|| panic!("{} is not in lonet.h", error.name()));
-            assert!(line.contains(error.text()), "lonet.h on {}: {line}", error.name());
+            let text = line.unwrap_or_default();
+            assert!(text.contains(error.text()), "lonet.h on {}: {text:?}", error.name());
         }
     }
 

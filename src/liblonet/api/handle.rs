@@ -108,7 +108,7 @@ impl<T: 'static, const N: usize> Table<T, N> {
     }
 
     fn handle(&self, index: usize, turn: u64) -> u64 {
-        MAGIC << 48 | turn << 18 & ((1 << 48) - 1) | (index as u64) << 2 | self.kind
+        MAGIC << 48 | turn << 18 | (index as u64) << 2 | self.kind
     }
 
     /// A handle for `object`, in use by the caller. `None`: all slots are taken.
@@ -118,7 +118,7 @@ impl<T: 'static, const N: usize> Table<T, N> {
             if state & (USERS | OPEN) != 0 {
                 continue;
             }
-            let turn = (state >> TURN_SHIFT) + 1 & TURNS;
+            let turn = ((state >> TURN_SHIFT) + 1) & TURNS;
             let claimed = turn << TURN_SHIFT | 1;
             if slot.state.compare_exchange(state, claimed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
@@ -134,7 +134,7 @@ impl<T: 'static, const N: usize> Table<T, N> {
 
     fn find(&'static self, handle: u64) -> Result<(&'static Slot<T>, u64), Stale> {
         let index = (handle >> 2) as usize & ((1 << 14) - 1);
-        let turn = handle >> 18 & TURNS;
+        let turn = (handle >> 18) & TURNS;
         let slot = self.slots.get(index).ok_or(Stale::NoHandle)?;
         let used = slot.state.load(Ordering::Acquire) >> TURN_SHIFT;
         if handle != self.handle(index, turn) || turn == 0 || turn > used {

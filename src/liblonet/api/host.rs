@@ -4,12 +4,14 @@ use super::error::{Error, Failed, Result, Shown, call};
 use super::handle::{Stale, Table, Used};
 use super::net::{self, LonetNet};
 use super::{ask, bytes, room_for_two};
+use crate::ask::tell_to;
 use crate::{kernel, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::Block;
 use lonet_core::client::Client;
 use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
 
@@ -180,8 +182,13 @@ pub fn close(handle: u64, with_network: bool) -> std::result::Result<(), Stale> 
     let _ = host.client.ask(&Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
         if kernel::cookie(fd) == Ok(cookie) {
+            let listens = sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1);
             // SAFETY: no pointers.
             unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
+            if listens {
+                // The connections in its queue have gone just now.
+                tell_to(&host.client, &Op::Closed { cookie });
+            }
         }
     }
     Ok(())

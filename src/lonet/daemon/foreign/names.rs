@@ -154,6 +154,7 @@ impl Foreign {
         };
         self.names.announcing.remove(&index);
         let name = state.hosts.get(index).map(|h| h.name.clone()).unwrap_or_default();
+        let taken = matches!(verdict, Verdict::Taken { .. });
         let why = match verdict {
             Verdict::Announced => {
                 self.names.announced.insert(index, name);
@@ -165,16 +166,20 @@ impl Foreign {
                 tracing::error!("host {name:?} is not announced: {text}");
                 return all.extend(waited.into_iter().map(go_on));
             }
-            Verdict::Taken { by } => format!("{name}: host already registered, by the process at {by}"),
+            Verdict::Taken { by } => format!("host already registered, by the process at {by}"),
             Verdict::Refused(text) => text,
         };
         tracing::error!("host {name:?} is not announced: {why}");
         all.extend(waited.into_iter().map(|p| {
             let errno = match control::read_request(&p.bytes) {
-                Ok((_, Op::Join)) => Errno::EEXIST,
+                Ok((_, Op::Announce { .. })) if !taken => Errno::EPROTO,
+                Ok((_, Op::Join | Op::Announce { .. })) => Errno::EEXIST,
                 _ => Errno::EADDRNOTAVAIL,
             };
-            Resume::Refuse(p, errno, why.clone())
+            // Who announces a host says its name.
+            let named = !matches!(control::read_request(&p.bytes), Ok((_, Op::Announce { .. })));
+            let why = if taken && named { format!("{name}: {why}") } else { why.clone() };
+            Resume::Refuse(p, errno, why)
         }));
     }
 

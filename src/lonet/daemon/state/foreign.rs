@@ -61,7 +61,15 @@ fn told(port: u64) -> u16 {
 impl State {
     /// What has to be asked first. The host of a claim gets its index here.
     pub fn doubt(&mut self, caller: &Caller<'_>, op: &Op<'_>, claimed: bool, found: bool) -> Option<Doubt> {
-        let comes_up = matches!(op, Op::Join | Op::Bind { .. } | Op::Listen { .. } | Op::Dial { .. });
+        let comes_up = matches!(
+            op,
+            Op::Join
+                | Op::Bind { .. }
+                | Op::Listen { .. }
+                | Op::Dial { .. }
+                | Op::Announce { .. }
+                | Op::DialHost { .. }
+        );
         if comes_up && !claimed && !caller.host.is_empty() && names::check(caller.host).is_ok() {
             let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
             if !up && let Ok(index) = self.enter_named(caller.host) {
@@ -77,6 +85,11 @@ impl State {
                 _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
                 Some(host) => Some(Doubt::Find(host.name.clone())),
                 None => names::shown(name).map(Doubt::Find),
+            },
+            Op::DialHost { host, .. } if !host.is_empty() => match self.hosts.find_any(host) {
+                Some(host) if host.is_up() => None,
+                Some(host) => Some(Doubt::Find(host.name.clone())),
+                None => Some(Doubt::Find(host.to_owned())),
             },
             Op::Dial { to, .. } => match self.block.place(to.ip) {
                 Place::Host(index, _) => {
@@ -102,7 +115,7 @@ impl State {
 
     /// registry.db has no such host.
     pub fn foreign_missing(&mut self, name: &str) {
-        if let Some(index) = self.hosts.find(name.as_bytes()).map(|h| h.index)
+        if let Some(index) = self.hosts.find_any(name).map(|h| h.index)
             && let Some(host) = self.hosts.get_mut(index)
         {
             host.foreign = None;

@@ -62,6 +62,12 @@ impl Hosts {
         self.get(*self.by_key.get(&names::fold(name)?)?)
     }
 
+    /// As [`Hosts::find`], foreign hosts whose names are none to resolvers among them.
+    pub fn find_any(&self, name: &str) -> Option<&Host> {
+        let key = names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
+        self.get(*self.by_key.get(&key)?)
+    }
+
     /// A host that an earlier lonetd has left; indexes come in ascending order, without gaps.
     pub(super) fn restore(&mut self, index: Index, name: &str, fresh_accept_ports: bool) {
         // What a foreign host is called may be no name to resolvers.
@@ -98,8 +104,12 @@ impl Hosts {
 
     /// A foreign host whose name is none to resolvers: known by its bytes.
     pub(super) fn enter_odd(&mut self, name: &[u8], shown: &str) -> Option<Index> {
-        // No key of a name begins so: folding leaves nothing invisible.
-        self.enter_key(format!("\0{}", lonet_core::quote::quote(name)), shown)
+        self.enter_key(Hosts::odd_key(name), shown)
+    }
+
+    /// No key of a name begins so: folding leaves nothing invisible.
+    fn odd_key(name: &[u8]) -> String {
+        format!("\0{}", lonet_core::quote::quote(name))
     }
 
     fn enter_key(&mut self, key: String, name: &str) -> Option<Index> {

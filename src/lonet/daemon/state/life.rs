@@ -233,6 +233,7 @@ impl State {
             }
             Some(Role::Gone) => {
                 self.drop_stale_claim(kernel, cookie);
+                self.review_queue(kernel, cookie);
             }
             Some(_) => {
                 self.examine(kernel, cookie);
@@ -252,6 +253,13 @@ impl State {
         }
         self.release_accept_port(cookie);
         false
+    }
+
+    /// What was buried as a listener may have gone on in the kernel for a while, with its queue.
+    fn review_queue(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        if let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Gone && s.call.is_none()) {
+            self.review_claims(kernel, s.host);
+        }
     }
 
     /// A listener of this host has gone, and with it the connections that nobody accepted.
@@ -289,6 +297,7 @@ impl State {
             None => self.bury(kernel, cookie),
         }
         self.drop_stale_claim(kernel, cookie);
+        self.review_queue(kernel, cookie);
         self.change(cookie, |s| s.destroyed = true);
     }
 

@@ -1,0 +1,12 @@
+#!/bin/bash
+# scripts/install with DESTDIR: everything is below it, and no file names it.
+. "$(dirname "$0")/scenario.bash"
+if [ ! -x "$tests/../scripts/install" ]; then
+    echo "ok: # skip: scripts/install needs the sources"
+    exit 0
+fi
+"$tests/../scripts/install" --prefix /opt/lonet DESTDIR="$work/dest" >/dev/null
+is "$(cd "$work/dest" && find . -type f ! -name 'lonet_*.3' | LC_ALL=C sort | tr '\n' ' ')" \
+    "./opt/lonet/bin/lonet ./opt/lonet/include/lonet.h ./opt/lonet/lib/cmake/lonet/lonetConfig.cmake ./opt/lonet/lib/cmake/lonet/lonetConfigVersion.cmake ./opt/lonet/lib/liblonet.so ./opt/lonet/lib/pkgconfig/lonet.pc $(cd "$tests/../man" && for page in *; do echo -n "./opt/lonet/share/man/man${page##*.}/$page "; done)" \
+    "the files"
+is "$(grep -rl --binary-files=without-match "$work" "$work/dest" || true)" "" "none of them names the DESTDIR"
