@@ -38,6 +38,7 @@ mod next;
 mod option;
 mod posix_spawn;
 mod process;
+mod res_query;
 mod send;
 mod system;
 mod unhooked;
@@ -77,6 +78,7 @@ fn resolve_real_functions() {
         name::resolve_real,
         option::resolve_real,
         posix_spawn::resolve_real,
+        res_query::resolve_real,
         send::resolve_real,
         system::resolve_real,
     ];
