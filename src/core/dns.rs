@@ -38,7 +38,7 @@ pub enum Code {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record<'n> {
+enum Record<'n> {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
     /// A host's name in ASCII, without `.lonet`.
@@ -169,8 +169,63 @@ pub fn write_query(buffer: &mut [u8], id: u16, name: &[u8], kind: u16, class: u1
     Some(w.at)
 }
 
+/// What there is behind the subject of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'n> {
+    Host {
+        v4: Ipv4Addr,
+        v6: Ipv6Addr,
+    },
+    /// Of an address: its host's name in ASCII, without `.lonet`.
+    Name(&'n str),
+    /// A name without records: `lonet` itself.
+    Domain,
+    /// None, or nobody can tell.
+    Not(Code),
+}
+
+/// An answer that has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub len: usize,
+    pub code: Code,
+    /// How many records it has.
+    pub records: usize,
+}
+
+/// Answers `query`, whose question is `question`. `None`: there is no room.
+pub fn answer(
+    buffer: &mut [u8; MAX_ANSWER],
+    query: &[u8],
+    question: &Question,
+    found: Found<'_>,
+) -> Option<Answer> {
+    let mut records = [Record::Name(""); 2];
+    let mut count = 0;
+    let mut add = |kind, record| {
+        if question.wants(kind)
+            && let Some(free) = records.get_mut(count)
+        {
+            *free = record;
+            count += 1;
+        }
+    };
+    let mut code = Code::Fine;
+    match found {
+        Found::Host { v4, v6 } => {
+            add(A, Record::V4(v4));
+            add(AAAA, Record::V6(v6));
+        }
+        Found::Name(name) => add(PTR, Record::Name(name)),
+        Found::Domain => {}
+        Found::Not(why) => code = why,
+    }
+    let records = records.get(..count)?;
+    Some(Answer { len: write_answer(buffer, query, question, code, records)?, code, records: count })
+}
+
 /// Writes the answer to `query`, whose question is `question`; its length. `None`: there is no room.
-pub fn write_answer(
+fn write_answer(
     buffer: &mut [u8],
     query: &[u8],
     question: &Question,

@@ -18,6 +18,7 @@ mod ask;
 mod bind;
 mod close;
 mod connect;
+mod dns;
 mod environment;
 mod exec;
 mod fence;
@@ -38,6 +39,7 @@ mod next;
 mod option;
 mod posix_spawn;
 mod process;
+mod recv;
 mod res_query;
 mod send;
 mod system;
@@ -78,6 +80,7 @@ fn resolve_real_functions() {
         name::resolve_real,
         option::resolve_real,
         posix_spawn::resolve_real,
+        recv::resolve_real,
         res_query::resolve_real,
         send::resolve_real,
         system::resolve_real,

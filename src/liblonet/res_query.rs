@@ -4,12 +4,12 @@
 //! Each has a second name, `__res_…`, by which programs know it that were linked before glibc 2.34.
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Miss};
 use crate::next::Next;
 use crate::process;
 use libc::{c_char, c_int, c_uchar, c_void};
 use lonet_core::block::Face;
-use lonet_core::dns::{self, Code, MAX_ANSWER, Question, Record, Subject};
+use lonet_core::dns::{self, Code, Found, MAX_ANSWER, Question, Subject};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -370,61 +370,33 @@ unsafe fn to_message(
 /// `answer` is writable for `len` bytes.
 unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answered> {
     let question = Question::read(query)?;
-    let mut made = [0; MAX_ANSWER];
-    let (n, h_errno) = match question.subject() {
+    let host = match question.subject() {
         Subject::Other => return None,
-        Subject::Host(b"") => write(&mut made, query, &question, Ok(None)),
-        Subject::Host(name) => write(&mut made, query, &question, host::by_bare_name(name)?.map(Some)),
-        Subject::Address(ip) => {
-            let host = host::by_address(ip)?;
-            let name = host.as_ref().ok().map(|host| Record::Name(host.label()));
-            let records = name.as_slice();
-            let records = if question.wants(dns::PTR) { records } else { &[] };
-            answer_with(&mut made, query, &question, host.as_ref().err().copied(), records)
+        Subject::Host(b"") => None,
+        Subject::Host(name) => Some(host::by_bare_name(name)?),
+        Subject::Address(ip) => Some(host::by_address(ip)?),
+    };
+    let found = match (&host, question.subject()) {
+        (None, _) => Found::Domain,
+        (Some(Ok(host)), Subject::Address(_)) => Found::Name(host.label()),
+        (Some(Ok(host)), _) => {
+            Found::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
         }
-    }?;
+        (Some(Err(Miss::Unknown)), _) => Found::Not(Code::NoName),
+        (Some(Err(Miss::Trouble)), _) => Found::Not(Code::ServerFailure),
+    };
+    let mut made = [0; MAX_ANSWER];
+    let written = dns::answer(&mut made, query, &question, found)?;
     let room = usize::try_from(len).unwrap_or(0);
     // SAFETY: as the caller promises. Of what does not fit the head is there, as in libc, and the length of all.
-    unsafe { std::ptr::copy_nonoverlapping(made.as_ptr(), answer, n.min(room)) };
-    Some(Answered { len: n as c_int, h_errno })
-}
-
-/// The addresses of a host; `None`: none, of a name that there is.
-fn write(
-    made: &mut [u8; MAX_ANSWER],
-    query: &[u8],
-    question: &Question,
-    host: Result<Option<Host>, Miss>,
-) -> Option<(usize, c_int)> {
-    let miss = host.as_ref().err().copied();
-    let host = host.ok().flatten();
-    let v4 =
-        host.as_ref().and_then(|h| h.address(Face::V4).to_ipv4_mapped()).filter(|_| question.wants(dns::A));
-    let v6 = host.as_ref().map(|h| h.address(Face::V6)).filter(|_| question.wants(dns::AAAA));
-    let records = match (v4, v6) {
-        (Some(v4), Some(v6)) => &[Record::V4(v4), Record::V6(v6)][..],
-        (Some(v4), None) => &[Record::V4(v4)],
-        (None, Some(v6)) => &[Record::V6(v6)],
-        (None, None) => &[],
+    unsafe { std::ptr::copy_nonoverlapping(made.as_ptr(), answer, written.len.min(room)) };
+    let h_errno = match written.code {
+        Code::Fine if written.records == 0 => NO_DATA,
+        Code::Fine => 0,
+        Code::NoName => HOST_NOT_FOUND,
+        Code::ServerFailure => TRY_AGAIN,
     };
-    answer_with(made, query, question, miss, records)
-}
-
-/// The length of the answer, and what h_errno is to be.
-fn answer_with(
-    made: &mut [u8; MAX_ANSWER],
-    query: &[u8],
-    question: &Question,
-    miss: Option<Miss>,
-    records: &[Record<'_>],
-) -> Option<(usize, c_int)> {
-    let (code, h_errno) = match miss {
-        None if records.is_empty() => (Code::Fine, NO_DATA),
-        None => (Code::Fine, 0),
-        Some(Miss::Unknown) => (Code::NoName, HOST_NOT_FOUND),
-        Some(Miss::Trouble) => (Code::ServerFailure, TRY_AGAIN),
-    };
-    Some((dns::write_answer(made, query, question, code, records)?, h_errno))
+    Some(Answered { len: written.len as c_int, h_errno })
 }
 
 #[cfg(test)]
