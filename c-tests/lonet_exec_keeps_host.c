@@ -72,6 +72,9 @@ int main(int argc, char **argv)
 	is_int(system("true"), 0, "its status is the command's");
 	ok(environ && *environ && !strcmp(*environ, "C=3") && !environ[1], "which is all that there is");
 
+	char *const out[] = { "LONET_HOST=", NULL };
+	const char *machine = said_by(fork, execve(me, ARGS(), out));
+	ok(strstr(machine, " 1 0") && !strstr(machine, ".lonet"), "an empty LONET_HOST is the way out (%s)", machine);
 	char *const other[] = { "LONET_HOST=other", NULL };
 	is_str(said_by(fork, execve(me, ARGS(), other)), "other.lonet 1 1", "a host that is given counts");
 	return done();

@@ -126,6 +126,9 @@ int main(void)
 
 	is_str(complaint(execl("/bin/true", "true", NULL)), "", "no word about a usual program");
 	is_int(status_, 0, "which runs");
+	char *const out[] = { "LONET_HOST=", NULL };
+	is_str(complaint(execve(path, args, out)), "", "nor about what is to be no host");
+	is_int(status_, 7, "which runs");
 	is_str(complaint((execl("/no/such/file", "x", NULL), _exit(5))), "", "nor about what is not there");
 	is_str(complaint((chmod(path, 0644), execl(path, "x", NULL), _exit(5))), "", "nor about what is no program");
 	chmod(path, 0755);

@@ -81,6 +81,11 @@ impl Block {
         Ipv4Addr::new(127, self.0, 255, 254)
     }
 
+    /// The address that stands for the machine's name server number `i`, from 0, less than [`NAME_SERVERS`].
+    pub fn name_server(self, i: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.0, 255, 1 + i)
+    }
+
     pub fn contains(self, ip: Ipv4Addr) -> bool {
         let o = ip.octets();
         o[0] == 127 && o[1] == self.0
@@ -129,6 +134,15 @@ pub fn may_be_lonet(ip: Ipv6Addr) -> bool {
         Some(v4) => in_some_block(v4),
         None => is_face(ip),
     }
+}
+
+/// How many of the machine's name servers have an address in a block.
+pub const NAME_SERVERS: u8 = 16;
+
+/// Whether `ip` stands for a name server in some block.
+pub fn is_name_server(ip: Ipv4Addr) -> bool {
+    let o = ip.octets();
+    in_some_block(ip) && o[2] == 255 && (1..=NAME_SERVERS).contains(&o[3])
 }
 
 /// Whether `ip` is in 127.1.0.0 to 127.254.255.255.

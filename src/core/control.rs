@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The largest message in either direction.
 pub const MAX_MESSAGE: usize = 1024;
@@ -103,6 +103,10 @@ pub enum Op<'a> {
     Resolve { name: &'a [u8] },
     /// Whose address is this? IPv4 addresses are v4-mapped.
     Reverse { ip: Ipv6Addr },
+    /// A UDP socket with the local port `from` is about to ask this name server: where is it to go instead?
+    NameServer { server: Endpoint, from: u16 },
+    /// Which name server is behind this address of the stack's?
+    Behind { os: SocketAddrV4 },
     /// All hosts and sockets, as JSON, in several packets after [`Reply::Stream`].
     List,
     /// Answer when something listens on each of these, a lonet address a line.
@@ -510,6 +514,15 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(19);
             w.bytes(&ip.octets());
         }
+        Op::NameServer { server, from } => {
+            w.u8(20);
+            w.endpoint(server);
+            w.u16(from);
+        }
+        Op::Behind { os } => {
+            w.u8(21);
+            w.os(os);
+        }
         Op::Announce { share } => {
             w.u8(40);
             w.flags(&[share]);
@@ -566,6 +579,8 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         20 => Op::Took { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
+        20 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },
+        21 => Op::Behind { os: r.os()? },
         40 => Op::Announce { share: r.flags::<1>()?[0] },
         41 => Op::Leave,
         42 => Op::DialHost { cookie: r.u64()?, host: r.str()?, port: r.u16()?, asked: r.asked()? },

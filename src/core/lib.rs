@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod diag;
+pub mod dns;
 pub mod handshake;
 pub mod quote;
 pub mod start;

@@ -5,7 +5,7 @@ mod foreign;
 use crate::address::Address;
 use crate::ask::{Start, ask, tell_to};
 use crate::fence::{guard, silently};
-use crate::{address as c_address, kernel, marks, process};
+use crate::{address as c_address, dns, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op, Reply};
@@ -47,6 +47,8 @@ enum Step {
     Foreign,
     /// To where connections are refused.
     Refusal,
+    /// To what stands for a name server (`dns`).
+    Instead,
     /// The connection is taken off the socket.
     Disconnect,
     /// Done: `errno`.
@@ -76,7 +78,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             Step::Native => (plan.real)(fd, address, len),
             Step::Fail => finish(fd, -1, plan),
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
-            Step::Dial | Step::Refusal => {
+            Step::Dial | Step::Refusal | Step::Instead => {
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
                 finish(fd, result, plan)
             }
@@ -139,6 +141,11 @@ unsafe fn plan_for(
         }
         return Ok(());
     };
+    // SAFETY: as the caller promises.
+    if unsafe { dns::redirect(fd, address, len, &raw mut plan.target) } {
+        plan.step = Step::Instead;
+        return Ok(());
+    }
     if !process::concerns(to.ip) || kernel::tcp_family(fd) != Some(family) {
         return Ok(());
     }

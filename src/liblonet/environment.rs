@@ -5,8 +5,8 @@
 //! LD_PRELOAD, are put behind what the program passes, if they are not there. All else stays as it is and where it
 //! is, what the program passes is never written to, and an environment that has everything is passed on itself.
 //!
-//! A variable that is there counts, whatever its value: `LONET_HOST=β program` is β, and `LONET_HOST= program`
-//! is no host.
+//! A variable that is there counts, whatever its value: `LONET_HOST=β program` is β. An empty LONET_HOST is the way
+//! out: `LONET_HOST= program` is no host, and nothing is put back; without LD_PRELOAD it is the machine's.
 //!
 //! All this runs in children of vfork, which have their parent's memory, and after fork in programs with threads: the
 //! copy is made on the stack, or in mapped memory where it is large. Mapped memory stays in the parent of a vfork
@@ -138,6 +138,17 @@ enum LostPreload {
     },
 }
 
+const WAY_OUT: &[u8] = b"LONET_HOST=";
+
+/// Whether what starts with this environment is to leave the host.
+///
+/// # Safety
+/// `all` is an environment if it can be valid at all.
+pub unsafe fn leaves(all: Environment) -> bool {
+    // SAFETY: as the caller promises.
+    is_plausible(all) && unsafe { strings(all) }.any(|entry| entry == WAY_OUT)
+}
+
 /// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
 ///
 /// # Safety
@@ -152,7 +163,9 @@ unsafe fn lost(all: Environment) -> Option<Lost> {
     }
     // SAFETY: as the caller promises.
     for entry in unsafe { strings(all) } {
-        if let Some(name) = variable_name(entry) {
+        if entry == WAY_OUT {
+            return None;
+        } else if let Some(name) = variable_name(entry) {
             let found = kept.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
             lost.variables &= !found.map_or(0, |i| 1 << i);
         } else if let Some(value) = entry.strip_prefix(LD_PRELOAD)
@@ -423,6 +436,8 @@ mod tests {
             put_back(&began, &["LD_PRELOAD=/z/libasan.so.6", "LONET_HOST=a", "LONET_NETWORK=n"]),
             [&format!("LD_PRELOAD=/z/libasan.so.6:{ours}"), "LONET_HOST=a", "LONET_NETWORK=n"]
         );
+        let out = ["LONET_HOST=", "X"];
+        assert_eq!(put_back(&began, &out), out);
         let all = ["LONET_HOST=a", "X", "LD_PRELOAD=/q/liblonet.so /y.so", "LONET_NETWORK=n"];
         assert_eq!(put_back(&began, &all), all);
         let many: Vec<String> = (0..1000).map(|i| format!("V{i}=x")).collect();

@@ -172,7 +172,10 @@ unsafe fn run(program: Program, envp: Environment, real: &dyn Fn(Environment) ->
             if !process::is_active() {
                 return Ok(Decision::Libc);
             }
-            unhooked::say_if(program);
+            // SAFETY: as the caller promises.
+            if !unsafe { environment::leaves(envp) } {
+                unhooked::say_if(program);
+            }
             // SAFETY: as the caller promises.
             match unsafe { environment::with_kept(envp, real) }? {
                 // exec comes back to say why it failed.

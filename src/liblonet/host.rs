@@ -74,6 +74,12 @@ impl Host {
         Some(Host { block: process::block()?, index, ascii, given })
     }
 
+    /// Its name in ASCII, without `.lonet`.
+    pub fn label(&self) -> &str {
+        let name = self.ascii.bytes().strip_suffix(LONET_SUFFIX.as_bytes()).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
     /// Its address; IPv4 ones v4-mapped.
     pub fn address(&self, face: Face) -> Ipv6Addr {
         self.block.shown(self.index, face)
@@ -115,7 +121,11 @@ pub fn by_name(name: &[u8]) -> Option<Result<Host, Miss>> {
     if !process::is_active() {
         return None;
     }
-    let name = without_suffix(name)?;
+    by_bare_name(without_suffix(name)?)
+}
+
+/// As [`by_name`], of what stands before `.lonet`.
+pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, Miss>> {
     if name.is_empty() || name.len() > MAX_HOST {
         return Some(Err(Miss::Unknown));
     }

@@ -18,6 +18,7 @@ mod ask;
 mod bind;
 mod close;
 mod connect;
+mod dns;
 mod environment;
 mod exec;
 mod fence;
@@ -38,6 +39,8 @@ mod next;
 mod option;
 mod posix_spawn;
 mod process;
+mod recv;
+mod res_query;
 mod send;
 mod system;
 mod unhooked;
@@ -77,6 +80,8 @@ fn resolve_real_functions() {
         name::resolve_real,
         option::resolve_real,
         posix_spawn::resolve_real,
+        recv::resolve_real,
+        res_query::resolve_real,
         send::resolve_real,
         system::resolve_real,
     ];

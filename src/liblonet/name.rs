@@ -3,7 +3,7 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
-use crate::{kernel, process};
+use crate::{dns, kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::control::{Op, Reply};
@@ -95,6 +95,9 @@ unsafe fn on_network(
     {
         // SAFETY: the kernel has just written there.
         unsafe { Address::of(endpoint, family).copy_out(address, room, len) };
+    } else {
+        // SAFETY: as above.
+        unsafe { dns::rename(address, room, len) };
     }
     Ok(Decision::Done(0))
 }

@@ -1,11 +1,11 @@
-//! sendto(2) and sendmsg(2) with MSG_FASTOPEN, which is a connect that takes its first bytes along.
-//!
-//! Under lonet it is a connect and then a send. The kernel answers in the same two ways: it falls back to a plain
-//! handshake whenever it has no cookie of the server's.
+//! sendto(2), sendmsg(2) and sendmmsg(2): questions to a name server go to what stands for it (`dns`), and
+//! MSG_FASTOPEN, a connect that takes its first bytes along, is a connect and then a send. The kernel answers that in
+//! the same two ways: it falls back to a plain handshake whenever it has no cookie of the server's.
 
-use crate::connect;
-use crate::process;
-use libc::{c_int, c_void, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use crate::address::Address;
+use crate::{connect, dns, process};
+use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use std::mem::MaybeUninit;
 
 redhook::hook! {
     unsafe fn sendto(
@@ -23,13 +23,22 @@ redhook::hook! {
     }
 }
 
+redhook::hook! {
+    unsafe fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int => lonet_sendmmsg {
+        // SAFETY: the program's arguments.
+        unsafe { send_messages(fd, messages, count, flags, real_sendmmsg()) }
+    }
+}
+
 pub fn resolve_real() {
     sendto.get();
     sendmsg.get();
+    sendmmsg.get();
 }
 
 type SendTo =
     unsafe extern "C" fn(c_int, *const c_void, size_t, c_int, *const sockaddr, socklen_t) -> ssize_t;
+type SendMmsg = unsafe extern "C" fn(c_int, *mut mmsghdr, c_uint, c_int) -> c_int;
 type SendMsg = unsafe extern "C" fn(c_int, *const msghdr, c_int) -> ssize_t;
 
 extern "C" fn real_sendto() -> SendTo {
@@ -38,6 +47,21 @@ extern "C" fn real_sendto() -> SendTo {
 
 extern "C" fn real_sendmsg() -> SendMsg {
     sendmsg.get()
+}
+
+extern "C" fn real_sendmmsg() -> SendMmsg {
+    sendmmsg.get()
+}
+
+/// Whether the address may be a name server's.
+///
+/// # Safety
+/// `address` and `len` are as connect(2) takes them.
+unsafe extern "C" fn is_name_server(address: *const sockaddr, len: socklen_t) -> bool {
+    // SAFETY: as the caller promises.
+    process::is_active()
+        && unsafe { crate::address::read(address, len) }
+            .is_some_and(|(to, _)| to.port == lonet_core::dns::PORT)
 }
 
 /// Whether the address of a send with MSG_FASTOPEN is lonet's.
@@ -65,6 +89,13 @@ unsafe extern "C" fn send_to(
 ) -> ssize_t {
     // SAFETY: the program's arguments.
     unsafe {
+        if is_name_server(address, len) {
+            let mut instead = MaybeUninit::<Address>::uninit();
+            if dns::redirect(fd, address, len, instead.as_mut_ptr()) {
+                let to = instead.as_ptr();
+                return real(fd, buffer, n, flags, (*to).pointer(), (*to).len);
+            }
+        }
         if flags & libc::MSG_FASTOPEN == 0 || !is_dial(address, len) {
             return real(fd, buffer, n, flags, address, len);
         }
@@ -82,11 +113,20 @@ unsafe extern "C" fn send_to(
 unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_int, real: SendMsg) -> ssize_t {
     // SAFETY: the program's arguments; the kernel judges a message that cannot be read.
     unsafe {
-        if flags & libc::MSG_FASTOPEN == 0 || message.addr() < 4096 {
+        if message.addr() < 4096 {
             return real(fd, message, flags);
         }
         let (address, len) = ((*message).msg_name.cast::<sockaddr>(), (*message).msg_namelen);
-        if !is_dial(address, len) {
+        if is_name_server(address, len) {
+            let mut instead = MaybeUninit::<Address>::uninit();
+            if dns::redirect(fd, address, len, instead.as_mut_ptr()) {
+                let mut other = message.read();
+                other.msg_name = (*instead.as_mut_ptr()).pointer_mut().cast();
+                other.msg_namelen = (*instead.as_ptr()).len;
+                return real(fd, &raw const other, flags);
+            }
+        }
+        if flags & libc::MSG_FASTOPEN == 0 || !is_dial(address, len) {
             return real(fd, message, flags);
         }
         if connect::run(fd, address, len) != 0 {
@@ -97,4 +137,43 @@ unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_in
         rest.msg_namelen = 0;
         real(fd, &raw const rest, flags & !libc::MSG_FASTOPEN)
     }
+}
+
+/// One by one if there is a name server among those that they are for. As [`send_to`].
+///
+/// # Safety
+/// The arguments are as sendmmsg(2) takes them; `real` is libc's.
+unsafe extern "C" fn send_messages(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    real: SendMmsg,
+) -> c_int {
+    // SAFETY: the program's arguments; the kernel judges messages that cannot be read.
+    unsafe {
+        if messages.addr() < 4096 || !any_name_server(messages, count) {
+            return real(fd, messages, count, flags);
+        }
+        // The most that the kernel takes (UIO_MAXIOV).
+        for i in 0..count.min(1024) as usize {
+            let message = messages.add(i);
+            let sent = send_message(fd, &raw const (*message).msg_hdr, flags, real_sendmsg());
+            if sent < 0 {
+                return if i > 0 { i as c_int } else { -1 };
+            }
+            (*message).msg_len = sent as c_uint;
+        }
+        count.min(1024) as c_int
+    }
+}
+
+unsafe extern "C" fn any_name_server(messages: *const mmsghdr, count: c_uint) -> bool {
+    (0..count.min(1024) as usize).any(|i| {
+        // SAFETY: the program's messages.
+        unsafe {
+            let header = &raw const (*messages.add(i)).msg_hdr;
+            is_name_server((*header).msg_name.cast(), (*header).msg_namelen)
+        }
+    })
 }

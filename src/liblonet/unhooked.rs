@@ -155,9 +155,7 @@ fn look(dir: i32, path: &CStr) -> Option<Why> {
 
 fn look_once(dir: i32, path: &CStr) -> Looked {
     let Some((mode, _, _)) = mode_of(dir, path) else { return Looked::Fine };
-    // ld.so itself is static, and loads what LD_PRELOAD says.
-    let name = path.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
-    if !is_program(mode) || name.starts_with(b"ld-linux") || name.starts_with(b"ld.so") {
+    if !is_program(mode) || loads_others(path.to_bytes()) {
         return Looked::Fine;
     }
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
@@ -184,6 +182,13 @@ fn say_if_open(fd: i32) {
         libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, at.as_ptr(), name.as_mut_ptr(), name.len() - 1)
     };
     say(Some(why), CStr::from_bytes_until_nul(&name).unwrap_or(at));
+}
+
+/// Static programs that load another one, with what LD_PRELOAD says: ld.so itself, and valgrind's tools.
+fn loads_others(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|b| *b == b'/');
+    let name = parts.next().unwrap_or_default();
+    name.starts_with(b"ld-linux") || name.starts_with(b"ld.so") || parts.next() == Some(b"valgrind")
 }
 
 /// What is read of a file at once: the headers of a usual program with its notes.

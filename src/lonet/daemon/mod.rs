@@ -6,6 +6,7 @@
 //! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
+mod dns;
 mod foreign;
 mod journal;
 mod kernel;

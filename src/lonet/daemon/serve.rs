@@ -5,6 +5,7 @@
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
 //! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
 
+use super::dns::{Asker, Dns};
 use super::foreign::{self, FIRST_TASK, Foreign, Parked, Resume, World};
 use super::journal::Journal;
 use super::kernel::Live;
@@ -39,6 +40,7 @@ const ABSTRACT: u64 = 2;
 const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
+const DNS: u64 = 6;
 
 /// A connection that has said nothing so far.
 struct Pending {
@@ -76,6 +78,7 @@ pub struct Daemon {
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
     destroyed: Option<Destroyed>,
+    dns: Dns,
     pending: VecDeque<Pending>,
     waiters: Vec<Waiter>,
     ending: Option<Ending>,
@@ -118,6 +121,8 @@ impl Daemon {
             epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
         }
         let foreign = Foreign::new(&config, &held.lock, held.lock_address, &epoll)?;
+        let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
+        epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
         let mut daemon = Daemon {
             state,
             kernel,
@@ -133,6 +138,7 @@ impl Daemon {
             deaths,
             processes: BTreeMap::new(),
             destroyed,
+            dns,
             pending: VecDeque::new(),
             waiters: Vec::new(),
             ending: None,
@@ -168,12 +174,22 @@ impl Daemon {
                     _ => {}
                 }
             }
+            if events[..n].iter().any(|e| e.data() == DNS) {
+                self.take_questions();
+            }
             self.look_at_the_time();
             self.foreign.keep_rows(&mut self.state);
             if self.is_over() && self.end() {
                 return Ok(());
             }
         }
+    }
+
+    /// Questions for names, as DNS has them, and what the machine's name servers answer.
+    fn take_questions(&mut self) {
+        let Daemon { dns, state, kernel, .. } = self;
+        dns.take(&mut |asker, op| state.handle(kernel, asker.sender, &asker.caller(), op));
+        self.settle();
     }
 
     fn accept(&mut self, which: usize) {
@@ -322,6 +338,17 @@ impl Daemon {
             }
             Op::Wait { addresses } => self.wait(fd, addresses),
             Op::Down { kill } => self.down(fd, peer.pid, kill),
+            Op::NameServer { server, from } => {
+                let asker = Asker::new(peer, &caller);
+                let instead = self.dns.instead_of(server, from, asker);
+                let to = |to| Reply::ConnectTo { to, from: None };
+                self.reply(&fd, &instead.map_or(Reply::Native, to));
+            }
+            Op::Behind { os } => {
+                let peer = self.dns.behind(os);
+                let named = Reply::Named { local: None, peer, reuse_address: false, v6only: false };
+                self.reply(&fd, &named);
+            }
             _ => {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
@@ -459,6 +486,7 @@ impl Daemon {
         self.foreign.look_at_the_time(&mut world);
         let late = self.foreign.resume_late();
         self.resume(late);
+        self.dns.forget_idle(now);
         self.waiters.retain(|w| !has_hung_up(&w.fd));
         let idle = self.foreign.is_idle()
             && self.state.is_empty()

@@ -325,7 +325,13 @@ impl State {
                 self.dial_host(kernel, sender, caller, (host, port), (cookie, asked))
             }
             Op::Whois { cookie, local, remote } => return self.whois(kernel, sender, cookie, local, remote),
-            Op::List | Op::Wait { .. } | Op::Down { .. } | Op::HandOver { .. } | Op::GiveUp { .. } => {
+            Op::List
+            | Op::Wait { .. }
+            | Op::Down { .. }
+            | Op::HandOver { .. }
+            | Op::GiveUp { .. }
+            | Op::NameServer { .. }
+            | Op::Behind { .. } => {
                 Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
             }
         };

@@ -1,0 +1,93 @@
+//! Programs with a resolver of their own: a UDP socket that is meant for a name server of the machine goes to lonetd
+//! instead, which answers for hosts and sends on everything else. The program sees the server's address.
+
+use crate::address::{self, Address, is_plausible};
+use crate::ask::{Start, ask};
+use crate::fence::silently;
+use crate::{kernel, process};
+use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::block::{Endpoint, is_name_server};
+use lonet_core::control::{Op, Reply};
+use lonet_core::dns::PORT;
+use lonet_core::sys;
+use nix::errno::Errno;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Fills `instead` with where that is to go which is meant for this address; false: there. Nothing is held, and
+/// nothing can be cancelled, so that callers need no frame to clean up.
+///
+/// # Safety
+/// `to` and `len` are as connect(2) takes them; `instead` is writable.
+pub unsafe extern "C" fn redirect(
+    fd: c_int,
+    to: *const sockaddr,
+    len: socklen_t,
+    instead: *mut Address,
+) -> bool {
+    if !process::is_active() {
+        return false;
+    }
+    let mut found = false;
+    silently(|| {
+        // SAFETY: as the caller promises.
+        if let Some((to, family)) = unsafe { address::read(to, len) }
+            && to.port == PORT
+            && let Ok(Some(address)) = stand_in(fd, to, family)
+        {
+            // SAFETY: as the caller promises.
+            unsafe { instead.write(address) };
+            found = true;
+        }
+    });
+    found
+}
+
+fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
+    let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
+    if get(libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP
+        || get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
+        || family == libc::AF_INET6 && get(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0
+    {
+        return Ok(None);
+    }
+    // lonetd knows who asks by the port, so it has to have one.
+    let nobody = Ipv6Addr::UNSPECIFIED;
+    let any = if family == libc::AF_INET { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { nobody };
+    let mut local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
+    if local.port == 0 {
+        let wildcard = Address::of(Endpoint::new(any, 0), family);
+        // SAFETY: an address with its length.
+        unsafe { sys::bind(fd, wildcard.pointer(), wildcard.len) }?;
+        local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
+    }
+    // From any other address of the machine's there is no way to a loopback address.
+    let v4 = local.ip.to_ipv4_mapped();
+    if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
+        return Ok(None);
+    }
+    match ask(&Op::NameServer { server, from: local.port }, Start::Yes)? {
+        Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
+        _ => Ok(None),
+    }
+}
+
+/// Gives an address that a call has filled its server's name, if it stands for a server.
+///
+/// # Safety
+/// `at` is writable for `room` bytes and `len` too, or they are what the call has taken.
+pub unsafe fn rename(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
+    if !process::is_active() || !is_plausible(at) || !is_plausible(len) {
+        return;
+    }
+    // SAFETY: as the caller promises; so much has the call written.
+    unsafe {
+        let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
+        if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {
+            silently(|| {
+                if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&Op::Behind { os }, Start::No) {
+                    Address::of(server, family).copy_out(at, room, len);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! recvfrom(2), recvmsg(2) and recvmmsg(2): what lonetd answers in a name server's stead comes from the server, as far
+//! as the program is told. Nothing else is touched.
+//!
+//! These calls block: as in `connect`, the frames around the real one hold nothing.
+
+use crate::address::is_plausible;
+use crate::dns;
+use crate::next::Next;
+use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
+use nix::errno::Errno;
+
+redhook::hook! {
+    unsafe fn recvfrom(
+        fd: c_int, buffer: *mut c_void, n: size_t, flags: c_int, from: *mut sockaddr, len: *mut socklen_t
+    ) -> ssize_t => lonet_recvfrom {
+        // SAFETY: the program's arguments.
+        unsafe {
+            let room = room_at(len);
+            let got = real_recvfrom()(fd, buffer, n, flags, from, len);
+            named(got, from, room, len)
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => lonet_recvmsg {
+        // SAFETY: the program's arguments.
+        unsafe {
+            let (from, room) = name_at(message);
+            let got = real_recvmsg()(fd, message, flags);
+            if from.is_null() { got } else { named(got, from, room, &raw mut (*message).msg_namelen) }
+        }
+    }
+}
+
+redhook::hook! {
+    unsafe fn recvmmsg(
+        fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, limit: *mut timespec
+    ) -> c_int => lonet_recvmmsg {
+        // SAFETY: the program's arguments.
+        unsafe {
+            let roomy = roomy(messages, count);
+            let got = real_recvmmsg()(fd, messages, count, flags, limit);
+            named_all(got, messages, roomy)
+        }
+    }
+}
+
+type RecvFromChk =
+    unsafe extern "C" fn(c_int, *mut c_void, size_t, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t;
+
+// SAFETY: as glibc declares it in bits/socket2.h.
+static RECVFROM_CHK: Next<RecvFromChk> = unsafe { Next::new(c"__recvfrom_chk") };
+
+/// What recvfrom becomes with _FORTIFY_SOURCE.
+///
+/// # Safety
+/// As for recvfrom(2); `size` is what the compiler knows of the buffer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __recvfrom_chk(
+    fd: c_int,
+    buffer: *mut c_void,
+    n: size_t,
+    size: size_t,
+    flags: c_int,
+    from: *mut sockaddr,
+    len: *mut socklen_t,
+) -> ssize_t {
+    let Some(real) = RECVFROM_CHK.get() else {
+        Errno::ENOSYS.set();
+        return -1;
+    };
+    // SAFETY: the program's arguments.
+    unsafe {
+        let room = room_at(len);
+        let got = real(fd, buffer, n, size, flags, from, len);
+        named(got, from, room, len)
+    }
+}
+
+pub fn resolve_real() {
+    recvfrom.get();
+    recvmsg.get();
+    recvmmsg.get();
+    RECVFROM_CHK.resolve();
+}
+
+type RecvFrom =
+    unsafe extern "C" fn(c_int, *mut c_void, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t;
+type RecvMsg = unsafe extern "C" fn(c_int, *mut msghdr, c_int) -> ssize_t;
+type RecvMmsg = unsafe extern "C" fn(c_int, *mut mmsghdr, c_uint, c_int, *mut timespec) -> c_int;
+
+extern "C" fn real_recvfrom() -> RecvFrom {
+    recvfrom.get()
+}
+
+extern "C" fn real_recvmsg() -> RecvMsg {
+    recvmsg.get()
+}
+
+extern "C" fn real_recvmmsg() -> RecvMmsg {
+    recvmmsg.get()
+}
+
+unsafe extern "C" fn room_at(len: *const socklen_t) -> u32 {
+    // SAFETY: the program's pointer, where it can be valid.
+    if is_plausible(len) { unsafe { len.read() } } else { 0 }
+}
+
+/// Where a message's name goes, and how much room it has; null: nowhere.
+unsafe extern "C" fn name_of(message: *const msghdr, room: *mut u32) -> *mut sockaddr {
+    if !is_plausible(message) {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the program's message.
+    unsafe {
+        room.write((*message).msg_namelen);
+        (*message).msg_name.cast()
+    }
+}
+
+unsafe fn name_at(message: *const msghdr) -> (*mut sockaddr, u32) {
+    let mut room = 0;
+    // SAFETY: the program's message.
+    let from = unsafe { name_of(message, &raw mut room) };
+    (from, room)
+}
+
+unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *mut socklen_t) -> ssize_t {
+    if got >= 0 {
+        // SAFETY: the kernel has just written there.
+        unsafe { dns::rename(from, room, len) };
+    }
+    got
+}
+
+/// Bit `i`: message `i` has room for any name. Those beyond the first 64 keep the kernel's names.
+unsafe extern "C" fn roomy(messages: *const mmsghdr, count: c_uint) -> u64 {
+    if !is_plausible(messages) {
+        return 0;
+    }
+    (0..count.min(64) as usize).fold(0, |all, i| {
+        // SAFETY: the program's messages.
+        let room = unsafe { (*messages.add(i)).msg_hdr.msg_namelen };
+        all | u64::from(room as usize >= size_of::<libc::sockaddr_in6>()) << i
+    })
+}
+
+unsafe extern "C" fn named_all(got: c_int, messages: *mut mmsghdr, roomy: u64) -> c_int {
+    for i in (0..got.clamp(0, 64) as usize).filter(|i| roomy & 1 << i != 0) {
+        // SAFETY: the kernel has just filled it.
+        unsafe {
+            let message = &raw mut (*messages.add(i)).msg_hdr;
+            let room = size_of::<libc::sockaddr_in6>() as u32;
+            dns::rename((*message).msg_name.cast(), room, &raw mut (*message).msg_namelen);
+        }
+    }
+    got
+}
