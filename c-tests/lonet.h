@@ -7,6 +7,7 @@
 #define LONET_H
 
 #include "net.h"
+#include <linux/close_range.h>
 #include <netdb.h>
 #include <time.h>
 
@@ -64,14 +65,18 @@ static inline const char *address_of(const char *host)
 	return out;
 }
 
-/* This program again, as another host, with these arguments; it does not outlive its parent. */
-static inline pid_t spawn_host(const char *host, char *const arguments[])
+/* This program again, as another host, with these arguments and of all descriptors just these two (-1: none) beside
+ * the standard ones; it does not outlive its parent. */
+static inline pid_t spawn_host(const char *host, char *const arguments[], int keep, int keep_too)
 {
 	pid_t pid = fork();
 	if (pid < 0)
 		bail("fork");
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+		fcntl(keep, F_SETFD, 0);
+		fcntl(keep_too, F_SETFD, 0);
 		setenv("LONET_HOST", host, 1);
 		execv("/proc/self/exe", arguments);
 		_exit(127);

@@ -42,13 +42,11 @@ int main(int argc, char **argv)
 		int go[2], told[2];
 		make_pipe(go);
 		make_pipe(told);
-		fcntl(go[1], F_SETFD, FD_CLOEXEC);
-		fcntl(told[0], F_SETFD, FD_CLOEXEC);
 		char g[12], t[12];
 		snprintf(g, sizeof g, "%d", go[0]);
 		snprintf(t, sizeof t, "%d", told[1]);
 		char *arguments[] = { argv[0], "caller", (char *)own, "80", g, t, (char *)ways[w], NULL };
-		pid_t pid = spawn_host("β", arguments);
+		pid_t pid = spawn_host("β", arguments, go[0], told[1]);
 		close(told[1]);
 		close(go[0]);
 		int port = hear_number(told[0]);
