@@ -19,7 +19,7 @@ static inline void trace_begin(pid_t pid)
 	int status;
 	if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
 		bail("the traced process does not stop");
-	if (ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) < 0)
+	if (ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL)) < 0)
 		bail("PTRACE_SETOPTIONS");
 }
 
@@ -42,7 +42,7 @@ static inline int trace_next(pid_t pid, struct __ptrace_syscall_info *at, int *e
 				bail("PTRACE_GET_SYSCALL_INFO");
 			return 1;
 		}
-		/* A stop of a traced process by PTRACE_SEIZE or exec is no signal of its own. */
+		/* The stop after exec is no signal. */
 		signal = status >> 16 ? 0 : WSTOPSIG(status);
 	}
 }
