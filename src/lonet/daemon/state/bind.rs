@@ -106,9 +106,7 @@ impl State {
         self.meet(kernel, sender.pid);
         let at = match self.sockets.get(&wish.cookie) {
             // The kernel refused the OS address, or lonetd died before its answer arrived.
-            Some(s)
-                if s.role == Role::Claimed && s.host == host && (at.port == 0 || at.port == s.port) =>
-            {
+            Some(s) if s.role == Role::Claimed && s.host == host && (at.port == 0 || at.port == s.port) => {
                 Endpoint::new(at.ip, s.port)
             }
             Some(s) if !matches!(s.role, Role::Gone | Role::Claimed) => {
