@@ -153,10 +153,17 @@ impl Client {
                 Ok(n) => {
                     return parse(buffer, n, op);
                 }
-                Err(Trouble::NotRunning) => start::start(self, buffer)?,
+                Err(Trouble::NotRunning) => {}
                 Err(other) => return Err(other),
             }
-            trouble = Trouble::NotRunning;
+            trouble = match start::start(self, buffer) {
+                Ok(()) => Trouble::NotRunning,
+                // It ended without a word: killed, perhaps.
+                Err(Trouble::NoCommand) => Trouble::NoCommand,
+                // Another one was about to serve, whose starter has died.
+                Err(Trouble::Failed) if self.connect().is_ok() => Trouble::NotRunning,
+                Err(other) => return Err(other),
+            };
         }
         Err(trouble)
     }

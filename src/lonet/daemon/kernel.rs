@@ -58,7 +58,10 @@ impl Live {
 
     fn among(&self, states: u32, local: Option<(std::net::Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
-        let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| there |= f.cookie == cookie);
+        let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
+            // Without an inode it is what a closed connection leaves.
+            there |= f.cookie == cookie && f.inode != 0;
+        });
         match dumped {
             Ok(()) if there => Some(true),
             Ok(()) => self.can_tell().then_some(false),

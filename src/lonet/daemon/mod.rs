@@ -80,11 +80,12 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
+    // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
+    // too many ends here, before it touches anything.
+    let sockets = setup::listen(config)?;
     let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
-    // What programs say from here on is heard; what they said in vain before is to be seen in the kernel.
-    let sockets = setup::listen(config)?;
     let mut kernel = kernel::Live::new(held.lock_address);
     let owner = geteuid().as_raw();
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());

@@ -144,12 +144,14 @@ fn is_inhabited(block: Block, lock: SocketAddrV4, ours: bool) -> bool {
 /// lonetd's sockets for programs, by path and by abstract name.
 pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
     let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
-    // The start lock is held, and nobody answers there: what is left is a dead lonetd's.
-    let _ = std::fs::remove_file(&path);
-    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
+    // The abstract name first: who has it is the one that serves, also if the holder of the start lock was killed
+    // and another one is started beside this. Then what is left at the path is a dead lonetd's.
     let name = config.abstract_name();
     let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
-    Ok([listen_at(&by_path)?, listen_at(&by_name)?])
+    let by_name = listen_at(&by_name)?;
+    let _ = std::fs::remove_file(&path);
+    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
+    Ok([listen_at(&by_path)?, by_name])
 }
 
 fn listen_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {

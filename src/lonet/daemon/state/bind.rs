@@ -106,8 +106,10 @@ impl State {
         self.meet(kernel, sender.pid);
         let at = match self.sockets.get(&wish.cookie) {
             // The kernel refused the OS address, or lonetd died before its answer arrived.
-            Some(s) if s.role == Role::Claimed => Endpoint::new(at.ip, s.port),
-            Some(s) if s.role != Role::Gone => {
+            Some(s) if s.role == Role::Claimed && s.host == host && (at.port == 0 || at.port == s.port) => {
+                Endpoint::new(at.ip, s.port)
+            }
+            Some(s) if !matches!(s.role, Role::Gone | Role::Claimed) => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
             }
             _ if at.port == 0 => {

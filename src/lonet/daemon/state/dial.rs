@@ -135,10 +135,7 @@ impl State {
         });
         let asked = Asked { v6only, ..base.asked };
         self.put(dial.cookie, Socket { role: Role::Dialing, call: Some(call), accept_port, asked, ..base });
-        let ip = self.block.address(host);
-        let is_there = bound_here || dial.local.is_some_and(|local| *local.ip() == ip);
-        let from = (!is_there).then_some(ip);
-        Ok(State::dial_reply(foreign.is_some(), os, from))
+        Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
@@ -156,12 +153,36 @@ impl State {
         self.first_free(kernel, host, next)
     }
 
-    /// A connect that is under way or done: the kernel says how it stands.
+    /// The address that the socket has to be bound to before it dials; `None`: it is.
+    fn bind_first(&self, host: Index, bound: bool, dial: &Dial) -> Option<Ipv4Addr> {
+        let ip = self.block.address(host);
+        let is_there = bound || dial.local.is_some_and(|local| *local.ip() == ip);
+        (!is_there).then_some(ip)
+    }
+
+    /// A connect that is under way or done: the kernel says how it stands. One that was answered and is not under
+    /// way gets the same answer: lonetd died before it had left. If the program has another destination by
+    /// now, it is a dial like any other.
     fn dial_again(&mut self, kernel: &mut dyn Kernel, dial: &Dial) -> Option<Reply<'static>> {
         let s = self.sockets.get(&dial.cookie)?;
         let (role, call) = (s.role, s.call?);
         match role {
-            Role::Dialing => Some(Reply::ConnectTo { to: call.os_remote, from: None }),
+            Role::Dialing => {
+                let found = dial.local.filter(|local| local.port() != 0).map(|local| {
+                    let found = kernel.connection(local, call.os_remote);
+                    found.is_none_or(|f| f.is_some_and(|f| f.cookie == dial.cookie))
+                });
+                let same = call.dialed_port == dial.to.port && call.peer.ip == dial.to.ip;
+                if found == Some(true) {
+                    Some(Reply::ConnectTo { to: call.os_remote, from: None })
+                } else if same {
+                    let from = self.bind_first(s.host, s.os.is_some(), dial);
+                    let foreign = self.foreign_address(call.peer_host).is_some();
+                    Some(State::dial_reply(foreign, call.os_remote, from))
+                } else {
+                    None
+                }
+            }
             Role::Connected | Role::Accepted if self.examine(kernel, dial.cookie) => {
                 let still = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Bound);
                 still.then_some(Reply::ConnectTo { to: call.os_remote, from: None })

@@ -144,6 +144,7 @@ impl State {
         match s.role {
             // Its claim on the accepting host's port may be all that is left of a connection.
             Role::Gone => self.drop_stale_claim(kernel, cookie),
+            _ if s.is_answered() => self.examine_connection(kernel, cookie),
             // The kernel does not know them yet; their process is all there is to ask.
             Role::Claimed | Role::Starting | Role::Dialing if process_lives => true,
             Role::Claimed | Role::Starting | Role::Dialing => match kernel.anywhere(cookie) {
@@ -226,19 +227,20 @@ impl State {
 
     /// A program closed a descriptor of this socket; others may hold it still.
     pub(super) fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        match self.sockets.get(&cookie).map(|s| s.role) {
-            Some(Role::Claimed | Role::Starting | Role::Dialing) => {
-                let gone = kernel.anywhere(cookie) == Some(false);
-                gone.then(|| self.bury(kernel, cookie));
+        let Some(s) = self.sockets.get(&cookie) else { return };
+        match s.role {
+            Role::Claimed | Role::Starting | Role::Dialing if !s.is_answered() => {
+                if kernel.anywhere(cookie) == Some(false) {
+                    self.bury(kernel, cookie);
+                }
             }
-            Some(Role::Gone) => {
+            Role::Gone => {
                 self.drop_stale_claim(kernel, cookie);
                 self.review_queue(kernel, cookie);
             }
-            Some(_) => {
+            _ => {
                 self.examine(kernel, cookie);
             }
-            None => {}
         }
     }
 

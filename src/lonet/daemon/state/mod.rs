@@ -39,7 +39,7 @@ pub trait Kernel {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
-    /// Whether any socket with this cookie is to be found at all; slow.
+    /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
     fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
     /// The name of a process' program.
     fn program(&mut self, pid: Pid) -> String;
@@ -79,8 +79,9 @@ pub enum Role {
     /// Operations: Listen again (another backlog), being dialed, Accept. Alive: while the kernel finds a
     /// listener with its cookie; bound but no longer listening (shutdown) makes it `Bound`.
     Listening,
-    /// A dial was answered and connect has not returned; the source port is not known yet. Operations: Dial
-    /// again (the same answer), Dialed. Alive: while its process lives.
+    /// A dial was answered and connect has not returned; the source port is not known yet, unless accept at the
+    /// other end has told it. Operations: Dial again (the same answer), Dialed. Alive: while its process lives,
+    /// and as `Connected` where the source port is known: a thread may leave connect by cancellation.
     Dialing,
     /// connect returned: connected or on its way. Alive: while the kernel finds the connection under its
     /// cookie and some descriptor holds it; a socket that was bound by its program becomes `Bound` again.
@@ -125,6 +126,13 @@ pub struct Socket {
     pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
+}
+
+impl Socket {
+    /// A dial whose connection has been seen from the other end.
+    fn is_answered(&self) -> bool {
+        self.role == Role::Dialing && self.call.is_some_and(|c| c.os_local.is_some())
+    }
 }
 
 /// Which addresses of its host a socket answers on.
