@@ -2,20 +2,40 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Adds to PATH where Debian keeps programs that are not on every user's.
+widen_path() {
+    local dir
+    for dir in /usr/local/sbin /usr/sbin /sbin /usr/lib/postgresql/*/bin; do
+        [[ ":$PATH:" == *":$dir:"* ]] || [ ! -d "$dir" ] || PATH=$PATH:$dir
+    done
+}
+widen_path
+
 # The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
 # a newer one (rust-version in Cargo.toml) than most distributions have.
 declare -A package=(
     [cc]="gcc libc6-dev"
     [c++]="g++"
     [curl]="curl"
+    [initdb]="postgresql"
+    [javac]="default-jdk-headless"
     [jq]="jq"
+    [memcached]="memcached"
+    [nc]="netcat-openbsd"
+    [ncat]="ncat"
+    [nginx]="nginx-light"
     [nm]="binutils"
+    [node]="nodejs"
     [python3]="python3"
     [readelf]="binutils"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
     [setpriv]="util-linux"
+    [socat]="socat"
+    [ssh]="openssh-client"
+    [sshd]="openssh-server"
     [strace]="strace"
+    [wget]="wget"
 )
 
 # need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.
@@ -33,6 +53,7 @@ need() {
     if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing ${packages[*]}" >&2
         install_packages "${packages[@]}" || true
+        widen_path
     fi
     for program in "${missing[@]}"; do
         command -v "$program" >/dev/null && continue
