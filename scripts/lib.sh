@@ -2,6 +2,15 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Adds to PATH where Debian keeps programs that are not on every user's.
+widen_path() {
+    local dir
+    for dir in /usr/local/sbin /usr/sbin /sbin /usr/lib/postgresql/*/bin; do
+        [[ ":$PATH:" == *":$dir:"* ]] || [ ! -d "$dir" ] || PATH=$PATH:$dir
+    done
+}
+widen_path
+
 # The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
 # a newer one (rust-version in Cargo.toml) than most distributions have.
 declare -A package=(
@@ -9,16 +18,27 @@ declare -A package=(
     [c++]="g++"
     [cmake]="cmake make"
     [curl]="curl"
+    [initdb]="postgresql"
+    [javac]="default-jdk-headless"
     [jq]="jq"
+    [memcached]="memcached"
+    [nc]="netcat-openbsd"
+    [ncat]="ncat"
+    [nginx]="nginx-light"
     [nm]="binutils"
+    [node]="nodejs"
     [pkg-config]="pkg-config"
     [python3]="python3"
     [readelf]="binutils"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
     [setpriv]="util-linux"
+    [socat]="socat"
+    [ssh]="openssh-client"
+    [sshd]="openssh-server"
     [strace]="strace"
     [valgrind]="valgrind"
+    [wget]="wget"
 )
 
 # need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.
@@ -36,6 +56,7 @@ need() {
     if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing ${packages[*]}" >&2
         install_packages "${packages[@]}" || true
+        widen_path
     fi
     for program in "${missing[@]}"; do
         command -v "$program" >/dev/null && continue

@@ -8,6 +8,8 @@
 #     is GOT WANT WHAT             the check: ends the scenario, with the difference, if GOT is not WANT
 #     like GOT PATTERN WHAT        the same with an extended regular expression
 #     code WANT COMMAND…           runs it: the exit code must be WANT; leaves its output in $out and $err
+#     need PROGRAM…                installs what is missing, or says so and ends (scripts/lib.sh); on a line of its own,
+#                                  where scripts/test reads it
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 20 s at most
 set -euo pipefail
 
@@ -16,10 +18,12 @@ if ! [[ ":$PATH:" == *":$tests/../bin:"* ]] && [ ! -x "$tests/../bin/lonet" ]; t
     PATH=$tests/../target/release:$PATH
     LONET_C_TESTS=${LONET_C_TESTS:-$tests/../target/c-tests}
 fi
+. "$tests/../scripts/lib.sh"
 for variable in "${!LONET_@}"; do
     case $variable in LONET_NETWORK | LONET_FULL | LONET_C_TESTS) ;; *) unset "$variable" ;; esac
 done
 unset LD_PRELOAD
+export LANG=C.UTF-8
 export LONET_NETWORK=${LONET_NETWORK:-t$$}
 library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")

@@ -1,0 +1,62 @@
+#!/bin/bash
+# A Redis master and its replica, both on port 6379, under three sentinels, all on 26379, that know each other and them
+# by name. The master is killed with -9: the sentinels promote the replica; the old master comes back as a replica.
+. "$(dirname "$0")/../scenario.bash"
+need redis-cli redis-server
+
+cli() { lonet run --host cli -- redis-cli "$@"; }
+# server HOST OPTION…
+server() {
+    mkdir -p "$work/data/$1"
+    start "$1" lonet run --host "$1" -- redis-server --port 6379 --protected-mode no --save '' --dir "$work/data/$1" \
+        --replica-announce-ip "$1.lonet" "${@:2}"
+}
+server α
+master=$pid
+server β --replicaof α.lonet 6379
+replicates() { cli -h "$1" info replication | grep -q 'master_link_status:up'; }
+until_true replicates β.lonet
+is "$(cli -h α.lonet set key value)" OK "written to the master"
+is "$(cli -h α.lonet wait 1 5000)" 1 "and on the replica"
+
+sentinels=(s1 s2 s3)
+for host in "${sentinels[@]}"; do
+    cat >"$work/$host.conf" <<CONF
+port 26379
+dir $work
+protected-mode no
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip $host.lonet
+sentinel monitor it α.lonet 6379 2
+sentinel down-after-milliseconds it 1000
+sentinel failover-timeout it 5000
+CONF
+    start "$host" lonet run --host "$host" -- redis-server "$work/$host.conf" --sentinel
+done
+lonet wait --timeout 20 "${sentinels[@]/%/:26379}"
+# field SENTINEL FIELD: what it thinks of the master.
+field() { cli -h "$1.lonet" -p 26379 sentinel master it | sed -n "/^$2\$/ { n; p }"; }
+for host in "${sentinels[@]}"; do
+    knows() { [ "$(field "$host" num-other-sentinels) $(field "$host" num-slaves)" = "2 1" ]; }
+    until_true knows
+    echo "ok: $host has found the other two and the replica"
+done
+
+kill -9 "$master"
+wait "$master" || true
+for host in "${sentinels[@]}"; do
+    agrees() { [ "$(cli -h "$host.lonet" -p 26379 sentinel get-master-addr-by-name it | tr '\n' ' ')" = "β.lonet 6379 " ]; }
+    until_true agrees
+    echo "ok: $host says that β is the master"
+done
+promoted() { cli -h β.lonet role | grep -qx master; }
+until_true promoted
+is "$(cli -h β.lonet get key)" value "β has the data"
+is "$(cli -h β.lonet set key again)" OK "and takes more"
+
+server α
+until_true replicates α.lonet
+is "$(cli -h α.lonet role | head -n 2 | tr '\n' ' ')" "slave β.lonet " "the old master came back as a replica of β"
+reads_again() { [ "$(cli -h α.lonet get key)" = again ]; }
+until_true reads_again
