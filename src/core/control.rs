@@ -181,11 +181,13 @@ pub enum Reply<'a> {
     Located {
         os: SocketAddrV4,
     },
-    /// As [`Reply::ConnectTo`], with the lonet port that the dial has; one that will be refused would have had it.
+    /// As [`Reply::ConnectTo`], or [`Reply::DialForeign`], with the lonet port that the dial has; one that will be
+    /// refused would have had it.
     Way {
         to: SocketAddrV4,
         from: Option<Ipv4Addr>,
         port: u16,
+        foreign: bool,
     },
     /// The dial fails with `errno`; `port` is what it would have had, 0 if none.
     NoWay {
@@ -615,10 +617,10 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>)
             w.i32(errno);
             w.text(text.as_bytes());
         }
-        Reply::Way { to, from, port } => {
+        Reply::Way { to, from, port, foreign } => {
             w.u8(40);
             w.os(to);
-            w.flags(&[from.is_some()]);
+            w.flags(&[from.is_some(), foreign]);
             w.ip4(from.unwrap_or(Ipv4Addr::UNSPECIFIED));
             w.u16(port);
         }
@@ -668,9 +670,9 @@ pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
         11 => Reply::Error { errno: r.i32()?, text: r.str()? },
         40 => {
             let to = r.os()?;
-            let [named] = r.flags()?;
+            let [named, foreign] = r.flags()?;
             let from = r.ip4()?;
-            Reply::Way { to, from: named.then_some(from), port: r.u16()? }
+            Reply::Way { to, from: named.then_some(from), port: r.u16()?, foreign }
         }
         41 => Reply::NoWay { errno: r.i32()?, port: r.u16()? },
         42 => {

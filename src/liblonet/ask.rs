@@ -124,7 +124,7 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
         Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
         Reply::Stream => Reply::Stream,
-        Reply::Way { to, from, port } => Reply::Way { to, from, port },
+        Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
         // Its names are in the buffer: who wants them asks with a buffer of its own.
         Reply::Names { .. } => return Err(Errno::EPROTO),

@@ -7,10 +7,11 @@ use super::host::{self, Host, LonetHost, still_open};
 use super::{ask, bytes};
 use crate::address::Address;
 use crate::ask::tell_to;
+use crate::connect::foreign::Waits;
 use crate::{connect, kernel, marks};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
-use lonet_core::control::{Op, Reply};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use std::ffi::{c_char, c_int};
@@ -24,9 +25,9 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
             return Err(Error::Invalid.because("dial", format_args!("a time limit of {timeout_ms} ms")));
         }
         let host = host::get(host, "dial")?;
-        // SAFETY: null or a C string, as lonet.h says.
-        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
         let limit = (timeout_ms >= 0).then_some(i64::from(timeout_ms));
+        // SAFETY: null or a C string, as lonet.h says.
+        let dial = Dial::start(&host, unsafe { bytes(addr) }, Waits::For(limit))?;
         match dial.wait(limit).map_err(|e| e.of(dial.path)).and_then(|()| still_open(&host, dial.path)) {
             Ok(()) => Ok(dial.fd.into_raw()),
             Err(failed) => Err(dial.give_up(failed)),
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
     call(|| {
         let host = host::get(host, "dial")?;
         // SAFETY: null or a C string, as lonet.h says.
-        let dial = Dial::start(&host, unsafe { bytes(addr) })?;
+        let dial = Dial::start(&host, unsafe { bytes(addr) }, Waits::Moment)?;
         match still_open(&host, dial.path) {
             Ok(()) => Ok(dial.fd.into_raw()),
             Err(failed) => Err(dial.give_up(failed)),
@@ -78,7 +79,7 @@ struct Dial<'a> {
 }
 
 impl<'a> Dial<'a> {
-    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>) -> Result<Dial<'a>> {
+    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>, waits: Waits) -> Result<Dial<'a>> {
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
@@ -99,7 +100,7 @@ impl<'a> Dial<'a> {
 
         let op = Op::DialHost { cookie, host: to, port: to_port, asked };
         let way = ask(&host.client, &op, path, |_, reply| match reply {
-            Reply::Way { to, from, port } => Some(Ok(Way { to, from, port })),
+            Reply::Way { to, from, port, foreign } => Some(Ok(Way { to, from, port, foreign })),
             Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
             _ => None,
         })?;
@@ -107,8 +108,33 @@ impl<'a> Dial<'a> {
         path.port = way.port;
         let dial = Dial { host, path, fd, cookie };
         match dial.connect(&way, asked) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok(dial),
-            Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(e) => return Err(dial.give_up(Error::from_errno(e).of(path))),
+        }
+        match way.foreign.then(|| dial.shake_hands(waits)) {
+            None | Some(Ok(())) => Ok(dial),
+            Some(Err(failed)) => Err(dial.give_up(failed)),
+        }
+    }
+
+    /// With a foreign peer: lonetd does it.
+    fn shake_hands(&self, waits: Waits) -> Result<()> {
+        let (client, fd, path) = (&self.host.client, self.fd.raw(), self.path);
+        let mut buffer = [0; MAX_MESSAGE];
+        match connect::foreign::lend(client, fd, self.cookie, waits, &mut buffer) {
+            Ok(Some(Reply::Done)) => Ok(()),
+            Ok(Some(Reply::ConnectTo { .. })) => Err(Error::Refused.of(path)),
+            // It takes longer than lonet_dial_start waits: lonetd relays.
+            Ok(Some(Reply::DialForeign { to, .. })) => match self.connect_to(to) {
+                Ok(()) | Err(Errno::EINPROGRESS) => Ok(()),
+                Err(e) => Err(Error::from_errno(e).of(path)),
+            },
+            Ok(Some(Reply::Error { errno, text })) => {
+                Err(Error::from_errno(Errno::from_raw(errno)).because(path, text))
+            }
+            Ok(Some(_)) => Err(Error::Protocol.of(path)),
+            Ok(None) => Err(Error::TimedOut.of(path)),
+            Err(trouble) => Err(Error::from(trouble).because(path, trouble)),
         }
     }
 
@@ -116,15 +142,38 @@ impl<'a> Dial<'a> {
         let client = &self.host.client;
         let refused = *way.to.ip() == self.host.block.stack();
         connect::set_out(client, self.fd.raw(), (libc::AF_INET, asked), self.cookie, way.from)?;
-        let target = Address::of_os(way.to, libc::AF_INET);
-        // SAFETY: an address of ours with its length.
-        let result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
-        let errno = result.err().map_or(0, |e| e as i32);
-        let told = match refused {
-            true => errno,
-            false => connect::arrived(client, self.fd.raw(), self.cookie, way.to, errno),
+        let told = match (refused, way.foreign) {
+            (false, false) => return self.connect_to(way.to),
+            (true, _) => self.real_connect(way.to),
+            // lonetd hears of it in the handshake.
+            (false, true) => match self.real_connect(way.to) {
+                0 => 0,
+                libc::EINPROGRESS => libc::EINPROGRESS,
+                errno => {
+                    connect::arrived(client, self.fd.raw(), self.cookie, way.to, errno);
+                    // Where nobody listens there is no such host any more.
+                    if errno == libc::ECONNREFUSED { libc::EHOSTUNREACH } else { errno }
+                }
+            },
         };
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
+    }
+
+    /// To a listener of the network's; lonetd is told what came of it.
+    fn connect_to(&self, to: SocketAddrV4) -> std::result::Result<(), Errno> {
+        let errno = self.real_connect(to);
+        match connect::arrived(&self.host.client, self.fd.raw(), self.cookie, to, errno) {
+            0 => Ok(()),
+            told => Err(Errno::from_raw(told)),
+        }
+    }
+
+    /// The kernel's connect: its errno, 0 for none.
+    fn real_connect(&self, to: SocketAddrV4) -> i32 {
+        let target = Address::of_os(to, libc::AF_INET);
+        // SAFETY: an address of ours with its length.
+        let result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
+        result.err().map_or(0, |e| e as i32)
     }
 
     /// Waits for the connection, and makes the socket a blocking one.
@@ -158,6 +207,7 @@ struct Way {
     to: SocketAddrV4,
     from: Option<Ipv4Addr>,
     port: u16,
+    foreign: bool,
 }
 
 fn fcntl(fd: c_int, command: c_int, value: libc::c_long) -> libc::c_long {

@@ -11,7 +11,7 @@ use crate::ask::tell;
 use crate::fence::guard;
 use crate::{kernel, log, process};
 use libc::c_int;
-use lonet_core::client::Trouble;
+use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
@@ -25,7 +25,7 @@ const MOMENT: u32 = 40;
 ///
 /// # Safety
 /// The pointer is valid.
-pub extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
+pub(super) extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
     // SAFETY: as the caller promises.
     let outcome = if unsafe { *result } == 0 { None } else { Some(Errno::last()) };
     let mut again = false;
@@ -165,6 +165,37 @@ fn answer<'b>(
     let (_, reply) = control::read_reply(&buffer[..n]).map_err(|_| Trouble::Silent(Errno::EPROTO))?;
     log::answered(&client, &Op::HandOver { cookie, milliseconds }, &reply);
     Ok(reply)
+}
+
+/// How long a dial of the C API waits.
+#[derive(Clone, Copy)]
+pub enum Waits {
+    Moment,
+    /// In milliseconds; `None`: as long as it takes.
+    For(Option<i64>),
+}
+
+/// As a connect hook, for a socket of the C API's that is connecting. `None`: the time is over, and the connection
+/// is taken off the socket.
+pub fn lend<'b>(
+    client: &Client,
+    fd: c_int,
+    cookie: u64,
+    waits: Waits,
+    buffer: &'b mut [u8; MAX_MESSAGE],
+) -> Result<Option<Reply<'b>>, Trouble> {
+    let milliseconds = if matches!(waits, Waits::Moment) { MOMENT } else { 0 };
+    let op = Op::HandOver { cookie, milliseconds };
+    let control = client.send_with(&op, fd, buffer)?;
+    if let Waits::For(limit) = waits
+        && !sys::ready_within(control.raw(), libc::POLLIN, limit).map_err(Trouble::Silent)?
+    {
+        return Ok(None);
+    }
+    let n = receive(&control, buffer)?;
+    let (_, reply) = control::read_reply(&buffer[..n]).map_err(|_| Trouble::Silent(Errno::EPROTO))?;
+    log::answered(client, &op, &reply);
+    Ok(Some(reply))
 }
 
 fn receive(control: &Fd, buffer: &mut [u8]) -> Result<usize, Trouble> {

@@ -154,7 +154,7 @@ impl Foreign {
         };
         self.names.announcing.remove(&index);
         let name = state.hosts.get(index).map(|h| h.name.clone()).unwrap_or_default();
-        let why = match verdict {
+        let (why, errno) = match verdict {
             Verdict::Announced => {
                 self.names.announced.insert(index, name);
                 // It may not come up after all.
@@ -165,16 +165,19 @@ impl Foreign {
                 tracing::error!("host {name:?} is not announced: {text}");
                 return all.extend(waited.into_iter().map(go_on));
             }
-            Verdict::Taken { by } => format!("{name}: host already registered, by the process at {by}"),
-            Verdict::Refused(text) => text,
+            Verdict::Taken { by } => {
+                tracing::error!("host {name:?} is not announced: the process at {by} has it");
+                ("host already registered".to_owned(), Errno::EEXIST)
+            }
+            Verdict::Refused(text) => {
+                tracing::error!("host {name:?} is not announced: {text}");
+                (text, Errno::EPROTO)
+            }
         };
-        tracing::error!("host {name:?} is not announced: {why}");
-        all.extend(waited.into_iter().map(|p| {
-            let errno = match control::read_request(&p.bytes) {
-                Ok((_, Op::Join)) => Errno::EEXIST,
-                _ => Errno::EADDRNOTAVAIL,
-            };
-            Resume::Refuse(p, errno, why.clone())
+        all.extend(waited.into_iter().map(|p| match control::read_request(&p.bytes) {
+            Ok((_, Op::Join)) => Resume::Refuse(p, errno, format!("{name}: {why}")),
+            Ok((_, Op::Announce { .. })) => Resume::Refuse(p, errno, why.clone()),
+            _ => Resume::Refuse(p, Errno::EADDRNOTAVAIL, why.clone()),
         }));
     }
 

@@ -84,7 +84,7 @@ impl State {
     ) -> Outcome {
         let own = self.home(kernel, sender.pid, caller)?;
         let to = if name.is_empty() { Some(own) } else { self.hosts.find(name.as_bytes()).map(|h| h.index) };
-        let to = to.filter(|index| self.is_host_up(kernel, *index));
+        let to = to.filter(|index| self.foreign_address(*index).is_some() || self.is_host_up(kernel, *index));
         let answer = match to {
             None => Err((Errno::EHOSTUNREACH, String::new())),
             Some(index) => {
@@ -97,7 +97,8 @@ impl State {
             None => self.first_free(kernel, own, caller.options.autobind_from).unwrap_or(0),
         };
         Ok(match answer {
-            Ok(Reply::ConnectTo { to, from }) => Reply::Way { to, from, port },
+            Ok(Reply::ConnectTo { to, from }) => Reply::Way { to, from, port, foreign: false },
+            Ok(Reply::DialForeign { to, from }) => Reply::Way { to, from, port, foreign: true },
             Ok(_) => Reply::NoWay { errno: libc::EPROTO, port },
             Err((errno, _)) => Reply::NoWay { errno: errno as i32, port },
         })

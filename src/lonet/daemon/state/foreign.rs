@@ -61,7 +61,15 @@ fn told(port: u64) -> u16 {
 impl State {
     /// What has to be asked first. The host of a claim gets its index here.
     pub fn doubt(&mut self, caller: &Caller<'_>, op: &Op<'_>, claimed: bool, found: bool) -> Option<Doubt> {
-        let comes_up = matches!(op, Op::Join | Op::Bind { .. } | Op::Listen { .. } | Op::Dial { .. });
+        let comes_up = matches!(
+            op,
+            Op::Join
+                | Op::Announce { .. }
+                | Op::Bind { .. }
+                | Op::Listen { .. }
+                | Op::Dial { .. }
+                | Op::DialHost { .. }
+        );
         if comes_up && !claimed && !caller.host.is_empty() && names::check(caller.host).is_ok() {
             let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
             if !up && let Ok(index) = self.enter_named(caller.host) {
@@ -78,6 +86,11 @@ impl State {
                 Some(host) => Some(Doubt::Find(host.name.clone())),
                 None => names::shown(name).map(Doubt::Find),
             },
+            Op::DialHost { host: "", .. } => None,
+            Op::DialHost { host, .. } => {
+                let up = self.hosts.find(host.as_bytes()).is_some_and(super::Host::is_up);
+                (!up).then(|| Doubt::Find(host.to_owned()))
+            }
             Op::Dial { to, .. } => match self.block.place(to.ip) {
                 Place::Host(index, _) => {
                     self.hosts.get(index).filter(|h| !h.is_up()).map(|h| Doubt::Find(h.name.clone()))
