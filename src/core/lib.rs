@@ -7,6 +7,8 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod diag;
+#[cfg(test)]
+mod fuzzed;
 pub mod handshake;
 pub mod quote;
 pub mod start;
