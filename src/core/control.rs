@@ -499,7 +499,7 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u64(cookie);
         }
         Op::Took { listener, cookie, local, remote } => {
-            w.u8(20);
+            w.u8(50);
             w.u64(listener);
             w.u64(cookie);
             w.os(local);
@@ -576,7 +576,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
-        20 => Op::Took { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
+        50 => Op::Took { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         20 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },

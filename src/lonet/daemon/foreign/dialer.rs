@@ -12,7 +12,7 @@ use super::relay::Relay;
 use super::{Cx, HANDSHAKE, Task, What};
 use crate::daemon::state::{Cookie, Outgoing};
 use lonet_core::control::{self, Op};
-use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError};
+use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError, cause};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
@@ -173,6 +173,7 @@ impl Dialer {
             Progress::Peer(outcome) => {
                 let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
                 tracing::info!("{text}");
+                let text = cause(self.shake.os, &outcome).unwrap_or_default();
                 let errno = errno_of(&outcome) as i32;
                 let end = text.floor_char_boundary(control::MAX_MESSAGE - 64);
                 self.fail(cx, &control::Reply::Error { errno, text: &text[..end] })
@@ -280,7 +281,8 @@ impl SlowDial {
                 cx.watch(0, &self.peer, self.shake.flags());
                 return Some(Task::SlowDial(self));
             }
-            Progress::Done(_) => {
+            Progress::Done(port) => {
+                cx.world.state.foreign_accepted(self.cookie, port);
                 self.phase = Phase::Done;
                 if self.since.elapsed() < Duration::from_millis(20) {
                     cx.shared.slow.remove(&self.shake.os);
