@@ -239,6 +239,13 @@ __attribute__((format(printf, 2, 3))) static inline const char *ask(struct host 
 	return out;
 }
 
+/* The port at the end of what it said; -1 if it said no address. */
+static inline int port_in(const char *said)
+{
+	const char *colon = strrchr(said, ':');
+	return colon ? atoi(colon + 1) : -1;
+}
+
 /* Ends it by exit, with its sockets open; or by KILL. It has ended when this returns. */
 static inline void leave(struct host h)
 {

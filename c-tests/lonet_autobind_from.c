@@ -10,7 +10,7 @@ int main(void)
 	is_str(ask(a, "autobind s2 0.0.0.0"), "1025", "the second");
 	is_str(ask(a, "listen l 0.0.0.0 80"), "ok", "a lower one by number");
 	is_str(ask(a, "dial d α.lonet 80"), "ok", "a dial");
-	is_int(atoi(strrchr(ask(a, "name d"), ':') + 1), 1026, "begins there, too");
+	is_int(port_in(ask(a, "name d")), 1026, "begins there, too");
 	is_str(ask(other, "autobind s1 0.0.0.0"), "1", "another program of the host begins at 1");
 	ask(a, "close s1");
 	is_str(ask(a, "autobind s1 0.0.0.0"), "1024", "the first free one, from there on");

@@ -8,7 +8,7 @@ int main(void)
 	struct host m = machine(), a = host("α"), r = host_with("ρ", real);
 	int port = atoi(ask(m, "autobind l 127.0.0.1"));
 	is_str(ask(m, "listen any 0.0.0.0 %d", own_port()), "ok", "the machine listens on all its addresses");
-	int wild = atoi(strrchr(ask(m, "name any"), ':') + 1);
+	int wild = port_in(ask(m, "name any"));
 	ask(m, "close l");
 	is_str(ask(m, "listen l 127.0.0.1 %d", port), "ok", "the machine has a service on its loopback");
 

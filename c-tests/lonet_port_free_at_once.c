@@ -13,7 +13,7 @@ static void hold(struct host h, const char *how)
 		is_str(ask(h, "listen s 0.0.0.0 1"), "ok", "port 1 is free");
 	} else {
 		is_str(ask(h, "dial s β.lonet 80"), "ok", "β is reached");
-		is_int(atoi(strrchr(ask(h, "name s"), ':') + 1), 1, "from port 1, which is free");
+		is_int(port_in(ask(h, "name s")), 1, "from port 1, which is free");
 	}
 	is_str(ask(a, "autobind other 0.0.0.0"), "2", "%s: port 1 is held", how);
 	ask(a, "close other");

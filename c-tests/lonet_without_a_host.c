@@ -13,7 +13,7 @@ int main(void)
 	is_str(ask(m, "dial d 127.0.0.1 %d", port), "ok", "where the machine reaches it");
 	is_str(ask(none, "name mine"), name("127.0.0.1", port), "under that name");
 	is_str(ask(m, "listen l 127.0.0.1 0"), "ok", "the machine listens");
-	port = atoi(strrchr(ask(m, "name l"), ':') + 1);
+	port = port_in(ask(m, "name l"));
 	is_str(ask(none, "dial d 127.0.0.1 %d", port), "ok", "and is reached");
 	is_str(ask(a, "dial d 127.0.0.1 %d", port), "ECONNREFUSED", "which a host would not");
 	ok(atoi(ask(none, "autobind s 0.0.0.0")) > 1023, "port 0 gives a port of the kernel's");

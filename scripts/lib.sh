@@ -2,6 +2,9 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# In the C locale curl takes no name that is not ASCII, and sed no letter.
+export LC_ALL=C.UTF-8
+
 # Adds to PATH where Debian keeps programs that are not on every user's.
 widen_path() {
     local dir

@@ -89,7 +89,11 @@ clean_up() {
     for dir in "$work"/lonet/*/; do
         [ -d "$dir" ] || continue
         network=$(basename "$dir")
-        until_down "$network" || { result=1; lonet down -n "$network" --kill || true; }
+        until_down "$network" && continue
+        result=1
+        # lonetd itself, if it does not see that its network is empty: told from others by its directory.
+        lonet down -n "$network" --kill ||
+            kill "$(pgrep -f "^lonetd daemon --network $network --dir ${dir%/} ")" || true
     done
     if [ "$result" = 0 ] && [ -d "$work/lonet" ] && [ -n "$(ls -A "$work/lonet")" ]; then
         echo "FAILED: left behind: $(ls -A "$work/lonet")"
