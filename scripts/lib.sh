@@ -32,6 +32,7 @@ declare -A package=(
     [node]="nodejs"
     [pkg-config]="pkg-config"
     [python3]="python3"
+    [python3-testsuite]="libpython3-testsuite"
     [readelf]="binutils"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
@@ -44,11 +45,19 @@ declare -A package=(
     [wget]="wget"
 )
 
+# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python.
+have() {
+    case $1 in
+        python3-testsuite) /usr/bin/python3 -c 'import test.test_socket' 2>/dev/null ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
 # need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.
 need() {
     local program missing=() packages=()
     for program; do
-        if ! command -v "$program" >/dev/null; then
+        if ! have "$program"; then
             missing+=("$program")
             # Several words: several packages.
             # shellcheck disable=SC2206
@@ -62,7 +71,7 @@ need() {
         widen_path
     fi
     for program in "${missing[@]}"; do
-        command -v "$program" >/dev/null && continue
+        have "$program" && continue
         echo "$0: missing: $program (Debian package ${package[$program]:-unknown}; Rust: see rust-version in Cargo.toml)" >&2
         exit 1
     done

@@ -42,6 +42,7 @@ mod process;
 mod recv;
 mod res_query;
 mod send;
+mod sethostname;
 mod system;
 mod unhooked;
 
@@ -83,6 +84,7 @@ fn resolve_real_functions() {
         recv::resolve_real,
         res_query::resolve_real,
         send::resolve_real,
+        sethostname::resolve_real,
         system::resolve_real,
     ];
     for resolve in families {

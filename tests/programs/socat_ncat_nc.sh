@@ -1,11 +1,11 @@
 #!/bin/bash
-# socat, ncat and nc, each as a server for one connection on port 7000 and each as a client of all three: both send a
-# lot, close their half, and have what the other sent. Then the same by way of a relay that forks.
+# socat, ncat and nc, each as a server for one connection on port 7000 and each as a client of all three: one sends a
+# lot and the other little, they close their halves, and have what was sent. Then the same by way of a relay that forks.
 . "$(dirname "$0")/../scenario.bash"
 need nc ncat socat
 
 seq 1 20000 >"$work/words"
-seq 20001 50000 >"$work/answer"
+seq 20001 20100 >"$work/answer"
 declare -A server=([socat]='socat -t 10 STDIO TCP-LISTEN:7000' [ncat]='ncat -l 7000' [nc]='nc -N -l 7000')
 declare -A client=([socat]='socat -t 10 STDIO TCP:%s:%s' [ncat]='ncat %s %s' [nc]='nc -N %s %s')
 # conversation CLIENT SERVER NAME PORT: the client reaches the server as NAME:PORT.

@@ -12,7 +12,7 @@ HostKey $work/host
 AuthorizedKeysFile $work/me.pub
 PidFile $work/sshd.pid
 StrictModes no
-UsePAM no
+UsePAM yes
 Subsystem sftp internal-sftp
 CONF
 cat >"$work/ssh_config" <<CONF
@@ -21,6 +21,7 @@ Host *
     UserKnownHostsFile $work/known
     StrictHostKeyChecking accept-new
     LogLevel ERROR
+    BatchMode yes
 CONF
 # sshd's own directory for privilege separation, which its package makes where the system starts it.
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
