@@ -184,6 +184,8 @@ pub struct Foreign {
     tasks: HashMap<Id, Slot>,
     timers: BTreeSet<(Instant, Id)>,
     half_done: BTreeSet<Id>,
+    /// When the log last said that there are too many.
+    complained: Option<Instant>,
     next: Id,
 }
 
@@ -218,6 +220,7 @@ impl Foreign {
             tasks: HashMap::new(),
             timers: BTreeSet::new(),
             half_done: BTreeSet::new(),
+            complained: None,
             next: 1,
         })
     }
@@ -288,7 +291,11 @@ impl Foreign {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, id));
             }
-            tracing::info!("too many handshakes at once: the oldest is dropped");
+            // Whoever makes a thousand of them must not fill the log, too.
+            if self.complained.is_none_or(|at| at.elapsed() > HANDSHAKE) {
+                self.complained = Some(Instant::now());
+                tracing::warn!("more than {HALF_DONE} handshakes at once: the oldest are dropped");
+            }
             slot.task.give_way(&mut Cx { world, shared: &mut self.shared, id });
         }
         true
