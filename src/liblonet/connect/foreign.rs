@@ -82,7 +82,12 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
     }
     let patience = patience(fd, outcome);
     let mut buffer = [0u8; MAX_MESSAGE];
-    match answer(fd, cookie, &patience, plan, &mut buffer) {
+    let answer = answer(fd, cookie, &patience, plan, &mut buffer);
+    if !matches!(answer, Ok(Reply::DialForeign { .. })) {
+        // It is decided: nothing comes late.
+        plan.late = 0;
+    }
+    match answer {
         Ok(Reply::Done) => match (patience, outcome) {
             (Patience::Moment, Some(e)) => {
                 plan.fail(e);
@@ -94,10 +99,7 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
             }
         },
         Ok(Reply::DialForeign { to, .. }) => connect_to(fd, plan, Step::Dial, to),
-        Ok(Reply::ConnectTo { to, .. }) => {
-            plan.late = 0;
-            connect_to(fd, plan, Step::Refusal, to)
-        }
+        Ok(Reply::ConnectTo { to, .. }) => connect_to(fd, plan, Step::Refusal, to),
         Ok(Reply::Error { errno, .. }) => {
             plan.fail(Errno::from_raw(errno));
             (-1, false)
