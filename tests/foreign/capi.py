@@ -184,20 +184,20 @@ s = dial_start(host, "γ:7")
 print(time.monotonic() - begin < 0.2, os.get_blocking(s.fileno()))
 select.select([], [s], [], 10)
 s.setblocking(True)
-print(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), names(s), s.recv(10))
+print(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), names(s), s.recv(10), names(s))
 """
     answer_after(g, 1, b'< lonet "%s" connected "\xce\xb3:9"\nhello' % full)
     out = run(t, program)
     assert out == (
-        "ETIMEDOUT True connection timed out\nβ:1 γ:9 b'hello'\nTrue False\n0 β:2 γ:7 b'hello'\n"
+        "ETIMEDOUT True connection timed out\nβ:1 γ:9 b'hello'\nTrue False\n0 β:2 γ:7 b'hello' β:2 γ:9\n"
     ), out
-    answer_after(g, 0, b'< lonet "%s" connected "\xce\xb3:9"\nhello' % full)
+    answer_after(t.net.host("δ"), 0, b'< lonet "%s" connected "\xce\xb4:9"\nhello' % full)
     out = run(t, """
 host = new(join(sys.argv[2]), "β")
-s = dial_start(host, "γ:7"); s.setblocking(True)
+s = dial_start(host, "δ:7"); s.setblocking(True)
 print(names(s), s.recv(10))
 """)
-    assert out == "β:1 γ:9 b'hello'\n", out
+    assert out == "β:1 δ:9 b'hello'\n", out
 
 
 def test_names_of_others_are_taken_and_hosts_that_are_nowhere_unreachable(t):

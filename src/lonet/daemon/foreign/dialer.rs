@@ -280,7 +280,8 @@ impl SlowDial {
                 cx.watch(0, &self.peer, self.shake.flags());
                 return Some(Task::SlowDial(self));
             }
-            Progress::Done(_) => {
+            Progress::Done(port) => {
+                cx.world.state.foreign_accepted(self.cookie, port);
                 self.phase = Phase::Done;
                 if self.since.elapsed() < Duration::from_millis(20) {
                     cx.shared.slow.remove(&self.shake.os);

@@ -190,6 +190,16 @@ impl State {
         });
     }
 
+    /// A peer has accepted a dial that is relayed, at this port: until then its program could only be told the port
+    /// that it dialed.
+    pub fn foreign_accepted(&mut self, cookie: Cookie, port: u64) {
+        self.change(cookie, |s| {
+            if let Some(call) = s.call.as_mut() {
+                call.peer.port = told(port);
+            }
+        });
+    }
+
     /// The handshake failed, and the connection has been taken off the program's socket.
     pub fn foreign_failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
