@@ -8,6 +8,8 @@ pub mod config;
 pub mod control;
 pub mod diag;
 pub mod dns;
+#[cfg(test)]
+mod fuzzed;
 pub mod handshake;
 pub mod quote;
 pub mod start;

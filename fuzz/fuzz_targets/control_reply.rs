@@ -1,0 +1,8 @@
+#![no_main]
+
+use lonet_core;
+
+#[path = "../bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::control_reply(data));
