@@ -10,7 +10,9 @@ use super::lonet_core::quote::{quote as quoted, scan_quoted, unquote};
 /// A corpus, packed: an input a line, in hexadecimal digits.
 pub fn unpack(packed: &str) -> impl Iterator<Item = Vec<u8>> + '_ {
     let digit = |b: u8| (b as char).to_digit(16).unwrap_or(0) as u8;
-    packed.lines().map(move |line| line.as_bytes().chunks(2).map(|h| digit(h[0]) << 4 | digit(h[1])).collect())
+    packed
+        .lines()
+        .map(move |line| line.as_bytes().chunks(2).map(|h| digit(h[0]) << 4 | digit(h[1])).collect())
 }
 
 pub fn quote(data: &[u8]) {

@@ -111,19 +111,24 @@ impl DialRequest {
         format!("> lonet {network} dial {src} {dst}\n").into_bytes()
     }
 
-    /// Says why this dial failed, in the words of the reference's `Dial`; None if it did not.
+    /// Says that this dial failed, and why, in the words of the reference's `Dial`; None if it did not.
     ///
     /// `os_addr` is the OS address that was connected to.
     pub fn failure(&self, os_addr: impl fmt::Display, outcome: &Result<Reply, ReplyError>) -> Option<String> {
-        let cause = match outcome {
-            Ok(Reply::Connected(_)) => return None,
-            Ok(Reply::Refused) => REFUSED.to_owned(),
-            Ok(Reply::Error(text)) => format!("loconnect {os_addr}: {}", String::from_utf8_lossy(text)),
-            Err(err) => format!("loconnect {os_addr}: {err}"),
-        };
+        let cause = cause(os_addr, outcome)?;
         let network = String::from_utf8_lossy(&self.network);
         Some(format!("dial {network} {}->{}: {cause}", self.src, self.dst))
     }
+}
+
+/// Why a dial failed, without saying which; None if it did not.
+pub fn cause(os_addr: impl fmt::Display, outcome: &Result<Reply, ReplyError>) -> Option<String> {
+    Some(match outcome {
+        Ok(Reply::Connected(_)) => return None,
+        Ok(Reply::Refused) => REFUSED.to_owned(),
+        Ok(Reply::Error(text)) => format!("loconnect {os_addr}: {}", String::from_utf8_lossy(text)),
+        Err(err) => format!("loconnect {os_addr}: {err}"),
+    })
 }
 
 /// Why a line is no dial request for this network. The text is what the dialer is told.

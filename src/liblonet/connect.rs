@@ -1,6 +1,6 @@
 //! connect(2).
 
-mod foreign;
+pub mod foreign;
 
 use crate::address::Address;
 use crate::ask::{Start, ask, tell_to};

@@ -18,14 +18,14 @@ use nix::errno::Errno;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
 /// around it a program waits for 50 at most.
-const MOMENT: u32 = 40;
+pub const MOMENT: u32 = 40;
 
 /// Has lonetd shake hands on a socket whose connect had this result. Whether connect is to be called once more,
 /// with the plan's new target; else `result` and the plan say how it ended.
 ///
 /// # Safety
 /// The pointer is valid.
-pub extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
+pub(super) extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
     // SAFETY: as the caller promises.
     let outcome = if unsafe { *result } == 0 { None } else { Some(Errno::last()) };
     let mut again = false;

@@ -339,9 +339,7 @@ impl State {
             | Op::HandOver { .. }
             | Op::GiveUp { .. }
             | Op::NameServer { .. }
-            | Op::Behind { .. } => {
-                Err((Errno::EPROTO, "a question for the daemon reached the state".into()))
-            }
+            | Op::Behind { .. } => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
         };
         match outcome {
             Ok(reply) => Answer::Reply(reply),
