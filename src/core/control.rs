@@ -515,7 +515,7 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.bytes(&ip.octets());
         }
         Op::NameServer { server, from } => {
-            w.u8(20);
+            w.u8(22);
             w.endpoint(server);
             w.u16(from);
         }
@@ -579,7 +579,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         50 => Op::Took { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
-        20 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },
+        22 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },
         21 => Op::Behind { os: r.os()? },
         40 => Op::Announce { share: r.flags::<1>()?[0] },
         41 => Op::Leave,

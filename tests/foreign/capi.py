@@ -50,8 +50,10 @@ host = new(join(sys.argv[2]), "α")
 l = listen(host, ":10")
 print("up", flush=True)
 def serve(c):
-    with c:
-        while data := c.recv(65536): c.sendall(data)
+    try:
+        with c:
+            while data := c.recv(65536): c.sendall(data)
+    except ConnectionResetError: pass
 while True:
     c, local, peer = accept(l)
     print(local, peer, flush=True)
@@ -215,7 +217,7 @@ for name in "δ", "γ":
 """)
     full = g.net.full
     assert out == (
-        ("EEXIST host %s γ: host already registered\n" % full) * 2
+        ("EEXIST host %s γ: host already registered, by the process at %s\n" % (full, g.os)) * 2
         + "EHOSTUNREACH dial %s β:1->δ:7: no such host\n" % full
         + "ECONNREFUSED dial %s β:1->γ:7: connection refused\n" % full
     ), out

@@ -137,10 +137,11 @@ for i in range(20):
     s = socket.create_connection(("α.lonet", 10)); s.sendall(b"x"); assert s.recv(1) == b"x"; s.close()
 print("quick")
 """)
-        assert out == "quick\n" and time.monotonic() - begin < 0.9, time.monotonic() - begin
+        # Each of them would wait a second or two if it asked the registry.
+        assert out == "quick\n" and time.monotonic() - begin < 10, time.monotonic() - begin
         # A new host waits a moment to hear that nobody has its name, and comes up all the same.
         t.run("δ", "")
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 15
         lock.execute("COMMIT")
         lock.close()
         until(lambda: sorted(net.rows()) == ["α"] or sorted(net.rows()) == ["α", "β"])

@@ -30,11 +30,16 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
         let limit = Limit::new(timeout_ms);
-        let connected = dial.wait(&limit).and_then(|()| match foreign {
-            true => foreign::shake_hands(&dial, &limit),
-            false => Ok(()),
-        });
-        let connected = connected.and_then(|()| dial.block()).map_err(|e| e.of(dial.path));
+        let connected = match (dial.wait(&limit), foreign) {
+            // Where nobody listens there is no such host any more.
+            (Err(Error::Refused), true) => {
+                connect::arrived(&host.client, dial.fd.raw(), dial.cookie, dial.os, libc::ECONNREFUSED);
+                Err(Error::Unreachable.of(dial.path))
+            }
+            (Ok(()), true) => foreign::shake_hands(&dial, &limit),
+            (waited, _) => waited.map_err(|e| e.of(dial.path)),
+        };
+        let connected = connected.and_then(|()| dial.block().map_err(|e| e.of(dial.path)));
         match connected.and_then(|()| still_open(&host, dial.path)) {
             Ok(()) => Ok(dial.fd.into_raw()),
             Err(failed) => Err(dial.give_up(failed)),
@@ -49,7 +54,7 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
         let started = match foreign {
-            true => foreign::start(&dial).map_err(|e| e.of(dial.path)),
+            true => foreign::start(&dial),
             false => Ok(()),
         };
         match started.and_then(|()| still_open(&host, dial.path)) {
@@ -87,6 +92,8 @@ struct Dial<'a> {
     path: Path<'a>,
     fd: Fd,
     cookie: u64,
+    /// Where the kernel connects it to.
+    os: SocketAddrV4,
 }
 
 impl<'a> Dial<'a> {
@@ -118,7 +125,7 @@ impl<'a> Dial<'a> {
         })?;
         let way = way.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
         path.port = way.port;
-        let dial = Dial { host, path, fd, cookie };
+        let dial = Dial { host, path, fd, cookie, os: way.to };
         match dial.connect(&way, asked) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, way.foreign)),
             // Where nobody listens there is no such host any more.

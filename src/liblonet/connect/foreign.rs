@@ -18,7 +18,7 @@ use nix::errno::Errno;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
 /// around it a program waits for 50 at most.
-const MOMENT: u32 = 40;
+pub const MOMENT: u32 = 40;
 
 /// Has lonetd shake hands on a socket whose connect had this result. Whether connect is to be called once more,
 /// with the plan's new target; else `result` and the plan say how it ended.

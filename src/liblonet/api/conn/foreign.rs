@@ -1,23 +1,15 @@
 //! Dials to hosts of other subnetworks: the socket is connected to the peer, and lent to lonetd, which shakes hands
 //! on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::{Dial, Limit};
 use crate::address::Address;
 use crate::connect;
+use crate::connect::foreign::MOMENT;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
-
-/// How long a dial that does not wait leaves the peer to answer; then it is relayed.
-const MOMENT: u32 = 40;
-
-/// How much longer than it was given lonetd may take to say so.
-const SLACK: i64 = 5_000;
-
-/// The longest handshake, where nobody sets a limit.
-const HANDSHAKE: i64 = 10_000;
 
 enum Shaken {
     Done,
@@ -27,19 +19,19 @@ enum Shaken {
     Refused(SocketAddrV4),
 }
 
-/// Waits until the peer has answered.
-pub fn shake_hands(dial: &Dial<'_>, limit: &Limit) -> Result<(), Error> {
-    let left = limit.left().map_or(0, |ms| u32::try_from(ms.max(1)).unwrap_or(u32::MAX));
-    match hand_over(dial, left)? {
+/// Waits until the peer has answered. When the time is over, lonetd sees that nobody waits, and takes the connection
+/// off the socket: a relay would be for nobody.
+pub fn shake_hands(dial: &Dial<'_>, limit: &Limit) -> Result<()> {
+    match hand_over(dial, 0, limit)? {
         Shaken::Done => Ok(()),
-        Shaken::Relay(_) => Err(Error::TimedOut),
-        Shaken::Refused(_) => Err(Error::Refused),
+        Shaken::Relay(_) => Err(Error::TimedOut.of(dial.path)),
+        Shaken::Refused(_) => Err(Error::Refused.of(dial.path)),
     }
 }
 
 /// The handshake of a dial that does not wait.
-pub fn start(dial: &Dial<'_>) -> Result<(), Error> {
-    let (to, refused) = match hand_over(dial, MOMENT)? {
+pub fn start(dial: &Dial<'_>) -> Result<()> {
+    let (to, refused) = match hand_over(dial, MOMENT, &Limit(None))? {
         Shaken::Done => return Ok(()),
         Shaken::Relay(to) => (to, false),
         Shaken::Refused(to) => (to, true),
@@ -54,25 +46,31 @@ pub fn start(dial: &Dial<'_>) -> Result<(), Error> {
     match Errno::from_raw(errno) {
         Errno::EINPROGRESS => Ok(()),
         _ if errno == 0 => Ok(()),
-        e => Err(Error::from_errno(e)),
+        e => Err(Error::from_errno(e).of(dial.path)),
     }
 }
 
-/// Lends the socket to lonetd. `milliseconds`: 0 is as long as any handshake.
-fn hand_over(dial: &Dial<'_>, milliseconds: u32) -> Result<Shaken, Error> {
+/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. lonetd's own limit for a handshake
+/// holds where the caller has none.
+fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: &Limit) -> Result<Shaken> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = Op::HandOver { cookie: dial.cookie, milliseconds };
-    let control = dial.host.client.send_with(&op, dial.fd.raw(), &mut buffer)?;
-    let limit = if milliseconds == 0 { HANDSHAKE } else { i64::from(milliseconds) };
-    if !sys::readable_within(control.raw(), limit + SLACK).map_err(Error::from_errno)? {
-        return Err(Error::NetworkDown);
+    let (client, path) = (&dial.host.client, dial.path);
+    let control = client
+        .send_with(&op, dial.fd.raw(), &mut buffer)
+        .map_err(|trouble| Error::from(trouble).because(path, trouble))?;
+    let fault = |e| Error::from_errno(e).of(path);
+    if !sys::ready_within(control.raw(), libc::POLLIN, limit.left()).map_err(fault)? {
+        return Err(Error::TimedOut.of(path));
     }
-    let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown)?;
+    let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown.of(path))?;
     match control::read_reply(&buffer[..n]) {
         Ok((_, Reply::Done)) => Ok(Shaken::Done),
         Ok((_, Reply::DialForeign { to, .. })) => Ok(Shaken::Relay(to)),
         Ok((_, Reply::ConnectTo { to, .. })) => Ok(Shaken::Refused(to)),
-        Ok((_, Reply::Error { errno, .. })) => Err(Error::from_errno(Errno::from_raw(errno))),
-        _ => Err(Error::NetworkDown),
+        Ok((_, Reply::Error { errno, text })) => {
+            Err(Error::from_errno(Errno::from_raw(errno)).because(path, text))
+        }
+        _ => Err(Error::NetworkDown.of(path)),
     }
 }

@@ -4,8 +4,9 @@
 //! program that does not want to wait as long as the peer takes (non-blocking, SO_SNDTIMEO, a signal) cannot keep
 //! the connection: it would see the peer's reply in its data. So the connection is taken off the socket, the peer
 //! is dialed once more by lonetd itself, and the program's socket is connected to lonetd, which relays or, if
-//! the dial fails, resets. The peer sees a dialer that gave up, and another one. One that was slow is
-//! not tried directly again for [`SLOW_FOR`]: it then sees a connection that says nothing, and the dial.
+//! the dial fails, resets. The peer sees a dialer that gave up, and another one. One that was too slow for a
+//! program that does not wait is not tried directly by such a program again for [`SLOW_FOR`]: it then sees a
+//! connection that says nothing, and the dial.
 
 use super::io::{self, Heard};
 use super::relay::Relay;
@@ -18,6 +19,9 @@ use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
+
+/// Who waits no longer than this, in milliseconds, does not want to wait.
+const MOMENT: u32 = 50;
 
 /// How long a peer that was slow counts as slow.
 const SLOW_FOR: Duration = Duration::from_secs(10);
@@ -86,6 +90,8 @@ pub struct Dialer {
     shake: Shake,
     until: Instant,
     patience: Option<Instant>,
+    /// The program does not wait at all, as far as it knows.
+    waits_a_moment: bool,
 }
 
 impl Dialer {
@@ -108,8 +114,10 @@ impl Dialer {
         cx.shared.slow.retain(|_, since| now < *since + SLOW_FOR);
         let patience = (milliseconds > 0).then(|| now + Duration::from_millis(milliseconds.into()));
         cx.watch(1, &control, EpollFlags::EPOLLIN);
-        let dialer = Dialer { control, program, cookie, shake, until: now + HANDSHAKE, patience };
-        if patience.is_some() && cx.shared.slow.contains_key(&dialer.shake.os) {
+        let waits_a_moment = (1..=MOMENT).contains(&milliseconds);
+        let until = now + HANDSHAKE;
+        let dialer = Dialer { control, program, cookie, shake, until, patience, waits_a_moment };
+        if dialer.waits_a_moment && cx.shared.slow.contains_key(&dialer.shake.os) {
             return dialer.relay(cx);
         }
         dialer.go_on(cx)
@@ -124,7 +132,9 @@ impl Dialer {
             What::Ready { side: 1, .. } => self.listen_to_the_program(cx),
             What::Ready { .. } => self.go_on(cx),
             What::Late if self.patience.is_some_and(|at| at <= Instant::now()) => {
-                cx.shared.slow.insert(self.shake.os, Instant::now());
+                if self.waits_a_moment {
+                    cx.shared.slow.insert(self.shake.os, Instant::now());
+                }
                 self.relay(cx)
             }
             What::Late => {
