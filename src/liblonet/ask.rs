@@ -102,7 +102,10 @@ pub fn tell(op: &Op<'_>) {
 
 /// As [`tell`], to a lonetd that need not be that of the process' own network.
 pub fn tell_to(client: &Client, op: &Op<'_>) {
-    let _ = ask_of(client, op, Start::No);
+    // What is answered changes a name that may be read at once: lonetd is to know it, also one that has to be
+    // started anew.
+    let start = if op.one_way() { Start::No } else { Start::Yes };
+    let _ = ask_of(client, op, start);
 }
 
 /// What has no text in it.
