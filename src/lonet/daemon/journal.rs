@@ -147,6 +147,16 @@ impl SavedSocket {
     }
 }
 
+/// A record as the next lonetd will read it.
+#[cfg(test)]
+pub fn read_back(s: &Socket) -> Socket {
+    let text = line(&Line::Socket(0, SavedSocket::of(s)));
+    match serde_json::from_slice(&text) {
+        Ok(Line::Socket(0, saved)) => saved.back().expect("a known role"),
+        _ => unreachable!("a line about a socket"),
+    }
+}
+
 /// What a lonetd of this network has left. `None`: nothing, or of another world.
 pub fn read(dir: &Path, network: &str, netns: u64) -> Option<(Block, Saved)> {
     let text = std::fs::read(dir.join("state")).ok()?;

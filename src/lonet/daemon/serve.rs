@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
 use super::setup::{self, Held, SetupError, os};
+use super::state::Kernel as _;
 use super::state::{Answer, Named, Pid, Sender, State};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
@@ -487,6 +488,7 @@ impl Daemon {
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
+        self.state.settle_doubts(&mut self.kernel);
         self.waiters.retain(|w| !has_hung_up(&w.fd));
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
@@ -508,6 +510,7 @@ impl Daemon {
             self.ending.as_ref().and_then(|e| e.kill_at),
             self.pending.front().map(|p| p.since + SILENT_FOR),
             self.foreign.until(),
+            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
             // Sockets without a process may die unannounced where the kernel announces nothing.
             Some(now + Duration::from_secs(30)),
         ];

@@ -145,13 +145,17 @@ impl State {
         Ok(Reply::BindTo { os })
     }
 
-    pub(super) fn bound(&mut self, cookie: Cookie, os: SocketAddrV4) {
+    pub(super) fn bound(&mut self, kernel: &mut dyn Kernel, cookie: Cookie, os: SocketAddrV4) {
+        let revived = self.revive(cookie, Role::Claimed);
         self.change(cookie, |s| {
             s.os = Some(os);
             if s.role == Role::Claimed {
                 s.role = Role::Bound;
             }
         });
+        if revived {
+            self.examine(kernel, cookie);
+        }
     }
 
     /// What was allowed did not happen.
@@ -227,12 +231,16 @@ impl State {
         Ok(Reply::BindTo { os })
     }
 
-    pub(super) fn listening(&mut self, cookie: Cookie) {
+    pub(super) fn listening(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let revived = self.revive(cookie, Role::Starting);
         self.change(cookie, |s| {
             if matches!(s.role, Role::Starting | Role::Bound | Role::Claimed) {
                 s.role = Role::Listening;
             }
         });
+        if revived {
+            self.examine(kernel, cookie);
+        }
     }
 
     /// EADDRINUSE unless `agree` with every live holder of the port, given the addresses that it answers on.

@@ -218,6 +218,7 @@ impl State {
         from: Option<SocketAddrV4>,
         errno: Errno,
     ) {
+        let revived = self.revive(cookie, Role::Dialing);
         // One that has died since is announced before its last words are read: they still name the caller.
         let expected = |s: &&Socket| {
             s.role == Role::Dialing || s.role == Role::Gone && s.call.is_some_and(|c| c.os_local.is_none())
@@ -243,6 +244,9 @@ impl State {
                         call.os_local = Some(from);
                     }
                 });
+                if revived {
+                    self.examine(kernel, cookie);
+                }
             }
             _ => self.disconnected(kernel, cookie),
         }

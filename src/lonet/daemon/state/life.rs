@@ -120,6 +120,18 @@ impl State {
         }
     }
 
+    /// A program did what it was allowed, though its socket was taken for dead meanwhile: between the permission and
+    /// the deed the kernel has it in no table, and a copy of its descriptor was closed just then, by a child
+    /// that closes all it has, for example.
+    pub(super) fn revive(&mut self, cookie: Cookie, role: Role) -> bool {
+        let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Gone && !s.destroyed) else {
+            return false;
+        };
+        let socket = Socket { role, ..s.clone() };
+        self.put(cookie, socket);
+        true
+    }
+
     /// The connection is over and the socket is what it was before.
     pub(super) fn end_call(&mut self, cookie: Cookie, role: Role) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };

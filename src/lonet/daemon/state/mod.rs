@@ -223,6 +223,8 @@ pub struct State {
     couriers: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Dead sockets, oldest first, with the time of death.
     graves: VecDeque<(Duration, Cookie)>,
+    /// What an earlier lonetd allowed and the kernel does not show so far, and until when that may still come.
+    doubtful: Option<(Duration, Vec<Cookie>)>,
     os_ports: bind::OsPorts,
     /// Where dials end that find nobody: a socket that is bound and does not listen.
     refuser: SocketAddrV4,
@@ -252,6 +254,7 @@ impl State {
             by_os: HashMap::new(),
             couriers: HashMap::new(),
             graves: VecDeque::new(),
+            doubtful: None,
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
             owner,
@@ -277,14 +280,14 @@ impl State {
                 self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, at)
             }
             Op::Bound { cookie, os } => {
-                self.bound(cookie, os);
+                self.bound(kernel, cookie, os);
                 Ok(Reply::Done)
             }
             Op::Listen { cookie, bound, asked, attempt } => {
                 self.listen(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, bound)
             }
             Op::Listening { cookie } => {
-                self.listening(cookie);
+                self.listening(kernel, cookie);
                 Ok(Reply::Done)
             }
             Op::Failed { cookie } => {

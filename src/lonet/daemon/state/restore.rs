@@ -3,6 +3,7 @@
 use super::{Changes, Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 /// What an earlier lonetd knew. Processes are those that still live.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,10 @@ pub struct Sighting {
     pub idle: Idle,
     pub held: bool,
 }
+
+/// How long a program may take between the permission and the deed, if lonetd dies in between. Nobody would tell of
+/// its socket's end in that time.
+const DOUBT: Duration = Duration::from_secs(2);
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
@@ -61,10 +66,14 @@ impl State {
             self.changes.processes.insert(pid);
         }
         let cookies: Vec<Cookie> = saved.sockets.keys().copied().collect();
+        let mut doubtful = Vec::new();
         for (cookie, mut socket) in saved.sockets {
             if let Some(sightings) = sightings {
                 let process_lives = self.processes.contains_key(&socket.pid);
                 settle(&mut socket, sightings.get(&cookie), process_lives);
+            }
+            if matches!(socket.role, Role::Claimed | Role::Starting | Role::Dialing) {
+                doubtful.push(cookie);
             }
             if let Some(call) = socket.call
                 && let Some(local) = call.os_local
@@ -77,9 +86,32 @@ impl State {
             }
             self.put(cookie, socket);
         }
+        self.doubtful = (!doubtful.is_empty()).then_some((kernel.now() + DOUBT, doubtful));
         if sightings.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
+    }
+}
+
+impl State {
+    /// When [`State::settle_doubts`] has something to do.
+    pub fn doubts_until(&self) -> Option<Duration> {
+        self.doubtful.as_ref().map(|(until, _)| *until)
+    }
+
+    /// What was allowed long ago and has not been done is not to be expected any more.
+    pub fn settle_doubts(&mut self, kernel: &mut dyn Kernel) {
+        if self.doubts_until().is_some_and(|until| kernel.now() >= until)
+            && let Some((_, all)) = self.doubtful.take()
+        {
+            all.into_iter().for_each(|cookie| self.closed(kernel, cookie));
+        }
+    }
+
+    /// Whether a socket may be dead without anybody knowing.
+    #[cfg(test)]
+    pub fn is_doubtful(&self, cookie: Cookie) -> bool {
+        self.doubtful.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
     }
 }
 

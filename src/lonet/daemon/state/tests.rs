@@ -1,1 +1,206 @@
+//! Arbitrary programs, messages and deaths against a model: see `net`.
 
+#![allow(clippy::panic)]
+
+mod net;
+mod world;
+
+use lonet_core::block::Face;
+use lonet_core::control::Asked;
+use net::{HOSTS, Ip, Net};
+use proptest::prelude::*;
+
+/// What happens. Numbers choose among what there is at that moment.
+#[derive(Clone, Debug)]
+enum Step {
+    Run { home: usize },
+    Fork { process: usize },
+    End { process: usize },
+    Socket { process: usize },
+    Bind { process: usize, socket: usize, ip: Ip, port: u16, reuse: (bool, bool), stops: bool },
+    Listen { process: usize, socket: usize, stops: bool },
+    Server { process: usize, port: u16 },
+    Dial { process: usize, socket: usize, ip: Ip, port: u16, stops: bool },
+    Accept { process: usize, socket: usize },
+    GoOn { process: usize, socket: usize },
+    Close { process: usize, socket: usize, seen: bool, reset: bool },
+    Shutdown { process: usize, socket: usize },
+    Disconnect { process: usize, socket: usize },
+    Pass { process: usize, socket: usize, to: usize },
+    Announce,
+    KillLonetd,
+    KillBeforeReply,
+    Blind(bool),
+}
+
+fn ips() -> impl Strategy<Value = Ip> {
+    let hosts = (0..HOSTS.len()).prop_map(Ip::Host);
+    prop_oneof![Just(Ip::Any), Just(Ip::Loopback), Just(Ip::Own), hosts]
+}
+
+fn own_ips() -> impl Strategy<Value = Ip> {
+    prop_oneof![3 => Just(Ip::Any), 1 => Just(Ip::Loopback), 1 => Just(Ip::Own)]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let n = || any::<prop::sample::Index>().prop_map(|i| i.index(1 << 16));
+    let seldom = || prop::bool::weighted(0.1);
+    let port = || prop_oneof![3 => Just(0u16), 2 => 1u16..6];
+    prop_oneof![
+        2 => (0..HOSTS.len()).prop_map(|home| Step::Run { home }),
+        2 => n().prop_map(|process| Step::Fork { process }),
+        3 => n().prop_map(|process| Step::End { process }),
+        8 => n().prop_map(|process| Step::Socket { process }),
+        8 => (n(), n(), own_ips(), port(), any::<(bool, bool)>(), seldom()).prop_map(
+            |(process, socket, ip, port, reuse, stops)| Step::Bind { process, socket, ip, port, reuse, stops }
+        ),
+        6 => (n(), n(), seldom()).prop_map(|(process, socket, stops)| Step::Listen { process, socket, stops }),
+        4 => (n(), port()).prop_map(|(process, port)| Step::Server { process, port }),
+        16 => (n(), n(), ips(), 1u16..6, seldom()).prop_map(|(process, socket, ip, port, stops)| {
+            Step::Dial { process, socket, ip, port, stops }
+        }),
+        10 => (n(), n()).prop_map(|(process, socket)| Step::Accept { process, socket }),
+        5 => (n(), n()).prop_map(|(process, socket)| Step::GoOn { process, socket }),
+        12 => (n(), n(), prop::bool::weighted(0.7), seldom()).prop_map(|(process, socket, seen, reset)| {
+            Step::Close { process, socket, seen, reset }
+        }),
+        2 => (n(), n()).prop_map(|(process, socket)| Step::Shutdown { process, socket }),
+        2 => (n(), n()).prop_map(|(process, socket)| Step::Disconnect { process, socket }),
+        3 => (n(), n(), n()).prop_map(|(process, socket, to)| Step::Pass { process, socket, to }),
+        4 => Just(Step::Announce),
+        3 => Just(Step::KillLonetd),
+        3 => Just(Step::KillBeforeReply),
+        1 => any::<bool>().prop_map(Step::Blind),
+    ]
+}
+
+fn asked((reuse_address, reuse_port): (bool, bool)) -> Asked {
+    Asked { family: Face::V4, v6only: false, reuse_address, reuse_port }
+}
+
+fn choose<T: Copy>(all: &[T], n: usize) -> Option<T> {
+    all.get(n % all.len().max(1)).copied()
+}
+
+fn take(net: &mut Net, step: &Step) {
+    let processes: Vec<_> = net.world.processes.iter().copied().collect();
+    let process = |n: usize| choose(&processes, n);
+    let chosen = |net: &Net, p: usize, s: usize| {
+        let pid = process(p)?;
+        Some((pid, choose(&net.sockets_of(pid), s)?))
+    };
+    match *step {
+        Step::Run { home } => {
+            net.run(home);
+        }
+        Step::Fork { process: p } => process(p).into_iter().for_each(|pid| net.fork(pid)),
+        Step::End { process: p } => process(p).into_iter().for_each(|pid| net.end(pid)),
+        Step::Socket { process: p } => {
+            process(p).into_iter().for_each(|pid| drop(net.world.socket(pid)));
+        }
+        Step::Server { process: p, port } => {
+            let Some(pid) = process(p) else { return };
+            let cookie = net.world.socket(pid);
+            net.bind(pid, cookie, Ip::Any, port, asked((true, false)), false);
+            if net.world.sockets[&cookie].bound.is_some() {
+                net.listen(pid, cookie, asked((true, false)), false);
+            }
+        }
+        Step::Bind { process: p, socket, ip, port, reuse, stops } => {
+            if let Some((pid, cookie)) = chosen(net, p, socket) {
+                net.bind(pid, cookie, ip, port, asked(reuse), stops);
+            }
+        }
+        Step::Listen { process: p, socket, stops } => {
+            if let Some((pid, cookie)) = chosen(net, p, socket) {
+                net.listen(pid, cookie, asked((false, false)), stops);
+            }
+        }
+        Step::Dial { process: p, socket, ip, port, stops } => {
+            let Some(pid) = process(p) else { return };
+            // Every other dial is made by a socket of its own.
+            let cookie = match choose(&net.sockets_of(pid), socket) {
+                Some(cookie) if socket % 2 == 0 => cookie,
+                _ => net.world.socket(pid),
+            };
+            net.dial(pid, cookie, ip, port, stops);
+        }
+        Step::Accept { process: p, socket } => {
+            if let Some((pid, cookie)) = chosen(net, p, socket) {
+                net.accept(pid, cookie);
+            }
+        }
+        Step::GoOn { process: p, socket } => {
+            if let Some((_, cookie)) = chosen(net, p, socket) {
+                net.step(cookie);
+            }
+        }
+        Step::Close { process: p, socket, seen, reset } => {
+            if let Some((pid, cookie)) = chosen(net, p, socket) {
+                net.close(pid, cookie, seen, reset);
+            }
+        }
+        Step::Shutdown { process: p, socket } => {
+            if let Some((_, cookie)) = chosen(net, p, socket) {
+                net.shutdown(cookie);
+            }
+        }
+        Step::Disconnect { process: p, socket } => {
+            if let Some((pid, cookie)) = chosen(net, p, socket) {
+                net.disconnect(pid, cookie);
+            }
+        }
+        Step::Pass { process: p, socket, to } => {
+            if let (Some((_, cookie)), Some(to)) = (chosen(net, p, socket), process(to)) {
+                net.pass(cookie, to);
+            }
+        }
+        Step::Announce => net.announce(),
+        Step::KillLonetd => net.kill_lonetd(),
+        Step::KillBeforeReply => net.kill_before_reply = !net.world.blind,
+        Step::Blind(blind) => net.world.blind = blind && net.is_up(),
+    }
+}
+
+/// PROPTEST_CASES: twice the number of scripts.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases / 2, failure_persistence: None, ..default }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// No port is held twice without permission, the first free one is exact against the model, the dead hold
+    /// nothing, accept names the right caller, and none of it depends on which lonetd it is.
+    #[test]
+    fn ports_and_names_are_right_whatever_happens(script in prop::collection::vec(steps(), 1..120)) {
+        let mut net = Net::new();
+        for step in &script {
+            take(&mut net, step);
+            net.check();
+        }
+        net.come_to_rest();
+        net.check();
+        net.check_names();
+    }
+
+    /// A lonetd that follows another knows what that one knew.
+    #[test]
+    fn a_restored_state_is_the_state(script in prop::collection::vec(steps(), 1..80)) {
+        let mut net = Net::new();
+        for step in &script {
+            take(&mut net, step);
+        }
+        net.come_to_rest();
+        // What died unseen in the kernel, or was reset, is found by who looks; a restored state has looked.
+        net.kill_lonetd();
+        net.revive();
+        let before = net.held();
+        net.kill_lonetd();
+        net.revive();
+        prop_assert_eq!(net.held(), before);
+        net.check();
+        net.check_names();
+    }
+}
