@@ -10,7 +10,7 @@
 #     code WANT COMMAND…           runs it: the exit code must be WANT; leaves its output in $out and $err
 #     need PROGRAM…                installs what is missing, or says so and ends (scripts/lib.sh); on a line of its own,
 #                                  where scripts/test reads it
-#     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 20 s at most
+#     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 set -euo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -67,7 +67,7 @@ code() {
 
 until_true() {
     local tries
-    for ((tries = 0; tries < 1000; tries++)); do
+    for ((tries = 0; tries < 3000; tries++)); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.02
     done
