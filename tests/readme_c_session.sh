@@ -8,7 +8,7 @@ if [ ! -d "$prefix" ]; then
     prefix=$work/prefix
     "$root/scripts/install" --prefix "$prefix" >/dev/null
 fi
-readme=$(grep -l '^#include <lonet.h>' "$root"/README*.md | head -n 1)
+readme=$root/README.md
 # block c: the session; block text: what it prints, which is behind it.
 block() {
     awk -v opening="\`\`\`$1" -v start='```c' '

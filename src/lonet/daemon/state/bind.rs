@@ -325,17 +325,18 @@ impl State {
             s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        let shared = holders
-            .iter()
-            .filter(|c| **c != wish.cookie)
-            .filter_map(|c| self.sockets.get(c))
-            .find(|s| group(s))
-            .and_then(|s| s.os);
-        match shared {
-            // The kernel balances, and tells connections apart, only among sockets with the very same address.
-            Some(os) if wish.attempt == 0 => return Ok(os),
-            Some(_) => return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into())),
-            None => {}
+        let members = holders.iter().filter(|c| **c != wish.cookie).filter_map(|c| self.sockets.get(c));
+        let members: Vec<&Socket> = members.filter(|s| group(s)).collect();
+        let elsewhere = members.iter().filter_map(|s| s.os).find(|os| os.port() != port);
+        let settled = members.iter().any(|s| !matches!(s.role, Role::Claimed | Role::Starting));
+        // The kernel balances, and tells connections apart, only among sockets with the very same address. Of two
+        // that are refused the port itself at the same time the second to hear it follows the first.
+        match elsewhere.or_else(|| members.iter().find_map(|s| s.os)) {
+            Some(os) if wish.attempt == 0 || elsewhere.is_some() => return Ok(os),
+            Some(_) if settled => {
+                return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into()));
+            }
+            _ => {}
         }
         let free = |p: u16| !self.by_os.contains_key(&SocketAddrV4::new(ip, p));
         if wish.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
