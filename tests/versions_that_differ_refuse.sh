@@ -1,5 +1,6 @@
 #!/bin/bash
-# A library and a lonetd that speak different versions of the control protocol say so and refuse, both ways.
+# A library and a lonetd that speak different versions of the control protocol say so and refuse, both ways; but a
+# network is ended by `lonet down` of any version.
 . "$(dirname "$0")/scenario.bash"
 
 # A daemon of another version, which hears a request and answers in its own words.
@@ -30,6 +31,8 @@ try: socket.create_connection(("α.lonet", 80))
 except OSError as e: print(e.__class__.__name__)'
 is "$(LONET_LOG=$work/log LD_PRELOAD=$library python3 -c "$dial")" gaierror "a program's calls fail"
 like "$(<"$work/log")" "$text" "the log of the library says why"
+code 1 lonet down
+like "$err" "^lonet: lonetd \(pid $pid\) speaks version 77 .*: use its own release's \`lonet down\`" "lonet down: $err"
 stop "$pid"
 rm -r "$TMPDIR/lonet"
 
@@ -46,3 +49,19 @@ start host lonet run -H α -- sleep 1000
 until_true [ -e "$TMPDIR/lonet/$LONET_NETWORK/control" ]
 is "$(python3 "$work/other_program.py" "$TMPDIR/lonet/$LONET_NETWORK")" "lnet True True" "lonetd answers in its own version"
 is "$(lonet ls --json | jq -r '.hosts[].name')" α "and goes on"
+
+# The request of `lonet down` as every version sends it, without the key that another user's process would need.
+cat >"$work/down.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1] + "/control")
+s.sendall(b"lnet" + bytes(2) + bytes(16) + bytes([sys.argv[2] == "kill"]))
+answer = s.recv(4096)
+errno, length = int.from_bytes(answer[6:10], "little"), int.from_bytes(answer[10:12], "little")
+print(answer[:6], errno, answer[12:].decode() if len(answer) == 12 + length else "odd")
+PY
+is "$(python3 "$work/down.py" "$TMPDIR/lonet/$LONET_NETWORK" ask)" \
+    "b'lnet\x00\x00' 16 network \"$LONET_NETWORK\" is in use by sleep (pid $pid)" "a busy network says so in any version"
+is "$(python3 "$work/down.py" "$TMPDIR/lonet/$LONET_NETWORK" kill)" "b'lnet\x00\x00' 0 " "and is ended in any"
+until_true ended "$pid"
+is "$(ls "$TMPDIR/lonet")" "" "nothing is left of it"

@@ -10,9 +10,6 @@ use std::fmt;
 /// Longest host of an address, in bytes. Foreign hosts may be called anything up to this.
 pub const MAX_HOST: usize = 255;
 
-/// Longest name of a host of ours, in bytes of UTF-8: that of a DNS label.
-pub const MAX_HOST_NAME: usize = 63;
-
 /// A lonet address, e.g. `α:80`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
@@ -136,72 +133,6 @@ impl fmt::Display for AddressProblem {
 
 impl std::error::Error for AddressError {}
 
-/// Checks a name that a host of ours is to get.
-///
-/// The name becomes a DNS label (`name.lonet`) and the host part of addresses, so it is 1 to
-/// [`MAX_HOST_NAME`] bytes, without dots, slashes, colons, brackets, spaces and control characters.
-/// Whether its `xn--` form is short enough is left to the resolver, which makes that form.
-pub fn check_host_name(name: &str) -> Result<(), NameError> {
-    let problem = if name.is_empty() {
-        Some(NameProblem::Empty)
-    } else if let Some(found) = name.chars().find_map(refused_char) {
-        Some(found)
-    } else if name.len() > MAX_HOST_NAME {
-        Some(NameProblem::TooLong(name.len()))
-    } else {
-        None
-    };
-    match problem {
-        Some(problem) => Err(NameError { name: quote(name.as_bytes()), problem }),
-        None => Ok(()),
-    }
-}
-
-fn refused_char(c: char) -> Option<NameProblem> {
-    match c {
-        // The last three are dots to IDNA, which turns them into '.'.
-        '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => Some(NameProblem::Has("a dot")),
-        '/' => Some(NameProblem::Has("a slash")),
-        ':' => Some(NameProblem::Has("a colon")),
-        // No address, ours or the reference's, can name a host with brackets.
-        '[' | ']' => Some(NameProblem::Has("a bracket")),
-        c if c.is_control() => Some(NameProblem::Has("a control character")),
-        c if c.is_whitespace() => Some(NameProblem::Has("a space")),
-        _ => None,
-    }
-}
-
-/// A name that no host of ours can have. Its message is one sentence: the name, what is wrong, what is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameError {
-    /// The name, quoted.
-    name: String,
-    problem: NameProblem,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum NameProblem {
-    Empty,
-    TooLong(usize),
-    Has(&'static str),
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "host name {}: ", self.name)?;
-        match self.problem {
-            NameProblem::Empty => write!(f, "empty, expected 1 to {MAX_HOST_NAME} bytes"),
-            NameProblem::TooLong(len) => write!(f, "{len} bytes, expected 1 to {MAX_HOST_NAME}"),
-            NameProblem::Has(what) => write!(
-                f,
-                "has {what}, expected no dots, slashes, colons, brackets, spaces or control characters"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NameError {}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -275,31 +206,5 @@ mod tests {
     fn bytes_that_are_not_utf8_are_refused_by_name() {
         let err = Address::parse_bytes(b"\xff\xce:1").unwrap_err();
         assert_eq!(err.to_string(), r#"address "\xff\xce:1": not UTF-8, expected host:port in UTF-8"#);
-    }
-
-    #[test]
-    fn host_names_are_dns_labels_in_utf8() {
-        for name in ["α", "redis-1", "a_b", "日本語", &"h".repeat(63), "-", "xn--mxa"] {
-            assert_eq!(check_host_name(name), Ok(()), "{name}");
-        }
-        for (name, reason) in [
-            ("", "empty"),
-            (&"h".repeat(64), "64 bytes"),
-            (&"α".repeat(32), "64 bytes"),
-            ("a.b", "has a dot"),
-            ("α.lonet", "has a dot"),
-            ("a。b", "has a dot"),
-            ("a/b", "has a slash"),
-            ("a:b", "has a colon"),
-            ("a[b", "has a bracket"),
-            ("a b", "has a space"),
-            ("a\u{a0}b", "has a space"),
-            ("a\nb", "has a control character"),
-            ("a\0b", "has a control character"),
-        ] {
-            let text = check_host_name(name).unwrap_err().to_string();
-            let start = format!("host name {}: {reason}", quote(name.as_bytes()));
-            assert!(text.starts_with(&start), "{text}");
-        }
     }
 }

@@ -6,7 +6,8 @@
 //! a descriptor's number. Messages that are [`Op::one_way`] get no reply.
 //!
 //! A message opens with [`MAGIC`] and [`VERSION`], in every version of lonet, so that two that do not speak
-//! the same say so. Nothing here allocates: messages are built and read on the stack of a hook.
+//! the same say so. [`Op::Down`] and the replies to it are the same in every version ([`EVERY_VERSION`]), so that
+//! any release ends the network of any other. Nothing here allocates: messages are built and read on the stack of a hook.
 
 use crate::block::{Endpoint, Face};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -14,7 +15,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
+
+/// In the place of a version, in what never changes:
+///
+/// - the request to end a network: MAGIC, this, the key (16 bytes), 1 to end its processes, too, or 0;
+/// - the reply to it: MAGIC, this, errno (4 bytes) or 0 once it has ended, and why (2 bytes of length, UTF-8).
+const EVERY_VERSION: u16 = 0;
 
 /// The largest message in either direction.
 pub const MAX_MESSAGE: usize = 1024;
@@ -384,12 +391,13 @@ impl<'b> Reader<'b> {
     fn name(&mut self) -> Read<Name<'b>> {
         Ok(Name { host: self.str()?, port: self.u16()? })
     }
-    fn opening(&mut self) -> Read<()> {
+    /// [`VERSION`] or [`EVERY_VERSION`].
+    fn opening(&mut self) -> Read<u16> {
         if self.array::<4>()? != MAGIC {
             return Err(Malformed::Bytes);
         }
         match self.u16()? {
-            VERSION => Ok(()),
+            version @ (VERSION | EVERY_VERSION) => Ok(version),
             other => Err(Malformed::Version(other)),
         }
     }
@@ -402,6 +410,12 @@ impl<'b> Reader<'b> {
 pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &Op<'_>) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
     w.bytes(&MAGIC);
+    if let Op::Down { kill } = *op {
+        w.u16(EVERY_VERSION);
+        w.bytes(&caller.key);
+        w.u8(u8::from(kill));
+        return w.finish();
+    }
     w.u16(VERSION);
     w.text(caller.host.as_bytes());
     w.bytes(&caller.key);
@@ -481,10 +495,8 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(15);
             w.text(addresses.as_bytes());
         }
-        Op::Down { kill } => {
-            w.u8(16);
-            w.flags(&[kill]);
-        }
+        // Written above.
+        Op::Down { .. } => {}
         Op::Locate { address } => {
             w.u8(17);
             w.text(address.as_bytes());
@@ -548,7 +560,11 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
 /// Reads a request.
 pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
     let mut r = Reader { rest: bytes };
-    r.opening()?;
+    if r.opening()? == EVERY_VERSION {
+        let caller = Caller { host: "", key: r.array()?, options: Options::default() };
+        let op = Op::Down { kill: r.u8()? != 0 };
+        return r.end((caller, op));
+    }
     let host = r.str()?;
     let key = r.array()?;
     let [real_loopback, private_ports, strict_names, fresh_accept_ports] = r.flags()?;
@@ -572,7 +588,6 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         13 => Op::Resolve { name: r.text()? },
         14 => Op::List,
         15 => Op::Wait { addresses: r.str()? },
-        16 => Op::Down { kill: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
@@ -671,10 +686,27 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>)
     w.finish()
 }
 
-/// Reads a reply: the network's block and the answer.
+/// Writes the reply to [`Op::Down`]: the network has ended, or why it has not.
+pub fn write_down_reply(buffer: &mut [u8; MAX_MESSAGE], outcome: Result<(), (i32, &str)>) -> Option<usize> {
+    let mut w = Writer { buffer, at: 0 };
+    w.bytes(&MAGIC);
+    w.u16(EVERY_VERSION);
+    let (errno, text) = outcome.err().unwrap_or_default();
+    w.i32(errno);
+    w.text(text.as_bytes());
+    w.finish()
+}
+
+/// Reads a reply: the network's block, 0 in the reply to [`Op::Down`], and the answer.
 pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
     let mut r = Reader { rest: bytes };
-    r.opening()?;
+    if r.opening()? == EVERY_VERSION {
+        let reply = match (r.i32()?, r.str()?) {
+            (0, _) => Reply::Done,
+            (errno, text) => Reply::Error { errno, text },
+        };
+        return r.end((0, reply));
+    }
     let block = r.u8()?;
     let reply = match r.u8()? {
         0 => Reply::Done,

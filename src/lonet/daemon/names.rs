@@ -144,6 +144,8 @@ fn a_label(name: &str) -> Result<String, String> {
             '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => "a dot",
             '/' => "a slash",
             ':' => "a colon",
+            // In an address they are around a host with colons.
+            '[' | ']' => "a bracket",
             c if c.is_whitespace() => "whitespace",
             c if c.is_control() => "a control character",
             _ => continue,

@@ -304,17 +304,19 @@ impl Daemon {
             }
             Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
         };
+        let refuse = |text: &str| match op {
+            Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
+            _ => self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+        };
         if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            let text = "another network namespace: its loopback is not the network's";
-            return self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
+            return refuse("another network namespace: its loopback is not the network's");
         }
         let member = peer.uid == self.membership.owner
             || caller.key == self.membership.key
             || self.processes.contains_key(&peer.pid);
         if !member {
             tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
-            let text = "not a member: another user's process without the network's LONET_KEY";
-            return self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
+            return refuse("not a member: another user's process without the network's LONET_KEY");
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
@@ -461,7 +463,7 @@ impl Daemon {
                 .collect();
             let mut text = format!("network {:?} is in use by {}", self.config.network, names.join(", "));
             text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
-            self.reply(&fd, &Reply::Error { errno: libc::EBUSY, text: &text });
+            reply_to_down(&fd, Err((libc::EBUSY, &text)));
         }
     }
 
@@ -557,9 +559,17 @@ impl Daemon {
         let _ = std::fs::remove_dir(&self.config.dir);
         drop(lock);
         if let Some(fd) = self.ending.as_mut().and_then(|e| e.fd.take()) {
-            self.reply(&fd, &Reply::Done);
+            reply_to_down(&fd, Ok(()));
         }
         true
+    }
+}
+
+/// Who asked to end the network may be of another version.
+fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
+    let mut buffer = [0u8; MAX_MESSAGE];
+    if let Some(n) = control::write_down_reply(&mut buffer, outcome) {
+        let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
     }
 }
 

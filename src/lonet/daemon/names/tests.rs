@@ -85,6 +85,7 @@ fn refusals_name_the_input_and_the_reason() {
         ("a．b", "a dot"),
         ("a/b", "a slash"),
         ("a:80", "a colon"),
+        ("a[b", "a bracket"),
         ("a b", "whitespace"),
         ("a\u{a0}b", "whitespace"),
         ("a\tb", "whitespace"),
