@@ -1,6 +1,7 @@
-//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself.
+//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself, and for SO_PEERNAME, which
+//! is getpeername's answer as an option.
 
-use crate::address::is_plausible;
+use crate::address::{Address, is_plausible};
 use crate::ask::tell;
 use crate::fence::{Decided, Decision, decide};
 use crate::{marks, name, process};
@@ -76,7 +77,8 @@ unsafe fn as_set(
 ) -> Decided {
     let ours = matches!(
         (level, option),
-        (libc::SOL_SOCKET, libc::SO_REUSEADDR) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME)
+            | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
     );
     if !ours || !process::is_active() || !is_plausible(value) || !is_plausible(len) {
         return Ok(Decision::Libc);
@@ -84,14 +86,24 @@ unsafe fn as_set(
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
-    if let Some(settings) = name::named(fd).settings {
+    let named = name::named(fd);
+    // SAFETY: the kernel has just written `len` bytes there.
+    let room = unsafe { len.read() };
+    if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {
+        if let Some(peer) = named.peer
+            && let Some(family) = crate::kernel::local(fd).map(|a| a.family())
+        {
+            // Unlike getpeername it says how much is there, not how much there would have been.
+            let mut full = 0;
+            // SAFETY: as above.
+            unsafe { Address::of(peer, family).copy_out(value.cast(), room, &raw mut full) };
+        }
+    } else if let Some(settings) = named.settings {
         let set = if level == libc::SOL_SOCKET { settings.reuse_address } else { settings.v6only };
         let bytes = c_int::from(set).to_ne_bytes();
-        // SAFETY: the kernel has just written `len` bytes there.
-        unsafe {
-            let n = (len.read() as usize).min(bytes.len());
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>(), n);
-        }
+        let n = (room as usize).min(bytes.len());
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>(), n) };
     }
     Ok(Decision::Done(0))
 }
