@@ -1,4 +1,4 @@
-/* A thread cancelled in accept, connect or recv leaves nothing held: others go on with the same sockets. */
+/* A thread cancelled in accept, connect, recv or sendto leaves nothing held: others go on with the same sockets. */
 #include "net.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -29,6 +29,16 @@ static void *in_recv(void *arg)
 	char c;
 	sem_post(&started);
 	return (void *)(long)recv(*(int *)arg, &c, 1, 0);
+}
+
+/* Nobody reads at the other end, so this waits at some time. */
+static void *in_sendto(void *arg)
+{
+	static char much[1 << 16];
+	sem_post(&started);
+	while (sendto(*(int *)arg, much, sizeof much, MSG_NOSIGNAL, NULL, 0) > 0)
+		;
+	return NULL;
 }
 
 /* Cancels it at whatever point it has reached; tells whether that was its end. */
@@ -104,6 +114,12 @@ int main(void)
 	is_int(ended, ROUNDS, "a thread in recv is cancelled");
 	is_int(good, ROUNDS, "and others accept and dial");
 	ok(passes(fd, accepted), "the connection that it read from goes on");
+	for (int i = ended = good = 0; i < ROUNDS; i++) {
+		ended += cancelled(in_sendto, &fd);
+		good += usable();
+	}
+	is_int(ended, ROUNDS, "a thread in sendto is cancelled");
+	is_int(good, ROUNDS, "and others accept and dial");
 	close(waiting);
 	return done();
 }
