@@ -17,6 +17,7 @@ widen_path
 # The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
 # a newer one (rust-version in Cargo.toml) than most distributions have.
 declare -A package=(
+    [as]="binutils"
     [cc]="gcc libc6-dev"
     [c++]="g++"
     [cmake]="cmake make"
@@ -24,7 +25,11 @@ declare -A package=(
     [initdb]="postgresql"
     [javac]="default-jdk-headless"
     [jq]="jq"
+    [libfaketime]="libfaketime"
+    [libjemalloc]="libjemalloc2"
+    [libtcmalloc]="libtcmalloc-minimal4"
     [memcached]="memcached"
+    [musl-gcc]="musl-tools"
     [nc]="netcat-openbsd"
     [ncat]="ncat"
     [nginx]="nginx-light"
@@ -36,6 +41,7 @@ declare -A package=(
     [readelf]="binutils"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
+    [setcap]="libcap2-bin"
     [setpriv]="util-linux"
     [socat]="socat"
     [ssh]="openssh-client"
@@ -45,9 +51,19 @@ declare -A package=(
     [wget]="wget"
 )
 
-# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python.
+# path_of LIBRARY: the file that is to be preloaded, such as …/libjemalloc.so.2.
+path_of() {
+    local file
+    for file in /usr/lib/*/"$1".so* /usr/lib/*/"$1"_minimal.so* /usr/lib/*/faketime/"$1".so.1; do
+        if [ -e "$file" ]; then printf '%s\n' "$file" && return 0; fi
+    done
+    return 1
+}
+
+# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python, lib… a library.
 have() {
     case $1 in
+        lib*) path_of "$1" >/dev/null ;;
         python3-testsuite) /usr/bin/python3 -c 'import test.test_socket' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac

@@ -41,6 +41,7 @@ mod posix_spawn;
 mod process;
 mod recv;
 mod res_query;
+mod sanitizer;
 mod send;
 mod sethostname;
 mod system;

@@ -77,8 +77,7 @@ unsafe fn as_set(
 ) -> Decided {
     let ours = matches!(
         (level, option),
-        (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME)
-            | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
     );
     if !ours || !process::is_active() || !is_plausible(value) || !is_plausible(len) {
         return Ok(Decision::Libc);

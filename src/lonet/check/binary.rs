@@ -6,8 +6,8 @@
 //! can ask for any amount of memory.
 //!
 //! What the kernel reads (header, segments, interpreter) must be right, since it would refuse
-//! the file as well. What only tools and ld.so read (sections, notes, dynamic section) is used if it
-//! makes sense and is otherwise not there.
+//! the file as well. What only tools read (sections, notes) is used if it makes sense and is
+//! otherwise not there.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,16 +16,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use elf::abi;
-use elf::dynamic::Dyn;
 use elf::endian::{AnyEndian, EndianParse};
 use elf::file::{Class, FileHeader, parse_ident};
-use elf::note::{Note as ElfNote, NoteIterator};
+use elf::note::{Note, NoteIterator};
 use elf::parse::{ParseAt, ParsingTable};
 use elf::section::SectionHeader;
 use elf::segment::ProgramHeader;
 use elf::string_table::StringTable;
 
-use super::Note;
 use super::refusal::Reason;
 
 /// The most that is read in one piece, in bytes: above 65535 section headers.
@@ -36,9 +34,6 @@ const MAX_SEGMENTS: usize = 65536;
 
 /// The longest interpreter path, in bytes (PATH_MAX).
 const MAX_PATH: u64 = 4096;
-
-/// The longest library name of interest, in bytes.
-const MAX_NAME: usize = 256;
 
 /// What two ELF files must have in common to share a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +50,10 @@ pub(super) struct Summary {
     pub kind: u16,
     pub interpreter: Option<PathBuf>,
     pub go: bool,
-    pub needed: Vec<Vec<u8>>,
 }
 
 /// Decides whether `file` is a program that loads a library of `ours` by LD_PRELOAD.
-pub(super) fn check(file: &File, ours: Abi) -> Result<Option<Note>, Reason> {
+pub(super) fn check(file: &File, ours: Abi) -> Result<(), Reason> {
     let program = read(file).map_err(Reason::Damaged)?;
     if program.kind != abi::ET_EXEC && program.kind != abi::ET_DYN {
         return Err(Reason::NotAProgram);
@@ -77,10 +71,7 @@ pub(super) fn check(file: &File, ours: Abi) -> Result<Option<Note>, Reason> {
     if !interpreter.exists() {
         return Err(Reason::NoLoader(interpreter));
     }
-    Ok(program.needed.iter().find_map(|name| {
-        let runtime = name.starts_with(b"libasan.so") || name.starts_with(b"libclang_rt.asan");
-        runtime.then(|| Note::PreloadFirst(String::from_utf8_lossy(name).into_owned()))
-    }))
+    Ok(())
 }
 
 /// Tells musl, uClibc and Android from glibc by the name of the loader.
@@ -122,7 +113,6 @@ pub(super) fn read(file: &File) -> Result<Summary, &'static str> {
         kind: header.e_type,
         interpreter,
         go: elf.has_go_note(&segments) || elf.has_section(b".go.buildinfo\0"),
-        needed: elf.needed(&segments).unwrap_or_default(),
     })
 }
 
@@ -171,7 +161,7 @@ impl Elf<'_> {
             let Some(data) = bytes(self.file, segment.p_offset, segment.p_filesz) else { return false };
             let align = if segment.p_align == 8 { 8 } else { 4 };
             NoteIterator::new(self.header.endianness, self.header.class, align, &data).any(
-                |note| matches!(note, ElfNote::Unknown(n) if n.n_type == GO_BUILD_ID && n.name == b"Go\0\0"),
+                |note| matches!(note, Note::Unknown(n) if n.n_type == GO_BUILD_ID && n.name == b"Go\0\0"),
             )
         })
     }
@@ -188,29 +178,5 @@ impl Elf<'_> {
             )
         };
         found().unwrap_or(false)
-    }
-
-    /// The libraries that the file names as DT_NEEDED.
-    fn needed(&self, segments: &[ProgramHeader]) -> Option<Vec<Vec<u8>>> {
-        let dynamic = segments.iter().find(|s| s.p_type == abi::PT_DYNAMIC)?;
-        let data = bytes(self.file, dynamic.p_offset, dynamic.p_filesz)?;
-        let mut entries: Vec<Dyn> = self.decode(&data);
-        entries.truncate(entries.iter().position(|d| d.d_tag == abi::DT_NULL)?);
-
-        // DT_STRTAB is an address in memory; the segment that is loaded there says where in the file.
-        let address = entries.iter().find(|d| d.d_tag == abi::DT_STRTAB)?.d_ptr();
-        let strings = segments.iter().filter(|s| s.p_type == abi::PT_LOAD).find_map(|s| {
-            let within = address.checked_sub(s.p_vaddr)?;
-            (within < s.p_filesz).then(|| s.p_offset.checked_add(within))?
-        })?;
-        let name = |d: &Dyn| self.string(strings.checked_add(d.d_val())?);
-        // Real programs need some hundreds at most; each costs a system call.
-        Some(entries.iter().filter(|d| d.d_tag == abi::DT_NEEDED).take(1000).filter_map(name).collect())
-    }
-
-    fn string(&self, offset: u64) -> Option<Vec<u8>> {
-        let mut buffer = [0; MAX_NAME];
-        let got = self.file.read_at(&mut buffer, offset).ok()?;
-        Some(StringTable::new(&buffer[..got]).get_raw(0).ok()?.to_vec())
     }
 }

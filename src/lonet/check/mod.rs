@@ -34,14 +34,6 @@ const MAX_SCRIPTS: usize = 5;
 /// What executes a file that is executable and neither ELF nor `#!`, says execvp(3).
 const SHELL: &str = "/bin/sh";
 
-/// What the caller has to arrange for a program that can be hooked.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The program needs this AddressSanitizer runtime, which exits unless it is loaded first: put it
-    /// in front of liblonet.so in LD_PRELOAD. It is a name without a slash, which ld.so finds.
-    PreloadFirst(String),
-}
-
 /// Decides whether `program` will load `library` through LD_PRELOAD and make its network calls
 /// through it.
 ///
@@ -52,11 +44,11 @@ pub enum Note {
 ///
 /// A [`Refusal`]: one sentence with the reason and what to do. Its kind tells what is not there from
 /// what cannot be executed and what cannot be hooked.
-pub fn hookable(program: &Path, library: &Path) -> Result<Option<Note>, Refusal> {
+pub fn hookable(program: &Path, library: &Path) -> Result<(), Refusal> {
     hookable_on(program, library, std::env::var_os("PATH").as_deref())
 }
 
-fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<Option<Note>, Refusal> {
+fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(), Refusal> {
     let library_abi = File::open(library)
         .map_err(|e| describe(&e))
         .and_then(|file| binary::read(&file).map_err(|damage| damage.to_owned()))
@@ -87,7 +79,7 @@ fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<O
                     path = Some(new);
                 }
                 match target.program {
-                    None => return Ok(None),
+                    None => return Ok(()),
                     Some(name) => resolve(&name, path.as_deref())
                         .map_err(|refusal| Refusal { script: Some(program.to_owned()), ..refusal })?,
                 }

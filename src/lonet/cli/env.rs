@@ -23,7 +23,7 @@ impl Env {
         for (name, value) in run::variables(&config, config.membership) {
             println!("export {name}={}", quoted(&value));
         }
-        println!("export LD_PRELOAD={}", quoted(&run::preload(&library, None)));
+        println!("export LD_PRELOAD={}", quoted(&run::preload(&library)));
         Ok(ExitCode::SUCCESS)
     }
 }

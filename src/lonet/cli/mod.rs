@@ -1,6 +1,7 @@
 //! The command line.
 
 mod addr;
+mod check;
 mod down;
 mod env;
 mod ls;
@@ -46,6 +47,7 @@ enum Command {
     Addr(addr::Addr),
     Networks(networks::Networks),
     Env(env::Env),
+    Check(check::Check),
     Down(down::Down),
     Daemon(Daemon),
 }
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Addr(c) => c.run(),
         Command::Networks(c) => c.run(),
         Command::Env(c) => c.run(),
+        Command::Check(c) => return c.run(),
         Command::Down(c) => c.run(),
         Command::Daemon(c) => c.run(),
     };

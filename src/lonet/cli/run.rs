@@ -1,5 +1,5 @@
 use super::{Network, say};
-use crate::check::{self, Note};
+use crate::check;
 use clap::{Args, ValueEnum};
 use lonet_core::client::{Client, Trouble};
 use lonet_core::config::{Config, Membership, bare_host};
@@ -83,7 +83,7 @@ impl HostOptions {
 }
 
 /// lonet's own failure.
-const FAILED: u8 = 125;
+pub const FAILED: u8 = 125;
 
 impl Run {
     pub fn run(self) -> ExitCode {
@@ -105,14 +105,14 @@ impl Run {
 
         let refusal = |e: check::Refusal| (e.exit_code(), e.to_string());
         let program = check::resolve(name, std::env::var_os("PATH").as_deref()).map_err(refusal)?;
-        let note = match check::hookable(&program, &library) {
-            Ok(note) => note,
-            Err(e) if self.unhooked && e.exit_code() == 126 => None,
+        match check::hookable(&program, &library) {
+            Ok(()) => {}
+            Err(e) if self.unhooked && e.exit_code() == 126 => {}
             Err(e) if e.exit_code() == 126 => {
                 return Err((126, format!("{e} (--unhooked runs it all the same)")));
             }
             Err(e) => return Err(refusal(e)),
-        };
+        }
 
         let client = super::client_of(config);
         join(&client).map_err(failed)?;
@@ -123,7 +123,7 @@ impl Run {
         for (name, value) in variables(&client.config, membership.or(client.config.membership)) {
             command.env(name, value);
         }
-        command.env("LD_PRELOAD", preload(&library, note));
+        command.env("LD_PRELOAD", preload(&library));
         let error = command.exec();
         let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
         Err((code, format!("{}: {error}", program.display())))
@@ -163,14 +163,11 @@ pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'stat
     all
 }
 
-/// LD_PRELOAD with liblonet.so in front of what was there, and in front of it what insists on being first.
-pub fn preload(library: &Path, note: Option<Note>) -> OsString {
+/// LD_PRELOAD with liblonet.so in front of what was there.
+pub fn preload(library: &Path) -> OsString {
     let before = std::env::var_os("LD_PRELOAD").unwrap_or_default();
     let others = before.as_bytes().split(|b| matches!(b, b':' | b' ')).filter(|e| !e.is_empty());
-    let mut all: Vec<&OsStr> = Vec::new();
-    let first = note.map(|Note::PreloadFirst(name)| OsString::from(name));
-    all.extend(first.as_deref());
-    all.push(library.as_os_str());
+    let mut all: Vec<&OsStr> = vec![library.as_os_str()];
     all.extend(others.map(OsStr::from_bytes).filter(|e| *e != library.as_os_str()));
     all.join(OsStr::new(":"))
 }

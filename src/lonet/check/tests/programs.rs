@@ -8,11 +8,11 @@ use proptest::prelude::*;
 #[test]
 fn dynamically_linked_programs_can_be_hooked() {
     let bench = Bench::new();
-    assert_eq!(bench.check("/bin/true").unwrap(), None);
-    assert_eq!(bench.check(bench.cc(MAIN, &[])).unwrap(), None);
-    assert_eq!(bench.check(bench.cc(MAIN, &["-no-pie"])).unwrap(), None);
-    assert_eq!(bench.check(bench.cc(MAIN, &["-s"])).unwrap(), None);
-    assert_eq!(hookable(Path::new("/bin/true"), &bench.library).unwrap(), None);
+    bench.check("/bin/true").unwrap();
+    bench.check(bench.cc(MAIN, &[])).unwrap();
+    bench.check(bench.cc(MAIN, &["-no-pie"])).unwrap();
+    bench.check(bench.cc(MAIN, &["-s"])).unwrap();
+    hookable(Path::new("/bin/true"), &bench.library).unwrap();
 }
 
 #[test]
@@ -66,15 +66,6 @@ fn what_is_elf_but_no_program_is_refused() {
     chmod(&object, 0o755);
     // Objects have no program headers, and the kernel takes that as a reason too.
     assert!(matches!(bench.reason(object), Reason::NotAProgram | Reason::Damaged(_)));
-}
-
-#[test]
-fn the_sanitizer_runtime_is_named_for_the_caller() {
-    let bench = Bench::new();
-    // A stand-in with the runtime's name: what counts is what the program needs.
-    let runtime = bench.cc("int asan;", &["-shared", "-fPIC", "-Wl,-soname,libasan.so.8"]);
-    let program = bench.cc(MAIN, &["-Wl,--no-as-needed", runtime.to_str().unwrap()]);
-    assert_eq!(bench.check(program).unwrap(), Some(Note::PreloadFirst("libasan.so.8".into())));
 }
 
 #[test]

@@ -1,0 +1,70 @@
+#!/bin/bash
+# What LD_PRELOAD does not reach is recognised before it starts, with the reason: by `lonet check`, by `lonet run`, which
+# does not start it, and on stderr when a host's program starts it. --unhooked runs it.
+#
+# Not here: a program that asks glibc for a newer version than the machine's does not start anywhere; an older glibc than
+# liblonet.so needs is told by ld.so, which does not start the program (scripts/check-exports says the version).
+. "$(dirname "$0")/../scenario.bash"
+need as cc musl-gcc setcap
+
+cat >"$work/main.c" <<'C'
+int main(void) { return 7; }
+C
+cd "$work"
+cc -o plain main.c
+cc -static -o static main.c
+cc -static-pie -o static-pie main.c
+musl-gcc -o musl main.c
+musl-gcc -static -o musl-static main.c
+# A program of 32 bits, without the libraries that cc -m32 would need.
+as --32 -o i386.o - <<<'.globl _start
+_start: mov $1, %eax; mov $7, %ebx; int $0x80'
+ld -m elf_i386 -o i386 i386.o
+# The note that Go's linker leaves, in a dynamically linked program (cgo).
+cc -o go-note main.c -x assembler - <<<'.section .note.go.buildid, "a", @note
+.long 4, 4, 4
+.ascii "Go\0\0abcd"'
+printf '#!%s\n' "$work/static" >script && printf '#!/usr/bin/env %s\n' "$work/musl" >env-script
+chmod +x script env-script
+# What changes the user is another user's: only root can make it, and otherwise the machine's su is one.
+if [ "$(id -u)" = 0 ]; then
+    cp plain set-user && chown 65534 set-user && chmod u+s set-user
+else
+    ln -s "$(command -v su)" set-user
+fi
+
+# refused NAME WHY
+refused() {
+    code 126 lonet check "$work/$1"
+    like "$err" "^lonet: [^"$'\n'"]*$2[^"$'\n'"]*\$" "lonet check $1"
+    code 126 lonet run -H α -- "$work/$1"
+    like "$err" "^lonet: [^"$'\n'"]*$2[^"$'\n'"]*--unhooked" "lonet run $1"
+    is "$out" "" "$1 has not run"
+    # At the same time the program runs: its user has been told.
+    like "$(lonet run -H α -- sh -c '"$0" </dev/null; true' "$work/$1" 2>&1)" "lonet: [^"$'\n'"]*$3" "a host's shell starts $1"
+}
+refused static "is statically linked" "is statically linked"
+refused static-pie "is statically linked" "is statically linked"
+refused musl-static "is statically linked" "is statically linked"
+refused musl "C library" "C library other than glibc"
+refused go-note "is a Go program" "is a Go program"
+refused i386 "is a program for" "another architecture"
+refused script "is run by .*static.*is statically linked" "is statically linked"
+refused env-script "is run by .*musl.*C library" "C library other than glibc"
+refused set-user "set-user-ID to user" "is set-user-ID"
+code 7 lonet run --unhooked -H α -- "$work/static"
+echo "ok: --unhooked runs it"
+
+code 0 lonet check "$work/plain"
+is "$out$err" "\"$work/plain\" can be hooked" "lonet check of what can be hooked"
+code 7 lonet run -H α -- "$work/plain"
+code 127 lonet check no-such-program
+code 126 lonet check "$work/main.c"
+
+# Capabilities are nothing to root, who has them all.
+if [ "$(id -u)" = 0 ] && cp plain capable && setcap cap_net_bind_service=ep capable 2>/dev/null; then
+    chmod 711 "$work" && chmod 755 capable
+    code 126 setpriv --reuid=65534 --regid=65534 --clear-groups lonet check "$work/capable"
+    like "$err" 'capabilities by its file' "lonet check capable, as nobody"
+    code 0 lonet check "$work/capable"
+fi
