@@ -7,7 +7,7 @@ use crate::ask::{Start, ask_for_more, tell_to};
 use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::Endpoint;
+use lonet_core::block::{Block, Endpoint};
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::Diag;
 use lonet_core::sys;
@@ -163,7 +163,10 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
     marks::set(new);
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    if let Some(peer) = process::view(&client).and_then(|view| seen_calling(view, listener, local, remote)) {
+    // For whom the stack itself calls is not in the view.
+    let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
+    let view = process::view(&client).filter(|_| stack != Some(*remote.ip()));
+    if let Some(peer) = view.and_then(|view| seen_calling(view, listener, local, remote)) {
         tell_to(&client, &Op::Took { listener, cookie, local, remote });
         return Some(Caller::Named(Address::of(peer, caller.family())));
     }

@@ -3,6 +3,7 @@
 use crate::marks;
 use libc::c_int;
 use lonet_core::sys::{self, Fd, check};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Comes on this connection to lonetd.
 pub struct Connection {
@@ -86,9 +87,9 @@ impl Settings {
 
     /// Sets what differs: setting an option to what it is can change what it does (TCP_LINGER2, buffers).
     fn apply(&self, fd: c_int) {
-        for ((level, name), value) in INTEGERS.iter().zip(self.integers) {
-            let now = sys::getsockopt::<i32>(fd, *level, *name).ok();
-            if let Some(value) = value.filter(|v| now != Some(*v)) {
+        let usual = usual(fd);
+        for (i, ((level, name), value)) in INTEGERS.iter().zip(self.integers).enumerate() {
+            if let Some(value) = value.filter(|v| usual[i] != Some(*v)) {
                 let _ = sys::setsockopt(fd, *level, *name, &value);
             }
         }
@@ -105,6 +106,24 @@ impl Settings {
             let _ = sys::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, &name);
         }
     }
+}
+
+/// The integers of a connection as lonetd accepts it, which are those of all of them: its listener's. They are read
+/// off the first one.
+fn usual(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
+    static KNOWN: AtomicBool = AtomicBool::new(false);
+    static USUAL: [AtomicI32; INTEGERS.len()] = [const { AtomicI32::new(0) }; INTEGERS.len()];
+    if KNOWN.load(Ordering::Acquire) {
+        return std::array::from_fn(|i| Some(USUAL[i].load(Ordering::Relaxed)));
+    }
+    let read = INTEGERS.map(|(level, name)| sys::getsockopt::<i32>(fd, level, name).ok());
+    if read.iter().all(Option::is_some) {
+        for (to, value) in USUAL.iter().zip(read) {
+            to.store(value.unwrap_or_default(), Ordering::Relaxed);
+        }
+        KNOWN.store(true, Ordering::Release);
+    }
+    read
 }
 
 /// A program that set the sizes of its listener's buffers set those of its connections. Else the kernel goes on

@@ -272,7 +272,8 @@ impl Journal {
 
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
         let new = self.path.with_extension("new");
-        let mut bytes = line(&Line::World(self.world.clone()));
+        let mut bytes = Vec::new();
+        put_line(&mut bytes, &Line::World(self.world.clone()));
         bytes.extend(lines_of(state, &state.everything()));
         let mut file = File::options().create(true).truncate(true).write(true).open(&new)?;
         file.write_all(&bytes).and_then(|()| std::fs::rename(&new, &self.path)).inspect_err(|_| {
@@ -285,10 +286,13 @@ impl Journal {
     }
 }
 
-fn line(line: &Line) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+fn put_line(bytes: &mut Vec<u8>, line: &Line) {
+    let begin = bytes.len();
+    // Memory cannot refuse, and no line holds what JSON cannot say; half a line would spoil the next one, too.
+    if serde_json::to_writer(&mut *bytes, line).is_err() {
+        bytes.truncate(begin);
+    }
     bytes.push(b'\n');
-    bytes
 }
 
 fn lines_of(state: &State, changes: &Changes) -> Vec<u8> {
@@ -306,7 +310,9 @@ fn lines_of(state: &State, changes: &Changes) -> Vec<u8> {
         Some(s) => Line::Socket(*cookie, SavedSocket::of(s)),
         None => Line::NoSocket(*cookie),
     });
-    hosts.chain(processes).chain(sockets).flat_map(|l| line(&l)).collect()
+    let mut bytes = Vec::new();
+    hosts.chain(processes).chain(sockets).for_each(|line| put_line(&mut bytes, &line));
+    bytes
 }
 
 #[cfg(test)]

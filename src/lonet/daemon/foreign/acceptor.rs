@@ -15,6 +15,8 @@ pub struct Acceptor {
     pub dialer: Connection,
     line: LineBuf,
     pub until: Instant,
+    /// Often the line has come with the connection: then there is nothing to watch.
+    watched: bool,
 }
 
 /// A dialer's connection, as it came.
@@ -32,9 +34,9 @@ impl Acceptor {
         local: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> Option<Task> {
-        cx.watch(0, &fd, EpollFlags::EPOLLIN);
         let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote };
-        Acceptor { dialer, line: LineBuf::default(), until: Instant::now() + HANDSHAKE }.hear(cx)
+        let line = LineBuf::default();
+        Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.hear(cx)
     }
 
     pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
@@ -47,9 +49,20 @@ impl Acceptor {
 
     fn hear(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         match io::hear(&self.dialer.fd, &mut self.line) {
-            Heard::More => Some(Task::Acceptor(self)),
+            Heard::More => {
+                if !self.watched {
+                    cx.watch(0, &self.dialer.fd, EpollFlags::EPOLLIN);
+                    self.watched = true;
+                }
+                Some(Task::Acceptor(self))
+            }
             Heard::End => None,
-            Heard::Line(line) => self.decide(cx, &line),
+            Heard::Line(line) => {
+                if self.watched {
+                    cx.unwatch(&self.dialer.fd);
+                }
+                self.decide(cx, &line)
+            }
         }
     }
 

@@ -22,12 +22,17 @@ const CLAIM_WITHIN: Duration = Duration::from_millis(250);
 /// How often it is looked whether somebody has accepted it: from every to every, doubling.
 const LOOK: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(400)];
 
+/// A program that has accepted the courier says something, or its end of it is over.
+const ACCEPTED: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP);
+
 pub struct Courier {
     dialer: Connection,
     courier: OwnedFd,
     source: SocketAddrV4,
     listener: SocketAddrV4,
     phase: Phase,
+    /// Most couriers are claimed before it is worth while to watch them.
+    watched: bool,
 }
 
 enum Phase {
@@ -55,11 +60,21 @@ impl Courier {
         };
         cx.shared.couriers.insert((source, listener), cx.id);
         cx.world.state.courier_leaves(source, listener, dialer.cookie);
-        // The dialer's data is the program's; only the end of the connection is of interest.
-        cx.watch(0, &dialer.fd, EpollFlags::empty());
-        cx.watch(1, &courier, EpollFlags::EPOLLOUT);
-        let courier = Courier { dialer, courier, source, listener, phase: Phase::Connecting { at, until } };
-        if io::is_decided(&courier.courier) { courier.connected(cx) } else { Some(Task::Courier(courier)) }
+        let phase = Phase::Connecting { at, until };
+        let mut courier = Courier { dialer, courier, source, listener, phase, watched: false };
+        if io::is_decided(&courier.courier) {
+            return courier.connected(cx);
+        }
+        // The listener's backlog is full.
+        courier.watch(cx, EpollFlags::EPOLLOUT);
+        Some(Task::Courier(courier))
+    }
+
+    /// The dialer's data is the program's; only the end of its connection is of interest.
+    fn watch(&mut self, cx: &mut Cx<'_, '_>, flags: EpollFlags) {
+        cx.watch(0, &self.dialer.fd, EpollFlags::empty());
+        cx.watch(1, &self.courier, flags);
+        self.watched = true;
     }
 
     pub fn until(&self) -> Instant {
@@ -109,13 +124,18 @@ impl Courier {
         if io::say(&self.dialer.fd, &reply).is_err() {
             return Err(self);
         }
-        cx.watch(1, &self.courier, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP);
+        if self.watched {
+            self.watch(cx, ACCEPTED);
+        }
         self.phase = Phase::Waiting { accepted: None, look: Instant::now() + LOOK[0], pause: LOOK[0] };
         Ok(self)
     }
 
     /// Has somebody accepted it?
     fn look(mut self, cx: &mut Cx<'_, '_>) -> Task {
+        if !self.watched {
+            self.watch(cx, ACCEPTED);
+        }
         let now = Instant::now();
         let held = cx.world.kernel.connection(self.listener, self.source);
         let Phase::Waiting { accepted, look, pause } = &mut self.phase else { return Task::Courier(self) };
@@ -154,14 +174,17 @@ impl Courier {
             }
         };
         courier.forget(cx);
-        cx.unwatch(&courier.dialer.fd);
+        if courier.watched {
+            cx.unwatch(&courier.dialer.fd);
+        }
+        // The program closes its end, which so leaves no TIME_WAIT behind.
+        io::reset(courier.courier);
         let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie)?;
         Some((courier.dialer.fd, peer))
     }
 
     /// No courier any more: what is accepted there is nobody's.
     fn forget(&self, cx: &mut Cx<'_, '_>) {
-        cx.unwatch(&self.courier);
         cx.shared.couriers.remove(&(self.source, self.listener));
         cx.world.state.courier_ends(self.source, self.listener);
     }

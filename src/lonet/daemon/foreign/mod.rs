@@ -339,7 +339,7 @@ impl Foreign {
 
     /// Who has come: a program of ours to be relayed, or a process of the network's owner. Nobody else gets in.
     fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd) {
-        let (Some(local), Some(remote)) = (io::local(&fd), io::remote(&fd)) else { return };
+        let (local, Some(remote)) = (self.shared.listener, io::remote(&fd)) else { return };
         let found = world.kernel.connection(remote, local).flatten();
         if let Some(id) = found.and_then(|f| self.shared.expected.remove(&f.cookie)) {
             let Some(slot) = self.tasks.remove(&id) else { return };
