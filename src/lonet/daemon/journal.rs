@@ -150,7 +150,8 @@ impl SavedSocket {
 /// A record as the next lonetd will read it.
 #[cfg(test)]
 pub fn read_back(s: &Socket) -> Socket {
-    let text = line(&Line::Socket(0, SavedSocket::of(s)));
+    let mut text = Vec::new();
+    put_line(&mut text, &Line::Socket(0, SavedSocket::of(s)));
     match serde_json::from_slice(&text) {
         Ok(Line::Socket(0, saved)) => saved.back().expect("a known role"),
         _ => unreachable!("a line about a socket"),
