@@ -17,6 +17,7 @@ widen_path
 # The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
 # a newer one (rust-version in Cargo.toml) than most distributions have.
 declare -A package=(
+    [ab]="apache2-utils"
     [as]="binutils"
     [cc]="gcc libc6-dev"
     [c++]="g++"
@@ -27,6 +28,7 @@ declare -A package=(
     [jq]="jq"
     [libfaketime]="libfaketime"
     [libjemalloc]="libjemalloc2"
+    [libsocket_wrapper]="libsocket-wrapper"
     [libtcmalloc]="libtcmalloc-minimal4"
     [memcached]="memcached"
     [musl-gcc]="musl-tools"
@@ -35,10 +37,13 @@ declare -A package=(
     [nginx]="nginx-light"
     [nm]="binutils"
     [node]="nodejs"
+    [pgbench]="postgresql"
     [pkg-config]="pkg-config"
+    [psql]="postgresql-client"
     [python3]="python3"
     [python3-testsuite]="libpython3-testsuite"
     [readelf]="binutils"
+    [redis-benchmark]="redis-tools"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
     [setcap]="libcap2-bin"
@@ -47,8 +52,10 @@ declare -A package=(
     [ssh]="openssh-client"
     [sshd]="openssh-server"
     [strace]="strace"
+    [strip]="binutils"
     [valgrind]="valgrind"
     [wget]="wget"
+    [wrk]="wrk"
 )
 
 # path_of LIBRARY: the file that is to be preloaded, such as …/libjemalloc.so.2.

@@ -1,0 +1,100 @@
+/* Single calls: `calls WHAT [N]`, microseconds a call.
+ *
+ *     sockname, peername   getsockname, getpeername on a connection
+ *     close                close of a descriptor that is no socket (with the dup before it)
+ *     elsewhere            connect to an address that is not lonet's (it fails: the socket is connected already)
+ *     resolve              getaddrinfo of $BENCH_SERVER, after it has been asked once
+ *     spawn                posix_spawn of /bin/true, to its end
+ *     join                 the first bind of a process
+ *     accepted             prints the time at which a first connection has been accepted
+ *     rss, locked          KiB in memory after a dial; the same after mlockall */
+#include "bench.h"
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
+
+extern char **environ;
+
+static double bind_once(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	int fd = CHECK(socket(AF_INET, SOCK_STREAM, 0));
+	double begin = now();
+	CHECK(bind(fd, (struct sockaddr *)&at, sizeof at));
+	return now() - begin;
+}
+
+static long resident(void)
+{
+	char line[256];
+	long kib = 0;
+	FILE *status = fopen("/proc/self/status", "r");
+	while (status && fgets(line, sizeof line, status))
+		sscanf(line, "VmRSS: %ld", &kib);
+	return kib;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	int n = argc > 2 ? atoi(argv[2]) : 1000;
+	int is(const char *word) { return strcmp(what, word) == 0; }
+	struct sockaddr_in at, name, real = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7fff0001) };
+	socklen_t len = sizeof name;
+	double begin;
+
+	if (is("join")) {
+		printf("%.3f\n", bind_once());
+		return 0;
+	}
+	if (is("resolve")) {
+		server_address();
+		begin = now();
+		for (int i = 0; i < n; i++)
+			server_address();
+		printf("%.3f\n", (now() - begin) / n);
+		return 0;
+	}
+	if (is("spawn")) {
+		char *const arguments[] = { "true", NULL };
+		begin = now();
+		for (int i = 0; i < n; i++) {
+			pid_t pid;
+			if (posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ))
+				die("posix_spawn");
+			wait_for(pid);
+		}
+		printf("%.3f\n", (now() - begin) / n);
+		return 0;
+	}
+	int ls = listener(&at), fd = dial(&at), peer = CHECK(accept(ls, NULL, NULL));
+	if (is("accepted")) {
+		printf("%.3f\n", now());
+	} else if (is("rss") || is("locked")) {
+		if (is("locked"))
+			CHECK(mlockall(MCL_CURRENT | MCL_FUTURE));
+		printf("%ld\n", resident());
+	} else if (is("sockname") || is("peername")) {
+		begin = now();
+		for (int i = 0; i < n; i++)
+			CHECK((is("sockname") ? getsockname : getpeername)(fd, (struct sockaddr *)&name, &len));
+		printf("%.4f\n", (now() - begin) / n);
+	} else if (is("close")) {
+		int null = CHECK(open("/dev/null", O_RDONLY));
+		begin = now();
+		for (int i = 0; i < n; i++)
+			close(dup(null));
+		printf("%.4f\n", (now() - begin) / n);
+	} else if (is("elsewhere")) {
+		begin = now();
+		for (int i = 0; i < n; i++)
+			if (connect(fd, (struct sockaddr *)&real, sizeof real) == 0)
+				return 1;
+		printf("%.4f\n", (now() - begin) / n);
+	} else {
+		fprintf(stderr, "calls: what is %s?\n", what);
+		return 2;
+	}
+	close(peer);
+	return 0;
+}
