@@ -1,6 +1,6 @@
 //! Questions to lonetd, from inside a hook.
 
-use crate::{log, process};
+use crate::{fence, log, process};
 use lonet_core::client::{self, Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys::Fd;
@@ -45,10 +45,12 @@ fn exchange<'b>(
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Errno> {
+    fence::place();
     let answer = match start {
         Start::Yes => client.ask_or_start(op, buffer),
         Start::No => client.ask(op, buffer),
     };
+    fence::place();
     match answer {
         Ok((block, reply)) => {
             if !op.one_way() {

@@ -15,10 +15,45 @@ pub enum Decision {
 
 pub type Decided = Result<Decision, Errno>;
 
+/// A place that a test can make panic (scripts/check-fence): the n-th that the process comes to, where LONET_PANIC_AT is n.
+/// A close of a descriptor that cannot be says so in the test's trace.
+#[cfg(feature = "panics")]
+#[allow(clippy::panic, reason = "what is tested")]
+pub fn place() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static PLACES: AtomicU32 = AtomicU32::new(0);
+    static WANTED: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
+    let said = || std::env::var("LONET_PANIC_AT").ok()?.parse().ok();
+    let wanted = WANTED.get_or_init(|| said().unwrap_or(std::num::NonZeroUsize::MAX));
+    if PLACES.fetch_add(1, Ordering::Relaxed) as usize + 1 == wanted.get() {
+        // SAFETY: no such descriptor.
+        unsafe { libc::syscall(libc::SYS_close, -4711) };
+        panic!("as LONET_PANIC_AT wants it");
+    }
+}
+
+#[cfg(not(feature = "panics"))]
+#[inline(always)]
+pub fn place() {}
+
+/// Runs `work`; `None` if it panicked.
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(|| {
+        place();
+        work()
+    }))
+    .ok()
+}
+
+/// From now on a panic says nothing: the standard streams are the program's.
+pub fn quiet() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
 /// Runs `decide`, and `libc` if it says so.
 pub fn decide(decide: impl FnOnce() -> Decided, libc: impl FnOnce() -> libc::c_int) -> libc::c_int {
     let errno = Errno::last_raw();
-    let decided = catch_unwind(AssertUnwindSafe(decide)).unwrap_or(Err(Errno::EIO));
+    let decided = caught(decide).unwrap_or(Err(Errno::EIO));
     match decided {
         Ok(Decision::Libc) => {
             Errno::set_raw(errno);
@@ -37,12 +72,12 @@ pub fn decide(decide: impl FnOnce() -> Decided, libc: impl FnOnce() -> libc::c_i
 
 /// Runs `work`; `None` if it panicked.
 pub fn guard(work: impl FnOnce()) -> Option<()> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
+    caught(work)
 }
 
 /// Runs what cannot fail a call that has already been made; errno stays as it is.
 pub fn silently(work: impl FnOnce()) {
     let errno = Errno::last_raw();
-    let _ = catch_unwind(AssertUnwindSafe(work));
+    let _ = caught(work);
     Errno::set_raw(errno);
 }

@@ -4,6 +4,7 @@
 //! `.lonet` behind it stands alone. The machine's NIS domain is not the host's; `lonet` is what programs make of
 //! a host that has its domain in its name.
 
+use crate::fence::{Decided, Decision, decide};
 use crate::host::FullName;
 use crate::next::Next;
 use crate::process;
@@ -13,38 +14,28 @@ use std::ffi::CStr;
 
 redhook::hook! {
     unsafe fn gethostname(name: *mut c_char, len: size_t) -> c_int => lonet_gethostname {
+        // SAFETY: the program's arguments.
+        let real = || unsafe { redhook::real!(gethostname)(name, len) };
         // SAFETY: the program's buffer.
-        match unsafe { put_hostname(name, len) } {
-            Some(result) => result,
-            // SAFETY: the program's arguments.
-            None => unsafe { redhook::real!(gethostname)(name, len) },
-        }
+        decide(|| unsafe { put_hostname(name, len) }, real)
     }
 }
 
 redhook::hook! {
     unsafe fn getdomainname(name: *mut c_char, len: size_t) -> c_int => lonet_getdomainname {
+        // SAFETY: the program's arguments.
+        let real = || unsafe { redhook::real!(getdomainname)(name, len) };
         // SAFETY: the program's buffer.
-        match unsafe { put_domain(name, len) } {
-            Some(result) => result,
-            // SAFETY: the program's arguments.
-            None => unsafe { redhook::real!(getdomainname)(name, len) },
-        }
+        decide(|| unsafe { put_domain(name, len) }, real)
     }
 }
 
 redhook::hook! {
     unsafe fn uname(all: *mut libc::utsname) -> c_int => lonet_uname {
         // SAFETY: the program's arguments.
-        let result = unsafe { redhook::real!(uname)(all) };
-        if result == 0 && let Some(name) = hostname() {
-            // SAFETY: the kernel has just written there.
-            unsafe {
-                put_field(&raw mut (*all).nodename, name.bytes());
-                put_field(&raw mut (*all).domainname, DOMAIN.to_bytes());
-            }
-        }
-        result
+        let real = || unsafe { redhook::real!(uname)(all) };
+        // SAFETY: the program's pointer.
+        decide(|| unsafe { put_names(all, &real) }, real)
     }
 }
 
@@ -62,12 +53,9 @@ static GETDOMAINNAME_CHK: Next<Checked> = unsafe { Next::new(c"__getdomainname_c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room: size_t) -> c_int {
     // SAFETY: the program's arguments; libc ends the program if they do not fit.
-    unsafe {
-        match if len > room { None } else { put_hostname(name, len) } {
-            Some(result) => result,
-            None => call_checked(&GETHOSTNAME_CHK, name, len, room),
-        }
-    }
+    let real = || unsafe { call_checked(&GETHOSTNAME_CHK, name, len, room) };
+    // SAFETY: the program's buffer.
+    decide(|| if len > room { Ok(Decision::Libc) } else { unsafe { put_hostname(name, len) } }, real)
 }
 
 /// As [`__gethostname_chk`].
@@ -77,12 +65,9 @@ pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room:
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __getdomainname_chk(name: *mut c_char, len: size_t, room: size_t) -> c_int {
     // SAFETY: as above.
-    unsafe {
-        match if len > room { None } else { put_domain(name, len) } {
-            Some(result) => result,
-            None => call_checked(&GETDOMAINNAME_CHK, name, len, room),
-        }
-    }
+    let real = || unsafe { call_checked(&GETDOMAINNAME_CHK, name, len, room) };
+    // SAFETY: as above.
+    decide(|| if len > room { Ok(Decision::Libc) } else { unsafe { put_domain(name, len) } }, real)
 }
 
 unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, room: size_t) -> c_int {
@@ -114,24 +99,38 @@ fn hostname() -> Option<FullName> {
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Option<c_int> {
-    let hostname = hostname()?;
+unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
+    let Some(hostname) = hostname() else { return Ok(Decision::Libc) };
     // SAFETY: as the caller promises.
     let fits = unsafe { put(name, len, hostname.with_zero()) };
-    if !fits {
-        Errno::ENAMETOOLONG.set();
-    }
-    Some(if fits { 0 } else { -1 })
+    Ok(if fits { Decision::Done(0) } else { Decision::Fail(Errno::ENAMETOOLONG) })
 }
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_domain(name: *mut c_char, len: size_t) -> Option<c_int> {
-    hostname()?;
+unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
+    if hostname().is_none() {
+        return Ok(Decision::Libc);
+    }
     // What is cut off is no error, says getdomainname(2).
     // SAFETY: as the caller promises.
     unsafe { put(name, len, DOMAIN.to_bytes_with_nul()) };
-    Some(0)
+    Ok(Decision::Done(0))
+}
+
+/// # Safety
+/// `all` is as uname(2) takes it; `real` fills it.
+unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> Decided {
+    let Some(name) = hostname() else { return Ok(Decision::Libc) };
+    if real() != 0 {
+        return Ok(Decision::Fail(Errno::last()));
+    }
+    // SAFETY: the kernel has just written there.
+    unsafe {
+        put_field(&raw mut (*all).nodename, name.bytes());
+        put_field(&raw mut (*all).domainname, DOMAIN.to_bytes());
+    }
+    Ok(Decision::Done(0))
 }
 
 /// As much as fits, like libc. Whether that was all.

@@ -54,7 +54,10 @@ use libc::{c_char, c_int};
 extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
     // SAFETY: the loader passes a null-terminated array of strings, or null.
     let environment = unsafe { process::strings(envp) };
-    fence::silently(|| process::begin(&environment));
+    fence::quiet();
+    if fence::guard(|| process::begin(&environment)).is_none() {
+        process::begin_nowhere();
+    }
     resolve_real_functions();
 }
 

@@ -55,7 +55,6 @@ pub unsafe fn strings(array: *const *const libc::c_char) -> Vec<&'static [u8]> {
 
 /// Reads the environment; no I/O unless it is wrong.
 pub fn begin(environment: &[&'static [u8]]) {
-    std::panic::set_hook(Box::new(|_| {}));
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
     let host = get("LONET_HOST").is_some_and(|v| !v.is_empty());
@@ -73,6 +72,13 @@ pub fn begin(environment: &[&'static [u8]]) {
         Err(e) => complain(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
     }
     IS_HOST.store(host, Ordering::Release);
+    ACTIVE.store(true, Ordering::Release);
+}
+
+/// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
+pub fn begin_nowhere() {
+    complain("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
+    IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
 }
 
