@@ -53,11 +53,7 @@ use libc::{c_char, c_int};
 /// one; the environment as passed is the truth.
 extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
     // SAFETY: the loader passes a null-terminated array of strings, or null.
-    let environment = unsafe { process::strings(envp) };
-    fence::quiet();
-    if fence::guard(|| process::begin(&environment)).is_none() {
-        process::begin_nowhere();
-    }
+    unsafe { process::begin_once(envp) };
     resolve_real_functions();
 }
 

@@ -4,10 +4,12 @@
 use crate::api::handle::Used;
 use crate::api::host::{self, Host};
 use crate::api::net::{self, Net};
+use crate::fence;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::view::View;
+use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::CStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,8 +22,7 @@ static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 /// LONET_HOST is set: all sockets of the process are the host's.
 static IS_HOST: AtomicBool = AtomicBool::new(false);
 
-/// The hooks do something. Not so before the constructor has run, and not in a program that is merely linked with
-/// the library.
+/// The hooks do something. Not so in a program that is merely linked with the library.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// N of the block of the environment's network; 0 while it is not known.
@@ -53,8 +54,43 @@ pub unsafe fn strings(array: *const *const libc::c_char) -> Vec<&'static [u8]> {
     all
 }
 
+/// How far the library is. The constructors of the program's libraries run before ours and may use the network: the
+/// first call begins then. A call that beginning makes itself, as of an allocator's, finds the hooks inert.
+static STATE: AtomicU8 = AtomicU8::new(COLD);
+const COLD: u8 = 0;
+const BEGINNING: u8 = 1;
+const BEGUN: u8 = 2;
+
+/// Begins with this environment, unless it has been done.
+///
+/// # Safety
+/// As for [`strings`].
+pub unsafe fn begin_once(envp: *const *const libc::c_char) {
+    if STATE.compare_exchange(COLD, BEGINNING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return;
+    }
+    let errno = Errno::last_raw();
+    fence::quiet();
+    // SAFETY: as the caller promises.
+    if fence::guard(|| begin(&unsafe { strings(envp) })).is_none() {
+        begin_nowhere();
+    }
+    Errno::set_raw(errno);
+    STATE.store(BEGUN, Ordering::Release);
+}
+
+#[cold]
+fn begin_early() {
+    let environment = crate::environment::own();
+    // libc's own constructor has not run: nobody has a host yet.
+    if !environment.is_null() {
+        // SAFETY: the process' own environment, which nobody has had a chance to change.
+        unsafe { begin_once(environment) };
+    }
+}
+
 /// Reads the environment; no I/O unless it is wrong.
-pub fn begin(environment: &[&'static [u8]]) {
+fn begin(environment: &[&'static [u8]]) {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
     let host = get("LONET_HOST").is_some_and(|v| !v.is_empty());
@@ -76,7 +112,7 @@ pub fn begin(environment: &[&'static [u8]]) {
 }
 
 /// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
-pub fn begin_nowhere() {
+fn begin_nowhere() {
     complain("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
     IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
@@ -109,6 +145,9 @@ pub fn library_directory() -> Option<PathBuf> {
 
 /// Whether the hooks have anything to do in this process.
 pub fn is_active() -> bool {
+    if STATE.load(Ordering::Acquire) == COLD {
+        begin_early();
+    }
     ACTIVE.load(Ordering::Acquire) || has_default_host()
 }
 
