@@ -25,7 +25,11 @@ static int wrong;
 
 static int is_named(int fd, const char *own, const char *peer)
 {
-	return !strcmp(sockname(fd), own) && (!peer || !strcmp(peername(fd), peer));
+	if (!strcmp(sockname(fd), own) && (!peer || !strcmp(peername(fd), peer)))
+		return 1;
+	printf("#   it is %s", sockname(fd));
+	printf(", and its peer %s\n", peer ? peername(fd) : "does not matter");
+	return 0;
 }
 
 /* Everything that has to do with ports, once. Its errors are lonet's only if lonetd's death made them. */
@@ -134,13 +138,21 @@ static int end_of(pid_t pid)
 	bail("waitpid");
 }
 
+/* Where in the script lonetd was killed, for who reads of it. */
+static char where[80];
+
 /* A turn: 1 if the point was reached. *status is how the script ended. */
 static int turn_of_program(pid_t pid, long point, int *status)
 {
 	struct __ptrace_syscall_info at;
-	for (long n = 1; n <= point; n++)
+	long number = -1;
+	for (long n = 1; n <= point; n++) {
 		if (!trace_next(pid, &at, status))
 			return 0;
+		if (at.op == PTRACE_SYSCALL_INFO_ENTRY)
+			number = (long)at.entry.nr;
+	}
+	snprintf(where, sizeof where, "%s system call %ld", at.op == PTRACE_SYSCALL_INFO_ENTRY ? "before" : "after", number);
 	kill_and_see(lonetd());
 	trace_end(pid);
 	*status = end_of(pid);
@@ -295,7 +307,7 @@ int main(int argc, char **argv)
 		else
 			reached = turn_of_program(start_script(argv[0]), point, &status);
 		if (status) {
-			printf("point %ld: the script ended with status %#x\n", point, status);
+			printf("point %ld %s: the script ended with status %#x\n", point, where, status);
 			bad++;
 		}
 		if (system("lonet down --kill"))

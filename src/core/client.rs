@@ -145,10 +145,13 @@ impl Client {
     /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
     /// ended by a zero.
     pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        // A lonetd may come to its end between the start and the question; each turn waits for something
-        // else that has a time limit, and nobody loses three times unless something is broken.
+        // A lonetd that was killed loses its descriptors one by one: it takes connections still while those that it
+        // had have ended already. Until it has gone the start finds it serving.
         let mut trouble = Trouble::NotRunning;
-        for _ in 0..3 {
+        for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
+            if turn > 1 {
+                start::pause();
+            }
             match self.exchange_raw(op, buffer) {
                 Ok(n) => {
                     return parse(buffer, n, op);
@@ -159,7 +162,7 @@ impl Client {
             trouble = match start::start(self, buffer) {
                 Ok(()) => Trouble::NotRunning,
                 // It ended without a word: killed, perhaps.
-                Err(Trouble::NoCommand) => Trouble::NoCommand,
+                Err(Trouble::NoCommand) if turn < 2 => Trouble::NoCommand,
                 // Another one was about to serve, whose starter has died.
                 Err(Trouble::Failed) if self.connect().is_ok() => Trouble::NotRunning,
                 Err(other) => return Err(other),

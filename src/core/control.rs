@@ -147,12 +147,7 @@ impl Op<'_> {
         }
         matches!(
             self,
-            Op::Bound { .. }
-                | Op::Listening { .. }
-                | Op::Failed { .. }
-                | Op::Took { .. }
-                | Op::Closed { .. }
-                | Op::Review
+            Op::Bound { .. } | Op::Listening { .. } | Op::Took { .. } | Op::Closed { .. } | Op::Review
         )
     }
 }

@@ -144,8 +144,8 @@ fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
 /// The start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
 /// gone: only the one that the path leads to counts.
 fn take_lock(launch: &Launch) -> Result<Fd, Trouble> {
-    // 5 ms apart: a holder is another program that starts lonetd, and waits no longer than we do.
-    for _ in 0..(TIME_LIMIT_SECONDS * 200) {
+    // A holder is another program that starts lonetd, and waits no longer than we do.
+    for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC;
         // SAFETY: a path that ends in zero.
         let fd = check(unsafe {
@@ -167,14 +167,17 @@ fn take_lock(launch: &Launch) -> Result<Fd, Trouble> {
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
         }
-        pause_5ms();
+        pause();
     }
     Err(Trouble::Silent(Errno::ETIMEDOUT))
 }
 
-/// Waits for a lock whose holder is bounded; there is no lock call with a time limit.
-fn pause_5ms() {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+pub(crate) const PAUSES_PER_SECOND: i64 = 200;
+
+/// Between two looks at what tells nobody when it changes: a lock, for which there is no call with a time limit, or a
+/// lonetd that is dying.
+pub(crate) fn pause() {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 / PAUSES_PER_SECOND };
     // SAFETY: no descriptors, one timespec, no mask.
     unsafe {
         let none = std::ptr::null::<libc::pollfd>();

@@ -3,8 +3,10 @@
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
 use lonet_core::diag::{Diag, NOBODY, State};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Asks NETLINK_SOCK_DIAG, and /proc for programs' names.
@@ -70,6 +72,42 @@ impl Live {
     }
 }
 
+/// The cookies of all sockets that a process holds. A socket that is neither bound nor connected is in none of the
+/// tables that sock_diag reads; its descriptor is all there is to ask. Fails where the kernel does not let lonetd
+/// take another process' descriptors (before 5.6, and by the rules of ptrace).
+fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
+    // SAFETY: numbers only.
+    let take = |call, a: libc::c_long, b: libc::c_long| match unsafe { libc::syscall(call, a, b, 0) } {
+        // SAFETY: a new descriptor that nobody else has.
+        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+        _ => Err(io::Error::last_os_error()),
+    };
+    let process = take(libc::SYS_pidfd_open, pid.into(), 0)?;
+    let mut all = BTreeSet::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        let is_socket = std::fs::read_link(entry.path())
+            .is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
+        let Some(number) = entry.file_name().to_str().and_then(|n| n.parse().ok()).filter(|_| is_socket)
+        else {
+            continue;
+        };
+        match take(libc::SYS_pidfd_getfd, process.as_raw_fd().into(), number) {
+            Ok(copy) => {
+                all.extend(lonet_core::sys::getsockopt::<Cookie>(
+                    copy.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_COOKIE,
+                ));
+            }
+            // Closed meanwhile.
+            Err(e) if e.raw_os_error() == Some(libc::EBADF) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(all)
+}
+
 /// What a process runs, as the kernel calls it.
 pub fn program(pid: Pid) -> String {
     let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -108,6 +146,10 @@ impl Kernel for Live {
             true => Some(true),
             false => self.shows_bound.then_some(false),
         }
+    }
+
+    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>> {
+        held_by(pid).ok()
     }
 
     fn program(&mut self, pid: Pid) -> String {

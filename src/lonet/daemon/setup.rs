@@ -4,6 +4,7 @@ use lonet_core::block::Block;
 use lonet_core::config::Config;
 use lonet_core::diag::{Diag, State};
 use lonet_core::view::Writer;
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, sockopt};
@@ -12,6 +13,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
 /// listener of the machine's could hold any one of them for all 254 blocks.
@@ -29,6 +31,10 @@ pub enum SetupError {
     #[error("cannot {step}: {why}")]
     Os { step: &'static str, why: io::Error },
 }
+
+/// How long the lonetd before may take to die: its last descriptors go within moments. Its clients wait for 5 s.
+const WAIT_FOR_THE_DYING: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(5);
 
 /// Adds the step to an error of the system's.
 pub fn os<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetupError {
@@ -73,11 +79,14 @@ pub struct Held {
 pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
     if let Some(block) = had {
         // The lonetd before may be dying still; its last descriptors go within moments.
-        for _ in 0..400 {
+        let mut left = WAIT_FOR_THE_DYING;
+        loop {
             if let Some(held) = try_block(block, true)? {
                 return Ok(held);
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            let Some(less) = left.checked_sub(STEP) else { break };
+            left = less;
+            std::thread::sleep(STEP);
         }
         return Err(SetupError::BlockTaken(block.number()));
     }
@@ -148,10 +157,43 @@ pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
     // and another one is started beside this. Then what is left at the path is a dead lonetd's.
     let name = config.abstract_name();
     let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
-    let by_name = listen_at(&by_name)?;
+    let mut left = WAIT_FOR_THE_DYING;
+    let by_name = loop {
+        match (listen_at(&by_name), left.checked_sub(STEP)) {
+            (Err(SetupError::Os { why, .. }), Some(less))
+                if why.raw_os_error() == Some(libc::EADDRINUSE) && !is_served(&by_name) =>
+            {
+                left = less;
+                std::thread::sleep(STEP);
+            }
+            (other, _) => break other?,
+        }
+    };
     let _ = std::fs::remove_file(&path);
     let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
     Ok([listen_at(&by_path)?, by_name])
+}
+
+/// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
+/// end, and its clients start another lonetd, before its name is free.
+fn is_served(name: &UnixAddr) -> bool {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let Ok(fd) = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None) else { return true };
+    match socket::connect(fd.as_raw_fd(), name) {
+        // It does not listen yet, or not any more.
+        Err(Errno::ECONNREFUSED) => false,
+        Err(_) => true,
+        Ok(()) => socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(true, |by| !is_exiting(by.pid())),
+    }
+}
+
+/// Whether a process is on its way out, or has gone.
+fn is_exiting(pid: i32) -> bool {
+    const PF_EXITING: u32 = 4;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The program's name stands in brackets and may hold anything; the sixth field behind its state are the flags.
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+    fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
 fn listen_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {

@@ -41,6 +41,8 @@ pub trait Kernel {
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
     /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
     fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
+    /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
+    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
     /// The name of a process' program.
     fn program(&mut self, pid: Pid) -> String;
     /// Time since some fixed instant.

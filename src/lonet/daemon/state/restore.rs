@@ -66,13 +66,18 @@ impl State {
             self.changes.processes.insert(pid);
         }
         let cookies: Vec<Cookie> = saved.sockets.keys().copied().collect();
+        let mut held: BTreeMap<Pid, Option<BTreeSet<Cookie>>> = BTreeMap::new();
         let mut doubtful = Vec::new();
         for (cookie, mut socket) in saved.sockets {
             if let Some(sightings) = sightings {
-                let process_lives = self.processes.contains_key(&socket.pid);
-                settle(&mut socket, sightings.get(&cookie), process_lives);
+                // Between the permission and the deed no table shows the socket, but its process has it.
+                let is_expected = is_allowed(&socket) && self.processes.contains_key(&socket.pid) && {
+                    let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
+                    held.as_ref().is_none_or(|held| held.contains(&cookie))
+                };
+                settle(&mut socket, sightings.get(&cookie), is_expected);
             }
-            if matches!(socket.role, Role::Claimed | Role::Starting | Role::Dialing) {
+            if is_allowed(&socket) {
                 doubtful.push(cookie);
             }
             if let Some(call) = socket.call
@@ -115,18 +120,27 @@ impl State {
     }
 }
 
-/// What a socket is by now, given what the kernel shows of it.
-fn settle(socket: &mut Socket, seen: Option<&Sighting>, process_lives: bool) {
+/// Its program was told that it may, and has not said that it did.
+fn is_allowed(socket: &Socket) -> bool {
+    matches!(socket.role, Role::Claimed | Role::Starting | Role::Dialing)
+}
+
+/// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it
+/// was allowed.
+fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
     let role = socket.role;
     if role == Role::Gone {
         return;
     }
     match seen {
         Some(Sighting { remote: None, idle, local, .. }) => {
+            if role == Role::Dialing && is_expected {
+                return;
+            }
             socket.role = if *idle == Idle::Listening { Role::Listening } else { Role::Bound };
             if socket.os.is_none() {
-                // An address without a port: a dial that has not begun, or has failed.
-                socket.role = if role == Role::Dialing && process_lives { role } else { Role::Gone };
+                // An address without a port: a dial that has failed.
+                socket.role = Role::Gone;
             } else {
                 socket.os = Some(*local);
                 socket.call = None;
@@ -143,7 +157,7 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, process_lives: bool) {
             None => socket.role = Role::Gone,
         },
         // The kernel does not know what has not been done yet.
-        None if matches!(role, Role::Claimed | Role::Starting | Role::Dialing) && process_lives => {}
+        None if is_expected => {}
         Some(Sighting { held: false, .. }) | None => socket.role = Role::Gone,
     }
 }

@@ -151,8 +151,11 @@ impl Net {
         }
     }
 
-    /// Whether lonetd heard it.
+    /// Whether lonetd heard it. What is answered finds a new lonetd.
     fn tell(&mut self, pid: Pid, op: &Op<'_>) -> bool {
+        if !op.one_way() {
+            return self.ask(pid, op).is_ok();
+        }
         if self.is_up() {
             self.handle(pid, op);
         }
@@ -459,11 +462,13 @@ impl Net {
                 };
                 self.mine.insert(cookie, mine);
             }
-            // Dialed another service that had this OS address.
+            // Dialed another service that had this OS address; or nobody can tell who calls, and who cannot be told is
+            // not let in.
             Ok(Reply::Drop) => {
                 let meant = theirs.and_then(|m| m.call).map(|(_, peer)| peer);
                 assert!(
-                    meant.is_none_or(|peer| peer.port != listens.port || !answers(&listens, peer)),
+                    self.world.blind
+                        || meant.is_none_or(|peer| peer.port != listens.port || !answers(&listens, peer)),
                     "{meant:?} was meant for {listens:?}"
                 );
                 self.close(pid, cookie, true, true);
@@ -516,12 +521,12 @@ impl Net {
     // ---------------------------------------------------------------------------------- what must be true
 
     fn holds(&self, cookie: Cookie) -> Holds {
-        let (Some(m), Some(s)) = (self.mine.get(&cookie), self.world.sockets.get(&cookie)) else {
-            return Holds::No;
+        let Some(m) = self.mine.get(&cookie) else { return Holds::No };
+        let Some(s) = self.world.sockets.get(&cookie).filter(|s| s.is_held()) else {
+            // A claim is in none of the kernel's tables: of its end only the announcement tells.
+            let unheard = m.untold && self.world.destroyed.contains(&cookie);
+            return if unheard { Holds::Perhaps } else { Holds::No };
         };
-        if !s.is_held() {
-            return Holds::No;
-        }
         match (self.pending.get(&cookie), &s.is) {
             (_, Is::Bound | Is::Listening | Is::Connected { .. }) => Holds::Yes,
             (Some((pid, _)), _) if *pid == m.pid && !m.untold && self.world.processes.contains(pid) => {

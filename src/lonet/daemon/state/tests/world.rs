@@ -262,6 +262,11 @@ impl Kernel for World {
         (!self.blind).then_some(there)
     }
 
+    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>> {
+        let held = self.sockets.iter().filter(|(_, s)| s.holders.contains_key(&pid));
+        (!self.blind).then(|| held.map(|(cookie, _)| *cookie).collect())
+    }
+
     fn program(&mut self, pid: Pid) -> String {
         format!("program{pid}")
     }
