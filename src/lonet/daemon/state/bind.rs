@@ -178,6 +178,10 @@ impl State {
         wish: Wish,
         bound: bool,
     ) -> Outcome {
+        // What was shut down may go on as if it had never listened.
+        if self.sockets.get(&wish.cookie).is_some_and(|s| s.role == Role::Listening) {
+            self.examine(kernel, wish.cookie);
+        }
         let record = self.sockets.get(&wish.cookie).cloned();
         match record {
             // Also a second time: the backlog may be another.
@@ -192,7 +196,8 @@ impl State {
                     let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
                     !theirs.overlap(classes) || group || !(listens || lost)
                 })?;
-                self.put(wish.cookie, Socket { role: Role::Starting, call: None, ..s });
+                self.meet(kernel, sender.pid);
+                self.put(wish.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
                 return Ok(Reply::Go);
             }
             Some(s) if s.role == Role::Starting && !bound => {}

@@ -134,7 +134,8 @@ impl State {
             destroyed: false,
         });
         let asked = Asked { v6only, ..base.asked };
-        self.put(dial.cookie, Socket { role: Role::Dialing, call: Some(call), accept_port, asked, ..base });
+        let (role, pid) = (Role::Dialing, sender.pid);
+        self.put(dial.cookie, Socket { role, pid, call: Some(call), accept_port, asked, ..base });
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 

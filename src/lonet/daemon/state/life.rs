@@ -242,7 +242,10 @@ impl State {
         let Some(s) = self.sockets.get(&cookie) else { return };
         match s.role {
             Role::Claimed | Role::Starting | Role::Dialing if !s.is_answered() => {
-                if kernel.anywhere(cookie) == Some(false) {
+                // A child may have closed its copy while its parent is about to do what it was allowed.
+                let is_expected = self.processes.contains_key(&s.pid)
+                    && kernel.sockets_of(s.pid).is_none_or(|held| held.contains(&cookie));
+                if !is_expected && kernel.anywhere(cookie) == Some(false) {
                     self.bury(kernel, cookie);
                 }
             }

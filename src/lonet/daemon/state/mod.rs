@@ -115,6 +115,7 @@ pub struct Socket {
     pub host: Index,
     pub port: u16,
     pub role: Role,
+    /// Who was last allowed to do something with it.
     pub pid: Pid,
     pub asked: Asked,
     /// What the program bound it to, with the port that it got; `None`: connect chose.

@@ -134,7 +134,8 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
     }
     match seen {
         Some(Sighting { remote: None, idle, local, .. }) => {
-            if role == Role::Dialing && is_expected {
+            // It is bound, and its program may be about to listen or to connect.
+            if *idle == Idle::Bound && is_expected && role != Role::Claimed {
                 return;
             }
             socket.role = if *idle == Idle::Listening { Role::Listening } else { Role::Bound };

@@ -257,6 +257,8 @@ impl Net {
                     assert!(!free || self.world.blind, "{at} is free for {asked:?}: {said:?}");
                     return;
                 }
+                // Allowed to another process, which has ended; whether it did it nobody can tell.
+                Err(Errno::EINVAL) if self.world.blind => return,
                 other => panic!("bind {at}: {other:?}"),
             };
             let got = self.state.sockets[&cookie].port;
@@ -311,7 +313,10 @@ impl Net {
                 }
                 let mine = Mine { host, port, at, listens: true, asked, call: None, pid, untold: false };
                 self.mine.insert(cookie, mine);
-            } else if let Some(mine) = self.mine.get(&cookie).cloned() {
+            } else if let Some(mine) = self.mine.get_mut(&cookie).map(|m| {
+                m.pid = pid;
+                m.clone()
+            }) {
                 let clash = |(other, m): (&Cookie, &Mine)| {
                     *other != cookie
                         && m.listens
@@ -361,7 +366,7 @@ impl Net {
             }
             let call = Some((call.local, call.peer));
             let mine = match bound {
-                Some(m) => Mine { call, ..m },
+                Some(m) => Mine { call, pid, ..m },
                 None => Mine { host, port: got, at: None, listens: false, asked, call, pid, untold: false },
             };
             self.mine.insert(cookie, mine);

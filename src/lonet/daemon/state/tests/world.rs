@@ -136,6 +136,8 @@ impl World {
         };
         let bound = self.get(cookie).bound;
         let from = match bound {
+            // Connected to itself, which the hook undoes.
+            Some(bound) if bound == to => return None,
             Some(bound) if self.at(bound, to).is_some() || self.at(to, bound).is_some() => return None,
             Some(bound) => bound,
             None => {
