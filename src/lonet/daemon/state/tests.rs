@@ -176,7 +176,6 @@ proptest! {
     /// No port is held twice without permission, the first free one is exact against the model, the dead hold
     /// nothing, accept names the right caller, and none of it depends on which lonetd it is.
     #[test]
-    #[ignore = "finds a port that a dead socket still holds: see Known defects in CHANGELOG.md"]
     fn ports_and_names_are_right_whatever_happens(script in prop::collection::vec(steps(), 1..120)) {
         let mut net = Net::new();
         for step in &script {

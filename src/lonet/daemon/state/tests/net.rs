@@ -534,6 +534,8 @@ impl Net {
         };
         match (self.pending.get(&cookie), &s.is) {
             (_, Is::Bound | Is::Listening | Is::Connected { .. }) => Holds::Yes,
+            // It was connected, and reset before its program was told that it is.
+            (Some((_, Pending::Dialed { from: Some(_) })), _) => Holds::Perhaps,
             (Some((pid, _)), _) if *pid == m.pid && !m.untold && self.world.processes.contains(pid) => {
                 Holds::Yes
             }
