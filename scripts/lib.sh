@@ -30,6 +30,7 @@ declare -A package=(
     [libjemalloc]="libjemalloc2"
     [libsocket_wrapper]="libsocket-wrapper"
     [libtcmalloc]="libtcmalloc-minimal4"
+    [mandoc]="mandoc"
     [memcached]="memcached"
     [musl-gcc]="musl-tools"
     [nc]="netcat-openbsd"
