@@ -1,0 +1,211 @@
+//! What must be true, at any time and of every answer.
+
+use super::*;
+
+impl Net {
+    pub(super) fn holds(&self, cookie: Cookie) -> Holds {
+        let Some(m) = self.mine.get(&cookie) else { return Holds::No };
+        let Some(s) = self.world.sockets.get(&cookie).filter(|s| s.is_held()) else {
+            // A claim is in none of the kernel's tables: of its end only the announcement tells.
+            let unheard = m.untold && self.world.destroyed.contains(&cookie);
+            return if unheard { Holds::Perhaps } else { Holds::No };
+        };
+        match (self.pending.get(&cookie), &s.is) {
+            (_, Is::Bound | Is::Listening | Is::Connected { .. }) => Holds::Yes,
+            // It was connected, and reset before its program was told that it is.
+            (Some((_, Pending::Dialed { from: Some(_) })), _) => Holds::Perhaps,
+            (Some((pid, _)), _) if *pid == m.pid && !m.untold && self.world.processes.contains(pid) => {
+                Holds::Yes
+            }
+            (Some(_), _) => Holds::Perhaps,
+            (None, _) if m.untold => Holds::Perhaps,
+            // Left half-way by its process, or its connection has gone.
+            (None, _) if !s.spent => Holds::Perhaps,
+            (None, _) => Holds::IfNobodyLooks,
+        }
+    }
+
+    pub(super) fn conflicts(&self, host: Index, cookie: Cookie, at: Endpoint, asked: Asked) -> Holds {
+        let wish = Mine {
+            host,
+            port: at.port,
+            at: Some(at),
+            listens: false,
+            asked,
+            call: None,
+            pid: 0,
+            untold: false,
+        };
+        let all = self.mine.iter().filter(|(c, m)| **c != cookie && (m.host, m.port) == (host, at.port));
+        let doubtful = |(c, s): (&Cookie, &crate::daemon::state::Socket)| {
+            (s.host, s.port) == (host, at.port) && self.state.is_doubtful(*c)
+        };
+        let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
+        for (c, m) in all {
+            let both = m.asked.reuse_address && asked.reuse_address && !m.listens;
+            if !overlap(m, &wish) || both || m.asked.reuse_port && asked.reuse_port {
+                continue;
+            }
+            match self.holds(*c) {
+                Holds::Yes => return Holds::Yes,
+                Holds::No => {}
+                other => worst = other,
+            }
+        }
+        worst
+    }
+
+    pub(super) fn expectation(&self, host: Index) -> Expectation {
+        let mut ports: BTreeMap<u16, Holds> = BTreeMap::new();
+        for (cookie, m) in self.mine.iter().filter(|(_, m)| m.host == host) {
+            let now = self.holds(*cookie);
+            let worse = match (ports.get(&m.port), now) {
+                (Some(Holds::Yes), _) | (_, Holds::Yes) => Holds::Yes,
+                (Some(Holds::Perhaps), _) | (_, Holds::Perhaps) => Holds::Perhaps,
+                (Some(Holds::IfNobodyLooks), _) | (_, Holds::IfNobodyLooks) => Holds::IfNobodyLooks,
+                _ => Holds::No,
+            };
+            ports.insert(m.port, worse);
+        }
+        for (_, s) in self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_doubtful(**c))
+        {
+            let known = ports.entry(s.port).or_insert(Holds::Perhaps);
+            *known = if *known == Holds::Yes { Holds::Yes } else { Holds::Perhaps };
+        }
+        let all_known = self.world.destroyed.is_empty();
+        Expectation { ports, all_known, blind: self.world.blind }
+    }
+
+    pub(super) fn is_on_record(&self, cookie: Cookie) -> bool {
+        let holds = |h: &crate::daemon::state::Host| {
+            h.ports.held_from(0).any(|port| h.ports.holders(port).contains(&cookie))
+        };
+        self.state.hosts.all().any(holds)
+    }
+
+    pub(super) fn holds_nothing_if_dead(&self, cookie: Cookie, why: &str) {
+        let dead = self.world.sockets.get(&cookie).is_none_or(|s| !s.is_held());
+        assert!(!dead || self.world.blind || !self.is_on_record(cookie), "{cookie} is held though {why}");
+    }
+
+    /// True at any time of a lonetd that serves.
+    pub fn check(&self) {
+        if !self.is_up() {
+            return;
+        }
+        for (cookie, m) in &self.mine {
+            if self.holds(*cookie) == Holds::Yes {
+                let held =
+                    self.state.hosts.get(m.host).is_some_and(|h| h.ports.holders(m.port).contains(cookie));
+                assert!(held, "{cookie} has lost its port: {m:?}, {:?}", self.state.sockets.get(cookie));
+            }
+        }
+        if self.world.blind {
+            return;
+        }
+        for host in self.state.hosts.all() {
+            for port in host.ports.held_from(0) {
+                for cookie in host.ports.holders(port) {
+                    let lives = self.world.sockets.get(cookie).is_some_and(|s| s.is_held());
+                    let unheard = self.world.destroyed.contains(cookie) || self.state.is_doubtful(*cookie);
+                    assert!(lives || unheard, "the dead {cookie} holds {}:{port}", host.name);
+                }
+            }
+        }
+    }
+
+    /// True of the names of all connections.
+    pub fn check_names(&mut self) {
+        let all: Vec<(Cookie, Mine)> = self.mine.iter().map(|(c, m)| (*c, m.clone())).collect();
+        for (cookie, m) in all {
+            let Some(s) = self.world.sockets.get(&cookie) else { continue };
+            let Some(pid) = s.holders.keys().next().copied() else { continue };
+            if self.pending.contains_key(&cookie) {
+                continue;
+            }
+            let (local, remote, want) = match (&s.is, m.call, m.at) {
+                (Is::Connected { local, remote }, Some((mine, peer)), _) => {
+                    (*local, Some(*remote), (Some(mine), Some(peer)))
+                }
+                (Is::Bound | Is::Listening, None, Some(at)) => {
+                    (s.bound.expect("an address"), None, (Some(at), None))
+                }
+                _ => continue,
+            };
+            match self.ask(pid, &Op::Name { cookie, local, remote }) {
+                Ok(Reply::Named { local, peer, .. }) => assert_eq!((local, peer), want, "names of {cookie}"),
+                other => panic!("name: {other:?}"),
+            }
+        }
+    }
+
+    /// Which sockets hold which ports.
+    pub fn held(&self) -> Vec<(Index, u16, Cookie)> {
+        let ports = |h: &crate::daemon::state::Host| {
+            let index = h.index;
+            let each =
+                |port| h.ports.holders(port).iter().map(move |c| (index, port, *c)).collect::<Vec<_>>();
+            h.ports.held_from(0).flat_map(each).collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = self.state.hosts.all().flat_map(ports).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+fn classes(m: &Mine) -> Classes {
+    let ip = m.call.map(|(local, _)| local.ip).or(m.at.map(|at| at.ip));
+    match ip.and_then(|ip| ip.to_ipv4_mapped()) {
+        Some(Ipv4Addr::UNSPECIFIED) => Classes(3),
+        Some(Ipv4Addr::LOCALHOST) => Classes(2),
+        Some(_) => Classes(1),
+        None => Classes(0),
+    }
+}
+
+pub(super) fn overlap(one: &Mine, other: &Mine) -> bool {
+    classes(one).0 & classes(other).0 != 0
+}
+
+/// Whether a listener answers to who dialed this.
+pub(super) fn answers(listener: &Mine, dialed: Endpoint) -> bool {
+    let dialed = match dialed.ip.to_ipv4_mapped() {
+        Some(Ipv4Addr::LOCALHOST) => 2,
+        _ => 1,
+    };
+    classes(listener).0 & dialed != 0
+}
+
+/// Which port an autobind may be given.
+pub(super) struct Expectation {
+    ports: BTreeMap<u16, Holds>,
+    /// No announcement is outstanding.
+    all_known: bool,
+    blind: bool,
+}
+
+impl Expectation {
+    fn at(&self, port: u16) -> Holds {
+        self.ports.get(&port).copied().unwrap_or(Holds::No)
+    }
+
+    /// How many ports lonetd asks the kernel about.
+    const ASKED: u16 = 8;
+
+    pub(super) fn check(&self, net: &Net, host: Index, got: u16, cookie: Cookie) {
+        let held = |port: u16| matches!(self.at(port), Holds::Yes);
+        // Its own claim, made before lonetd was killed.
+        let own = net.mine.get(&cookie).is_some_and(|m| (m.host, m.port) == (host, got));
+        assert!(own || !held(got), "{got} was given twice");
+        if self.blind || own {
+            return;
+        }
+        let certain = |port: u16| !matches!(self.at(port), Holds::Perhaps);
+        let first = (1..).find(|port| !held(*port)).expect("a free port");
+        let below_is_certain = (1..=first).all(certain);
+        let known = self.all_known && self.ports.values().all(|h| *h != Holds::IfNobodyLooks);
+        if below_is_certain && (first <= Self::ASKED || known) {
+            assert_eq!(got, first, "the first free port of {host}: {:?}", self.ports);
+        }
+    }
+}
