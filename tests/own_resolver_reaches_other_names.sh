@@ -46,3 +46,25 @@ like "$(<"$work/server")" '127\.0\.0\.1 ' "by the machine"
 stop "$pid"
 answers=$(here lonet run --host α -- python3 "$work/client.py" example)
 like "$answers" '127.0.0.77 example code 2' "a server that is down is said to fail, at once"
+
+# A name server on the machine's loopback, to which questions come over TCP, too: for what is too long for UDP. In a network
+# namespace, as port 53 may be in use.
+cat >"$work/tcp.py" <<'END'
+import fcntl, os, socket, struct, sys
+# lo up
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 0x49))
+server, another = [socket.create_server(("127.0.0.1", port)) for port in (53, 54)]
+pid = os.fork()
+if pid == 0:
+    client = "import socket; s = socket.create_connection(('127.0.0.1', 53)); print('over TCP:', s.recv(9).decode(), s.getpeername())"
+    other = "import socket; print('another service:', socket.socket().connect_ex(('127.0.0.1', 54)))"
+    for code in (client, other):
+        if os.spawnlp(os.P_WAIT, "lonet", "lonet", "run", "-n", "inner", "--host", "α", "--", sys.executable, "-c", code):
+            os._exit(1)
+    os._exit(os.spawnlp(os.P_WAIT, "lonet", "lonet", "down", "-n", "inner"))
+server.accept()[0].sendall(b"an answer")
+os._exit(os.wait()[1] != 0)
+END
+echo "nameserver 127.0.0.1" >"$work/resolv.conf"
+is "$(here unshare --net python3 "$work/tcp.py")" \
+    $'over TCP: an answer (\'127.0.0.1\', 53)\nanother service: 111' "a server on the machine's loopback is reached over TCP"

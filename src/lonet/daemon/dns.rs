@@ -10,8 +10,9 @@
 //! Only those are heard who were announced by the library: by local port, with the uid that the kernel gives for
 //! that port now and that announced it. Everybody else's questions are dropped.
 //!
-//! Limits. Questions over TCP go to the server itself, which knows nothing of lonet; no answer of ours is so long
-//! that it would be asked for over TCP. A lonetd that takes over from one that was killed does not know who had been
+//! Limits. Questions over TCP go to the server itself, also where that is on the machine's loopback and the host has
+//! no server of its own there. It knows nothing of lonet; no answer of ours is so long that it would be asked for over
+//! TCP. A lonetd that takes over from one that was killed does not know who had been
 //! announced: resolvers that get no answer come back with a new socket.
 
 use super::state::{Answer, Named, Sender};
@@ -104,8 +105,7 @@ impl Dns {
     /// Where a socket with the local port `from` is to send what is meant for `server`. `None`: there, as it is no
     /// name server of the machine.
     pub fn instead_of(&mut self, server: Endpoint, from: u16, asker: Asker) -> Option<SocketAddrV4> {
-        let listed = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        if server.port != dns::PORT || from == 0 || !name_servers(&listed).any(|ip| ip == server.ip) {
+        if from == 0 || !is_name_server(server) {
             return None;
         }
         let known = self.servers.iter().find(|s| s.real == server).map(|s| s.address);
@@ -288,6 +288,12 @@ impl Dns {
     pub fn forget_idle(&mut self, now: Instant) {
         self.upstreams.retain(|_, u| now.saturating_duration_since(u.last) < IDLE);
     }
+}
+
+/// Whether the machine's resolver would ask there.
+pub fn is_name_server(at: Endpoint) -> bool {
+    let listed = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    at.port == dns::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
 }
 
 /// The servers that resolv.conf(5) lists; the machine itself if there are none. IPv4 ones are v4-mapped.

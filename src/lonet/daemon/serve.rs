@@ -5,7 +5,7 @@
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
 //! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
 
-use super::dns::{Asker, Dns};
+use super::dns::{self, Asker, Dns};
 use super::foreign::{self, FIRST_TASK, Foreign, Parked, Resume, World};
 use super::journal::Journal;
 use super::kernel::Live;
@@ -296,7 +296,7 @@ impl Daemon {
             Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
             Err(e) => return tracing::warn!("who sent a message? {e}"),
         };
-        let (caller, op) = match control::read_request(bytes) {
+        let (mut caller, op) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
                 tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
@@ -317,6 +317,12 @@ impl Daemon {
         if !member {
             tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
             return refuse("not a member: another user's process without the network's LONET_KEY");
+        }
+        if let Op::Dial { to, .. } = op
+            && dns::is_name_server(to)
+        {
+            // What the machine asks on its loopback, a host may ask there.
+            caller.options.real_loopback = true;
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
