@@ -144,11 +144,12 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
 
 /// The way to the lonetd that knows a socket.
 pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
-    match process::client_at(*local.ip()) {
-        Some(way) => Ok(way),
-        None if net::is_left(*local.ip()) => Err(Error::NetworkDown.because(what, "the network was left")),
-        None => Err(Error::Invalid.because(what, "not a lonet socket")),
+    // The network of a program under lonet may be any, until its block is known.
+    let own = process::block().is_some_and(|block| block.contains(*local.ip()));
+    if !own && net::is_left(*local.ip()) {
+        return Err(Error::NetworkDown.because(what, "the network was left"));
     }
+    process::client_at(*local.ip()).ok_or_else(|| Error::Invalid.because(what, "not a lonet socket"))
 }
 
 /// Asks lonetd whose a descriptor is.

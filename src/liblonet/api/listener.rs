@@ -62,7 +62,8 @@ fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Lis
     let fd = Fd::adopt(fd.map_err(fail)? as i32);
     let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
     let listening = listen_with(host, fd.raw(), cookie, port, backlog);
-    if let Err(failed) = listening.map_err(fail).and_then(|()| still_open(host, what)) {
+    // A host that was closed meanwhile is the reason for whatever has failed: its ports are others' by now.
+    if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
         marks::clear(fd.raw());
         drop(fd);
         tell_to(&host.client, &Op::Closed { cookie });
