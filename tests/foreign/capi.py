@@ -250,8 +250,6 @@ def test_foreign_hosts_that_make_no_dns_name_are_reached(t):
 
 
 def test_python_redis_and_the_c_api_on_one_network(t):
-    if not shutil.which("redis-server"):
-        return
     t.run_as("r", ["redis-server", "--protected-mode", "no", "--save", "", "--dir", t.tmp])
     p = start(t, ECHO)
     assert p.stdout.readline() == "up\n"

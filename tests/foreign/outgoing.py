@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -142,6 +143,26 @@ def test_the_reply_may_come_a_byte_at_a_time(t):
     for how in "blocking", "nonblocking":
         got = t.run("α", DIAL, "γ.lonet", "7", how)
         assert got.startswith("0\nb'h"), got
+
+
+def test_a_reset_at_any_byte_of_the_reply_is_a_reset(t):
+    g = t.foreign().host("γ")
+    reply = b'< lonet "%s" connected "\xce\xb3:7"\n' % g.net.full.encode()
+    sent = iter(range(len(reply)))
+
+    def answer(conn, line):
+        conn.sendall(reply[: next(sent)])
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conn.close()
+
+    g.answer_with(answer)
+    out = t.run("α", """
+import errno, socket, sys
+seen = [socket.socket().connect_ex(("γ.lonet", 7)) for _ in range(int(sys.argv[1]))]
+print({errno.errorcode[e] for e in seen})
+s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])
+""", str(len(reply)))
+    assert out == "{'ECONNRESET'}\n1\n", out
 
 
 def after(seconds, reply):
