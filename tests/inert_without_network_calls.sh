@@ -1,6 +1,6 @@
 #!/bin/bash
 # A program that makes no network calls is left alone: liblonet.so opens no socket and no file in it, asks nobody,
-# starts nothing.
+# starts nothing. (How long its start takes is for benchmarks to say: on a busy machine a limit would fail for no reason.)
 . "$(dirname "$0")/scenario.bash"
 
 # What `lonet run` sets, without its own start of the network.
