@@ -1,5 +1,5 @@
 #!/bin/bash
-# Node: an http server and a client on two hosts, names by dns.lookup, and net: autobound ports, loopback, and what a
+# Node: an http server and a client on two hosts, names by dns.lookup and by Node's own resolver, and net: autobound ports, loopback, and what a
 # refused dial and a host that is not there look like.
 . "$(dirname "$0")/../scenario.bash"
 need node
@@ -27,6 +27,7 @@ const failure = (port, host) => new Promise(done => net.connect(port, host).on('
     const α = await address('α.lonet', 4), β = await address('β.lonet', 4);
     const α6 = await address('α.lonet', 6), β6 = await address('β.lonet', 6);
     console.log(await address('Α.LONET', 4) === α, (await dns.promises.lookupService(α, 80)).hostname);
+    console.log((await dns.promises.resolve4('α.lonet'))[0] === α);
     const named = text => text.replace(α, 'α').replace(β, 'β').replace(α6, 'α6').replace(β6, 'β6');
     console.log(named(await get('http://α.lonet:8080/', 4)));
     console.log(named(await get('http://α.lonet:8080/', 6)));
@@ -47,6 +48,7 @@ lonet wait --timeout 20 α:8080
 is "$(lonet run -H β -- node "$work/client.js")" "\
 β.lonet
 true xn--mxa.lonet
+true
 ::ffff:β 1 ::ffff:α 8080
 β6 2 α6 8080
 ECONNREFUSED EHOSTUNREACH ECONNREFUSED

@@ -5,26 +5,30 @@
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
 //! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
 
-use super::dns::{self, Asker, Dns};
-use super::foreign::{self, FIRST_TASK, Foreign, Parked, Resume, World};
+mod end;
+mod messages;
+
+use super::dns::Dns;
+use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
 use super::setup::{self, Held, SetupError, os};
 use super::state::Kernel as _;
-use super::state::{Answer, Named, Pid, Sender, State};
+use super::state::{Pid, State};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
-use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
+use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
+use messages::has_hung_up;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{self, MsgFlags, SockFlag, sockopt};
+use nix::sys::socket::{self, SockFlag};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a network stays when nobody is in it.
@@ -276,123 +280,6 @@ impl Daemon {
         self.settle();
     }
 
-    /// Messages that registry.db was asked about.
-    fn resume(&mut self, all: Vec<Resume>) {
-        for one in all {
-            match one {
-                Resume::Take(p) => self.take_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
-                Resume::Refuse(p, errno, text) => {
-                    self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
-                }
-                Resume::List(fd) => self.list(&fd),
-            }
-        }
-    }
-
-    /// `right`: the descriptor that came with it. `asked`: registry.db has been asked whether the caller's host
-    /// is somebody else's, and where the host is that it wants.
-    fn take_message(&mut self, fd: OwnedFd, right: Option<OwnedFd>, bytes: &[u8], asked: (bool, bool)) {
-        let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
-            Err(e) => return tracing::warn!("who sent a message? {e}"),
-        };
-        let (mut caller, op) = match control::read_request(bytes) {
-            Ok(request) => request,
-            Err(Malformed::Version(theirs)) => {
-                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
-                return self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
-            }
-            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
-        };
-        let refuse = |text: &str| match op {
-            Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
-            _ => self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
-        };
-        if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            return refuse("another network namespace: its loopback is not the network's");
-        }
-        let member = peer.uid == self.membership.owner
-            || caller.key == self.membership.key
-            || self.processes.contains_key(&peer.pid);
-        if !member {
-            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
-            return refuse("not a member: another user's process without the network's LONET_KEY");
-        }
-        if let Op::Dial { to, .. } = op
-            && dns::is_name_server(to)
-        {
-            // What the machine asks on its loopback, a host may ask there.
-            caller.options.real_loopback = true;
-        }
-        let (mut fd, mut asked) = (fd, asked);
-        while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
-                Ok(()) => return,
-                // The host is ours by a row that is still there.
-                Err(back) => (fd, asked.0) = (back.fd, true),
-            }
-        }
-        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-        match op {
-            Op::List => self.foreign.park_list(fd),
-            Op::HandOver { cookie, milliseconds } => {
-                self.foreign.hand_over(&mut world, fd, right, cookie, milliseconds);
-            }
-            Op::Accept { local, remote, .. }
-                if let Some((connection, peer)) = self.foreign.claim(&mut world, peer.pid, local, remote) =>
-            {
-                self.settle();
-                self.reply(&fd, &Reply::Courier { peer, buffers: self.foreign.buffers() });
-                let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
-            }
-            Op::Wait { addresses } => self.wait(fd, addresses),
-            Op::Down { kill } => self.down(fd, peer.pid, kill),
-            Op::NameServer { server, from } => {
-                let asker = Asker::new(peer, &caller);
-                let instead = self.dns.instead_of(server, from, asker);
-                let to = |to| Reply::ConnectTo { to, from: None };
-                self.reply(&fd, &instead.map_or(Reply::Native, to));
-            }
-            Op::Behind { os } => {
-                let peer = self.dns.behind(os);
-                let named = Reply::Named { local: None, peer, reuse_address: false, v6only: false };
-                self.reply(&fd, &named);
-            }
-            _ => {
-                let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
-                self.settle();
-                if !op.one_way() {
-                    match answer {
-                        Answer::Reply(reply) => self.reply(&fd, &reply),
-                        Answer::Host(Named { index, name, ascii }) => {
-                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii });
-                        }
-                        Answer::Refuse(errno, text) => {
-                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
-                        }
-                        Answer::Names { local, peer, own, member } => {
-                            let local = Name { host: &local.0, port: local.1 };
-                            let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
-                            self.reply(&fd, &Reply::Names { local, peer, own, member });
-                        }
-                    }
-                }
-                if matches!(op, Op::Listening { .. }) {
-                    self.answer_waiters();
-                }
-            }
-        }
-    }
-
-    fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) {
-        let mut buffer = [0u8; MAX_MESSAGE];
-        let block = self.state.block.number();
-        if let Some(n) = control::write_reply(&mut buffer, block, reply) {
-            // Who does not wait for its answer has gone.
-            let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
-        }
-    }
-
     /// Saves what has changed, and watches the processes that the state has met. Before any answer goes out.
     fn settle(&mut self) {
         let changes = self.state.take_changes();
@@ -413,70 +300,6 @@ impl Daemon {
                 }
                 Err(Errno::ESRCH) => self.state.process_ended(&mut self.kernel, pid),
                 Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
-            }
-        }
-    }
-
-    /// The whole network as JSON, in a memory file: it may be larger than any packet.
-    fn list(&mut self, fd: &OwnedFd) {
-        let shown = self.state.show(&mut self.kernel, &self.config.network);
-        let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
-        if let Err(e) = sent {
-            tracing::warn!("list: {e}");
-        }
-    }
-
-    fn wait(&mut self, fd: OwnedFd, addresses: &str) {
-        match addresses.lines().map(Address::parse).collect() {
-            Ok(addresses) => {
-                let _ = self.epoll.add(&fd, event(CONNECTION));
-                self.waiters.push(Waiter { fd, addresses });
-                self.answer_waiters();
-            }
-            Err(e) => {
-                let text = format!("{e}");
-                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
-            }
-        }
-    }
-
-    fn answer_waiters(&mut self) {
-        let waiters = std::mem::take(&mut self.waiters);
-        for waiter in waiters {
-            let (state, kernel) = (&mut self.state, &mut self.kernel);
-            let ready = waiter.addresses.iter().all(|a| state.listener_at(kernel, a).is_some());
-            if ready {
-                self.reply(&waiter.fd, &Reply::Done);
-            } else if !has_hung_up(&waiter.fd) {
-                self.waiters.push(waiter);
-            }
-        }
-    }
-
-    fn down(&mut self, fd: OwnedFd, asker: Pid, kill: bool) {
-        self.adopt(Some(asker));
-        if self.state.is_empty() {
-            self.ending = Some(Ending { fd: Some(fd), kill_at: None });
-        } else if kill {
-            self.signal_all(Signal::SIGTERM);
-            self.ending = Some(Ending { fd: Some(fd), kill_at: Some(Instant::now() + TERM_TO_KILL) });
-        } else {
-            let names: Vec<String> = self
-                .state
-                .processes
-                .keys()
-                .map(|pid| format!("{} (pid {pid})", super::kernel::program(*pid)))
-                .collect();
-            let mut text = format!("network {:?} is in use by {}", self.config.network, names.join(", "));
-            text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
-            reply_to_down(&fd, Err((libc::EBUSY, &text)));
-        }
-    }
-
-    fn signal_all(&self, signal: Signal) {
-        for (pid, fd) in &self.processes {
-            if let Err(e) = pidfd_signal(fd, signal) {
-                tracing::warn!("{signal} to pid {pid}: {e}");
             }
         }
     }
@@ -505,11 +328,6 @@ impl Daemon {
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 
-    fn is_over(&self) -> bool {
-        let asked = self.ending.is_some() && self.state.is_empty();
-        asked || self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
-    }
-
     /// How long nothing needs to be done unless something happens.
     fn time_limit(&self) -> EpollTimeout {
         let now = Instant::now();
@@ -527,61 +345,6 @@ impl Daemon {
         // Rounded up: waking a little early would turn in circles.
         EpollTimeout::try_from(until + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
     }
-
-    /// Takes the network's files away, if nobody is about to come. Whether it has ended.
-    fn end(&mut self) -> bool {
-        let Ok(lock) = nix::fcntl::Flock::lock(
-            match std::fs::File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(self.config.dir.join("lock"))
-            {
-                Ok(file) => file,
-                // The directory is not there any more, or not writable: nothing to take away.
-                Err(_) => return true,
-            },
-            nix::fcntl::FlockArg::LockExclusiveNonblock,
-        ) else {
-            // Somebody starts: what it asks will say more.
-            self.empty_since = Some(Instant::now());
-            return false;
-        };
-        self.accept(0);
-        self.accept(1);
-        if self.ending.is_none() {
-            self.adopt(None);
-        }
-        if !self.state.is_empty() || !self.pending.is_empty() {
-            self.empty_since = None;
-            return false;
-        }
-        self.foreign.leave();
-        tracing::info!("the network has ended");
-        // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        for file in ["control", "key", "log", "state", "view", "lock"] {
-            let _ = std::fs::remove_file(self.config.dir.join(file));
-        }
-        let _ = std::fs::remove_dir(&self.config.dir);
-        drop(lock);
-        if let Some(fd) = self.ending.as_mut().and_then(|e| e.fd.take()) {
-            reply_to_down(&fd, Ok(()));
-        }
-        true
-    }
-}
-
-/// Who asked to end the network may be of another version.
-fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
-    let mut buffer = [0u8; MAX_MESSAGE];
-    if let Some(n) = control::write_down_reply(&mut buffer, outcome) {
-        let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
-    }
-}
-
-fn has_hung_up(fd: &OwnedFd) -> bool {
-    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
-    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)
 }
 
 fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
@@ -589,31 +352,4 @@ fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     // SAFETY: a new descriptor that nobody else has.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-fn pidfd_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
-    let info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo is what kill(2) would send.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, info, 0) };
-    Errno::result(sent).map(drop)
-}
-
-/// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.
-fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    use std::io::{Seek, Write};
-    let mut file = std::fs::File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(text)?;
-    file.rewind()?;
-    let mut buffer = [0u8; MAX_MESSAGE];
-    let n = control::write_reply(&mut buffer, 1, &Reply::Stream).unwrap_or(0);
-    let rights = [file.as_raw_fd()];
-    socket::sendmsg::<()>(
-        fd.as_raw_fd(),
-        &[io::IoSlice::new(&buffer[..n])],
-        &[socket::ControlMessage::ScmRights(&rights)],
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
-    Ok(())
 }

@@ -1,0 +1,198 @@
+//! What programs say, and what they are answered.
+
+use super::end::reply_to_down;
+use super::{CONNECTION, Daemon, Waiter, event};
+use crate::daemon::dns::{self, Asker};
+use crate::daemon::foreign::{Parked, Resume, World};
+use crate::daemon::state::{Answer, Named, Sender};
+use lonet_core::address::Address;
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
+use nix::sys::socket::{self, MsgFlags, sockopt};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+impl Daemon {
+    /// Messages that registry.db was asked about.
+    pub(super) fn resume(&mut self, all: Vec<Resume>) {
+        for one in all {
+            match one {
+                Resume::Take(p) => self.take_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
+                Resume::Refuse(p, errno, text) => {
+                    self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
+                }
+                Resume::List(fd) => self.list(&fd),
+            }
+        }
+    }
+
+    /// `right`: the descriptor that came with it. `asked`: registry.db has been asked whether the caller's host
+    /// is somebody else's, and where the host is that it wants.
+    pub(super) fn take_message(
+        &mut self,
+        fd: OwnedFd,
+        right: Option<OwnedFd>,
+        bytes: &[u8],
+        asked: (bool, bool),
+    ) {
+        let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
+            Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
+            Err(e) => return tracing::warn!("who sent a message? {e}"),
+        };
+        let (mut caller, op) = match control::read_request(bytes) {
+            Ok(request) => request,
+            Err(Malformed::Version(theirs)) => {
+                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
+                return self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
+            }
+            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
+        };
+        let refuse = |text: &str| match op {
+            Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
+            _ => self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+        };
+        if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
+            return refuse("another network namespace: its loopback is not the network's");
+        }
+        let member = peer.uid == self.membership.owner
+            || caller.key == self.membership.key
+            || self.processes.contains_key(&peer.pid);
+        if !member {
+            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
+            return refuse("not a member: another user's process without the network's LONET_KEY");
+        }
+        if let Op::Dial { to, .. } = op
+            && dns::is_name_server(to)
+        {
+            // What the machine asks on its loopback, a host may ask there.
+            caller.options.real_loopback = true;
+        }
+        let (mut fd, mut asked) = (fd, asked);
+        while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
+            match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
+                Ok(()) => return,
+                // The host is ours by a row that is still there.
+                Err(back) => (fd, asked.0) = (back.fd, true),
+            }
+        }
+        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+        match op {
+            Op::List => self.foreign.park_list(fd),
+            Op::HandOver { cookie, milliseconds } => {
+                self.foreign.hand_over(&mut world, fd, right, cookie, milliseconds);
+            }
+            Op::Accept { local, remote, .. }
+                if let Some((connection, peer)) = self.foreign.claim(&mut world, peer.pid, local, remote) =>
+            {
+                self.settle();
+                self.reply(&fd, &Reply::Courier { peer, buffers: self.foreign.buffers() });
+                let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
+            }
+            Op::Wait { addresses } => self.wait(fd, addresses),
+            Op::Down { kill } => self.down(fd, peer.pid, kill),
+            Op::NameServer { server, from } => {
+                let asker = Asker::new(peer, &caller);
+                let instead = self.dns.instead_of(server, from, asker);
+                let to = |to| Reply::ConnectTo { to, from: None };
+                self.reply(&fd, &instead.map_or(Reply::Native, to));
+            }
+            Op::Behind { os } => {
+                let peer = self.dns.behind(os);
+                let named = Reply::Named { local: None, peer, reuse_address: false, v6only: false };
+                self.reply(&fd, &named);
+            }
+            _ => {
+                let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
+                self.settle();
+                if !op.one_way() {
+                    match answer {
+                        Answer::Reply(reply) => self.reply(&fd, &reply),
+                        Answer::Host(Named { index, name, ascii }) => {
+                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii });
+                        }
+                        Answer::Refuse(errno, text) => {
+                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
+                        }
+                        Answer::Names { local, peer, own, member } => {
+                            let local = Name { host: &local.0, port: local.1 };
+                            let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
+                            self.reply(&fd, &Reply::Names { local, peer, own, member });
+                        }
+                    }
+                }
+                if matches!(op, Op::Listening { .. }) {
+                    self.answer_waiters();
+                }
+            }
+        }
+    }
+
+    pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) {
+        let mut buffer = [0u8; MAX_MESSAGE];
+        let block = self.state.block.number();
+        if let Some(n) = control::write_reply(&mut buffer, block, reply) {
+            // Who does not wait for its answer has gone.
+            let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+
+    /// The whole network as JSON, in a memory file: it may be larger than any packet.
+    pub(super) fn list(&mut self, fd: &OwnedFd) {
+        let shown = self.state.show(&mut self.kernel, &self.config.network);
+        let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
+        if let Err(e) = sent {
+            tracing::warn!("list: {e}");
+        }
+    }
+
+    pub(super) fn wait(&mut self, fd: OwnedFd, addresses: &str) {
+        match addresses.lines().map(Address::parse).collect() {
+            Ok(addresses) => {
+                let _ = self.epoll.add(&fd, event(CONNECTION));
+                self.waiters.push(Waiter { fd, addresses });
+                self.answer_waiters();
+            }
+            Err(e) => {
+                let text = format!("{e}");
+                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
+            }
+        }
+    }
+
+    pub(super) fn answer_waiters(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for waiter in waiters {
+            let (state, kernel) = (&mut self.state, &mut self.kernel);
+            let ready = waiter.addresses.iter().all(|a| state.listener_at(kernel, a).is_some());
+            if ready {
+                self.reply(&waiter.fd, &Reply::Done);
+            } else if !has_hung_up(&waiter.fd) {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+}
+
+pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
+/// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.
+pub(super) fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use std::io::{Seek, Write};
+    let mut file = std::fs::File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(text)?;
+    file.rewind()?;
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let n = control::write_reply(&mut buffer, 1, &Reply::Stream).unwrap_or(0);
+    let rights = [file.as_raw_fd()];
+    socket::sendmsg::<()>(
+        fd.as_raw_fd(),
+        &[io::IoSlice::new(&buffer[..n])],
+        &[socket::ControlMessage::ScmRights(&rights)],
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}
