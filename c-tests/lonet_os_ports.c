@@ -16,8 +16,13 @@ int main(void)
 	is_str(ask(m, "dial d %s %d", ask(a, "resolve α.lonet"), port), "ok", "the machine reaches α at its lonet address");
 	is_str(ask(m, "dial e %s %d", ask(a, "resolve π.lonet"), port), "ECONNREFUSED", "and not π");
 
-	port = own_port();
-	is_str(ask(m, "listen w 0.0.0.0 %d", port), "ok", "a program of the machine's holds a port on all addresses");
+	/* A host of another network may take the port just then. */
+	const char *taken = "EADDRINUSE";
+	for (int n = 0; n < 100 && !strcmp(taken, "EADDRINUSE"); n++) {
+		port = own_port();
+		taken = ask(m, "listen w 0.0.0.0 %d", port);
+	}
+	is_str(taken, "ok", "a program of the machine's holds a port on all addresses");
 	is_str(ask(a, "listen k 0.0.0.0 %d", port), "ok", "a host has it all the same");
 	is_str(ask(p, "dial e α.lonet %d", port), "ok", "and is reached");
 	is_str(ask(a, "accept c k"), ask(p, "name e"), "itself");

@@ -62,7 +62,8 @@ class Member:
     def start(self):
         command = ["lonet", "run", *(["--host", self.host] if self.host else []), "--", sys.executable, "-SE",
                    os.path.join(HERE, "member.py"), str(chance.randrange(2**31)), self.ports, self.destinations]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        start_new_session=True)
         self.received = b""
 
     @property
@@ -88,13 +89,30 @@ class Member:
         return self.receive()
 
     def kill(self):
-        self.process.kill()
+        # With the child that it may just have forked, which would hold its sockets for a moment longer.
+        if self.process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
 
     def bury(self):
-        """Returns when it has died."""
+        """Returns when it has died, and its children have."""
         self.process.wait()
+        end = time.monotonic() + ANSWERS_WITHIN
+        while group_lives(self.pid):
+            check(time.monotonic() < end, "a child of", self.name, "does not die")
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+def group_lives(group):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                state, _, of = f.read().rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(of) == group and state not in "ZX":
+            return True
+    return False
 
 
 def ask_all(members, command):
@@ -203,7 +221,8 @@ def look(members, dead_pids, dead_hosts, kind):
         # Those have the listener's port, and may outlive it.
         held[m.host].update(port for port, *_ in report["accepted"])
     check(shown == true, f"after the death of {kind} lonet ls shows, and nobody has:", dict(shown - true),
-          "and does not show:", dict(true - shown))
+          "and does not show:", dict(true - shown), "pids of the dead:", sorted(dead_pids),
+          "who lives:", {m.pid: m.name for m in reports})
     figures["sockets compared"] += sum(true.values())
 
     for host in sorted(h for h in held if h):
