@@ -148,6 +148,7 @@ impl Client {
         // A lonetd that was killed loses its descriptors one by one: it takes connections still while those that it
         // had have ended already. Until it has gone the start finds it serving.
         let mut trouble = Trouble::NotRunning;
+        let mut wordless = 0;
         for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
             if turn > 1 {
                 start::pause();
@@ -162,7 +163,10 @@ impl Client {
             trouble = match start::start(self, buffer) {
                 Ok(()) => Trouble::NotRunning,
                 // It ended without a word: killed, perhaps.
-                Err(Trouble::NoCommand) if turn < 2 => Trouble::NoCommand,
+                Err(Trouble::NoCommand) if wordless < 2 => {
+                    wordless += 1;
+                    Trouble::NoCommand
+                }
                 // Another one was about to serve, whose starter has died.
                 Err(Trouble::Failed) if self.connect().is_ok() => Trouble::NotRunning,
                 Err(other) => return Err(other),
