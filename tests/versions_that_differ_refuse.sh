@@ -46,7 +46,8 @@ answer = s.recv(4096)
 print(answer[:4].decode(), int.from_bytes(answer[4:6], "little") != 77, b"version" in answer)
 PY
 start host lonet run -H α -- sleep 1000
-until_true [ -e "$TMPDIR/lonet/$LONET_NETWORK/control" ]
+sleeps() { lonet ls --json | jq -e '.processes[] | select(.program == "sleep")'; }
+until_true sleeps
 is "$(python3 "$work/other_program.py" "$TMPDIR/lonet/$LONET_NETWORK")" "lnet True True" "lonetd answers in its own version"
 is "$(lonet ls --json | jq -r '.hosts[].name')" α "and goes on"
 
