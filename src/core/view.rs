@@ -185,11 +185,19 @@ fn unpack(words: &[u64; WORDS]) -> Entry {
 }
 
 /// Opens the file at `path`, a C string, for reading, and maps it. `None`: there is no view to be had.
+///
+/// A file that lonetd could not allocate in full, or has not yet, is shorter: to look into its mapping would be a SIGBUS.
 pub fn open(path: &std::ffi::CStr) -> Option<View> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: a path that ends in zero.
     let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) }).ok()?;
     let fd = sys::Fd::new(fd as i32).ok()?;
+    // SAFETY: all zeroes is a stat structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a structure to fill.
+    if unsafe { libc::fstat(fd.raw(), &raw mut stat) } != 0 || stat.st_size < SIZE as i64 {
+        return None;
+    }
     View::map(fd.raw(), false).ok().filter(|view| view.is_ready())
 }
 

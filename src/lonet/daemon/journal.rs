@@ -237,11 +237,13 @@ pub struct Journal {
 
 impl Journal {
     /// Writes down what there is, and is ready for more.
-    pub fn begin(dir: &Path, world: World, state: &State) -> io::Result<Journal> {
+    pub fn begin(dir: &Path, world: World, state: &State) -> Journal {
         let path = dir.join("state");
         let mut journal = Journal { path, world, file: None, len: 0, rewrite_at: REWRITE_AT };
-        journal.rewrite(state)?;
-        Ok(journal)
+        if let Err(e) = journal.rewrite(state) {
+            cannot_be_saved(&e);
+        }
+        journal
     }
 
     /// Adds what has changed.
@@ -256,7 +258,7 @@ impl Journal {
         if let Err(e) = result
             && self.file.take().is_some()
         {
-            tracing::error!("the state cannot be saved, a lonetd after this one would not know it: {e}");
+            cannot_be_saved(&e);
         }
     }
 
@@ -285,6 +287,10 @@ impl Journal {
         self.file = Some(file);
         Ok(())
     }
+}
+
+fn cannot_be_saved(why: &io::Error) {
+    tracing::error!("the state cannot be saved, a lonetd after this one would not know it: {why}");
 }
 
 fn put_line(bytes: &mut Vec<u8>, line: &Line) {

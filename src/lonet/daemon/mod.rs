@@ -95,8 +95,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
     }
     let world = journal::World::here(&config.network, held.block, netns);
-    let journal =
-        journal::Journal::begin(&config.dir, world, &state).map_err(setup::os("save the network's state"))?;
+    let journal = journal::Journal::begin(&config.dir, world, &state);
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,

@@ -226,10 +226,16 @@ pub fn view(dir: &Path) -> Option<Writer> {
     let path = dir.join("view");
     let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let view = file.and_then(|file| Ok(Writer::take(file.as_raw_fd())?));
-    view.inspect_err(|e| tracing::warn!("no view, programs have to ask for everything: {e}")).ok()
+    view.inspect_err(|e| {
+        tracing::warn!("no view, programs have to ask for everything: {e}");
+        // What a lonetd before has left there would be believed, and half a file only fills the disk.
+        let _ = std::fs::remove_file(&path);
+    })
+    .ok()
 }
 
-/// The network's random key: made once, kept for lonetds to come.
+/// The network's random key: made once, kept for lonetds to come. A disk that is full keeps nothing, and costs only
+/// those who have LONET_KEY alone, and only when another lonetd follows.
 pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
     let path = dir.join("key");
     if let Ok(bytes) = std::fs::read(&path)
@@ -240,6 +246,8 @@ pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
     let mut key = [0u8; 16];
     let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
     io::Read::read_exact(&mut random, &mut key).map_err(os("read /dev/urandom"))?;
-    std::fs::write(&path, key).map_err(os("write the network's key"))?;
+    if let Err(e) = std::fs::write(&path, key) {
+        tracing::error!("the network's key cannot be saved, a lonetd after this one would have another: {e}");
+    }
     Ok(key)
 }
