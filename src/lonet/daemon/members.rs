@@ -7,6 +7,7 @@
 
 use super::state::Pid;
 use lonet_core::config::{Config, Membership, lookup};
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
 /// A process that belongs to the network, and the host that it is, if its environment says so.
@@ -16,14 +17,27 @@ pub struct Stray {
     pub host: Option<String>,
 }
 
+/// How often the list of processes is read again for those that have come meanwhile.
+const LOOKS: usize = 8;
+
 /// All processes that inherited membership. Those of other users cannot be looked into, and are not found.
 pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
+    let mut seen = BTreeSet::from([std::process::id() as Pid]);
+    let mut found = Vec::new();
+    // A process that is in the list may have forked and ended before it is looked at: its child is in the next one.
+    for _ in 0..LOOKS {
+        let new: Vec<Pid> = pids().filter(|pid| seen.insert(*pid)).collect();
+        if new.is_empty() {
+            break;
+        }
+        found.extend(new.into_iter().filter_map(|pid| stray(pid, config, membership)));
+    }
+    found
+}
+
+fn pids() -> impl Iterator<Item = Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok())
-        .filter(|pid| u32::try_from(*pid) != Ok(std::process::id()))
-        .filter_map(|pid| stray(pid, config, membership))
-        .collect()
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn stray(pid: Pid, config: &Config, membership: Membership) -> Option<Stray> {

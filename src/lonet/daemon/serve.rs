@@ -265,7 +265,8 @@ impl Daemon {
         self.processes.remove(&pid);
         let hosts = self.state.processes.get(&pid).map(|p| p.hosts.clone()).unwrap_or_default();
         self.state.process_ended(&mut self.kernel, pid);
-        if hosts.iter().any(|index| self.state.hosts.get(*index).is_some_and(|h| !h.is_up())) {
+        // Sockets may keep the host up still, by a child that holds them. When it closes them nothing says who it was.
+        if hosts.iter().any(|index| self.state.hosts.get(*index).is_some_and(|h| h.members.is_empty())) {
             self.adopt(None);
         }
     }
@@ -298,7 +299,8 @@ impl Daemon {
                     let _ = self.deaths.add(&fd, event(pid as u64));
                     self.processes.insert(pid, fd);
                 }
-                Err(Errno::ESRCH) => self.state.process_ended(&mut self.kernel, pid),
+                // It may have been adopted for a child of its own, which it left meanwhile.
+                Err(Errno::ESRCH) => self.process_ended(pid),
                 Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
             }
         }
