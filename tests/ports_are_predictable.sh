@@ -1,6 +1,8 @@
 #!/bin/bash
 # The same script of listens and dials, by several programs on several hosts, gives the same lonet addresses each time:
 # those that are written here.
+#
+#     ports_are_predictable.sh [ROUNDS]
 . "$(dirname "$0")/scenario.bash"
 
 # Listens on the ports in its arguments; says who calls (the host by its index), and "!" to the caller.
@@ -57,6 +59,7 @@ wanted="\
 
 rounds=20
 [ -z "${LONET_FULL-}" ] || rounds=200
+rounds=${1:-$rounds}
 for ((round = 1; round <= rounds; round++)); do
     network=$LONET_NETWORK-$round
     on() { lonet run -n "$network" --host "$@"; }

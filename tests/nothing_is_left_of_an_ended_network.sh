@@ -1,0 +1,48 @@
+#!/bin/bash
+# However a network ends, nothing of it is left: no file in <tmp>/lonet, no abstract Unix socket.
+. "$(dirname "$0")/scenario.bash"
+
+cat >"$work/server.py" <<'END'
+import signal, socket
+s = socket.create_server(("", 80))
+c = socket.create_connection(("α.lonet", 80))
+a = s.accept()
+signal.pause()
+END
+# The abstract name of the control socket has the FNV-1a hash of the directory in it.
+name=@lonet-$(python3 - "$TMPDIR/lonet/$LONET_NETWORK" <<'END'
+import os, sys
+h = 0xcbf29ce484222325
+for byte in os.fsencode(sys.argv[1]):
+    h = (h ^ byte) * 0x100000001b3 % 2**64
+print(f"{h:016x}")
+END
+)
+# What there is of the network among the Unix sockets: by the control socket's name, and by any path in the directory.
+sockets() { grep -F -e "$name" -e "$TMPDIR/lonet/" /proc/net/unix || true; }
+no_sockets() { [ -z "$(sockets)" ]; }
+begin() {
+    start server lonet run --host α -- python3 "$work/server.py"
+    lonet wait --timeout 20 α:80
+    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+    like "$(sockets)" "$name" "the network is there"
+}
+nothing_after() {
+    until_true ended "$daemon"
+    is "$(ls -A "$TMPDIR/lonet")" "" "nothing is left in <tmp>/lonet after $1"
+    until_true no_sockets
+    echo "ok: nor among the Unix sockets"
+}
+
+begin
+stop "$pid"
+nothing_after "the end of its last program"
+
+begin
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null || true
+nothing_after "SIGKILL to its last program"
+
+begin
+code 0 lonet down --kill
+nothing_after "lonet down --kill"

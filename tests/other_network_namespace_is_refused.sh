@@ -1,0 +1,49 @@
+#!/bin/bash
+# A process in another network namespace, whose loopback is not the network's, is refused with the reason. lonetd and
+# the network's programs go on.
+. "$(dirname "$0")/scenario.bash"
+
+# As another user a user namespace is needed, too: one in which everybody keeps the own uid.
+elsewhere=(unshare --net)
+[ "$(id -u)" = 0 ] || elsewhere=(unshare --user --map-current-user --net)
+if ! why=$("${elsewhere[@]}" true 2>&1); then
+    echo "skipped: no network namespace can be made here: $why"
+    exit 0
+fi
+cat >"$work/server.py" <<'END'
+import socket
+s = socket.create_server(("", 80))
+while True:
+    s.accept()[0].sendall(b"welcome")
+END
+cat >"$work/try.py" <<'END'
+import errno, socket
+for what in (lambda: socket.create_server(("", 0)), lambda: socket.create_connection(("127.0.0.1", 80))):
+    try:
+        what()
+        print("done")
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+END
+cat >"$work/dial.py" <<'END'
+import socket
+print(socket.create_connection(("α.lonet", 80)).recv(7, socket.MSG_WAITALL).decode())
+END
+start server lonet run --host α -- python3 "$work/server.py"
+lonet wait --timeout 20 α:80
+daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+before=$(lonet ls)
+reason="another network namespace: its loopback is not the network's"
+
+: >"$work/why"
+is "$(LONET_LOG=$work/why lonet run --host β -- "${elsewhere[@]}" python3 "$work/try.py")" $'EACCES\nEACCES' \
+    "listening and dialing there are refused"
+like "$(<"$work/why")" "$reason" "the log says why"
+code 1 "${elsewhere[@]}" lonet ls
+like "$err" "$reason" "lonet ls says why"
+code 1 "${elsewhere[@]}" lonet down
+like "$err" "$reason" "lonet down says why"
+
+is "$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")" "$daemon" "the same lonetd serves the network"
+is "$(lonet ls)" "$before" "what it knows is as it was"
+is "$(lonet run --host γ -- python3 "$work/dial.py")" welcome "and others are served"
