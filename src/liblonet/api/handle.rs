@@ -28,9 +28,9 @@ struct Slot<T> {
     object: AtomicPtr<T>,
 }
 
-/// All handles of one kind.
-pub struct Table<T: 'static, const N: usize> {
-    kind: u64,
+/// All handles of one kind, which is 1 to 3. All of it is zero at first, so that it lies in no file (.bss) and in no
+/// memory before it is used.
+pub struct Table<T: 'static, const KIND: u64, const N: usize> {
     slots: [Slot<T>; N],
     /// No slot from here on was ever used.
     end: AtomicUsize,
@@ -93,22 +93,20 @@ impl<T> Drop for Used<T> {
     }
 }
 
-impl<T: 'static, const N: usize> Table<T, N> {
-    /// `kind`: 1 to 3.
-    pub const fn new(kind: u64) -> Self {
+impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
+    pub const fn new() -> Self {
         assert!(
-            N <= 1 << 14 && kind >= 1 && kind <= 3,
+            N <= 1 << 14 && KIND >= 1 && KIND <= 3,
             "a handle has 14 bits for the slot and 2 for the kind"
         );
         Table {
-            kind,
             slots: [const { Slot { state: AtomicU64::new(0), object: AtomicPtr::new(null_mut()) } }; N],
             end: AtomicUsize::new(0),
         }
     }
 
     fn handle(&self, index: usize, turn: u64) -> u64 {
-        MAGIC << 48 | turn << 18 | (index as u64) << 2 | self.kind
+        MAGIC << 48 | turn << 18 | (index as u64) << 2 | KIND
     }
 
     /// A handle for `object`, in use by the caller. `None`: all slots are taken.
@@ -197,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_closed_handle_names_nothing_and_is_never_given_again() {
-        static TABLE: Table<String, 2> = Table::new(1);
+        static TABLE: Table<String, 1, 2> = Table::new();
         let first = TABLE.open("a".into()).map(|u| u.handle).expect("a slot");
         assert_eq!(TABLE.get(first).map(|u| u.clone()), Ok("a".to_owned()));
         drop(TABLE.close(first, false));
@@ -211,8 +209,8 @@ mod tests {
 
     #[test]
     fn what_was_never_given_is_no_handle() {
-        static HOSTS: Table<u8, 2> = Table::new(1);
-        static NETS: Table<u8, 2> = Table::new(2);
+        static HOSTS: Table<u8, 1, 2> = Table::new();
+        static NETS: Table<u8, 2, 2> = Table::new();
         let host = HOSTS.open(1).map(|u| u.handle).expect("a slot");
         for wrong in [0, 1, 4096, 0x7fff_0000_0000, u64::MAX, host + 4, host + (1 << 18)] {
             assert_eq!(HOSTS.get(wrong).err(), Some(Stale::NoHandle), "{wrong:x}");
@@ -222,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_object_stays_while_it_is_used() {
-        static TABLE: Table<Arc<()>, 1> = Table::new(1);
+        static TABLE: Table<Arc<()>, 1, 1> = Table::new();
         let watch = Arc::new(());
         let user = TABLE.open(watch.clone()).expect("a slot");
         drop(TABLE.close(user.handle, false));
@@ -235,7 +233,7 @@ mod tests {
 
     #[test]
     fn threads_may_open_use_and_close_at_once() {
-        static TABLE: Table<u64, 4> = Table::new(1);
+        static TABLE: Table<u64, 1, 4> = Table::new();
         std::thread::scope(|scope| {
             for n in 0..4u64 {
                 scope.spawn(move || {

@@ -40,7 +40,7 @@ impl Host {
     }
 }
 
-pub static HOSTS: Table<Host, 16384> = Table::new(2);
+pub static HOSTS: Table<Host, 2, 16384> = Table::new();
 
 /// Never looked into.
 #[repr(C)]

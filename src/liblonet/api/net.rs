@@ -24,7 +24,7 @@ pub struct Net {
     _key: Option<KeyMap>,
 }
 
-pub static NETS: Table<Net, 256> = Table::new(1);
+pub static NETS: Table<Net, 1, 256> = Table::new();
 
 /// Blocks of networks that the process has left: their sockets are nobody's.
 static LEFT: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
