@@ -105,6 +105,15 @@ impl Address {
         Address::of(os.into(), family)
     }
 
+    /// A copy of an IPv4 or IPv6 address of `len` bytes. `None`: it is none, or not all of it is there.
+    ///
+    /// # Safety
+    /// As for [`read`].
+    pub unsafe fn copied(address: *const libc::sockaddr, len: u32) -> Option<Address> {
+        // SAFETY: as the caller promises.
+        unsafe { read(address, len) }.map(|(endpoint, family)| Address::of(endpoint, family))
+    }
+
     pub fn pointer(&self) -> *const libc::sockaddr {
         (&raw const self.storage).cast()
     }

@@ -1,4 +1,8 @@
 //! getsockname(2) and getpeername(2).
+//!
+//! What a connection's ends are called stands in the view, by the socket's cookie: getsockname takes one system call
+//! beside its own (the cookie), getpeername two (where the socket is, and the cookie). Another process is asked only
+//! where the view does not tell. Counted by tests/hot_paths_take_few_system_calls.sh.
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
@@ -14,7 +18,7 @@ redhook::hook! {
         // SAFETY: libc's function with the program's arguments.
         let real = || unsafe { redhook::real!(getsockname)(fd, address, len) };
         // SAFETY: the program's pointers.
-        decide(|| unsafe { on_network(fd, address, len, &real, |named| named.local) }, real)
+        decide(|| unsafe { on_network(fd, address, len, &real, End::Local) }, real)
     }
 }
 
@@ -23,7 +27,7 @@ redhook::hook! {
         // SAFETY: libc's function with the program's arguments.
         let real = || unsafe { redhook::real!(getpeername)(fd, address, len) };
         // SAFETY: the program's pointers.
-        decide(|| unsafe { on_network(fd, address, len, &real, |named| named.peer) }, real)
+        decide(|| unsafe { on_network(fd, address, len, &real, End::Peer) }, real)
     }
 }
 
@@ -49,7 +53,12 @@ pub struct Settings {
 
 /// Asks about a socket that the kernel has in a network's block. Without an answer: nothing.
 pub fn named(fd: c_int) -> Named {
-    let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Named::default() };
+    kernel::local(fd).map_or_else(Named::default, |local| named_at(fd, &local))
+}
+
+/// As [`named`], of a socket that the kernel has at `local`.
+fn named_at(fd: c_int, local: &Address) -> Named {
+    let Some(local) = local.os() else { return Named::default() };
     let ip = local.ip().to_ipv6_mapped();
     let Some(client) = process::client_at(*local.ip()) else { return Named::default() };
     let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
@@ -71,6 +80,13 @@ pub fn named(fd: c_int) -> Named {
     }
 }
 
+/// Whose name is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Local,
+    Peer,
+}
+
 /// # Safety
 /// `address` and `len` are as the call takes them.
 unsafe fn on_network(
@@ -78,7 +94,7 @@ unsafe fn on_network(
     address: *mut sockaddr,
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
-    which: impl Fn(&Named) -> Option<Endpoint>,
+    end: End,
 ) -> Decided {
     if !process::is_active() || !is_plausible(len) || !is_plausible(address) {
         return Ok(Decision::Libc);
@@ -89,15 +105,24 @@ unsafe fn on_network(
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
-    let Some(family) = kernel::local(fd).map(|a| a.family()) else { return Ok(Decision::Done(0)) };
-    if matches!(family, libc::AF_INET | libc::AF_INET6)
-        && let Some(endpoint) = which(&named(fd))
-    {
+    let local = match end {
         // SAFETY: the kernel has just written there.
-        unsafe { Address::of(endpoint, family).copy_out(address, room, len) };
+        End::Local => unsafe { Address::copied(address, room.min(len.read())) },
+        End::Peer => None,
+    };
+    let Some(local) = local.or_else(|| kernel::local(fd)) else { return Ok(Decision::Done(0)) };
+    let family = local.family();
+    let named = if matches!(family, libc::AF_INET | libc::AF_INET6) {
+        named_at(fd, &local)
     } else {
+        Named::default()
+    };
+    let shown = if end == End::Local { named.local } else { named.peer };
+    match shown {
         // SAFETY: as above.
-        unsafe { dns::rename(address, room, len) };
+        Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
+        // SAFETY: as above.
+        None => unsafe { dns::rename(address, room, len) },
     }
     Ok(Decision::Done(0))
 }
