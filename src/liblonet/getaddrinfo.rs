@@ -5,6 +5,8 @@
 //!
 //! Unless it asks for IPv6 a program gets the IPv4 address alone: a second one would make it connect twice where
 //! nobody listens.
+//!
+//! A name takes one question to lonetd: eight system calls, and a switch to another process and back.
 
 use crate::fence::silently;
 use crate::host::{self, Host, Miss};

@@ -1,0 +1,105 @@
+#!/bin/bash
+# How many system calls the calls that programs make all the time take, on the side of the program: what a hook adds
+# to the kernel's own is counted here, as times are not repeatable. Counted by strace as the difference between many
+# calls and few, so that what a process does once falls out. What each path needs them for is said beside the code.
+. "$(dirname "$0")/scenario.bash"
+need cc strace
+
+mkdir "$work/program"
+cat >"$work/program/calls.c" <<'C'
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static struct sockaddr_in at = { .sin_family = AF_INET };
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return connect(fd, (struct sockaddr *)&at, sizeof at) ? -1 : fd;
+}
+int main(int argc, char **argv)
+{
+	int n = argc > 2 ? atoi(argv[2]) : 0, null = open("/dev/null", O_RDONLY);
+	struct sockaddr_in name, real = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7fff0001) };
+	struct addrinfo *found;
+	socklen_t len = sizeof at;
+	int ls = socket(AF_INET, SOCK_STREAM, 0);
+	if (null < 0 || bind(ls, (struct sockaddr *)&at, len) || listen(ls, 128) ||
+	    getsockname(ls, (struct sockaddr *)&at, &len))
+		return 1;
+	int fd = dial();
+	if (fd < 0 || accept(ls, (struct sockaddr *)&name, &len) < 0)
+		return 1;
+	pid_t dialer = argv[1][0] == 'a' ? fork() : 0;
+	for (int i = 0; i < n; i++) {
+		switch (argv[1][0]) {
+		case 'a': /* accept, with the peer's address, of a connection that another process makes */
+			if (dialer == 0 ? dial() < 0 : accept(ls, (struct sockaddr *)&name, &len) < 0)
+				return 1;
+			break;
+		case 'n': /* the socket's own name */
+			if (getsockname(fd, (struct sockaddr *)&name, &len))
+				return 1;
+			break;
+		case 'p': /* its peer's name */
+			if (getpeername(fd, (struct sockaddr *)&name, &len))
+				return 1;
+			break;
+		case 'c': /* close of what is no lonet socket, and the dup before it */
+			close(dup(null));
+			break;
+		case 'e': /* connect to elsewhere, of a socket that is connected already */
+			if (connect(fd, (struct sockaddr *)&real, len) == 0)
+				return 1;
+			break;
+		case 'r': /* a name */
+			if (getaddrinfo("a.lonet", "80", NULL, &found))
+				return 1;
+			freeaddrinfo(found);
+		}
+	}
+	if (argv[1][0] == 'a' && dialer == 0)
+		pause(); /* until all are accepted */
+	return dialer > 0 && (kill(dialer, SIGKILL) || waitpid(dialer, NULL, 0) < 0);
+}
+C
+cc -D_GNU_SOURCE -o "$work/program/calls" "$work/program/calls.c"
+
+# counted COMMAND…: how many system calls of which kind the host a's command makes, a line each.
+counted() {
+    lonet run -H a -- strace -qq -o "$work/trace" "$@"
+    grep -oE '^[a-z0-9_]+\(' "$work/trace" | tr -d '(' | sort | uniq -c
+}
+# more MANY FEW TIMES: what of which kind, a TIMES-th of the difference between two counts.
+more() {
+    join -12 -22 -a1 -a2 -e0 -o 0,1.1,2.1 <(echo "$1") <(echo "$2") |
+        awk -v times="$3" '$2 != $3 { n = ($2 - $3) / times; printf "%s%s", sep, n == 1 ? $1 : n " " $1; sep = ", " }'
+}
+# takes WHAT CALLS TEXT: what one WHAT takes.
+takes() {
+    local few many
+    few=$(counted "$work/program/calls" "$1" 10)
+    many=$(counted "$work/program/calls" "$1" 110)
+    is "$(more "$many" "$few" 100)" "$2" "$3"
+}
+
+takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
+takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
+takes a "accept, 2 close, connect, getsockname, 3 getsockopt, recvfrom, 2 sendto, 3 setsockopt, 2 socket" \
+    "accept: the names of both sockets, the question to the kernel who calls, a word to lonetd"
+takes c "close, dup" "close of what is no lonet socket: nothing beside it"
+takes e "connect" "connect to elsewhere: nothing beside it"
+takes r "close, connect, getsockopt, recvfrom, sendto, 2 setsockopt, socket" "getaddrinfo: one question to lonetd"
+
+# A start: the library and what it needs is loaded; the constructor allocates, which a program without a heap of its
+# own had not done yet, and asks who the user is.
+strace -qq -o "$work/trace" /bin/true
+plain=$(grep -oE '^[a-z0-9_]+\(' "$work/trace" | tr -d '(' | sort | uniq -c)
+loading='^ *[0-9]+ (openat|read|pread64|fstat|newfstatat|mmap|mprotect|munmap|close|brk|getrandom)$'
+is "$(more "$(counted /bin/true | grep -vE "$loading")" "$(grep -vE "$loading" <<<"$plain")" 1)" "geteuid" \
+    "exec of a program without a network: who the user is, beside the loading of the library"
