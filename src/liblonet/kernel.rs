@@ -14,6 +14,10 @@ pub fn tcp_family(fd: i32) -> Option<i32> {
     (protocol == libc::IPPROTO_TCP && matches!(domain, libc::AF_INET | libc::AF_INET6)).then_some(domain)
 }
 
+pub fn is_udp(fd: i32) -> bool {
+    sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_UDP)
+}
+
 pub fn cookie(fd: i32) -> Result<u64, Errno> {
     sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
 }

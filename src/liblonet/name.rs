@@ -7,9 +7,9 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
-use crate::{dns, kernel, process};
+use crate::{dns, host, kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::Endpoint;
+use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply};
 use nix::errno::Errno;
 
@@ -80,6 +80,22 @@ fn named_at(fd: c_int, local: &Address) -> Named {
     }
 }
 
+/// What a host's UDP socket is called that is connected to another host, or to anywhere outside: connecting one and
+/// asking for its name is how programs find the address that others reach them at. The kernel would say 127.0.0.1, or
+/// an address of the machine's that no host can bind.
+fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
+    let local = local.endpoint().filter(|a| process::is_host() && !a.ip.to_canonical().is_unspecified())?;
+    let to = Some(fd).filter(|&fd| kernel::is_udp(fd)).and_then(kernel::remote)?.endpoint()?;
+    let Some(Ok(own)) = host::own() else { return None };
+    let reaches_out = match process::block()?.place(to.ip) {
+        Place::Host(..) => true,
+        Place::Elsewhere => !to.ip.to_canonical().is_loopback(),
+        _ => false,
+    };
+    let face = if local.v4().is_some() { Face::V4 } else { Face::V6 };
+    reaches_out.then(|| Endpoint::new(own.address(face), local.port))
+}
+
 /// Whose name is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -117,7 +133,10 @@ unsafe fn on_network(
     } else {
         Named::default()
     };
-    let shown = if end == End::Local { named.local } else { named.peer };
+    let shown = match end {
+        End::Local => named.local.or_else(|| own_address(fd, &local)),
+        End::Peer => named.peer,
+    };
     match shown {
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
