@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// In the place of a version, in what never changes:
 ///
@@ -97,14 +97,17 @@ pub enum Op<'a> {
     Failed { cookie: u64 },
     /// Where does this destination lead? `local`: where the kernel has the socket, if it is bound.
     Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked },
+    /// As [`Op::Dial`], by a process that has seen in the view that this leads to `os`, and is about to connect there
+    /// from `from`. What lonetd makes of it is in the view; a dial that it sees otherwise is not there.
+    SetOut { cookie: u64, to: Endpoint, from: Ipv4Addr, os: SocketAddrV4, asked: Asked },
     /// What connect answered, and the source that the kernel chose.
     Dialed { cookie: u64, from: Option<SocketAddrV4>, errno: i32 },
     /// connect(AF_UNSPEC) took the connection off this socket.
     Disconnected { cookie: u64 },
     /// Who calls? `local` and `remote` are the kernel's names of the accepted socket.
     Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
-    /// As [`Op::Accept`], by a process that has seen in the view who calls.
-    Took { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
+    /// As [`Op::Accept`], by a process that has seen in the view who calls: the socket `caller`.
+    Took { listener: u64, cookie: u64, caller: u64, local: SocketAddrV4, remote: SocketAddrV4 },
     /// What are this socket's addresses?
     Name { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
     /// The program has set SO_REUSEADDR of a bound socket.
@@ -154,7 +157,12 @@ impl Op<'_> {
         }
         matches!(
             self,
-            Op::Bound { .. } | Op::Listening { .. } | Op::Took { .. } | Op::Closed { .. } | Op::Review
+            Op::Bound { .. }
+                | Op::Listening { .. }
+                | Op::SetOut { .. }
+                | Op::Took { .. }
+                | Op::Closed { .. }
+                | Op::Review
         )
     }
 }

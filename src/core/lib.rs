@@ -14,4 +14,5 @@ pub mod handshake;
 pub mod quote;
 pub mod start;
 pub mod sys;
+pub mod unix;
 pub mod view;

@@ -1,7 +1,8 @@
-//! The read-only view of a network's sockets: a table in shared memory, by cookie.
+//! The read-only view of a network's sockets: a table in shared memory, by cookie, and who listens where.
 //!
-//! lonetd writes it, and every process maps it when it first speaks to lonetd, so that who calls and what a socket
-//! is called need no question. The table says a part of what lonetd knows; whoever finds nothing in it asks.
+//! lonetd writes it, and every process maps it when it first speaks to lonetd, so that who calls, what a socket is
+//! called and where a dial leads need no question. The table says a part of what lonetd knows; whoever finds nothing
+//! in it asks.
 //!
 //! It is a file of fixed size, allocated in full before anybody maps it, so that no disk that is full later can
 //! take a page away from a program. A new lonetd takes up the file of the one before: what was mapped stays true.
@@ -9,6 +10,8 @@
 //! announced in the slot's sequence number, which is odd meanwhile: who reads compares it before and after.
 //!
 //! All words are atomic, and nothing in the file is a pointer.
+
+mod dials;
 
 use crate::block::Endpoint;
 use crate::sys::{self, check};
@@ -25,7 +28,7 @@ const HEADER_WORDS: usize = 512;
 pub const SIZE: usize = (HEADER_WORDS + SETS * WAYS * WORDS) * 8;
 
 /// The first word of the file: a name and a version of the layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x02");
 
 /// What the view says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,17 @@ impl View {
         let steady = sequence % 2 == 0 && slot[0].load(Ordering::Relaxed) == sequence && words[1] == cookie;
         steady.then(|| unpack(&words))
     }
+
+    /// Where a dial to this port of the host with this index leads. `class`: which of its addresses, 0 for its own,
+    /// 1 for the loopback, and 2 more where they are IPv6 ones. `None`: ask.
+    pub fn listener(self, host: u16, port: u16, class: u8) -> Option<SocketAddrV4> {
+        self.find(listener_key(host, port, class)).map(|e| e.os_remote)
+    }
+}
+
+/// In the place of a cookie; those count up from 1.
+fn listener_key(host: u16, port: u16, class: u8) -> u64 {
+    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class)
 }
 
 /// The one who writes: lonetd.
@@ -122,6 +136,22 @@ impl Writer {
         }
         view.words[0].store(MAGIC, Ordering::Release);
         Ok(Writer(view))
+    }
+
+    /// Says where a dial leads; see [`View::listener`].
+    pub fn set_listener(&mut self, host: u16, port: u16, class: u8, os: Option<SocketAddrV4>) {
+        let entry = os.map(|os_remote| Entry {
+            local: None,
+            peer: None,
+            os_remote,
+            dialed_port: port,
+            class,
+            is_dial: false,
+            is_listener: true,
+            reuse_address: false,
+            v6only: false,
+        });
+        self.set(listener_key(host, port, class), entry.as_ref());
     }
 
     /// Says `entry` of a socket, or nothing any more.
@@ -205,13 +235,13 @@ pub fn open(path: &std::ffi::CStr) -> Option<View> {
 mod tests {
     use super::*;
 
-    fn file() -> sys::Fd {
+    pub fn file() -> sys::Fd {
         // SAFETY: a C string.
         let fd = unsafe { libc::memfd_create(c"view".as_ptr(), libc::MFD_CLOEXEC) };
         sys::Fd::new(fd).expect("a memory file")
     }
 
-    fn entry(port: u16) -> Entry {
+    pub fn entry(port: u16) -> Entry {
         let ip = Ipv4Addr::new(127, 7, 0, 1);
         Entry {
             local: Some(Endpoint::from(SocketAddrV4::new(ip, port))),

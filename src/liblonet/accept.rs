@@ -169,10 +169,11 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
     // For whom the stack itself calls is not in the view.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
+    let family = caller.family();
     let view = process::view(&client).filter(|_| stack != Some(*remote.ip()));
-    if let Some(peer) = view.and_then(|view| seen_calling(view, listener, local, remote)) {
-        tell_to(&client, &Op::Took { listener, cookie, local, remote });
-        return Some(Caller::Named(Address::of(peer, caller.family())));
+    if let Some((caller, peer)) = view.and_then(|view| seen_calling(view, listener, local, remote)) {
+        tell_to(&client, &Op::Took { listener, cookie, caller, local, remote });
+        return Some(Caller::Named(Address::of(peer, family)));
     }
     match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
         Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
@@ -186,16 +187,30 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     }
 }
 
+/// How long lonetd may take to enter a dial, in microseconds, before it is asked who calls.
+const PATIENCE: u32 = 300;
+
 /// What the caller is called, if the kernel knows its socket and the view says that it dialed this listener. Where
 /// anything is otherwise lonetd decides.
-fn seen_calling(view: View, listener: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Endpoint> {
+///
+/// A caller from a host's address has told of its dial before it set out: what lonetd makes of it is about to be there.
+fn seen_calling(
+    view: View,
+    listener: u64,
+    local: SocketAddrV4,
+    remote: SocketAddrV4,
+) -> Option<(u64, Endpoint)> {
     let listener = view.find(listener).filter(|e| e.is_listener)?;
     let found = Diag::open().ok()?.lookup(remote, local).ok()??;
-    let caller = view.find(found.cookie).filter(|e| e.is_dial)?;
+    let is_to_come = found.inode != 0 && local.ip().octets()[1] == remote.ip().octets()[1];
+    let caller = match is_to_come {
+        true => view.await_dial(found.cookie, PATIENCE),
+        false => view.find(found.cookie).filter(|e| e.is_dial),
+    }?;
     let meant = caller.os_remote == local
         && caller.dialed_port == listener.local?.port
         && caller.class & listener.class != 0;
-    caller.local.filter(|_| meant)
+    Some((found.cookie, caller.local.filter(|_| meant)?))
 }
 
 /// Closes with a reset: who called was not meant to come here.

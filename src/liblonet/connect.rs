@@ -1,6 +1,7 @@
 //! connect(2).
 
 pub mod foreign;
+mod seen;
 
 use crate::address::Address;
 use crate::ask::{Start, ask, tell_to};
@@ -8,9 +9,10 @@ use crate::fence::{guard, silently};
 use crate::{address as c_address, dns, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
+use lonet_core::block::{Endpoint, Face};
 use lonet_core::control::{Asked, Op, Reply};
 use nix::errno::Errno;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 redhook::hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
@@ -31,6 +33,9 @@ struct Plan {
     target: Address,
     cookie: u64,
     os: SocketAddrV4,
+    /// What the program wants, if `step` is `Seen`.
+    to: Endpoint,
+    asked: Asked,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
     errno: i32,
     /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
@@ -41,6 +46,8 @@ struct Plan {
 enum Step {
     /// Not lonet's: do what libc does.
     Native,
+    /// To a listener that was read of; lonetd is deciding.
+    Seen,
     /// To a listener; lonetd waits for the outcome.
     Dial,
     /// To a foreign peer; lonetd shakes hands on the connection.
@@ -72,13 +79,20 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
     let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the plan.
     unsafe {
-        prepare(fd, address, len, plan.as_mut_ptr());
+        prepare(fd, address, len, false, plan.as_mut_ptr());
         let plan = &mut *plan.as_mut_ptr();
+        if plan.step == Step::Seen {
+            let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+            if seen::stands(fd, result, plan) {
+                return finish(fd, result, plan);
+            }
+            prepare(fd, address, len, true, plan);
+        }
         match plan.step {
             Step::Native => (plan.real)(fd, address, len),
             Step::Fail => finish(fd, -1, plan),
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
-            Step::Dial | Step::Refusal | Step::Instead => {
+            Step::Seen | Step::Dial | Step::Refusal | Step::Instead => {
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
                 finish(fd, result, plan)
             }
@@ -94,20 +108,28 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
 }
 
 /// # Safety
-/// The arguments are as connect(2) takes them; `plan` is writable and is filled.
-unsafe extern "C" fn prepare(fd: c_int, address: *const sockaddr, len: socklen_t, plan: *mut Plan) {
+/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the view says.
+unsafe extern "C" fn prepare(
+    fd: c_int,
+    address: *const sockaddr,
+    len: socklen_t,
+    asks: bool,
+    plan: *mut Plan,
+) {
     let mut made = Plan {
         real: connect.get(),
         step: Step::Native,
         target: Address::empty(),
         cookie: 0,
-        os: SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0),
+        os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        to: Endpoint::new(Ipv6Addr::UNSPECIFIED, 0),
+        asked: Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false },
         errno: Errno::last_raw(),
         late: 0,
     };
     guard(|| {
         // SAFETY: as the caller promises.
-        if let Err(e) = unsafe { plan_for(fd, address, len, &mut made) } {
+        if let Err(e) = unsafe { plan_for(fd, address, len, asks, &mut made) } {
             made.step = Step::Fail;
             made.errno = e as i32;
         }
@@ -126,6 +148,7 @@ unsafe fn plan_for(
     fd: c_int,
     address: *const sockaddr,
     len: socklen_t,
+    asks: bool,
     plan: &mut Plan,
 ) -> Result<(), Errno> {
     if !process::is_active() {
@@ -152,6 +175,10 @@ unsafe fn plan_for(
     let asked = kernel::asked(fd, family);
     plan.cookie = kernel::cookie(fd)?;
     let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    if !asks && seen::plan(&client, fd, (family, asked), to, local, plan)? {
+        return Ok(());
+    }
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     let (os, from, foreign) = match ask(&Op::Dial { cookie: plan.cookie, to, local, asked }, start)? {
         Reply::Native => return Ok(()),
@@ -160,7 +187,9 @@ unsafe fn plan_for(
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    if let (Some(ip), false) = (from, foreign) {
+        seen::learn_own(&client, ip);
+    }
     set_out(&client, fd, (family, asked), plan.cookie, from)?;
     if refused && asked.v6only {
         open_to_v4(fd);
@@ -187,12 +216,16 @@ pub fn set_out(
         // EINVAL: the program bound it before lonet had a say; it dials from there.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(e) => {
-            tell_to(client, &Op::Dialed { cookie, from: None, errno: e as i32 });
+            tell_of(client, cookie, None, e as i32);
             return Err(e);
         }
     }
     marks::set(fd);
     Ok(())
+}
+
+fn tell_of(client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32) {
+    tell_to(client, &Op::Dialed { cookie, from, errno });
 }
 
 /// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
@@ -202,7 +235,7 @@ pub fn arrived(client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno:
         undo_self_connect(client, fd, cookie);
         return libc::ECONNREFUSED;
     }
-    tell_to(client, &Op::Dialed { cookie, from: source, errno });
+    tell_of(client, cookie, source, errno);
     errno
 }
 
@@ -241,7 +274,7 @@ fn open_to_v4(fd: c_int) {
 /// The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
 fn undo_self_connect(client: &Client, fd: c_int, cookie: u64) {
     disconnect(fd);
-    tell_to(client, &Op::Dialed { cookie, from: None, errno: libc::ECONNREFUSED });
+    tell_of(client, cookie, None, libc::ECONNREFUSED);
 }
 
 /// Takes the connection off a socket.

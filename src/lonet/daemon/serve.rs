@@ -3,17 +3,20 @@
 //! Order is kept across connections: a message that was sent before another connection was made is taken first,
 //! so that a program which closed a socket and then told another program finds the port free there. For this,
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried. Ends of processes and sockets that the kernel has announced are taken before any message.
+//! tried. What is said in datagrams is taken before any message on a connection: nobody says something in a datagram
+//! before what it has asked is done. Ends of processes and sockets that the kernel has announced are taken before any
+//! message.
 
 mod end;
 mod messages;
+mod said;
 
 use super::dns::Dns;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::journal::Journal;
 use super::kernel::Live;
 use super::members;
-use super::setup::{self, Held, SetupError, os};
+use super::setup::{self, Held, SetupError, Sockets, os};
 use super::state::Kernel as _;
 use super::state::{Pid, State};
 use lonet_core::address::Address;
@@ -22,6 +25,7 @@ use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
 use messages::has_hung_up;
+use said::Datagrams;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
@@ -46,6 +50,7 @@ const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
+const SAID: u64 = 7;
 
 /// A connection that has said nothing so far.
 struct Pending {
@@ -76,6 +81,7 @@ pub struct Daemon {
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
+    said: Datagrams,
     config: Config,
     membership: Membership,
     epoll: Epoll,
@@ -100,7 +106,7 @@ pub struct Parts {
     pub kernel: Live,
     pub journal: Journal,
     pub held: Held,
-    pub sockets: [OwnedFd; 2],
+    pub sockets: Sockets,
     pub config: Config,
     pub membership: Membership,
     pub netns: u64,
@@ -117,8 +123,10 @@ impl Daemon {
         let destroyed = Destroyed::open()
             .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
             .ok();
-        epoll.add(&sockets[0], event(CONTROL)).map_err(os("watch the control socket"))?;
-        epoll.add(&sockets[1], event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
+        let Sockets { by_path, by_name, said } = sockets;
+        epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
+        epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
+        epoll.add(&said, event(SAID)).map_err(os("watch what is said"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
         if let Some(d) = &destroyed {
             // SAFETY: the descriptor lives as long as the daemon.
@@ -136,7 +144,8 @@ impl Daemon {
             netns,
             foreign,
             _held: held,
-            sockets,
+            sockets: [by_path, by_name],
+            said: Datagrams::new(said),
             config,
             membership,
             epoll,
@@ -162,7 +171,7 @@ impl Daemon {
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e.into()),
             };
-            self.take_announcements();
+            self.take_what_is_said();
             self.read_pending();
             for event in &events[..n] {
                 let mut world =
@@ -230,7 +239,7 @@ impl Daemon {
                 Ok((n, right)) => {
                     // SAFETY: a new descriptor that nobody else has.
                     let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                    self.take_announcements();
+                    self.take_what_is_said();
                     self.take_message(connection.fd, right, &buffer[..n], (false, false));
                 }
                 Err(Errno::EAGAIN) if connection.since.elapsed() < SILENT_FOR => {
@@ -288,6 +297,11 @@ impl Daemon {
         if let Some(view) = &mut self.view {
             for cookie in &changes.sockets {
                 view.set(*cookie, self.state.view(*cookie).as_ref());
+            }
+            for (host, port) in &changes.listeners {
+                for (class, os) in (0..).zip(self.state.listeners((*host, *port))) {
+                    view.set_listener(*host, *port, class, os);
+                }
             }
         }
         for pid in changes.processes {

@@ -150,8 +150,14 @@ fn is_inhabited(block: Block, lock: SocketAddrV4, ours: bool) -> bool {
     others
 }
 
-/// lonetd's sockets for programs, by path and by abstract name.
-pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
+/// lonetd's sockets for programs: for connections, by path and by abstract name, and for datagrams.
+pub struct Sockets {
+    pub by_path: OwnedFd,
+    pub by_name: OwnedFd,
+    pub said: OwnedFd,
+}
+
+pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
     let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
     // The abstract name first: who has it is the one that serves, also if the holder of the start lock was killed
     // and another one is started beside this. Then what is left at the path is a dead lonetd's.
@@ -159,7 +165,7 @@ pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
     let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
     let mut left = WAIT_FOR_THE_DYING;
     let by_name = loop {
-        match (listen_at(&by_name), left.checked_sub(STEP)) {
+        match (socket_at(&by_name, SockType::SeqPacket), left.checked_sub(STEP)) {
             (Err(SetupError::Os { why, .. }), Some(less))
                 if why.raw_os_error() == Some(libc::EADDRINUSE) && !is_served(&by_name) =>
             {
@@ -169,9 +175,15 @@ pub fn listen(config: &Config) -> Result<[OwnedFd; 2], SetupError> {
             (other, _) => break other?,
         }
     };
-    let _ = std::fs::remove_file(&path);
+    let said = config.said_path();
+    for left in [&path, &said] {
+        let _ = std::fs::remove_file(left);
+    }
     let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    Ok([listen_at(&by_path)?, by_name])
+    let datagrams = UnixAddr::new(&said).map_err(os("name the socket for datagrams"))?;
+    // Whoever finds the control socket finds the other one, too.
+    let said = socket_at(&datagrams, SockType::Datagram)?;
+    Ok(Sockets { by_path: socket_at(&by_path, SockType::SeqPacket)?, by_name, said })
 }
 
 /// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
@@ -196,13 +208,16 @@ fn is_exiting(pid: i32) -> bool {
     fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
-fn listen_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
+fn socket_at(address: &UnixAddr, kind: SockType) -> Result<OwnedFd, SetupError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(os("make the control socket"))?;
+    let fd = socket::socket(AddressFamily::Unix, kind, flags, None).map_err(os("make the control socket"))?;
+    // Before the first datagram can come: the kernel names its sender only then.
+    let datagrams = kind == SockType::Datagram;
+    socket::setsockopt(&fd, sockopt::PassCred, &datagrams).map_err(os("ask for senders"))?;
     socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
-    let _ = socket::setsockopt(&fd, sockopt::PassCred, &false);
+    if !datagrams {
+        socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
+    }
     Ok(fd)
 }
 

@@ -63,6 +63,7 @@ impl Daemon {
             self.empty_since = Some(Instant::now());
             return false;
         };
+        self.take_what_is_said();
         self.accept(0);
         self.accept(1);
         if self.ending.is_none() {
@@ -75,7 +76,7 @@ impl Daemon {
         self.foreign.leave();
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        for file in ["control", "key", "log", "state", "view", "lock"] {
+        for file in ["control", "said", "key", "log", "state", "view", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);

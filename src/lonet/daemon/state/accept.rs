@@ -1,6 +1,6 @@
 //! accept, getsockname, getpeername: who calls, and what an address is called.
 
-use super::{Call, Classes, Cookie, Kernel, Outcome, Pid, Role, Sender, Socket, State};
+use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::Endpoint;
 use lonet_core::control::Reply;
 use lonet_core::view::Entry;
@@ -11,6 +11,8 @@ use std::net::SocketAddrV4;
 pub(super) struct Accepted {
     pub listener: Cookie,
     pub cookie: Cookie,
+    /// Who calls, where the process has asked the kernel itself.
+    pub caller: Option<Cookie>,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
 }
@@ -97,11 +99,11 @@ impl State {
         if let Some(call) = self.courier(a.local, a.remote) {
             return Caller::Relayed(call);
         }
-        let found = kernel.connection(a.remote, a.local).flatten();
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
-        let cookie = found
-            .map(|f| f.cookie)
-            .filter(known)
+        let seen = a.caller.filter(known);
+        let found = if seen.is_some() { None } else { kernel.connection(a.remote, a.local).flatten() };
+        let cookie = seen
+            .or_else(|| found.map(|f| f.cookie).filter(known))
             .or_else(|| self.by_tuple.get(&(a.remote, a.local)).copied().filter(known));
         let Some(cookie) = cookie else {
             let ours = found.is_some_and(|f| f.held && f.uid == self.owner);
@@ -134,7 +136,7 @@ impl State {
             let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
                 self.meet(kernel, sender.pid);
-                let accepted = Accepted { listener, cookie, local, remote };
+                let accepted = Accepted { listener, cookie, caller: None, local, remote };
                 let _ = self.take_up(kernel, sender.pid, &record, accepted);
             }
         }
@@ -161,6 +163,13 @@ impl Socket {
 }
 
 impl State {
+    /// Where a dial to this port of a host leads, for each of [`Classes::EACH`].
+    pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<SocketAddrV4>; 4] {
+        let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
+        let listening = || holders.iter().filter_map(|c| self.sockets.get(c)).filter(|s| s.role == Role::Listening);
+        Classes::EACH.map(|class| listening().find(|s| self.classes(s).overlap(class)).and_then(|s| s.os))
+    }
+
     /// What the view is to say of a socket. `None`: nothing; its names are asked for.
     pub fn view(&self, cookie: Cookie) -> Option<Entry> {
         let s = self.sockets.get(&cookie).filter(|s| !s.destroyed)?;

@@ -67,6 +67,7 @@ impl State {
                 | Op::Bind { .. }
                 | Op::Listen { .. }
                 | Op::Dial { .. }
+                | Op::SetOut { .. }
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );

@@ -144,6 +144,8 @@ pub struct Classes(pub u8);
 
 impl Classes {
     pub const NONE: Classes = Classes(0);
+    /// As the view counts them.
+    pub const EACH: [Classes; 4] = [Classes(1), Classes(2), Classes(4), Classes(8)];
 
     pub fn host(face: Face) -> Classes {
         Classes(if face == Face::V4 { 1 } else { 4 })
@@ -242,6 +244,8 @@ pub struct Changes {
     pub sockets: BTreeSet<Cookie>,
     pub hosts: BTreeSet<Index>,
     pub processes: BTreeSet<Pid>,
+    /// Who listens there may be another.
+    pub listeners: BTreeSet<(Index, u16)>,
 }
 
 impl State {
@@ -300,6 +304,11 @@ impl State {
             Op::Dial { cookie, to, local, asked } => {
                 self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
             }
+            Op::SetOut { cookie, to, from, os, asked } => {
+                let dial = dial::Dial { cookie, to, local: Some(SocketAddrV4::new(from, 0)), asked };
+                self.set_out(kernel, sender, caller, dial, os);
+                Ok(Reply::Done)
+            }
             Op::Dialed { cookie, from, errno } => {
                 self.dialed(kernel, cookie, from, Errno::from_raw(errno));
                 Ok(Reply::Done)
@@ -309,10 +318,11 @@ impl State {
                 Ok(Reply::Done)
             }
             Op::Accept { listener, cookie, local, remote } => {
-                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, caller: None, local, remote })
             }
-            Op::Took { listener, cookie, local, remote } => {
-                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
+            Op::Took { listener, cookie, caller: theirs, local, remote } => {
+                let caller = Some(theirs);
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, caller, local, remote })
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {

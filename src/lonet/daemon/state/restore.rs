@@ -28,6 +28,7 @@ pub struct Sighting {
 const DOUBT: Duration = Duration::from_secs(2);
 
 impl Changes {
+    /// Nothing that the next lonetd has to know.
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty() && self.hosts.is_empty() && self.processes.is_empty()
     }
@@ -40,6 +41,7 @@ impl State {
             sockets: self.sockets.keys().copied().collect(),
             hosts: self.hosts.all().map(|h| h.index).collect(),
             processes: self.processes.keys().copied().collect(),
+            listeners: BTreeSet::new(),
         }
     }
 

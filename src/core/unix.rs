@@ -1,0 +1,58 @@
+//! Names of Unix sockets.
+
+use crate::config::ABSTRACT_NAME;
+use crate::sys::{self, check};
+use nix::errno::Errno;
+
+/// A Unix socket's address, ready to use.
+pub struct SocketName {
+    address: libc::sockaddr_un,
+    len: u32,
+}
+
+impl SocketName {
+    /// `None`: too long.
+    pub fn new(path: &[u8]) -> Option<SocketName> {
+        // SAFETY: all zeroes is a sockaddr_un.
+        let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let room = address.sun_path.get_mut(..path.len())?;
+        for (to, from) in room.iter_mut().zip(path) {
+            *to = *from as libc::c_char;
+        }
+        let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len();
+        Some(SocketName { address, len: len as u32 })
+    }
+
+    pub fn fixed(name: &[u8; ABSTRACT_NAME]) -> SocketName {
+        match SocketName::new(name) {
+            Some(name) => name,
+            None => unreachable!("an abstract name of 23 bytes fits"),
+        }
+    }
+
+    /// Sends one datagram there.
+    pub fn send(&self, fd: i32, bytes: &[u8], flags: i32) -> Result<(), Errno> {
+        let (to, flags) = (&raw const self.address, flags | libc::MSG_NOSIGNAL);
+        loop {
+            // SAFETY: the buffer is valid for its length; the address is ours and `len` bytes of it are set.
+            let sent = check(unsafe {
+                libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, to, self.len)
+            });
+            match sent {
+                Err(Errno::EINTR) => {}
+                result => return result.map(drop),
+            }
+        }
+    }
+
+    pub fn connect(&self, fd: i32) -> Result<(), Errno> {
+        loop {
+            // SAFETY: the address is ours and `len` bytes of it are set.
+            match unsafe { sys::connect(fd, (&raw const self.address).cast(), self.len) } {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+}

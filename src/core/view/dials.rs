@@ -1,0 +1,114 @@
+//! Waiting for what lonetd makes of a dial: it is told in a datagram and answers in the view.
+//!
+//! A dial has one of some futexes by its cookie, in the header of the view, with a number that lonetd raises for
+//! every dial that it has dealt with, and beside it the cookie of the last one that it did not enter.
+
+use super::{Entry, View, Writer};
+use crate::sys;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const BELLS: u64 = 63;
+
+/// A cache line each, from the second one on.
+const BELL_WORDS: usize = 8;
+
+/// Looked at so many times before the kernel is asked to wait: lonetd is at work while the kernel connects.
+const LOOKS: usize = 100;
+
+/// How often a waiter is woken for others' dials, or by signals, at most.
+const TURNS: usize = 16;
+
+impl View {
+    fn bell(self, cookie: u64) -> (&'static AtomicU32, &'static AtomicU64) {
+        let first = (1 + cookie % BELLS) as usize * BELL_WORDS;
+        let bell = self.words[first].as_ptr().cast::<u32>();
+        // SAFETY: within the mapping, which stays, and never used as anything else than this.
+        (unsafe { AtomicU32::from_ptr(bell) }, &self.words[first + 1])
+    }
+
+    /// What is said of a dial that lonetd has been told of, as soon as it is said. `None`: it is not entered, or nothing
+    /// is said for `microseconds`: by then lonetd may be another, which has not been told. Ask.
+    pub fn await_dial(self, cookie: u64, microseconds: u32) -> Option<Entry> {
+        let (bell, refused) = self.bell(cookie);
+        let dial = || self.find(cookie).filter(|e| e.is_dial);
+        for _ in 0..LOOKS {
+            if let Some(entry) = dial() {
+                return Some(entry);
+            }
+            std::hint::spin_loop();
+        }
+        for _ in 0..TURNS {
+            let rung = bell.load(Ordering::Acquire);
+            let entry = dial();
+            if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds) {
+                return entry;
+            }
+        }
+        dial()
+    }
+}
+
+impl Writer {
+    /// Wakes who waits for a dial that has been dealt with.
+    pub fn ring(&mut self, cookie: u64) {
+        let (bell, refused) = self.0.bell(cookie);
+        if !self.0.find(cookie).is_some_and(|e| e.is_dial) {
+            refused.store(cookie, Ordering::Relaxed);
+        }
+        bell.fetch_add(1, Ordering::Release);
+        // SAFETY: a futex in the mapping.
+        unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+    }
+}
+
+/// Waits until the bell is rung, if it has not been since it was `rung`. `false`: the time is over.
+fn wait(bell: &AtomicU32, rung: u32, microseconds: u32) -> bool {
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(microseconds.min(999_999) as i32) * 1000 };
+    // SAFETY: a futex in the mapping, which is shared and may be read-only, and a time to read.
+    let woken = sys::check(unsafe {
+        libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAIT, rung, &raw const limit)
+    });
+    woken != Err(nix::errno::Errno::ETIMEDOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{entry, file};
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_dial_is_woken_when_it_is_entered() {
+        let file = file();
+        let mut writer = Writer::take(file.raw()).expect("a view");
+        let reader = View::map(file.raw(), false).expect("a mapping");
+        let waiter = std::thread::spawn(move || reader.await_dial(64, 900_000));
+        writer.set(1, Some(&entry(1)));
+        writer.ring(1);
+        writer.set(64, Some(&entry(7)));
+        writer.ring(64);
+        assert_eq!(waiter.join().expect("no panic"), Some(entry(7)));
+    }
+
+    #[test]
+    fn who_waits_for_a_dial_that_is_not_entered_is_told() {
+        let file = file();
+        let mut writer = Writer::take(file.raw()).expect("a view");
+        let reader = View::map(file.raw(), false).expect("a mapping");
+        writer.ring(64);
+        assert_eq!(reader.await_dial(64, 900_000), None);
+    }
+
+    #[test]
+    fn a_listener_is_found_by_host_port_and_class() {
+        let file = file();
+        let mut writer = Writer::take(file.raw()).expect("a view");
+        let reader = View::map(file.raw(), false).expect("a mapping");
+        let os = "127.7.0.3:80".parse().expect("an address");
+        writer.set_listener(3, 80, 0, Some(os));
+        assert_eq!(reader.listener(3, 80, 0), Some(os));
+        let others = [reader.listener(3, 80, 1), reader.listener(4, 80, 0), reader.listener(3, 81, 0)];
+        assert_eq!(others, [None; 3]);
+        writer.set_listener(3, 80, 0, None);
+        assert_eq!(reader.listener(3, 80, 0), None);
+    }
+}
