@@ -143,7 +143,7 @@ def dial(host, port):
         s.close()
         return
     if (greeting[1].decode(), int(greeting[2])) != me:
-        trouble("misnamed", accept=greeting[1:], caller=me)
+        trouble("misnamed", accept=[word.decode() for word in greeting[1:]], caller=me)
     dialed.append((s, int(greeting[0])))
 
 

@@ -205,13 +205,9 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
             local: r.os()?,
             remote: r.os()?,
         },
-        51 => Op::SetOut {
-            cookie: r.u64()?,
-            to: r.endpoint()?,
-            from: r.ip4()?,
-            os: r.os()?,
-            asked: r.asked()?,
-        },
+        51 => {
+            Op::SetOut { cookie: r.u64()?, to: r.endpoint()?, from: r.ip4()?, os: r.os()?, asked: r.asked()? }
+        }
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         22 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },

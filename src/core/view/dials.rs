@@ -40,7 +40,8 @@ impl View {
         for _ in 0..TURNS {
             let rung = bell.load(Ordering::Acquire);
             let entry = dial();
-            if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds) {
+            if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds)
+            {
                 return entry;
             }
         }
@@ -63,7 +64,8 @@ impl Writer {
 
 /// Waits until the bell is rung, if it has not been since it was `rung`. `false`: the time is over.
 fn wait(bell: &AtomicU32, rung: u32, microseconds: u32) -> bool {
-    let limit = libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(microseconds.min(999_999) as i32) * 1000 };
+    let limit =
+        libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(microseconds.min(999_999) as i32) * 1000 };
     // SAFETY: a futex in the mapping, which is shared and may be read-only, and a time to read.
     let woken = sys::check(unsafe {
         libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAIT, rung, &raw const limit)

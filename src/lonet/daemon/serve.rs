@@ -25,11 +25,11 @@ use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
 use messages::has_hung_up;
-use said::Datagrams;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, SockFlag};
+use said::Datagrams;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -40,6 +40,9 @@ const EMPTY_FOR: Duration = Duration::from_secs(3);
 
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
+
+/// How long a caller may take to tell of its dial once more.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to say something.
 const SILENT_FOR: Duration = Duration::from_secs(5);
@@ -55,6 +58,13 @@ const SAID: u64 = 7;
 /// A connection that has said nothing so far.
 struct Pending {
     fd: OwnedFd,
+    since: Instant,
+}
+
+/// A question who calls, asked before the caller's dial is known.
+struct Early {
+    fd: OwnedFd,
+    bytes: Vec<u8>,
     since: Instant,
 }
 
@@ -91,6 +101,7 @@ pub struct Daemon {
     destroyed: Option<Destroyed>,
     dns: Dns,
     pending: VecDeque<Pending>,
+    early: Vec<Early>,
     waiters: Vec<Waiter>,
     ending: Option<Ending>,
     empty_since: Option<Instant>,
@@ -154,6 +165,7 @@ impl Daemon {
             destroyed,
             dns,
             pending: VecDeque::new(),
+            early: Vec::new(),
             waiters: Vec::new(),
             ending: None,
             empty_since: None,
@@ -191,6 +203,7 @@ impl Daemon {
             if events[..n].iter().any(|e| e.data() == DNS) {
                 self.take_questions();
             }
+            self.take_early();
             self.look_at_the_time();
             self.foreign.keep_rows(&mut self.state);
             if self.is_over() && self.end() {
@@ -340,6 +353,7 @@ impl Daemon {
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
             && self.waiters.is_empty()
+            && self.early.is_empty()
             && self.pending.is_empty();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
@@ -351,6 +365,7 @@ impl Daemon {
             self.empty_since.map(|since| since + EMPTY_FOR),
             self.ending.as_ref().and_then(|e| e.kill_at),
             self.pending.front().map(|p| p.since + SILENT_FOR),
+            self.early.first().map(|e| e.since + TOLD_WITHIN),
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
             // Sockets without a process may die unannounced where the kernel announces nothing.

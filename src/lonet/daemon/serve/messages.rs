@@ -1,7 +1,7 @@
 //! What programs say, and what they are answered.
 
 use super::end::reply_to_down;
-use super::{CONNECTION, Daemon, Waiter, event};
+use super::{CONNECTION, Daemon, Early, TOLD_WITHIN, Waiter, event};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named, Sender};
@@ -10,6 +10,7 @@ use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
 
 impl Daemon {
     /// Messages that registry.db was asked about.
@@ -26,7 +27,8 @@ impl Daemon {
     }
 
     /// `right`: the descriptor that came with it. `asked`: registry.db has been asked whether the caller's host
-    /// is somebody else's, and where the host is that it wants.
+    /// is somebody else's, and where the host is that it wants; of an accept, its caller has had time enough to tell
+    /// of its dial.
     pub(super) fn take_message(
         &mut self,
         fd: OwnedFd,
@@ -87,6 +89,11 @@ impl Daemon {
                 self.reply(&fd, &Reply::Courier { peer, buffers: self.foreign.buffers() });
                 let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
             }
+            Op::Accept { local, remote, .. }
+                if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
+            {
+                self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
+            }
             Op::Wait { addresses } => self.wait(fd, addresses),
             Op::Down { kill } => self.down(fd, peer.pid, kill),
             Op::NameServer { server, from } => {
@@ -123,6 +130,16 @@ impl Daemon {
                     self.answer_waiters();
                 }
             }
+        }
+    }
+
+    /// Answers who calls where the caller has told of its dial by now, or will not.
+    pub(super) fn take_early(&mut self) {
+        for Early { fd, bytes, since } in std::mem::take(&mut self.early) {
+            let is_late = since.elapsed() >= TOLD_WITHIN;
+            let before = self.early.len();
+            self.take_message(fd, None, &bytes, (false, is_late));
+            self.early.iter_mut().skip(before).for_each(|again| again.since = since);
         }
     }
 

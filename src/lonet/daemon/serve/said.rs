@@ -72,8 +72,8 @@ impl Daemon {
             for said in &all {
                 let Daemon { said: datagrams, state, kernel, .. } = self;
                 let bytes = datagrams.bytes(said);
-                let member = said.sender.uid == self.membership.owner
-                    || self.processes.contains_key(&said.sender.pid);
+                let member =
+                    said.sender.uid == self.membership.owner || self.processes.contains_key(&said.sender.pid);
                 match control::read_request(bytes) {
                     Ok((caller, op)) if member && op.one_way() => {
                         if let Op::SetOut { cookie, .. } = op {

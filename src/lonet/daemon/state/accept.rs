@@ -1,7 +1,7 @@
 //! accept, getsockname, getpeername: who calls, and what an address is called.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
-use lonet_core::block::Endpoint;
+use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
 use lonet_core::view::Entry;
 use std::net::SocketAddrV4;
@@ -94,6 +94,21 @@ impl State {
         Some(call)
     }
 
+    /// Whether who calls has yet to tell of its dial: it speaks from a host's address, and what it told a lonetd
+    /// that was killed before it was written down it will say again.
+    pub fn is_caller_to_come(
+        &self,
+        kernel: &mut dyn Kernel,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> bool {
+        matches!(self.block.place(remote.ip().to_ipv6_mapped()), Place::Host(..))
+            && !self.by_tuple.contains_key(&(remote, local))
+            && kernel.connection(remote, local).flatten().is_some_and(|found| {
+                found.held && found.uid == self.owner && !self.sockets.contains_key(&found.cookie)
+            })
+    }
+
     /// The kernel names the socket at the other end; where that has gone, what its dial has left.
     fn caller(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Caller {
         if let Some(call) = self.courier(a.local, a.remote) {
@@ -166,7 +181,8 @@ impl State {
     /// Where a dial to this port of a host leads, for each of [`Classes::EACH`].
     pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<SocketAddrV4>; 4] {
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        let listening = || holders.iter().filter_map(|c| self.sockets.get(c)).filter(|s| s.role == Role::Listening);
+        let listening =
+            || holders.iter().filter_map(|c| self.sockets.get(c)).filter(|s| s.role == Role::Listening);
         Classes::EACH.map(|class| listening().find(|s| self.classes(s).overlap(class)).and_then(|s| s.os))
     }
 

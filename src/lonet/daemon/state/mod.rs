@@ -317,9 +317,11 @@ impl State {
                 self.unconnected(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Accept { listener, cookie, local, remote } => {
-                self.accept(kernel, sender, accept::Accepted { listener, cookie, caller: None, local, remote })
-            }
+            Op::Accept { listener, cookie, local, remote } => self.accept(
+                kernel,
+                sender,
+                accept::Accepted { listener, cookie, caller: None, local, remote },
+            ),
             Op::Took { listener, cookie, caller: theirs, local, remote } => {
                 let caller = Some(theirs);
                 self.accept(kernel, sender, accept::Accepted { listener, cookie, caller, local, remote })
