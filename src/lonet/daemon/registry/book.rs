@@ -223,8 +223,9 @@ fn open(place: &Place) -> Result<Connection, Trouble> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&place.path, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     if is_new(&connection)? {
+        // Five waits for the disk, for a file that says nothing yet.
+        connection.pragma_update(None, "synchronous", "OFF")?;
         // As the reference has it. What exists keeps its mode.
         connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0))?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -239,6 +240,7 @@ fn open(place: &Place) -> Result<Connection, Trouble> {
         }
         tx.commit()?;
     }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     for (name, what, want) in
         [("schemaver", "schema version", SCHEMA), ("network", "network name", &place.network)]
     {
