@@ -8,6 +8,7 @@
 
 use super::netlink::Netlink;
 use super::{error, wire};
+use crate::block::Block;
 use crate::sys;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -43,6 +44,15 @@ impl Destroyed {
         Ok(Destroyed { netlink })
     }
 
+    /// From now on only of sockets with an end in this block, and of those without an address, as one is that was never
+    /// bound or was closed with a reset: whoever follows a network's sockets is not to be woken by every connection of
+    /// the machine.
+    pub fn only(&self, block: Block) -> io::Result<()> {
+        let mut filter = filter(block);
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        Ok(sys::setsockopt(self.netlink.raw(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?)
+    }
+
     /// The cookie of a socket that has ended. `Ok(None)`: no more for the moment.
     ///
     /// ENOBUFS: news has been lost, and what the caller believes alive has to be checked; later calls go on
@@ -63,6 +73,42 @@ impl Destroyed {
             }
         }
     }
+}
+
+/// Where messages have what the filter looks at. Behind the header (16 bytes) is an inet_diag_msg: the family in its
+/// first byte, and 16 bytes for each address, of which the first four are an IPv4 address, the last a v4-mapped one.
+const FAMILY: u32 = 16;
+const SOURCE: u32 = FAMILY + 8;
+const DESTINATION: u32 = SOURCE + 16;
+const MAPPED: u32 = 12;
+
+/// Takes what has a source or a destination in the block, or a source of zeros.
+fn filter(block: Block) -> [libc::sock_filter; 12] {
+    const LOAD_FAMILY: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const SET_INDEX: u32 = libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM;
+    const LOAD_AT_INDEX: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_IND;
+    const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    // `yes` and `no`: how many steps to skip.
+    let step =
+        |code: u32, k: u32, yes: u8, no: u8| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
+    let net = u32::from(block.stack()) & 0xffff_0000;
+    [
+        step(LOAD_FAMILY, FAMILY, 0, 0),
+        // The index is 0 at first.
+        step(IF_EQUAL, libc::AF_INET6 as u32, 0, 1),
+        step(SET_INDEX, MAPPED, 0, 0),
+        step(LOAD_AT_INDEX, SOURCE, 0, 0),
+        step(IF_EQUAL, 0, 5, 0),
+        step(AND, 0xffff_0000, 0, 0),
+        step(IF_EQUAL, net, 3, 0),
+        step(LOAD_AT_INDEX, DESTINATION, 0, 0),
+        step(AND, 0xffff_0000, 0, 0),
+        step(IF_EQUAL, net, 0, 1),
+        step(RETURN, u32::MAX, 0, 0),
+        step(RETURN, 0, 0, 0),
+    ]
 }
 
 impl AsRawFd for Destroyed {

@@ -132,6 +132,7 @@ impl Daemon {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let destroyed = Destroyed::open()
+            .and_then(|d| d.only(state.block).map(|()| d))
             .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
             .ok();
         let Sockets { by_path, by_name, said } = sockets;
