@@ -114,6 +114,22 @@ pub struct Found {
     pub remote: SocketAddrV4,
 }
 
+/// What the kernel says to the question for one socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Found(Found),
+    /// It named a socket with other addresses. So it can be asked, and there is none with these.
+    Another,
+    /// There is none, or this kernel does not tell: whoever acts on it first asks for a socket that is there.
+    Nobody,
+}
+
+impl Answer {
+    fn found(self) -> Option<Found> {
+        if let Answer::Found(found) = self { Some(found) } else { None }
+    }
+}
+
 /// The remote address of a socket that has none.
 pub const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
@@ -152,6 +168,11 @@ impl Diag {
     /// an address that nobody listens on it names the machine's wildcard listener of that port, and for a
     /// connection that has ended the listener it came from.
     pub fn lookup(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<Found>> {
+        self.exact(local, remote, None).map(Answer::found)
+    }
+
+    /// As [`Diag::lookup`], with what it is that an absence rests on.
+    pub fn answer(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Answer> {
         self.exact(local, remote, None)
     }
 
@@ -165,7 +186,7 @@ impl Diag {
         remote: SocketAddrV4,
         cookie: u64,
     ) -> io::Result<Option<Found>> {
-        self.exact(local, remote, Some(cookie))
+        self.exact(local, remote, Some(cookie)).map(Answer::found)
     }
 
     /// The listener of that address and cookie, also in a SO_REUSEPORT group: a look-up, and if that finds
@@ -226,12 +247,7 @@ impl Diag {
         Ok(seen)
     }
 
-    fn exact(
-        &self,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-        cookie: Option<u64>,
-    ) -> io::Result<Option<Found>> {
+    fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {
         let sequence = self.next_sequence();
         self.netlink.send(wire::exact_request(sequence, local, remote, cookie).bytes())?;
         // The head of the answer is what counts; what does not fit is attributes.
@@ -242,11 +258,13 @@ impl Diag {
             return match message.kind {
                 wire::ERROR if message.errno() == libc::ENOENT => {
                     self.check_that_it_answers()?;
-                    Ok(None)
+                    Ok(Answer::Nobody)
                 }
                 wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
                 _ if !message.is_socket() => Err(error(libc::EPROTO)),
-                _ => Ok(wire::socket(message.body).filter(|f| f.local == local && f.remote == remote)),
+                _ => Ok(wire::socket(message.body)
+                    .filter(|f| f.local == local && f.remote == remote)
+                    .map_or(Answer::Another, Answer::Found)),
             };
         }
     }

@@ -1,6 +1,7 @@
 //! Against the real kernel, on addresses in 127.231.0.0/16.
 
 use super::*;
+use crate::block::Block;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -110,6 +111,7 @@ fn a_dead_listener_is_not_mistaken_for_a_wildcard_listener_of_its_port() {
         drop(listener);
         let wildcard = TcpListener::bind(format!("{wildcard}:{}", address.port())).expect("a listener");
         until("the end of the listener", || diag.lookup(address, NOBODY).expect("an answer").is_none());
+        assert_eq!(diag.answer(address, NOBODY).expect("an answer"), Answer::Another);
         assert_eq!(diag.listener(address, old).expect("an answer"), None);
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port());
         let found = diag.lookup(any, NOBODY).expect("an answer").expect("the wildcard listener");
@@ -229,6 +231,38 @@ fn the_end_of_a_socket_is_announced_with_its_cookie() {
             expected.retain(|&e| e != cookie);
         }
         expected.is_empty()
+    });
+}
+
+#[test]
+fn ends_in_one_block_are_announced_and_others_are_not() {
+    let (all, news) =
+        (Destroyed::open().expect("a subscription"), Destroyed::open().expect("a subscription"));
+    news.only(Block::new(231).expect("a block")).expect("a filter");
+    // By the source, by the destination, by either in IPv6's form, and what has no address.
+    let unbound = sys::socket(libc::AF_INET6, libc::SOCK_STREAM, 0).expect("a socket");
+    let mapped = connected("[::ffff:127.231.9.4]:0");
+    let from_elsewhere = connected("127.231.9.5:0");
+    let (idle, _) = bound(SocketAddrV4::new(Ipv4Addr::new(127, 231, 9, 6), 0), false);
+    let others = (connected("[::ffff:127.232.9.4]:0"), connected("127.232.9.5:0"));
+    let three = |c: &(TcpListener, TcpStream, TcpStream)| [id(&c.0), id(&c.1), id(&c.2)];
+    let mut ours = [three(&mapped), three(&from_elsewhere)].concat();
+    ours.extend([&unbound, &idle].map(|fd| cookie(fd.raw()).expect("a cookie")));
+    let theirs = [three(&others.0), three(&others.1)].concat();
+    let mut announced = [ours.clone(), theirs.clone()].concat();
+    drop((others, unbound, mapped, from_elsewhere, idle));
+    until("news of all", || {
+        while let Some(cookie) = all.next().expect("no overrun") {
+            announced.retain(|&e| e != cookie);
+        }
+        announced.is_empty()
+    });
+    until("news of ours", || {
+        while let Some(cookie) = news.next().expect("no overrun") {
+            assert!(!theirs.contains(&cookie), "a socket of another block");
+            ours.retain(|&e| e != cookie);
+        }
+        ours.is_empty()
     });
 }
 

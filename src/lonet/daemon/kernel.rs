@@ -2,7 +2,7 @@
 
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
-use lonet_core::diag::{Diag, NOBODY, State};
+use lonet_core::diag::{Answer, Diag, NOBODY, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
@@ -116,12 +116,13 @@ pub fn program(pid: Pid) -> String {
 
 impl Kernel for Live {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        match self.diag.as_ref()?.lookup(local, remote) {
-            Ok(Some(f)) => {
+        match self.diag.as_ref()?.answer(local, remote) {
+            Ok(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                 Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
-            Ok(None) => self.can_tell().then_some(None),
+            Ok(Answer::Another) => Some(None),
+            Ok(Answer::Nobody) => self.can_tell().then_some(None),
             Err(_) => None,
         }
     }

@@ -139,11 +139,14 @@ impl State {
     /// The index of a foreign host, whatever it is called.
     fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
         let shown = String::from_utf8_lossy(name);
+        let known = self.hosts.len();
         let index = match names::fold(name) {
             Some(_) => self.hosts.enter(&shown),
             None => self.hosts.enter_odd(name, &shown),
         }?;
-        self.changes.hosts.insert(index);
+        if self.hosts.len() > known {
+            self.changes.hosts.insert(index);
+        }
         Some(index)
     }
 
@@ -262,6 +265,8 @@ impl State {
                 made_by: None,
             },
         );
+        // Until it is claimed lonetd alone has it, and who comes after this one has nothing to know.
+        self.changes.sockets.remove(&dial.cookie);
         Arrival::At { os, port }
     }
 

@@ -112,6 +112,11 @@ impl Hosts {
         format!("\0{}", lonet_core::quote::quote(name))
     }
 
+    /// How many there are, up or not.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     fn enter_key(&mut self, key: String, name: &str) -> Option<Index> {
         if let Some(index) = self.by_key.get(&key) {
             return Some(*index);
