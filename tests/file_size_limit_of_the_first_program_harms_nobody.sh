@@ -54,6 +54,3 @@ first hard
 is "$(lonet run --host beta -- python3 -c '
 import socket; print(socket.create_connection(("alpha.lonet", 80)).getpeername()[1])')" 80 "others reach it"
 leave
-# SQLite makes its file before it finds that it may write nothing; lonetd does not know whether it is somebody else's.
-[ -s "$work/lonet/$LONET_NETWORK/registry.db" ] || rm -f "$work/lonet/$LONET_NETWORK/registry.db"
-[ ! -d "$work/lonet/$LONET_NETWORK" ] || rmdir "$work/lonet/$LONET_NETWORK"

@@ -77,8 +77,5 @@ is "$(lonet run --host beta -- python3 "$work/many.py" </dev/null)" "all well" "
 stop "$pid"
 until_down "$LONET_NETWORK"
 rm "$disk/filler"
-# SQLite makes its file before it finds no room for a byte; lonetd does not know whether it is somebody else's.
-[ -s "$disk/$LONET_NETWORK/registry.db" ] || rm -f "$disk/$LONET_NETWORK/registry.db"
-[ ! -d "$disk/$LONET_NETWORK" ] || rmdir "$disk/$LONET_NETWORK"
 is "$(ls -A "$disk")" "" "and leaves nothing else"
 until_true umount "$disk"

@@ -6,16 +6,22 @@ use super::Place;
 use crate::daemon::names;
 use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
+use nix::fcntl::{FcntlArg, fcntl};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 const SCHEMA: &str = "lonet.1";
 
 /// How long the probe of a row's owner waits for an answer. Who is silent lives.
 const PROBE: Duration = Duration::from_millis(300);
+
+/// The bytes of a database that SQLite locks, for reading or writing whatever is in it: offset and length.
+const SQLITE_LOCKS: (i64, i64) = (0x4000_0000, 512);
 
 /// A host of another subnetwork.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,27 +199,44 @@ impl Book {
 
     /// Closes the database, and removes it if no host is in it and nobody else has it open.
     pub fn leave(&mut self) {
-        let Some(connection) = self.open.take() else { return };
-        let path = self.place.path.clone();
+        let path = &self.place.path;
+        let Some(connection) = self.open.take() else {
+            return remove_if_nothing_is_in_it(path);
+        };
         // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
         // than what the others wrote last.
-        let alone = || -> rusqlite::Result<bool> {
+        let alone = || -> rusqlite::Result<()> {
             connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
             drop(connection);
-            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
             let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
             let hosts: i64 = connection.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0))?;
-            let unneeded = mode == "delete" && hosts == 0;
-            if unneeded {
+            if mode == "delete" && hosts == 0 {
                 // Under the lock: whoever waits for it finds no database and makes one.
-                let _ = std::fs::remove_file(&path);
+                let _ = std::fs::remove_file(path);
             }
-            Ok(unneeded)
+            Ok(())
         };
         if let Err(e) = alone() {
             tracing::info!("registry.db stays, others use it: {e}");
         }
+    }
+}
+
+/// SQLite makes its file before it finds that it cannot write a byte, on a full disk for example. Such a file is
+/// removed unless somebody has a lock on it: by SQLite's protocol of locks, not by SQLite, which writes the first page
+/// of an empty database as soon as it has the lock.
+fn remove_if_nothing_is_in_it(path: &Path) {
+    let Ok(file) = File::options().read(true).write(true).open(path) else { return };
+    let is_empty = || file.metadata().is_ok_and(|m| m.len() == 0);
+    // SAFETY: all zeroes is a lock's description.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    (lock.l_start, lock.l_len) = SQLITE_LOCKS;
+    if is_empty() && fcntl(&file, FcntlArg::F_SETLK(&lock)).is_ok() && is_empty() {
+        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -76,6 +76,26 @@ fn the_database_stays_while_others_have_rows_or_have_it_open() {
 }
 
 #[test]
+fn an_empty_file_that_nobody_has_locked_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("registry.db");
+    std::fs::write(&path, "").unwrap();
+    Book::new(place(dir.path())).leave();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_database_that_was_refused_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    with_rows(dir.path(), &[]);
+    let other = Place { network: "other".into(), ..place(dir.path()) };
+    let mut book = Book::new(other);
+    assert!(matches!(book.find("α"), Err(Trouble::Refused(_))));
+    book.leave();
+    assert!(dir.path().join("registry.db").exists());
+}
+
+#[test]
 fn another_networks_or_schemas_database_is_refused() {
     for (change, text) in [
         ("UPDATE meta SET value = 'other' WHERE name = 'network'", "network name mismatch"),
