@@ -4,6 +4,10 @@
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
 //! made in a signal handler and after fork in a program with threads.
 
+mod insist;
+
+pub use insist::StartIf;
+
 use crate::config::{ABSTRACT_NAME, Config};
 use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Reply};
 use crate::start;
@@ -131,14 +135,8 @@ impl Client {
     }
 
     /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
-    pub fn lock_start(&self) -> Result<Option<Fd>, Trouble> {
+    pub fn lock_start(&self) -> Result<Option<start::Lock>, Trouble> {
         start::lock_start(self)
-    }
-
-    /// Starts a lonetd for a network whose last one was killed: its state is there. Whether one runs by now.
-    pub fn revive(&self) -> bool {
-        let mut buffer = [0; MAX_MESSAGE];
-        self.config.dir.join("state").exists() && start::start(self, &mut buffer).is_ok()
     }
 
     /// Asks a lonetd that runs.
@@ -174,44 +172,6 @@ impl Client {
             }
             result => result,
         }
-    }
-
-    /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
-    /// ended by a zero.
-    pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        // A lonetd that was killed loses its descriptors one by one: it takes connections still while those that it
-        // had have ended already. Until it has gone the start finds it serving.
-        let mut trouble = Trouble::NotRunning;
-        let mut wordless = 0;
-        for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
-            if turn > 1 {
-                start::pause();
-            }
-            match self.exchange_raw(op, buffer) {
-                Ok(n) => {
-                    return parse(buffer, n, op);
-                }
-                Err(Trouble::NotRunning) => {}
-                Err(other) => return Err(other),
-            }
-            trouble = match start::start(self, buffer) {
-                Ok(()) => Trouble::NotRunning,
-                // It ended without a word: killed, perhaps.
-                Err(Trouble::NoCommand) if wordless < 2 => {
-                    wordless += 1;
-                    Trouble::NoCommand
-                }
-                // Another one was about to serve, whose starter has died.
-                Err(Trouble::Failed) if self.connect().is_ok() => Trouble::NotRunning,
-                Err(other) => return Err(other),
-            };
-        }
-        Err(trouble)
-    }
-
-    fn exchange_raw(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-        let fd = self.send(op, buffer)?;
-        if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
     }
 
     /// As [`Client::send`], with a descriptor of the program's.

@@ -6,7 +6,7 @@
 //! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
 //! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
-use crate::client::{Client, TIME_LIMIT_SECONDS, Trouble, c_path};
+use crate::client::{Client, StartIf, TIME_LIMIT_SECONDS, Trouble, c_path};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
 use crate::sys::{self, Fd, check};
@@ -27,6 +27,8 @@ pub(crate) struct Launch {
     root: CString,
     dir: CString,
     lock: CString,
+    /// What a lonetd takes away when the network ends: left, it was killed.
+    left: [CString; 2],
     commands: Vec<CString>,
     arguments: [CString; 7],
 }
@@ -39,6 +41,7 @@ impl Launch {
             root: c_path(root),
             dir: c_path(&config.dir),
             lock: c_path(&config.dir.join("lock")),
+            left: ["state", "control"].map(|file| c_path(&config.dir.join(file))),
             commands: commands(config, beside).iter().map(|p| c_path(p)).collect(),
             arguments: [
                 c"lonetd".into(),
@@ -50,6 +53,23 @@ impl Launch {
                 c"--on-demand".into(),
             ],
         }
+    }
+
+    /// Takes the lock file away, and the directory if nothing else is in it. For who has the lock.
+    fn remove(&self) {
+        for (path, flags) in [(&self.lock, 0), (&self.dir, libc::AT_REMOVEDIR)] {
+            // SAFETY: a path that ends in zero.
+            unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), flags) };
+        }
+    }
+
+    /// Whether the network's last lonetd has left what one takes away when the network ends.
+    pub(crate) fn was_killed(&self) -> bool {
+        let is_there = |path: &CString| {
+            // SAFETY: a path that ends in zero.
+            check(unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::F_OK) })
+        };
+        self.left.iter().any(|path| is_there(path).is_ok())
     }
 }
 
@@ -71,10 +91,16 @@ fn commands(config: &Config, beside: Option<&Path>) -> Vec<PathBuf> {
     all
 }
 
-/// Makes sure that a lonetd serves the network. On [`Trouble::Failed`] its words are in `buffer`.
-pub(crate) fn start(client: &Client, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+/// Makes sure that a lonetd serves the network, if it is one that wants one. On [`Trouble::Failed`] its words are in
+/// `buffer`.
+pub(crate) fn start(client: &Client, which: StartIf, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
     make_directory(&client.launch, client.owner())?;
     let lock = take_lock(&client.launch)?;
+    if which == StartIf::Killed && !client.launch.was_killed() {
+        // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
+        client.launch.remove();
+        return Err(Trouble::NotRunning);
+    }
     match client.connect() {
         Err(Trouble::NotRunning) => launch(&client.launch, buffer)?,
         Ok(_) => {}
@@ -85,7 +111,7 @@ pub(crate) fn start(client: &Client, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(
 }
 
 /// The start lock, for a lonetd that is started by hand. `None`: the network is served already.
-pub(crate) fn lock_start(client: &Client) -> Result<Option<Fd>, Trouble> {
+pub(crate) fn lock_start(client: &Client) -> Result<Option<Lock>, Trouble> {
     make_directory(&client.launch, client.owner())?;
     let lock = take_lock(&client.launch)?;
     match client.connect() {
@@ -141,9 +167,21 @@ fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
+/// The start lock, held.
+pub struct Lock(Fd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said, not left to the close: a child that another thread forked meanwhile has a copy of the descriptor, and the
+        // lock would be held for as long as that lives.
+        // SAFETY: no pointers.
+        unsafe { libc::syscall(libc::SYS_flock, self.0.raw(), libc::LOCK_UN) };
+    }
+}
+
+/// Takes the start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
 /// gone: only the one that the path leads to counts.
-fn take_lock(launch: &Launch) -> Result<Fd, Trouble> {
+fn take_lock(launch: &Launch) -> Result<Lock, Trouble> {
     // A holder is another program that starts lonetd, and waits no longer than we do.
     for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC;
@@ -162,7 +200,7 @@ fn take_lock(launch: &Launch) -> Result<Fd, Trouble> {
         };
         // SAFETY: no pointers.
         match check(unsafe { libc::syscall(libc::SYS_flock, fd.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
-            Ok(_) if is_at_path(&fd, &launch.lock) => return Ok(fd),
+            Ok(_) if is_at_path(&fd, &launch.lock) => return Ok(Lock(fd)),
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
@@ -221,12 +259,7 @@ fn launch(launch: &Launch, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble
     drop(write);
     wait_for(child as i32);
 
-    match sys::readable_within(read.raw(), TIME_LIMIT_SECONDS * 1000) {
-        Ok(true) => {}
-        Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
-        Err(e) => return Err(Trouble::Silent(e)),
-    }
-    let got = read_all(read.raw(), buffer);
+    let got = read_words(read.raw(), buffer)?;
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
@@ -247,10 +280,16 @@ fn wait_for(child: i32) {
     }
 }
 
-/// Reads to the end or until the buffer is full but for a closing zero.
-fn read_all(fd: i32, buffer: &mut [u8; MAX_MESSAGE]) -> usize {
+/// Reads what lonetd says: to its zero, or to the end, or until the buffer is full but for a closing zero. The end
+/// alone would not do: a child that another thread forked meanwhile has a copy of the pipe's other end.
+fn read_words(fd: i32, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
     let mut at = 0;
-    while at < MAX_MESSAGE - 1 {
+    while at < MAX_MESSAGE - 1 && !buffer[..at].ends_with(b"\0") {
+        match sys::readable_within(fd, TIME_LIMIT_SECONDS * 1000) {
+            Ok(true) => {}
+            Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
+            Err(e) => return Err(Trouble::Silent(e)),
+        }
         let rest = &mut buffer[at..MAX_MESSAGE - 1];
         // SAFETY: the buffer is valid for its length.
         match check(unsafe { libc::syscall(libc::SYS_read, fd, rest.as_mut_ptr(), rest.len()) }) {
@@ -261,7 +300,7 @@ fn read_all(fd: i32, buffer: &mut [u8; MAX_MESSAGE]) -> usize {
         }
     }
     buffer[at] = 0;
-    at
+    Ok(at)
 }
 
 /// The first child: a session of its own, no descriptor but the pipe, the largest limits that it may have; forks

@@ -24,17 +24,20 @@ impl Down {
         let op = Op::Down { kill: self.kill };
         let mut buffer = [0; MAX_MESSAGE];
         let mut lonetd = 0;
-        let reply = query::send(&client, &op, &mut buffer).and_then(|fd| {
+        let outcome = query::exchange(&client, &op, &mut buffer, |fd, buffer| {
             let peer = sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED);
             lonetd = peer.map_or(0, |peer| peer.pid);
             // TERM and KILL take their time.
             let _ = sys::readable_within(fd.raw(), 15_000);
-            receive(&fd, &op, &mut buffer).map(|(_, reply)| reply)
+            receive(fd, &op, buffer).map(|(_, reply)| match reply {
+                Reply::Done => Ok(()),
+                Reply::Error { text, .. } => Err(format!("{text}; end them first, or use --kill")),
+                other => Err(format!("lonetd answered with {other:?}")),
+            })
         });
-        match reply {
-            Ok(Reply::Done) | Err(Trouble::NotRunning) => Ok(ExitCode::SUCCESS),
-            Ok(Reply::Error { text, .. }) => Err(format!("{text}; end them first, or use --kill")),
-            Ok(other) => Err(format!("lonetd answered with {other:?}")),
+        match outcome {
+            Ok(outcome) => outcome.map(|()| ExitCode::SUCCESS),
+            Err(Trouble::NotRunning) => Ok(ExitCode::SUCCESS),
             // One that does not know the request that is the same in every version.
             Err(Trouble::Version { theirs }) => Err(format!(
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \

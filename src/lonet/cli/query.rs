@@ -1,7 +1,7 @@
 //! Questions of the command to lonetd.
 
 use crate::daemon::state::NetworkShown;
-use lonet_core::client::{Client, TIME_LIMIT_SECONDS, Trouble, receive};
+use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
@@ -9,26 +9,19 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fs::File;
 use std::io::{IoSliceMut, Read};
 use std::os::fd::FromRawFd;
-use std::time::{Duration, Instant};
 
 /// All that a network has. `None`: it is not running.
 pub fn network(client: &Client) -> Result<Option<NetworkShown>, String> {
     let mut buffer = [0u8; MAX_MESSAGE];
-    let until = Instant::now() + Duration::from_secs(TIME_LIMIT_SECONDS as u64);
-    loop {
-        let fd = match send(client, &Op::List, &mut buffer) {
-            Ok(fd) => fd,
-            Err(Trouble::NotRunning) => return Ok(None),
-            Err(e) => return Err(e.to_string()),
-        };
-        match list(&fd, &mut buffer) {
-            // A lonetd that was killed takes connections until its last descriptor has gone; the next one knows the
-            // same.
-            Err(ListError::Died) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
-            Err(ListError::Died) => return Err("lonetd dies whenever it is asked; see <net>/log".to_owned()),
-            Err(ListError::Said(text)) => return Err(text),
-            Ok(shown) => return Ok(Some(shown)),
-        }
+    let shown = exchange(client, &Op::List, &mut buffer, |fd, buffer| match list(fd, buffer) {
+        Err(ListError::Died) => Err(Trouble::NotRunning),
+        Err(ListError::Said(text)) => Ok(Err(text)),
+        Ok(shown) => Ok(Ok(shown)),
+    });
+    match shown {
+        Ok(shown) => shown.map(Some),
+        Err(Trouble::NotRunning) => Ok(None),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -74,21 +67,21 @@ fn list(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<NetworkShown, ListErr
     Ok(serde_json::from_str(&text).map_err(|e| format!("what lonetd answered is no list: {e}"))?)
 }
 
-/// A question with a short answer. `Err` is one sentence.
+/// A question with a short answer, of a network that runs or whose lonetd was killed.
 pub fn ask<'b>(
     client: &Client,
     op: &Op<'_>,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
-    let fd = send(client, op, buffer)?;
-    receive(&fd, op, buffer).map(|(_, reply)| reply)
+    client.ask_insisting(StartIf::Killed, op, buffer).map(|(_, reply)| reply)
 }
 
-/// Sends a question. A network whose lonetd was killed is there all the same, and gets a new one; one that was
-/// ended is not started for a question.
-pub fn send(client: &Client, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
-    match client.send(op, buffer) {
-        Err(Trouble::NotRunning) if client.revive() => client.send(op, buffer),
-        result => result,
-    }
+/// A question whose answer `receive` takes, from as many lonetds as it needs.
+pub fn exchange<T>(
+    client: &Client,
+    op: &Op<'_>,
+    buffer: &mut [u8; MAX_MESSAGE],
+    mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    client.insist(StartIf::Killed, buffer, |buffer| receive(&client.send(op, buffer)?, buffer))
 }

@@ -65,20 +65,20 @@ fn missing<'a>(client: &Client, addresses: &'a [String]) -> Vec<&'a str> {
 /// Whether all are there; `false` when the time is up, or no lonetd is there or it ended.
 fn ask(client: &Client, addresses: &str, deadline: Instant) -> Result<bool, String> {
     let op = Op::Wait { addresses };
-    let mut buffer = [0; MAX_MESSAGE];
-    let fd = match query::send(client, &op, &mut buffer) {
-        Ok(fd) => fd,
-        Err(Trouble::NotRunning) => return Ok(false),
-        Err(e) => return Err(e.to_string()),
-    };
-    let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-    if !sys::readable_within(fd.raw(), i64::try_from(left).unwrap_or(i64::MAX)).map_err(say)? {
-        return Ok(false);
-    }
-    match receive(&fd, &op, &mut buffer) {
-        Ok((_, Reply::Done)) => Ok(true),
-        Ok((_, Reply::Error { text, .. })) => Err(text.into()),
-        Ok((_, other)) => Err(format!("lonetd answered with {other:?}")),
+    let outcome = query::exchange(client, &op, &mut [0; MAX_MESSAGE], |fd, buffer| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        if !sys::readable_within(fd.raw(), left).map_err(Trouble::Silent)? {
+            return Ok(Ok(false));
+        }
+        receive(fd, &op, buffer).map(|(_, reply)| match reply {
+            Reply::Done => Ok(true),
+            Reply::Error { text, .. } => Err(text.into()),
+            other => Err(format!("lonetd answered with {other:?}")),
+        })
+    });
+    match outcome {
+        Ok(outcome) => outcome,
         Err(Trouble::NotRunning) => Ok(false),
         Err(e) => Err(e.to_string()),
     }

@@ -18,6 +18,7 @@ mod setup;
 pub mod state;
 
 use lonet_core::config::{Config, Membership};
+use lonet_core::diag::Destroyed;
 use lonet_core::start::{READY, READY_FD};
 use nix::unistd::geteuid;
 use setup::SetupError;
@@ -38,7 +39,7 @@ pub struct Start {
 /// Serves the network until it has been empty for a while.
 ///
 /// `lock`: the start lock of one that was started by hand, given back as soon as it serves.
-pub fn run(start: Start, lock: Option<lonet_core::sys::Fd>) -> ExitCode {
+pub fn run(start: Start, lock: Option<lonet_core::start::Lock>) -> ExitCode {
     let pipe = start.on_demand.then(|| {
         // SAFETY: who starts lonetd on demand gives it this descriptor.
         unsafe { File::from_raw_fd(READY_FD) }
@@ -86,6 +87,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
+    let destroyed =
+        Destroyed::open().inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}")).ok();
     let mut kernel = kernel::Live::new(held.lock_address);
     let owner = geteuid().as_raw();
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
@@ -103,6 +106,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         journal,
         held,
         sockets,
+        destroyed,
         config: config.clone(),
         membership: Membership { owner, key },
         netns,

@@ -9,16 +9,17 @@
 
 mod end;
 mod messages;
+mod processes;
 mod said;
 
 use super::dns::Dns;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::journal::Journal;
 use super::kernel::Live;
-use super::members;
 use super::setup::{self, Held, SetupError, Sockets, os};
 use super::state::Kernel as _;
 use super::state::{Pid, State};
+use end::Ending;
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::MAX_MESSAGE;
@@ -27,7 +28,6 @@ use lonet_core::view::Writer;
 use messages::has_hung_up;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::Signal;
 use nix::sys::socket::{self, SockFlag};
 use said::Datagrams;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +43,15 @@ const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
 /// How long a caller may take to tell of its dial once more.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often KILL is sent again to those that have come meanwhile.
+const KILL_AGAIN: Duration = Duration::from_millis(500);
+
+/// How soon an end that somebody waits for is tried again.
+const END_AGAIN: Duration = Duration::from_millis(10);
+
+/// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to say something.
 const SILENT_FOR: Duration = Duration::from_secs(5);
@@ -74,12 +83,6 @@ struct Waiter {
     addresses: Vec<Address>,
 }
 
-/// `lonet down --kill` under way.
-struct Ending {
-    fd: Option<OwnedFd>,
-    kill_at: Option<Instant>,
-}
-
 pub struct Daemon {
     state: State,
     kernel: Live,
@@ -104,6 +107,7 @@ pub struct Daemon {
     early: Vec<Early>,
     waiters: Vec<Waiter>,
     ending: Option<Ending>,
+    looked: Instant,
     empty_since: Option<Instant>,
 }
 
@@ -118,6 +122,8 @@ pub struct Parts {
     pub journal: Journal,
     pub held: Held,
     pub sockets: Sockets,
+    /// Open since before the kernel was asked what there is: what ends in between is announced.
+    pub destroyed: Option<Destroyed>,
     pub config: Config,
     pub membership: Membership,
     pub netns: u64,
@@ -125,16 +131,12 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, sockets, config, membership, netns } = parts;
+        let Parts { state, kernel, journal, held, sockets, destroyed, config, membership, netns } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let destroyed = Destroyed::open()
-            .and_then(|d| d.only(state.block).map(|()| d))
-            .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
-            .ok();
         let Sockets { by_path, by_name, said } = sockets;
         epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
         epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
@@ -169,6 +171,7 @@ impl Daemon {
             early: Vec::new(),
             waiters: Vec::new(),
             ending: None,
+            looked: Instant::now(),
             empty_since: None,
         };
         daemon.settle();
@@ -270,8 +273,7 @@ impl Daemon {
         let mut events = [EpollEvent::empty(); 64];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
             for event in &events[..n] {
-                let pid = event.data() as Pid;
-                self.process_ended(pid);
+                self.process_ended(event.data() as Pid);
             }
         }
         while let Some(destroyed) = &self.destroyed {
@@ -284,72 +286,21 @@ impl Daemon {
         self.settle();
     }
 
-    fn process_ended(&mut self, pid: Pid) {
-        self.processes.remove(&pid);
-        let hosts = self.state.processes.get(&pid).map(|p| p.hosts.clone()).unwrap_or_default();
-        self.state.process_ended(&mut self.kernel, pid);
-        // Sockets may keep the host up still, by a child that holds them. When it closes them nothing says who it was.
-        if hosts.iter().any(|index| self.state.hosts.get(*index).is_some_and(|h| h.members.is_empty())) {
-            self.adopt(None);
-        }
-    }
-
-    /// Takes in processes that inherited membership, but for `except`.
-    fn adopt(&mut self, except: Option<Pid>) {
-        for stray in members::strays(&self.config, self.membership) {
-            if Some(stray.pid) != except && !self.state.processes.contains_key(&stray.pid) {
-                self.state.adopt(&mut self.kernel, stray.pid, stray.host.as_deref());
-            }
-        }
-        self.settle();
-    }
-
-    /// Saves what has changed, and watches the processes that the state has met. Before any answer goes out.
-    fn settle(&mut self) {
-        let changes = self.state.take_changes();
-        self.journal.note(&self.state, &changes);
-        if let Some(view) = &mut self.view {
-            for cookie in &changes.sockets {
-                view.set(*cookie, self.state.view(*cookie).as_ref());
-            }
-            for (host, port) in &changes.listeners {
-                for (class, os) in (0..).zip(self.state.listeners((*host, *port))) {
-                    view.set_listener(*host, *port, class, os);
-                }
-            }
-        }
-        for pid in changes.processes {
-            if !self.state.processes.contains_key(&pid) || self.processes.contains_key(&pid) {
-                continue;
-            }
-            match pidfd_open(pid) {
-                Ok(fd) => {
-                    let _ = self.deaths.add(&fd, event(pid as u64));
-                    self.processes.insert(pid, fd);
-                }
-                // It may have been adopted for a child of its own, which it left meanwhile.
-                Err(Errno::ESRCH) => self.process_ended(pid),
-                Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
-            }
-        }
-    }
-
     fn look_at_the_time(&mut self) {
         let now = Instant::now();
-        if let Some(Ending { kill_at: Some(at), .. }) = self.ending
-            && now >= at
-        {
-            self.signal_all(Signal::SIGKILL);
-            if let Some(ending) = &mut self.ending {
-                ending.kill_at = None;
-            }
-        }
+        self.go_on_ending(now);
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         self.foreign.look_at_the_time(&mut world);
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
         self.state.settle_doubts(&mut self.kernel);
+        if now >= self.looked + LOOK_EVERY {
+            self.looked = now;
+            if self.state.processes.is_empty() {
+                self.state.review_all(&mut self.kernel);
+            }
+        }
         self.waiters.retain(|w| !has_hung_up(&w.fd));
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
@@ -365,23 +316,16 @@ impl Daemon {
         let at = [
             self.empty_since.map(|since| since + EMPTY_FOR),
             self.ending.as_ref().and_then(|e| e.kill_at),
+            self.is_over().then(|| now + END_AGAIN),
             self.pending.front().map(|p| p.since + SILENT_FOR),
             self.early.first().map(|e| e.since + TOLD_WITHIN),
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
-            // Sockets without a process may die unannounced where the kernel announces nothing.
-            Some(now + Duration::from_secs(30)),
+            Some(self.looked + LOOK_EVERY),
         ];
         let until =
             at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         // Rounded up: waking a little early would turn in circles.
         EpollTimeout::try_from(until + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
     }
-}
-
-fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: no pointers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
 /// listener of the machine's could hold any one of them for all 254 blocks.
@@ -32,9 +32,21 @@ pub enum SetupError {
     Os { step: &'static str, why: io::Error },
 }
 
-/// How long the lonetd before may take to die: its last descriptors go within moments. Its clients wait for 5 s.
+/// How long the lonetd before may take to die. Clients wait for 5 s, which is enough for two such waits.
 const WAIT_FOR_THE_DYING: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
+
+/// Tries to take what the lonetd before may hold still: its last descriptors go within moments. `None`, from `attempt`
+/// as from this: somebody has it.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<Option<T>, SetupError>) -> Result<Option<T>, SetupError> {
+    let until = Instant::now() + WAIT_FOR_THE_DYING;
+    loop {
+        match attempt()? {
+            None if Instant::now() < until => std::thread::sleep(STEP),
+            result => return Ok(result),
+        }
+    }
+}
 
 /// Adds the step to an error of the system's.
 pub fn os<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetupError {
@@ -78,17 +90,7 @@ pub struct Held {
 /// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
 pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
     if let Some(block) = had {
-        // The lonetd before may be dying still; its last descriptors go within moments.
-        let mut left = WAIT_FOR_THE_DYING;
-        loop {
-            if let Some(held) = try_block(block, true)? {
-                return Ok(held);
-            }
-            let Some(less) = left.checked_sub(STEP) else { break };
-            left = less;
-            std::thread::sleep(STEP);
-        }
-        return Err(SetupError::BlockTaken(block.number()));
+        return patiently(|| try_block(block, true))?.ok_or(SetupError::BlockTaken(block.number()));
     }
     let mut block = Block::first_choice(network);
     for _ in 0..254 {
@@ -163,18 +165,12 @@ pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
     // and another one is started beside this. Then what is left at the path is a dead lonetd's.
     let name = config.abstract_name();
     let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
-    let mut left = WAIT_FOR_THE_DYING;
-    let by_name = loop {
-        match (socket_at(&by_name, SockType::SeqPacket), left.checked_sub(STEP)) {
-            (Err(SetupError::Os { why, .. }), Some(less))
-                if why.raw_os_error() == Some(libc::EADDRINUSE) && !is_served(&by_name) =>
-            {
-                left = less;
-                std::thread::sleep(STEP);
-            }
-            (other, _) => break other?,
-        }
-    };
+    let in_use = |e: &SetupError| matches!(e, SetupError::Os { why, .. } if why.raw_os_error() == Some(libc::EADDRINUSE));
+    let by_name = patiently(|| match socket_at(&by_name, SockType::SeqPacket) {
+        Err(e) if in_use(&e) && !is_served(&by_name) => Ok(None),
+        result => result.map(Some),
+    })?
+    .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
     let said = config.said_path();
     for left in [&path, &said] {
         let _ = std::fs::remove_file(left);

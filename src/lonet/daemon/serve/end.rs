@@ -1,6 +1,7 @@
 //! The end of a network: asked for, or because nobody is in it.
 
-use super::{Daemon, EMPTY_FOR, Ending, TERM_TO_KILL};
+use super::messages::has_hung_up;
+use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::kernel;
 use crate::daemon::state::Pid;
 use lonet_core::control::{self, MAX_MESSAGE};
@@ -10,24 +11,72 @@ use nix::sys::socket::{self, MsgFlags};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
+/// `lonet down` under way.
+#[derive(Default)]
+pub(super) struct Ending {
+    /// Who wait for it: members perhaps, but none to wait for.
+    askers: Vec<(Pid, OwnedFd)>,
+    /// `--kill`: when KILL is due next. Without it programs that come meanwhile are left alone, and it comes to nothing.
+    pub kill_at: Option<Instant>,
+}
+
+impl Ending {
+    pub fn is_asked_by(&self, pid: Pid) -> bool {
+        self.askers.iter().any(|(asker, _)| *asker == pid)
+    }
+}
+
 impl Daemon {
     pub(super) fn down(&mut self, fd: OwnedFd, asker: Pid, kill: bool) {
         self.adopt(Some(asker));
-        if self.state.is_empty() {
-            self.ending = Some(Ending { fd: Some(fd), kill_at: None });
-        } else if kill {
+        // What is believed to be alive keeps the network: it had better be.
+        self.state.review_all(&mut self.kernel);
+        self.settle();
+        let is_empty = self.state.is_empty();
+        if !is_empty && !kill && self.ending.as_ref().is_none_or(|e| e.kill_at.is_none()) {
+            return reply_to_down(&fd, Err((libc::EBUSY, &self.who_is_there())));
+        }
+        let ending = self.ending.get_or_insert_default();
+        ending.askers.push((asker, fd));
+        if !is_empty && ending.kill_at.is_none() {
+            ending.kill_at = Some(Instant::now() + TERM_TO_KILL);
             self.signal_all(Signal::SIGTERM);
-            self.ending = Some(Ending { fd: Some(fd), kill_at: Some(Instant::now() + TERM_TO_KILL) });
-        } else {
-            let names: Vec<String> = self
-                .state
-                .processes
-                .keys()
-                .map(|pid| format!("{} (pid {pid})", kernel::program(*pid)))
-                .collect();
-            let mut text = format!("network {:?} is in use by {}", self.config.network, names.join(", "));
-            text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
-            reply_to_down(&fd, Err((libc::EBUSY, &text)));
+        }
+    }
+
+    fn who_is_there(&self) -> String {
+        let names: Vec<String> =
+            self.state.processes.keys().map(|pid| format!("{} (pid {pid})", kernel::program(*pid))).collect();
+        let names = if names.is_empty() { "sockets of unknown processes".into() } else { names.join(", ") };
+        let mut text = format!("network {:?} is in use by {names}", self.config.network);
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
+        text
+    }
+
+    /// What is due of an end that was asked for.
+    pub(super) fn go_on_ending(&mut self, now: Instant) {
+        let Some(ending) = &mut self.ending else { return };
+        match ending.kill_at {
+            // A program has come before the end: it is not this one's to wait for.
+            None if !self.state.is_empty() => {
+                let text = self.who_is_there();
+                for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
+                    reply_to_down(&fd, Err((libc::EBUSY, &text)));
+                }
+            }
+            // Again and again: who is killed may have started others just before. Until nobody waits for it any more.
+            Some(at) if now >= at => {
+                ending.askers.retain(|(_, fd)| !has_hung_up(fd));
+                ending.kill_at = Some(now + KILL_AGAIN);
+                let go_on = !ending.askers.is_empty();
+                self.adopt(None);
+                self.settle();
+                self.signal_all(Signal::SIGKILL);
+                if !go_on {
+                    self.ending = None;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -68,6 +117,7 @@ impl Daemon {
         self.accept(1);
         if self.ending.is_none() {
             self.adopt(None);
+            self.settle();
         }
         if !self.state.is_empty() || !self.pending.is_empty() {
             self.empty_since = None;
@@ -76,12 +126,13 @@ impl Daemon {
         self.foreign.leave();
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        for file in ["control", "said", "key", "log", "state", "view", "lock"] {
+        // What a killed lonetd is known by goes shortly before.
+        for file in ["said", "key", "log", "view", "state", "control", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);
         drop(lock);
-        if let Some(fd) = self.ending.as_mut().and_then(|e| e.fd.take()) {
+        for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
             reply_to_down(&fd, Ok(()));
         }
         true

@@ -1,0 +1,76 @@
+//! Questions that outlive the lonetd that was asked.
+//!
+//! A lonetd that was killed loses its descriptors one by one: it takes connections still while those that it had
+//! have ended already, and its names and its block of addresses come free last. So an exchange that broke off says
+//! neither that nobody serves the network nor that another lonetd can begin at once. Who needs an answer asks again
+//! until there is one, with a start in between where nobody serves; a program that only has something to say
+//! ([`Client::ask`]) need not: what it did is to be seen in the kernel.
+
+use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, parse, receive_raw};
+use crate::control::{MAX_MESSAGE, Op};
+use crate::start;
+use nix::errno::Errno;
+
+/// Which networks that nobody serves get a lonetd for a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartIf {
+    /// Each: the question is why it is there.
+    Asked,
+    /// One whose lonetd was killed: it is there all the same. One that has ended is not started for a question.
+    Killed,
+}
+
+impl Client {
+    /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
+    /// ended by a zero.
+    pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        self.ask_insisting(StartIf::Asked, op, buffer)
+    }
+
+    /// As [`Client::ask_or_start`], with the choice which networks are started.
+    pub fn ask_insisting<'b>(
+        &self,
+        start: StartIf,
+        op: &Op<'_>,
+        buffer: &'b mut [u8; MAX_MESSAGE],
+    ) -> Answer<'b> {
+        let n = self.insist(start, buffer, |buffer| {
+            let fd = self.send(op, buffer)?;
+            if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
+        })?;
+        parse(buffer, n, op)
+    }
+
+    /// Tries `exchange` until a lonetd has answered. [`Trouble::NotRunning`] from it: nobody serves, or who was asked
+    /// came to its end over the question; from this: nobody serves, and `start` says that it stays so.
+    pub fn insist<T>(
+        &self,
+        start: StartIf,
+        buffer: &mut [u8; MAX_MESSAGE],
+        mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut wordless = 0;
+        for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
+            if turn > 1 {
+                start::pause();
+            }
+            match exchange(buffer) {
+                Err(Trouble::NotRunning) => {}
+                result => return result,
+            }
+            if start == StartIf::Killed && !self.launch.was_killed() {
+                return Err(Trouble::NotRunning);
+            }
+            match start::start(self, start, buffer) {
+                Ok(()) => {}
+                // It ended without a word: killed, perhaps.
+                Err(Trouble::NoCommand) if wordless < 2 => wordless += 1,
+                // Another one was about to serve, whose starter has died.
+                Err(Trouble::Failed) if self.connect().is_ok() => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        // Each was there and died, or hung up.
+        Err(Trouble::Silent(Errno::ECONNRESET))
+    }
+}
