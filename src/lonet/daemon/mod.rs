@@ -87,8 +87,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
-    let destroyed =
-        Destroyed::open().inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}")).ok();
+    let destroyed = Destroyed::open()
+        .and_then(|d| d.only(held.block).map(|()| d))
+        .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
+        .ok();
     let mut kernel = kernel::Live::new(held.lock_address);
     let owner = geteuid().as_raw();
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
