@@ -47,3 +47,25 @@ like "$err" "$reason" "lonet down says why"
 is "$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")" "$daemon" "the same lonetd serves the network"
 is "$(lonet ls)" "$before" "what it knows is as it was"
 is "$(lonet run --host γ -- python3 "$work/dial.py")" welcome "and others are served"
+
+# lonetd has been killed: none is started there, where it would find all sockets of the network dead.
+there=("${elsewhere[@]}" env LD_PRELOAD="$library" LONET_HOST=β LONET_LOG="$work/why")
+kill_lonetd() {
+    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+    kill -KILL "$daemon"
+    until_true ended "$daemon"
+}
+kill_lonetd
+: >"$work/why"
+is "$("${there[@]}" python3 "$work/try.py")" $'EACCES\nEACCES' "refused without a lonetd, too"
+like "$(<"$work/why")" "$reason" "with the reason"
+code 1 "${elsewhere[@]}" lonet ls
+like "$err" "$reason" "which lonet ls has"
+is "$(lonet ls)" "$before" "the next lonetd knows what the one before knew"
+is "$(lonet run --host γ -- python3 "$work/dial.py")" welcome "and serves"
+
+kill_lonetd
+stop "${started[@]}"
+started=()
+like "$("${there[@]}" python3 "$work/try.py")" '^done' "a network that lives nowhere begins anew where it is asked for"
+until_true [ ! -e "$TMPDIR/lonet/$LONET_NETWORK" ]

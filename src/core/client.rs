@@ -56,6 +56,8 @@ pub enum Trouble {
     Setup { step: &'static str, why: Errno },
     /// No lonet command anywhere.
     NoCommand,
+    /// The network's programs live in another network namespace.
+    Elsewhere,
     /// lonetd started and gave up; its words are in its log and in the caller's buffer.
     Failed,
 }
@@ -65,6 +67,8 @@ impl Trouble {
     pub fn errno(self) -> Errno {
         match self {
             Trouble::NoRoom(e) => e,
+            // As a lonetd that runs there says it.
+            Trouble::Elsewhere => Errno::EACCES,
             _ => Errno::ENETDOWN,
         }
     }
@@ -92,6 +96,7 @@ impl fmt::Display for Trouble {
             Trouble::NoCommand => f.write_str(
                 "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
             ),
+            Trouble::Elsewhere => f.write_str(start::ELSEWHERE),
             Trouble::Failed => f.write_str("lonetd could not start; see <net>/log"),
         }
     }

@@ -21,6 +21,9 @@ pub const READY_FD: i32 = 3;
 /// What a ready lonetd says.
 pub const READY: &[u8] = b"ready\0";
 
+/// What one says that was started in another network namespace than the network's programs live in.
+pub const ELSEWHERE: &str = "another network namespace: its loopback is not the network's";
+
 /// Everything that a start needs, made beforehand.
 pub(crate) struct Launch {
     tmp: CString,
@@ -263,6 +266,7 @@ fn launch(launch: &Launch, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
+        [words @ .., 0] if words == ELSEWHERE.as_bytes() => Err(Trouble::Elsewhere),
         _ => Err(Trouble::Failed),
     }
 }

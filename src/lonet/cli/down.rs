@@ -31,7 +31,10 @@ impl Down {
             let _ = sys::readable_within(fd.raw(), 15_000);
             receive(fd, &op, buffer).map(|(_, reply)| match reply {
                 Reply::Done => Ok(()),
-                Reply::Error { text, .. } => Err(format!("{text}; end them first, or use --kill")),
+                Reply::Error { errno: libc::EBUSY, text } => {
+                    Err(format!("{text}; end them first, or use --kill"))
+                }
+                Reply::Error { text, .. } => Err(text.to_owned()),
                 other => Err(format!("lonetd answered with {other:?}")),
             })
         });

@@ -160,15 +160,28 @@ pub fn read_back(s: &Socket) -> Socket {
 
 /// What a lonetd of this network has left. `None`: nothing, or of another world.
 pub fn read(dir: &Path, network: &str, netns: u64) -> Option<(Block, Saved)> {
+    let (world, saved) = parse(dir)?;
+    let block = Block::new(world.block)?;
+    if world != World::here(network, block, netns) {
+        tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
+        return None;
+    }
+    Some((block, saved))
+}
+
+/// The processes that live of what a lonetd has left that served this network in another network namespace.
+pub fn processes_elsewhere(dir: &Path, network: &str, netns: u64) -> Option<Vec<Pid>> {
+    let (world, saved) = parse(dir)?;
+    let here = World::here(network, Block::new(world.block)?, world.netns);
+    (world == here && world.netns != netns)
+        .then(|| saved.processes.into_iter().map(|(pid, ..)| pid).collect())
+}
+
+fn parse(dir: &Path) -> Option<(World, Saved)> {
     let text = std::fs::read(dir.join("state")).ok()?;
     let mut lines = text.split_inclusive(|b| *b == b'\n').filter(|l| l.ends_with(b"\n"));
     let world: Line = serde_json::from_slice(lines.next()?).ok()?;
     let Line::World(world) = world else { return None };
-    let block = Block::new(world.block)?;
-    if world != (World { block: world.block, ..World::here(network, block, netns) }) {
-        tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
-        return None;
-    }
     let mut saved = Saved::default();
     let mut processes: BTreeMap<Pid, SavedProcess> = BTreeMap::new();
     for line in lines {
@@ -199,7 +212,7 @@ pub fn read(dir: &Path, network: &str, netns: u64) -> Option<(Block, Saved)> {
         .filter(|p| started(p.pid) == Some(p.started))
         .map(|p| (p.pid, p.hosts, p.own))
         .collect();
-    Some((block, saved))
+    Some((world, saved))
 }
 
 /// When a process began, in clock ticks since boot. `None`: it has ended.

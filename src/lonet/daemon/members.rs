@@ -5,6 +5,7 @@
 //! a process speaks to lonetd for the first time, through fork. They are looked for only when something is about
 //! to end for lack of members: a look at every process of the machine takes some milliseconds.
 
+use super::journal;
 use super::state::Pid;
 use lonet_core::config::{Config, Membership, lookup};
 use std::collections::BTreeSet;
@@ -33,6 +34,22 @@ pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
         found.extend(new.into_iter().filter_map(|pid| stray(pid, config, membership)));
     }
     found
+}
+
+/// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
+/// there has left its state, and one here would find it all dead.
+pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
+    let Some(mut all) = journal::processes_elsewhere(&config.dir, &config.network, netns) else {
+        return false;
+    };
+    let key = std::fs::read(config.dir.join("key")).ok().and_then(|key| key.try_into().ok());
+    if let Some(key) = key {
+        all.extend(strays(config, Membership { owner, key }).into_iter().map(|stray| stray.pid));
+    }
+    // Who asks here is a member, too, perhaps.
+    let namespace = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let here = namespace(&"self");
+    all.iter().any(|pid| namespace(pid) != here)
 }
 
 fn pids() -> impl Iterator<Item = Pid> {

@@ -81,6 +81,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
+    let owner = geteuid().as_raw();
+    if members::live_elsewhere(config, owner, netns) {
+        return Err(SetupError::Elsewhere);
+    }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
     let sockets = setup::listen(config)?;
@@ -92,7 +96,6 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address);
-    let owner = geteuid().as_raw();
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
     if let Some(saved) = saved {
         let sightings = kernel.sightings(held.block);

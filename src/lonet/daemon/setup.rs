@@ -26,6 +26,8 @@ pub enum SetupError {
     NoBlock,
     #[error("the network's block 127.{0}.0.0/16 is in use by another network or program")]
     BlockTaken(u8),
+    #[error("{}", lonet_core::start::ELSEWHERE)]
+    Elsewhere,
     #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
     PathTooLong { path: std::path::PathBuf },
     #[error("cannot {step}: {why}")]

@@ -53,7 +53,7 @@ impl Daemon {
             _ => self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
         };
         if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            return refuse("another network namespace: its loopback is not the network's");
+            return refuse(lonet_core::start::ELSEWHERE);
         }
         let member = peer.uid == self.membership.owner
             || caller.key == self.membership.key
