@@ -11,6 +11,9 @@
 #     need PROGRAM…                installs what is missing, or says so and ends (scripts/lib.sh); on a line of its own,
 #                                  where scripts/test reads it
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
+#
+# One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
+# output that begins with FAILED says why.
 set -euo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -28,7 +31,7 @@ export LONET_NETWORK=${LONET_NETWORK:-t$$}
 library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
 export TMPDIR=$work
-started=()
+started=() failed=
 
 start() {
     local log=$work/$1
@@ -39,12 +42,14 @@ start() {
 }
 
 fail() {
+    failed=1
     echo "FAILED: $*"
     exit 1
 }
 
 is() {
     if [ "$1" != "$2" ]; then
+        failed=1
         echo "FAILED: $3 (line ${BASH_LINENO[0]}); wanted <, got >:"
         diff <(printf '%s\n' "$2") <(printf '%s\n' "$1") || true
         exit 1
@@ -66,9 +71,10 @@ code() {
 }
 
 until_true() {
-    local tries
-    for ((tries = 0; tries < 3000; tries++)); do
-        if "$@" >/dev/null 2>&1; then return 0; fi
+    local until=$((SECONDS + 60)) awaited="$*"
+    while [ $SECONDS -lt $until ]; do
+        # In a shell of its own: a signal that comes now must be told on this one's output. What it says is a log, too.
+        if ("$@") >"$work/awaited" 2>&1; then return 0; fi
         sleep 0.02
     done
     fail "\`$*\` does not come true"
@@ -82,9 +88,12 @@ stop() {
     wait "$@" 2>/dev/null || true
 }
 
-# Ends what was started, and then all networks of the scenario: a program that is left in one is a failure.
+# clean_up CODE COMMAND: ends what was started, and then all networks of the scenario: a program that is left in one is
+# a failure.
 clean_up() {
-    local result=$? dir network
+    local result=$1 dir network
+    [ "$result" = 0 ] || [ "$failed" ] || echo "FAILED: exit code $result of \`$2\`"
+    ! declare -F end_the_rest >/dev/null || end_the_rest
     stop ${started[@]+"${started[@]}"}
     for dir in "$work"/lonet/*/; do
         [ -d "$dir" ] || continue
@@ -107,13 +116,18 @@ clean_up() {
     rm -rf "$work"
     exit "$result"
 }
-trap clean_up EXIT
-trap 'exit 143' INT TERM
+trap 'clean_up $? "$BASH_COMMAND"' EXIT
+trap 'signalled "$BASH_COMMAND"' INT TERM
+signalled() {
+    failed=1
+    echo "FAILED: ended by a signal in \`$1\`${awaited:+, before \`$awaited\` came true}"
+    exit 143
+}
 
 # What has been killed takes a moment to die.
 until_down() {
-    local tries
-    for ((tries = 0; tries < 100; tries++)); do
+    local until=$((SECONDS + 20))
+    while [ $SECONDS -lt $until ]; do
         if lonet down -n "$1" 2>"$work/down"; then return 0; fi
         sleep 0.02
     done

@@ -22,7 +22,10 @@ settings() {
     on "$host" mkdir "$host-socket"
     printf '%s\n' "unix_socket_directories = '$work/servers/$host-socket'" "$@" >>"$host/postgresql.conf"
 }
-trap 'for host in α β; do on $host pg_ctl -D $host -m immediate stop >/dev/null 2>&1 || true; done; clean_up' EXIT
+end_the_rest() {
+    local host
+    for host in α β; do on $host pg_ctl -D $host -m immediate stop >/dev/null 2>&1 || true; done
+}
 
 on α initdb -D α -U me -A trust --no-sync >initdb.log
 settings α "listen_addresses = '*'" "fsync = off"
@@ -37,8 +40,11 @@ has() { [ "$(sql β 'select string_agg(x::text, chr(32) order by x) from t')" = 
 until_true has 42
 echo "ok: β has what was written to α"
 is "$(sql β 'select pg_is_in_recovery()')" t "β is a replica"
-is "$(sql α 'select host(client_addr), state from pg_stat_replication')" \
-    "$(on γ getent ahostsv4 β.lonet | awk 'NR == 1 { print $1 }')|streaming" "α streams to β's address"
+address=$(on γ getent ahostsv4 β.lonet | awk 'NR == 1 { print $1 }')
+# Until it has caught up it does not call this streaming.
+streams() { [ "$(sql α 'select host(client_addr), state from pg_stat_replication')" = "$address|streaming" ]; }
+until_true streams
+echo "ok: α streams to β's address"
 is "$(lonet ls --json | jq -r '[.hosts[] | select(.sockets[] | .state == "listening" and .port == 5432) | .name] | unique | join(" ")')" \
     "α β" "both listen on 5432"
 code 1 sql β 'insert into t values (43)'
