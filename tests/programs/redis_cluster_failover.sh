@@ -8,7 +8,7 @@ hosts=(r1 r2 r3 r4 r5 r6)
 declare -A server
 node() {
     start "$1" lonet run --host "$1" -- redis-server --port 6379 --protected-mode no --save '' --cluster-enabled yes \
-        --dir "$work/data/$1" --cluster-node-timeout 2000
+        --dir "$work/data/$1" --cluster-node-timeout 5000
     server[$1]=$pid
 }
 cli() { lonet run --host cli -- redis-cli "$@"; }
@@ -34,13 +34,10 @@ all_know() {
     done
 }
 until_true all_know 3 'slave .* connected'
+# Each on its master and, before the next, on the replica: WAIT is about what its own connection wrote.
 for key in {1..20}; do
-    is "$(cli -c -h "r$((key % 6 + 1)).lonet" set "key$key" "value$key")" OK "key $key is written"
-done
-# A replica has what its master acknowledged a moment later.
-for host in "${hosts[@]}"; do
-    replicated() { [ "$(cli -h "$host.lonet" info replication | grep -cE '^slave0:.*lag=[01]|master_link_status:up')" = 1 ]; }
-    until_true replicated
+    written=$(cli -c -h "r$((key % 6 + 1)).lonet" <<<"set key$key value$key"$'\nwait 1 30000')
+    is "$(grep -v '^-> Redirected' <<<"$written")" $'OK\n1' "key $key is written to a master and its replica"
 done
 
 killed=r1
@@ -48,13 +45,12 @@ old=$(cli -h r1.lonet cluster myid)
 replica_address=$(cli -h r2.lonet cluster nodes | awk -v old="$old" '$4 == old { sub(/:6379@.*/, "", $2); print $2 }')
 replica=$(lonet ls --json | jq -r --arg address "$replica_address" '.hosts[] | select(.address == $address) | .name')
 like "$replica" '^r[456]$' "one of the other three is r1's replica"
-[ "$(cli -h r1.lonet wait 1 5000)" -ge 1 ]
 kill -9 "${server[$killed]}"
 wait "${server[$killed]}" || true
 unset "server[$killed]"
 took_over() { cli -h "$replica.lonet" role | grep -qx master; }
 until_true took_over
-until_true all_know 1 'master,fail'
+until_true all_know 1 'master,fail '
 echo "ok: the replica has taken over"
 for key in {1..20}; do
     is "$(cli -c -h "$replica.lonet" get "key$key")" "value$key" "key $key is there"
