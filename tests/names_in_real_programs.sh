@@ -3,6 +3,11 @@
 . "$(dirname "$0")/scenario.bash"
 on() { lonet run --host α -- "$@"; }
 
+# The network must not end between two programs: names would be given addresses anew.
+start member lonet run --host α -- sleep 1000
+joined() { lonet ls | grep -q '^α '; }
+until_true joined
+
 ip=$(on python3 -c 'import socket; print(socket.gethostbyname("β.lonet"))')
 like "$ip" '^127\.[0-9]+\.0\.2$' "python3: the address of β"
 is "$(on getent ahostsv4 β.lonet | awk '{print $1; exit}')" "$ip" "getent, in UTF-8"

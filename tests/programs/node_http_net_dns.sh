@@ -1,6 +1,6 @@
 #!/bin/bash
-# Node: an http server and a client on two hosts, names by dns.lookup and by Node's own resolver, and net: autobound ports, loopback, and what a
-# refused dial and a host that is not there look like.
+# Node: an http server and a client on two hosts, names by dns.lookup and by Node's own resolver, and net: autobound
+# ports, loopback, and what a refused dial and a host that is not there look like.
 . "$(dirname "$0")/../scenario.bash"
 need node
 
@@ -8,7 +8,7 @@ cat >"$work/server.js" <<'JS'
 require('http').createServer((request, response) => {
     const s = request.socket;
     response.end(`${s.remoteAddress} ${s.remotePort} ${s.localAddress} ${s.localPort}\n`);
-}).listen(8080);
+}).listen(8080).keepAliveTimeout = 0; // never: the client's ports are counted
 JS
 cat >"$work/client.js" <<'JS'
 const http = require('http'), dns = require('dns'), net = require('net'), os = require('os');
