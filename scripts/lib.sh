@@ -17,6 +17,7 @@ widen_path
 # The Debian packages that hold the programs which the scripts and the tests call. Rust is not here: the tree needs
 # a newer one (rust-version in Cargo.toml) than most distributions have.
 declare -A package=(
+    [/etc/services]="netbase"
     [ab]="apache2-utils"
     [as]="binutils"
     [cc]="gcc libc6-dev"
@@ -24,8 +25,10 @@ declare -A package=(
     [cmake]="cmake make"
     [curl]="curl"
     [initdb]="postgresql"
+    [java]="default-jre-headless"
     [javac]="default-jdk-headless"
     [jq]="jq"
+    [ld]="binutils"
     [libfaketime]="libfaketime"
     [libjemalloc]="libjemalloc2"
     [libsocket_wrapper]="libsocket-wrapper"
@@ -38,8 +41,13 @@ declare -A package=(
     [nginx]="nginx-light"
     [nm]="binutils"
     [node]="nodejs"
+    [perl]="perl-base"
+    [pg_basebackup]="postgresql-client"
+    [pg_ctl]="postgresql"
     [pgbench]="postgresql"
+    [pgrep]="procps"
     [pkg-config]="pkg-config"
+    [ps]="procps"
     [psql]="postgresql-client"
     [python3]="python3"
     [python3-testsuite]="lib$(readlink /usr/bin/python3 || echo python3.11)-testsuite"
@@ -47,10 +55,12 @@ declare -A package=(
     [redis-benchmark]="redis-tools"
     [redis-cli]="redis-tools"
     [redis-server]="redis-server"
+    [scp]="openssh-client"
     [setcap]="libcap2-bin"
     [setpriv]="util-linux"
     [socat]="socat"
     [ssh]="openssh-client"
+    [ssh-keygen]="openssh-client"
     [sshd]="openssh-server"
     [strace]="strace"
     [strip]="binutils"
@@ -68,9 +78,11 @@ path_of() {
     return 1
 }
 
-# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python, lib… a library.
+# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python, lib… a library, /… a
+# file.
 have() {
     case $1 in
+        /*) [ -e "$1" ] ;;
         lib*) path_of "$1" >/dev/null ;;
         python3-testsuite) /usr/bin/python3 -c 'import test.test_socket' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;

@@ -3,7 +3,7 @@
 # cpython_network_tests.differ lists with the reason. With --full more of them, and with LD_PRELOAD alone, too: there
 # nothing differs. The interpreter and its tests are Debian's.
 . "$(dirname "$0")/../scenario.bash"
-need python3-testsuite
+need /etc/services python3-testsuite
 
 # Left out: VSOCK hangs on some kernels; test_sethostname renames the machine; the rest asks hosts of the internet.
 left_out=('*VSOCK*' '*test_sethostname*' '*test_idna*' '*NetworkedTests*')

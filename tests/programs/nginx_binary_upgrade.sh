@@ -2,7 +2,7 @@
 # A running nginx hands its listeners to a new binary by signals, as its manual says: USR2, WINCH and QUIT. No request
 # fails meanwhile, and both binaries are the same host although nginx clears its environment.
 . "$(dirname "$0")/../scenario.bash"
-need curl nginx
+need curl jq nginx ps
 
 cat >"$work/nginx.conf" <<CONF
 worker_processes 2;

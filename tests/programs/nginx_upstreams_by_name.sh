@@ -2,7 +2,7 @@
 # nginx with two workers on φ:80, in both families and with reuseport, in front of three backends that all listen on
 # :80 and that it knows by name. A backend that is gone is passed over; a reload takes what the configuration says then.
 . "$(dirname "$0")/../scenario.bash"
-need curl nginx python3
+need curl jq nginx python3
 
 declare -A backend
 for host in β γ δ; do

@@ -2,7 +2,7 @@
 # A PostgreSQL primary and its streaming replica, on two hosts and both on port 5432, from initdb to failover: the
 # replica is made by pg_basebackup and follows by name, and is promoted when the primary is gone.
 . "$(dirname "$0")/../scenario.bash"
-need initdb pg_basebackup pg_ctl psql setpriv
+need initdb jq pg_basebackup pg_ctl psql setpriv
 
 # PostgreSQL does not run for root: then it drops root first, as `sudo -u postgres` would.
 as=()

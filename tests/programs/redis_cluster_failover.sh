@@ -2,7 +2,7 @@
 # A Redis Cluster of three masters and three replicas, all on port 6379. A master is killed with -9: its replica takes
 # the slots over, the keys are still there, and the old master, started again, joins as a replica.
 . "$(dirname "$0")/../scenario.bash"
-need redis-cli redis-server
+need jq redis-cli redis-server
 
 hosts=(r1 r2 r3 r4 r5 r6)
 declare -A server

@@ -2,7 +2,7 @@
 # An sshd on α:22, whoever runs it, and ssh from β: a command, its exit code, a forwarded port in each direction, and a
 # file by scp. What sshd starts for the user is host α, too.
 . "$(dirname "$0")/../scenario.bash"
-need scp ssh sshd
+need curl python3 scp ssh ssh-keygen sshd
 
 ssh-keygen -q -t ed25519 -N '' -f "$work/host"
 ssh-keygen -q -t ed25519 -N '' -f "$work/me"

@@ -5,7 +5,7 @@
 # Not here: a program that asks glibc for a newer version than the machine's does not start anywhere; an older glibc than
 # liblonet.so needs is told by ld.so, which does not start the program (scripts/check-exports says the version).
 . "$(dirname "$0")/../scenario.bash"
-need as cc musl-gcc setcap
+need as cc ld musl-gcc setcap setpriv
 
 cat >"$work/main.c" <<'C'
 int main(void) { return 7; }
