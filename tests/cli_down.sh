@@ -23,7 +23,7 @@ silent=$pid
 start stranger sleep 1000
 stranger=$pid
 until_true grep up "$work/polite"
-until_true grep -z sleep "/proc/$silent/cmdline"
+until_true grep -x sleep "/proc/$silent/comm"
 code 1 lonet down
 is "$err" "lonet: network \"$LONET_NETWORK\" is in use by python3 (pid $polite), sleep (pid $silent); end them first, or use --kill" \
     "a busy one is left alone"
