@@ -29,6 +29,21 @@ static inline double now(void)
 	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
 }
 
+/* Microseconds of one of `n` times `step`. They are made in so many batches and the fastest one counts: what else the
+ * machine does can only make a batch slower. */
+#define FASTEST_OF(batches, n, step) ({ \
+	double best_ = 1e18; \
+	for (int batch_ = 0, each_ = (n) / (batches) > 0 ? (n) / (batches) : 1; batch_ < (batches); batch_++) { \
+		double begin_ = now(); \
+		for (int i_ = 0; i_ < each_; i_++) \
+			step; \
+		double took_ = (now() - begin_) / each_; \
+		if (took_ < best_) \
+			best_ = took_; \
+	} \
+	best_; })
+#define FASTEST(n, step) FASTEST_OF(100, n, step)
+
 /* Where the server is: port 0. */
 static inline struct sockaddr_in server_address(void)
 {

@@ -1,0 +1,147 @@
+"""Programs that others have written, as server and client. Each class: its server runs while an object of it is used
+in `with`, and load() is the client's microseconds for one request."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+
+from setting import BIN, NETWORK, PROGRAMS, WORK, Setting, stop, until
+
+
+class Server:
+    signal = signal.SIGTERM
+
+    def __init__(self, setting, quick):
+        self.setting, self.quick = setting, quick
+
+    def __exit__(self, *_):
+        stop(self.process, self.signal)
+
+
+class Redis(Server):
+    keep, requests = True, 20_000
+
+    def __enter__(self):
+        port = self.setting.port(6379)
+        self.process = self.setting.start(
+            "redis-server", "--port", port, "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dir", WORK
+        )
+        self.at = ["-h", self.setting.address, "-p", port]
+        until(lambda: self.setting.run("redis-cli", *self.at, "ping"))
+        return self
+
+    def load(self):
+        n = self.requests // 10 if self.quick else self.requests
+        out = self.setting.run(
+            "redis-benchmark", *self.at, "-q", "--csv", "-t", "get", "-n", n, "-c", 20, "-k", int(self.keep)
+        )
+        return 1e6 / float(re.findall(r'"GET[^"]*","([0-9.]+)"', out)[-1])
+
+
+class RedisAnew(Redis):
+    keep, requests = False, 2000
+
+
+class Nginx(Server):
+    signal = signal.SIGQUIT
+
+    def __enter__(self):
+        port = self.setting.port(80)
+        directory = WORK / f"nginx-{self.setting.name}-{self.setting.number}"
+        directory.mkdir(exist_ok=True)
+        temporary = "".join(
+            f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (directory / "conf").write_text(
+            f"daemon off; worker_processes 1; pid {directory}/pid; events {{ worker_connections 1024; }}"
+            f"http {{ access_log off; {temporary} keepalive_requests 1000000;"
+            f'server {{ listen {port}; location / {{ return 200 "lonet\\n"; }} }} }}'
+        )
+        self.process = self.setting.start("nginx", "-e", directory / "error", "-c", directory / "conf", log="nginx")
+        self.url = f"http://{self.setting.address}:{port}/"
+        until(lambda: self.setting.run("curl", "-sS", "-o", directory / "page", self.url))
+        return self
+
+    def load(self):
+        out = self.setting.run("wrk", "-t", 1, "-c", 20, "-d", "1s", self.url)
+        return 1e6 / float(re.search(r"Requests/sec:\s*([0-9.]+)", out)[1])
+
+
+class NginxAnew(Nginx):
+    def load(self):
+        out = self.setting.run("ab", "-q", "-n", 200 if self.quick else 2000, "-c", 8, self.url)
+        return 1e6 / float(re.search(r"Requests per second:\s*([0-9.]+)", out)[1])
+
+
+class Postgres(Server):
+    signal = signal.SIGINT
+    options, transactions = [], 1500
+
+    def __enter__(self):
+        """Each has its own cluster, from a copy of an empty one: one for all would favour who comes last."""
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        port = self.setting.port(5432)
+        empty, self.data = WORK / "pg/empty", WORK / f"pg/{self.setting.name}"
+        if not empty.exists():
+            (WORK / "pg").mkdir()
+            if user:
+                os.chown(WORK / "pg", 65534, 65534)
+            subprocess.run(
+                [*user, "initdb", "-D", empty, "-U", "me", "-A", "trust", "--no-sync"],
+                check=True, stdout=subprocess.DEVNULL, cwd=WORK,
+            )
+            with open(empty / "pg_hba.conf", "a") as hba:
+                hba.write("host all all all trust\n")
+            (WORK / "query.sql").write_text("select 1;\n")
+        subprocess.run([*user, "cp", "-r", empty, self.data], check=True, cwd=WORK)
+        self.process = self.setting.start(
+            *user, "postgres", "-D", self.data, "-p", port, "-c", "listen_addresses=*", "-c", "fsync=off",
+            "-c", f"unix_socket_directories={WORK}/pg", log="postgres",
+        )
+        self.at = ["-h", self.setting.address, "-p", port, "-U", "me"]
+        until(lambda: self.setting.run("psql", *self.at, "-XAtqc", "select 1", "postgres"))
+        return self
+
+    def __exit__(self, *_):
+        super().__exit__()
+        shutil.rmtree(self.data)
+
+    def load(self):
+        n = self.transactions // 10 if self.quick else self.transactions
+        out = self.setting.run(
+            "pgbench", *self.at, "-n", "-f", WORK / "query.sql", "-c", 4, "-t", n, *self.options, "postgres"
+        )
+        return 1e6 / float(re.search(r"tps = ([0-9.]+)", out)[1])
+
+
+class PostgresAnew(Postgres):
+    options, transactions = ["-C"], 80
+
+
+class Handshakes(Server):
+    """A: a program that only accepts; B: lonetd and the program that gets the connection, as foreign peers see it."""
+
+    def __enter__(self):
+        setting, self.program = self.setting, PROGRAMS / "handshakes"
+        port = setting.port(80)
+        self.process = setting.start(self.program, "serve", port, log="serve")
+        if setting.name == "B":
+            host = f"h{setting.number}"
+            setting.run(BIN / "lonet", "wait", f"{host}:{port}")
+            registry = sqlite3.connect(WORK / "lonet" / NETWORK / "registry.db")
+            found = registry.execute("select osladdr from hosts where hostname = ?", [host]).fetchone()
+            registry.close()
+            request = f'> lonet "lonet{NETWORK}" dial "bench:1" "{host}:{port}"\n'
+            self.dial, self.request = ["shake", *found[0].split(":")], [request]
+        else:
+            self.dial, self.request = ["dial", setting.address, port], []
+            until(lambda: setting.run(self.program, *self.dial, 0, 1))
+        return self
+
+    def load(self):
+        # The dialers are no hosts of ours.
+        seconds = 0.1 if self.quick else 0.5
+        return 1e6 / float(Setting("A", 0).run(self.program, *self.dial, seconds, 4, *self.request))

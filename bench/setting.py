@@ -1,0 +1,99 @@
+"""Where a program runs: on the bare kernel, under lonet, or under socket_wrapper."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / "target/release"
+PROGRAMS = ROOT / "target/bench"
+NETWORK = f"bench{os.getpid()}"
+WORK = Path(tempfile.mkdtemp(prefix="lonet-bench."))
+# Servers that root starts and that become somebody else find their files.
+os.chmod(WORK, 0o711)
+
+
+class Failed(Exception):
+    pass
+
+
+class Setting:
+    """A, B or C, with a host and an address that no other `number` has."""
+
+    def __init__(self, name, number):
+        self.name, self.number = name, number
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
+        self.environment.pop("LD_PRELOAD", None)
+        self.prefix = []
+        if name == "A":
+            self.address = f"127.0.{number % 250 + 1}.1"
+        elif name == "B":
+            self.address = f"h{number}.lonet"
+            self.prefix = [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
+            self.environment |= {"TMPDIR": str(WORK), "LONET_NETWORK": NETWORK}
+        else:
+            self.address = "127.0.0.10"
+            directory = WORK / f"wrapper{number}"
+            directory.mkdir(exist_ok=True)
+            os.chmod(directory, 0o777)
+            self.environment |= {
+                "LD_PRELOAD": "libsocket_wrapper.so",
+                "SOCKET_WRAPPER_DIR": str(directory),
+                "SOCKET_WRAPPER_DEFAULT_IFACE": "10",
+            }
+        self.environment["BENCH_SERVER"] = self.address
+
+    def port(self, usual):
+        """A server has the port that it is known for; on the bare kernel that may be another's, and it has a free one."""
+        if self.name != "A":
+            return usual
+        # Not of the range that the kernel gives to those who dial.
+        for port in random.sample(range(20_000, 30_000), 100):
+            with socket.socket() as taken, contextlib.suppress(OSError):
+                taken.bind(("", port))
+                return port
+        raise Failed("A: no free port")
+
+    def run(self, *command, limit=60):
+        done = subprocess.run(
+            [*self.prefix, *map(str, command)], env=self.environment, capture_output=True, text=True, timeout=limit
+        )
+        if done.returncode != 0:
+            raise Failed(f"{self.name}: {' '.join(map(str, command))}: {done.returncode} {done.stderr.strip()[-300:]}")
+        return done.stdout
+
+    def start(self, *command, log="log"):
+        with open(WORK / log, "a") as out:
+            return subprocess.Popen([*self.prefix, *map(str, command)], env=self.environment, stdout=out, stderr=out)
+
+
+def stop(process, how=signal.SIGTERM):
+    process.send_signal(how)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def until(what, limit=20):
+    """Tries what fails with Failed until it does not."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return what()
+        except Failed:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def clean_up():
+    shutil.rmtree(WORK, ignore_errors=True)
