@@ -48,15 +48,14 @@ lonet wait --timeout 20 α:143 β:143
 cat >"$work/client.py" <<'PY'
 import imaplib, sys
 
-for host in sys.argv[1:]:
-    with imaplib.IMAP4(f"{host}.lonet") as imap:
+for address in sys.argv[1:]:
+    with imaplib.IMAP4(address) as imap:
         imap.login("me", "secret")
         imap.select()
         sys.stdout.buffer.write(imap.fetch("1", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1].strip() + b"\n")
 PY
-is "$(lonet run -H κ -- python3 "$work/client.py" α β)" "Subject: for you on α
+address() { lonet run -H κ -- getent "ahosts$1" "$2.lonet" | awk 'NR == 1 { print $1 }'; }
+is "$(lonet run -H κ -- python3 "$work/client.py" α.lonet "$(address v6 β)")" "Subject: for you on α
 Subject: for you on β" "each host's mail"
-address() { lonet run -H κ -- getent ahostsv4 "$1.lonet" | awk 'NR == 1 { print $1 }'; }
-for host in α β; do
-    like "$(<"$work/$host.log")" "Login: user=<me>, .*rip=$(address κ), lip=$(address $host), " "$host names both ends"
-done
+like "$(<"$work/α.log")" "Login: user=<me>, .*rip=$(address v4 κ), lip=$(address v4 α), " "α names both ends"
+like "$(<"$work/β.log")" "Login: user=<me>, .*rip=$(address v6 κ), lip=$(address v6 β), " "β, called over IPv6, too"
