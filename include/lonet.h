@@ -149,8 +149,8 @@ int lonet_listen(lonet_host *host, const char *laddr, int backlog);
  * EACCES. */
 int lonet_accept(int lfd, int flags, struct lonet_addr *local, struct lonet_addr *peer);
 
-/* A connection to addr from the host's first free port; within timeout_ms milliseconds, -1: no limit. Signals do
- * not interrupt it.
+/* A connection to addr from the host's first free port; within timeout_ms milliseconds, the network's daemon
+ * included; 0: without waiting for the peer; -1: no limit. Signals do not interrupt it.
  *
  * ECONNREFUSED: nothing listens there. EHOSTUNREACH: no host of this name is up. ETIMEDOUT. EINVAL: not an address,
  * timeout_ms below -1. EADDRINUSE: no port is free. ECONNRESET: the peer has ended it at once. EHOSTDOWN, ENETDOWN:

@@ -10,6 +10,7 @@ pub use insist::StartIf;
 
 use crate::config::{ABSTRACT_NAME, Config};
 use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Reply};
+use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd};
 use crate::unix::SocketName;
@@ -19,9 +20,11 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// How long lonetd may take for anything.
 pub const TIME_LIMIT_SECONDS: i64 = 5;
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
@@ -146,7 +149,7 @@ impl Client {
 
     /// Asks a lonetd that runs.
     pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() && self.say(op, buffer).is_ok() {
+        if op.one_way() && self.say(op, Limit::NONE, buffer).is_ok() {
             return Ok((0, Reply::Done));
         }
         self.send(op, buffer).and_then(|fd| receive(&fd, op, buffer))
@@ -159,7 +162,7 @@ impl Client {
     /// lonetd takes all datagrams before any message on a connection that came later. It believes the kernel's word
     /// for the sender and needs no key: the key would go to whoever is at the path, as a datagram cannot look who
     /// that is. Who is not the network's owner takes a connection, therefore.
-    pub fn say(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
+    pub fn say(&self, op: &Op<'_>, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
         // SAFETY: no arguments, cannot fail.
         if unsafe { libc::syscall(libc::SYS_geteuid) } != i64::from(self.owner) {
             return Err(Errno::EPERM);
@@ -170,8 +173,8 @@ impl Client {
         let fd = sys::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
         match to.send(fd.raw(), &buffer[..n], libc::MSG_DONTWAIT) {
             // The queue is short: lonetd has as long for it as for everything.
-            Err(Errno::EAGAIN) => {
-                let limit = libc::timeval { tv_sec: TIME_LIMIT_SECONDS, tv_usec: 0 };
+            Err(Errno::EAGAIN) if !limit.is_over() => {
+                let limit = time_value(limit);
                 sys::setsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
                 to.send(fd.raw(), &buffer[..n], 0)
             }
@@ -180,8 +183,14 @@ impl Client {
     }
 
     /// As [`Client::send`], with a descriptor of the program's.
-    pub fn send_with(&self, op: &Op<'_>, right: i32, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
-        let fd = self.connect()?;
+    pub fn send_with(
+        &self,
+        op: &Op<'_>,
+        right: i32,
+        limit: Limit,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<Fd, Trouble> {
+        let fd = self.connect(limit)?;
         let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
         match sys::send_with(fd.raw(), &buffer[..n], right) {
             Ok(()) => Ok(fd),
@@ -198,7 +207,11 @@ impl Client {
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.
     pub fn send(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
-        let fd = self.connect()?;
+        self.send_within(Limit::NONE, op, buffer)
+    }
+
+    fn send_within(&self, limit: Limit, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+        let fd = self.connect(limit)?;
         let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
         match sys::send(fd.raw(), &buffer[..n]) {
             Ok(()) => Ok(fd),
@@ -208,13 +221,13 @@ impl Client {
     }
 
     /// A connection to the lonetd of this network, and to no one else.
-    pub(crate) fn connect(&self) -> Result<Fd, Trouble> {
+    pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
         let kind = libc::SOCK_SEQPACKET;
         let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
             Ok(fd) => fd,
             Err(e) => return Err(Trouble::NoRoom(e)),
         };
-        let limit = libc::timeval { tv_sec: TIME_LIMIT_SECONDS, tv_usec: 0 };
+        let limit = time_value(limit);
         for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
             sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
         }
@@ -272,6 +285,12 @@ fn parse<'b>(buffer: &'b [u8; MAX_MESSAGE], n: usize, op: &Op<'_>) -> Answer<'b>
         Malformed::Version(theirs) => Trouble::Version { theirs },
         Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
     })
+}
+
+/// What is left for a step of lonetd's.
+fn time_value(limit: Limit) -> libc::timeval {
+    let milliseconds = limit.of(TIME_LIMIT);
+    libc::timeval { tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000 }
 }
 
 /// A path as C wants it; a zero byte cannot be in a path that the system gave.

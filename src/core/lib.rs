@@ -11,6 +11,7 @@ pub mod dns;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;
+pub mod limit;
 pub mod quote;
 pub mod start;
 pub mod sys;

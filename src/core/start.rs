@@ -6,9 +6,10 @@
 //! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
 //! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
-use crate::client::{Client, StartIf, TIME_LIMIT_SECONDS, Trouble, c_path};
+use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
+use crate::limit::Limit;
 use crate::sys::{self, Fd, check};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -96,16 +97,21 @@ fn commands(config: &Config, beside: Option<&Path>) -> Vec<PathBuf> {
 
 /// Makes sure that a lonetd serves the network, if it is one that wants one. On [`Trouble::Failed`] its words are in
 /// `buffer`.
-pub(crate) fn start(client: &Client, which: StartIf, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+pub(crate) fn start(
+    client: &Client,
+    which: StartIf,
+    limit: Limit,
+    buffer: &mut [u8; MAX_MESSAGE],
+) -> Result<(), Trouble> {
     make_directory(&client.launch, client.owner())?;
-    let lock = take_lock(&client.launch)?;
+    let lock = take_lock(&client.launch, limit)?;
     if which == StartIf::Killed && !client.launch.was_killed() {
         // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
         client.launch.remove();
         return Err(Trouble::NotRunning);
     }
-    match client.connect() {
-        Err(Trouble::NotRunning) => launch(&client.launch, buffer)?,
+    match client.connect(limit) {
+        Err(Trouble::NotRunning) => launch(&client.launch, limit, buffer)?,
         Ok(_) => {}
         Err(other) => return Err(other),
     }
@@ -116,8 +122,8 @@ pub(crate) fn start(client: &Client, which: StartIf, buffer: &mut [u8; MAX_MESSA
 /// The start lock, for a lonetd that is started by hand. `None`: the network is served already.
 pub(crate) fn lock_start(client: &Client) -> Result<Option<Lock>, Trouble> {
     make_directory(&client.launch, client.owner())?;
-    let lock = take_lock(&client.launch)?;
-    match client.connect() {
+    let lock = take_lock(&client.launch, Limit::NONE)?;
+    match client.connect(Limit::NONE) {
         Err(Trouble::NotRunning) => Ok(Some(lock)),
         Ok(_) => Ok(None),
         Err(other) => Err(other),
@@ -184,7 +190,7 @@ impl Drop for Lock {
 
 /// Takes the start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
 /// gone: only the one that the path leads to counts.
-fn take_lock(launch: &Launch) -> Result<Lock, Trouble> {
+fn take_lock(launch: &Launch, limit: Limit) -> Result<Lock, Trouble> {
     // A holder is another program that starts lonetd, and waits no longer than we do.
     for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC;
@@ -207,6 +213,9 @@ fn take_lock(launch: &Launch) -> Result<Lock, Trouble> {
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
+        }
+        if limit.is_over() {
+            break;
         }
         pause();
     }
@@ -238,7 +247,7 @@ pub fn is_at_path(fd: &Fd, path: &CStr) -> bool {
 }
 
 /// Starts lonetd and waits for its word.
-fn launch(launch: &Launch, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
     let mut pipe = [0i32; 2];
     // SAFETY: room for two descriptors.
     check(unsafe { libc::syscall(libc::SYS_pipe2, pipe.as_mut_ptr(), libc::O_CLOEXEC) })
@@ -262,7 +271,7 @@ fn launch(launch: &Launch, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble
     drop(write);
     wait_for(child as i32);
 
-    let got = read_words(read.raw(), buffer)?;
+    let got = read_words(read.raw(), limit, buffer)?;
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
@@ -286,10 +295,10 @@ fn wait_for(child: i32) {
 
 /// Reads what lonetd says: to its zero, or to the end, or until the buffer is full but for a closing zero. The end
 /// alone would not do: a child that another thread forked meanwhile has a copy of the pipe's other end.
-fn read_words(fd: i32, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+fn read_words(fd: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
     let mut at = 0;
     while at < MAX_MESSAGE - 1 && !buffer[..at].ends_with(b"\0") {
-        match sys::readable_within(fd, TIME_LIMIT_SECONDS * 1000) {
+        match sys::readable_within(fd, limit.of(TIME_LIMIT)) {
             Ok(true) => {}
             Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
             Err(e) => return Err(Trouble::Silent(e)),

@@ -3,6 +3,7 @@
 use crate::{fence, log, process};
 use lonet_core::client::{self, Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
 
@@ -108,6 +109,14 @@ pub fn tell_to(client: &Client, op: &Op<'_>) {
     // started anew.
     let start = if op.one_way() { Start::No } else { Start::Yes };
     let _ = ask_of(client, op, start);
+}
+
+/// As [`tell_to`], of what is not answered, within a time limit. When that is over it is said if that takes no time at
+/// all: the kernel says it as well, a little later.
+pub fn tell_within(limit: Limit, client: &Client, op: &Op<'_>) {
+    if client.say(op, limit, &mut [0; MAX_MESSAGE]).is_err() && !limit.is_over() {
+        tell_to(client, op);
+    }
 }
 
 /// What has no text in it.

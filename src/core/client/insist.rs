@@ -8,6 +8,7 @@
 
 use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, parse, receive_raw};
 use crate::control::{MAX_MESSAGE, Op};
+use crate::limit::Limit;
 use crate::start;
 use nix::errno::Errno;
 
@@ -24,18 +25,19 @@ impl Client {
     /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
     /// ended by a zero.
     pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        self.ask_insisting(StartIf::Asked, op, buffer)
+        self.ask_insisting(StartIf::Asked, Limit::NONE, op, buffer)
     }
 
-    /// As [`Client::ask_or_start`], with the choice which networks are started.
+    /// As [`Client::ask_or_start`], with the choice which networks are started, and how long all of it may take.
     pub fn ask_insisting<'b>(
         &self,
         start: StartIf,
+        limit: Limit,
         op: &Op<'_>,
         buffer: &'b mut [u8; MAX_MESSAGE],
     ) -> Answer<'b> {
-        let n = self.insist(start, buffer, |buffer| {
-            let fd = self.send(op, buffer)?;
+        let n = self.insist(start, limit, buffer, |buffer| {
+            let fd = self.send_within(limit, op, buffer)?;
             if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
         })?;
         parse(buffer, n, op)
@@ -46,6 +48,7 @@ impl Client {
     pub fn insist<T>(
         &self,
         start: StartIf,
+        limit: Limit,
         buffer: &mut [u8; MAX_MESSAGE],
         mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
@@ -54,6 +57,9 @@ impl Client {
             if turn > 1 {
                 start::pause();
             }
+            if turn > 0 && limit.is_over() {
+                return Err(Trouble::Silent(Errno::ETIMEDOUT));
+            }
             match exchange(buffer) {
                 Err(Trouble::NotRunning) => {}
                 result => return result,
@@ -61,12 +67,12 @@ impl Client {
             if start == StartIf::Killed && !self.launch.was_killed() {
                 return Err(Trouble::NotRunning);
             }
-            match start::start(self, start, buffer) {
+            match start::start(self, start, limit, buffer) {
                 Ok(()) => {}
                 // It ended without a word: killed, perhaps.
                 Err(Trouble::NoCommand) if wordless < 2 => wordless += 1,
                 // Another one was about to serve, whose starter has died.
-                Err(Trouble::Failed) if self.connect().is_ok() => {}
+                Err(Trouble::Failed) if self.connect(limit).is_ok() => {}
                 Err(trouble) => return Err(trouble),
             }
         }

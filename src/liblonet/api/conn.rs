@@ -6,19 +6,20 @@ use super::addr::Written;
 use super::error::{Error, Failed, Result, Shown, call};
 use super::handle::Used;
 use super::host::{self, Host, LonetHost, still_open};
-use super::{ask, bytes};
+use super::{ask_within, bytes};
 use crate::address::Address;
-use crate::ask::tell_to;
+use crate::ask::tell_within;
 use crate::{connect, kernel, marks};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
 use lonet_core::control::{Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use std::ffi::{c_char, c_int};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, timeout_ms: c_int) -> c_int {
@@ -27,16 +28,19 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
             return Err(Error::Invalid.because("dial", format_args!("a time limit of {timeout_ms} ms")));
         }
         let host = host::get(host, "dial")?;
+        let limit =
+            u64::try_from(timeout_ms).map_or(Limit::NONE, |ms| Limit::within(Duration::from_millis(ms)));
+        // Who does not wait for the peer has to wait for lonetd: nothing can be dialed without its answer.
+        let lonetds = if timeout_ms == 0 { Limit::NONE } else { limit };
         // SAFETY: null or a C string, as lonet.h says.
-        let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
-        let limit = Limit::new(timeout_ms);
-        let connected = match (dial.wait(&limit), foreign) {
+        let (dial, foreign) = Dial::start(&host, lonetds, unsafe { bytes(addr) })?;
+        let connected = match (dial.wait(limit), foreign) {
             // Where nobody listens there is no such host any more.
             (Err(Error::Refused), true) => {
                 connect::arrived(&host.client, dial.fd.raw(), dial.cookie, dial.os, libc::ECONNREFUSED);
                 Err(Error::Unreachable.of(dial.path))
             }
-            (Ok(()), true) => foreign::shake_hands(&dial, &limit),
+            (Ok(()), true) => foreign::shake_hands(&dial, limit),
             (waited, _) => waited.map_err(|e| e.of(dial.path)),
         };
         let connected = connected.and_then(|()| dial.block().map_err(|e| e.of(dial.path)));
@@ -52,7 +56,7 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
     call(|| {
         let host = host::get(host, "dial")?;
         // SAFETY: null or a C string, as lonet.h says.
-        let (dial, foreign) = Dial::start(&host, unsafe { bytes(addr) })?;
+        let (dial, foreign) = Dial::start(&host, Limit::NONE, unsafe { bytes(addr) })?;
         let started = match foreign {
             true => foreign::start(&dial),
             false => Ok(()),
@@ -92,13 +96,15 @@ struct Dial<'a> {
     path: Path<'a>,
     fd: Fd,
     cookie: u64,
+    /// How long lonetd may take.
+    limit: Limit,
     /// Where the kernel connects it to.
     os: SocketAddrV4,
 }
 
 impl<'a> Dial<'a> {
     /// The dial, and whether it is to a foreign host.
-    fn start(host: &'a Used<Host>, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
+    fn start(host: &'a Used<Host>, limit: Limit, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
@@ -118,14 +124,14 @@ impl<'a> Dial<'a> {
         let asked = kernel::asked(fd.raw(), libc::AF_INET);
 
         let op = Op::DialHost { cookie, host: to, port: to_port, asked };
-        let way = ask(&host.client, &op, path, |_, reply| match reply {
+        let way = ask_within(limit, &host.client, &op, path, |_, reply| match reply {
             Reply::Way { to, from, port, foreign } => Some(Ok(Way { to, from, port, foreign })),
             Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
             _ => None,
         })?;
         let way = way.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
         path.port = way.port;
-        let dial = Dial { host, path, fd, cookie, os: way.to };
+        let dial = Dial { host, path, fd, cookie, limit, os: way.to };
         match dial.connect(&way, asked) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, way.foreign)),
             // Where nobody listens there is no such host any more.
@@ -151,7 +157,7 @@ impl<'a> Dial<'a> {
     }
 
     /// Waits for the connection.
-    fn wait(&self, limit: &Limit) -> std::result::Result<(), Error> {
+    fn wait(&self, limit: Limit) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
         if !sys::ready_within(fd, libc::POLLOUT, limit.left()).map_err(Error::from_errno)? {
             return Err(Error::TimedOut);
@@ -176,24 +182,8 @@ impl<'a> Dial<'a> {
     fn give_up(self, failed: Failed) -> Failed {
         marks::clear(self.fd.raw());
         drop(self.fd);
-        tell_to(&self.host.client, &Op::Closed { cookie: self.cookie });
+        tell_within(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
         still_open(self.host, self.path).err().unwrap_or(failed)
-    }
-}
-
-/// How long a dial may take.
-struct Limit(Option<Instant>);
-
-impl Limit {
-    fn new(milliseconds: c_int) -> Limit {
-        let limit = u64::try_from(milliseconds).ok();
-        Limit(limit.map(|ms| Instant::now() + Duration::from_millis(ms)))
-    }
-
-    /// Milliseconds, rounded up.
-    fn left(&self) -> Option<i64> {
-        let left = self.0?.saturating_duration_since(Instant::now());
-        Some(left.as_micros().div_ceil(1000) as i64)
     }
 }
 

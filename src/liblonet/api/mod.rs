@@ -17,8 +17,9 @@ mod listener;
 pub mod net;
 
 use error::{Error, Result, Shown};
-use lonet_core::client::{Client, Trouble};
+use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::ffi::{CStr, c_char};
@@ -46,8 +47,19 @@ fn ask<R>(
     what: impl Display,
     then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
 ) -> Result<R> {
+    ask_within(Limit::NONE, client, op, what, then)
+}
+
+/// As [`ask`], within a time limit.
+fn ask_within<R>(
+    limit: Limit,
+    client: &Client,
+    op: &Op<'_>,
+    what: impl Display,
+    then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
+) -> Result<R> {
     let mut buffer = [0; MAX_MESSAGE];
-    let trouble = match client.ask_or_start(op, &mut buffer) {
+    let trouble = match client.ask_insisting(StartIf::Asked, limit, op, &mut buffer) {
         Ok((_, Reply::Error { errno, text })) => {
             let error = Error::from_errno(Errno::from_raw(errno));
             return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });
@@ -55,6 +67,9 @@ fn ask<R>(
         Ok((block, reply)) => return then(block, reply).ok_or_else(|| Error::Protocol.of(what)),
         Err(trouble) => trouble,
     };
+    if limit.is_over() && matches!(trouble, Trouble::Silent(_)) {
+        return Err(Error::TimedOut.because(what, "lonetd does not answer within the time limit"));
+    }
     if trouble == Trouble::Failed {
         let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
         let why = format_args!("lonetd could not start: {}", Shown(&buffer[..end])).to_string();

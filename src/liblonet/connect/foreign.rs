@@ -13,6 +13,7 @@ use crate::{kernel, log, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 
@@ -139,7 +140,7 @@ fn answer<'b>(
         Patience::Limited(n) => n,
         Patience::Endless | Patience::Over(_) => 0,
     };
-    let control = client.send_with(&Op::HandOver { cookie, milliseconds }, fd, buffer)?;
+    let control = client.send_with(&Op::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
         plan.late = why as i32;
         client.send_on(&control, &Op::GiveUp { cookie }, buffer)

@@ -14,6 +14,7 @@ use libc::c_int;
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, MAX_MESSAGE, Op, Reply, is_under_way};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,7 +80,7 @@ pub fn plan(
     };
     let mut buffer = [0u8; MAX_MESSAGE];
     let op = Op::SetOut { cookie: plan.cookie, to, from, os, asked };
-    if client.say(&op, &mut buffer).is_err() {
+    if client.say(&op, Limit::NONE, &mut buffer).is_err() {
         return Ok(false);
     }
     set_out(client, fd, (family, asked), plan.cookie, if bound.is_some() { None } else { Some(from) })?;

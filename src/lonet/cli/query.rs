@@ -3,6 +3,7 @@
 use crate::daemon::state::NetworkShown;
 use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -73,7 +74,7 @@ pub fn ask<'b>(
     op: &Op<'_>,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
-    client.ask_insisting(StartIf::Killed, op, buffer).map(|(_, reply)| reply)
+    client.ask_insisting(StartIf::Killed, Limit::NONE, op, buffer).map(|(_, reply)| reply)
 }
 
 /// A question whose answer `receive` takes, from as many lonetds as it needs.
@@ -83,5 +84,5 @@ pub fn exchange<T>(
     buffer: &mut [u8; MAX_MESSAGE],
     mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
-    client.insist(StartIf::Killed, buffer, |buffer| receive(&client.send(op, buffer)?, buffer))
+    client.insist(StartIf::Killed, Limit::NONE, buffer, |buffer| receive(&client.send(op, buffer)?, buffer))
 }

@@ -2,11 +2,12 @@
 //! on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
 
 use super::super::error::{Error, Result};
-use super::{Dial, Limit};
+use super::Dial;
 use crate::address::Address;
 use crate::connect;
 use crate::connect::foreign::MOMENT;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -21,7 +22,7 @@ enum Shaken {
 
 /// Waits until the peer has answered. When the time is over, lonetd sees that nobody waits, and takes the connection
 /// off the socket: a relay would be for nobody.
-pub fn shake_hands(dial: &Dial<'_>, limit: &Limit) -> Result<()> {
+pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
     match hand_over(dial, 0, limit)? {
         Shaken::Done => Ok(()),
         Shaken::Relay(_) => Err(Error::TimedOut.of(dial.path)),
@@ -31,7 +32,7 @@ pub fn shake_hands(dial: &Dial<'_>, limit: &Limit) -> Result<()> {
 
 /// The handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
-    let (to, refused) = match hand_over(dial, MOMENT, &Limit(None))? {
+    let (to, refused) = match hand_over(dial, MOMENT, Limit::NONE)? {
         Shaken::Done => return Ok(()),
         Shaken::Relay(to) => (to, false),
         Shaken::Refused(to) => (to, true),
@@ -52,13 +53,17 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
 
 /// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. lonetd's own limit for a handshake
 /// holds where the caller has none.
-fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: &Limit) -> Result<Shaken> {
+fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = Op::HandOver { cookie: dial.cookie, milliseconds };
     let (client, path) = (&dial.host.client, dial.path);
-    let control = client
-        .send_with(&op, dial.fd.raw(), &mut buffer)
-        .map_err(|trouble| Error::from(trouble).because(path, trouble))?;
+    let control =
+        client.send_with(&op, dial.fd.raw(), dial.limit, &mut buffer).map_err(|trouble| {
+            match dial.limit.is_over() {
+                true => Error::TimedOut.of(path),
+                false => Error::from(trouble).because(path, trouble),
+            }
+        })?;
     let fault = |e| Error::from_errno(e).of(path);
     if !sys::ready_within(control.raw(), libc::POLLIN, limit.left()).map_err(fault)? {
         return Err(Error::TimedOut.of(path));

@@ -44,13 +44,14 @@ impl Daemon {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
                 tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
-                return self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
+                self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
+                return;
             }
             Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
         };
         let refuse = |text: &str| match op {
             Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
-            _ => self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+            _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
         };
         if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
             return refuse(lonet_core::start::ELSEWHERE);
@@ -111,19 +112,23 @@ impl Daemon {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 if !op.one_way() {
-                    match answer {
+                    let is_heard = match answer {
                         Answer::Reply(reply) => self.reply(&fd, &reply),
                         Answer::Host(Named { index, name, ascii }) => {
-                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii });
+                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii })
                         }
                         Answer::Refuse(errno, text) => {
-                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text });
+                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
                         }
                         Answer::Names { local, peer, own, member } => {
                             let local = Name { host: &local.0, port: local.1 };
                             let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
-                            self.reply(&fd, &Reply::Names { local, peer, own, member });
+                            self.reply(&fd, &Reply::Names { local, peer, own, member })
                         }
+                    };
+                    if let (false, Some(undo)) = (is_heard, not_done(&op)) {
+                        self.state.handle(&mut self.kernel, peer, &caller, &undo);
+                        self.settle();
                     }
                 }
                 if matches!(op, Op::Listening { .. }) {
@@ -143,13 +148,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) {
+    /// `false`: who asked does not wait for its answer any more.
+    pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
         let mut buffer = [0u8; MAX_MESSAGE];
         let block = self.state.block.number();
-        if let Some(n) = control::write_reply(&mut buffer, block, reply) {
-            // Who does not wait for its answer has gone.
-            let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
-        }
+        control::write_reply(&mut buffer, block, reply)
+            .is_some_and(|n| socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL).is_ok())
     }
 
     /// The whole network as JSON, in a memory file: it may be larger than any packet.
@@ -186,6 +190,17 @@ impl Daemon {
                 self.waiters.push(waiter);
             }
         }
+    }
+}
+
+/// What says that somebody who was allowed something will not do it: it had given up before it was answered.
+fn not_done(op: &Op<'_>) -> Option<Op<'static>> {
+    match *op {
+        Op::Bind { cookie, .. } | Op::Listen { cookie, .. } => Some(Op::Failed { cookie }),
+        Op::Dial { cookie, .. } | Op::DialHost { cookie, .. } => {
+            Some(Op::Dialed { cookie, from: None, errno: libc::ETIMEDOUT })
+        }
+        _ => None,
     }
 }
 

@@ -1,0 +1,43 @@
+/* The time limit of lonet_dial holds for lonetd, too: one that does not answer is not waited for any longer. */
+#include "api.h"
+#include <sys/un.h>
+
+/* The process that serves the network. */
+static pid_t daemon_of(const lonet_net *net)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct ucred by = { 0 };
+	socklen_t len = sizeof by;
+	const char *tmp = getenv("TMPDIR");
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	snprintf(at.sun_path, sizeof at.sun_path, "%s/lonet/%s/control", tmp ? tmp : "/tmp",
+	         lonet_network(net) + strlen("lonet"));
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &by, &len))
+		bail("%s: %s", at.sun_path, strerror(errno));
+	close(fd);
+	return by.pid;
+}
+
+int main(void)
+{
+	lonet_net *net = joined(NULL);
+	lonet_host *a = host(net, "α", 0), *b = host(net, "β", 0);
+	int l = listening(a, ":80");
+	pid_t daemon = daemon_of(net);
+
+	/* Without the limit the answer would be ENETDOWN, after lonetd's own limit. */
+	kill(daemon, SIGSTOP);
+	is_fail(lonet_dial(b, "α:80", 50), ETIMEDOUT,
+	        "dial %s β->α:80: lonetd does not answer within the time limit", lonet_network(net));
+	kill(daemon, SIGCONT);
+
+	int d = dialed(b, "α:80");
+	is_addr(local(d), "β:1", "the dial that was given up holds no port");
+	int s = lonet_accept(l, 0, NULL, NULL);
+	ok(s >= 0 && passes(d, s), "and the next one leads there");
+	close(d);
+	close(s);
+	close(l);
+	is_err(lonet_leave(net), 0, "leaving");
+	return done();
+}
