@@ -7,10 +7,12 @@ if ! unshare --mount true 2>/dev/null; then
     exit 0
 fi
 
+# The machine's name server, at an address that no other run of this has at the same time.
+server=127.0.$(($$ / 250 % 250 + 1)).$(($$ % 250 + 1))
 cat >"$work/server.py" <<'END'
-import socket
+import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.77", 53))
+s.bind((sys.argv[1], 53))
 print("serving", flush=True)
 while True:
     query, who = s.recvfrom(4096)
@@ -21,31 +23,31 @@ cat >"$work/client.py" <<'END'
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(20)
-s.connect(("127.0.0.77", 53))
-for name in sys.argv[1:]:
+s.connect((sys.argv[1], 53))
+for name in sys.argv[2:]:
     labels = b"".join(bytes([len(l)]) + l for l in name.encode().split(b"."))
     s.send(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1")
-for name in sys.argv[1:]:
+for name in sys.argv[2:]:
     answer, who = s.recvfrom(4096)
     name = "".join(chr(b) if b > 32 else "." for b in answer[13:].split(b"\0")[0])
     print(who[0], name, "code", answer[3] & 15, ".".join(map(str, answer[-4:])))
 END
-echo "nameserver 127.0.0.77" >"$work/resolv.conf"
+echo "nameserver $server" >"$work/resolv.conf"
 here() { unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$work/resolv.conf" "$@"; }
 
-start server python3 "$work/server.py"
+start server python3 "$work/server.py" "$server"
 until_true grep -q serving "$work/server"
-answers=$(here lonet run --host α -- python3 "$work/client.py" example b.lonet example.org | sort)
-like "$answers" '127.0.0.77 b.lonet code 0 127\.[0-9]+\.0\.2' "a host is answered by lonet"
-like "$answers" '127.0.0.77 example code 0 1\.2\.3\.4' "another name by the server"
-like "$answers" '127.0.0.77 example.org code 0 1\.2\.3\.4' "and yet another"
+answers=$(here lonet run --host α -- python3 "$work/client.py" "$server" example b.lonet example.org | sort)
+like "$answers" "$server"' b.lonet code 0 127\.[0-9]+\.0\.2' "a host is answered by lonet"
+like "$answers" "$server"' example code 0 1\.2\.3\.4' "another name by the server"
+like "$answers" "$server"' example.org code 0 1\.2\.3\.4' "and yet another"
 is "$(grep -c example "$work/server")" 2 "the server was asked twice"
 is "$(grep -c lonet "$work/server")" 0 "and not about hosts"
 like "$(<"$work/server")" '127\.0\.0\.1 ' "by the machine"
 
 stop "$pid"
-answers=$(here lonet run --host α -- python3 "$work/client.py" example)
-like "$answers" '127.0.0.77 example code 2' "a server that is down is said to fail, at once"
+answers=$(here lonet run --host α -- python3 "$work/client.py" "$server" example)
+like "$answers" "$server"' example code 2' "a server that is down is said to fail, at once"
 
 # A name server on the machine's loopback, to which questions come over TCP, too: for what is too long for UDP. In a network
 # namespace, as port 53 may be in use.
