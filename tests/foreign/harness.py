@@ -20,7 +20,6 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if not os.access(os.path.join(TESTS, "..", "bin", "lonet"), os.X_OK):
     build = os.environ.get("LONET_BUILD", "release")
     os.environ["PATH"] = os.path.join(TESTS, "..", "target", build) + ":" + os.environ["PATH"]
-FULL = bool(os.environ.get("LONET_FULL"))
 PATIENCE = 30
 
 
