@@ -88,7 +88,8 @@ fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
     let to = Some(fd).filter(|&fd| kernel::is_udp(fd)).and_then(kernel::remote)?.endpoint()?;
     let Some(Ok(own)) = host::own() else { return None };
     let reaches_out = match process::block()?.place(to.ip) {
-        Place::Host(..) => true,
+        // Nobody: what stands for a name server.
+        Place::Host(..) | Place::Nobody => true,
         Place::Elsewhere => !to.ip.to_canonical().is_loopback(),
         _ => false,
     };
