@@ -12,15 +12,15 @@
 //! copy is made on the stack, or in mapped memory where it is large. Mapped memory stays in the parent of a vfork
 //! child that executes.
 
+mod copy;
+mod preload;
+
 use crate::address::is_plausible;
+pub use copy::{lend, take_back, with_kept};
 use libc::c_char;
-use lonet_core::sys::check;
-use nix::errno::Errno;
 use once_cell::race::OnceRef;
+use preload::{LD_PRELOAD, Preload, is_library, libraries, merge};
 use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A null-terminated array of C strings, or null for none.
 pub type Environment = *const *const c_char;
@@ -42,17 +42,7 @@ struct Kept {
     preload: Option<Preload>,
 }
 
-struct Preload {
-    /// `LD_PRELOAD=` and `entries`.
-    alone: CString,
-    /// This library, behind the sanitizer's that insists on being first, as they stood in LD_PRELOAD.
-    entries: Vec<u8>,
-}
-
 static KEPT: OnceRef<'static, Kept> = OnceRef::new();
-
-const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
-const LIBRARY: &[u8] = b"liblonet.so";
 
 /// How many variables are kept; there are about ten.
 const MOST: usize = 32;
@@ -80,43 +70,6 @@ pub fn is_preloaded() -> bool {
 fn variable_name(entry: &[u8]) -> Option<&[u8]> {
     let equals = entry.iter().position(|b| *b == b'=')?;
     entry.starts_with(b"LONET_").then(|| &entry[..equals])
-}
-
-/// The entries of LD_PRELOAD.
-fn libraries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| matches!(b, b':' | b' ')).filter(|l| !l.is_empty())
-}
-
-fn file_name(path: &[u8]) -> &[u8] {
-    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
-}
-
-fn is_library(entry: &[u8]) -> bool {
-    file_name(entry).starts_with(LIBRARY)
-}
-
-fn is_sanitizer(entry: &[u8]) -> bool {
-    [&b"libasan.so"[..], b"libclang_rt.asan"].iter().any(|name| file_name(entry).starts_with(name))
-}
-
-impl Preload {
-    fn of(value: &[u8]) -> Option<Preload> {
-        let ours = libraries(value).find(|l| is_library(l))?;
-        // A relative path is somebody else's file after the next chdir.
-        let absolute = match ours.contains(&b'/') && !ours.starts_with(b"/") {
-            true => Path::new(std::ffi::OsStr::from_bytes(ours)).canonicalize().ok(),
-            false => None,
-        };
-        let ours = absolute.as_ref().map_or(ours, |p| p.as_os_str().as_bytes());
-        let mut entries = Vec::new();
-        for first in libraries(value).take_while(|l| !is_library(l)).filter(|l| is_sanitizer(l)) {
-            entries.extend_from_slice(first);
-            entries.push(b':');
-        }
-        entries.extend_from_slice(ours);
-        let alone = CString::new([LD_PRELOAD, &entries].concat()).ok()?;
-        Some(Preload { alone, entries })
-    }
 }
 
 /// What an environment lacks.
@@ -261,131 +214,6 @@ impl Lost {
             }
         }
         push(std::ptr::null());
-    }
-}
-
-/// LD_PRELOAD with the library in front of others, or behind them if a sanitizer is among them.
-///
-/// # Safety
-/// `to` has room for both, a colon and a zero.
-unsafe fn merge(theirs: &[u8], ours: &[u8], to: *mut u8) {
-    let value = theirs.strip_prefix(LD_PRELOAD).unwrap_or_default();
-    let mut at = to;
-    let mut push = |bytes: &[u8]| {
-        // SAFETY: as the caller promises.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
-            at = at.add(bytes.len());
-        }
-    };
-    push(LD_PRELOAD);
-    match (value.is_empty(), libraries(value).any(is_sanitizer)) {
-        (true, _) => push(ours),
-        (false, true) => [value, b":", ours].into_iter().for_each(push),
-        (false, false) => {
-            push(ours);
-            push(b":");
-            push(value);
-        }
-    }
-    // SAFETY: the room for the zero.
-    unsafe { at.write(0) };
-}
-
-/// Calls with `all`, or with a copy that has what was lost. Fails if there is no memory for the copy.
-///
-/// # Safety
-/// `all` is what an exec call takes.
-pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
-    // SAFETY: as the caller promises.
-    let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
-    // SAFETY: as the caller promises.
-    unsafe {
-        if lost.pointers() <= POINTERS && lost.text(all) <= TEXT {
-            Ok(on_stack(all, &lost, call))
-        } else {
-            in_mapping(all, &lost, call)
-        }
-    }
-}
-
-/// What fits the stack: 2 KiB in all, which programs that execute have left.
-const POINTERS: usize = 160;
-const TEXT: usize = 768;
-
-#[inline(never)]
-unsafe fn on_stack<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> R {
-    let mut pointers = [std::ptr::null(); POINTERS];
-    let mut text = [0; TEXT];
-    // SAFETY: there is room, as the caller has looked.
-    unsafe { lost.put_back(all, pointers.as_mut_ptr(), text.as_mut_ptr()) };
-    call(pointers.as_ptr())
-}
-
-#[inline(never)]
-unsafe fn in_mapping<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
-    // SAFETY: as the caller promises.
-    let (pointers, text) = (lost.pointers() * size_of::<Environment>(), unsafe { lost.text(all) });
-    let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a mapping of its own; unmapped when nothing points there any more.
-    unsafe {
-        let nowhere = std::ptr::null::<u8>();
-        let at = check(libc::syscall(libc::SYS_mmap, nowhere, pointers + text, protection, kind, -1, 0))?;
-        let at = std::ptr::with_exposed_provenance_mut::<u8>(at as usize);
-        lost.put_back(all, at.cast(), at.add(pointers));
-        let result = call(at.cast::<*const c_char>());
-        let errno = Errno::last_raw();
-        libc::syscall(libc::SYS_munmap, at, pointers + text);
-        Errno::set_raw(errno);
-        Ok(result)
-    }
-}
-
-/// The last array that [`lend`] made, with the number of its pointers in front.
-static LENT: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Gives the process itself an environment that has everything, for calls that take it inside libc. What it had,
-/// for [`take_back`]; `None`: nothing was lost.
-///
-/// May allocate. What was lent stays: other threads may read it. The same is lent again where the process' own
-/// has not changed.
-pub fn lend() -> Option<(Environment, Environment)> {
-    let had = own();
-    // SAFETY: the process' own environment.
-    let lost = unsafe { lost(had) }?;
-    let (pointers, word) = (lost.pointers(), size_of::<usize>());
-    // SAFETY: memory that nobody has; all writes are within what was asked for.
-    unsafe {
-        let size = (1 + pointers) * word + lost.text(had);
-        let new: *mut usize = libc::calloc(1, size).cast();
-        if new.is_null() {
-            return None;
-        }
-        new.write(pointers);
-        lost.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
-        let last = LENT.load(Ordering::Acquire);
-        let same = !last.is_null()
-            && *last == pointers
-            && std::slice::from_raw_parts(last, 1 + pointers)
-                == std::slice::from_raw_parts(new, 1 + pointers);
-        let lent = if same {
-            libc::free(new.cast());
-            last
-        } else {
-            LENT.store(new, Ordering::Release);
-            new
-        };
-        let lent: Environment = lent.add(1).cast();
-        (&raw mut environ).write(lent);
-        Some((had, lent))
-    }
-}
-
-/// Ends [`lend`], unless the program has given itself another environment meanwhile.
-pub fn take_back((had, lent): (Environment, Environment)) {
-    if own() == lent {
-        // SAFETY: a pointer of libc's; what it had is still there.
-        unsafe { (&raw mut environ).write(had) };
     }
 }
 

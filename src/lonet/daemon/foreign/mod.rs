@@ -24,14 +24,14 @@ mod dialer;
 mod io;
 mod names;
 mod relay;
+mod task;
 
 use super::kernel::Live;
 use super::registry::{Place, Registry};
 use super::setup::{SetupError, os};
 use super::state::{Cookie, Kernel, Pid, State};
-use acceptor::{Acceptor, Lingering};
-use courier::Courier;
-use dialer::{Dialer, SlowDial};
+use acceptor::Acceptor;
+use dialer::Dialer;
 use lonet_core::block::Endpoint;
 use lonet_core::config::Config;
 use lonet_core::control::{self, MAX_MESSAGE, Reply};
@@ -39,11 +39,11 @@ use names::Names;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{self, MsgFlags, SockFlag};
-use relay::Relay;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
+use task::{Task, What};
 
 pub use names::{Parked, Resume};
 
@@ -110,61 +110,6 @@ impl Cx<'_, '_> {
         let mut buffer = [0u8; MAX_MESSAGE];
         if let Some(n) = control::write_reply(&mut buffer, self.world.state.block.number(), reply) {
             let _ = socket::send(control.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
-        }
-    }
-}
-
-/// What a task is told.
-#[derive(Clone, Copy, Debug)]
-enum What {
-    Ready { side: u64, flags: EpollFlags },
-    Late,
-}
-
-enum Task {
-    Acceptor(Acceptor),
-    Lingering(Lingering),
-    Courier(Courier),
-    Dialer(Dialer),
-    SlowDial(SlowDial),
-    Relay(Relay),
-}
-
-impl Task {
-    fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
-        match self {
-            Task::Acceptor(t) => t.step(cx, what),
-            Task::Lingering(t) => t.step(what),
-            Task::Courier(t) => t.step(cx, what),
-            Task::Dialer(t) => t.step(cx, what),
-            Task::SlowDial(t) => t.step(cx, what),
-            Task::Relay(t) => t.step(cx, what),
-        }
-    }
-
-    fn until(&self) -> Option<Instant> {
-        match self {
-            Task::Acceptor(t) => Some(t.until),
-            Task::Lingering(t) => Some(t.until),
-            Task::Courier(t) => Some(t.until()),
-            Task::Dialer(t) => Some(t.until()),
-            Task::SlowDial(t) => Some(t.until),
-            Task::Relay(_) => None,
-        }
-    }
-
-    fn is_half_done(&self) -> bool {
-        match self {
-            Task::Acceptor(_) | Task::Lingering(_) => true,
-            Task::Courier(t) => t.is_connecting(),
-            Task::Dialer(_) | Task::SlowDial(_) | Task::Relay(_) => false,
-        }
-    }
-
-    /// Drops what came in, to make room.
-    fn give_way(self, cx: &mut Cx<'_, '_>) {
-        if let Task::Courier(t) = self {
-            t.abort(cx);
         }
     }
 }

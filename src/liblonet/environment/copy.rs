@@ -1,0 +1,104 @@
+//! Copies of an environment that have what was lost: for one call, or lent to the process itself.
+
+use super::{Environment, Lost, environ, lost, own};
+use libc::c_char;
+use lonet_core::sys::check;
+use nix::errno::Errno;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Calls with `all`, or with a copy that has what was lost. Fails if there is no memory for the copy.
+///
+/// # Safety
+/// `all` is what an exec call takes.
+pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
+    // SAFETY: as the caller promises.
+    let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
+    // SAFETY: as the caller promises.
+    unsafe {
+        if lost.pointers() <= POINTERS && lost.text(all) <= TEXT {
+            Ok(on_stack(all, &lost, call))
+        } else {
+            in_mapping(all, &lost, call)
+        }
+    }
+}
+
+/// What fits the stack: 2 KiB in all, which programs that execute have left.
+const POINTERS: usize = 160;
+const TEXT: usize = 768;
+
+#[inline(never)]
+unsafe fn on_stack<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> R {
+    let mut pointers = [std::ptr::null(); POINTERS];
+    let mut text = [0; TEXT];
+    // SAFETY: there is room, as the caller has looked.
+    unsafe { lost.put_back(all, pointers.as_mut_ptr(), text.as_mut_ptr()) };
+    call(pointers.as_ptr())
+}
+
+#[inline(never)]
+unsafe fn in_mapping<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
+    // SAFETY: as the caller promises.
+    let (pointers, text) = (lost.pointers() * size_of::<Environment>(), unsafe { lost.text(all) });
+    let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a mapping of its own; unmapped when nothing points there any more.
+    unsafe {
+        let nowhere = std::ptr::null::<u8>();
+        let at = check(libc::syscall(libc::SYS_mmap, nowhere, pointers + text, protection, kind, -1, 0))?;
+        let at = std::ptr::with_exposed_provenance_mut::<u8>(at as usize);
+        lost.put_back(all, at.cast(), at.add(pointers));
+        let result = call(at.cast::<*const c_char>());
+        let errno = Errno::last_raw();
+        libc::syscall(libc::SYS_munmap, at, pointers + text);
+        Errno::set_raw(errno);
+        Ok(result)
+    }
+}
+
+/// The last array that [`lend`] made, with the number of its pointers in front.
+static LENT: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Gives the process itself an environment that has everything, for calls that take it inside libc. What it had,
+/// for [`take_back`]; `None`: nothing was lost.
+///
+/// May allocate. What was lent stays: other threads may read it. The same is lent again where the process' own
+/// has not changed.
+pub fn lend() -> Option<(Environment, Environment)> {
+    let had = own();
+    // SAFETY: the process' own environment.
+    let lost = unsafe { lost(had) }?;
+    let (pointers, word) = (lost.pointers(), size_of::<usize>());
+    // SAFETY: memory that nobody has; all writes are within what was asked for.
+    unsafe {
+        let size = (1 + pointers) * word + lost.text(had);
+        let new: *mut usize = libc::calloc(1, size).cast();
+        if new.is_null() {
+            return None;
+        }
+        new.write(pointers);
+        lost.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
+        let last = LENT.load(Ordering::Acquire);
+        let same = !last.is_null()
+            && *last == pointers
+            && std::slice::from_raw_parts(last, 1 + pointers)
+                == std::slice::from_raw_parts(new, 1 + pointers);
+        let lent = if same {
+            libc::free(new.cast());
+            last
+        } else {
+            LENT.store(new, Ordering::Release);
+            new
+        };
+        let lent: Environment = lent.add(1).cast();
+        (&raw mut environ).write(lent);
+        Some((had, lent))
+    }
+}
+
+/// Ends [`lend`], unless the program has given itself another environment meanwhile.
+pub fn take_back((had, lent): (Environment, Environment)) {
+    if own() == lent {
+        // SAFETY: a pointer of libc's; what it had is still there.
+        unsafe { (&raw mut environ).write(had) };
+    }
+}

@@ -1,0 +1,64 @@
+//! One connection with a foreign peer, in whatever state it is.
+
+use super::Cx;
+use super::acceptor::{Acceptor, Lingering};
+use super::courier::Courier;
+use super::dialer::{Dialer, SlowDial};
+use super::relay::Relay;
+use nix::sys::epoll::EpollFlags;
+use std::time::Instant;
+
+/// What a task is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    Ready { side: u64, flags: EpollFlags },
+    Late,
+}
+
+pub(super) enum Task {
+    Acceptor(Acceptor),
+    Lingering(Lingering),
+    Courier(Courier),
+    Dialer(Dialer),
+    SlowDial(SlowDial),
+    Relay(Relay),
+}
+
+impl Task {
+    pub(super) fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+        match self {
+            Task::Acceptor(t) => t.step(cx, what),
+            Task::Lingering(t) => t.step(what),
+            Task::Courier(t) => t.step(cx, what),
+            Task::Dialer(t) => t.step(cx, what),
+            Task::SlowDial(t) => t.step(cx, what),
+            Task::Relay(t) => t.step(cx, what),
+        }
+    }
+
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Task::Acceptor(t) => Some(t.until),
+            Task::Lingering(t) => Some(t.until),
+            Task::Courier(t) => Some(t.until()),
+            Task::Dialer(t) => Some(t.until()),
+            Task::SlowDial(t) => Some(t.until),
+            Task::Relay(_) => None,
+        }
+    }
+
+    pub(super) fn is_half_done(&self) -> bool {
+        match self {
+            Task::Acceptor(_) | Task::Lingering(_) => true,
+            Task::Courier(t) => t.is_connecting(),
+            Task::Dialer(_) | Task::SlowDial(_) | Task::Relay(_) => false,
+        }
+    }
+
+    /// Drops what came in, to make room.
+    pub(super) fn give_way(self, cx: &mut Cx<'_, '_>) {
+        if let Task::Courier(t) = self {
+            t.abort(cx);
+        }
+    }
+}
