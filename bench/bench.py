@@ -5,13 +5,14 @@ socket_wrapper. What is told of B and C is the median of its ratios to A in the 
 changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
 and on the bare kernel another address, so that connections in TIME_WAIT do not slow the next one down.
 
-What else the machine does can only make a piece of work slower, so within a round the fastest counts: of five turns
-that A, B and C take (servers of all three run at the same time, their clients take turns), or of the batches that a
-program makes of what is short.
+What else the machine does can only make a piece of work slower, so within a round the fastest counts: of several
+turns that A, B and C take (servers of all three run at the same time, their clients take turns), or of the batches that
+a program makes of what is short.
 """
 
 import contextlib
 import datetime
+import itertools
 import os
 import platform
 import re
@@ -25,7 +26,8 @@ from setting import BIN, NETWORK, PROGRAMS, ROOT, WORK, Failed, Setting, clean_u
 
 QUICK = "--quick" in sys.argv
 ROUNDS = 2 if QUICK else 9
-TURNS = 1 if QUICK else 5
+TURNS = 5
+NUMBERS = itertools.count()
 
 
 def program(name, *arguments):
@@ -34,7 +36,7 @@ def program(name, *arguments):
 
 def cold_start(setting):
     """From the command to the first accepted connection, in a network that is not running."""
-    setting.environment["LONET_NETWORK"] = f"{NETWORK}cold{setting.number}"
+    setting.environment["LONET_NETWORK"] = f"{NETWORK}cold{next(NUMBERS)}"
     begin = time.monotonic() * 1e6
     return float(setting.run(PROGRAMS / "calls", "accepted")) - begin
 
@@ -55,7 +57,8 @@ class Row:
 
     def __init__(self, what, unit, how, limit, work, settings="ABC", rounds=ROUNDS, turns=1, why=None):
         self.what, self.unit, self.how, self.limit, self.work = what, unit, how, limit, work
-        self.settings, self.rounds, self.turns = settings, rounds, TURNS if isinstance(work, type) else turns
+        self.settings, self.rounds = settings, rounds
+        self.turns = 1 if QUICK else work.turns if isinstance(work, type) else turns
         self.why = f": {why}" if why else ""
         self.got = {name: [] for name in settings}
         self.failed = {}
@@ -143,8 +146,8 @@ def rows():
         Row("connect to no lonet address", "µs", "more", 0.2, program("calls", "elsewhere", calls)),
         Row("getaddrinfo of a lonet name", "µs", "as is", 100, program("calls", "resolve", some(2000)), "B"),
         Row("exec of /bin/true", "µs", "more", 500, program("calls", "spawn", some(200))),
-        Row("join: first bind of a process", "µs", "as is", 300, program("calls", "join"), "B", 3 * ROUNDS),
-        Row("cold start to the first accept", "µs", "as is", 30_000, cold_start, "B"),
+        Row("join: first bind of a process", "µs", "as is", 300, program("calls", "join"), "B", turns=TURNS),
+        Row("cold start to the first accept", "µs", "as is", 30_000, cold_start, "B", turns=3),
         Row("memory of a process", "KiB", "more", 1024, program("calls", "rss"), rounds=3 * ROUNDS),
         Row("memory after mlockall", "KiB", "more", 65_536, program("calls", "locked")),
         Row("liblonet.so, stripped", "KiB", "as is", 1024, size, "B", 1),
@@ -154,7 +157,7 @@ def rows():
         Row("foreign handshake; kernel: plain accept", "µs", "ratio", 2, Handshakes, "AB", few, why=courier),
         Row("redis-benchmark, kept connections", "µs", *kept, Redis, "ABC", few),
         Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABC", few),
-        Row("wrk against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
+        Row("ab against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
         Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABC", few),
         Row("pgbench, kept connections", "µs", *kept, Postgres, "AB", few),
         Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "AB", few),

@@ -12,7 +12,9 @@ from setting import BIN, NETWORK, PROGRAMS, WORK, Setting, stop, until
 
 
 class Server:
-    signal = signal.SIGTERM
+    """turns: how often load() is called in a round. One that is short is more often left alone by what else runs."""
+
+    signal, turns = signal.SIGTERM, 10
 
     def __init__(self, setting, quick):
         self.setting, self.quick = setting, quick
@@ -22,7 +24,7 @@ class Server:
 
 
 class Redis(Server):
-    keep, requests = True, 20_000
+    keep, requests, turns = True, 30_000, 8
 
     def __enter__(self):
         port = self.setting.port(6379)
@@ -42,11 +44,11 @@ class Redis(Server):
 
 
 class RedisAnew(Redis):
-    keep, requests = False, 2000
+    keep, requests = False, 1000
 
 
 class Nginx(Server):
-    signal = signal.SIGQUIT
+    signal, options, requests = signal.SIGQUIT, ["-k"], 12_000
 
     def __enter__(self):
         port = self.setting.port(80)
@@ -66,40 +68,44 @@ class Nginx(Server):
         return self
 
     def load(self):
-        out = self.setting.run("wrk", "-t", 1, "-c", 20, "-d", "1s", self.url)
-        return 1e6 / float(re.search(r"Requests/sec:\s*([0-9.]+)", out)[1])
+        n = self.requests // 10 if self.quick else self.requests
+        out = self.setting.run("ab", "-q", *self.options, "-n", n, "-c", 8, self.url)
+        return 1e6 / float(re.search(r"Requests per second:\s*([0-9.]+)", out)[1])
 
 
 class NginxAnew(Nginx):
-    def load(self):
-        out = self.setting.run("ab", "-q", "-n", 200 if self.quick else 2000, "-c", 8, self.url)
-        return 1e6 / float(re.search(r"Requests per second:\s*([0-9.]+)", out)[1])
+    options, requests = [], 1000
 
 
 class Postgres(Server):
     signal = signal.SIGINT
-    options, transactions = [], 1500
+    options, transactions = [], 1000
+
+    def __init__(self, setting, quick):
+        """As the user nobody if root asks: it is no server of root's."""
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        super().__init__(Setting(setting.name, setting.number, user), quick)
+        self.user, self.home = user, WORK / "pg"
+        self.data = self.home / setting.name
 
     def __enter__(self):
         """Each has its own cluster, from a copy of an empty one: one for all would favour who comes last."""
-        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-        port = self.setting.port(5432)
-        empty, self.data = WORK / "pg/empty", WORK / f"pg/{self.setting.name}"
+        port, empty = self.setting.port(5432), self.home / "empty"
         if not empty.exists():
-            (WORK / "pg").mkdir()
-            if user:
-                os.chown(WORK / "pg", 65534, 65534)
+            self.home.mkdir()
+            if self.user:
+                os.chown(self.home, 65534, 65534)
             subprocess.run(
-                [*user, "initdb", "-D", empty, "-U", "me", "-A", "trust", "--no-sync"],
+                [*self.user, "initdb", "-D", empty, "-U", "me", "-A", "trust", "--no-sync"],
                 check=True, stdout=subprocess.DEVNULL, cwd=WORK,
             )
             with open(empty / "pg_hba.conf", "a") as hba:
                 hba.write("host all all all trust\n")
             (WORK / "query.sql").write_text("select 1;\n")
-        subprocess.run([*user, "cp", "-r", empty, self.data], check=True, cwd=WORK)
+        subprocess.run([*self.user, "cp", "-r", empty, self.data], check=True, cwd=WORK)
         self.process = self.setting.start(
-            *user, "postgres", "-D", self.data, "-p", port, "-c", "listen_addresses=*", "-c", "fsync=off",
-            "-c", f"unix_socket_directories={WORK}/pg", log="postgres",
+            "postgres", "-D", self.data, "-p", port, "-c", "listen_addresses=*", "-c", "fsync=off",
+            "-c", f"unix_socket_directories={self.home}", log="postgres",
         )
         self.at = ["-h", self.setting.address, "-p", port, "-U", "me"]
         until(lambda: self.setting.run("psql", *self.at, "-XAtqc", "select 1", "postgres"))
@@ -118,11 +124,13 @@ class Postgres(Server):
 
 
 class PostgresAnew(Postgres):
-    options, transactions = ["-C"], 80
+    options, transactions = ["-C"], 20
 
 
 class Handshakes(Server):
     """A: a program that only accepts; B: lonetd and the program that gets the connection, as foreign peers see it."""
+
+    turns = 5
 
     def __enter__(self):
         setting, self.program = self.setting, PROGRAMS / "handshakes"

@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BIN = ROOT / "target/release"
-PROGRAMS = ROOT / "target/bench"
 NETWORK = f"bench{os.getpid()}"
 WORK = Path(tempfile.mkdtemp(prefix="lonet-bench."))
-# Servers that root starts and that become somebody else find their files.
+# What root starts as somebody else finds its files here; the tree may be where nobody else can look.
 os.chmod(WORK, 0o711)
+BIN = WORK / "bin"
+PROGRAMS = BIN
+for built in ("release/lonet", "release/liblonet.so", "bench/dials", "bench/stream", "bench/calls", "bench/handshakes"):
+    BIN.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "target" / built, BIN)
 
 
 class Failed(Exception):
@@ -25,19 +28,22 @@ class Failed(Exception):
 
 
 class Setting:
-    """A, B or C, with a host and an address that no other `number` has."""
+    """A, B or C, with a host and an address that no other `number` has.
 
-    def __init__(self, name, number):
+    user: a command that becomes somebody else, who then has a network of his own.
+    """
+
+    def __init__(self, name, number, user=()):
         self.name, self.number = name, number
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
         self.environment.pop("LD_PRELOAD", None)
-        self.prefix = []
+        self.prefix = list(user)
         if name == "A":
             self.address = f"127.0.{number % 250 + 1}.1"
         elif name == "B":
             self.address = f"h{number}.lonet"
-            self.prefix = [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
-            self.environment |= {"TMPDIR": str(WORK), "LONET_NETWORK": NETWORK}
+            self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
+            self.environment |= {"TMPDIR": str(WORK), "LONET_NETWORK": NETWORK + "u" * bool(user)}
         else:
             self.address = "127.0.0.10"
             directory = WORK / f"wrapper{number}"

@@ -77,7 +77,6 @@ declare -A package=(
     [valgrind]="valgrind"
     [vsftpd]="vsftpd"
     [wget]="wget"
-    [wrk]="wrk"
 )
 
 # path_of LIBRARY: the file that is to be preloaded, such as …/libjemalloc.so.2.
