@@ -2,7 +2,7 @@
 # Erlang nodes on three hosts, each with the epmd on 4369 that it starts itself, find each other by name and make a mesh.
 # One is killed with SIGKILL: the others notice, and it joins again under its name.
 . "$(dirname "$0")/../scenario.bash"
-need epmd erl
+need epmd erl jq
 
 export HOME=$work
 declare -A node
