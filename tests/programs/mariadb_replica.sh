@@ -20,8 +20,11 @@ run_server α 1
 run_server β 2
 lonet wait --timeout 60 α:3306 β:3306
 # Each host's administrator, who comes by its AF_UNIX socket, makes an account for whoever calls from a host's name.
+administer() { mariadb --no-defaults -u root -S "$work/$1.socket" -e "$2"; }
 for host in α β; do
-    mariadb --no-defaults -u root -S "$work/$host.socket" -e "set sql_log_bin = 0;
+    # That one listens a moment later.
+    until_true administer $host 'select 1'
+    administer $host "set sql_log_bin = 0;
         create user me@'%.lonet' identified by 'secret'; grant all on *.* to me@'%.lonet'"
 done
 sql() { lonet run -H γ -- mariadb --no-defaults -h "$1.lonet" -u me -psecret -BN -e "$2"; }
