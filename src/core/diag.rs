@@ -253,7 +253,7 @@ impl Diag {
         // The head of the answer is what counts; what does not fit is attributes.
         let mut buffer = [0; 512];
         loop {
-            let received = self.netlink.receive(&mut buffer, 0)?.0;
+            let received = self.netlink.receive(&mut buffer)?.0;
             let Some(message) = wire::messages(received).find(|m| m.sequence == sequence) else { continue };
             return match message.kind {
                 wire::ERROR if message.errno() == libc::ENOENT => {
@@ -313,7 +313,7 @@ impl Diag {
         self.netlink.send(wire::dump_request(sequence, states, filter).bytes())?;
         let mut complete = true;
         loop {
-            let (received, cut) = self.netlink.receive(buffer, 0)?;
+            let (received, cut) = self.netlink.receive(buffer)?;
             if cut {
                 return Err(error(libc::EMSGSIZE));
             }

@@ -60,7 +60,7 @@ impl Destroyed {
     pub fn next(&self) -> io::Result<Option<u64>> {
         let mut buffer = [0; 512];
         loop {
-            let received = match self.netlink.receive(&mut buffer, libc::MSG_DONTWAIT) {
+            let received = match self.netlink.receive(&mut buffer) {
                 Ok((received, _)) => received,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(e) => return Err(e),

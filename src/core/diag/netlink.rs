@@ -5,9 +5,6 @@ use crate::sys;
 use std::io;
 use std::os::fd::RawFd;
 
-/// The kernel answers at once. What takes this long will not come.
-const ANSWER_LIMIT: libc::timeval = libc::timeval { tv_sec: 1, tv_usec: 0 };
-
 #[derive(Debug)]
 pub struct Netlink(sys::Fd);
 
@@ -15,7 +12,6 @@ impl Netlink {
     /// `kind`: flags for socket(2) besides SOCK_CLOEXEC.
     pub fn open(kind: i32) -> io::Result<Netlink> {
         let fd = sys::socket(libc::AF_NETLINK, libc::SOCK_DGRAM | kind, libc::NETLINK_SOCK_DIAG)?;
-        sys::setsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &ANSWER_LIMIT)?;
         Ok(Netlink(fd))
     }
 
@@ -28,8 +24,9 @@ impl Netlink {
         Ok(sys::send(self.raw(), request)?)
     }
 
-    /// One datagram of the kernel's, and whether it was longer than the buffer. ETIMEDOUT: none came.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8], flags: i32) -> io::Result<(&'a [u8], bool)> {
+    /// One datagram of the kernel's, and whether it was longer than the buffer. EAGAIN: there is none. An answer is
+    /// there when [`Netlink::send`] returns, and the next part of a dump when the one before has been received.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<(&'a [u8], bool)> {
         loop {
             // SAFETY: all zeros is a sockaddr_nl.
             let mut from: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
@@ -42,7 +39,7 @@ impl Netlink {
                     buffer.as_mut_ptr(),
                     buffer.len(),
                     // MSG_TRUNC: the length of the datagram, not of what fitted.
-                    flags | libc::MSG_TRUNC,
+                    libc::MSG_DONTWAIT | libc::MSG_TRUNC,
                     &raw mut from,
                     &raw mut from_len,
                 )
@@ -54,11 +51,8 @@ impl Netlink {
                     let (n, room) = (n as usize, buffer.len());
                     return Ok((&buffer[..n.min(room)], n > room));
                 }
-                Err(e) => match e as i32 {
-                    libc::EINTR => {}
-                    libc::EAGAIN if flags & libc::MSG_DONTWAIT == 0 => return Err(error(libc::ETIMEDOUT)),
-                    errno => return Err(error(errno)),
-                },
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(error(e as i32)),
             }
         }
     }
@@ -66,7 +60,7 @@ impl Netlink {
     /// Takes what is left of earlier questions. An overrun is no reason to stop: nobody waits for it.
     pub fn drain(&self, buffer: &mut [u8]) {
         loop {
-            match self.receive(buffer, libc::MSG_DONTWAIT) {
+            match self.receive(buffer) {
                 Ok(_) => {}
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Err(_) => return,

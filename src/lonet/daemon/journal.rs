@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{Ipv6Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 /// Rewritten at this size, and then at twice what is left after each rewriting.
@@ -52,18 +52,18 @@ struct SavedSocket {
     role: u8,
     pid: Pid,
     asked: [bool; 4],
-    at: Option<(Ipv6Addr, u16)>,
-    os: Option<SocketAddrV4>,
+    at: Option<At>,
+    os: Option<Os>,
     call: Option<SavedCall>,
     accept_port: Option<u16>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SavedCall {
-    local: (Ipv6Addr, u16),
-    peer: (Ipv6Addr, u16),
-    os_local: Option<SocketAddrV4>,
-    os_remote: SocketAddrV4,
+    local: At,
+    peer: At,
+    os_local: Option<Os>,
+    os_remote: Os,
     peer_host: Index,
     dialed_port: u16,
     class: u8,
@@ -89,12 +89,24 @@ const ROLES: [Role; 8] = [
     Role::Gone,
 ];
 
-fn pair(e: Endpoint) -> (Ipv6Addr, u16) {
-    (e.ip, e.port)
+/// Addresses as numbers: to write them as text takes most of a dial's time here.
+type At = (u128, u16);
+type Os = (u32, u16);
+
+fn pair(e: Endpoint) -> At {
+    (e.ip.into(), e.port)
 }
 
-fn endpoint((ip, port): (Ipv6Addr, u16)) -> Endpoint {
-    Endpoint::new(ip, port)
+fn endpoint((ip, port): At) -> Endpoint {
+    Endpoint::new(ip.into(), port)
+}
+
+fn os_pair(os: SocketAddrV4) -> Os {
+    ((*os.ip()).into(), os.port())
+}
+
+fn os((ip, port): Os) -> SocketAddrV4 {
+    SocketAddrV4::new(ip.into(), port)
 }
 
 impl SavedSocket {
@@ -107,12 +119,12 @@ impl SavedSocket {
             pid: s.pid,
             asked: [a.family == Face::V6, a.v6only, a.reuse_address, a.reuse_port],
             at: s.at.map(pair),
-            os: s.os,
+            os: s.os.map(os_pair),
             call: s.call.map(|c| SavedCall {
                 local: pair(c.local),
                 peer: pair(c.peer),
-                os_local: c.os_local,
-                os_remote: c.os_remote,
+                os_local: c.os_local.map(os_pair),
+                os_remote: os_pair(c.os_remote),
                 peer_host: c.peer_host,
                 dialed_port: c.dialed_port,
                 class: c.class.0,
@@ -130,15 +142,16 @@ impl SavedSocket {
             pid: self.pid,
             asked: Asked { family: if v6 { Face::V6 } else { Face::V4 }, v6only, reuse_address, reuse_port },
             at: self.at.map(endpoint),
-            os: self.os,
+            os: self.os.map(os),
             call: self.call.map(|c| Call {
                 local: endpoint(c.local),
                 peer: endpoint(c.peer),
-                os_local: c.os_local,
-                os_remote: c.os_remote,
+                os_local: c.os_local.map(os),
+                os_remote: os(c.os_remote),
                 peer_host: c.peer_host,
                 dialed_port: c.dialed_port,
                 class: Classes(c.class),
+                taken: false,
             }),
             accept_port: self.accept_port,
             made_by: None,
@@ -231,7 +244,7 @@ impl World {
     pub fn here(network: &str, block: Block, netns: u64) -> World {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         World {
-            format: 1,
+            format: 2,
             network: network.to_owned(),
             boot: boot.trim_end().to_owned(),
             netns,

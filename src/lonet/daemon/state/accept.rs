@@ -52,6 +52,7 @@ impl State {
             peer_host: 0,
             dialed_port: listener.port,
             class: Classes::NONE,
+            taken: true,
         };
         match self.caller(kernel, listener, a) {
             Caller::Unwanted => return None,
@@ -66,11 +67,10 @@ impl State {
                 call.peer_host = caller.host;
                 if theirs.os_local.is_none() {
                     self.by_tuple.insert((a.remote, a.local), cookie);
-                    self.change(cookie, |s| {
-                        if let Some(call) = s.call.as_mut() {
-                            call.os_local = Some(a.remote);
-                        }
-                    });
+                    self.change(cookie, |_| {});
+                }
+                if let Some(call) = self.sockets.get_mut(&cookie).and_then(|s| s.call.as_mut()) {
+                    (call.os_local, call.taken) = (Some(a.remote), true);
                 }
                 self.release_accept_port(cookie);
             }

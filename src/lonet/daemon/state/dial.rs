@@ -115,6 +115,8 @@ impl State {
             peer_host: to_host,
             dialed_port: dial.to.port,
             class,
+            // Who accepts elsewhere does not ask here.
+            taken: foreign.is_some(),
         };
         if let Some(from) = record.as_ref().and_then(|s| s.os) {
             self.spend_os_port(host, from, kernel.now());

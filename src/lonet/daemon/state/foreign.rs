@@ -248,6 +248,7 @@ impl State {
             peer_host: peer,
             dialed_port: dialed,
             class: Classes::NONE,
+            taken: true,
         };
         self.put(
             dial.cookie,

@@ -122,12 +122,13 @@ impl State {
         let now = kernel.now();
         self.graves.push_back((now, cookie));
         while let Some((since, oldest)) = self.graves.front().copied() {
+            let is_there = self.sockets.get(&oldest).is_some_and(|s| s.role == Role::Gone);
             let old = now.saturating_sub(since) > GRAVE_TIME && self.graves.len() > GRAVES;
-            if !old && self.graves.len() <= MOST_GRAVES {
+            if is_there && !old && self.graves.len() <= MOST_GRAVES {
                 break;
             }
             self.graves.pop_front();
-            if self.sockets.get(&oldest).is_some_and(|s| s.role == Role::Gone) {
+            if is_there {
                 self.forget(oldest);
             }
         }
@@ -328,7 +329,12 @@ impl State {
         }
         self.drop_stale_claim(kernel, cookie);
         self.review_queue(kernel, cookie);
-        self.change(cookie, |s| s.destroyed = true);
+        let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_none_or(|call| call.taken);
+        if self.sockets.get(&cookie).is_some_and(is_done) {
+            self.forget(cookie);
+        } else {
+            self.change(cookie, |s| s.destroyed = true);
+        }
     }
 
     /// A process has ended. What it held is free, unless somebody else holds it too.

@@ -108,6 +108,8 @@ pub struct Call {
     /// What a dial looks for at the other end: the listener's port and kind of address.
     pub dialed_port: u16,
     pub class: Classes,
+    /// accept has named the caller: nobody will look for it again.
+    pub taken: bool,
 }
 
 #[derive(Clone, Debug)]
