@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// host of its own.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
-/// How long lonetd may take before it is asked.
-const PATIENCE: u32 = 10_000;
+/// How long lonetd may take to show what it makes of a dial, in microseconds, before it is asked.
+const PATIENCE: u32 = 50_000;
 
 fn pid() -> u64 {
     // SAFETY: no arguments; a system call, as a cached answer would be the parent's.
