@@ -18,7 +18,7 @@ use super::journal::Journal;
 use super::kernel::Live;
 use super::setup::{self, Held, SetupError, Sockets, os};
 use super::state::Kernel as _;
-use super::state::{Pid, State};
+use super::state::{Cookie, Pid, State};
 use end::Ending;
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
@@ -102,6 +102,9 @@ pub struct Daemon {
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
     destroyed: Option<Destroyed>,
+    /// Ends of sockets that nothing was known of: those announced since the last datagrams were received, and those
+    /// before. What was said of them in datagrams is in those that are being acted upon, or in the next ones.
+    unknown_ends: (Vec<Cookie>, Vec<Cookie>),
     dns: Dns,
     pending: VecDeque<Pending>,
     early: Vec<Early>,
@@ -166,6 +169,7 @@ impl Daemon {
             deaths,
             processes: BTreeMap::new(),
             destroyed,
+            unknown_ends: (Vec::new(), Vec::new()),
             dns,
             pending: VecDeque::new(),
             early: Vec::new(),
@@ -278,7 +282,11 @@ impl Daemon {
         }
         while let Some(destroyed) = &self.destroyed {
             match destroyed.next() {
-                Ok(Some(cookie)) => self.state.destroyed(&mut self.kernel, cookie),
+                Ok(Some(cookie)) => {
+                    if !self.state.destroyed(&mut self.kernel, cookie) {
+                        self.unknown_ends.0.push(cookie);
+                    }
+                }
                 Ok(None) => break,
                 Err(_) => self.state.review_all(&mut self.kernel),
             }

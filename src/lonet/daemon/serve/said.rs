@@ -93,6 +93,7 @@ impl Daemon {
                     ),
                 }
             }
+            self.take_unknown_ends();
             self.settle();
             self.tell_of_dials(&dials);
             if listens {
@@ -102,6 +103,16 @@ impl Daemon {
                 return;
             }
         }
+    }
+
+    /// A socket may have ended before what was said of it was acted upon.
+    fn take_unknown_ends(&mut self) {
+        let Daemon { unknown_ends, state, kernel, .. } = self;
+        let (new, old) = std::mem::take(unknown_ends);
+        for cookie in old {
+            state.destroyed(kernel, cookie);
+        }
+        unknown_ends.1 = new.into_iter().filter(|cookie| !state.destroyed(kernel, *cookie)).collect();
     }
 
     /// What has become of dials is in the view; who waits for it looks there now.

@@ -320,21 +320,23 @@ impl State {
         }
     }
 
-    /// The kernel announces that a socket has been destroyed.
-    pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        let Some(s) = self.sockets.get(&cookie) else { return };
+    /// The kernel announces that a socket has been destroyed. `false`: it is not known, so far.
+    pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+        let Some(s) = self.sockets.get(&cookie) else { return false };
         match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
             Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
             None => self.bury(kernel, cookie),
         }
         self.drop_stale_claim(kernel, cookie);
         self.review_queue(kernel, cookie);
-        let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_none_or(|call| call.taken);
+        // A listener's accepts may be told of later than its end.
+        let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_some_and(|call| call.taken);
         if self.sockets.get(&cookie).is_some_and(is_done) {
             self.forget(cookie);
         } else {
             self.change(cookie, |s| s.destroyed = true);
         }
+        true
     }
 
     /// A process has ended. What it held is free, unless somebody else holds it too.
