@@ -56,7 +56,7 @@ impl Acceptor {
                 }
                 Some(Task::Acceptor(self))
             }
-            Heard::End => None,
+            Heard::End | Heard::Failed(_) => None,
             Heard::Line(line) => {
                 if self.watched {
                     cx.unwatch(&self.dialer.fd);

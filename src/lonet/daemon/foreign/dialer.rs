@@ -75,6 +75,7 @@ impl Shake {
         match io::hear(fd, line) {
             Heard::More => Progress::Under,
             Heard::End => Progress::Peer(Err(ReplyError::UnexpectedEof)),
+            Heard::Failed(e) => Progress::Kernel(e),
             Heard::Line(line) => match Reply::parse(&line, &self.request) {
                 Ok(Reply::Connected(at)) => Progress::Done(at.port),
                 other => Progress::Peer(other),
@@ -172,7 +173,8 @@ impl Dialer {
             }
             Progress::Kernel(e) => {
                 let errno = nobody(cx, self.shake.os, e);
-                let text = format!("connect to {}: {e}", self.shake.os);
+                let text = format!("connection to {}: {e}", self.shake.os);
+                tracing::info!("{text}");
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
             }
             Progress::Peer(Ok(Reply::Refused)) => {

@@ -17,6 +17,8 @@ pub enum Heard {
     More,
     /// The connection has ended before the line did.
     End,
+    /// It has failed: a reset, for example.
+    Failed(Errno),
 }
 
 /// Reads on in a line and takes no byte that follows it.
@@ -29,7 +31,7 @@ pub fn hear(fd: &OwnedFd, line: &mut LineBuf) -> Heard {
             Ok(n) => n,
             Err(Errno::EAGAIN) => return Heard::More,
             Err(Errno::EINTR) => continue,
-            Err(_) => return Heard::End,
+            Err(e) => return Heard::Failed(e),
         };
         let wanted = line.wanted(&buffer[..n]);
         // What was peeked is there, and nobody else reads.

@@ -117,6 +117,34 @@ fn another_networks_or_schemas_database_is_refused() {
 }
 
 #[test]
+fn a_row_whose_owner_lives_with_a_full_queue_is_not_reclaimed() {
+    use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
+    use std::os::fd::AsRawFd;
+    let tcp =
+        || socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+    let owner = tcp();
+    socket::bind(owner.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    socket::listen(&owner, Backlog::new(0).unwrap()).unwrap();
+    let at: SockaddrIn = socket::getsockname(owner.as_raw_fd()).unwrap();
+    // What the queue takes is connected at once; the first that is not says that it is full.
+    let mut queue = Vec::new();
+    loop {
+        queue.push(tcp());
+        let last = queue.last().unwrap();
+        let _ = socket::connect(last.as_raw_fd(), &at);
+        if socket::getpeername::<SockaddrIn>(last.as_raw_fd()).is_err() {
+            break;
+        }
+    }
+    let os = SocketAddrV4::new(at.ip(), at.port());
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = with_rows(dir.path(), &[("γ", &format!("'{os}'"))]);
+    assert_eq!(book.announce("γ").unwrap(), Verdict::Taken { by: os });
+    assert_eq!(rows(dir.path()), [("γ".to_owned(), os.to_string())]);
+    assert_eq!(book.others().unwrap(), [Row { name: "γ".into(), os }]);
+}
+
+#[test]
 fn odd_rows_fail_the_look_up_of_that_host_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut book = with_rows(
