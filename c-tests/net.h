@@ -270,6 +270,28 @@ static inline int reap(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/* What a server goes on to do: it takes a caller and tells it its name, and binds, listens, dials and accepts anew. 0, or
+ * a number that says what went wrong. */
+static inline int goes_on(int ls)
+{
+	int fd = take(ls);
+	const char *who = peername(fd);
+	if (send(fd, who, strlen(who) + 1, MSG_NOSIGNAL) < 0)
+		return 12;
+	int own = tcp("127.0.0.1"), d = tcp("127.0.0.1");
+	if (bind_to(own, "127.0.0.1", 0) < 0 || listen(own, 1) < 0)
+		return 13;
+	if (connect_to(d, "127.0.0.1", port_of(own)) < 0)
+		return 14;
+	int a = accept(own, NULL, NULL);
+	if (a < 0 || strcmp(peername(a), sockname(d)) || !passes(a, d))
+		return 15;
+	close(own);
+	close(d);
+	close(a);
+	return 0;
+}
+
 /* One byte through a pipe or socket: say wakes hear; hear is 0 when the other end is gone. */
 static inline void make_pipe(int ends[2])
 {

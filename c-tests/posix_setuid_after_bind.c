@@ -6,21 +6,6 @@
 enum { NOBODY = 65534 };
 
 /* Its exit code says what went wrong. */
-static int served(int ls)
-{
-	int fd = take(ls);
-	const char *who = peername(fd);
-	if (send(fd, who, strlen(who) + 1, MSG_NOSIGNAL) < 0)
-		return 12;
-	int own = tcp("127.0.0.1"), d = tcp("127.0.0.1");
-	if (bind_to(own, "127.0.0.1", 0) < 0 || listen(own, 1) < 0)
-		return 13;
-	if (connect_to(d, "127.0.0.1", port_of(own)) < 0)
-		return 14;
-	int a = accept(own, NULL, NULL);
-	return a < 0 || strcmp(peername(a), sockname(d)) || !passes(a, d) ? 15 : 0;
-}
-
 static int unprivileged(int ls, int as)
 {
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
@@ -28,11 +13,11 @@ static int unprivileged(int ls, int as)
 	if (setuid(0) == 0)
 		return 11;
 	if (as == 0)
-		return served(ls);
+		return goes_on(ls);
 	if (as == 1) {
 		pid_t pid = fork();
 		if (pid == 0)
-			_exit(served(ls));
+			_exit(goes_on(ls));
 		return pid < 0 ? 16 : reap(pid);
 	}
 	char text[12];
@@ -44,7 +29,7 @@ static int unprivileged(int ls, int as)
 int main(int argc, char **argv)
 {
 	if (argc == 3)
-		return served(atoi(argv[2]));
+		return goes_on(atoi(argv[2]));
 	if (geteuid() != 0) {
 		ok(1, "who is not root has nothing to give up # SKIP");
 		return done();

@@ -13,23 +13,13 @@ chmod 711 "$work"
 chmod 666 "$work/why"
 export LONET_LOG=$work/why
 
-cat >"$work/server.py" <<'END'
-import os, socket
-s = socket.create_server(("", 0))
-print(os.getuid(), s.getsockname()[1], flush=True)
-while True:
-    s.accept()[0].sendall(b"welcome")
-END
+welcome
 cat >"$work/listen.py" <<'END'
 import errno, socket
 try:
     print(socket.create_server(("", 0)).getsockname()[1])
 except OSError as e:
     print(errno.errorcode[e.errno])
-END
-cat >"$work/dial.py" <<'END'
-import socket
-print(socket.create_connection(("β.lonet", 1)).recv(7, socket.MSG_WAITALL).decode())
 END
 other=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 # PATH's first python3 may be where the other user cannot look.
@@ -45,8 +35,8 @@ start member lonet run --host β -- "${other[@]}" "$python" "$work/server.py"
 lonet wait --timeout 20 β:1
 until_true [ -s "$work/member" ]
 is "$(<"$work/member")" "65534 1" "another user's program with the key listens"
-is "$(lonet run --host α -- python3 "$work/dial.py")" welcome "the owner's programs reach it"
-is "$(lonet run --host γ -- "${other[@]}" "$python" "$work/dial.py")" welcome "and so do other users' with the key"
+is "$(lonet run --host α -- python3 "$work/dial.py" β.lonet)" welcome "the owner's programs reach it"
+is "$(lonet run --host γ -- "${other[@]}" "$python" "$work/dial.py" β.lonet)" welcome "and so do other users' with the key"
 
 # Given from outside: what a member starts gets back what it was robbed of.
 dir=$TMPDIR/lonet/$LONET_NETWORK
@@ -59,4 +49,4 @@ wrong=0-00000000000000000000000000000000
 is "$("${without_key[@]}" LONET_KEY=$wrong "$python" "$work/listen.py")" EACCES "nor with a wrong key"
 like "$(<"$work/why")" "not a member: another user's process without the network's LONET_KEY" "and the log says so"
 [[ $(lonet ls) != *δ* ]] || fail "the refused host is listed"
-is "$(lonet run --host α -- python3 "$work/dial.py")" welcome "the network goes on"
+is "$(lonet run --host α -- python3 "$work/dial.py" β.lonet)" welcome "the network goes on"

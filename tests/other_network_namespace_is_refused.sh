@@ -10,12 +10,7 @@ if ! why=$("${elsewhere[@]}" true 2>&1); then
     echo "skipped: no network namespace can be made here: $why"
     exit 0
 fi
-cat >"$work/server.py" <<'END'
-import socket
-s = socket.create_server(("", 80))
-while True:
-    s.accept()[0].sendall(b"welcome")
-END
+welcome
 cat >"$work/try.py" <<'END'
 import errno, socket
 for what in (lambda: socket.create_server(("", 0)), lambda: socket.create_connection(("127.0.0.1", 80))):
@@ -25,11 +20,7 @@ for what in (lambda: socket.create_server(("", 0)), lambda: socket.create_connec
     except OSError as e:
         print(errno.errorcode[e.errno])
 END
-cat >"$work/dial.py" <<'END'
-import socket
-print(socket.create_connection(("α.lonet", 80)).recv(7, socket.MSG_WAITALL).decode())
-END
-start server lonet run --host α -- python3 "$work/server.py"
+start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 20 α:80
 daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
 before=$(lonet ls)
@@ -46,7 +37,7 @@ like "$err" "$reason" "lonet down says why"
 
 is "$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")" "$daemon" "the same lonetd serves the network"
 is "$(lonet ls)" "$before" "what it knows is as it was"
-is "$(lonet run --host γ -- python3 "$work/dial.py")" welcome "and others are served"
+is "$(lonet run --host γ -- python3 "$work/dial.py" α.lonet 80)" welcome "and others are served"
 
 # lonetd has been killed: none is started there, where it would find all sockets of the network dead.
 there=("${elsewhere[@]}" env LD_PRELOAD="$library" LONET_HOST=β LONET_LOG="$work/why")
@@ -62,7 +53,7 @@ like "$(<"$work/why")" "$reason" "with the reason"
 code 1 "${elsewhere[@]}" lonet ls
 like "$err" "$reason" "which lonet ls has"
 is "$(lonet ls)" "$before" "the next lonetd knows what the one before knew"
-is "$(lonet run --host γ -- python3 "$work/dial.py")" welcome "and serves"
+is "$(lonet run --host γ -- python3 "$work/dial.py" α.lonet 80)" welcome "and serves"
 
 kill_lonetd
 stop "${started[@]}"

@@ -10,6 +10,8 @@
 #     code WANT COMMAND…           runs it: the exit code must be WANT; leaves its output in $out and $err
 #     need PROGRAM…                installs what is missing, or says so and ends (scripts/lib.sh); on a line of its own,
 #                                  where scripts/test reads it
+#     welcome                      makes two programs: $work/server.py [PORT], which says where it listens and "welcome" to
+#                                  each caller; $work/dial.py HOST [PORT], which says what it is told. PORT: 1 if not given
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
 # One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
@@ -68,6 +70,21 @@ code() {
     "$@" </dev/null >"$work/out" 2>"$work/err" || got=$?
     out=$(<"$work/out") err=$(<"$work/err")
     [ "$got" = "$want" ] || fail "exit code of \`$*\` is $got, not $want: $out $err"
+}
+
+welcome() {
+    cat >"$work/server.py" <<'END'
+import os, socket, sys
+s = socket.create_server(("", int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+print(os.getuid(), s.getsockname()[1], flush=True)
+while True:
+    s.accept()[0].sendall(b"welcome")
+END
+    cat >"$work/dial.py" <<'END'
+import socket, sys
+port = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+print(socket.create_connection((sys.argv[1], port)).recv(7, socket.MSG_WAITALL).decode())
+END
 }
 
 until_true() {
