@@ -53,6 +53,9 @@ const END_AGAIN: Duration = Duration::from_millis(10);
 /// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// How long lonetd looks for more after it has been told something.
+const AWAKE_FOR: Duration = Duration::from_micros(50);
+
 /// How long a connection may take to say something.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
@@ -186,7 +189,7 @@ impl Daemon {
     pub fn serve(&mut self) -> io::Result<()> {
         loop {
             let mut events = [EpollEvent::empty(); 64];
-            let n = match self.epoll.wait(&mut events, self.time_limit()) {
+            let n = match self.next_events(&mut events) {
                 Ok(n) => n,
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e.into()),
@@ -218,6 +221,20 @@ impl Daemon {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits for something to do. What follows at once is looked for before lonetd sleeps: to fall asleep and to be woken
+    /// costs both sides more than all else that is done for a message.
+    fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
+        let until = Instant::now() + AWAKE_FOR;
+        while self.said.was_busy() {
+            let n = self.epoll.wait(events, EpollTimeout::ZERO)?;
+            if n > 0 || Instant::now() >= until {
+                return if n > 0 { Ok(n) } else { self.epoll.wait(events, self.time_limit()) };
+            }
+            std::thread::yield_now();
+        }
+        self.epoll.wait(events, self.time_limit())
     }
 
     /// Questions for names, as DNS has them, and what the machine's name servers answer.

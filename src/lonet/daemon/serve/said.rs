@@ -26,12 +26,18 @@ pub(super) struct Datagrams {
     fd: OwnedFd,
     buffer: Vec<u8>,
     headers: MultiHeaders<()>,
+    was_busy: bool,
 }
 
 impl Datagrams {
     pub fn new(fd: OwnedFd) -> Datagrams {
         let headers = MultiHeaders::preallocate(AT_ONCE, Some(cmsg_space!(UnixCredentials)));
-        Datagrams { fd, buffer: vec![0; AT_ONCE * MAX_MESSAGE], headers }
+        Datagrams { fd, buffer: vec![0; AT_ONCE * MAX_MESSAGE], headers, was_busy: false }
+    }
+
+    /// There was something when it was last looked for.
+    pub fn was_busy(&self) -> bool {
+        self.was_busy
     }
 
     fn receive(&mut self) -> Vec<Said> {
@@ -66,6 +72,7 @@ impl Daemon {
     pub(super) fn take_what_is_said(&mut self) {
         loop {
             let all = self.said.receive();
+            self.said.was_busy = !all.is_empty();
             self.take_announcements();
             let mut dials = Vec::new();
             let mut listens = false;
