@@ -4,6 +4,10 @@
 //! decides as it would have when asked; connect returns when the view says what it has decided. Where that is not
 //! what was read, the connection is taken back and lonetd is asked. Whatever the view does not say is asked from the
 //! beginning: a destination without a listener here, the first dial of a process, a socket that has a port.
+//!
+//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, four calls to
+//! bind it to its host's address, four for each of the two datagrams, two getsockname, getpid; and a futex where lonetd is
+//! slower than the kernel. A question, for comparison, is eight calls and two switches of the processor.
 
 use super::{Plan, Step, disconnect, set_out, tell_of};
 use crate::address::Address;
