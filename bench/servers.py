@@ -48,7 +48,7 @@ class RedisAnew(Redis):
 
 
 class Nginx(Server):
-    signal, options, requests = signal.SIGQUIT, ["-k"], 12_000
+    signal, options, requests = signal.SIGQUIT, ["-k"], 40_000
 
     def __enter__(self):
         port = self.setting.port(80)
