@@ -105,7 +105,12 @@ def test_what_the_reference_makes_of_replies_is_what_connect_reports(t):
 
         g.answer_with(answer)
         for how in "blocking", "nonblocking":
+            before = len(t.log())
             got = t.run("β", DIAL, "α.lonet", "10", how).split("\n")[0]
+            if how == "nonblocking" and "is relayed" in t.log()[before:]:
+                # On a busy machine the peer may take longer than such a program waits.
+                assert got == "0", (case["case"], got)
+                continue
             if want.startswith("CONN"):
                 assert got == "0", (case["case"], how, got)
             elif want.endswith("connection refused"):
