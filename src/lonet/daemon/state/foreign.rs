@@ -71,9 +71,12 @@ impl State {
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );
-        if comes_up && !claimed && !caller.host.is_empty() && names::check(caller.host).is_ok() {
+        if comes_up && !claimed && !caller.host.is_empty() {
             let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
-            if !up && let Ok(index) = self.enter_named(caller.host) {
+            if !up
+                && names::check(caller.host).is_ok()
+                && let Ok(index) = self.enter_named(caller.host)
+            {
                 return Some(Doubt::Claim(index));
             }
         }

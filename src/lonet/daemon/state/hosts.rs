@@ -40,6 +40,8 @@ impl Host {
 pub struct Hosts {
     all: Vec<Host>,
     by_key: HashMap<String, Index>,
+    /// By names as they were given: to fold one takes longer than all else that is done for a message.
+    by_name: HashMap<String, Index>,
     /// Those whose being up may have changed since [`Hosts::take_touched`].
     touched: BTreeSet<Index>,
 }
@@ -59,7 +61,8 @@ impl Hosts {
     }
 
     pub fn find(&self, name: &[u8]) -> Option<&Host> {
-        self.get(*self.by_key.get(&names::fold(name)?)?)
+        let given = std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name));
+        self.get(*given.or_else(|| self.by_key.get(&names::fold(name)?))?)
     }
 
     /// As [`Hosts::find`], foreign hosts whose names are none to resolvers among them.
@@ -99,7 +102,9 @@ impl Hosts {
 
     /// The host of this name, made if there is none. `None`: not a name, or no index left.
     pub(super) fn enter(&mut self, name: &str) -> Option<Index> {
-        self.enter_key(names::fold(name.as_bytes())?, name)
+        let index = self.enter_key(names::fold(name.as_bytes())?, name)?;
+        self.by_name.insert(name.to_owned(), index);
+        Some(index)
     }
 
     /// A foreign host whose name is none to resolvers: known by its bytes.
@@ -145,6 +150,11 @@ impl State {
         pid: Pid,
         caller: &Caller<'_>,
     ) -> Result<Index, (Errno, String)> {
+        // Most often a process speaks that keeps its host up already.
+        let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == caller.host);
+        if let Some(index) = self.processes.get(&pid).and_then(|p| p.hosts.iter().copied().find(is_home)) {
+            return Ok(index);
+        }
         names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(caller.host)?;
         self.begin(index, caller.options.fresh_accept_ports);
