@@ -119,6 +119,18 @@ class Row:
         return "met" if met else "missed" + self.why
 
 
+def sketch(datagrams):
+    """The floor of a dial: a program without lonet says so many datagrams for each; beside `dials` on the bare kernel."""
+
+    def work(setting):
+        bare = Setting("A", setting.number)
+        if setting.name == "A":
+            return float(bare.run(PROGRAMS / "dials", some(2000)))
+        return float(bare.run(PROGRAMS / "messages", some(2000), datagrams))
+
+    return work
+
+
 def some(n):
     return n // 20 if QUICK else n
 
@@ -132,11 +144,14 @@ def rows():
         work = program("dials", n, 1, 0, min(count, 1000) if QUICK else count)
         return Row(f"dial, {text} open", "µs", ten, 1.5, work, "AB", rounds)
 
+    messages = "five messages a dial, see Floors in bench/README.md"
     courier = "a courier is a second connection, see Floors in bench/README.md"
     return [
-        Row("connect + accept + close, blocking", "µs", "ratio", 1.4, program("dials", n), turns=TURNS),
-        Row("the same, epoll, 64 in flight", "µs", "ratio", 1.4, program("dials", n, 1, 64), turns=TURNS),
-        Row("the same, 8 clients", "µs", "ratio", 1.4, program("dials", n, 8), turns=TURNS),
+        Row("connect + accept + close, blocking", "µs", "ratio", 1.4, program("dials", n), turns=TURNS, why=messages),
+        Row("the same, epoll, 64 in flight", "µs", "ratio", 1.4, program("dials", n, 1, 64), turns=TURNS, why=messages),
+        Row("the same, 8 clients", "µs", "ratio", 1.4, program("dials", n, 8), turns=TURNS, why=messages),
+        Row("floor: one datagram a dial, no lonet", "µs", "ratio", None, sketch(1), "AB", turns=TURNS),
+        Row("floor: five datagrams a dial, no lonet", "µs", "ratio", None, sketch(5), "AB", turns=TURNS),
         # Throughputs of at least 0.99, and with one connection a request 0.85, as times.
         Row("ping-pong of 1 byte", "µs", *kept, program("stream", "ping", some(20_000))),
         Row("stream of 64 KiB writes, a MiB", "µs", *kept, program("stream", "bulk", some(600))),
@@ -156,11 +171,11 @@ def rows():
         held(50_000, "50,000", min(ROUNDS, 3)),
         Row("foreign handshake; kernel: plain accept", "µs", "ratio", 2, Handshakes, "AB", few, why=courier),
         Row("redis-benchmark, kept connections", "µs", *kept, Redis, "ABC", few),
-        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABC", few),
+        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABC", few, why=messages),
         Row("ab against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
-        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABC", few),
+        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABC", few, why=messages),
         Row("pgbench, kept connections", "µs", *kept, Postgres, "AB", few),
-        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "AB", few),
+        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "AB", few, why=messages),
     ]
 
 

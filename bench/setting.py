@@ -18,9 +18,9 @@ WORK = Path(tempfile.mkdtemp(prefix="lonet-bench."))
 os.chmod(WORK, 0o711)
 BIN = WORK / "bin"
 PROGRAMS = BIN
-for built in ("release/lonet", "release/liblonet.so", "bench/dials", "bench/stream", "bench/calls", "bench/handshakes"):
-    BIN.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "target" / built, BIN)
+BIN.mkdir()
+for built in [ROOT / "target/release/lonet", ROOT / "target/release/liblonet.so", *(ROOT / "target/bench").iterdir()]:
+    shutil.copy(built, BIN)
 
 
 class Failed(Exception):
