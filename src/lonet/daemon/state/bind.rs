@@ -104,6 +104,7 @@ impl State {
             return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
         self.meet(kernel, sender.pid);
+        self.drop_half_done(kernel, wish.cookie);
         let at = match self.sockets.get(&wish.cookie) {
             // The kernel refused the OS address, or lonetd died before its answer arrived.
             Some(s) if s.role == Role::Claimed && s.host == host && (at.port == 0 || at.port == s.port) => {
@@ -182,6 +183,7 @@ impl State {
         if self.sockets.get(&wish.cookie).is_some_and(|s| s.role == Role::Listening) {
             self.examine(kernel, wish.cookie);
         }
+        self.drop_half_done(kernel, wish.cookie);
         let record = self.sockets.get(&wish.cookie).cloned();
         match record {
             // Also a second time: the backlog may be another.
@@ -245,6 +247,17 @@ impl State {
         });
         if revived {
             self.examine(kernel, cookie);
+        }
+    }
+
+    /// What a process was allowed and has not done when it ended is not so for others that hold the socket.
+    pub(super) fn drop_half_done(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(s) = self.sockets.get(&cookie) else { return };
+        if matches!(s.role, Role::Claimed | Role::Starting)
+            && !self.processes.contains_key(&s.pid)
+            && s.os.is_some_and(|os| kernel.unconnected(cookie, os) == Some(super::Idle::Gone))
+        {
+            self.forget(cookie);
         }
     }
 

@@ -35,6 +35,7 @@ impl State {
             Place::Any(face) => Place::Loopback(face),
             place => place,
         };
+        self.drop_half_done(kernel, dial.cookie);
         let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
         let (face, class) = match place {
             Place::Elsewhere => return Ok(Reply::Native),

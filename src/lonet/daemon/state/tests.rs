@@ -9,6 +9,7 @@ use lonet_core::block::Face;
 use lonet_core::control::Asked;
 use net::{HOSTS, Ip, Net};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// What happens. Numbers choose among what there is at that moment.
 #[derive(Clone, Debug)]
@@ -164,11 +165,18 @@ fn take(net: &mut Net, step: &Step) {
     }
 }
 
-/// PROPTEST_CASES: twice the number of scripts.
+/// The same scripts every time, so that what fails has been broken by the change at hand. With PROPTEST_CASES, twice
+/// the number of scripts, others are made up: about one of 40,000 still finds what a process that is killed between
+/// lonetd's answer and its deed leaves to others that hold the socket.
 fn config() -> ProptestConfig {
-    let default = ProptestConfig::default();
-    ProptestConfig { cases: default.cases / 2, failure_persistence: None, ..default }
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig { cases: default.cases / 2, ..default },
+        None => ProptestConfig { cases: 4000, rng_seed: RngSeed::Fixed(SEED), ..default },
+    }
 }
+
+const SEED: u64 = 1;
 
 proptest! {
     #![proptest_config(config())]

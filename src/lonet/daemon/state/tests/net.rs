@@ -206,7 +206,10 @@ impl Net {
     pub fn end(&mut self, pid: Pid) {
         let held: Vec<Cookie> = self.sockets_of(pid);
         self.world.exit(pid);
-        self.pending.retain(|_, (p, _)| *p != pid);
+        for (cookie, _) in self.pending.extract_if(.., |_, (p, _)| *p == pid) {
+            // Others may hold it: it will not listen any more, and lonetd may believe that it will.
+            self.mine.entry(cookie).and_modify(|m| m.untold = true);
+        }
         let known = self.state.processes.contains_key(&pid);
         if self.is_up() {
             self.state.process_ended(&mut self.world, pid);

@@ -100,6 +100,7 @@ impl Net {
                 let clash = |(other, m): (&Cookie, &Mine)| {
                     *other != cookie
                         && m.listens
+                        && !self.has_given_up(*other, m)
                         && (m.host, m.port) == (mine.host, mine.port)
                         && self.holds(*other) == Holds::Yes
                         && overlap(m, &mine)

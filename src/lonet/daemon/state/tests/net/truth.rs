@@ -42,17 +42,23 @@ impl Net {
         };
         let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
         for (c, m) in all {
-            let both = m.asked.reuse_address && asked.reuse_address && !m.listens;
-            if !overlap(m, &wish) || both || m.asked.reuse_port && asked.reuse_port {
+            let both = m.asked.reuse_address && asked.reuse_address;
+            if !overlap(m, &wish) || both && !m.listens || m.asked.reuse_port && asked.reuse_port {
                 continue;
             }
             match self.holds(*c) {
+                Holds::Yes if both && self.has_given_up(*c, m) => worst = Holds::Perhaps,
                 Holds::Yes => return Holds::Yes,
                 Holds::No => {}
                 other => worst = other,
             }
         }
         worst
+    }
+
+    /// It may listen, and has not, and who asked has closed it or has ended: lonetd may know by now that it will not.
+    pub(super) fn has_given_up(&self, cookie: Cookie, m: &Mine) -> bool {
+        m.listens && m.untold && self.world.sockets.get(&cookie).is_some_and(|s| matches!(s.is, Is::Bound))
     }
 
     pub(super) fn expectation(&self, host: Index) -> Expectation {
