@@ -7,6 +7,7 @@
 mod accept;
 mod api;
 mod bind;
+mod classes;
 mod dial;
 mod foreign;
 mod hosts;
@@ -17,12 +18,13 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use classes::Classes;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown};
 
-use lonet_core::block::{Block, Endpoint, Face, Place};
+use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -137,34 +139,6 @@ impl Socket {
     /// A dial whose connection has been seen from the other end.
     fn is_answered(&self) -> bool {
         self.role == Role::Dialing && self.call.is_some_and(|c| c.os_local.is_some())
-    }
-}
-
-/// Which addresses of its host a socket answers on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Classes(pub u8);
-
-impl Classes {
-    pub const NONE: Classes = Classes(0);
-    /// As the view counts them.
-    pub const EACH: [Classes; 4] = [Classes(1), Classes(2), Classes(4), Classes(8)];
-
-    pub fn host(face: Face) -> Classes {
-        Classes(if face == Face::V4 { 1 } else { 4 })
-    }
-    pub fn loopback(face: Face) -> Classes {
-        Classes(if face == Face::V4 { 2 } else { 8 })
-    }
-    /// 0.0.0.0, [::] with V6ONLY, or [::] for both families.
-    pub fn any(face: Face, v6only: bool) -> Classes {
-        match (face, v6only) {
-            (Face::V4, _) => Classes(3),
-            (Face::V6, true) => Classes(12),
-            (Face::V6, false) => Classes(15),
-        }
-    }
-    pub fn overlap(self, other: Classes) -> bool {
-        self.0 & other.0 != 0
     }
 }
 
