@@ -28,7 +28,7 @@ const HEADER_WORDS: usize = 512;
 pub const SIZE: usize = (HEADER_WORDS + SETS * WAYS * WORDS) * 8;
 
 /// The first word of the file: a name and a version of the layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x03");
+const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x04");
 
 /// What the view says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +91,11 @@ impl View {
 
     fn slots(self, cookie: u64) -> impl Iterator<Item = &'static [AtomicU64]> {
         // Cookies count up, for each processor in runs of 4096: taken as they are they fill all sets alike, and the few
-        // sockets of a small program lie together in memory.
-        let set = cookie % SETS as u64;
+        // sockets of a small program lie together in memory. Listeners do not: twenty hosts have the same port.
+        let set = match cookie & LISTENER {
+            0 => cookie % SETS as u64,
+            _ => cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SETS.trailing_zeros()),
+        };
         let first = HEADER_WORDS + set as usize * WAYS * WORDS;
         (0..WAYS).map(move |way| &self.words[first + way * WORDS..][..WORDS])
     }
@@ -114,9 +117,11 @@ impl View {
     }
 }
 
-/// In the place of a cookie; those count up from 1.
+/// Marks what stands in the place of a cookie; those count up from 1.
+const LISTENER: u64 = 1 << 63;
+
 fn listener_key(host: u16, port: u16, class: u8) -> u64 {
-    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class)
+    LISTENER | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class)
 }
 
 /// The one who writes: lonetd.

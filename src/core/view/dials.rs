@@ -113,4 +113,15 @@ mod tests {
         writer.set_listener(3, 80, 0, None);
         assert_eq!(reader.listener(3, 80, 0), None);
     }
+
+    #[test]
+    fn the_same_port_of_many_hosts_is_found() {
+        let file = file();
+        let mut writer = Writer::take(file.raw()).expect("a view");
+        let reader = View::map(file.raw(), false).expect("a mapping");
+        let os = |host: u16| std::net::SocketAddrV4::new([127, 7, 0, host as u8].into(), 8080);
+        (1..=200).for_each(|host| writer.set_listener(host, 8080, 0, Some(os(host))));
+        let found = (1..=200).filter(|host| reader.listener(*host, 8080, 0) == Some(os(*host)));
+        assert_eq!(found.count(), 200);
+    }
 }
