@@ -103,7 +103,6 @@ impl State {
         remote: SocketAddrV4,
     ) -> bool {
         matches!(self.block.place(remote.ip().to_ipv6_mapped()), Place::Host(..))
-            && !self.by_tuple.contains_key(&(remote, local))
             && kernel.connection(remote, local).flatten().is_some_and(|found| {
                 found.held && found.uid == self.owner && !self.sockets.contains_key(&found.cookie)
             })
@@ -119,7 +118,11 @@ impl State {
         let found = if seen.is_some() { None } else { kernel.connection(a.remote, a.local).flatten() };
         let cookie = seen
             .or_else(|| found.map(|f| f.cookie).filter(known))
-            .or_else(|| self.by_tuple.get(&(a.remote, a.local)).copied().filter(known));
+            // The same addresses may have been another's before: what lives there now is the caller.
+            .or_else(|| match found {
+                Some(f) if f.held => None,
+                _ => self.by_tuple.get(&(a.remote, a.local)).copied().filter(known),
+            });
         let Some(cookie) = cookie else {
             let ours = found.is_some_and(|f| f.held && f.uid == self.owner);
             return if ours { Caller::Stranger } else { Caller::Unwanted };
