@@ -2,7 +2,6 @@
 # The network's directory is deleted under running programs: they go on, others come, and all can end.
 . "$(dirname "$0")/scenario.bash"
 
-lonetd() { pgrep -f "^lonetd daemon --network $LONET_NETWORK " || true; }
 
 cat >"$work/echo.py" <<'END'
 import socket, threading

@@ -38,12 +38,12 @@ until_true [ -s "$work/out" ]
 daemon=$(<"$work/out")
 # Should the scenario fail, it is to end; `wait` does not know it.
 started+=("$daemon")
-lonetd=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+served_by=$(lonetd)
 
 for i in 1 2 3; do
     is "$(dial 80)" ECONNREFUSED "its host is up, and nothing listens there ($i)"
 done
-is "$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")" "$lonetd" "its network has not ended meanwhile"
+is "$(lonetd)" "$served_by" "its network has not ended meanwhile"
 echo >"$work/again"
 lonet wait --timeout 20 α:1
 until_true grep -q "listens on 1" "$work/out"

@@ -3,19 +3,7 @@
 # same, files and all, however near to lonetd's death it asks, also two of them at once.
 . "$(dirname "$0")/scenario.bash"
 
-cat >"$work/server.py" <<'END'
-import socket
-s = socket.create_server(("", 80))
-c = socket.create_connection(("α.lonet", 80))
-a = s.accept()
-s.accept()
-END
 directory=$TMPDIR/lonet/$LONET_NETWORK
-begin() {
-    start server lonet run --host α -- python3 "$work/server.py"
-    lonet wait --timeout 20 α:80
-    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
-}
 end_program() {
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null || true
@@ -44,7 +32,7 @@ with_kill() {
 
 for round in 1 2; do
     for way in before after long_after while_it_dies two_at_once with_kill; do
-        begin
+        start_self_dialer
         $way
         [ ! -e "$directory" ] || fail "$way, round $round: left: $(ls -A "$directory")"
     done

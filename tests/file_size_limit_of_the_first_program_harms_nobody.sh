@@ -41,9 +41,7 @@ before=$(lonet ls)
 # Until a killed lonetd has lost its last descriptor, `lonet ls` may find it resetting connections.
 as_before() { [ "$(lonet ls)" = "$before" ]; }
 like "$before" "alpha:80" "lonetd knows its listener"
-pid_of_lonetd=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
-kill -KILL "$pid_of_lonetd"
-until_true ended "$pid_of_lonetd"
+kill_lonetd
 until_true as_before
 echo "ok: and has saved its state"
 leave

@@ -8,7 +8,6 @@ fi
 [ "${LONET_FULL_DISK_INSIDE:-}" ] || LONET_FULL_DISK_INSIDE=1 exec unshare --mount "$0"
 . "$(dirname "$0")/scenario.bash"
 
-lonetd() { pgrep -f "^lonetd daemon --network $LONET_NETWORK " || true; }
 fill() { ! dd if=/dev/zero of="$disk/filler" bs=4096 status=none 2>/dev/null || fail "the disk has no end"; }
 
 disk=$work/lonet

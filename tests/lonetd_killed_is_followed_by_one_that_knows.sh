@@ -2,15 +2,6 @@
 # lonetd is killed: connections go on, idle programs notice nothing, and the next question finds all as it was.
 . "$(dirname "$0")/scenario.bash"
 
-# The pid of who serves the network.
-lonetd() { pgrep -f "^lonetd daemon --network $LONET_NETWORK " || true; }
-kill_lonetd() {
-    local pid
-    pid=$(lonetd)
-    kill -KILL "$pid"
-    until_true ended "$pid"
-}
-
 cat >"$work/echo.py" <<'END'
 import socket, sys, threading
 def serve(c):

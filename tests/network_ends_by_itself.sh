@@ -4,7 +4,7 @@
 
 start server lonet run -H α -- python3 -m http.server 8080
 lonet wait --timeout 20 α:8080
-daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK " || true)
+daemon=$(lonetd || true)
 like "$daemon" '^[0-9]+$' "lonetd serves the network"
 stop "$pid"
 until_true [ ! -e "$TMPDIR/lonet/$LONET_NETWORK" ]

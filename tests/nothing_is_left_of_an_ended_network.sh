@@ -2,13 +2,6 @@
 # However a network ends, nothing of it is left: no file in <tmp>/lonet, no abstract Unix socket.
 . "$(dirname "$0")/scenario.bash"
 
-cat >"$work/server.py" <<'END'
-import signal, socket
-s = socket.create_server(("", 80))
-c = socket.create_connection(("α.lonet", 80))
-a = s.accept()
-signal.pause()
-END
 # The abstract name of the control socket has the FNV-1a hash of the directory in it.
 name=@lonet-$(python3 - "$TMPDIR/lonet/$LONET_NETWORK" <<'END'
 import os, sys
@@ -22,9 +15,7 @@ END
 sockets() { grep -F -e "$name" -e "$TMPDIR/lonet/" /proc/net/unix || true; }
 no_sockets() { [ -z "$(sockets)" ]; }
 begin() {
-    start server lonet run --host α -- python3 "$work/server.py"
-    lonet wait --timeout 20 α:80
-    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+    start_self_dialer
     like "$(sockets)" "$name" "the network is there"
 }
 nothing_after() {

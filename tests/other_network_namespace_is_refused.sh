@@ -22,7 +22,7 @@ for what in (lambda: socket.create_server(("", 0)), lambda: socket.create_connec
 END
 start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 20 α:80
-daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
+daemon=$(lonetd)
 before=$(lonet ls)
 reason="another network namespace: its loopback is not the network's"
 
@@ -35,17 +35,12 @@ like "$err" "$reason" "lonet ls says why"
 code 1 "${elsewhere[@]}" lonet down
 like "$err" "$reason" "lonet down says why"
 
-is "$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")" "$daemon" "the same lonetd serves the network"
+is "$(lonetd)" "$daemon" "the same lonetd serves the network"
 is "$(lonet ls)" "$before" "what it knows is as it was"
 is "$(lonet run --host γ -- python3 "$work/dial.py" α.lonet 80)" welcome "and others are served"
 
 # lonetd has been killed: none is started there, where it would find all sockets of the network dead.
 there=("${elsewhere[@]}" env LD_PRELOAD="$library" LONET_HOST=β LONET_LOG="$work/why")
-kill_lonetd() {
-    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
-    kill -KILL "$daemon"
-    until_true ended "$daemon"
-}
 kill_lonetd
 : >"$work/why"
 is "$("${there[@]}" python3 "$work/try.py")" $'EACCES\nEACCES' "refused without a lonetd, too"

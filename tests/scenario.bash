@@ -12,6 +12,10 @@
 #                                  where scripts/test reads it
 #     welcome                      makes two programs: $work/server.py [PORT], which says where it listens and "welcome" to
 #                                  each caller; $work/dial.py HOST [PORT], which says what it is told. PORT: 1 if not given
+#     lonetd                       says the pid of who serves the network; fails if nobody does
+#     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
+#                                  lonetd's in $daemon
+#     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
 # One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
@@ -95,6 +99,25 @@ until_true() {
         sleep 0.02
     done
     fail "\`$*\` does not come true"
+}
+
+lonetd() { pgrep -f "^lonetd daemon --network $LONET_NETWORK "; }
+start_self_dialer() {
+    cat >"$work/self.py" <<'END'
+import signal, socket
+s = socket.create_server(("", 80))
+c = socket.create_connection(("α.lonet", 80))
+a = s.accept()
+signal.pause()
+END
+    start self lonet run --host α -- python3 "$work/self.py"
+    lonet wait --timeout 20 α:80
+    daemon=$(lonetd)
+}
+kill_lonetd() {
+    daemon=$(lonetd)
+    kill -KILL "$daemon"
+    until_true ended "$daemon"
 }
 
 # ended PID: the process has ended (a zombie has).

@@ -13,14 +13,12 @@ state=$TMPDIR/lonet/$LONET_NETWORK/state
 # after CHANGE: β, the second host of a network whose programs and lonetd were killed, comes back after CHANGE, a sed
 # command, to the first line of what was saved. Its listener and its address are in $line.
 after() {
-    local change=$1 daemon host saved
+    local change=$1 host saved
     for host in α β; do
         start "$host" lonet run --host "$host" -- python3 "$work/server.py"
         lonet wait --timeout 20 "$host:1"
     done
-    daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK ")
-    kill -KILL "$daemon"
-    until_true ended "$daemon"
+    kill_lonetd
     kill -KILL "${started[@]}"
     wait "${started[@]}" 2>/dev/null || true
     started=()
