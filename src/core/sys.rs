@@ -61,6 +61,12 @@ impl std::os::fd::AsRawFd for Fd {
     }
 }
 
+/// A system call, as a cached answer would be the parent's.
+pub fn getpid() -> i32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
 pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<Fd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_socket, family, kind | libc::SOCK_CLOEXEC, protocol) })?;

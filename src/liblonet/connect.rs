@@ -230,9 +230,10 @@ fn tell_of(client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32)
 
 /// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
 pub fn arrived(client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
-    let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+    let source = source_of(fd);
     if source == Some(os) {
-        undo_self_connect(client, fd, cookie);
+        // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
+        take_back(client, fd, cookie);
         return libc::ECONNREFUSED;
     }
     tell_of(client, cookie, source, errno);
@@ -271,8 +272,13 @@ fn open_to_v4(fd: c_int) {
     let _ = lonet_core::sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32);
 }
 
-/// The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
-fn undo_self_connect(client: &Client, fd: c_int, cookie: u64) {
+/// Where the kernel has a socket that connects from.
+fn source_of(fd: c_int) -> Option<SocketAddrV4> {
+    kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
+}
+
+/// Undoes a connect that was not to be.
+fn take_back(client: &Client, fd: c_int, cookie: u64) {
     disconnect(fd);
     tell_of(client, cookie, None, libc::ECONNREFUSED);
 }

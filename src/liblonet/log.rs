@@ -51,9 +51,7 @@ fn line_of(client: &Client, text: std::fmt::Arguments<'_>) {
     to.copy_from_slice(bytes);
 
     let mut line = Line { bytes: [0; 512], len: 0 };
-    // SAFETY: no arguments.
-    let pid = unsafe { libc::syscall(libc::SYS_getpid) };
-    let _ = write!(line, "{pid}: {text}");
+    let _ = write!(line, "{}: {text}", lonet_core::sys::getpid());
     line.bytes[line.len] = b'\n';
 
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;

@@ -4,6 +4,7 @@
 //! only that lonetd learns of a death a little later. A vfork child shares this memory, and its closes are not
 //! its parent's: only the process that began clears bits.
 
+use lonet_core::sys::getpid;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 const WORDS: usize = 1024;
@@ -24,7 +25,7 @@ pub fn set(fd: i32) {
     if let Some((word, bit)) = slot(fd) {
         word.fetch_or(bit, Ordering::Relaxed);
         if OWNER.load(Ordering::Relaxed) == 0 {
-            OWNER.store(pid(), Ordering::Relaxed);
+            OWNER.store(getpid(), Ordering::Relaxed);
         }
     }
 }
@@ -36,7 +37,7 @@ pub fn get(fd: i32) -> bool {
 pub fn clear(fd: i32) {
     if let Some((word, bit)) = slot(fd)
         && fd < (WORDS * 64) as i32
-        && OWNER.load(Ordering::Relaxed) == pid()
+        && OWNER.load(Ordering::Relaxed) == getpid()
     {
         word.fetch_and(!bit, Ordering::Relaxed);
     }
@@ -47,11 +48,6 @@ pub fn any(first: u32, last: u32) -> bool {
     let words = (first as usize / 64).min(WORDS)..=(last as usize / 64).min(WORDS - 1);
     let set = |i: usize| MARKS.get(i).is_some_and(|w| w.load(Ordering::Relaxed) != 0);
     words.into_iter().any(set) || BEYOND.load(Ordering::Relaxed) != 0
-}
-
-fn pid() -> i32 {
-    // SAFETY: no arguments; a system call, as a cached answer would be the parent's.
-    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
 #[cfg(test)]

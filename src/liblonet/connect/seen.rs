@@ -3,22 +3,23 @@
 //! The view says where the listener is. lonetd is told in a datagram, which travels while the kernel connects, and
 //! decides as it would have when asked; connect returns when the view says what it has decided. Where that is not
 //! what was read, the connection is taken back and lonetd is asked. Whatever the view does not say is asked from the
-//! beginning: a destination without a listener here, the first dial of a process, a socket that has a port.
+//! beginning: a destination without a listener here, the first dial of a process, a socket that has an address.
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, four calls to
 //! bind it to its host's address, four for each of the two datagrams, two getsockname, getpid; and a futex where lonetd is
 //! slower than the kernel. A question, for comparison, is eight calls and two switches of the processor.
 
-use super::{Plan, Step, disconnect, set_out, tell_of};
+use super::{Plan, Step, set_out, source_of, take_back, tell_of};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
 use crate::fence::guard;
-use crate::{kernel, process};
+use crate::process;
 use libc::c_int;
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, MAX_MESSAGE, Op, Reply, is_under_way};
 use lonet_core::limit::Limit;
+use lonet_core::sys::getpid;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +32,7 @@ static OWN: AtomicU64 = AtomicU64::new(0);
 const PATIENCE: u32 = 50_000;
 
 fn pid() -> u64 {
-    // SAFETY: no arguments; a system call, as a cached answer would be the parent's.
-    unsafe { libc::syscall(libc::SYS_getpid) as u64 }
+    getpid() as u64
 }
 
 /// lonetd has said where this process dials from.
@@ -72,22 +72,18 @@ pub fn plan(
     local: Option<SocketAddrV4>,
     plan: &mut Plan,
 ) -> Result<bool, Errno> {
-    // What IPV6_V6ONLY keeps from IPv4 addresses is lonetd's to say.
-    if local.is_some_and(|local| local.port() != 0) || asked.v6only {
+    // What IPV6_V6ONLY keeps from IPv4 addresses is lonetd's to say. A socket with an address may have dialed before, and
+    // the view would say at once what became of that dial.
+    if local.is_some() || asked.v6only {
         return Ok(false);
     }
     let Some((os, from)) = way(client, to) else { return Ok(false) };
-    let bound = match local {
-        None => None,
-        Some(local) if *local.ip() == from => Some(from),
-        Some(_) => return Ok(false),
-    };
     let mut buffer = [0u8; MAX_MESSAGE];
     let op = Op::SetOut { cookie: plan.cookie, to, from, os, asked };
     if client.say(&op, Limit::NONE, &mut buffer).is_err() {
         return Ok(false);
     }
-    set_out(client, fd, (family, asked), plan.cookie, if bound.is_some() { None } else { Some(from) })?;
+    set_out(client, fd, (family, asked), plan.cookie, Some(from))?;
     plan.to = to;
     plan.asked = asked;
     plan.target = Address::of_os(os, family);
@@ -113,13 +109,12 @@ fn is_settled(fd: c_int, errno: i32, plan: &Plan) -> bool {
         tell_of(&client, plan.cookie, None, errno);
         return false;
     }
-    let source = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+    let source = source_of(fd);
     if source != Some(plan.os) && is_taken(&client, source, plan) {
         tell_of(&client, plan.cookie, source, errno);
         return true;
     }
-    disconnect(fd);
-    tell_of(&client, plan.cookie, None, libc::ECONNREFUSED);
+    take_back(&client, fd, plan.cookie);
     false
 }
 

@@ -227,12 +227,11 @@ impl Daemon {
     /// costs both sides more than all else that is done for a message.
     fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
         let until = Instant::now() + AWAKE_FOR;
-        while self.said.was_busy() {
-            let n = self.epoll.wait(events, EpollTimeout::ZERO)?;
-            if n > 0 || Instant::now() >= until {
-                return if n > 0 { Ok(n) } else { self.epoll.wait(events, self.time_limit()) };
+        while self.said.was_busy() && Instant::now() < until {
+            match self.epoll.wait(events, EpollTimeout::ZERO)? {
+                0 => std::thread::yield_now(),
+                n => return Ok(n),
             }
-            std::thread::yield_now();
         }
         self.epoll.wait(events, self.time_limit())
     }

@@ -21,7 +21,7 @@ impl State {
         if socket.role == Role::Gone {
             return;
         }
-        self.relist(socket);
+        self.changes.relist(socket);
         if let Some(host) = self.hosts.get_mut(socket.host) {
             host.ports.hold(socket.port, cookie);
         }
@@ -43,7 +43,7 @@ impl State {
 
     /// Gives up the port, and all that is found by it, without touching the record.
     fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
-        self.relist(socket);
+        self.changes.relist(socket);
         if let Some(host) = self.hosts.get_mut(socket.host) {
             host.ports.release(socket.port, cookie);
         }
@@ -85,19 +85,10 @@ impl State {
     /// Changes a record in a way that moves no index.
     pub(super) fn change(&mut self, cookie: Cookie, with: impl FnOnce(&mut Socket)) {
         if let Some(socket) = self.sockets.get_mut(&cookie) {
-            let listened = socket.role == Role::Listening;
+            self.changes.relist(socket);
             with(socket);
-            if listened != (socket.role == Role::Listening) {
-                self.changes.listeners.insert((socket.host, socket.port));
-            }
+            self.changes.relist(socket);
             self.changes.sockets.insert(cookie);
-        }
-    }
-
-    /// Who listens on the port of a socket that comes or goes may be another.
-    fn relist(&mut self, socket: &Socket) {
-        if socket.role == Role::Listening {
-            self.changes.listeners.insert((socket.host, socket.port));
         }
     }
 

@@ -224,6 +224,15 @@ pub struct Changes {
     pub listeners: BTreeSet<(Index, u16)>,
 }
 
+impl Changes {
+    /// The socket comes, goes or changes: if it listens, who listens on its port may be another.
+    fn relist(&mut self, socket: &Socket) {
+        if socket.role == Role::Listening {
+            self.listeners.insert((socket.host, socket.port));
+        }
+    }
+}
+
 impl State {
     /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
     /// there.
