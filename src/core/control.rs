@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// In the place of a version, in what never changes:
 ///
@@ -100,6 +100,8 @@ pub enum Op<'a> {
     /// As [`Op::Dial`], by a process that has seen in the view that this leads to `os`, and is about to connect there
     /// from `from`. What lonetd makes of it is in the view; a dial that it sees otherwise is not there.
     SetOut { cookie: u64, to: Endpoint, from: Ipv4Addr, os: SocketAddrV4, asked: Asked },
+    /// The connection of such a dial has been taken off its socket again, before the program knew of it.
+    TakenBack { cookie: u64 },
     /// What connect answered, and the source that the kernel chose.
     Dialed { cookie: u64, from: Option<SocketAddrV4>, errno: i32 },
     /// connect(AF_UNSPEC) took the connection off this socket.
@@ -160,6 +162,7 @@ impl Op<'_> {
             Op::Bound { .. }
                 | Op::Listening { .. }
                 | Op::SetOut { .. }
+                | Op::TakenBack { .. }
                 | Op::Took { .. }
                 | Op::Closed { .. }
                 | Op::Review

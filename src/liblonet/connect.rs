@@ -86,7 +86,9 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             if seen::stands(fd, result, plan) {
                 return finish(fd, result, plan);
             }
-            prepare(fd, address, len, true, plan);
+            if plan.step != Step::Fail {
+                prepare(fd, address, len, true, plan);
+            }
         }
         match plan.step {
             Step::Native => (plan.real)(fd, address, len),
@@ -233,7 +235,8 @@ pub fn arrived(client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno:
     let source = source_of(fd);
     if source == Some(os) {
         // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
-        take_back(client, fd, cookie);
+        disconnect(fd, cookie);
+        tell_of(client, cookie, None, libc::ECONNREFUSED);
         return libc::ECONNREFUSED;
     }
     tell_of(client, cookie, source, errno);
@@ -277,14 +280,11 @@ fn source_of(fd: c_int) -> Option<SocketAddrV4> {
     kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
 }
 
-/// Undoes a connect that was not to be.
-fn take_back(client: &Client, fd: c_int, cookie: u64) {
-    disconnect(fd);
-    tell_of(client, cookie, None, libc::ECONNREFUSED);
-}
-
-/// Takes the connection off a socket.
-fn disconnect(fd: c_int) {
+/// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
+fn disconnect(fd: c_int, cookie: u64) {
+    if kernel::cookie(fd) != Ok(cookie) {
+        return;
+    }
     let mut nobody = Address::of_os(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), libc::AF_INET);
     // SAFETY: the family field is within the storage, and the address has its length.
     unsafe {

@@ -64,6 +64,10 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.os(os);
             w.asked(asked);
         }
+        Op::TakenBack { cookie } => {
+            w.u8(52);
+            w.u64(cookie);
+        }
         Op::Dialed { cookie, from, errno } => {
             w.u8(7);
             w.u64(cookie);
@@ -205,6 +209,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
             local: r.os()?,
             remote: r.os()?,
         },
+        52 => Op::TakenBack { cookie: r.u64()? },
         51 => {
             Op::SetOut { cookie: r.u64()?, to: r.endpoint()?, from: r.ip4()?, os: r.os()?, asked: r.asked()? }
         }

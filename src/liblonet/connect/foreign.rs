@@ -110,7 +110,7 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
             if let Some(client) = process::client() {
                 log::trouble(&client, &Op::HandOver { cookie, milliseconds: 0 }, trouble);
             }
-            disconnect(fd);
+            disconnect(fd, plan.cookie);
             tell(&Op::Dialed { cookie, from: None, errno: libc::ENETDOWN });
             plan.fail(trouble.errno());
             (-1, false)

@@ -9,9 +9,9 @@
 //! bind it to its host's address, four for each of the two datagrams, two getsockname, getpid; and a futex where lonetd is
 //! slower than the kernel. A question, for comparison, is eight calls and two switches of the processor.
 
-use super::{Plan, Step, set_out, source_of, take_back, tell_of};
+use super::{Plan, Step, disconnect, set_out, source_of, tell_of};
 use crate::address::Address;
-use crate::ask::{Start, ask_of};
+use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::guard;
 use crate::process;
 use libc::c_int;
@@ -93,7 +93,7 @@ pub fn plan(
 }
 
 /// What connect has answered stands, if lonetd has taken the dial for what it was. Else the socket is as it was before,
-/// and lonetd is to be asked.
+/// and lonetd is to be asked; where it has been, in vain or with a refusal, the plan is to fail.
 pub extern "C" fn stands(fd: c_int, result: c_int, plan: &mut Plan) -> bool {
     let errno = if result == 0 { 0 } else { Errno::last_raw() };
     let mut stands = true;
@@ -102,27 +102,34 @@ pub extern "C" fn stands(fd: c_int, result: c_int, plan: &mut Plan) -> bool {
     stands
 }
 
-fn is_settled(fd: c_int, errno: i32, plan: &Plan) -> bool {
+fn is_settled(fd: c_int, errno: i32, plan: &mut Plan) -> bool {
     let Some(client) = process::client() else { return true };
-    if !is_under_way(errno) {
-        // The listener has gone, or moved: lonetd knows.
-        tell_of(&client, plan.cookie, None, errno);
-        return false;
+    // Otherwise the listener has gone, or moved: lonetd knows.
+    if is_under_way(errno) {
+        let source = source_of(fd);
+        match is_taken(&client, source, plan) {
+            Ok(true) => {
+                tell_of(&client, plan.cookie, source, errno);
+                return true;
+            }
+            Ok(false) => {}
+            Err(e) => plan.fail(e),
+        }
+        disconnect(fd, plan.cookie);
     }
-    let source = source_of(fd);
-    if source != Some(plan.os) && is_taken(&client, source, plan) {
-        tell_of(&client, plan.cookie, source, errno);
-        return true;
-    }
-    take_back(&client, fd, plan.cookie);
+    // Said, not asked: a lonetd that does not answer has had its time, and one that does takes this before the question.
+    tell_to(&client, &Op::TakenBack { cookie: plan.cookie });
     false
 }
 
-/// Whether lonetd leads the dial where it has been connected to.
-fn is_taken(client: &Client, source: Option<SocketAddrV4>, plan: &Plan) -> bool {
+/// Whether lonetd leads the dial where it has been connected to, which is not to the socket itself.
+fn is_taken(client: &Client, source: Option<SocketAddrV4>, plan: &Plan) -> Result<bool, Errno> {
+    if source == Some(plan.os) {
+        return Ok(false);
+    }
     if let Some(entry) = process::view(client).and_then(|view| view.await_dial(plan.cookie, PATIENCE)) {
-        return entry.os_remote == plan.os;
+        return Ok(entry.os_remote == plan.os);
     }
     let op = Op::Dial { cookie: plan.cookie, to: plan.to, local: source, asked: plan.asked };
-    ask_of(client, &op, Start::Yes) == Ok(Reply::ConnectTo { to: plan.os, from: None })
+    Ok(ask_of(client, &op, Start::Yes)? == Reply::ConnectTo { to: plan.os, from: None })
 }

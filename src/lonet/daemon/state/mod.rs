@@ -294,6 +294,10 @@ impl State {
                 self.set_out(kernel, sender, caller, dial, os);
                 Ok(Reply::Done)
             }
+            Op::TakenBack { cookie } => {
+                self.disconnected(kernel, cookie);
+                Ok(Reply::Done)
+            }
             Op::Dialed { cookie, from, errno } => {
                 self.dialed(kernel, cookie, from, Errno::from_raw(errno));
                 Ok(Reply::Done)
