@@ -67,6 +67,7 @@ declare -A package=(
     [setcap]="libcap2-bin"
     [setpriv]="util-linux"
     [socat]="socat"
+    [ss]="iproute2"
     [ssh]="openssh-client"
     [ssh-keygen]="openssh-client"
     [sshd]="openssh-server"

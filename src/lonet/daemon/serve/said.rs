@@ -92,6 +92,10 @@ impl Daemon {
                         }
                         listens |= matches!(op, Op::Listening { .. });
                         state.handle(kernel, said.sender, &caller, &op);
+                        // One that has ended since is no member again, and holds nothing when the next one dials.
+                        if !self.processes.contains_key(&said.sender.pid) {
+                            self.settle();
+                        }
                     }
                     _ => tracing::warn!(
                         "pid {} of uid {} is not listened to",
