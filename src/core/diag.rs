@@ -9,8 +9,9 @@
 //!
 //! *Not found is not dead.* The look-up knows connected and listening sockets only. A socket that is open,
 //! but bound and idle, refused, reset, disconnected or shut down, is not found by its tuple. Bound ones are
-//! listed by a dump of [`State::BOUND_INACTIVE`], on kernels that can ([`Diag::shows_bound`]). A socket that
-//! changes state *during* a dump may be listed twice or not at all. An error always means "cannot ask".
+//! listed by a dump of [`State::BOUND_INACTIVE`], on kernels that can: who has a bound socket of his own in the
+//! dump knows. A socket that changes state *during* a dump may be listed twice or not at all. An error always
+//! means "cannot ask".
 //!
 //! *Found is not held.* The inode is 0 while a connection waits in the backlog, and again when the last
 //! descriptor is gone: a closed connection goes on as FIN_WAIT or TIME_WAIT, a minisocket that reports uid 0.
@@ -139,9 +140,6 @@ const DUMP_TRIES: usize = 5;
 /// The kernel fills at most 32 KiB for one read of a dump.
 const DUMP_BUFFER: usize = 32 << 10;
 
-/// Where [`Diag::shows_bound`] binds: no network's block, and nobody's loopback address.
-const CONTROL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 255, 254);
-
 /// A way to ask the kernel about TCP sockets: one netlink socket, closed on drop.
 ///
 /// For one thread at a time (it is not `Sync`): question and answer share the socket.
@@ -209,6 +207,9 @@ impl Diag {
     /// and the length of its prefix, only for those bound within it.
     ///
     /// `each` may see a socket more than once. `Ok`: the kernel has gone through all its tables.
+    ///
+    /// A dump of [`State::LISTEN`] alone reads a small table. Any other walks all connections of the machine, of every
+    /// network namespace and in every state, whatever it is to list: about 50 ns each.
     pub fn dump(
         &self,
         states: u32,
@@ -220,31 +221,6 @@ impl Diag {
         }
         let filter = local.map(|(address, prefix)| wire::Filter { address, prefix, port: None });
         self.dump_filtered(states, filter, each)
-    }
-
-    /// Whether this kernel lists bound idle sockets. A positive control: binds one and looks for it. It does
-    /// not change while the machine runs; `false` also when the control could not be carried out.
-    pub fn shows_bound(&self) -> bool {
-        self.finds_bound_control().unwrap_or(false)
-    }
-
-    fn finds_bound_control(&self) -> io::Result<bool> {
-        let socket = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
-        let address = libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: 0,
-            sin_addr: libc::in_addr { s_addr: u32::from(CONTROL_ADDRESS).to_be() },
-            sin_zero: [0; 8],
-        };
-        let len = size_of::<libc::sockaddr_in>() as u32;
-        // SAFETY: `address` is a sockaddr_in of `len` bytes that outlives the call.
-        unsafe { sys::bind(socket.raw(), (&raw const address).cast(), len) }?;
-        let wanted = cookie(socket.raw())?;
-        let mut seen = false;
-        self.dump(State::BOUND_INACTIVE.bit(), Some((CONTROL_ADDRESS, 32)), &mut |found| {
-            seen |= found.cookie == wanted;
-        })?;
-        Ok(seen)
     }
 
     fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {

@@ -19,9 +19,9 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(control: SocketAddrV4) -> Live {
+    /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
+    pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
-        let shows_bound = diag.as_ref().is_some_and(Diag::shows_bound);
         Live { diag, shows_bound, control, start: Instant::now() }
     }
 
@@ -143,7 +143,8 @@ impl Kernel for Live {
     }
 
     fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
-        match self.among(State::ALL, None, cookie)? {
+        // Nobody holds one in TIME_WAIT, of which a machine may have a hundred thousand to list.
+        match self.among(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
             true => Some(true),
             false => self.shows_bound.then_some(false),
         }

@@ -95,7 +95,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
-    let mut kernel = kernel::Live::new(held.lock_address);
+    let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
     if let Some(saved) = saved {
         let sightings = kernel.sightings(held.block);

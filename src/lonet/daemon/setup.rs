@@ -87,6 +87,8 @@ pub struct Held {
     /// Bound and not listening: where dials are refused.
     _refuser: OwnedFd,
     pub refuser_address: SocketAddrV4,
+    /// Whether the kernel lists bound idle sockets: it has listed the refuser.
+    pub shows_bound: bool,
 }
 
 /// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
@@ -114,25 +116,25 @@ fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
         {
             continue;
         }
+        let refuser = tcp_socket()?;
+        let at = |port| SocketAddrV4::new(block.stack(), port);
+        let is_bound = |a: &SocketAddrV4| socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(*a)).is_ok();
+        let Some(refuser_address) = LOCK_PORTS.iter().map(|p| at(p + 1)).find(is_bound) else {
+            return Ok(None);
+        };
         // Listening first, looking second: of two that take a block at once both see the other and at most one
         // stays.
-        if is_inhabited(block, address, ours) {
+        let Look::Free { shows_bound } = look(block, [address, refuser_address], ours) else {
             return Ok(None);
-        }
-        let refuser = tcp_socket()?;
-        for port in LOCK_PORTS.iter().map(|p| p + 1) {
-            let refuser_address = SocketAddrV4::new(block.stack(), port);
-            if socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(refuser_address)).is_ok() {
-                return Ok(Some(Held {
-                    block,
-                    lock,
-                    lock_address: address,
-                    _refuser: refuser,
-                    refuser_address,
-                }));
-            }
-        }
-        return Ok(None);
+        };
+        return Ok(Some(Held {
+            block,
+            lock,
+            lock_address: address,
+            _refuser: refuser,
+            refuser_address,
+            shows_bound,
+        }));
     }
     Ok(None)
 }
@@ -142,16 +144,40 @@ fn tcp_socket() -> Result<OwnedFd, SetupError> {
     socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
 }
 
-fn is_inhabited(block: Block, lock: SocketAddrV4, ours: bool) -> bool {
-    let Ok(diag) = Diag::open() else { return false };
-    let mut others = false;
+/// What the kernel shows in a block.
+enum Look {
+    Inhabited,
+    /// `shows_bound`: it lists bound idle sockets, too.
+    Free {
+        shows_bound: bool,
+    },
+}
+
+/// Looks who is in the block beside the two sockets by which lonetd takes it; the second is bound and idle.
+///
+/// Whoever serves a network listens, and listeners are in a small table: by the first dump most blocks that are taken
+/// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
+/// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
+/// most of a start's time then, so it is done once, and tells of bound sockets, too.
+fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
+    let Ok(diag) = Diag::open() else { return Look::Free { shows_bound: false } };
+    let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
     // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
-    let alive = State::ALL & !State::TIME_WAIT.bit();
-    let _ = diag.dump(alive, Some((Ipv4Addr::new(127, block.number(), 0, 0), 16)), &mut |f| {
-        let stack = *f.local.ip() == block.stack();
-        others |= f.local != lock && (stack && f.state == State::LISTEN || !ours && f.inode != 0);
-    });
-    others
+    let no_listeners = State::ALL & !State::LISTEN.bit() & !State::TIME_WAIT.bit();
+    let mut shows_bound = false;
+    for states in [State::LISTEN.bit(), no_listeners] {
+        let mut inhabited = false;
+        let _ = diag.dump(states, Some(net), &mut |f| {
+            let stack = *f.local.ip() == block.stack();
+            let own = f.local == lock || f.local == refuser;
+            inhabited |= !own && (stack && f.state == State::LISTEN || !ours && f.inode != 0);
+            shows_bound |= f.local == refuser && f.state == State::BOUND_INACTIVE;
+        });
+        if inhabited {
+            return Look::Inhabited;
+        }
+    }
+    Look::Free { shows_bound }
 }
 
 /// lonetd's sockets for programs: for connections, by path and by abstract name, and for datagrams.
