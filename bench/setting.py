@@ -31,9 +31,10 @@ class Setting:
     """A, B or C, with a host and an address that no other `number` has.
 
     user: a command that becomes somebody else, who then has a network of his own.
+    pinned: what it runs stays on one processor, always the same; lonetd is where it likes.
     """
 
-    def __init__(self, name, number, user=()):
+    def __init__(self, name, number, user=(), pinned=False):
         self.name, self.number = name, number
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
         self.environment.pop("LD_PRELOAD", None)
@@ -54,6 +55,8 @@ class Setting:
                 "SOCKET_WRAPPER_DIR": str(directory),
                 "SOCKET_WRAPPER_DEFAULT_IFACE": "10",
             }
+        if pinned:
+            self.prefix += ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
         self.environment["BENCH_SERVER"] = self.address
 
     def port(self, usual):

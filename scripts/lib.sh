@@ -73,6 +73,7 @@ declare -A package=(
     [sshd]="openssh-server"
     [strace]="strace"
     [strip]="binutils"
+    [taskset]="util-linux"
     [systemd-socket-activate]="systemd"
     [tcpserver]="ucspi-tcp"
     [valgrind]="valgrind"
