@@ -104,13 +104,19 @@ impl State {
             return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
         self.meet(kernel, sender.pid);
-        self.drop_half_done(kernel, wish.cookie);
+        self.supersede(kernel, sender.pid, wish.cookie, Role::Claimed, None);
+        let claim = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Claimed);
+        // The kernel refused the OS address, or lonetd died before its answer arrived.
+        let is_same = |s: &Socket| {
+            (s.host, s.asked, s.at.map(|at| at.ip)) == (host, wish.asked, Some(at.ip))
+                && (at.port == 0 || at.port == s.port)
+        };
+        if claim.is_some_and(|s| !is_same(s)) {
+            self.forget(wish.cookie);
+        }
         let at = match self.sockets.get(&wish.cookie) {
-            // The kernel refused the OS address, or lonetd died before its answer arrived.
-            Some(s) if s.role == Role::Claimed && s.host == host && (at.port == 0 || at.port == s.port) => {
-                Endpoint::new(at.ip, s.port)
-            }
-            Some(s) if !matches!(s.role, Role::Gone | Role::Claimed) => {
+            Some(s) if s.role == Role::Claimed => Endpoint::new(at.ip, s.port),
+            Some(s) if s.role != Role::Gone => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
             }
             _ if at.port == 0 => {
@@ -183,11 +189,15 @@ impl State {
         if self.sockets.get(&wish.cookie).is_some_and(|s| s.role == Role::Listening) {
             self.examine(kernel, wish.cookie);
         }
-        self.drop_half_done(kernel, wish.cookie);
+        self.supersede(kernel, sender.pid, wish.cookie, Role::Starting, Some(bound));
         let record = self.sockets.get(&wish.cookie).cloned();
         match record {
             // Also a second time: the backlog may be another.
-            Some(s) if s.role == Role::Listening => return Ok(Reply::Go),
+            Some(s) if s.role == Role::Listening => {
+                self.meet(kernel, sender.pid);
+                self.put(wish.cookie, Socket { pid: sender.pid, ..s });
+                return Ok(Reply::Go);
+            }
             Some(s) if s.os.is_some() && bound => {
                 let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
                 let classes = self.classes(&s);
@@ -212,10 +222,10 @@ impl State {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,
         };
-        let known = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Starting).map(|s| s.port);
-        let port = match known {
-            Some(port) => port,
-            None => self.first_free(kernel, host, caller.options.autobind_from)?,
+        let port = match self.sockets.get(&wish.cookie) {
+            // The kernel refused the OS address, or lonetd died before its answer arrived.
+            Some(s) if s.role == Role::Starting && s.host == host => s.port,
+            _ => self.first_free(kernel, host, caller.options.autobind_from)?,
         };
         let classes = Classes::any(face, wish.asked.v6only);
         let os = self.os_for(kernel, host, port, classes, wish, caller.options.private_ports)?;
@@ -247,17 +257,6 @@ impl State {
         });
         if revived {
             self.examine(kernel, cookie);
-        }
-    }
-
-    /// What a process was allowed and has not done when it ended is not so for others that hold the socket.
-    pub(super) fn drop_half_done(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        let Some(s) = self.sockets.get(&cookie) else { return };
-        if matches!(s.role, Role::Claimed | Role::Starting)
-            && !self.processes.contains_key(&s.pid)
-            && s.os.is_some_and(|os| kernel.unconnected(cookie, os) == Some(super::Idle::Gone))
-        {
-            self.forget(cookie);
         }
     }
 
@@ -338,8 +337,10 @@ impl State {
         let ip = self.block.address(host);
         let now = kernel.now();
         let group = |s: &Socket| {
+            // Those that merely put up with each other can do so at addresses of their own, if the kernel insists: one
+            // may listen there before another has done what it was allowed.
             let agreed = wish.asked.reuse_port && s.asked.reuse_port
-                || wish.asked.reuse_address && s.asked.reuse_address;
+                || wish.attempt == 0 && wish.asked.reuse_address && s.asked.reuse_address;
             s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));

@@ -35,7 +35,8 @@ impl State {
             Place::Any(face) => Place::Loopback(face),
             place => place,
         };
-        self.drop_half_done(kernel, dial.cookie);
+        let has_port = dial.local.is_some_and(|local| local.port() != 0);
+        self.supersede(kernel, sender.pid, dial.cookie, Role::Dialing, Some(has_port));
         let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
         let (face, class) = match place {
             Place::Elsewhere => return Ok(Reply::Native),

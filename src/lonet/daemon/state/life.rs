@@ -157,20 +157,13 @@ impl State {
     /// Asks the kernel about a socket and draws the consequences. Whether it lives.
     pub(super) fn examine(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
-        let process_lives = self.processes.contains_key(&s.pid);
+        if s.is_allowed() {
+            // Whether a living process still holds it is not asked here: that is slow.
+            return self.processes.contains_key(&s.pid) || self.lapse(kernel, cookie);
+        }
         match s.role {
             // Its claim on the accepting host's port may be all that is left of a connection.
             Role::Gone => self.drop_stale_claim(kernel, cookie),
-            _ if s.is_answered() => self.examine_connection(kernel, cookie),
-            // The kernel does not know them yet; their process is all there is to ask.
-            Role::Claimed | Role::Starting | Role::Dialing if process_lives => true,
-            Role::Claimed | Role::Starting | Role::Dialing => match kernel.anywhere(cookie) {
-                Some(false) => {
-                    self.bury(kernel, cookie);
-                    false
-                }
-                _ => true,
-            },
             Role::Bound | Role::Listening => {
                 let Some(os) = s.os else { return true };
                 let role = s.role;
@@ -189,7 +182,7 @@ impl State {
                 }
                 true
             }
-            Role::Connected | Role::Accepted => self.examine_connection(kernel, cookie),
+            _ => self.examine_connection(kernel, cookie),
         }
     }
 
@@ -246,14 +239,8 @@ impl State {
     pub(super) fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return };
         match s.role {
-            Role::Claimed | Role::Starting | Role::Dialing if !s.is_answered() => {
-                // A child may have closed its copy while its parent is about to do what it was allowed.
-                let is_expected = self.processes.contains_key(&s.pid)
-                    && kernel.sockets_of(s.pid).is_none_or(|held| held.contains(&cookie));
-                if !is_expected && kernel.anywhere(cookie) == Some(false) {
-                    self.bury(kernel, cookie);
-                }
-            }
+            // A child may have closed its copy while its parent is about to do what it was allowed.
+            _ if s.is_allowed() => _ = self.review_permission(kernel, cookie),
             Role::Gone => {
                 self.drop_stale_claim(kernel, cookie);
                 self.review_queue(kernel, cookie);

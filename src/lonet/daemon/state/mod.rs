@@ -12,6 +12,7 @@ mod dial;
 mod foreign;
 mod hosts;
 mod life;
+mod permission;
 mod ports;
 mod restore;
 mod show;
@@ -72,8 +73,8 @@ pub enum Idle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// bind was allowed and the kernel has not done it yet.
-    /// Operations: Bind again with the next attempt, Bound, Failed. Alive: while its process lives; the kernel
-    /// does not know the socket.
+    /// Operations: Bind again with the next attempt, Bound, Failed. Alive: while its process lives and holds it, as
+    /// the kernel does not know the socket; then it is what the kernel has (see `permission`).
     Claimed,
     /// Bound, idle. Operations: Listen, Dial. Alive: while the kernel lists it among the bound ones (kernel 6.8
     /// and later; else until its destruction is announced).
@@ -133,13 +134,6 @@ pub struct Socket {
     pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
-}
-
-impl Socket {
-    /// A dial whose connection has been seen from the other end.
-    fn is_answered(&self) -> bool {
-        self.role == Role::Dialing && self.call.is_some_and(|c| c.os_local.is_some())
-    }
 }
 
 #[derive(Clone, Debug, Default)]

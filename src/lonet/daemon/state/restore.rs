@@ -73,13 +73,13 @@ impl State {
         for (cookie, mut socket) in saved.sockets {
             if let Some(sightings) = sightings {
                 // Between the permission and the deed no table shows the socket, but its process has it.
-                let is_expected = is_allowed(&socket) && self.processes.contains_key(&socket.pid) && {
+                let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
                     let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
                     held.as_ref().is_none_or(|held| held.contains(&cookie))
                 };
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
-            if is_allowed(&socket) {
+            if socket.is_allowed() {
                 doubtful.push(cookie);
             }
             if let Some(call) = socket.call
@@ -120,11 +120,6 @@ impl State {
     pub fn is_doubtful(&self, cookie: Cookie) -> bool {
         self.doubtful.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
     }
-}
-
-/// Its program was told that it may, and has not said that it did.
-fn is_allowed(socket: &Socket) -> bool {
-    matches!(socket.role, Role::Claimed | Role::Starting | Role::Dialing)
 }
 
 /// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it

@@ -198,9 +198,10 @@ impl Net {
         pid
     }
 
-    pub fn fork(&mut self, pid: Pid) {
+    pub fn fork(&mut self, pid: Pid) -> Pid {
         let child = self.world.fork(pid);
         self.homes.insert(child, self.homes[&pid]);
+        child
     }
 
     pub fn end(&mut self, pid: Pid) {

@@ -94,7 +94,8 @@ impl Net {
                 let mine = Mine { host, port, at, listens: true, asked, call: None, pid, untold: false };
                 self.mine.insert(cookie, mine);
             } else if let Some(mine) = self.mine.get_mut(&cookie).map(|m| {
-                m.pid = pid;
+                // To a lonetd that cannot ask, what was shut down listens still.
+                (m.pid, m.untold, m.call) = (pid, self.world.blind, None);
                 m.clone()
             }) {
                 let clash = |(other, m): (&Cookie, &Mine)| {
@@ -138,6 +139,8 @@ impl Net {
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
             other => panic!("dial: {other:?}"),
         };
+        // What somebody was allowed before and has not done is given up.
+        self.mine.entry(cookie).and_modify(|m| m.listens = false);
         if !refused {
             let record = &self.state.sockets[&cookie];
             let (got, call) = (record.port, record.call.expect("a call"));
@@ -147,7 +150,7 @@ impl Net {
             }
             let call = Some((call.local, call.peer));
             let mine = match bound {
-                Some(m) => Mine { call, pid, ..m },
+                Some(m) => Mine { call, pid, listens: false, ..m },
                 None => Mine { host, port: got, at: None, listens: false, asked, call, pid, untold: false },
             };
             self.mine.insert(cookie, mine);
@@ -265,9 +268,14 @@ impl Net {
 
     pub fn close(&mut self, pid: Pid, cookie: Cookie, seen: bool, reset: bool) {
         self.world.close(cookie, pid, reset);
-        if self.pending.contains_key(&cookie) {
+        if let Some((asked, _)) = self.pending.get(&cookie).copied() {
             // Until the deed is done, the kernel has nothing to say for it.
             self.mine.entry(cookie).and_modify(|m| m.untold = true);
+            // It is not done to what its process has no more (EBADF), nor to what it is given again.
+            let holds = self.world.sockets.get(&cookie).is_some_and(|s| s.holders.contains_key(&asked));
+            if !holds {
+                self.pending.remove(&cookie);
+            }
         }
         if seen && self.tell(pid, &Op::Closed { cookie }) {
             self.holds_nothing_if_dead(cookie, "it was closed");

@@ -43,10 +43,12 @@ impl Net {
         let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
         for (c, m) in all {
             let both = m.asked.reuse_address && asked.reuse_address;
-            if !overlap(m, &wish) || both && !m.listens || m.asked.reuse_port && asked.reuse_port {
+            let overlaps = self.overlaps(*c, m, &wish);
+            if overlaps == Holds::No || both && !m.listens || m.asked.reuse_port && asked.reuse_port {
                 continue;
             }
             match self.holds(*c) {
+                Holds::Yes if overlaps == Holds::Perhaps => worst = Holds::Perhaps,
                 Holds::Yes if both && self.has_given_up(*c, m) => worst = Holds::Perhaps,
                 Holds::Yes => return Holds::Yes,
                 Holds::No => {}
@@ -54,6 +56,17 @@ impl Net {
             }
         }
         worst
+    }
+
+    /// Whether it has addresses in common with what is wished for. A bound socket whose connection was reset speaks from
+    /// what it was bound to again, as soon as somebody looks.
+    fn overlaps(&self, cookie: Cookie, m: &Mine, wish: &Mine) -> Holds {
+        let is_reset = m.call.is_some() && self.world.sockets.get(&cookie).is_some_and(|s| s.is == Is::Bound);
+        match (overlap(m, wish), overlap(&Mine { call: None, ..m.clone() }, wish)) {
+            (by_call, by_bind) if is_reset && by_call != by_bind => Holds::Perhaps,
+            (true, _) => Holds::Yes,
+            (false, _) => Holds::No,
+        }
     }
 
     /// It may listen, and has not, and who asked has closed it or has ended: lonetd may know by now that it will not.
@@ -143,6 +156,11 @@ impl Net {
                 other => panic!("name: {other:?}"),
             }
         }
+    }
+
+    /// The port that a socket got.
+    pub fn port(&self, cookie: Cookie) -> Option<u16> {
+        self.mine.get(&cookie).map(|m| m.port)
     }
 
     /// Which sockets hold which ports.

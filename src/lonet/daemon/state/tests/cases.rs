@@ -1,0 +1,138 @@
+//! What was found with arbitrary scripts, shortened and named.
+
+use super::net::{Ip, Net};
+use super::{Pid, asked};
+use crate::daemon::state::Cookie;
+
+/// The processes that there are from the beginning, one of each host.
+const ALPHA: Pid = 1;
+const BETA: Pid = 2;
+const GAMMA: Pid = 3;
+
+const PLAIN: (bool, bool) = (false, false);
+const REUSE_ADDRESS: (bool, bool) = (true, false);
+
+/// It does what lonetd allows, at once.
+const DOES: bool = false;
+/// It stops between lonetd's answer and the deed.
+const STOPS: bool = true;
+
+fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
+    let listener = net.world.socket(pid);
+    net.bind(pid, listener, Ip::Any, port, asked(REUSE_ADDRESS), DOES);
+    net.listen(pid, listener, asked(REUSE_ADDRESS), DOES);
+    listener
+}
+
+fn os_port(net: &Net, socket: Cookie) -> Option<u16> {
+    net.world.sockets[&socket].bound.map(|os| os.port())
+}
+
+#[test]
+fn a_listen_whose_process_has_closed_the_socket_is_not_in_the_way_of_a_bind() {
+    let mut net = Net::new();
+    let socket = net.world.socket(ALPHA);
+    net.listen(ALPHA, socket, asked(PLAIN), STOPS);
+    let child = net.fork(ALPHA);
+    net.close(ALPHA, socket, false, false);
+    net.bind(child, socket, Ip::Any, 0, asked(PLAIN), DOES);
+    assert_eq!(os_port(&net, socket), Some(1));
+    net.check();
+}
+
+#[test]
+fn what_another_living_process_was_allowed_and_has_not_done_is_not_in_the_way_of_a_bind() {
+    let mut net = Net::new();
+    serve(&mut net, ALPHA, 0);
+    let socket = net.world.socket(ALPHA);
+    net.dial(ALPHA, socket, Ip::Own, 1, STOPS);
+    let child = net.fork(ALPHA);
+    net.kill_lonetd();
+    net.close(ALPHA, socket, false, false);
+    net.pass(socket, ALPHA);
+    net.bind(child, socket, Ip::Any, 0, asked(PLAIN), DOES);
+    assert_eq!(os_port(&net, socket), Some(2));
+    net.check();
+}
+
+#[test]
+fn a_listen_that_was_given_up_is_not_in_the_way_of_a_bind_by_the_same_process() {
+    let mut net = Net::new();
+    let socket = net.world.socket(ALPHA);
+    net.listen(ALPHA, socket, asked(PLAIN), STOPS);
+    net.fork(ALPHA);
+    net.close(ALPHA, socket, false, false);
+    net.pass(socket, ALPHA);
+    net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
+    assert_eq!(os_port(&net, socket), Some(1));
+    net.check();
+}
+
+#[test]
+fn who_listens_with_what_another_host_was_allowed_gets_a_port_of_its_own_host() {
+    let mut net = Net::new();
+    let socket = net.world.socket(GAMMA);
+    net.listen(GAMMA, socket, asked(PLAIN), STOPS);
+    net.pass(socket, BETA);
+    serve(&mut net, BETA, 0);
+    net.world.blind = true;
+    net.end(GAMMA);
+    net.listen(BETA, socket, asked(PLAIN), DOES);
+    assert_eq!(net.port(socket), Some(2));
+    net.check();
+}
+
+#[test]
+fn who_dials_with_what_another_host_was_allowed_to_bind_gets_a_port_of_its_own_host() {
+    let mut net = Net::new();
+    let socket = net.world.socket(ALPHA);
+    net.world.blind = true;
+    net.pass(socket, BETA);
+    net.bind(ALPHA, socket, Ip::Own, 0, asked(PLAIN), STOPS);
+    serve(&mut net, BETA, 0);
+    net.end(ALPHA);
+    net.dial(BETA, socket, Ip::Own, 1, DOES);
+    assert_eq!(net.port(socket), Some(2));
+    net.check();
+}
+
+#[test]
+fn a_port_is_bound_although_another_listens_there_before_the_kernel_has_done_it() {
+    let mut net = Net::new();
+    let socket = net.world.socket(BETA);
+    net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
+    let child = net.fork(BETA);
+    serve(&mut net, child, 1);
+    net.step(socket);
+    net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), DOES);
+    assert_eq!(net.port(socket), Some(1));
+    assert!(os_port(&net, socket).is_some_and(|port| port != 1));
+    net.check();
+}
+
+#[test]
+fn a_bind_that_asks_for_something_else_than_the_one_before_is_another() {
+    let mut net = Net::new();
+    let socket = net.world.socket(BETA);
+    net.bind(BETA, socket, Ip::Any, 3, asked(REUSE_ADDRESS), STOPS);
+    serve(&mut net, BETA, 3);
+    net.step(socket);
+    net.bind(BETA, socket, Ip::Any, 3, asked(PLAIN), DOES);
+    assert_eq!(os_port(&net, socket), None);
+    net.check();
+}
+
+#[test]
+fn who_has_a_listener_listen_again_keeps_its_port_and_gives_it_back() {
+    let mut net = Net::new();
+    let listener = serve(&mut net, BETA, 0);
+    let child = net.fork(BETA);
+    net.world.blind = true;
+    net.shutdown(listener);
+    net.listen(child, listener, asked(REUSE_ADDRESS), DOES);
+    net.world.blind = false;
+    net.end(BETA);
+    net.check();
+    net.end(child);
+    assert_eq!(net.held(), []);
+}
