@@ -49,10 +49,11 @@ impl Live {
         let mut all = BTreeMap::new();
         let net = (std::net::Ipv4Addr::new(127, block.number(), 0, 0), 16);
         let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
-            let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
             let idle = if f.state == State::LISTEN { Idle::Listening } else { Idle::Bound };
-            let remote = (f.remote != NOBODY).then_some(f.remote);
-            let held = f.inode != 0 && !(over && remote.is_some());
+            // What was reset and is bound still has its last peer's address.
+            let connected = f.remote != NOBODY && f.state != State::BOUND_INACTIVE;
+            let remote = connected.then_some(f.remote);
+            let held = f.inode != 0 && f.state != State::TIME_WAIT;
             all.insert(f.cookie, Sighting { local: f.local, remote, idle, held });
         });
         dumped.ok().map(|()| all)
