@@ -1,6 +1,6 @@
 //! connect: where a destination leads, and from which port.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Caller, Reply};
 use nix::errno::Errno;
@@ -63,8 +63,12 @@ impl State {
         {
             return Err((Errno::EHOSTUNREACH, "no such host is up".into()));
         }
-        if let Some(answer) = self.dial_again(kernel, &dial) {
+        if let Some(answer) = self.dial_again(kernel, sender.pid, &dial) {
             return Ok(answer);
+        }
+        if self.sockets.get(&dial.cookie).is_some_and(|s| s.role == Role::Dialing) {
+            // It was not made, and is not any more: the socket goes elsewhere, or nowhere.
+            self.disconnected(kernel, dial.cookie);
         }
         let host = match own {
             Some(host) => host,
@@ -182,22 +186,26 @@ impl State {
     }
 
     /// A connect that is under way or done: the kernel says how it stands. One that was answered and is not under
-    /// way gets the same answer: lonetd died before it had left. If the program has another destination by
-    /// now, it is a dial like any other.
-    fn dial_again(&mut self, kernel: &mut dyn Kernel, dial: &Dial) -> Option<Reply<'static>> {
+    /// way, or of which the kernel cannot tell, gets the same answer: lonetd died before it had left. If the program
+    /// has another destination by now, it is a dial like any other.
+    fn dial_again(&mut self, kernel: &mut dyn Kernel, asks: Pid, dial: &Dial) -> Option<Reply<'static>> {
         let s = self.sockets.get(&dial.cookie)?;
         let (role, call) = (s.role, s.call?);
         match role {
             Role::Dialing => {
                 let found = dial.local.filter(|local| local.port() != 0).map(|local| {
-                    let found = kernel.connection(local, call.os_remote);
-                    found.is_none_or(|f| f.is_some_and(|f| f.cookie == dial.cookie))
+                    let found = kernel.connection(local, call.os_remote).flatten();
+                    found.is_some_and(|f| f.cookie == dial.cookie)
                 });
                 let same = call.dialed_port == dial.to.port && call.peer.ip == dial.to.ip;
                 if found == Some(true) {
                     Some(Reply::ConnectTo { to: call.os_remote, from: None })
                 } else if same {
                     let from = self.bind_first(s.host, s.os.is_some(), dial);
+                    if s.is_allowed() && s.pid != asks {
+                        let socket = Socket { pid: asks, ..s.clone() };
+                        self.put(dial.cookie, socket);
+                    }
                     let foreign = self.foreign_address(call.peer_host).is_some();
                     Some(State::dial_reply(foreign, call.os_remote, from))
                 } else {

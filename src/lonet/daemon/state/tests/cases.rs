@@ -1,6 +1,7 @@
 //! What was found with arbitrary scripts, shortened and named.
 
 use super::net::{Ip, Net};
+use super::world::Is;
 use super::{Pid, asked};
 use crate::daemon::state::Cookie;
 
@@ -66,6 +67,69 @@ fn a_listen_that_was_given_up_is_not_in_the_way_of_a_bind_by_the_same_process() 
     net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
     assert_eq!(os_port(&net, socket), Some(1));
     net.check();
+}
+
+#[test]
+fn a_dial_that_is_refused_gives_up_the_port_of_one_that_was_not_made() {
+    let mut net = Net::new();
+    serve(&mut net, ALPHA, 0);
+    let caller = net.world.socket(ALPHA);
+    net.dial(ALPHA, caller, Ip::Own, 1, STOPS);
+    net.fork(ALPHA);
+    net.close(ALPHA, caller, false, false);
+    net.pass(caller, ALPHA);
+    net.dial(ALPHA, caller, Ip::Own, 5, DOES);
+    let socket = net.world.socket(ALPHA);
+    net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
+    assert_eq!(net.port(socket), Some(2));
+    net.check();
+}
+
+/// A bound socket of γ's whose dial to α was not made by its process, which has closed it. The child that has it still.
+fn dialed_and_closed(net: &mut Net) -> (Cookie, Pid) {
+    serve(net, ALPHA, 4);
+    serve(net, GAMMA, 1);
+    let caller = net.world.socket(GAMMA);
+    net.bind(GAMMA, caller, Ip::Any, 0, asked(PLAIN), DOES);
+    let child = net.fork(GAMMA);
+    net.dial(GAMMA, caller, Ip::Host(0), 4, STOPS);
+    net.world.blind = true;
+    net.close(GAMMA, caller, false, false);
+    (caller, child)
+}
+
+#[test]
+fn who_dials_elsewhere_gets_there_where_the_kernel_cannot_tell_of_the_dial_before() {
+    let mut net = Net::new();
+    let (caller, child) = dialed_and_closed(&mut net);
+    net.dial(child, caller, Ip::Own, 1, DOES);
+    let os = net.world.sockets[&caller].bound.expect("an address");
+    let Is::Connected { remote, .. } = net.world.sockets[&caller].is else { panic!("not connected") };
+    assert_eq!((remote.ip(), remote.port()), (os.ip(), 1));
+}
+
+#[test]
+fn who_dials_what_another_was_allowed_to_dial_has_its_names_whoever_serves() {
+    let mut net = Net::new();
+    let (caller, child) = dialed_and_closed(&mut net);
+    net.dial(child, caller, Ip::Host(0), 4, STOPS);
+    net.world.blind = false;
+    net.kill_lonetd();
+    net.come_to_rest();
+    net.check();
+    net.check_names();
+}
+
+#[test]
+fn a_claim_whose_socket_dials_instead_is_given_up() {
+    let mut net = Net::new();
+    let socket = net.world.socket(BETA);
+    net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
+    serve(&mut net, BETA, 1);
+    net.step(socket);
+    net.dial(BETA, socket, Ip::Any, 2, STOPS);
+    net.check();
+    assert_eq!(net.held().len(), 1);
 }
 
 #[test]

@@ -140,7 +140,10 @@ impl Net {
             other => panic!("dial: {other:?}"),
         };
         // What somebody was allowed before and has not done is given up.
-        self.mine.entry(cookie).and_modify(|m| m.listens = false);
+        match os_bound {
+            Some(_) => _ = self.mine.entry(cookie).and_modify(|m| m.listens = false),
+            None => _ = self.mine.remove(&cookie),
+        }
         if !refused {
             let record = &self.state.sockets[&cookie];
             let (got, call) = (record.port, record.call.expect("a call"));
@@ -174,6 +177,7 @@ impl Net {
         match pending {
             Pending::Bind { os } => {
                 if !self.world.bind(cookie, os, reuse_port) {
+                    self.mine.entry(cookie).and_modify(|m| m.untold = true);
                     return false;
                 }
                 self.tell(pid, &Op::Bound { cookie, os });
@@ -181,6 +185,7 @@ impl Net {
             Pending::Listen { os } => {
                 if let Some(os) = os {
                     if !self.world.bind(cookie, os, reuse_port) {
+                        self.mine.entry(cookie).and_modify(|m| m.untold = true);
                         return false;
                     }
                     self.tell(pid, &Op::Bound { cookie, os });
