@@ -1,7 +1,8 @@
 """lonet against the bare kernel and against socket_wrapper; called by scripts/bench, which see.
 
 Each round makes every piece of work three times, one after the other: A on the bare kernel, B under lonet, C under
-socket_wrapper. What is told of B and C is the median of its ratios to A in the same round, as the speed of a machine
+socket_wrapper; and some of it a fourth time, D, with nothing but a connect that waits for another process (floor.c). What
+is told of B, C and D is the median of its ratios to A in the same round, as the speed of a machine
 changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
 and on the bare kernel another address, so that connections in TIME_WAIT do not slow the next one down.
 
@@ -22,7 +23,7 @@ import sys
 import time
 
 from servers import Handshakes, Nginx, NginxAnew, Postgres, PostgresAnew, Redis, RedisAnew
-from setting import BIN, NETWORK, PROGRAMS, ROOT, WORK, Failed, Setting, clean_up, stop
+from setting import BIN, NETWORK, PROGRAMS, ROOT, WORK, Failed, Setting, clean_up, start_floor, stop
 
 QUICK = "--quick" in sys.argv
 ROUNDS = 2 if QUICK else 9
@@ -66,7 +67,7 @@ class Row:
     def one_round(self, serial):
         """Measures all settings once; what fails is not tried again."""
         names = [name for name in self.settings if name not in self.failed]
-        settings = {name: Setting(name, serial * 3 + i) for i, name in enumerate(names)}
+        settings = {name: Setting(name, serial * 4 + i) for i, name in enumerate(names)}
         with contextlib.ExitStack() as servers:
             running, best = {}, {}
             for turn in range(self.turns):
@@ -88,7 +89,7 @@ class Row:
             self.got[name].append(value)
 
     def figures(self, name):
-        """What is to be told of B or C, each round for itself."""
+        """What is to be told of B, C or D, each round for itself."""
         base = self.how.got["B"] if isinstance(self.how, Row) else self.got.get("A", [])
         if self.how == "as is":
             return self.got[name]
@@ -119,18 +120,6 @@ class Row:
         return "met" if met else "missed" + self.why
 
 
-def sketch(datagrams):
-    """The floor of a dial: a program without lonet says so many datagrams for each; beside `dials` on the bare kernel."""
-
-    def work(setting):
-        bare = Setting("A", setting.number)
-        if setting.name == "A":
-            return float(bare.run(PROGRAMS / "dials", some(2000)))
-        return float(bare.run(PROGRAMS / "messages", some(2000), datagrams))
-
-    return work
-
-
 def some(n):
     return n // 20 if QUICK else n
 
@@ -138,20 +127,19 @@ def some(n):
 def rows():
     few = min(ROUNDS, 5)
     n, calls, kept, anew = some(2000), some(200_000), ("ratio", 1.01), ("ratio", 1.18)
+    dial = ("ratio", 1.4)
     ten = Row("dial, 10 connections open", "µs", "as is", None, program("dials", n, 1, 0, 10), "AB", few)
 
     def held(count, text, rounds):
         work = program("dials", n, 1, 0, min(count, 1000) if QUICK else count)
         return Row(f"dial, {text} open", "µs", ten, 1.5, work, "AB", rounds)
 
-    messages = "five messages a dial, see Floors in bench/README.md"
+    floor = "see the floor, and Floors in bench/README.md"
     courier = "a courier is a second connection, see Floors in bench/README.md"
     return [
-        Row("connect + accept + close, blocking", "µs", "ratio", 1.4, program("dials", n), turns=TURNS, why=messages),
-        Row("the same, epoll, 64 in flight", "µs", "ratio", 1.4, program("dials", n, 1, 64), turns=TURNS, why=messages),
-        Row("the same, 8 clients", "µs", "ratio", 1.4, program("dials", n, 8), turns=TURNS, why=messages),
-        Row("floor: one datagram a dial, no lonet", "µs", "ratio", None, sketch(1), "AB", turns=TURNS),
-        Row("floor: five datagrams a dial, no lonet", "µs", "ratio", None, sketch(5), "AB", turns=TURNS),
+        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCD", turns=TURNS, why=floor),
+        Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCD", turns=TURNS, why=floor),
+        Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCD", turns=TURNS, why=floor),
         # Throughputs of at least 0.99, and with one connection a request 0.85, as times.
         Row("ping-pong of 1 byte", "µs", *kept, program("stream", "ping", some(4000)), turns=TURNS),
         Row("stream of 64 KiB writes, a MiB", "µs", *kept, program("stream", "bulk", some(200)), turns=TURNS),
@@ -171,11 +159,11 @@ def rows():
         held(50_000, "50,000", min(ROUNDS, 3)),
         Row("foreign handshake; kernel: plain accept", "µs", "ratio", 2, Handshakes, "AB", few, why=courier),
         Row("redis-benchmark, kept connections", "µs", *kept, Redis, "ABC", few),
-        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABC", few, why=messages),
+        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABCD", few, why=floor),
         Row("ab against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
-        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABC", few, why=messages),
+        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABCD", few, why=floor),
         Row("pgbench, kept connections", "µs", *kept, Postgres, "AB", few),
-        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "AB", few, why=messages),
+        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "ABD", few, why=floor),
     ]
 
 
@@ -186,7 +174,7 @@ def number(x):
 
 
 def table(all_rows):
-    lines = ["| work | unit | kernel | lonet | target | | socket_wrapper |", "|---|---|---|---|---|---|---|"]
+    lines = ["| work | unit | kernel | lonet | target | | floor | socket_wrapper |", "|---|---|---|---|---|---|---|---|"]
     for row in all_rows:
         a = number(statistics.median(row.got["A"])) if row.got.get("A") else "–"
         if isinstance(row.how, Row):
@@ -194,7 +182,7 @@ def table(all_rows):
         else:
             how = {"ratio": "; × kernel", "more": "; more than kernel", "as is": ""}[row.how]
         target = "" if row.limit is None else f"≤ {row.limit:,}"
-        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict(), row.told("C")]
+        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict(), row.told("D"), row.told("C")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -229,6 +217,7 @@ def main():
     all_rows = [r for r in rows() if not words or any(w in r.what for w in words)]
     # Somebody has to stay, or the network would end between two programs.
     keeper = Setting("B", 0).start("sleep", "100000")
+    reader = start_floor()
     serial = 0
     try:
         for round_number in range(max(r.rounds for r in all_rows)):
@@ -239,6 +228,7 @@ def main():
             print(f"round {round_number + 1}, {time.monotonic() - started:.0f} s", file=sys.stderr)
     finally:
         stop(keeper)
+        stop(reader)
         clean_up()
     text = table(all_rows)
     print(text)

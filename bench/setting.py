@@ -1,4 +1,4 @@
-"""Where a program runs: on the bare kernel, under lonet, or under socket_wrapper."""
+"""Where a program runs: on the bare kernel, under lonet, under socket_wrapper, or where a connect waits (floor.c)."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 class Setting:
-    """A, B or C, with a host and an address that no other `number` has.
+    """A, B, C or D, with a host and an address that no other `number` has.
 
     user: a command that becomes somebody else, who then has a network of his own.
     pinned: what it runs stays on one processor, always the same; lonetd is where it likes.
@@ -39,8 +39,10 @@ class Setting:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
         self.environment.pop("LD_PRELOAD", None)
         self.prefix = list(user)
-        if name == "A":
+        if name in "AD":
             self.address = f"127.0.{number % 250 + 1}.1"
+            if name == "D":
+                self.environment |= {"LD_PRELOAD": str(BIN / "floor.so"), "FLOOR": str(WORK / "floor")}
         elif name == "B":
             self.address = f"h{number}.lonet"
             self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
@@ -61,14 +63,14 @@ class Setting:
 
     def port(self, usual):
         """A server has the port that it is known for; on the bare kernel that may be another's, and it has a free one."""
-        if self.name != "A":
+        if self.name not in "AD":
             return usual
         # Not of the range that the kernel gives to those who dial.
         for port in random.sample(range(20_000, 30_000), 100):
             with socket.socket() as taken, contextlib.suppress(OSError):
                 taken.bind(("", port))
                 return port
-        raise Failed("A: no free port")
+        raise Failed(f"{self.name}: no free port")
 
     def run(self, *command, limit=60):
         done = subprocess.run(
@@ -81,6 +83,15 @@ class Setting:
     def start(self, *command, log="log"):
         with open(WORK / log, "a") as out:
             return subprocess.Popen([*self.prefix, *map(str, command)], env=self.environment, stdout=out, stderr=out)
+
+
+def start_floor():
+    """What a connect of D waits for."""
+    path = WORK / "floor"
+    path.touch()
+    # PostgreSQL runs as somebody else.
+    path.chmod(0o666)
+    return subprocess.Popen([BIN / "floor"], env={"FLOOR": str(path)})
 
 
 def stop(process, how=signal.SIGTERM):

@@ -98,10 +98,10 @@ pub fn control_request(data: &[u8]) {
 
 pub fn control_reply(data: &[u8]) {
     let data = &of_today(data)[..];
-    let Ok((block, reply)) = control::read_reply(data) else { return };
+    let Ok((opening, reply)) = control::read_reply(data) else { return };
     let mut buffer = [0; MAX_MESSAGE];
-    let Some(n) = control::write_reply(&mut buffer, block, &reply) else {
+    let Some(n) = control::write_reply(&mut buffer, opening, &reply) else {
         return assert!(data.len() > MAX_MESSAGE);
     };
-    assert_eq!(control::read_reply(&buffer[..n]), Ok((block, reply)));
+    assert_eq!(control::read_reply(&buffer[..n]), Ok((opening, reply)));
 }

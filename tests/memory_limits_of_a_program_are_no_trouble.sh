@@ -12,7 +12,8 @@ def status(field):
 
 def views():
     with open("/proc/self/maps") as f:
-        return sum(line.rstrip().endswith("/view") for line in f)
+        # What the program may write lies before what it may read.
+        return sum(line.rstrip().endswith("/view") and line.split()[1].startswith("r-") for line in f)
 
 kind = sys.argv[1]
 assert views() == 0

@@ -28,7 +28,7 @@ dialer 8
 dialer 9
 kill -STOP "$daemon"
 echo >&8
-until_true waits said
+until_true waits wake
 kill -KILL "${pids[8]}"
 wait "${pids[8]}" 2>/dev/null || true
 echo >&9

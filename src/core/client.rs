@@ -1,4 +1,4 @@
-//! The way to lonetd: one connection, one request, one reply; what has no reply is one datagram.
+//! The way to lonetd: one connection, one request, one reply; what has no reply is left in the view's mailbox.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
@@ -9,10 +9,10 @@ mod insist;
 pub use insist::StartIf;
 
 use crate::config::{ABSTRACT_NAME, Config};
-use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Reply};
+use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Opening, Reply};
 use crate::limit::Limit;
 use crate::start;
-use crate::sys::{self, Fd};
+use crate::sys::{self, Fd, getpid};
 use crate::unix::SocketName;
 use crate::view::{self, View};
 use nix::errno::Errno;
@@ -20,6 +20,7 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
@@ -33,10 +34,14 @@ pub struct Client {
     owner: u32,
     path: Option<SocketName>,
     abstract_name: SocketName,
-    /// Where datagrams go.
-    said: Option<SocketName>,
+    /// Where a datagram wakes lonetd.
+    wake: Option<SocketName>,
     key_file: CString,
     view_file: CString,
+    /// Where the view is mapped; 0: it is not.
+    view: AtomicUsize,
+    /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
+    seen_as: AtomicU64,
     pub(crate) launch: start::Launch,
 }
 
@@ -77,6 +82,16 @@ impl Trouble {
     }
 }
 
+/// A mapping of a network's view; it goes with this.
+pub struct Mapping(View<'static>);
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: whoever looks there has kept this.
+        unsafe { self.0.unmap() };
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,8 +122,8 @@ impl fmt::Display for Trouble {
 
 impl std::error::Error for Trouble {}
 
-/// What an exchange leaves: the network's block, and the answer, which lies in the caller's buffer.
-pub type Answer<'b> = Result<(u8, Reply<'b>), Trouble>;
+/// What an exchange leaves: how the answer opens, and the answer, which lies in the caller's buffer.
+pub type Answer<'b> = Result<(Opening, Reply<'b>), Trouble>;
 
 impl Client {
     /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
@@ -120,9 +135,11 @@ impl Client {
             owner: config.membership.map_or(uid, |m| m.owner),
             path,
             abstract_name: SocketName::fixed(&name),
-            said: SocketName::new(config.said_path().as_os_str().as_bytes()),
+            wake: SocketName::new(config.wake_path().as_os_str().as_bytes()),
             key_file: c_path(&config.dir.join("key")),
             view_file: c_path(&config.dir.join("view")),
+            view: AtomicUsize::new(0),
+            seen_as: AtomicU64::new(0),
             launch: start::Launch::new(&config, beside),
             config,
         }
@@ -134,8 +151,23 @@ impl Client {
     }
 
     /// Maps the network's view. `None`: there is none, or this process may not see it.
-    pub fn open_view(&self) -> Option<View> {
-        view::open(&self.view_file)
+    pub fn map_view(&self) -> Option<Mapping> {
+        view::open(&self.view_file).map(Mapping)
+    }
+
+    /// From now on the client looks there, once.
+    ///
+    /// # Safety
+    /// The mapping is of this client's network, and stays for as long as the client is used.
+    pub unsafe fn look_at(&self, mapping: &Mapping) {
+        self.view.store(mapping.0.address(), Ordering::Release);
+    }
+
+    /// The network's view, if there is one to look at.
+    pub fn view(&self) -> Option<View<'_>> {
+        let address = self.view.load(Ordering::Acquire);
+        // SAFETY: as promised to `look_at`.
+        (address != 0).then(|| unsafe { View::at(address) })
     }
 
     pub fn owner(&self) -> u32 {
@@ -149,37 +181,63 @@ impl Client {
 
     /// Asks a lonetd that runs.
     pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() && self.say(op, Limit::NONE, buffer).is_ok() {
-            return Ok((0, Reply::Done));
+        if op.one_way() && self.say(op, buffer).is_ok() {
+            return Ok((Opening::NOTHING, Reply::Done));
         }
-        self.send(op, buffer).and_then(|fd| receive(&fd, op, buffer))
+        self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
     }
 
-    /// Says what is not answered in one datagram: three system calls, and a share of one for lonetd, where a
+    /// Says what is not answered: two system calls that ask who this is, and three more to wake lonetd for what is urgent, where a
     /// connection takes eight and six. `Err`: it has to be said on a connection.
     ///
-    /// Order is kept: nobody says something in a datagram before what it has asked on a connection is done, and
-    /// lonetd takes all datagrams before any message on a connection that came later. It believes the kernel's word
-    /// for the sender and needs no key: the key would go to whoever is at the path, as a datagram cannot look who
-    /// that is. Who is not the network's owner takes a connection, therefore.
-    pub fn say(&self, op: &Op<'_>, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
+    /// Order is kept: nobody says something here before what it has asked on a connection is done, and lonetd looks here
+    /// before it takes any message on a connection. Nothing is lost with a lonetd that is killed.
+    pub fn say(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
+        let view = self.view().filter(|view| view.is_served()).ok_or(Errno::ENOTCONN)?;
         // SAFETY: no arguments, cannot fail.
         if unsafe { libc::syscall(libc::SYS_geteuid) } != i64::from(self.owner) {
             return Err(Errno::EPERM);
         }
-        let to = self.said.as_ref().ok_or(Errno::ENAMETOOLONG)?;
+        let seen_as = self.seen_as.load(Ordering::Relaxed);
+        if seen_as >> 32 != getpid() as u64 {
+            return Err(Errno::ESRCH);
+        }
+        // Who has the file needs no key.
         let caller = Caller { key: [0; 16], ..self.config.caller() };
         let n = control::write_request(buffer, &caller, op).ok_or(Errno::EMSGSIZE)?;
-        let fd = sys::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
-        match to.send(fd.raw(), &buffer[..n], libc::MSG_DONTWAIT) {
-            // The queue is short: lonetd has as long for it as for everything.
-            Err(Errno::EAGAIN) if !limit.is_over() => {
-                let limit = time_value(limit);
-                sys::setsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
-                to.send(fd.raw(), &buffer[..n], 0)
-            }
-            result => result,
+        if view.post(seen_as as u32, op.is_waited_for(), &buffer[..n])? {
+            self.wake()?;
         }
+        Ok(())
+    }
+
+    fn wake(&self) -> Result<(), Errno> {
+        let lonetd = self.wake.as_ref().ok_or(Errno::ENAMETOOLONG)?;
+        let sent = sys::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)
+            .and_then(|fd| lonetd.send(fd.raw(), &[0], libc::MSG_DONTWAIT));
+        match sent {
+            Err(gone @ (Errno::ECONNREFUSED | Errno::ENOENT)) => Err(gone),
+            // Others have woken it already; or it finds what was said with the next word of anybody's.
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the reply on the connection that [`Client::send`] gave.
+    pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let n = receive_raw(fd, buffer)?;
+        self.parse(buffer, n)
+    }
+
+    fn parse<'b>(&self, buffer: &'b [u8; MAX_MESSAGE], n: usize) -> Answer<'b> {
+        let (opening, reply) = control::read_reply(&buffer[..n]).map_err(|e| match e {
+            Malformed::Version(theirs) => Trouble::Version { theirs },
+            Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
+        })?;
+        // What is known is this process' own, unless it is a child of a fork, which is seen as another.
+        if opening.pid != 0 && self.seen_as.load(Ordering::Relaxed) as u32 != opening.pid {
+            self.seen_as.store((getpid() as u64) << 32 | u64::from(opening.pid), Ordering::Relaxed);
+        }
+        Ok((opening, reply))
     }
 
     /// As [`Client::send`], with a descriptor of the program's.
@@ -256,18 +314,6 @@ impl Client {
     }
 }
 
-/// Waits for the reply to `op` on the connection that [`Client::send`] gave.
-pub fn receive<'b>(fd: &Fd, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-    if op.one_way() {
-        // lonetd hangs up when it has taken it. A datagram of somebody's who is told that this call is over would be
-        // ahead of it otherwise.
-        let _ = receive_raw(fd, buffer);
-        return Ok((0, Reply::Done));
-    }
-    let n = receive_raw(fd, buffer)?;
-    parse(buffer, n, op)
-}
-
 fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
     match sys::recv(fd.raw(), buffer) {
         // lonetd ended with the question unread.
@@ -275,16 +321,6 @@ fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble
         Ok(n) => Ok(n),
         Err(e) => Err(Trouble::Silent(e)),
     }
-}
-
-fn parse<'b>(buffer: &'b [u8; MAX_MESSAGE], n: usize, op: &Op<'_>) -> Answer<'b> {
-    if op.one_way() {
-        return Ok((0, Reply::Done));
-    }
-    control::read_reply(&buffer[..n]).map_err(|e| match e {
-        Malformed::Version(theirs) => Trouble::Version { theirs },
-        Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
-    })
 }
 
 /// What is left for a step of lonetd's.

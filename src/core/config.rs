@@ -164,9 +164,9 @@ impl Config {
         (path.as_os_str().len() < 108).then_some(path)
     }
 
-    /// Where datagrams go, which need no answer.
-    pub fn said_path(&self) -> PathBuf {
-        self.dir.join("said")
+    /// Where a datagram wakes lonetd.
+    pub fn wake_path(&self) -> PathBuf {
+        self.dir.join("wake")
     }
 
     /// The socket's abstract name, for programs that have left the file system or the owner's uid behind.

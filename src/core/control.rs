@@ -3,7 +3,7 @@
 //! One exchange is one connection to lonetd's SEQPACKET socket: one request, and one reply where there is
 //! anything to answer. A request names everything that it needs (host, options, socket), so that any lonetd,
 //! also one that was started after the last one died, can take it. Sockets are named by their cookie, never by
-//! a descriptor's number. Messages that are [`Op::one_way`] get no reply.
+//! a descriptor's number. Messages that are [`Op::one_way`] wait for no reply if they are left in the view's mailbox.
 //!
 //! A message opens with [`MAGIC`] and [`VERSION`], in every version of lonet, so that two that do not speak
 //! the same say so. [`Op::Down`] and the replies to it are the same in every version ([`EVERY_VERSION`]), so that
@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// In the place of a version, in what never changes:
 ///
@@ -151,7 +151,7 @@ pub enum Op<'a> {
 }
 
 impl Op<'_> {
-    /// Whether lonetd sends no reply. What changes an address that is told already is answered: the program may
+    /// Whether there is nothing to reply. What changes an address that is told already is answered: the program may
     /// look into the view right behind it.
     pub fn one_way(&self) -> bool {
         if let Op::Dialed { errno, .. } = self {
@@ -170,9 +170,29 @@ impl Op<'_> {
     }
 }
 
+impl Op<'_> {
+    /// Whether somebody may wait for what lonetd makes of this, that is not told so by a reply: who dials, or `lonet wait`.
+    pub fn is_waited_for(&self) -> bool {
+        matches!(self, Op::SetOut { .. } | Op::Listening { .. })
+    }
+}
+
 /// Whether a connect that ended with `errno` (0: success) has a connection, or one on its way.
 pub fn is_under_way(errno: i32) -> bool {
     matches!(errno, 0 | libc::EINPROGRESS | libc::EINTR | libc::EALREADY | libc::EISCONN)
+}
+
+/// What every reply begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The network's block.
+    pub block: u8,
+    /// The pid of who asked, as lonetd sees it; 0: not said.
+    pub pid: u32,
+}
+
+impl Opening {
+    pub const NOTHING: Opening = Opening { block: 0, pid: 0 };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

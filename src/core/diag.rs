@@ -34,12 +34,14 @@
 mod destroyed;
 mod netlink;
 mod proc;
+mod several;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use destroyed::Destroyed;
 pub use proc::proc_dump;
+pub use several::SEVERAL;
 
 use crate::sys;
 use netlink::Netlink;
@@ -231,17 +233,7 @@ impl Diag {
         loop {
             let received = self.netlink.receive(&mut buffer)?.0;
             let Some(message) = wire::messages(received).find(|m| m.sequence == sequence) else { continue };
-            return match message.kind {
-                wire::ERROR if message.errno() == libc::ENOENT => {
-                    self.check_that_it_answers()?;
-                    Ok(Answer::Nobody)
-                }
-                wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
-                _ if !message.is_socket() => Err(error(libc::EPROTO)),
-                _ => Ok(wire::socket(message.body)
-                    .filter(|f| f.local == local && f.remote == remote)
-                    .map_or(Answer::Another, Answer::Found)),
-            };
+            return self.understand(&message, (local, remote));
         }
     }
 

@@ -1,4 +1,5 @@
-//! The read-only view of a network's sockets: a table in shared memory, by cookie, and who listens where.
+//! The read-only view of a network's sockets: a table in shared memory, by cookie, and who listens where. Before it in
+//! the same file lies what programs may write, the [`mailbox`].
 //!
 //! lonetd writes it, and every process maps it when it first speaks to lonetd, so that who calls, what a socket is
 //! called and where a dial leads need no question. The table says a part of what lonetd knows; whoever finds nothing
@@ -12,9 +13,12 @@
 //! All words are atomic, and nothing in the file is a pointer.
 
 mod dials;
+pub mod mailbox;
+mod service;
 
 use crate::block::Endpoint;
 use crate::sys::{self, check};
+use mailbox::Mailbox;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -22,13 +26,15 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 const WORDS: usize = 8;
 const WAYS: usize = 4;
 const SETS: usize = 1 << 15;
+const HEADER: usize = mailbox::WORDS;
 const HEADER_WORDS: usize = 512;
+const TABLE: usize = HEADER + HEADER_WORDS;
 
 /// The length of the file, in bytes.
-pub const SIZE: usize = (HEADER_WORDS + SETS * WAYS * WORDS) * 8;
+pub const SIZE: usize = (TABLE + SETS * WAYS * WORDS) * 8;
 
-/// The first word of the file: a name and a version of the layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x04");
+/// The header's first word: a name and a version of the layout. The second one is `service`'s.
+const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x05");
 
 /// What the view says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,25 +54,38 @@ pub struct Entry {
     pub v6only: bool,
 }
 
-/// A mapping of the view. It stays for as long as the process lives.
+/// A mapping of the view.
 #[derive(Clone, Copy)]
-pub struct View {
-    words: &'static [AtomicU64],
+pub struct View<'a> {
+    words: &'a [AtomicU64],
 }
 
-impl View {
-    /// Maps the open file `fd`, for writing if `write`.
-    pub fn map(fd: i32, write: bool) -> Result<View, Errno> {
-        let protection = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        let anywhere = std::ptr::null_mut::<libc::c_void>();
-        // SAFETY: a new mapping where the kernel likes; mmap is no cancellation point and not hooked.
-        let at = unsafe { libc::mmap(anywhere, SIZE, protection, libc::MAP_SHARED, fd, 0) };
-        if at == libc::MAP_FAILED {
-            return Err(Errno::last());
+impl<'a> View<'a> {
+    /// Maps the open file `fd`, for writing all of it if `write`. It stays until [`View::unmap`].
+    pub fn map(fd: i32, write: bool) -> Result<View<'a>, Errno> {
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        let map = |at: *mut libc::c_void, size, protection, flags| {
+            // SAFETY: a new mapping where the kernel likes, or in the place of a part of that; mmap is no cancellation
+            // point and not hooked.
+            let at = unsafe { libc::mmap(at, size, protection, libc::MAP_SHARED | flags, fd, 0) };
+            if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) }
+        };
+        let at = map(std::ptr::null_mut(), SIZE, if write { both } else { libc::PROT_READ }, 0)?;
+        // SAFETY: SIZE bytes, page-aligned; all access is atomic.
+        let view = View { words: unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), SIZE / 8) } };
+        if !write && let Err(e) = map(at, mailbox::WORDS * 8, both, libc::MAP_FIXED) {
+            // SAFETY: nobody has seen it.
+            unsafe { view.unmap() };
+            return Err(e);
         }
-        // SAFETY: SIZE bytes, page-aligned, never unmapped; all access is atomic.
-        let words = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), SIZE / 8) };
-        Ok(View { words })
+        Ok(view)
+    }
+
+    /// # Safety
+    /// Nobody looks there any more.
+    pub unsafe fn unmap(self) {
+        // SAFETY: as the caller promises.
+        unsafe { libc::munmap(self.words.as_ptr().cast_mut().cast(), SIZE) };
     }
 
     /// The address of the mapping, to keep it in an atomic.
@@ -77,8 +96,8 @@ impl View {
     /// The mapping at `address`, which [`View::address`] gave in this process or one that it is a child of.
     ///
     /// # Safety
-    /// `address` is of a mapping that was never taken away.
-    pub unsafe fn at(address: usize) -> View {
+    /// `address` is of a mapping that is not taken away meanwhile.
+    pub unsafe fn at(address: usize) -> View<'a> {
         let words = std::ptr::with_exposed_provenance::<AtomicU64>(address);
         // SAFETY: as the caller promises.
         View { words: unsafe { std::slice::from_raw_parts(words, SIZE / 8) } }
@@ -86,17 +105,17 @@ impl View {
 
     /// Whether lonetd has written here, in this layout.
     pub fn is_ready(self) -> bool {
-        self.words[0].load(Ordering::Acquire) == MAGIC
+        self.words[HEADER].load(Ordering::Acquire) == MAGIC
     }
 
-    fn slots(self, cookie: u64) -> impl Iterator<Item = &'static [AtomicU64]> {
+    fn slots(self, cookie: u64) -> impl Iterator<Item = &'a [AtomicU64]> {
         // Cookies count up, for each processor in runs of 4096: taken as they are they fill all sets alike, and the few
         // sockets of a small program lie together in memory. Listeners do not: twenty hosts have the same port.
         let set = match cookie & LISTENER {
             0 => cookie % SETS as u64,
             _ => cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SETS.trailing_zeros()),
         };
-        let first = HEADER_WORDS + set as usize * WAYS * WORDS;
+        let first = TABLE + set as usize * WAYS * WORDS;
         (0..WAYS).map(move |way| &self.words[first + way * WORDS..][..WORDS])
     }
 
@@ -125,23 +144,29 @@ fn listener_key(host: u16, port: u16, class: u8) -> u64 {
 }
 
 /// The one who writes: lonetd.
-pub struct Writer(View);
+pub struct Writer(View<'static>);
 
 impl Writer {
-    /// Takes the file `fd` as its own: allocated in full, and empty.
+    /// Takes the file `fd` as its own: allocated in full, and empty, but for what programs have said that nobody has heard.
     pub fn take(fd: i32) -> Result<Writer, Errno> {
         // SAFETY: no pointers.
         check(unsafe { libc::syscall(libc::SYS_fallocate, fd, 0, 0, SIZE) })?;
         let view = View::map(fd, true)?;
         if view.is_ready() {
-            for slot in view.words[HEADER_WORDS..].chunks_exact(WORDS) {
+            for slot in view.words[TABLE..].chunks_exact(WORDS) {
                 if slot[1].load(Ordering::Relaxed) != 0 || slot[0].load(Ordering::Relaxed) % 2 == 1 {
                     write(slot, 0, None);
                 }
             }
+        } else {
+            view.empty_mailbox();
         }
-        view.words[0].store(MAGIC, Ordering::Release);
+        view.words[HEADER].store(MAGIC, Ordering::Release);
         Ok(Writer(view))
+    }
+
+    pub fn mailbox(&self) -> Mailbox {
+        Mailbox::new(self.0)
     }
 
     /// Says where a dial leads; see [`View::listener`].
@@ -220,11 +245,11 @@ fn unpack(words: &[u64; WORDS]) -> Entry {
     }
 }
 
-/// Opens the file at `path`, a C string, for reading, and maps it. `None`: there is no view to be had.
+/// Opens the file at `path`, a C string, and maps it for reading, and its mailbox for writing. `None`: there is no view to be had.
 ///
 /// A file that lonetd could not allocate in full, or has not yet, is shorter: to look into its mapping would be a SIGBUS.
-pub fn open(path: &std::ffi::CStr) -> Option<View> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+pub fn open(path: &std::ffi::CStr) -> Option<View<'static>> {
+    let flags = libc::O_RDWR | libc::O_CLOEXEC;
     // SAFETY: a path that ends in zero.
     let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) }).ok()?;
     let fd = sys::Fd::new(fd as i32).ok()?;
@@ -234,7 +259,13 @@ pub fn open(path: &std::ffi::CStr) -> Option<View> {
     if unsafe { libc::fstat(fd.raw(), &raw mut stat) } != 0 || stat.st_size < SIZE as i64 {
         return None;
     }
-    View::map(fd.raw(), false).ok().filter(|view| view.is_ready())
+    let view = View::map(fd.raw(), false).ok()?;
+    if !view.is_ready() {
+        // SAFETY: nobody has seen it.
+        unsafe { view.unmap() };
+        return None;
+    }
+    Some(view)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! accept(2) and accept4(2).
 //!
 //! Who calls stands in the view, once the kernel has told the caller's cookie: three system calls for what both sockets
-//! are, five to ask the kernel, and a message to lonetd, which is not waited for. Counted by
+//! are, four to ask the kernel, and a word to lonetd, which is not waited for. Counted by
 //! tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs take all the time.
 
 mod courier;
@@ -195,7 +195,7 @@ const PATIENCE: u32 = 300;
 ///
 /// A caller from a host's address has told of its dial before it set out: what lonetd makes of it is about to be there.
 fn seen_calling(
-    view: View,
+    view: View<'_>,
     listener: u64,
     local: SocketAddrV4,
     remote: SocketAddrV4,

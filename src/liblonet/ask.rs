@@ -1,7 +1,7 @@
 //! Questions to lonetd, from inside a hook.
 
 use crate::{fence, log, process};
-use lonet_core::client::{self, Client, Trouble};
+use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
@@ -53,10 +53,8 @@ fn exchange<'b>(
     };
     fence::place();
     match answer {
-        Ok((block, reply)) => {
-            if !op.one_way() {
-                process::learn_block(client, block);
-            }
+        Ok((opening, reply)) => {
+            process::learn_block(client, opening.block);
             log::answered(client, op, &reply);
             match reply {
                 Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
@@ -80,11 +78,11 @@ pub fn ask_for_more(
     let mut buffer = [0u8; MAX_MESSAGE];
     let sent = client.send(op, &mut buffer);
     let answer = sent.and_then(|control| {
-        client::receive(&control, op, &mut buffer).map(|(block, reply)| (control, block, reply))
+        client.receive(&control, &mut buffer).map(|(opening, reply)| (control, opening, reply))
     });
     match answer {
-        Ok((control, block, reply)) => {
-            process::learn_block(client, block);
+        Ok((control, opening, reply)) => {
+            process::learn_block(client, opening.block);
             log::answered(client, op, &reply);
             without_text(reply).map(|reply| (Some(control), reply))
         }
@@ -114,7 +112,7 @@ pub fn tell_to(client: &Client, op: &Op<'_>) {
 /// As [`tell_to`], of what is not answered, within a time limit. When that is over it is said if that takes no time at
 /// all: the kernel says it as well, a little later.
 pub fn tell_within(limit: Limit, client: &Client, op: &Op<'_>) {
-    if client.say(op, limit, &mut [0; MAX_MESSAGE]).is_err() && !limit.is_over() {
+    if client.say(op, &mut [0; MAX_MESSAGE]).is_err() && !limit.is_over() {
         tell_to(client, op);
     }
 }

@@ -1,6 +1,6 @@
 //! close(2), dup2(2), dup3(2), close_range(2), closefrom(3): hints that a socket may have come to its end. They
-//! decide nothing: lonetd asks the kernel. A socket of lonet's takes seven system calls more for it: its names, whose
-//! descriptor it is, and a datagram.
+//! decide nothing: lonetd asks the kernel. A socket of lonet's takes five system calls more for it: its name and its
+//! cookie, and what a word to lonetd takes.
 //!
 //! A descriptor that is none of lonet's costs the look at one bit, and no system call.
 

@@ -15,7 +15,7 @@ use std::ffi::CStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 
@@ -27,9 +27,6 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// N of the block of the environment's network; 0 while it is not known.
 static BLOCK: AtomicU8 = AtomicU8::new(0);
-
-/// Where that network's view is mapped; 0: it is not.
-static VIEW: AtomicUsize = AtomicUsize::new(0);
 
 /// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
 static DEFAULT: AtomicU64 = AtomicU64::new(0);
@@ -254,17 +251,17 @@ fn map_key() {
     if let Some(key) = KeyMap::new(client) {
         std::mem::forget(key);
     }
-    if let Some(view) = client.open_view() {
-        VIEW.store(view.address(), Ordering::Release);
+    if let Some(mapping) = client.map_view() {
+        // SAFETY: the client is the process' own, and the mapping is never given back.
+        unsafe { client.look_at(&mapping) };
+        std::mem::forget(mapping);
     }
 }
 
-/// The view of the network that `client` leads to, if this process has mapped it.
-pub fn view(client: &Client) -> Option<View> {
+/// The view of the network that `client` leads to, if it is the environment's.
+pub fn view(client: &Client) -> Option<View<'_>> {
     let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
-    let address = if own { VIEW.load(Ordering::Acquire) } else { 0 };
-    // SAFETY: a mapping that `map_key` made and nobody takes away.
-    (address != 0).then(|| unsafe { View::at(address) })
+    client.view().filter(|_| own)
 }
 
 /// The mapping of a network's key file.

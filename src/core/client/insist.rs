@@ -6,7 +6,7 @@
 //! until there is one, with a start in between where nobody serves; a program that only has something to say
 //! ([`Client::ask`]) need not: what it did is to be seen in the kernel.
 
-use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, parse, receive_raw};
+use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, receive_raw};
 use crate::control::{MAX_MESSAGE, Op};
 use crate::limit::Limit;
 use crate::start;
@@ -38,9 +38,9 @@ impl Client {
     ) -> Answer<'b> {
         let n = self.insist(start, limit, buffer, |buffer| {
             let fd = self.send_within(limit, op, buffer)?;
-            if op.one_way() { Ok(0) } else { receive_raw(&fd, buffer) }
+            receive_raw(&fd, buffer)
         })?;
-        parse(buffer, n, op)
+        self.parse(buffer, n)
     }
 
     /// Tries `exchange` until a lonetd has answered. [`Trouble::NotRunning`] from it: nobody serves, or who was asked

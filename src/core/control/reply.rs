@@ -1,15 +1,16 @@
 //! Replies as bytes.
 
 use super::fields::{Reader, Writer};
-use super::{EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Name, Reply, VERSION};
+use super::{EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Name, Opening, Reply, VERSION};
 use std::net::Ipv4Addr;
 
-/// Writes a reply of the network whose block is `block`; its length.
-pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], block: u8, reply: &Reply<'_>) -> Option<usize> {
+/// Writes a reply; its length.
+pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], opening: Opening, reply: &Reply<'_>) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
     w.bytes(&MAGIC);
     w.u16(VERSION);
-    w.u8(block);
+    w.u8(opening.block);
+    w.bytes(&opening.pid.to_le_bytes());
     match *reply {
         Reply::Done => w.u8(0),
         Reply::Native => w.u8(1),
@@ -96,17 +97,17 @@ pub fn write_down_reply(buffer: &mut [u8; MAX_MESSAGE], outcome: Result<(), (i32
     w.finish()
 }
 
-/// Reads a reply: the network's block, 0 in the reply to [`super::Op::Down`], and the answer.
-pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
+/// Reads a reply; that to [`super::Op::Down`] opens with [`Opening::NOTHING`].
+pub fn read_reply(bytes: &[u8]) -> Result<(Opening, Reply<'_>), Malformed> {
     let mut r = Reader { rest: bytes };
     if r.opening()? == EVERY_VERSION {
         let reply = match (r.i32()?, r.str()?) {
             (0, _) => Reply::Done,
             (errno, text) => Reply::Error { errno, text },
         };
-        return r.end((0, reply));
+        return r.end((Opening::NOTHING, reply));
     }
-    let block = r.u8()?;
+    let opening = Opening { block: r.u8()?, pid: r.u32()? };
     let reply = match r.u8()? {
         0 => Reply::Done,
         1 => Reply::Native,
@@ -146,5 +147,5 @@ pub fn read_reply(bytes: &[u8]) -> Result<(u8, Reply<'_>), Malformed> {
         }
         _ => return Err(Malformed::Bytes),
     };
-    r.end((block, reply))
+    r.end((opening, reply))
 }

@@ -5,6 +5,9 @@ use crate::sys;
 use std::io;
 use std::os::fd::RawFd;
 
+/// Longer than what counts of a message about one socket.
+pub const LONG: usize = 512;
+
 #[derive(Debug)]
 pub struct Netlink(sys::Fd);
 
@@ -55,6 +58,40 @@ impl Netlink {
                 Err(e) => return Err(error(e as i32)),
             }
         }
+    }
+
+    /// As [`Netlink::receive`], several datagrams at once, of which no more than `LONG` bytes count: their lengths. Those of
+    /// others than the kernel have none.
+    pub fn receive_several<const N: usize>(
+        &self,
+        buffers: &mut [[u8; LONG]; N],
+    ) -> io::Result<impl Iterator<Item = usize> + use<N>> {
+        // SAFETY: all zeros is an address, and a message header.
+        let (mut from, mut headers): ([libc::sockaddr_nl; N], [libc::mmsghdr; N]) =
+            unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        let mut parts =
+            buffers.each_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: LONG });
+        for ((header, part), from) in headers.iter_mut().zip(&mut parts).zip(&mut from) {
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = std::ptr::from_mut(from).cast();
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_nl>() as u32;
+        }
+        let received = loop {
+            // SAFETY: headers, buffers and addresses are valid for the lengths that are passed with them.
+            let received = sys::check(unsafe {
+                let no_limit = std::ptr::null::<libc::timespec>();
+                let flags = libc::MSG_DONTWAIT;
+                libc::syscall(libc::SYS_recvmmsg, self.raw(), headers.as_mut_ptr(), N, flags, no_limit)
+            });
+            match received {
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(error(e as i32)),
+                Ok(received) => break received as usize,
+            }
+        };
+        let length = move |i: usize| if from[i].nl_pid == 0 { headers[i].msg_len as usize } else { 0 };
+        Ok((0..received.min(N)).map(move |i| length(i).min(LONG)))
     }
 
     /// Takes what is left of earlier questions. An overrun is no reason to stop: nobody waits for it.

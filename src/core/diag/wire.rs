@@ -52,13 +52,15 @@ impl Filter {
 
 /// A request under construction: netlink header, then what is put.
 pub struct Request {
-    bytes: [u8; 96],
+    bytes: [u8; Request::ROOM],
     len: usize,
 }
 
 impl Request {
+    pub const ROOM: usize = 96;
+
     fn new(kind: u16, flags: u16, sequence: u32) -> Request {
-        let mut request = Request { bytes: [0; 96], len: 0 };
+        let mut request = Request { bytes: [0; Request::ROOM], len: 0 };
         request.put(&[0; 4]); // the length, see `bytes`
         request.put(&kind.to_ne_bytes());
         request.put(&flags.to_ne_bytes());

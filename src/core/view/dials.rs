@@ -1,15 +1,16 @@
-//! Waiting for what lonetd makes of a dial: it is told in a datagram and answers in the view.
+//! Waiting for what lonetd makes of a dial: it is told in the mailbox and answers in the table.
 //!
 //! A dial has one of some futexes by its cookie, in the header of the view, with a number that lonetd raises for
-//! every dial that it has dealt with, and beside it the cookie of the last one that it did not enter.
+//! every dial that it has dealt with, and beside it the cookie of the last one that it did not enter. Who waits says so
+//! in the mailbox: to wake nobody is a system call, too.
 
-use super::{Entry, View, Writer};
+use super::{Entry, HEADER, View, Writer};
 use crate::sys;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const BELLS: u64 = 63;
 
-/// A cache line each, from the second one on.
+/// A cache line each, from the header's second one on.
 const BELL_WORDS: usize = 8;
 
 /// Looked at so many times before the kernel is asked to wait: lonetd is at work while the kernel connects.
@@ -18,9 +19,9 @@ const LOOKS: usize = 100;
 /// How often a waiter is woken for others' dials, or by signals, at most.
 const TURNS: usize = 16;
 
-impl View {
-    fn bell(self, cookie: u64) -> (&'static AtomicU32, &'static AtomicU64) {
-        let first = (1 + cookie % BELLS) as usize * BELL_WORDS;
+impl<'a> View<'a> {
+    fn bell(self, cookie: u64) -> (&'a AtomicU32, &'a AtomicU64) {
+        let first = HEADER + (1 + cookie % BELLS) as usize * BELL_WORDS;
         let bell = self.words[first].as_ptr().cast::<u32>();
         // SAFETY: within the mapping, which stays, and never used as anything else than this.
         (unsafe { AtomicU32::from_ptr(bell) }, &self.words[first + 1])
@@ -38,6 +39,7 @@ impl View {
             std::hint::spin_loop();
         }
         for _ in 0..TURNS {
+            self.wait_for(cookie % BELLS);
             let rung = bell.load(Ordering::Acquire);
             let entry = dial();
             if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds)
@@ -57,8 +59,10 @@ impl Writer {
             refused.store(cookie, Ordering::Relaxed);
         }
         bell.fetch_add(1, Ordering::Release);
-        // SAFETY: a futex in the mapping.
-        unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+        if self.0.is_waited_for(cookie % BELLS) {
+            // SAFETY: a futex in the mapping.
+            unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+        }
     }
 }
 
@@ -66,7 +70,7 @@ impl Writer {
 fn wait(bell: &AtomicU32, rung: u32, microseconds: u32) -> bool {
     let limit =
         libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(microseconds.min(999_999) as i32) * 1000 };
-    // SAFETY: a futex in the mapping, which is shared and may be read-only, and a time to read.
+    // SAFETY: a futex in the mapping, which is shared and read-only, and a time to read.
     let woken = sys::check(unsafe {
         libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAIT, rung, &raw const limit)
     });

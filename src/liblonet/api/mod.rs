@@ -64,7 +64,7 @@ fn ask_within<R>(
             let error = Error::from_errno(Errno::from_raw(errno));
             return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });
         }
-        Ok((block, reply)) => return then(block, reply).ok_or_else(|| Error::Protocol.of(what)),
+        Ok((opening, reply)) => return then(opening.block, reply).ok_or_else(|| Error::Protocol.of(what)),
         Err(trouble) => trouble,
     };
     if limit.is_over() && matches!(trouble, Trouble::Silent(_)) {

@@ -6,12 +6,13 @@ use super::{ask, bytes, host, room_for_two};
 use crate::environment;
 use crate::process::{KeyMap, library_directory, strings};
 use lonet_core::block::Block;
-use lonet_core::client::Client;
+use lonet_core::client::{Client, Mapping};
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Net {
@@ -20,6 +21,8 @@ pub struct Net {
     /// `lonetmynet`
     full_name: CString,
     block: Block,
+    /// Where the client of this looks, and its hosts'.
+    pub view: Option<Arc<Mapping>>,
     /// By this lonetd knows the children of a fork for members.
     _key: Option<KeyMap>,
 }
@@ -161,6 +164,11 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
         _ => None,
     })?;
     let key = KeyMap::new(&client);
-    NETS.open(Net { client, full_name, block, _key: key })
+    let view = client.map_view().map(Arc::new);
+    if let Some(view) = &view {
+        // SAFETY: it goes after the client.
+        unsafe { client.look_at(view) };
+    }
+    NETS.open(Net { client, full_name, block, view, _key: key })
         .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
 }

@@ -1,13 +1,14 @@
 //! A dial that reads where it leads instead of asking.
 //!
-//! The view says where the listener is. lonetd is told in a datagram, which travels while the kernel connects, and
+//! The view says where the listener is. lonetd is told in its mailbox, while the kernel connects, and
 //! decides as it would have when asked; connect returns when the view says what it has decided. Where that is not
 //! what was read, the connection is taken back and lonetd is asked. Whatever the view does not say is asked from the
 //! beginning: a destination without a listener here, the first dial of a process, a socket that has an address.
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, four calls to
-//! bind it to its host's address, four for each of the two datagrams, two getsockname, getpid; and a futex where lonetd is
-//! slower than the kernel. A question, for comparison, is eight calls and two switches of the processor.
+//! bind it to its host's address, two that ask who this is for each of the two words to lonetd (and three more to wake
+//! it if it sleeps), two getsockname, getpid; and a futex where lonetd is slower than the kernel. A question, for
+//! comparison, is eight calls and two switches of the processor.
 
 use super::{Plan, Step, disconnect, set_out, source_of, tell_of};
 use crate::address::Address;
@@ -18,7 +19,6 @@ use libc::c_int;
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, MAX_MESSAGE, Op, Reply, is_under_way};
-use lonet_core::limit::Limit;
 use lonet_core::sys::getpid;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -80,7 +80,7 @@ pub fn plan(
     let Some((os, from)) = way(client, to) else { return Ok(false) };
     let mut buffer = [0u8; MAX_MESSAGE];
     let op = Op::SetOut { cookie: plan.cookie, to, from, os, asked };
-    if client.say(&op, Limit::NONE, &mut buffer).is_err() {
+    if client.say(&op, &mut buffer).is_err() {
         return Ok(false);
     }
     set_out(client, fd, (family, asked), plan.cookie, Some(from))?;

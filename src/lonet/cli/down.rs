@@ -1,6 +1,6 @@
 use super::{Network, query, say};
 use clap::Args;
-use lonet_core::client::{Trouble, receive};
+use lonet_core::client::Trouble;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ impl Down {
             lonetd = peer.map_or(0, |peer| peer.pid);
             // TERM and KILL take their time.
             let _ = sys::readable_within(fd.raw(), 15_000);
-            receive(fd, &op, buffer).map(|(_, reply)| match reply {
+            client.receive(fd, buffer).map(|(_, reply)| match reply {
                 Reply::Done => Ok(()),
                 Reply::Error { errno: libc::EBUSY, text } => {
                     Err(format!("{text}; end them first, or use --kill"))

@@ -1,6 +1,6 @@
 use super::{Network, query, say};
 use clap::Args;
-use lonet_core::client::{Client, Trouble, receive};
+use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
 use std::process::ExitCode;
@@ -71,7 +71,7 @@ fn ask(client: &Client, addresses: &str, deadline: Instant) -> Result<bool, Stri
         if !sys::readable_within(fd.raw(), left).map_err(Trouble::Silent)? {
             return Ok(Ok(false));
         }
-        receive(fd, &op, buffer).map(|(_, reply)| match reply {
+        client.receive(fd, buffer).map(|(_, reply)| match reply {
             Reply::Done => Ok(true),
             Reply::Error { text, .. } => Err(text.into()),
             other => Err(format!("lonetd answered with {other:?}")),

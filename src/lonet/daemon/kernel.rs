@@ -2,7 +2,8 @@
 
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
-use lonet_core::diag::{Answer, Diag, NOBODY, State};
+use lonet_core::diag::{Answer, Diag, NOBODY, SEVERAL, State};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
@@ -16,13 +17,32 @@ pub struct Live {
     /// A listener of lonetd's own, which the kernel must find: without it "there is none" says nothing.
     control: SocketAddrV4,
     start: Instant,
+    /// When the control was last found.
+    told: Cell<Option<Instant>>,
+    /// What was asked of several connections at once, until it has been used.
+    ahead: Vec<((SocketAddrV4, SocketAddrV4), Answer)>,
+    /// The listener that was found last: a dial looks for it, and then for a port below which it may be.
+    listens: Option<(Cookie, SocketAddrV4)>,
+    recalls: bool,
 }
+
+/// How long the control counts. It fails where a module of the kernel is taken away, if ever.
+const CONTROL_COUNTS: Duration = Duration::from_millis(100);
 
 impl Live {
     /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
-        Live { diag, shows_bound, control, start: Instant::now() }
+        Live {
+            diag,
+            shows_bound,
+            control,
+            start: Instant::now(),
+            told: Cell::new(None),
+            ahead: Vec::new(),
+            listens: None,
+            recalls: false,
+        }
     }
 
     /// What this kernel cannot tell, for the log.
@@ -38,7 +58,13 @@ impl Live {
 
     /// Whether a negative answer counts.
     fn can_tell(&self) -> bool {
-        self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))))
+        let now = Instant::now();
+        if self.told.get().is_some_and(|told| now.duration_since(told) < CONTROL_COUNTS) {
+            return true;
+        }
+        let tells = self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))));
+        self.told.set(tells.then_some(now));
+        tells
     }
 
     /// All sockets of a block. `None`: cannot be asked.
@@ -116,21 +142,46 @@ pub fn program(pid: Pid) -> String {
 }
 
 impl Kernel for Live {
+    fn recall(&mut self, recalls: bool) {
+        self.ahead.clear();
+        self.listens = None;
+        self.recalls = recalls;
+    }
+
+    fn look_ahead(&mut self, connections: &[(SocketAddrV4, SocketAddrV4)]) {
+        self.ahead.clear();
+        if connections.len() < 2 {
+            return;
+        }
+        for pairs in connections.chunks(SEVERAL) {
+            let answers = self.diag.as_ref().and_then(|diag| diag.answers(pairs).ok()).unwrap_or_default();
+            self.ahead.extend(pairs.iter().zip(answers).filter_map(|(pair, answer)| Some((*pair, answer?))));
+        }
+    }
+
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        match self.diag.as_ref()?.answer(local, remote) {
-            Ok(Answer::Found(f)) => {
+        let ahead = self.ahead.iter().find(|(pair, _)| *pair == (local, remote)).map(|(_, answer)| *answer);
+        let answer = || self.diag.as_ref()?.answer(local, remote).ok();
+        match ahead.or_else(answer) {
+            Some(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                 Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
-            Ok(Answer::Another) => Some(None),
-            Ok(Answer::Nobody) => self.can_tell().then_some(None),
-            Err(_) => None,
+            Some(Answer::Another) => Some(None),
+            Some(Answer::Nobody) => self.can_tell().then_some(None),
+            None => None,
         }
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+        if self.listens == Some((cookie, os)) {
+            return Some(Idle::Listening);
+        }
         match self.diag.as_ref()?.listener(os, cookie) {
-            Ok(Some(_)) => return Some(Idle::Listening),
+            Ok(Some(_)) => {
+                self.listens = self.recalls.then_some((cookie, os));
+                return Some(Idle::Listening);
+            }
             Ok(None) => {}
             Err(_) => return None,
         }

@@ -3,7 +3,7 @@
 //! Order is kept across connections: a message that was sent before another connection was made is taken first,
 //! so that a program which closed a socket and then told another program finds the port free there. For this,
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried. What is said in datagrams is taken before any message on a connection: nobody says something in a datagram
+//! tried. What is in the mailbox is taken before any message on a connection: nobody leaves something there
 //! before what it has asked is done. Ends of processes and sockets that the kernel has announced are taken before any
 //! message.
 
@@ -25,11 +25,11 @@ use lonet_core::config::{Config, Membership};
 use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
+use lonet_core::view::mailbox::Mailbox;
 use messages::has_hung_up;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{self, SockFlag};
-use said::Datagrams;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -56,6 +56,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long lonetd looks for more after it has been told something.
 const AWAKE_FOR: Duration = Duration::from_micros(50);
 
+/// How often it looks into the mailbox before it asks the kernel what else there is.
+const LOOKS: usize = 8;
+
 /// How long a connection may take to say something.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
@@ -65,7 +68,7 @@ const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
-const SAID: u64 = 7;
+const WAKE: u64 = 7;
 
 /// A connection that has said nothing so far.
 struct Pending {
@@ -92,12 +95,17 @@ pub struct Daemon {
     journal: Journal,
     /// What programs read instead of asking; without it they ask.
     view: Option<Writer>,
+    /// What they say without waiting for an answer; there is one if there is a view.
+    mailbox: Option<Mailbox>,
+    /// There was something in the mailbox when it was last looked for.
+    was_busy: bool,
     netns: u64,
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
-    said: Datagrams,
+    /// Who has left something in the mailbox while lonetd slept sends a datagram here.
+    wake: OwnedFd,
     config: Config,
     membership: Membership,
     epoll: Epoll,
@@ -105,9 +113,11 @@ pub struct Daemon {
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
     destroyed: Option<Destroyed>,
-    /// Ends of sockets that nothing was known of: those announced since the last datagrams were received, and those
-    /// before. What was said of them in datagrams is in those that are being acted upon, or in the next ones.
+    /// Ends of sockets that nothing was known of: those announced since the mailbox was last looked into, and those
+    /// before. What was said of them is in what is being acted upon, or in what comes next.
     unknown_ends: (Vec<Cookie>, Vec<Cookie>),
+    /// Sockets of which a descriptor was closed, in order.
+    closing: Vec<Cookie>,
     dns: Dns,
     pending: VecDeque<Pending>,
     early: Vec<Early>,
@@ -143,10 +153,10 @@ impl Daemon {
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let Sockets { by_path, by_name, said } = sockets;
+        let Sockets { by_path, by_name, wake } = sockets;
         epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
         epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
-        epoll.add(&said, event(SAID)).map_err(os("watch what is said"))?;
+        epoll.add(&wake, event(WAKE)).map_err(os("watch what wakes it"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
         if let Some(d) = &destroyed {
             // SAFETY: the descriptor lives as long as the daemon.
@@ -156,16 +166,23 @@ impl Daemon {
         let foreign = Foreign::new(&config, &held.lock, held.lock_address, &epoll)?;
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
+        let mut view = setup::view(&config.dir);
+        let mailbox = view.as_mut().map(|view| {
+            view.serve();
+            view.mailbox()
+        });
         let mut daemon = Daemon {
             state,
             kernel,
             journal,
-            view: setup::view(&config.dir),
+            view,
+            mailbox,
+            was_busy: false,
             netns,
             foreign,
             _held: held,
             sockets: [by_path, by_name],
-            said: Datagrams::new(said),
+            wake,
             config,
             membership,
             epoll,
@@ -173,6 +190,7 @@ impl Daemon {
             processes: BTreeMap::new(),
             destroyed,
             unknown_ends: (Vec::new(), Vec::new()),
+            closing: Vec::new(),
             dns,
             pending: VecDeque::new(),
             early: Vec::new(),
@@ -182,6 +200,7 @@ impl Daemon {
             empty_since: None,
         };
         daemon.settle();
+        daemon.take_what_was_said();
         Ok(daemon)
     }
 
@@ -202,6 +221,7 @@ impl Daemon {
                 match event.data() {
                     CONTROL => self.accept(0),
                     ABSTRACT => self.accept(1),
+                    WAKE => self.is_woken(),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -227,13 +247,30 @@ impl Daemon {
     /// costs both sides more than all else that is done for a message.
     fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
         let until = Instant::now() + AWAKE_FOR;
-        while self.said.was_busy() && Instant::now() < until {
+        while let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.was_busy && Instant::now() < until) {
+            for _ in 0..LOOKS {
+                if !mailbox.is_empty() {
+                    return Ok(0);
+                }
+                std::thread::yield_now();
+            }
             match self.epoll.wait(events, EpollTimeout::ZERO)? {
-                0 => std::thread::yield_now(),
+                0 => {}
                 n => return Ok(n),
             }
         }
-        self.epoll.wait(events, self.time_limit())
+        if !self.closing.is_empty() {
+            self.look_at_closing(|_, _| true);
+            return Ok(0);
+        }
+        let limit = self.time_limit();
+        let Some(mailbox) = &self.mailbox else { return self.epoll.wait(events, limit) };
+        if !mailbox.sleep() {
+            return Ok(0);
+        }
+        let result = self.epoll.wait(events, limit);
+        mailbox.wake();
+        result
     }
 
     /// Questions for names, as DNS has them, and what the machine's name servers answer.
@@ -288,7 +325,7 @@ impl Daemon {
         self.pending = waiting;
     }
 
-    /// Deaths that the kernel has told of.
+    /// Deaths that the kernel has told of. To be settled.
     fn take_announcements(&mut self) {
         let mut events = [EpollEvent::empty(); 64];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
@@ -307,7 +344,6 @@ impl Daemon {
                 Err(_) => self.state.review_all(&mut self.kernel),
             }
         }
-        self.settle();
     }
 
     fn look_at_the_time(&mut self) {

@@ -180,11 +180,11 @@ fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
     Look::Free { shows_bound }
 }
 
-/// lonetd's sockets for programs: for connections, by path and by abstract name, and for datagrams.
+/// lonetd's sockets for programs: for connections, by path and by abstract name, and for datagrams that wake it.
 pub struct Sockets {
     pub by_path: OwnedFd,
     pub by_name: OwnedFd,
-    pub said: OwnedFd,
+    pub wake: OwnedFd,
 }
 
 pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
@@ -199,15 +199,15 @@ pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
         result => result.map(Some),
     })?
     .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
-    let said = config.said_path();
-    for left in [&path, &said] {
+    let wake = config.wake_path();
+    for left in [&path, &wake] {
         let _ = std::fs::remove_file(left);
     }
     let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    let datagrams = UnixAddr::new(&said).map_err(os("name the socket for datagrams"))?;
+    let datagrams = UnixAddr::new(&wake).map_err(os("name the socket for datagrams"))?;
     // Whoever finds the control socket finds the other one, too.
-    let said = socket_at(&datagrams, SockType::Datagram)?;
-    Ok(Sockets { by_path: socket_at(&by_path, SockType::SeqPacket)?, by_name, said })
+    let wake = socket_at(&datagrams, SockType::Datagram)?;
+    Ok(Sockets { by_path: socket_at(&by_path, SockType::SeqPacket)?, by_name, wake })
 }
 
 /// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
@@ -235,11 +235,8 @@ fn is_exiting(pid: i32) -> bool {
 fn socket_at(address: &UnixAddr, kind: SockType) -> Result<OwnedFd, SetupError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket::socket(AddressFamily::Unix, kind, flags, None).map_err(os("make the control socket"))?;
-    // Before the first datagram can come: the kernel names its sender only then.
-    let datagrams = kind == SockType::Datagram;
-    socket::setsockopt(&fd, sockopt::PassCred, &datagrams).map_err(os("ask for senders"))?;
     socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    if !datagrams {
+    if kind != SockType::Datagram {
         socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
     }
     Ok(fd)

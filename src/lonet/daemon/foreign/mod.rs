@@ -34,7 +34,7 @@ use acceptor::Acceptor;
 use dialer::Dialer;
 use lonet_core::block::Endpoint;
 use lonet_core::config::Config;
-use lonet_core::control::{self, MAX_MESSAGE, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, Opening, Reply};
 use names::Names;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -108,7 +108,8 @@ impl Cx<'_, '_> {
 
     fn reply(&self, control: &OwnedFd, reply: &Reply<'_>) {
         let mut buffer = [0u8; MAX_MESSAGE];
-        if let Some(n) = control::write_reply(&mut buffer, self.world.state.block.number(), reply) {
+        let opening = Opening { block: self.world.state.block.number(), pid: 0 };
+        if let Some(n) = control::write_reply(&mut buffer, opening, reply) {
             let _ = socket::send(control.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
         }
     }

@@ -6,7 +6,7 @@ use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named, Sender};
 use lonet_core::address::Address;
-use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -77,6 +77,7 @@ impl Daemon {
                 Err(back) => (fd, asked.0) = (back.fd, true),
             }
         }
+        self.look_at_closing(|_, _| true);
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
             Op::List => self.foreign.park_list(fd),
@@ -111,25 +112,23 @@ impl Daemon {
             _ => {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
-                if !op.one_way() {
-                    let is_heard = match answer {
-                        Answer::Reply(reply) => self.reply(&fd, &reply),
-                        Answer::Host(Named { index, name, ascii }) => {
-                            self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii })
-                        }
-                        Answer::Refuse(errno, text) => {
-                            self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
-                        }
-                        Answer::Names { local, peer, own, member } => {
-                            let local = Name { host: &local.0, port: local.1 };
-                            let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
-                            self.reply(&fd, &Reply::Names { local, peer, own, member })
-                        }
-                    };
-                    if let (false, Some(undo)) = (is_heard, not_done(&op)) {
-                        self.state.handle(&mut self.kernel, peer, &caller, &undo);
-                        self.settle();
+                let is_heard = match answer {
+                    Answer::Reply(reply) => self.reply(&fd, &reply),
+                    Answer::Host(Named { index, name, ascii }) => {
+                        self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii })
                     }
+                    Answer::Refuse(errno, text) => {
+                        self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
+                    }
+                    Answer::Names { local, peer, own, member } => {
+                        let local = Name { host: &local.0, port: local.1 };
+                        let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
+                        self.reply(&fd, &Reply::Names { local, peer, own, member })
+                    }
+                };
+                if let (false, Some(undo)) = (is_heard, not_done(&op)) {
+                    self.state.handle(&mut self.kernel, peer, &caller, &undo);
+                    self.settle();
                 }
                 if matches!(op, Op::Listening { .. }) {
                     self.answer_waiters();
@@ -151,8 +150,9 @@ impl Daemon {
     /// `false`: who asked does not wait for its answer any more.
     pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
         let mut buffer = [0u8; MAX_MESSAGE];
-        let block = self.state.block.number();
-        control::write_reply(&mut buffer, block, reply)
+        let pid = socket::getsockopt(fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
+        let opening = Opening { block: self.state.block.number(), pid: pid.unsigned_abs() };
+        control::write_reply(&mut buffer, opening, reply)
             .is_some_and(|n| socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL).is_ok())
     }
 
@@ -217,7 +217,7 @@ pub(super) fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.rewind()?;
     let mut buffer = [0u8; MAX_MESSAGE];
-    let n = control::write_reply(&mut buffer, 1, &Reply::Stream).unwrap_or(0);
+    let n = control::write_reply(&mut buffer, Opening::NOTHING, &Reply::Stream).unwrap_or(0);
     let rights = [file.as_raw_fd()];
     socket::sendmsg::<()>(
         fd.as_raw_fd(),

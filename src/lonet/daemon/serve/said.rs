@@ -1,119 +1,133 @@
-//! What programs say in datagrams, which are not answered.
+//! What programs say without waiting for an answer.
 //!
 //! What there is is received first, then the kernel's news are taken, and then what was said is acted upon: the news
-//! are as new as the newest of it, and all is saved and shown at once.
+//! are as new as the newest of it, and all is saved and shown at once. Only then it leaves the mailbox: what a lonetd that
+//! is killed has not written down is there for the next one, which may find some of it done already.
 
 use super::Daemon;
-use crate::daemon::state::{Cookie, Sender};
-use lonet_core::control::{self, MAX_MESSAGE, Op};
-use nix::cmsg_space;
-use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, UnixCredentials, recvmmsg};
-use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, OwnedFd};
+use crate::daemon::state::{Cookie, Sender, State};
+use lonet_core::control::{self, Op};
+use lonet_core::view::mailbox::{ROOM, Said};
+use nix::sys::signal::kill;
+use nix::sys::socket::{MsgFlags, recv};
+use nix::unistd::Pid;
+use std::os::fd::AsRawFd;
 
-/// How many are received before any is acted upon.
-const AT_ONCE: usize = 64;
-
-struct Said {
-    sender: Sender,
-    /// The bytes are `MAX_MESSAGE * number` and on in the buffer.
-    number: usize,
-    len: usize,
+/// What somebody waits for.
+enum Done {
+    Dial(Cookie),
+    Listening,
 }
 
-pub(super) struct Datagrams {
-    fd: OwnedFd,
-    buffer: Vec<u8>,
-    headers: MultiHeaders<()>,
-    was_busy: bool,
-}
-
-impl Datagrams {
-    pub fn new(fd: OwnedFd) -> Datagrams {
-        let headers = MultiHeaders::preallocate(AT_ONCE, Some(cmsg_space!(UnixCredentials)));
-        Datagrams { fd, buffer: vec![0; AT_ONCE * MAX_MESSAGE], headers, was_busy: false }
-    }
-
-    /// There was something when it was last looked for.
-    pub fn was_busy(&self) -> bool {
-        self.was_busy
-    }
-
-    fn receive(&mut self) -> Vec<Said> {
-        let mut parts: Vec<[IoSliceMut<'_>; 1]> =
-            self.buffer.chunks_exact_mut(MAX_MESSAGE).map(|part| [IoSliceMut::new(part)]).collect();
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let received = match recvmmsg(self.fd.as_raw_fd(), &mut self.headers, &mut parts, flags, None) {
-            Ok(received) => received,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Vec::new(),
-            Err(e) => {
-                tracing::error!("what is said cannot be received: {e}");
-                return Vec::new();
-            }
-        };
-        let said = received.enumerate().filter_map(|(number, datagram)| {
-            let sender = datagram.cmsgs().ok()?.find_map(|c| match c {
-                ControlMessageOwned::ScmCredentials(by) => Some(Sender { pid: by.pid(), uid: by.uid() }),
-                _ => None,
-            })?;
-            Some(Said { sender, number, len: datagram.bytes })
-        });
-        said.collect()
-    }
-
-    fn bytes(&self, said: &Said) -> &[u8] {
-        self.buffer.get(said.number * MAX_MESSAGE..).and_then(|rest| rest.get(..said.len)).unwrap_or_default()
-    }
+/// Whether the lonetd that it was said to may have acted upon it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Now,
+    Perhaps,
 }
 
 impl Daemon {
     /// Takes what the kernel has announced and what programs have said.
     pub(super) fn take_what_is_said(&mut self) {
-        loop {
-            let all = self.said.receive();
-            self.said.was_busy = !all.is_empty();
-            self.take_announcements();
-            let mut dials = Vec::new();
-            let mut listens = false;
-            for said in &all {
-                let Daemon { said: datagrams, state, kernel, .. } = self;
-                let bytes = datagrams.bytes(said);
-                let member =
-                    said.sender.uid == self.membership.owner || self.processes.contains_key(&said.sender.pid);
-                match control::read_request(bytes) {
-                    Ok((caller, op)) if member && op.one_way() => {
-                        if let Op::SetOut { cookie, .. } = op {
-                            dials.push(cookie);
-                            // Whether its host is somebody else's is not known: it has to ask.
-                            if state.doubt(&caller, &op, false, false).is_some() {
-                                continue;
-                            }
-                        }
-                        listens |= matches!(op, Op::Listening { .. });
-                        state.handle(kernel, said.sender, &caller, &op);
-                        // One that has ended since is no member again, and holds nothing when the next one dials.
-                        if !self.processes.contains_key(&said.sender.pid) {
-                            self.settle();
-                        }
-                    }
-                    _ => tracing::warn!(
-                        "pid {} of uid {} is not listened to",
-                        said.sender.pid,
-                        said.sender.uid
-                    ),
-                }
-            }
-            self.take_unknown_ends();
-            self.settle();
-            self.tell_of_dials(&dials);
-            if listens {
-                self.answer_waiters();
-            }
-            if all.len() < AT_ONCE {
-                return;
+        let all = self.receive();
+        self.was_busy = !all.is_empty();
+        self.take_announcements();
+        self.take(&all, Heard::Now);
+    }
+
+    /// Takes what was said to the lonetd before.
+    pub(super) fn take_what_was_said(&mut self) {
+        let all = self.receive();
+        self.take(&all, Heard::Perhaps);
+    }
+
+    fn take(&mut self, all: &[Said], heard: Heard) {
+        let (mut dials, mut listens) = (Vec::new(), false);
+        for said in all {
+            match self.act_upon(said, heard) {
+                Some(Done::Dial(cookie)) => dials.push(cookie),
+                Some(Done::Listening) => listens = true,
+                None => {}
             }
         }
+        self.take_unknown_ends();
+        self.settle();
+        self.tell_of_dials(&dials);
+        if listens {
+            self.answer_waiters();
+        }
+        if let Some(mailbox) = &mut self.mailbox {
+            mailbox.done();
+        }
+    }
+
+    fn receive(&mut self) -> Vec<Said> {
+        let processes = &self.processes;
+        let is_alive = |pid| {
+            let pid = pid as i32;
+            processes.contains_key(&pid) || kill(Pid::from_raw(pid), None).is_ok()
+        };
+        self.mailbox.as_mut().map(|mailbox| mailbox.receive(is_alive)).unwrap_or_default()
+    }
+
+    /// To be settled. What others wait for, if it is that.
+    fn act_upon(&mut self, said: &Said, heard: Heard) -> Option<Done> {
+        // Who may write there is the owner, or has been.
+        let sender = Sender { pid: said.pid as i32, uid: self.membership.owner };
+        let mut buffer = [0; ROOM];
+        let n = said.copy(&mut buffer);
+        let (caller, op) = match control::read_request(&buffer[..n]) {
+            Ok((caller, op)) if op.one_way() => (caller, op),
+            _ => {
+                tracing::warn!("pid {} is not understood", sender.pid);
+                return None;
+            }
+        };
+        match op {
+            // The kernel is asked when it matters: by then it may have said so by itself.
+            Op::Closed { cookie } if self.state.is_connection(cookie) => {
+                self.closing.push(cookie);
+                return None;
+            }
+            // What has taken a port that others share does not matter to a dial.
+            Op::SetOut { .. } => self.look_at_closing(|state, cookie| !state.shares_port(cookie)),
+            Op::Took { .. } | Op::Dialed { .. } => {}
+            _ => self.look_at_closing(|_, _| true),
+        }
+        let Daemon { state, kernel, .. } = self;
+        let done = match op {
+            Op::SetOut { cookie, .. } => Some(Done::Dial(cookie)),
+            Op::Listening { .. } => Some(Done::Listening),
+            _ => None,
+        };
+        // Whether its host is somebody else's may not be known: then it has to ask.
+        let is_in_doubt =
+            matches!(op, Op::SetOut { .. }) && state.doubt(&caller, &op, false, false).is_some();
+        if is_in_doubt {
+            return done;
+        }
+        state.handle(kernel, sender, &caller, &op);
+        if let (Heard::Perhaps, Op::SetOut { cookie, .. } | Op::Took { cookie, .. }) = (heard, op) {
+            // It may have come to its end since, which has been heard as well.
+            state.closed(kernel, cookie);
+        }
+        // One that has ended since is no member again, and holds nothing when the next one dials.
+        if !self.processes.contains_key(&sender.pid) {
+            self.settle();
+        }
+        done
+    }
+
+    /// Asks the kernel what has become of sockets that were closed, of those that `matter`. To be settled.
+    pub(super) fn look_at_closing(&mut self, matters: impl Fn(&State, Cookie) -> bool) {
+        let Daemon { closing, state, kernel, .. } = self;
+        closing.retain(|cookie| {
+            let looks = matters(state, *cookie);
+            if looks {
+                state.closed(kernel, *cookie);
+            }
+            !looks
+        });
     }
 
     /// A socket may have ended before what was said of it was acted upon.
@@ -132,5 +146,10 @@ impl Daemon {
         for cookie in dials {
             view.ring(*cookie);
         }
+    }
+
+    /// Whoever has said something has woken lonetd, which looks at it anyway.
+    pub(super) fn is_woken(&mut self) {
+        while recv(self.wake.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT).is_ok() {}
     }
 }

@@ -314,13 +314,29 @@ impl State {
             Some(free) => ports.held_between(from, free).take(ASKED).collect(),
             None => ports.held_from(from).take(ASKED).collect(),
         };
-        for port in below {
-            let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(port).to_vec());
-            if !holders.into_iter().any(|c| self.examine(kernel, c)) {
-                return Ok(port);
+        let holders = below.iter().flat_map(|port| ports.holders(*port).iter().take(1));
+        let calls = holders.filter_map(|cookie| self.sockets.get(cookie)?.call);
+        let connections: Vec<_> = calls.filter_map(|call| Some((call.os_local?, call.os_remote))).collect();
+        kernel.look_ahead(&connections);
+        let freed = below.into_iter().find(|port| !self.is_held(kernel, host, *port));
+        kernel.look_ahead(&[]);
+        freed.or(limit).ok_or_else(none)
+    }
+
+    /// Whether some holder of this port lives. Thousands may hold it, of which the first one tells.
+    fn is_held(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) -> bool {
+        let mut looked_at = 0;
+        while let Some(cookie) =
+            self.hosts.get(host).and_then(|h| h.ports.holders(port).get(looked_at)).copied()
+        {
+            if self.examine(kernel, cookie) {
+                return true;
             }
+            let is_there =
+                self.hosts.get(host).is_some_and(|h| h.ports.holders(port).get(looked_at) == Some(&cookie));
+            looked_at += usize::from(is_there);
         }
-        limit.ok_or_else(none)
+        false
     }
 
     /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser

@@ -235,8 +235,20 @@ impl State {
         }
     }
 
+    pub fn is_connection(&self, cookie: Cookie) -> bool {
+        self.sockets.get(&cookie).is_some_and(|s| matches!(s.role, Role::Connected | Role::Accepted))
+    }
+
+    /// Whether a listener holds this accepted socket's port, too.
+    pub fn shares_port(&self, cookie: Cookie) -> bool {
+        let listens = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.role == Role::Listening);
+        self.sockets.get(&cookie).filter(|s| s.role == Role::Accepted).is_some_and(|s| {
+            self.hosts.get(s.host).is_some_and(|h| h.ports.holders(s.port).iter().any(listens))
+        })
+    }
+
     /// A program closed a descriptor of this socket; others may hold it still.
-    pub(super) fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+    pub fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return };
         match s.role {
             // A child may have closed its copy while its parent is about to do what it was allowed.

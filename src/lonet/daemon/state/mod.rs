@@ -38,6 +38,10 @@ pub type Pid = i32;
 
 /// What the machine asks of the kernel. `None` from any of them: cannot tell.
 pub trait Kernel {
+    /// From now on what is asked twice may be answered once, or not so any more. What was answered so far is forgotten.
+    fn recall(&mut self, _recalls: bool) {}
+    /// These connections are about to be asked for, by their ends' addresses (local, remote); none: no more.
+    fn look_ahead(&mut self, _connections: &[(SocketAddrV4, SocketAddrV4)]) {}
     /// The socket of this connection.
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
@@ -250,6 +254,19 @@ impl State {
 
     /// Takes a message of a program's. List, Wait and Down are the daemon's, not the state's.
     pub fn handle(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        op: &Op<'_>,
+    ) -> Answer {
+        kernel.recall(true);
+        let answer = self.answer(kernel, sender, caller, op);
+        kernel.recall(false);
+        answer
+    }
+
+    fn answer(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,

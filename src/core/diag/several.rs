@@ -1,0 +1,58 @@
+//! Several look-ups at once: one message to the kernel, which answers each.
+
+use super::netlink::LONG;
+use super::{Answer, Diag, error, wire};
+use std::io;
+use std::net::SocketAddrV4;
+
+/// So many fit a message.
+pub const SEVERAL: usize = 8;
+
+impl Diag {
+    /// What [`Diag::answer`] says to each of these pairs of addresses (local, remote), of which there are at most
+    /// [`SEVERAL`].
+    pub fn answers(&self, pairs: &[(SocketAddrV4, SocketAddrV4)]) -> io::Result<[Option<Answer>; SEVERAL]> {
+        let mut answers = [None; SEVERAL];
+        let mut request = [0; SEVERAL * wire::Request::ROOM];
+        let (mut len, mut first) = (0, None);
+        for (local, remote) in pairs.iter().take(SEVERAL) {
+            let sequence = self.next_sequence();
+            first.get_or_insert(sequence);
+            let mut one = wire::exact_request(sequence, *local, *remote, None);
+            let bytes = one.bytes();
+            request[len..len + bytes.len()].copy_from_slice(bytes);
+            len += bytes.len();
+        }
+        let Some(first) = first else { return Ok(answers) };
+        self.netlink.send(&request[..len])?;
+        let mut buffers = [[0; LONG]; SEVERAL];
+        let lengths = self.netlink.receive_several(&mut buffers)?;
+        for (buffer, length) in buffers.iter().zip(lengths) {
+            // What is left of an earlier question takes the place of an answer, which is then not there.
+            let Some(message) = wire::messages(&buffer[..length]).next() else { continue };
+            let number = message.sequence.wrapping_sub(first) as usize;
+            let (Some(pair), Some(answer)) = (pairs.get(number), answers.get_mut(number)) else { continue };
+            *answer = Some(self.understand(&message, *pair)?);
+        }
+        Ok(answers)
+    }
+
+    /// What an answer to a look-up says.
+    pub(super) fn understand(
+        &self,
+        message: &wire::Message<'_>,
+        (local, remote): (SocketAddrV4, SocketAddrV4),
+    ) -> io::Result<Answer> {
+        match message.kind {
+            wire::ERROR if message.errno() == libc::ENOENT => {
+                self.check_that_it_answers()?;
+                Ok(Answer::Nobody)
+            }
+            wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
+            _ if !message.is_socket() => Err(error(libc::EPROTO)),
+            _ => Ok(wire::socket(message.body)
+                .filter(|f| f.local == local && f.remote == remote)
+                .map_or(Answer::Another, Answer::Found)),
+        }
+    }
+}
