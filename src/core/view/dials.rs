@@ -39,8 +39,9 @@ impl<'a> View<'a> {
             std::hint::spin_loop();
         }
         for _ in 0..TURNS {
-            self.wait_for(cookie % BELLS);
+            // Before it is said that somebody waits: who rings for others takes that back first.
             let rung = bell.load(Ordering::Acquire);
+            self.wait_for(cookie % BELLS);
             let entry = dial();
             if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds)
             {
@@ -58,8 +59,10 @@ impl Writer {
         if !self.0.find(cookie).is_some_and(|e| e.is_dial) {
             refused.store(cookie, Ordering::Relaxed);
         }
+        // First: who says it from now on finds the entry, and who has said it has an older number or is woken.
+        let is_waited_for = self.0.is_waited_for(cookie % BELLS);
         bell.fetch_add(1, Ordering::Release);
-        if self.0.is_waited_for(cookie % BELLS) {
+        if is_waited_for {
             // SAFETY: a futex in the mapping.
             unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
         }
@@ -102,6 +105,36 @@ mod tests {
         let reader = View::map(file.raw(), false).expect("a mapping");
         writer.ring(64);
         assert_eq!(reader.await_dial(64, 900_000), None);
+    }
+
+    #[test]
+    fn who_begins_to_wait_while_others_are_woken_is_woken_in_its_turn() {
+        let file = file();
+        let mut writer = Writer::take(file.raw()).expect("a view");
+        let raw = file.raw();
+        let begun = AtomicU64::new(0);
+        let dials = (1..=100_000).map(|turn| turn * BELLS);
+        let unheard = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let reader = View::map(raw, false).expect("a mapping");
+                dials.clone().find(|cookie| {
+                    begun.store(*cookie, Ordering::Release);
+                    reader.await_dial(*cookie, 900_000).is_none()
+                })
+            });
+            for cookie in dials.clone() {
+                while begun.load(Ordering::Acquire) < cookie && !waiter.is_finished() {
+                    std::thread::yield_now();
+                }
+                // Others' of the same bell, while this one begins to wait.
+                (0..cookie / BELLS % 400).for_each(|_| std::hint::spin_loop());
+                (0..12).for_each(|_| writer.ring(BELLS * 1_000_000));
+                writer.set(cookie, Some(&entry(1)));
+                writer.ring(cookie);
+            }
+            waiter.join().expect("no panic")
+        });
+        assert_eq!(unheard, None);
     }
 
     #[test]

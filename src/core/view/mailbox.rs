@@ -112,6 +112,7 @@ impl<'a> View<'a> {
     /// Somebody waits for this bell, which is to be told to the kernel when it is rung.
     pub(super) fn wait_for(self, bell: u64) {
         self.words[WAITED_FOR].fetch_or(1 << bell, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Whether somebody has waited for this bell since it was last asked.
