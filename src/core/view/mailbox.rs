@@ -91,7 +91,8 @@ impl<'a> View<'a> {
                     free,
                     state(at, pid, CLAIMED),
                     Ordering::AcqRel,
-                    Ordering::Relaxed,
+                    // Who sees the ticket after it is to see what came before the claim.
+                    Ordering::Acquire,
                 ))
                 .is_ok();
             if claimed || ticket(is) == at {
@@ -123,8 +124,9 @@ impl<'a> View<'a> {
             && all.fetch_and(!(1 << bell), Ordering::SeqCst) & 1 << bell != 0
     }
 
-    /// Every slot free for its first ticket.
+    /// Every slot free for its first ticket, which is the next one; whatever was there before.
     pub(super) fn empty_mailbox(self) {
+        self.words[..HEADER_WORDS].iter().for_each(|word| word.store(0, Ordering::Relaxed));
         for first in 0..SLOTS {
             slot(self, first)[0].store(state(first, 0, FREE), Ordering::Relaxed);
         }
@@ -159,8 +161,8 @@ impl Said {
 
 impl Mailbox {
     pub(super) fn new(view: View<'static>) -> Mailbox {
-        // Tickets lie within one round of each other.
-        let before = ticket(slot(view, 0)[0].load(Ordering::Acquire)).wrapping_sub(SLOTS);
+        // Tickets lie within two rounds: what is half said has its slot still when all others have had two.
+        let before = ticket(slot(view, 0)[0].load(Ordering::Acquire)).wrapping_sub(2 * SLOTS);
         let after = |at: u32| ticket(slot(view, at)[0].load(Ordering::Acquire)).wrapping_sub(before);
         let oldest = before.wrapping_add((0..SLOTS).map(after).min().unwrap_or_default());
         Mailbox { view, oldest, received: Vec::new() }
@@ -311,6 +313,37 @@ mod tests {
             assert_eq!(mailbox.receive(living).len(), 1, "{turn}");
             mailbox.done();
         }
+    }
+
+    #[test]
+    fn what_was_half_said_to_a_lonetd_that_was_killed_is_heard_by_the_next_one() {
+        let file = file();
+        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
+        let program = View::map(file.raw(), false).expect("a mapping");
+        let last = SLOTS - 1;
+        (0..last).for_each(|_| {
+            program.post(1, true, b"before").expect("room");
+            said(&mut mailbox);
+        });
+        let (ticket, slot) = program.claim(2).expect("room");
+        program.post(1, true, b"meanwhile").expect("room");
+        assert_eq!(said(&mut mailbox), [(1, b"meanwhile".to_vec())]);
+        let mut next = Writer::take(file.raw()).expect("a view").mailbox();
+        slot[1].store(0, Ordering::Relaxed);
+        slot[0].store(state(ticket, 2, FULL), Ordering::Release);
+        assert_eq!(said(&mut next), [(2, vec![])]);
+    }
+
+    #[test]
+    fn a_file_of_another_layout_becomes_an_empty_mailbox() {
+        let file = file();
+        Writer::take(file.raw()).expect("a view");
+        let other = View::map(file.raw(), true).expect("a mapping");
+        other.words.iter().take(super::super::HEADER + 1).for_each(|w| w.store(u64::MAX, Ordering::Relaxed));
+        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
+        let program = View::map(file.raw(), false).expect("a mapping");
+        program.post(1, true, b"x").expect("room");
+        assert_eq!(said(&mut mailbox), [(1, b"x".to_vec())]);
     }
 
     #[test]
