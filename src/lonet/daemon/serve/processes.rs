@@ -1,5 +1,6 @@
 //! The processes that the network has: watching them, and taking in those that inherited it.
 
+use super::messages::has_hung_up;
 use super::{Daemon, event};
 use crate::daemon::members;
 use crate::daemon::state::Pid;
@@ -59,6 +60,8 @@ impl Daemon {
             return true;
         }
         match pidfd_open(pid) {
+            // Killed, and nobody has waited for it: a process without sockets.
+            Ok(fd) if has_hung_up(&fd) => return false,
             Ok(fd) => {
                 let _ = self.deaths.add(&fd, event(pid as u64));
                 self.processes.insert(pid, fd);
@@ -68,6 +71,14 @@ impl Daemon {
             Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
         }
         true
+    }
+}
+
+/// Whether a process may yet do something. Not so of one that was killed and that nobody has waited for.
+pub(super) fn is_alive(pid: Pid) -> bool {
+    match pidfd_open(pid) {
+        Ok(fd) => !has_hung_up(&fd),
+        Err(e) => !matches!(e, Errno::ESRCH | Errno::ENOENT | Errno::EINVAL),
     }
 }
 

@@ -5,12 +5,12 @@
 //! is killed has not written down is there for the next one, which may find some of it done already.
 
 use super::Daemon;
+use super::messages::has_hung_up;
+use super::processes::is_alive;
 use crate::daemon::state::{Cookie, Sender, State};
 use lonet_core::control::{self, Op};
 use lonet_core::view::mailbox::{ROOM, Said};
-use nix::sys::signal::kill;
 use nix::sys::socket::{MsgFlags, recv};
-use nix::unistd::Pid;
 use std::os::fd::AsRawFd;
 
 /// What somebody waits for.
@@ -63,9 +63,9 @@ impl Daemon {
 
     fn receive(&mut self) -> Vec<Said> {
         let processes = &self.processes;
-        let is_alive = |pid| {
-            let pid = pid as i32;
-            processes.contains_key(&pid) || kill(Pid::from_raw(pid), None).is_ok()
+        let is_alive = |pid| match processes.get(&(pid as i32)) {
+            Some(fd) => !has_hung_up(fd),
+            None => is_alive(pid as i32),
         };
         self.mailbox.as_mut().map(|mailbox| mailbox.receive(is_alive)).unwrap_or_default()
     }
