@@ -215,6 +215,10 @@ impl Daemon {
             };
             self.take_what_is_said();
             self.read_pending();
+            if events[..n].iter().any(|e| e.data() == foreign::LISTENER || e.data() >= FIRST_TASK) {
+                // Who calls from elsewhere may be given a port.
+                self.look_at_closing(|_, _| true);
+            }
             for event in &events[..n] {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
