@@ -52,6 +52,11 @@ pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
     all.iter().any(|pid| namespace(pid) != here)
 }
 
+/// Whether this process inherited membership.
+pub fn is_stray(pid: Pid, config: &Config, membership: Membership) -> bool {
+    stray(pid, config, membership).is_some()
+}
+
 fn pids() -> impl Iterator<Item = Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

@@ -7,6 +7,7 @@
 use super::Daemon;
 use super::messages::has_hung_up;
 use super::processes::is_alive;
+use crate::daemon::members;
 use crate::daemon::state::{Cookie, Sender, State};
 use lonet_core::control::{self, Op};
 use lonet_core::view::mailbox::{ROOM, Said};
@@ -106,7 +107,15 @@ impl Daemon {
         if is_in_doubt {
             return done;
         }
+        // Its pid may have become another program's while nobody served.
+        let is_another = heard == Heard::Perhaps
+            && !self.processes.contains_key(&sender.pid)
+            && !members::is_stray(sender.pid, &self.config, self.membership);
         state.handle(kernel, sender, &caller, &op);
+        if is_another {
+            self.process_ended(sender.pid);
+        }
+        let Daemon { state, kernel, .. } = self;
         if let (Heard::Perhaps, Op::SetOut { cookie, .. } | Op::Took { cookie, .. }) = (heard, op) {
             // It may have come to its end since, which has been heard as well.
             state.closed(kernel, cookie);

@@ -1,0 +1,50 @@
+#!/bin/bash
+# A program says where it dials, and it and lonetd are killed before that is heard. The next lonetd hears of it when the pid
+# is an unrelated program's, which is not kept from anything: it is no member, and the network ends without it.
+if [ -z "${LONET_INSIDE-}" ]; then
+    # Which pid is the next is to be said in a namespace of one's own.
+    LONET_INSIDE=1 exec unshare --user --map-root-user --pid --fork --kill-child --mount-proc "$0" "$@"
+fi
+. "$(dirname "$0")/scenario.bash"
+need ss unshare
+
+welcome
+cat >"$work/dial.py" <<'END'
+import os, socket, sys
+to = (socket.gethostbyname("α.lonet"), 80)
+socket.create_connection(to).close()
+print("ready", flush=True)
+sys.stdin.readline()
+socket.create_connection(to)
+END
+start_self_dialer
+self=$pid
+start server lonet run --host β -- python3 "$work/server.py" 81
+lonet wait β:81
+server=$pid
+mkfifo "$work/in"
+lonet run --host β -- python3 "$work/dial.py" <"$work/in" >"$work/out" 2>&1 &
+dialer=$!
+started+=("$dialer")
+exec 8>"$work/in"
+until_true grep -q ready "$work/out"
+wakes() { ss -xaH | awk -v path="/$LONET_NETWORK/wake" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
+kill -STOP "$daemon"
+echo >&8
+until_true wakes
+kill_lonetd
+kill -KILL "$dialer"
+wait "$dialer" 2>/dev/null || true
+# another: an unrelated program has the pid.
+another() {
+    echo "$((dialer - 1))" >/proc/sys/kernel/ns_last_pid
+    sleep 60 &
+    started+=("$!")
+    [ "$!" = "$dialer" ]
+}
+until_true another
+lonet ls >"$work/ls"
+kill "$self" "$server"
+wait "$self" "$server" 2>/dev/null || true
+code 0 lonet down
+is "$(cat "/proc/$dialer/comm")" sleep "the unrelated program"
