@@ -3,7 +3,7 @@
 # is an unrelated program's, which is not kept from anything: it is no member, and the network ends without it.
 if [ -z "${LONET_INSIDE-}" ]; then
     # Which pid is the next is to be said in a namespace of one's own.
-    LONET_INSIDE=1 exec unshare --user --map-root-user --pid --fork --kill-child --mount-proc "$0" "$@"
+    LONET_NETWORK=${LONET_NETWORK:-t$$} LONET_INSIDE=1 exec unshare --user --map-root-user --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 . "$(dirname "$0")/scenario.bash"
 need ss unshare
