@@ -97,6 +97,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    if saved.is_none() {
+        // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
+        let _ = std::fs::remove_file(config.dir.join("view"));
+    }
     if let Some(saved) = saved {
         let sightings = kernel.sightings(held.block);
         state.restore(&mut kernel, saved, sightings.as_ref());

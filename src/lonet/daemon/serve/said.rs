@@ -14,6 +14,9 @@ use lonet_core::view::mailbox::{ROOM, Said};
 use nix::sys::socket::{MsgFlags, recv};
 use std::os::fd::AsRawFd;
 
+/// So many closed sockets are left to the kernel's announcements at most.
+const MOST_CLOSING: usize = 256;
+
 /// What somebody waits for.
 enum Done {
     Dial(Cookie),
@@ -86,7 +89,9 @@ impl Daemon {
         };
         match op {
             // The kernel is asked when it matters: by then it may have said so by itself.
-            Op::Closed { cookie } if self.state.is_connection(cookie) => {
+            Op::Closed { cookie }
+                if self.state.is_connection(cookie) && self.closing.len() < MOST_CLOSING =>
+            {
                 self.closing.push(cookie);
                 return None;
             }
