@@ -5,6 +5,7 @@
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
+mod answer;
 mod api;
 mod bind;
 mod classes;
@@ -19,6 +20,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, Named};
 pub use classes::Classes;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
@@ -155,35 +157,6 @@ pub struct Process {
 pub struct Sender {
     pub pid: Pid,
     pub uid: u32,
-}
-
-/// What a message is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Reply(Reply<'static>),
-    Host(Named),
-    Refuse(Errno, String),
-    /// [`Reply::Names`]
-    Names {
-        local: api::HostPort,
-        peer: Option<api::HostPort>,
-        own: bool,
-        member: bool,
-    },
-}
-
-/// A host as resolvers speak of it; see [`Reply::Host`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    pub index: Index,
-    pub name: String,
-    pub ascii: String,
-}
-
-impl From<Reply<'static>> for Answer {
-    fn from(reply: Reply<'static>) -> Answer {
-        Answer::Reply(reply)
-    }
 }
 
 /// A refusal: errno for the program, words for people.

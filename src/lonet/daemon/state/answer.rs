@@ -1,0 +1,34 @@
+//! What the machine says.
+
+use super::{Index, api};
+use lonet_core::control::Reply;
+use nix::errno::Errno;
+
+/// What a message is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Reply(Reply<'static>),
+    Host(Named),
+    Refuse(Errno, String),
+    /// [`Reply::Names`]
+    Names {
+        local: api::HostPort,
+        peer: Option<api::HostPort>,
+        own: bool,
+        member: bool,
+    },
+}
+
+/// A host as resolvers speak of it; see [`Reply::Host`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub index: Index,
+    pub name: String,
+    pub ascii: String,
+}
+
+impl From<Reply<'static>> for Answer {
+    fn from(reply: Reply<'static>) -> Answer {
+        Answer::Reply(reply)
+    }
+}
