@@ -106,10 +106,10 @@ impl State {
         self.meet(kernel, sender.pid);
         self.supersede(kernel, sender.pid, wish.cookie, Role::Claimed, None);
         let claim = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Claimed);
-        // The kernel refused the OS address, or lonetd died before its answer arrived.
+        // The kernel refused the OS address, or lonetd died before its answer arrived: the port that was found free is
+        // kept. One that was named is another's by now, or can be had again.
         let is_same = |s: &Socket| {
-            (s.host, s.asked, s.at.map(|at| at.ip)) == (host, wish.asked, Some(at.ip))
-                && (at.port == 0 || at.port == s.port)
+            at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, wish.asked, Some(at.ip))
         };
         if claim.is_some_and(|s| !is_same(s)) {
             self.forget(wish.cookie);

@@ -187,6 +187,18 @@ fn a_bind_that_asks_for_something_else_than_the_one_before_is_another() {
 }
 
 #[test]
+fn a_bind_by_number_does_not_keep_what_an_autobind_before_it_was_given() {
+    let mut net = Net::new();
+    let socket = net.world.socket(BETA);
+    net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
+    serve(&mut net, BETA, 1);
+    net.step(socket);
+    net.bind(BETA, socket, Ip::Any, 1, asked(REUSE_ADDRESS), DOES);
+    assert_eq!(os_port(&net, socket), None);
+    net.check();
+}
+
+#[test]
 fn who_has_a_listener_listen_again_keeps_its_port_and_gives_it_back() {
     let mut net = Net::new();
     let listener = serve(&mut net, BETA, 0);
