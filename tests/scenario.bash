@@ -15,6 +15,7 @@
 #     lonetd                       says the pid of who serves the network; fails if nobody does
 #     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
 #                                  lonetd's in $daemon
+#     waits SOCKET                 something lies in the queue of this socket of lonetd's: "wake" or "control"
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
@@ -114,6 +115,7 @@ END
     lonet wait --timeout 20 α:80
     daemon=$(lonetd)
 }
+waits() { ss -xaH | awk -v path="/$LONET_NETWORK/$1" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill_lonetd() {
     daemon=$(lonetd)
     kill -KILL "$daemon"

@@ -22,8 +22,6 @@ dialer() {
     eval "exec $1>\"$work/in$1\""
     until_true grep -q ready "$work/out$1"
 }
-# waits SOCKET: something waits for lonetd in the queue of this socket of its.
-waits() { ss -xaH | awk -v path="/$LONET_NETWORK/$1" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
 dialer 8
 dialer 9
 kill -STOP "$daemon"

@@ -28,13 +28,13 @@ dialer=$!
 started+=("$dialer")
 exec 8>"$work/in"
 until_true grep -q ready "$work/out"
-wakes() { ss -xaH | awk -v path="/$LONET_NETWORK/wake" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill -STOP "$daemon"
 echo >&8
-until_true wakes
-kill_lonetd
+until_true waits wake
+# Before lonetd: it would start another one.
 kill -KILL "$dialer"
 wait "$dialer" 2>/dev/null || true
+kill_lonetd
 # another: an unrelated program has the pid.
 another() {
     echo "$((dialer - 1))" >/proc/sys/kernel/ns_last_pid

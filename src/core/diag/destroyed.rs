@@ -116,3 +116,34 @@ impl AsRawFd for Destroyed {
         self.netlink.raw()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::until;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_overrun_of_the_news_is_an_error_and_then_it_goes_on() {
+        let news = Destroyed::open().expect("a subscription");
+        let smallest: libc::c_int = 0;
+        sys::setsockopt(news.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &smallest).expect("an option");
+        let mut overrun = false;
+        until("an overrun", || {
+            for _ in 0..64 {
+                drop(sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0).expect("a socket"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            loop {
+                match news.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return overrun,
+                    Err(e) => {
+                        assert_eq!(e.raw_os_error(), Some(libc::ENOBUFS));
+                        overrun = true;
+                    }
+                }
+            }
+        });
+    }
+}

@@ -56,3 +56,32 @@ impl Diag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    fn v4(address: SocketAddr) -> SocketAddrV4 {
+        match address {
+            SocketAddr::V4(address) => address,
+            SocketAddr::V6(_) => unreachable!("bound to an IPv4 address"),
+        }
+    }
+
+    #[test]
+    fn each_look_up_of_several_is_answered_as_it_is_alone() {
+        let diag = Diag::open().expect("sock_diag");
+        let listener = TcpListener::bind("127.231.9.7:0").expect("a listener");
+        let at = listener.local_addr().expect("its address");
+        let calls: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(at).expect("a connection")).collect();
+        let mut pairs: Vec<_> =
+            calls.iter().map(|c| (v4(c.local_addr().expect("an address")), v4(at))).collect();
+        // Where nobody is, in the middle.
+        pairs.insert(3, (SocketAddrV4::new([127, 231, 9, 8].into(), 9), v4(at)));
+        let alone: Vec<_> = pairs.iter().map(|(a, b)| diag.answer(*a, *b).expect("an answer")).collect();
+        let together = diag.answers(&pairs).expect("answers");
+        assert_eq!(together[..7].iter().map(|a| a.expect("an answer")).collect::<Vec<_>>(), alone);
+        assert_eq!(together[7], None);
+    }
+}
