@@ -15,6 +15,7 @@
 #     lonetd                       says the pid of who serves the network; fails if nobody does
 #     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
 #                                  lonetd's in $daemon
+#     stop_lonetd                  stops it, $daemon, as it sleeps: what is said next is to wake it
 #     waits SOCKET                 something lies in the queue of this socket of lonetd's: "wake" or "control"
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
@@ -115,6 +116,10 @@ END
     lonet wait --timeout 20 α:80
     daemon=$(lonetd)
 }
+stop_lonetd() {
+    until_true eval 'ps -o stat= -p "$daemon" | grep -q "^S"'
+    kill -STOP "$daemon"
+}
 waits() { ss -xaH | awk -v path="/$LONET_NETWORK/$1" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill_lonetd() {
     daemon=$(lonetd)
@@ -147,7 +152,7 @@ clean_up() {
             kill "$(pgrep -f "^lonetd daemon --network $network --dir ${dir%/} ")" || true
     done
     if [ "$result" = 0 ] && [ -d "$work/lonet" ] && [ -n "$(ls -A "$work/lonet")" ]; then
-        echo "FAILED: left behind: $(ls -A "$work/lonet")"
+        echo "FAILED: left behind: $(cd "$work/lonet" && find . -mindepth 1 | tr '\n' ' ')"
         result=1
     fi
     if [ "$result" != 0 ]; then

@@ -24,7 +24,7 @@ dialer() {
 }
 dialer 8
 dialer 9
-kill -STOP "$daemon"
+stop_lonetd
 echo >&8
 until_true waits wake
 kill -KILL "${pids[8]}"

@@ -33,7 +33,7 @@ dialer() {
 }
 dialer 8
 dialer 9
-kill -STOP "$daemon"
+stop_lonetd
 echo >&8
 until_true waits wake
 kill -KILL "$(awk '$1 == "child" { print $2 }' "$work/out8")"

@@ -28,7 +28,7 @@ dialer=$!
 started+=("$dialer")
 exec 8>"$work/in"
 until_true grep -q ready "$work/out"
-kill -STOP "$daemon"
+stop_lonetd
 echo >&8
 until_true waits wake
 # Before lonetd: it would start another one.

@@ -182,6 +182,11 @@ pub fn read(dir: &Path, network: &str, netns: u64) -> Option<(Block, Saved)> {
     Some((block, saved))
 }
 
+/// The block of the lonetd before, in whatever world that was.
+pub fn block(dir: &Path) -> Option<Block> {
+    Block::new(parse(dir)?.0.block)
+}
+
 /// The processes that live of what a lonetd has left that served this network in another network namespace.
 pub fn processes_elsewhere(dir: &Path, network: &str, netns: u64) -> Option<Vec<Pid>> {
     let (world, saved) = parse(dir)?;

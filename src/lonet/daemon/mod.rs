@@ -89,6 +89,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     // too many ends here, before it touches anything.
     let sockets = setup::listen(config)?;
     let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
+    let former = journal::block(&config.dir).map(|block| block.stack());
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
     let destroyed = Destroyed::open()
@@ -114,6 +115,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         kernel,
         journal,
         held,
+        former,
         sockets,
         destroyed,
         config: config.clone(),

@@ -32,6 +32,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::socket::{self, SockFlag};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,8 @@ pub struct Parts {
     pub kernel: Live,
     pub journal: Journal,
     pub held: Held,
+    /// Where a lonetd before had its listener.
+    pub former: Option<Ipv4Addr>,
     pub sockets: Sockets,
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
@@ -147,7 +150,8 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, sockets, destroyed, config, membership, netns } = parts;
+        let Parts { state, kernel, journal, held, former, sockets, destroyed, config, membership, netns } =
+            parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -163,7 +167,7 @@ impl Daemon {
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(d.as_raw_fd()) };
             epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
         }
-        let foreign = Foreign::new(&config, &held.lock, held.lock_address, &epoll)?;
+        let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
         let mut view = setup::view(&config.dir);

@@ -40,7 +40,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{self, MsgFlags, SockFlag};
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use task::{Task, What};
@@ -140,11 +140,16 @@ impl Foreign {
         config: &Config,
         lock: &OwnedFd,
         address: SocketAddrV4,
+        former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
         let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
-        let place =
-            Place { path: config.dir.join("registry.db"), network: config.network.clone(), own: address };
+        let place = Place {
+            path: config.dir.join("registry.db"),
+            network: config.network.clone(),
+            own: address,
+            former,
+        };
         let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;

@@ -13,12 +13,15 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "lonet.1";
 
 /// How long the probe of a row's owner waits for an answer. Who is silent lives.
 const PROBE: Duration = Duration::from_millis(300);
+
+/// How long a lonetd that was killed may have the database open still.
+const DYING: Duration = Duration::from_millis(200);
 
 /// The bytes of a database that SQLite locks, for reading or writing whatever is in it: offset and length.
 const SQLITE_LOCKS: (i64, i64) = (0x4000_0000, 512);
@@ -155,10 +158,12 @@ impl Book {
         Ok(())
     }
 
-    /// Removes every row that says that its host is ours.
+    /// Removes every row that says that its host is ours, or was.
     pub fn sweep(&mut self) -> Result<(), Trouble> {
         let own = self.place.own.to_string();
-        let n = self.connection()?.execute("DELETE FROM hosts WHERE osladdr = ?1", [own])?;
+        let former = self.place.former.map_or_else(String::new, |ip| format!("{ip}:"));
+        let delete = "DELETE FROM hosts WHERE osladdr = ?1 OR ?2 != '' AND instr(osladdr, ?2) = 1";
+        let n = self.connection()?.execute(delete, [own, former])?;
         if n > 0 {
             tracing::info!("registry.db: {n} rows of an earlier lonetd reclaimed");
         }
@@ -203,10 +208,17 @@ impl Book {
         let Some(connection) = self.open.take() else {
             return remove_if_nothing_is_in_it(path);
         };
-        // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
-        // than what the others wrote last.
+        // Leaving WAL is allowed to the only connection. A lonetd that was killed has its own for as long as it takes to die.
+        let until = Instant::now() + DYING;
+        let leave_wal = || connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()));
+        let mut left = leave_wal();
+        while left.is_err() && Instant::now() < until {
+            std::thread::sleep(DYING / 20);
+            left = leave_wal();
+        }
+        // A new one then counts: the old one's cache may be older than what the others wrote last.
         let alone = || -> rusqlite::Result<()> {
-            connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+            left?;
             drop(connection);
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;

@@ -23,7 +23,7 @@ pub use book::{Row, Verdict};
 use book::{Book, Trouble};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,6 +77,8 @@ pub struct Place {
     pub network: String,
     /// Where all hosts of ours are to be dialed: lonetd's listener.
     pub own: SocketAddrV4,
+    /// Where a lonetd of this network that is no more had its listener, in another block perhaps.
+    pub former: Option<Ipv4Addr>,
 }
 
 /// What goes to the thread.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const OWN: &str = "127.7.255.254:7373";
 
 fn place(dir: &Path) -> Place {
-    Place { path: dir.join("registry.db"), network: "mynet".into(), own: OWN.parse().unwrap() }
+    Place { path: dir.join("registry.db"), network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 
 /// A database with rows of another's.
@@ -211,6 +211,17 @@ fn rows_of_an_earlier_lonetd_are_swept() {
     assert_eq!(book.find("α").unwrap(), None);
     book.sweep().unwrap();
     assert_eq!(rows(dir.path()).len(), 1);
+}
+
+#[test]
+fn rows_of_a_lonetd_that_had_another_block_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows_before =
+        [("α", "'127.9.255.254:17373'"), ("β", "'127.91.255.254:7373'"), ("γ", "'127.9.255.25:7373'")];
+    drop(with_rows(dir.path(), &rows_before));
+    let former = Some("127.9.255.254".parse().unwrap());
+    Book::new(Place { former, ..place(dir.path()) }).sweep().unwrap();
+    assert_eq!(rows(dir.path()).len(), 2);
 }
 
 fn wait_for(registry: &Registry, ticket: u64) -> Answer {
