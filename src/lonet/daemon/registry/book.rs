@@ -165,7 +165,7 @@ impl Book {
         let delete = "DELETE FROM hosts WHERE osladdr = ?1 OR ?2 != '' AND instr(osladdr, ?2) = 1";
         let n = self.connection()?.execute(delete, [own, former])?;
         if n > 0 {
-            tracing::info!("registry.db: {n} rows of an earlier lonetd reclaimed");
+            tracing::info!("registry.db: {n} rows of hosts that are gone reclaimed");
         }
         Ok(())
     }
@@ -204,12 +204,16 @@ impl Book {
 
     /// Closes the database, and removes it if no host is in it and nobody else has it open.
     pub fn leave(&mut self) {
+        let until = Instant::now() + DYING;
+        // A host may have gone before it was known that its row is there: nobody has withdrawn that.
+        while self.open.is_some() && matches!(self.sweep(), Err(Trouble::Busy)) && Instant::now() < until {
+            std::thread::sleep(DYING / 20);
+        }
         let path = &self.place.path;
         let Some(connection) = self.open.take() else {
             return remove_if_nothing_is_in_it(path);
         };
         // Leaving WAL is allowed to the only connection. A lonetd that was killed has its own for as long as it takes to die.
-        let until = Instant::now() + DYING;
         let leave_wal = || connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()));
         let mut left = leave_wal();
         while left.is_err() && Instant::now() < until {

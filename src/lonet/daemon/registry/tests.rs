@@ -224,6 +224,15 @@ fn rows_of_a_lonetd_that_had_another_block_are_swept() {
     assert_eq!(rows(dir.path()).len(), 2);
 }
 
+#[test]
+fn who_leaves_takes_rows_along_that_nobody_has_withdrawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = Book::new(place(dir.path()));
+    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    book.leave();
+    assert!(!place(dir.path()).path.exists());
+}
+
 fn wait_for(registry: &Registry, ticket: u64) -> Answer {
     let start = Instant::now();
     loop {
