@@ -113,11 +113,11 @@ takes() {
 
 takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
 takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
-takes a "accept, close, geteuid, getpid, getsockname, 2 getsockopt, recvfrom, sendto, socket" \
+takes a "accept, close, getpid, getsockname, 2 getsockopt, recvfrom, sendto, socket" \
     "accept: the names of both sockets, the question to the kernel who calls, a word to lonetd"
-takes d "bind, connect, 2 geteuid, 3 getpid, 2 getsockname, 6 getsockopt, 3 setsockopt, socket" \
+takes d "bind, connect, 3 getpid, 2 getsockname, 6 getsockopt, 3 setsockopt, socket" \
     "connect: what the socket is, a word to lonetd before and one after, and the address that it comes from"
-takes x "bind, close, connect, 3 geteuid, 5 getpid, 3 getsockname, 7 getsockopt, 3 setsockopt, socket" \
+takes x "bind, close, connect, 5 getpid, 3 getsockname, 7 getsockopt, 3 setsockopt, socket" \
     "connect and close: the socket's names, and a third word"
 takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"

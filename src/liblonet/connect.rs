@@ -56,6 +56,8 @@ enum Step {
     Refusal,
     /// To what stands for a name server (`dns`).
     Instead,
+    /// To where it is connected already.
+    Again,
     /// The connection is taken off the socket.
     Disconnect,
     /// Done: `errno`.
@@ -94,7 +96,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             Step::Native => (plan.real)(fd, address, len),
             Step::Fail => finish(fd, -1, plan),
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
-            Step::Seen | Step::Dial | Step::Refusal | Step::Instead => {
+            Step::Seen | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
                 finish(fd, result, plan)
             }
@@ -178,6 +180,13 @@ unsafe fn plan_for(
     plan.cookie = kernel::cookie(fd)?;
     let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    if let Some(os) =
+        local.filter(|a| a.port() != 0).and_then(|_| seen::arrived_at(&client, fd, plan.cookie, to))
+    {
+        plan.target = Address::of_os(os, family);
+        plan.step = Step::Again;
+        return Ok(());
+    }
     if !asks && seen::plan(&client, fd, (family, asked), to, local, plan)? {
         return Ok(());
     }

@@ -6,7 +6,7 @@
 //! beginning: a destination without a listener here, the first dial of a process, a socket that has an address.
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, four calls to
-//! bind it to its host's address, two that ask who this is for each of the two words to lonetd (and three more to wake
+//! bind it to its host's address, one that asks who this is for each of the two words to lonetd (and three more to wake
 //! it if it sleeps), two getsockname, getpid; and a futex where lonetd is slower than the kernel. A question, for
 //! comparison, is eight calls and two switches of the processor.
 
@@ -14,7 +14,7 @@ use super::{Plan, Step, disconnect, set_out, source_of, tell_of};
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::guard;
-use crate::process;
+use crate::{kernel, process};
 use libc::c_int;
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
@@ -61,6 +61,13 @@ fn way(client: &Client, to: Endpoint) -> Option<(SocketAddrV4, Ipv4Addr)> {
     };
     let class = class + if face == Face::V6 { 2 } else { 0 };
     Some((view.listener(host, to.port, class)?, from))
+}
+
+/// Where a socket is connected to that has dialed `to` before: connect is called again to learn what came of it.
+pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
+    let entry = process::view(client)?.find(cookie).filter(|e| e.is_dial && e.peer == Some(to))?;
+    // What was reset since is connected no more, and dials anew.
+    (kernel::remote(fd)?.os()? == entry.os_remote).then_some(entry.os_remote)
 }
 
 /// Tells lonetd of a dial that the view knows the way for, and makes the plan for it. `false`: it has to be asked for.
