@@ -210,9 +210,16 @@ impl Book {
             std::thread::sleep(DYING / 20);
         }
         let path = &self.place.path;
+        let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
         let Some(connection) = self.open.take() else {
-            return remove_if_nothing_is_in_it(path);
+            let is_empty = |file: &File| file.metadata().is_ok_and(|m| m.len() == 0);
+            // It was not made in full: there was no room for its tables.
+            let has_no_tables = File::open(path).is_ok_and(|file| !is_empty(&file))
+                && Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+                    .is_ok_and(|c| is_new(&c) == Ok(true));
+            return remove_unless_open(path, |file| has_no_tables || is_empty(file));
         };
+        let before = count(&connection);
         // Leaving WAL is allowed to the only connection. A lonetd that was killed has its own for as long as it takes to die.
         let leave_wal = || connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()));
         let mut left = leave_wal();
@@ -227,32 +234,39 @@ impl Book {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
             let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
-            let hosts: i64 = connection.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0))?;
-            if mode == "delete" && hosts == 0 {
+            if mode == "delete" && count(&connection)? == 0 {
                 // Under the lock: whoever waits for it finds no database and makes one.
                 let _ = std::fs::remove_file(path);
             }
             Ok(())
         };
-        if let Err(e) = alone() {
-            tracing::info!("registry.db stays, others use it: {e}");
+        match alone() {
+            Ok(()) => {}
+            // On a full disk the last connection cannot leave WAL. Nobody else can have written anything either.
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) && before == Ok(0) => {
+                remove_unless_open(path, |_| true);
+            }
+            Err(e) => tracing::info!("registry.db stays, others use it: {e}"),
         }
     }
 }
 
-/// SQLite makes its file before it finds that it cannot write a byte, on a full disk for example. Such a file is
-/// removed unless somebody has a lock on it: by SQLite's protocol of locks, not by SQLite, which writes the first page
-/// of an empty database as soon as it has the lock.
-fn remove_if_nothing_is_in_it(path: &Path) {
+/// Removes a database that is not needed, and what lies beside it, unless somebody has a lock on it, as every connection
+/// has in WAL mode: by SQLite's protocol of locks, not by SQLite. That makes its file before it finds that it cannot
+/// write a byte, on a full disk for example, and writes the first page of an empty database as soon as it has the lock.
+fn remove_unless_open(path: &Path, is_unneeded: impl Fn(&File) -> bool) {
     let Ok(file) = File::options().read(true).write(true).open(path) else { return };
-    let is_empty = || file.metadata().is_ok_and(|m| m.len() == 0);
     // SAFETY: all zeroes is a lock's description.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = libc::F_WRLCK as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     (lock.l_start, lock.l_len) = SQLITE_LOCKS;
-    if is_empty() && fcntl(&file, FcntlArg::F_SETLK(&lock)).is_ok() && is_empty() {
-        let _ = std::fs::remove_file(path);
+    if is_unneeded(&file) && fcntl(&file, FcntlArg::F_SETLK(&lock)).is_ok() && is_unneeded(&file) {
+        for suffix in ["-wal", "-shm", ""] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            let _ = std::fs::remove_file(name);
+        }
     }
 }
 
