@@ -15,6 +15,9 @@
 #     lonetd                       says the pid of who serves the network; fails if nobody does
 #     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
 #                                  lonetd's in $daemon
+#     dialer N [COMMAND…]          starts a program of host β's, by COMMAND, which dials α:80 once, says "ready", and dials
+#                                  again when a line is written to descriptor N: then it says its port, in $work/outN;
+#                                  its pid is in ${dialers[N]}
 #     stop_lonetd                  stops it, $daemon, as it sleeps: what is said next is to wake it
 #     waits SOCKET                 something lies in the queue of this socket of lonetd's: "wake" or "control"
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
@@ -115,6 +118,24 @@ END
     start self lonet run --host α -- python3 "$work/self.py"
     lonet wait --timeout 20 α:80
     daemon=$(lonetd)
+}
+dialer() {
+    local n=$1
+    shift
+    cat >"$work/dialer.py" <<'END'
+import socket, sys
+to = (socket.gethostbyname("α.lonet"), 80)
+socket.create_connection(to).close()
+print("ready", flush=True)
+sys.stdin.readline()
+print(socket.create_connection(to).getsockname()[1], flush=True)
+END
+    mkfifo "$work/in$n"
+    "$@" lonet run --host β -- python3 "$work/dialer.py" <"$work/in$n" >"$work/out$n" 2>&1 &
+    dialers[n]=$!
+    started+=("$!")
+    eval "exec $n>\"$work/in$n\""
+    until_true grep -q ready "$work/out$n"
 }
 stop_lonetd() {
     until_true eval 'ps -o stat= -p "$daemon" | grep -q "^S"'

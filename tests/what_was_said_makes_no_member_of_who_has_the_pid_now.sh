@@ -9,25 +9,13 @@ fi
 need ss unshare
 
 welcome
-cat >"$work/dial.py" <<'END'
-import os, socket, sys
-to = (socket.gethostbyname("α.lonet"), 80)
-socket.create_connection(to).close()
-print("ready", flush=True)
-sys.stdin.readline()
-socket.create_connection(to)
-END
 start_self_dialer
 self=$pid
 start server lonet run --host β -- python3 "$work/server.py" 81
 lonet wait β:81
 server=$pid
-mkfifo "$work/in"
-lonet run --host β -- python3 "$work/dial.py" <"$work/in" >"$work/out" 2>&1 &
-dialer=$!
-started+=("$dialer")
-exec 8>"$work/in"
-until_true grep -q ready "$work/out"
+dialer 8
+dialer=${dialers[8]}
 stop_lonetd
 echo >&8
 until_true waits wake

@@ -14,7 +14,7 @@ use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd, getpid};
 use crate::unix::SocketName;
-use crate::view::{self, View};
+use crate::view::{Mapping, View};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -82,16 +82,6 @@ impl Trouble {
     }
 }
 
-/// A mapping of a network's view; it goes with this.
-pub struct Mapping(View<'static>);
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: whoever looks there has kept this.
-        unsafe { self.0.unmap() };
-    }
-}
-
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,7 +142,7 @@ impl Client {
 
     /// Maps the network's view. `None`: there is none, or this process may not see it.
     pub fn map_view(&self) -> Option<Mapping> {
-        view::open(&self.view_file).map(Mapping)
+        Mapping::open(&self.view_file)
     }
 
     /// From now on the client looks there, once.
@@ -160,7 +150,7 @@ impl Client {
     /// # Safety
     /// The mapping is of this client's network, and stays for as long as the client is used.
     pub unsafe fn look_at(&self, mapping: &Mapping) {
-        self.view.store(mapping.0.address(), Ordering::Release);
+        self.view.store(mapping.address(), Ordering::Release);
     }
 
     /// The network's view, if there is one to look at.
@@ -187,8 +177,8 @@ impl Client {
         self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
     }
 
-    /// Says what is not answered: one system call that asks who this is, and three more to wake lonetd for what is urgent, where a
-    /// connection takes eight and six. `Err`: it has to be said on a connection.
+    /// Says what is not answered: one system call that asks who this is, and three more to wake lonetd for what is urgent,
+    /// where a connection takes eight and six. `Err`: it has to be said on a connection.
     ///
     /// Order is kept: nobody says something here before what it has asked on a connection is done, and lonetd looks here
     /// before it takes any message on a connection. Nothing is lost with a lonetd that is killed.

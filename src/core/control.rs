@@ -168,9 +168,7 @@ impl Op<'_> {
                 | Op::Review
         )
     }
-}
 
-impl Op<'_> {
     /// Whether somebody may wait for what lonetd makes of this, that is not told so by a reply: who dials, or `lonet wait`.
     pub fn is_waited_for(&self) -> bool {
         matches!(self, Op::SetOut { .. } | Op::Listening { .. })

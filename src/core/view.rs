@@ -61,7 +61,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Maps the open file `fd`, for writing all of it if `write`. It stays until [`View::unmap`].
+    /// Maps the open file `fd`, for writing all of it if `write`. It stays unless a [`Mapping`] is made of it.
     pub fn map(fd: i32, write: bool) -> Result<View<'a>, Errno> {
         let both = libc::PROT_READ | libc::PROT_WRITE;
         let map = |at: *mut libc::c_void, size, protection, flags| {
@@ -72,20 +72,12 @@ impl<'a> View<'a> {
         };
         let at = map(std::ptr::null_mut(), SIZE, if write { both } else { libc::PROT_READ }, 0)?;
         // SAFETY: SIZE bytes, page-aligned; all access is atomic.
-        let view = View { words: unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), SIZE / 8) } };
+        let words = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), SIZE / 8) };
         if !write && let Err(e) = map(at, mailbox::WORDS * 8, both, libc::MAP_FIXED) {
-            // SAFETY: nobody has seen it.
-            unsafe { view.unmap() };
+            drop(Mapping(View { words }));
             return Err(e);
         }
-        Ok(view)
-    }
-
-    /// # Safety
-    /// Nobody looks there any more.
-    pub unsafe fn unmap(self) {
-        // SAFETY: as the caller promises.
-        unsafe { libc::munmap(self.words.as_ptr().cast_mut().cast(), SIZE) };
+        Ok(View { words })
     }
 
     /// The address of the mapping, to keep it in an atomic.
@@ -245,27 +237,41 @@ fn unpack(words: &[u64; WORDS]) -> Entry {
     }
 }
 
-/// Opens the file at `path`, a C string, and maps it for reading, and its mailbox for writing. `None`: there is no view to be had.
-///
-/// A file that lonetd could not allocate in full, or has not yet, is shorter: to look into its mapping would be a SIGBUS.
-pub fn open(path: &std::ffi::CStr) -> Option<View<'static>> {
-    let flags = libc::O_RDWR | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) }).ok()?;
-    let fd = sys::Fd::new(fd as i32).ok()?;
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a structure to fill.
-    if unsafe { libc::fstat(fd.raw(), &raw mut stat) } != 0 || stat.st_size < SIZE as i64 {
-        return None;
+/// A mapping that goes with this.
+pub struct Mapping(View<'static>);
+
+impl Mapping {
+    /// Opens the file at `path` and maps it for reading, and its mailbox for writing. `None`: there is no view to be had.
+    ///
+    /// A file that lonetd could not allocate in full, or has not yet, is shorter: to look into its mapping would be a
+    /// SIGBUS.
+    pub fn open(path: &std::ffi::CStr) -> Option<Mapping> {
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        // SAFETY: a path that ends in zero.
+        let fd =
+            check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) }).ok()?;
+        let fd = sys::Fd::new(fd as i32).ok()?;
+        // SAFETY: all zeroes is a stat structure.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: a structure to fill.
+        if unsafe { libc::fstat(fd.raw(), &raw mut stat) } != 0 || stat.st_size < SIZE as i64 {
+            return None;
+        }
+        let mapping = Mapping(View::map(fd.raw(), false).ok()?);
+        mapping.0.is_ready().then_some(mapping)
     }
-    let view = View::map(fd.raw(), false).ok()?;
-    if !view.is_ready() {
-        // SAFETY: nobody has seen it.
-        unsafe { view.unmap() };
-        return None;
+
+    /// As [`View::address`].
+    pub fn address(&self) -> usize {
+        self.0.address()
     }
-    Some(view)
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: whoever looks there keeps this.
+        unsafe { libc::munmap(self.0.words.as_ptr().cast_mut().cast(), SIZE) };
+    }
 }
 
 #[cfg(test)]

@@ -171,20 +171,22 @@ pub fn read_back(s: &Socket) -> Socket {
     }
 }
 
-/// What a lonetd of this network has left. `None`: nothing, or of another world.
-pub fn read(dir: &Path, network: &str, netns: u64) -> Option<(Block, Saved)> {
-    let (world, saved) = parse(dir)?;
-    let block = Block::new(world.block)?;
-    if world != World::here(network, block, netns) {
-        tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
-        return None;
-    }
-    Some((block, saved))
+/// What a lonetd of this network has left.
+pub struct Left {
+    pub block: Block,
+    /// `None`: it was in another world.
+    pub saved: Option<Saved>,
 }
 
-/// The block of the lonetd before, in whatever world that was.
-pub fn block(dir: &Path) -> Option<Block> {
-    Block::new(parse(dir)?.0.block)
+/// What a lonetd of this network has left. `None`: nothing.
+pub fn read(dir: &Path, network: &str, netns: u64) -> Option<Left> {
+    let (world, saved) = parse(dir)?;
+    let block = Block::new(world.block)?;
+    let is_here = world == World::here(network, block, netns);
+    if !is_here {
+        tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
+    }
+    Some(Left { block, saved: is_here.then_some(saved) })
 }
 
 /// The processes that live of what a lonetd has left that served this network in another network namespace.

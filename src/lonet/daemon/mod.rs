@@ -88,8 +88,9 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
     let sockets = setup::listen(config)?;
-    let (had, saved) = journal::read(&config.dir, &config.network, netns).unzip();
-    let former = journal::block(&config.dir).map(|block| block.stack());
+    let left = journal::read(&config.dir, &config.network, netns);
+    let former = left.as_ref().map(|left| left.block.stack());
+    let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
     let destroyed = Destroyed::open()
@@ -98,14 +99,13 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
     let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
-    if saved.is_none() {
-        // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
-        let _ = std::fs::remove_file(config.dir.join("view"));
-    }
     if let Some(saved) = saved {
         let sightings = kernel.sightings(held.block);
         state.restore(&mut kernel, saved, sightings.as_ref());
         tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
+    } else {
+        // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
+        let _ = std::fs::remove_file(config.dir.join("view"));
     }
     let world = journal::World::here(&config.network, held.block, netns);
     let journal = journal::Journal::begin(&config.dir, world, &state);

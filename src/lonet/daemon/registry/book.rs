@@ -205,9 +205,9 @@ impl Book {
     /// Closes the database, and removes it if no host is in it and nobody else has it open.
     pub fn leave(&mut self) {
         let until = Instant::now() + DYING;
-        // A host may have gone before it was known that its row is there: nobody has withdrawn that.
-        while self.open.is_some() && matches!(self.sweep(), Err(Trouble::Busy)) && Instant::now() < until {
-            std::thread::sleep(DYING / 20);
+        if self.open.is_some() {
+            // A host may have gone before it was known that its row is there: nobody has withdrawn that.
+            let _ = patiently(until, || self.sweep());
         }
         let path = &self.place.path;
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
@@ -220,16 +220,10 @@ impl Book {
             return remove_unless_open(path, |file| has_no_tables || is_empty(file));
         };
         let before = count(&connection);
-        // Leaving WAL is allowed to the only connection. A lonetd that was killed has its own for as long as it takes to die.
-        let leave_wal = || connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()));
-        let mut left = leave_wal();
-        while left.is_err() && Instant::now() < until {
-            std::thread::sleep(DYING / 20);
-            left = leave_wal();
-        }
-        // A new one then counts: the old one's cache may be older than what the others wrote last.
-        let alone = || -> rusqlite::Result<()> {
-            left?;
+        // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
+        // than what the others wrote last.
+        let alone = || -> Result<(), Trouble> {
+            patiently(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
             drop(connection);
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
@@ -243,10 +237,22 @@ impl Book {
         match alone() {
             Ok(()) => {}
             // On a full disk the last connection cannot leave WAL. Nobody else can have written anything either.
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) && before == Ok(0) => {
+            Err(Trouble::Sqlite(e))
+                if e.sqlite_error_code() == Some(ErrorCode::DiskFull) && before == Ok(0) =>
+            {
                 remove_unless_open(path, |_| true);
             }
-            Err(e) => tracing::info!("registry.db stays, others use it: {e}"),
+            Err(trouble) => tracing::info!("registry.db stays, others use it: {trouble}"),
+        }
+    }
+}
+
+/// Tries what finds the database in use until then: a lonetd that was killed has it open for as long as it takes to die.
+fn patiently<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    loop {
+        match attempt() {
+            Err(Trouble::Busy) if Instant::now() < until => std::thread::sleep(DYING / 20),
+            result => return result,
         }
     }
 }
