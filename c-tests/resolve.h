@@ -5,7 +5,20 @@
 #include "net.h"
 #include <netdb.h>
 
-/* A name that is surely there: the host's own under lonet, else localhost. */
+static inline int addresses_of(const char *name, int family)
+{
+	struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM }, *list = NULL;
+	int n = 0;
+	if (getaddrinfo(name, NULL, &hints, &list))
+		return 0;
+	for (struct addrinfo *at = list; at; at = at->ai_next)
+		n++;
+	freeaddrinfo(list);
+	return n;
+}
+
+/* A name that is surely there and has one IPv4 address: the host's own under lonet, else localhost; where /etc/hosts has that
+ * for ::1, too, as Debian's installer leaves it, glibc finds 127.0.0.1 twice, and once by ::1's other name. */
 static inline const char *sure_name(void)
 {
 	static char own[256];
@@ -14,7 +27,8 @@ static inline const char *sure_name(void)
 		if (n > 6 && !strcmp(own + n - 6, ".lonet"))
 			return own;
 	}
-	return "localhost";
+	return addresses_of("localhost", AF_INET) > 1 && addresses_of("ip6-localhost", AF_INET) == 1 ? "ip6-localhost" :
+	                                                                                               "localhost";
 }
 
 /* What getaddrinfo finds, as "127.0.0.1:80/1 …" with the socket type behind the slash, or the error's name. */
