@@ -1,9 +1,9 @@
 """lonet against the bare kernel and against socket_wrapper; called by scripts/bench, which see.
 
 Each round makes every piece of work three times, one after the other: A on the bare kernel, B under lonet, C under
-socket_wrapper; and some of it a fourth time, D, with nothing but a connect that waits for another process (floor.c). What
-is told of B, C and D is the median of its ratios to A in the same round, as the speed of a machine
-changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
+socket_wrapper; and some of it twice more with what is least (floor.c): D, where a connect waits for another process, and E,
+where besides the kernel is asked what has to be asked. What is told of B to E is the median of its ratios to A in the same
+round, as the speed of a machine changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
 and on the bare kernel another address, so that connections in TIME_WAIT do not slow the next one down.
 
 What else the machine does can only make a piece of work slower, so within a round the fastest counts: of several
@@ -67,7 +67,7 @@ class Row:
     def one_round(self, serial):
         """Measures all settings once; what fails is not tried again."""
         names = [name for name in self.settings if name not in self.failed]
-        settings = {name: Setting(name, serial * 4 + i) for i, name in enumerate(names)}
+        settings = {name: Setting(name, serial * 5 + i) for i, name in enumerate(names)}
         with contextlib.ExitStack() as servers:
             running, best = {}, {}
             for turn in range(self.turns):
@@ -89,7 +89,7 @@ class Row:
             self.got[name].append(value)
 
     def figures(self, name):
-        """What is to be told of B, C or D, each round for itself."""
+        """What is to be told of B to E, each round for itself."""
         base = self.how.got["B"] if isinstance(self.how, Row) else self.got.get("A", [])
         if self.how == "as is":
             return self.got[name]
@@ -134,12 +134,12 @@ def rows():
         work = program("dials", n, 1, 0, min(count, 1000) if QUICK else count)
         return Row(f"dial, {text} open", "µs", ten, 1.5, work, "AB", rounds)
 
-    floor = "see the floor, and Floors in bench/README.md"
+    floor = "see Floors in bench/README.md"
     courier = "a courier is a second connection, see Floors in bench/README.md"
     return [
-        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCD", turns=TURNS, why=floor),
-        Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCD", turns=TURNS, why=floor),
-        Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCD", turns=TURNS, why=floor),
+        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCDE", turns=TURNS, why=floor),
+        Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCDE", turns=TURNS, why=floor),
+        Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCDE", turns=TURNS, why=floor),
         # Throughputs of at least 0.99, and with one connection a request 0.85, as times.
         Row("ping-pong of 1 byte", "µs", *kept, program("stream", "ping", some(4000)), turns=TURNS),
         Row("stream of 64 KiB writes, a MiB", "µs", *kept, program("stream", "bulk", some(200)), turns=TURNS),
@@ -159,11 +159,11 @@ def rows():
         held(50_000, "50,000", min(ROUNDS, 3)),
         Row("foreign handshake; kernel: plain accept", "µs", "ratio", 2, Handshakes, "AB", few, why=courier),
         Row("redis-benchmark, kept connections", "µs", *kept, Redis, "ABC", few),
-        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABCD", few, why=floor),
+        Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABCDE", few, why=floor),
         Row("ab against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
-        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABCD", few, why=floor),
+        Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABCDE", few, why=floor),
         Row("pgbench, kept connections", "µs", *kept, Postgres, "AB", few),
-        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "ABD", few, why=floor),
+        Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "ABDE", few, why=floor),
     ]
 
 
@@ -174,7 +174,10 @@ def number(x):
 
 
 def table(all_rows):
-    lines = ["| work | unit | kernel | lonet | target | | floor | socket_wrapper |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| work | unit | kernel | lonet | target | | waits | waits and asks | socket_wrapper |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in all_rows:
         a = number(statistics.median(row.got["A"])) if row.got.get("A") else "–"
         if isinstance(row.how, Row):
@@ -182,7 +185,7 @@ def table(all_rows):
         else:
             how = {"ratio": "; × kernel", "more": "; more than kernel", "as is": ""}[row.how]
         target = "" if row.limit is None else f"≤ {row.limit:,}"
-        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict(), row.told("D"), row.told("C")]
+        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict()] + [row.told(name) for name in "DEC"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

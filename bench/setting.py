@@ -1,4 +1,4 @@
-"""Where a program runs: on the bare kernel, under lonet, under socket_wrapper, or where a connect waits (floor.c)."""
+"""Where a program runs: on the bare kernel, under lonet, under socket_wrapper, or with what is least (floor.c)."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 class Setting:
-    """A, B, C or D, with a host and an address that no other `number` has.
+    """A, B, C, D or E, with a host and an address that no other `number` has.
 
     user: a command that becomes somebody else, who then has a network of his own.
     pinned: what it runs stays on one processor, always the same; lonetd is where it likes.
@@ -39,10 +39,12 @@ class Setting:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
         self.environment.pop("LD_PRELOAD", None)
         self.prefix = list(user)
-        if name in "AD":
+        if name in "ADE":
             self.address = f"127.0.{number % 250 + 1}.1"
-            if name == "D":
+            if name != "A":
                 self.environment |= {"LD_PRELOAD": str(BIN / "floor.so"), "FLOOR": str(WORK / "floor")}
+            if name == "E":
+                self.environment["FLOOR_ASKS"] = "1"
         elif name == "B":
             self.address = f"h{number}.lonet"
             self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
@@ -63,7 +65,7 @@ class Setting:
 
     def port(self, usual):
         """A server has the port that it is known for; on the bare kernel that may be another's, and it has a free one."""
-        if self.name not in "AD":
+        if self.name not in "ADE":
             return usual
         # Not of the range that the kernel gives to those who dial.
         for port in random.sample(range(20_000, 30_000), 100):
@@ -86,7 +88,7 @@ class Setting:
 
 
 def start_floor():
-    """What a connect of D waits for."""
+    """What a connect of D and E waits for."""
     path = WORK / "floor"
     path.touch()
     # PostgreSQL runs as somebody else.
