@@ -86,16 +86,14 @@ int main(int argc, char **argv)
 C
 cc -D_GNU_SOURCE -o "$work/program/calls" "$work/program/calls.c"
 
-# counted COMMAND…: how many system calls of which kind the host a's command makes, a line each. A lonetd that sleeps is
-# woken by three, as chance has it.
+# counted COMMAND…: how many system calls of which kind the host a's command makes, a line each.
 counted() {
     lonet run -H a -- strace -qq -o "$work/trace" "$@"
     awk -F '(' '/^[a-z0-9_]+\(/ { n[$1]++ }
-        /^sendto.*\/wake"/ { n["socket"]--; n["sendto"]--; n["close"]-- }
         END { for (call in n) if (n[call]) print n[call], call }' "$work/trace" | sort -k 2,2
 }
 # more MANY FEW TIMES: what of which kind, a TIMES-th of the difference between two counts, rounded: where lonetd is
-# kept from its work one of many calls may have to ask. How often it is waited for is as chance has it.
+# kept from its work one of many calls may have to ask. How often it is waited for, and woken, is as chance has it.
 more() {
     join -12 -22 -a1 -a2 -e0 -o 0,1.1,2.1 <(echo "$1") <(echo "$2") |
         awk -v times="$3" '$2 != $3 {

@@ -19,7 +19,8 @@
 #                                  again when a line is written to descriptor N: then it says its port, in $work/outN;
 #                                  its pid is in ${dialers[N]}
 #     stop_lonetd                  stops it, $daemon, as it sleeps: what is said next is to wake it
-#     waits SOCKET                 something lies in the queue of this socket of lonetd's: "wake" or "control"
+#     waits SOCKET                 something lies in the queue of this socket of lonetd's: "control"
+#     is_knocked_for               something was said that lonetd was to be woken for, since it was stopped
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
@@ -140,7 +141,11 @@ END
 stop_lonetd() {
     until_true eval 'ps -o stat= -p "$daemon" | grep -q "^S"'
     kill -STOP "$daemon"
+    knocks=$(knocks_so_far)
 }
+# What src/core/view/sleep.rs counts, in the view's tenth word.
+knocks_so_far() { od -An -tu4 -j72 -N4 "$TMPDIR/lonet/$LONET_NETWORK/view"; }
+is_knocked_for() { [ "$(knocks_so_far)" != "$knocks" ]; }
 waits() { ss -xaH | awk -v path="/$LONET_NETWORK/$1" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill_lonetd() {
     daemon=$(lonetd)

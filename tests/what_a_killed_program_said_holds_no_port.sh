@@ -9,7 +9,7 @@ dialer 8
 dialer 9
 stop_lonetd
 echo >&8
-until_true waits wake
+until_true is_knocked_for
 kill -KILL "${dialers[8]}"
 wait "${dialers[8]}" 2>/dev/null || true
 echo >&9

@@ -19,7 +19,7 @@ dialer 8 python3 "$work/parent.py"
 dialer 9 python3 "$work/parent.py"
 stop_lonetd
 echo >&8
-until_true waits wake
+until_true is_knocked_for
 kill -KILL "$(awk '$1 == "child" { print $2 }' "$work/out8")"
 until_true grep -q ended "$work/out8"
 echo >&9

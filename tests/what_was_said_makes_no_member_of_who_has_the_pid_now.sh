@@ -24,7 +24,7 @@ dialer 8
 dialer=${dialers[8]}
 stop_lonetd
 echo >&8
-until_true waits wake
+until_true is_knocked_for
 # Before lonetd: it would start another one.
 kill -KILL "$dialer"
 wait "$dialer" 2>/dev/null || true

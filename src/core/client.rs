@@ -34,8 +34,6 @@ pub struct Client {
     owner: u32,
     path: Option<SocketName>,
     abstract_name: SocketName,
-    /// Where a datagram wakes lonetd.
-    wake: Option<SocketName>,
     key_file: CString,
     view_file: CString,
     /// Where the view is mapped; 0: it is not.
@@ -125,7 +123,6 @@ impl Client {
             owner: config.membership.map_or(uid, |m| m.owner),
             path,
             abstract_name: SocketName::fixed(&name),
-            wake: SocketName::new(config.wake_path().as_os_str().as_bytes()),
             key_file: c_path(&config.dir.join("key")),
             view_file: c_path(&config.dir.join("view")),
             view: AtomicUsize::new(0),
@@ -177,7 +174,7 @@ impl Client {
         self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
     }
 
-    /// Says what is not answered: one system call that asks who this is, and three more to wake lonetd for what is urgent,
+    /// Says what is not answered: one system call that asks who this is, and one more to wake lonetd for what is urgent,
     /// where a connection takes eight and six. `Err`: it has to be said on a connection.
     ///
     /// Order is kept: nobody says something here before what it has asked on a connection is done, and lonetd looks here
@@ -192,21 +189,7 @@ impl Client {
         // Who has the file needs no key.
         let caller = Caller { key: [0; 16], ..self.config.caller() };
         let n = control::write_request(buffer, &caller, op).ok_or(Errno::EMSGSIZE)?;
-        if view.post(seen_as as u32, op.is_waited_for(), &buffer[..n])? {
-            self.wake()?;
-        }
-        Ok(())
-    }
-
-    fn wake(&self) -> Result<(), Errno> {
-        let lonetd = self.wake.as_ref().ok_or(Errno::ENAMETOOLONG)?;
-        let sent = sys::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)
-            .and_then(|fd| lonetd.send(fd.raw(), &[0], libc::MSG_DONTWAIT));
-        match sent {
-            Err(gone @ (Errno::ECONNREFUSED | Errno::ENOENT)) => Err(gone),
-            // Others have woken it already; or it finds what was said with the next word of anybody's.
-            _ => Ok(()),
-        }
+        view.post(seen_as as u32, op.is_waited_for(), &buffer[..n])
     }
 
     /// Waits for the reply on the connection that [`Client::send`] gave.

@@ -164,11 +164,6 @@ impl Config {
         (path.as_os_str().len() < 108).then_some(path)
     }
 
-    /// Where a datagram wakes lonetd.
-    pub fn wake_path(&self) -> PathBuf {
-        self.dir.join("wake")
-    }
-
     /// The socket's abstract name, for programs that have left the file system or the owner's uid behind.
     pub fn abstract_name(&self) -> [u8; ABSTRACT_NAME] {
         let mut name = *b"\0lonet-0000000000000000";

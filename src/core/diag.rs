@@ -41,7 +41,7 @@ mod wire;
 
 pub use destroyed::Destroyed;
 pub use proc::proc_dump;
-pub use several::SEVERAL;
+pub use several::{Question, SEVERAL};
 
 use crate::sys;
 use netlink::Netlink;

@@ -1,7 +1,7 @@
 //! Names of Unix sockets.
 
 use crate::config::ABSTRACT_NAME;
-use crate::sys::{self, check};
+use crate::sys;
 use nix::errno::Errno;
 
 /// A Unix socket's address, ready to use.
@@ -28,21 +28,6 @@ impl SocketName {
         match SocketName::new(name) {
             Some(name) => name,
             None => unreachable!("an abstract name of 23 bytes fits"),
-        }
-    }
-
-    /// Sends one datagram there.
-    pub fn send(&self, fd: i32, bytes: &[u8], flags: i32) -> Result<(), Errno> {
-        let (to, flags) = (&raw const self.address, flags | libc::MSG_NOSIGNAL);
-        loop {
-            // SAFETY: the buffer is valid for its length; the address is ours and `len` bytes of it are set.
-            let sent = check(unsafe {
-                libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, to, self.len)
-            });
-            match sent {
-                Err(Errno::EINTR) => {}
-                result => return result.map(drop),
-            }
         }
     }
 

@@ -13,8 +13,10 @@
 //! All words are atomic, and nothing in the file is a pointer.
 
 mod dials;
+mod futex;
 pub mod mailbox;
 mod service;
+pub mod sleep;
 
 use crate::block::Endpoint;
 use crate::sys::{self, check};

@@ -18,6 +18,7 @@ use lonet_core::sys;
 use lonet_core::view::View;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -187,8 +188,8 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     }
 }
 
-/// How long lonetd may take to enter a dial, in microseconds, before it is asked who calls.
-const PATIENCE: u32 = 300;
+/// How long lonetd may take to enter a dial before it is asked who calls.
+const PATIENCE: Duration = Duration::from_micros(300);
 
 /// What the caller is called, if the kernel knows its socket and the view says that it dialed this listener. Where
 /// anything is otherwise lonetd decides.

@@ -6,12 +6,12 @@
 //! connection that goes on as TIME_WAIT, or as FIN_WAIT2 while its peer keeps open, is told of when it becomes
 //! that: its 4-tuple lives on, its socket does not, and there is no second message when the tuple goes.
 
-use super::netlink::Netlink;
-use super::{error, wire};
+use super::netlink::{HEAD, Netlink};
+use super::{SEVERAL, error, wire};
 use crate::block::Block;
 use crate::sys;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// SKNLGRP_INET_TCP_DESTROY and SKNLGRP_INET6_TCP_DESTROY are groups 1 and 3; group n is bit n - 1.
 const GROUPS: u32 = 0b101;
@@ -53,25 +53,27 @@ impl Destroyed {
         Ok(sys::setsockopt(self.netlink.raw(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?)
     }
 
-    /// The cookie of a socket that has ended. `Ok(None)`: no more for the moment.
+    /// The cookies of sockets that have ended, some of them. `Ok(None)`: no more for the moment.
     ///
     /// ENOBUFS: news has been lost, and what the caller believes alive has to be checked; later calls go on
     /// with what comes after.
-    pub fn next(&self) -> io::Result<Option<u64>> {
-        let mut buffer = [0; 512];
-        loop {
-            let received = match self.netlink.receive(&mut buffer) {
-                Ok((received, _)) => received,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(e) => return Err(e),
-            };
+    pub fn next(&self) -> io::Result<Option<Vec<u64>>> {
+        let mut buffers = [[0; HEAD]; SEVERAL];
+        let lengths = match self.netlink.receive_several(&mut buffers) {
+            Ok(lengths) => lengths,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let mut cookies = Vec::with_capacity(SEVERAL);
+        for (buffer, length) in buffers.iter().zip(lengths).filter(|(_, length)| *length > 0) {
             // One datagram is one message is one socket. What cannot be read is as good as lost.
-            let Some(message) = wire::messages(received).next() else { return Err(error(libc::ENOBUFS)) };
-            match message.kind {
-                wire::ERROR | wire::DONE => {}
-                _ => return wire::socket_cookie(message.body).map(Some).ok_or(error(libc::ENOBUFS)),
+            let lost = || error(libc::ENOBUFS);
+            let message = wire::messages(&buffer[..length]).next().ok_or_else(lost)?;
+            if !matches!(message.kind, wire::ERROR | wire::DONE) {
+                cookies.push(wire::socket_cookie(message.body).ok_or_else(lost)?);
             }
         }
+        Ok(Some(cookies))
     }
 }
 
@@ -114,6 +116,13 @@ fn filter(block: Block) -> [libc::sock_filter; 12] {
 impl AsRawFd for Destroyed {
     fn as_raw_fd(&self) -> RawFd {
         self.netlink.raw()
+    }
+}
+
+impl AsFd for Destroyed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor lives as long as what it is borrowed from.
+        unsafe { BorrowedFd::borrow_raw(self.netlink.raw()) }
     }
 }
 

@@ -1,38 +1,44 @@
 //! Several look-ups at once: one message to the kernel, which answers each.
 
-use super::netlink::LONG;
+use super::netlink::HEAD;
 use super::{Answer, Diag, error, wire};
 use std::io;
 use std::net::SocketAddrV4;
 
 /// So many fit a message.
-pub const SEVERAL: usize = 8;
+pub const SEVERAL: usize = 16;
+
+/// Which socket is meant: its local address, its remote one, and its cookie, if it is known.
+pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);
 
 impl Diag {
-    /// What [`Diag::answer`] says to each of these pairs of addresses (local, remote), of which there are at most
-    /// [`SEVERAL`].
-    pub fn answers(&self, pairs: &[(SocketAddrV4, SocketAddrV4)]) -> io::Result<[Option<Answer>; SEVERAL]> {
+    /// What [`Diag::answer`] says to each of these questions, of which there are at most [`SEVERAL`]. Where a cookie is
+    /// asked for it is as [`Diag::lookup_cookie`] says.
+    pub fn answers(&self, questions: &[Question]) -> io::Result<[Option<Answer>; SEVERAL]> {
         let mut answers = [None; SEVERAL];
         let mut request = [0; SEVERAL * wire::Request::ROOM];
         let (mut len, mut first) = (0, None);
-        for (local, remote) in pairs.iter().take(SEVERAL) {
+        for (local, remote, cookie) in questions.iter().take(SEVERAL) {
             let sequence = self.next_sequence();
             first.get_or_insert(sequence);
-            let mut one = wire::exact_request(sequence, *local, *remote, None);
+            let mut one = wire::exact_request(sequence, *local, *remote, *cookie);
             let bytes = one.bytes();
             request[len..len + bytes.len()].copy_from_slice(bytes);
             len += bytes.len();
         }
         let Some(first) = first else { return Ok(answers) };
         self.netlink.send(&request[..len])?;
-        let mut buffers = [[0; LONG]; SEVERAL];
+        let mut buffers = [[0; HEAD]; SEVERAL];
         let lengths = self.netlink.receive_several(&mut buffers)?;
         for (buffer, length) in buffers.iter().zip(lengths) {
             // What is left of an earlier question takes the place of an answer, which is then not there.
             let Some(message) = wire::messages(&buffer[..length]).next() else { continue };
             let number = message.sequence.wrapping_sub(first) as usize;
-            let (Some(pair), Some(answer)) = (pairs.get(number), answers.get_mut(number)) else { continue };
-            *answer = Some(self.understand(&message, *pair)?);
+            let (Some((local, remote, _)), Some(answer)) = (questions.get(number), answers.get_mut(number))
+            else {
+                continue;
+            };
+            *answer = Some(self.understand(&message, (*local, *remote))?);
         }
         Ok(answers)
     }
@@ -59,6 +65,7 @@ impl Diag {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NOBODY;
     use super::*;
     use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -80,8 +87,20 @@ mod tests {
         // Where nobody is, in the middle.
         pairs.insert(3, (SocketAddrV4::new([127, 231, 9, 8].into(), 9), v4(at)));
         let alone: Vec<_> = pairs.iter().map(|(a, b)| diag.answer(*a, *b).expect("an answer")).collect();
-        let together = diag.answers(&pairs).expect("answers");
+        let questions: Vec<_> = pairs.iter().map(|(a, b)| (*a, *b, None)).collect();
+        let together = diag.answers(&questions).expect("answers");
         assert_eq!(together[..7].iter().map(|a| a.expect("an answer")).collect::<Vec<_>>(), alone);
-        assert_eq!(together[7], None);
+        assert_eq!(together[7..], [None; SEVERAL - 7]);
+    }
+
+    #[test]
+    fn a_socket_with_another_cookie_than_the_one_asked_for_is_not_it() {
+        let diag = Diag::open().expect("sock_diag");
+        let listener = TcpListener::bind("127.231.9.9:0").expect("a listener");
+        let at = v4(listener.local_addr().expect("its address"));
+        let found = diag.lookup(at, NOBODY).expect("an answer").expect("the listener");
+        let questions = [(at, NOBODY, Some(found.cookie)), (at, NOBODY, Some(found.cookie + 1))];
+        let answers = diag.answers(&questions).expect("answers");
+        assert_eq!(answers[..2], [Some(Answer::Found(found)), Some(Answer::Nobody)]);
     }
 }

@@ -4,9 +4,9 @@
 //! every dial that it has dealt with, and beside it the cookie of the last one that it did not enter. Who waits says so
 //! in the mailbox: to wake nobody is a system call, too.
 
-use super::{Entry, HEADER, View, Writer};
-use crate::sys;
+use super::{Entry, HEADER, View, Writer, futex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 const BELLS: u64 = 63;
 
@@ -22,14 +22,12 @@ const TURNS: usize = 16;
 impl<'a> View<'a> {
     fn bell(self, cookie: u64) -> (&'a AtomicU32, &'a AtomicU64) {
         let first = HEADER + (1 + cookie % BELLS) as usize * BELL_WORDS;
-        let bell = self.words[first].as_ptr().cast::<u32>();
-        // SAFETY: within the mapping, which stays, and never used as anything else than this.
-        (unsafe { AtomicU32::from_ptr(bell) }, &self.words[first + 1])
+        (futex::word(&self.words[first]), &self.words[first + 1])
     }
 
     /// What is said of a dial that lonetd has been told of, as soon as it is said. `None`: it is not entered, or nothing
-    /// is said for `microseconds`: by then lonetd may be another, which has not been told. Ask.
-    pub fn await_dial(self, cookie: u64, microseconds: u32) -> Option<Entry> {
+    /// is said for `limit`: by then lonetd may be another, which has not been told. Ask.
+    pub fn await_dial(self, cookie: u64, limit: Duration) -> Option<Entry> {
         let (bell, refused) = self.bell(cookie);
         let dial = || self.find(cookie).filter(|e| e.is_dial);
         for _ in 0..LOOKS {
@@ -43,7 +41,7 @@ impl<'a> View<'a> {
             let rung = bell.load(Ordering::Acquire);
             self.wait_for(cookie % BELLS);
             let entry = dial();
-            if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !wait(bell, rung, microseconds)
+            if entry.is_some() || refused.load(Ordering::Relaxed) == cookie || !futex::wait(bell, rung, limit)
             {
                 return entry;
             }
@@ -63,21 +61,9 @@ impl Writer {
         let is_waited_for = self.0.is_waited_for(cookie % BELLS);
         bell.fetch_add(1, Ordering::Release);
         if is_waited_for {
-            // SAFETY: a futex in the mapping.
-            unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+            futex::wake(bell);
         }
     }
-}
-
-/// Waits until the bell is rung, if it has not been since it was `rung`. `false`: the time is over.
-fn wait(bell: &AtomicU32, rung: u32, microseconds: u32) -> bool {
-    let limit =
-        libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(microseconds.min(999_999) as i32) * 1000 };
-    // SAFETY: a futex in the mapping, which is shared and read-only, and a time to read.
-    let woken = sys::check(unsafe {
-        libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAIT, rung, &raw const limit)
-    });
-    woken != Err(nix::errno::Errno::ETIMEDOUT)
 }
 
 #[cfg(test)]
@@ -90,7 +76,7 @@ mod tests {
         let file = file();
         let mut writer = Writer::take(file.raw()).expect("a view");
         let reader = View::map(file.raw(), false).expect("a mapping");
-        let waiter = std::thread::spawn(move || reader.await_dial(64, 900_000));
+        let waiter = std::thread::spawn(move || reader.await_dial(64, Duration::from_millis(900)));
         writer.set(1, Some(&entry(1)));
         writer.ring(1);
         writer.set(64, Some(&entry(7)));
@@ -104,7 +90,7 @@ mod tests {
         let mut writer = Writer::take(file.raw()).expect("a view");
         let reader = View::map(file.raw(), false).expect("a mapping");
         writer.ring(64);
-        assert_eq!(reader.await_dial(64, 900_000), None);
+        assert_eq!(reader.await_dial(64, Duration::from_millis(900)), None);
     }
 
     #[test]
@@ -119,7 +105,7 @@ mod tests {
                 let reader = View::map(raw, false).expect("a mapping");
                 dials.clone().find(|cookie| {
                     begun.store(*cookie, Ordering::Release);
-                    reader.await_dial(*cookie, 900_000).is_none()
+                    reader.await_dial(*cookie, Duration::from_millis(900)).is_none()
                 })
             });
             for cookie in dials.clone() {

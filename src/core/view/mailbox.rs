@@ -23,10 +23,18 @@ pub const ROOM: usize = (SLOT_WORDS - 2) * 8;
 
 /// The next ticket, or one that others are about to leave behind.
 const NEXT: usize = 0;
-/// Whether lonetd looks here by itself; else it wants to be woken.
-const AWAKE: usize = 8;
+/// No message that lonetd has not done with has a lower ticket.
+const OLDEST: usize = 24;
+/// Two words for `sleep`.
+pub(super) const SLEEP: usize = 8;
 /// Which bells somebody waits for, by bits.
 const WAITED_FOR: usize = 16;
+
+/// So many messages that wait are urgent, whatever they say: the next ones might find no room.
+const MANY: u32 = SLOTS / 2;
+
+/// In a slot, beside the length: somebody waits for what comes of it.
+const URGENT: u64 = 1 << 32;
 
 /// How often a ticket that somebody else took meanwhile is given up for the next one.
 const TRIES: usize = 10_000;
@@ -58,25 +66,28 @@ fn slot(view: View<'_>, ticket: u32) -> &[AtomicU64] {
 }
 
 impl<'a> View<'a> {
-    /// Says `message`. `true`: lonetd sleeps and is to be woken. EAGAIN: there is no room; EMSGSIZE: nor would there ever be.
+    /// Says `message`. EAGAIN: there is no room; EMSGSIZE: nor would there ever be.
     ///
-    /// `pid`: the process that says it, as lonetd sees it. What is not `urgent` wakes nobody: it
+    /// `pid`: the process that says it, as lonetd sees it. What is not `urgent` wakes nobody, unless much waits: it
     /// is taken with what comes next.
-    pub fn post(self, pid: u32, urgent: bool, message: &[u8]) -> Result<bool, Errno> {
+    pub fn post(self, pid: u32, urgent: bool, message: &[u8]) -> Result<(), Errno> {
         if message.len() > ROOM {
             return Err(Errno::EMSGSIZE);
         }
         let (ticket, slot) = self.claim(pid)?;
-        slot[1].store(message.len() as u64, Ordering::Relaxed);
+        let oldest = self.words[OLDEST].load(Ordering::Relaxed) as u32;
+        let urgent = urgent || ticket.wrapping_sub(oldest) >= MANY;
+        slot[1].store(message.len() as u64 | if urgent { URGENT } else { 0 }, Ordering::Relaxed);
         for (to, from) in slot[2..].iter().zip(message.chunks(8)) {
             let mut word = [0; 8];
             word[..from.len()].copy_from_slice(from);
             to.store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         slot[0].store(state(ticket, pid, FULL), Ordering::Release);
-        // lonetd says that it sleeps before it looks for the last time.
-        fence(Ordering::SeqCst);
-        Ok(urgent && self.words[AWAKE].load(Ordering::Relaxed) == 0)
+        if urgent {
+            self.knock_if_asleep();
+        }
+        Ok(())
     }
 
     fn claim(self, pid: u32) -> Result<(u32, &'a [AtomicU64]), Errno> {
@@ -135,7 +146,7 @@ impl<'a> View<'a> {
 
 /// The one who reads: lonetd.
 pub struct Mailbox {
-    view: View<'static>,
+    pub(super) view: View<'static>,
     /// No message has a lower ticket.
     oldest: u32,
     /// Received, and still in their slots.
@@ -145,6 +156,8 @@ pub struct Mailbox {
 /// What a process has said.
 pub struct Said {
     pub pid: u32,
+    /// Somebody waits for what comes of it.
+    pub urgent: bool,
     len: usize,
     words: [u64; SLOT_WORDS - 2],
 }
@@ -165,6 +178,7 @@ impl Mailbox {
         let before = ticket(slot(view, 0)[0].load(Ordering::Acquire)).wrapping_sub(2 * SLOTS);
         let after = |at: u32| ticket(slot(view, at)[0].load(Ordering::Acquire)).wrapping_sub(before);
         let oldest = before.wrapping_add((0..SLOTS).map(after).min().unwrap_or_default());
+        view.words[OLDEST].store(oldest.into(), Ordering::Relaxed);
         Mailbox { view, oldest, received: Vec::new() }
     }
 
@@ -179,9 +193,10 @@ impl Mailbox {
             match phase(is) {
                 _ if ticket(is) != at => {}
                 FULL => {
-                    let len = slot[1].load(Ordering::Relaxed) as usize;
+                    let head = slot[1].load(Ordering::Relaxed);
+                    let (len, urgent) = (head as u32 as usize, head & URGENT != 0);
                     let words = std::array::from_fn(|i| slot[2 + i].load(Ordering::Relaxed));
-                    all.push(Said { pid: pid(is), len, words });
+                    all.push(Said { pid: pid(is), urgent, len, words });
                     self.received.push(at);
                 }
                 _ if is_alive(pid(is)) => {}
@@ -203,6 +218,7 @@ impl Mailbox {
             }
             self.oldest = self.oldest.wrapping_add(1);
         }
+        self.view.words[OLDEST].store(self.oldest.into(), Ordering::Relaxed);
     }
 
     /// The tickets that were given so far and may be worth a look.
@@ -212,180 +228,13 @@ impl Mailbox {
         (0..next.wrapping_sub(oldest).min(SLOTS)).map(move |n| oldest.wrapping_add(n))
     }
 
-    /// From now on who says something urgent wakes lonetd. `false`: something has been said meanwhile.
-    pub fn sleep(&self) -> bool {
-        self.view.words[AWAKE].store(0, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        let is_empty = self.is_empty();
-        if !is_empty {
-            self.wake();
-        }
-        is_empty
-    }
-
     /// Nothing has been said that was not received.
     pub fn is_empty(&self) -> bool {
         self.tickets()
             .map(|at| (at, slot(self.view, at)[0].load(Ordering::Acquire)))
             .all(|(at, is)| ticket(is) != at || phase(is) != FULL)
     }
-
-    pub fn wake(&self) {
-        self.view.words[AWAKE].store(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::file;
-    use super::super::{View, Writer};
-    use super::*;
-
-    fn said(mailbox: &mut Mailbox) -> Vec<(u32, Vec<u8>)> {
-        let all = mailbox.receive(|_| true);
-        let bytes = |said: &Said| {
-            let mut bytes = [0; ROOM];
-            let n = said.copy(&mut bytes);
-            bytes[..n].to_vec()
-        };
-        let all = all.iter().map(|said| (said.pid, bytes(said))).collect();
-        mailbox.done();
-        all
-    }
-
-    #[test]
-    fn what_is_said_is_received_in_order_and_once() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        for turn in 0..1000u32 {
-            for n in 0..3 {
-                let said = format!("{turn} {n}");
-                program.post(turn + n, true, said.as_bytes()).expect("room");
-            }
-            let expected: Vec<_> = (0..3).map(|n| (turn + n, format!("{turn} {n}").into_bytes())).collect();
-            assert_eq!(said(&mut mailbox), expected);
-        }
-        assert_eq!(said(&mut mailbox), []);
-    }
-
-    #[test]
-    fn there_is_no_room_for_more_than_the_slots_have() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        (0..SLOTS).for_each(|n| assert!(program.post(1, true, &n.to_ne_bytes()).is_ok()));
-        assert_eq!(program.post(1, true, b"one more"), Err(Errno::EAGAIN));
-        assert_eq!(program.post(1, true, &[0; ROOM + 1]), Err(Errno::EMSGSIZE));
-        assert_eq!(said(&mut mailbox).len(), SLOTS as usize);
-        assert!(program.post(1, true, &[7; ROOM]).is_ok());
-        assert_eq!(said(&mut mailbox), [(1, vec![7; ROOM])]);
-    }
-
-    #[test]
-    fn what_was_received_and_not_done_with_waits_for_the_next_lonetd() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        (0..700u32).for_each(|_| {
-            program.post(1, false, b"before").expect("room");
-            said(&mut mailbox);
-        });
-        program.post(2, true, b"received").expect("room");
-        assert_eq!(mailbox.receive(|_| true).len(), 1);
-        program.post(3, false, b"later").expect("room");
-        let mut next = Writer::take(file.raw()).expect("a view").mailbox();
-        assert_eq!(said(&mut next), [(2, b"received".to_vec()), (3, b"later".to_vec())]);
-    }
-
-    #[test]
-    fn who_is_killed_in_the_middle_of_a_word_keeps_nobody_else_from_being_heard() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        program.claim(13).expect("room");
-        // Killed even before it has said which ticket is the next.
-        let at = program.words[NEXT].load(Ordering::Relaxed) as u32;
-        slot(program, at)[0].store(state(at, 14, CLAIMED), Ordering::Relaxed);
-        for turn in 0..u64::from(SLOTS) * 2 {
-            program.post(1, true, &turn.to_ne_bytes()).expect("room");
-            let living = |pid| pid == 13 && turn < 100;
-            assert_eq!(mailbox.receive(living).len(), 1, "{turn}");
-            mailbox.done();
-        }
-    }
-
-    #[test]
-    fn what_was_half_said_to_a_lonetd_that_was_killed_is_heard_by_the_next_one() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        let last = SLOTS - 1;
-        (0..last).for_each(|_| {
-            program.post(1, true, b"before").expect("room");
-            said(&mut mailbox);
-        });
-        let (ticket, slot) = program.claim(2).expect("room");
-        program.post(1, true, b"meanwhile").expect("room");
-        assert_eq!(said(&mut mailbox), [(1, b"meanwhile".to_vec())]);
-        let mut next = Writer::take(file.raw()).expect("a view").mailbox();
-        slot[1].store(0, Ordering::Relaxed);
-        slot[0].store(state(ticket, 2, FULL), Ordering::Release);
-        assert_eq!(said(&mut next), [(2, vec![])]);
-    }
-
-    #[test]
-    fn a_file_of_another_layout_becomes_an_empty_mailbox() {
-        let file = file();
-        Writer::take(file.raw()).expect("a view");
-        let other = View::map(file.raw(), true).expect("a mapping");
-        other.words.iter().take(super::super::HEADER + 1).for_each(|w| w.store(u64::MAX, Ordering::Relaxed));
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        program.post(1, true, b"x").expect("room");
-        assert_eq!(said(&mut mailbox), [(1, b"x".to_vec())]);
-    }
-
-    #[test]
-    fn a_lonetd_that_sleeps_is_to_be_woken_for_what_is_urgent() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let program = View::map(file.raw(), false).expect("a mapping");
-        mailbox.wake();
-        assert_eq!(program.post(1, false, b"x"), Ok(false));
-        assert!(!mailbox.sleep(), "something was said");
-        assert_eq!(program.post(1, true, b"x"), Ok(false));
-        assert_eq!(said(&mut mailbox).len(), 2);
-        assert!(mailbox.sleep());
-        assert_eq!(program.post(1, false, b"x"), Ok(false));
-        assert_eq!(program.post(1, true, b"x"), Ok(true));
-    }
-
-    #[test]
-    fn many_processes_say_all_that_they_say() {
-        let file = file();
-        let mut mailbox = Writer::take(file.raw()).expect("a view").mailbox();
-        let raw = file.raw();
-        let speakers: Vec<_> = (1..=4u32)
-            .map(|pid| {
-                std::thread::spawn(move || {
-                    let program = View::map(raw, false).expect("a mapping");
-                    for n in 0..20_000u32 {
-                        while program.post(pid, n % 2 == 0, &n.to_ne_bytes()).is_err() {
-                            std::thread::yield_now();
-                        }
-                    }
-                })
-            })
-            .collect();
-        let mut heard = [0u32; 5];
-        while heard[1..] != [20_000; 4] {
-            for (pid, bytes) in said(&mut mailbox) {
-                let next = &mut heard[pid as usize];
-                assert_eq!(bytes, next.to_ne_bytes());
-                *next += 1;
-            }
-        }
-        speakers.into_iter().for_each(|s| s.join().expect("no panic"));
-    }
-}
+mod tests;

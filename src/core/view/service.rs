@@ -3,7 +3,7 @@
 //! lonetd is killed without a word. So the kernel says it: the word is a robust futex of lonetd's, which the kernel marks
 //! when the thread that has it ends, before anything else of the process does.
 
-use super::{HEADER, View, Writer};
+use super::{HEADER, View, Writer, futex};
 use crate::sys::{self, check};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,9 +19,7 @@ struct Robust {
 
 impl View<'_> {
     fn service(&self) -> &AtomicU32 {
-        let word = self.words[HEADER + 1].as_ptr().cast::<u32>();
-        // SAFETY: within the mapping, and never used as anything else than this.
-        unsafe { AtomicU32::from_ptr(word) }
+        futex::word(&self.words[HEADER + 1])
     }
 
     /// A lonetd reads what is said here.

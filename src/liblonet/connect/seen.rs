@@ -6,8 +6,8 @@
 //! beginning: a destination without a listener here, the first dial of a process, a socket that has an address.
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, four calls to
-//! bind it to its host's address, one that asks who this is for each of the two words to lonetd (and three more to wake
-//! it if it sleeps), two getsockname, getpid; and a futex where lonetd is slower than the kernel. A question, for
+//! bind it to its host's address, one that asks who this is for each of the two words to lonetd, two getsockname,
+//! getpid; and a futex where lonetd has to be woken, and one where it is slower than the kernel. A question, for
 //! comparison, is eight calls and two switches of the processor.
 
 use super::{Plan, Step, disconnect, set_out, source_of, tell_of};
@@ -23,13 +23,14 @@ use lonet_core::sys::getpid;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The address that this process dials from, as lonetd has said once, below its pid: a child of a fork may have a
 /// host of its own.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
-/// How long lonetd may take to show what it makes of a dial, in microseconds, before it is asked.
-const PATIENCE: u32 = 50_000;
+/// How long lonetd may take to show what it makes of a dial before it is asked.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 fn pid() -> u64 {
     getpid() as u64

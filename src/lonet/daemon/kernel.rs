@@ -2,7 +2,7 @@
 
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
-use lonet_core::diag::{Answer, Diag, NOBODY, SEVERAL, State};
+use lonet_core::diag::{Answer, Diag, NOBODY, Question, SEVERAL, State};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,11 +19,10 @@ pub struct Live {
     start: Instant,
     /// When the control was last found.
     told: Cell<Option<Instant>>,
-    /// What was asked of several connections at once, until it has been used.
-    ahead: Vec<((SocketAddrV4, SocketAddrV4), Answer)>,
-    /// The listener that was found last: a dial looks for it, and then for a port below which it may be.
-    listens: Option<(Cookie, SocketAddrV4)>,
-    recalls: bool,
+    /// What was asked of several sockets at once, for as long as it is recalled.
+    ahead: Vec<(Question, Answer)>,
+    /// How many want it to be.
+    recalls: usize,
 }
 
 /// How long the control counts. It fails where a module of the kernel is taken away, if ever.
@@ -40,8 +39,7 @@ impl Live {
             start: Instant::now(),
             told: Cell::new(None),
             ahead: Vec::new(),
-            listens: None,
-            recalls: false,
+            recalls: 0,
         }
     }
 
@@ -65,6 +63,10 @@ impl Live {
         let tells = self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))));
         self.told.set(tells.then_some(now));
         tells
+    }
+
+    fn recalled(&self, question: Question) -> Option<Answer> {
+        self.ahead.iter().find(|(asked, _)| *asked == question).map(|(_, answer)| *answer)
     }
 
     /// All sockets of a block. `None`: cannot be asked.
@@ -143,26 +145,29 @@ pub fn program(pid: Pid) -> String {
 
 impl Kernel for Live {
     fn recall(&mut self, recalls: bool) {
-        self.ahead.clear();
-        self.listens = None;
-        self.recalls = recalls;
+        self.recalls = if recalls { self.recalls + 1 } else { self.recalls.saturating_sub(1) };
+        if self.recalls == 0 {
+            self.ahead.clear();
+        }
     }
 
-    fn look_ahead(&mut self, connections: &[(SocketAddrV4, SocketAddrV4)]) {
-        self.ahead.clear();
-        if connections.len() < 2 {
+    fn look_ahead(&mut self, questions: &[Question]) {
+        let is_new = |question: &Question| self.ahead.iter().all(|(asked, _)| asked != question);
+        let new: Vec<Question> = questions.iter().copied().filter(is_new).collect();
+        if self.recalls == 0 {
             return;
         }
-        for pairs in connections.chunks(SEVERAL) {
-            let answers = self.diag.as_ref().and_then(|diag| diag.answers(pairs).ok()).unwrap_or_default();
-            self.ahead.extend(pairs.iter().zip(answers).filter_map(|(pair, answer)| Some((*pair, answer?))));
+        for questions in new.chunks(SEVERAL) {
+            let answers =
+                self.diag.as_ref().and_then(|diag| diag.answers(questions).ok()).unwrap_or_default();
+            self.ahead
+                .extend(questions.iter().zip(answers).filter_map(|(asked, answer)| Some((*asked, answer?))));
         }
     }
 
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        let ahead = self.ahead.iter().find(|(pair, _)| *pair == (local, remote)).map(|(_, answer)| *answer);
         let answer = || self.diag.as_ref()?.answer(local, remote).ok();
-        match ahead.or_else(answer) {
+        match self.recalled((local, remote, None)).or_else(answer) {
             Some(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                 Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
@@ -174,14 +179,11 @@ impl Kernel for Live {
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
-        if self.listens == Some((cookie, os)) {
+        if let Some(Answer::Found(_)) = self.recalled((os, NOBODY, Some(cookie))) {
             return Some(Idle::Listening);
         }
         match self.diag.as_ref()?.listener(os, cookie) {
-            Ok(Some(_)) => {
-                self.listens = self.recalls.then_some((cookie, os));
-                return Some(Idle::Listening);
-            }
+            Ok(Some(_)) => return Some(Idle::Listening),
             Ok(None) => {}
             Err(_) => return None,
         }

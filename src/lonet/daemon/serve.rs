@@ -7,17 +7,18 @@
 //! before what it has asked is done. Ends of processes and sockets that the kernel has announced are taken before any
 //! message.
 
+mod awake;
 mod end;
 mod messages;
 mod processes;
 mod said;
+mod watcher;
 
 use super::dns::Dns;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::journal::Journal;
 use super::kernel::Live;
 use super::setup::{self, Held, SetupError, Sockets, os};
-use super::state::Kernel as _;
 use super::state::{Cookie, Pid, State};
 use end::Ending;
 use lonet_core::address::Address;
@@ -34,7 +35,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use watcher::Watcher;
 
 /// How long a network stays when nobody is in it.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
@@ -54,11 +57,8 @@ const END_AGAIN: Duration = Duration::from_millis(10);
 /// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long lonetd looks for more after it has been told something.
-const AWAKE_FOR: Duration = Duration::from_micros(50);
-
-/// How often it looks into the mailbox before it asks the kernel what else there is.
-const LOOKS: usize = 8;
+/// How long the kernel may take to announce the end of a socket that was closed, before it is asked.
+const CLOSED_FOR: Duration = Duration::from_millis(20);
 
 /// How long a connection may take to say something.
 const SILENT_FOR: Duration = Duration::from_secs(5);
@@ -69,7 +69,6 @@ const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
-const WAKE: u64 = 7;
 
 /// A connection that has said nothing so far.
 struct Pending {
@@ -98,18 +97,18 @@ pub struct Daemon {
     view: Option<Writer>,
     /// What they say without waiting for an answer; there is one if there is a view.
     mailbox: Option<Mailbox>,
-    /// There was something in the mailbox when it was last looked for.
-    was_busy: bool,
+    /// Until then more may follow what was said.
+    awake_until: Instant,
     netns: u64,
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
-    /// Who has left something in the mailbox while lonetd slept sends a datagram here.
-    wake: OwnedFd,
     config: Config,
     membership: Membership,
-    epoll: Epoll,
+    epoll: Arc<Epoll>,
+    /// Where there is a mailbox, who waits for `epoll` while lonetd sleeps.
+    watcher: Option<Watcher>,
     /// Becomes readable when a process ends.
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
@@ -117,8 +116,12 @@ pub struct Daemon {
     /// Ends of sockets that nothing was known of: those announced since the mailbox was last looked into, and those
     /// before. What was said of them is in what is being acted upon, or in what comes next.
     unknown_ends: (Vec<Cookie>, Vec<Cookie>),
+    /// `epoll` waits for ends of sockets, too.
+    watches_ends: bool,
     /// Sockets of which a descriptor was closed, in order.
     closing: Vec<Cookie>,
+    /// Since when there are some.
+    closing_since: Option<Instant>,
     dns: Dns,
     pending: VecDeque<Pending>,
     early: Vec<Early>,
@@ -157,16 +160,10 @@ impl Daemon {
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let Sockets { by_path, by_name, wake } = sockets;
+        let Sockets { by_path, by_name } = sockets;
         epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
         epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
-        epoll.add(&wake, event(WAKE)).map_err(os("watch what wakes it"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        if let Some(d) = &destroyed {
-            // SAFETY: the descriptor lives as long as the daemon.
-            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(d.as_raw_fd()) };
-            epoll.add(fd, event(DESTROYED)).map_err(os("watch ends of sockets"))?;
-        }
         let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
@@ -175,26 +172,32 @@ impl Daemon {
             view.serve();
             view.mailbox()
         });
+        let epoll = Arc::new(epoll);
+        let watcher = mailbox.as_ref().map(|mailbox| Watcher::start(&epoll, mailbox.knocker()));
+        let watcher = watcher.transpose().map_err(|why| SetupError::Os { step: "start a thread", why })?;
         let mut daemon = Daemon {
             state,
             kernel,
             journal,
             view,
             mailbox,
-            was_busy: false,
+            awake_until: Instant::now(),
             netns,
             foreign,
             _held: held,
             sockets: [by_path, by_name],
-            wake,
             config,
             membership,
             epoll,
+            watcher,
             deaths,
             processes: BTreeMap::new(),
             destroyed,
             unknown_ends: (Vec::new(), Vec::new()),
+            // Until it has been seen that there are none.
+            watches_ends: false,
             closing: Vec::new(),
+            closing_since: None,
             dns,
             pending: VecDeque::new(),
             early: Vec::new(),
@@ -229,7 +232,7 @@ impl Daemon {
                 match event.data() {
                     CONTROL => self.accept(0),
                     ABSTRACT => self.accept(1),
-                    WAKE => self.is_woken(),
+                    DESTROYED => self.ends_begin(),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -249,36 +252,6 @@ impl Daemon {
                 return Ok(());
             }
         }
-    }
-
-    /// Waits for something to do. What follows at once is looked for before lonetd sleeps: to fall asleep and to be woken
-    /// costs both sides more than all else that is done for a message.
-    fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
-        let until = Instant::now() + AWAKE_FOR;
-        while let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.was_busy && Instant::now() < until) {
-            for _ in 0..LOOKS {
-                if !mailbox.is_empty() {
-                    return Ok(0);
-                }
-                std::thread::yield_now();
-            }
-            match self.epoll.wait(events, EpollTimeout::ZERO)? {
-                0 => {}
-                n => return Ok(n),
-            }
-        }
-        if !self.closing.is_empty() {
-            self.look_at_closing(|_, _| true);
-            return Ok(0);
-        }
-        let limit = self.time_limit();
-        let Some(mailbox) = &self.mailbox else { return self.epoll.wait(events, limit) };
-        if !mailbox.sleep() {
-            return Ok(0);
-        }
-        let result = self.epoll.wait(events, limit);
-        mailbox.wake();
-        result
     }
 
     /// Questions for names, as DNS has them, and what the machine's name servers answer.
@@ -333,24 +306,43 @@ impl Daemon {
         self.pending = waiting;
     }
 
-    /// Deaths that the kernel has told of. To be settled.
-    fn take_announcements(&mut self) {
+    /// Ends of processes that the kernel has told of. To be settled.
+    fn take_deaths(&mut self) {
         let mut events = [EpollEvent::empty(); 64];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
             for event in &events[..n] {
                 self.process_ended(event.data() as Pid);
             }
         }
-        while let Some(destroyed) = &self.destroyed {
-            match destroyed.next() {
-                Ok(Some(cookie)) => {
-                    if !self.state.destroyed(&mut self.kernel, cookie) {
-                        self.unknown_ends.0.push(cookie);
+    }
+
+    /// Ends of sockets that the kernel has told of. To be settled.
+    fn take_ends(&mut self) {
+        let Some(destroyed) = &self.destroyed else { return };
+        let mut is_quiet = true;
+        while let Some(ends) = destroyed.next().transpose() {
+            is_quiet = false;
+            match ends {
+                Ok(ends) => {
+                    for cookie in ends {
+                        if !self.state.destroyed(&mut self.kernel, cookie) {
+                            self.unknown_ends.0.push(cookie);
+                        }
                     }
                 }
-                Ok(None) => break,
                 Err(_) => self.state.review_all(&mut self.kernel),
             }
+        }
+        self.closing.retain(|cookie| self.state.is_connection(*cookie));
+        if is_quiet && !self.watches_ends {
+            self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();
+        }
+    }
+
+    /// Ends of sockets have been announced: until there are no more they are taken when lonetd is awake.
+    fn ends_begin(&mut self) {
+        if let Some(destroyed) = &self.destroyed {
+            self.watches_ends = self.epoll.delete(destroyed).is_err();
         }
     }
 
@@ -362,6 +354,9 @@ impl Daemon {
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
+        if self.closing_since.is_some_and(|since| now >= since + CLOSED_FOR) {
+            self.look_at_closing(|_, _| true);
+        }
         self.state.settle_doubts(&mut self.kernel);
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;
@@ -376,24 +371,5 @@ impl Daemon {
             && self.early.is_empty()
             && self.pending.is_empty();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
-    }
-
-    /// How long nothing needs to be done unless something happens.
-    fn time_limit(&self) -> EpollTimeout {
-        let now = Instant::now();
-        let at = [
-            self.empty_since.map(|since| since + EMPTY_FOR),
-            self.ending.as_ref().and_then(|e| e.kill_at),
-            self.is_over().then(|| now + END_AGAIN),
-            self.pending.front().map(|p| p.since + SILENT_FOR),
-            self.early.first().map(|e| e.since + TOLD_WITHIN),
-            self.foreign.until(),
-            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
-            Some(self.looked + LOOK_EVERY),
-        ];
-        let until =
-            at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        // Rounded up: waking a little early would turn in circles.
-        EpollTimeout::try_from(until + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
     }
 }

@@ -180,11 +180,10 @@ fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
     Look::Free { shows_bound }
 }
 
-/// lonetd's sockets for programs: for connections, by path and by abstract name, and for datagrams that wake it.
+/// lonetd's sockets for programs, by path and by abstract name.
 pub struct Sockets {
     pub by_path: OwnedFd,
     pub by_name: OwnedFd,
-    pub wake: OwnedFd,
 }
 
 pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
@@ -194,20 +193,14 @@ pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
     let name = config.abstract_name();
     let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
     let in_use = |e: &SetupError| matches!(e, SetupError::Os { why, .. } if why.raw_os_error() == Some(libc::EADDRINUSE));
-    let by_name = patiently(|| match socket_at(&by_name, SockType::SeqPacket) {
+    let by_name = patiently(|| match socket_at(&by_name) {
         Err(e) if in_use(&e) && !is_served(&by_name) => Ok(None),
         result => result.map(Some),
     })?
     .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
-    let wake = config.wake_path();
-    for left in [&path, &wake] {
-        let _ = std::fs::remove_file(left);
-    }
+    let _ = std::fs::remove_file(&path);
     let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    let datagrams = UnixAddr::new(&wake).map_err(os("name the socket for datagrams"))?;
-    // Whoever finds the control socket finds the other one, too.
-    let wake = socket_at(&datagrams, SockType::Datagram)?;
-    Ok(Sockets { by_path: socket_at(&by_path, SockType::SeqPacket)?, by_name, wake })
+    Ok(Sockets { by_path: socket_at(&by_path)?, by_name })
 }
 
 /// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
@@ -232,13 +225,12 @@ fn is_exiting(pid: i32) -> bool {
     fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
-fn socket_at(address: &UnixAddr, kind: SockType) -> Result<OwnedFd, SetupError> {
+fn socket_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, kind, flags, None).map_err(os("make the control socket"))?;
+    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
+        .map_err(os("make the control socket"))?;
     socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    if kind != SockType::Datagram {
-        socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
-    }
+    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
     Ok(fd)
 }
 

@@ -130,7 +130,7 @@ impl Daemon {
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
         // What a killed lonetd is known by goes shortly before.
-        for file in ["wake", "key", "log", "view", "state", "control", "lock"] {
+        for file in ["key", "log", "view", "state", "control", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);

@@ -8,11 +8,12 @@ use super::Daemon;
 use super::messages::has_hung_up;
 use super::processes::is_alive;
 use crate::daemon::members;
-use crate::daemon::state::{Cookie, Sender, State};
+use crate::daemon::state::ahead::Ahead;
+use crate::daemon::state::{Cookie, Kernel as _, Sender, State};
+use lonet_core::block::Place;
 use lonet_core::control::{self, Op};
 use lonet_core::view::mailbox::{ROOM, Said};
-use nix::sys::socket::{MsgFlags, recv};
-use std::os::fd::AsRawFd;
+use std::time::Instant;
 
 /// So many closed sockets are left to the kernel's announcements at most.
 const MOST_CLOSING: usize = 256;
@@ -34,8 +35,18 @@ impl Daemon {
     /// Takes what the kernel has announced and what programs have said.
     pub(super) fn take_what_is_said(&mut self) {
         let all = self.receive();
-        self.was_busy = !all.is_empty();
-        self.take_announcements();
+        self.take_deaths();
+        self.take_ends();
+        self.take(&all, Heard::Now);
+    }
+
+    /// Takes what programs have said, when the kernel has been asked for its news a moment ago. A process that has ended
+    /// meanwhile holds no port that the next one to dial is kept from; of sockets' ends the kernel tells late anyway.
+    pub(super) fn take_what_was_just_said(&mut self) {
+        let all = self.receive();
+        if all.iter().any(|said| said.urgent) {
+            self.take_deaths();
+        }
         self.take(&all, Heard::Now);
     }
 
@@ -46,7 +57,12 @@ impl Daemon {
     }
 
     fn take(&mut self, all: &[Said], heard: Heard) {
+        if !all.is_empty() {
+            self.keep_awake();
+        }
         let (mut dials, mut listens) = (Vec::new(), false);
+        self.kernel.recall(true);
+        self.look_ahead(all);
         for said in all {
             match self.act_upon(said, heard) {
                 Some(Done::Dial(cookie)) => dials.push(cookie),
@@ -54,6 +70,7 @@ impl Daemon {
                 None => {}
             }
         }
+        self.kernel.recall(false);
         self.take_unknown_ends();
         self.settle();
         self.tell_of_dials(&dials);
@@ -72,6 +89,35 @@ impl Daemon {
             None => is_alive(pid as i32),
         };
         self.mailbox.as_mut().map(|mailbox| mailbox.receive(is_alive)).unwrap_or_default()
+    }
+
+    /// Asks the kernel at once for all that a dial among what was said makes a question. All of it was said before, and
+    /// who has said it waits: the answers are as good as if they were got one by one.
+    fn look_ahead(&mut self, all: &[Said]) {
+        let mut ahead = Ahead::default();
+        let mut closing: Vec<Cookie> = self.closing.clone();
+        for said in all {
+            let mut buffer = [0; ROOM];
+            let n = said.copy(&mut buffer);
+            match control::read_request(&buffer[..n]) {
+                Ok((_, Op::Closed { cookie })) => closing.push(cookie),
+                Ok((_, Op::Dialed { cookie, from: Some(from), .. })) => ahead.dialed.push((cookie, from)),
+                Ok((caller, Op::SetOut { from, os, .. })) => {
+                    let matters = |cookie: &Cookie| !self.state.shares_port(*cookie);
+                    for cookie in std::mem::take(&mut closing).into_iter().filter(matters) {
+                        self.state.before_look(cookie, &mut ahead);
+                    }
+                    if let Place::Host(host, _) = self.state.block.place(from.to_ipv6_mapped()) {
+                        self.state.before_dial(host, caller.options.autobind_from, os, &mut ahead);
+                    }
+                }
+                _ => {}
+            }
+        }
+        // One is asked for when it is needed.
+        if ahead.questions.len() > 1 {
+            self.kernel.look_ahead(&ahead.questions);
+        }
     }
 
     /// To be settled. What others wait for, if it is that.
@@ -93,6 +139,7 @@ impl Daemon {
                 if self.state.is_connection(cookie) && self.closing.len() < MOST_CLOSING =>
             {
                 self.closing.push(cookie);
+                self.closing_since.get_or_insert_with(Instant::now);
                 return None;
             }
             // What has taken a port that others share does not matter to a dial.
@@ -142,6 +189,9 @@ impl Daemon {
             }
             !looks
         });
+        if closing.is_empty() {
+            self.closing_since = None;
+        }
     }
 
     /// A socket may have ended before what was said of it was acted upon.
@@ -160,10 +210,5 @@ impl Daemon {
         for cookie in dials {
             view.ring(*cookie);
         }
-    }
-
-    /// Whoever has said something has woken lonetd, which looks at it anyway.
-    pub(super) fn is_woken(&mut self) {
-        while recv(self.wake.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT).is_ok() {}
     }
 }

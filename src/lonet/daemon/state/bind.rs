@@ -298,45 +298,15 @@ impl State {
         }
     }
 
-    /// The first free port of a host. The kernel is asked about the lowest held ports: what died without a word
-    /// does not make the next port another one.
+    /// As [`first_free_port`](State::first_free_port); EADDRINUSE: there is none.
     pub(super) fn first_free(
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
         from: u16,
     ) -> Result<u16, (Errno, String)> {
-        const ASKED: usize = 8;
         let none = || (Errno::EADDRINUSE, "the host has no free port".to_owned());
-        let ports = &self.hosts.get(host).ok_or_else(none)?.ports;
-        let limit = ports.first_free(from);
-        let below: Vec<u16> = match limit {
-            Some(free) => ports.held_between(from, free).take(ASKED).collect(),
-            None => ports.held_from(from).take(ASKED).collect(),
-        };
-        let holders = below.iter().flat_map(|port| ports.holders(*port).iter().take(1));
-        let calls = holders.filter_map(|cookie| self.sockets.get(cookie)?.call);
-        let connections: Vec<_> = calls.filter_map(|call| Some((call.os_local?, call.os_remote))).collect();
-        kernel.look_ahead(&connections);
-        let freed = below.into_iter().find(|port| !self.is_held(kernel, host, *port));
-        kernel.look_ahead(&[]);
-        freed.or(limit).ok_or_else(none)
-    }
-
-    /// Whether some holder of this port lives. Thousands may hold it, of which the first one tells.
-    fn is_held(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) -> bool {
-        let mut looked_at = 0;
-        while let Some(cookie) =
-            self.hosts.get(host).and_then(|h| h.ports.holders(port).get(looked_at)).copied()
-        {
-            if self.examine(kernel, cookie) {
-                return true;
-            }
-            let is_there =
-                self.hosts.get(host).is_some_and(|h| h.ports.holders(port).get(looked_at) == Some(&cookie));
-            looked_at += usize::from(is_there);
-        }
-        false
+        self.first_free_port(kernel, host, from).ok_or_else(none)
     }
 
     /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser

@@ -5,6 +5,7 @@
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
+pub mod ahead;
 mod answer;
 mod api;
 mod bind;
@@ -29,6 +30,7 @@ pub use show::{HostShown, NetworkShown};
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::diag::Question;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddrV4;
@@ -38,12 +40,16 @@ pub type Cookie = u64;
 pub type Index = u16;
 pub type Pid = i32;
 
+/// By what the kernel has numbered: nobody chooses it so that it collides.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// What the machine asks of the kernel. `None` from any of them: cannot tell.
 pub trait Kernel {
-    /// From now on what is asked twice may be answered once, or not so any more. What was answered so far is forgotten.
+    /// From now on what is asked twice may be answered once, or not so any more: then all is forgotten. It counts: who
+    /// is told so in between begins and ends nothing.
     fn recall(&mut self, _recalls: bool) {}
-    /// These connections are about to be asked for, by their ends' addresses (local, remote); none: no more.
-    fn look_ahead(&mut self, _connections: &[(SocketAddrV4, SocketAddrV4)]) {}
+    /// These sockets are about to be asked for.
+    fn look_ahead(&mut self, _questions: &[Question]) {}
     /// The socket of this connection.
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
@@ -165,14 +171,14 @@ pub type Outcome = Result<Reply<'static>, (Errno, String)>;
 pub struct State {
     pub block: Block,
     pub hosts: Hosts,
-    pub sockets: HashMap<Cookie, Socket>,
+    pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
     /// Dialing sockets by the kernel's names of their connection: (local, remote).
-    by_tuple: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
+    by_tuple: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Listening and bound sockets by the address that the kernel has.
-    by_os: HashMap<SocketAddrV4, Vec<Cookie>>,
+    by_os: Map<SocketAddrV4, Vec<Cookie>>,
     /// The connection that a courier stands for, by the courier's source and the listener that it goes to.
-    couriers: HashMap<(SocketAddrV4, SocketAddrV4), Cookie>,
+    couriers: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Dead sockets, oldest first, with the time of death.
     graves: VecDeque<(Duration, Cookie)>,
     /// What an earlier lonetd allowed and the kernel does not show so far, and until when that may still come.
@@ -211,11 +217,11 @@ impl State {
         State {
             block,
             hosts: Hosts::default(),
-            sockets: HashMap::new(),
+            sockets: Map::default(),
             processes: BTreeMap::new(),
-            by_tuple: HashMap::new(),
-            by_os: HashMap::new(),
-            couriers: HashMap::new(),
+            by_tuple: Map::default(),
+            by_os: Map::default(),
+            couriers: Map::default(),
             graves: VecDeque::new(),
             doubtful: None,
             os_ports: bind::OsPorts::new(ephemeral),
