@@ -220,7 +220,10 @@ impl State {
     /// A process that inherited membership keeps the network, and its host, up.
     pub fn adopt(&mut self, kernel: &mut dyn Kernel, pid: Pid, host: Option<&str>) {
         self.meet(kernel, pid);
-        if let Some(index) = host.and_then(|name| self.hosts.find(name.as_bytes())).map(|h| h.index) {
+        // Its host may have gone down, and be called otherwise by the process that is about to bring it up again.
+        if let Some(name) = host.filter(|name| self.hosts.find(name.as_bytes()).is_some())
+            && let Ok(index) = self.enter_named(name)
+        {
             self.keep_up(kernel, pid, index);
         }
     }
