@@ -74,6 +74,15 @@ int main(int argc, char **argv)
 			if (getaddrinfo("a.lonet", "80", NULL, &found))
 				return 1;
 			freeaddrinfo(found);
+			break;
+		case 'g': /* the same, by the older call */
+			if (!gethostbyname("a.lonet"))
+				return 1;
+			break;
+		case 'u': /* the name of a host that is not up */
+			if (getaddrinfo("b.lonet", "80", NULL, &found))
+				return 1;
+			freeaddrinfo(found);
 		}
 	}
 	if (strchr("adx", argv[1][0]) && other == 0) {
@@ -119,7 +128,10 @@ takes x "bind, close, connect, 5 getpid, 3 getsockname, 7 getsockopt, 3 setsocko
     "connect and close: the socket's names, and a third word"
 takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"
-takes r "close, connect, getsockopt, recvfrom, sendto, 2 setsockopt, socket" "getaddrinfo: one question to lonetd"
+takes r "getpid" "getaddrinfo: who this is"
+takes g "getpid" "gethostbyname: who this is"
+takes u "close, connect, getsockopt, recvfrom, sendto, 2 setsockopt, socket" \
+    "getaddrinfo of a host that is not up: one question to lonetd"
 
 # A start: the library and what it needs is loaded; the constructor allocates, which a program without a heap of its
 # own had not done yet, and asks who the user is.

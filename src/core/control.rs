@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// In the place of a version, in what never changes:
 ///
@@ -223,11 +223,13 @@ pub enum Reply<'a> {
         reuse_address: bool,
         v6only: bool,
     },
-    /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it.
+    /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it. `stands`: the same is
+    /// answered to this process while the view has this count of names ([`crate::view::View::names`]); 0: ask each time.
     Host {
         index: u16,
         name: &'a str,
         ascii: &'a str,
+        stands: u64,
     },
     Located {
         os: SocketAddrV4,

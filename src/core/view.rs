@@ -15,6 +15,7 @@
 mod dials;
 mod futex;
 pub mod mailbox;
+mod names;
 mod service;
 pub mod sleep;
 
@@ -35,8 +36,8 @@ const TABLE: usize = HEADER + HEADER_WORDS;
 /// The length of the file, in bytes.
 pub const SIZE: usize = (TABLE + SETS * WAYS * WORDS) * 8;
 
-/// The header's first word: a name and a version of the layout. The second one is `service`'s.
-const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x05");
+/// The header's first word: a name and a version of the layout. The second one is `service`'s, the third `names`'.
+const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x06");
 
 /// What the view says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +157,9 @@ impl Writer {
             view.empty_mailbox();
         }
         view.words[HEADER].store(MAGIC, Ordering::Release);
-        Ok(Writer(view))
+        let mut writer = Writer(view);
+        writer.names_changed();
+        Ok(writer)
     }
 
     pub fn mailbox(&self) -> Mailbox {

@@ -21,26 +21,18 @@ pub enum Start {
 /// Asks, and fails with what bind and connect fail with.
 pub fn ask(op: &Op<'_>, start: Start) -> Answer {
     let mut buffer = [0u8; MAX_MESSAGE];
-    ask_for_text(op, start, &mut buffer).and_then(without_text)
-}
-
-/// As [`ask`], for answers with text in them, which lies in `buffer`.
-pub fn ask_for_text<'b>(
-    op: &Op<'_>,
-    start: Start,
-    buffer: &'b mut [u8; MAX_MESSAGE],
-) -> Result<Reply<'b>, Errno> {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    exchange(&client, op, start, buffer)
+    ask_for_text(&client, op, start, &mut buffer).and_then(without_text)
 }
 
 /// As [`ask`], of a lonetd that need not be that of the process' own network.
 pub fn ask_of(client: &Client, op: &Op<'_>, start: Start) -> Answer {
     let mut buffer = [0u8; MAX_MESSAGE];
-    exchange(client, op, start, &mut buffer).and_then(without_text)
+    ask_for_text(client, op, start, &mut buffer).and_then(without_text)
 }
 
-fn exchange<'b>(
+/// As [`ask_of`], for answers with text in them, which lies in `buffer`.
+pub fn ask_for_text<'b>(
     client: &Client,
     op: &Op<'_>,
     start: Start,

@@ -6,7 +6,9 @@
 //! Unless it asks for IPv6 a program gets the IPv4 address alone: a second one would make it connect twice where
 //! nobody listens.
 //!
-//! A name takes one question to lonetd: eight system calls, and a switch to another process and back.
+//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: a name that was asked for before takes one system call,
+//! which asks who this is (`host::kept`). One that was not, or whose host is not up, takes a question to lonetd: eight
+//! system calls, and a switch to another process and back.
 
 use crate::fence::silently;
 use crate::host::{self, Host, Miss};

@@ -4,8 +4,10 @@
 //! other byte as Latin-1. The name as it was given is there for those who ask for it (AI_CANONIDN, NI_IDN), and
 //! as an alias. All spellings lead to the host.
 
+mod kept;
+
 use crate::ask::{Start, ask_for_text};
-use crate::process;
+use crate::{log, process};
 use lonet_core::block::{Block, Face};
 use lonet_core::config::{LONET_SUFFIX, MAX_HOST};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
@@ -129,7 +131,7 @@ pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, Miss>> {
     if name.is_empty() || name.len() > MAX_HOST {
         return Some(Err(Miss::Unknown));
     }
-    answer(&Op::Resolve { name }, Start::Yes)
+    resolve(name)
 }
 
 /// What stands before `.lonet`, in any case and with or without a dot at the end. A host that cannot put
@@ -150,20 +152,43 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
     if !process::is_active() || !process::may_be_ours(ip) {
         return None;
     }
-    answer(&Op::Reverse { ip }, if process::is_certain(ip) { Start::Yes } else { Start::No })
+    let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
+    let mut buffer = [0; MAX_MESSAGE];
+    let client = process::client().ok_or(Errno::ENETDOWN);
+    read(client.and_then(|client| ask_for_text(&client, &Op::Reverse { ip }, start, &mut buffer)))
 }
 
 /// The host that this process is. `None`: it is none.
 pub fn own() -> Option<Result<Host, Miss>> {
     let name = process::host().filter(|_| process::is_active())?;
-    answer(&Op::Resolve { name: name.as_bytes() }, Start::Yes)
+    resolve(name.as_bytes())
 }
 
-fn answer(op: &Op<'_>, start: Start) -> Option<Result<Host, Miss>> {
+/// What lonetd says of a name, or has said if that stands.
+fn resolve(name: &[u8]) -> Option<Result<Host, Miss>> {
+    let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
+    let op = Op::Resolve { name };
+    let view = process::view(&client);
+    if let Some(kept) = view.and_then(|view| kept::find(view, name)) {
+        let reply = kept.reply();
+        log::answered(&client, &op, &reply);
+        return read(Ok(reply));
+    }
     let mut buffer = [0; MAX_MESSAGE];
-    match ask_for_text(op, start, &mut buffer) {
+    let answer = ask_for_text(&client, &op, Start::Yes, &mut buffer);
+    // What another network's lonetd says has nothing to do with this view.
+    if let (Ok(reply), Some(_)) = (&answer, process::view(&client)) {
+        kept::keep(name, reply);
+    }
+    read(answer)
+}
+
+fn read(answer: Result<Reply<'_>, Errno>) -> Option<Result<Host, Miss>> {
+    match answer {
         Ok(Reply::Native) => None,
-        Ok(Reply::Host { index, name, ascii }) => Some(Host::new(index, name, ascii).ok_or(Miss::Trouble)),
+        Ok(Reply::Host { index, name, ascii, .. }) => {
+            Some(Host::new(index, name, ascii).ok_or(Miss::Trouble))
+        }
         Err(Errno::ENOENT) => Some(Err(Miss::Unknown)),
         _ => Some(Err(Miss::Trouble)),
     }

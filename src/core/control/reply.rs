@@ -37,11 +37,12 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], opening: Opening, reply: &Rep
             w.endpoint_or_none(peer);
             w.flags(&[reuse_address, v6only]);
         }
-        Reply::Host { index, name, ascii } => {
+        Reply::Host { index, name, ascii, stands } => {
             w.u8(8);
             w.u16(index);
             w.text(name.as_bytes());
             w.text(ascii.as_bytes());
+            w.u64(stands);
         }
         Reply::Located { os } => {
             w.u8(9);
@@ -128,7 +129,7 @@ pub fn read_reply(bytes: &[u8]) -> Result<(Opening, Reply<'_>), Malformed> {
             let [reuse_address, v6only] = r.flags()?;
             Reply::Named { local, peer, reuse_address, v6only }
         }
-        8 => Reply::Host { index: r.u16()?, name: r.str()?, ascii: r.str()? },
+        8 => Reply::Host { index: r.u16()?, name: r.str()?, ascii: r.str()?, stands: r.u64()? },
         9 => Reply::Located { os: r.os()? },
         10 => Reply::Stream,
         11 => Reply::Error { errno: r.i32()?, text: r.str()? },

@@ -247,6 +247,8 @@ impl Daemon {
             }
             self.take_early();
             self.look_at_the_time();
+            // Before the rows of hosts that have gone down are taken back: others may have their names then.
+            self.settle();
             self.foreign.keep_rows(&mut self.state);
             if self.is_over() && self.end() {
                 return Ok(());

@@ -7,6 +7,7 @@ use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named, Sender};
 use lonet_core::address::Address;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
+use lonet_core::view::Writer;
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -110,12 +111,15 @@ impl Daemon {
                 self.reply(&fd, &named);
             }
             _ => {
+                // Of before it is answered: what changes meanwhile is not in the answer.
+                let names = self.view.as_ref().map_or(0, Writer::names);
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 let is_heard = match answer {
                     Answer::Reply(reply) => self.reply(&fd, &reply),
-                    Answer::Host(Named { index, name, ascii }) => {
-                        self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii })
+                    Answer::Host(Named { index, name, ascii, stands }) => {
+                        let stands = if stands { names } else { 0 };
+                        self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
                     }
                     Answer::Refuse(errno, text) => {
                         self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })

@@ -36,6 +36,9 @@ impl Daemon {
             let changes = self.state.take_changes();
             self.journal.note(&self.state, &changes);
             if let Some(view) = &mut self.view {
+                if changes.names {
+                    view.names_changed();
+                }
                 for cookie in &changes.sockets {
                     view.set(*cookie, self.state.view(*cookie).as_ref());
                 }

@@ -25,6 +25,8 @@ pub struct Named {
     pub index: Index,
     pub name: String,
     pub ascii: String,
+    /// The same is answered until [`super::Changes::names`].
+    pub stands: bool,
 }
 
 impl From<Reply<'static>> for Answer {

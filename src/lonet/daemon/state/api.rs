@@ -52,6 +52,8 @@ impl State {
             let unused = |p: &super::Process| p.hosts.is_empty() && p.sockets.is_empty();
             if self.processes.get(&sender.pid).is_some_and(unused) {
                 self.process_ended(kernel, sender.pid);
+                // Who asks for a name is a member again.
+                self.changes.names = true;
             }
             return Ok(Reply::Done);
         }
@@ -67,9 +69,7 @@ impl State {
                 self.bury(kernel, cookie);
             }
         }
-        if let Some(host) = self.hosts.get_mut(index) {
-            host.members.remove(&sender.pid);
-        }
+        self.leave(index, sender.pid);
         Ok(Reply::Done)
     }
 

@@ -112,6 +112,7 @@ impl State {
             && !host.is_up()
         {
             host.foreign = Some(os);
+            self.changes.names |= host.name != name;
             host.name = name.to_owned();
             self.changes.hosts.insert(index);
         }

@@ -212,6 +212,7 @@ impl State {
             && host.name != name
         {
             host.name = name.to_owned();
+            self.changes.names = true;
         }
         self.changes.hosts.insert(index);
         Ok(index)
@@ -240,6 +241,10 @@ impl State {
     }
 
     /// The host behind a name as a resolver is asked for it.
+    ///
+    /// While a host is up its index and its name stay as they are, and registry.db is not asked whose it is: whatever is
+    /// said of it stands, until it goes down. Not so for who wants names of living hosts alone: it may know of the
+    /// end of one before lonetd does.
     pub(super) fn resolve(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -253,12 +258,12 @@ impl State {
         if key.is_some() && key == names::fold(caller.host.as_bytes()) {
             names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
             let index = self.enter_named(caller.host)?;
-            return self.named(index);
+            return self.named_for(caller, index);
         }
         if let Some(host) = self.hosts.find(name)
             && (host.is_up() || host.foreign.is_some() || !caller.options.strict_names)
         {
-            return self.named(host.index);
+            return self.named_for(caller, host.index);
         }
         let text = String::from_utf8_lossy(name);
         if caller.options.strict_names {
@@ -268,6 +273,11 @@ impl State {
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
         self.changes.hosts.insert(index);
         self.named(index)
+    }
+
+    fn named_for(&self, caller: &Caller<'_>, index: Index) -> Result<Named, (Errno, String)> {
+        let is_up = self.hosts.get(index).is_some_and(Host::is_up);
+        self.named(index).map(|named| Named { stands: is_up && !caller.options.strict_names, ..named })
     }
 
     /// The host behind an address, up or not. `None`: the address is none of the network's.
@@ -284,7 +294,7 @@ impl State {
         let host =
             self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
         match names::ascii(&host.name) {
-            Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii }),
+            Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii, stands: false }),
             None => Err((Errno::ENOENT, format!("{:?} makes no DNS name", host.name))),
         }
     }

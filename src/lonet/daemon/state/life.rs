@@ -44,13 +44,9 @@ impl State {
     /// Gives up the port, and all that is found by it, without touching the record.
     fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
         self.changes.relist(socket);
-        if let Some(host) = self.hosts.get_mut(socket.host) {
-            host.ports.release(socket.port, cookie);
-        }
-        if let (Some(port), Some(call)) = (socket.accept_port, socket.call)
-            && let Some(host) = self.hosts.get_mut(call.peer_host)
-        {
-            host.ports.release(port, cookie);
+        self.release(socket.host, socket.port, cookie);
+        if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
+            self.release(call.peer_host, port, cookie);
         }
         if let Some(os) = socket.os
             && let Some(all) = self.by_os.get_mut(&os)
@@ -148,9 +144,7 @@ impl State {
         let Some(socket) = self.sockets.get_mut(&cookie) else { return };
         let Some(port) = socket.accept_port.take() else { return };
         let peer = socket.call.map_or(0, |c| c.peer_host);
-        if let Some(host) = self.hosts.get_mut(peer) {
-            host.ports.release(port, cookie);
-        }
+        self.release(peer, port, cookie);
         self.changes.sockets.insert(cookie);
     }
 
@@ -343,9 +337,17 @@ impl State {
         }
     }
 
-    fn leave(&mut self, index: Index, pid: Pid) {
+    fn release(&mut self, index: Index, port: u16, cookie: Cookie) {
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.ports.release(port, cookie);
+            self.changes.names |= !host.is_up();
+        }
+    }
+
+    pub(super) fn leave(&mut self, index: Index, pid: Pid) {
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.remove(&pid);
+            self.changes.names |= !host.is_up();
         }
     }
 }

@@ -199,6 +199,8 @@ pub struct Changes {
     pub processes: BTreeSet<Pid>,
     /// Who listens there may be another.
     pub listeners: BTreeSet<(Index, u16)>,
+    /// What was said of a name may be otherwise.
+    pub names: bool,
 }
 
 impl Changes {

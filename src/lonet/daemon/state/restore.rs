@@ -42,6 +42,7 @@ impl State {
             hosts: self.hosts.all().map(|h| h.index).collect(),
             processes: self.processes.keys().copied().collect(),
             listeners: BTreeSet::new(),
+            names: false,
         }
     }
 
