@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 {
 	int n = argc > 2 ? atoi(argv[2]) : 0, null = open("/dev/null", O_RDONLY);
 	struct sockaddr_in name, real = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7fff0001) };
-	struct addrinfo *found;
+	struct addrinfo *found, configured = { .ai_family = AF_INET, .ai_flags = AI_ADDRCONFIG };
 	socklen_t len = sizeof at;
 	int ls = socket(AF_INET, SOCK_STREAM, 0);
 	if (null < 0 || bind(ls, (struct sockaddr *)&at, len) || listen(ls, 128) ||
@@ -78,6 +78,11 @@ int main(int argc, char **argv)
 		case 'g': /* the same, by the older call */
 			if (!gethostbyname("a.lonet"))
 				return 1;
+			break;
+		case 'i': /* the same, if the machine has an address of the family */
+			if (getaddrinfo("a.lonet", "80", &configured, &found))
+				return 1;
+			freeaddrinfo(found);
 			break;
 		case 'u': /* the name of a host that is not up */
 			if (getaddrinfo("b.lonet", "80", NULL, &found))
@@ -130,6 +135,7 @@ takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"
 takes r "getpid" "getaddrinfo: who this is"
 takes g "getpid" "gethostbyname: who this is"
+takes i "getpid" "getaddrinfo with AI_ADDRCONFIG: who this is"
 takes u "close, connect, getsockopt, recvfrom, sendto, 2 setsockopt, socket" \
     "getaddrinfo of a host that is not up: one question to lonetd"
 

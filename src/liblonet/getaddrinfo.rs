@@ -164,7 +164,9 @@ unsafe fn of_literal(
 ) -> c_int {
     let Some(literal) = Literal::of(ip) else { return libc::EAI_FAIL };
     let mut hints = *asked;
-    hints.ai_flags = hints.ai_flags & !libc::AI_CANONNAME | libc::AI_NUMERICHOST;
+    // Which addresses the machine has is asked of the kernel for AI_ADDRCONFIG, each time. A host has one of each family on
+    // its lonet0 (`getifaddrs`), also where the machine has none.
+    hints.ai_flags = hints.ai_flags & !(libc::AI_CANONNAME | libc::AI_ADDRCONFIG) | libc::AI_NUMERICHOST;
     // SAFETY: a C string and hints of ours, the program's service and list.
     unsafe { real(literal.text.as_ptr().cast(), service, &raw const hints, list) }
 }
