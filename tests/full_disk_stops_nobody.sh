@@ -23,7 +23,7 @@ while True:
     c.close()
 END
 cat >"$work/many.py" <<'END'
-# Its state is more than what is left of a page: each listener and each call is a line of it.
+# Its state is more than what is allocated at a time (64 KiB): each listener and each call is a record of it.
 import socket, sys
 listeners = []
 for i in range(100):

@@ -9,7 +9,7 @@
 //! the same say so. [`Op::Down`] and the replies to it are the same in every version ([`EVERY_VERSION`]), so that
 //! any release ends the network of any other. Nothing here allocates: messages are built and read on the stack of a hook.
 
-mod fields;
+pub mod fields;
 mod reply;
 mod request;
 

@@ -2,28 +2,40 @@
 //!
 //! What the kernel cannot tell (names, indexes, lonet ports, what programs asked for) is appended to `<net>/state`
 //! before the answer that depends on it goes out: a lonetd that is killed at any instruction loses nothing that
-//! anybody was told. One JSON object a line; a later line about the same thing replaces the earlier one, and a
-//! last line without its newline was never answered and does not count. When the file has grown it is written
-//! anew and renamed over the old one.
+//! anybody was told. The first line, JSON, names the boot and the network namespace: cookies and addresses mean nothing
+//! in another. Then come records ([`record`]); a later one about the same thing replaces the earlier one. When the file
+//! has grown it is written anew and renamed over the old one.
 //!
-//! The first line names the boot and the network namespace: cookies and addresses mean nothing in another. What is
-//! read back is a claim only, and is compared with the kernel (`State::settle`).
+//! Records are stored in a mapping of the file ([`stretch`]), a batch of them at one moment, and the file is zero
+//! behind them. Where nothing can be allocated or mapped they are written: the file ends with them, and a last one that
+//! is not there in full was never answered and does not count.
+//!
+//! What is read back is a claim only, and is compared with the kernel (`State::settle`).
 //!
 //! A write that fails (full disk) is logged and costs nobody anything but the next lonetd's memory: the file is
 //! written anew as soon as that works.
 
-use super::state::{Call, Changes, Classes, Cookie, Index, Pid, Role, Saved, Socket, State};
-use lonet_core::block::{Block, Endpoint, Face};
-use lonet_core::control::Asked;
+mod record;
+mod stretch;
+
+use super::state::{Changes, Pid, Saved, State};
+use lonet_core::block::Block;
+#[cfg(test)]
+pub use record::read_back;
+use record::{Record, SavedProcess};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddrV4;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use stretch::Stretch;
 
 /// Rewritten at this size, and then at twice what is left after each rewriting.
 const REWRITE_AT: u64 = 4 << 20;
+
+/// Raised with every change of what is saved, or how. A file of another format is of another world.
+const FORMAT: u32 = 3;
 
 /// In which world the rest is true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,140 +47,10 @@ pub struct World {
     pub block: u8,
 }
 
+/// The first line.
 #[derive(Serialize, Deserialize)]
 enum Line {
     World(World),
-    Host { index: Index, name: String, fresh: bool },
-    Socket(Cookie, SavedSocket),
-    NoSocket(Cookie),
-    Process(SavedProcess),
-    NoProcess(Pid),
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedSocket {
-    host: Index,
-    port: u16,
-    role: u8,
-    pid: Pid,
-    asked: [bool; 4],
-    at: Option<At>,
-    os: Option<Os>,
-    call: Option<SavedCall>,
-    accept_port: Option<u16>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedCall {
-    local: At,
-    peer: At,
-    os_local: Option<Os>,
-    os_remote: Os,
-    peer_host: Index,
-    dialed_port: u16,
-    class: u8,
-}
-
-/// A process, with its start time, as pids are used again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedProcess {
-    pub pid: Pid,
-    pub started: u64,
-    pub hosts: BTreeSet<Index>,
-    pub own: Option<Index>,
-}
-
-const ROLES: [Role; 8] = [
-    Role::Claimed,
-    Role::Bound,
-    Role::Starting,
-    Role::Listening,
-    Role::Dialing,
-    Role::Connected,
-    Role::Accepted,
-    Role::Gone,
-];
-
-/// Addresses as numbers: to write them as text takes most of a dial's time here.
-type At = (u128, u16);
-type Os = (u32, u16);
-
-fn pair(e: Endpoint) -> At {
-    (e.ip.into(), e.port)
-}
-
-fn endpoint((ip, port): At) -> Endpoint {
-    Endpoint::new(ip.into(), port)
-}
-
-fn os_pair(os: SocketAddrV4) -> Os {
-    ((*os.ip()).into(), os.port())
-}
-
-fn os((ip, port): Os) -> SocketAddrV4 {
-    SocketAddrV4::new(ip.into(), port)
-}
-
-impl SavedSocket {
-    fn of(s: &Socket) -> SavedSocket {
-        let a = s.asked;
-        SavedSocket {
-            host: s.host,
-            port: s.port,
-            role: s.role as u8,
-            pid: s.pid,
-            asked: [a.family == Face::V6, a.v6only, a.reuse_address, a.reuse_port],
-            at: s.at.map(pair),
-            os: s.os.map(os_pair),
-            call: s.call.map(|c| SavedCall {
-                local: pair(c.local),
-                peer: pair(c.peer),
-                os_local: c.os_local.map(os_pair),
-                os_remote: os_pair(c.os_remote),
-                peer_host: c.peer_host,
-                dialed_port: c.dialed_port,
-                class: c.class.0,
-            }),
-            accept_port: s.accept_port,
-        }
-    }
-
-    fn back(self) -> Option<Socket> {
-        let [v6, v6only, reuse_address, reuse_port] = self.asked;
-        Some(Socket {
-            host: self.host,
-            port: self.port,
-            role: *ROLES.get(usize::from(self.role))?,
-            pid: self.pid,
-            asked: Asked { family: if v6 { Face::V6 } else { Face::V4 }, v6only, reuse_address, reuse_port },
-            at: self.at.map(endpoint),
-            os: self.os.map(os),
-            call: self.call.map(|c| Call {
-                local: endpoint(c.local),
-                peer: endpoint(c.peer),
-                os_local: c.os_local.map(os),
-                os_remote: os(c.os_remote),
-                peer_host: c.peer_host,
-                dialed_port: c.dialed_port,
-                class: Classes(c.class),
-                taken: false,
-            }),
-            accept_port: self.accept_port,
-            made_by: None,
-            destroyed: false,
-        })
-    }
-}
-
-/// A record as the next lonetd will read it.
-#[cfg(test)]
-pub fn read_back(s: &Socket) -> Socket {
-    let mut text = Vec::new();
-    put_line(&mut text, &Line::Socket(0, SavedSocket::of(s)));
-    match serde_json::from_slice(&text) {
-        Ok(Line::Socket(0, saved)) => saved.back().expect("a known role"),
-        _ => unreachable!("a line about a socket"),
-    }
 }
 
 /// What a lonetd of this network has left.
@@ -184,7 +66,7 @@ pub fn read(dir: &Path, network: &str, netns: u64) -> Option<Left> {
     let block = Block::new(world.block)?;
     let is_here = world == World::here(network, block, netns);
     if !is_here {
-        tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
+        tracing::warn!("the saved state is of another boot, network namespace or lonet: it is left aside");
     }
     Some(Left { block, saved: is_here.then_some(saved) })
 }
@@ -199,32 +81,31 @@ pub fn processes_elsewhere(dir: &Path, network: &str, netns: u64) -> Option<Vec<
 
 fn parse(dir: &Path) -> Option<(World, Saved)> {
     let text = std::fs::read(dir.join("state")).ok()?;
-    let mut lines = text.split_inclusive(|b| *b == b'\n').filter(|l| l.ends_with(b"\n"));
-    let world: Line = serde_json::from_slice(lines.next()?).ok()?;
-    let Line::World(world) = world else { return None };
+    let end = text.iter().position(|b| *b == b'\n')?;
+    let Line::World(world) = serde_json::from_slice(&text[..end]).ok()?;
     let mut saved = Saved::default();
+    if world.format != FORMAT {
+        return Some((world, saved));
+    }
     let mut processes: BTreeMap<Pid, SavedProcess> = BTreeMap::new();
-    for line in lines {
-        match serde_json::from_slice(line) {
-            Ok(Line::Host { index, name, fresh }) => {
+    for record in record::all(&text[end + 1..]) {
+        match record {
+            Ok(Record::Host { index, name, fresh }) => {
                 saved.hosts.insert(index, (name, fresh));
             }
-            Ok(Line::Socket(cookie, socket)) => {
-                if let Some(socket) = socket.back() {
-                    saved.sockets.insert(cookie, socket);
-                }
+            Ok(Record::Socket(cookie, socket)) => {
+                saved.sockets.insert(cookie, socket);
             }
-            Ok(Line::NoSocket(cookie)) => {
+            Ok(Record::NoSocket(cookie)) => {
                 saved.sockets.remove(&cookie);
             }
-            Ok(Line::Process(p)) => {
+            Ok(Record::Process(p)) => {
                 processes.insert(p.pid, p);
             }
-            Ok(Line::NoProcess(pid)) => {
+            Ok(Record::NoProcess(pid)) => {
                 processes.remove(&pid);
             }
-            Ok(Line::World(_)) => {}
-            Err(e) => tracing::error!("a line of the saved state makes no sense: {e}"),
+            Err(e) => tracing::error!("a record of the saved state makes no sense: {e:?}"),
         }
     }
     saved.processes = processes
@@ -251,7 +132,7 @@ impl World {
     pub fn here(network: &str, block: Block, netns: u64) -> World {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         World {
-            format: 2,
+            format: FORMAT,
             network: network.to_owned(),
             boot: boot.trim_end().to_owned(),
             netns,
@@ -264,15 +145,29 @@ pub struct Journal {
     path: PathBuf,
     world: World,
     file: Option<File>,
+    /// How far the file says something.
     len: u64,
     rewrite_at: u64,
+    stretch: Option<Stretch>,
+    /// Nothing can be allocated or mapped: until the next rewriting, at least.
+    writes: bool,
+    /// Of the batch, kept for the next one.
+    bytes: Vec<u8>,
 }
 
 impl Journal {
     /// Writes down what there is, and is ready for more.
     pub fn begin(dir: &Path, world: World, state: &State) -> Journal {
-        let path = dir.join("state");
-        let mut journal = Journal { path, world, file: None, len: 0, rewrite_at: REWRITE_AT };
+        let mut journal = Journal {
+            path: dir.join("state"),
+            world,
+            file: None,
+            len: 0,
+            rewrite_at: REWRITE_AT,
+            stretch: None,
+            writes: false,
+            bytes: Vec::new(),
+        };
         if let Err(e) = journal.rewrite(state) {
             cannot_be_saved(&e);
         }
@@ -284,75 +179,65 @@ impl Journal {
         if changes.is_empty() {
             return;
         }
-        let result = match &self.file {
-            Some(_) if self.len < self.rewrite_at => self.append(&lines_of(state, changes)),
-            _ => self.rewrite(state),
+        let result = if self.file.is_some() && self.len < self.rewrite_at {
+            self.bytes.clear();
+            record::put_changes(&mut self.bytes, state, changes);
+            self.append()
+        } else {
+            self.rewrite(state)
         };
-        if let Err(e) = result
-            && self.file.take().is_some()
-        {
-            cannot_be_saved(&e);
+        if let Err(e) = result {
+            self.stretch = None;
+            if self.file.take().is_some() {
+                cannot_be_saved(&e);
+            }
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        if let Err(e) = file.write_all(bytes) {
-            // Half a line would make the next one unreadable.
-            let _ = file.set_len(self.len);
-            return Err(e);
+    fn append(&mut self) -> io::Result<()> {
+        let (Some(file), length) = (&self.file, self.bytes.len() as u64) else { return Ok(()) };
+        if !self.stretch.as_mut().is_some_and(|s| s.append(&self.bytes)) {
+            if !self.writes {
+                self.stretch = Stretch::take(file, self.len, length).ok();
+                self.writes = self.stretch.is_none();
+                if self.writes {
+                    // Zeros behind a record that is written by half would be taken for the rest of it.
+                    file.set_len(self.len)?;
+                }
+            }
+            match &mut self.stretch {
+                Some(stretch) => {
+                    stretch.append(&self.bytes);
+                }
+                None => file.write_all_at(&self.bytes, self.len).inspect_err(|_| {
+                    // Half a record would make the next one unreadable.
+                    let _ = file.set_len(self.len);
+                })?,
+            }
         }
-        self.len += bytes.len() as u64;
+        self.len += length;
         Ok(())
     }
 
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
         let new = self.path.with_extension("new");
-        let mut bytes = Vec::new();
-        put_line(&mut bytes, &Line::World(self.world.clone()));
-        bytes.extend(lines_of(state, &state.everything()));
-        let mut file = File::options().create(true).truncate(true).write(true).open(&new)?;
+        let mut bytes = serde_json::to_vec(&Line::World(self.world.clone()))?;
+        bytes.push(b'\n');
+        record::put_changes(&mut bytes, state, &state.everything());
+        let mut file = File::options().create(true).truncate(true).read(true).write(true).open(&new)?;
         file.write_all(&bytes).and_then(|()| std::fs::rename(&new, &self.path)).inspect_err(|_| {
             let _ = std::fs::remove_file(&new);
         })?;
         self.len = bytes.len() as u64;
         self.rewrite_at = REWRITE_AT.max(self.len * 2);
         self.file = Some(file);
+        (self.stretch, self.writes) = (None, false);
         Ok(())
     }
 }
 
 fn cannot_be_saved(why: &io::Error) {
     tracing::error!("the state cannot be saved, a lonetd after this one would not know it: {why}");
-}
-
-fn put_line(bytes: &mut Vec<u8>, line: &Line) {
-    let begin = bytes.len();
-    // Memory cannot refuse, and no line holds what JSON cannot say; half a line would spoil the next one, too.
-    if serde_json::to_writer(&mut *bytes, line).is_err() {
-        bytes.truncate(begin);
-    }
-    bytes.push(b'\n');
-}
-
-fn lines_of(state: &State, changes: &Changes) -> Vec<u8> {
-    let hosts = changes.hosts.iter().filter_map(|index| {
-        let h = state.hosts.get(*index)?;
-        Some(Line::Host { index: *index, name: h.name.clone(), fresh: h.fresh_accept_ports })
-    });
-    let processes = changes.processes.iter().map(|pid| {
-        let alive = state.processes.get(pid).and_then(|p| Some((p, started(*pid)?)));
-        alive.map_or(Line::NoProcess(*pid), |(p, started)| {
-            Line::Process(SavedProcess { pid: *pid, started, hosts: p.hosts.clone(), own: p.own })
-        })
-    });
-    let sockets = changes.sockets.iter().map(|cookie| match state.sockets.get(cookie) {
-        Some(s) => Line::Socket(*cookie, SavedSocket::of(s)),
-        None => Line::NoSocket(*cookie),
-    });
-    let mut bytes = Vec::new();
-    hosts.chain(processes).chain(sockets).for_each(|line| put_line(&mut bytes, &line));
-    bytes
 }
 
 #[cfg(test)]
