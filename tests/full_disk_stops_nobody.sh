@@ -26,7 +26,7 @@ cat >"$work/many.py" <<'END'
 # Its state is more than what is allocated at a time (64 KiB): each listener and each call is a record of it.
 import socket, sys
 listeners = []
-for i in range(100):
+for i in range(300):
     s = socket.create_server(("", 0))
     listeners.append(s)
     c = socket.create_connection(s.getsockname())
@@ -44,6 +44,8 @@ END
 start server lonet run --host alpha -- python3 "$work/server.py"
 lonet wait --timeout 20 alpha:80
 pid_of_lonetd=$(lonetd)
+# The log has room: what else cannot be written is said there, too, and is said first.
+fallocate --keep-size --length 512K "$disk/$LONET_NETWORK/log"
 fill
 is "$(lonet run --host beta -- python3 "$work/many.py" </dev/null)" "all well" "programs bind, dial and accept while the disk is full"
 is "$(lonetd)" "$pid_of_lonetd" "by the lonetd of before"
