@@ -173,8 +173,11 @@ impl Daemon {
             view.mailbox()
         });
         let epoll = Arc::new(epoll);
-        let watcher = mailbox.as_ref().map(|mailbox| Watcher::start(&epoll, mailbox.knocker()));
-        let watcher = watcher.transpose().map_err(|why| SetupError::Os { step: "start a thread", why })?;
+        let watcher = mailbox.as_ref().map(|mailbox| Watcher::start(&epoll, mailbox.knocker())).transpose();
+        let watcher = watcher.unwrap_or_else(|e| {
+            tracing::warn!("no thread for the mailbox, programs have to ask for everything: {e}");
+            view.as_mut().map(Writer::leave).and(None)
+        });
         let mut daemon = Daemon {
             state,
             kernel,

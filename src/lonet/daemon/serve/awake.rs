@@ -85,7 +85,7 @@ impl Daemon {
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
             self.closing_since.map(|since| since + CLOSED_FOR),
-            (!self.watches_ends).then(|| now + ENDS_EVERY),
+            (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
             Some(self.looked + LOOK_EVERY),
         ];
         at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))

@@ -145,6 +145,8 @@ impl Daemon {
             // What has taken a port that others share does not matter to a dial.
             Op::SetOut { .. } => self.look_at_closing(|state, cookie| !state.shares_port(cookie)),
             Op::Took { .. } | Op::Dialed { .. } => {}
+            // The kernel has announced its end already.
+            Op::Closed { cookie } if self.state.has_ended(cookie) => {}
             _ => self.look_at_closing(|_, _| true),
         }
         let Daemon { state, kernel, .. } = self;
@@ -182,16 +184,17 @@ impl Daemon {
     /// Asks the kernel what has become of sockets that were closed, of those that `matter`. To be settled.
     pub(super) fn look_at_closing(&mut self, matters: impl Fn(&State, Cookie) -> bool) {
         let Daemon { closing, state, kernel, .. } = self;
-        closing.retain(|cookie| {
-            let looks = matters(state, *cookie);
-            if looks {
-                state.closed(kernel, *cookie);
-            }
-            !looks
-        });
+        let (looks, rest): (Vec<Cookie>, _) = closing.drain(..).partition(|cookie| matters(state, *cookie));
+        *closing = rest;
         if closing.is_empty() {
             self.closing_since = None;
         }
+        let mut ahead = Ahead::default();
+        looks.iter().for_each(|cookie| state.before_look(*cookie, &mut ahead));
+        kernel.recall(true);
+        kernel.look_ahead(&ahead.questions);
+        looks.into_iter().for_each(|cookie| state.closed(kernel, cookie));
+        kernel.recall(false);
     }
 
     /// A socket may have ended before what was said of it was acted upon.

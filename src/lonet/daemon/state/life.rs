@@ -233,6 +233,11 @@ impl State {
         self.sockets.get(&cookie).is_some_and(|s| matches!(s.role, Role::Connected | Role::Accepted))
     }
 
+    /// It is not known, or known to be dead.
+    pub fn has_ended(&self, cookie: Cookie) -> bool {
+        self.sockets.get(&cookie).is_none_or(|s| s.role == Role::Gone)
+    }
+
     /// Whether a listener holds this accepted socket's port, too.
     pub fn shares_port(&self, cookie: Cookie) -> bool {
         let listens = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.role == Role::Listening);
