@@ -36,6 +36,7 @@ impl Daemon {
         if !is_empty && !kill && self.ending.as_ref().is_none_or(|e| e.kill_at.is_none()) {
             return reply_to_down(&fd, Err((libc::EBUSY, &self.who_is_there())));
         }
+        self.put_aside(&fd);
         let ending = self.ending.get_or_insert_default();
         ending.askers.push((asker, fd));
         if !is_empty && ending.kill_at.is_none() {

@@ -72,6 +72,7 @@ impl Daemon {
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
+            self.put_aside(&fd);
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
                 // The host is ours by a row that is still there.
@@ -81,7 +82,10 @@ impl Daemon {
         self.look_at_closing(|_, _| true);
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
-            Op::List => self.foreign.park_list(fd),
+            Op::List => {
+                self.put_aside(&fd);
+                self.foreign.park_list(fd);
+            }
             Op::HandOver { cookie, milliseconds } => {
                 self.foreign.hand_over(&mut world, fd, right, cookie, milliseconds);
             }
@@ -95,6 +99,7 @@ impl Daemon {
             Op::Accept { local, remote, .. }
                 if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
             {
+                self.put_aside(&fd);
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
             Op::Wait { addresses } => self.wait(fd, addresses),
@@ -139,6 +144,12 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Who is answered later says nothing more. That it has gone the kernel would say again and again, and nothing is to
+    /// be done about it before.
+    pub(super) fn put_aside(&self, fd: &OwnedFd) {
+        let _ = self.epoll.delete(fd);
     }
 
     /// Answers who calls where the caller has told of its dial by now, or will not.
