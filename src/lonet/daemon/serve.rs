@@ -116,6 +116,8 @@ pub struct Daemon {
     /// Ends of sockets that nothing was known of: those announced since the mailbox was last looked into, and those
     /// before. What was said of them is in what is being acted upon, or in what comes next.
     unknown_ends: (Vec<Cookie>, Vec<Cookie>),
+    /// Some of the news has been lost: all that is known is to be looked at, also what is about to be told.
+    ends_are_lost: bool,
     /// `epoll` waits for ends of sockets, too.
     watches_ends: bool,
     /// Sockets of which a descriptor was closed, in order.
@@ -197,6 +199,7 @@ impl Daemon {
             processes: BTreeMap::new(),
             destroyed,
             unknown_ends: (Vec::new(), Vec::new()),
+            ends_are_lost: false,
             // Until it has been seen that there are none.
             watches_ends: false,
             closing: Vec::new(),
@@ -335,7 +338,10 @@ impl Daemon {
                         }
                     }
                 }
-                Err(_) => self.state.review_all(&mut self.kernel),
+                Err(_) => {
+                    self.ends_are_lost = true;
+                    self.state.review_all(&mut self.kernel);
+                }
             }
         }
         self.closing.retain(|cookie| self.state.is_connection(*cookie));

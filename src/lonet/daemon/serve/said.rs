@@ -72,6 +72,9 @@ impl Daemon {
         }
         self.kernel.recall(false);
         self.take_unknown_ends();
+        if std::mem::take(&mut self.ends_are_lost) {
+            self.state.review_all(&mut self.kernel);
+        }
         self.settle();
         self.tell_of_dials(&dials);
         if listens {
