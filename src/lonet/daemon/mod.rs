@@ -8,6 +8,7 @@
 
 mod dns;
 mod foreign;
+mod in_place;
 mod journal;
 mod kernel;
 mod members;
@@ -88,6 +89,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
     let sockets = setup::listen(config)?;
+    in_place::write_in_place(&config.dir);
     let left = journal::read(&config.dir, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
