@@ -209,6 +209,9 @@ pub fn read_back(s: &Socket) -> Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lonet_core::block::{Endpoint, Face};
+    use lonet_core::control::Asked;
+    use std::net::{Ipv6Addr, SocketAddrV4};
 
     fn three_hosts() -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -247,6 +250,97 @@ mod tests {
         let each = bytes.len() / 3;
         bytes[each] = 99;
         assert_eq!(indexes(&bytes), [Some(1), None, Some(3)]);
+    }
+
+    /// Numbers that are the same each time (splitmix64).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb) ^ mixed >> 31
+        }
+        fn some<T>(&mut self, make: impl FnOnce(&mut Numbers) -> T) -> Option<T> {
+            (!self.next().is_multiple_of(4)).then(|| make(self))
+        }
+        fn endpoint(&mut self) -> Endpoint {
+            let ip = [self.next().to_le_bytes(), self.next().to_le_bytes()].concat();
+            Endpoint::new(Ipv6Addr::from(<[u8; 16]>::try_from(ip).expect("16 bytes")), self.next() as u16)
+        }
+        fn os(&mut self) -> SocketAddrV4 {
+            SocketAddrV4::new((self.next() as u32).into(), self.next() as u16)
+        }
+        fn socket(&mut self) -> Socket {
+            let [v6, v6only, reuse_address, reuse_port] = [0, 1, 2, 3].map(|i| self.next() >> i & 1 == 1);
+            Socket {
+                host: self.next() as u16,
+                port: self.next() as u16,
+                role: ROLES[self.next() as usize % ROLES.len()],
+                pid: self.next() as i32,
+                asked: Asked {
+                    family: if v6 { Face::V6 } else { Face::V4 },
+                    v6only,
+                    reuse_address,
+                    reuse_port,
+                },
+                at: self.some(Numbers::endpoint),
+                os: self.some(Numbers::os),
+                accept_port: self.some(|n| n.next() as u16),
+                call: self.some(|n| Call {
+                    local: n.endpoint(),
+                    peer: n.endpoint(),
+                    os_local: n.some(Numbers::os),
+                    os_remote: n.os(),
+                    peer_host: n.next() as u16,
+                    dialed_port: n.next() as u16,
+                    class: Classes(n.next() as u8),
+                    taken: false,
+                }),
+                made_by: None,
+                destroyed: false,
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_is_read_as_it_was_put() {
+        for seed in 0..2000 {
+            let socket = Numbers(seed).socket();
+            assert_eq!(format!("{:?}", read_back(&socket)), format!("{socket:?}"));
+        }
+    }
+
+    #[test]
+    fn the_longest_name_is_read_as_it_was_put() {
+        for name in ["x".repeat(63), "ü".repeat(127), "\0\n".repeat(127), String::new()] {
+            let mut bytes = Vec::new();
+            put_host(&mut bytes, u16::MAX, &name, true);
+            let read = all(&bytes).next();
+            assert!(
+                matches!(&read, Some(Ok(Record::Host { index: u16::MAX, name: n, fresh: true })) if *n == name),
+                "{read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_bytes_that_were_spoilt_no_more_is_read_than_there_is() {
+        let mut numbers = Numbers(1);
+        let mut good = three_hosts();
+        for cookie in 1..20 {
+            put_socket(&mut good, cookie, &numbers.socket());
+        }
+        put_process(&mut good, &SavedProcess { pid: 5, started: 9, hosts: (1..9).collect(), own: None });
+        for _ in 0..2000 {
+            let mut bytes = good.clone();
+            for _ in 0..=numbers.next() % 4 {
+                let at = numbers.next() as usize % bytes.len();
+                bytes[at] = numbers.next() as u8;
+            }
+            bytes.truncate(numbers.next() as usize % (bytes.len() + 1));
+            assert!(all(&bytes).count() <= bytes.len() / HEAD);
+        }
     }
 
     #[test]
