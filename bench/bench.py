@@ -125,7 +125,7 @@ def some(n):
 
 
 def rows():
-    few = min(ROUNDS, 5)
+    few = min(ROUNDS, 4)
     n, calls, kept, anew = some(2000), some(200_000), ("ratio", 1.01), ("ratio", 1.18)
     dial = ("ratio", 1.4)
     ten = Row("dial, 10 connections open", "µs", "as is", None, program("dials", n, 1, 0, 10), "AB", few)
