@@ -1,4 +1,4 @@
-//! The way to lonetd: one connection, one request, one reply; what has no reply is left in the view's mailbox.
+//! The way to lonetd: one connection, one request, and one reply where there is anything to reply.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
@@ -9,18 +9,17 @@ mod insist;
 pub use insist::StartIf;
 
 use crate::config::{ABSTRACT_NAME, Config};
-use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::control::{self, MAX_MESSAGE, Malformed, Op, Opening, Reply};
 use crate::limit::Limit;
 use crate::start;
-use crate::sys::{self, Fd, getpid};
+use crate::sys::{self, Fd, check};
+use crate::table::Mapping;
 use crate::unix::SocketName;
-use crate::view::{Mapping, View};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
@@ -35,11 +34,7 @@ pub struct Client {
     path: Option<SocketName>,
     abstract_name: SocketName,
     key_file: CString,
-    view_file: CString,
-    /// Where the view is mapped; 0: it is not.
-    view: AtomicUsize,
-    /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
-    seen_as: AtomicU64,
+    table_file: CString,
     pub(crate) launch: start::Launch,
 }
 
@@ -124,9 +119,7 @@ impl Client {
             path,
             abstract_name: SocketName::fixed(&name),
             key_file: c_path(&config.dir.join("key")),
-            view_file: c_path(&config.dir.join("view")),
-            view: AtomicUsize::new(0),
-            seen_as: AtomicU64::new(0),
+            table_file: c_path(&config.dir.join("table")),
             launch: start::Launch::new(&config, beside),
             config,
         }
@@ -137,24 +130,14 @@ impl Client {
         &self.key_file
     }
 
-    /// Maps the network's view. `None`: there is none, or this process may not see it.
-    pub fn map_view(&self) -> Option<Mapping> {
-        Mapping::open(&self.view_file)
-    }
-
-    /// From now on the client looks there, once.
-    ///
-    /// # Safety
-    /// The mapping is of this client's network, and stays for as long as the client is used.
-    pub unsafe fn look_at(&self, mapping: &Mapping) {
-        self.view.store(mapping.address(), Ordering::Release);
-    }
-
-    /// The network's view, if there is one to look at.
-    pub fn view(&self) -> Option<View<'_>> {
-        let address = self.view.load(Ordering::Acquire);
-        // SAFETY: as promised to `look_at`.
-        (address != 0).then(|| unsafe { View::at(address) })
+    /// Maps the network's table. `None`: there is none to be had, or this process may not see it.
+    pub fn map_table(&self) -> Option<Mapping> {
+        let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        let path = self.table_file.as_ptr();
+        // SAFETY: a path that ends in zero.
+        let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) }).ok()?;
+        let fd = Fd::new(fd as i32).ok()?;
+        Mapping::open(fd.raw()).ok()
     }
 
     pub fn owner(&self) -> u32 {
@@ -166,30 +149,25 @@ impl Client {
         start::lock_start(self)
     }
 
-    /// Asks a lonetd that runs.
+    /// Asks a lonetd that runs, or tells it what has no reply.
     pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() && self.say(op, buffer).is_ok() {
-            return Ok((Opening::NOTHING, Reply::Done));
+        if op.one_way() {
+            return self.tell(op, buffer).map(|()| (Opening::NOTHING, Reply::Done));
         }
         self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
     }
 
-    /// Says what is not answered: one system call that asks who this is, and one more to wake lonetd for what is urgent,
-    /// where a connection takes eight and six. `Err`: it has to be said on a connection.
+    /// Sends what has no reply, and waits for nobody: lonetd takes it before what anybody sends it afterwards.
     ///
-    /// Order is kept: nobody says something here before what it has asked on a connection is done, and lonetd looks here
-    /// before it takes any message on a connection. Nothing is lost with a lonetd that is killed.
-    pub fn say(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
-        // A process that has mapped it was the network's owner then, and is a member whoever it is by now.
-        let view = self.view().filter(|view| view.is_served()).ok_or(Errno::ENOTCONN)?;
-        let seen_as = self.seen_as.load(Ordering::Relaxed);
-        if seen_as >> 32 != getpid() as u64 {
-            return Err(Errno::ESRCH);
+    /// [`Trouble::Silent`] with EAGAIN: so much waits for lonetd that there is no room for more.
+    fn tell(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+        let fd = self.connect_as(libc::SOCK_NONBLOCK)?;
+        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        match sys::send(fd.raw(), &buffer[..n]) {
+            Ok(()) => Ok(()),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
+            Err(e) => Err(Trouble::Silent(e)),
         }
-        // Who has the file needs no key.
-        let caller = Caller { key: [0; 16], ..self.config.caller() };
-        let n = control::write_request(buffer, &caller, op).ok_or(Errno::EMSGSIZE)?;
-        view.post(seen_as as u32, op.is_waited_for(), &buffer[..n])
     }
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
@@ -203,10 +181,6 @@ impl Client {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
         })?;
-        // What is known is this process' own, unless it is a child of a fork, which is seen as another.
-        if opening.pid != 0 && self.seen_as.load(Ordering::Relaxed) as u32 != opening.pid {
-            self.seen_as.store((getpid() as u64) << 32 | u64::from(opening.pid), Ordering::Relaxed);
-        }
         Ok((opening, reply))
     }
 
@@ -250,15 +224,24 @@ impl Client {
 
     /// A connection to the lonetd of this network, and to no one else.
     pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
-        let kind = libc::SOCK_SEQPACKET;
-        let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
-            Ok(fd) => fd,
-            Err(e) => return Err(Trouble::NoRoom(e)),
-        };
+        let fd = self.socket(0)?;
         let limit = time_value(limit);
         for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
             sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
         }
+        self.connect_socket(fd)
+    }
+
+    /// As [`Client::connect`], with a socket of this kind.
+    fn connect_as(&self, kind: i32) -> Result<Fd, Trouble> {
+        self.socket(kind).and_then(|fd| self.connect_socket(fd))
+    }
+
+    fn socket(&self, kind: i32) -> Result<Fd, Trouble> {
+        sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | kind, 0).map_err(Trouble::NoRoom)
+    }
+
+    fn connect_socket(&self, fd: Fd) -> Result<Fd, Trouble> {
         let path = self.path.as_ref().ok_or(Trouble::Setup {
             step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
             why: Errno::ENAMETOOLONG,

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod block;
+pub mod classes;
 pub mod client;
 pub mod config;
 pub mod control;
@@ -17,4 +18,3 @@ pub mod start;
 pub mod sys;
 pub mod table;
 pub mod unix;
-pub mod view;

@@ -1,7 +1,7 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls stands in the view, once the kernel has told the caller's cookie: three system calls for what both sockets
-//! are, four to ask the kernel, and a word to lonetd, which is not waited for. Counted by
+//! Who calls the table tells: one getsockname, one getpeername and three cookies for what both sockets are. Where the dial has
+//! not returned yet, or is in doubt, the kernel is asked as well: four calls. Counted by
 //! tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs take all the time.
 
 mod courier;
@@ -9,16 +9,13 @@ mod courier;
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_for_more, tell_to};
 use crate::fence::silently;
-use crate::{kernel, marks, process};
+use crate::{actor, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::{Block, Endpoint};
+use lonet_core::block::Block;
 use lonet_core::control::{Op, Reply};
-use lonet_core::diag::Diag;
 use lonet_core::sys;
-use lonet_core::view::View;
+use lonet_sockets::accept::{Accepted, Peer, identify};
 use nix::errno::Errno;
-use std::net::SocketAddrV4;
-use std::time::Duration;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -160,21 +157,28 @@ enum Caller {
 }
 
 /// `None`: not for this listener.
-fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
+fn who_calls(listener_fd: c_int, new: c_int, caller: &Address) -> Option<Caller> {
     let native = Some(Caller::Kernels);
     let Some(remote) = caller.os() else { return native };
     let Some(local) = kernel::local(new).and_then(|a| a.os()) else { return native };
     let Some(client) = process::client_at(*local.ip()) else { return native };
-    let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
+    let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener_fd), kernel::cookie(new)) else {
+        return native;
+    };
     marks::set(new);
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    // For whom the stack itself calls is not in the view.
+    // For whom the stack itself calls is in no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
-    let family = caller.family();
-    let view = process::view(&client).filter(|_| stack != Some(*remote.ip()));
-    if let Some((caller, peer)) = view.and_then(|view| seen_calling(view, listener, local, remote)) {
-        tell_to(&client, &Op::Took { listener, cookie, caller, local, remote });
-        return Some(Caller::Named(Address::of(peer, family)));
+    if stack != Some(*remote.ip())
+        && let Some(actor) = actor::actor(&client, false)
+    {
+        let accepted = Accepted { listener: listener_fd, fd: new, local, remote };
+        if let Peer::Dialer { name, is_last } = identify(&actor, &accepted) {
+            if is_last {
+                tell_to(&client, &Op::Closed { cookie });
+            }
+            return Some(Caller::Named(Address::of(name, caller.family())));
+        }
     }
     match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
         Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
@@ -186,32 +190,6 @@ fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
         // Without an answer the kernel's names stand: accept does not fail for lonet's sake.
         _ => native,
     }
-}
-
-/// How long lonetd may take to enter a dial before it is asked who calls.
-const PATIENCE: Duration = Duration::from_micros(300);
-
-/// What the caller is called, if the kernel knows its socket and the view says that it dialed this listener. Where
-/// anything is otherwise lonetd decides.
-///
-/// A caller from a host's address has told of its dial before it set out: what lonetd makes of it is about to be there.
-fn seen_calling(
-    view: View<'_>,
-    listener: u64,
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
-) -> Option<(u64, Endpoint)> {
-    let listener = view.find(listener).filter(|e| e.is_listener)?;
-    let found = Diag::open().ok()?.lookup(remote, local).ok()??;
-    let is_to_come = found.inode != 0 && local.ip().octets()[1] == remote.ip().octets()[1];
-    let caller = match is_to_come {
-        true => view.await_dial(found.cookie, PATIENCE),
-        false => view.find(found.cookie).filter(|e| e.is_dial),
-    }?;
-    let meant = caller.os_remote == local
-        && caller.dialed_port == listener.local?.port
-        && caller.class & listener.class != 0;
-    Some((found.cookie, caller.local.filter(|_| meant)?))
 }
 
 /// Closes with a reset: who called was not meant to come here.

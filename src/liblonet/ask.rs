@@ -3,7 +3,6 @@
 use crate::{fence, log, process};
 use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
-use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
 
@@ -101,14 +100,6 @@ pub fn tell_to(client: &Client, op: &Op<'_>) {
     let _ = ask_of(client, op, start);
 }
 
-/// As [`tell_to`], of what is not answered, within a time limit. When that is over it is said if that takes no time at
-/// all: the kernel says it as well, a little later.
-pub fn tell_within(limit: Limit, client: &Client, op: &Op<'_>) {
-    if client.say(op, &mut [0; MAX_MESSAGE]).is_err() && !limit.is_over() {
-        tell_to(client, op);
-    }
-}
-
 /// What has no text in it.
 fn without_text(reply: Reply<'_>) -> Answer {
     Ok(match reply {
@@ -128,6 +119,7 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
         Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
         Reply::Stream => Reply::Stream,
+        Reply::Entered { slot, host } => Reply::Entered { slot, host },
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
         // Its names are in the buffer: who wants them asks with a buffer of its own.

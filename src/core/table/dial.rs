@@ -72,9 +72,7 @@ impl<W: Word> Parts<'_, W> {
 
     /// The dial may be believed without a question: connect has returned, nobody has closed it, and its process is there.
     pub fn is_certain(self, dial: &Found) -> bool {
-        dial.state.phase == Phase::Owned
-            && !dial.state.is(SUSPECT)
-            && self.slots.is_believed(dial.state.slot)
+        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_believed(dial.state.slot)
     }
 
     /// Takes a dial for an accept, as it was seen. `false`: it has moved on since, and is to be looked at anew.
@@ -95,7 +93,14 @@ impl<W: Word> Parts<'_, W> {
     }
 
     /// Enters an accepted socket. `None`: there is no room, and its names are asked for.
-    pub fn accepted(self, from: usize, slot: u16, cookie: u64, entry: &Entry, dial: Reference) -> Option<Reference> {
+    pub fn accepted(
+        self,
+        from: usize,
+        slot: u16,
+        cookie: u64,
+        entry: &Entry,
+        dial: Reference,
+    ) -> Option<Reference> {
         let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_partner(reference, dial);
         self.records.set_partner(dial, reference);

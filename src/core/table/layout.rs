@@ -42,7 +42,9 @@ pub struct Header {
     pub faults: AtomicU64,
     /// Somebody records events.
     pub recording: AtomicU64,
-    _rest_of_line: [AtomicU64; 6],
+    /// The range from which the kernel takes source ports: `low << 16 | high`.
+    pub sources: AtomicU64,
+    _rest_of_line: [AtomicU64; 5],
     /// How many of the first records have ever been taken.
     pub records_used: AtomicU64,
     /// How many words of names are in use.

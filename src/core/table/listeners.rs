@@ -65,8 +65,7 @@ impl<'a, W: Word> Listeners<'a, W> {
         };
         let (place, before) = self.window(key).find_map(read)?;
         let (os, record) = (place.os.get(), place.record.get());
-        let found =
-            Listener { os: super::entry::unpack_os(os)?, record: Reference::from_word(record)? };
+        let found = Listener { os: super::entry::unpack_os(os)?, record: Reference::from_word(record)? };
         (changes(place) == before).then_some(found)
     }
 
@@ -111,7 +110,10 @@ pub mod tests {
     }
 
     fn listener(port: u16) -> Listener {
-        Listener { os: SocketAddrV4::new([127, 7, 0, 3].into(), port), record: Reference::new(5, u32::from(port)) }
+        Listener {
+            os: SocketAddrV4::new([127, 7, 0, 3].into(), port),
+            record: Reference::new(5, u32::from(port)),
+        }
     }
 
     #[test]

@@ -59,6 +59,16 @@ impl Mapping {
         self.table().header().magic.get() == MAGIC
     }
 
+    /// Memory of lonetd's own, where there can be no file: nobody else sees it, and it goes with lonetd.
+    pub fn private() -> Result<Mapping, Errno> {
+        let (protection, anywhere) = (libc::PROT_READ | libc::PROT_WRITE, std::ptr::null_mut::<u8>());
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping where the kernel likes.
+        let at =
+            check(unsafe { libc::syscall(libc::SYS_mmap, anywhere, SIZE, protection, flags, -1, 0usize) })?;
+        Ok(Mapping(std::ptr::with_exposed_provenance(at as usize)))
+    }
+
     /// Keeps the mapping for as long as the process lives.
     pub fn keep(self) -> Table<'static> {
         let layout = self.0;

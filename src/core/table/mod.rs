@@ -8,7 +8,7 @@
 //!
 //! | part | who writes it | what it says |
 //! |---|---|---|
-//! | [`record`] | the process whose socket it is; lonetd for those it keeps | one for each socket: its names and addresses |
+//! | [`record`] | the process whose socket it is; lonetd for what it decides | one for each socket: its names and addresses |
 //! | [`ports`] | claims: dialing processes; flags: lonetd | who holds which port of a host |
 //! | tuples ([`index`]) | dialing processes | dials that nobody has accepted, by the kernel's addresses |
 //! | cookies ([`index`]) | who takes a record | records by the kernel's identity of the socket |
@@ -62,7 +62,7 @@ use listeners::Listeners;
 use ports::Ports;
 use record::{Found, Records};
 use slot::Slots;
-use state::Reference;
+use state::{Phase, Reference};
 use std::sync::atomic::AtomicU64;
 use word::Word;
 
@@ -111,19 +111,35 @@ impl<W: Word> Parts<'_, W> {
         self.cookies.candidates(cookie_hash(cookie)).find(|r| self.records.cookie(*r) == Some(cookie))
     }
 
-    /// Frees a record, and clears what named it. `false`: somebody else has.
+    /// lonetd's: says `entry` of a socket, in the place of whatever is said of it. `None`: there is no room.
+    ///
+    /// `slot` and `pid`: of the process that speaks for it.
+    pub fn keep(self, cookie: u64, (slot, pid): (u16, i32), entry: &Entry) -> Option<Reference> {
+        let old = self.reference(cookie);
+        let reference = self.enter(0, slot, cookie, entry)?;
+        self.records.set_pid(reference, pid);
+        // Whoever looks before the old one is freed finds either.
+        self.records.change(reference, |s| Some(s.to(Phase::Kept)));
+        if !self.show(reference, cookie) {
+            self.records.change(reference, |s| Some(s.to(Phase::Free)));
+            return None;
+        }
+        if let Some(old) = old {
+            self.free(old);
+        }
+        Some(reference)
+    }
+
+    /// Frees a record that can be read, and clears what named it. `false`: somebody else has.
     pub fn free(self, reference: Reference) -> bool {
-        let Some(found) = self.entry_of(reference) else {
-            return self.records.change(reference, |s| Some(s.to(state::Phase::Free))).is_some();
-        };
-        if self.records.change(reference, |s| Some(s.to(state::Phase::Free))).is_none() {
+        let found = self.records.read(reference, self.block);
+        if self.records.change(reference, |s| Some(s.to(Phase::Free))).is_none() {
             return false;
         }
-        self.cookies.remove(cookie_hash(found.cookie), reference);
-        self.forget_tuple(reference, &found.entry);
-        if found.entry.os.is_none() {
-            self.ports.release(found.entry.host, found.entry.port, reference);
-        }
+        let Some(Found { cookie, entry, .. }) = found else { return true };
+        self.cookies.remove(cookie_hash(cookie), reference);
+        self.forget_tuple(reference, &entry);
+        self.ports.release(entry.host, entry.port, reference);
         true
     }
 
@@ -132,11 +148,6 @@ impl<W: Word> Parts<'_, W> {
             let [from, to] = [call.os_local, Some(call.os_remote)].map(entry::pack_os);
             self.tuples.remove(tuple_hash(from, to), reference);
         }
-    }
-
-    /// What a record says, also while it is being written by a process that may have ended.
-    fn entry_of(self, reference: Reference) -> Option<Found> {
-        self.records.read(reference, self.block)
     }
 }
 
@@ -147,6 +158,20 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    /// The address of the mapping, to keep it in an atomic.
+    pub fn address(self) -> usize {
+        std::ptr::from_ref(self.layout).expose_provenance()
+    }
+
+    /// The table at `address`, which [`Table::address`] gave in this process or one that it is a child of.
+    ///
+    /// # Safety
+    /// `address` is of a mapping that is not taken away meanwhile.
+    pub unsafe fn at(address: usize) -> Table<'a> {
+        // SAFETY: as the caller promises; all access is atomic.
+        Table { layout: unsafe { &*std::ptr::with_exposed_provenance(address) } }
+    }
+
     pub fn header(self) -> &'a Header {
         &self.layout.header
     }
@@ -154,6 +179,12 @@ impl<'a> Table<'a> {
     /// The network's block. `None`: nobody has made anything of the table so far.
     pub fn block(self) -> Option<Block> {
         Block::new(self.header().block.get() as u8)
+    }
+
+    /// The range from which the kernel takes source ports.
+    pub fn sources(self) -> (u16, u16) {
+        let word = self.header().sources.get();
+        ((word >> 16) as u16, word as u16)
     }
 
     pub fn parts(self, block: Block) -> Parts<'a, AtomicU64> {

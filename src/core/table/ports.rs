@@ -180,12 +180,35 @@ impl<'a, W: Word> Ports<'a, W> {
         }
     }
 
+    /// lonetd's: marks a free port as bound, as it was seen ([`Seen::Free`]). `Some(false)`: it is not free any more; `None`:
+    /// the table has no room for it.
+    pub fn reserve(self, host: u16, port: u16, seen: u64) -> Option<bool> {
+        Some(self.word(host, port)?.swap_if(seen, BOUND).is_ok())
+    }
+
+    /// The ports that lonetd has marked as bound.
+    pub fn bound_ports(self, host: u16) -> impl Iterator<Item = u16> + use<'a, W> {
+        let first = (0..=u16::MAX).step_by(PAGE);
+        first.filter_map(move |first| Some((first, self.page(host, first, false)?))).flat_map(
+            |(first, page)| {
+                let bound = |(_, word): &(u16, &W)| word.get() & BOUND != 0;
+                (first..).zip(&page.0).filter(bound).map(|(port, _)| port)
+            },
+        )
+    }
+
+    /// The dial that has claimed a port, also beside lonetd's flag, and whether it is in doubt.
+    pub fn claim_of(self, records: Records<'_, W>, host: u16, port: u16) -> Option<(Reference, bool)> {
+        let word = self.known(host, port)?.get();
+        let claim =
+            Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim))?;
+        Some((claim, word & SUSPECT != 0))
+    }
+
     /// Gives a port up that was claimed with `claim`, which has ended.
     pub fn release(self, host: u16, port: u16, claim: Reference) {
         let Some(word) = self.known(host, port) else { return };
-        update(word, |is| {
-            (Reference::from_word(is) == Some(claim)).then_some(is & (BOUND | SUSPECT_BOUND))
-        });
+        update(word, |is| (Reference::from_word(is) == Some(claim)).then_some(is & (BOUND | SUSPECT_BOUND)));
         self.lower(host, port);
     }
 }

@@ -1,13 +1,11 @@
 //! Records: one for each socket that lonet knows.
 //!
 //! A record is taken ([`Records::take`]), its body is written, and from then on the body stays as it is for as long as its
-//! generation, but for two cases: the kernel's source address of a dial may come late, one word, stored once; and a record
-//! that lonetd keeps is lonetd's to change, under the record's sequence number, which is odd meanwhile. Who reads compares
-//! the sequence number and the generation before and after.
+//! generation, but for the kernel's source address of a dial, which may come late: one word, stored once. Who changes what
+//! is said of a socket takes another record for it, and frees the old one when the new one can be found: a death in between
+//! leaves both, and each is true of some moment.
 //!
 //! **A death between two steps.** A record in [`Phase::Writing`] whose process has ended is nobody's: lonetd frees it.
-//! A lonetd that is killed while it changes a record leaves the sequence number odd: nobody reads that record, and the next
-//! lonetd writes it anew from what the kernel has, or frees it.
 
 use super::entry::{Entry, OS_LOCAL, WORDS};
 use super::state::{Phase, Reference, State};
@@ -22,14 +20,14 @@ pub struct Record<W = AtomicU64> {
     state: W,
     /// The kernel's identity of the socket; never used again.
     cookie: W,
-    /// Odd while lonetd changes the body.
-    sequence: W,
     /// The record at the other end of the connection, a [`Reference`], where a process has accepted it.
     partner: W,
     /// See [`Entry`].
     body: [W; WORDS],
     /// The program that made the socket, where its process has ended: 16 bytes, as the kernel names programs.
     program: [W; 2],
+    /// The process that was last allowed something by lonetd, where lonetd keeps the record.
+    pid: W,
     _spare: [W; 2],
 }
 
@@ -102,6 +100,7 @@ impl<'a, W: Word> Records<'a, W> {
             update(self.used, |used| (used as usize <= index).then_some(index as u64 + 1));
             if record.state.swap_if(is, taken.pack()).is_ok() {
                 record.partner.set(0);
+                record.pid.set(0);
                 record.program.iter().for_each(|w| w.set(0));
                 record.cookie.set(cookie);
                 return Some(Reference::new(index, taken.generation));
@@ -116,15 +115,6 @@ impl<'a, W: Word> Records<'a, W> {
         for (word, value) in record.body.iter().zip(entry.pack(block)) {
             word.set(value);
         }
-    }
-
-    /// Changes the body of a record that lonetd keeps.
-    pub fn rewrite(self, reference: Reference, entry: &Entry, block: Block) {
-        let Some(record) = self.all.get(reference.index()) else { return };
-        let sequence = record.sequence.get() | 1;
-        record.sequence.set(sequence);
-        self.write(reference, entry, block);
-        record.sequence.set(sequence.wrapping_add(1));
     }
 
     /// Where the kernel has a dial's end, once it is known.
@@ -152,11 +142,7 @@ impl<'a, W: Word> Records<'a, W> {
 
     /// Moves on from whatever state the record is in, unless `next` says that it stays. The state before; `None`: it is
     /// not that socket's any more.
-    pub fn change(
-        self,
-        reference: Reference,
-        mut next: impl FnMut(State) -> Option<State>,
-    ) -> Option<State> {
+    pub fn change(self, reference: Reference, mut next: impl FnMut(State) -> Option<State>) -> Option<State> {
         let record = self.all.get(reference.index())?;
         let is_same = |s: &State| s.generation == reference.generation() && s.phase != Phase::Free;
         let before = update(&record.state, |word| {
@@ -170,18 +156,16 @@ impl<'a, W: Word> Records<'a, W> {
         self.named(reference).map(|(record, _)| record.cookie.get())
     }
 
-    /// What is said of a socket. `None`: it is not that socket's record any more, or it is being changed.
+    /// What is said of a socket. `None`: it is not that socket's record any more, or is being written.
     pub fn read(self, reference: Reference, block: Block) -> Option<Found> {
         let (record, state) = self.named(reference)?;
-        let sequence = record.sequence.get();
-        if sequence % 2 == 1 || state.phase == Phase::Writing {
+        if state.phase == Phase::Writing {
             return None;
         }
         let cookie = record.cookie.get();
         let words = std::array::from_fn(|i| record.body[i].get());
-        let (_, after) = self.named(reference)?;
-        let entry = Entry::unpack(&words, block);
-        (record.sequence.get() == sequence).then_some(Found { reference, state: after, cookie, entry })
+        let (_, state) = self.named(reference)?;
+        Some(Found { reference, state, cookie, entry: Entry::unpack(&words, block) })
     }
 
     /// Every record that is not free, with its state. What is taken meanwhile may be missed.
@@ -193,9 +177,14 @@ impl<'a, W: Word> Records<'a, W> {
         })
     }
 
-    /// Whether a lonetd was killed while it changed this record.
-    pub fn is_torn(self, reference: Reference) -> bool {
-        self.named(reference).is_some_and(|(record, _)| record.sequence.get() % 2 == 1)
+    pub fn set_pid(self, reference: Reference, pid: i32) {
+        if let Some((record, _)) = self.named(reference) {
+            record.pid.set(u64::from(pid as u32));
+        }
+    }
+
+    pub fn pid(self, reference: Reference) -> i32 {
+        self.named(reference).map_or(0, |(record, _)| record.pid.get() as i32)
     }
 
     pub fn set_program(self, reference: Reference, program: &str) {
@@ -232,10 +221,10 @@ pub mod tests {
         Record {
             state: word(),
             cookie: word(),
-            sequence: word(),
             partner: word(),
             body: std::array::from_fn(|_| word()),
             program: [word(), word()],
+            pid: word(),
             _spare: [word(), word()],
         }
     }
@@ -270,11 +259,7 @@ pub mod tests {
         r.write(reference, &entry(5), block());
         assert_eq!(r.read(reference, block()), None);
         r.change(reference, |s| Some(s.to(Phase::Kept)));
-        assert_eq!(r.read(reference, block()).map(|f| f.entry), Some(entry(5)));
-        r.rewrite(reference, &entry(6), block());
-        assert_eq!(r.read(reference, block()).map(|f| (f.cookie, f.entry)), Some((10, entry(6))));
-        all[0].sequence.set(7);
-        assert!(r.read(reference, block()).is_none() && r.is_torn(reference));
+        assert_eq!(r.read(reference, block()).map(|f| (f.cookie, f.entry)), Some((10, entry(5))));
     }
 
     #[test]

@@ -134,7 +134,8 @@ mod tests {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
         let table = mapping.table();
-        let host = |index, name: &str, fresh| SavedHost { index, name: name.into(), fresh_accept_ports: fresh };
+        let host =
+            |index, name: &str, fresh| SavedHost { index, name: name.into(), fresh_accept_ports: fresh };
         let mut hosts = vec![host(1, "α", false), host(2, &"x".repeat(255), true), host(3, "", false)];
         hosts.iter().for_each(|h| assert!(table.save_host(h)));
         hosts[0] = host(1, "alpha", true);

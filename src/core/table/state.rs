@@ -28,15 +28,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 7] = [
-        Phase::Free,
-        Phase::Writing,
-        Phase::Dialing,
-        Phase::Owned,
-        Phase::Server,
-        Phase::Kept,
-        Phase::Ended,
-    ];
+    const ALL: [Phase; 7] =
+        [Phase::Free, Phase::Writing, Phase::Dialing, Phase::Owned, Phase::Server, Phase::Kept, Phase::Ended];
 }
 
 /// The slot of a record that no process speaks for any more.

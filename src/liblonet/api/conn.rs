@@ -8,7 +8,7 @@ use super::handle::Used;
 use super::host::{self, Host, LonetHost, still_open};
 use super::{ask_within, bytes};
 use crate::address::Address;
-use crate::ask::tell_within;
+use crate::ask::tell_to;
 use crate::{connect, kernel, marks};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
@@ -182,7 +182,7 @@ impl<'a> Dial<'a> {
     fn give_up(self, failed: Failed) -> Failed {
         marks::clear(self.fd.raw());
         drop(self.fd);
-        tell_within(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
+        tell_to(&self.host.client, &Op::Closed { cookie: self.cookie });
         still_open(self.host, self.path).err().unwrap_or(failed)
     }
 }

@@ -9,11 +9,9 @@ use lonet_core::block::Block;
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
-use lonet_core::view::Mapping;
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Net {
@@ -22,8 +20,6 @@ pub struct Net {
     /// `lonetmynet`
     full_name: CString,
     block: Block,
-    /// Where the client of this looks, and its hosts'.
-    pub view: Option<Arc<Mapping>>,
     /// By this lonetd knows the children of a fork for members.
     _key: Option<KeyMap>,
 }
@@ -165,11 +161,6 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
         _ => None,
     })?;
     let key = KeyMap::new(&client);
-    let view = client.map_view().map(Arc::new);
-    if let Some(view) = &view {
-        // SAFETY: it goes after the client.
-        unsafe { client.look_at(view) };
-    }
-    NETS.open(Net { client, full_name, block, view, _key: key })
+    NETS.open(Net { client, full_name, block, _key: key })
         .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
 }

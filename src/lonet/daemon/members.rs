@@ -5,8 +5,8 @@
 //! a process speaks to lonetd for the first time, through fork. They are looked for only when something is about
 //! to end for lack of members: a look at every process of the machine takes some milliseconds.
 
-use super::journal;
 use super::state::Pid;
+use super::store;
 use lonet_core::config::{Config, Membership, lookup};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -39,7 +39,7 @@ pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
 /// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
 /// there has left its state, and one here would find it all dead.
 pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
-    let Some(mut all) = journal::processes_elsewhere(&config.dir, &config.network, netns) else {
+    let Some(mut all) = store::processes_elsewhere(&config.dir, netns) else {
         return false;
     };
     let key = std::fs::read(config.dir.join("key")).ok().and_then(|key| key.try_into().ok());
@@ -50,11 +50,6 @@ pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
     let namespace = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let here = namespace(&"self");
     all.iter().any(|pid| namespace(pid) != here)
-}
-
-/// Whether this process inherited membership.
-pub fn is_stray(pid: Pid, config: &Config, membership: Membership) -> bool {
-    stray(pid, config, membership).is_some()
 }
 
 fn pids() -> impl Iterator<Item = Pid> {

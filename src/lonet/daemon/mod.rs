@@ -9,7 +9,6 @@
 mod dns;
 mod foreign;
 mod in_place;
-mod journal;
 mod kernel;
 mod members;
 pub mod names;
@@ -17,6 +16,7 @@ mod registry;
 mod serve;
 mod setup;
 pub mod state;
+mod store;
 
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
@@ -90,9 +90,11 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     // too many ends here, before it touches anything.
     let sockets = setup::listen(config)?;
     in_place::write_in_place(&config.dir);
-    let left = journal::read(&config.dir, &config.network, netns);
+    let (store, left) = store::Store::open(&config.dir, netns).map_err(setup::os("map the table"))?;
+    // It is there for as long as the process is.
+    let store: &'static store::Store = Box::leak(Box::new(store));
     let former = left.as_ref().map(|left| left.block.stack());
-    let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
+    let had = left.filter(|left| left.is_here).map(|left| left.block);
     let held = setup::take_block(&config.network, had)?;
     let key = setup::key(&config.dir)?;
     let destroyed = Destroyed::open()
@@ -100,22 +102,19 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
-    let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
-    if let Some(saved) = saved {
+    store.begin(held.block, setup::ephemeral_ports());
+    let table = Box::new(store);
+    let mut state = state::State::new(table, owner, held.refuser_address, setup::ephemeral_ports());
+    if had.is_some() {
         let sightings = kernel.sightings(held.block);
-        state.restore(&mut kernel, saved, sightings.as_ref());
-        tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
-    } else {
-        // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
-        let _ = std::fs::remove_file(config.dir.join("view"));
+        state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
+        tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }
-    let world = journal::World::here(&config.network, held.block, netns);
-    let journal = journal::Journal::begin(&config.dir, world, &state);
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,
         kernel,
-        journal,
+        store,
         held,
         former,
         sockets,

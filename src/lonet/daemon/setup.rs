@@ -3,7 +3,6 @@
 use lonet_core::block::Block;
 use lonet_core::config::Config;
 use lonet_core::diag::{Diag, State};
-use lonet_core::view::Writer;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
@@ -247,19 +246,6 @@ pub fn ephemeral_ports() -> (u16, u16) {
 /// The identity of the network namespace that lonetd lives in.
 pub fn network_namespace() -> Result<u64, SetupError> {
     lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
-}
-
-/// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
-pub fn view(dir: &Path) -> Option<Writer> {
-    let path = dir.join("view");
-    let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let view = file.and_then(|file| Ok(Writer::take(file.as_raw_fd())?));
-    view.inspect_err(|e| {
-        tracing::warn!("no view, programs have to ask for everything: {e}");
-        // What a lonetd before has left there would be believed, and half a file only fills the disk.
-        let _ = std::fs::remove_file(&path);
-    })
-    .ok()
 }
 
 /// The network's random key: made once, kept for lonetds to come. A disk that is full keeps nothing, and costs only

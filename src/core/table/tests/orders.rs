@@ -3,7 +3,7 @@
 //! What is checked in each order is what a program could see: no port twice, the first free port afterwards, each dial
 //! taken once, nothing read that was never written.
 
-use super::small::{ALPHA, Small, block, tuple};
+use super::small::{ALPHA, Small, tuple};
 use crate::table::claim::{Claim, Suspect};
 use crate::table::listeners::Listener;
 use crate::table::record::tests::entry;
@@ -181,15 +181,15 @@ fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
 fn record_is_read_as_it_was_before_or_after_a_change() {
     in_every_order(|| {
         let s = small();
-        let reference = s.parts().enter(0, s.slot, 1, &entry(5)).expect("a record");
-        s.parts().records.change(reference, |state| Some(state.to(Phase::Kept)));
+        s.parts().keep(1, (0, 0), &entry(5)).expect("a record");
         let writer = {
             let s = s.clone();
-            thread::spawn(move || s.parts().records.rewrite(reference, &entry(6), block()))
+            thread::spawn(move || s.parts().keep(1, (0, 0), &entry(6)).expect("a record"))
         };
-        let read = s.parts().records.read(reference, block()).map(|f| f.entry);
-        assert!(read.is_none_or(|e| e == entry(5) || e == entry(6)), "{read:?}");
+        let read = s.parts().find(1).map(|f| f.entry);
+        assert!(read == Some(entry(5)) || read == Some(entry(6)), "{read:?}");
         writer.join().expect("no panic");
+        assert_eq!(s.parts().find(1).map(|f| f.entry), Some(entry(6)));
     });
 }
 
@@ -198,7 +198,7 @@ fn listener_is_read_as_it_was_before_or_after_a_change() {
     in_every_order(|| {
         let s = small();
         let listener = |n: u16| Listener {
-            os: SocketAddrV4::new(block().address(2), n),
+            os: SocketAddrV4::new(super::small::block().address(2), n),
             record: Reference::new(usize::from(n), u32::from(n)),
         };
         s.parts().listeners.set(2, 80, 1, Some(listener(1)));

@@ -96,8 +96,16 @@ impl<W: Word> Small<W> {
             dialed_port: 80,
             class: 1,
         };
-        let entry =
-            Entry { host: ALPHA, port, asked, at: None, os: None, call: Some(call), accept_port: None, role: 0 };
+        let entry = Entry {
+            host: ALPHA,
+            port,
+            asked,
+            at: None,
+            os: None,
+            call: Some(call),
+            accept_port: None,
+            role: 0,
+        };
         assert!(p.describe(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }
     }

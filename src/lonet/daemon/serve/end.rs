@@ -2,8 +2,8 @@
 
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
-use crate::daemon::kernel;
 use crate::daemon::state::Pid;
+use crate::daemon::{kernel, store};
 use lonet_core::control::{self, MAX_MESSAGE};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -113,7 +113,7 @@ impl Daemon {
             self.empty_since = Some(Instant::now());
             return false;
         };
-        self.take_what_is_said();
+        self.take_news();
         self.accept(0);
         self.accept(1);
         if self.ending.is_none() {
@@ -125,13 +125,11 @@ impl Daemon {
             return false;
         }
         self.foreign.leave();
-        if let Some(view) = &mut self.view {
-            view.leave();
-        }
+        self.store.table().leave();
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
         // What a killed lonetd is known by goes shortly before.
-        for file in ["key", "log", "view", "state", "control", "lock"] {
+        for file in ["key", "log", store::FILE, "control", "lock"] {
             let _ = std::fs::remove_file(self.config.dir.join(file));
         }
         let _ = std::fs::remove_dir(&self.config.dir);

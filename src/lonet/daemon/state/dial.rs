@@ -147,22 +147,6 @@ impl State {
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 
-    /// A dial to where the process has seen a listener. One that leads elsewhere by now has not been.
-    pub(super) fn set_out(
-        &mut self,
-        kernel: &mut dyn Kernel,
-        sender: Sender,
-        caller: &Caller<'_>,
-        dial: Dial,
-        os: SocketAddrV4,
-    ) {
-        if self.dial(kernel, sender, caller, dial) != Ok(Reply::ConnectTo { to: os, from: None })
-            && self.sockets.get(&dial.cookie).is_some_and(|s| s.role == Role::Dialing)
-        {
-            self.disconnected(kernel, dial.cookie);
-        }
-    }
-
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
     fn accept_port(
         &mut self,

@@ -67,7 +67,7 @@ impl State {
                 | Op::Bind { .. }
                 | Op::Listen { .. }
                 | Op::Dial { .. }
-                | Op::SetOut { .. }
+                | Op::Enter { .. }
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );

@@ -24,6 +24,8 @@ pub struct Host {
     pub members: BTreeSet<Pid>,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,
+    /// How many sockets of it live in the table that processes have entered; counted while it has no members.
+    pub entered: usize,
     /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
     pub foreign: Option<SocketAddrV4>,
 }
@@ -31,7 +33,7 @@ pub struct Host {
 impl Host {
     /// Some process or socket of it lives here.
     pub fn is_up(&self) -> bool {
-        !self.members.is_empty() || !self.ports.is_empty()
+        !self.members.is_empty() || !self.ports.is_empty() || self.entered > 0
     }
 }
 
@@ -134,6 +136,7 @@ impl Hosts {
             ports: Ports::default(),
             members: BTreeSet::new(),
             fresh_accept_ports: false,
+            entered: 0,
             foreign: None,
         });
         Some(index)

@@ -1,15 +1,14 @@
 //! The state of a network, as a pure machine: a message or an event goes in, an answer comes out.
 //!
 //! Two indexes: sockets by cookie, and ports by host. A record says what lonet was asked and what it answered;
-//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`].
+//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`]. What processes do
+//! by themselves is in the [`table`], where all of it is written before an answer goes out.
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
-pub mod ahead;
 mod answer;
 mod api;
 mod bind;
-mod classes;
 mod dial;
 mod foreign;
 mod hosts;
@@ -18,19 +17,21 @@ mod permission;
 mod ports;
 mod restore;
 mod show;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, Named};
-pub use classes::Classes;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
+pub use lonet_core::classes::Classes;
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown};
+pub use table::Tables;
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
-use lonet_core::diag::Question;
+use lonet_core::table::state::Reference;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddrV4;
@@ -45,11 +46,6 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// What the machine asks of the kernel. `None` from any of them: cannot tell.
 pub trait Kernel {
-    /// From now on what is asked twice may be answered once, or not so any more: then all is forgotten. It counts: who
-    /// is told so in between begins and ends nothing.
-    fn recall(&mut self, _recalls: bool) {}
-    /// These sockets are about to be asked for.
-    fn look_ahead(&mut self, _questions: &[Question]) {}
     /// The socket of this connection.
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
@@ -60,6 +56,8 @@ pub trait Kernel {
     fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
     /// The name of a process' program.
     fn program(&mut self, pid: Pid) -> String;
+    /// When a process began, in clock ticks since boot; 0: it has ended.
+    fn began(&mut self, pid: Pid) -> u64;
     /// Time since some fixed instant.
     fn now(&self) -> Duration;
 }
@@ -110,6 +108,19 @@ pub enum Role {
     Gone,
 }
 
+impl Role {
+    pub const ALL: [Role; 8] = [
+        Role::Claimed,
+        Role::Bound,
+        Role::Starting,
+        Role::Listening,
+        Role::Dialing,
+        Role::Connected,
+        Role::Accepted,
+        Role::Gone,
+    ];
+}
+
 /// The addresses that a connection has for its own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -156,6 +167,8 @@ pub struct Process {
     /// The host that was named after its program.
     pub own: Option<Index>,
     pub sockets: BTreeSet<Cookie>,
+    /// Where it acts on the table by itself.
+    pub slot: Option<u16>,
 }
 
 /// Who sent a message, as the kernel says.
@@ -170,6 +183,11 @@ pub type Outcome = Result<Reply<'static>, (Errno, String)>;
 
 pub struct State {
     pub block: Block,
+    table: Box<dyn Tables>,
+    /// Ports that were found free for the message at hand.
+    reserved: Vec<(Index, u16)>,
+    /// Dials that processes have entered, that have ended, and that an accept may find, oldest first.
+    tombstones: VecDeque<Reference>,
     pub hosts: Hosts,
     pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
@@ -215,9 +233,14 @@ impl Changes {
 impl State {
     /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
     /// there.
-    pub fn new(block: Block, owner: u32, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+    pub fn new(table: Box<dyn Tables>, owner: u32, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+        // A table that nobody has begun has none, and no network.
+        let block = table.table().block().unwrap_or(Block::first_choice(""));
         State {
             block,
+            table,
+            reserved: Vec::new(),
+            tombstones: VecDeque::new(),
             hosts: Hosts::default(),
             sockets: Map::default(),
             processes: BTreeMap::new(),
@@ -241,9 +264,11 @@ impl State {
         caller: &Caller<'_>,
         op: &Op<'_>,
     ) -> Answer {
-        kernel.recall(true);
+        if let Some(cookie) = op.socket() {
+            self.take_over(cookie);
+        }
         let answer = self.answer(kernel, sender, caller, op);
-        kernel.recall(false);
+        self.give_up_reserved();
         answer
     }
 
@@ -281,13 +306,13 @@ impl State {
             Op::Dial { cookie, to, local, asked } => {
                 self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
             }
-            Op::SetOut { cookie, to, from, os, asked } => {
-                let dial = dial::Dial { cookie, to, local: Some(SocketAddrV4::new(from, 0)), asked };
-                self.set_out(kernel, sender, caller, dial, os);
-                Ok(Reply::Done)
-            }
-            Op::TakenBack { cookie } => {
-                self.disconnected(kernel, cookie);
+            Op::Enter { dials } => self.enter(kernel, sender, caller, dials),
+            Op::Look => {
+                let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+                let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+                if let Some(host) = home.or(own) {
+                    self.look(kernel, host);
+                }
                 Ok(Reply::Done)
             }
             Op::Dialed { cookie, from, errno } => {
@@ -298,14 +323,8 @@ impl State {
                 self.unconnected(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Accept { listener, cookie, local, remote } => self.accept(
-                kernel,
-                sender,
-                accept::Accepted { listener, cookie, caller: None, local, remote },
-            ),
-            Op::Took { listener, cookie, caller: theirs, local, remote } => {
-                let caller = Some(theirs);
-                self.accept(kernel, sender, accept::Accepted { listener, cookie, caller, local, remote })
+            Op::Accept { listener, cookie, local, remote } => {
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {
@@ -340,15 +359,12 @@ impl State {
             | Op::NameServer { .. }
             | Op::Behind { .. } => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
         };
-        match outcome {
-            Ok(reply) => Answer::Reply(reply),
-            Err((errno, text)) => Answer::Refuse(errno, text),
-        }
+        outcome.into()
     }
 
     /// Nothing lives here: no process and no socket.
     pub fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.hosts.all().all(|h| h.ports.is_empty())
+        self.processes.is_empty() && self.hosts.all().all(|h| !h.is_up())
     }
 
     pub fn take_changes(&mut self) -> Changes {

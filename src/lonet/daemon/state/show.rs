@@ -50,10 +50,12 @@ impl State {
         for (pid, process) in &mut self.processes {
             process.program = kernel.program(*pid);
         }
+        let entered = self.all_entered();
         let hosts = self.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.held_from(0))
                 .flat_map(|port| host.ports.holders(port))
                 .filter_map(|cookie| Some((*cookie, self.sockets.get(cookie)?)))
+                .chain(entered.iter().map(|(cookie, s)| (*cookie, s)))
                 .filter(|(_, s)| s.host == host.index)
                 .collect();
             sockets.sort_by_key(|(cookie, s)| (s.port, s.role, *cookie));

@@ -85,3 +85,16 @@ pub fn bind_address(fd: i32, family: i32, ip: std::net::Ipv4Addr, asked: Asked) 
     }
     bound
 }
+
+/// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
+pub fn disconnect(fd: i32, socket: u64) {
+    if cookie(fd) != Ok(socket) {
+        return;
+    }
+    let mut nobody = Address::of_os(lonet_core::diag::NOBODY, libc::AF_INET);
+    // SAFETY: the family field is within the storage, and the address has its length.
+    unsafe {
+        nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
+        let _ = sys::connect(fd, nobody.pointer(), nobody.len);
+    }
+}

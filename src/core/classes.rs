@@ -1,6 +1,6 @@
 //! Kinds of addresses of a host.
 
-use lonet_core::block::Face;
+use crate::block::Face;
 
 /// Which addresses of its host a socket answers on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -8,7 +8,7 @@ pub struct Classes(pub u8);
 
 impl Classes {
     pub const NONE: Classes = Classes(0);
-    /// As the view counts them.
+    /// One bit each.
     pub const EACH: [Classes; 4] = [Classes(1), Classes(2), Classes(4), Classes(8)];
 
     pub fn host(face: Face) -> Classes {

@@ -1,0 +1,44 @@
+//! What a close leaves in the table, before the descriptor goes.
+
+use crate::Actor;
+use lonet_core::table::Parts;
+use lonet_core::table::state::Phase;
+use std::sync::atomic::AtomicU64;
+
+/// What lonetd has to know of a closed descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks.
+    Nothing,
+    /// The socket's descriptor was closed: lonetd decides about it.
+    Closed,
+}
+
+/// A descriptor of the socket with this cookie is about to be closed.
+pub fn closing(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
+    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    parts.closing(&found);
+    match found.state.phase {
+        Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
+        // With its listener gone it may have been the last one to hold the port.
+        Phase::Server => {
+            let e = &found.entry;
+            let class = e.call.map_or(0, |c| c.class);
+            match parts.listeners.find(e.host, e.port, class) {
+                Some(_) => Told::Nothing,
+                None => {
+                    parts.ports.suspect_bound(e.host, e.port);
+                    Told::Closed
+                }
+            }
+        }
+        Phase::Kept | Phase::Free | Phase::Writing => Told::Closed,
+    }
+}
+
+impl Actor<'_> {
+    /// As [`closing`].
+    pub fn closing(&self, cookie: u64) -> Told {
+        closing(self.parts, cookie)
+    }
+}
