@@ -95,8 +95,9 @@ pub enum Op<'a> {
     Listening { cookie: u64 },
     /// The kernel refused what lonetd had allowed: undo.
     Failed { cookie: u64 },
-    /// Where does this destination lead? `local`: where the kernel has the socket, if it is bound.
-    Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked },
+    /// Where does this destination lead? `local`: where the kernel has the socket, if it is bound. `acts`: the process acts on
+    /// the table, and dials by itself what can be dialed so ([`Reply::Go`]).
+    Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked, acts: bool },
     /// The process is a member that acts on the table by itself, in the slot that it is given. `dials`: it wants to know the
     /// host that it dials from, which is named after its program if it is no other.
     Enter { dials: bool },
@@ -200,7 +201,7 @@ pub enum Reply<'a> {
     BindTo {
         os: SocketAddrV4,
     },
-    /// Listen; the socket is bound.
+    /// Listen; the socket is bound. Or: dial by what the table says.
     Go,
     /// Connect there, after binding to `from` (with no port) if it is named.
     ConnectTo {

@@ -1,6 +1,6 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls the table tells: one getsockname, one getpeername and three cookies for what both sockets are. Where the dial has
+//! Who calls the table tells: one getsockname, one getpeername and two cookies for what both sockets are. Where the dial has
 //! not returned yet, or is in doubt, the kernel is asked as well: four calls. Counted by
 //! tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs take all the time.
 
@@ -172,7 +172,7 @@ fn who_calls(listener_fd: c_int, new: c_int, caller: &Address) -> Option<Caller>
     if stack != Some(*remote.ip())
         && let Some(actor) = actor::actor(&client, false)
     {
-        let accepted = Accepted { listener: listener_fd, fd: new, local, remote };
+        let accepted = Accepted { listener, cookie, fd: new, local, remote };
         if let Peer::Dialer { name, is_last } = identify(&actor, &accepted) {
             if is_last {
                 tell_to(&client, &Op::Closed { cookie });

@@ -100,6 +100,12 @@ pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
     Some(table.parts(table.block()?))
 }
 
+/// The slot of this process; `NO_SLOT`: none.
+pub fn slot() -> u16 {
+    let seat = own().map_or(0, |own| own.seat.load(Ordering::Acquire));
+    if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
+}
+
 /// This process, acting on the table of `client`'s network. `None`: lonetd is asked.
 ///
 /// `dials`: it has to be known which host it dials from.

@@ -1,4 +1,4 @@
-//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3): hints that a socket may have come to its end. They
+//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3), shutdown(2): hints that a socket may have come to its end. They
 //! decide nothing: whoever needs its port asks the kernel. A socket of lonet's takes one system call more for it, its cookie;
 //! one that lonetd decides about its name, too, and what a message to lonetd takes.
 //!
@@ -10,7 +10,7 @@ use crate::fence::silently;
 use crate::{actor, kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
-use lonet_sockets::close::Told;
+use lonet_sockets::close::{Told, closing as close_in, shutting_down};
 use std::net::Ipv4Addr;
 
 redhook::hook! {
@@ -65,7 +65,22 @@ redhook::hook! {
     }
 }
 
+redhook::hook! {
+    unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
+        if marks::get(fd) {
+            silently(|| {
+                if let (Some(parts), Ok(cookie)) = (actor::mapped(), kernel::cookie(fd)) {
+                    shutting_down(parts, cookie);
+                }
+            });
+        }
+        // SAFETY: the program's arguments.
+        unsafe { redhook::real!(shutdown)(fd, how) }
+    }
+}
+
 pub fn resolve_real() {
+    shutdown.get();
     close.get();
     dup2.get();
     dup3.get();
@@ -89,7 +104,8 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
 
 fn closing(fd: c_int) -> Option<Leaving> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| lonet_sockets::close::closing(parts, cookie) == Told::Nothing) {
+    let is_settled = |parts| close_in(parts, actor::slot(), cookie) == Told::Nothing;
+    if actor::mapped().is_some_and(is_settled) {
         return None;
     }
     Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })

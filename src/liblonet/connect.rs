@@ -189,7 +189,15 @@ unsafe fn plan_for(
         return Ok(());
     }
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
-    let (os, from, foreign) = match ask(&Op::Dial { cookie: plan.cookie, to, local, asked }, start)? {
+    let dial = |acts| ask(&Op::Dial { cookie: plan.cookie, to, local, asked, acts }, start);
+    let mut reply = dial(!asks && table::decides(&client, asked, local))?;
+    if reply == Reply::Go {
+        if table::plan(&client, fd, (family, asked), to, local, plan)? {
+            return Ok(());
+        }
+        reply = ask(&Op::Dial { cookie: plan.cookie, to, local, asked, acts: false }, start)?;
+    }
+    let (os, from, foreign) = match reply {
         Reply::Native => return Ok(()),
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),

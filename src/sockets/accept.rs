@@ -17,7 +17,9 @@ use std::net::SocketAddrV4;
 /// A connection that the kernel has accepted.
 #[derive(Clone, Copy)]
 pub struct Accepted {
-    pub listener: i32,
+    /// The cookie of the listener, and of this.
+    pub listener: u64,
+    pub cookie: u64,
     pub fd: i32,
     /// The kernel's addresses of its two ends.
     pub local: SocketAddrV4,
@@ -38,8 +40,7 @@ const LOOKS: usize = 4;
 /// Who is at the other end; if the table knows, the accepted socket is entered.
 pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     let parts = actor.parts;
-    let Ok(cookie) = kernel::cookie(a.listener) else { return Peer::Ask };
-    let Some(listener) = parts.find(cookie).filter(|f| f.state.phase == Phase::Kept) else {
+    let Some(listener) = parts.find(a.listener).filter(|f| f.state.phase == Phase::Kept) else {
         return Peer::Ask;
     };
     for _ in 0..LOOKS {
@@ -97,9 +98,8 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         class: theirs.class,
     };
     let entry = Entry { at: None, os: None, call: Some(call), accept_port: None, role: 0, ..listener.entry };
-    if let Ok(cookie) = kernel::cookie(a.fd) {
-        let _ = parts.accepted(actor.first_record(), actor.slot, cookie, &entry, dial.reference);
-    }
+    // Where there is no room its names are asked for.
+    let _ = parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference);
     let is_last = parts.listeners.find(listener.entry.host, theirs.dialed_port, theirs.class).is_none();
     Peer::Dialer { name: theirs.local, is_last }
 }

@@ -1,6 +1,5 @@
 //! What a close leaves in the table, before the descriptor goes.
 
-use crate::Actor;
 use lonet_core::table::Parts;
 use lonet_core::table::state::Phase;
 use std::sync::atomic::AtomicU64;
@@ -14,10 +13,10 @@ pub enum Told {
     Closed,
 }
 
-/// A descriptor of the socket with this cookie is about to be closed.
-pub fn closing(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
+/// A descriptor of the socket with this cookie is about to be closed by the process in `slot`.
+pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, cookie: u64) -> Told {
     let Some(found) = parts.find(cookie) else { return Told::Closed };
-    parts.closing(&found);
+    parts.closing(&found, slot);
     match found.state.phase {
         Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
         // With its listener gone it may have been the last one to hold the port.
@@ -36,9 +35,10 @@ pub fn closing(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
     }
 }
 
-impl Actor<'_> {
-    /// As [`closing`].
-    pub fn closing(&self, cookie: u64) -> Told {
-        closing(self.parts, cookie)
+/// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
+pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) {
+    if let Some(found) = parts.find(cookie) {
+        parts.doubt(found.reference);
+        parts.doubt_partner(found.reference);
     }
 }

@@ -49,12 +49,13 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(5);
             w.u64(cookie);
         }
-        Op::Dial { cookie, to, local, asked } => {
+        Op::Dial { cookie, to, local, asked, acts } => {
             w.u8(6);
             w.u64(cookie);
             w.endpoint(to);
             w.os_or_none(local);
             w.asked(asked);
+            w.flags(&[acts]);
         }
         Op::Enter { dials } => {
             w.u8(50);
@@ -174,7 +175,13 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         3 => Op::Listen { cookie: r.u64()?, bound: r.flags::<1>()?[0], asked: r.asked()?, attempt: r.u8()? },
         4 => Op::Listening { cookie: r.u64()? },
         5 => Op::Failed { cookie: r.u64()? },
-        6 => Op::Dial { cookie: r.u64()?, to: r.endpoint()?, local: r.os_or_none()?, asked: r.asked()? },
+        6 => Op::Dial {
+            cookie: r.u64()?,
+            to: r.endpoint()?,
+            local: r.os_or_none()?,
+            asked: r.asked()?,
+            acts: r.flags::<1>()?[0],
+        },
         7 => Op::Dialed { cookie: r.u64()?, from: r.os_or_none()?, errno: r.i32()? },
         8 => Op::Disconnected { cookie: r.u64()? },
         9 => Op::Accept { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddrV4;
 
 /// So many fit a message.
-pub const SEVERAL: usize = 16;
+pub const SEVERAL: usize = 9;
 
 /// Which socket is meant: its local address, its remote one, and its cookie, if it is known.
 pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);

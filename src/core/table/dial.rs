@@ -112,15 +112,35 @@ impl<W: Word> Parts<'_, W> {
         None
     }
 
-    /// A descriptor of a socket is about to be closed: from now on its port is in doubt.
-    pub fn closing(self, socket: &Found) {
-        self.records.change(socket.reference, |s| (!s.is(SUSPECT)).then_some(s.with(SUSPECT)));
+    /// A descriptor of a socket is about to be closed by the process in `slot`: from now on its port is in doubt.
+    pub fn closing(self, socket: &Found, slot: u16) {
+        self.records.change(socket.reference, |s| {
+            // A connect that its thread has left does not return any more: the kernel knows what has become of it.
+            let is_left = s.phase == Phase::Dialing && s.slot == slot;
+            let next = if is_left { s.to(Phase::Owned) } else { s }.with(SUSPECT);
+            (next != s).then_some(next)
+        });
+        let Entry { host, port, .. } = socket.entry;
         match socket.state.phase {
-            Phase::Dialing | Phase::Owned => {
-                self.ports.suspect(socket.entry.host, socket.entry.port, socket.reference);
-            }
-            Phase::Kept => self.ports.suspect_bound(socket.entry.host, socket.entry.port),
-            Phase::Free | Phase::Writing | Phase::Server | Phase::Ended => {}
+            Phase::Dialing | Phase::Owned => self.ports.suspect(host, port, socket.reference),
+            Phase::Kept => self.ports.suspect_bound(host, port),
+            // The other end may be reset by it, and holds no port then, however long its program keeps it.
+            Phase::Server => self.doubt_partner(socket.reference),
+            Phase::Free | Phase::Writing | Phase::Ended => {}
+        }
+    }
+
+    /// The dial at the other end of an accepted socket may have been reset.
+    pub fn doubt_partner(self, accepted: Reference) {
+        if let Some(dial) = self.records.partner(accepted) {
+            self.doubt(dial);
+        }
+    }
+
+    /// A dial may have been reset, or have ended.
+    pub fn doubt(self, dial: Reference) {
+        if let Some(found) = self.records.read(dial, self.block).filter(|f| f.state.phase == Phase::Owned) {
+            self.ports.suspect(found.entry.host, found.entry.port, dial);
         }
     }
 }

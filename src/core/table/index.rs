@@ -9,7 +9,7 @@ use super::state::Reference;
 use super::word::Word;
 
 /// So many places are looked at for a key.
-const WINDOW: usize = 16;
+const WINDOW: usize = 32;
 
 pub struct Index<'a, W> {
     places: &'a [W],
@@ -66,10 +66,10 @@ pub fn mix(key: u64) -> u64 {
     (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
 }
 
-/// The hash of a cookie. Cookies count up, for each processor in runs of 4096: taken as they are they fill the index
-/// alike, and the few sockets of a small program lie together in memory.
+/// The hash of a cookie. Cookies count up: four neighbours lie together, as the two ends of a connection are used together,
+/// but no more, as one that has to give way would push all that follow.
 pub fn cookie_hash(cookie: u64) -> u64 {
-    cookie
+    mix(cookie >> 2) << 2 | cookie & 3
 }
 
 /// The hash of a connection by its packed source and destination.
@@ -83,6 +83,23 @@ mod tests {
     use super::super::state::Phase;
     use super::*;
     use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn index_that_is_half_full_of_neighbours_has_room_for_each() {
+        let n = 1 << 14;
+        let (all, used) = records(n / 2 + 1);
+        let r = Records::new(&all, &used);
+        let places: Vec<AtomicU64> = (0..n).map(|_| AtomicU64::new(0)).collect();
+        let index = Index::new(&places[..]);
+        for cookie in 0..n as u64 / 2 {
+            let reference = r.take(cookie as usize, 1, cookie).expect("a record");
+            assert!(index.insert(r, cookie_hash(cookie), reference), "{cookie}");
+            // Replaced at once, as lonetd does it.
+            let again = r.take(n / 2, 1, cookie).expect("a record");
+            assert!(index.insert(r, cookie_hash(cookie), again), "{cookie}");
+            r.change(again, |s| Some(s.to(Phase::Free)));
+        }
+    }
 
     #[test]
     fn entry_of_a_freed_record_makes_room() {

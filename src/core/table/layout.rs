@@ -49,7 +49,9 @@ pub struct Header {
     pub records_used: AtomicU64,
     /// How many words of names are in use.
     pub names_used: AtomicU64,
-    _rest_of_line_2: [AtomicU64; 6],
+    /// How many of the first places for members have ever been used.
+    pub members_used: AtomicU64,
+    _rest_of_line_2: [AtomicU64; 5],
     /// How many dials got their source port by the kernel's choice, and how many tried more than one.
     pub kernel_chose: AtomicU64,
     pub tried_again: AtomicU64,

@@ -87,16 +87,18 @@ impl<'a> Table<'a> {
     pub fn save_members(self, pid: i32, all: &[SavedMember]) -> bool {
         let mut left = all.iter();
         let mut next = left.next();
+        let used = &self.header().members_used;
         let words = &self.parts_of_lonetd().members;
-        for member in words {
+        for member in words.iter().take(used.get() as usize) {
             let is = member.who.get();
             if is & MEMBER != 0 && (is >> 32) as i32 == pid {
                 member.who.set(0);
             }
         }
-        for member in words {
+        for (n, member) in (1..).zip(words) {
             let Some(saved) = next else { return true };
             if member.who.get() & MEMBER == 0 {
+                used.set(used.get().max(n));
                 member.began.set(saved.began);
                 let flags = MEMBER | if saved.is_own { OWN } else { 0 };
                 member.who.set((saved.pid as u32 as u64) << 32 | u64::from(saved.host) << 16 | flags);
@@ -107,7 +109,8 @@ impl<'a> Table<'a> {
     }
 
     pub fn saved_members(self) -> Vec<SavedMember> {
-        let all = self.parts_of_lonetd().members.iter();
+        let used = self.header().members_used.get() as usize;
+        let all = self.parts_of_lonetd().members.iter().take(used);
         all.filter_map(|member| {
             let is = member.who.get();
             (is & MEMBER != 0).then(|| SavedMember {

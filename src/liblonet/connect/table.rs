@@ -24,6 +24,17 @@ pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Opti
     (kernel::remote(fd)?.os()? == call.os_remote).then_some(call.os_remote)
 }
 
+/// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
+/// addresses lonetd says.
+fn may_decide(asked: Asked, local: Option<SocketAddrV4>) -> bool {
+    local.is_none() && !asked.v6only
+}
+
+/// Whether the table decides about such a dial, if it has what is dialed.
+pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bool {
+    may_decide(asked, local) && actor::actor(client, true).is_some()
+}
+
 /// Makes the plan of a dial that the table decides. `false`: lonetd does.
 pub fn plan(
     client: &Client,
@@ -33,8 +44,7 @@ pub fn plan(
     local: Option<SocketAddrV4>,
     plan: &mut Plan,
 ) -> Result<bool, Errno> {
-    // A socket with an address may have dialed before, or its program has chosen the port.
-    if local.is_some() {
+    if !may_decide(asked, local) {
         return Ok(false);
     }
     let Some(actor) = actor::actor(client, true) else { return Ok(false) };

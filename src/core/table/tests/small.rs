@@ -122,6 +122,6 @@ impl<W: Word> Small<W> {
     /// The hint of a close.
     pub fn close(&self, cookie: u64) {
         let found = self.parts().find(cookie).expect("its record");
-        self.parts().closing(&found);
+        self.parts().closing(&found, self.slot);
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Dial {
     /// Where the kernel has the socket, if it is bound.
     pub local: Option<SocketAddrV4>,
     pub asked: Asked,
+    /// The process dials by itself what the table decides.
+    pub acts: bool,
 }
 
 fn loopback(face: Face) -> Ipv6Addr {
@@ -93,6 +95,10 @@ impl State {
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
+        let is_fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        if dial.acts && record.is_none() && foreign.is_none() && !is_fresh {
+            return Ok(Reply::Go);
+        }
         let port = match &record {
             Some(s) => s.port,
             None => self.first_free(kernel, host, caller.options.autobind_from)?,

@@ -108,6 +108,7 @@ impl State {
         });
         if socket.role == Role::Listening {
             self.review_claims(kernel, socket.host);
+            socket.os.into_iter().for_each(|os| self.doubt_dials_to(os));
         }
         let now = kernel.now();
         self.graves.push_back((now, cookie));

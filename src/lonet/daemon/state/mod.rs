@@ -303,8 +303,8 @@ impl State {
                 self.failed(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Dial { cookie, to, local, asked } => {
-                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
+            Op::Dial { cookie, to, local, asked, acts } => {
+                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked, acts })
             }
             Op::Enter { dials } => self.enter(kernel, sender, caller, dials),
             Op::Look => {

@@ -18,6 +18,7 @@ use lonet_core::table::record::Found;
 use lonet_core::table::saved::SavedHost;
 use lonet_core::table::state::{DESTROYED, NO_SLOT, Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::{Parts, Table, slot};
+use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicU64;
 
 /// Where the table lies.
@@ -411,10 +412,25 @@ impl State {
         false
     }
 
+    /// A listener has gone, and with it the connections that nobody has accepted: who dialed it is reset, now or when the
+    /// kernel tries again.
+    pub(super) fn doubt_dials_to(&self, os: SocketAddrV4) {
+        let parts = self.parts();
+        let waits = |f: &Found| !f.state.is(TAKEN) && f.entry.call.is_some_and(|c| c.os_remote == os);
+        (parts.records.all())
+            .filter(|(_, state)| state.phase == Phase::Owned)
+            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+            .filter(waits)
+            .for_each(|dial| parts.doubt(dial.reference));
+        let waits = |s: &&Socket| s.role == Role::Connected && s.call.is_some_and(|c| c.os_remote == os && !c.taken);
+        self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
+    }
+
     /// The socket holds nothing any more; the record stays for its names, until the kernel has destroyed the socket.
     fn end_entered(&mut self, found: &Found) {
         let parts = self.parts();
         if found.state.phase == Phase::Server {
+            parts.doubt_partner(found.reference);
             parts.records.change(found.reference, |s| {
                 (s.phase == Phase::Server).then_some(s.to(Phase::Ended).with(TAKEN))
             });
@@ -537,8 +553,8 @@ impl State {
     pub(super) fn entered_dial(
         &self,
         found: Option<super::Found>,
-        from: std::net::SocketAddrV4,
-        to: std::net::SocketAddrV4,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
     ) -> Option<Found> {
         let parts = self.parts();
         let is_it = |f: &Found| f.entry.call.is_some_and(|c| c.os_remote == to) && !f.state.is(TAKEN);

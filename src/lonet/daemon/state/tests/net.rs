@@ -96,8 +96,11 @@ impl Tables for Shared {
 }
 
 fn fresh(table: &Arc<Mapping>) -> State {
-    table.table().header().block.set(u64::from(block().number()));
-    table.table().parts(block()).listeners.clear();
+    let header = table.table().header();
+    if header.block.get() != 0 {
+        table.table().parts(block()).listeners.clear();
+    }
+    header.block.set(u64::from(block().number()));
     let refuser = SocketAddrV4::new(block().stack(), 1);
     State::new(Box::new(Shared(table.clone())), OWNER, refuser, SOURCES)
 }
