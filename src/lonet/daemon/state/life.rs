@@ -47,6 +47,12 @@ impl State {
     /// Gives up the port, and all that is found by it, without touching the record.
     fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
         self.changes.relist(socket);
+        let is_last = |h: &super::Host| h.ports.holders(socket.port) == [cookie];
+        let may_have_accepted = socket.os.is_some() && matches!(socket.role, Role::Bound | Role::Listening);
+        if may_have_accepted && self.hosts.get(socket.host).is_some_and(is_last) {
+            // First: the port is somebody's all the time.
+            self.take_over_accepted(socket.host, socket.port);
+        }
         self.release(socket.host, socket.port, cookie);
         if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
             self.release(call.peer_host, port, cookie);
@@ -336,9 +342,6 @@ impl State {
         let Some(host) = self.hosts.get_mut(index) else { return };
         host.ports.release(port, cookie);
         if host.ports.holders(port).is_empty() {
-            self.take_over_accepted(index, port);
-        }
-        if self.hosts.get(index).is_some_and(|h| h.ports.holders(port).is_empty()) {
             self.parts().ports.set_bound(index, port, false);
         }
         self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());

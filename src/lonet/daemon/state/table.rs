@@ -422,7 +422,8 @@ impl State {
             .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
             .filter(waits)
             .for_each(|dial| parts.doubt(dial.reference));
-        let waits = |s: &&Socket| s.role == Role::Connected && s.call.is_some_and(|c| c.os_remote == os && !c.taken);
+        let waits =
+            |s: &&Socket| s.role == Role::Connected && s.call.is_some_and(|c| c.os_remote == os && !c.taken);
         self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
     }
 
@@ -437,7 +438,7 @@ impl State {
         } else {
             parts.end(found.reference);
         }
-        self.recount(found.entry.host);
+        self.count_end(found.entry.host);
     }
 
     /// The kernel announces that a socket has been destroyed. `false`: no process has entered it.
@@ -458,6 +459,9 @@ impl State {
             }
         } else {
             self.parts().free(found.reference);
+            if found.state.phase != Phase::Ended {
+                self.count_end(found.entry.host);
+            }
         }
         // The other end may have been reset by it, and holds no port then, however long its program keeps it.
         if let Some(partner) = partner
@@ -465,7 +469,6 @@ impl State {
         {
             self.examine_entered(kernel, partner);
         }
-        self.recount(found.entry.host);
         true
     }
 
@@ -527,6 +530,18 @@ impl State {
             && self.hosts.get(found.entry.host).is_some_and(is_alone)
         {
             self.take_over(cookie);
+        }
+    }
+
+    /// A socket of this host that a process had entered lives no more.
+    fn count_end(&mut self, host: Index) {
+        let Some(h) = self.hosts.get_mut(host).filter(|h| h.members.is_empty() && h.entered > 0) else {
+            return;
+        };
+        h.entered -= 1;
+        if h.entered == 0 {
+            // One may have been entered since they were counted.
+            self.recount(host);
         }
     }
 

@@ -155,7 +155,8 @@ impl Net {
         let (host, before) = (self.home(pid), self.expectation(self.home(pid)));
         let asked = Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false };
         let bound = self.mine.get(&cookie).filter(|_| os_bound.is_some()).cloned();
-        let op = Op::Dial { cookie, to: SocketAddrV4::new(to, port).into(), local: os_bound, asked, acts: false };
+        let op =
+            Op::Dial { cookie, to: SocketAddrV4::new(to, port).into(), local: os_bound, asked, acts: false };
         let (to, refused) = match self.ask(pid, &op) {
             Ok(Reply::ConnectTo { to, .. }) => (to, *to.ip() == block().stack()),
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
