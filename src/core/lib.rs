@@ -15,5 +15,6 @@ pub mod limit;
 pub mod quote;
 pub mod start;
 pub mod sys;
+pub mod uids;
 pub mod unix;
 pub mod view;

@@ -234,6 +234,15 @@ pub fn getsockopt<T: Copy>(fd: RawFd, level: i32, name: i32) -> Result<T> {
     Ok(unsafe { value.assume_init() })
 }
 
+/// What a descriptor leads to.
+pub fn status(fd: RawFd) -> Result<libc::stat> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: a structure to fill.
+    check(unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) })?;
+    // SAFETY: zeroed plain data, which the kernel has filled.
+    Ok(unsafe { stat.assume_init() })
+}
+
 /// Sets a socket option of plain type `T`.
 pub fn setsockopt<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> Result<()> {
     // SAFETY: the pointer and the length describe one T.

@@ -13,6 +13,7 @@ mod journal;
 mod kernel;
 mod members;
 pub mod names;
+mod owner;
 mod registry;
 mod serve;
 mod setup;
@@ -21,7 +22,7 @@ pub mod state;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::start::{READY, READY_FD};
-use nix::unistd::geteuid;
+use owner::Owner;
 use setup::SetupError;
 use std::fs::File;
 use std::io::Write;
@@ -82,7 +83,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
-    let owner = geteuid().as_raw();
+    let owner = Owner::here();
     if members::live_elsewhere(config, owner, netns) {
         return Err(SetupError::Elsewhere);
     }
@@ -100,7 +101,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
-    let mut state = state::State::new(held.block, owner, held.refuser_address, setup::ephemeral_ports());
+    let whose = owner.if_told_by_number();
+    let mut state = state::State::new(held.block, whose, held.refuser_address, setup::ephemeral_ports());
     if let Some(saved) = saved {
         let sightings = kernel.sightings(held.block);
         state.restore(&mut kernel, saved, sightings.as_ref());
@@ -121,7 +123,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         sockets,
         destroyed,
         config: config.clone(),
-        membership: Membership { owner, key },
+        owner,
+        membership: Membership { owner: owner.uid(), key },
         netns,
     })
 }

@@ -9,18 +9,23 @@
 
 mod awake;
 mod end;
+mod inherited;
 mod messages;
 mod processes;
 mod said;
+mod sender;
 mod watcher;
 
 use super::dns::Dns;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::journal::Journal;
 use super::kernel::Live;
+use super::members::Members;
+use super::owner::Owner;
 use super::setup::{self, Held, SetupError, Sockets, os};
 use super::state::{Cookie, Pid, State};
 use end::Ending;
+use inherited::Inheritance;
 use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::MAX_MESSAGE;
@@ -29,7 +34,7 @@ use lonet_core::view::Writer;
 use lonet_core::view::mailbox::Mailbox;
 use messages::has_hung_up;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{self, SockFlag};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -69,6 +74,7 @@ const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
+const SEARCHED: u64 = 7;
 
 /// A connection that has said nothing so far.
 struct Pending {
@@ -105,13 +111,17 @@ pub struct Daemon {
     _held: Held,
     sockets: [OwnedFd; 2],
     config: Config,
+    owner: Owner,
     membership: Membership,
+    inheritance: Inheritance,
     epoll: Arc<Epoll>,
     /// Where there is a mailbox, who waits for `epoll` while lonetd sleeps.
     watcher: Option<Watcher>,
     /// Becomes readable when a process ends.
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
+    /// Who has sent the message that is being answered, if it was not known before.
+    met: Option<(Pid, OwnedFd)>,
     destroyed: Option<Destroyed>,
     /// Ends of sockets that nothing was known of: those announced since the mailbox was last looked into, and those
     /// before. What was said of them is in what is being acted upon, or in what comes next.
@@ -149,14 +159,15 @@ pub struct Parts {
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
     pub config: Config,
+    pub owner: Owner,
     pub membership: Membership,
     pub netns: u64,
 }
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, former, sockets, destroyed, config, membership, netns } =
-            parts;
+        let Parts { state, kernel, journal, held, former, sockets, destroyed, .. } = parts;
+        let Parts { config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -167,6 +178,11 @@ impl Daemon {
         epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
         let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
+        let members = Arc::new(Members::new(&config, owner, membership));
+        let inheritance = Inheritance::new(members);
+        if let Some(done) = inheritance.search_done() {
+            epoll.add(done, event(SEARCHED)).map_err(os("watch for other members"))?;
+        }
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
         let mut view = setup::view(&config.dir);
@@ -192,11 +208,14 @@ impl Daemon {
             _held: held,
             sockets: [by_path, by_name],
             config,
+            owner,
             membership,
+            inheritance,
             epoll,
             watcher,
             deaths,
             processes: BTreeMap::new(),
+            met: None,
             destroyed,
             unknown_ends: (Vec::new(), Vec::new()),
             ends_are_lost: false,
@@ -239,6 +258,7 @@ impl Daemon {
                     CONTROL => self.accept(0),
                     ABSTRACT => self.accept(1),
                     DESTROYED => self.ends_begin(),
+                    SEARCHED => self.take_found(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -256,6 +276,7 @@ impl Daemon {
             // Before the rows of hosts that have gone down are taken back: others may have their names then.
             self.settle();
             self.foreign.keep_rows(&mut self.state);
+            self.look_for_members(Instant::now());
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -264,6 +285,7 @@ impl Daemon {
 
     /// Questions for names, as DNS has them, and what the machine's name servers answer.
     fn take_questions(&mut self) {
+        self.verify_hosts(|state| !state.unverified().is_empty());
         let Daemon { dns, state, kernel, .. } = self;
         dns.take(&mut |asker, op| state.handle(kernel, asker.sender, &asker.caller(), op));
         self.settle();
@@ -312,16 +334,6 @@ impl Daemon {
             }
         }
         self.pending = waiting;
-    }
-
-    /// Ends of processes that the kernel has told of. To be settled.
-    fn take_deaths(&mut self) {
-        let mut events = [EpollEvent::empty(); 64];
-        while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
-            for event in &events[..n] {
-                self.process_ended(event.data() as Pid);
-            }
-        }
     }
 
     /// Ends of sockets that the kernel has told of. To be settled.

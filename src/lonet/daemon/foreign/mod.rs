@@ -305,7 +305,7 @@ impl Foreign {
             return self.keep(world, id, next);
         }
         match found {
-            Some(f) if f.held && f.uid == world.state.owner() => {
+            Some(f) if f.held && world.state.is_owners(f.uid) => {
                 let id = self.new_id();
                 let mut cx = Cx { world, shared: &mut self.shared, id };
                 let next = Acceptor::begin(&mut cx, fd, local, remote);

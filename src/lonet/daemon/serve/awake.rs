@@ -4,6 +4,7 @@
 //! what follows at once before it sleeps; the mailbox, which is memory, far more often than what the kernel has to be
 //! asked for. Meanwhile it leaves the processor to whoever wants it.
 
+use super::end::Ending;
 use super::{CLOSED_FOR, Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, SILENT_FOR, TOLD_WITHIN};
 use crate::daemon::state::Kernel as _;
 use nix::errno::Errno;
@@ -78,7 +79,8 @@ impl Daemon {
         let now = Instant::now();
         let at = [
             self.empty_since.map(|since| since + EMPTY_FOR),
-            self.ending.as_ref().and_then(|e| e.kill_at),
+            self.ending.as_ref().and_then(Ending::until),
+            self.searches_at(),
             self.is_over().then(|| now + END_AGAIN),
             self.pending.front().map(|p| p.since + SILENT_FOR),
             self.early.first().map(|e| e.since + TOLD_WITHIN),

@@ -1,10 +1,11 @@
 //! What programs say, and what they are answered.
 
-use super::end::reply_to_down;
+use super::end::{self, reply_to_down};
+use super::sender::Peer;
 use super::{CONNECTION, Daemon, Early, TOLD_WITHIN, Waiter, event};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
-use crate::daemon::state::{Answer, Named, Sender};
+use crate::daemon::state::{Answer, Named};
 use lonet_core::address::Address;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::view::Writer;
@@ -37,33 +38,27 @@ impl Daemon {
         bytes: &[u8],
         asked: (bool, bool),
     ) {
-        let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
-            Err(e) => return tracing::warn!("who sent a message? {e}"),
-        };
+        let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         let (mut caller, op) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
-                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
+                tracing::warn!("pid {pid} speaks version {theirs} of the control protocol");
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
                 return;
             }
-            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
+            Err(Malformed::Bytes) => return tracing::warn!("pid {pid} sent no lonet message"),
         };
-        let refuse = |text: &str| match op {
+        let refuse = |daemon: &Daemon, text: &str| match op {
             Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
-            _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+            _ => _ = daemon.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
         };
         if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            return refuse(lonet_core::start::ELSEWHERE);
+            return refuse(self, lonet_core::start::ELSEWHERE);
         }
-        let member = peer.uid == self.membership.owner
-            || caller.key == self.membership.key
-            || self.processes.contains_key(&peer.pid);
-        if !member {
-            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
-            return refuse("not a member: another user's process without the network's LONET_KEY");
-        }
+        let Peer { sender: peer, is_owner } = match self.admit(&fd, &caller.key) {
+            Ok(peer) => peer,
+            Err(text) => return refuse(self, text),
+        };
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
         {
@@ -80,6 +75,7 @@ impl Daemon {
             }
         }
         self.look_at_closing(|_, _| true);
+        self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
             Op::List => {
@@ -103,7 +99,7 @@ impl Daemon {
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
             Op::Wait { addresses } => self.wait(fd, addresses),
-            Op::Down { kill } => self.down(fd, peer.pid, kill),
+            Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             Op::NameServer { server, from } => {
                 let asker = Asker::new(peer, &caller);
                 let instead = self.dns.instead_of(server, from, asker);
@@ -173,6 +169,7 @@ impl Daemon {
 
     /// The whole network as JSON, in a memory file: it may be larger than any packet.
     pub(super) fn list(&mut self, fd: &OwnedFd) {
+        self.verify_hosts(|state| !state.unverified().is_empty());
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {

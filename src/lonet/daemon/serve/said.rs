@@ -7,7 +7,6 @@
 use super::Daemon;
 use super::messages::has_hung_up;
 use super::processes::is_alive;
-use crate::daemon::members;
 use crate::daemon::state::ahead::Ahead;
 use crate::daemon::state::{Cookie, Kernel as _, Sender, State};
 use lonet_core::block::Place;
@@ -152,7 +151,7 @@ impl Daemon {
             Op::Closed { cookie } if self.state.has_ended(cookie) => {}
             _ => self.look_at_closing(|_, _| true),
         }
-        let Daemon { state, kernel, .. } = self;
+        self.verify_hosts(|state| state.depends_on_unverified(sender.pid, &caller, &op));
         let done = match op {
             Op::SetOut { cookie, .. } => Some(Done::Dial(cookie)),
             Op::Listening { .. } => Some(Done::Listening),
@@ -160,17 +159,21 @@ impl Daemon {
         };
         // Whether its host is somebody else's may not be known: then it has to ask.
         let is_in_doubt =
-            matches!(op, Op::SetOut { .. }) && state.doubt(&caller, &op, false, false).is_some();
+            matches!(op, Op::SetOut { .. }) && self.state.doubt(&caller, &op, false, false).is_some();
         if is_in_doubt {
             return done;
         }
         // Its pid may have become another program's while nobody served.
-        let is_another = heard == Heard::Perhaps
-            && !self.processes.contains_key(&sender.pid)
-            && !members::is_stray(sender.pid, &self.config, self.membership);
+        let is_in_question = heard == Heard::Perhaps && !self.processes.contains_key(&sender.pid);
+        let member = is_in_question.then(|| self.inheritance.members.look_at(sender.pid));
+        let Daemon { state, kernel, .. } = self;
         state.handle(kernel, sender, &caller, &op);
-        if is_another {
-            self.process_ended(sender.pid);
+        match member {
+            Some(None) => self.process_ended(sender.pid),
+            Some(Some(member)) if self.state.processes.contains_key(&sender.pid) => {
+                self.watch_process(sender.pid, member.process);
+            }
+            Some(Some(_)) | None => {}
         }
         let Daemon { state, kernel, .. } = self;
         if let (Heard::Perhaps, Op::SetOut { cookie, .. } | Op::Took { cookie, .. }) = (heard, op) {

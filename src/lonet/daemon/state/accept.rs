@@ -104,7 +104,7 @@ impl State {
     ) -> bool {
         matches!(self.block.place(remote.ip().to_ipv6_mapped()), Place::Host(..))
             && kernel.connection(remote, local).flatten().is_some_and(|found| {
-                found.held && found.uid == self.owner && !self.sockets.contains_key(&found.cookie)
+                found.held && self.is_owners(found.uid) && !self.sockets.contains_key(&found.cookie)
             })
     }
 
@@ -124,7 +124,7 @@ impl State {
                 _ => self.by_tuple.get(&(a.remote, a.local)).copied().filter(known),
             });
         let Some(cookie) = cookie else {
-            let ours = found.is_some_and(|f| f.held && f.uid == self.owner);
+            let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
             return if ours { Caller::Stranger } else { Caller::Unwanted };
         };
         let wanted = self.sockets.get(&cookie).and_then(|s| s.call).is_some_and(|call| {

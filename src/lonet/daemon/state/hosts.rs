@@ -24,6 +24,8 @@ pub struct Host {
     pub members: BTreeSet<Pid>,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,
+    /// Its last known process has ended, and may have left others.
+    pub is_unverified: bool,
     /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
     pub foreign: Option<SocketAddrV4>,
 }
@@ -31,7 +33,7 @@ pub struct Host {
 impl Host {
     /// Some process or socket of it lives here.
     pub fn is_up(&self) -> bool {
-        !self.members.is_empty() || !self.ports.is_empty()
+        !self.members.is_empty() || !self.ports.is_empty() || self.is_unverified
     }
 }
 
@@ -134,6 +136,7 @@ impl Hosts {
             ports: Ports::default(),
             members: BTreeSet::new(),
             fresh_accept_ports: false,
+            is_unverified: false,
             foreign: None,
         });
         Some(index)

@@ -20,6 +20,7 @@ mod restore;
 mod show;
 #[cfg(test)]
 mod tests;
+mod unverified;
 
 pub use answer::{Answer, Named};
 pub use classes::Classes;
@@ -186,7 +187,10 @@ pub struct State {
     os_ports: bind::OsPorts,
     /// Where dials end that find nobody: a socket that is bound and does not listen.
     refuser: SocketAddrV4,
-    owner: u32,
+    /// `None`: cannot tell whose a socket is.
+    owner: Option<u32>,
+    /// Hosts that are up for as long as it is not known whether a process of theirs is left.
+    unverified: BTreeSet<Index>,
     /// What has changed since the last [`State::take_changes`].
     changes: Changes,
 }
@@ -214,8 +218,8 @@ impl Changes {
 
 impl State {
     /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
-    /// there.
-    pub fn new(block: Block, owner: u32, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+    /// there. `owner`: whose sockets get in without a record.
+    pub fn new(block: Block, owner: Option<u32>, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
         State {
             block,
             hosts: Hosts::default(),
@@ -229,6 +233,7 @@ impl State {
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
             owner,
+            unverified: BTreeSet::new(),
             changes: Changes::default(),
         }
     }

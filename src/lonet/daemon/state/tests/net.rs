@@ -83,7 +83,7 @@ fn block() -> Block {
 }
 
 fn fresh() -> State {
-    State::new(block(), OWNER, SocketAddrV4::new(block().stack(), 1), SOURCES)
+    State::new(block(), Some(OWNER), SocketAddrV4::new(block().stack(), 1), SOURCES)
 }
 
 impl Net {

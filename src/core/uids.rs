@@ -1,0 +1,93 @@
+//! Which user a uid stands for.
+//!
+//! The kernel compares users, and shows their numbers as the reader's user namespace has them. A user that has none
+//! there is shown as the overflow uid, which may be a user's own number, too (nobody's, 65534): there, equal numbers
+//! say nothing. Below a user namespace of its own a process may also find its own uid renamed.
+
+use crate::sys::{self, Fd, check};
+use std::ffi::CStr;
+
+/// The number of users without one, unless root has chosen another (`kernel.overflowuid`).
+pub const OVERFLOW: u32 = 65534;
+
+/// How many uids there are.
+const ALL: u64 = 4_294_967_295;
+
+/// Whether each user has a number of its own in this process' user namespace. `None`: cannot tell.
+pub fn all_have_numbers() -> Option<bool> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: a path that ends in zero.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"/proc/self/uid_map".as_ptr(), flags)
+    });
+    let fd = Fd::new(fd.ok()? as i32).ok()?;
+    let mut text = [0u8; 128];
+    // SAFETY: the buffer is valid for its length.
+    let n = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), text.as_mut_ptr(), text.len()) }).ok()?;
+    covers_all(&text[..n as usize])
+}
+
+/// A map of several lines may cover everything as well; one that does not say so in its first counts as one that does not.
+fn covers_all(map: &[u8]) -> Option<bool> {
+    let line = map.split(|b| *b == b'\n').next()?;
+    let mut fields = line.split(|b| *b == b' ').filter(|field| !field.is_empty());
+    let count = std::str::from_utf8(fields.nth(2)?).ok()?.parse::<u64>().ok()?;
+    Some(count == ALL)
+}
+
+/// The effective uid, by a system call.
+pub fn effective() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
+}
+
+/// Whether `dir` is a directory of this process' user and closed to all others. By the kernel's own comparison: who is
+/// not the owner may not leave the time of access alone, unless it has power over the owner, which then has a number
+/// of its own.
+pub fn is_own_closed_directory(dir: &CStr) -> bool {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME | libc::O_CLOEXEC;
+    // SAFETY: a path that ends in zero.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, dir.as_ptr(), flags) });
+    let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) else { return false };
+    sys::status(fd.raw()).is_ok_and(|stat| stat.st_uid == effective() && stat.st_mode & 0o077 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn map_of_everything_is_told_from_map_of_one_user() {
+        assert_eq!(covers_all(b"         0          0 4294967295\n"), Some(true));
+        assert_eq!(covers_all(b"         0       1000          1\n"), Some(false));
+        assert_eq!(
+            covers_all(b"         0       1000          1\n         1     100000      65536\n"),
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn unreadable_map_tells_nothing() {
+        assert_eq!(covers_all(b""), None);
+        assert_eq!(covers_all(b"0 0\n"), None);
+    }
+
+    #[test]
+    fn only_an_own_closed_directory_is_one() {
+        let dir = std::env::temp_dir().join(format!("uids.{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory");
+        let path = CString::new(dir.as_os_str().as_bytes()).expect("a path");
+        let mode = |mode| {
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        };
+        mode(0o700);
+        assert!(is_own_closed_directory(&path));
+        mode(0o711);
+        assert!(!is_own_closed_directory(&path));
+        std::fs::remove_dir(&dir).expect("its end");
+        assert!(!is_own_closed_directory(c"/proc/self/uid_map"));
+    }
+}
