@@ -5,8 +5,10 @@
 //! made in a signal handler and after fork in a program with threads.
 
 mod insist;
+mod owner;
 
 pub use insist::StartIf;
+pub(crate) use owner::not_the_owner;
 
 use crate::config::{ABSTRACT_NAME, Config};
 use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Opening, Reply};
@@ -20,7 +22,7 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
@@ -40,6 +42,8 @@ pub struct Client {
     view: AtomicUsize,
     /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
     seen_as: AtomicU64,
+    /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
+    owners_pid: AtomicU32,
     pub(crate) launch: start::Launch,
 }
 
@@ -52,6 +56,8 @@ pub enum Trouble {
     NoRoom(Errno),
     /// Somebody else's socket, or a directory that others can reach.
     NotOurs { uid: u32 },
+    /// In this user namespace it cannot be told whose the socket, or the directory, is.
+    UserNamespace { uid: u32 },
     /// lonetd did not answer in time, or the exchange failed otherwise.
     Silent(Errno),
     /// lonetd speaks another version of the protocol.
@@ -88,6 +94,11 @@ impl fmt::Display for Trouble {
             Trouble::NotOurs { uid } => {
                 write!(f, "the network's directory or daemon belongs to uid {uid} or is open to others")
             }
+            Trouble::UserNamespace { uid } => write!(
+                f,
+                "cannot tell whether the network is its owner's: this user namespace shows uid {uid}; run the program \
+                 in the network's user namespace, or as the owner in one where it finds the network's directory"
+            ),
             Trouble::Silent(e) => {
                 write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
             }
@@ -127,6 +138,7 @@ impl Client {
             view_file: c_path(&config.dir.join("view")),
             view: AtomicUsize::new(0),
             seen_as: AtomicU64::new(0),
+            owners_pid: AtomicU32::new(0),
             launch: start::Launch::new(&config, beside),
             config,
         }
@@ -277,9 +289,7 @@ impl Client {
         }
         let peer: libc::ucred =
             sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)?;
-        if peer.uid != self.owner {
-            return Err(Trouble::NotOurs { uid: peer.uid });
-        }
+        self.check_owner(&peer, by_path.is_ok())?;
         Ok(fd)
     }
 }

@@ -6,7 +6,7 @@
 //! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
 //! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
-use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path};
+use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path, not_the_owner};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
 use crate::limit::Limit;
@@ -57,6 +57,11 @@ impl Launch {
                 c"--on-demand".into(),
             ],
         }
+    }
+
+    /// The network's directory.
+    pub(crate) fn dir(&self) -> &CStr {
+        &self.dir
     }
 
     /// Takes the lock file away, and the directory if nothing else is in it. For who has the lock.
@@ -170,7 +175,10 @@ fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
         return Err(setup("look at the network's directory")(Errno::last()));
     }
     let directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
-    if !directory || stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
+    if stat.st_uid != owner {
+        return Err(not_the_owner(stat.st_uid));
+    }
+    if !directory || stat.st_mode & 0o077 != 0 {
         return Err(Trouble::NotOurs { uid: stat.st_uid });
     }
     Ok(())

@@ -66,6 +66,10 @@ impl Ending {
         self.asked.iter().chain(&self.askers)
     }
 
+    fn pids(&self) -> BTreeSet<Pid> {
+        self.all().map(|asker| asker.pid).collect()
+    }
+
     /// Whether what this asker wants to end is being ended.
     fn kills_for(&self, reach: Reach) -> bool {
         self.kills.contains_key(&Reach::Everybody) || self.kills.contains_key(&reach)
@@ -119,7 +123,7 @@ impl Daemon {
             if !asker.kill {
                 return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there())));
             }
-            let programs = self.programs_of(reach);
+            let programs = self.programs_of(reach, &BTreeSet::from([asker.pid]));
             if programs.is_empty() && reach != Reach::Everybody {
                 return self.end_of_reach(&asker);
             }
@@ -137,10 +141,11 @@ impl Daemon {
         reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
     }
 
-    fn programs_of(&self, reach: Reach) -> Vec<Pid> {
+    /// A member that waits for the end of its user's programs is none of them.
+    fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
         let is_in_reach = |(pid, process): &(&Pid, &OwnedFd)| match reach {
             Reach::Everybody => true,
-            Reach::User(uid) => may_be_signalled_by(uid, **pid, process),
+            Reach::User(uid) => !askers.contains(*pid) && may_be_signalled_by(uid, **pid, process),
         };
         self.processes.iter().filter(is_in_reach).map(|(pid, _)| *pid).collect()
     }
@@ -163,7 +168,7 @@ impl Daemon {
         let is_due = !due.is_empty();
         for reach in due {
             ending.askers.retain(|asker| !has_hung_up(&asker.fd));
-            let programs = self.programs_of(reach);
+            let programs = self.programs_of(reach, &ending.pids());
             self.signal(&programs, Signal::SIGKILL);
             ending.kills.remove(&reach);
             if ending.askers.iter().any(|asker| asker.reach == reach) {
@@ -185,10 +190,11 @@ impl Daemon {
 
     /// Answers those for whom nothing more will be done, though programs are left.
     fn tell_who_is_done(&mut self, ending: &mut Ending) {
+        let askers = ending.pids();
         for (reach, kill) in &mut ending.kills {
             if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains_key(pid))
             {
-                kill.programs = self.programs_of(*reach).into_iter().collect();
+                kill.programs = self.programs_of(*reach, &askers).into_iter().collect();
                 self.signal(&Vec::from_iter(kill.programs.iter().copied()), Signal::SIGTERM);
             }
         }
