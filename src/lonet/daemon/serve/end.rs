@@ -107,7 +107,9 @@ impl Daemon {
         }
         if !asked.is_empty() {
             // What is believed to be alive keeps the network: it had better be.
+            self.kernel.many(true);
             self.state.review_all(&mut self.kernel);
+            self.kernel.many(false);
             self.settle();
         }
         for asker in asked {

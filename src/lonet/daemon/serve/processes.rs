@@ -11,9 +11,13 @@ impl Daemon {
     pub(super) fn take_deaths(&mut self) {
         let mut events = [EpollEvent::empty(); 64];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
+            // Of most sockets that went with them the kernel has told: the others are asked for.
+            self.take_ends();
+            self.kernel.many(true);
             for event in &events[..n] {
                 self.process_ended(event.data() as Pid);
             }
+            self.kernel.many(false);
         }
     }
 
