@@ -24,12 +24,17 @@ impl Networks {
             let client =
                 client_of(lonet_core::config::Config { network: name.clone(), dir, ..config.clone() });
             // One that is broken does not hide the others.
-            match query::network(&client) {
-                Ok(Some(n)) => println!("{name}  {} hosts, {} processes", n.hosts.len(), n.processes.len()),
+            match query::network(&client).and_then(|n| n.as_ref().map(counts).transpose()) {
+                Ok(Some(counts)) => println!("{name}  {counts}"),
                 Ok(None) => {}
                 Err(e) => eprintln!("lonet: network {name:?}: {e}"),
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn counts(listing: &query::Listing) -> Result<String, String> {
+    let shown = listing.shown()?;
+    Ok(format!("{} hosts, {} processes", shown.hosts.len(), shown.processes.len()))
 }

@@ -14,6 +14,7 @@ mod messages;
 mod processes;
 mod said;
 mod sender;
+mod wait;
 mod watcher;
 
 use super::dns::Dns;
@@ -26,13 +27,11 @@ use super::setup::{self, Held, SetupError, Sockets, os};
 use super::state::{Cookie, Pid, State};
 use end::Ending;
 use inherited::Inheritance;
-use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
 use lonet_core::view::mailbox::Mailbox;
-use messages::has_hung_up;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{self, SockFlag};
@@ -42,6 +41,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wait::Waiter;
 use watcher::Watcher;
 
 /// How long a network stays when nobody is in it.
@@ -87,12 +87,6 @@ struct Early {
     fd: OwnedFd,
     bytes: Vec<u8>,
     since: Instant,
-}
-
-/// Somebody waits until all these are listened on.
-struct Waiter {
-    fd: OwnedFd,
-    addresses: Vec<Address>,
 }
 
 pub struct Daemon {
@@ -387,7 +381,7 @@ impl Daemon {
                 self.state.review_all(&mut self.kernel);
             }
         }
-        self.waiters.retain(|w| !has_hung_up(&w.fd));
+        self.forget_waiters_that_left();
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
             && self.waiters.is_empty()

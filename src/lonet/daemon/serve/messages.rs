@@ -2,11 +2,11 @@
 
 use super::end::{self, reply_to_down};
 use super::sender::Peer;
-use super::{CONNECTION, Daemon, Early, TOLD_WITHIN, Waiter, event};
+use super::{Daemon, Early, TOLD_WITHIN};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named};
-use lonet_core::address::Address;
+use crate::memory_file;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::view::Writer;
 use nix::sys::socket::{self, MsgFlags, sockopt};
@@ -98,7 +98,7 @@ impl Daemon {
                 self.put_aside(&fd);
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
-            Op::Wait { addresses } => self.wait(fd, addresses),
+            Op::Wait { now } => self.wait(fd, right, now),
             Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             Op::NameServer { server, from } => {
                 let asker = Asker::new(peer, &caller);
@@ -176,33 +176,6 @@ impl Daemon {
             tracing::warn!("list: {e}");
         }
     }
-
-    pub(super) fn wait(&mut self, fd: OwnedFd, addresses: &str) {
-        match addresses.lines().map(Address::parse).collect() {
-            Ok(addresses) => {
-                let _ = self.epoll.add(&fd, event(CONNECTION));
-                self.waiters.push(Waiter { fd, addresses });
-                self.answer_waiters();
-            }
-            Err(e) => {
-                let text = format!("{e}");
-                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
-            }
-        }
-    }
-
-    pub(super) fn answer_waiters(&mut self) {
-        let waiters = std::mem::take(&mut self.waiters);
-        for waiter in waiters {
-            let (state, kernel) = (&mut self.state, &mut self.kernel);
-            let ready = waiter.addresses.iter().all(|a| state.listener_at(kernel, a).is_some());
-            if ready {
-                self.reply(&waiter.fd, &Reply::Done);
-            } else if !has_hung_up(&waiter.fd) {
-                self.waiters.push(waiter);
-            }
-        }
-    }
 }
 
 /// What says that somebody who was allowed something will not do it: it had given up before it was answered.
@@ -223,11 +196,7 @@ pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
 
 /// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.
 pub(super) fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    use std::io::{Seek, Write};
-    let mut file = std::fs::File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(text)?;
-    file.rewind()?;
+    let file = memory_file::of(text)?;
     let mut buffer = [0u8; MAX_MESSAGE];
     let n = control::write_reply(&mut buffer, Opening::NOTHING, &Reply::Stream).unwrap_or(0);
     let rights = [file.as_raw_fd()];

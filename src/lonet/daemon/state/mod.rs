@@ -27,7 +27,7 @@ pub use classes::Classes;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use restore::{Saved, Sighting};
-pub use show::{HostShown, NetworkShown};
+pub use show::{HostShown, NetworkShown, SocketShown};
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
