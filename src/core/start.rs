@@ -147,7 +147,7 @@ fn mkdir(path: &CStr, mode: u32) -> Result<bool, Errno> {
 }
 
 /// `<tmp>/lonet` for everybody, `<net>` for its owner alone.
-fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
+pub(crate) fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
     match mkdir(&launch.root, 0o1777) {
         Ok(true) => {
             // mkdir's mode is cut by the program's umask, which would lock other users out.

@@ -7,6 +7,7 @@
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
 mod dns;
+mod doors;
 mod foreign;
 mod in_place;
 mod journal;
@@ -17,6 +18,7 @@ mod registry;
 mod serve;
 mod setup;
 pub mod state;
+mod tally;
 
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
@@ -88,13 +90,14 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
-    let sockets = setup::listen(config)?;
+    let mut service = doors::take_service(config)?;
+    let key = setup::key(&mut service)?;
+    let doors = doors::open(config, &key)?;
     in_place::write_in_place(&config.dir);
     let left = journal::read(&config.dir, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
     let held = setup::take_block(&config.network, had)?;
-    let key = setup::key(&config.dir)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
@@ -118,7 +121,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         journal,
         held,
         former,
-        sockets,
+        service,
+        doors,
         destroyed,
         config: config.clone(),
         membership: Membership { owner, key },

@@ -1,15 +1,15 @@
 //! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
 
 use lonet_core::block::Block;
-use lonet_core::config::Config;
+use lonet_core::control::Key;
 use lonet_core::diag::{Diag, State};
 use lonet_core::view::Writer;
-use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, sockopt};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use nix::sys::stat::{Mode, umask};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -26,6 +26,8 @@ pub enum SetupError {
     NoBlock,
     #[error("the network's block 127.{0}.0.0/16 is in use by another network or program")]
     BlockTaken(u8),
+    #[error("another lonetd serves the network")]
+    Served,
     #[error("{}", lonet_core::start::ELSEWHERE)]
     Elsewhere,
     #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
@@ -34,13 +36,25 @@ pub enum SetupError {
     Os { step: &'static str, why: io::Error },
 }
 
+impl SetupError {
+    /// What the system said.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            SetupError::Os { why, .. } => why.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
 /// How long the lonetd before may take to die. Clients wait for 5 s, which is enough for two such waits.
 const WAIT_FOR_THE_DYING: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
 /// Tries to take what the lonetd before may hold still: its last descriptors go within moments. `None`, from `attempt`
 /// as from this: somebody has it.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<Option<T>, SetupError>) -> Result<Option<T>, SetupError> {
+pub fn patiently<T>(
+    mut attempt: impl FnMut() -> Result<Option<T>, SetupError>,
+) -> Result<Option<T>, SetupError> {
     let until = Instant::now() + WAIT_FOR_THE_DYING;
     loop {
         match attempt()? {
@@ -180,60 +194,6 @@ fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
     Look::Free { shows_bound }
 }
 
-/// lonetd's sockets for programs, by path and by abstract name.
-pub struct Sockets {
-    pub by_path: OwnedFd,
-    pub by_name: OwnedFd,
-}
-
-pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
-    let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
-    // The abstract name first: who has it is the one that serves, also if the holder of the start lock was killed
-    // and another one is started beside this. Then what is left at the path is a dead lonetd's.
-    let name = config.abstract_name();
-    let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
-    let in_use = |e: &SetupError| matches!(e, SetupError::Os { why, .. } if why.raw_os_error() == Some(libc::EADDRINUSE));
-    let by_name = patiently(|| match socket_at(&by_name) {
-        Err(e) if in_use(&e) && !is_served(&by_name) => Ok(None),
-        result => result.map(Some),
-    })?
-    .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
-    let _ = std::fs::remove_file(&path);
-    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    Ok(Sockets { by_path: socket_at(&by_path)?, by_name })
-}
-
-/// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
-/// end, and its clients start another lonetd, before its name is free.
-fn is_served(name: &UnixAddr) -> bool {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let Ok(fd) = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None) else { return true };
-    match socket::connect(fd.as_raw_fd(), name) {
-        // It does not listen yet, or not any more.
-        Err(Errno::ECONNREFUSED) => false,
-        Err(_) => true,
-        Ok(()) => socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(true, |by| !is_exiting(by.pid())),
-    }
-}
-
-/// Whether a process is on its way out, or has gone.
-fn is_exiting(pid: i32) -> bool {
-    const PF_EXITING: u32 = 4;
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The program's name stands in brackets and may hold anything; the sixth field behind its state are the flags.
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
-    fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
-}
-
-fn socket_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(os("make the control socket"))?;
-    socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
-    Ok(fd)
-}
-
 /// The kernel's range of source ports.
 pub fn ephemeral_ports() -> (u16, u16) {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -252,7 +212,7 @@ pub fn network_namespace() -> Result<u64, SetupError> {
 /// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
 pub fn view(dir: &Path) -> Option<Writer> {
     let path = dir.join("view");
-    let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let view = file.and_then(|file| Ok(Writer::take(file.as_raw_fd())?));
     view.inspect_err(|e| {
         tracing::warn!("no view, programs have to ask for everything: {e}");
@@ -262,20 +222,29 @@ pub fn view(dir: &Path) -> Option<Writer> {
     .ok()
 }
 
-/// The network's random key: made once, kept for lonetds to come. A disk that is full keeps nothing, and costs only
-/// those who have LONET_KEY alone, and only when another lonetd follows.
-pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
-    let path = dir.join("key");
-    if let Ok(bytes) = std::fs::read(&path)
-        && let Ok(key) = bytes.try_into()
-    {
+/// The network's random key: made once, kept in the file by which lonetd serves for lonetds to come. A disk that is full
+/// keeps nothing, and costs only those who have LONET_KEY alone, and only when another lonetd follows.
+pub fn key(file: &mut File) -> Result<Key, SetupError> {
+    let mut key: Key = [0; 16];
+    if file.metadata().is_ok_and(|m| m.len() == key.len() as u64) && file.read_exact(&mut key).is_ok() {
         return Ok(key);
     }
-    let mut key = [0u8; 16];
-    let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
-    io::Read::read_exact(&mut random, &mut key).map_err(os("read /dev/urandom"))?;
-    if let Err(e) = std::fs::write(&path, key) {
+    key = random()?;
+    write_key(file, &key);
+    Ok(key)
+}
+
+pub fn write_key(file: &mut File, key: &Key) {
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(key));
+    if let Err(e) = written {
         tracing::error!("the network's key cannot be saved, a lonetd after this one would have another: {e}");
     }
-    Ok(key)
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], SetupError> {
+    let mut bytes = [0; N];
+    let mut source = File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
+    source.read_exact(&mut bytes).map_err(os("read /dev/urandom"))?;
+    Ok(bytes)
 }

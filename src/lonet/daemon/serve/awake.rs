@@ -4,8 +4,9 @@
 //! what follows at once before it sleeps; the mailbox, which is memory, far more often than what the kernel has to be
 //! asked for. Meanwhile it leaves the processor to whoever wants it.
 
-use super::{CLOSED_FOR, Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, SILENT_FOR, TOLD_WITHIN};
+use super::{CLOSED_FOR, Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, TOLD_WITHIN};
 use crate::daemon::state::Kernel as _;
+use crate::daemon::tally;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::time::{Duration, Instant};
@@ -80,7 +81,9 @@ impl Daemon {
             self.empty_since.map(|since| since + EMPTY_FOR),
             self.ending.as_ref().and_then(|e| e.kill_at),
             self.is_over().then(|| now + END_AGAIN),
-            self.pending.front().map(|p| p.since + SILENT_FOR),
+            self.connections.until(),
+            self.shut_until,
+            tally::due(),
             self.early.first().map(|e| e.since + TOLD_WITHIN),
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),

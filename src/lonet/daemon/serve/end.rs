@@ -1,9 +1,10 @@
 //! The end of a network: asked for, or because nobody is in it.
 
+use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
-use crate::daemon::kernel;
 use crate::daemon::state::Pid;
+use crate::daemon::{doors, kernel};
 use lonet_core::control::{self, MAX_MESSAGE};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -36,7 +37,6 @@ impl Daemon {
         if !is_empty && !kill && self.ending.as_ref().is_none_or(|e| e.kill_at.is_none()) {
             return reply_to_down(&fd, Err((libc::EBUSY, &self.who_is_there())));
         }
-        self.put_aside(&fd);
         let ending = self.ending.get_or_insert_default();
         ending.askers.push((asker, fd));
         if !is_empty && ending.kill_at.is_none() {
@@ -114,13 +114,13 @@ impl Daemon {
             return false;
         };
         self.take_what_is_said();
-        self.accept(0);
-        self.accept(1);
+        self.accept(Door::Path);
+        self.accept(Door::Name);
         if self.ending.is_none() {
             self.adopt(None);
             self.settle();
         }
-        if !self.state.is_empty() || !self.pending.is_empty() {
+        if !self.state.is_empty() || self.connections.has_members() {
             self.empty_since = None;
             return false;
         }
@@ -129,12 +129,15 @@ impl Daemon {
             view.leave();
         }
         tracing::info!("the network has ended");
-        // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        // What a killed lonetd is known by goes shortly before.
-        for file in ["key", "log", "view", "state", "control", "lock"] {
-            let _ = std::fs::remove_file(self.config.dir.join(file));
+        // Where the directory was deleted, another lonetd may have its own at the path.
+        if doors::is_at_path(&self.service, &self.config.dir.join("key")) {
+            // The lock file goes last: who waits for it looks whether it is still the one at its path.
+            // What a killed lonetd is known by goes shortly before.
+            for file in ["key", "log", "log.old", "view", "state", "control", "lock"] {
+                let _ = std::fs::remove_file(self.config.dir.join(file));
+            }
+            let _ = std::fs::remove_dir(&self.config.dir);
         }
-        let _ = std::fs::remove_dir(&self.config.dir);
         drop(lock);
         for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
             reply_to_down(&fd, Ok(()));

@@ -5,6 +5,7 @@ use super::{CONNECTION, Daemon, Early, TOLD_WITHIN, Waiter, event};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named, Sender};
+use crate::daemon::tally::{self, Kind};
 use lonet_core::address::Address;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::view::Writer;
@@ -39,16 +40,18 @@ impl Daemon {
     ) {
         let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
             Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
-            Err(e) => return tracing::warn!("who sent a message? {e}"),
+            Err(e) => return tally::count(Kind::NoSender, &e),
         };
         let (mut caller, op) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
-                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
+                tally::count(Kind::Version, &format_args!("pid {}, version {theirs}", peer.pid));
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
                 return;
             }
-            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
+            Err(Malformed::Bytes) => {
+                return tally::count(Kind::Malformed, &format_args!("pid {} of uid {}", peer.pid, peer.uid));
+            }
         };
         let refuse = |text: &str| match op {
             Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
@@ -61,7 +64,7 @@ impl Daemon {
             || caller.key == self.membership.key
             || self.processes.contains_key(&peer.pid);
         if !member {
-            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
+            tally::count(Kind::NotLetIn, &format_args!("pid {} of uid {}", peer.pid, peer.uid));
             return refuse("not a member: another user's process without the network's LONET_KEY");
         }
         if let Op::Dial { to, .. } = op
@@ -72,7 +75,6 @@ impl Daemon {
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            self.put_aside(&fd);
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
                 // The host is ours by a row that is still there.
@@ -83,7 +85,6 @@ impl Daemon {
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
             Op::List => {
-                self.put_aside(&fd);
                 self.foreign.park_list(fd);
             }
             Op::HandOver { cookie, milliseconds } => {
@@ -99,7 +100,6 @@ impl Daemon {
             Op::Accept { local, remote, .. }
                 if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
             {
-                self.put_aside(&fd);
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
             Op::Wait { addresses } => self.wait(fd, addresses),
@@ -121,7 +121,12 @@ impl Daemon {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 let is_heard = match answer {
-                    Answer::Reply(reply) => self.reply(&fd, &reply),
+                    Answer::Reply(reply) => {
+                        if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
+                            tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
+                        }
+                        self.reply(&fd, &reply)
+                    }
                     Answer::Host(Named { index, name, ascii, stands }) => {
                         let stands = if stands { names } else { 0 };
                         self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
@@ -144,12 +149,6 @@ impl Daemon {
                 }
             }
         }
-    }
-
-    /// Who is answered later says nothing more. That it has gone the kernel would say again and again, and nothing is to
-    /// be done about it before.
-    pub(super) fn put_aside(&self, fd: &OwnedFd) {
-        let _ = self.epoll.delete(fd);
     }
 
     /// Answers who calls where the caller has told of its dial by now, or will not.
@@ -176,7 +175,7 @@ impl Daemon {
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {
-            tracing::warn!("list: {e}");
+            tally::count(Kind::List, &e);
         }
     }
 
