@@ -5,6 +5,7 @@
 //! made in a signal handler and after fork in a program with threads.
 
 mod insist;
+pub(crate) mod starved;
 
 pub use insist::StartIf;
 
@@ -205,7 +206,7 @@ impl Client {
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
     pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let n = receive_raw(fd, buffer)?;
+        let n = receive_raw(fd, Limit::NONE, buffer)?;
         self.parse(buffer, n)
     }
 
@@ -309,8 +310,26 @@ fn peer_of(fd: &Fd) -> Result<libc::ucred, Trouble> {
     sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)
 }
 
-fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-    match sys::recv(fd.raw(), buffer) {
+/// Waits for what lonetd has to say on the connection, for as long as anything may take.
+pub fn await_reply(fd: &Fd) -> Result<(), Trouble> {
+    let in_time = sys::readable_within(fd.raw(), TIME_LIMIT.as_millis() as i64).map_err(Trouble::Silent)?;
+    if in_time || starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid).map_err(Trouble::Silent)? {
+        return Ok(());
+    }
+    Err(Trouble::Silent(Errno::ETIMEDOUT))
+}
+
+/// `limit`: what the caller may take in all; it counts also while lonetd has no processor.
+fn receive_raw(fd: &Fd, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+    let received = match sys::recv(fd.raw(), buffer) {
+        Err(Errno::EAGAIN)
+            if !limit.is_over() && starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid) == Ok(true) =>
+        {
+            sys::recv(fd.raw(), buffer)
+        }
+        received => received,
+    };
+    match received {
         // lonetd ended with the question unread.
         Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
         Ok(n) => Ok(n),

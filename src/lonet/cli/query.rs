@@ -1,7 +1,7 @@
 //! Questions of the command to lonetd.
 
 use crate::daemon::state::NetworkShown;
-use lonet_core::client::{Client, StartIf, Trouble};
+use lonet_core::client::{Client, StartIf, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
@@ -41,6 +41,7 @@ impl From<String> for ListError {
 
 /// The answer to [`Op::List`].
 fn list(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<NetworkShown, ListError> {
+    await_reply(fd).map_err(|e| e.to_string())?;
     let mut space = nix::cmsg_space!([i32; 1]);
     let mut slices = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;

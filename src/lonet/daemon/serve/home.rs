@@ -22,7 +22,9 @@ impl Home {
     /// Without it the directory is looked at now and then.
     pub fn watch(dir: &Path) -> Home {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
-            inotify.add_watch(dir, AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF)?;
+            // Of itself it says nothing for as long as a file in it is open.
+            let above = dir.parent().unwrap_or(dir);
+            inotify.add_watch(above, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
             Ok(inotify)
         });
         let inotify = inotify.inspect_err(|e| {
