@@ -9,6 +9,7 @@
 mod dns;
 mod doors;
 mod foreign;
+mod held;
 mod in_place;
 mod journal;
 mod kernel;
@@ -97,7 +98,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let left = journal::read(&config.dir, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
-    let held = setup::take_block(&config.network, had)?;
+    let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))

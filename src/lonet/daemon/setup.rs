@@ -1,31 +1,24 @@
 //! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
 
-use lonet_core::block::Block;
+use super::held;
 use lonet_core::control::Key;
-use lonet_core::diag::{Diag, State};
 use lonet_core::view::Writer;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use nix::sys::stat::{Mode, umask};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
-/// listener of the machine's could hold any one of them for all 254 blocks.
-const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
+use std::time::Duration;
 
 /// Why lonetd cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("all 254 blocks of loopback addresses are in use")]
-    NoBlock,
-    #[error("the network's block 127.{0}.0.0/16 is in use by another network or program")]
-    BlockTaken(u8),
+    #[error("all 254 blocks of loopback addresses are in use, by {by}")]
+    NoBlock { by: String },
+    #[error("the network's block 127.{block}.0.0/16 is in use by {by}")]
+    BlockTaken { block: u8, by: String },
     #[error("another lonetd serves the network")]
     Served,
     #[error("{}", lonet_core::start::ELSEWHERE)]
@@ -55,13 +48,14 @@ const STEP: Duration = Duration::from_millis(5);
 pub fn patiently<T>(
     mut attempt: impl FnMut() -> Result<Option<T>, SetupError>,
 ) -> Result<Option<T>, SetupError> {
-    let until = Instant::now() + WAIT_FOR_THE_DYING;
-    loop {
-        match attempt()? {
-            None if Instant::now() < until => std::thread::sleep(STEP),
-            result => return Ok(result),
+    // Counted, as the dying may wait for a processor, too.
+    for _ in 0..WAIT_FOR_THE_DYING.as_millis() / STEP.as_millis() {
+        if let Some(taken) = attempt()? {
+            return Ok(Some(taken));
         }
+        std::thread::sleep(STEP);
     }
+    attempt()
 }
 
 /// Adds the step to an error of the system's.
@@ -91,109 +85,6 @@ pub fn detach() -> Result<(), SetupError> {
     Ok(())
 }
 
-/// A block, and the sockets that make it this network's.
-pub struct Held {
-    pub block: Block,
-    /// Listens on the stack's address: while it does, no other lonetd takes the block. Foreign peers dial our
-    /// hosts there.
-    pub lock: OwnedFd,
-    pub lock_address: SocketAddrV4,
-    /// Bound and not listening: where dials are refused.
-    _refuser: OwnedFd,
-    pub refuser_address: SocketAddrV4,
-    /// Whether the kernel lists bound idle sockets: it has listed the refuser.
-    pub shows_bound: bool,
-}
-
-/// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
-pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
-    if let Some(block) = had {
-        return patiently(|| try_block(block, true))?.ok_or(SetupError::BlockTaken(block.number()));
-    }
-    let mut block = Block::first_choice(network);
-    for _ in 0..254 {
-        if let Some(held) = try_block(block, false)? {
-            return Ok(held);
-        }
-        block = block.next();
-    }
-    Err(SetupError::NoBlock)
-}
-
-/// `None`: somebody has sockets there. `ours`: what is there is the network's own, left by a lonetd that died.
-fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
-    for port in LOCK_PORTS {
-        let address = SocketAddrV4::new(block.stack(), port);
-        let lock = tcp_socket()?;
-        if socket::bind(lock.as_raw_fd(), &SockaddrIn::from(address)).is_err()
-            || socket::listen(&lock, Backlog::MAXCONN).is_err()
-        {
-            continue;
-        }
-        let refuser = tcp_socket()?;
-        let at = |port| SocketAddrV4::new(block.stack(), port);
-        let is_bound = |a: &SocketAddrV4| socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(*a)).is_ok();
-        let Some(refuser_address) = LOCK_PORTS.iter().map(|p| at(p + 1)).find(is_bound) else {
-            return Ok(None);
-        };
-        // Listening first, looking second: of two that take a block at once both see the other and at most one
-        // stays.
-        let Look::Free { shows_bound } = look(block, [address, refuser_address], ours) else {
-            return Ok(None);
-        };
-        return Ok(Some(Held {
-            block,
-            lock,
-            lock_address: address,
-            _refuser: refuser,
-            refuser_address,
-            shows_bound,
-        }));
-    }
-    Ok(None)
-}
-
-fn tcp_socket() -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
-}
-
-/// What the kernel shows in a block.
-enum Look {
-    Inhabited,
-    /// `shows_bound`: it lists bound idle sockets, too.
-    Free {
-        shows_bound: bool,
-    },
-}
-
-/// Looks who is in the block beside the two sockets by which lonetd takes it; the second is bound and idle.
-///
-/// Whoever serves a network listens, and listeners are in a small table: by the first dump most blocks that are taken
-/// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
-/// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
-/// most of a start's time then, so it is done once, and tells of bound sockets, too.
-fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
-    let Ok(diag) = Diag::open() else { return Look::Free { shows_bound: false } };
-    let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
-    // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
-    let no_listeners = State::ALL & !State::LISTEN.bit() & !State::TIME_WAIT.bit();
-    let mut shows_bound = false;
-    for states in [State::LISTEN.bit(), no_listeners] {
-        let mut inhabited = false;
-        let _ = diag.dump(states, Some(net), &mut |f| {
-            let stack = *f.local.ip() == block.stack();
-            let own = f.local == lock || f.local == refuser;
-            inhabited |= !own && (stack && f.state == State::LISTEN || !ours && f.inode != 0);
-            shows_bound |= f.local == refuser && f.state == State::BOUND_INACTIVE;
-        });
-        if inhabited {
-            return Look::Inhabited;
-        }
-    }
-    Look::Free { shows_bound }
-}
-
 /// The kernel's range of source ports.
 pub fn ephemeral_ports() -> (u16, u16) {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -206,7 +97,7 @@ pub fn ephemeral_ports() -> (u16, u16) {
 
 /// The identity of the network namespace that lonetd lives in.
 pub fn network_namespace() -> Result<u64, SetupError> {
-    lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
+    lonet_core::diag::netns_cookie(held::tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
 }
 
 /// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
