@@ -13,6 +13,7 @@ mod held;
 mod in_place;
 mod journal;
 mod kernel;
+mod log;
 mod members;
 pub mod names;
 mod registry;
@@ -138,7 +139,7 @@ fn open_log(start: &Start) -> Result<(), SetupError> {
         builder.with_writer(std::io::stderr).init();
         return Ok(());
     }
-    let log = File::options().create(true).append(true).open(start.config.dir.join("log"));
-    builder.with_writer(std::sync::Mutex::new(log.map_err(setup::os("open the log"))?)).init();
+    let log = log::Log::open(&start.config.dir).map_err(setup::os("open the log"))?;
+    builder.with_writer(std::sync::Mutex::new(log)).init();
     Ok(())
 }
