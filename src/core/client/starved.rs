@@ -18,6 +18,9 @@ const SLICE: i64 = 250;
 /// is not starved.
 const LEAST_WAIT: u64 = SLICE as u64 * 1_000_000 / 2;
 
+/// So many slices in which it did not wait end it: what it does in turns, with another thread of its own, may end in one.
+const IDLE_SLICES: u32 = 4;
+
 /// However long lonetd gets no processor: a program does not wait for ever.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -37,6 +40,7 @@ struct Work {
 pub(crate) fn readable_from_starved(fd: i32, pid: i32) -> Result<bool, Errno> {
     let until = Instant::now() + LONGEST;
     let mut before = Work::of(pid);
+    let mut idle = 0;
     // One that is stopped is not waited for a moment longer.
     while before.live && Instant::now() < until {
         if sys::readable_within(fd, SLICE)? {
@@ -45,7 +49,10 @@ pub(crate) fn readable_from_starved(fd: i32, pid: i32) -> Result<bool, Errno> {
         let after = Work::of(pid);
         let waits = before.runnable && after.runnable;
         if !waits && after.waited.saturating_sub(before.waited) < LEAST_WAIT {
-            break;
+            idle += 1;
+            if idle == IDLE_SLICES {
+                break;
+            }
         }
         before = after;
     }
