@@ -6,16 +6,17 @@
 
 mod insist;
 mod owner;
+pub(crate) mod starved;
 
 pub use insist::StartIf;
 pub(crate) use owner::not_the_owner;
 
-use crate::config::{ABSTRACT_NAME, Config};
-use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::config::Config;
+use crate::control::{self, Caller, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
 use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd, getpid};
-use crate::unix::SocketName;
+use crate::unix::{AbstractName, SocketName};
 use crate::view::{Mapping, View};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -35,7 +36,8 @@ pub struct Client {
     /// The uid that lonetd must have: the network's owner.
     owner: u32,
     path: Option<SocketName>,
-    abstract_name: SocketName,
+    /// The number of the abstract name that belongs to the network's key; 0: the key is not known.
+    abstract_name: AtomicU64,
     key_file: CString,
     view_file: CString,
     /// Where the view is mapped; 0: it is not.
@@ -129,11 +131,11 @@ impl Client {
     /// the effective one.
     pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
         let path = config.control_path().and_then(|p| SocketName::new(p.as_os_str().as_bytes()));
-        let name: [u8; ABSTRACT_NAME] = config.abstract_name();
+        let name = config.membership.map(|m| AbstractName::of(&m.key));
         Client {
             owner: config.membership.map_or(uid, |m| m.owner),
             path,
-            abstract_name: SocketName::fixed(&name),
+            abstract_name: AtomicU64::new(name.map_or(0, AbstractName::number)),
             key_file: c_path(&config.dir.join("key")),
             view_file: c_path(&config.dir.join("view")),
             view: AtomicUsize::new(0),
@@ -147,6 +149,11 @@ impl Client {
     /// `<net>/key`, ready for a system call.
     pub fn key_file(&self) -> &CStr {
         &self.key_file
+    }
+
+    /// This is the network's key: lonetd is found by it also where the network's directory cannot be reached any more.
+    pub fn learn_key(&self, key: &Key) {
+        self.abstract_name.store(AbstractName::of(key).number(), Ordering::Release);
     }
 
     /// Maps the network's view. `None`: there is none, or this process may not see it.
@@ -171,6 +178,11 @@ impl Client {
 
     pub fn owner(&self) -> u32 {
         self.owner
+    }
+
+    /// Makes the network's directory, or sees to it that it is the owner's alone.
+    pub fn make_directory(&self) -> Result<(), Trouble> {
+        start::make_directory(&self.launch, self.owner)
     }
 
     /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
@@ -206,7 +218,7 @@ impl Client {
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
     pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let n = receive_raw(fd, buffer)?;
+        let n = receive_raw(fd, Limit::NONE, buffer)?;
         self.parse(buffer, n)
     }
 
@@ -275,27 +287,61 @@ impl Client {
             step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
             why: Errno::ENAMETOOLONG,
         })?;
-        let by_path = path.connect(fd.raw());
-        let connected = match by_path {
-            Ok(()) => Ok(()),
-            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => Err(e),
-            Err(_) => self.abstract_name.connect(fd.raw()),
-        };
-        match connected {
-            Ok(()) => {}
-            Err(e @ Errno::EAGAIN) => return Err(Trouble::Silent(e)),
-            Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(Trouble::NotRunning),
-            Err(e) => return Err(Trouble::Silent(e)),
+        match path.connect(fd.raw()) {
+            Ok(()) => {
+                self.check_owner(&peer_of(&fd)?, true)?;
+                return Ok(fd);
+            }
+            // The socket is there and nobody listens: neither will anybody elsewhere.
+            Err(Errno::ECONNREFUSED) => return Err(Trouble::NotRunning),
+            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => return Err(Trouble::Silent(e)),
+            // The path leads nowhere from here.
+            Err(_) => {}
         }
-        let peer: libc::ucred =
-            sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)?;
-        self.check_owner(&peer, by_path.is_ok())?;
-        Ok(fd)
+        for name in self.abstract_names() {
+            match name.connect(fd.raw()) {
+                Ok(()) if self.check_owner(&peer_of(&fd)?, false).is_ok() => return Ok(fd),
+                // Another user has taken the name while no lonetd had it. The socket is used up, and is the only one.
+                Ok(()) => return Err(Trouble::NotRunning),
+                Err(Errno::ECONNREFUSED | Errno::ENOENT) => {}
+                Err(e) => return Err(Trouble::Silent(e)),
+            }
+        }
+        Err(Trouble::NotRunning)
+    }
+
+    /// How lonetd may be called where no path leads to it, the likelier name first.
+    fn abstract_names(&self) -> impl Iterator<Item = AbstractName> {
+        let seen = self.view().and_then(View::abstract_name);
+        let by_key = AbstractName::from_number(self.abstract_name.load(Ordering::Acquire));
+        seen.into_iter().chain(by_key.filter(|name| seen != Some(*name)))
     }
 }
 
-fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-    match sys::recv(fd.raw(), buffer) {
+fn peer_of(fd: &Fd) -> Result<libc::ucred, Trouble> {
+    sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)
+}
+
+/// Waits for what lonetd has to say on the connection, for as long as anything may take.
+pub fn await_reply(fd: &Fd) -> Result<(), Trouble> {
+    let in_time = sys::readable_within(fd.raw(), TIME_LIMIT.as_millis() as i64).map_err(Trouble::Silent)?;
+    if in_time || starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid).map_err(Trouble::Silent)? {
+        return Ok(());
+    }
+    Err(Trouble::Silent(Errno::ETIMEDOUT))
+}
+
+/// `limit`: what the caller may take in all; it counts also while lonetd has no processor.
+fn receive_raw(fd: &Fd, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+    let received = match sys::recv(fd.raw(), buffer) {
+        Err(Errno::EAGAIN)
+            if !limit.is_over() && starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid) == Ok(true) =>
+        {
+            sys::recv(fd.raw(), buffer)
+        }
+        received => received,
+    };
+    match received {
         // lonetd ended with the question unread.
         Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
         Ok(n) => Ok(n),

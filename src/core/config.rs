@@ -3,7 +3,7 @@
 use crate::control::{Caller, Key, Options};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The longest name of a network, in bytes.
@@ -163,20 +163,7 @@ impl Config {
         let path = self.dir.join("control");
         (path.as_os_str().len() < 108).then_some(path)
     }
-
-    /// The socket's abstract name, for programs that have left the file system or the owner's uid behind.
-    pub fn abstract_name(&self) -> [u8; ABSTRACT_NAME] {
-        let mut name = *b"\0lonet-0000000000000000";
-        let hash = crate::block::fnv1a(self.dir.as_os_str().as_bytes());
-        for (i, digit) in name[7..].iter_mut().enumerate() {
-            let nibble = (hash >> (60 - 4 * i) & 15) as u8;
-            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        }
-        name
-    }
 }
-
-pub const ABSTRACT_NAME: usize = 23;
 
 /// `α` of `α`, `α.lonet` and `α.lonet.`
 pub fn bare_host(name: &str) -> &str {

@@ -11,6 +11,7 @@ pub mod dns;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;
+pub mod keyed_hash;
 pub mod limit;
 pub mod quote;
 pub mod start;

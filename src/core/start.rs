@@ -6,6 +6,7 @@
 //! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
 //! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
+use crate::client::starved::readable_from_starved;
 use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path, not_the_owner};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The descriptor on which lonetd finds its readiness pipe.
 pub const READY_FD: i32 = 3;
@@ -152,7 +154,7 @@ fn mkdir(path: &CStr, mode: u32) -> Result<bool, Errno> {
 }
 
 /// `<tmp>/lonet` for everybody, `<net>` for its owner alone.
-fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
+pub(crate) fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
     match mkdir(&launch.root, 0o1777) {
         Ok(true) => {
             // mkdir's mode is cut by the program's umask, which would lock other users out.
@@ -279,7 +281,8 @@ fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
     drop(write);
     wait_for(child as i32);
 
-    let got = read_words(read.raw(), limit, buffer)?;
+    let pid = read_pid(read.raw(), limit)?;
+    let got = read_words(read.raw(), pid, limit, buffer)?;
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
@@ -301,13 +304,32 @@ fn wait_for(child: i32) {
     }
 }
 
+/// Reads the pid of the process that becomes lonetd, which is its first word. 0: it has ended before.
+fn read_pid(fd: i32, limit: Limit) -> Result<i32, Trouble> {
+    let until = Instant::now() + UNBORN;
+    while !sys::readable_within(fd, limit.of(TIME_LIMIT)).map_err(Trouble::Silent)? {
+        // It lives, and waits for a processor to say anything at all.
+        if limit.is_over() || Instant::now() >= until {
+            return Err(Trouble::Silent(Errno::ETIMEDOUT));
+        }
+    }
+    let mut pid = [0; 4];
+    // SAFETY: a buffer of ours. What is written at once to a pipe is read at once.
+    let n = check(unsafe { libc::syscall(libc::SYS_read, fd, pid.as_mut_ptr(), pid.len()) });
+    Ok(if n == Ok(pid.len() as i64) { i32::from_ne_bytes(pid) } else { 0 })
+}
+
+/// How long a process may take to say that it is there.
+const UNBORN: Duration = Duration::from_secs(60);
+
 /// Reads what lonetd says: to its zero, or to the end, or until the buffer is full but for a closing zero. The end
 /// alone would not do: a child that another thread forked meanwhile has a copy of the pipe's other end.
-fn read_words(fd: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+fn read_words(fd: i32, pid: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
     let mut at = 0;
     while at < MAX_MESSAGE - 1 && !buffer[..at].ends_with(b"\0") {
         match sys::readable_within(fd, limit.of(TIME_LIMIT)) {
             Ok(true) => {}
+            Ok(false) if !limit.is_over() && readable_from_starved(fd, pid) == Ok(true) => {}
             Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
             Err(e) => return Err(Trouble::Silent(e)),
         }
@@ -355,6 +377,9 @@ unsafe fn become_lonetd(launch: &Launch, arguments: &[*const libc::c_char; 8], p
         }
         libc::syscall(libc::SYS_close_range, READY_FD + 1, u32::MAX, 0);
         if libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) == 0 {
+            // First of all: who waits for lonetd is to see whether it gets a processor.
+            let pid = (sys::getpid()).to_ne_bytes();
+            libc::syscall(libc::SYS_write, READY_FD, pid.as_ptr(), pid.len());
             let environment = [std::ptr::null::<libc::c_char>()];
             for command in &launch.commands {
                 libc::syscall(libc::SYS_execve, command.as_ptr(), arguments.as_ptr(), environment.as_ptr());

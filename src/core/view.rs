@@ -13,6 +13,7 @@
 //! All words are atomic, and nothing in the file is a pointer.
 
 mod dials;
+mod door;
 mod futex;
 pub mod mailbox;
 mod names;
@@ -36,8 +37,8 @@ const TABLE: usize = HEADER + HEADER_WORDS;
 /// The length of the file, in bytes.
 pub const SIZE: usize = (TABLE + SETS * WAYS * WORDS) * 8;
 
-/// The header's first word: a name and a version of the layout. The second one is `service`'s, the third `names`'.
-const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x06");
+/// The header's first word: a name and a version of the layout. The second one is `service`'s, the third `names`', the fourth `door`'s.
+const MAGIC: u64 = u64::from_le_bytes(*b"lnview\0\x07");
 
 /// What the view says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

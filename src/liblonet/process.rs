@@ -244,7 +244,8 @@ pub fn learn_block(client: &Client, n: u8) {
 }
 
 /// Maps the network's key file: what is mapped passes to the children of a fork, which tell nobody, and lonetd sees
-/// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
+/// by it that they are members, too. The key also tells the abstract name of lonetd's socket, for a program that leaves the
+/// file system or the owner's uid behind. No descriptor stays. A process that may not read the file has LONET_KEY in its
 /// environment.
 fn map_key() {
     let Some(client) = CLIENT.get() else { return };
@@ -276,6 +277,12 @@ impl KeyMap {
         // SAFETY: a path that ends in zero.
         let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) });
         let fd = fd.and_then(|fd| Fd::new(fd as i32)).ok()?;
+        let mut key = [0; 16];
+        // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
+        let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });
+        if read == Ok(key.len() as i64) {
+            client.learn_key(&key);
+        }
         let anywhere = std::ptr::null_mut::<libc::c_void>();
         // SAFETY: a new mapping where the kernel likes, which nobody reads.
         let at = unsafe { libc::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0) };

@@ -2,7 +2,7 @@
 
 use crate::daemon::state::NetworkShown;
 use crate::memory_file;
-use lonet_core::client::{Client, StartIf, Trouble};
+use lonet_core::client::{Client, StartIf, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
@@ -31,6 +31,7 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
 /// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else
 /// lonetd has to say.
 pub fn text(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Result<String, String>, Trouble> {
+    await_reply(fd)?;
     let (n, file) = match sys::recv_with(fd.raw(), buffer, true) {
         // lonetd came to its end with the question unanswered.
         Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(Trouble::NotRunning),

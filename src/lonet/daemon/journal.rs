@@ -194,6 +194,12 @@ impl Journal {
         }
     }
 
+    /// Writes down what there is, where the file has gone.
+    pub fn begin_again(&mut self, state: &State) {
+        let dir = self.path.parent().unwrap_or(Path::new("/")).to_owned();
+        *self = Journal::begin(&dir, self.world.clone(), state);
+    }
+
     fn append(&mut self) -> io::Result<()> {
         let (Some(file), length) = (&self.file, self.bytes.len() as u64) else { return Ok(()) };
         if !self.stretch.as_mut().is_some_and(|s| s.append(&self.bytes)) {

@@ -7,10 +7,13 @@
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
 mod dns;
+mod doors;
 mod foreign;
+mod held;
 mod in_place;
 mod journal;
 mod kernel;
+mod log;
 mod members;
 pub mod names;
 mod owner;
@@ -18,6 +21,7 @@ mod registry;
 mod serve;
 mod setup;
 pub mod state;
+mod tally;
 
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
@@ -89,13 +93,14 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
-    let sockets = setup::listen(config)?;
+    let mut service = doors::take_service(config)?;
+    let key = setup::key(&mut service)?;
+    let doors = doors::open(config, &key)?;
     in_place::write_in_place(&config.dir);
     let left = journal::read(&config.dir, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
-    let held = setup::take_block(&config.network, had)?;
-    let key = setup::key(&config.dir)?;
+    let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
@@ -120,7 +125,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         journal,
         held,
         former,
-        sockets,
+        service,
+        doors,
         destroyed,
         config: config.clone(),
         owner,
@@ -136,7 +142,7 @@ fn open_log(start: &Start) -> Result<(), SetupError> {
         builder.with_writer(std::io::stderr).init();
         return Ok(());
     }
-    let log = File::options().create(true).append(true).open(start.config.dir.join("log"));
-    builder.with_writer(std::sync::Mutex::new(log.map_err(setup::os("open the log"))?)).init();
+    let log = log::Log::open(&start.config.dir).map_err(setup::os("open the log"))?;
+    builder.with_writer(std::sync::Mutex::new(log)).init();
     Ok(())
 }

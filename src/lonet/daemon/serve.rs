@@ -3,12 +3,14 @@
 //! Order is kept across connections: a message that was sent before another connection was made is taken first,
 //! so that a program which closed a socket and then told another program finds the port free there. For this,
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried. What is in the mailbox is taken before any message on a connection: nobody leaves something there
+//! tried ([`connections`]). What is in the mailbox is taken before any message on a connection: nobody leaves something there
 //! before what it has asked is done. Ends of processes and sockets that the kernel has announced are taken before any
 //! message.
 
 mod awake;
+mod connections;
 mod end;
+mod home;
 mod inherited;
 mod messages;
 mod processes;
@@ -18,27 +20,30 @@ mod wait;
 mod watcher;
 
 use super::dns::Dns;
+use super::doors::{Doors, Service};
 use super::foreign::{self, FIRST_TASK, Foreign, World};
+use super::held::Held;
 use super::journal::Journal;
 use super::kernel::Live;
 use super::members::Members;
 use super::owner::Owner;
-use super::setup::{self, Held, SetupError, Sockets, os};
+use super::setup::{self, SetupError, os};
 use super::state::{Cookie, Pid, State};
+use super::tally;
+use connections::{Connections, Door};
 use end::Ending;
+use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
-use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
 use lonet_core::view::Writer;
 use lonet_core::view::mailbox::Mailbox;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::socket::{self, SockFlag};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wait::Waiter;
@@ -65,9 +70,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long the kernel may take to announce the end of a socket that was closed, before it is asked.
 const CLOSED_FOR: Duration = Duration::from_millis(20);
 
-/// How long a connection may take to say something.
-const SILENT_FOR: Duration = Duration::from_secs(5);
-
 const CONTROL: u64 = 1;
 const ABSTRACT: u64 = 2;
 const DEATHS: u64 = 3;
@@ -75,12 +77,8 @@ const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
 const SEARCHED: u64 = 7;
-
-/// A connection that has said nothing so far.
-struct Pending {
-    fd: OwnedFd,
-    since: Instant,
-}
+const CONNECTIONS: u64 = 8;
+const HOME: u64 = 9;
 
 /// A question who calls, asked before the caller's dial is known.
 struct Early {
@@ -103,7 +101,12 @@ pub struct Daemon {
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
-    sockets: [OwnedFd; 2],
+    /// Held for as long as it serves.
+    service: Service,
+    home: Home,
+    doors: Doors,
+    /// They are shut until then.
+    shut_until: Option<Instant>,
     config: Config,
     owner: Owner,
     membership: Membership,
@@ -129,7 +132,7 @@ pub struct Daemon {
     /// Since when there are some.
     closing_since: Option<Instant>,
     dns: Dns,
-    pending: VecDeque<Pending>,
+    connections: Connections,
     early: Vec<Early>,
     waiters: Vec<Waiter>,
     ending: Option<Ending>,
@@ -149,7 +152,8 @@ pub struct Parts {
     pub held: Held,
     /// Where a lonetd before had its listener.
     pub former: Option<Ipv4Addr>,
-    pub sockets: Sockets,
+    pub service: Service,
+    pub doors: Doors,
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
     pub config: Config,
@@ -160,16 +164,15 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, former, sockets, destroyed, .. } = parts;
-        let Parts { config, owner, membership, netns, .. } = parts;
+        let Parts { state, kernel, journal, held, former, service, doors, .. } = parts;
+        let Parts { destroyed, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let Sockets { by_path, by_name } = sockets;
-        epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
-        epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
+        let connections = Connections::new()?;
+        epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
         let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
         let members = Arc::new(Members::new(&config, owner, membership));
@@ -181,6 +184,7 @@ impl Daemon {
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
         let mut view = setup::view(&config.dir);
         let mailbox = view.as_mut().map(|view| {
+            view.set_abstract_name(Some(doors.name));
             view.serve();
             view.mailbox()
         });
@@ -200,7 +204,10 @@ impl Daemon {
             netns,
             foreign,
             _held: held,
-            sockets: [by_path, by_name],
+            service,
+            home: Home::watch(&config.dir),
+            doors,
+            shut_until: None,
             config,
             owner,
             membership,
@@ -218,13 +225,15 @@ impl Daemon {
             closing: Vec::new(),
             closing_since: None,
             dns,
-            pending: VecDeque::new(),
+            connections,
             early: Vec::new(),
             waiters: Vec::new(),
             ending: None,
             looked: Instant::now(),
             empty_since: None,
         };
+        daemon.open_doors().map_err(os("watch the control sockets"))?;
+        daemon.watch_home().map_err(os("watch the network's directory"))?;
         daemon.settle();
         daemon.take_what_was_said();
         Ok(daemon)
@@ -240,7 +249,7 @@ impl Daemon {
                 Err(e) => return Err(e.into()),
             };
             self.take_what_is_said();
-            self.read_pending();
+            self.read_connections();
             if events[..n].iter().any(|e| e.data() == foreign::LISTENER || e.data() >= FIRST_TASK) {
                 // Who calls from elsewhere may be given a port.
                 self.look_at_closing(|_, _| true);
@@ -249,10 +258,10 @@ impl Daemon {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    CONTROL => self.accept(0),
-                    ABSTRACT => self.accept(1),
+                    CONTROL => self.accept(Door::Path),
+                    ABSTRACT => self.accept(Door::Name),
                     DESTROYED => self.ends_begin(),
-                    SEARCHED => self.take_found(Duration::ZERO),
+                    HOME => self.look_after_home(),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -283,51 +292,6 @@ impl Daemon {
         let Daemon { dns, state, kernel, .. } = self;
         dns.take(&mut |asker, op| state.handle(kernel, asker.sender, &asker.caller(), op));
         self.settle();
-    }
-
-    fn accept(&mut self, which: usize) {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        loop {
-            match socket::accept4(self.sockets[which].as_raw_fd(), flags) {
-                Ok(fd) => {
-                    // SAFETY: a new descriptor that nobody else has.
-                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                    self.pending.push_back(Pending { fd, since: Instant::now() });
-                    self.read_pending();
-                    if let Some(last) = self.pending.back() {
-                        let _ = self.epoll.add(&last.fd, event(CONNECTION));
-                    }
-                }
-                Err(Errno::EAGAIN) => return,
-                Err(Errno::ECONNABORTED | Errno::EINTR) => {}
-                Err(e) => {
-                    tracing::error!("accept: {e}");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Takes what connections say, the oldest connection first.
-    fn read_pending(&mut self) {
-        let mut waiting = VecDeque::with_capacity(self.pending.len());
-        while let Some(connection) = self.pending.pop_front() {
-            let mut buffer = [0u8; MAX_MESSAGE];
-            match lonet_core::sys::recv_with(connection.fd.as_raw_fd(), &mut buffer, true) {
-                Ok((0, _)) => {}
-                Ok((n, right)) => {
-                    // SAFETY: a new descriptor that nobody else has.
-                    let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                    self.take_what_is_said();
-                    self.take_message(connection.fd, right, &buffer[..n], (false, false));
-                }
-                Err(Errno::EAGAIN) if connection.since.elapsed() < SILENT_FOR => {
-                    waiting.push_back(connection);
-                }
-                Err(_) => {}
-            }
-        }
-        self.pending = waiting;
     }
 
     /// Ends of sockets that the kernel has told of. To be settled.
@@ -366,6 +330,11 @@ impl Daemon {
     fn look_at_the_time(&mut self) {
         let now = Instant::now();
         self.go_on_ending(now);
+        self.connections.look_at_the_time(now);
+        tally::look_at_the_time(now);
+        if self.shut_until.is_some_and(|until| now >= until) {
+            let _ = self.open_doors();
+        }
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         self.foreign.look_at_the_time(&mut world);
         let late = self.foreign.resume_late();
@@ -377,6 +346,7 @@ impl Daemon {
         self.state.settle_doubts(&mut self.kernel);
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;
+            self.look_after_home();
             if self.state.processes.is_empty() {
                 self.state.review_all(&mut self.kernel);
             }
@@ -386,7 +356,7 @@ impl Daemon {
             && self.state.is_empty()
             && self.waiters.is_empty()
             && self.early.is_empty()
-            && self.pending.is_empty();
+            && !self.connections.has_members();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 }

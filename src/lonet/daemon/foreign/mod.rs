@@ -30,6 +30,7 @@ use super::kernel::Live;
 use super::registry::{Place, Registry};
 use super::setup::{SetupError, os};
 use super::state::{Cookie, Kernel, Pid, State};
+use super::tally::{self, Kind};
 use acceptor::Acceptor;
 use dialer::Dialer;
 use lonet_core::block::Endpoint;
@@ -130,8 +131,6 @@ pub struct Foreign {
     tasks: HashMap<Id, Slot>,
     timers: BTreeSet<(Instant, Id)>,
     half_done: BTreeSet<Id>,
-    /// When the log last said that there are too many.
-    complained: Option<Instant>,
     next: Id,
 }
 
@@ -171,7 +170,6 @@ impl Foreign {
             tasks: HashMap::new(),
             timers: BTreeSet::new(),
             half_done: BTreeSet::new(),
-            complained: None,
             next: 1,
         })
     }
@@ -242,11 +240,7 @@ impl Foreign {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, id));
             }
-            // Whoever makes a thousand of them must not fill the log, too.
-            if self.complained.is_none_or(|at| at.elapsed() > HANDSHAKE) {
-                self.complained = Some(Instant::now());
-                tracing::warn!("more than {HALF_DONE} handshakes at once: the oldest are dropped");
-            }
+            tally::count(Kind::Handshake, &format_args!("{HALF_DONE} may be under way"));
             slot.task.give_way(&mut Cx { world, shared: &mut self.shared, id });
         }
         true
@@ -279,7 +273,7 @@ impl Foreign {
 
     /// No descriptor is left: the next connection is closed, or the loop would never rest.
     fn turn_away(&mut self) {
-        tracing::error!("no descriptor left for a foreign peer's connection");
+        tally::count(Kind::ForeignNoDescriptor, &self.shared.listener);
         self.spare = None;
         if let Ok(fd) = socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             // SAFETY: a new descriptor that nobody else has.
@@ -311,8 +305,8 @@ impl Foreign {
                 let next = Acceptor::begin(&mut cx, fd, local, remote);
                 self.keep(world, id, next);
             }
-            Some(f) if f.held => tracing::warn!("a process of uid {} at {remote} is not let in", f.uid),
-            _ => tracing::info!("{remote} is not let in: who it is cannot be told"),
+            Some(f) if f.held => tally::count(Kind::ForeignUser, &format_args!("uid {} at {remote}", f.uid)),
+            _ => tally::count(Kind::ForeignUnknown, &remote),
         }
     }
 

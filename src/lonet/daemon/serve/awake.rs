@@ -5,8 +5,9 @@
 //! asked for. Meanwhile it leaves the processor to whoever wants it.
 
 use super::end::Ending;
-use super::{CLOSED_FOR, Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, SILENT_FOR, TOLD_WITHIN};
+use super::{CLOSED_FOR, Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, TOLD_WITHIN};
 use crate::daemon::state::Kernel as _;
+use crate::daemon::tally;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::time::{Duration, Instant};
@@ -82,7 +83,9 @@ impl Daemon {
             self.ending.as_ref().and_then(Ending::until),
             self.searches_at(),
             self.is_over().then(|| now + END_AGAIN),
-            self.pending.front().map(|p| p.since + SILENT_FOR),
+            self.connections.until(),
+            self.shut_until,
+            tally::due(),
             self.early.first().map(|e| e.since + TOLD_WITHIN),
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),

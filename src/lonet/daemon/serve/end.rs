@@ -3,11 +3,12 @@
 //! `lonet down --kill` of the owner's, or of root's, ends all programs. Members of other users are let in to use the
 //! network: what they ask to end are the programs that they may send signals to themselves, and they are told who is left.
 
+use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
-use crate::daemon::kernel;
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};
+use crate::daemon::{doors, kernel};
 use lonet_core::control::{self, MAX_MESSAGE};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -78,7 +79,6 @@ impl Ending {
 
 impl Daemon {
     pub(super) fn down(&mut self, asker: Asker) {
-        self.put_aside(&asker.fd);
         self.ending.get_or_insert_default().asked.push(asker);
     }
 
@@ -252,9 +252,9 @@ impl Daemon {
             return false;
         };
         self.take_what_is_said();
-        self.accept(0);
-        self.accept(1);
-        if !self.is_over() || !self.state.is_empty() || !self.pending.is_empty() {
+        self.accept(Door::Path);
+        self.accept(Door::Name);
+        if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
             self.empty_since = None;
             return false;
         }
@@ -263,12 +263,15 @@ impl Daemon {
             view.leave();
         }
         tracing::info!("the network has ended");
-        // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        // What a killed lonetd is known by goes shortly before.
-        for file in ["key", "log", "view", "state", "control", "lock"] {
-            let _ = std::fs::remove_file(self.config.dir.join(file));
+        // Where the directory was deleted, another lonetd may have its own at the path.
+        if doors::is_at_path(&self.service, &self.config.dir.join("key")) {
+            // The lock file goes last: who waits for it looks whether it is still the one at its path.
+            // What a killed lonetd is known by goes shortly before.
+            for file in ["key", "log", "log.old", "view", "state", "control", "lock"] {
+                let _ = std::fs::remove_file(self.config.dir.join(file));
+            }
+            let _ = std::fs::remove_dir(&self.config.dir);
         }
-        let _ = std::fs::remove_dir(&self.config.dir);
         drop(lock);
         for asker in self.ending.take().iter().flat_map(Ending::all) {
             reply_to_down(&asker.fd, Ok(()));

@@ -6,6 +6,7 @@ use super::{Daemon, Early, TOLD_WITHIN};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, Named};
+use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::view::Writer;
@@ -42,11 +43,11 @@ impl Daemon {
         let (mut caller, op) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
-                tracing::warn!("pid {pid} speaks version {theirs} of the control protocol");
+                tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
                 return;
             }
-            Err(Malformed::Bytes) => return tracing::warn!("pid {pid} sent no lonet message"),
+            Err(Malformed::Bytes) => return tally::count(Kind::Malformed, &format_args!("pid {pid}")),
         };
         let refuse = |daemon: &Daemon, text: &str| match op {
             Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
@@ -67,7 +68,6 @@ impl Daemon {
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            self.put_aside(&fd);
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
                 // The host is ours by a row that is still there.
@@ -79,7 +79,6 @@ impl Daemon {
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
             Op::List => {
-                self.put_aside(&fd);
                 self.foreign.park_list(fd);
             }
             Op::HandOver { cookie, milliseconds } => {
@@ -95,7 +94,6 @@ impl Daemon {
             Op::Accept { local, remote, .. }
                 if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
             {
-                self.put_aside(&fd);
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
             Op::Wait { now } => self.wait(fd, right, now),
@@ -117,7 +115,12 @@ impl Daemon {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 let is_heard = match answer {
-                    Answer::Reply(reply) => self.reply(&fd, &reply),
+                    Answer::Reply(reply) => {
+                        if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
+                            tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
+                        }
+                        self.reply(&fd, &reply)
+                    }
                     Answer::Host(Named { index, name, ascii, stands }) => {
                         let stands = if stands { names } else { 0 };
                         self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
@@ -140,12 +143,6 @@ impl Daemon {
                 }
             }
         }
-    }
-
-    /// Who is answered later says nothing more. That it has gone the kernel would say again and again, and nothing is to
-    /// be done about it before.
-    pub(super) fn put_aside(&self, fd: &OwnedFd) {
-        let _ = self.epoll.delete(fd);
     }
 
     /// Answers who calls where the caller has told of its dial by now, or will not.
@@ -173,7 +170,7 @@ impl Daemon {
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {
-            tracing::warn!("list: {e}");
+            tally::count(Kind::List, &e);
         }
     }
 }

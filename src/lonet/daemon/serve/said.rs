@@ -9,6 +9,7 @@ use super::messages::has_hung_up;
 use super::processes::is_alive;
 use crate::daemon::state::ahead::Ahead;
 use crate::daemon::state::{Cookie, Kernel as _, Sender, State};
+use crate::daemon::tally::{self, Kind};
 use lonet_core::block::Place;
 use lonet_core::control::{self, Op};
 use lonet_core::view::mailbox::{ROOM, Said};
@@ -131,7 +132,7 @@ impl Daemon {
         let (caller, op) = match control::read_request(&buffer[..n]) {
             Ok((caller, op)) if op.one_way() => (caller, op),
             _ => {
-                tracing::warn!("pid {} is not understood", sender.pid);
+                tally::count(Kind::Malformed, &format_args!("pid {}, in the mailbox", sender.pid));
                 return None;
             }
         };

@@ -7,6 +7,7 @@
 use super::Daemon;
 use crate::daemon::members::{has_ended, may_be_signalled_by};
 use crate::daemon::state::{Pid, Sender};
+use crate::daemon::tally::{self, Kind};
 use lonet_core::control::Key;
 use nix::errno::Errno;
 use nix::sys::socket::{self, sockopt};
@@ -30,7 +31,13 @@ const UNCERTAIN: &str = "not a member, as far as can be told: in lonetd's user n
 impl Daemon {
     /// `Err`: it is not let in, with the reason.
     pub(super) fn admit(&mut self, fd: &OwnedFd, key: &Key) -> Result<Peer, &'static str> {
-        let Ok(peer) = socket::getsockopt(fd, sockopt::PeerCredentials) else { return Err(NO_MEMBER) };
+        let peer = match socket::getsockopt(fd, sockopt::PeerCredentials) {
+            Ok(peer) => peer,
+            Err(e) => {
+                tally::count(Kind::NoSender, &e);
+                return Err(NO_MEMBER);
+            }
+        };
         let sender = Sender { pid: peer.pid(), uid: peer.uid() };
         let by_number = self.owner.if_told_by_number();
         let known = self.processes.get(&sender.pid);
@@ -53,7 +60,7 @@ impl Daemon {
                     _ => false,
                 };
         if !is_member {
-            tracing::warn!("pid {} of uid {} is not let in", sender.pid, sender.uid);
+            tally::count(Kind::NotLetIn, &format_args!("pid {} of uid {}", sender.pid, sender.uid));
             let is_uncertain = by_number.is_none() && self.owner.has_number(sender.uid);
             return Err(if is_uncertain { UNCERTAIN } else { NO_MEMBER });
         }
