@@ -10,13 +10,14 @@ pub use insist::StartIf;
 
 use crate::config::{ABSTRACT_NAME, Config};
 use crate::control::{self, Caller, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::directory::{self, Directory, Place, Unfit, Which};
 use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd, getpid};
 use crate::unix::SocketName;
 use crate::view::{Mapping, View};
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -32,16 +33,36 @@ pub struct Client {
     pub config: Config,
     /// The uid that lonetd must have: the network's owner.
     owner: u32,
-    path: Option<SocketName>,
-    abstract_name: SocketName,
-    key_file: CString,
-    view_file: CString,
+    /// Where the network may be: one place, or `<tmp>/lonet` and what takes its place.
+    ways: Box<[Way]>,
+    /// The way on which the network was found last.
+    taken: AtomicUsize,
     /// Where the view is mapped; 0: it is not.
     view: AtomicUsize,
     /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
     seen_as: AtomicU64,
+}
+
+/// A place where the network may be, and how to reach who serves it there.
+pub(crate) struct Way {
+    pub(crate) place: Place,
+    abstract_name: SocketName,
     pub(crate) launch: start::Launch,
 }
+
+impl Way {
+    fn new(config: &Config, beside: Option<&Path>) -> Way {
+        let name: [u8; ABSTRACT_NAME] = config.abstract_name();
+        Way {
+            place: Place::new(&config.dir),
+            abstract_name: SocketName::fixed(&name),
+            launch: start::Launch::new(config, beside),
+        }
+    }
+}
+
+/// Nothing was found yet.
+const NONE: usize = usize::MAX;
 
 /// Why there is no answer. `Display` says what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +71,10 @@ pub enum Trouble {
     NotRunning,
     /// No descriptor, or no memory, for the exchange.
     NoRoom(Errno),
-    /// Somebody else's socket, or a directory that others can reach.
+    /// Somebody else's socket.
     NotOurs { uid: u32 },
+    /// A directory that others can reach, or can put another in the place of.
+    Directory(directory::Trouble),
     /// lonetd did not answer in time, or the exchange failed otherwise.
     Silent(Errno),
     /// lonetd speaks another version of the protocol.
@@ -85,9 +108,8 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::NotRunning => f.write_str("the network is not running"),
             Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => {
-                write!(f, "the network's directory or daemon belongs to uid {uid} or is open to others")
-            }
+            Trouble::NotOurs { uid } => write!(f, "the network's daemon belongs to uid {uid}"),
+            Trouble::Directory(trouble) => trouble.fmt(f),
             Trouble::Silent(e) => {
                 write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
             }
@@ -117,29 +139,42 @@ impl Client {
     /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
     /// the effective one.
     pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
-        let path = config.control_path().and_then(|p| SocketName::new(p.as_os_str().as_bytes()));
-        let name: [u8; ABSTRACT_NAME] = config.abstract_name();
+        let private = config.private_dir.clone().map(|dir| Config { dir, ..config.clone() });
         Client {
             owner: config.membership.map_or(uid, |m| m.owner),
-            path,
-            abstract_name: SocketName::fixed(&name),
-            key_file: c_path(&config.dir.join("key")),
-            view_file: c_path(&config.dir.join("view")),
+            ways: [Some(&config), private.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|c| Way::new(c, beside))
+                .collect(),
+            taken: AtomicUsize::new(NONE),
             view: AtomicUsize::new(0),
             seen_as: AtomicU64::new(0),
-            launch: start::Launch::new(&config, beside),
             config,
         }
     }
 
-    /// `<net>/key`, ready for a system call.
-    pub fn key_file(&self) -> &CStr {
-        &self.key_file
+    /// The way to take, and the network's directory, if it is there. What was found once is not looked for elsewhere.
+    pub(crate) fn way(&self) -> (&Way, Result<Directory, directory::Trouble>) {
+        let (at, directory) = match (&*self.ways, self.taken.load(Ordering::Relaxed)) {
+            ([shared, private], NONE) => match directory::find(&shared.place, &private.place, self.owner) {
+                (Which::Shared, directory) => (0, directory),
+                (_, directory) => (1, directory),
+            },
+            (ways, taken) => {
+                let at = if taken < ways.len() { taken } else { 0 };
+                (at, ways[at].place.open(self.owner))
+            }
+        };
+        if directory.is_ok() {
+            self.taken.store(at, Ordering::Relaxed);
+        }
+        (&self.ways[at], directory)
     }
 
-    /// Maps the network's view. `None`: there is none, or this process may not see it.
-    pub fn map_view(&self) -> Option<Mapping> {
-        Mapping::open(&self.view_file)
+    /// The network's directory. `None`: it is not there, or must not be used.
+    pub fn directory(&self) -> Option<Directory> {
+        self.way().1.ok()
     }
 
     /// From now on the client looks there, once.
@@ -250,6 +285,8 @@ impl Client {
 
     /// A connection to the lonetd of this network, and to no one else.
     pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
+        // With no descriptor left for the directory the abstract name takes one alone.
+        let (way, directory) = self.way();
         let kind = libc::SOCK_SEQPACKET;
         let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
             Ok(fd) => fd,
@@ -259,20 +296,22 @@ impl Client {
         for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
             sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
         }
-        let path = self.path.as_ref().ok_or(Trouble::Setup {
-            step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
-            why: Errno::ENAMETOOLONG,
-        })?;
-        let by_path = path.connect(fd.raw());
+        let by_path = match &directory {
+            Ok(directory) => match directory.socket_name(c"control") {
+                Some(name) => name.connect(fd.raw()),
+                None => Err(Errno::ENAMETOOLONG),
+            },
+            Err(_) => Err(Errno::ENOENT),
+        };
         let connected = match by_path {
             Ok(()) => Ok(()),
             Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => Err(e),
-            Err(_) => self.abstract_name.connect(fd.raw()),
+            Err(_) => way.abstract_name.connect(fd.raw()),
         };
         match connected {
             Ok(()) => {}
             Err(e @ Errno::EAGAIN) => return Err(Trouble::Silent(e)),
-            Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(Trouble::NotRunning),
+            Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(nobody_at(directory)),
             Err(e) => return Err(Trouble::Silent(e)),
         }
         let peer: libc::ucred =
@@ -281,6 +320,18 @@ impl Client {
             return Err(Trouble::NotOurs { uid: peer.uid });
         }
         Ok(fd)
+    }
+}
+
+/// What it means that nobody serves a network whose directory was opened, or not.
+fn nobody_at(directory: Result<Directory, directory::Trouble>) -> Trouble {
+    match directory {
+        Err(trouble) if trouble.unfit().is_there() => Trouble::Directory(trouble),
+        Err(trouble) => match trouble.unfit() {
+            Unfit::Errno(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Trouble::NoRoom(e),
+            _ => Trouble::NotRunning,
+        },
+        Ok(_) => Trouble::NotRunning,
     }
 }
 

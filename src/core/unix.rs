@@ -31,6 +31,11 @@ impl SocketName {
         }
     }
 
+    pub fn bind(&self, fd: i32) -> Result<(), Errno> {
+        // SAFETY: the address is ours and `len` bytes of it are set.
+        unsafe { sys::bind(fd, (&raw const self.address).cast(), self.len) }
+    }
+
     pub fn connect(&self, fd: i32) -> Result<(), Errno> {
         loop {
             // SAFETY: the address is ours and `len` bytes of it are set.

@@ -8,6 +8,7 @@
 use super::journal;
 use super::state::Pid;
 use lonet_core::config::{Config, Membership, lookup};
+use lonet_core::directory::Directory;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
@@ -38,11 +39,11 @@ pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
 
 /// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
 /// there has left its state, and one here would find it all dead.
-pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
-    let Some(mut all) = journal::processes_elsewhere(&config.dir, &config.network, netns) else {
+pub fn live_elsewhere(config: &Config, directory: &Directory, owner: u32, netns: u64) -> bool {
+    let Some(mut all) = journal::processes_elsewhere(directory, &config.network, netns) else {
         return false;
     };
-    let key = std::fs::read(config.dir.join("key")).ok().and_then(|key| key.try_into().ok());
+    let key = directory.read(c"key").ok().and_then(|key| key.try_into().ok());
     if let Some(key) = key {
         all.extend(strays(config, Membership { owner, key }).into_iter().map(|stray| stray.pid));
     }

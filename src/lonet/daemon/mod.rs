@@ -20,6 +20,7 @@ pub mod state;
 
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
+use lonet_core::directory::{Directory, Place};
 use lonet_core::start::{READY, READY_FD};
 use nix::unistd::geteuid;
 use setup::SetupError;
@@ -27,6 +28,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// How lonetd was called.
 pub struct Start {
@@ -77,24 +79,27 @@ pub fn run(start: Start, lock: Option<lonet_core::start::Lock>) -> ExitCode {
 
 fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let config = &start.config;
-    open_log(start)?;
+    let owner = geteuid().as_raw();
+    let place = Place::new(&config.dir);
+    // Kept for as long as lonetd lives: whatever becomes of the path, its files are here.
+    let directory = Arc::new(place.open(owner).map_err(SetupError::Directory)?);
+    open_log(start, &directory)?;
     if !start.foreground {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
-    let owner = geteuid().as_raw();
-    if members::live_elsewhere(config, owner, netns) {
+    if members::live_elsewhere(config, &directory, owner, netns) {
         return Err(SetupError::Elsewhere);
     }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
-    let sockets = setup::listen(config)?;
-    in_place::write_in_place(&config.dir);
-    let left = journal::read(&config.dir, &config.network, netns);
+    let sockets = setup::listen(config, &directory)?;
+    in_place::write_in_place(&directory);
+    let left = journal::read(&directory, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
     let held = setup::take_block(&config.network, had)?;
-    let key = setup::key(&config.dir)?;
+    let key = setup::key(&directory)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
@@ -107,10 +112,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
     } else {
         // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
-        let _ = std::fs::remove_file(config.dir.join("view"));
+        let _ = directory.remove(c"view");
     }
     let world = journal::World::here(&config.network, held.block, netns);
-    let journal = journal::Journal::begin(&config.dir, world, &state);
+    let journal = journal::Journal::begin(directory.clone(), world, &state);
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,
@@ -120,6 +125,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         former,
         sockets,
         destroyed,
+        place,
+        directory,
         config: config.clone(),
         membership: Membership { owner, key },
         netns,
@@ -127,13 +134,14 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
 }
 
 /// The log: `<net>/log`, or stderr in the foreground.
-fn open_log(start: &Start) -> Result<(), SetupError> {
+fn open_log(start: &Start, directory: &Directory) -> Result<(), SetupError> {
     let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false);
     if start.foreground {
         builder.with_writer(std::io::stderr).init();
         return Ok(());
     }
-    let log = File::options().create(true).append(true).open(start.config.dir.join("log"));
-    builder.with_writer(std::sync::Mutex::new(log.map_err(setup::os("open the log"))?)).init();
+    let log = directory.file(c"log", libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT);
+    let log = log.map_err(setup::os("open the log, a regular file of the network's owner"))?;
+    builder.with_writer(std::sync::Mutex::new(log)).init();
     Ok(())
 }

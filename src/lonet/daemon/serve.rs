@@ -25,6 +25,7 @@ use lonet_core::address::Address;
 use lonet_core::config::{Config, Membership};
 use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
+use lonet_core::directory::{Directory, Place};
 use lonet_core::view::Writer;
 use lonet_core::view::mailbox::Mailbox;
 use messages::has_hung_up;
@@ -104,6 +105,8 @@ pub struct Daemon {
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
     sockets: [OwnedFd; 2],
+    place: Place,
+    directory: Arc<Directory>,
     config: Config,
     membership: Membership,
     epoll: Arc<Epoll>,
@@ -148,6 +151,9 @@ pub struct Parts {
     pub sockets: Sockets,
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
+    /// Where the network is, and its directory.
+    pub place: Place,
+    pub directory: Arc<Directory>,
     pub config: Config,
     pub membership: Membership,
     pub netns: u64,
@@ -155,8 +161,8 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, former, sockets, destroyed, config, membership, netns } =
-            parts;
+        let Parts { state, kernel, journal, held, former, sockets, destroyed, .. } = parts;
+        let Parts { place, directory, config, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -166,10 +172,10 @@ impl Daemon {
         epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
         epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
+        let foreign = Foreign::new(&config, &directory, &held.lock, held.lock_address, former, &epoll)?;
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
-        let mut view = setup::view(&config.dir);
+        let mut view = setup::view(&directory);
         let mailbox = view.as_mut().map(|view| {
             view.serve();
             view.mailbox()
@@ -191,6 +197,8 @@ impl Daemon {
             foreign,
             _held: held,
             sockets: [by_path, by_name],
+            place,
+            directory,
             config,
             membership,
             epoll,

@@ -2,7 +2,9 @@
 
 use lonet_core::block::Block;
 use lonet_core::config::Config;
+use lonet_core::control::Key;
 use lonet_core::diag::{Diag, State};
+use lonet_core::directory::Directory;
 use lonet_core::view::Writer;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -12,7 +14,6 @@ use nix::sys::stat::{Mode, umask};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
@@ -28,8 +29,8 @@ pub enum SetupError {
     BlockTaken(u8),
     #[error("{}", lonet_core::start::ELSEWHERE)]
     Elsewhere,
-    #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
-    PathTooLong { path: std::path::PathBuf },
+    #[error("{0}")]
+    Directory(lonet_core::directory::Trouble),
     #[error("cannot {step}: {why}")]
     Os { step: &'static str, why: io::Error },
 }
@@ -186,8 +187,7 @@ pub struct Sockets {
     pub by_name: OwnedFd,
 }
 
-pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
-    let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
+pub fn listen(config: &Config, directory: &Directory) -> Result<Sockets, SetupError> {
     // The abstract name first: who has it is the one that serves, also if the holder of the start lock was killed
     // and another one is started beside this. Then what is left at the path is a dead lonetd's.
     let name = config.abstract_name();
@@ -198,9 +198,8 @@ pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
         result => result.map(Some),
     })?
     .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
-    let _ = std::fs::remove_file(&path);
-    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    Ok(Sockets { by_path: socket_at(&by_path)?, by_name })
+    let _ = directory.remove(c"control");
+    Ok(Sockets { by_path: socket_in(directory)?, by_name })
 }
 
 /// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
@@ -226,12 +225,28 @@ fn is_exiting(pid: i32) -> bool {
 }
 
 fn socket_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(os("make the control socket"))?;
+    let fd = unix_socket()?;
     socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
     socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
     Ok(fd)
+}
+
+/// The control socket in the network's directory.
+fn socket_in(directory: &Directory) -> Result<OwnedFd, SetupError> {
+    let fd = unix_socket()?;
+    let bound = match directory.socket_name(c"control") {
+        Some(name) => name.bind(fd.as_raw_fd()),
+        None => Err(Errno::ENAMETOOLONG),
+    };
+    bound.map_err(os("bind the control socket (is /proc mounted?)"))?;
+    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
+    Ok(fd)
+}
+
+fn unix_socket() -> Result<OwnedFd, SetupError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
+        .map_err(os("make the control socket"))
 }
 
 /// The kernel's range of source ports.
@@ -250,31 +265,40 @@ pub fn network_namespace() -> Result<u64, SetupError> {
 }
 
 /// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
-pub fn view(dir: &Path) -> Option<Writer> {
-    let path = dir.join("view");
-    let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let view = file.and_then(|file| Ok(Writer::take(file.as_raw_fd())?));
+pub fn view(directory: &Directory) -> Option<Writer> {
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let file = directory.open(c"view", flags).or_else(|e| {
+        tracing::warn!("what lies in the place of the view is made anew: {e}");
+        directory.remove(c"view")?;
+        directory.open(c"view", flags)
+    });
+    let view = file.and_then(|file| Writer::take(file.raw()));
     view.inspect_err(|e| {
         tracing::warn!("no view, programs have to ask for everything: {e}");
         // What a lonetd before has left there would be believed, and half a file only fills the disk.
-        let _ = std::fs::remove_file(&path);
+        let _ = directory.remove(c"view");
     })
     .ok()
 }
 
 /// The network's random key: made once, kept for lonetds to come. A disk that is full keeps nothing, and costs only
 /// those who have LONET_KEY alone, and only when another lonetd follows.
-pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
-    let path = dir.join("key");
-    if let Ok(bytes) = std::fs::read(&path)
-        && let Ok(key) = bytes.try_into()
-    {
-        return Ok(key);
+pub fn key(directory: &Directory) -> Result<Key, SetupError> {
+    match directory.read(c"key").map(Key::try_from) {
+        Ok(Ok(key)) => return Ok(key),
+        Ok(Err(_)) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(os("read the network's key, a regular file of its owner's")(e)),
     }
     let mut key = [0u8; 16];
     let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
     io::Read::read_exact(&mut random, &mut key).map_err(os("read /dev/urandom"))?;
-    if let Err(e) = std::fs::write(&path, key) {
+    let save = || {
+        let mut file = directory.file(c"key", libc::O_WRONLY | libc::O_CREAT)?;
+        file.set_len(0)?;
+        io::Write::write_all(&mut file, &key)
+    };
+    if let Err(e) = save() {
         tracing::error!("the network's key cannot be saved, a lonetd after this one would have another: {e}");
     }
     Ok(key)

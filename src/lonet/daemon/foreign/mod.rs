@@ -35,6 +35,7 @@ use dialer::Dialer;
 use lonet_core::block::Endpoint;
 use lonet_core::config::Config;
 use lonet_core::control::{self, MAX_MESSAGE, Opening, Reply};
+use lonet_core::directory::Directory;
 use names::Names;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -42,6 +43,7 @@ use nix::sys::socket::{self, MsgFlags, SockFlag};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::{Task, What};
 
@@ -138,18 +140,15 @@ pub struct Foreign {
 impl Foreign {
     pub fn new(
         config: &Config,
+        directory: &Arc<Directory>,
         lock: &OwnedFd,
         address: SocketAddrV4,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
         let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
-        let place = Place {
-            path: config.dir.join("registry.db"),
-            network: config.network.clone(),
-            own: address,
-            former,
-        };
+        let place =
+            Place { directory: directory.clone(), network: config.network.clone(), own: address, former };
         let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;

@@ -96,19 +96,12 @@ impl Daemon {
 
     /// Takes the network's files away, if nobody is about to come. Whether it has ended.
     pub(super) fn end(&mut self) -> bool {
-        let Ok(lock) = nix::fcntl::Flock::lock(
-            match std::fs::File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(self.config.dir.join("lock"))
-            {
-                Ok(file) => file,
-                // The directory is not there any more, or not writable: nothing to take away.
-                Err(_) => return true,
-            },
-            nix::fcntl::FlockArg::LockExclusiveNonblock,
-        ) else {
+        let file = match self.directory.file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
+            Ok(file) => file,
+            // The directory is not there any more, or not writable: nothing to take away.
+            Err(_) => return true,
+        };
+        let Ok(lock) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
             // Somebody starts: what it asks will say more.
             self.empty_since = Some(Instant::now());
             return false;
@@ -131,10 +124,13 @@ impl Daemon {
         tracing::info!("the network has ended");
         // The lock file goes last: who waits for it looks whether it is still the one at its path.
         // What a killed lonetd is known by goes shortly before.
-        for file in ["key", "log", "view", "state", "control", "lock"] {
-            let _ = std::fs::remove_file(self.config.dir.join(file));
+        for file in [c"key", c"log", c"view", c"state.new", c"state", c"control", c"lock"] {
+            let _ = self.directory.remove(file);
         }
-        let _ = std::fs::remove_dir(&self.config.dir);
+        // What the path leads to by now need not be this directory.
+        if let Ok(root) = self.place.root(self.membership.owner) {
+            root.remove(self.place.name(), &self.directory);
+        }
         drop(lock);
         for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
             reply_to_down(&fd, Ok(()));
