@@ -25,6 +25,9 @@
 //!
 //! Nothing here allocates after [`Place::new`], and no descriptor outlives its [`Root`] or [`Directory`]: hooks use it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::sys::{Fd, check};
 use crate::unix::SocketName;
 use nix::errno::Errno;
@@ -155,15 +158,13 @@ impl Place {
     }
 }
 
-/// The first of these places whose network is there, or else the one where it is to be made, with the reason for which
-/// that is not the shared one, if it is not. `private` beats `shared` if there is a network in it.
+/// The place where a network is, or is to be made: `private` if it has begun there or `shared` cannot be used.
 pub fn find(shared: &Place, private: &Place, owner: u32) -> (Which, Result<Directory, Trouble>) {
-    if let Ok(directory) = private.open(owner) {
-        return (Which::Private, Ok(directory));
-    }
-    match shared.open(owner) {
-        Err(Trouble::Root(why)) if why.is_there() => (Which::PrivateAs(why), private.open(owner)),
-        result => (Which::Shared, result),
+    match (private.open(owner), shared.root(owner)) {
+        (found, Err(why)) if why.is_there() => (Which::PrivateAs(why), found),
+        (Ok(directory), _) => (Which::Private, Ok(directory)),
+        (Err(_), Ok(root)) => (Which::Shared, root.open(shared.name()).map_err(Trouble::Network)),
+        (Err(_), Err(why)) => (Which::Shared, Err(Trouble::Root(why))),
     }
 }
 

@@ -288,7 +288,10 @@ pub fn key(directory: &Directory) -> Result<Key, SetupError> {
         Ok(Ok(key)) => return Ok(key),
         Ok(Err(_)) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(os("read the network's key, a regular file of its owner's")(e)),
+        Err(e) => {
+            tracing::error!("what lies in the place of the network's key is made anew: {e}");
+            let _ = directory.remove(c"key");
+        }
     }
     let mut key = [0u8; 16];
     let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
