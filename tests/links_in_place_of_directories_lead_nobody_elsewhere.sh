@@ -58,7 +58,8 @@ for_each_owner() {
     swapper=$!
     started+=("$swapper")
     for turn in {1..40}; do
-        "${owner[@]}" timeout 30 lonet run --host α -- sh -c 'lonet ls >&2; lonet down --kill' </dev/null >"$work/out" 2>&1 || true
+        "${owner[@]}" timeout 30 lonet run --host α -- lonet ls </dev/null >"$work/out" 2>&1 || true
+        "${owner[@]}" timeout 30 lonet down --kill </dev/null >>"$work/out" 2>&1 || true
         is "$(list_victim)" "$untouched" "turn $turn: whatever another user does, the victim stays" >"$work/is" ||
             { cat "$work/is" "$work/out"; fail "turn $turn"; }
     done

@@ -125,7 +125,7 @@ fn configuration(network: &str) -> std::result::Result<Config, String> {
     // SAFETY: no arguments, cannot fail.
     let uid = unsafe { libc::geteuid() };
     let mut config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
-    // lonet(7) says what it is to be told.
+    // A library says nothing: lonet(7) tells where the network is.
     let _ = config.choose_directory(uid);
     Ok(Config { host: None, ..config })
 }
