@@ -95,8 +95,8 @@ enum {
  * that of `lonet run --network NAME`: TMPDIR and the LONET_ variables of the environment say where it is. It ends by
  * itself a few seconds after the last process has left it.
  *
- * EINVAL: not a network's name, or a variable that makes no sense. ENOENT: TMPDIR is not there. ENAMETOOLONG: its
- * path is too long for a socket. EACCES: the network's directory is another user's, open to others or not writable.
+ * EINVAL: not a network's name, or a variable that makes no sense. ENOENT: TMPDIR is not there. ENAMETOOLONG: it
+ * is no path. EACCES: the network's directory is another user's, open to others or not writable.
  * ENETDOWN: the network cannot be started, or its daemon does not answer. EPROTO: its daemon is of another version.
  * EMFILE, ENFILE, ENOSPC. */
 int lonet_join(const char *network, lonet_net **net);

@@ -9,17 +9,17 @@ mod owner;
 pub(crate) mod starved;
 
 pub use insist::StartIf;
-pub(crate) use owner::not_the_owner;
 
 use crate::config::Config;
 use crate::control::{self, Caller, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::directory::{self, Directory, Place, Unfit, Which};
 use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd, getpid};
-use crate::unix::{AbstractName, SocketName};
+use crate::unix::AbstractName;
 use crate::view::{Mapping, View};
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -35,19 +35,34 @@ pub struct Client {
     pub config: Config,
     /// The uid that lonetd must have: the network's owner.
     owner: u32,
-    path: Option<SocketName>,
+    /// Where the network may be: one place, or `<tmp>/lonet` and what takes its place.
+    ways: Box<[Way]>,
+    /// The way on which the network was found last.
+    taken: AtomicUsize,
     /// The number of the abstract name that belongs to the network's key; 0: the key is not known.
     abstract_name: AtomicU64,
-    key_file: CString,
-    view_file: CString,
     /// Where the view is mapped; 0: it is not.
     view: AtomicUsize,
     /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
     seen_as: AtomicU64,
     /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
     owners_pid: AtomicU32,
+}
+
+/// A place where the network may be, and how to start who serves it there.
+pub(crate) struct Way {
+    pub(crate) place: Place,
     pub(crate) launch: start::Launch,
 }
+
+impl Way {
+    fn new(config: &Config, beside: Option<&Path>) -> Way {
+        Way { place: Place::new(&config.dir), launch: start::Launch::new(config, beside) }
+    }
+}
+
+/// Nothing was found yet.
+const NONE: usize = usize::MAX;
 
 /// Why there is no answer. `Display` says what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +71,12 @@ pub enum Trouble {
     NotRunning,
     /// No descriptor, or no memory, for the exchange.
     NoRoom(Errno),
-    /// Somebody else's socket, or a directory that others can reach.
+    /// Somebody else's socket.
     NotOurs { uid: u32 },
-    /// In this user namespace it cannot be told whose the socket, or the directory, is.
+    /// In this user namespace it cannot be told whose the socket is.
     UserNamespace { uid: u32 },
+    /// A directory that others can reach, or can put another in the place of.
+    Directory(directory::Trouble),
     /// lonetd did not answer in time, or the exchange failed otherwise.
     Silent(Errno),
     /// lonetd speaks another version of the protocol.
@@ -93,9 +110,11 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::NotRunning => f.write_str("the network is not running"),
             Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => {
-                write!(f, "the network's directory or daemon belongs to uid {uid} or is open to others")
-            }
+            Trouble::NotOurs { uid } => write!(f, "the network's daemon belongs to uid {uid}"),
+            Trouble::Directory(trouble) => match trouble.unfit() {
+                Unfit::Unknown(uid) => Trouble::UserNamespace { uid }.fmt(f),
+                _ => trouble.fmt(f),
+            },
             Trouble::UserNamespace { uid } => write!(
                 f,
                 "cannot tell whether the network is its owner's: this user namespace shows uid {uid}; run the program \
@@ -130,25 +149,40 @@ impl Client {
     /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
     /// the effective one.
     pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
-        let path = config.control_path().and_then(|p| SocketName::new(p.as_os_str().as_bytes()));
+        let private = config.private_dir.clone().map(|dir| Config { dir, ..config.clone() });
         let name = config.membership.map(|m| AbstractName::of(&m.key));
         Client {
             owner: config.membership.map_or(uid, |m| m.owner),
-            path,
+            ways: [Some(&config), private.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|c| Way::new(c, beside))
+                .collect(),
+            taken: AtomicUsize::new(NONE),
             abstract_name: AtomicU64::new(name.map_or(0, AbstractName::number)),
-            key_file: c_path(&config.dir.join("key")),
-            view_file: c_path(&config.dir.join("view")),
             view: AtomicUsize::new(0),
             seen_as: AtomicU64::new(0),
             owners_pid: AtomicU32::new(0),
-            launch: start::Launch::new(&config, beside),
             config,
         }
     }
 
-    /// `<net>/key`, ready for a system call.
-    pub fn key_file(&self) -> &CStr {
-        &self.key_file
+    /// The way to take, and the network's directory, if it is there. What was found once is not looked for elsewhere.
+    pub(crate) fn way(&self) -> (&Way, Result<Directory, directory::Trouble>) {
+        let (at, directory) = match (&*self.ways, self.taken.load(Ordering::Relaxed)) {
+            ([shared, private], NONE) => match directory::find(&shared.place, &private.place, self.owner) {
+                (Which::Shared, directory) => (0, directory),
+                (_, directory) => (1, directory),
+            },
+            (ways, taken) => {
+                let at = if taken < ways.len() { taken } else { 0 };
+                (at, ways[at].place.open(self.owner))
+            }
+        };
+        if directory.is_ok() {
+            self.taken.store(at, Ordering::Relaxed);
+        }
+        (&self.ways[at], directory)
     }
 
     /// This is the network's key: lonetd is found by it also where the network's directory cannot be reached any more.
@@ -156,9 +190,9 @@ impl Client {
         self.abstract_name.store(AbstractName::of(key).number(), Ordering::Release);
     }
 
-    /// Maps the network's view. `None`: there is none, or this process may not see it.
-    pub fn map_view(&self) -> Option<Mapping> {
-        Mapping::open(&self.view_file)
+    /// The network's directory. `None`: it is not there, or must not be used.
+    pub fn directory(&self) -> Option<Directory> {
+        self.way().1.ok()
     }
 
     /// From now on the client looks there, once.
@@ -178,11 +212,6 @@ impl Client {
 
     pub fn owner(&self) -> u32 {
         self.owner
-    }
-
-    /// Makes the network's directory, or sees to it that it is the owner's alone.
-    pub fn make_directory(&self) -> Result<(), Trouble> {
-        start::make_directory(&self.launch, self.owner)
     }
 
     /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
@@ -274,6 +303,8 @@ impl Client {
 
     /// A connection to the lonetd of this network, and to no one else.
     pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
+        // With no descriptor left for the directory the abstract name takes one alone.
+        let (_, directory) = self.way();
         let kind = libc::SOCK_SEQPACKET;
         let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
             Ok(fd) => fd,
@@ -283,13 +314,17 @@ impl Client {
         for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
             sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
         }
-        let path = self.path.as_ref().ok_or(Trouble::Setup {
-            step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
-            why: Errno::ENAMETOOLONG,
-        })?;
-        match path.connect(fd.raw()) {
+        let by_path = match &directory {
+            Ok(directory) => match directory.socket_name(c"control") {
+                Some(name) => name.connect(fd.raw()),
+                None => Err(Errno::ENAMETOOLONG),
+            },
+            Err(_) => Err(Errno::ENOENT),
+        };
+        let reached = directory.as_ref().ok();
+        match by_path {
             Ok(()) => {
-                self.check_owner(&peer_of(&fd)?, true)?;
+                self.check_owner(&peer_of(&fd)?, reached, true)?;
                 return Ok(fd);
             }
             // The socket is there and nobody listens: neither will anybody elsewhere.
@@ -300,14 +335,14 @@ impl Client {
         }
         for name in self.abstract_names() {
             match name.connect(fd.raw()) {
-                Ok(()) if self.check_owner(&peer_of(&fd)?, false).is_ok() => return Ok(fd),
+                Ok(()) if self.check_owner(&peer_of(&fd)?, reached, false).is_ok() => return Ok(fd),
                 // Another user has taken the name while no lonetd had it. The socket is used up, and is the only one.
-                Ok(()) => return Err(Trouble::NotRunning),
+                Ok(()) => break,
                 Err(Errno::ECONNREFUSED | Errno::ENOENT) => {}
                 Err(e) => return Err(Trouble::Silent(e)),
             }
         }
-        Err(Trouble::NotRunning)
+        Err(nobody_at(directory))
     }
 
     /// How lonetd may be called where no path leads to it, the likelier name first.
@@ -320,6 +355,18 @@ impl Client {
 
 fn peer_of(fd: &Fd) -> Result<libc::ucred, Trouble> {
     sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)
+}
+
+/// What it means that nobody serves a network whose directory was opened, or not.
+fn nobody_at(directory: Result<Directory, directory::Trouble>) -> Trouble {
+    match directory {
+        Err(trouble) if trouble.unfit().is_there() => Trouble::Directory(trouble),
+        Err(trouble) => match trouble.unfit() {
+            Unfit::Errno(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Trouble::NoRoom(e),
+            _ => Trouble::NotRunning,
+        },
+        Ok(_) => Trouble::NotRunning,
+    }
 }
 
 /// Waits for what lonetd has to say on the connection, for as long as anything may take.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod diag;
+pub mod directory;
 pub mod dns;
 #[cfg(test)]
 mod fuzzed;

@@ -5,7 +5,6 @@
 //! say nothing. Below a user namespace of its own a process may also find its own uid renamed.
 
 use crate::sys::{self, Fd, check};
-use std::ffi::CStr;
 
 /// The number of users without one, unless root has chosen another (`kernel.overflowuid`).
 pub const OVERFLOW: u32 = 65534;
@@ -41,13 +40,13 @@ pub fn effective() -> u32 {
     unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
 }
 
-/// Whether `dir` is a directory of this process' user and closed to all others. By the kernel's own comparison: who is
+/// Whether the open `dir` is a directory of this process' user and closed to all others. By the kernel's own comparison: who is
 /// not the owner may not leave the time of access alone, unless it has power over the owner, which then has a number
 /// of its own.
-pub fn is_own_closed_directory(dir: &CStr) -> bool {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME | libc::O_CLOEXEC;
+pub fn is_own_closed_directory(dir: i32) -> bool {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOATIME | libc::O_CLOEXEC;
     // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, dir.as_ptr(), flags) });
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, c".".as_ptr(), flags) });
     let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) else { return false };
     sys::status(fd.raw()).is_ok_and(|stat| stat.st_uid == effective() && stat.st_mode & 0o077 == 0)
 }
@@ -55,8 +54,7 @@ pub fn is_own_closed_directory(dir: &CStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::CString;
-    use std::os::unix::ffi::OsStrExt;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -79,15 +77,16 @@ mod tests {
     fn only_an_own_closed_directory_is_one() {
         let dir = std::env::temp_dir().join(format!("uids.{}", std::process::id()));
         std::fs::create_dir(&dir).expect("a directory");
-        let path = CString::new(dir.as_os_str().as_bytes()).expect("a path");
+        let file = std::fs::File::open(&dir).expect("a directory");
         let mode = |mode| {
             std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).expect("its mode");
         };
         mode(0o700);
-        assert!(is_own_closed_directory(&path));
+        assert!(is_own_closed_directory(file.as_raw_fd()));
         mode(0o711);
-        assert!(!is_own_closed_directory(&path));
+        assert!(!is_own_closed_directory(file.as_raw_fd()));
         std::fs::remove_dir(&dir).expect("its end");
-        assert!(!is_own_closed_directory(c"/proc/self/uid_map"));
+        let map = std::fs::File::open("/proc/self/uid_map").expect("a file");
+        assert!(!is_own_closed_directory(map.as_raw_fd()));
     }
 }

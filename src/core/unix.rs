@@ -46,10 +46,15 @@ impl AbstractName {
         name
     }
 
-    pub fn connect(self, fd: i32) -> Result<(), Errno> {
+    /// `None`: too long, which it is not.
+    pub fn socket_name(self) -> Option<SocketName> {
         let mut name = [0; AbstractName::LEN + 1];
         name[1..].copy_from_slice(&self.bytes());
-        SocketName::new(&name).ok_or(Errno::ENAMETOOLONG)?.connect(fd)
+        SocketName::new(&name)
+    }
+
+    pub fn connect(self, fd: i32) -> Result<(), Errno> {
+        self.socket_name().ok_or(Errno::ENAMETOOLONG)?.connect(fd)
     }
 }
 
@@ -77,6 +82,11 @@ impl SocketName {
         }
         let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len();
         Some(SocketName { address, len: len as u32 })
+    }
+
+    pub fn bind(&self, fd: i32) -> Result<(), Errno> {
+        // SAFETY: the address is ours and `len` bytes of it are set.
+        unsafe { sys::bind(fd, (&raw const self.address).cast(), self.len) }
     }
 
     pub fn connect(&self, fd: i32) -> Result<(), Errno> {

@@ -21,7 +21,8 @@ mod service;
 pub mod sleep;
 
 use crate::block::Endpoint;
-use crate::sys::{self, check};
+use crate::directory::Directory;
+use crate::sys::check;
 use mailbox::Mailbox;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -247,16 +248,12 @@ fn unpack(words: &[u64; WORDS]) -> Entry {
 pub struct Mapping(View<'static>);
 
 impl Mapping {
-    /// Opens the file at `path` and maps it for reading, and its mailbox for writing. `None`: there is no view to be had.
+    /// Opens the view in `<net>` and maps it for reading, and its mailbox for writing. `None`: there is no view to be had.
     ///
     /// A file that lonetd could not allocate in full, or has not yet, is shorter: to look into its mapping would be a
     /// SIGBUS.
-    pub fn open(path: &std::ffi::CStr) -> Option<Mapping> {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
-        // SAFETY: a path that ends in zero.
-        let fd =
-            check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) }).ok()?;
-        let fd = sys::Fd::new(fd as i32).ok()?;
+    pub fn open(directory: &Directory) -> Option<Mapping> {
+        let fd = directory.open(c"view", libc::O_RDWR).ok()?;
         // SAFETY: all zeroes is a stat structure.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: a structure to fill.
@@ -283,6 +280,7 @@ impl Drop for Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys;
 
     pub fn file() -> sys::Fd {
         // SAFETY: a C string.

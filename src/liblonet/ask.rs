@@ -53,7 +53,7 @@ pub fn ask_for_text<'b>(
                 reply => Ok(reply),
             }
         }
-        Err(Trouble::NotRunning) if start == Start::No => Ok(Reply::Native),
+        Err(Trouble::NotRunning | Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
         Err(trouble) => {
             log::trouble(client, op, trouble);
             Err(trouble.errno())

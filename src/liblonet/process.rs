@@ -8,7 +8,9 @@ use crate::fence;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
-use lonet_core::view::View;
+use lonet_core::directory::Directory;
+use lonet_core::sys::check;
+use lonet_core::view::{Mapping, View};
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::CStr;
@@ -249,10 +251,11 @@ pub fn learn_block(client: &Client, n: u8) {
 /// environment.
 fn map_key() {
     let Some(client) = CLIENT.get() else { return };
-    if let Some(key) = KeyMap::new(client) {
+    let Some(directory) = client.directory() else { return };
+    if let Some(key) = KeyMap::new(client, &directory) {
         std::mem::forget(key);
     }
-    if let Some(mapping) = client.map_view() {
+    if let Some(mapping) = Mapping::open(&directory) {
         // SAFETY: the client is the process' own, and the mapping is never given back.
         unsafe { client.look_at(&mapping) };
         std::mem::forget(mapping);
@@ -271,12 +274,8 @@ pub struct KeyMap(*mut libc::c_void);
 const KEY_MAP: usize = 4096;
 
 impl KeyMap {
-    pub fn new(client: &Client) -> Option<KeyMap> {
-        use lonet_core::sys::{Fd, check};
-        let (path, flags) = (client.key_file().as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        // SAFETY: a path that ends in zero.
-        let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) });
-        let fd = fd.and_then(|fd| Fd::new(fd as i32)).ok()?;
+    pub fn new(client: &Client, directory: &Directory) -> Option<KeyMap> {
+        let fd = directory.open(c"key", libc::O_RDONLY).ok()?;
         let mut key = [0; 16];
         // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
         let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });

@@ -64,7 +64,7 @@ impl Client {
                 Err(Trouble::NotRunning) => {}
                 result => return result,
             }
-            if start == StartIf::Killed && !self.launch.was_killed() {
+            if start == StartIf::Killed && !start::was_killed(self) {
                 return Err(Trouble::NotRunning);
             }
             match start::start(self, start, limit, buffer) {

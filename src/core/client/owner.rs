@@ -6,12 +6,18 @@
 //! user's, and the kernel says that the network's directory is. What cannot be told is refused.
 
 use super::{Client, Trouble};
+use crate::directory::Directory;
 use crate::uids;
 use std::sync::atomic::Ordering;
 
 impl Client {
-    /// `by_path`: it was reached through the network's directory.
-    pub(super) fn check_owner(&self, peer: &libc::ucred, by_path: bool) -> Result<(), Trouble> {
+    /// `by_path`: it was reached through `directory`, the network's.
+    pub(super) fn check_owner(
+        &self,
+        peer: &libc::ucred,
+        directory: Option<&Directory>,
+        by_path: bool,
+    ) -> Result<(), Trouble> {
         if peer.uid == self.owner && peer.uid != uids::OVERFLOW {
             return Ok(());
         }
@@ -25,20 +31,15 @@ impl Client {
             // In a directory that is closed to all but this user nobody else has made a socket.
             peer.uid == uids::effective()
                 && (by_path || peer.uid != uids::OVERFLOW)
-                && uids::is_own_closed_directory(self.launch.dir())
+                && directory.is_some_and(|directory| uids::is_own_closed_directory(directory.raw()))
         };
         if !is_owners {
-            return Err(not_the_owner(peer.uid));
+            return Err(match uids::all_have_numbers() {
+                Some(true) => Trouble::NotOurs { uid: peer.uid },
+                Some(false) | None => Trouble::UserNamespace { uid: peer.uid },
+            });
         }
         self.owners_pid.store(peer.pid.unsigned_abs(), Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// What is the matter with a lonetd, or a network's directory, of this uid, which is not the owner's.
-pub(crate) fn not_the_owner(uid: u32) -> Trouble {
-    match uids::all_have_numbers() {
-        Some(true) => Trouble::NotOurs { uid },
-        Some(false) | None => Trouble::UserNamespace { uid },
     }
 }

@@ -124,7 +124,9 @@ fn configuration(network: &str) -> std::result::Result<Config, String> {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     // SAFETY: no arguments, cannot fail.
     let uid = unsafe { libc::geteuid() };
-    let config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
+    let mut config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
+    // A library says nothing: lonet(7) tells where the network is.
+    let _ = config.choose_directory(uid);
     Ok(Config { host: None, ..config })
 }
 
@@ -164,8 +166,9 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
         Reply::Done => Block::new(block),
         _ => None,
     })?;
-    let key = KeyMap::new(&client);
-    let view = client.map_view().map(Arc::new);
+    let directory = client.directory();
+    let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
+    let view = directory.as_ref().and_then(Mapping::open).map(Arc::new);
     if let Some(view) = &view {
         // SAFETY: it goes after the client.
         unsafe { client.look_at(view) };

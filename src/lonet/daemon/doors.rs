@@ -7,17 +7,16 @@
 //! view mapped.
 
 use super::setup::{SetupError, os, patiently, random};
-use lonet_core::config::Config;
 use lonet_core::control::Key;
-use lonet_core::unix::AbstractName;
+use lonet_core::directory::Directory;
+use lonet_core::unix::{AbstractName, SocketName};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, sockopt};
 use nix::unistd::geteuid;
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub struct Doors {
@@ -25,6 +24,9 @@ pub struct Doors {
     pub by_name: OwnedFd,
     pub name: AbstractName,
 }
+
+const KEY: &CStr = c"key";
+const CONTROL: &CStr = c"control";
 
 /// How long the abstract name may stay with a lonetd that is dying, which has lost the lock by then.
 const NAME_WITHIN: Duration = Duration::from_millis(500);
@@ -34,48 +36,47 @@ pub type Service = Flock<File>;
 
 /// Becomes the one who serves. A lonetd too many ends here, before it touches anything: there is one if the holder of the
 /// start lock was killed and another one is started beside that one's.
-pub fn take_service(config: &Config) -> Result<Service, SetupError> {
-    patiently(|| try_service(config))?.ok_or(SetupError::Served)
+pub fn take_service(directory: &Directory) -> Result<Service, SetupError> {
+    patiently(|| try_service(directory))?.ok_or(SetupError::Served)
 }
 
 /// As [`take_service`], without time for another one to die.
-pub fn take_service_at_once(config: &Config) -> Result<Service, SetupError> {
-    try_service(config)?.ok_or(SetupError::Served)
+pub fn take_service_at_once(directory: &Directory) -> Result<Service, SetupError> {
+    try_service(directory)?.ok_or(SetupError::Served)
 }
 
-fn try_service(config: &Config) -> Result<Option<Service>, SetupError> {
-    let path = config.dir.join("key");
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(&path).map_err(os("open the network's key file"))?;
+fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    if !directory.is_file_or_nothing(KEY) {
+        tracing::error!(
+            "what lies in the place of the network's key is no file of the owner's: it is made anew"
+        );
+        let _ = directory.remove(KEY);
+    }
+    let file = directory.file(KEY, flags).map_err(os("open the network's key file"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        // lonetd removes it when the network ends: only the file that the path leads to counts.
-        Ok(lock) => Ok(is_at_path(&lock, &path).then_some(lock)),
+        // lonetd removes it when the network ends: only the file that the name leads to counts.
+        Ok(lock) => Ok(directory.leads_to(KEY, lock.as_raw_fd()).then_some(lock)),
         // A process that was killed loses its descriptors one by one, and this one late perhaps.
-        Err((_, Errno::EWOULDBLOCK)) if is_served(config) => Err(SetupError::Served),
+        Err((_, Errno::EWOULDBLOCK)) if is_served(directory) => Err(SetupError::Served),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, why)) => Err(os("lock the network's key file")(why)),
     }
 }
 
-pub fn is_at_path(file: &File, path: &Path) -> bool {
-    let identity = |m: std::fs::Metadata| (m.dev(), m.ino());
-    let (open, named) = (file.metadata().map(identity), std::fs::symlink_metadata(path).map(identity));
-    matches!((open, named), (Ok(open), Ok(named)) if open == named)
-}
-
 /// Opens both doors, for the one who serves.
-pub fn open(config: &Config, key: &Key) -> Result<Doors, SetupError> {
+pub fn open(directory: &Directory, key: &Key) -> Result<Doors, SetupError> {
     // The path last: who finds nobody there looks for nobody elsewhere.
     let (by_name, name) = take_name(key)?;
-    Ok(Doors { by_path: listen_at_path(config)?, by_name, name })
+    Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
 }
 
 /// The socket in the file system; what is left there is a dead lonetd's.
-pub fn listen_at_path(config: &Config) -> Result<OwnedFd, SetupError> {
-    let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
-    let _ = std::fs::remove_file(&path);
-    listen(&UnixAddr::new(&path).map_err(os("name the control socket"))?)
+pub fn listen_at_path(directory: &Directory) -> Result<OwnedFd, SetupError> {
+    let _ = directory.remove(CONTROL);
+    let name =
+        directory.socket_name(CONTROL).ok_or_else(|| os("name the control socket")(Errno::ENAMETOOLONG))?;
+    listen(&name).map_err(os("listen on the control socket (is /proc mounted?)"))
 }
 
 fn take_name(key: &Key) -> Result<(OwnedFd, AbstractName), SetupError> {
@@ -84,8 +85,8 @@ fn take_name(key: &Key) -> Result<(OwnedFd, AbstractName), SetupError> {
     let holder = loop {
         match listen(&address(name)?) {
             Ok(socket) => return Ok((socket, name)),
-            Err(e) if e.errno() == Some(libc::EADDRINUSE) => {}
-            Err(e) => return Err(e),
+            Err(Errno::EADDRINUSE) => {}
+            Err(e) => return Err(os("bind the abstract control socket")(e)),
         }
         let holder = holder(&address(name)?).map(|by| by.uid());
         if holder.is_some_and(|uid| uid != geteuid().as_raw()) || Instant::now() >= until {
@@ -101,24 +102,23 @@ fn take_name(key: &Key) -> Result<(OwnedFd, AbstractName), SetupError> {
         "{by} has taken the abstract name of the control socket: members that have left the file system or the \
          owner's uid find lonetd only if they have asked it for something before"
     );
-    Ok((listen(&address(other)?)?, other))
+    let socket = listen(&address(other)?).map_err(os("bind the abstract control socket"))?;
+    Ok((socket, other))
 }
 
-fn address(name: AbstractName) -> Result<UnixAddr, SetupError> {
-    UnixAddr::new_abstract(&name.bytes()).map_err(os("name the abstract control socket"))
+fn address(name: AbstractName) -> Result<SocketName, SetupError> {
+    name.socket_name().ok_or_else(|| os("name the abstract control socket")(Errno::ENAMETOOLONG))
 }
 
-/// Whether a lonetd that is alive serves at the path.
-fn is_served(config: &Config) -> bool {
-    let address = config.control_path().and_then(|path| UnixAddr::new(&path).ok());
-    address.and_then(|at| holder(&at)).is_some_and(|by| !is_exiting(by.pid()))
+/// Whether a lonetd that is alive serves in the directory.
+fn is_served(directory: &Directory) -> bool {
+    directory.socket_name(CONTROL).and_then(|at| holder(&at)).is_some_and(|by| !is_exiting(by.pid()))
 }
 
 /// Who listens there, if that can be told.
-fn holder(address: &UnixAddr) -> Option<socket::UnixCredentials> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).ok()?;
-    socket::connect(fd.as_raw_fd(), address).ok()?;
+fn holder(name: &SocketName) -> Option<socket::UnixCredentials> {
+    let fd = unix_socket().ok()?;
+    name.connect(fd.as_raw_fd()).ok()?;
     socket::getsockopt(&fd, sockopt::PeerCredentials).ok()
 }
 
@@ -131,11 +131,14 @@ fn is_exiting(pid: i32) -> bool {
     fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
-fn listen(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(os("make the control socket"))?;
-    socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
+fn listen(name: &SocketName) -> Result<OwnedFd, Errno> {
+    let fd = unix_socket()?;
+    name.bind(fd.as_raw_fd())?;
+    socket::listen(&fd, Backlog::MAXCONN)?;
     Ok(fd)
+}
+
+fn unix_socket() -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
 }

@@ -18,8 +18,10 @@
 mod record;
 mod stretch;
 
+use super::current::Current;
 use super::state::{Changes, Pid, Saved, State};
 use lonet_core::block::Block;
+use lonet_core::directory::Directory;
 #[cfg(test)]
 pub use record::read_back;
 use record::{Record, SavedProcess};
@@ -28,7 +30,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use stretch::Stretch;
 
 /// Rewritten at this size, and then at twice what is left after each rewriting.
@@ -61,8 +62,8 @@ pub struct Left {
 }
 
 /// What a lonetd of this network has left. `None`: nothing.
-pub fn read(dir: &Path, network: &str, netns: u64) -> Option<Left> {
-    let (world, saved) = parse(dir)?;
+pub fn read(directory: &Directory, network: &str, netns: u64) -> Option<Left> {
+    let (world, saved) = parse(directory)?;
     let block = Block::new(world.block)?;
     let is_here = world == World::here(network, block, netns);
     if !is_here {
@@ -72,15 +73,21 @@ pub fn read(dir: &Path, network: &str, netns: u64) -> Option<Left> {
 }
 
 /// The processes that live of what a lonetd has left that served this network in another network namespace.
-pub fn processes_elsewhere(dir: &Path, network: &str, netns: u64) -> Option<Vec<Pid>> {
-    let (world, saved) = parse(dir)?;
+pub fn processes_elsewhere(directory: &Directory, network: &str, netns: u64) -> Option<Vec<Pid>> {
+    let (world, saved) = parse(directory)?;
     let here = World::here(network, Block::new(world.block)?, world.netns);
     (world == here && world.netns != netns)
         .then(|| saved.processes.into_iter().map(|(pid, ..)| pid).collect())
 }
 
-fn parse(dir: &Path) -> Option<(World, Saved)> {
-    let text = std::fs::read(dir.join("state")).ok()?;
+fn parse(directory: &Directory) -> Option<(World, Saved)> {
+    let text = directory.read(c"state");
+    let text = text.inspect_err(|e| {
+        if e.kind() != io::ErrorKind::NotFound {
+            tracing::error!("the saved state cannot be read, and is left aside: {e}");
+        }
+    });
+    let text = text.ok()?;
     let end = text.iter().position(|b| *b == b'\n')?;
     let Line::World(world) = serde_json::from_slice(&text[..end]).ok()?;
     let mut saved = Saved::default();
@@ -142,7 +149,7 @@ impl World {
 }
 
 pub struct Journal {
-    path: PathBuf,
+    directory: Current,
     world: World,
     file: Option<File>,
     /// How far the file says something.
@@ -157,9 +164,9 @@ pub struct Journal {
 
 impl Journal {
     /// Writes down what there is, and is ready for more.
-    pub fn begin(dir: &Path, world: World, state: &State) -> Journal {
+    pub fn begin(directory: Current, world: World, state: &State) -> Journal {
         let mut journal = Journal {
-            path: dir.join("state"),
+            directory,
             world,
             file: None,
             len: 0,
@@ -196,8 +203,7 @@ impl Journal {
 
     /// Writes down what there is, where the file has gone.
     pub fn begin_again(&mut self, state: &State) {
-        let dir = self.path.parent().unwrap_or(Path::new("/")).to_owned();
-        *self = Journal::begin(&dir, self.world.clone(), state);
+        *self = Journal::begin(self.directory.clone(), self.world.clone(), state);
     }
 
     fn append(&mut self) -> io::Result<()> {
@@ -226,13 +232,16 @@ impl Journal {
     }
 
     fn rewrite(&mut self, state: &State) -> io::Result<()> {
-        let new = self.path.with_extension("new");
         let mut bytes = serde_json::to_vec(&Line::World(self.world.clone()))?;
         bytes.push(b'\n');
         record::put_changes(&mut bytes, state, &state.everything());
-        let mut file = File::options().create(true).truncate(true).read(true).write(true).open(&new)?;
-        file.write_all(&bytes).and_then(|()| std::fs::rename(&new, &self.path)).inspect_err(|_| {
-            let _ = std::fs::remove_file(&new);
+        let directory = self.directory.now();
+        // What a lonetd has left that was killed here.
+        let _ = directory.remove(c"state.new");
+        let mut file = directory.file(c"state.new", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
+        let write = file.write_all(&bytes);
+        write.and_then(|()| Ok(directory.rename(c"state.new", c"state")?)).inspect_err(|_| {
+            let _ = directory.remove(c"state.new");
         })?;
         self.len = bytes.len() as u64;
         self.rewrite_at = REWRITE_AT.max(self.len * 2);

@@ -20,6 +20,7 @@ use super::journal;
 use super::owner::Owner;
 use super::state::Pid;
 use lonet_core::config::{Config, Membership, lookup};
+use lonet_core::directory::Directory;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat};
@@ -52,8 +53,8 @@ pub struct Members {
 }
 
 impl Members {
-    pub fn new(config: &Config, owner: Owner, membership: Membership) -> Members {
-        let key_file = KeyFile::map(&config.dir.join("key"));
+    pub fn new(config: &Config, directory: &Directory, owner: Owner, membership: Membership) -> Members {
+        let key_file = directory.file(c"key", libc::O_RDONLY).and_then(|file| KeyFile::map(&file));
         let key_file = key_file
             .inspect_err(|e| tracing::warn!("children of members are known by their environment alone: {e}"))
             .ok();
@@ -110,14 +111,14 @@ impl Members {
 
 /// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
 /// there has left its state, and one here would find it all dead.
-pub fn live_elsewhere(config: &Config, owner: Owner, netns: u64) -> bool {
-    let Some(mut all) = journal::processes_elsewhere(&config.dir, &config.network, netns) else {
+pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netns: u64) -> bool {
+    let Some(mut all) = journal::processes_elsewhere(directory, &config.network, netns) else {
         return false;
     };
-    let key = std::fs::read(config.dir.join("key")).ok().and_then(|key| key.try_into().ok());
+    let key = directory.read(c"key").ok().and_then(|key| key.try_into().ok());
     if let Some(key) = key {
         let membership = Membership { owner: owner.uid(), key };
-        let found = Members::new(config, owner, membership).find(&BTreeSet::new());
+        let found = Members::new(config, directory, owner, membership).find(&BTreeSet::new());
         all.extend(found.into_iter().map(|member| member.pid));
     }
     // Who asks here is a member, too, perhaps.

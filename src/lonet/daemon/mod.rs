@@ -6,6 +6,7 @@
 //! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
+mod current;
 mod dns;
 mod doors;
 mod foreign;
@@ -23,8 +24,10 @@ mod setup;
 pub mod state;
 mod tally;
 
+use current::Current;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
+use lonet_core::directory::Place;
 use lonet_core::start::{READY, READY_FD};
 use owner::Owner;
 use setup::SetupError;
@@ -82,22 +85,25 @@ pub fn run(start: Start, lock: Option<lonet_core::start::Lock>) -> ExitCode {
 
 fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let config = &start.config;
-    open_log(start)?;
+    let owner = Owner::here();
+    let place = Place::new(&config.dir);
+    let directory = Current::new(place.open(owner.uid()).map_err(SetupError::Directory)?);
+    open_log(start, &directory)?;
     if !start.foreground {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
-    let owner = Owner::here();
-    if members::live_elsewhere(config, owner, netns) {
+    if members::live_elsewhere(config, &directory.now(), owner, netns) {
         return Err(SetupError::Elsewhere);
     }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
-    let mut service = doors::take_service(config)?;
+    let here = directory.now();
+    let mut service = doors::take_service(&here)?;
     let key = setup::key(&mut service)?;
-    let doors = doors::open(config, &key)?;
-    in_place::write_in_place(&config.dir);
-    let left = journal::read(&config.dir, &config.network, netns);
+    let doors = doors::open(&here, &key)?;
+    in_place::write_in_place(&here);
+    let left = journal::read(&here, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());
     let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
     let held = held::take_block(&config.network, had)?;
@@ -114,10 +120,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
     } else {
         // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
-        let _ = std::fs::remove_file(config.dir.join("view"));
+        let _ = here.remove(c"view");
     }
     let world = journal::World::here(&config.network, held.block, netns);
-    let journal = journal::Journal::begin(&config.dir, world, &state);
+    let journal = journal::Journal::begin(directory.clone(), world, &state);
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,
@@ -128,6 +134,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         service,
         doors,
         destroyed,
+        place,
+        directory,
         config: config.clone(),
         owner,
         membership: Membership { owner: owner.uid(), key },
@@ -136,13 +144,14 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
 }
 
 /// The log: `<net>/log`, or stderr in the foreground.
-fn open_log(start: &Start) -> Result<(), SetupError> {
+fn open_log(start: &Start, directory: &Current) -> Result<(), SetupError> {
     let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false);
     if start.foreground {
         builder.with_writer(std::io::stderr).init();
         return Ok(());
     }
-    let log = log::Log::open(&start.config.dir).map_err(setup::os("open the log"))?;
+    let log = log::Log::open(directory);
+    let log = log.map_err(setup::os("open the log, a regular file of the network's owner"))?;
     builder.with_writer(std::sync::Mutex::new(log)).init();
     Ok(())
 }

@@ -19,6 +19,7 @@ mod sender;
 mod wait;
 mod watcher;
 
+use super::current::Current;
 use super::dns::Dns;
 use super::doors::{Doors, Service};
 use super::foreign::{self, FIRST_TASK, Foreign, World};
@@ -36,6 +37,7 @@ use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
+use lonet_core::directory::Place;
 use lonet_core::view::Writer;
 use lonet_core::view::mailbox::Mailbox;
 use nix::errno::Errno;
@@ -107,6 +109,8 @@ pub struct Daemon {
     doors: Doors,
     /// They are shut until then.
     shut_until: Option<Instant>,
+    place: Place,
+    directory: Current,
     config: Config,
     owner: Owner,
     membership: Membership,
@@ -156,6 +160,9 @@ pub struct Parts {
     pub doors: Doors,
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
+    /// Where the network is, and its directory.
+    pub place: Place,
+    pub directory: Current,
     pub config: Config,
     pub owner: Owner,
     pub membership: Membership,
@@ -164,8 +171,8 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, former, service, doors, .. } = parts;
-        let Parts { destroyed, config, owner, membership, netns, .. } = parts;
+        let Parts { state, kernel, journal, held, former, service, doors, destroyed, .. } = parts;
+        let Parts { place, directory, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -174,15 +181,15 @@ impl Daemon {
         let connections = Connections::new()?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
-        let members = Arc::new(Members::new(&config, owner, membership));
+        let foreign = Foreign::new(&config, &directory, &held.lock, held.lock_address, former, &epoll)?;
+        let members = Arc::new(Members::new(&config, &directory.now(), owner, membership));
         let inheritance = Inheritance::new(members);
         if let Some(done) = inheritance.search_done() {
             epoll.add(done, event(SEARCHED)).map_err(os("watch for other members"))?;
         }
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
-        let mut view = setup::view(&config.dir);
+        let mut view = setup::view(&directory.now());
         let mailbox = view.as_mut().map(|view| {
             view.set_abstract_name(Some(doors.name));
             view.serve();
@@ -205,9 +212,11 @@ impl Daemon {
             foreign,
             _held: held,
             service,
-            home: Home::watch(&config.dir),
+            home: Home::watch(&place, membership.owner),
             doors,
             shut_until: None,
+            place,
+            directory,
             config,
             owner,
             membership,

@@ -2,6 +2,7 @@
 
 use super::held;
 use lonet_core::control::Key;
+use lonet_core::directory::Directory;
 use lonet_core::view::Writer;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
@@ -9,7 +10,6 @@ use nix::sys::stat::{Mode, umask};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::time::Duration;
 
 /// Why lonetd cannot serve.
@@ -23,20 +23,10 @@ pub enum SetupError {
     Served,
     #[error("{}", lonet_core::start::ELSEWHERE)]
     Elsewhere,
-    #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
-    PathTooLong { path: std::path::PathBuf },
+    #[error("{0}")]
+    Directory(lonet_core::directory::Trouble),
     #[error("cannot {step}: {why}")]
     Os { step: &'static str, why: io::Error },
-}
-
-impl SetupError {
-    /// What the system said.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            SetupError::Os { why, .. } => why.raw_os_error(),
-            _ => None,
-        }
-    }
 }
 
 /// How long the lonetd before may take to die. Clients wait for 5 s, which is enough for two such waits.
@@ -101,14 +91,18 @@ pub fn network_namespace() -> Result<u64, SetupError> {
 }
 
 /// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
-pub fn view(dir: &Path) -> Option<Writer> {
-    let path = dir.join("view");
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let view = file.and_then(|file| Ok(Writer::take(file.as_raw_fd())?));
+pub fn view(directory: &Directory) -> Option<Writer> {
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let file = directory.open(c"view", flags).or_else(|e| {
+        tracing::warn!("what lies in the place of the view is made anew: {e}");
+        directory.remove(c"view")?;
+        directory.open(c"view", flags)
+    });
+    let view = file.and_then(|file| Writer::take(file.raw()));
     view.inspect_err(|e| {
         tracing::warn!("no view, programs have to ask for everything: {e}");
         // What a lonetd before has left there would be believed, and half a file only fills the disk.
-        let _ = std::fs::remove_file(&path);
+        let _ = directory.remove(c"view");
     })
     .ok()
 }

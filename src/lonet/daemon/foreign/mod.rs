@@ -26,6 +26,7 @@ mod names;
 mod relay;
 mod task;
 
+use super::current::Current;
 use super::kernel::Live;
 use super::registry::{Place, Registry};
 use super::setup::{SetupError, os};
@@ -137,18 +138,15 @@ pub struct Foreign {
 impl Foreign {
     pub fn new(
         config: &Config,
+        directory: &Current,
         lock: &OwnedFd,
         address: SocketAddrV4,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
         let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
-        let place = Place {
-            path: config.dir.join("registry.db"),
-            network: config.network.clone(),
-            own: address,
-            former,
-        };
+        let place =
+            Place { directory: directory.clone(), network: config.network.clone(), own: address, former };
         let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 /// The key file, mapped for as long as this lives: its inode is nobody else's meanwhile, also if the file is removed.
 pub struct KeyFile {
@@ -20,8 +19,7 @@ unsafe impl Send for KeyFile {}
 unsafe impl Sync for KeyFile {}
 
 impl KeyFile {
-    pub fn map(path: &Path) -> io::Result<KeyFile> {
-        let file = File::open(path)?;
+    pub fn map(file: &File) -> io::Result<KeyFile> {
         let (anywhere, fd) = (std::ptr::null_mut(), file.as_raw_fd());
         // SAFETY: a new mapping where the kernel likes, which nobody reads.
         let address = unsafe { libc::mmap(anywhere, LENGTH, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
@@ -91,7 +89,7 @@ mod tests {
             let dir = tmp.path().join(dir).join("lonet/n");
             std::fs::create_dir_all(&dir).expect("a directory");
             std::fs::write(dir.join("key"), [7; 16]).expect("a file");
-            dir.join("key")
+            File::open(dir.join("key")).expect("a file")
         });
         let key_file = KeyFile::map(&key).expect("a mapping");
         let maps = || File::open("/proc/self/maps").expect("its mappings");

@@ -9,7 +9,11 @@ fn config(dir: &Path) -> Config {
 }
 
 fn members(config: &Config, owner: Owner, key: u8) -> Members {
-    Members::new(config, owner, Membership { owner: owner.uid(), key: [key; 16] })
+    let uid = Owner::here().uid();
+    let place = lonet_core::directory::Place::new(&config.dir);
+    let root = place.make_root(uid).expect("a directory");
+    let directory = root.make(place.name()).expect("the network's directory");
+    Members::new(config, &directory, owner, Membership { owner: owner.uid(), key: [key; 16] })
 }
 
 /// A process that has this key in its environment, and ends with its standard input.

@@ -6,9 +6,9 @@
 use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
+use crate::daemon::kernel;
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};
-use crate::daemon::{doors, kernel};
 use lonet_core::control::{self, MAX_MESSAGE};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -234,19 +234,12 @@ impl Daemon {
 
     /// Takes the network's files away, if nobody is about to come. Whether it has ended.
     pub(super) fn end(&mut self) -> bool {
-        let Ok(lock) = nix::fcntl::Flock::lock(
-            match std::fs::File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(self.config.dir.join("lock"))
-            {
-                Ok(file) => file,
-                // The directory is not there any more, or not writable: nothing to take away.
-                Err(_) => return true,
-            },
-            nix::fcntl::FlockArg::LockExclusiveNonblock,
-        ) else {
+        let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
+            Ok(file) => file,
+            // The directory is not there any more, or not writable: nothing to take away.
+            Err(_) => return true,
+        };
+        let Ok(lock) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
             // Somebody starts: what it asks will say more.
             self.empty_since = Some(Instant::now());
             return false;
@@ -263,14 +256,18 @@ impl Daemon {
             view.leave();
         }
         tracing::info!("the network has ended");
-        // Where the directory was deleted, another lonetd may have its own at the path.
-        if doors::is_at_path(&self.service, &self.config.dir.join("key")) {
+        let directory = self.directory.now();
+        // Where its key was deleted, another lonetd may serve in the directory.
+        if directory.leads_to(c"key", self.service.as_raw_fd()) {
             // The lock file goes last: who waits for it looks whether it is still the one at its path.
             // What a killed lonetd is known by goes shortly before.
-            for file in ["key", "log", "log.old", "view", "state", "control", "lock"] {
-                let _ = std::fs::remove_file(self.config.dir.join(file));
+            for file in [c"key", c"log", c"log.old", c"view", c"state.new", c"state", c"control", c"lock"] {
+                let _ = directory.remove(file);
             }
-            let _ = std::fs::remove_dir(&self.config.dir);
+            // What the path leads to by now need not be this directory.
+            if let Ok(root) = self.place.root(self.membership.owner) {
+                root.remove(self.place.name(), &directory);
+            }
         }
         drop(lock);
         for asker in self.ending.take().iter().flat_map(Ending::all) {

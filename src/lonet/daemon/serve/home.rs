@@ -6,10 +6,10 @@
 
 use super::{Daemon, HOME, event};
 use crate::daemon::{doors, in_place, setup};
-use lonet_core::client::Client;
+use lonet_core::directory::{Place, Trouble};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::path::Path;
+use std::os::fd::AsRawFd;
 
 /// Tells when the directory goes.
 pub(super) struct Home {
@@ -20,11 +20,12 @@ pub(super) struct Home {
 
 impl Home {
     /// Without it the directory is looked at now and then.
-    pub fn watch(dir: &Path) -> Home {
+    pub fn watch(place: &Place, owner: u32) -> Home {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
             // Of itself it says nothing for as long as a file in it is open.
-            let above = dir.parent().unwrap_or(dir);
-            inotify.add_watch(above, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
+            let above = place.root(owner).map_err(|_| Errno::ENOENT)?;
+            let path = format!("/proc/self/fd/{}", above.raw());
+            inotify.add_watch(path.as_str(), AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
             Ok(inotify)
         });
         let inotify = inotify.inspect_err(|e| {
@@ -44,7 +45,7 @@ impl Daemon {
         if let Some(inotify) = &self.home.inotify {
             while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
         }
-        if self.home.lost || doors::is_at_path(&self.service, &self.config.dir.join("key")) {
+        if self.home.lost || self.is_at_home() {
             return;
         }
         if let Err(why) = self.make_home() {
@@ -53,21 +54,30 @@ impl Daemon {
         }
     }
 
+    /// Whether who looks at the path finds this lonetd's directory, and its key in it.
+    fn is_at_home(&self) -> bool {
+        let directory = self.directory.now();
+        let root = self.place.root(self.membership.owner);
+        root.is_ok_and(|root| root.leads_to(self.place.name(), &directory))
+            && directory.leads_to(c"key", self.service.as_raw_fd())
+    }
+
     fn make_home(&mut self) -> Result<(), String> {
-        let client = Client::new(self.config.clone(), None, self.membership.owner);
-        client.make_directory().map_err(|e| e.to_string())?;
-        let mut service = doors::take_service_at_once(&self.config).map_err(|e| e.to_string())?;
-        in_place::write_in_place(&self.config.dir);
+        let root = self.place.make_root(self.membership.owner).map_err(|e| Trouble::Root(e).to_string())?;
+        let directory = root.make(self.place.name()).map_err(|e| Trouble::Network(e).to_string())?;
+        let mut service = doors::take_service_at_once(&directory).map_err(|e| e.to_string())?;
+        in_place::write_in_place(&directory);
         setup::write_key(&mut service, &self.membership.key);
-        let by_path = doors::listen_at_path(&self.config).map_err(|e| e.to_string())?;
+        let by_path = doors::listen_at_path(&directory).map_err(|e| e.to_string())?;
         if self.shut_until.is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
+        self.directory.replace(directory);
         self.doors.by_path = by_path;
         self.service = service;
         self.journal.begin_again(&self.state);
         tracing::warn!("the network's directory had gone and was made again");
-        self.home = Home::watch(&self.config.dir);
+        self.home = Home::watch(&self.place, self.membership.owner);
         let _ = self.watch_home();
         Ok(())
     }
