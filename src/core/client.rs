@@ -20,12 +20,16 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
 pub const TIME_LIMIT_SECONDS: i64 = 5;
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+
+/// How long lonetd may take to confirm a one-way message that finds no room in the mailbox. It has been sent by then: what is
+/// waited for is that others' messages do not overtake it.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
@@ -40,6 +44,8 @@ pub struct Client {
     view: AtomicUsize,
     /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
     seen_as: AtomicU64,
+    /// lonetd has not confirmed a one-way message in time, and has not answered since.
+    is_silent: AtomicBool,
     pub(crate) launch: start::Launch,
 }
 
@@ -127,6 +133,7 @@ impl Client {
             view_file: c_path(&config.dir.join("view")),
             view: AtomicUsize::new(0),
             seen_as: AtomicU64::new(0),
+            is_silent: AtomicBool::new(false),
             launch: start::Launch::new(&config, beside),
             config,
         }
@@ -166,12 +173,29 @@ impl Client {
         start::lock_start(self)
     }
 
-    /// Asks a lonetd that runs.
-    pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() && self.say(op, buffer).is_ok() {
+    /// Asks a lonetd that runs, within a time limit.
+    pub fn ask<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let fd = self.send_within(limit, op, buffer)?;
+        let n = receive_raw(&fd, limit, buffer)?;
+        self.parse(buffer, n)
+    }
+
+    /// Tells a lonetd that runs what needs no answer ([`Op::one_way`]): in the mailbox, where that has room, else on a
+    /// connection. A lonetd that is silent is waited for once and for a moment, and then not at all until it has answered
+    /// something.
+    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        if self.say(op, buffer).is_ok() {
             return Ok((Opening::NOTHING, Reply::Done));
         }
-        self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
+        let is_silent = self.is_silent.load(Ordering::Relaxed);
+        let limit = limit.at_most(if is_silent { Duration::ZERO } else { GRACE });
+        let told = self.send_within(limit, op, buffer).and_then(|fd| receive_raw(&fd, limit, buffer));
+        if let Err(Trouble::Silent(_)) = told {
+            self.is_silent.store(true, Ordering::Relaxed);
+            // What this process left in the mailbox would be taken first. The next answer says that this has been taken.
+            self.seen_as.store(0, Ordering::Relaxed);
+        }
+        self.parse(buffer, told?)
     }
 
     /// Says what is not answered: one system call that asks who this is, and one more to wake lonetd for what is urgent,
@@ -194,7 +218,12 @@ impl Client {
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
     pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let n = receive_raw(fd, buffer)?;
+        self.receive_within(Limit::NONE, fd, buffer)
+    }
+
+    /// As [`Client::receive`], within a time limit where signals interrupt it.
+    pub fn receive_within<'b>(&self, limit: Limit, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let n = receive_raw(fd, limit, buffer)?;
         self.parse(buffer, n)
     }
 
@@ -203,6 +232,9 @@ impl Client {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
         })?;
+        if self.is_silent.load(Ordering::Relaxed) {
+            self.is_silent.store(false, Ordering::Relaxed);
+        }
         // What is known is this process' own, unless it is a child of a fork, which is seen as another.
         if opening.pid != 0 && self.seen_as.load(Ordering::Relaxed) as u32 != opening.pid {
             self.seen_as.store((getpid() as u64) << 32 | u64::from(opening.pid), Ordering::Relaxed);
@@ -238,7 +270,13 @@ impl Client {
         self.send_within(Limit::NONE, op, buffer)
     }
 
-    fn send_within(&self, limit: Limit, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+    /// As [`Client::send`], within a time limit, which holds for the reply, too.
+    pub fn send_within(
+        &self,
+        limit: Limit,
+        op: &Op<'_>,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
         let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
         match sys::send(fd.raw(), &buffer[..n]) {
@@ -248,26 +286,30 @@ impl Client {
         }
     }
 
-    /// A connection to the lonetd of this network, and to no one else.
+    /// A connection to the lonetd of this network, and to no one else. When `limit` is over it waits for nothing.
     pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
-        let kind = libc::SOCK_SEQPACKET;
-        let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
+        let at_once = if limit.is_over() { libc::SOCK_NONBLOCK } else { 0 };
+        let fd = match sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | at_once, 0) {
             Ok(fd) => fd,
             Err(e) => return Err(Trouble::NoRoom(e)),
         };
-        let limit = time_value(limit);
-        for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
-            sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
-        }
         let path = self.path.as_ref().ok_or(Trouble::Setup {
             step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
             why: Errno::ENAMETOOLONG,
         })?;
-        let by_path = path.connect(fd.raw());
-        let connected = match by_path {
-            Ok(()) => Ok(()),
-            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => Err(e),
-            Err(_) => self.abstract_name.connect(fd.raw()),
+        set_time(&fd, libc::SO_SNDTIMEO, limit)?;
+        let connected = loop {
+            let by_path = path.connect(fd.raw());
+            let connected = match by_path {
+                Ok(()) => Ok(()),
+                Err(e @ (Errno::EAGAIN | Errno::EINTR | Errno::EMFILE | Errno::ENFILE)) => Err(e),
+                Err(_) => self.abstract_name.connect(fd.raw()),
+            };
+            if connected != Err(Errno::EINTR) || limit.is_over() {
+                break connected;
+            }
+            // A signal does not prolong it.
+            set_time(&fd, libc::SO_SNDTIMEO, limit)?;
         };
         match connected {
             Ok(()) => {}
@@ -280,23 +322,29 @@ impl Client {
         if peer.uid != self.owner {
             return Err(Trouble::NotOurs { uid: peer.uid });
         }
+        set_time(&fd, libc::SO_RCVTIMEO, limit)?;
         Ok(fd)
     }
 }
 
-fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-    match sys::recv(fd.raw(), buffer) {
-        // lonetd ended with the question unread.
-        Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
-        Ok(n) => Ok(n),
-        Err(e) => Err(Trouble::Silent(e)),
+fn receive_raw(fd: &Fd, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+    loop {
+        match sys::recv_once(fd.raw(), buffer) {
+            // lonetd ended with the question unread.
+            Ok(0) | Err(Errno::ECONNRESET) => return Err(Trouble::NotRunning),
+            Ok(n) => return Ok(n),
+            // A signal does not prolong it.
+            Err(Errno::EINTR) if !limit.is_over() => set_time(fd, libc::SO_RCVTIMEO, limit)?,
+            Err(e) => return Err(Trouble::Silent(e)),
+        }
     }
 }
 
-/// What is left for a step of lonetd's.
-fn time_value(limit: Limit) -> libc::timeval {
+/// Gives a connection's steps what is left for lonetd.
+fn set_time(fd: &Fd, option: i32, limit: Limit) -> Result<(), Trouble> {
     let milliseconds = limit.of(TIME_LIMIT);
-    libc::timeval { tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000 }
+    let time = libc::timeval { tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000 };
+    sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &time).map_err(Trouble::Silent)
 }
 
 /// A path as C wants it; a zero byte cannot be in a path that the system gave.

@@ -1,21 +1,37 @@
 //! How long something may take that is done in several steps.
 
-use std::time::{Duration, Instant};
+use crate::sys;
+use std::time::Duration;
 
-/// A moment at which whoever waits gives up, or none.
+/// A moment at which whoever waits gives up, or none; on the clock that nobody sets.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit(Option<Instant>);
+pub struct Limit(Option<Duration>);
+
+fn now() -> Duration {
+    sys::clock(libc::CLOCK_MONOTONIC)
+}
 
 impl Limit {
     pub const NONE: Limit = Limit(None);
 
     pub fn within(time: Duration) -> Limit {
-        Limit(Some(Instant::now() + time))
+        Limit(Some(now().saturating_add(time)))
+    }
+
+    /// This one, or if it is none, the end of `time`.
+    pub fn or_within(self, time: Duration) -> Limit {
+        if self.0.is_some() { self } else { Limit::within(time) }
+    }
+
+    /// This one, or the end of `time` if that comes first.
+    pub fn at_most(self, time: Duration) -> Limit {
+        let end = now().saturating_add(time);
+        Limit(Some(self.0.map_or(end, |limit| limit.min(end))))
     }
 
     /// Milliseconds, rounded up.
     pub fn left(self) -> Option<i64> {
-        let left = self.0?.saturating_duration_since(Instant::now());
+        let left = self.0?.saturating_sub(now());
         Some(left.as_micros().div_ceil(1000) as i64)
     }
 
@@ -43,5 +59,13 @@ mod tests {
         let over = Limit::within(Duration::ZERO);
         assert!(over.is_over());
         assert_eq!(over.of(step), 1);
+    }
+
+    #[test]
+    fn earlier_of_two_limits_holds() {
+        let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+        assert!(Limit::NONE.at_most(second).left().is_some_and(|left| left <= 1000));
+        assert!(Limit::within(minute).at_most(second).left().is_some_and(|left| left <= 1000));
+        assert!(Limit::within(second).at_most(minute).left().is_some_and(|left| left <= 1000));
     }
 }

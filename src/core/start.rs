@@ -69,11 +69,14 @@ impl Launch {
 
     /// Whether the network's last lonetd has left what one takes away when the network ends.
     pub(crate) fn was_killed(&self) -> bool {
-        let is_there = |path: &CString| {
+        self.left.iter().any(|path| {
             // SAFETY: a path that ends in zero.
-            check(unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::F_OK) })
-        };
-        self.left.iter().any(|path| is_there(path).is_ok())
+            let there = check(unsafe {
+                libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::F_OK)
+            });
+            // What cannot be looked at may be there.
+            !matches!(there, Err(Errno::ENOENT | Errno::ENOTDIR))
+        })
     }
 }
 
@@ -163,12 +166,8 @@ fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
         Err(e) => return Err(setup("make the directory of all networks")(e)),
     }
     mkdir(&launch.dir, 0o700).map_err(setup("make the network's directory"))?;
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a path that ends in zero and a structure to fill.
-    if unsafe { libc::lstat(launch.dir.as_ptr(), &raw mut stat) } != 0 {
-        return Err(setup("look at the network's directory")(Errno::last()));
-    }
+    let stat = sys::fstatat(libc::AT_FDCWD, &launch.dir, libc::AT_SYMLINK_NOFOLLOW)
+        .map_err(setup("look at the network's directory"))?;
     let directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if !directory || stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
         return Err(Trouble::NotOurs { uid: stat.st_uid });
@@ -237,13 +236,9 @@ pub(crate) fn pause() {
 
 /// Whether `path` leads to the open file `fd`.
 pub fn is_at_path(fd: &Fd, path: &CStr) -> bool {
-    // SAFETY: all zeroes is a stat structure.
-    let (mut open, mut named): (libc::stat, libc::stat) = unsafe { std::mem::zeroed() };
-    // SAFETY: structures to fill, and a path that ends in zero.
-    let both = unsafe {
-        libc::fstat(fd.raw(), &raw mut open) == 0 && libc::stat(path.as_ptr(), &raw mut named) == 0
-    };
-    both && (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
+    let file = |stat: libc::stat| (stat.st_dev, stat.st_ino);
+    let (open, named) = (sys::fstat(fd.raw()).map(file), sys::fstatat(libc::AT_FDCWD, path, 0).map(file));
+    open.is_ok() && open == named
 }
 
 /// Starts lonetd and waits for its word.
@@ -280,7 +275,8 @@ fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
     }
 }
 
-fn wait_for(child: i32) {
+/// Waits for the end of a child of a clone without an exit signal.
+pub(crate) fn wait_for(child: i32) {
     loop {
         // SAFETY: null pointers for what is not wanted.
         let done = check(unsafe {

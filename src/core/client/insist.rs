@@ -38,7 +38,7 @@ impl Client {
     ) -> Answer<'b> {
         let n = self.insist(start, limit, buffer, |buffer| {
             let fd = self.send_within(limit, op, buffer)?;
-            receive_raw(&fd, buffer)
+            receive_raw(&fd, limit, buffer)
         })?;
         self.parse(buffer, n)
     }
