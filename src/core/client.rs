@@ -4,31 +4,39 @@
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
 //! made in a signal handler and after fork in a program with threads.
 
+mod connection;
 mod insist;
 mod owner;
 pub(crate) mod starved;
+mod trouble;
 
+pub use connection::await_reply;
 pub use insist::StartIf;
+pub use trouble::Trouble;
 
 use crate::config::Config;
 use crate::control::{self, Caller, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
-use crate::directory::{self, Directory, Place, Unfit, Which};
+use crate::directory::{self, Directory, Place, Which};
 use crate::limit::Limit;
 use crate::start;
 use crate::sys::{self, Fd, getpid};
 use crate::unix::AbstractName;
 use crate::view::{Mapping, View};
+use connection::receive_raw;
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
 pub const TIME_LIMIT_SECONDS: i64 = 5;
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+
+/// How long lonetd may take to confirm a one-way message that finds no room in the mailbox. It has been sent by then: what is
+/// waited for is that others' messages do not overtake it.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
@@ -47,6 +55,8 @@ pub struct Client {
     seen_as: AtomicU64,
     /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
     owners_pid: AtomicU32,
+    /// lonetd has not confirmed a one-way message in time, and has not answered since.
+    is_silent: AtomicBool,
 }
 
 /// A place where the network may be, and how to start who serves it there.
@@ -63,84 +73,6 @@ impl Way {
 
 /// Nothing was found yet.
 const NONE: usize = usize::MAX;
-
-/// Why there is no answer. `Display` says what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Nobody serves the network, and the question was not worth a start.
-    NotRunning,
-    /// No descriptor, or no memory, for the exchange.
-    NoRoom(Errno),
-    /// Somebody else's socket.
-    NotOurs { uid: u32 },
-    /// In this user namespace it cannot be told whose the socket is.
-    UserNamespace { uid: u32 },
-    /// A directory that others can reach, or can put another in the place of.
-    Directory(directory::Trouble),
-    /// lonetd did not answer in time, or the exchange failed otherwise.
-    Silent(Errno),
-    /// lonetd speaks another version of the protocol.
-    Version { theirs: u16 },
-    /// The request does not fit a message.
-    TooLong,
-    /// The network's directory, lock or socket cannot be made: the step, and why.
-    Setup { step: &'static str, why: Errno },
-    /// No lonet command anywhere.
-    NoCommand,
-    /// The network's programs live in another network namespace.
-    Elsewhere,
-    /// lonetd started and gave up; its words are in its log and in the caller's buffer.
-    Failed,
-}
-
-impl Trouble {
-    /// What bind and connect fail with.
-    pub fn errno(self) -> Errno {
-        match self {
-            Trouble::NoRoom(e) => e,
-            // As a lonetd that runs there says it.
-            Trouble::Elsewhere => Errno::EACCES,
-            _ => Errno::ENETDOWN,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::NotRunning => f.write_str("the network is not running"),
-            Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => write!(f, "the network's daemon belongs to uid {uid}"),
-            Trouble::Directory(trouble) => match trouble.unfit() {
-                Unfit::Unknown(uid) => Trouble::UserNamespace { uid }.fmt(f),
-                _ => trouble.fmt(f),
-            },
-            Trouble::UserNamespace { uid } => write!(
-                f,
-                "cannot tell whether the network is its owner's: this user namespace shows uid {uid}; run the program \
-                 in the network's user namespace, or as the owner in one where it finds the network's directory"
-            ),
-            Trouble::Silent(e) => {
-                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
-            }
-            Trouble::Version { theirs } => write!(
-                f,
-                "lonetd speaks version {theirs} of the control protocol, this program version {}: \
-                 end the network (`lonet down`) and use one release of lonet",
-                control::VERSION
-            ),
-            Trouble::TooLong => f.write_str("the request is too long"),
-            Trouble::Setup { step, why } => write!(f, "cannot {step}: {why}"),
-            Trouble::NoCommand => f.write_str(
-                "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
-            ),
-            Trouble::Elsewhere => f.write_str(start::ELSEWHERE),
-            Trouble::Failed => f.write_str("lonetd could not start; see <net>/log"),
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
 
 /// What an exchange leaves: how the answer opens, and the answer, which lies in the caller's buffer.
 pub type Answer<'b> = Result<(Opening, Reply<'b>), Trouble>;
@@ -163,6 +95,7 @@ impl Client {
             view: AtomicUsize::new(0),
             seen_as: AtomicU64::new(0),
             owners_pid: AtomicU32::new(0),
+            is_silent: AtomicBool::new(false),
             config,
         }
     }
@@ -219,12 +152,29 @@ impl Client {
         start::lock_start(self)
     }
 
-    /// Asks a lonetd that runs.
-    pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() && self.say(op, buffer).is_ok() {
+    /// Asks a lonetd that runs, within a time limit.
+    pub fn ask<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let fd = self.send_within(limit, op, buffer)?;
+        let n = receive_raw(&fd, limit, buffer)?;
+        self.parse(buffer, n)
+    }
+
+    /// Tells a lonetd that runs what needs no answer ([`Op::one_way`]): in the mailbox, where that has room, else on a
+    /// connection. A lonetd that is silent is waited for once and for a moment, and then not at all until it has answered
+    /// something.
+    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        if self.say(op, buffer).is_ok() {
             return Ok((Opening::NOTHING, Reply::Done));
         }
-        self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
+        let is_silent = self.is_silent.load(Ordering::Relaxed);
+        let limit = limit.at_most(if is_silent { Duration::ZERO } else { GRACE });
+        let told = self.send_within(limit, op, buffer).and_then(|fd| receive_raw(&fd, limit, buffer));
+        if let Err(Trouble::Silent(_)) = told {
+            self.is_silent.store(true, Ordering::Relaxed);
+            // What this process left in the mailbox would be taken first. The next answer says that this has been taken.
+            self.seen_as.store(0, Ordering::Relaxed);
+        }
+        self.parse(buffer, told?)
     }
 
     /// Says what is not answered: one system call that asks who this is, and one more to wake lonetd for what is urgent,
@@ -247,7 +197,12 @@ impl Client {
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
     pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let n = receive_raw(fd, Limit::NONE, buffer)?;
+        self.receive_within(Limit::NONE, fd, buffer)
+    }
+
+    /// As [`Client::receive`], within a time limit where signals interrupt it.
+    pub fn receive_within<'b>(&self, limit: Limit, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let n = receive_raw(fd, limit, buffer)?;
         self.parse(buffer, n)
     }
 
@@ -256,6 +211,9 @@ impl Client {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
         })?;
+        if self.is_silent.load(Ordering::Relaxed) {
+            self.is_silent.store(false, Ordering::Relaxed);
+        }
         // What is known is this process' own, unless it is a child of a fork, which is seen as another.
         if opening.pid != 0 && self.seen_as.load(Ordering::Relaxed) as u32 != opening.pid {
             self.seen_as.store((getpid() as u64) << 32 | u64::from(opening.pid), Ordering::Relaxed);
@@ -291,7 +249,13 @@ impl Client {
         self.send_within(Limit::NONE, op, buffer)
     }
 
-    fn send_within(&self, limit: Limit, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+    /// As [`Client::send`], within a time limit, which holds for the reply, too.
+    pub fn send_within(
+        &self,
+        limit: Limit,
+        op: &Op<'_>,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
         let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
         match sys::send(fd.raw(), &buffer[..n]) {
@@ -300,106 +264,6 @@ impl Client {
             Err(e) => Err(Trouble::Silent(e)),
         }
     }
-
-    /// A connection to the lonetd of this network, and to no one else.
-    pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
-        // With no descriptor left for the directory the abstract name takes one alone.
-        let (_, directory) = self.way();
-        let kind = libc::SOCK_SEQPACKET;
-        let fd = match sys::socket(libc::AF_UNIX, kind, 0) {
-            Ok(fd) => fd,
-            Err(e) => return Err(Trouble::NoRoom(e)),
-        };
-        let limit = time_value(limit);
-        for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
-            sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
-        }
-        let by_path = match &directory {
-            Ok(directory) => match directory.socket_name(c"control") {
-                Some(name) => name.connect(fd.raw()),
-                None => Err(Errno::ENAMETOOLONG),
-            },
-            Err(_) => Err(Errno::ENOENT),
-        };
-        let reached = directory.as_ref().ok();
-        match by_path {
-            Ok(()) => {
-                self.check_owner(&peer_of(&fd)?, reached, true)?;
-                return Ok(fd);
-            }
-            // The socket is there and nobody listens: neither will anybody elsewhere.
-            Err(Errno::ECONNREFUSED) => return Err(Trouble::NotRunning),
-            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => return Err(Trouble::Silent(e)),
-            // The path leads nowhere from here.
-            Err(_) => {}
-        }
-        for name in self.abstract_names() {
-            match name.connect(fd.raw()) {
-                Ok(()) if self.check_owner(&peer_of(&fd)?, reached, false).is_ok() => return Ok(fd),
-                // Another user has taken the name while no lonetd had it. The socket is used up, and is the only one.
-                Ok(()) => break,
-                Err(Errno::ECONNREFUSED | Errno::ENOENT) => {}
-                Err(e) => return Err(Trouble::Silent(e)),
-            }
-        }
-        Err(nobody_at(directory))
-    }
-
-    /// How lonetd may be called where no path leads to it, the likelier name first.
-    fn abstract_names(&self) -> impl Iterator<Item = AbstractName> {
-        let seen = self.view().and_then(View::abstract_name);
-        let by_key = AbstractName::from_number(self.abstract_name.load(Ordering::Acquire));
-        seen.into_iter().chain(by_key.filter(|name| seen != Some(*name)))
-    }
-}
-
-fn peer_of(fd: &Fd) -> Result<libc::ucred, Trouble> {
-    sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)
-}
-
-/// What it means that nobody serves a network whose directory was opened, or not.
-fn nobody_at(directory: Result<Directory, directory::Trouble>) -> Trouble {
-    match directory {
-        Err(trouble) if trouble.unfit().is_there() => Trouble::Directory(trouble),
-        Err(trouble) => match trouble.unfit() {
-            Unfit::Errno(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => Trouble::NoRoom(e),
-            _ => Trouble::NotRunning,
-        },
-        Ok(_) => Trouble::NotRunning,
-    }
-}
-
-/// Waits for what lonetd has to say on the connection, for as long as anything may take.
-pub fn await_reply(fd: &Fd) -> Result<(), Trouble> {
-    let in_time = sys::readable_within(fd.raw(), TIME_LIMIT.as_millis() as i64).map_err(Trouble::Silent)?;
-    if in_time || starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid).map_err(Trouble::Silent)? {
-        return Ok(());
-    }
-    Err(Trouble::Silent(Errno::ETIMEDOUT))
-}
-
-/// `limit`: what the caller may take in all; it counts also while lonetd has no processor.
-fn receive_raw(fd: &Fd, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-    let received = match sys::recv(fd.raw(), buffer) {
-        Err(Errno::EAGAIN)
-            if !limit.is_over() && starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid) == Ok(true) =>
-        {
-            sys::recv(fd.raw(), buffer)
-        }
-        received => received,
-    };
-    match received {
-        // lonetd ended with the question unread.
-        Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
-        Ok(n) => Ok(n),
-        Err(e) => Err(Trouble::Silent(e)),
-    }
-}
-
-/// What is left for a step of lonetd's.
-fn time_value(limit: Limit) -> libc::timeval {
-    let milliseconds = limit.of(TIME_LIMIT);
-    libc::timeval { tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000 }
 }
 
 /// A path as C wants it; a zero byte cannot be in a path that the system gave.

@@ -132,7 +132,7 @@ impl Place {
     /// The directory of all networks. `owner`: the network's.
     pub fn root(&self, owner: u32) -> Result<Root, Unfit> {
         let fd = open_at(libc::AT_FDCWD, &self.root, LOOK, 0).map_err(Unfit::Errno)?;
-        let stat = sys::status(fd.raw()).map_err(Unfit::Errno)?;
+        let stat = sys::fstat(fd.raw()).map_err(Unfit::Errno)?;
         is_directory(&stat)?;
         if stat.st_uid != 0 && stat.st_uid != owner {
             is_roots_perhaps(stat.st_uid)?;
@@ -197,7 +197,7 @@ impl Root {
     /// The directory of a network.
     pub fn open(&self, name: &CStr) -> Result<Directory, Unfit> {
         let fd = open_at(self.fd.raw(), name, LOOK, 0).map_err(Unfit::Errno)?;
-        let stat = sys::status(fd.raw()).map_err(Unfit::Errno)?;
+        let stat = sys::fstat(fd.raw()).map_err(Unfit::Errno)?;
         is_directory(&stat)?;
         if stat.st_uid != self.owner {
             is_own_by_kernel(&fd, stat.st_uid)?;
@@ -216,7 +216,7 @@ impl Root {
 
     /// Whether the network with this name has this directory.
     pub fn leads_to(&self, name: &CStr, directory: &Directory) -> bool {
-        is_same(stat_at(self.fd.raw(), name), sys::status(directory.fd.raw()))
+        is_same(stat_at(self.fd.raw(), name), sys::fstat(directory.fd.raw()))
     }
 
     /// Removes a network's directory, if it is this one and nothing is left in it.
@@ -251,7 +251,7 @@ impl Directory {
     pub fn open(&self, name: &CStr, flags: i32) -> Result<Fd, Errno> {
         let flags = flags | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
         let fd = open_at(self.fd.raw(), name, flags, 0o600)?;
-        if self.is_own_file(&sys::status(fd.raw())?) { Ok(fd) } else { Err(Errno::EINVAL) }
+        if self.is_own_file(&sys::fstat(fd.raw())?) { Ok(fd) } else { Err(Errno::EINVAL) }
     }
 
     /// As [`Directory::open`].
@@ -273,9 +273,9 @@ impl Directory {
         open_at(self.fd.raw(), c".", libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, 0)
     }
 
-    /// Whether there is something with this name.
+    /// Whether there is something with this name. What cannot be looked at may be there.
     pub fn has(&self, name: &CStr) -> bool {
-        stat_at(self.fd.raw(), name).is_ok()
+        !matches!(stat_at(self.fd.raw(), name), Err(Errno::ENOENT | Errno::ENOTDIR))
     }
 
     /// Whether what has this name, if anything does, is a regular file of the owner's.
@@ -288,7 +288,7 @@ impl Directory {
 
     /// Whether this name leads to the open file `fd`.
     pub fn leads_to(&self, name: &CStr, fd: i32) -> bool {
-        is_same(stat_at(self.fd.raw(), name), sys::status(fd))
+        is_same(stat_at(self.fd.raw(), name), sys::fstat(fd))
     }
 
     pub fn remove(&self, name: &CStr) -> Result<(), Errno> {
@@ -352,7 +352,7 @@ fn is_directory(stat: &libc::stat) -> Result<(), Unfit> {
 fn is_roots_perhaps(uid: u32) -> Result<(), Unfit> {
     match uids::all_have_numbers() {
         Some(true) => Err(Unfit::OfUid(uid)),
-        _ if uid == uids::effective() || uid == uids::OVERFLOW => Ok(()),
+        _ if uid == sys::geteuid() || uid == uids::OVERFLOW => Ok(()),
         _ => Err(Unfit::Unknown(uid)),
     }
 }
@@ -373,12 +373,7 @@ fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Fd, Errno> {
 }
 
 fn stat_at(dir: i32, name: &CStr) -> Result<libc::stat, Errno> {
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
-    // SAFETY: a path that ends in zero, and a structure to fill, as above.
-    check(unsafe { libc::syscall(libc::SYS_newfstatat, dir, name.as_ptr(), &raw mut stat, flags) })?;
-    Ok(stat)
+    sys::fstatat(dir, name, libc::AT_SYMLINK_NOFOLLOW)
 }
 
 fn is_same(one: Result<libc::stat, Errno>, other: Result<libc::stat, Errno>) -> bool {

@@ -2,6 +2,7 @@
 //! sockets. No hooks here: anything may link it.
 
 pub mod address;
+pub mod aside;
 pub mod block;
 pub mod client;
 pub mod config;

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The descriptor on which lonetd finds its readiness pipe.
 pub const READY_FD: i32 = 3;
@@ -53,7 +53,11 @@ impl Launch {
 
 /// Whether the network's last lonetd has left what one takes away when the network ends.
 pub(crate) fn was_killed(client: &Client) -> bool {
-    client.directory().is_some_and(|directory| has_left(&directory))
+    match client.way().1 {
+        Ok(directory) => has_left(&directory),
+        // What cannot be looked at may be there.
+        Err(trouble) => !matches!(trouble.unfit(), Unfit::Errno(Errno::ENOENT | Errno::ENOTDIR)),
+    }
 }
 
 /// Whether there is what a lonetd takes away when the network ends: left, it was killed.
@@ -237,7 +241,8 @@ fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
     }
 }
 
-fn wait_for(child: i32) {
+/// Waits for the end of a child of a clone without an exit signal.
+pub(crate) fn wait_for(child: i32) {
     loop {
         // SAFETY: null pointers for what is not wanted.
         let done = check(unsafe {
@@ -252,12 +257,10 @@ fn wait_for(child: i32) {
 
 /// Reads the pid of the process that becomes lonetd, which is its first word. 0: it has ended before.
 fn read_pid(fd: i32, limit: Limit) -> Result<i32, Trouble> {
-    let until = Instant::now() + UNBORN;
-    while !sys::readable_within(fd, limit.of(TIME_LIMIT)).map_err(Trouble::Silent)? {
-        // It lives, and waits for a processor to say anything at all.
-        if limit.is_over() || Instant::now() >= until {
-            return Err(Trouble::Silent(Errno::ETIMEDOUT));
-        }
+    // It lives, and waits for a processor to say anything at all.
+    let limit = limit.without_lonetds().at_most(UNBORN);
+    if !sys::readable_within(fd, limit.of(UNBORN)).map_err(Trouble::Silent)? {
+        return Err(Trouble::Silent(Errno::ETIMEDOUT));
     }
     let mut pid = [0; 4];
     // SAFETY: a buffer of ours. What is written at once to a pipe is read at once.
@@ -275,7 +278,7 @@ fn read_words(fd: i32, pid: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -
     while at < MAX_MESSAGE - 1 && !buffer[..at].ends_with(b"\0") {
         match sys::readable_within(fd, limit.of(TIME_LIMIT)) {
             Ok(true) => {}
-            Ok(false) if !limit.is_over() && readable_from_starved(fd, pid) == Ok(true) => {}
+            Ok(false) if readable_from_starved(fd, pid, limit) == Ok(true) => {}
             Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
             Err(e) => return Err(Trouble::Silent(e)),
         }

@@ -34,12 +34,6 @@ fn covers_all(map: &[u8]) -> Option<bool> {
     Some(count == ALL)
 }
 
-/// The effective uid, by a system call.
-pub fn effective() -> u32 {
-    // SAFETY: no arguments, cannot fail.
-    unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
-}
-
 /// Whether the open `dir` is a directory of this process' user and closed to all others. By the kernel's own comparison: who is
 /// not the owner may not leave the time of access alone, unless it has power over the owner, which then has a number
 /// of its own.
@@ -48,7 +42,7 @@ pub fn is_own_closed_directory(dir: i32) -> bool {
     // SAFETY: a path that ends in zero.
     let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, c".".as_ptr(), flags) });
     let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) else { return false };
-    sys::status(fd.raw()).is_ok_and(|stat| stat.st_uid == effective() && stat.st_mode & 0o077 == 0)
+    sys::fstat(fd.raw()).is_ok_and(|stat| stat.st_uid == sys::geteuid() && stat.st_mode & 0o077 == 0)
 }
 
 #[cfg(test)]

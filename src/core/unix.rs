@@ -90,13 +90,8 @@ impl SocketName {
     }
 
     pub fn connect(&self, fd: i32) -> Result<(), Errno> {
-        loop {
-            // SAFETY: the address is ours and `len` bytes of it are set.
-            match unsafe { sys::connect(fd, (&raw const self.address).cast(), self.len) } {
-                Err(Errno::EINTR) => {}
-                result => return result,
-            }
-        }
+        // SAFETY: the address is ours and `len` bytes of it are set.
+        unsafe { sys::connect(fd, (&raw const self.address).cast(), self.len) }
     }
 }
 

@@ -22,7 +22,7 @@ pub mod sleep;
 
 use crate::block::Endpoint;
 use crate::directory::Directory;
-use crate::sys::check;
+use crate::sys::{self, check};
 use mailbox::Mailbox;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -69,11 +69,9 @@ impl<'a> View<'a> {
     /// Maps the open file `fd`, for writing all of it if `write`. It stays unless a [`Mapping`] is made of it.
     pub fn map(fd: i32, write: bool) -> Result<View<'a>, Errno> {
         let both = libc::PROT_READ | libc::PROT_WRITE;
-        let map = |at: *mut libc::c_void, size, protection, flags| {
-            // SAFETY: a new mapping where the kernel likes, or in the place of a part of that; mmap is no cancellation
-            // point and not hooked.
-            let at = unsafe { libc::mmap(at, size, protection, libc::MAP_SHARED | flags, fd, 0) };
-            if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) }
+        let map = |at, size, protection, flags| {
+            // SAFETY: a new mapping where the kernel likes, or in the place of a part of that.
+            unsafe { sys::mmap(at, size, protection, libc::MAP_SHARED | flags, fd) }
         };
         let at = map(std::ptr::null_mut(), SIZE, if write { both } else { libc::PROT_READ }, 0)?;
         // SAFETY: SIZE bytes, page-aligned; all access is atomic.
@@ -254,10 +252,7 @@ impl Mapping {
     /// SIGBUS.
     pub fn open(directory: &Directory) -> Option<Mapping> {
         let fd = directory.open(c"view", libc::O_RDWR).ok()?;
-        // SAFETY: all zeroes is a stat structure.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: a structure to fill.
-        if unsafe { libc::fstat(fd.raw(), &raw mut stat) } != 0 || stat.st_size < SIZE as i64 {
+        if sys::fstat(fd.raw()).ok()?.st_size < SIZE as i64 {
             return None;
         }
         let mapping = Mapping(View::map(fd.raw(), false).ok()?);
@@ -273,7 +268,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: whoever looks there keeps this.
-        unsafe { libc::munmap(self.0.words.as_ptr().cast_mut().cast(), SIZE) };
+        unsafe { sys::munmap(self.0.words.as_ptr().cast_mut().cast(), SIZE) };
     }
 }
 

@@ -1,24 +1,22 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls stands in the view, once the kernel has told the caller's cookie: three system calls for what both sockets
-//! are, four to ask the kernel, and a word to lonetd, which is not waited for. Counted by
-//! tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs take all the time.
+//! Who calls ([`caller`]) stands in the view, once the kernel has told the caller's cookie: one system call that looks
+//! whether somebody waits already ([`turn`]), three for what both sockets are, four to ask the kernel, and a message to
+//! lonetd, which is not waited for. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs
+//! take all the time.
 
+mod caller;
 mod courier;
+mod turn;
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask_for_more, tell_to};
 use crate::fence::silently;
-use crate::{kernel, marks, process};
+use crate::process;
+use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::{Block, Endpoint};
-use lonet_core::control::{Op, Reply};
-use lonet_core::diag::Diag;
 use lonet_core::sys;
-use lonet_core::view::View;
 use nix::errno::Errno;
-use std::net::SocketAddrV4;
-use std::time::Duration;
+use turn::Turn;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -50,6 +48,7 @@ struct Plan {
     /// Not lonet's: libc takes the program's pointers as they are.
     native: bool,
     errno: i32,
+    turn: Turn,
 }
 
 /// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
@@ -68,8 +67,8 @@ pub unsafe extern "C" fn run(
     let mut caller = std::mem::MaybeUninit::<Address>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
     unsafe {
-        prepare(address, len, active, plan.as_mut_ptr());
-        let plan = &*plan.as_ptr();
+        prepare(fd, address, len, active, plan.as_mut_ptr());
+        let plan = &mut *plan.as_mut_ptr();
         loop {
             ready(caller.as_mut_ptr());
             // Into memory of our own: a caller that has gone by now has no getpeername any more.
@@ -84,7 +83,7 @@ pub unsafe extern "C" fn run(
                 return new;
             }
             let taken = finish(fd, new, own, address, len, flags, plan.errno);
-            if taken >= 0 {
+            if taken >= 0 || !plan.turn.goes_on(fd) {
                 return taken;
             }
         }
@@ -93,7 +92,13 @@ pub unsafe extern "C" fn run(
 
 /// # Safety
 /// `plan` is writable and is filled.
-unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, active: bool, plan: *mut Plan) {
+unsafe extern "C" fn prepare(
+    fd: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    active: bool,
+    plan: *mut Plan,
+) {
     let mut native = !active;
     if !address.is_null() && !native {
         // SAFETY: where it can be valid, the program has promised that it is.
@@ -101,7 +106,10 @@ unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, active
         // What the kernel refuses, it is to refuse in its own way.
         native = !is_plausible(address) || !is_plausible(len) || (room as c_int) < 0;
     }
-    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno: Errno::last_raw() };
+    let errno = Errno::last_raw();
+    let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
+    Errno::set_raw(errno);
+    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, turn };
     // SAFETY: as the caller promises.
     unsafe { plan.write(made) };
 }
@@ -113,8 +121,8 @@ unsafe extern "C" fn ready(caller: *mut Address) {
     unsafe { caller.write(Address::empty()) };
 }
 
-/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, and
-/// the connection has been closed.
+/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
+/// cannot be told, and the connection has been reset.
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -128,19 +136,19 @@ unsafe extern "C" fn finish(
     errno: i32,
 ) -> c_int {
     let mut shown = *caller;
-    let mut taken = new;
-    silently(|| match who_calls(listener, new, caller) {
-        Some(Caller::Named(a)) => shown = a,
-        Some(Caller::Kernels) => {}
-        Some(Caller::Foreign(a, connection)) => {
+    // Nor is anybody let in by a fault of the library's.
+    let mut who = Caller::Unwanted;
+    silently(|| who = who_calls(listener, new, caller));
+    let mut taken = -1;
+    silently(|| match who {
+        Caller::Named(a) => (shown, taken) = (a, new),
+        Caller::Kernels => taken = new,
+        Caller::Foreign(a, connection) => {
             shown = a;
             let flags = flags.map_or(0, |f| *f);
             taken = connection.take(listener, new, flags).unwrap_or(-1);
         }
-        None => {
-            reset(new);
-            taken = -1;
-        }
+        Caller::Unwanted => reset(new),
     });
     if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
@@ -148,70 +156,6 @@ unsafe extern "C" fn finish(
     }
     Errno::set_raw(errno);
     taken
-}
-
-enum Caller {
-    /// As lonet names it.
-    Named(Address),
-    /// A courier came in this one's place.
-    Foreign(Address, courier::Connection),
-    /// As the kernel does.
-    Kernels,
-}
-
-/// `None`: not for this listener.
-fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Option<Caller> {
-    let native = Some(Caller::Kernels);
-    let Some(remote) = caller.os() else { return native };
-    let Some(local) = kernel::local(new).and_then(|a| a.os()) else { return native };
-    let Some(client) = process::client_at(*local.ip()) else { return native };
-    let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener), kernel::cookie(new)) else { return native };
-    marks::set(new);
-    let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    // For whom the stack itself calls is not in the view.
-    let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
-    let family = caller.family();
-    let view = process::view(&client).filter(|_| stack != Some(*remote.ip()));
-    if let Some((caller, peer)) = view.and_then(|view| seen_calling(view, listener, local, remote)) {
-        tell_to(&client, &Op::Took { listener, cookie, caller, local, remote });
-        return Some(Caller::Named(Address::of(peer, family)));
-    }
-    match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
-        Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
-        Ok((Some(control), Reply::Courier { peer, buffers })) => {
-            let connection = courier::Connection::new(control, buffers);
-            Some(Caller::Foreign(Address::of(peer, caller.family()), connection))
-        }
-        Ok((_, Reply::Drop)) => None,
-        // Without an answer the kernel's names stand: accept does not fail for lonet's sake.
-        _ => native,
-    }
-}
-
-/// How long lonetd may take to enter a dial before it is asked who calls.
-const PATIENCE: Duration = Duration::from_micros(300);
-
-/// What the caller is called, if the kernel knows its socket and the view says that it dialed this listener. Where
-/// anything is otherwise lonetd decides.
-///
-/// A caller from a host's address has told of its dial before it set out: what lonetd makes of it is about to be there.
-fn seen_calling(
-    view: View<'_>,
-    listener: u64,
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
-) -> Option<(u64, Endpoint)> {
-    let listener = view.find(listener).filter(|e| e.is_listener)?;
-    let found = Diag::open().ok()?.lookup(remote, local).ok()??;
-    let is_to_come = found.inode != 0 && local.ip().octets()[1] == remote.ip().octets()[1];
-    let caller = match is_to_come {
-        true => view.await_dial(found.cookie, PATIENCE),
-        false => view.find(found.cookie).filter(|e| e.is_dial),
-    }?;
-    let meant = caller.os_remote == local
-        && caller.dialed_port == listener.local?.port
-        && caller.class & listener.class != 0;
-    Some((found.cookie, caller.local.filter(|_| meant)?))
 }
 
 /// Closes with a reset: who called was not meant to come here.

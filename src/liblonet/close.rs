@@ -10,6 +10,7 @@ use crate::fence::silently;
 use crate::{kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
+use lonet_core::limit::Limit;
 use std::net::Ipv4Addr;
 
 redhook::hook! {
@@ -96,7 +97,7 @@ fn left(socket: Option<Leaving>) {
     let Some(Leaving { cookie, ip }) = socket else { return };
     silently(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
-            tell_to(&client, &Op::Closed { cookie });
+            tell_to(Limit::NONE, &client, &Op::Closed { cookie });
         }
     });
 }
@@ -111,9 +112,9 @@ fn review(first: c_uint, last: c_uint) {
     if marks::any(first, last) {
         silently(|| {
             if let Some(client) = process::client() {
-                tell_to(&client, &Op::Review);
+                tell_to(Limit::NONE, &client, &Op::Review);
             }
-            net::NETS.all().for_each(|net| tell_to(&net.client, &Op::Review));
+            net::NETS.all().for_each(|net| tell_to(Limit::NONE, &net.client, &Op::Review));
         });
     }
 }

@@ -9,13 +9,14 @@ use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::directory::Directory;
-use lonet_core::sys::check;
+use lonet_core::sys::{self, check};
 use lonet_core::view::{Mapping, View};
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -97,8 +98,7 @@ fn begin(environment: &[&'static [u8]]) {
         return;
     }
     crate::environment::keep(environment);
-    // SAFETY: no arguments, cannot fail.
-    let uid = unsafe { libc::geteuid() };
+    let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
@@ -136,10 +136,11 @@ pub fn library_directory() -> Option<PathBuf> {
         return None;
     }
     // SAFETY: dladdr names the library by a string that lives as long as it does.
-    let path = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let path = Path::new(std::os::unix::ffi::OsStrExt::from_bytes(path) as &std::ffi::OsStr);
-    let path = if path.is_absolute() { path.to_owned() } else { path.canonicalize().ok()? };
-    path.parent().map(Path::to_owned)
+    let name = unsafe { CStr::from_ptr(name) };
+    let path = name.to_bytes();
+    let mut buffer = [0; libc::PATH_MAX as usize];
+    let path = if path.starts_with(b"/") { path } else { sys::real_path(name, &mut buffer).ok()? };
+    Path::new(OsStr::from_bytes(path)).parent().map(Path::to_owned)
 }
 
 /// Whether the hooks have anything to do in this process.
@@ -282,17 +283,17 @@ impl KeyMap {
         if read == Ok(key.len() as i64) {
             client.learn_key(&key);
         }
-        let anywhere = std::ptr::null_mut::<libc::c_void>();
+        let anywhere = std::ptr::null_mut();
         // SAFETY: a new mapping where the kernel likes, which nobody reads.
-        let at = unsafe { libc::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0) };
-        (at != libc::MAP_FAILED).then_some(KeyMap(at))
+        let at = unsafe { sys::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw()) };
+        at.ok().map(KeyMap)
     }
 }
 
 impl Drop for KeyMap {
     fn drop(&mut self) {
-        // SAFETY: a mapping of our own.
-        unsafe { libc::munmap(self.0, KEY_MAP) };
+        // SAFETY: a mapping of its own.
+        unsafe { sys::munmap(self.0, KEY_MAP) };
     }
 }
 

@@ -6,7 +6,8 @@
 //! until there is one, with a start in between where nobody serves; a program that only has something to say
 //! ([`Client::ask`]) need not: what it did is to be seen in the kernel.
 
-use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, receive_raw};
+use super::connection::receive_raw;
+use super::{Answer, Client, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
 use crate::control::{MAX_MESSAGE, Op};
 use crate::limit::Limit;
 use crate::start;
@@ -52,7 +53,7 @@ impl Client {
         buffer: &mut [u8; MAX_MESSAGE],
         mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let mut wordless = 0;
+        let (mut wordless, mut limit) = (0, limit);
         for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
             if turn > 1 {
                 start::pause();
@@ -68,7 +69,7 @@ impl Client {
                 return Err(Trouble::NotRunning);
             }
             match start::start(self, start, limit, buffer) {
-                Ok(()) => {}
+                Ok(()) => limit = limit.forgiven(TIME_LIMIT),
                 // It ended without a word: killed, perhaps.
                 Err(Trouble::NoCommand) if wordless < 2 => wordless += 1,
                 // Another one was about to serve, whose starter has died.

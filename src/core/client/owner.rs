@@ -7,7 +7,7 @@
 
 use super::{Client, Trouble};
 use crate::directory::Directory;
-use crate::uids;
+use crate::{sys, uids};
 use std::sync::atomic::Ordering;
 
 impl Client {
@@ -29,7 +29,7 @@ impl Client {
             peer.uid == self.owner
         } else {
             // In a directory that is closed to all but this user nobody else has made a socket.
-            peer.uid == uids::effective()
+            peer.uid == sys::geteuid()
                 && (by_path || peer.uid != uids::OVERFLOW)
                 && directory.is_some_and(|directory| uids::is_own_closed_directory(directory.raw()))
         };

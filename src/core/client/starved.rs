@@ -7,16 +7,17 @@
 //!
 //! System calls on memory of the stack and nothing else: this runs in hooks.
 
+use crate::limit::Limit;
 use crate::sys::{self, Fd, check};
 use nix::errno::Errno;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long lonetd is watched at a time, in milliseconds.
-const SLICE: i64 = 250;
+/// How long lonetd is watched at a time.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// The least part of a slice that counts as waiting: one half. A thread that shares its processor fairly with one other
 /// is not starved.
-const LEAST_WAIT: u64 = SLICE as u64 * 1_000_000 / 2;
+const LEAST_WAIT: u64 = SLICE.as_nanos() as u64 / 2;
 
 /// So many slices in which it did not wait end it: what it does in turns, with another thread of its own, may end in one.
 const IDLE_SLICES: u32 = 4;
@@ -35,15 +36,15 @@ struct Work {
     live: bool,
 }
 
-/// Waits for an answer past the time limit, for as long as `pid` waits for a processor. `true`: there is something to
-/// read, or the end.
-pub(crate) fn readable_from_starved(fd: i32, pid: i32) -> Result<bool, Errno> {
-    let until = Instant::now() + LONGEST;
+/// Waits for an answer past the time that lonetd may take, for as long as `pid` waits for a processor and its caller's own
+/// `limit` is not over. `true`: there is something to read, or the end.
+pub(crate) fn readable_from_starved(fd: i32, pid: i32, limit: Limit) -> Result<bool, Errno> {
+    let limit = limit.without_lonetds().at_most(LONGEST);
     let mut before = Work::of(pid);
     let mut idle = 0;
     // One that is stopped is not waited for a moment longer.
-    while before.live && Instant::now() < until {
-        if sys::readable_within(fd, SLICE)? {
+    while before.live && !limit.is_over() {
+        if sys::readable_within(fd, limit.of(SLICE))? {
             return Ok(true);
         }
         let after = Work::of(pid);
@@ -222,7 +223,7 @@ mod tests {
         let child = child("read _");
         let pid = child.id() as i32;
         until(|| !Work::of(pid).runnable && Work::of(pid).live);
-        assert_eq!(readable_from_starved(silent().raw(), pid), Ok(false));
+        assert_eq!(readable_from_starved(silent().raw(), pid, Limit::NONE), Ok(false));
         end(child);
     }
 
@@ -257,7 +258,7 @@ mod tests {
                 // SAFETY: one byte to a pipe of ours.
                 unsafe { libc::write(write.raw(), b"x".as_ptr().cast(), 1) };
             });
-            assert_eq!(readable_from_starved(read.raw(), pid), Ok(true));
+            assert_eq!(readable_from_starved(read.raw(), pid, Limit::NONE), Ok(true));
         });
         busy.into_iter().for_each(end);
     }

@@ -17,7 +17,7 @@ use crate::fence::guard;
 use crate::{kernel, process};
 use libc::c_int;
 use lonet_core::block::{Block, Endpoint, Face, Place};
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, MAX_MESSAGE, Op, Reply, is_under_way};
 use lonet_core::sys::getpid;
 use nix::errno::Errno;
@@ -91,7 +91,7 @@ pub fn plan(
     if client.say(&op, &mut buffer).is_err() {
         return Ok(false);
     }
-    set_out(client, fd, (family, asked), plan.cookie, Some(from))?;
+    set_out(plan.limit, client, fd, (family, asked), (plan.cookie, Some(from)))?;
     plan.to = to;
     plan.asked = asked;
     plan.target = Address::of_os(os, family);
@@ -117,7 +117,7 @@ fn is_settled(fd: c_int, errno: i32, plan: &mut Plan) -> bool {
         let source = source_of(fd);
         match is_taken(&client, source, plan) {
             Ok(true) => {
-                tell_of(&client, plan.cookie, source, errno);
+                tell_of(plan.limit, &client, plan.cookie, source, errno);
                 return true;
             }
             Ok(false) => {}
@@ -126,12 +126,12 @@ fn is_settled(fd: c_int, errno: i32, plan: &mut Plan) -> bool {
         disconnect(fd, plan.cookie);
     }
     // Said, not asked: a lonetd that does not answer has had its time, and one that does takes this before the question.
-    tell_to(&client, &Op::TakenBack { cookie: plan.cookie });
+    tell_to(plan.limit, &client, &Op::TakenBack { cookie: plan.cookie });
     false
 }
 
 /// Whether lonetd leads the dial where it has been connected to, which is not to the socket itself.
-fn is_taken(client: &Client, source: Option<SocketAddrV4>, plan: &Plan) -> Result<bool, Errno> {
+fn is_taken(client: &Client, source: Option<SocketAddrV4>, plan: &mut Plan) -> Result<bool, Errno> {
     if source == Some(plan.os) {
         return Ok(false);
     }
@@ -139,5 +139,6 @@ fn is_taken(client: &Client, source: Option<SocketAddrV4>, plan: &Plan) -> Resul
         return Ok(entry.os_remote == plan.os);
     }
     let op = Op::Dial { cookie: plan.cookie, to: plan.to, local: source, asked: plan.asked };
-    Ok(ask_of(client, &op, Start::Yes)? == Reply::ConnectTo { to: plan.os, from: None })
+    plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
+    Ok(ask_of(plan.limit, client, &op, Start::Yes)? == Reply::ConnectTo { to: plan.os, from: None })
 }

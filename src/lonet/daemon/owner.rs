@@ -1,6 +1,6 @@
 //! The network's owner: the user that lonetd is.
 
-use lonet_core::uids;
+use lonet_core::{sys, uids};
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,7 +15,7 @@ pub struct Owner {
 impl Owner {
     /// lonetd's own user, in the user namespace in which it stays.
     pub fn here() -> Owner {
-        let uid = uids::effective();
+        let uid = sys::geteuid();
         // What the map does not say, or root has chosen another number for, is taken for the worse.
         let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
         let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(uids::OVERFLOW);
