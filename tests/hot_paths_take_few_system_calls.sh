@@ -125,7 +125,7 @@ takes() {
 
 takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
 takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
-takes a "accept, close, getpid, getsockname, 2 getsockopt, ppoll, recvfrom, sendto, socket" \
+takes a "accept, close, getpeername, getpid, getsockname, 2 getsockopt, ppoll, recvfrom, sendto, socket" \
     "accept: whether somebody waits, the names of both sockets, the question to the kernel who calls, a message to lonetd"
 takes d "bind, connect, 3 getpid, 2 getsockname, 6 getsockopt, 3 setsockopt, socket" \
     "connect: what the socket is, a word to lonetd before and one after, and the address that it comes from"

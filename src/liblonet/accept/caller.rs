@@ -60,7 +60,11 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     let view = process::view(&client).filter(|_| stack != Some(*remote.ip()));
     let seen = view.map(|view| ends.look_or_aside(Some(view), new));
-    if let Some(Ok(Seen { caller: Some(found), named: Some(peer) })) = seen {
+    // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
+    let is_whole = || kernel::remote(new).is_some();
+    if let Some(Ok(Seen { caller: Some(found), named: Some(peer) })) = seen
+        && is_whole()
+    {
         let op = Op::Took { listener: cookie, cookie: accepted, caller: found.cookie, local, remote };
         tell_to(Limit::NONE, &client, &op);
         return Caller::Named(Address::of(peer, caller.family()));
@@ -82,7 +86,7 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
         Err(_) => {
             let seen = seen.unwrap_or_else(|| ends.look_or_aside(None, new));
             let caller = seen.map_or_else(|_| ends.in_proc(), |seen| seen.caller);
-            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found)) {
+            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found)) && is_whole() {
                 Caller::Kernels
             } else {
                 Caller::Unwanted

@@ -271,6 +271,7 @@ impl Daemon {
                     ABSTRACT => self.accept(Door::Name),
                     DESTROYED => self.ends_begin(),
                     HOME => self.look_after_home(),
+                    SEARCHED => self.take_found(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);

@@ -116,13 +116,19 @@ impl State {
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
         let seen = a.caller.filter(known);
         let found = if seen.is_some() { None } else { kernel.connection(a.remote, a.local).flatten() };
-        let cookie = seen
-            .or_else(|| found.map(|f| f.cookie).filter(known))
-            // The same addresses may have been another's before: what lives there now is the caller.
-            .or_else(|| match found {
-                Some(f) if f.held => None,
-                _ => self.by_tuple.get(&(a.remote, a.local)).copied().filter(known),
-            });
+        // A connection that was reset while it waited has left its addresses to others: who is at its other end now is not
+        // who called, and that of a dial that is to be accepted yet may be there.
+        let is_whole = |kernel: &mut dyn Kernel| {
+            let accepted = kernel.connection(a.local, a.remote).flatten();
+            accepted.is_some_and(|f| f.cookie == a.cookie)
+        };
+        if found.is_some() && !is_whole(kernel) {
+            return Caller::Unwanted;
+        }
+        let cookie = seen.or_else(|| match found {
+            Some(f) => Some(f.cookie).filter(known),
+            None => self.remembered(a).filter(known),
+        });
         let Some(cookie) = cookie else {
             let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
             return if ours { Caller::Stranger } else { Caller::Unwanted };
@@ -134,6 +140,14 @@ impl State {
                 && self.classes(listener).overlap(call.class)
         });
         if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+    }
+
+    /// Whose dial was the last one from there, unless another connection has been accepted as that: a dial has one.
+    fn remembered(&self, a: Accepted) -> Option<Cookie> {
+        let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
+        let is_taken = self.sockets.get(&cookie)?.call?.taken;
+        let is_asked_again = self.sockets.get(&a.cookie).is_some_and(|s| s.role == Role::Accepted);
+        (!is_taken || is_asked_again).then_some(cookie)
     }
 
     /// The addresses of a socket as its program is to see them.
