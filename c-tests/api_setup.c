@@ -40,9 +40,12 @@ int main(void)
 	setenv("TMPDIR", "/dev/null", 1);
 	fails(ENOENT, "TMPDIR is no directory");
 
+	memset(path, 't', 300);
+	path[0] = '/', path[300] = 0;
+	setenv("TMPDIR", path, 1);
+	fails(ENAMETOOLONG, "TMPDIR is no path");
 	const char *at = dir("tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt");
-	(void)at;
-	fails(ENAMETOOLONG, "TMPDIR is too long for a socket's path");
+	is_err(lonet_leave(joined("mynet")), 0, "a path that is too long for a socket's address is joined and left");
 
 	at = dir("open");
 	snprintf(path, sizeof path, "%s/lonet", at);
@@ -65,7 +68,13 @@ int main(void)
 	dir("file");
 	snprintf(path, sizeof path, "%s/lonet", getenv("TMPDIR"));
 	close(creat(path, 0600));
-	fails(ENOENT, "a file in the place of the directory");
+	is_err(lonet_leave(joined("mynet")), 0, "with a file in the place of the directory, joined and left beside it");
+	dir("files");
+	snprintf(path, sizeof path, "%s/lonet", getenv("TMPDIR"));
+	close(creat(path, 0600));
+	snprintf(path, sizeof path, "%s/lonet-%u", getenv("TMPDIR"), (unsigned)geteuid());
+	close(creat(path, 0600));
+	fails(EACCES, "files in the places of both directories");
 
 	dir("bin");
 	setenv("LONET_BIN", "/nowhere/lonet", 1);

@@ -95,8 +95,8 @@ enum {
  * that of `lonet run --network NAME`: TMPDIR and the LONET_ variables of the environment say where it is. It ends by
  * itself a few seconds after the last process has left it.
  *
- * EINVAL: not a network's name, or a variable that makes no sense. ENOENT: TMPDIR is not there. ENAMETOOLONG: its
- * path is too long for a socket. EACCES: the network's directory is another user's, open to others or not writable.
+ * EINVAL: not a network's name, or a variable that makes no sense. ENOENT: TMPDIR is not there. ENAMETOOLONG: it
+ * is no path. EACCES: the network's directory is another user's, open to others or not writable.
  * ENETDOWN: the network cannot be started, or its daemon does not answer. EPROTO: its daemon is of another version.
  * EMFILE, ENFILE, ENOSPC. */
 int lonet_join(const char *network, lonet_net **net);
@@ -143,10 +143,10 @@ int lonet_listen(lonet_host *host, const char *laddr, int backlog);
  * flags are SOCK_NONBLOCK and SOCK_CLOEXEC, as in accept4(2). accept(2) takes the connection as well.
  *
  * EBADF, ENOTSOCK, EINVAL: lfd does not listen, or is no lonet socket; unknown flags. EAGAIN: nothing waits on a
- * non-blocking lfd. EINTR: a signal without SA_RESTART. ECONNABORTED: the connection has gone and left no name.
- * EHOSTDOWN: its host was closed. ENETDOWN: its network was left, or the network's daemon does not answer. EMFILE,
- * ENFILE: there are not two descriptors, one of them for a moment; the connection goes on waiting. EPROTO,
- * EACCES. */
+ * non-blocking lfd. EINTR: a signal without SA_RESTART. ECONNABORTED: the connection has gone and left no name, or was
+ * another user's or of somebody who cannot be identified, and nobody else was there. EHOSTDOWN: its host was closed.
+ * ENETDOWN: its network was left, or the network's daemon does not answer. EMFILE, ENFILE: there are not two
+ * descriptors, one of them for a moment; the connection goes on waiting. EPROTO, EACCES. */
 int lonet_accept(int lfd, int flags, struct lonet_addr *local, struct lonet_addr *peer);
 
 /* A connection to addr from the host's first free port; within timeout_ms milliseconds, the network's daemon

@@ -58,3 +58,6 @@ is "$(jq -c '.hosts[].sockets[] | [.port, .state, .peer, .program]' <<<"$json" |
 [8080,\"listening\",null,\"python3\"]" "sockets"
 is "$(jq -c '[.hosts[].sockets[].pid] | unique' <<<"$json")" "$(jq -nc "[$server, $client] | sort")" "pids"
 is "$(jq -r '.hosts[].sockets[].os' <<<"$json" | sed -E "s/^127\.$block\.0\.[12]:[0-9]+$/ok/" | sort -u)" ok "OS addresses are the host's"
+
+code 1 bash -c 'lonet ls >/dev/full'
+is "$err" "lonet: cannot write the list: No space left on device (os error 28)" "a list that cannot be written is an error"

@@ -48,6 +48,8 @@ until_true grep -q one "$work/talk"
 pid_of_lonetd=$(lonetd)
 
 rm -rf "$work/lonet/$LONET_NETWORK"
+until_true test -S "$work/lonet/$LONET_NETWORK/control"
+echo "ok: lonetd makes it again"
 echo two >&9
 until_true eval '[ "$(wc -l <"$work/talk")" -ge 4 ]'
 is "$(<"$work/talk")" $'one\none\ntwo\ntwo' "connections go on, and new ones are made"

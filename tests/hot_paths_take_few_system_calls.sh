@@ -125,8 +125,8 @@ takes() {
 
 takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
 takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
-takes a "accept, close, getpid, getsockname, 2 getsockopt, recvfrom, sendto, socket" \
-    "accept: the names of both sockets, the question to the kernel who calls, a word to lonetd"
+takes a "accept, close, getpeername, getpid, getsockname, 2 getsockopt, ppoll, recvfrom, sendto, socket" \
+    "accept: whether somebody waits, the names of both sockets, the question to the kernel who calls, a message to lonetd"
 takes d "bind, connect, 3 getpid, 2 getsockname, 6 getsockopt, 3 setsockopt, socket" \
     "connect: what the socket is, a word to lonetd before and one after, and the address that it comes from"
 takes x "bind, close, connect, 5 getpid, 3 getsockname, 7 getsockopt, 3 setsockopt, socket" \
@@ -136,7 +136,9 @@ takes e "connect" "connect to elsewhere: nothing beside it"
 takes r "getpid" "getaddrinfo: who this is"
 takes g "getpid" "gethostbyname: who this is"
 takes i "getpid" "getaddrinfo with AI_ADDRCONFIG: who this is"
-takes u "close, connect, getsockopt, recvfrom, sendto, 2 setsockopt, socket" \
+# The network's directory is reached by descriptor, below that of all networks, and both are looked at: six calls more
+# than by path, which another user could have led elsewhere in between.
+takes u "4 clock_gettime, 3 close, connect, 2 fstat, getsockopt, 2 openat, recvfrom, sendto, 2 setsockopt, socket" \
     "getaddrinfo of a host that is not up: one question to lonetd"
 
 # A start: the library and what it needs is loaded; the constructor allocates, which a program without a heap of its

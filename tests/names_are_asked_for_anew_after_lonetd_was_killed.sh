@@ -36,7 +36,7 @@ is "$(lonet addr beta:80 | cut -d : -f 1)" "$ip" "another program starts one"
 daemon=$(lonetd)
 stop_lonetd
 echo beta.lonet >&7
-until_true waits control
+until_true waits
 kill -CONT "$daemon"
 until_true answers "$ip" "$ip" "$ip"
 echo "ok: and the new one is asked"

@@ -46,18 +46,18 @@ until_true answers 8 "$ip"
 stop_lonetd
 to 7 beta.lonet
 until_true answers 7 "$ip" "$ip"
-if waits control; then fail "lonetd is asked"; fi
+if waits; then fail "lonetd is asked"; fi
 echo "ok: what was answered once is not asked again"
 
 to 8 beta.lonet
-until_true waits control
+until_true waits
 kill -CONT "$daemon"
 until_true answers 8 "$ip" "$ip"
 echo "ok: with strict names it is"
 
 stop_lonetd
 to 7 fork beta.lonet
-until_true waits control
+until_true waits
 kill -CONT "$daemon"
 until_true answers 7 "$ip" "$ip" "$ip"
 echo "ok: and by a child of a fork"

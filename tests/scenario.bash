@@ -19,7 +19,7 @@
 #                                  again when a line is written to descriptor N: then it says its port, in $work/outN;
 #                                  its pid is in ${dialers[N]}
 #     stop_lonetd                  stops it, $daemon, as it sleeps: what is said next is to wake it
-#     waits SOCKET                 something lies in the queue of this socket of lonetd's: "control"
+#     waits                        somebody waits for lonetd to take a connection
 #     is_knocked_for               something was said that lonetd was to be woken for, since it was stopped
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
@@ -146,7 +146,7 @@ stop_lonetd() {
 # What src/core/view/sleep.rs counts, in the view's tenth word.
 knocks_so_far() { od -An -tu4 -j72 -N4 "$TMPDIR/lonet/$LONET_NETWORK/view"; }
 is_knocked_for() { [ "$(knocks_so_far)" != "$knocks" ]; }
-waits() { ss -xaH | awk -v path="/$LONET_NETWORK/$1" 'index($0, path) && $3 > 0 { n = 1 } END { exit !n }'; }
+waits() { ss -xlpH | awk -v pid="pid=$(lonetd)," 'index($0, pid) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill_lonetd() {
     daemon=$(lonetd)
     kill -KILL "$daemon"

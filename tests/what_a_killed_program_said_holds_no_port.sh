@@ -14,7 +14,7 @@ kill -KILL "${dialers[8]}"
 wait "${dialers[8]}" 2>/dev/null || true
 echo >&9
 # Some time after it has said where it goes it asks.
-until_true waits control
+until_true waits
 kill -CONT "$daemon"
 until_true eval '[ "$(wc -l <"$work/out9")" = 2 ]'
 is "$(tail -n 1 "$work/out9")" 1 "the first free port"

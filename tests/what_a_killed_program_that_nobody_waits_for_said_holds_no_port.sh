@@ -24,7 +24,7 @@ kill -KILL "$(awk '$1 == "child" { print $2 }' "$work/out8")"
 until_true grep -q ended "$work/out8"
 echo >&9
 # Some time after it has said where it goes it asks.
-until_true waits control
+until_true waits
 kill -CONT "$daemon"
 until_true eval '[ "$(wc -l <"$work/out9")" -ge 3 ]'
 is "$(sed -n 3p "$work/out9")" 1 "the first free port"

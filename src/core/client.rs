@@ -1,109 +1,70 @@
-//! The way to lonetd: one connection, one request, and one reply where there is anything to reply.
+//! The way to lonetd: one connection, one request, one reply; what has no reply is left in the view's mailbox.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
 //! made in a signal handler and after fork in a program with threads.
 
+mod connection;
 mod insist;
+mod owner;
+pub(crate) mod starved;
+mod trouble;
 
+pub use connection::await_reply;
 pub use insist::StartIf;
+pub use trouble::Trouble;
 
-use crate::config::{ABSTRACT_NAME, Config};
-use crate::control::{self, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::config::Config;
+use crate::control::{self, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::directory::{self, Directory, Place, Which};
 use crate::limit::Limit;
 use crate::start;
-use crate::sys::{self, Fd, check};
-use crate::table::Mapping;
-use crate::unix::SocketName;
+use crate::sys::{self, Fd};
+use crate::table::{Mapping, Table};
+use crate::unix::AbstractName;
+use connection::receive_raw;
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
-use std::fmt;
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
 pub const TIME_LIMIT_SECONDS: i64 = 5;
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
     pub config: Config,
     /// The uid that lonetd must have: the network's owner.
     owner: u32,
-    path: Option<SocketName>,
-    abstract_name: SocketName,
-    key_file: CString,
-    table_file: CString,
+    /// Where the network may be: one place, or `<tmp>/lonet` and what takes its place.
+    ways: Box<[Way]>,
+    /// The way on which the network was found last.
+    taken: AtomicUsize,
+    /// The number of the abstract name that belongs to the network's key; 0: the key is not known.
+    abstract_name: AtomicU64,
+    /// Where the table is mapped; 0: it is not.
+    table: AtomicUsize,
+    /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
+    owners_pid: AtomicU32,
+}
+
+/// A place where the network may be, and how to start who serves it there.
+pub(crate) struct Way {
+    pub(crate) place: Place,
     pub(crate) launch: start::Launch,
 }
 
-/// Why there is no answer. `Display` says what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Nobody serves the network, and the question was not worth a start.
-    NotRunning,
-    /// No descriptor, or no memory, for the exchange.
-    NoRoom(Errno),
-    /// Somebody else's socket, or a directory that others can reach.
-    NotOurs { uid: u32 },
-    /// lonetd did not answer in time, or the exchange failed otherwise.
-    Silent(Errno),
-    /// lonetd speaks another version of the protocol.
-    Version { theirs: u16 },
-    /// The request does not fit a message.
-    TooLong,
-    /// The network's directory, lock or socket cannot be made: the step, and why.
-    Setup { step: &'static str, why: Errno },
-    /// No lonet command anywhere.
-    NoCommand,
-    /// The network's programs live in another network namespace.
-    Elsewhere,
-    /// lonetd started and gave up; its words are in its log and in the caller's buffer.
-    Failed,
-}
-
-impl Trouble {
-    /// What bind and connect fail with.
-    pub fn errno(self) -> Errno {
-        match self {
-            Trouble::NoRoom(e) => e,
-            // As a lonetd that runs there says it.
-            Trouble::Elsewhere => Errno::EACCES,
-            _ => Errno::ENETDOWN,
-        }
+impl Way {
+    fn new(config: &Config, beside: Option<&Path>) -> Way {
+        Way { place: Place::new(&config.dir), launch: start::Launch::new(config, beside) }
     }
 }
 
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::NotRunning => f.write_str("the network is not running"),
-            Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => {
-                write!(f, "the network's directory or daemon belongs to uid {uid} or is open to others")
-            }
-            Trouble::Silent(e) => {
-                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
-            }
-            Trouble::Version { theirs } => write!(
-                f,
-                "lonetd speaks version {theirs} of the control protocol, this program version {}: \
-                 end the network (`lonet down`) and use one release of lonet",
-                control::VERSION
-            ),
-            Trouble::TooLong => f.write_str("the request is too long"),
-            Trouble::Setup { step, why } => write!(f, "cannot {step}: {why}"),
-            Trouble::NoCommand => f.write_str(
-                "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
-            ),
-            Trouble::Elsewhere => f.write_str(start::ELSEWHERE),
-            Trouble::Failed => f.write_str("lonetd could not start; see <net>/log"),
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
+/// Nothing was found yet.
+const NONE: usize = usize::MAX;
 
 /// What an exchange leaves: how the answer opens, and the answer, which lies in the caller's buffer.
 pub type Answer<'b> = Result<(Opening, Reply<'b>), Trouble>;
@@ -112,32 +73,67 @@ impl Client {
     /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
     /// the effective one.
     pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
-        let path = config.control_path().and_then(|p| SocketName::new(p.as_os_str().as_bytes()));
-        let name: [u8; ABSTRACT_NAME] = config.abstract_name();
+        let private = config.private_dir.clone().map(|dir| Config { dir, ..config.clone() });
+        let name = config.membership.map(|m| AbstractName::of(&m.key));
         Client {
             owner: config.membership.map_or(uid, |m| m.owner),
-            path,
-            abstract_name: SocketName::fixed(&name),
-            key_file: c_path(&config.dir.join("key")),
-            table_file: c_path(&config.dir.join("table")),
-            launch: start::Launch::new(&config, beside),
+            ways: [Some(&config), private.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|c| Way::new(c, beside))
+                .collect(),
+            taken: AtomicUsize::new(NONE),
+            abstract_name: AtomicU64::new(name.map_or(0, AbstractName::number)),
+            table: AtomicUsize::new(0),
+            owners_pid: AtomicU32::new(0),
             config,
         }
     }
 
-    /// `<net>/key`, ready for a system call.
-    pub fn key_file(&self) -> &CStr {
-        &self.key_file
+    /// The way to take, and the network's directory, if it is there. What was found once is not looked for elsewhere.
+    pub(crate) fn way(&self) -> (&Way, Result<Directory, directory::Trouble>) {
+        let (at, directory) = match (&*self.ways, self.taken.load(Ordering::Relaxed)) {
+            ([shared, private], NONE) => match directory::find(&shared.place, &private.place, self.owner) {
+                (Which::Shared, directory) => (0, directory),
+                (_, directory) => (1, directory),
+            },
+            (ways, taken) => {
+                let at = if taken < ways.len() { taken } else { 0 };
+                (at, ways[at].place.open(self.owner))
+            }
+        };
+        if directory.is_ok() {
+            self.taken.store(at, Ordering::Relaxed);
+        }
+        (&self.ways[at], directory)
+    }
+
+    /// This is the network's key: lonetd is found by it also where the network's directory cannot be reached any more.
+    pub fn learn_key(&self, key: &Key) {
+        self.abstract_name.store(AbstractName::of(key).number(), Ordering::Release);
+    }
+
+    /// The network's directory. `None`: it is not there, or must not be used.
+    pub fn directory(&self) -> Option<Directory> {
+        self.way().1.ok()
+    }
+
+    /// From now on the client finds lonetd by what this table says, too.
+    pub fn look_at(&self, table: Table<'static>) {
+        self.table.store(table.address(), Ordering::Release);
+    }
+
+    /// The table that the client looks at.
+    fn table(&self) -> Option<Table<'static>> {
+        let address = self.table.load(Ordering::Acquire);
+        // SAFETY: of a mapping that is never taken away.
+        (address != 0).then(|| unsafe { Table::at(address) })
     }
 
     /// Maps the network's table. `None`: there is none to be had, or this process may not see it.
     pub fn map_table(&self) -> Option<Mapping> {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-        let path = self.table_file.as_ptr();
-        // SAFETY: a path that ends in zero.
-        let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) }).ok()?;
-        let fd = Fd::new(fd as i32).ok()?;
-        Mapping::open(fd.raw()).ok()
+        let file = self.directory()?.open(c"table", libc::O_RDWR).ok()?;
+        Mapping::open(file.raw()).ok()
     }
 
     pub fn owner(&self) -> u32 {
@@ -149,30 +145,36 @@ impl Client {
         start::lock_start(self)
     }
 
-    /// Asks a lonetd that runs, or tells it what has no reply.
-    pub fn ask<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if op.one_way() {
-            return self.tell(op, buffer).map(|()| (Opening::NOTHING, Reply::Done));
-        }
-        self.send(op, buffer).and_then(|fd| self.receive(&fd, buffer))
+    /// Asks a lonetd that runs, within a time limit.
+    pub fn ask<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let fd = self.send_within(limit, op, buffer)?;
+        let n = receive_raw(&fd, limit, buffer)?;
+        self.parse(buffer, n)
     }
 
-    /// Sends what has no reply, and waits for nobody: lonetd takes it before what anybody sends it afterwards.
+    /// Sends a lonetd that runs what has no reply ([`Op::one_way`]), and waits for nobody: lonetd takes it before what anybody
+    /// sends it afterwards.
     ///
     /// [`Trouble::Silent`] with EAGAIN: so much waits for lonetd that there is no room for more.
-    fn tell(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
-        let fd = self.connect_as(libc::SOCK_NONBLOCK)?;
-        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
-        match sys::send(fd.raw(), &buffer[..n]) {
-            Ok(()) => Ok(()),
-            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
-            Err(e) => Err(Trouble::Silent(e)),
+    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let done = (Opening::NOTHING, Reply::Done);
+        match self.send_within(Limit::within(Duration::ZERO), op, buffer) {
+            // The kernel announces the end of a socket as well. What has been bound or listens it does not.
+            Err(Trouble::Silent(Errno::EAGAIN)) if !matches!(op, Op::Closed { .. } | Op::Review) => {
+                self.send_within(limit, op, buffer).map(|_| done)
+            }
+            sent => sent.map(|_| done),
         }
     }
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
     pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let n = receive_raw(fd, buffer)?;
+        self.receive_within(Limit::NONE, fd, buffer)
+    }
+
+    /// As [`Client::receive`], within a time limit where signals interrupt it.
+    pub fn receive_within<'b>(&self, limit: Limit, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let n = receive_raw(fd, limit, buffer)?;
         self.parse(buffer, n)
     }
 
@@ -212,7 +214,13 @@ impl Client {
         self.send_within(Limit::NONE, op, buffer)
     }
 
-    fn send_within(&self, limit: Limit, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+    /// As [`Client::send`], within a time limit, which holds for the reply, too.
+    pub fn send_within(
+        &self,
+        limit: Limit,
+        op: &Op<'_>,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
         let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
         match sys::send(fd.raw(), &buffer[..n]) {
@@ -221,65 +229,6 @@ impl Client {
             Err(e) => Err(Trouble::Silent(e)),
         }
     }
-
-    /// A connection to the lonetd of this network, and to no one else.
-    pub(crate) fn connect(&self, limit: Limit) -> Result<Fd, Trouble> {
-        let fd = self.socket(0)?;
-        let limit = time_value(limit);
-        for option in [libc::SO_SNDTIMEO, libc::SO_RCVTIMEO] {
-            sys::setsockopt(fd.raw(), libc::SOL_SOCKET, option, &limit).map_err(Trouble::Silent)?;
-        }
-        self.connect_socket(fd)
-    }
-
-    /// As [`Client::connect`], with a socket of this kind.
-    fn connect_as(&self, kind: i32) -> Result<Fd, Trouble> {
-        self.socket(kind).and_then(|fd| self.connect_socket(fd))
-    }
-
-    fn socket(&self, kind: i32) -> Result<Fd, Trouble> {
-        sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | kind, 0).map_err(Trouble::NoRoom)
-    }
-
-    fn connect_socket(&self, fd: Fd) -> Result<Fd, Trouble> {
-        let path = self.path.as_ref().ok_or(Trouble::Setup {
-            step: "name the control socket: the path of the network's directory (see TMPDIR) is too long",
-            why: Errno::ENAMETOOLONG,
-        })?;
-        let by_path = path.connect(fd.raw());
-        let connected = match by_path {
-            Ok(()) => Ok(()),
-            Err(e @ (Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE)) => Err(e),
-            Err(_) => self.abstract_name.connect(fd.raw()),
-        };
-        match connected {
-            Ok(()) => {}
-            Err(e @ Errno::EAGAIN) => return Err(Trouble::Silent(e)),
-            Err(Errno::ECONNREFUSED | Errno::ENOENT) => return Err(Trouble::NotRunning),
-            Err(e) => return Err(Trouble::Silent(e)),
-        }
-        let peer: libc::ucred =
-            sys::getsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).map_err(Trouble::Silent)?;
-        if peer.uid != self.owner {
-            return Err(Trouble::NotOurs { uid: peer.uid });
-        }
-        Ok(fd)
-    }
-}
-
-fn receive_raw(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
-    match sys::recv(fd.raw(), buffer) {
-        // lonetd ended with the question unread.
-        Ok(0) | Err(Errno::ECONNRESET) => Err(Trouble::NotRunning),
-        Ok(n) => Ok(n),
-        Err(e) => Err(Trouble::Silent(e)),
-    }
-}
-
-/// What is left for a step of lonetd's.
-fn time_value(limit: Limit) -> libc::timeval {
-    let milliseconds = limit.of(TIME_LIMIT);
-    libc::timeval { tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000 }
 }
 
 /// A path as C wants it; a zero byte cannot be in a path that the system gave.

@@ -1,9 +1,10 @@
 //! The environment: which network, which host, which way to lonetd.
 
 use crate::control::{Caller, Key, Options};
+use crate::directory::{Place, SHARED, Which, find};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The longest name of a network, in bytes.
@@ -19,6 +20,9 @@ pub struct Config {
     pub network: String,
     /// `<net>`: the network's directory, absolute.
     pub dir: PathBuf,
+    /// What takes its place where `<tmp>/lonet` cannot be used: see [`crate::directory`]. `None`: nothing does, LONET_DIR
+    /// or [`Config::choose_directory`] has said which.
+    pub private_dir: Option<PathBuf>,
     /// LONET_HOST; `None`: the process is no host until it binds or dials.
     pub host: Option<String>,
     pub membership: Option<Membership>,
@@ -95,13 +99,9 @@ impl Config {
             (None, None) => dir_name.clone().unwrap_or_else(|| format!("u{uid}")),
         };
         check_network(&network)?;
-        let dir = match dir {
-            Some(dir) if dir_name.as_deref() == Some(&network) => dir,
-            _ => {
-                let tmp = get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-                tmp.join("lonet").join(&network)
-            }
-        };
+        let given = dir.filter(|_| dir_name.as_deref() == Some(&network));
+        let tmp = get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let dir = given.clone().unwrap_or_else(|| tmp.join(SHARED).join(&network));
         if !dir.is_absolute() {
             return Err(ConfigError(format!(
                 "the network's directory {dir:?} is not an absolute path (see LONET_DIR, TMPDIR)"
@@ -132,9 +132,12 @@ impl Config {
                     .ok_or_else(|| ConfigError("LONET_KEY is not a key that `lonet run` made".into()))?,
             ),
         };
+        let owner = membership.map_or(uid, |m: Membership| m.owner);
+        let private_dir = given.is_none().then(|| tmp.join(format!("{SHARED}-{owner}")).join(&network));
         Ok(Config {
             network,
             dir,
+            private_dir,
             host,
             membership,
             options: Options {
@@ -158,25 +161,23 @@ impl Config {
         }
     }
 
-    /// The socket's name in the file system. `None`: too long for a socket's address.
-    pub fn control_path(&self) -> Option<PathBuf> {
-        let path = self.dir.join("control");
-        (path.as_os_str().len() < 108).then_some(path)
-    }
-
-    /// The socket's abstract name, for programs that have left the file system or the owner's uid behind.
-    pub fn abstract_name(&self) -> [u8; ABSTRACT_NAME] {
-        let mut name = *b"\0lonet-0000000000000000";
-        let hash = crate::block::fnv1a(self.dir.as_os_str().as_bytes());
-        for (i, digit) in name[7..].iter_mut().enumerate() {
-            let nibble = (hash >> (60 - 4 * i) & 15) as u8;
-            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        }
-        name
+    /// Looks which directory is to be used, for who may look at files now, and keeps to it. `Some`: that it is not in
+    /// `<tmp>/lonet`, and why.
+    pub fn choose_directory(&mut self, uid: u32) -> Option<String> {
+        let private = self.private_dir.take()?;
+        let owner = self.membership.map_or(uid, |m| m.owner);
+        let (which, _) = find(&Place::new(&self.dir), &Place::new(&private), owner);
+        let parent = |dir: &Path| dir.parent().unwrap_or(dir).display().to_string();
+        let (root, other) = (parent(&private), parent(&self.dir));
+        let why = match which {
+            Which::Shared => return None,
+            Which::Private => format!("network {:?} has begun in {root}", self.network),
+            Which::PrivateAs(why) => format!("{other} {why}"),
+        };
+        self.dir = private;
+        Some(format!("{why}: using {root}; Go and Python peers look in {other} alone"))
     }
 }
-
-pub const ABSTRACT_NAME: usize = 23;
 
 /// `α` of `α`, `α.lonet` and `α.lonet.`
 pub fn bare_host(name: &str) -> &str {
@@ -234,6 +235,18 @@ mod tests {
     fn lonet_dir_survives_a_changed_tmpdir() {
         let c = read(&[("LONET_DIR", "/a/lonet/n"), ("LONET_NETWORK", "n"), ("TMPDIR", "/b")], None);
         assert_eq!(c.expect("a configuration").dir, Path::new("/a/lonet/n"));
+    }
+
+    #[test]
+    fn lonet_dir_alone_has_no_directory_in_its_place() {
+        let given = read(&[("LONET_DIR", "/a/lonet/n")], None).expect("a configuration");
+        assert_eq!(given.private_dir, None);
+        let other =
+            read(&[("LONET_DIR", "/a/lonet/n"), ("TMPDIR", "/b")], Some("m")).expect("a configuration");
+        assert_eq!(other.private_dir.as_deref(), Some(Path::new("/b/lonet-1000/m")));
+        let key = "7-00000000000000000000000000000000";
+        let of_seven = read(&[("LONET_KEY", key)], Some("m")).expect("a configuration");
+        assert_eq!(of_seven.private_dir.as_deref(), Some(Path::new("/tmp/lonet-7/m")));
     }
 
     #[test]

@@ -127,8 +127,9 @@ pub enum Op<'a> {
     Behind { os: SocketAddrV4 },
     /// All hosts and sockets, as JSON, in several packets after [`Reply::Stream`].
     List,
-    /// Answer when something listens on each of these, a lonet address a line.
-    Wait { addresses: &'a str },
+    /// Answer when something listens on each of the lonet addresses, one a line, in the sealed memory file that comes
+    /// with this message; `now`: answer at once, with a file of those on which nothing does if there are such.
+    Wait { now: bool },
     /// End the network; with `kill`, its processes too.
     Down { kill: bool },
     /// The OS address behind a lonet address.

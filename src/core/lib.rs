@@ -2,19 +2,23 @@
 //! sockets. No hooks here: anything may link it.
 
 pub mod address;
+pub mod aside;
 pub mod block;
 pub mod classes;
 pub mod client;
 pub mod config;
 pub mod control;
 pub mod diag;
+pub mod directory;
 pub mod dns;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;
+pub mod keyed_hash;
 pub mod limit;
 pub mod quote;
 pub mod start;
 pub mod sys;
 pub mod table;
+pub mod uids;
 pub mod unix;

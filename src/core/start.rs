@@ -6,15 +6,18 @@
 //! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
 //! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
+use crate::client::starved::readable_from_starved;
 use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
+use crate::directory::{self, Directory, Place, Root, Unfit};
 use crate::limit::Limit;
 use crate::sys::{self, Fd, check};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The descriptor on which lonetd finds its readiness pipe.
 pub const READY_FD: i32 = 3;
@@ -27,25 +30,13 @@ pub const ELSEWHERE: &str = "another network namespace: its loopback is not the 
 
 /// Everything that a start needs, made beforehand.
 pub(crate) struct Launch {
-    tmp: CString,
-    root: CString,
-    dir: CString,
-    lock: CString,
-    /// What a lonetd takes away when the network ends: left, it was killed.
-    left: [CString; 2],
     commands: Vec<CString>,
     arguments: [CString; 7],
 }
 
 impl Launch {
     pub(crate) fn new(config: &Config, beside: Option<&Path>) -> Launch {
-        let root = config.dir.parent().unwrap_or(Path::new("/"));
         Launch {
-            tmp: c_path(root.parent().unwrap_or(Path::new("/"))),
-            root: c_path(root),
-            dir: c_path(&config.dir),
-            lock: c_path(&config.dir.join("lock")),
-            left: ["state", "control"].map(|file| c_path(&config.dir.join(file))),
             commands: commands(config, beside).iter().map(|p| c_path(p)).collect(),
             arguments: [
                 c"lonetd".into(),
@@ -58,23 +49,20 @@ impl Launch {
             ],
         }
     }
+}
 
-    /// Takes the lock file away, and the directory if nothing else is in it. For who has the lock.
-    fn remove(&self) {
-        for (path, flags) in [(&self.lock, 0), (&self.dir, libc::AT_REMOVEDIR)] {
-            // SAFETY: a path that ends in zero.
-            unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), flags) };
-        }
+/// Whether the network's last lonetd has left what one takes away when the network ends.
+pub(crate) fn was_killed(client: &Client) -> bool {
+    match client.way().1 {
+        Ok(directory) => has_left(&directory),
+        // What cannot be looked at may be there.
+        Err(trouble) => !matches!(trouble.unfit(), Unfit::Errno(Errno::ENOENT | Errno::ENOTDIR)),
     }
+}
 
-    /// Whether the network's last lonetd has left what one takes away when the network ends.
-    pub(crate) fn was_killed(&self) -> bool {
-        let is_there = |path: &CString| {
-            // SAFETY: a path that ends in zero.
-            check(unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::F_OK) })
-        };
-        self.left.iter().any(|path| is_there(path).is_ok())
-    }
+/// Whether there is what a lonetd takes away when the network ends: left, it was killed.
+fn has_left(directory: &Directory) -> bool {
+    [c"state", c"control"].iter().any(|file| directory.has(file))
 }
 
 /// Where the lonet command may be, best first: LONET_BIN alone if it is set, else beside the library, in the
@@ -103,15 +91,18 @@ pub(crate) fn start(
     limit: Limit,
     buffer: &mut [u8; MAX_MESSAGE],
 ) -> Result<(), Trouble> {
-    make_directory(&client.launch, client.owner())?;
-    let lock = take_lock(&client.launch, limit)?;
-    if which == StartIf::Killed && !client.launch.was_killed() {
+    let (way, _) = client.way();
+    let (lock, root, directory) = take_lock(&way.place, client.owner(), limit)?;
+    if which == StartIf::Killed && !has_left(&directory) {
         // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
-        client.launch.remove();
+        let _ = directory.remove(c"lock");
+        root.remove(way.place.name(), &directory);
         return Err(Trouble::NotRunning);
     }
+    // What follows needs descriptors, too.
+    drop((root, directory));
     match client.connect(limit) {
-        Err(Trouble::NotRunning) => launch(&client.launch, limit, buffer)?,
+        Err(Trouble::NotRunning) => launch(&way.launch, limit, buffer)?,
         Ok(_) => {}
         Err(other) => return Err(other),
     }
@@ -121,8 +112,7 @@ pub(crate) fn start(
 
 /// The start lock, for a lonetd that is started by hand. `None`: the network is served already.
 pub(crate) fn lock_start(client: &Client) -> Result<Option<Lock>, Trouble> {
-    make_directory(&client.launch, client.owner())?;
-    let lock = take_lock(&client.launch, Limit::NONE)?;
+    let (lock, ..) = take_lock(&client.way().0.place, client.owner(), Limit::NONE)?;
     match client.connect(Limit::NONE) {
         Err(Trouble::NotRunning) => Ok(Some(lock)),
         Ok(_) => Ok(None),
@@ -137,43 +127,21 @@ fn setup(step: &'static str) -> impl Fn(Errno) -> Trouble {
     }
 }
 
-fn mkdir(path: &CStr, mode: u32) -> Result<bool, Errno> {
-    // SAFETY: a path that ends in zero.
-    match check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) }) {
-        Ok(_) => Ok(true),
-        Err(Errno::EEXIST) => Ok(false),
-        Err(e) => Err(e),
-    }
+/// The directory of all networks, made if it is not there.
+fn make_root(place: &Place, owner: u32) -> Result<Root, Trouble> {
+    place.make_root(owner).map_err(|why| match why {
+        Unfit::Errno(e @ Errno::ENOENT) => setup("make the directory of all networks (is TMPDIR there?)")(e),
+        Unfit::Errno(e) => setup("make the directory of all networks")(e),
+        why => Trouble::Directory(directory::Trouble::Root(why)),
+    })
 }
 
-/// `<tmp>/lonet` for everybody, `<net>` for its owner alone.
-fn make_directory(launch: &Launch, owner: u32) -> Result<(), Trouble> {
-    match mkdir(&launch.root, 0o1777) {
-        Ok(true) => {
-            // mkdir's mode is cut by the program's umask, which would lock other users out.
-            let mode = 0o1777;
-            // SAFETY: a path that ends in zero.
-            check(unsafe { libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, launch.root.as_ptr(), mode) })
-                .map_err(setup("open the directory of all networks to other users"))?;
-        }
-        Ok(false) => {}
-        Err(Errno::ENOENT) if launch.tmp.as_bytes() != b"/" => {
-            return Err(setup("make the directory of all networks (is TMPDIR there?)")(Errno::ENOENT));
-        }
-        Err(e) => return Err(setup("make the directory of all networks")(e)),
-    }
-    mkdir(&launch.dir, 0o700).map_err(setup("make the network's directory"))?;
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a path that ends in zero and a structure to fill.
-    if unsafe { libc::lstat(launch.dir.as_ptr(), &raw mut stat) } != 0 {
-        return Err(setup("look at the network's directory")(Errno::last()));
-    }
-    let directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
-    if !directory || stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
-        return Err(Trouble::NotOurs { uid: stat.st_uid });
-    }
-    Ok(())
+/// The network's directory, made if it is not there.
+fn make_directory(root: &Root, name: &CStr) -> Result<Directory, Trouble> {
+    root.make(name).map_err(|why| match why {
+        Unfit::Errno(e) => setup("make the network's directory")(e),
+        why => Trouble::Directory(directory::Trouble::Network(why)),
+    })
 }
 
 /// The start lock, held.
@@ -188,28 +156,31 @@ impl Drop for Lock {
     }
 }
 
-/// Takes the start lock. lonetd removes the file when the network ends, so what was locked may be a file that has
-/// gone: only the one that the path leads to counts.
-fn take_lock(launch: &Launch, limit: Limit) -> Result<Lock, Trouble> {
+/// Takes the start lock, in directories that are made where they are not there. lonetd removes the file and its directory
+/// when the network ends, so what was locked may be a file that has gone: only the one that the names lead to counts.
+fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Directory), Trouble> {
+    let name = place.name();
+    let mut root = make_root(place, owner)?;
     // A holder is another program that starts lonetd, and waits no longer than we do.
     for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC;
-        // SAFETY: a path that ends in zero.
-        let fd = check(unsafe {
-            libc::syscall(libc::SYS_openat, libc::AT_FDCWD, launch.lock.as_ptr(), flags, 0o600)
-        });
-        let fd = match fd.and_then(|fd| Fd::new(fd as i32)) {
-            Ok(fd) => fd,
-            // The directory has gone with the network that ended just now.
-            Err(Errno::ENOENT) => {
-                mkdir(&launch.dir, 0o700).map_err(setup("make the network's directory"))?;
+        let directory = match make_directory(&root, name) {
+            Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
+                root = make_root(place, owner)?;
                 continue;
             }
-            Err(e) => return Err(setup("open the network's lock file")(e)),
+            other => other?,
+        };
+        let file = match directory.open(c"lock", libc::O_RDWR | libc::O_CREAT) {
+            Ok(file) => file,
+            // The directory has gone with the network that ended just now.
+            Err(Errno::ENOENT) => continue,
+            Err(e) => return Err(setup("open the network's lock file, a regular one of its owner's")(e)),
         };
         // SAFETY: no pointers.
-        match check(unsafe { libc::syscall(libc::SYS_flock, fd.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
-            Ok(_) if is_at_path(&fd, &launch.lock) => return Ok(Lock(fd)),
+        match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
+            Ok(_) if root.leads_to(name, &directory) && directory.leads_to(c"lock", file.raw()) => {
+                return Ok((Lock(file), root, directory));
+            }
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
@@ -233,17 +204,6 @@ pub(crate) fn pause() {
         let none = std::ptr::null::<libc::pollfd>();
         libc::syscall(libc::SYS_ppoll, none, 0, &raw mut time, std::ptr::null::<libc::sigset_t>(), 8)
     };
-}
-
-/// Whether `path` leads to the open file `fd`.
-pub fn is_at_path(fd: &Fd, path: &CStr) -> bool {
-    // SAFETY: all zeroes is a stat structure.
-    let (mut open, mut named): (libc::stat, libc::stat) = unsafe { std::mem::zeroed() };
-    // SAFETY: structures to fill, and a path that ends in zero.
-    let both = unsafe {
-        libc::fstat(fd.raw(), &raw mut open) == 0 && libc::stat(path.as_ptr(), &raw mut named) == 0
-    };
-    both && (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
 }
 
 /// Starts lonetd and waits for its word.
@@ -271,7 +231,8 @@ fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
     drop(write);
     wait_for(child as i32);
 
-    let got = read_words(read.raw(), limit, buffer)?;
+    let pid = read_pid(read.raw(), limit)?;
+    let got = read_words(read.raw(), pid, limit, buffer)?;
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
@@ -280,7 +241,8 @@ fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
     }
 }
 
-fn wait_for(child: i32) {
+/// Waits for the end of a child of a clone without an exit signal.
+pub(crate) fn wait_for(child: i32) {
     loop {
         // SAFETY: null pointers for what is not wanted.
         let done = check(unsafe {
@@ -293,13 +255,30 @@ fn wait_for(child: i32) {
     }
 }
 
+/// Reads the pid of the process that becomes lonetd, which is its first word. 0: it has ended before.
+fn read_pid(fd: i32, limit: Limit) -> Result<i32, Trouble> {
+    // It lives, and waits for a processor to say anything at all.
+    let limit = limit.without_lonetds().at_most(UNBORN);
+    if !sys::readable_within(fd, limit.of(UNBORN)).map_err(Trouble::Silent)? {
+        return Err(Trouble::Silent(Errno::ETIMEDOUT));
+    }
+    let mut pid = [0; 4];
+    // SAFETY: a buffer of ours. What is written at once to a pipe is read at once.
+    let n = check(unsafe { libc::syscall(libc::SYS_read, fd, pid.as_mut_ptr(), pid.len()) });
+    Ok(if n == Ok(pid.len() as i64) { i32::from_ne_bytes(pid) } else { 0 })
+}
+
+/// How long a process may take to say that it is there.
+const UNBORN: Duration = Duration::from_secs(60);
+
 /// Reads what lonetd says: to its zero, or to the end, or until the buffer is full but for a closing zero. The end
 /// alone would not do: a child that another thread forked meanwhile has a copy of the pipe's other end.
-fn read_words(fd: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+fn read_words(fd: i32, pid: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
     let mut at = 0;
     while at < MAX_MESSAGE - 1 && !buffer[..at].ends_with(b"\0") {
         match sys::readable_within(fd, limit.of(TIME_LIMIT)) {
             Ok(true) => {}
+            Ok(false) if readable_from_starved(fd, pid, limit) == Ok(true) => {}
             Ok(false) => return Err(Trouble::Silent(Errno::ETIMEDOUT)),
             Err(e) => return Err(Trouble::Silent(e)),
         }
@@ -347,6 +326,9 @@ unsafe fn become_lonetd(launch: &Launch, arguments: &[*const libc::c_char; 8], p
         }
         libc::syscall(libc::SYS_close_range, READY_FD + 1, u32::MAX, 0);
         if libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) == 0 {
+            // First of all: who waits for lonetd is to see whether it gets a processor.
+            let pid = (sys::getpid()).to_ne_bytes();
+            libc::syscall(libc::SYS_write, READY_FD, pid.as_ptr(), pid.len());
             let environment = [std::ptr::null::<libc::c_char>()];
             for command in &launch.commands {
                 libc::syscall(libc::SYS_execve, command.as_ptr(), arguments.as_ptr(), environment.as_ptr());

@@ -2,7 +2,15 @@
 //!
 //! This code also runs inside other people's processes, under liblonet's hooks. libc's own `close` or
 //! `connect` would be those hooks; its `recv` and `poll` are cancellation points, at which a thread may
-//! vanish in the middle of an exchange. `syscall` is neither.
+//! vanish in the middle of an exchange; and any function of libc's may be another interposer's, which may hold a lock
+//! over the call that led here. `syscall` is none of these: scripts/check-imports compares what the library takes from
+//! others with what is known to be safe.
+
+mod file;
+mod memory;
+
+pub use file::{each_descriptor, fstat, fstatat, is_nosuid, open, real_path};
+pub use memory::{mmap, munmap};
 
 use nix::errno::Errno;
 use std::os::fd::RawFd;
@@ -65,6 +73,20 @@ impl std::os::fd::AsRawFd for Fd {
 pub fn getpid() -> i32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
+/// The effective user id, as the kernel has it: fakeroot's is another.
+pub fn geteuid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
+}
+
+/// What a clock shows, since it began. A system call: libc's function may be one that shows another time.
+pub fn clock(clock: libc::clockid_t) -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a structure to fill.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
+    std::time::Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
 }
 
 pub fn gettid() -> i32 {

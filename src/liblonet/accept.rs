@@ -1,21 +1,22 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls the table tells: one getsockname, one getpeername and two cookies for what both sockets are. Where the dial has
-//! not returned yet, or is in doubt, the kernel is asked as well: four calls. Counted by
-//! tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs take all the time.
+//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`turn`]), and one
+//! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
+//! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
+//! programs take all the time.
 
+mod caller;
 mod courier;
+mod turn;
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask_for_more, tell_to};
 use crate::fence::silently;
-use crate::{actor, kernel, marks, process};
+use crate::process;
+use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::Block;
-use lonet_core::control::{Op, Reply};
 use lonet_core::sys;
-use lonet_sockets::accept::{Accepted, Peer, identify};
 use nix::errno::Errno;
+use turn::Turn;
 
 redhook::hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -47,6 +48,7 @@ struct Plan {
     /// Not lonet's: libc takes the program's pointers as they are.
     native: bool,
     errno: i32,
+    turn: Turn,
 }
 
 /// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
@@ -65,8 +67,8 @@ pub unsafe extern "C" fn run(
     let mut caller = std::mem::MaybeUninit::<Address>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
     unsafe {
-        prepare(address, len, active, plan.as_mut_ptr());
-        let plan = &*plan.as_ptr();
+        prepare(fd, address, len, active, plan.as_mut_ptr());
+        let plan = &mut *plan.as_mut_ptr();
         loop {
             ready(caller.as_mut_ptr());
             // Into memory of our own: a caller that has gone by now has no getpeername any more.
@@ -81,7 +83,7 @@ pub unsafe extern "C" fn run(
                 return new;
             }
             let taken = finish(fd, new, own, address, len, flags, plan.errno);
-            if taken >= 0 {
+            if taken >= 0 || !plan.turn.goes_on(fd) {
                 return taken;
             }
         }
@@ -90,7 +92,13 @@ pub unsafe extern "C" fn run(
 
 /// # Safety
 /// `plan` is writable and is filled.
-unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, active: bool, plan: *mut Plan) {
+unsafe extern "C" fn prepare(
+    fd: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    active: bool,
+    plan: *mut Plan,
+) {
     let mut native = !active;
     if !address.is_null() && !native {
         // SAFETY: where it can be valid, the program has promised that it is.
@@ -98,7 +106,10 @@ unsafe extern "C" fn prepare(address: *mut sockaddr, len: *mut socklen_t, active
         // What the kernel refuses, it is to refuse in its own way.
         native = !is_plausible(address) || !is_plausible(len) || (room as c_int) < 0;
     }
-    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno: Errno::last_raw() };
+    let errno = Errno::last_raw();
+    let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
+    Errno::set_raw(errno);
+    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, turn };
     // SAFETY: as the caller promises.
     unsafe { plan.write(made) };
 }
@@ -110,8 +121,8 @@ unsafe extern "C" fn ready(caller: *mut Address) {
     unsafe { caller.write(Address::empty()) };
 }
 
-/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, and
-/// the connection has been closed.
+/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
+/// cannot be told, and the connection has been reset.
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -125,19 +136,19 @@ unsafe extern "C" fn finish(
     errno: i32,
 ) -> c_int {
     let mut shown = *caller;
-    let mut taken = new;
-    silently(|| match who_calls(listener, new, caller) {
-        Some(Caller::Named(a)) => shown = a,
-        Some(Caller::Kernels) => {}
-        Some(Caller::Foreign(a, connection)) => {
+    // Nor is anybody let in by a fault of the library's.
+    let mut who = Caller::Unwanted;
+    silently(|| who = who_calls(listener, new, caller));
+    let mut taken = -1;
+    silently(|| match who {
+        Caller::Named(a) => (shown, taken) = (a, new),
+        Caller::Kernels => taken = new,
+        Caller::Foreign(a, connection) => {
             shown = a;
             let flags = flags.map_or(0, |f| *f);
             taken = connection.take(listener, new, flags).unwrap_or(-1);
         }
-        None => {
-            reset(new);
-            taken = -1;
-        }
+        Caller::Unwanted => reset(new),
     });
     if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
@@ -145,51 +156,6 @@ unsafe extern "C" fn finish(
     }
     Errno::set_raw(errno);
     taken
-}
-
-enum Caller {
-    /// As lonet names it.
-    Named(Address),
-    /// A courier came in this one's place.
-    Foreign(Address, courier::Connection),
-    /// As the kernel does.
-    Kernels,
-}
-
-/// `None`: not for this listener.
-fn who_calls(listener_fd: c_int, new: c_int, caller: &Address) -> Option<Caller> {
-    let native = Some(Caller::Kernels);
-    let Some(remote) = caller.os() else { return native };
-    let Some(local) = kernel::local(new).and_then(|a| a.os()) else { return native };
-    let Some(client) = process::client_at(*local.ip()) else { return native };
-    let (Ok(listener), Ok(cookie)) = (kernel::cookie(listener_fd), kernel::cookie(new)) else {
-        return native;
-    };
-    marks::set(new);
-    let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
-    // For whom the stack itself calls is in no record.
-    let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
-    if stack != Some(*remote.ip())
-        && let Some(actor) = actor::actor(&client, false)
-    {
-        let accepted = Accepted { listener, cookie, fd: new, local, remote };
-        if let Peer::Dialer { name, is_last } = identify(&actor, &accepted) {
-            if is_last {
-                tell_to(&client, &Op::Closed { cookie });
-            }
-            return Some(Caller::Named(Address::of(name, caller.family())));
-        }
-    }
-    match ask_for_more(&client, &Op::Accept { listener, cookie, local, remote }, start) {
-        Ok((_, Reply::Accepted { peer, .. })) => Some(Caller::Named(Address::of(peer, caller.family()))),
-        Ok((Some(control), Reply::Courier { peer, buffers })) => {
-            let connection = courier::Connection::new(control, buffers);
-            Some(Caller::Foreign(Address::of(peer, caller.family()), connection))
-        }
-        Ok((_, Reply::Drop)) => None,
-        // Without an answer the kernel's names stand: accept does not fail for lonet's sake.
-        _ => native,
-    }
 }
 
 /// Closes with a reset: who called was not meant to come here.

@@ -11,7 +11,8 @@ use crate::ask::{Start, ask_of};
 use crate::process;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
-use lonet_core::sys::check;
+use lonet_core::limit::Limit;
+use lonet_core::sys::{self, check};
 use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
@@ -69,7 +70,7 @@ pub fn map(client: &Client) {
     if let Some(mapping) = client.map_table() {
         let address = mapping.table().address();
         if TABLE.compare_exchange(is, address, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            mapping.keep();
+            client.look_at(mapping.keep());
         }
     }
 }
@@ -144,12 +145,10 @@ fn seated(client: &Client, own: &'static Own, seat: u64) -> Option<Actor<'static
 
 /// `None`: lonetd could not be asked.
 fn join(client: &Client, own: &Own, dials: bool) -> Option<u64> {
-    // SAFETY: no arguments, cannot fail.
-    let uid = unsafe { libc::syscall(libc::SYS_geteuid) } as u32;
-    if uid != client.owner() || !has_robust_list() {
+    if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(NEVER);
     }
-    let reply = ask_of(client, &Op::Enter { dials }, Start::Yes).ok()?;
+    let reply = ask_of(Limit::NONE, client, &Op::Enter { dials }, Start::Yes).ok()?;
     let Reply::Entered { slot, host } = reply else { return Some(NEVER) };
     map(client);
     let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };

@@ -1,12 +1,13 @@
 //! bind(2).
 
-use crate::ask::{Start, ask_of, tell_to};
+use crate::ask::{self, Start, ask_of, tell_to};
 use crate::fence::{Decided, Decision, decide};
 use crate::{address as c_address, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op, Reply};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -45,11 +46,12 @@ unsafe fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Dec
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
     let wish = |attempt| Op::Bind { cookie, at: Endpoint::new(at.ip, at.port), asked, attempt };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    match place(&client, fd, family, asked, wish, start)? {
+    let limit = ask::limit();
+    match place(limit, &client, fd, (family, asked), wish, start)? {
         Placed::Native => Ok(Decision::Libc),
         Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
         Placed::At(os) => {
-            tell_to(&client, &Op::Bound { cookie, os });
+            tell_to(limit, &client, &Op::Bound { cookie, os });
             marks::set(fd);
             Ok(Decision::Done(0))
         }
@@ -67,16 +69,16 @@ pub enum Placed {
 
 /// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address.
 pub fn place<'a>(
+    limit: Limit,
     client: &Client,
     fd: c_int,
-    family: c_int,
-    asked: Asked,
+    (family, asked): (c_int, Asked),
     wish: impl Fn(u8) -> Op<'a>,
     start: Start,
 ) -> Result<Placed, Errno> {
     for attempt in 0..ATTEMPTS {
         let op = wish(attempt);
-        let os = match ask_of(client, &op, start)? {
+        let os = match ask_of(limit, client, &op, start)? {
             Reply::Native => return Ok(Placed::Native),
             Reply::Go => return Ok(Placed::Already),
             Reply::BindTo { os } => os,
@@ -86,17 +88,17 @@ pub fn place<'a>(
             Ok(()) => return Ok(Placed::At(os)),
             Err(Errno::EADDRINUSE | Errno::EACCES) => {}
             Err(e) => {
-                give_up(client, &op);
+                give_up(limit, client, &op);
                 return Err(e);
             }
         }
     }
-    give_up(client, &wish(0));
+    give_up(limit, client, &wish(0));
     Err(Errno::EADDRINUSE)
 }
 
-fn give_up(client: &Client, op: &Op<'_>) {
+fn give_up(limit: Limit, client: &Client, op: &Op<'_>) {
     if let Op::Bind { cookie, .. } | Op::Listen { cookie, .. } = *op {
-        tell_to(client, &Op::Failed { cookie });
+        tell_to(limit, client, &Op::Failed { cookie });
     }
 }

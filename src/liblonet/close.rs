@@ -10,6 +10,7 @@ use crate::fence::silently;
 use crate::{actor, kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
+use lonet_core::limit::Limit;
 use lonet_sockets::close::{Told, closing as close_in, shutting_down};
 use std::net::Ipv4Addr;
 
@@ -121,7 +122,7 @@ pub fn left(socket: Option<Leaving>) {
     let Some(Leaving { cookie, ip }) = socket else { return };
     silently(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
-            tell_to(&client, &Op::Closed { cookie });
+            tell_to(Limit::NONE, &client, &Op::Closed { cookie });
         }
     });
 }
@@ -145,9 +146,9 @@ fn left_all(told: bool) {
     if told {
         silently(|| {
             if let Some(client) = process::client() {
-                tell_to(&client, &Op::Review);
+                tell_to(Limit::NONE, &client, &Op::Review);
             }
-            net::NETS.all().for_each(|net| tell_to(&net.client, &Op::Review));
+            net::NETS.all().for_each(|net| tell_to(Limit::NONE, &net.client, &Op::Review));
         });
     }
 }

@@ -4,12 +4,13 @@ pub mod foreign;
 mod table;
 
 use crate::address::Address;
-use crate::ask::{Start, ask, tell_to};
+use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
 use crate::{address as c_address, dns, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_sockets::dial::Dial;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -40,6 +41,8 @@ struct Plan {
     errno: i32,
     /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
     late: i32,
+    /// How long lonetd may take, from the first question on.
+    limit: Limit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,8 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
 }
 
 /// # Safety
-/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the table says.
+/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the table says; the second
+/// time that it is filled.
 unsafe extern "C" fn prepare(
     fd: c_int,
     address: *const sockaddr,
@@ -128,7 +132,12 @@ unsafe extern "C" fn prepare(
         dial: None,
         errno: Errno::last_raw(),
         late: 0,
+        limit: Limit::NONE,
     };
+    if asks {
+        // SAFETY: it has been filled the first time.
+        made.limit = unsafe { (*plan).limit };
+    }
     guard(|| {
         // SAFETY: as the caller promises.
         if let Err(e) = unsafe { plan_for(fd, address, len, asks, &mut made) } {
@@ -189,13 +198,15 @@ unsafe fn plan_for(
         return Ok(());
     }
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
-    let dial = |acts| ask(&Op::Dial { cookie: plan.cookie, to, local, asked, acts }, start);
+    plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
+    let (cookie, limit) = (plan.cookie, plan.limit);
+    let dial = |acts| ask_of(limit, &client, &Op::Dial { cookie, to, local, asked, acts }, start);
     let mut reply = dial(!asks && table::decides(&client, asked, local))?;
     if reply == Reply::Go {
         if table::plan(&client, fd, (family, asked), to, local, plan)? {
             return Ok(());
         }
-        reply = ask(&Op::Dial { cookie: plan.cookie, to, local, asked, acts: false }, start)?;
+        reply = dial(false)?;
     }
     let (os, from, foreign) = match reply {
         Reply::Native => return Ok(()),
@@ -204,7 +215,7 @@ unsafe fn plan_for(
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    set_out(&client, fd, (family, asked), plan.cookie, from)?;
+    set_out(plan.limit, &client, fd, (family, asked), (plan.cookie, from))?;
     if refused && asked.v6only {
         open_to_v4(fd);
     }
@@ -220,17 +231,17 @@ unsafe fn plan_for(
 
 /// Puts a socket where lonetd says that its dial is to come from.
 pub fn set_out(
+    limit: Limit,
     client: &Client,
     fd: c_int,
     (family, asked): (c_int, Asked),
-    cookie: u64,
-    from: Option<Ipv4Addr>,
+    (cookie, from): (u64, Option<Ipv4Addr>),
 ) -> Result<(), Errno> {
     match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked)) {
         // EINVAL: the program bound it before lonet had a say; it dials from there.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(e) => {
-            tell_of(client, cookie, None, e as i32);
+            tell_of(limit, client, cookie, None, e as i32);
             return Err(e);
         }
     }
@@ -238,20 +249,20 @@ pub fn set_out(
     Ok(())
 }
 
-fn tell_of(client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32) {
-    tell_to(client, &Op::Dialed { cookie, from, errno });
+fn tell_of(limit: Limit, client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32) {
+    tell_to(limit, client, &Op::Dialed { cookie, from, errno });
 }
 
 /// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
-pub fn arrived(client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
+pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
     let source = source_of(fd);
     if source == Some(os) {
         // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
         kernel::disconnect(fd, cookie);
-        tell_of(client, cookie, None, libc::ECONNREFUSED);
+        tell_of(limit, client, cookie, None, libc::ECONNREFUSED);
         return libc::ECONNREFUSED;
     }
-    tell_of(client, cookie, source, errno);
+    tell_of(limit, client, cookie, source, errno);
     errno
 }
 
@@ -264,11 +275,11 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
         let Some(client) = process::client() else { return };
         match plan.step {
             Step::Disconnect if result == 0 => {
-                tell_to(&client, &Op::Disconnected { cookie: plan.cookie });
+                tell_to(plan.limit, &client, &Op::Disconnected { cookie: plan.cookie });
             }
             Step::Dial => {
                 let outcome = if result == 0 { 0 } else { errno };
-                let told = arrived(&client, fd, plan.cookie, plan.os, outcome);
+                let told = arrived(plan.limit, &client, fd, plan.cookie, plan.os, outcome);
                 if told != outcome {
                     (result, errno) = (-1, told);
                 }

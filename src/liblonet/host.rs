@@ -11,6 +11,7 @@ use crate::{actor, log, process};
 use lonet_core::block::{Block, Face};
 use lonet_core::config::{LONET_SUFFIX, MAX_HOST};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::net::Ipv6Addr;
@@ -155,7 +156,9 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
     let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
     let mut buffer = [0; MAX_MESSAGE];
     let client = process::client().ok_or(Errno::ENETDOWN);
-    read(client.and_then(|client| ask_for_text(&client, &Op::Reverse { ip }, start, &mut buffer)))
+    read(
+        client.and_then(|client| ask_for_text(Limit::NONE, &client, &Op::Reverse { ip }, start, &mut buffer)),
+    )
 }
 
 /// The host that this process is. `None`: it is none.
@@ -175,7 +178,7 @@ fn resolve(name: &[u8]) -> Option<Result<Host, Miss>> {
         return read(Ok(reply));
     }
     let mut buffer = [0; MAX_MESSAGE];
-    let answer = ask_for_text(&client, &op, Start::Yes, &mut buffer);
+    let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
     // What another network's lonetd says has nothing to do with this table.
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
         kept::keep(name, reply);

@@ -1,6 +1,6 @@
 //! listen(2).
 
-use crate::ask::{Start, tell_to};
+use crate::ask::{self, Start, tell_to};
 use crate::bind::{Placed, place};
 use crate::fence::{Decided, Decision, decide};
 use crate::{actor, kernel, marks, process};
@@ -42,20 +42,20 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     // Who dials is to see whether the listener's process is there.
     let _ = actor::actor(&client, false);
-    let placed =
-        place(&client, fd, family, asked, |attempt| Op::Listen { cookie, bound, asked, attempt }, start)?;
-    match placed {
+    let limit = ask::limit();
+    let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
+    match place(limit, &client, fd, (family, asked), wish, start)? {
         Placed::Native => return Ok(Decision::Libc),
         Placed::Already => {}
-        Placed::At(os) => tell_to(&client, &Op::Bound { cookie, os }),
+        Placed::At(os) => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
     // SAFETY: the program's arguments.
     if unsafe { redhook::real!(listen)(fd, backlog) } == 0 {
-        tell_to(&client, &Op::Listening { cookie });
+        tell_to(limit, &client, &Op::Listening { cookie });
         return Ok(Decision::Done(0));
     }
     let errno = Errno::last();
-    tell_to(&client, &Op::Failed { cookie });
+    tell_to(limit, &client, &Op::Failed { cookie });
     Ok(Decision::Fail(errno))
 }

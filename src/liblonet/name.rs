@@ -11,6 +11,7 @@ use crate::{actor, dns, host, kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_sockets::name::{Named, Settings, named as named_in};
 use nix::errno::Errno;
 
@@ -57,7 +58,7 @@ fn named_at(fd: c_int, local: &Address) -> Named {
     }
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
-    match ask_of(&client, &Op::Name { cookie, local, remote }, start) {
+    match ask_of(Limit::NONE, &client, &Op::Name { cookie, local, remote }, start) {
         Ok(Reply::Named { local, peer, reuse_address, v6only }) => {
             let settings = local.map(|_| Settings { reuse_address, v6only });
             Named { local, peer, settings }

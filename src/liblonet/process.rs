@@ -9,11 +9,14 @@ use crate::fence;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
+use lonet_core::directory::Directory;
+use lonet_core::sys::{self, check};
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -96,8 +99,7 @@ fn begin(environment: &[&'static [u8]]) {
     }
     crate::environment::keep(environment);
     actor::prepare();
-    // SAFETY: no arguments, cannot fail.
-    let uid = unsafe { libc::geteuid() };
+    let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
@@ -135,10 +137,11 @@ pub fn library_directory() -> Option<PathBuf> {
         return None;
     }
     // SAFETY: dladdr names the library by a string that lives as long as it does.
-    let path = unsafe { CStr::from_ptr(name) }.to_bytes();
-    let path = Path::new(std::os::unix::ffi::OsStrExt::from_bytes(path) as &std::ffi::OsStr);
-    let path = if path.is_absolute() { path.to_owned() } else { path.canonicalize().ok()? };
-    path.parent().map(Path::to_owned)
+    let name = unsafe { CStr::from_ptr(name) };
+    let path = name.to_bytes();
+    let mut buffer = [0; libc::PATH_MAX as usize];
+    let path = if path.starts_with(b"/") { path } else { sys::real_path(name, &mut buffer).ok()? };
+    Path::new(OsStr::from_bytes(path)).parent().map(Path::to_owned)
 }
 
 /// Whether the hooks have anything to do in this process.
@@ -245,11 +248,13 @@ pub fn learn_block(client: &Client, n: u8) {
 }
 
 /// Maps the network's key file: what is mapped passes to the children of a fork, which tell nobody, and lonetd sees
-/// by it that they are members, too. No descriptor stays. A process that may not read the file has LONET_KEY in its
+/// by it that they are members, too. The key also tells the abstract name of lonetd's socket, for a program that leaves the
+/// file system or the owner's uid behind. No descriptor stays. A process that may not read the file has LONET_KEY in its
 /// environment.
 fn map_key() {
     let Some(client) = CLIENT.get() else { return };
-    if let Some(key) = KeyMap::new(client) {
+    let Some(directory) = client.directory() else { return };
+    if let Some(key) = KeyMap::new(client, &directory) {
         std::mem::forget(key);
     }
     actor::map(client);
@@ -266,23 +271,25 @@ pub struct KeyMap(*mut libc::c_void);
 const KEY_MAP: usize = 4096;
 
 impl KeyMap {
-    pub fn new(client: &Client) -> Option<KeyMap> {
-        use lonet_core::sys::{Fd, check};
-        let (path, flags) = (client.key_file().as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        // SAFETY: a path that ends in zero.
-        let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) });
-        let fd = fd.and_then(|fd| Fd::new(fd as i32)).ok()?;
-        let anywhere = std::ptr::null_mut::<libc::c_void>();
+    pub fn new(client: &Client, directory: &Directory) -> Option<KeyMap> {
+        let fd = directory.open(c"key", libc::O_RDONLY).ok()?;
+        let mut key = [0; 16];
+        // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
+        let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });
+        if read == Ok(key.len() as i64) {
+            client.learn_key(&key);
+        }
+        let anywhere = std::ptr::null_mut();
         // SAFETY: a new mapping where the kernel likes, which nobody reads.
-        let at = unsafe { libc::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw(), 0) };
-        (at != libc::MAP_FAILED).then_some(KeyMap(at))
+        let at = unsafe { sys::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw()) };
+        at.ok().map(KeyMap)
     }
 }
 
 impl Drop for KeyMap {
     fn drop(&mut self) {
-        // SAFETY: a mapping of our own.
-        unsafe { libc::munmap(self.0, KEY_MAP) };
+        // SAFETY: a mapping of its own.
+        unsafe { sys::munmap(self.0, KEY_MAP) };
     }
 }
 

@@ -13,7 +13,7 @@ mod elf;
 use crate::environment;
 use crate::log;
 use elf::Elf;
-use lonet_core::sys::{Fd, check};
+use lonet_core::sys::{self, Fd, check};
 use std::ffi::CStr;
 use std::fmt::Write;
 
@@ -121,11 +121,9 @@ fn is_program(mode: u32) -> bool {
 
 /// Mode, user and group of a file.
 fn mode_of(dir: i32, path: &CStr) -> Option<(u32, u32, u32)> {
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a C string and a structure to fill. Looking at a device is no opening it.
-    let done = unsafe { libc::fstatat(dir, path.as_ptr(), &raw mut stat, 0) };
-    (done == 0).then_some((stat.st_mode, stat.st_uid, stat.st_gid))
+    // Looking at a device is no opening it.
+    let stat = sys::fstatat(dir, path, 0).ok()?;
+    Some((stat.st_mode, stat.st_uid, stat.st_gid))
 }
 
 /// How many scripts may be each other's interpreters: the kernel fails beyond that.
@@ -231,15 +229,9 @@ fn interpreter(head: &[u8]) -> Option<Buffer<HEAD>> {
 
 /// What the kernel sets AT_SECURE for.
 fn privilege(fd: i32) -> Option<Why> {
-    // SAFETY: all zeroes is a stat structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a structure to fill; ids that cannot fail.
-    let (done, uid, gid) = unsafe {
-        (libc::fstat(fd, &raw mut stat), libc::syscall(libc::SYS_getuid), libc::syscall(libc::SYS_getgid))
-    };
-    if done != 0 {
-        return None;
-    }
+    let stat = sys::fstat(fd).ok()?;
+    // SAFETY: ids that cannot fail.
+    let (uid, gid) = unsafe { (libc::syscall(libc::SYS_getuid), libc::syscall(libc::SYS_getgid)) };
     let setgid = libc::S_ISGID | libc::S_IXGRP;
     let why = if stat.st_mode & libc::S_ISUID != 0 && i64::from(stat.st_uid) != uid {
         Some(Why::SetUser)
@@ -261,12 +253,9 @@ fn privilege(fd: i32) -> Option<Why> {
 
 /// Whether the process, or the file system, makes nothing of set-user-ID.
 fn is_without_effect(fd: i32) -> bool {
-    // SAFETY: no pointers; then a structure to fill, of which all zeroes is one.
-    unsafe {
-        let mut fs: libc::statvfs = std::mem::zeroed();
-        libc::syscall(libc::SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
-            || libc::fstatvfs(fd, &raw mut fs) == 0 && fs.f_flag & libc::ST_NOSUID != 0
-    }
+    // SAFETY: no pointers.
+    let no_new = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) };
+    no_new == 1 || sys::is_nosuid(fd) == Ok(true)
 }
 
 /// Bytes on the stack; what does not fit is refused.
@@ -318,12 +307,11 @@ fn say(why: Option<Why>, program: &CStr) {
 
 /// Whether descriptor 2 is one for words, and takes them without waiting or a signal.
 fn takes_a_line() -> bool {
-    // SAFETY: structures to fill; all zeroes is a stat structure.
+    if !sys::fstat(2).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFSOCK) {
+        return false;
+    }
+    // SAFETY: structures to fill.
     unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        if libc::fstat(2, &raw mut stat) != 0 || stat.st_mode & libc::S_IFMT == libc::S_IFSOCK {
-            return false;
-        }
         let mut poll = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
         let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let mask = std::ptr::null::<libc::sigset_t>();

@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod daemon;
+mod memory_file;
 
 use std::process::ExitCode;
 

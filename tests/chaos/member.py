@@ -53,7 +53,21 @@ def serve(listener):
             connection, (ip, port) = listener.accept()
         except BlockingIOError:
             return
-        connection.sendall(f"{os.getpid()} {ip} {port}".ljust(GREETING).encode())
+        except ConnectionAbortedError:
+            # Somebody who is not let in: the next one may be.
+            continue
+        greeting = f"{os.getpid()} {ip} {port}".ljust(GREETING).encode()
+        try:
+            connection.sendall(greeting)
+            # Nobody of the network calls from there, as nobody dials its own loopback.
+            is_outside = ip == "127.0.0.1"
+        except ConnectionResetError:
+            # Nobody of the network does that: who is killed still takes a greeting.
+            is_outside = True
+        if is_outside:
+            trouble("outsider", accept=[ip, port])
+            connection.close()
+            continue
         accepted.append(connection)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills random members of a network under load, and looks after each kill whether anybody else noticed.
 
-    runner.py SECONDS SEED
+    runner.py SECONDS SEED [--outsiders[=DOOR,…]]
 
 Servers, clients and lonetd are killed with SIGKILL, alone or together, while all others work (member.py). Then these are
 held, and it must be true that
@@ -12,6 +12,12 @@ held, and it must be true that
   * no port of a host is held twice;
   * the next autobind, and the next dial, of each host gets the first port that nobody holds;
   * one lonetd serves them.
+
+With --outsiders, for root alone, processes of another user are at all doors of the network meanwhile (outsider.py,
+outsiders.py), and all of this must be true all the same; besides,
+
+  * no outsider is ever sent a byte by a server, or an answer by lonetd that is no refusal;
+  * `lonet ls` shows none, and none gets at the network's files.
 
 The seed decides who is killed, when, and what members do; how their steps interleave is the machine's to decide, so a
 failure may take several runs to come again. The figures are printed at the end.
@@ -27,6 +33,9 @@ import subprocess
 import sys
 import time
 
+from outsiders import BAIT, DOORS, Outsiders
+from verdict import Wrong, check
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 NETWORK = os.environ["LONET_NETWORK"]
 # Whoever is asked and does not answer in this time is stuck.
@@ -38,15 +47,6 @@ DESTINATIONS = ",".join(f"{host}:{port}" for host in SERVERS for port in PORTS)
 
 chance = random.Random(int(sys.argv[2]))
 figures = collections.Counter()
-
-
-class Wrong(Exception):
-    pass
-
-
-def check(true, *what):
-    if not true:
-        raise Wrong(*what)
 
 
 class Member:
@@ -210,7 +210,8 @@ def look(members, dead_pids, dead_hosts, kind):
 
     shown, true = collections.Counter(), collections.Counter()
     for h in listing["hosts"]:
-        shown.update((s["pid"], s["port"], s["state"], s["peer"]) for s in h["sockets"])
+        if h["name"] != BAIT:
+            shown.update((s["pid"], s["port"], s["state"], s["peer"]) for s in h["sockets"])
     held = collections.defaultdict(set)
     for m, report in reports.items():
         true.update((m.pid, port, state, by_name(peer)) for port, state, peer in report["sockets"] + report["accepted"])
@@ -238,15 +239,28 @@ def look(members, dead_pids, dead_hosts, kind):
         check(time.monotonic() < end, "lonetd is there", len(lonetds()), "times")
 
 
+def outsiders_wanted(options):
+    for option in options:
+        name, _, doors = option.partition("=")
+        check(name == "--outsiders", "what is", option)
+        return Outsiders(NETWORK, sys.argv[2], lonetds, doors.split(",") if doors else DOORS)
+
+
 def run(seconds):
     members = [Member(f"server {host}", host, ",".join(map(str, PORTS))) for host in SERVERS]
     members += [Member(f"client {host}.{n}", host) for host, count in
                 (("s1", 1), ("s3", 1), ("c1", 3), ("c2", 1)) for n in range(count)]
     members.append(Member("client without a host", None))
+    outsiders = outsiders_wanted(sys.argv[3:])
     try:
         for m in members:
             m.start()
             m.receive()
+        if outsiders:
+            outsiders.start()
+            # It has called as somebody from outside.
+            check(any(t["kind"] == "outsider" for r in ask_all(members, "report").values() for t in r["troubles"]),
+                  "no server said that the owner has called")
         ask_all(members, "go")
         end, round_ends = time.monotonic() + seconds, 0
         away = set()
@@ -259,6 +273,8 @@ def run(seconds):
             away |= {m.host for m in victims if m.is_server}
             alive = [m for m in members if m not in victims]
             look(alive, pids, away, kind)
+            if outsiders:
+                outsiders.look()
             # The dead come back beside the living, who may or may not work already.
             at_once = chance.random() < 0.5
             away = {m.host for m in victims if m.is_server} if at_once else set()
@@ -270,7 +286,11 @@ def run(seconds):
                 m.ask("go")
             if not at_once:
                 ask_all(alive, "go")
+        if outsiders:
+            outsiders.end(figures)
     finally:
+        for fault in outsiders.kill() if outsiders else []:
+            print("besides, an outsider got in:", fault)
         for m in members:
             if m.process:
                 m.kill()

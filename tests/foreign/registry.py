@@ -1,7 +1,9 @@
 """Who has which name: registry.db between lonetd and others."""
 
 import os
+import select
 import signal
+import socket
 import sqlite3
 import time
 
@@ -90,6 +92,24 @@ def test_rows_of_a_killed_lonetd_are_taken_up_or_swept(t):
     conn, _, _ = net.host("γ").dial("α", 10, b"again")
     assert conn.recv(10) == b"again"
     assert p.poll() is None
+
+
+def test_a_dial_is_refused_from_the_death_of_lonetd_until_somebody_asks(t):
+    net = t.foreign()
+    t.start("α", ECHO, "10")
+    t.wait("α:10")
+    died = os.pidfd_open(t.daemon())
+    signal.pidfd_send_signal(died, signal.SIGKILL)
+    select.select([died], [], [])
+    os.close(died)
+    try:
+        socket.create_connection(net.address("α"))
+        raise AssertionError("somebody answers")
+    except ConnectionRefusedError:
+        pass
+    t.ls()
+    conn, _, _ = net.host("γ").dial("α", 10, b"x")
+    assert conn.recv(1) == b"x"
 
 
 def test_odd_rows_fail_that_host_alone(t):

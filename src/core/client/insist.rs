@@ -6,7 +6,8 @@
 //! until there is one, with a start in between where nobody serves; a program that only has something to say
 //! ([`Client::ask`]) need not: what it did is to be seen in the kernel.
 
-use super::{Answer, Client, TIME_LIMIT_SECONDS, Trouble, receive_raw};
+use super::connection::receive_raw;
+use super::{Answer, Client, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
 use crate::control::{MAX_MESSAGE, Op};
 use crate::limit::Limit;
 use crate::start;
@@ -38,7 +39,7 @@ impl Client {
     ) -> Answer<'b> {
         let n = self.insist(start, limit, buffer, |buffer| {
             let fd = self.send_within(limit, op, buffer)?;
-            receive_raw(&fd, buffer)
+            receive_raw(&fd, limit, buffer)
         })?;
         self.parse(buffer, n)
     }
@@ -52,7 +53,7 @@ impl Client {
         buffer: &mut [u8; MAX_MESSAGE],
         mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let mut wordless = 0;
+        let (mut wordless, mut limit) = (0, limit);
         for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
             if turn > 1 {
                 start::pause();
@@ -64,11 +65,11 @@ impl Client {
                 Err(Trouble::NotRunning) => {}
                 result => return result,
             }
-            if start == StartIf::Killed && !self.launch.was_killed() {
+            if start == StartIf::Killed && !start::was_killed(self) {
                 return Err(Trouble::NotRunning);
             }
             match start::start(self, start, limit, buffer) {
-                Ok(()) => {}
+                Ok(()) => limit = limit.forgiven(TIME_LIMIT),
                 // It ended without a word: killed, perhaps.
                 Err(Trouble::NoCommand) if wordless < 2 => wordless += 1,
                 // Another one was about to serve, whose starter has died.

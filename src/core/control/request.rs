@@ -95,9 +95,9 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.text(name);
         }
         Op::List => w.u8(14),
-        Op::Wait { addresses } => {
+        Op::Wait { now } => {
             w.u8(15);
-            w.text(addresses.as_bytes());
+            w.flags(&[now]);
         }
         // Written above.
         Op::Down { .. } => {}
@@ -190,7 +190,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         12 => Op::Review,
         13 => Op::Resolve { name: r.text()? },
         14 => Op::List,
-        15 => Op::Wait { addresses: r.str()? },
+        15 => Op::Wait { now: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },

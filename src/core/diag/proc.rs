@@ -28,7 +28,7 @@ pub fn proc_dump(each: &mut dyn FnMut(Found)) -> io::Result<()> {
 }
 
 fn read_table(path: &CStr, each: &mut dyn FnMut(Found)) -> io::Result<()> {
-    let file = open(path)?;
+    let file = sys::open(path, libc::O_RDONLY)?;
     let mut buffer = [0; BUFFER];
     let mut filled = 0;
     let mut is_heading = true;
@@ -96,13 +96,6 @@ fn endpoint(text: &str) -> Option<Endpoint> {
         _ => return None,
     };
     Some(address.map_or(Endpoint::V6, |address| Endpoint::V4(SocketAddrV4::new(address, port))))
-}
-
-fn open(path: &CStr) -> io::Result<sys::Fd> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path ends with NUL; without O_CREAT there is no mode.
-    let fd = sys::check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })?;
-    Ok(sys::Fd::new(fd as RawFd)?)
 }
 
 fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {

@@ -44,7 +44,9 @@ pub struct Header {
     pub recording: AtomicU64,
     /// The range from which the kernel takes source ports: `low << 16 | high`.
     pub sources: AtomicU64,
-    _rest_of_line: [AtomicU64; 5],
+    /// The number of the control socket's abstract name; 0: there is none.
+    pub door: AtomicU64,
+    _rest_of_line: [AtomicU64; 4],
     /// How many of the first records have ever been taken.
     pub records_used: AtomicU64,
     /// How many words of names are in use.

@@ -36,6 +36,7 @@
 
 pub mod claim;
 pub mod dial;
+mod door;
 pub mod entry;
 pub mod index;
 pub mod layout;

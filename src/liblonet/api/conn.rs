@@ -37,7 +37,14 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         let connected = match (dial.wait(limit), foreign) {
             // Where nobody listens there is no such host any more.
             (Err(Error::Refused), true) => {
-                connect::arrived(&host.client, dial.fd.raw(), dial.cookie, dial.os, libc::ECONNREFUSED);
+                connect::arrived(
+                    dial.limit,
+                    &host.client,
+                    dial.fd.raw(),
+                    dial.cookie,
+                    dial.os,
+                    libc::ECONNREFUSED,
+                );
                 Err(Error::Unreachable.of(dial.path))
             }
             (Ok(()), true) => foreign::shake_hands(&dial, limit),
@@ -143,7 +150,7 @@ impl<'a> Dial<'a> {
     fn connect(&self, way: &Way, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
         let client = &self.host.client;
         let refused = *way.to.ip() == self.host.block.stack();
-        connect::set_out(client, self.fd.raw(), (libc::AF_INET, asked), self.cookie, way.from)?;
+        connect::set_out(self.limit, client, self.fd.raw(), (libc::AF_INET, asked), (self.cookie, way.from))?;
         let target = Address::of_os(way.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
         let result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
@@ -151,7 +158,7 @@ impl<'a> Dial<'a> {
         // lonetd learns from the handshake what becomes of a foreign dial.
         let told = match refused || way.foreign {
             true => errno,
-            false => connect::arrived(client, self.fd.raw(), self.cookie, way.to, errno),
+            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, way.to, errno),
         };
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
     }
@@ -182,7 +189,7 @@ impl<'a> Dial<'a> {
     fn give_up(self, failed: Failed) -> Failed {
         marks::clear(self.fd.raw());
         drop(self.fd);
-        tell_to(&self.host.client, &Op::Closed { cookie: self.cookie });
+        tell_to(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
         still_open(self.host, self.path).err().unwrap_or(failed)
     }
 }

@@ -95,7 +95,10 @@ impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Error {
         match trouble {
             Trouble::NoRoom(e) => Error::from_errno(e),
-            Trouble::NotOurs { .. } | Trouble::Elsewhere => Error::Access,
+            Trouble::NotOurs { .. }
+            | Trouble::UserNamespace { .. }
+            | Trouble::Directory(_)
+            | Trouble::Elsewhere => Error::Access,
             Trouble::Setup { why, .. } => match why {
                 Errno::ENOTDIR => Error::NoDirectory,
                 _ => Error::from_errno(why),

@@ -4,13 +4,14 @@ use super::error::{Error, Failed, Result, Shown, call};
 use super::handle::{Stale, Table, Used};
 use super::net::{self, LonetNet};
 use super::{ask, bytes, room_for_two};
-use crate::ask::tell_to;
+use crate::ask::{limit, tell_to};
 use crate::{kernel, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::Block;
 use lonet_core::client::Client;
 use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
@@ -124,7 +125,7 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
         .open(Host { client, block, net: net.handle, name, ip })
         .ok_or_else(|| Error::Memory.because(&what, "too many hosts in one process"))?;
     if !net.is_open() {
-        let _ = close(made.handle, true);
+        let _ = close(limit(), made.handle, true);
         return Err(Error::NetworkDown.because(what, "the network was left"));
     }
     Ok(made)
@@ -147,7 +148,7 @@ pub extern "C" fn lonet_host_close(host: *mut LonetHost) -> c_int {
         let what = format!("close lonet{} {}", open.network(), open.name());
         drop(open);
         room_for_two().map_err(|e| e.of(what))?;
-        close(host.addr() as u64, false).map_err(|stale| refuse(stale, "close"))?;
+        close(limit(), host.addr() as u64, false).map_err(|stale| refuse(stale, "close"))?;
         Ok(0)
     })
 }
@@ -171,15 +172,15 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
 
 /// Ends a host, unless the process holds it by another handle, too. lonetd is told before any socket is shut down:
 /// who is woken by that finds the host down.
-pub fn close(handle: u64, with_network: bool) -> std::result::Result<(), Stale> {
+pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Result<(), Stale> {
     let host = HOSTS.close(handle, with_network)?;
     process::forget_default_host(handle);
     if HOSTS.all().any(|other| other.is_also(&host)) {
         return Ok(());
     }
-    let sockets = own_sockets(&host);
+    let sockets = own_sockets(limit, &host);
     // Where no lonetd is left the host is down.
-    let _ = host.client.ask(&Op::Leave, &mut [0; MAX_MESSAGE]);
+    let _ = host.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
         if kernel::cookie(fd) == Ok(cookie) {
             let listens = sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1);
@@ -187,7 +188,7 @@ pub fn close(handle: u64, with_network: bool) -> std::result::Result<(), Stale> 
             unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
             if listens {
                 // The connections in its queue have gone just now.
-                tell_to(&host.client, &Op::Closed { cookie });
+                tell_to(limit, &host.client, &Op::Closed { cookie });
             }
         }
     }
@@ -196,15 +197,14 @@ pub fn close(handle: u64, with_network: bool) -> std::result::Result<(), Stale> 
 
 /// The descriptors of the sockets that this process has bound, dialed or accepted as this host. What it only
 /// inherited is its parent's.
-fn own_sockets(host: &Host) -> Vec<(c_int, u64)> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let all: Vec<c_int> =
-        entries.filter_map(|entry| entry.file_name().to_str().and_then(|n| n.parse().ok())).collect();
-    all.into_iter().filter_map(|fd| Some((fd, own_socket(host, fd)?))).collect()
+fn own_sockets(limit: Limit, host: &Host) -> Vec<(c_int, u64)> {
+    let mut all = Vec::new();
+    let _ = sys::each_descriptor(|fd| all.push(fd));
+    all.into_iter().filter_map(|fd| Some((fd, own_socket(limit, host, fd)?))).collect()
 }
 
 /// Its cookie, if it is one.
-fn own_socket(host: &Host, fd: c_int) -> Option<u64> {
+fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
     // What came through lonetd has lonetd's address.
@@ -213,7 +213,7 @@ fn own_socket(host: &Host, fd: c_int) -> Option<u64> {
     }
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let mut buffer = [0; MAX_MESSAGE];
-    match host.client.ask(&Op::Whois { cookie, local, remote }, &mut buffer) {
+    match host.client.ask(limit, &Op::Whois { cookie, local, remote }, &mut buffer) {
         Ok((_, Reply::Names { local: named, own, .. })) => {
             let here = *local.ip() == host.ip || named.host == host.name();
             (own && here).then_some(cookie)

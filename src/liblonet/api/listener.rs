@@ -4,13 +4,14 @@ use super::addr::{LonetAddr, Whois, Written, candidate, give, way, whois};
 use super::error::{Error, Failed, Result, Shown, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
-use crate::ask::{Start, ask_of, tell_to};
+use crate::ask::{self, Start, ask_of, tell_to};
 use crate::bind::{Placed, place};
 use crate::{accept, kernel, marks};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
 use lonet_core::config::bare_host;
 use lonet_core::control::{Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_core::sys::{Fd, check};
 use nix::errno::Errno;
 use std::ffi::{c_char, c_int};
@@ -66,7 +67,7 @@ fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Lis
     if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
         marks::clear(fd.raw());
         drop(fd);
-        tell_to(&host.client, &Op::Closed { cookie });
+        tell_to(Limit::NONE, &host.client, &Op::Closed { cookie });
         return Err(failed);
     }
     Ok(fd)
@@ -79,24 +80,25 @@ fn listen_with(
     port: u16,
     backlog: c_int,
 ) -> std::result::Result<(), Errno> {
-    let asked = kernel::asked(fd, libc::AF_INET);
+    let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
     let wish = |attempt| Op::Bind { cookie, at, asked, attempt };
-    match place(&host.client, fd, libc::AF_INET, asked, wish, Start::Yes)? {
-        Placed::At(os) => tell_to(&host.client, &Op::Bound { cookie, os }),
+    match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, Start::Yes)? {
+        Placed::At(os) => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
         Placed::Native | Placed::Already => return Err(Errno::EPROTO),
     }
     marks::set(fd);
-    match ask_of(&host.client, &Op::Listen { cookie, bound: true, asked, attempt: 0 }, Start::Yes)? {
+    let op = Op::Listen { cookie, bound: true, asked, attempt: 0 };
+    match ask_of(limit, &host.client, &op, Start::Yes)? {
         Reply::Go => {}
         _ => return Err(Errno::EPROTO),
     }
     // SAFETY: no pointers.
     if let Err(e) = check(unsafe { libc::syscall(libc::SYS_listen, fd, backlog) }) {
-        tell_to(&host.client, &Op::Failed { cookie });
+        tell_to(limit, &host.client, &Op::Failed { cookie });
         return Err(e);
     }
-    tell_to(&host.client, &Op::Listening { cookie });
+    tell_to(limit, &host.client, &Op::Listening { cookie });
     Ok(())
 }
 

@@ -17,7 +17,7 @@ mod listener;
 pub mod net;
 
 use error::{Error, Result, Shown};
-use lonet_core::client::{Client, StartIf, Trouble};
+use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
@@ -59,7 +59,8 @@ fn ask_within<R>(
     then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
 ) -> Result<R> {
     let mut buffer = [0; MAX_MESSAGE];
-    let trouble = match client.ask_insisting(StartIf::Asked, limit, op, &mut buffer) {
+    let trouble = match client.ask_insisting(StartIf::Asked, limit.and_of_lonetd(TIME_LIMIT), op, &mut buffer)
+    {
         Ok((_, Reply::Error { errno, text })) => {
             let error = Error::from_errno(Errno::from_raw(errno));
             return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });

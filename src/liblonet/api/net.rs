@@ -3,15 +3,18 @@
 use super::error::{Error, Result, Shown, call};
 use super::handle::{Stale, Table, Used};
 use super::{ask, bytes, host, room_for_two};
+use crate::ask::limit;
 use crate::environment;
 use crate::process::{KeyMap, library_directory, strings};
 use lonet_core::block::Block;
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys;
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Net {
@@ -101,13 +104,14 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
         let net = NETS.close(handle, false).map_err(|stale| refuse(stale, "leave"))?;
         let n = usize::from(net.block.number());
         LEFT[n / 64].fetch_or(1 << (n % 64), Ordering::AcqRel);
+        let limit = limit();
         for host in host::HOSTS.all().filter(|host| host.net == handle) {
             // Another thread may be closing it.
-            let _ = host::close(host.handle, true);
+            let _ = host::close(limit, host.handle, true);
         }
         if !NETS.all().any(|other| other.client.config.dir == net.client.config.dir) {
             // Where no lonetd is left there is no membership either.
-            let _ = net.client.ask(&Op::Leave, &mut [0; MAX_MESSAGE]);
+            let _ = net.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
         }
         Ok(0)
     })
@@ -118,9 +122,10 @@ fn configuration(network: &str) -> std::result::Result<Config, String> {
     // SAFETY: the program's environment; who changes it in another thread meanwhile breaks getenv, too.
     let environment = unsafe { strings(environment::own()) };
     let get = |name: &str| lookup(environment.iter().copied(), name);
-    // SAFETY: no arguments, cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    let config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
+    let uid = sys::geteuid();
+    let mut config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
+    // A library says nothing: lonet(7) tells where the network is.
+    let _ = config.choose_directory(uid);
     Ok(Config { host: None, ..config })
 }
 
@@ -128,7 +133,8 @@ fn configuration(network: &str) -> std::result::Result<Config, String> {
 fn new_network() -> std::result::Result<Config, String> {
     loop {
         let config = configuration(&random_name()?)?;
-        if std::fs::symlink_metadata(&config.dir).is_err() {
+        let dir = CString::new(config.dir.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
+        if sys::fstatat(libc::AT_FDCWD, &dir, libc::AT_SYMLINK_NOFOLLOW).is_err() {
             return Ok(config);
         }
     }
@@ -152,15 +158,15 @@ fn random_name() -> std::result::Result<String, String> {
 }
 
 fn join(config: Config, what: &str) -> Result<Used<Net>> {
-    // SAFETY: no arguments, cannot fail.
-    let uid = unsafe { libc::geteuid() };
+    let uid = sys::geteuid();
     let full_name = CString::new(format!("lonet{}", config.network)).unwrap_or_default();
     let client = Client::new(config, library_directory().as_deref(), uid);
     let block = ask(&client, &Op::Join, what, |block, reply| match reply {
         Reply::Done => Block::new(block),
         _ => None,
     })?;
-    let key = KeyMap::new(&client);
+    let directory = client.directory();
+    let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
     NETS.open(Net { client, full_name, block, _key: key })
         .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
 }

@@ -10,7 +10,7 @@ use crate::fence::guard;
 use crate::{actor, kernel, marks, process};
 use libc::c_int;
 use lonet_core::block::Endpoint;
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
 use lonet_sockets::dial::{self, Begun, Outcome, Wish};
 use nix::errno::Errno;
@@ -52,7 +52,8 @@ pub fn plan(
     let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &wish, false)? {
         Begun::Look => {
-            ask_of(client, &Op::Look, Start::Yes)?;
+            plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
+            ask_of(plan.limit, client, &Op::Look, Start::Yes)?;
             dial::begin(&actor, &wish, true)?
         }
         begun => begun,

@@ -1,8 +1,7 @@
 //! LD_PRELOAD: this library's place in it.
 
+use lonet_core::sys;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 pub const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
 const LIBRARY: &[u8] = b"liblonet.so";
@@ -36,11 +35,12 @@ impl Preload {
     pub fn of(value: &[u8]) -> Option<Preload> {
         let ours = libraries(value).find(|l| is_library(l))?;
         // A relative path is somebody else's file after the next chdir.
+        let mut buffer = [0; libc::PATH_MAX as usize];
         let absolute = match ours.contains(&b'/') && !ours.starts_with(b"/") {
-            true => Path::new(std::ffi::OsStr::from_bytes(ours)).canonicalize().ok(),
+            true => sys::real_path(&CString::new(ours).ok()?, &mut buffer).ok(),
             false => None,
         };
-        let ours = absolute.as_ref().map_or(ours, |p| p.as_os_str().as_bytes());
+        let ours = absolute.unwrap_or(ours);
         let mut entries = Vec::new();
         for first in libraries(value).take_while(|l| !is_library(l)).filter(|l| is_sanitizer(l)) {
             entries.extend_from_slice(first);

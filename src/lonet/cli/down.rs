@@ -4,11 +4,16 @@ use lonet_core::client::Trouble;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
 use std::process::ExitCode;
+use std::time::Instant;
+
+/// TERM, KILL after 5 seconds, and what it takes to die.
+const LIMIT_SECONDS: i64 = 15;
 
 /// End a network.
 ///
 /// An empty one ends at once instead of after a few seconds. One with programs in it is left alone, and they
-/// are named.
+/// are named. A member with another user id than the network's owner can end its own user's programs alone, and
+/// is told who is left.
 #[derive(Args)]
 pub struct Down {
     #[command(flatten)]
@@ -23,12 +28,17 @@ impl Down {
         let client = self.network.client().map_err(say)?;
         let op = Op::Down { kill: self.kill };
         let mut buffer = [0; MAX_MESSAGE];
-        let mut lonetd = 0;
+        let (mut lonetd, began) = (0, Instant::now());
         let outcome = query::exchange(&client, &op, &mut buffer, |fd, buffer| {
             let peer = sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED);
             lonetd = peer.map_or(0, |peer| peer.pid);
             // TERM and KILL take their time.
-            let _ = sys::readable_within(fd.raw(), 15_000);
+            if sys::readable_within(fd.raw(), LIMIT_SECONDS * 1000) == Ok(false) {
+                let waited = began.elapsed().as_secs_f64();
+                return Ok(Err(format!(
+                    "the network has not ended after {waited:.1} s; `lonet ls` shows what is left of it"
+                )));
+            }
             client.receive(fd, buffer).map(|(_, reply)| match reply {
                 Reply::Done => Ok(()),
                 Reply::Error { errno: libc::EBUSY, text } => {

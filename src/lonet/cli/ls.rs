@@ -1,6 +1,7 @@
 use super::{Network, query, say};
-use crate::daemon::state::{HostShown, NetworkShown};
+use crate::daemon::state::{HostShown, SocketShown};
 use clap::Args;
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 /// Show the hosts of a network and their sockets.
@@ -19,42 +20,46 @@ pub struct Ls {
 impl Ls {
     pub fn run(self) -> Result<ExitCode, String> {
         let client = self.network.client().map_err(say)?;
-        let Some(mut shown) = query::network(&client)? else { return Ok(ExitCode::SUCCESS) };
+        let Some(listing) = query::network(&client)? else { return Ok(ExitCode::SUCCESS) };
+        let mut shown = listing.shown()?;
         shown.processes.clear();
-        if self.json {
-            println!("{}", serde_json::to_string(&shown).map_err(say)?);
-        } else {
-            print(&shown);
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = match self.json {
+            true => {
+                serde_json::to_writer(&mut out, &shown).map_err(io::Error::from).and_then(|()| writeln!(out))
+            }
+            false => shown.hosts.iter().try_for_each(|host| print(&mut out, host)),
+        };
+        match written.and_then(|()| out.flush()) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            // Who reads has seen enough, as `head` has.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+            Err(e) => Err(format!("cannot write the list: {e}")),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(shown: &NetworkShown) {
-    for host in &shown.hosts {
-        println!("{}  {}", host.name, host.address);
-        rows(host).iter().for_each(|row| println!("  {}", row.trim_end()));
+/// A host, and its sockets in columns.
+fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
+    writeln!(out, "{}  {}", host.name, host.address)?;
+    let width = |cell: &dyn Fn(&SocketShown<'_>) -> usize| host.sockets.iter().map(cell).max().unwrap_or(0);
+    let name = host.name.chars().count() + 1;
+    let address = name + width(&|s| s.port.checked_ilog10().unwrap_or(0) as usize + 1);
+    let state = width(&|s| s.state.chars().count());
+    let peer = width(&|s| peer_of(s).chars().count());
+    let os = width(&|s| s.os.chars().count());
+    for s in &host.sockets {
+        let port = address - name;
+        let (of_host, peer_is, pid) = (&host.name, peer_of(s), s.pid);
+        writeln!(
+            out,
+            "  {of_host}:{:<port$}  {:<state$}  {peer_is:<peer$}  {:<os$}  {} (pid {pid})",
+            s.port, s.state, s.os, s.program
+        )?;
     }
+    Ok(())
 }
 
-/// The sockets of a host in columns.
-fn rows(host: &HostShown) -> Vec<String> {
-    let table: Vec<[String; 5]> = (host.sockets.iter())
-        .map(|s| {
-            [
-                format!("{}:{}", host.name, s.port),
-                s.state.clone(),
-                s.peer.clone().unwrap_or_else(|| "-".into()),
-                s.os.clone(),
-                format!("{} (pid {})", s.program, s.pid),
-            ]
-        })
-        .collect();
-    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let line = |row: &[String; 5]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
-        cells.join("  ")
-    };
-    table.iter().map(line).collect()
+fn peer_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
+    s.peer.as_deref().unwrap_or("-")
 }

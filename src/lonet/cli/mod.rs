@@ -61,8 +61,18 @@ struct Network {
 }
 
 impl Network {
-    fn config(&self) -> Result<Config, ConfigError> {
+    /// What flags and variables say.
+    fn read(&self) -> Result<Config, ConfigError> {
         Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), self.network.as_deref())
+    }
+
+    /// The same, with the directory that is to be used. That it is not the one where others look is said.
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = self.read()?;
+        if let Some(text) = config.choose_directory(geteuid().as_raw()) {
+            eprintln!("lonet: {text}");
+        }
+        Ok(config)
     }
 
     fn client(&self) -> Result<Client, ConfigError> {
@@ -94,16 +104,16 @@ struct Daemon {
 
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
-        let mut config = self.network.config().map_err(say)?;
-        if let Some(dir) = self.dir {
-            config.dir = dir;
-        }
+        let config = match self.dir {
+            Some(dir) => Config { dir, private_dir: None, ..self.network.read().map_err(say)? },
+            None => self.network.config().map_err(say)?,
+        };
+        let client = client_of(config.clone());
         let lock = if self.on_demand {
             None
         } else {
-            let client = client_of(config.clone());
             let lock = client.lock_start().map_err(say)?;
-            Some(lock.ok_or_else(|| format!("network {:?} is served already", client.config.network))?)
+            Some(lock.ok_or_else(|| format!("network {:?} is served already", config.network))?)
         };
         let start = crate::daemon::Start { config, on_demand: self.on_demand, foreground: self.foreground };
         Ok(crate::daemon::run(start, lock))

@@ -1,71 +1,53 @@
 //! Questions of the command to lonetd.
 
 use crate::daemon::state::NetworkShown;
-use lonet_core::client::{Client, StartIf, Trouble};
+use crate::memory_file;
+use lonet_core::client::{Client, StartIf, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::sys::Fd;
+use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fs::File;
-use std::io::{IoSliceMut, Read};
 use std::os::fd::FromRawFd;
 
+/// What lonetd says of all that a network has.
+pub struct Listing(String);
+
+impl Listing {
+    pub fn shown(&self) -> Result<NetworkShown<'_>, String> {
+        serde_json::from_str(&self.0).map_err(|e| format!("what lonetd answered is no list: {e}"))
+    }
+}
+
 /// All that a network has. `None`: it is not running.
-pub fn network(client: &Client) -> Result<Option<NetworkShown>, String> {
-    let mut buffer = [0u8; MAX_MESSAGE];
-    let shown = exchange(client, &Op::List, &mut buffer, |fd, buffer| match list(fd, buffer) {
-        Err(ListError::Died) => Err(Trouble::NotRunning),
-        Err(ListError::Said(text)) => Ok(Err(text)),
-        Ok(shown) => Ok(Ok(shown)),
-    });
-    match shown {
-        Ok(shown) => shown.map(Some),
+pub fn network(client: &Client) -> Result<Option<Listing>, String> {
+    match exchange(client, &Op::List, &mut [0u8; MAX_MESSAGE], text) {
+        Ok(text) => Ok(Some(Listing(text?))),
         Err(Trouble::NotRunning) => Ok(None),
         Err(e) => Err(e.to_string()),
     }
 }
 
-/// Why there is no list.
-enum ListError {
-    /// lonetd came to its end with the question unanswered.
-    Died,
-    Said(String),
-}
-
-impl From<String> for ListError {
-    fn from(text: String) -> ListError {
-        ListError::Said(text)
-    }
-}
-
-/// The answer to [`Op::List`].
-fn list(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<NetworkShown, ListError> {
-    let mut space = nix::cmsg_space!([i32; 1]);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = match recvmsg::<()>(fd.raw(), &mut slices, Some(&mut space), flags) {
-        Err(Errno::ECONNRESET) => return Err(ListError::Died),
-        other => other.map_err(|e| format!("lonetd: {e}"))?,
+/// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else
+/// lonetd has to say.
+pub fn text(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Result<String, String>, Trouble> {
+    await_reply(fd)?;
+    let (n, file) = match sys::recv_with(fd.raw(), buffer, true) {
+        // lonetd came to its end with the question unanswered.
+        Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(Trouble::NotRunning),
+        other => other.map_err(Trouble::Silent)?,
     };
-    let rights = message.cmsgs().map_err(|e| e.to_string())?.find_map(|c| match c {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-        _ => None,
-    });
-    let n = message.bytes;
-    let Some(file) = rights else {
-        return match control::read_reply(&buffer[..n]) {
-            Err(_) if n == 0 => Err(ListError::Died),
-            Ok((_, Reply::Error { text, .. })) => Err(text.to_owned().into()),
-            Err(Malformed::Version(theirs)) => Err(Trouble::Version { theirs }.to_string().into()),
-            other => Err(format!("lonetd answered with {other:?}").into()),
-        };
+    let Some(file) = file else {
+        return Ok(match control::read_reply(&buffer[..n]) {
+            Ok((_, Reply::Done)) => Ok(String::new()),
+            Ok((_, Reply::Error { text, .. })) => Err(text.to_owned()),
+            Err(Malformed::Version(theirs)) => Err(Trouble::Version { theirs }.to_string()),
+            other => Err(format!("lonetd answered with {other:?}")),
+        });
     };
     // SAFETY: the descriptor was received just now and nobody else has it.
-    let mut file = unsafe { File::from_raw_fd(file) };
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|e| format!("what lonetd answered cannot be read: {e}"))?;
-    Ok(serde_json::from_str(&text).map_err(|e| format!("what lonetd answered is no list: {e}"))?)
+    let file = unsafe { File::from_raw_fd(file) };
+    Ok(memory_file::text(&file, u64::MAX).map_err(|e| format!("what lonetd answered cannot be read: {e}")))
 }
 
 /// A question with a short answer, of a network that runs or whose lonetd was killed.

@@ -116,7 +116,7 @@ impl Run {
 
         let client = super::client_of(config);
         join(&client).map_err(failed)?;
-        let key = std::fs::read(client.config.dir.join("key")).ok().and_then(|k| k.try_into().ok());
+        let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
         let membership = key.map(|key| Membership { owner: client.owner(), key });
         let mut command = Command::new(&program);
         command.arg0(name).args(arguments);

@@ -1,10 +1,14 @@
 use super::{Network, query, say};
+use crate::memory_file;
 use clap::Args;
-use lonet_core::client::{Client, Trouble};
+use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
-use lonet_core::sys;
+use lonet_core::limit::Limit;
+use lonet_core::sys::{self, Fd};
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Wait until something listens on each of these lonet addresses.
 ///
@@ -25,50 +29,52 @@ pub struct Wait {
 /// How often a network that does not run is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How long lonetd may take, when the time is up, to say what is missing.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// The longest time limit that is kept; longer ones are none.
+const LONGEST: Duration = Duration::from_secs(86_400 * 365);
+
 impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
         let addresses: Vec<String> = (self.addresses.iter())
             .map(|text| Ok(super::address(text)?.to_string()))
             .collect::<Result<_, String>>()?;
-        let limit = match self.timeout {
-            None => Duration::from_secs(86_400 * 365),
-            Some(seconds) => Duration::try_from_secs_f64(seconds)
-                .map_err(|_| format!("--timeout {seconds}: not a number of seconds"))?,
+        let limit = match self.timeout.map(Duration::try_from_secs_f64) {
+            None => Limit::NONE,
+            Some(Ok(time)) if time > LONGEST => Limit::NONE,
+            Some(Ok(time)) => Limit::within(time),
+            Some(Err(e)) => return Err(format!("--timeout {}: {e}", self.timeout.unwrap_or_default())),
         };
         let client = self.network.client().map_err(say)?;
-        let deadline = Instant::now() + limit;
-        let lines = addresses.join("\n");
-        loop {
-            match ask(&client, &lines, deadline) {
-                Ok(true) => return Ok(ExitCode::SUCCESS),
-                Ok(false) => {}
-                Err(text) => return Err(text),
+        let file = memory_file::of(addresses.join("\n").as_bytes())
+            .map_err(|e| format!("cannot make a memory file for the addresses: {e}"))?;
+        while !limit.is_over() {
+            if all_listen(&client, &file, limit)? {
+                return Ok(ExitCode::SUCCESS);
             }
-            if Instant::now() >= deadline {
-                return Err(format!("nothing listens on {}", missing(&client, &addresses).join(", ")));
+            std::thread::sleep(Duration::from_millis(limit.of(LOOK_EVERY) as u64));
+        }
+        let missing = match exchange(&client, &file, true, Limit::within(LAST_ANSWER), query::text) {
+            Ok(text) => text?,
+            Err(Trouble::NotRunning) => addresses.join("\n"),
+            Err(Trouble::Silent(e)) => {
+                let all = addresses.join(", ");
+                return Err(format!("lonetd does not answer ({e}): it is not known what listens on {all}"));
             }
-            std::thread::sleep(LOOK_EVERY);
+            Err(e) => return Err(e.to_string()),
+        };
+        match missing.lines().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => Ok(ExitCode::SUCCESS),
+            missing => Err(format!("nothing listens on {missing}")),
         }
     }
 }
 
-/// Those on which nothing listens.
-fn missing<'a>(client: &Client, addresses: &'a [String]) -> Vec<&'a str> {
-    let listens = |address: &&String| {
-        let mut buffer = [0; MAX_MESSAGE];
-        let op = Op::Locate { address };
-        matches!(query::ask(client, &op, &mut buffer), Ok(Reply::Located { .. }))
-    };
-    addresses.iter().filter(|a| !listens(a)).map(String::as_str).collect()
-}
-
-/// Whether all are there; `false` when the time is up, or no lonetd is there or it ended.
-fn ask(client: &Client, addresses: &str, deadline: Instant) -> Result<bool, String> {
-    let op = Op::Wait { addresses };
-    let outcome = query::exchange(client, &op, &mut [0; MAX_MESSAGE], |fd, buffer| {
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let left = i64::try_from(left).unwrap_or(i64::MAX);
-        if !sys::readable_within(fd.raw(), left).map_err(Trouble::Silent)? {
+/// Whether all are there. `false`: the time is up, or no lonetd is there or it ended.
+fn all_listen(client: &Client, file: &File, limit: Limit) -> Result<bool, String> {
+    let outcome = exchange(client, file, false, limit, |fd, buffer| {
+        if !sys::ready_within(fd.raw(), libc::POLLIN, limit.left()).map_err(Trouble::Silent)? {
             return Ok(Ok(false));
         }
         client.receive(fd, buffer).map(|(_, reply)| match reply {
@@ -80,6 +86,21 @@ fn ask(client: &Client, addresses: &str, deadline: Instant) -> Result<bool, Stri
     match outcome {
         Ok(outcome) => outcome,
         Err(Trouble::NotRunning) => Ok(false),
+        Err(Trouble::Silent(_)) if limit.is_over() => Ok(false),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// Hands the addresses over, to as many lonetds as it needs, and has `receive` take the answer.
+fn exchange<T>(
+    client: &Client,
+    file: &File,
+    now: bool,
+    limit: Limit,
+    mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
+        let fd = client.send_with(&Op::Wait { now }, file.as_raw_fd(), limit, buffer)?;
+        receive(&fd, buffer)
+    })
 }

@@ -4,21 +4,19 @@
 //! btrfs does. There a store that finds no room is a SIGBUS: lonetd's end, and that of a program that writes into the
 //! table.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::Path;
+use lonet_core::directory::Directory;
 
 /// From linux/fs.h.
 const FS_NOCOW_FL: libc::c_int = 0x0080_0000;
 
-/// Has the files that will be made in `dir` written where they lie. Other file systems do so, and refuse to be asked.
-pub fn write_in_place(dir: &Path) {
-    let Ok(dir) = File::open(dir) else { return };
+/// Has the files that will be made in `directory` written where they lie. Other file systems do so, and refuse to be asked.
+pub fn write_in_place(directory: &Directory) {
+    let Ok(dir) = directory.reopen() else { return };
     let mut flags: libc::c_int = 0;
     // SAFETY: a descriptor of ours and a number to fill; the kernel takes an int, whatever the request's name says.
-    if unsafe { libc::ioctl(dir.as_raw_fd(), libc::FS_IOC_GETFLAGS, &raw mut flags) } == 0 {
+    if unsafe { libc::ioctl(dir.raw(), libc::FS_IOC_GETFLAGS, &raw mut flags) } == 0 {
         flags |= FS_NOCOW_FL;
         // SAFETY: as above.
-        unsafe { libc::ioctl(dir.as_raw_fd(), libc::FS_IOC_SETFLAGS, &raw const flags) };
+        unsafe { libc::ioctl(dir.raw(), libc::FS_IOC_SETFLAGS, &raw const flags) };
     }
 }

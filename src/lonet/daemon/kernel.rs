@@ -19,6 +19,16 @@ pub struct Live {
     start: Instant,
     /// When the control was last found.
     told: Cell<Option<Instant>>,
+    /// The block's bound and idle sockets, all at once, where many are asked for.
+    idle: Idles,
+}
+
+/// To tell of one of them the kernel walks all ports of the machine.
+enum Idles {
+    OneByOne,
+    /// At the first question.
+    ToBeAsked,
+    Asked(BTreeSet<Cookie>),
 }
 
 /// How long the control counts. It fails where a module of the kernel is taken away, if ever.
@@ -28,7 +38,41 @@ impl Live {
     /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
-        Live { diag, shows_bound, control, start: Instant::now(), told: Cell::new(None) }
+        Live {
+            diag,
+            shows_bound,
+            control,
+            start: Instant::now(),
+            told: Cell::new(None),
+            idle: Idles::OneByOne,
+        }
+    }
+
+    /// Many sockets are about to be asked for, as they are at one moment; or no more.
+    pub fn many(&mut self, many: bool) {
+        self.idle = if many { Idles::ToBeAsked } else { Idles::OneByOne };
+    }
+
+    fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
+        if let Idles::ToBeAsked = self.idle {
+            let [a, b, ..] = self.control.ip().octets();
+            let net = (std::net::Ipv4Addr::new(a, b, 0, 0), 16);
+            let mut all = BTreeSet::new();
+            let dumped = self.diag.as_ref()?.dump(State::BOUND_INACTIVE.bit(), Some(net), &mut |f| {
+                if f.inode != 0 {
+                    all.insert(f.cookie);
+                }
+            });
+            if dumped.is_ok() && self.can_tell() {
+                self.idle = Idles::Asked(all);
+            }
+        }
+        match &self.idle {
+            Idles::Asked(all) => Some(all.contains(&cookie)),
+            Idles::OneByOne | Idles::ToBeAsked => {
+                self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
+            }
+        }
     }
 
     /// What this kernel cannot tell, for the log.
@@ -161,7 +205,7 @@ impl Kernel for Live {
         if !self.shows_bound {
             return None;
         }
-        match self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)? {
+        match self.is_idle(cookie, os)? {
             true => Some(Idle::Bound),
             false => Some(Idle::Gone),
         }

@@ -3,48 +3,123 @@
 //! A fork tells nobody. Two things are inherited, though, and can be seen from outside: the environment that
 //! `lonet run` gave, key and all, also through exec; and the mapping of `<net>/key` which the library makes when
 //! a process speaks to lonetd for the first time, through fork. They are looked for only when something is about
-//! to end for lack of members: a look at every process of the machine takes some milliseconds.
+//! to end for lack of members: a look at every process of the machine takes some milliseconds ([`search`]).
+//!
+//! Only processes that are the owner's by all of their uids are looked at. Whoever else is a member says so with the
+//! network's key, when it has something to ask; and what another user shows of a process, how much of it there is and
+//! how long it takes to read are that user's to choose. What a process maps is compared by device and inode, as the
+//! kernel names them of lonetd's own mapping of the file: anybody may give a file any path.
+//!
+//! A pid says who it is only for as long as its process lives. All that is looked at is reached by one descriptor of the
+//! process' directory in /proc, and what is found is held by a pidfd, which was taken while that was alive.
 
+pub mod search;
+mod signs;
+
+use super::owner::Owner;
 use super::state::Pid;
 use super::store;
 use lonet_core::config::{Config, Membership, lookup};
+use lonet_core::directory::Directory;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat};
+use signs::KeyFile;
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// A process that belongs to the network, and the host that it is, if its environment says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
+#[derive(Debug)]
+pub struct Inherited {
     pub pid: Pid,
+    pub process: OwnedFd,
     pub host: Option<String>,
 }
 
 /// How often the list of processes is read again for those that have come meanwhile.
 const LOOKS: usize = 8;
 
-/// All processes that inherited membership. Those of other users cannot be looked into, and are not found.
-pub fn strays(config: &Config, membership: Membership) -> Vec<Stray> {
-    let mut seen = BTreeSet::from([std::process::id() as Pid]);
-    let mut found = Vec::new();
-    // A process that is in the list may have forked and ended before it is looked at: its child is in the next one.
-    for _ in 0..LOOKS {
-        let new: Vec<Pid> = pids().filter(|pid| seen.insert(*pid)).collect();
-        if new.is_empty() {
-            break;
-        }
-        found.extend(new.into_iter().filter_map(|pid| stray(pid, config, membership)));
+/// What inherited members are known by.
+pub struct Members {
+    owner: Owner,
+    membership: Membership,
+    dir: PathBuf,
+    /// `None`: there is none, and what a process maps says nothing.
+    key_file: Option<KeyFile>,
+}
+
+impl Members {
+    pub fn new(config: &Config, directory: &Directory, owner: Owner, membership: Membership) -> Members {
+        let key_file = directory.file(c"key", libc::O_RDONLY).and_then(|file| KeyFile::map(&file));
+        let key_file = key_file
+            .inspect_err(|e| tracing::warn!("children of members are known by their environment alone: {e}"))
+            .ok();
+        Members { owner, membership, dir: config.dir.clone(), key_file }
     }
-    found
+
+    /// All processes that inherited membership, but for those that are `known` already.
+    pub fn find(&self, known: &BTreeSet<Pid>) -> Vec<Inherited> {
+        let mut seen = BTreeSet::from([std::process::id() as Pid]);
+        let mut found = Vec::new();
+        // A process that is in the list may have forked and ended before it is looked at: its child is in the next one.
+        for _ in 0..LOOKS {
+            let new: Vec<Pid> = pids().filter(|pid| seen.insert(*pid)).collect();
+            if new.is_empty() {
+                break;
+            }
+            let unknown = new.into_iter().filter(|pid| !known.contains(pid));
+            found.extend(unknown.filter_map(|pid| self.look_at(pid)));
+        }
+        found
+    }
+
+    /// Whether this process inherited membership.
+    pub fn look_at(&self, pid: Pid) -> Option<Inherited> {
+        let directory = ProcessDirectory::open(pid).ok()?;
+        if !directory.is_owners(&self.owner) {
+            return None;
+        }
+        let host = match self.by_environment(&directory) {
+            Some(host) => host,
+            None if self.maps_key(&directory) => None,
+            None => return None,
+        };
+        let process = pidfd_open(pid).ok()?;
+        // It was alive when the pidfd was taken, as its directory is still there, and it is the owner's.
+        let is_it = directory.is_owners(&self.owner) && self.owner.has(&process);
+        is_it.then_some(Inherited { pid, process, host })
+    }
+
+    /// The host that a process with the network's key in its environment is.
+    fn by_environment(&self, directory: &ProcessDirectory) -> Option<Option<String>> {
+        let environment = directory.environment()?;
+        let get = |name: &str| lookup(environment.split(|b| *b == 0), name);
+        let key = get("LONET_KEY").and_then(|k| Membership::parse(k.to_str()?))?.key;
+        let is_member = key == self.membership.key && get("LONET_DIR").is_some_and(|dir| dir == self.dir);
+        is_member.then(|| get("LONET_HOST").and_then(|h| h.into_string().ok()))
+    }
+
+    fn maps_key(&self, directory: &ProcessDirectory) -> bool {
+        let Some(key_file) = &self.key_file else { return false };
+        directory.open_file("maps").is_ok_and(|maps| key_file.is_among(maps))
+    }
 }
 
 /// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
 /// there has left its state, and one here would find it all dead.
-pub fn live_elsewhere(config: &Config, owner: u32, netns: u64) -> bool {
-    let Some(mut all) = store::processes_elsewhere(&config.dir, netns) else {
+pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netns: u64) -> bool {
+    let Some(mut all) = store::processes_elsewhere(directory, netns) else {
         return false;
     };
-    let key = std::fs::read(config.dir.join("key")).ok().and_then(|key| key.try_into().ok());
+    let key = directory.read(c"key").ok().and_then(|key| key.try_into().ok());
     if let Some(key) = key {
-        all.extend(strays(config, Membership { owner, key }).into_iter().map(|stray| stray.pid));
+        let membership = Membership { owner: owner.uid(), key };
+        let found = Members::new(config, directory, owner, membership).find(&BTreeSet::new());
+        all.extend(found.into_iter().map(|member| member.pid));
     }
     // Who asks here is a member, too, perhaps.
     let namespace = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
@@ -57,46 +132,102 @@ fn pids() -> impl Iterator<Item = Pid> {
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn stray(pid: Pid, config: &Config, membership: Membership) -> Option<Stray> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let get = |name: &str| lookup(environment.split(|b| *b == 0), name);
-    let key = get("LONET_KEY").and_then(|k| Membership::parse(k.to_str()?));
-    if key == Some(membership) && get("LONET_DIR").is_some_and(|dir| dir == config.dir) {
-        return Some(Stray { pid, host: get("LONET_HOST").and_then(|h| h.into_string().ok()) });
+/// What a process shows of itself. When it has ended nothing is found there, also if another one has its pid.
+struct ProcessDirectory(OwnedFd);
+
+impl ProcessDirectory {
+    fn open(pid: Pid) -> Result<ProcessDirectory, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(format!("/proc/{pid}").as_str(), flags, Mode::empty()).map(ProcessDirectory)
     }
-    let file = config.dir.join("key");
-    let maps = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
-    let maps_key = maps.split(|b| *b == b'\n').any(|line| line.ends_with(file.as_os_str().as_bytes()));
-    maps_key.then_some(Stray { pid, host: None })
+
+    fn open_file(&self, name: &str) -> Result<File, Errno> {
+        openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(File::from)
+    }
+
+    fn uids(&self) -> Option<Uids> {
+        parse_uids(&self.read("status")?)
+    }
+
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        self.open_file(name).ok()?.read_to_end(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// The environment that the process' program has begun with. For a moment of exec there is none to be seen.
+    fn environment(&self) -> Option<Vec<u8>> {
+        for _ in 0..EXEC_STEPS {
+            let environment = self.read("environ")?;
+            if !environment.is_empty() || !self.is_executing() {
+                return Some(environment);
+            }
+            std::thread::sleep(EXEC_STEP);
+        }
+        None
+    }
+
+    /// Whether the process has memory, and the new program's environment does not lie there so far.
+    fn is_executing(&self) -> bool {
+        self.read("stat").is_some_and(|stat| is_executing(&stat))
+    }
+
+    /// Whether the process' real, effective and saved uid are the owner's. A set-user-ID program of the owner's that
+    /// somebody else has started is not, nor is one of somebody else's that the owner has started.
+    fn is_owners(&self, owner: &Owner) -> bool {
+        // Of a process that others must not look into it is root. This comes first, as it takes a tenth of the time.
+        if !fstat(&self.0).is_ok_and(|stat| owner.has_number(stat.st_uid)) {
+            return false;
+        }
+        self.uids().is_some_and(|uids| uids.iter().all(|uid| owner.has_number(*uid)))
+    }
+}
+
+/// How long an exec may take.
+const EXEC_STEPS: u32 = 100;
+const EXEC_STEP: Duration = Duration::from_millis(1);
+
+fn is_executing(stat: &[u8]) -> bool {
+    // The program's name stands in brackets and may hold anything; behind it, the first field is the third.
+    let after = stat.iter().rposition(|b| *b == b')').and_then(|at| stat.get(at + 1..)).unwrap_or_default();
+    let fields: Vec<&[u8]> = after.split(|b| *b == b' ').filter(|field| !field.is_empty()).collect();
+    let is_zero = |field: usize| fields.get(field - 3).map(|text| *text == b"0");
+    const VSIZE: usize = 23;
+    const ENV_END: usize = 51;
+    (is_zero(VSIZE), is_zero(ENV_END)) == (Some(false), Some(true))
+}
+
+/// The real, effective and saved uid.
+type Uids = [u32; 3];
+
+fn parse_uids(status: &[u8]) -> Option<Uids> {
+    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some([next()?, next()?, next()?])
+}
+
+/// Whether the user `uid` may send signals to a process, by the rule of kill(2). `process`: its pidfd.
+pub fn may_be_signalled_by(uid: u32, pid: Pid, process: &OwnedFd) -> bool {
+    let uids = ProcessDirectory::open(pid).ok().and_then(|directory| directory.uids());
+    let is_its = uids.is_some_and(|[real, _, saved]| real == uid || saved == uid);
+    // It is this process' status if it has not ended by now.
+    is_its && !has_ended(process)
+}
+
+/// Whether a process has ended: also one that nobody has waited for.
+pub fn has_ended(process: &OwnedFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|n| n > 0)
+}
+
+pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: no pointers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(dir: &std::path::Path) -> Config {
-        let dir = dir.join("mynet").into_os_string();
-        let get = |name: &str| (name == "LONET_DIR").then(|| dir.clone());
-        Config::read(&get, 0, None).expect("a configuration")
-    }
-
-    #[test]
-    fn a_child_with_the_networks_key_in_its_environment_is_found() {
-        let tmp = tempfile::tempdir().expect("a directory");
-        let config = config(tmp.path());
-        let membership = Membership { owner: 0, key: [7; 16] };
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .env("LONET_DIR", &config.dir)
-            .env("LONET_KEY", membership.to_string())
-            .env("LONET_HOST", "α")
-            .spawn()
-            .expect("a child");
-        let found = strays(&config, membership);
-        let other = strays(&config, Membership { owner: 0, key: [8; 16] });
-        child.kill().expect("its end");
-        child.wait().expect("its end");
-        assert_eq!(found, [Stray { pid: child.id() as Pid, host: Some("α".into()) }]);
-        assert_eq!(other, []);
-    }
-}
+mod tests;

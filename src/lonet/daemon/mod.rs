@@ -6,22 +6,30 @@
 //! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
 //! so that a program which starts just then finds either a lonetd that serves or none.
 
+mod current;
 mod dns;
+mod doors;
 mod foreign;
+mod held;
 mod in_place;
 mod kernel;
+mod log;
 mod members;
 pub mod names;
+mod owner;
 mod registry;
 mod serve;
 mod setup;
 pub mod state;
 mod store;
+mod tally;
 
+use current::Current;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
+use lonet_core::directory::Place;
 use lonet_core::start::{READY, READY_FD};
-use nix::unistd::geteuid;
+use owner::Owner;
 use setup::SetupError;
 use std::fs::File;
 use std::io::Write;
@@ -77,26 +85,30 @@ pub fn run(start: Start, lock: Option<lonet_core::start::Lock>) -> ExitCode {
 
 fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let config = &start.config;
-    open_log(start)?;
+    let owner = Owner::here();
+    let place = Place::new(&config.dir);
+    let directory = Current::new(place.open(owner.uid()).map_err(SetupError::Directory)?);
+    open_log(start, &directory)?;
     if !start.foreground {
         setup::detach()?;
     }
     let netns = setup::network_namespace()?;
-    let owner = geteuid().as_raw();
-    if members::live_elsewhere(config, owner, netns) {
+    if members::live_elsewhere(config, &directory.now(), owner, netns) {
         return Err(SetupError::Elsewhere);
     }
     // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
     // too many ends here, before it touches anything.
-    let sockets = setup::listen(config)?;
-    in_place::write_in_place(&config.dir);
-    let (store, left) = store::Store::open(&config.dir, netns).map_err(setup::os("map the table"))?;
+    let here = directory.now();
+    let mut service = doors::take_service(&here)?;
+    let key = setup::key(&mut service)?;
+    let doors = doors::open(&here, &key)?;
+    in_place::write_in_place(&here);
+    let (store, left) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
     // It is there for as long as the process is.
     let store: &'static store::Store = Box::leak(Box::new(store));
     let former = left.as_ref().map(|left| left.block.stack());
     let had = left.filter(|left| left.is_here).map(|left| left.block);
-    let held = setup::take_block(&config.network, had)?;
-    let key = setup::key(&config.dir)?;
+    let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
@@ -104,7 +116,8 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
     store.begin(held.block, setup::ephemeral_ports());
     let table = Box::new(store);
-    let mut state = state::State::new(table, owner, held.refuser_address, setup::ephemeral_ports());
+    let whose = owner.if_told_by_number();
+    let mut state = state::State::new(table, whose, held.refuser_address, setup::ephemeral_ports());
     if had.is_some() {
         let sightings = kernel.sightings(held.block);
         state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
@@ -117,22 +130,27 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         store,
         held,
         former,
-        sockets,
+        service,
+        doors,
         destroyed,
+        place,
+        directory,
         config: config.clone(),
-        membership: Membership { owner, key },
+        owner,
+        membership: Membership { owner: owner.uid(), key },
         netns,
     })
 }
 
 /// The log: `<net>/log`, or stderr in the foreground.
-fn open_log(start: &Start) -> Result<(), SetupError> {
+fn open_log(start: &Start, directory: &Current) -> Result<(), SetupError> {
     let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false);
     if start.foreground {
         builder.with_writer(std::io::stderr).init();
         return Ok(());
     }
-    let log = File::options().create(true).append(true).open(start.config.dir.join("log"));
-    builder.with_writer(std::sync::Mutex::new(log.map_err(setup::os("open the log"))?)).init();
+    let log = log::Log::open(directory);
+    let log = log.map_err(setup::os("open the log, a regular file of the network's owner"))?;
+    builder.with_writer(std::sync::Mutex::new(log)).init();
     Ok(())
 }

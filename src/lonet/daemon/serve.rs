@@ -3,34 +3,46 @@
 //! Order is kept across connections: a message that was sent before another connection was made is taken first,
 //! so that a program which closed a socket and then told another program finds the port free there. For this,
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried. Ends of processes and sockets that the kernel has announced are taken before any
-//! message.
+//! tried ([`connections`]). Ends of processes and sockets that the kernel has announced are taken before any message.
 
+mod connections;
 mod end;
+mod home;
+mod idle;
+mod inherited;
 mod messages;
 mod processes;
+mod sender;
 mod wait;
 
+use super::current::Current;
 use super::dns::Dns;
+use super::doors::{Doors, Service};
 use super::foreign::{self, FIRST_TASK, Foreign, World};
+use super::held::Held;
 use super::kernel::Live;
-use super::setup::{Held, SetupError, Sockets, os};
+use super::members::Members;
+use super::owner::Owner;
+use super::setup::{SetupError, os};
 use super::state::{Pid, State};
 use super::store::Store;
+use super::tally;
+use connections::{Connections, Door};
 use end::Ending;
-use lonet_core::address::Address;
+use home::Home;
+use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
-use lonet_core::control::MAX_MESSAGE;
 use lonet_core::diag::Destroyed;
-use messages::has_hung_up;
+use lonet_core::directory::Place;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{self, SockFlag};
-use std::collections::{BTreeMap, VecDeque};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wait::Waiter;
 
 /// How long a network stays when nobody is in it.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
@@ -50,33 +62,21 @@ const END_AGAIN: Duration = Duration::from_millis(10);
 /// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long a connection may take to say something.
-const SILENT_FOR: Duration = Duration::from_secs(5);
-
 const CONTROL: u64 = 1;
 const ABSTRACT: u64 = 2;
 const DEATHS: u64 = 3;
 const DESTROYED: u64 = 4;
 const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
-
-/// A connection that has said nothing so far.
-struct Pending {
-    fd: OwnedFd,
-    since: Instant,
-}
+const SEARCHED: u64 = 7;
+const CONNECTIONS: u64 = 8;
+const HOME: u64 = 9;
 
 /// A question who calls, asked before the caller's dial is known.
 struct Early {
     fd: OwnedFd,
     bytes: Vec<u8>,
     since: Instant,
-}
-
-/// Somebody waits until all these are listened on.
-struct Waiter {
-    fd: OwnedFd,
-    addresses: Vec<Address>,
 }
 
 pub struct Daemon {
@@ -87,18 +87,29 @@ pub struct Daemon {
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
     _held: Held,
-    sockets: [OwnedFd; 2],
+    /// Held for as long as it serves.
+    service: Service,
+    home: Home,
+    doors: Doors,
+    /// They are shut until then.
+    shut_until: Option<Instant>,
+    place: Place,
+    directory: Current,
     config: Config,
+    owner: Owner,
     membership: Membership,
+    inheritance: Inheritance,
     epoll: Epoll,
     /// Becomes readable when a process ends.
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
+    /// Who has sent the message that is being answered, if it was not known before.
+    met: Option<(Pid, OwnedFd)>,
     destroyed: Option<Destroyed>,
     /// `epoll` waits for ends of sockets, too.
     watches_ends: bool,
     dns: Dns,
-    pending: VecDeque<Pending>,
+    connections: Connections,
     early: Vec<Early>,
     waiters: Vec<Waiter>,
     ending: Option<Ending>,
@@ -118,28 +129,37 @@ pub struct Parts {
     pub held: Held,
     /// Where a lonetd before had its listener.
     pub former: Option<Ipv4Addr>,
-    pub sockets: Sockets,
+    pub service: Service,
+    pub doors: Doors,
     /// Open since before the kernel was asked what there is: what ends in between is announced.
     pub destroyed: Option<Destroyed>,
+    /// Where the network is, and its directory.
+    pub place: Place,
+    pub directory: Current,
     pub config: Config,
+    pub owner: Owner,
     pub membership: Membership,
     pub netns: u64,
 }
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, store, held, former, sockets, destroyed, config, membership, netns } =
-            parts;
+        let Parts { state, kernel, store, held, former, service, doors, destroyed, .. } = parts;
+        let Parts { place, directory, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let Sockets { by_path, by_name } = sockets;
-        epoll.add(&by_path, event(CONTROL)).map_err(os("watch the control socket"))?;
-        epoll.add(&by_name, event(ABSTRACT)).map_err(os("watch the abstract socket"))?;
+        let connections = Connections::new()?;
+        epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &held.lock, held.lock_address, former, &epoll)?;
+        let foreign = Foreign::new(&config, &directory, &held.lock, held.lock_address, former, &epoll)?;
+        let members = Arc::new(Members::new(&config, &directory.now(), owner, membership));
+        let inheritance = Inheritance::new(members);
+        if let Some(done) = inheritance.search_done() {
+            epoll.add(done, event(SEARCHED)).map_err(os("watch for other members"))?;
+        }
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
         let mut daemon = Daemon {
@@ -149,24 +169,35 @@ impl Daemon {
             netns,
             foreign,
             _held: held,
-            sockets: [by_path, by_name],
+            service,
+            home: Home::watch(&place, membership.owner),
+            doors,
+            shut_until: None,
+            place,
+            directory,
             config,
+            owner,
             membership,
+            inheritance,
             epoll,
             deaths,
             processes: BTreeMap::new(),
+            met: None,
             destroyed,
             // Until it has been seen that there are none.
             watches_ends: false,
             dns,
-            pending: VecDeque::new(),
+            connections,
             early: Vec::new(),
             waiters: Vec::new(),
             ending: None,
             looked: Instant::now(),
             empty_since: None,
         };
+        daemon.open_doors().map_err(os("watch the control sockets"))?;
+        daemon.watch_home().map_err(os("watch the network's directory"))?;
         daemon.settle();
+        store.table().set_abstract_name(Some(daemon.doors.name));
         store.table().serve();
         Ok(daemon)
     }
@@ -181,14 +212,16 @@ impl Daemon {
                 Err(e) => return Err(e.into()),
             };
             self.take_news();
-            self.read_pending();
+            self.read_connections();
             for event in &events[..n] {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    CONTROL => self.accept(0),
-                    ABSTRACT => self.accept(1),
+                    CONTROL => self.accept(Door::Path),
+                    ABSTRACT => self.accept(Door::Name),
                     DESTROYED => self.ends_begin(),
+                    HOME => self.look_after_home(),
+                    SEARCHED => self.take_found(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -206,6 +239,7 @@ impl Daemon {
             // Before the rows of hosts that have gone down are taken back: others may have their names then.
             self.settle();
             self.foreign.keep_rows(&mut self.state);
+            self.look_for_members(Instant::now());
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -214,71 +248,17 @@ impl Daemon {
 
     /// Questions for names, as DNS has them, and what the machine's name servers answer.
     fn take_questions(&mut self) {
+        self.verify_hosts(|state| !state.unverified().is_empty());
         let Daemon { dns, state, kernel, .. } = self;
         dns.take(&mut |asker, op| state.handle(kernel, asker.sender, &asker.caller(), op));
         self.settle();
     }
 
-    fn accept(&mut self, which: usize) {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        loop {
-            match socket::accept4(self.sockets[which].as_raw_fd(), flags) {
-                Ok(fd) => {
-                    // SAFETY: a new descriptor that nobody else has.
-                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                    self.pending.push_back(Pending { fd, since: Instant::now() });
-                    self.read_pending();
-                    if let Some(last) = self.pending.back() {
-                        let _ = self.epoll.add(&last.fd, event(CONNECTION));
-                    }
-                }
-                Err(Errno::EAGAIN) => return,
-                Err(Errno::ECONNABORTED | Errno::EINTR) => {}
-                Err(e) => {
-                    tracing::error!("accept: {e}");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Takes what connections say, the oldest connection first.
-    fn read_pending(&mut self) {
-        let mut waiting = VecDeque::with_capacity(self.pending.len());
-        while let Some(connection) = self.pending.pop_front() {
-            let mut buffer = [0u8; MAX_MESSAGE];
-            match lonet_core::sys::recv_with(connection.fd.as_raw_fd(), &mut buffer, true) {
-                Ok((0, _)) => {}
-                Ok((n, right)) => {
-                    // SAFETY: a new descriptor that nobody else has.
-                    let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                    self.take_news();
-                    self.take_message(connection.fd, right, &buffer[..n], (false, false));
-                }
-                Err(Errno::EAGAIN) if connection.since.elapsed() < SILENT_FOR => {
-                    waiting.push_back(connection);
-                }
-                Err(_) => {}
-            }
-        }
-        self.pending = waiting;
-    }
-
     /// Takes what the kernel has announced.
-    fn take_news(&mut self) {
+    pub(super) fn take_news(&mut self) {
         self.take_deaths();
         self.take_ends();
         self.settle();
-    }
-
-    /// Ends of processes that the kernel has told of. To be settled.
-    fn take_deaths(&mut self) {
-        let mut events = [EpollEvent::empty(); 64];
-        while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
-            for event in &events[..n] {
-                self.process_ended(event.data() as Pid);
-            }
-        }
     }
 
     /// Ends of sockets that the kernel has told of. To be settled.
@@ -311,6 +291,11 @@ impl Daemon {
     fn look_at_the_time(&mut self) {
         let now = Instant::now();
         self.go_on_ending(now);
+        self.connections.look_at_the_time(now);
+        tally::look_at_the_time(now);
+        if self.shut_until.is_some_and(|until| now >= until) {
+            let _ = self.open_doors();
+        }
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         self.foreign.look_at_the_time(&mut world);
         let late = self.foreign.resume_late();
@@ -319,16 +304,17 @@ impl Daemon {
         self.state.settle_doubts(&mut self.kernel);
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;
+            self.look_after_home();
             if self.state.processes.is_empty() {
                 self.state.review_all(&mut self.kernel);
             }
         }
-        self.waiters.retain(|w| !has_hung_up(&w.fd));
+        self.forget_waiters_that_left();
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
             && self.waiters.is_empty()
             && self.early.is_empty()
-            && self.pending.is_empty();
+            && !self.connections.has_members();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 }

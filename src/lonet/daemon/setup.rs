@@ -1,34 +1,28 @@
 //! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
 
-use lonet_core::block::Block;
-use lonet_core::config::Config;
-use lonet_core::diag::{Diag, State};
-use nix::errno::Errno;
+use super::held;
+use lonet_core::control::Key;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, UnixAddr, sockopt};
 use nix::sys::stat::{Mode, umask};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// Where lonetd listens on the stack's address of its block. Several, below the ephemeral range: a wildcard
-/// listener of the machine's could hold any one of them for all 254 blocks.
-const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// Why lonetd cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("all 254 blocks of loopback addresses are in use")]
-    NoBlock,
-    #[error("the network's block 127.{0}.0.0/16 is in use by another network or program")]
-    BlockTaken(u8),
+    #[error("all 254 blocks of loopback addresses are in use, by {by}")]
+    NoBlock { by: String },
+    #[error("the network's block 127.{block}.0.0/16 is in use by {by}")]
+    BlockTaken { block: u8, by: String },
+    #[error("another lonetd serves the network")]
+    Served,
     #[error("{}", lonet_core::start::ELSEWHERE)]
     Elsewhere,
-    #[error("{path:?}: the path is too long for a socket; set TMPDIR to a shorter one")]
-    PathTooLong { path: std::path::PathBuf },
+    #[error("{0}")]
+    Directory(lonet_core::directory::Trouble),
     #[error("cannot {step}: {why}")]
     Os { step: &'static str, why: io::Error },
 }
@@ -39,14 +33,17 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Tries to take what the lonetd before may hold still: its last descriptors go within moments. `None`, from `attempt`
 /// as from this: somebody has it.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<Option<T>, SetupError>) -> Result<Option<T>, SetupError> {
-    let until = Instant::now() + WAIT_FOR_THE_DYING;
-    loop {
-        match attempt()? {
-            None if Instant::now() < until => std::thread::sleep(STEP),
-            result => return Ok(result),
+pub fn patiently<T>(
+    mut attempt: impl FnMut() -> Result<Option<T>, SetupError>,
+) -> Result<Option<T>, SetupError> {
+    // Counted, as the dying may wait for a processor, too.
+    for _ in 0..WAIT_FOR_THE_DYING.as_millis() / STEP.as_millis() {
+        if let Some(taken) = attempt()? {
+            return Ok(Some(taken));
         }
+        std::thread::sleep(STEP);
     }
+    attempt()
 }
 
 /// Adds the step to an error of the system's.
@@ -76,163 +73,6 @@ pub fn detach() -> Result<(), SetupError> {
     Ok(())
 }
 
-/// A block, and the sockets that make it this network's.
-pub struct Held {
-    pub block: Block,
-    /// Listens on the stack's address: while it does, no other lonetd takes the block. Foreign peers dial our
-    /// hosts there.
-    pub lock: OwnedFd,
-    pub lock_address: SocketAddrV4,
-    /// Bound and not listening: where dials are refused.
-    _refuser: OwnedFd,
-    pub refuser_address: SocketAddrV4,
-    /// Whether the kernel lists bound idle sockets: it has listed the refuser.
-    pub shows_bound: bool,
-}
-
-/// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
-pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
-    if let Some(block) = had {
-        return patiently(|| try_block(block, true))?.ok_or(SetupError::BlockTaken(block.number()));
-    }
-    let mut block = Block::first_choice(network);
-    for _ in 0..254 {
-        if let Some(held) = try_block(block, false)? {
-            return Ok(held);
-        }
-        block = block.next();
-    }
-    Err(SetupError::NoBlock)
-}
-
-/// `None`: somebody has sockets there. `ours`: what is there is the network's own, left by a lonetd that died.
-fn try_block(block: Block, ours: bool) -> Result<Option<Held>, SetupError> {
-    for port in LOCK_PORTS {
-        let address = SocketAddrV4::new(block.stack(), port);
-        let lock = tcp_socket()?;
-        if socket::bind(lock.as_raw_fd(), &SockaddrIn::from(address)).is_err()
-            || socket::listen(&lock, Backlog::MAXCONN).is_err()
-        {
-            continue;
-        }
-        let refuser = tcp_socket()?;
-        let at = |port| SocketAddrV4::new(block.stack(), port);
-        let is_bound = |a: &SocketAddrV4| socket::bind(refuser.as_raw_fd(), &SockaddrIn::from(*a)).is_ok();
-        let Some(refuser_address) = LOCK_PORTS.iter().map(|p| at(p + 1)).find(is_bound) else {
-            return Ok(None);
-        };
-        // Listening first, looking second: of two that take a block at once both see the other and at most one
-        // stays.
-        let Look::Free { shows_bound } = look(block, [address, refuser_address], ours) else {
-            return Ok(None);
-        };
-        return Ok(Some(Held {
-            block,
-            lock,
-            lock_address: address,
-            _refuser: refuser,
-            refuser_address,
-            shows_bound,
-        }));
-    }
-    Ok(None)
-}
-
-fn tcp_socket() -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
-}
-
-/// What the kernel shows in a block.
-enum Look {
-    Inhabited,
-    /// `shows_bound`: it lists bound idle sockets, too.
-    Free {
-        shows_bound: bool,
-    },
-}
-
-/// Looks who is in the block beside the two sockets by which lonetd takes it; the second is bound and idle.
-///
-/// Whoever serves a network listens, and listeners are in a small table: by the first dump most blocks that are taken
-/// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
-/// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
-/// most of a start's time then, so it is done once, and tells of bound sockets, too.
-fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], ours: bool) -> Look {
-    let Ok(diag) = Diag::open() else { return Look::Free { shows_bound: false } };
-    let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
-    // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
-    let no_listeners = State::ALL & !State::LISTEN.bit() & !State::TIME_WAIT.bit();
-    let mut shows_bound = false;
-    for states in [State::LISTEN.bit(), no_listeners] {
-        let mut inhabited = false;
-        let _ = diag.dump(states, Some(net), &mut |f| {
-            let stack = *f.local.ip() == block.stack();
-            let own = f.local == lock || f.local == refuser;
-            inhabited |= !own && (stack && f.state == State::LISTEN || !ours && f.inode != 0);
-            shows_bound |= f.local == refuser && f.state == State::BOUND_INACTIVE;
-        });
-        if inhabited {
-            return Look::Inhabited;
-        }
-    }
-    Look::Free { shows_bound }
-}
-
-/// lonetd's sockets for programs, by path and by abstract name.
-pub struct Sockets {
-    pub by_path: OwnedFd,
-    pub by_name: OwnedFd,
-}
-
-pub fn listen(config: &Config) -> Result<Sockets, SetupError> {
-    let path = config.control_path().ok_or_else(|| SetupError::PathTooLong { path: config.dir.clone() })?;
-    // The abstract name first: who has it is the one that serves, also if the holder of the start lock was killed
-    // and another one is started beside this. Then what is left at the path is a dead lonetd's.
-    let name = config.abstract_name();
-    let by_name = UnixAddr::new_abstract(&name[1..]).map_err(os("name the abstract control socket"))?;
-    let in_use = |e: &SetupError| matches!(e, SetupError::Os { why, .. } if why.raw_os_error() == Some(libc::EADDRINUSE));
-    let by_name = patiently(|| match socket_at(&by_name) {
-        Err(e) if in_use(&e) && !is_served(&by_name) => Ok(None),
-        result => result.map(Some),
-    })?
-    .ok_or_else(|| os("bind the abstract control socket")(Errno::EADDRINUSE))?;
-    let _ = std::fs::remove_file(&path);
-    let by_path = UnixAddr::new(&path).map_err(os("name the control socket"))?;
-    Ok(Sockets { by_path: socket_at(&by_path)?, by_name })
-}
-
-/// Whether who has this name is alive. A process that was killed loses its descriptors one by one: its connections
-/// end, and its clients start another lonetd, before its name is free.
-fn is_served(name: &UnixAddr) -> bool {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let Ok(fd) = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None) else { return true };
-    match socket::connect(fd.as_raw_fd(), name) {
-        // It does not listen yet, or not any more.
-        Err(Errno::ECONNREFUSED) => false,
-        Err(_) => true,
-        Ok(()) => socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(true, |by| !is_exiting(by.pid())),
-    }
-}
-
-/// Whether a process is on its way out, or has gone.
-fn is_exiting(pid: i32) -> bool {
-    const PF_EXITING: u32 = 4;
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The program's name stands in brackets and may hold anything; the sixth field behind its state are the flags.
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
-    fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
-}
-
-fn socket_at(address: &UnixAddr) -> Result<OwnedFd, SetupError> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(os("make the control socket"))?;
-    socket::bind(fd.as_raw_fd(), address).map_err(os("bind the control socket"))?;
-    socket::listen(&fd, Backlog::MAXCONN).map_err(os("listen on the control socket"))?;
-    Ok(fd)
-}
-
 /// The kernel's range of source ports.
 pub fn ephemeral_ports() -> (u16, u16) {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -245,23 +85,32 @@ pub fn ephemeral_ports() -> (u16, u16) {
 
 /// The identity of the network namespace that lonetd lives in.
 pub fn network_namespace() -> Result<u64, SetupError> {
-    lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
+    lonet_core::diag::netns_cookie(held::tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
 }
 
-/// The network's random key: made once, kept for lonetds to come. A disk that is full keeps nothing, and costs only
-/// those who have LONET_KEY alone, and only when another lonetd follows.
-pub fn key(dir: &Path) -> Result<lonet_core::control::Key, SetupError> {
-    let path = dir.join("key");
-    if let Ok(bytes) = std::fs::read(&path)
-        && let Ok(key) = bytes.try_into()
-    {
+/// The network's random key: made once, kept in the file by which lonetd serves for lonetds to come. A disk that is full
+/// keeps nothing, and costs only those who have LONET_KEY alone, and only when another lonetd follows.
+pub fn key(file: &mut File) -> Result<Key, SetupError> {
+    let mut key: Key = [0; 16];
+    if file.metadata().is_ok_and(|m| m.len() == key.len() as u64) && file.read_exact(&mut key).is_ok() {
         return Ok(key);
     }
-    let mut key = [0u8; 16];
-    let mut random = std::fs::File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
-    io::Read::read_exact(&mut random, &mut key).map_err(os("read /dev/urandom"))?;
-    if let Err(e) = std::fs::write(&path, key) {
+    key = random()?;
+    write_key(file, &key);
+    Ok(key)
+}
+
+pub fn write_key(file: &mut File, key: &Key) {
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(key));
+    if let Err(e) = written {
         tracing::error!("the network's key cannot be saved, a lonetd after this one would have another: {e}");
     }
-    Ok(key)
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], SetupError> {
+    let mut bytes = [0; N];
+    let mut source = File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;
+    source.read_exact(&mut bytes).map_err(os("read /dev/urandom"))?;
+    Ok(bytes)
 }

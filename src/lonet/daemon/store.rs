@@ -5,15 +5,14 @@
 
 use super::state::{Pid, Tables};
 use lonet_core::block::Block;
+use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Mapping, Table, layout};
-use std::fs::File;
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::path::Path;
 
 /// The file's name in the network's directory.
-pub const FILE: &str = "table";
+pub const FILE: &CStr = c"table";
 
 pub struct Store {
     table: Table<'static>,
@@ -36,9 +35,8 @@ impl Tables for &'static Store {
 impl Store {
     /// Maps the network's table, or makes one. Where there can be no file it is lonetd's own memory: programs ask for
     /// everything, and a lonetd after this one knows nothing.
-    pub fn open(dir: &Path, netns: u64) -> io::Result<(Store, Option<Left>)> {
-        let path = dir.join(FILE);
-        let former = map(&path, false).filter(Mapping::is_ready);
+    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Left>)> {
+        let former = map(directory, 0).filter(Mapping::is_ready);
         let left = former.as_ref().and_then(|m| {
             let is_here = world(m.table()) == here(netns);
             if !is_here {
@@ -49,11 +47,11 @@ impl Store {
         let mapping = match former.filter(|_| left.as_ref().is_some_and(|l| l.is_here)) {
             Some(mapping) => mapping,
             None => {
-                let _ = std::fs::remove_file(&path);
-                map(&path, true).map_or_else(
+                let _ = directory.remove(FILE);
+                map(directory, libc::O_CREAT | libc::O_EXCL).map_or_else(
                     || {
                         // Half a file only fills the disk.
-                        let _ = std::fs::remove_file(&path);
+                        let _ = directory.remove(FILE);
                         tracing::error!(
                             "no table can be made, programs have to ask for everything: {}",
                             io::Error::last_os_error()
@@ -91,10 +89,10 @@ impl Store {
     }
 }
 
-/// `make`: a new file; else one that is there.
-fn map(path: &Path, make: bool) -> Option<Mapping> {
-    let file = File::options().read(true).write(true).create_new(make).open(path).ok()?;
-    if make { Mapping::create(file.as_raw_fd()) } else { Mapping::open(file.as_raw_fd()) }.ok()
+/// `make`: the flags by which open(2) makes a new file; 0: one that is there.
+fn map(directory: &Directory, make: i32) -> Option<Mapping> {
+    let file = directory.open(FILE, libc::O_RDWR | make).ok()?;
+    if make == 0 { Mapping::open(file.raw()) } else { Mapping::create(file.raw()) }.ok()
 }
 
 fn world(table: Table<'_>) -> [u64; 3] {
@@ -110,8 +108,8 @@ fn here(netns: u64) -> [u64; 3] {
 }
 
 /// The processes that live of what a lonetd has left that served this network in another network namespace.
-pub fn processes_elsewhere(dir: &Path, netns: u64) -> Option<Vec<Pid>> {
-    let mapping = map(&dir.join(FILE), false).filter(Mapping::is_ready)?;
+pub fn processes_elsewhere(directory: &Directory, netns: u64) -> Option<Vec<Pid>> {
+    let mapping = map(directory, 0).filter(Mapping::is_ready)?;
     let [boot_0, boot_1, theirs] = world(mapping.table());
     let is_elsewhere = [boot_0, boot_1] == here(netns)[..2] && theirs != netns;
     let lives = |pid: &Pid, began| super::kernel::began(*pid) == Some(began);

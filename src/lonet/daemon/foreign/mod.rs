@@ -26,10 +26,12 @@ mod names;
 mod relay;
 mod task;
 
+use super::current::Current;
 use super::kernel::Live;
 use super::registry::{Place, Registry};
 use super::setup::{SetupError, os};
 use super::state::{Cookie, Kernel, Pid, State};
+use super::tally::{self, Kind};
 use acceptor::Acceptor;
 use dialer::Dialer;
 use lonet_core::block::Endpoint;
@@ -130,26 +132,21 @@ pub struct Foreign {
     tasks: HashMap<Id, Slot>,
     timers: BTreeSet<(Instant, Id)>,
     half_done: BTreeSet<Id>,
-    /// When the log last said that there are too many.
-    complained: Option<Instant>,
     next: Id,
 }
 
 impl Foreign {
     pub fn new(
         config: &Config,
+        directory: &Current,
         lock: &OwnedFd,
         address: SocketAddrV4,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
         let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
-        let place = Place {
-            path: config.dir.join("registry.db"),
-            network: config.network.clone(),
-            own: address,
-            former,
-        };
+        let place =
+            Place { directory: directory.clone(), network: config.network.clone(), own: address, former };
         let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;
@@ -171,7 +168,6 @@ impl Foreign {
             tasks: HashMap::new(),
             timers: BTreeSet::new(),
             half_done: BTreeSet::new(),
-            complained: None,
             next: 1,
         })
     }
@@ -242,11 +238,7 @@ impl Foreign {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, id));
             }
-            // Whoever makes a thousand of them must not fill the log, too.
-            if self.complained.is_none_or(|at| at.elapsed() > HANDSHAKE) {
-                self.complained = Some(Instant::now());
-                tracing::warn!("more than {HALF_DONE} handshakes at once: the oldest are dropped");
-            }
+            tally::count(Kind::Handshake, &format_args!("{HALF_DONE} may be under way"));
             slot.task.give_way(&mut Cx { world, shared: &mut self.shared, id });
         }
         true
@@ -279,7 +271,7 @@ impl Foreign {
 
     /// No descriptor is left: the next connection is closed, or the loop would never rest.
     fn turn_away(&mut self) {
-        tracing::error!("no descriptor left for a foreign peer's connection");
+        tally::count(Kind::ForeignNoDescriptor, &self.shared.listener);
         self.spare = None;
         if let Ok(fd) = socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             // SAFETY: a new descriptor that nobody else has.
@@ -305,14 +297,14 @@ impl Foreign {
             return self.keep(world, id, next);
         }
         match found {
-            Some(f) if f.held && f.uid == world.state.owner() => {
+            Some(f) if f.held && world.state.is_owners(f.uid) => {
                 let id = self.new_id();
                 let mut cx = Cx { world, shared: &mut self.shared, id };
                 let next = Acceptor::begin(&mut cx, fd, local, remote);
                 self.keep(world, id, next);
             }
-            Some(f) if f.held => tracing::warn!("a process of uid {} at {remote} is not let in", f.uid),
-            _ => tracing::info!("{remote} is not let in: who it is cannot be told"),
+            Some(f) if f.held => tally::count(Kind::ForeignUser, &format_args!("uid {} at {remote}", f.uid)),
+            _ => tally::count(Kind::ForeignUnknown, &remote),
         }
     }
 

@@ -3,28 +3,22 @@
 //! Nothing here waits for a lock: [`Trouble::Busy`] says that it is to be tried again.
 
 use super::Place;
+use super::file::{self, connect, is_new, remove_unless_open};
 use crate::daemon::names;
 use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
-use nix::fcntl::{FcntlArg, fcntl};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-const SCHEMA: &str = "lonet.1";
 
 /// How long the probe of a row's owner waits for an answer. Who is silent lives.
 const PROBE: Duration = Duration::from_millis(300);
 
 /// How long a lonetd that was killed may have the database open still.
 const DYING: Duration = Duration::from_millis(200);
-
-/// The bytes of a database that SQLite locks, for reading or writing whatever is in it: offset and length.
-const SQLITE_LOCKS: (i64, i64) = (0x4000_0000, 512);
 
 /// A host of another subnetwork.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +109,7 @@ impl Book {
 
     fn connection(&mut self) -> Result<&mut Connection, Trouble> {
         if self.open.is_none() {
-            self.open = Some(open(&self.place)?);
+            self.open = Some(file::open(&self.place)?);
         }
         self.open.as_mut().ok_or(Trouble::Busy)
     }
@@ -209,15 +203,15 @@ impl Book {
             // A host may have gone before it was known that its row is there: nobody has withdrawn that.
             let _ = patiently(until, || self.sweep());
         }
-        let path = &self.place.path;
+        let directory = &self.place.directory.now();
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
         let Some(connection) = self.open.take() else {
             let is_empty = |file: &File| file.metadata().is_ok_and(|m| m.len() == 0);
             // It was not made in full: there was no room for its tables.
-            let has_no_tables = File::open(path).is_ok_and(|file| !is_empty(&file))
-                && Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            let has_no_tables = directory.file(file::NAME, libc::O_RDONLY).is_ok_and(|file| !is_empty(&file))
+                && connect(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)
                     .is_ok_and(|c| is_new(&c) == Ok(true));
-            return remove_unless_open(path, |file| has_no_tables || is_empty(file));
+            return remove_unless_open(directory, |file| has_no_tables || is_empty(file));
         };
         let before = count(&connection);
         // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
@@ -225,12 +219,12 @@ impl Book {
         let alone = || -> Result<(), Trouble> {
             patiently(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
             drop(connection);
-            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let connection = connect(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
             let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
             if mode == "delete" && count(&connection)? == 0 {
                 // Under the lock: whoever waits for it finds no database and makes one.
-                let _ = std::fs::remove_file(path);
+                let _ = directory.remove(file::NAME);
             }
             Ok(())
         };
@@ -240,7 +234,7 @@ impl Book {
             Err(Trouble::Sqlite(e))
                 if e.sqlite_error_code() == Some(ErrorCode::DiskFull) && before == Ok(0) =>
             {
-                remove_unless_open(path, |_| true);
+                remove_unless_open(directory, |_| true);
             }
             Err(trouble) => tracing::info!("registry.db stays, others use it: {trouble}"),
         }
@@ -255,80 +249,6 @@ fn patiently<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>)
             result => return result,
         }
     }
-}
-
-/// Removes a database that is not needed, and what lies beside it, unless somebody has a lock on it, as every connection
-/// has in WAL mode: by SQLite's protocol of locks, not by SQLite. That makes its file before it finds that it cannot
-/// write a byte, on a full disk for example, and writes the first page of an empty database as soon as it has the lock.
-fn remove_unless_open(path: &Path, is_unneeded: impl Fn(&File) -> bool) {
-    let Ok(file) = File::options().read(true).write(true).open(path) else { return };
-    // SAFETY: all zeroes is a lock's description.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    (lock.l_start, lock.l_len) = SQLITE_LOCKS;
-    if is_unneeded(&file) && fcntl(&file, FcntlArg::F_SETLK(&lock)).is_ok() && is_unneeded(&file) {
-        for suffix in ["-wal", "-shm", ""] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            let _ = std::fs::remove_file(name);
-        }
-    }
-}
-
-/// Opens or makes the database, and sees that it is this network's.
-fn open(place: &Place) -> Result<Connection, Trouble> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(&place.path, flags)?;
-    connection.busy_timeout(Duration::ZERO)?;
-    if is_new(&connection)? {
-        // Five waits for the disk, for a file that says nothing yet.
-        connection.pragma_update(None, "synchronous", "OFF")?;
-        // As the reference has it. What exists keeps its mode.
-        connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0))?;
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if is_new(&tx)? {
-            tx.execute_batch(
-                "CREATE TABLE hosts (hostname TEXT NON NULL PRIMARY KEY, osladdr TEXT NON NULL);
-                 CREATE TABLE meta (name TEXT NON NULL PRIMARY KEY, value TEXT NON NULL);",
-            )?;
-            let mut insert = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
-            insert.execute(("schemaver", SCHEMA))?;
-            insert.execute(("network", &place.network))?;
-        }
-        tx.commit()?;
-    }
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    for (name, what, want) in
-        [("schemaver", "schema version", SCHEMA), ("network", "network name", &place.network)]
-    {
-        let have = meta(&connection, name)?;
-        if have != want {
-            return Err(Trouble::Refused(format!(
-                "registry.db: {what} mismatch: want {want:?}; have {have:?}"
-            )));
-        }
-    }
-    Ok(connection)
-}
-
-fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_master WHERE type = 'table'", [], |r| r.get(0))
-}
-
-/// A value of the table `meta`, empty if there is none.
-fn meta(connection: &Connection, name: &str) -> Result<String, Trouble> {
-    let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('hosts', 'meta')";
-    if connection.query_row(there, [], |r| r.get::<_, i64>(0))? < 2 {
-        return Ok(String::new());
-    }
-    let value = connection
-        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |r| {
-            Ok(r.get_ref(0)?.as_str().unwrap_or_default().to_owned())
-        })
-        .optional()?;
-    Ok(value.unwrap_or_default())
 }
 
 /// The row of a host that is not ours whose name is `name`, or is another spelling of it.

@@ -15,17 +15,19 @@
 //! database needs no lock, is answered while an insert waits for one. Writes keep their order among themselves.
 
 mod book;
+mod file;
 #[cfg(test)]
 mod tests;
+mod vfs;
 
 pub use book::{Row, Verdict};
 
+use super::current::Current;
 use book::{Book, Trouble};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -72,7 +74,8 @@ pub struct Told {
 /// Where the database is and what it is to say.
 #[derive(Clone, Debug)]
 pub struct Place {
-    pub path: PathBuf,
+    /// The network's.
+    pub directory: Current,
     /// The bare name.
     pub network: String,
     /// Where all hosts of ours are to be dialed: lonetd's listener.

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 const OWN: &str = "127.7.255.254:7373";
 
 fn place(dir: &Path) -> Place {
-    Place { path: dir.join("registry.db"), network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
+    std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let directory = lonet_core::directory::Place::new(dir).open(nix::unistd::geteuid().as_raw()).unwrap();
+    let directory = crate::daemon::current::Current::new(directory);
+    Place { directory, network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 
 /// A database with rows of another's.
@@ -230,7 +233,7 @@ fn who_leaves_takes_rows_along_that_nobody_has_withdrawn() {
     let mut book = Book::new(place(dir.path()));
     assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
     book.leave();
-    assert!(!place(dir.path()).path.exists());
+    assert!(!dir.path().join("registry.db").exists());
 }
 
 fn wait_for(registry: &Registry, ticket: u64) -> Answer {
@@ -285,4 +288,48 @@ fn many_writers_at_once_all_get_their_rows() {
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
     assert_eq!(rows(dir.path()).len(), 80);
+}
+
+#[test]
+fn database_that_is_no_regular_file_is_refused() {
+    for name in ["registry.db", "registry.db-wal", "registry.db-shm", "registry.db-journal"] {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = Book::new(place(dir.path())).find("α").unwrap_err();
+        assert!(
+            matches!(&refused, Trouble::Refused(t) if t.contains("no regular file")),
+            "{name}: {refused}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        let target = other.path().join("target");
+        std::fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(matches!(Book::new(place(dir.path())).announce("α"), Err(Trouble::Refused(_))), "{name}");
+        assert_eq!(std::fs::read(&target).unwrap(), b"mine");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Book::new(place(dir.path())).announce("α").unwrap(), Verdict::Announced);
+    }
+}
+
+#[test]
+fn database_is_in_the_directory_that_was_opened_not_at_its_path() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (path, moved, other) = (tmp.path().join("net"), tmp.path().join("moved"), tmp.path().join("other"));
+    std::fs::create_dir(&path).unwrap();
+    std::fs::create_dir(&other).unwrap();
+    let place = place(&path);
+    std::fs::rename(&path, &moved).unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    let mut book = Book::new(place);
+    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    // As another implementation has it, which shares the log and its index.
+    assert_eq!(rows(&moved), [("α".to_owned(), OWN.to_owned())]);
+    let there = |dir: &Path, name| dir.join(name).exists();
+    assert!(["registry.db", "registry.db-wal", "registry.db-shm"].iter().all(|name| there(&moved, name)));
+    book.withdraw("α").unwrap();
+    book.leave();
+    assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0);
 }

@@ -1,48 +1,155 @@
 //! The end of a network: asked for, or because nobody is in it.
+//!
+//! `lonet down --kill` of the owner's, or of root's, ends all programs. Members of other users are let in to use the
+//! network: what they ask to end are the programs that they may send signals to themselves, and they are told who is left.
 
+use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
-use crate::daemon::state::Pid;
+use crate::daemon::members::may_be_signalled_by;
+use crate::daemon::state::{Pid, Sender};
 use crate::daemon::{kernel, store};
 use lonet_core::control::{self, MAX_MESSAGE};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
+
+/// Whose programs an asker may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Everybody,
+    User(u32),
+}
+
+/// Who waits for the network's end: a member perhaps, but none to wait for.
+pub(super) struct Asker {
+    pid: Pid,
+    fd: OwnedFd,
+    reach: Reach,
+    kill: bool,
+    /// A search for members has begun since it asked.
+    is_looked_for: bool,
+}
+
+impl Asker {
+    pub fn new(fd: OwnedFd, sender: Sender, is_owner: bool, kill: bool) -> Asker {
+        let reach = if is_owner { Reach::Everybody } else { Reach::User(sender.uid) };
+        Asker { pid: sender.pid, fd, reach, kill, is_looked_for: false }
+    }
+}
+
+/// Programs are being ended.
+struct Kill {
+    /// When KILL is due next.
+    at: Instant,
+    /// Who was there when it was looked last; of everybody it need not be known.
+    programs: BTreeSet<Pid>,
+}
 
 /// `lonet down` under way.
 #[derive(Default)]
 pub(super) struct Ending {
-    /// Who wait for it: members perhaps, but none to wait for.
-    askers: Vec<(Pid, OwnedFd)>,
-    /// `--kill`: when KILL is due next. Without it programs that come meanwhile are left alone, and it comes to nothing.
-    pub kill_at: Option<Instant>,
+    /// They wait until it is known who is in the network.
+    asked: Vec<Asker>,
+    askers: Vec<Asker>,
+    kills: BTreeMap<Reach, Kill>,
 }
 
 impl Ending {
-    pub fn is_asked_by(&self, pid: Pid) -> bool {
-        self.askers.iter().any(|(asker, _)| *asker == pid)
+    pub fn until(&self) -> Option<Instant> {
+        self.kills.values().map(|kill| kill.at).min()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Asker> {
+        self.asked.iter().chain(&self.askers)
+    }
+
+    fn pids(&self) -> BTreeSet<Pid> {
+        self.all().map(|asker| asker.pid).collect()
+    }
+
+    /// Whether what this asker wants to end is being ended.
+    fn kills_for(&self, reach: Reach) -> bool {
+        self.kills.contains_key(&Reach::Everybody) || self.kills.contains_key(&reach)
     }
 }
 
 impl Daemon {
-    pub(super) fn down(&mut self, fd: OwnedFd, asker: Pid, kill: bool) {
-        self.adopt(Some(asker));
-        // What is believed to be alive keeps the network: it had better be.
-        self.state.review_all(&mut self.kernel);
-        self.settle();
-        let is_empty = self.state.is_empty();
-        if !is_empty && !kill && self.ending.as_ref().is_none_or(|e| e.kill_at.is_none()) {
-            return reply_to_down(&fd, Err((libc::EBUSY, &self.who_is_there())));
+    pub(super) fn down(&mut self, asker: Asker) {
+        self.ending.get_or_insert_default().asked.push(asker);
+    }
+
+    pub(super) fn waits_for_end(&self, pid: Pid) -> bool {
+        self.ending.as_ref().is_some_and(|e| e.all().any(|asker| asker.pid == pid))
+    }
+
+    pub(super) fn ends_everybody(&self) -> bool {
+        self.ending.as_ref().is_some_and(|e| e.kills.contains_key(&Reach::Everybody))
+    }
+
+    pub(super) fn is_search_asked_for(&self) -> bool {
+        self.ending.as_ref().is_some_and(|e| e.asked.iter().any(|asker| !asker.is_looked_for))
+    }
+
+    pub(super) fn search_begins(&mut self) {
+        self.ending.iter_mut().flat_map(|e| &mut e.asked).for_each(|asker| asker.is_looked_for = true);
+    }
+
+    /// A search is done, and these are new.
+    pub(super) fn members_found(&mut self, new: &[Pid]) {
+        let Some(ending) = &mut self.ending else { return };
+        let asked: Vec<Asker> = ending.asked.extract_if(.., |asker| asker.is_looked_for).collect();
+        if ending.kills.contains_key(&Reach::Everybody) {
+            self.signal(new, Signal::SIGTERM);
         }
-        self.put_aside(&fd);
-        let ending = self.ending.get_or_insert_default();
-        ending.askers.push((asker, fd));
-        if !is_empty && ending.kill_at.is_none() {
-            ending.kill_at = Some(Instant::now() + TERM_TO_KILL);
-            self.signal_all(Signal::SIGTERM);
+        if !asked.is_empty() {
+            // What is believed to be alive keeps the network: it had better be.
+            self.kernel.many(true);
+            self.state.review_all(&mut self.kernel);
+            self.kernel.many(false);
+            self.settle();
         }
+        for asker in asked {
+            self.begin_end(asker);
+        }
+    }
+
+    /// It is known who is in the network.
+    fn begin_end(&mut self, asker: Asker) {
+        let (is_empty, reach) = (self.state.is_empty(), asker.reach);
+        let is_under_way = self.ending.as_ref().is_some_and(|e| e.kills_for(reach));
+        if !is_empty && !is_under_way {
+            if !asker.kill {
+                return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there())));
+            }
+            let programs = self.programs_of(reach, &BTreeSet::from([asker.pid]));
+            if programs.is_empty() && reach != Reach::Everybody {
+                return self.end_of_reach(&asker);
+            }
+            self.signal(&programs, Signal::SIGTERM);
+            let kill = Kill { at: Instant::now() + TERM_TO_KILL, programs: programs.into_iter().collect() };
+            self.ending.get_or_insert_default().kills.insert(reach, kill);
+        }
+        self.ending.get_or_insert_default().askers.push(asker);
+    }
+
+    /// Nobody is left whom this asker may end.
+    fn end_of_reach(&self, asker: &Asker) {
+        let Reach::User(uid) = asker.reach else { return };
+        let text = format!("uid {uid} may end no other user's programs; {}", self.who_is_there());
+        reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
+    }
+
+    /// A member that waits for the end of its user's programs is none of them.
+    fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
+        let is_in_reach = |(pid, process): &(&Pid, &OwnedFd)| match reach {
+            Reach::Everybody => true,
+            Reach::User(uid) => !askers.contains(*pid) && may_be_signalled_by(uid, **pid, process),
+        };
+        self.processes.iter().filter(is_in_reach).map(|(pid, _)| *pid).collect()
     }
 
     fn who_is_there(&self) -> String {
@@ -50,92 +157,119 @@ impl Daemon {
             self.state.processes.keys().map(|pid| format!("{} (pid {pid})", kernel::program(*pid))).collect();
         let names = if names.is_empty() { "sockets of unknown processes".into() } else { names.join(", ") };
         let mut text = format!("network {:?} is in use by {names}", self.config.network);
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE - 64));
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE - 128));
         text
     }
 
     /// What is due of an end that was asked for.
     pub(super) fn go_on_ending(&mut self, now: Instant) {
-        let Some(ending) = &mut self.ending else { return };
-        match ending.kill_at {
-            // A program has come before the end: it is not this one's to wait for.
-            None if !self.state.is_empty() => {
-                let text = self.who_is_there();
-                for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
-                    reply_to_down(&fd, Err((libc::EBUSY, &text)));
-                }
+        let Some(mut ending) = self.ending.take() else { return };
+        // Again and again: who is killed may have started others just before. Until nobody waits for it any more.
+        let due: Vec<Reach> =
+            ending.kills.iter().filter(|(_, k)| now >= k.at).map(|(reach, _)| *reach).collect();
+        let is_due = !due.is_empty();
+        for reach in due {
+            ending.askers.retain(|asker| !has_hung_up(&asker.fd));
+            let programs = self.programs_of(reach, &ending.pids());
+            self.signal(&programs, Signal::SIGKILL);
+            ending.kills.remove(&reach);
+            if ending.askers.iter().any(|asker| asker.reach == reach) {
+                let kill = Kill { at: now + KILL_AGAIN, programs: programs.into_iter().collect() };
+                ending.kills.insert(reach, kill);
             }
-            // Again and again: who is killed may have started others just before. Until nobody waits for it any more.
-            Some(at) if now >= at => {
-                ending.askers.retain(|(_, fd)| !has_hung_up(fd));
-                ending.kill_at = Some(now + KILL_AGAIN);
-                let go_on = !ending.askers.is_empty();
-                self.adopt(None);
-                self.settle();
-                self.signal_all(Signal::SIGKILL);
-                if !go_on {
-                    self.ending = None;
-                }
-            }
-            _ => {}
+        }
+        if !self.state.is_empty() {
+            self.tell_who_is_done(&mut ending);
+        }
+        let holders_are_unknown = is_due && self.state.processes.is_empty();
+        if !(ending.asked.is_empty() && ending.askers.is_empty() && ending.kills.is_empty()) {
+            self.ending = Some(ending);
+        }
+        if holders_are_unknown {
+            self.begin_search();
         }
     }
 
-    pub(super) fn signal_all(&self, signal: Signal) {
-        for (pid, fd) in &self.processes {
-            if let Err(e) = pidfd_signal(fd, signal) {
+    /// Answers those for whom nothing more will be done, though programs are left.
+    fn tell_who_is_done(&mut self, ending: &mut Ending) {
+        let askers = ending.pids();
+        for (reach, kill) in &mut ending.kills {
+            if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains_key(pid))
+            {
+                kill.programs = self.programs_of(*reach, &askers).into_iter().collect();
+                self.signal(&Vec::from_iter(kill.programs.iter().copied()), Signal::SIGTERM);
+            }
+        }
+        ending.kills.retain(|reach, kill| *reach == Reach::Everybody || !kill.programs.is_empty());
+        let is_done = |asker: &mut Asker| {
+            !ending.kills.contains_key(&Reach::Everybody) && !ending.kills.contains_key(&asker.reach)
+        };
+        let done: Vec<Asker> = ending.askers.extract_if(.., is_done).collect();
+        for asker in done {
+            match asker.reach {
+                Reach::User(_) if asker.kill => self.end_of_reach(&asker),
+                // A program has come before the end: it is not this one's to wait for.
+                _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there()))),
+            }
+        }
+    }
+
+    fn signal(&self, programs: &[Pid], signal: Signal) {
+        for (pid, process) in programs.iter().filter_map(|pid| self.processes.get_key_value(pid)) {
+            if let Err(e) = pidfd_signal(process, signal) {
                 tracing::warn!("{signal} to pid {pid}: {e}");
             }
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the network is to end, as far as its members are known.
+    pub(super) fn is_due(&self) -> bool {
         let asked = self.ending.is_some() && self.state.is_empty();
         asked || self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.is_due() && self.nobody_is_left()
+    }
+
     /// Takes the network's files away, if nobody is about to come. Whether it has ended.
     pub(super) fn end(&mut self) -> bool {
-        let Ok(lock) = nix::fcntl::Flock::lock(
-            match std::fs::File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(self.config.dir.join("lock"))
-            {
-                Ok(file) => file,
-                // The directory is not there any more, or not writable: nothing to take away.
-                Err(_) => return true,
-            },
-            nix::fcntl::FlockArg::LockExclusiveNonblock,
-        ) else {
+        let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
+            Ok(file) => file,
+            // The directory is not there any more, or not writable: nothing to take away.
+            Err(_) => return true,
+        };
+        let Ok(lock) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
             // Somebody starts: what it asks will say more.
             self.empty_since = Some(Instant::now());
             return false;
         };
         self.take_news();
-        self.accept(0);
-        self.accept(1);
-        if self.ending.is_none() {
-            self.adopt(None);
-            self.settle();
-        }
-        if !self.state.is_empty() || !self.pending.is_empty() {
+        self.accept(Door::Path);
+        self.accept(Door::Name);
+        if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
             self.empty_since = None;
             return false;
         }
         self.foreign.leave();
         self.store.table().leave();
         tracing::info!("the network has ended");
-        // The lock file goes last: who waits for it looks whether it is still the one at its path.
-        // What a killed lonetd is known by goes shortly before.
-        for file in ["key", "log", store::FILE, "control", "lock"] {
-            let _ = std::fs::remove_file(self.config.dir.join(file));
+        let directory = self.directory.now();
+        // Where its key was deleted, another lonetd may serve in the directory.
+        if directory.leads_to(c"key", self.service.as_raw_fd()) {
+            // The lock file goes last: who waits for it looks whether it is still the one at its path.
+            // What a killed lonetd is known by goes shortly before.
+            for file in [c"key", c"log", c"log.old", store::FILE, c"control", c"lock"] {
+                let _ = directory.remove(file);
+            }
+            // What the path leads to by now need not be this directory.
+            if let Ok(root) = self.place.root(self.membership.owner) {
+                root.remove(self.place.name(), &directory);
+            }
         }
-        let _ = std::fs::remove_dir(&self.config.dir);
         drop(lock);
-        for (_, fd) in self.ending.take().into_iter().flat_map(|e| e.askers) {
-            reply_to_down(&fd, Ok(()));
+        for asker in self.ending.take().iter().flat_map(Ending::all) {
+            reply_to_down(&asker.fd, Ok(()));
         }
         true
     }
@@ -149,7 +283,7 @@ pub(super) fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
     }
 }
 
-pub(super) fn pidfd_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
+fn pidfd_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
     let info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is what kill(2) would send.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, info, 0) };

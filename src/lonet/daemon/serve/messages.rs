@@ -1,11 +1,13 @@
 //! What programs say, and what they are answered.
 
-use super::end::reply_to_down;
-use super::{CONNECTION, Daemon, Early, TOLD_WITHIN, Waiter, event};
+use super::end::{self, reply_to_down};
+use super::sender::Peer;
+use super::{Daemon, Early, TOLD_WITHIN};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
-use crate::daemon::state::{Answer, Named, Sender};
-use lonet_core::address::Address;
+use crate::daemon::state::{Answer, Named};
+use crate::daemon::tally::{self, Kind};
+use crate::memory_file;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
@@ -36,33 +38,27 @@ impl Daemon {
         bytes: &[u8],
         asked: (bool, bool),
     ) {
-        let peer = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(peer) => Sender { pid: peer.pid(), uid: peer.uid() },
-            Err(e) => return tracing::warn!("who sent a message? {e}"),
-        };
+        let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         let (mut caller, op) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
-                tracing::warn!("pid {} speaks version {theirs} of the control protocol", peer.pid);
+                tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
                 return;
             }
-            Err(Malformed::Bytes) => return tracing::warn!("pid {} sent no lonet message", peer.pid),
+            Err(Malformed::Bytes) => return tally::count(Kind::Malformed, &format_args!("pid {pid}")),
         };
-        let refuse = |text: &str| match op {
+        let refuse = |daemon: &Daemon, text: &str| match op {
             Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
-            _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+            _ => _ = daemon.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
         };
         if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            return refuse(lonet_core::start::ELSEWHERE);
+            return refuse(self, lonet_core::start::ELSEWHERE);
         }
-        let member = peer.uid == self.membership.owner
-            || caller.key == self.membership.key
-            || self.processes.contains_key(&peer.pid);
-        if !member {
-            tracing::warn!("pid {} of uid {} is not let in", peer.pid, peer.uid);
-            return refuse("not a member: another user's process without the network's LONET_KEY");
-        }
+        let Peer { sender: peer, is_owner } = match self.admit(&fd, &caller.key) {
+            Ok(peer) => peer,
+            Err(text) => return refuse(self, text),
+        };
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
         {
@@ -71,17 +67,16 @@ impl Daemon {
         }
         let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            self.put_aside(&fd);
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
                 // The host is ours by a row that is still there.
                 Err(back) => (fd, asked.0) = (back.fd, true),
             }
         }
+        self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
             Op::List => {
-                self.put_aside(&fd);
                 self.foreign.park_list(fd);
             }
             Op::HandOver { cookie, milliseconds } => {
@@ -97,11 +92,10 @@ impl Daemon {
             Op::Accept { local, remote, .. }
                 if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
             {
-                self.put_aside(&fd);
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
-            Op::Wait { addresses } => self.wait(fd, addresses),
-            Op::Down { kill } => self.down(fd, peer.pid, kill),
+            Op::Wait { now } => self.wait(fd, right, now),
+            Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             Op::NameServer { server, from } => {
                 let asker = Asker::new(peer, &caller);
                 let instead = self.dns.instead_of(server, from, asker);
@@ -119,7 +113,12 @@ impl Daemon {
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 let is_heard = match answer {
-                    Answer::Reply(reply) => self.reply(&fd, &reply),
+                    Answer::Reply(reply) => {
+                        if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
+                            tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
+                        }
+                        self.reply(&fd, &reply)
+                    }
                     Answer::Host(Named { index, name, ascii, stands }) => {
                         let stands = if stands { names } else { 0 };
                         self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
@@ -144,12 +143,6 @@ impl Daemon {
         }
     }
 
-    /// Who is answered later says nothing more. That it has gone the kernel would say again and again, and nothing is to
-    /// be done about it before.
-    pub(super) fn put_aside(&self, fd: &OwnedFd) {
-        let _ = self.epoll.delete(fd);
-    }
-
     /// Answers who calls where the caller has told of its dial by now, or will not.
     pub(super) fn take_early(&mut self) {
         for Early { fd, bytes, since } in std::mem::take(&mut self.early) {
@@ -171,37 +164,11 @@ impl Daemon {
 
     /// The whole network as JSON, in a memory file: it may be larger than any packet.
     pub(super) fn list(&mut self, fd: &OwnedFd) {
+        self.verify_hosts(|state| !state.unverified().is_empty());
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {
-            tracing::warn!("list: {e}");
-        }
-    }
-
-    pub(super) fn wait(&mut self, fd: OwnedFd, addresses: &str) {
-        match addresses.lines().map(Address::parse).collect() {
-            Ok(addresses) => {
-                let _ = self.epoll.add(&fd, event(CONNECTION));
-                self.waiters.push(Waiter { fd, addresses });
-                self.answer_waiters();
-            }
-            Err(e) => {
-                let text = format!("{e}");
-                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
-            }
-        }
-    }
-
-    pub(super) fn answer_waiters(&mut self) {
-        let waiters = std::mem::take(&mut self.waiters);
-        for waiter in waiters {
-            let (state, kernel) = (&mut self.state, &mut self.kernel);
-            let ready = waiter.addresses.iter().all(|a| state.listener_at(kernel, a).is_some());
-            if ready {
-                self.reply(&waiter.fd, &Reply::Done);
-            } else if !has_hung_up(&waiter.fd) {
-                self.waiters.push(waiter);
-            }
+            tally::count(Kind::List, &e);
         }
     }
 }
@@ -224,11 +191,7 @@ pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
 
 /// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.
 pub(super) fn send_file(fd: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    use std::io::{Seek, Write};
-    let mut file = std::fs::File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(text)?;
-    file.rewind()?;
+    let file = memory_file::of(text)?;
     let mut buffer = [0u8; MAX_MESSAGE];
     let n = control::write_reply(&mut buffer, Opening::NOTHING, &Reply::Stream).unwrap_or(0);
     let rights = [file.as_raw_fd()];

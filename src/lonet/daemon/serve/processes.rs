@@ -1,33 +1,35 @@
-//! The processes that the network has: watching them, and taking in those that inherited it.
+//! The processes that the network has, and their ends.
 
-use super::messages::has_hung_up;
-use super::{Daemon, event};
-use crate::daemon::members;
+use super::Daemon;
+use crate::daemon::members::{has_ended, pidfd_open};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
-use std::os::fd::{FromRawFd, OwnedFd};
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
 
 impl Daemon {
+    /// Ends of processes that the kernel has told of. To be settled.
+    pub(super) fn take_deaths(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
+            // Of most sockets that went with them the kernel has told: the others are asked for.
+            self.take_ends();
+            self.kernel.many(true);
+            for event in &events[..n] {
+                self.process_ended(event.data() as Pid);
+            }
+            self.kernel.many(false);
+        }
+    }
+
     /// To be settled.
     pub(super) fn process_ended(&mut self, pid: Pid) {
         self.processes.remove(&pid);
         let hosts = self.state.processes.get(&pid).map(|p| p.hosts.clone()).unwrap_or_default();
         self.state.process_ended(&mut self.kernel, pid);
-        // Sockets may keep the host up still, by a child that holds them. When it closes them nothing says who it was.
-        if hosts.iter().any(|index| self.state.hosts.get(*index).is_some_and(|h| h.members.is_empty())) {
-            self.adopt(None);
-        }
-    }
-
-    /// Takes in processes that inherited membership, but for `except` and those that wait for the network's end. To be
-    /// settled.
-    pub(super) fn adopt(&mut self, except: Option<Pid>) {
-        for stray in members::strays(&self.config, self.membership) {
-            let waits = self.ending.as_ref().is_some_and(|e| e.is_asked_by(stray.pid));
-            if !waits && Some(stray.pid) != except && !self.state.processes.contains_key(&stray.pid) {
-                self.state.adopt(&mut self.kernel, stray.pid, stray.host.as_deref());
-            }
-        }
+        // Others may be left of it, which keep the host up, and sockets by children that hold them: when these close them
+        // nothing says who it was.
+        self.state.doubt_hosts(&hosts);
+        self.inheritance.process_ended();
     }
 
     /// Saves what has changed, and watches the processes that the state has met. Before any answer goes out.
@@ -49,24 +51,14 @@ impl Daemon {
         if !self.state.processes.contains_key(&pid) || self.processes.contains_key(&pid) {
             return true;
         }
-        match pidfd_open(pid) {
+        match self.process_met(pid).map_or_else(|| pidfd_open(pid), Ok) {
             // Killed, and nobody has waited for it: a process without sockets.
-            Ok(fd) if has_hung_up(&fd) => return false,
-            Ok(fd) => {
-                let _ = self.deaths.add(&fd, event(pid as u64));
-                self.processes.insert(pid, fd);
-            }
+            Ok(process) if has_ended(&process) => return false,
+            Ok(process) => self.watch_process(pid, process),
             // It may have been adopted for a child of its own, which it left meanwhile.
             Err(Errno::ESRCH) => return false,
             Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
         }
         true
     }
-}
-
-fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: no pointers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -1,37 +1,80 @@
-//! Waiting for something to do.
+//! `lonet wait`: answering when something listens on each of many addresses.
+//!
+//! The addresses come in a memory file, as there may be more of them than a message holds.
 
-use super::{Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, SILENT_FOR, TOLD_WITHIN};
-use crate::daemon::state::Kernel as _;
-use nix::errno::Errno;
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
-use std::time::{Duration, Instant};
+use super::messages::{has_hung_up, send_file};
+use super::{CONNECTION, Daemon, event};
+use crate::memory_file;
+use lonet_core::address::Address;
+use lonet_core::control::Reply;
+use std::os::fd::OwnedFd;
 
-/// How soon lonetd looks for more ends of sockets when the kernel has announced some: they come in swarms, and each would
-/// wake it.
-const ENDS_EVERY: Duration = Duration::from_millis(2);
+/// The most bytes of addresses: of 60,000 of the longest.
+const MOST: u64 = 16 << 20;
+
+/// Somebody waits until all these are listened on.
+pub(super) struct Waiter {
+    fd: OwnedFd,
+    addresses: Vec<Address>,
+    /// The one that was missing when they were last looked at. It is looked at first: until something listens there,
+    /// the others need not be looked at.
+    missing: usize,
+}
 
 impl Daemon {
-    /// Waits until something happens, or is due.
-    pub(super) fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
-        // Rounded up: waking a little early would turn in circles.
-        let limit = EpollTimeout::try_from(self.time_limit() + Duration::from_millis(1));
-        self.epoll.wait(events, limit.unwrap_or(EpollTimeout::ZERO))
+    /// `now`: the answer is wanted at once, and names those that are missing.
+    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<OwnedFd>, now: bool) {
+        let addresses = match file.ok_or("without the file of addresses".into()).and_then(addresses) {
+            Ok(addresses) => addresses,
+            Err(text) => {
+                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
+                return;
+            }
+        };
+        if now {
+            return self.tell_missing(&fd, &addresses);
+        }
+        let _ = self.epoll.add(&fd, event(CONNECTION));
+        self.waiters.push(Waiter { fd, addresses, missing: 0 });
+        self.answer_waiters();
     }
 
-    /// How long nothing needs to be done unless something happens.
-    fn time_limit(&self) -> Duration {
-        let now = Instant::now();
-        let at = [
-            self.empty_since.map(|since| since + EMPTY_FOR),
-            self.ending.as_ref().and_then(|e| e.kill_at),
-            self.is_over().then(|| now + END_AGAIN),
-            self.pending.front().map(|p| p.since + SILENT_FOR),
-            self.early.first().map(|e| e.since + TOLD_WITHIN),
-            self.foreign.until(),
-            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
-            (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
-            Some(self.looked + LOOK_EVERY),
-        ];
-        at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    fn tell_missing(&mut self, fd: &OwnedFd, addresses: &[Address]) {
+        let (state, kernel) = (&mut self.state, &mut self.kernel);
+        let missing = addresses.iter().filter(|a| state.listener_at(kernel, a).is_none());
+        let lines: Vec<String> = missing.map(Address::to_string).collect();
+        if lines.is_empty() {
+            self.reply(fd, &Reply::Done);
+        } else if let Err(e) = send_file(fd, lines.join("\n").as_bytes()) {
+            tracing::warn!("wait: {e}");
+        }
     }
+
+    pub(super) fn answer_waiters(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for mut waiter in waiters {
+            let (state, kernel) = (&mut self.state, &mut self.kernel);
+            let addresses = &waiter.addresses;
+            let from_missing = (0..addresses.len()).map(|n| (waiter.missing + n) % addresses.len());
+            let missing = { from_missing }.find(|n| state.listener_at(kernel, &addresses[*n]).is_none());
+            match missing {
+                None => _ = self.reply(&waiter.fd, &Reply::Done),
+                Some(_) if has_hung_up(&waiter.fd) => {}
+                Some(missing) => {
+                    waiter.missing = missing;
+                    self.waiters.push(waiter);
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget_waiters_that_left(&mut self) {
+        self.waiters.retain(|w| !has_hung_up(&w.fd));
+    }
+}
+
+/// What such a file says: a lonet address a line.
+fn addresses(file: OwnedFd) -> Result<Vec<Address>, String> {
+    let text = memory_file::text(&file.into(), MOST).map_err(|e| format!("the file of addresses: {e}"))?;
+    text.lines().map(|line| Address::parse(line).map_err(|e| e.to_string())).collect()
 }

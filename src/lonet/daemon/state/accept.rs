@@ -113,7 +113,7 @@ impl State {
             && kernel.connection(remote, local).flatten().is_some_and(|found| {
                 let is_known =
                     self.sockets.contains_key(&found.cookie) || self.entered(found.cookie).is_some();
-                found.held && found.uid == self.owner && !is_known
+                found.held && self.is_owners(found.uid) && !is_known
             })
     }
 
@@ -124,6 +124,15 @@ impl State {
         }
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
         let found = kernel.connection(a.remote, a.local).flatten();
+        // A connection that was reset while it waited has left its addresses to others: who is at its other end now is not
+        // who called, and that of a dial that is to be accepted yet may be there.
+        let is_whole = |kernel: &mut dyn Kernel| {
+            let accepted = kernel.connection(a.local, a.remote).flatten();
+            accepted.is_some_and(|f| f.cookie == a.cookie)
+        };
+        if found.is_some() && !is_whole(kernel) {
+            return Caller::Unwanted;
+        }
         if let Some(dial) = self.entered_dial(found, a.remote, a.local) {
             let call = dial.entry.call;
             let wanted = call.is_some_and(|c| {
@@ -133,14 +142,12 @@ impl State {
             });
             return if wanted { Caller::Entered(Box::new(dial)) } else { Caller::Unwanted };
         }
-        let cookie = (found.map(|f| f.cookie).filter(known))
-            // The same addresses may have been another's before: what lives there now is the caller.
-            .or_else(|| match found {
-                Some(f) if f.held => None,
-                _ => self.by_tuple.get(&(a.remote, a.local)).copied().filter(known),
-            });
+        let cookie = match found {
+            Some(f) => Some(f.cookie).filter(known),
+            None => self.remembered(a).filter(known),
+        };
         let Some(cookie) = cookie else {
-            let ours = found.is_some_and(|f| f.held && f.uid == self.owner);
+            let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
             return if ours { Caller::Stranger } else { Caller::Unwanted };
         };
         let wanted = self.sockets.get(&cookie).and_then(|s| s.call).is_some_and(|call| {
@@ -150,6 +157,14 @@ impl State {
                 && self.classes(listener).overlap(call.class)
         });
         if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+    }
+
+    /// Whose dial was the last one from there, unless another connection has been accepted as that: a dial has one.
+    fn remembered(&self, a: Accepted) -> Option<Cookie> {
+        let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
+        let is_taken = self.sockets.get(&cookie)?.call?.taken;
+        let is_asked_again = self.sockets.get(&a.cookie).is_some_and(|s| s.role == Role::Accepted);
+        (!is_taken || is_asked_again).then_some(cookie)
     }
 
     /// The addresses of a socket as its program is to see them.

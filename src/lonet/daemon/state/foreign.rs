@@ -217,8 +217,9 @@ impl State {
         self.refuser
     }
 
-    pub fn owner(&self) -> u32 {
-        self.owner
+    /// Whether a socket with this uid is certainly the owner's.
+    pub fn is_owners(&self, uid: u32) -> bool {
+        self.owner == Some(uid)
     }
 
     /// Decides about a dial that a foreign host made; if it may come, its connection is on record.

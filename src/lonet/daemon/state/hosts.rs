@@ -26,6 +26,8 @@ pub struct Host {
     pub fresh_accept_ports: bool,
     /// How many sockets of it live in the table that processes have entered; counted while it has no members.
     pub entered: usize,
+    /// Its last known process has ended, and may have left others.
+    pub is_unverified: bool,
     /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
     pub foreign: Option<SocketAddrV4>,
 }
@@ -33,7 +35,8 @@ pub struct Host {
 impl Host {
     /// Some process or socket of it lives here.
     pub fn is_up(&self) -> bool {
-        !self.members.is_empty() || !self.ports.is_empty() || self.entered > 0
+        let has_sockets = !self.ports.is_empty() || self.entered > 0;
+        !self.members.is_empty() || has_sockets || self.is_unverified
     }
 }
 
@@ -137,6 +140,7 @@ impl Hosts {
             members: BTreeSet::new(),
             fresh_accept_ports: false,
             entered: 0,
+            is_unverified: false,
             foreign: None,
         });
         Some(index)

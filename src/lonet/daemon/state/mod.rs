@@ -20,13 +20,14 @@ mod show;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unverified;
 
 pub use answer::{Answer, Named};
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use lonet_core::classes::Classes;
 pub use restore::{Saved, Sighting};
-pub use show::{HostShown, NetworkShown};
+pub use show::{HostShown, NetworkShown, SocketShown};
 pub use table::Tables;
 
 use lonet_core::block::{Block, Endpoint, Place};
@@ -204,7 +205,10 @@ pub struct State {
     os_ports: bind::OsPorts,
     /// Where dials end that find nobody: a socket that is bound and does not listen.
     refuser: SocketAddrV4,
-    owner: u32,
+    /// `None`: cannot tell whose a socket is.
+    owner: Option<u32>,
+    /// Hosts that are up for as long as it is not known whether a process of theirs is left.
+    unverified: BTreeSet<Index>,
     /// What has changed since the last [`State::take_changes`].
     changes: Changes,
 }
@@ -232,8 +236,13 @@ impl Changes {
 
 impl State {
     /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
-    /// there.
-    pub fn new(table: Box<dyn Tables>, owner: u32, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+    /// there. `owner`: whose sockets get in without a record.
+    pub fn new(
+        table: Box<dyn Tables>,
+        owner: Option<u32>,
+        refuser: SocketAddrV4,
+        ephemeral: (u16, u16),
+    ) -> State {
         // A table that nobody has begun has none, and no network.
         let block = table.table().block().unwrap_or(Block::first_choice(""));
         State {
@@ -252,6 +261,7 @@ impl State {
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
             owner,
+            unverified: BTreeSet::new(),
             changes: Changes::default(),
         }
     }

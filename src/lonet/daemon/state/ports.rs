@@ -29,6 +29,11 @@ impl Ports {
         self.holders.get(&port).map_or(&[], Vec::as_slice)
     }
 
+    /// The holders of all ports, by port.
+    pub fn all_holders(&self) -> impl Iterator<Item = &Cookie> + '_ {
+        self.holders.values().flatten()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty()
     }

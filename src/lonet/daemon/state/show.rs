@@ -1,83 +1,95 @@
 //! What `lonet ls` shows.
 
-use super::{Role, Socket, State};
+use super::{Cookie, Index, Role, Socket, State};
 use lonet_core::block::Place;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+/// Borrowed from the state that is listed, or from the text that is read: a network may have a hundred thousand sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NetworkShown {
-    pub network: String,
-    pub hosts: Vec<HostShown>,
+pub struct NetworkShown<'a> {
+    #[serde(borrow)]
+    pub network: Cow<'a, str>,
+    #[serde(borrow)]
+    pub hosts: Vec<HostShown<'a>>,
     /// The processes that joined.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub processes: Vec<ProcessShown>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessShown<'a>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProcessShown {
+pub struct ProcessShown<'a> {
     pub pid: i32,
-    pub program: String,
+    #[serde(borrow)]
+    pub program: Cow<'a, str>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HostShown {
-    pub name: String,
+pub struct HostShown<'a> {
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
     pub index: u16,
-    pub address: String,
+    #[serde(borrow)]
+    pub address: Cow<'a, str>,
     /// Another subnetwork's, of a Go or Python process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
-    pub sockets: Vec<SocketShown>,
+    #[serde(borrow)]
+    pub sockets: Vec<SocketShown<'a>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SocketShown {
+pub struct SocketShown<'a> {
     pub port: u16,
     /// Where the kernel has it, "ip:port".
-    pub os: String,
+    #[serde(borrow)]
+    pub os: Cow<'a, str>,
     /// "bound", "listening" or "connected".
-    pub state: String,
+    #[serde(borrow)]
+    pub state: Cow<'a, str>,
     /// The lonet address at the other end.
     pub peer: Option<String>,
     pub pid: i32,
-    pub program: String,
+    #[serde(borrow)]
+    pub program: Cow<'a, str>,
 }
 
 impl State {
     /// Every host that is up, with the sockets that hold its ports, by port.
-    pub fn show(&mut self, kernel: &mut dyn super::Kernel, network: &str) -> NetworkShown {
+    pub fn show<'a>(&'a mut self, kernel: &mut dyn super::Kernel, network: &'a str) -> NetworkShown<'a> {
         // A process that joined may be another program by now: exec keeps the pid.
         for (pid, process) in &mut self.processes {
             process.program = kernel.program(*pid);
         }
-        let entered = self.all_entered();
-        let hosts = self.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
-            let mut sockets: Vec<_> = (host.ports.held_from(0))
-                .flat_map(|port| host.ports.holders(port))
-                .filter_map(|cookie| Some((*cookie, self.sockets.get(cookie)?)))
-                .chain(entered.iter().map(|(cookie, s)| (*cookie, s)))
+        let mut entered: BTreeMap<Index, Vec<(Cookie, Socket)>> = BTreeMap::new();
+        for (cookie, socket) in self.all_entered() {
+            entered.entry(socket.host).or_default().push((cookie, socket));
+        }
+        let this = &*self;
+        let hosts = this.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
+            let mut sockets: Vec<_> = (host.ports.all_holders())
+                .filter_map(|cookie| Some((*cookie, this.sockets.get(cookie)?)))
+                .chain(entered.get(&host.index).into_iter().flatten().map(|(cookie, s)| (*cookie, s)))
                 .filter(|(_, s)| s.host == host.index)
                 .collect();
             sockets.sort_by_key(|(cookie, s)| (s.port, s.role, *cookie));
             HostShown {
-                name: host.name.clone(),
+                name: host.name.as_str().into(),
                 index: host.index,
-                address: self.block.address(host.index).to_string(),
+                address: this.block.address(host.index).to_string().into(),
                 foreign: !host.is_up(),
-                sockets: sockets.into_iter().map(|(_, s)| self.show_socket(s)).collect(),
+                sockets: sockets.into_iter().map(|(_, s)| this.show_socket(s)).collect(),
             }
         });
         let hosts = hosts.collect();
-        let shown =
-            |(pid, p): (&i32, &super::Process)| ProcessShown { pid: *pid, program: p.program.clone() };
-        NetworkShown {
-            network: network.to_owned(),
-            hosts,
-            processes: self.processes.iter().map(shown).collect(),
-        }
+        let processes = (this.processes.iter())
+            .map(|(pid, p)| ProcessShown { pid: *pid, program: p.program.as_str().into() })
+            .collect();
+        NetworkShown { network: network.into(), hosts, processes }
     }
 
-    fn show_socket(&self, s: &Socket) -> SocketShown {
+    fn show_socket(&self, s: &Socket) -> SocketShown<'_> {
         let state = match s.role {
             Role::Listening => "listening",
             Role::Connected | Role::Accepted => "connected",
@@ -90,8 +102,9 @@ impl State {
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
         let program = self.processes.get(&s.pid).map(|p| p.program.as_str());
-        let program = program.or(s.made_by.as_deref()).unwrap_or_default();
-        SocketShown { port: s.port, os, state: state.into(), peer, pid: s.pid, program: program.to_owned() }
+        let program =
+            program.map_or_else(|| s.made_by.as_deref().unwrap_or_default().to_owned().into(), Cow::Borrowed);
+        SocketShown { port: s.port, os: os.into(), state: state.into(), peer, pid: s.pid, program }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.

@@ -222,7 +222,7 @@ impl State {
             (true, false) => self.meet(kernel, sender.pid).own.unwrap_or(0),
         };
         // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
-        if sender.uid != self.owner {
+        if !self.is_owners(sender.uid) {
             return Ok(Reply::Entered { slot: NO_SLOT, host: home });
         }
         let old = self.meet(kernel, sender.pid).slot;

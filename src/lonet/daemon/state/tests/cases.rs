@@ -3,7 +3,9 @@
 use super::net::{Ip, Net};
 use super::world::Is;
 use super::{Pid, asked};
-use crate::daemon::state::Cookie;
+use crate::daemon::state::{Cookie, Host};
+use lonet_core::block::Endpoint;
+use lonet_core::control::{Caller, Op, Options};
 
 /// The processes that there are from the beginning, one of each host.
 const ALPHA: Pid = 1;
@@ -211,4 +213,55 @@ fn who_has_a_listener_listen_again_keeps_its_port_and_gives_it_back() {
     net.check();
     net.end(child);
     assert_eq!(net.held(), []);
+}
+
+/// Host α, whose only process has ended and may have left another, and whether β's dial to it depends on that.
+fn net_with_unverified_host() -> (Net, bool) {
+    let mut net = Net::new();
+    let hosts = net.state.processes[&ALPHA].hosts.clone();
+    let index = *hosts.first().expect("its host");
+    net.end(ALPHA);
+    net.state.doubt_hosts(&hosts);
+    let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
+    let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
+    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };
+    let depends = net.state.depends_on_unverified(BETA, &caller, &dial);
+    (net, depends)
+}
+
+fn is_up(net: &Net, name: &str) -> bool {
+    net.state.hosts.find(name.as_bytes()).is_some_and(Host::is_up)
+}
+
+#[test]
+fn host_whose_last_process_ended_is_up_until_verified() {
+    let (mut net, depends) = net_with_unverified_host();
+    let name = super::net::HOSTS[0];
+    assert!(depends && is_up(&net, name));
+    let all = net.state.unverified().clone();
+    net.state.verified(&all);
+    assert!(!is_up(&net, name));
+    assert!(net.state.unverified().is_empty());
+}
+
+#[test]
+fn host_that_left_a_process_stays_up_when_verified() {
+    let (mut net, _) = net_with_unverified_host();
+    let name = super::net::HOSTS[0];
+    let left = net.world.spawn();
+    net.state.adopt(&mut net.world, left, Some(name));
+    let all = net.state.unverified().clone();
+    net.state.verified(&all);
+    assert!(is_up(&net, name));
+}
+
+#[test]
+fn message_about_another_host_does_not_wait_for_verification() {
+    let (net, _) = net_with_unverified_host();
+    let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
+    let index = net.state.hosts.find("γ".as_bytes()).expect("host γ").index;
+    let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
+    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };
+    assert!(!net.state.depends_on_unverified(BETA, &caller, &dial));
+    assert!(!net.state.depends_on_unverified(BETA, &caller, &Op::Closed { cookie: 1 }));
 }

@@ -102,7 +102,7 @@ fn fresh(table: &Arc<Mapping>) -> State {
     }
     header.block.set(u64::from(block().number()));
     let refuser = SocketAddrV4::new(block().stack(), 1);
-    State::new(Box::new(Shared(table.clone())), OWNER, refuser, SOURCES)
+    State::new(Box::new(Shared(table.clone())), Some(OWNER), refuser, SOURCES)
 }
 
 impl Net {

@@ -1,0 +1,139 @@
+//! What the kernel knows of files, asked directly: fakeroot and its like have functions of these names, which take locks.
+
+use super::{Fd, Result, check};
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+/// fstat(2).
+pub fn fstat(fd: RawFd) -> Result<libc::stat> {
+    // SAFETY: all zeroes is a stat structure, which is the kernel's own on 64-bit systems.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a structure to fill.
+    check(unsafe { libc::syscall(libc::SYS_fstat, fd, &raw mut stat) })?;
+    Ok(stat)
+}
+
+/// fstatat(2). `flags`: AT_SYMLINK_NOFOLLOW makes it lstat(2).
+pub fn fstatat(dir: RawFd, path: &CStr, flags: i32) -> Result<libc::stat> {
+    // SAFETY: as above.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a path that ends in zero and a structure to fill.
+    check(unsafe { libc::syscall(libc::SYS_newfstatat, dir, path.as_ptr(), &raw mut stat, flags) })?;
+    Ok(stat)
+}
+
+/// Whether a file's file system makes nothing of set-user-ID.
+pub fn is_nosuid(fd: RawFd) -> Result<bool> {
+    /// The kernel's `struct statfs` of 64-bit systems is words; libc's has no name for this one.
+    const FLAGS: usize = 10;
+    let mut fs: [libc::c_ulong; 15] = [0; 15];
+    // SAFETY: a structure to fill.
+    check(unsafe { libc::syscall(libc::SYS_fstatfs, fd, fs.as_mut_ptr()) })?;
+    Ok(fs[FLAGS] & libc::ST_NOSUID != 0)
+}
+
+/// Opens a file for reading. A path that leads nowhere is an error, as for open(2).
+pub fn open(path: &CStr, flags: i32) -> Result<Fd> {
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: a path that ends in zero; without O_CREAT there is no mode.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })?;
+    Fd::new(fd as RawFd)
+}
+
+/// Where a path leads, absolute and without links, in `buffer`.
+pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize]) -> Result<&'b [u8]> {
+    use std::io::Write;
+    let file = open(path, libc::O_PATH)?;
+    let mut link = [0u8; 32];
+    write!(&mut link[..31], "/proc/self/fd/{}", file.raw()).map_err(|_| Errno::ENAMETOOLONG)?;
+    // SAFETY: a path that ends in zero, and a buffer with its length.
+    let n = check(unsafe {
+        let (to, room) = (buffer.as_mut_ptr(), buffer.len());
+        libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, link.as_ptr(), to, room)
+    })? as usize;
+    match buffer.get(..n) {
+        Some(path) if n < libc::PATH_MAX as usize && path.starts_with(b"/") => Ok(path),
+        _ => Err(Errno::ENAMETOOLONG),
+    }
+}
+
+/// Calls `each` for every descriptor that the process has; not for the one that this takes.
+pub fn each_descriptor(mut each: impl FnMut(RawFd)) -> Result<()> {
+    /// Before the name in the kernel's `struct linux_dirent64`: inode, offset, length, kind.
+    const NAME: usize = 19;
+    let dir = open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let mut buffer = [0u8; 4096];
+    loop {
+        // SAFETY: a buffer with its length.
+        let n = check(unsafe {
+            libc::syscall(libc::SYS_getdents64, dir.raw(), buffer.as_mut_ptr(), buffer.len())
+        })? as usize;
+        if n == 0 {
+            return Ok(());
+        }
+        let mut rest = buffer.get(..n).ok_or(Errno::EPROTO)?;
+        while let Some(length) = rest.get(NAME - 3..NAME - 1) {
+            let length = usize::from(u16::from_ne_bytes([length[0], length[1]]));
+            let entry = rest.get(NAME..length).ok_or(Errno::EPROTO)?;
+            let name = CStr::from_bytes_until_nul(entry).map_err(|_| Errno::EPROTO)?;
+            match name.to_str().ok().and_then(|name| name.parse().ok()) {
+                Some(fd) if fd != dir.raw() => each(fd),
+                // "." and "..".
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_is_followed_only_where_it_is_to_be() {
+        let kind =
+            |flags| fstatat(libc::AT_FDCWD, c"/proc/self/exe", flags).expect("a file").st_mode & libc::S_IFMT;
+        assert_eq!((kind(0), kind(libc::AT_SYMLINK_NOFOLLOW)), (libc::S_IFREG, libc::S_IFLNK));
+        assert_eq!(fstatat(libc::AT_FDCWD, c"/no/such", 0).err(), Some(Errno::ENOENT));
+    }
+
+    #[test]
+    fn fstat_and_fstatat_name_the_same_file() {
+        let file = open(c"/proc/self/exe", libc::O_RDONLY).expect("a file");
+        let (a, b) = (fstat(file.raw()), fstatat(libc::AT_FDCWD, c"/proc/self/exe", 0));
+        let name = |s: libc::stat| (s.st_dev, s.st_ino, s.st_size);
+        assert_eq!(a.map(name), b.map(name));
+    }
+
+    #[test]
+    fn real_path_is_what_libc_makes_of_it() {
+        let mut buffer = [0; libc::PATH_MAX as usize];
+        let here = std::fs::canonicalize(".").expect("a directory");
+        assert_eq!(real_path(c"./.", &mut buffer), Ok(here.as_os_str().as_encoded_bytes()));
+        assert_eq!(real_path(c"/no/such", &mut buffer), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn nosuid_is_what_libc_says() {
+        for path in [c"/proc", c"/", c"/dev"] {
+            let file = open(path, libc::O_RDONLY).expect("a directory");
+            // SAFETY: all zeroes is a statvfs structure, which is filled.
+            let flags = unsafe {
+                let mut fs: libc::statvfs = std::mem::zeroed();
+                assert_eq!(libc::fstatvfs(file.raw(), &raw mut fs), 0);
+                fs.f_flag
+            };
+            assert_eq!(is_nosuid(file.raw()), Ok(flags & libc::ST_NOSUID != 0));
+        }
+    }
+
+    #[test]
+    fn each_open_descriptor_is_named_once() {
+        let open: Vec<Fd> = (0..300).map(|_| open(c"/", libc::O_PATH).expect("a descriptor")).collect();
+        let mut seen = Vec::new();
+        each_descriptor(|fd| seen.push(fd)).expect("/proc");
+        assert!(open.iter().all(|fd| seen.iter().filter(|s| **s == fd.raw()).count() == 1));
+    }
+}

@@ -1,0 +1,140 @@
+//! Who calls: what lonet's own records and the kernel say of the other end of a connection that was accepted.
+//!
+//! Nobody is let in because something could not be asked. The table names the callers from this network's hosts; whatever
+//! else calls lonetd decides upon. Where neither answers, there is what the kernel says
+//! alone: a live socket of the network owner's uid that does not speak from a host's address is a program of the owner's
+//! outside the network. All others are reset, also those that could be named with an answer.
+
+use super::courier;
+use crate::address::Address;
+use crate::ask::{Start, ask_for_more, tell_to};
+use crate::{actor, kernel, marks, process};
+use libc::c_int;
+use lonet_core::aside::aside;
+use lonet_core::block::{Block, Place};
+use lonet_core::client::Client;
+use lonet_core::control::{Op, Reply};
+use lonet_core::diag::{self, Diag, Found, State};
+use lonet_core::limit::Limit;
+use lonet_sockets::accept::{Accepted, Peer, identify};
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+pub enum Caller {
+    /// As lonet names it.
+    Named(Address),
+    /// A courier came in this one's place.
+    Foreign(Address, courier::Connection),
+    /// As the kernel does: no business of lonet's, or a program of the owner's outside the network.
+    Kernels,
+    /// Not for this listener, or it cannot be told.
+    Unwanted,
+}
+
+/// `new`: the descriptor that accept has given, for a caller at `caller`.
+pub fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
+    let who = ask_who_calls(listener, new, caller);
+    if !matches!(who, Caller::Kernels) {
+        marks::set(listener);
+    }
+    who
+}
+
+fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
+    let Some(remote) = caller.os() else { return Caller::Kernels };
+    let Some(local) = kernel::local(new) else { return Caller::Unwanted };
+    // An IPv4 caller of what is none.
+    let Some(local) = local.os() else { return Caller::Kernels };
+    let Some(client) = process::client_at(*local.ip()) else {
+        // What the environment says makes no sense, so that nobody can be asked.
+        let ours = process::is_active() && process::may_be_ours(local.ip().to_ipv6_mapped());
+        return if ours { Caller::Unwanted } else { Caller::Kernels };
+    };
+    let (Ok(cookie), Ok(accepted)) = (kernel::cookie(listener), kernel::cookie(new)) else {
+        return Caller::Unwanted;
+    };
+    marks::set(new);
+    // For whom the stack itself calls is in no record.
+    let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
+    if stack != Some(*remote.ip())
+        && let Some(actor) = actor::actor(&client, false)
+        && let Peer::Dialer { name, is_last } =
+            identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
+    {
+        if is_last {
+            tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
+        }
+        return Caller::Named(Address::of(name, caller.family()));
+    }
+    let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
+    match ask_for_more(
+        Limit::NONE,
+        &client,
+        &Op::Accept { listener: cookie, cookie: accepted, local, remote },
+        start,
+    ) {
+        Ok((_, Reply::Accepted { peer, .. })) => Caller::Named(Address::of(peer, caller.family())),
+        Ok((Some(control), Reply::Courier { peer, buffers })) => {
+            let connection = courier::Connection::new(control, buffers);
+            Caller::Foreign(Address::of(peer, caller.family()), connection)
+        }
+        Ok((_, Reply::Native)) => Caller::Kernels,
+        Ok(_) => Caller::Unwanted,
+        Err(_) => {
+            let ends = Ends { local, remote };
+            let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
+            // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
+            let is_whole = kernel::remote(new).is_some();
+            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found)) && is_whole {
+                Caller::Kernels
+            } else {
+                Caller::Unwanted
+            }
+        }
+    }
+}
+
+/// The kernel's addresses of a connection that was accepted.
+#[derive(Clone, Copy)]
+struct Ends {
+    local: SocketAddrV4,
+    remote: SocketAddrV4,
+}
+
+impl Ends {
+    /// The caller's socket, if the kernel knows it. Where no descriptor is left a child looks, in which what was accepted
+    /// gives way: `new`.
+    fn look_or_aside(&self, new: c_int) -> Result<Option<Found>, Errno> {
+        match self.look() {
+            Err(Errno::EMFILE) => aside(new, || self.look())?,
+            seen => seen,
+        }
+    }
+
+    fn look(&self) -> Result<Option<Found>, Errno> {
+        let caller = Diag::open().and_then(|diag| diag.lookup(self.remote, self.local));
+        caller.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+    }
+
+    /// The caller's socket as /proc has it, for where the kernel's other way is closed.
+    #[cold]
+    fn in_proc(&self) -> Option<Found> {
+        let (mut caller, mut several) = (None, false);
+        let read = diag::proc_dump(&mut |found| {
+            if (found.local, found.remote) == (self.remote, self.local) {
+                several |= caller.replace(found).is_some();
+            }
+        });
+        caller.filter(|_| read.is_ok() && !several)
+    }
+
+    /// Whether the caller is a program of the owner's outside the network: it is alive, so that its uid is its own. A host's
+    /// address is for those that lonet has a record of.
+    fn is_outsider_of(&self, client: &Client, found: &Found) -> bool {
+        let is_over = matches!(found.state, State::TIME_WAIT | State::CLOSE | State::SYN_RECV);
+        let block = Block::new(self.local.ip().octets()[1]);
+        let is_hosts =
+            block.is_none_or(|b| matches!(b.place(self.remote.ip().to_ipv6_mapped()), Place::Host(..)));
+        found.uid == client.owner() && found.inode != 0 && !is_over && !is_hosts
+    }
+}

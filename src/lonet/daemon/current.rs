@@ -1,0 +1,23 @@
+//! The network's directory, which is another one after it was deleted and made again.
+
+use lonet_core::directory::Directory;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The directory in which the network's files are, for all of lonetd's threads. It is open for as long as it is: whatever
+/// becomes of the path, the files are in it.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<RwLock<Arc<Directory>>>);
+
+impl Current {
+    pub fn new(directory: Directory) -> Current {
+        Current(Arc::new(RwLock::new(Arc::new(directory))))
+    }
+
+    pub fn now(&self) -> Arc<Directory> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace(&self, directory: Directory) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+}

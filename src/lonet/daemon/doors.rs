@@ -1,0 +1,144 @@
+//! lonetd's sockets for programs, and the lock that says who serves.
+//!
+//! There are two: `<net>/control`, for whoever can reach it, and one with an abstract name, for members that have
+//! chrooted or dropped privileges. Everybody on the machine can read that name while it is bound, and can take it while no
+//! lonetd has it. So nothing depends on it: who serves the network is decided by a lock on `<net>/key`, a file for the
+//! owner alone, and where another user has the name lonetd takes one that nobody can know, which those find who have the
+//! view mapped.
+
+use super::setup::{SetupError, os, patiently, random};
+use lonet_core::control::Key;
+use lonet_core::directory::Directory;
+use lonet_core::unix::{AbstractName, SocketName};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, sockopt};
+use nix::unistd::geteuid;
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+pub struct Doors {
+    pub by_path: OwnedFd,
+    pub by_name: OwnedFd,
+    pub name: AbstractName,
+}
+
+const KEY: &CStr = c"key";
+const CONTROL: &CStr = c"control";
+
+/// How long the abstract name may stay with a lonetd that is dying, which has lost the lock by then.
+const NAME_WITHIN: Duration = Duration::from_millis(500);
+
+/// Who holds this serves the network.
+pub type Service = Flock<File>;
+
+/// Becomes the one who serves. A lonetd too many ends here, before it touches anything: there is one if the holder of the
+/// start lock was killed and another one is started beside that one's.
+pub fn take_service(directory: &Directory) -> Result<Service, SetupError> {
+    patiently(|| try_service(directory))?.ok_or(SetupError::Served)
+}
+
+/// As [`take_service`], without time for another one to die.
+pub fn take_service_at_once(directory: &Directory) -> Result<Service, SetupError> {
+    try_service(directory)?.ok_or(SetupError::Served)
+}
+
+fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    if !directory.is_file_or_nothing(KEY) {
+        tracing::error!(
+            "what lies in the place of the network's key is no file of the owner's: it is made anew"
+        );
+        let _ = directory.remove(KEY);
+    }
+    let file = directory.file(KEY, flags).map_err(os("open the network's key file"))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        // lonetd removes it when the network ends: only the file that the name leads to counts.
+        Ok(lock) => Ok(directory.leads_to(KEY, lock.as_raw_fd()).then_some(lock)),
+        // A process that was killed loses its descriptors one by one, and this one late perhaps.
+        Err((_, Errno::EWOULDBLOCK)) if is_served(directory) => Err(SetupError::Served),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, why)) => Err(os("lock the network's key file")(why)),
+    }
+}
+
+/// Opens both doors, for the one who serves.
+pub fn open(directory: &Directory, key: &Key) -> Result<Doors, SetupError> {
+    // The path last: who finds nobody there looks for nobody elsewhere.
+    let (by_name, name) = take_name(key)?;
+    Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
+}
+
+/// The socket in the file system; what is left there is a dead lonetd's.
+pub fn listen_at_path(directory: &Directory) -> Result<OwnedFd, SetupError> {
+    let _ = directory.remove(CONTROL);
+    let name =
+        directory.socket_name(CONTROL).ok_or_else(|| os("name the control socket")(Errno::ENAMETOOLONG))?;
+    listen(&name).map_err(os("listen on the control socket (is /proc mounted?)"))
+}
+
+fn take_name(key: &Key) -> Result<(OwnedFd, AbstractName), SetupError> {
+    let name = AbstractName::of(key);
+    let until = Instant::now() + NAME_WITHIN;
+    let holder = loop {
+        match listen(&address(name)?) {
+            Ok(socket) => return Ok((socket, name)),
+            Err(Errno::EADDRINUSE) => {}
+            Err(e) => return Err(os("bind the abstract control socket")(e)),
+        }
+        let holder = holder(&address(name)?).map(|by| by.uid());
+        if holder.is_some_and(|uid| uid != geteuid().as_raw()) || Instant::now() >= until {
+            break holder;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let Some(other) = AbstractName::from_number(u64::from_le_bytes(random()?)) else {
+        return Err(os("name the abstract control socket")(Errno::EADDRINUSE));
+    };
+    let by = holder.map_or_else(|| "somebody".into(), |uid| format!("a process of uid {uid}"));
+    tracing::warn!(
+        "{by} has taken the abstract name of the control socket: members that have left the file system or the \
+         owner's uid find lonetd only if they have asked it for something before"
+    );
+    let socket = listen(&address(other)?).map_err(os("bind the abstract control socket"))?;
+    Ok((socket, other))
+}
+
+fn address(name: AbstractName) -> Result<SocketName, SetupError> {
+    name.socket_name().ok_or_else(|| os("name the abstract control socket")(Errno::ENAMETOOLONG))
+}
+
+/// Whether a lonetd that is alive serves in the directory.
+fn is_served(directory: &Directory) -> bool {
+    directory.socket_name(CONTROL).and_then(|at| holder(&at)).is_some_and(|by| !is_exiting(by.pid()))
+}
+
+/// Who listens there, if that can be told.
+fn holder(name: &SocketName) -> Option<socket::UnixCredentials> {
+    let fd = unix_socket().ok()?;
+    name.connect(fd.as_raw_fd()).ok()?;
+    socket::getsockopt(&fd, sockopt::PeerCredentials).ok()
+}
+
+/// Whether a process is on its way out, or has gone.
+fn is_exiting(pid: i32) -> bool {
+    const PF_EXITING: u32 = 4;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The program's name stands in brackets and may hold anything; the sixth field behind its state are the flags.
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+    fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
+}
+
+fn listen(name: &SocketName) -> Result<OwnedFd, Errno> {
+    let fd = unix_socket()?;
+    name.bind(fd.as_raw_fd())?;
+    socket::listen(&fd, Backlog::MAXCONN)?;
+    Ok(fd)
+}
+
+fn unix_socket() -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
+}

@@ -1,0 +1,213 @@
+//! The block of addresses that a network has, and the sockets that make it this network's.
+//!
+//! Who serves a network listens on the stack's address of its block, and who looks for a block leaves those alone where
+//! somebody does. Every user of the machine may have sockets there, though, and nothing tells what for. So other users'
+//! sockets are left alone where there is another block, and lived with where there is none, or where the network's own
+//! programs are in this one: what they hold is a port at an address, and there are others. Sockets of the owner's are
+//! those of another network of the owner's, and are never lived with.
+
+use super::setup::{SetupError, os, patiently};
+use lonet_core::block::Block;
+use lonet_core::diag::{Diag, NOBODY, State};
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
+use nix::unistd::geteuid;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Where lonetd listens on the stack's address of its block, if it can. Several, below the ephemeral range: a wildcard
+/// listener of the machine's could hold any one of them for all 254 blocks. Where all are held another port does.
+const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
+
+/// The ports that nobody needs a privilege for.
+const FIRST_PORT: u16 = 1024;
+
+/// A block, and the sockets that make it this network's.
+pub struct Held {
+    pub block: Block,
+    /// Listens on the stack's address: while it does, no other lonetd takes the block. Foreign peers dial our
+    /// hosts there.
+    pub lock: OwnedFd,
+    pub lock_address: SocketAddrV4,
+    /// Bound and not listening: where dials are refused.
+    _refuser: OwnedFd,
+    pub refuser_address: SocketAddrV4,
+    /// Whether the kernel lists bound idle sockets: it has listed the refuser.
+    pub shows_bound: bool,
+}
+
+/// Who may be in a block that is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nobody,
+    /// Other users, who do not serve a network there.
+    Sockets,
+    /// Other users.
+    Listeners,
+    /// Other users, and programs of this network's that a lonetd which died has left.
+    OwnPrograms,
+}
+
+/// Why a block is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The owner has another network there.
+    Own,
+    /// Another user has sockets there, or even listens where networks are served.
+    Other { uid: u32, listens: bool },
+    /// No port is to be had on the stack's address.
+    NoPort { uid: Option<u32> },
+}
+
+type Tried = Result<Held, Refusal>;
+
+/// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
+pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
+    if let Some(block) = had {
+        let mut why = Refusal::Own;
+        let attempt =
+            || Ok(try_block(block, Beside::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
+        return patiently(attempt)?
+            .ok_or_else(|| SetupError::BlockTaken { block: block.number(), by: why.text() });
+    }
+    let mut all = [None; 254];
+    for beside in [Beside::Nobody, Beside::Sockets, Beside::Listeners] {
+        let mut block = Block::first_choice(network);
+        for refusal in &mut all {
+            if refusal.is_none_or(|refusal: Refusal| refusal.is_overcome(beside)) {
+                match try_block(block, beside)? {
+                    Ok(held) => return Ok(held),
+                    Err(why) => *refusal = Some(why),
+                }
+            }
+            block = block.next();
+        }
+    }
+    let texts: BTreeSet<String> = all.into_iter().flatten().map(Refusal::text).collect();
+    Err(SetupError::NoBlock { by: Vec::from_iter(texts).join(", ") })
+}
+
+impl Refusal {
+    fn is_overcome(self, beside: Beside) -> bool {
+        match self {
+            Refusal::Own | Refusal::NoPort { .. } => false,
+            Refusal::Other { listens: false, .. } => beside != Beside::Nobody,
+            Refusal::Other { listens: true, .. } => matches!(beside, Beside::Listeners | Beside::OwnPrograms),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Refusal::Own => "another network or program of this user".into(),
+            Refusal::Other { uid, .. } => format!("processes of uid {uid}"),
+            Refusal::NoPort { uid: Some(uid) } => format!("processes of uid {uid}, which hold all ports"),
+            Refusal::NoPort { uid: None } => "processes that hold all ports".into(),
+        }
+    }
+}
+
+fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
+    let stack = block.stack();
+    let lock = tcp_socket()?;
+    let listens = |port| match bind(&lock, SocketAddrV4::new(stack, port))? {
+        Some(_) if socket::listen(&lock, Backlog::MAXCONN).is_err() => Ok(None),
+        bound => Ok(bound),
+    };
+    let no_port = || Ok(Err(Refusal::NoPort { uid: holder(SocketAddrV4::new(stack, LOCK_PORTS[0])) }));
+    let Some(lock_address) = first(LOCK_PORTS, listens)? else { return no_port() };
+    let refuser = tcp_socket()?;
+    let binds = |port| bind(&refuser, SocketAddrV4::new(stack, port));
+    let Some(refuser_address) = first(LOCK_PORTS.map(|p| p + 1), binds)? else { return no_port() };
+    // Listening first, looking second: of two that take a block at once both see the other and at most one
+    // stays.
+    let (refusal, shows_bound) = look(block, [lock_address, refuser_address], beside);
+    if let Some(refusal) = refusal {
+        return Ok(Err(refusal));
+    }
+    if !LOCK_PORTS.contains(&lock_address.port()) {
+        tracing::warn!(
+            "foreign peers are served at {lock_address}: all the usual ports there are held by others"
+        );
+    }
+    Ok(Ok(Held { block, lock, lock_address, _refuser: refuser, refuser_address, shows_bound }))
+}
+
+/// The address that `attempt` gets: by one of the `usual` ports, by one that the kernel chooses, or by any other.
+fn first(
+    usual: [u16; 4],
+    mut attempt: impl FnMut(u16) -> Result<Option<SocketAddrV4>, SetupError>,
+) -> Result<Option<SocketAddrV4>, SetupError> {
+    for port in usual.into_iter().chain([0]).chain(FIRST_PORT..=u16::MAX) {
+        if let Some(address) = attempt(port)? {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
+}
+
+/// `None`: somebody has it.
+fn bind(fd: &OwnedFd, address: SocketAddrV4) -> Result<Option<SocketAddrV4>, SetupError> {
+    match socket::bind(fd.as_raw_fd(), &SockaddrIn::from(address)) {
+        Ok(()) => {}
+        Err(Errno::EADDRINUSE | Errno::EACCES) => return Ok(None),
+        Err(e) => return Err(os("bind a socket of the network's block")(e)),
+    }
+    let bound: SockaddrIn = socket::getsockname(fd.as_raw_fd()).map_err(os("name a socket"))?;
+    Ok(Some(SocketAddrV4::new(bound.ip(), bound.port())))
+}
+
+/// Who listens there, if that can be told.
+fn holder(address: SocketAddrV4) -> Option<u32> {
+    let wild = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port());
+    let diag = Diag::open().ok()?;
+    let at = |address| diag.lookup(address, NOBODY).ok().flatten().map(|found| found.uid);
+    at(address).or_else(|| at(wild))
+}
+
+pub fn tcp_socket() -> Result<OwnedFd, SetupError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
+}
+
+/// Looks who is in the block beside the two sockets by which lonetd takes it; the second is bound and idle. Who is not to
+/// be lived with, and whether the kernel lists bound idle sockets, too.
+///
+/// Whoever serves a network listens, and listeners are in a small table: by the first dump most blocks that are taken
+/// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
+/// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
+/// most of a start's time then, so it is done once, and tells of bound sockets, too.
+fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], beside: Beside) -> (Option<Refusal>, bool) {
+    let Ok(diag) = Diag::open() else { return (None, false) };
+    let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
+    let owner = geteuid().as_raw();
+    // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
+    let no_listeners = State::ALL & !State::LISTEN.bit() & !State::TIME_WAIT.bit();
+    let mut shows_bound = false;
+    for states in [State::LISTEN.bit(), no_listeners] {
+        let mut refusal = None;
+        let _ = diag.dump(states, Some(net), &mut |f| {
+            shows_bound |= f.local == refuser && f.state == State::BOUND_INACTIVE;
+            if f.local == lock || f.local == refuser || f.inode == 0 {
+                return;
+            }
+            let listens = *f.local.ip() == block.stack() && f.state == State::LISTEN;
+            let new = match f.uid == owner {
+                true if beside == Beside::OwnPrograms && !listens => return,
+                true => Refusal::Own,
+                false => Refusal::Other { uid: f.uid, listens },
+            };
+            // The one that is the hardest to overcome is the reason.
+            let is_harder = |old: Refusal| new == Refusal::Own || old != Refusal::Own && listens;
+            if !new.is_overcome(beside) && refusal.is_none_or(is_harder) {
+                refusal = Some(new);
+            } else if listens && beside == Beside::OwnPrograms {
+                tracing::warn!("a process of uid {} listens at {}, in the network's block", f.uid, f.local);
+            }
+        });
+        if refusal.is_some() {
+            return (refusal, shows_bound);
+        }
+    }
+    (None, shows_bound)
+}

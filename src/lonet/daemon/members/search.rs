@@ -1,0 +1,61 @@
+//! Looking for inherited members, beside what lonetd does.
+//!
+//! How long it takes is up to the owner's programs: a thousand of them take some ten milliseconds, and one may map a
+//! hundred thousand things. So a thread looks, one search at a time, and lonetd goes on. A descriptor becomes readable
+//! when it is done.
+
+use super::{Inherited, Members};
+use crate::daemon::state::Pid;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+pub struct Search {
+    /// The processes that need not be looked at.
+    known: Sender<BTreeSet<Pid>>,
+    found: Receiver<Vec<Inherited>>,
+    done: Arc<EventFd>,
+}
+
+impl Search {
+    pub fn new(members: &Arc<Members>) -> io::Result<Search> {
+        let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (known, wanted) = channel();
+        let (results, found) = channel();
+        let (members, signal) = (members.clone(), done.clone());
+        let run = move || {
+            // Until lonetd has no use for it.
+            while let Ok(known) = wanted.recv() {
+                if results.send(members.find(&known)).is_err() {
+                    return;
+                }
+                let _ = signal.write(1);
+            }
+        };
+        // Where memory is short the size is what is asked for first.
+        thread::Builder::new().name("lonetd-search".into()).stack_size(256 << 10).spawn(run)?;
+        Ok(Search { known, found, done })
+    }
+
+    /// Readable when a search is done.
+    pub fn done(&self) -> impl AsFd {
+        self.done.as_fd()
+    }
+
+    /// Begins one. `false`: there is nobody to look.
+    pub fn begin(&self, known: BTreeSet<Pid>) -> bool {
+        self.known.send(known).is_ok()
+    }
+
+    /// What was found, if the search is done within this time.
+    pub fn result(&self, within: Duration) -> Option<Vec<Inherited>> {
+        let found = self.found.recv_timeout(within).ok()?;
+        let _ = self.done.read();
+        Some(found)
+    }
+}

@@ -1,0 +1,83 @@
+//! The network's directory, which somebody may delete or move away while the network runs.
+//!
+//! Programs that have spoken to lonetd find it by its abstract name all the same; those that come anew would find nobody,
+//! and start another lonetd for a network of the same name. So lonetd makes the directory again, with what others need
+//! of it: the control socket and the key. The table cannot be had again: who comes later has to ask.
+
+use super::{Daemon, HOME, event};
+use crate::daemon::{doors, in_place, setup};
+use lonet_core::directory::{Place, Trouble};
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use std::os::fd::AsRawFd;
+
+/// Tells when the directory goes.
+pub(super) struct Home {
+    inotify: Option<Inotify>,
+    /// Another lonetd is there: what is at the path is not ours.
+    lost: bool,
+}
+
+impl Home {
+    /// Without it the directory is looked at now and then.
+    pub fn watch(place: &Place, owner: u32) -> Home {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
+            // Of itself it says nothing for as long as a file in it is open.
+            let above = place.root(owner).map_err(|_| Errno::ENOENT)?;
+            let path = format!("/proc/self/fd/{}", above.raw());
+            inotify.add_watch(path.as_str(), AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
+            Ok(inotify)
+        });
+        let inotify = inotify.inspect_err(|e| {
+            tracing::info!("the network's directory cannot be watched, only looked at: {e}")
+        });
+        Home { inotify: inotify.ok(), lost: false }
+    }
+}
+
+impl Daemon {
+    pub(super) fn watch_home(&mut self) -> Result<(), Errno> {
+        self.home.inotify.as_ref().map_or(Ok(()), |inotify| self.epoll.add(inotify, event(HOME)))
+    }
+
+    /// Makes the directory again if it has gone.
+    pub(super) fn look_after_home(&mut self) {
+        if let Some(inotify) = &self.home.inotify {
+            while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
+        }
+        if self.home.lost || self.is_at_home() {
+            return;
+        }
+        if let Err(why) = self.make_home() {
+            tracing::error!("the network's directory has gone and cannot be made again: {why}");
+            self.home.lost = true;
+        }
+    }
+
+    /// Whether who looks at the path finds this lonetd's directory, and its key in it.
+    fn is_at_home(&self) -> bool {
+        let directory = self.directory.now();
+        let root = self.place.root(self.membership.owner);
+        root.is_ok_and(|root| root.leads_to(self.place.name(), &directory))
+            && directory.leads_to(c"key", self.service.as_raw_fd())
+    }
+
+    fn make_home(&mut self) -> Result<(), String> {
+        let root = self.place.make_root(self.membership.owner).map_err(|e| Trouble::Root(e).to_string())?;
+        let directory = root.make(self.place.name()).map_err(|e| Trouble::Network(e).to_string())?;
+        let mut service = doors::take_service_at_once(&directory).map_err(|e| e.to_string())?;
+        in_place::write_in_place(&directory);
+        setup::write_key(&mut service, &self.membership.key);
+        let by_path = doors::listen_at_path(&directory).map_err(|e| e.to_string())?;
+        if self.shut_until.is_none() {
+            self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
+        }
+        self.directory.replace(directory);
+        self.doors.by_path = by_path;
+        self.service = service;
+        tracing::warn!("the network's directory had gone and was made again");
+        self.home = Home::watch(&self.place, self.membership.owner);
+        let _ = self.watch_home();
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! When inherited members are looked for, and what waits for it.
+//!
+//! One search serves all that have ended before it. It begins when somebody's answer depends on it, when the network is
+//! about to end, and otherwise so seldom that lonetd's processor time is not spent on it; not while programs that are to
+//! end are known to be left.
+
+use super::Daemon;
+use crate::daemon::members::search::Search;
+use crate::daemon::members::{Inherited, Members, has_ended};
+use crate::daemon::state::{Index, Pid, State};
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an answer waits for a search. A host of which it is not known by then is up.
+const VERIFY_WITHIN: Duration = Duration::from_millis(250);
+
+/// A search that nobody waits for begins after so many times as long as the last one took.
+const REST: u32 = 10;
+
+/// A search that has begun, and what it will tell of.
+struct Underway {
+    since: Instant,
+    hosts: BTreeSet<Index>,
+    /// Nothing was known to live: if nothing is found the network ends.
+    is_last: bool,
+}
+
+pub struct Inheritance {
+    pub members: Arc<Members>,
+    /// `None`: there is no thread for it, and lonetd looks itself.
+    search: Option<Search>,
+    underway: Option<Underway>,
+    /// For hosts that nobody asks for.
+    not_before: Instant,
+    /// Since nothing is known to live nobody was found.
+    nobody_is_left: bool,
+}
+
+impl Inheritance {
+    pub fn new(members: Arc<Members>) -> Inheritance {
+        let search = Search::new(&members)
+            .inspect_err(|e| tracing::warn!("no thread to look for members, lonetd does it itself: {e}"))
+            .ok();
+        let not_before = Instant::now();
+        Inheritance { members, search, underway: None, not_before, nobody_is_left: false }
+    }
+
+    /// Who is left of it has to be looked for.
+    pub fn process_ended(&mut self) {
+        self.nobody_is_left = false;
+        if let Some(underway) = &mut self.underway {
+            underway.is_last = false;
+        }
+    }
+
+    pub fn search_done(&self) -> Option<impl AsFd> {
+        self.search.as_ref().map(Search::done)
+    }
+}
+
+impl Daemon {
+    /// Begins a search if something waits for one and none is under way.
+    pub(super) fn look_for_members(&mut self, now: Instant) {
+        if !self.is_due() {
+            self.inheritance.nobody_is_left = false;
+        }
+        if self.inheritance.underway.is_some() {
+            return;
+        }
+        let is_last = self.is_due() && !self.inheritance.nobody_is_left;
+        if is_last || self.searches_at().is_some_and(|at| now >= at) || self.is_search_asked_for() {
+            self.begin_search();
+        }
+    }
+
+    /// When a search is to begin that nobody waits for.
+    pub(super) fn searches_at(&self) -> Option<Instant> {
+        let waits = self.inheritance.underway.is_some()
+            || self.state.unverified().is_empty()
+            || self.ends_everybody() && !self.state.processes.is_empty();
+        (!waits).then_some(self.inheritance.not_before)
+    }
+
+    /// Whether the network may end as far as it has been looked for its members.
+    pub(super) fn nobody_is_left(&self) -> bool {
+        self.inheritance.nobody_is_left
+    }
+
+    pub(super) fn begin_search(&mut self) {
+        if self.inheritance.underway.is_some() {
+            return;
+        }
+        let known: BTreeSet<Pid> = self.state.processes.keys().copied().collect();
+        self.inheritance.underway = Some(Underway {
+            since: Instant::now(),
+            hosts: self.state.unverified().clone(),
+            is_last: self.state.is_empty(),
+        });
+        self.search_begins();
+        if !self.inheritance.search.as_ref().is_some_and(|search| search.begin(known.clone())) {
+            let found = self.inheritance.members.find(&known);
+            self.search_is_done(found);
+        }
+    }
+
+    /// Takes what a search has found, if it is done within this time.
+    pub(super) fn take_found(&mut self, within: Duration) {
+        let found = self.inheritance.search.as_ref().and_then(|search| search.result(within));
+        if let Some(found) = found {
+            self.search_is_done(found);
+        }
+    }
+
+    /// What depends on whether hosts are up waits until that is known, for a while. The search that is under way may have
+    /// begun too early.
+    pub(super) fn verify_hosts(&mut self, depends: impl Fn(&State) -> bool) {
+        for _ in 0..2 {
+            if !depends(&self.state) {
+                return;
+            }
+            self.begin_search();
+            if let Some(underway) = &self.inheritance.underway {
+                self.take_found(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
+            }
+        }
+    }
+
+    fn search_is_done(&mut self, found: Vec<Inherited>) {
+        let Some(underway) = self.inheritance.underway.take() else { return };
+        let now = Instant::now();
+        let new: Vec<Pid> = found.into_iter().filter_map(|member| self.adopt(member)).collect();
+        self.state.verified(&underway.hosts);
+        self.inheritance.not_before = now + REST * now.saturating_duration_since(underway.since);
+        self.inheritance.nobody_is_left = underway.is_last && self.state.is_empty();
+        self.settle();
+        self.members_found(&new);
+    }
+
+    /// Takes in a process that inherited membership, unless it waits for the network's end. To be settled.
+    fn adopt(&mut self, member: Inherited) -> Option<Pid> {
+        let Inherited { pid, process, host } = member;
+        if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) || has_ended(&process) {
+            return None;
+        }
+        self.watch_process(pid, process);
+        self.state.adopt(&mut self.kernel, pid, host.as_deref());
+        Some(pid)
+    }
+
+    /// Sees to it that the end of this process is noticed.
+    pub(super) fn watch_process(&mut self, pid: Pid, process: OwnedFd) {
+        if let Err(e) = self.deaths.add(&process, super::event(pid as u64)) {
+            tracing::warn!("the end of pid {pid} will not be noticed: {e}");
+        }
+        self.processes.insert(pid, process);
+    }
+}

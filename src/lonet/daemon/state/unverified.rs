@@ -1,0 +1,83 @@
+//! Hosts whose last known process has ended.
+//!
+//! It may have left children behind that told nobody, and who looks for them takes a while. Until it is known the host is
+//! up; what depends on whether it is has to wait.
+
+use super::{Host, Index, Pid, Place, State};
+use lonet_core::control::{Caller, Op};
+use std::collections::BTreeSet;
+
+impl State {
+    /// Those of these hosts that have no process any more are to be verified.
+    pub fn doubt_hosts(&mut self, hosts: &BTreeSet<Index>) {
+        for index in hosts {
+            if let Some(host) = self.hosts.get_mut(*index).filter(|host| host.members.is_empty()) {
+                host.is_unverified = true;
+                self.unverified.insert(*index);
+            }
+        }
+    }
+
+    pub fn unverified(&self) -> &BTreeSet<Index> {
+        &self.unverified
+    }
+
+    /// It has been looked for processes of these hosts, and what was found is known.
+    pub fn verified(&mut self, hosts: &BTreeSet<Index>) {
+        for index in hosts {
+            self.unverified.remove(index);
+            if let Some(host) = self.hosts.get_mut(*index) {
+                host.is_unverified = false;
+                self.changes.names |= !host.is_up();
+            }
+        }
+    }
+
+    /// Whether the answer depends on whether a host is up that is to be verified.
+    pub fn depends_on_unverified(&self, pid: Pid, caller: &Caller<'_>, op: &Op<'_>) -> bool {
+        if self.unverified.is_empty() {
+            return false;
+        }
+        let is_one = |host: &Host| host.is_unverified;
+        let named = |name: &str| self.hosts.find(name.as_bytes()).is_some_and(is_one);
+        // Who speaks for the first time brings its host up, or takes a name that is free for one of its own.
+        let is_new = || {
+            let known = self.processes.get(&pid);
+            known.is_none_or(|process| process.hosts.is_empty())
+                && (caller.host.is_empty() || named(caller.host))
+        };
+        match *op {
+            Op::Dial { to, .. } => {
+                let to = match self.place(to) {
+                    Place::Host(index, _) => self.unverified.contains(&index),
+                    Place::Any(_) | Place::Loopback(_) | Place::Nobody | Place::Elsewhere => false,
+                };
+                to || is_new()
+            }
+            Op::DialHost { host, .. } => named(host) || is_new(),
+            Op::Resolve { name } => self.hosts.find(name).is_some_and(is_one),
+            Op::Join | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => is_new(),
+            Op::Announce { .. } | Op::Leave | Op::List => true,
+            Op::Bound { .. }
+            | Op::Listening { .. }
+            | Op::Failed { .. }
+            | Op::Dialed { .. }
+            | Op::Disconnected { .. }
+            | Op::Accept { .. }
+            | Op::Name { .. }
+            | Op::Set { .. }
+            | Op::Closed { .. }
+            | Op::Review
+            | Op::Look
+            | Op::Reverse { .. }
+            | Op::Locate { .. }
+            | Op::Whois { .. }
+            | Op::Wait { .. }
+            | Op::Down { .. }
+            | Op::HandOver { .. }
+            | Op::GiveUp { .. }
+            | Op::NameServer { .. }
+            | Op::Behind { .. } => false,
+        }
+    }
+}

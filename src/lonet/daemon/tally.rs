@@ -1,0 +1,183 @@
+//! What others can make happen as often as they like, in the log: at most a line a minute of each kind, with its count.
+
+use std::fmt::Display;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A connection to a listener of the network's by somebody who is not meant to reach it.
+    Reset,
+    /// A message of a process that is no member.
+    NotLetIn,
+    /// A connection of another user's process that said nothing in time, or was one too many.
+    Silent,
+    /// Bytes that are no message.
+    Malformed,
+    /// A message of another version of the protocol.
+    Version,
+    /// Who sent a message cannot be told.
+    NoSender,
+    /// No descriptor for who comes to the control socket.
+    NoDescriptor,
+    /// Another user's process at the listener for foreign peers.
+    ForeignUser,
+    /// A connection there of which nobody can say whose it is.
+    ForeignUnknown,
+    /// No descriptor for who comes there.
+    ForeignNoDescriptor,
+    /// A handshake that gave way to newer ones.
+    Handshake,
+    /// A list that could not be sent.
+    List,
+}
+
+const KINDS: usize = Kind::List as usize + 1;
+
+impl Kind {
+    /// What happened, said after a number.
+    fn text(self) -> &'static str {
+        match self {
+            Kind::Reset => {
+                "connections to the network's listeners reset: not by members nor by other processes of the owner's"
+            }
+            Kind::NotLetIn => "messages refused: another user's process without the network's LONET_KEY",
+            Kind::Silent => {
+                "connections of other users' processes to the control socket closed: nothing said in time, or too many"
+            }
+            Kind::Malformed => "messages refused: no lonet messages",
+            Kind::Version => "messages refused: another version of the control protocol",
+            Kind::NoSender => "messages refused: the sender's credentials cannot be read",
+            Kind::NoDescriptor => "times no descriptor for a connection to the control socket",
+            Kind::ForeignUser => "connections to the foreign peers' listener refused: another user's process",
+            Kind::ForeignUnknown => {
+                "connections to the foreign peers' listener refused: the process cannot be determined"
+            }
+            Kind::ForeignNoDescriptor => {
+                "connections to the foreign peers' listener refused: no descriptor left"
+            }
+            Kind::Handshake => "handshakes with foreign peers dropped for newer ones: too many at once",
+            Kind::List => "lists not sent",
+        }
+    }
+}
+
+/// The least time between two lines of a kind.
+const EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+struct Count {
+    /// What has happened since the last line, and what is to be said of the last time.
+    pending: u64,
+    last: String,
+    said: Option<Instant>,
+}
+
+struct Tally([Count; KINDS]);
+
+impl Tally {
+    const fn new() -> Tally {
+        Tally([const { Count { pending: 0, last: String::new(), said: None } }; KINDS])
+    }
+
+    /// The line to write, if one is due.
+    fn count(&mut self, kind: Kind, detail: &dyn Display, now: Instant) -> Option<String> {
+        let count = &mut self.0[kind as usize];
+        count.pending += 1;
+        count.last.clear();
+        let _ = std::fmt::Write::write_fmt(&mut count.last, format_args!("{detail}"));
+        count.line(kind.text(), now)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let waiting = self.0.iter().filter(|count| count.pending > 0);
+        waiting.filter_map(|count| Some(count.said? + EVERY)).min()
+    }
+
+    fn lines(&mut self, now: Instant) -> Vec<String> {
+        let all = self.0.iter_mut().zip(ALL);
+        all.filter(|(count, _)| count.pending > 0)
+            .filter_map(|(count, kind)| count.line(kind.text(), now))
+            .collect()
+    }
+}
+
+const ALL: [Kind; KINDS] = [
+    Kind::Reset,
+    Kind::NotLetIn,
+    Kind::Silent,
+    Kind::Malformed,
+    Kind::Version,
+    Kind::NoSender,
+    Kind::NoDescriptor,
+    Kind::ForeignUser,
+    Kind::ForeignUnknown,
+    Kind::ForeignNoDescriptor,
+    Kind::Handshake,
+    Kind::List,
+];
+
+impl Count {
+    fn line(&mut self, text: &str, now: Instant) -> Option<String> {
+        if self.said.is_some_and(|said| now < said + EVERY) {
+            return None;
+        }
+        let n = std::mem::take(&mut self.pending);
+        self.said = Some(now);
+        Some(format!("{n} {text} (the last: {})", self.last))
+    }
+}
+
+static TALLY: Mutex<Tally> = Mutex::new(Tally::new());
+
+/// It has happened once more. `detail`: of this time.
+pub fn count(kind: Kind, detail: &dyn Display) {
+    let line = TALLY.lock().ok().and_then(|mut tally| tally.count(kind, detail, Instant::now()));
+    line.into_iter().for_each(|line| tracing::warn!("{line}"));
+}
+
+/// When there is something to write if nothing happens.
+pub fn due() -> Option<Instant> {
+    TALLY.lock().ok()?.due()
+}
+
+/// Writes what is due.
+pub fn look_at_the_time(now: Instant) {
+    let lines = TALLY.lock().map(|mut tally| tally.lines(now)).unwrap_or_default();
+    lines.into_iter().for_each(|line| tracing::warn!("{line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_events_in_a_minute_make_two_lines() {
+        let (mut tally, start) = (Tally::new(), Instant::now());
+        let first = tally.count(Kind::NotLetIn, &"pid 1 of uid 2", start);
+        assert!(
+            first.is_some_and(|line| line.starts_with("1 messages") && line.ends_with("pid 1 of uid 2)"))
+        );
+        for pid in 0..1000 {
+            assert_eq!(tally.count(Kind::NotLetIn, &format_args!("pid {pid}"), start), None);
+        }
+        assert_eq!(tally.due(), Some(start + EVERY));
+        assert_eq!(tally.lines(start), Vec::<String>::new());
+        let lines = tally.lines(start + EVERY);
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("1000 ") && lines[0].contains("pid 999"),
+            "{lines:?}"
+        );
+        assert_eq!(tally.due(), None);
+    }
+
+    #[test]
+    fn kinds_are_counted_apart() {
+        let (mut tally, start) = (Tally::new(), Instant::now());
+        for (at, kind) in ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            assert!(tally.count(kind, &"", start).is_some());
+        }
+    }
+}

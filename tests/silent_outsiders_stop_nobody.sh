@@ -1,0 +1,68 @@
+#!/bin/bash
+# Another user's processes that connect to the control socket and say nothing cost members nothing: the owner's programs
+# and those that dropped their privileges go on, and the network ends when its programs have.
+. "$(dirname "$0")/scenario.bash"
+
+if [ "$(id -u)" != 0 ]; then
+    echo "skipped: only root may become another user"
+    exit 0
+fi
+chmod 711 "$work"
+cat >"$work/flood.py" <<'END'
+# As another user: keeps 3000 silent connections to whatever has an abstract name of lonet's, and makes new ones for those
+# that were closed. Says how many were made, at each hundred.
+import os, resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+kept, made = [None] * 3000, 0
+def is_open(s):
+    try:
+        return s is not None and s.recv(1, socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+while True:
+    for i, s in enumerate(kept):
+        if is_open(s):
+            continue
+        kept[i] = s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.setblocking(False)
+        try:
+            s.connect(b"\0" + sys.argv[1].encode())
+        except OSError:
+            continue
+        made += 1
+        if made % 100 == 0:
+            print(made, flush=True)
+END
+cat >"$work/worker.py" <<'END'
+# A program that has dropped its privileges before its first call: it has the key, and no way through the directory.
+import os, socket
+s = socket.create_server(("", 0))
+print(os.getuid(), s.getsockname()[1])
+END
+welcome
+worker=(setpriv --reuid 65533 --regid 65533 --clear-groups /usr/bin/python3 "$work/worker.py")
+start server lonet run --host α -- python3 "$work/server.py" 80
+server=$pid
+lonet wait --timeout 20 α:80
+daemon=$(lonetd)
+is "$(lonet run --host β -- "${worker[@]}")" "65533 1" "a worker is a member"
+
+name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE 'lonet-[0-9a-f]{16}')
+start flood /usr/bin/python3 "$work/flood.py" "$name"
+until_true [ -s "$work/flood" ]
+for n in 1 2 3 4 5; do
+    is "$(timeout 10 lonet run --host γ -- python3 "$work/dial.py" α.lonet 80)" welcome "a program of the owner's dials, $n"
+done
+is "$(timeout 10 lonet run --host β -- "${worker[@]}")" "65533 1" "a worker is a member still"
+log=$(grep -c "" "$TMPDIR/lonet/$LONET_NETWORK/log")
+made=$(tail -n 1 "$work/flood")
+until_true eval '[ "$(tail -n 1 "$work/flood")" -ge $((made + 1000)) ]'
+[ $(($(grep -c "" "$TMPDIR/lonet/$LONET_NETWORK/log") - log)) -le 3 ] || fail "the log has a line for each"
+like "$(<"$TMPDIR/lonet/$LONET_NETWORK/log")" "connections of other users' processes to the control socket closed" \
+    "the log has a count of them"
+stop "$server"
+until_true ended "$daemon"
+echo "ok: the network ends, whoever is there"
