@@ -4,6 +4,7 @@
 //! and start another lonetd for a network of the same name. So lonetd makes the directory again, with what others need
 //! of it: the control socket, the key, the saved state. The view cannot be had again: who comes later has to ask.
 
+use super::end::remove_files;
 use super::{Daemon, HOME, event};
 use crate::daemon::{doors, in_place, setup};
 use lonet_core::directory::{Place, Trouble};
@@ -72,7 +73,12 @@ impl Daemon {
         if self.shut_until.is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
+        let before = self.directory.now();
         self.directory.replace(directory);
+        if !root.leads_to(self.place.name(), &before) {
+            // Wherever it was moved to, nobody is to find a network there.
+            remove_files(&before);
+        }
         self.doors.by_path = by_path;
         self.service = service;
         self.journal.begin_again(&self.state);
