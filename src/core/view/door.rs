@@ -33,7 +33,7 @@ mod tests {
         let mut writer = Writer::take(file.raw()).expect("a view");
         let reader = View::map(file.raw(), false).expect("a mapping");
         assert_eq!(reader.abstract_name(), None);
-        let name = AbstractName::of(&[7; 16]);
+        let name = AbstractName::of(&[7; 16], "n");
         writer.set_abstract_name(Some(name));
         assert_eq!(reader.abstract_name(), Some(name));
     }

@@ -101,7 +101,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let here = directory.now();
     let mut service = doors::take_service(&here)?;
     let key = setup::key(&mut service)?;
-    let doors = doors::open(&here, &key)?;
+    let doors = doors::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
     let left = journal::read(&here, &config.network, netns);
     let former = left.as_ref().map(|left| left.block.stack());

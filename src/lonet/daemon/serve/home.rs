@@ -74,8 +74,8 @@ impl Daemon {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
         let before = self.directory.now();
-        self.directory.replace(directory);
         if !root.leads_to(self.place.name(), &before) {
+            self.directory.replace(directory);
             // Wherever it was moved to, nobody is to find a network there.
             remove_files(&before);
         }
