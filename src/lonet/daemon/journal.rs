@@ -36,7 +36,7 @@ use stretch::Stretch;
 const REWRITE_AT: u64 = 4 << 20;
 
 /// Raised with every change of what is saved, or how. A file of another format is of another world.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// In which world the rest is true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

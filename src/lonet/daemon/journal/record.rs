@@ -8,6 +8,7 @@ use crate::daemon::state::{Call, Changes, Classes, Cookie, Index, Pid, Role, Soc
 use lonet_core::control::Malformed;
 use lonet_core::control::fields::{Reader, Writer};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A process, with its start time, as pids are used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,8 @@ pub fn put_socket(bytes: &mut Vec<u8>, cookie: Cookie, s: &Socket) {
         w.i32(s.pid);
         w.asked(s.asked);
         // Most sockets have few of these, and it is by the byte that the file grows.
-        w.flags(&[s.at.is_some(), s.os.is_some(), s.accept_port.is_some(), s.call.is_some()]);
+        let taken = s.call.is_some_and(|call| call.taken);
+        w.flags(&[s.at.is_some(), s.os.is_some(), s.accept_port.is_some(), s.call.is_some(), taken]);
         s.at.into_iter().for_each(|at| w.endpoint(at));
         s.os.into_iter().for_each(|os| w.os(os));
         s.accept_port.into_iter().for_each(|port| w.u16(port));
@@ -166,7 +168,7 @@ fn read(kind: u8, fields: &[u8]) -> Result<Record, Malformed> {
 
 fn read_socket(r: &mut Reader<'_>) -> Result<Socket, Malformed> {
     let (host, port, role, pid, asked) = (r.u16()?, r.u16()?, r.u8()?, r.i32()?, r.asked()?);
-    let [at, os, accept_port, call] = r.flags()?;
+    let [at, os, accept_port, call, taken] = r.flags()?;
     Ok(Socket {
         host,
         port,
@@ -176,13 +178,14 @@ fn read_socket(r: &mut Reader<'_>) -> Result<Socket, Malformed> {
         at: at.then(|| r.endpoint()).transpose()?,
         os: os.then(|| r.os()).transpose()?,
         accept_port: accept_port.then(|| r.u16()).transpose()?,
-        call: call.then(|| read_call(r)).transpose()?,
+        call: call.then(|| read_call(r, taken)).transpose()?,
         made_by: None,
         destroyed: false,
+        since: Duration::ZERO,
     })
 }
 
-fn read_call(r: &mut Reader<'_>) -> Result<Call, Malformed> {
+fn read_call(r: &mut Reader<'_>, taken: bool) -> Result<Call, Malformed> {
     Ok(Call {
         local: r.endpoint()?,
         peer: r.endpoint()?,
@@ -191,7 +194,7 @@ fn read_call(r: &mut Reader<'_>) -> Result<Call, Malformed> {
         peer_host: r.u16()?,
         dialed_port: r.u16()?,
         class: Classes(r.u8()?),
-        taken: false,
+        taken,
     })
 }
 
@@ -295,10 +298,11 @@ mod tests {
                     peer_host: n.next() as u16,
                     dialed_port: n.next() as u16,
                     class: Classes(n.next() as u8),
-                    taken: false,
+                    taken: n.next() & 1 == 1,
                 }),
                 made_by: None,
                 destroyed: false,
+                since: Duration::ZERO,
             }
         }
     }
