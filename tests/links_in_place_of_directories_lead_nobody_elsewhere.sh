@@ -27,17 +27,22 @@ for_each_owner() {
     pid=$!
     until_true eval '[ -n "$("${owner[@]}" lonet ls)" ]'
     is "$("${owner[@]}" test -f "$net/view" && echo view)" view "$uid: a network runs"
-    "${owner[@]}" mv "$net" "$TMPDIR/moved"
-    "${owner[@]}" ln -s "$victim" "$net"
+    # In one step: a directory that has gone is made again.
+    "${owner[@]}" ln -s "$victim" "$TMPDIR/lonet/moved"
+    "${owner[@]}" "$python" -c '
+import ctypes, os, sys
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+one, other = map(os.fsencode, sys.argv[1:])
+sys.exit(ctypes.CDLL(None).renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE))' "$net" "$TMPDIR/lonet/moved"
     kill "$pid"
     wait "$pid" 2>/dev/null || true
     until_true eval '[ -z "$(lonetd)" ]'
     is "$(list_victim)" "$untouched" "its end touches nothing where the link leads that took its place"
-    is "$("${owner[@]}" ls -A "$TMPDIR/moved")" "" "and removes its files where they are"
+    is "$("${owner[@]}" ls -A "$TMPDIR/lonet/moved")" "" "and removes its files where they are"
     code 125 "${owner[@]}" lonet run --host α -- true
     like "$err" "the network's directory is a symbolic link" "none begins there"
     is "$(list_victim)" "$untouched" "nor is anything touched then"
-    "${owner[@]}" rm "$net"
+    "${owner[@]}" rm -r "$net" "$TMPDIR/lonet/moved"
     code 0 "${owner[@]}" lonet run --host α -- true
     code 0 "${owner[@]}" lonet down
     is "$("${owner[@]}" ls -A "$TMPDIR/lonet")" "" "with the link gone a network begins and ends"

@@ -186,6 +186,9 @@ clean_up() {
             [ ! -f "$log" ] || { echo "--- ${log##*/}" && tail -n 50 "$log"; }
         done
     fi
+    # Networks in other directories below, that nobody is in any more: a lonetd would make its directory again.
+    # shellcheck disable=SC2046
+    kill -KILL $(pgrep -f "^lonetd daemon .* --dir $work/") 2>/dev/null || true
     rm -rf "$work"
     exit "$result"
 }

@@ -14,7 +14,7 @@ until_true lonetd
 start waiting lonet wait --timeout 100 "${addresses[@]}"
 waiting=$pid
 # It has been handed over when lonetd has the connection, which it keeps.
-is_connected() { [ "$(ss -xH state established | grep -c "/$LONET_NETWORK/control")" -gt 0 ]; }
+is_connected() { [ "$(ss -xpH state established | grep "/control " | grep -c "pid=$(lonetd),")" -gt 0 ]; }
 until_true is_connected
 code 1 lonet wait --timeout 0.1 "${addresses[@]}"
 is "$err" "lonet: nothing listens on $(printf ', %s' "${addresses[@]}" | cut -c 3-)" "all are named where all are missing"

@@ -74,7 +74,7 @@ impl Client {
     /// the effective one.
     pub fn new(config: Config, beside: Option<&Path>, uid: u32) -> Client {
         let private = config.private_dir.clone().map(|dir| Config { dir, ..config.clone() });
-        let name = config.membership.map(|m| AbstractName::of(&m.key));
+        let name = config.membership.map(|m| AbstractName::of(&m.key, &config.network));
         Client {
             owner: config.membership.map_or(uid, |m| m.owner),
             ways: [Some(&config), private.as_ref()]
@@ -110,7 +110,7 @@ impl Client {
 
     /// This is the network's key: lonetd is found by it also where the network's directory cannot be reached any more.
     pub fn learn_key(&self, key: &Key) {
-        self.abstract_name.store(AbstractName::of(key).number(), Ordering::Release);
+        self.abstract_name.store(AbstractName::of(key, &self.config.network).number(), Ordering::Release);
     }
 
     /// The network's directory. `None`: it is not there, or must not be used.

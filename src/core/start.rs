@@ -174,7 +174,10 @@ fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Dir
             Ok(file) => file,
             // The directory has gone with the network that ended just now.
             Err(Errno::ENOENT) => continue,
-            Err(e) => return Err(setup("open the network's lock file, a regular one of its owner's")(e)),
+            Err(e @ (Errno::EINVAL | Errno::ELOOP | Errno::EISDIR | Errno::ENXIO)) => {
+                return Err(setup("open the network's lock file, which is no regular one of its owner's")(e));
+            }
+            Err(e) => return Err(setup("open the network's lock file")(e)),
         };
         // SAFETY: no pointers.
         match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {

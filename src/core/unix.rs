@@ -19,10 +19,11 @@ const PREFIX: &[u8; 6] = b"lonet-";
 impl AbstractName {
     pub const LEN: usize = PREFIX.len() + 16;
 
-    /// The name that belongs to a network's key.
-    pub fn of(key: &Key) -> AbstractName {
+    /// The name that belongs to a network's key; of another network, of which somebody with this key in its environment
+    /// asks, it is another one.
+    pub fn of(key: &Key, network: &str) -> AbstractName {
         // 0 stands for none.
-        AbstractName(keyed_hash(key, b"control socket").max(1))
+        AbstractName(keyed_hash(key, network.as_bytes()).max(1))
     }
 
     /// `None` for 0, which stands for none.
@@ -109,6 +110,11 @@ mod tests {
 
     #[test]
     fn abstract_names_of_two_keys_differ() {
-        assert_ne!(AbstractName::of(&[1; 16]), AbstractName::of(&[2; 16]));
+        assert_ne!(AbstractName::of(&[1; 16], "n"), AbstractName::of(&[2; 16], "n"));
+    }
+
+    #[test]
+    fn abstract_names_of_two_networks_with_one_key_differ() {
+        assert_ne!(AbstractName::of(&[1; 16], "n"), AbstractName::of(&[1; 16], "m"));
     }
 }

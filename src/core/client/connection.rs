@@ -89,9 +89,9 @@ fn nobody_at(directory: Result<Directory, directory::Trouble>) -> Trouble {
 }
 
 /// Waits for what lonetd has to say on the connection, for as long as anything may take.
-pub fn await_reply(fd: &Fd) -> Result<(), Trouble> {
-    let in_time = sys::readable_within(fd.raw(), TIME_LIMIT.as_millis() as i64).map_err(Trouble::Silent)?;
-    if in_time || is_readable_past_the_limit(fd, Limit::NONE)? {
+pub fn await_reply(fd: &Fd, limit: Limit) -> Result<(), Trouble> {
+    let in_time = sys::readable_within(fd.raw(), limit.of(TIME_LIMIT)).map_err(Trouble::Silent)?;
+    if in_time || is_readable_past_the_limit(fd, limit)? {
         return Ok(());
     }
     Err(Trouble::Silent(Errno::ETIMEDOUT))

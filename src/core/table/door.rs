@@ -29,7 +29,7 @@ mod tests {
         let writer = Mapping::create(file.raw()).expect("a table");
         let reader = Mapping::create(file.raw()).expect("a mapping");
         assert_eq!(reader.table().abstract_name(), None);
-        let name = AbstractName::of(&[7; 16]);
+        let name = AbstractName::of(&[7; 16], "n");
         writer.table().set_abstract_name(Some(name));
         assert_eq!(reader.table().abstract_name(), Some(name));
     }

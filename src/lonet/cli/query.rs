@@ -31,7 +31,16 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
 /// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else
 /// lonetd has to say.
 pub fn text(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Result<String, String>, Trouble> {
-    await_reply(fd)?;
+    text_within(Limit::NONE, fd, buffer)
+}
+
+/// As [`text`], within a time limit.
+pub fn text_within(
+    limit: Limit,
+    fd: &Fd,
+    buffer: &mut [u8; MAX_MESSAGE],
+) -> Result<Result<String, String>, Trouble> {
+    await_reply(fd, limit)?;
     let (n, file) = match sys::recv_with(fd.raw(), buffer, true) {
         // lonetd came to its end with the question unanswered.
         Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(Trouble::NotRunning),

@@ -55,7 +55,9 @@ impl Wait {
             }
             std::thread::sleep(Duration::from_millis(limit.of(LOOK_EVERY) as u64));
         }
-        let missing = match exchange(&client, &file, true, Limit::within(LAST_ANSWER), query::text) {
+        let limit = Limit::within(LAST_ANSWER);
+        let receive = |fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]| query::text_within(limit, fd, buffer);
+        let missing = match exchange(&client, &file, true, limit, receive) {
             Ok(text) => text?,
             Err(Trouble::NotRunning) => addresses.join("\n"),
             Err(Trouble::Silent(e)) => {

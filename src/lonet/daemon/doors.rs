@@ -65,9 +65,9 @@ fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
 }
 
 /// Opens both doors, for the one who serves.
-pub fn open(directory: &Directory, key: &Key) -> Result<Doors, SetupError> {
+pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<Doors, SetupError> {
     // The path last: who finds nobody there looks for nobody elsewhere.
-    let (by_name, name) = take_name(key)?;
+    let (by_name, name) = take_name(key, network)?;
     Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
 }
 
@@ -79,8 +79,8 @@ pub fn listen_at_path(directory: &Directory) -> Result<OwnedFd, SetupError> {
     listen(&name).map_err(os("listen on the control socket (is /proc mounted?)"))
 }
 
-fn take_name(key: &Key) -> Result<(OwnedFd, AbstractName), SetupError> {
-    let name = AbstractName::of(key);
+fn take_name(key: &Key, network: &str) -> Result<(OwnedFd, AbstractName), SetupError> {
+    let name = AbstractName::of(key, network);
     let until = Instant::now() + NAME_WITHIN;
     let holder = loop {
         match listen(&address(name)?) {

@@ -101,7 +101,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let here = directory.now();
     let mut service = doors::take_service(&here)?;
     let key = setup::key(&mut service)?;
-    let doors = doors::open(&here, &key)?;
+    let doors = doors::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
     let (store, left) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
     // It is there for as long as the process is.

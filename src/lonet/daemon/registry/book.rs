@@ -6,12 +6,14 @@ use super::Place;
 use super::file::{self, connect, is_new, remove_unless_open};
 use crate::daemon::names;
 use lonet_core::diag::{Diag, NOBODY};
+use lonet_core::directory::Directory;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the probe of a row's owner waits for an answer. Who is silent lives.
@@ -99,7 +101,8 @@ impl Address {
 /// The database, opened when it is needed first.
 pub struct Book {
     place: Place,
-    open: Option<Connection>,
+    /// With the directory that it lies in: SQLite has its other files by the number of that descriptor.
+    open: Option<(Connection, Arc<Directory>)>,
 }
 
 impl Book {
@@ -109,9 +112,10 @@ impl Book {
 
     fn connection(&mut self) -> Result<&mut Connection, Trouble> {
         if self.open.is_none() {
-            self.open = Some(file::open(&self.place)?);
+            let directory = self.place.directory.now();
+            self.open = Some((file::open(&self.place, &directory)?, directory));
         }
-        self.open.as_mut().ok_or(Trouble::Busy)
+        self.open.as_mut().map(|(connection, _)| connection).ok_or(Trouble::Busy)
     }
 
     /// Inserts a row, or takes over the row of one who is gone.
@@ -203,9 +207,9 @@ impl Book {
             // A host may have gone before it was known that its row is there: nobody has withdrawn that.
             let _ = patiently(until, || self.sweep());
         }
-        let directory = &self.place.directory.now();
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
-        let Some(connection) = self.open.take() else {
+        let Some((connection, directory)) = self.open.take() else {
+            let directory = &self.place.directory.now();
             let is_empty = |file: &File| file.metadata().is_ok_and(|m| m.len() == 0);
             // It was not made in full: there was no room for its tables.
             let has_no_tables = directory.file(file::NAME, libc::O_RDONLY).is_ok_and(|file| !is_empty(&file))
@@ -213,6 +217,7 @@ impl Book {
                     .is_ok_and(|c| is_new(&c) == Ok(true));
             return remove_unless_open(directory, |file| has_no_tables || is_empty(file));
         };
+        let directory = &directory;
         let before = count(&connection);
         // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
         // than what the others wrote last.

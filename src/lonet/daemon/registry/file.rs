@@ -51,10 +51,10 @@ pub fn connect(directory: &Directory, flags: OpenFlags) -> Result<Connection, Tr
 }
 
 /// Opens or makes the database, and sees that it is this network's.
-pub fn open(place: &Place) -> Result<Connection, Trouble> {
+pub fn open(place: &Place, directory: &Directory) -> Result<Connection, Trouble> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = connect(&place.directory.now(), flags)?;
+    let mut connection = connect(directory, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
     if is_new(&connection)? {
         // Five waits for the disk, for a file that says nothing yet.

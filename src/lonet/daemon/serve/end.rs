@@ -10,6 +10,7 @@ use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};
 use crate::daemon::{kernel, store};
 use lonet_core::control::{self, MAX_MESSAGE};
+use lonet_core::directory::Directory;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags};
@@ -234,6 +235,7 @@ impl Daemon {
 
     /// Takes the network's files away, if nobody is about to come. Whether it has ended.
     pub(super) fn end(&mut self) -> bool {
+        self.look_after_home();
         let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
             Ok(file) => file,
             // The directory is not there any more, or not writable: nothing to take away.
@@ -257,11 +259,7 @@ impl Daemon {
         let directory = self.directory.now();
         // Where its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
-            // The lock file goes last: who waits for it looks whether it is still the one at its path.
-            // What a killed lonetd is known by goes shortly before.
-            for file in [c"key", c"log", c"log.old", store::FILE, c"control", c"lock"] {
-                let _ = directory.remove(file);
-            }
+            remove_files(&directory);
             // What the path leads to by now need not be this directory.
             if let Ok(root) = self.place.root(self.membership.owner) {
                 root.remove(self.place.name(), &directory);
@@ -272,6 +270,15 @@ impl Daemon {
             reply_to_down(&asker.fd, Ok(()));
         }
         true
+    }
+}
+
+/// Removes what lonetd has made in a network's directory.
+pub(super) fn remove_files(directory: &Directory) {
+    // The lock file goes last: who waits for it looks whether it is still the one at its path.
+    // What a killed lonetd is known by goes shortly before.
+    for file in [c"key", c"log", c"log.old", store::FILE, c"control", c"lock"] {
+        let _ = directory.remove(file);
     }
 }
 

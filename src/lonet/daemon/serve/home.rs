@@ -4,6 +4,7 @@
 //! and start another lonetd for a network of the same name. So lonetd makes the directory again, with what others need
 //! of it: the control socket and the key. The table cannot be had again: who comes later has to ask.
 
+use super::end::remove_files;
 use super::{Daemon, HOME, event};
 use crate::daemon::{doors, in_place, setup};
 use lonet_core::directory::{Place, Trouble};
@@ -72,7 +73,12 @@ impl Daemon {
         if self.shut_until.is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
-        self.directory.replace(directory);
+        let before = self.directory.now();
+        if !root.leads_to(self.place.name(), &before) {
+            self.directory.replace(directory);
+            // Wherever it was moved to, nobody is to find a network there.
+            remove_files(&before);
+        }
         self.doors.by_path = by_path;
         self.service = service;
         tracing::warn!("the network's directory had gone and was made again");

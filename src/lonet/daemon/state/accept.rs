@@ -4,6 +4,7 @@ use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, So
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 /// A socket that the kernel has accepted.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,7 @@ impl State {
                 }
                 if let Some(call) = self.sockets.get_mut(&cookie).and_then(|s| s.call.as_mut()) {
                     (call.os_local, call.taken) = (Some(a.remote), true);
+                    self.changes.sockets.insert(cookie);
                 }
                 self.release_accept_port(cookie);
             }
@@ -96,6 +98,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
+                since: Duration::ZERO,
             },
         );
         Some(call)
@@ -144,7 +147,7 @@ impl State {
         }
         let cookie = match found {
             Some(f) => Some(f.cookie).filter(known),
-            None => self.remembered(a).filter(known),
+            None => self.remembered(a, listener).filter(known),
         };
         let Some(cookie) = cookie else {
             let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
@@ -159,10 +162,12 @@ impl State {
         if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
     }
 
-    /// Whose dial was the last one from there, unless another connection has been accepted as that: a dial has one.
-    fn remembered(&self, a: Accepted) -> Option<Cookie> {
+    /// Whose dial was the last one from there. Unless another connection has been accepted as that: a dial has one. Nor one of
+    /// before the listener: that has gone with the listener to which it was made, and who calls now has come to its addresses.
+    fn remembered(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
         let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
-        let is_taken = self.sockets.get(&cookie)?.call?.taken;
+        let dial = self.sockets.get(&cookie).filter(|dial| dial.since >= listener.since)?;
+        let is_taken = dial.call?.taken;
         let is_asked_again = self.sockets.get(&a.cookie).is_some_and(|s| s.role == Role::Accepted);
         (!is_taken || is_asked_again).then_some(cookie)
     }

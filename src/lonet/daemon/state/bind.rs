@@ -156,6 +156,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
+                since: Duration::ZERO,
             },
         );
         Ok(Reply::BindTo { os })
@@ -252,6 +253,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
+                since: Duration::ZERO,
             },
         );
         Ok(Reply::BindTo { os })
@@ -259,11 +261,10 @@ impl State {
 
     pub(super) fn listening(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let revived = self.revive(cookie, Role::Starting);
-        self.change(cookie, |s| {
-            if matches!(s.role, Role::Starting | Role::Bound | Role::Claimed) {
-                s.role = Role::Listening;
-            }
-        });
+        let role = self.sockets.get(&cookie).map(|s| s.role);
+        if matches!(role, Some(Role::Starting | Role::Bound | Role::Claimed)) {
+            self.begins_to_listen(kernel, cookie);
+        }
         if revived {
             self.examine(kernel, cookie);
         }

@@ -149,6 +149,11 @@ impl State {
         self.put(cookie, Socket { role, call: None, accept_port: None, ..socket });
     }
 
+    pub(super) fn begins_to_listen(&mut self, kernel: &dyn Kernel, cookie: Cookie) {
+        let since = kernel.now();
+        self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
+    }
+
     /// The accepting host's port belongs to the accepted socket from now on.
     pub(super) fn release_accept_port(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get_mut(&cookie) else { return };
@@ -177,7 +182,7 @@ impl State {
                         return false;
                     }
                     Some(Idle::Listening) if role == Role::Bound => {
-                        self.change(cookie, |s| s.role = Role::Listening);
+                        self.begins_to_listen(kernel, cookie);
                     }
                     Some(Idle::Bound) if role == Role::Listening => {
                         self.change(cookie, |s| s.role = Role::Bound);
@@ -206,7 +211,8 @@ impl State {
                 true
             }
             Some(Some(Idle::Listening)) => {
-                self.end_call(cookie, Role::Listening);
+                self.end_call(cookie, Role::Bound);
+                self.begins_to_listen(kernel, cookie);
                 true
             }
             Some(None) => true,

@@ -58,7 +58,10 @@ impl State {
         let (role, os) = (s.role, s.os);
         match os.map(|os| kernel.unconnected(cookie, os)) {
             Some(Some(Idle::Bound)) => self.end_call(cookie, Role::Bound),
-            Some(Some(Idle::Listening)) => self.end_call(cookie, Role::Listening),
+            Some(Some(Idle::Listening)) => {
+                self.end_call(cookie, Role::Bound);
+                self.begins_to_listen(kernel, cookie);
+            }
             Some(None) => {}
             // It may have connected, from where only its process could have told.
             Some(Some(Idle::Gone)) | None

@@ -36,6 +36,9 @@ pub struct Sighting {
 /// its socket's end in that time.
 const DOUBT: Duration = Duration::from_secs(2);
 
+/// Since when what was there before this lonetd is, by its clock: shortly before anything that it sees begin.
+const TAKEN_UP: Duration = Duration::from_nanos(1);
+
 impl State {
     /// What the next lonetd has to know of a process.
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
@@ -74,6 +77,8 @@ impl State {
                 };
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
+            // A dial that lives was made to the listener that is there; of one that is over that is not known any more.
+            socket.since = if socket.role == Role::Gone { Duration::ZERO } else { TAKEN_UP };
             if socket.is_allowed() {
                 doubtful.push(cookie);
             }

@@ -20,6 +20,7 @@ use lonet_core::table::state::{DESTROYED, NO_SLOT, Phase, Reference, SUSPECT, TA
 use lonet_core::table::{Parts, Table, slot};
 use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// Where the table lies.
 pub trait Tables: Send {
@@ -74,6 +75,7 @@ impl Socket {
             accept_port: e.accept_port,
             made_by: None,
             destroyed: false,
+            since: Duration::ZERO,
         }
     }
 
