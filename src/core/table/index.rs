@@ -1,15 +1,16 @@
 //! An index: where the record of a socket is, by something that is known of it.
 //!
-//! A key has a window of neighbouring places, and lies in any of them; each place holds a [`Reference`] or nothing. A
+//! A key has two buckets of neighbouring places, and lies anywhere in the emptier one: of an index that is half full no bucket
+//! comes near to being full, whatever the keys. Each place holds a [`Reference`] or nothing. A
 //! reference to a record that is another socket's by now counts as nothing, so a death before an entry is removed leaves
-//! only that. What is found is compared with the record itself by whoever looks: two keys may share a window.
+//! only that. What is found is compared with the record itself by whoever looks: two keys may share a bucket.
 
 use super::record::Records;
 use super::state::Reference;
 use super::word::Word;
 
-/// So many places are looked at for a key.
-const WINDOW: usize = 32;
+/// The places of a bucket.
+const BUCKET: usize = 16;
 
 pub struct Index<'a, W> {
     places: &'a [W],
@@ -28,15 +29,25 @@ impl<'a, W: Word> Index<'a, W> {
         Index { places }
     }
 
-    fn window(self, hash: u64) -> impl Iterator<Item = &'a W> {
-        let n = self.places.len();
+    /// A key's buckets.
+    fn buckets(self, hash: u64) -> [&'a [W]; 2] {
+        let size = BUCKET.min(self.places.len().div_ceil(2));
+        let n = self.places.len() / size;
         let first = hash as usize % n;
-        (0..WINDOW.min(n)).map(move |i| &self.places[(first + i) % n])
+        let second = (first + 1 + mix(hash) as usize % (n - 1).max(1)) % n;
+        [first, second].map(|i| &self.places[i * size..][..size])
     }
 
-    /// Enters a record. `false`: the window is full of others' that live.
+    fn places(self, hash: u64) -> impl Iterator<Item = &'a W> {
+        self.buckets(hash).into_iter().flatten()
+    }
+
+    /// Enters a record. `false`: both buckets are full of others' that live.
     pub fn insert(self, records: Records<'_, W>, hash: u64, reference: Reference) -> bool {
-        for place in self.window(hash) {
+        let mut buckets = self.buckets(hash);
+        // By what lies there, dead or alive: to look at each record would take as long as all else.
+        buckets.sort_by_key(|bucket| bucket.iter().filter(|place| place.get() != 0).count());
+        for place in buckets.into_iter().flatten() {
             let is = place.get();
             let is_taken = Reference::from_word(is).is_some_and(|other| records.state(other).is_some());
             if !is_taken && place.swap_if(is, reference.word()).is_ok() {
@@ -46,13 +57,13 @@ impl<'a, W: Word> Index<'a, W> {
         false
     }
 
-    /// The records in the window of a key that live, this key's and others'.
+    /// The records in the buckets of a key that live, this key's and others'.
     pub fn candidates(self, hash: u64) -> impl Iterator<Item = Reference> + 'a {
-        self.window(hash).filter_map(|place| Reference::from_word(place.get()))
+        self.places(hash).filter_map(|place| Reference::from_word(place.get()))
     }
 
     pub fn remove(self, hash: u64, reference: Reference) {
-        for place in self.window(hash) {
+        for place in self.places(hash) {
             if place.get() == reference.word() && place.swap_if(reference.word(), 0).is_ok() {
                 return;
             }
@@ -66,10 +77,9 @@ pub fn mix(key: u64) -> u64 {
     (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
 }
 
-/// The hash of a cookie. Cookies count up: four neighbours lie together, as the two ends of a connection are used together,
-/// but no more, as one that has to give way would push all that follow.
+/// The hash of a cookie.
 pub fn cookie_hash(cookie: u64) -> u64 {
-    mix(cookie >> 2) << 2 | cookie & 3
+    mix(cookie)
 }
 
 /// The hash of a connection by its packed source and destination.
@@ -105,9 +115,10 @@ mod tests {
     fn entry_of_a_freed_record_makes_room() {
         let (all, used) = records(64);
         let r = Records::new(&all, &used);
-        let places: Vec<AtomicU64> = (0..WINDOW as u64).map(|_| AtomicU64::new(0)).collect();
+        let places: Vec<AtomicU64> = (0..2 * BUCKET as u64).map(|_| AtomicU64::new(0)).collect();
         let index = Index::new(&places[..]);
-        let taken: Vec<Reference> = (0..WINDOW as u64).map(|c| r.take(0, 1, c).expect("a record")).collect();
+        let taken: Vec<Reference> =
+            (0..2 * BUCKET as u64).map(|c| r.take(0, 1, c).expect("a record")).collect();
         taken.iter().for_each(|t| assert!(index.insert(r, 5, *t)));
         let one_more = r.take(0, 1, 99).expect("a record");
         assert!(!index.insert(r, 5, one_more));
