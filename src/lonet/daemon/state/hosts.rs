@@ -33,10 +33,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// Some process or socket of it lives here.
+    /// Some process or socket of it lives here, or may do so.
     pub fn is_up(&self) -> bool {
-        let has_sockets = !self.ports.is_empty() || self.entered > 0;
-        !self.members.is_empty() || has_sockets || self.is_unverified
+        self.is_used() || self.is_unverified
+    }
+
+    /// Some process or socket of it is known.
+    fn is_used(&self) -> bool {
+        !self.members.is_empty() || !self.ports.is_empty() || self.entered > 0
     }
 }
 
@@ -208,14 +212,14 @@ impl State {
 
     pub(super) fn enter_named(&mut self, name: &str) -> Result<Index, (Errno, String)> {
         if let Some(host) = self.hosts.find(name.as_bytes())
-            && (host.is_up() || host.name == name)
+            && (host.is_used() || host.name == name)
         {
             return Ok(host.index);
         }
         let index = self.hosts.enter(name).ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         // What was only mentioned, perhaps in its xn-- form, is called what its owner calls it.
         if let Some(host) = self.hosts.get_mut(index)
-            && !host.is_up()
+            && !host.is_used()
             && host.name != name
         {
             host.name = name.to_owned();

@@ -256,6 +256,15 @@ fn host_that_left_a_process_stays_up_when_verified() {
 }
 
 #[test]
+fn host_that_is_to_be_verified_is_called_what_a_process_that_is_found_calls_it() {
+    let (mut net, _) = net_with_unverified_host();
+    let (name, renamed) = (super::net::HOSTS[0], super::net::HOSTS[0].to_uppercase());
+    let new = net.world.spawn();
+    net.state.adopt(&mut net.world, new, Some(&renamed));
+    assert_eq!(net.state.hosts.find(name.as_bytes()).map(|host| host.name.as_str()), Some(renamed.as_str()));
+}
+
+#[test]
 fn message_about_another_host_does_not_wait_for_verification() {
     let (net, _) = net_with_unverified_host();
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
