@@ -5,8 +5,8 @@
 //! is killed has not written down is there for the next one, which may find some of it done already.
 
 use super::Daemon;
-use super::messages::has_hung_up;
 use super::processes::is_alive;
+use crate::daemon::process::has_ended;
 use crate::daemon::state::ahead::Ahead;
 use crate::daemon::state::{Cookie, Kernel as _, Sender, State};
 use crate::daemon::tally::{self, Kind};
@@ -88,7 +88,7 @@ impl Daemon {
     fn receive(&mut self) -> Vec<Said> {
         let processes = &self.processes;
         let is_alive = |pid| match processes.get(&(pid as i32)) {
-            Some(fd) => !has_hung_up(fd),
+            Some(process) => !has_ended(process),
             None => is_alive(pid as i32),
         };
         self.mailbox.as_mut().map(|mailbox| mailbox.receive(is_alive)).unwrap_or_default()
