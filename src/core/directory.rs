@@ -28,12 +28,12 @@
 #[cfg(test)]
 mod tests;
 
-use crate::sys::{self, Fd, check};
+use crate::sys::{self, Fd, Text, check, open_at};
 use crate::uids;
 use crate::unix::SocketName;
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -43,7 +43,7 @@ use std::path::Path;
 pub const SHARED: &str = "lonet";
 
 /// What is open at a path, and not followed if it is a link. It need not be readable.
-const LOOK: i32 = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+const LOOK: i32 = libc::O_PATH | libc::O_NOFOLLOW;
 
 /// Why a directory cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl Directory {
     /// Opens a file, which must be a regular one of the owner's; EINVAL: it is not. `flags`: O_RDONLY, O_WRONLY or
     /// O_RDWR, with O_CREAT, O_EXCL, O_APPEND if so wanted. O_TRUNC would come before the check: it is not for here.
     pub fn open(&self, name: &CStr, flags: i32) -> Result<Fd, Errno> {
-        let flags = flags | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let flags = flags | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
         let fd = open_at(self.fd.raw(), name, flags, 0o600)?;
         if self.is_own_file(&sys::fstat(fd.raw())?) { Ok(fd) } else { Err(Errno::EINVAL) }
     }
@@ -270,7 +270,7 @@ impl Directory {
 
     /// The directory itself, opened for what a descriptor that only marks a place cannot do.
     pub fn reopen(&self) -> Result<Fd, Errno> {
-        open_at(self.fd.raw(), c".", libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, 0)
+        open_at(self.fd.raw(), c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
     }
 
     /// Whether there is something with this name. What cannot be looked at may be there.
@@ -304,27 +304,9 @@ impl Directory {
 
     /// The name by which this process connects or binds a Unix socket here, and nobody else does.
     pub fn socket_name(&self, name: &CStr) -> Option<SocketName> {
-        const BEFORE: &[u8] = b"/proc/self/fd/";
-        let mut path = [0u8; 64];
-        let mut at = 0;
-        let mut put = |bytes: &[u8]| {
-            path.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
-            at += bytes.len();
-            Some(())
-        };
-        let mut digits = [0u8; 10];
-        let mut first = digits.len();
-        let mut rest = self.fd.raw() as u32;
-        while rest > 0 || first == digits.len() {
-            first -= 1;
-            digits[first] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        put(BEFORE)?;
-        put(&digits[first..])?;
-        put(b"/")?;
-        put(name.to_bytes())?;
-        SocketName::new(&path[..at])
+        let mut path = Text::<64>::new();
+        write!(path, "/proc/self/fd/{}/", self.fd.raw()).ok()?;
+        path.push(name.to_bytes()).then(|| SocketName::new(path.bytes()))?
     }
 
     /// The descriptor: it leads here, whatever becomes of the path.
@@ -364,12 +346,6 @@ fn is_own_by_kernel(directory: &Fd, uid: u32) -> Result<(), Unfit> {
         _ if uids::is_own_closed_directory(directory.raw()) => Ok(()),
         _ => Err(Unfit::Unknown(uid)),
     }
-}
-
-fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Fd, Errno> {
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), flags, mode) })?;
-    Fd::new(fd as i32)
 }
 
 fn stat_at(dir: i32, name: &CStr) -> Result<libc::stat, Errno> {

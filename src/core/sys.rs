@@ -8,9 +8,11 @@
 
 mod file;
 mod memory;
+mod text;
 
-pub use file::{each_descriptor, fstat, fstatat, is_nosuid, open, real_path};
+pub use file::{each_descriptor, each_number, fstat, fstatat, is_nosuid, open, open_at, real_path};
 pub use memory::{mmap, munmap};
+pub use text::Text;
 
 use nix::errno::Errno;
 use std::os::fd::RawFd;

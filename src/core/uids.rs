@@ -4,7 +4,7 @@
 //! there is shown as the overflow uid, which may be a user's own number, too (nobody's, 65534): there, equal numbers
 //! say nothing. Below a user namespace of its own a process may also find its own uid renamed.
 
-use crate::sys::{self, Fd, check};
+use crate::sys::{self, check};
 
 /// The number of users without one, unless root has chosen another (`kernel.overflowuid`).
 pub const OVERFLOW: u32 = 65534;
@@ -14,12 +14,7 @@ const ALL: u64 = 4_294_967_295;
 
 /// Whether each user has a number of its own in this process' user namespace. `None`: cannot tell.
 pub fn all_have_numbers() -> Option<bool> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe {
-        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"/proc/self/uid_map".as_ptr(), flags)
-    });
-    let fd = Fd::new(fd.ok()? as i32).ok()?;
+    let fd = sys::open(c"/proc/self/uid_map", libc::O_RDONLY).ok()?;
     let mut text = [0u8; 128];
     // SAFETY: the buffer is valid for its length.
     let n = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), text.as_mut_ptr(), text.len()) }).ok()?;
@@ -38,10 +33,8 @@ fn covers_all(map: &[u8]) -> Option<bool> {
 /// not the owner may not leave the time of access alone, unless it has power over the owner, which then has a number
 /// of its own.
 pub fn is_own_closed_directory(dir: i32) -> bool {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOATIME | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, c".".as_ptr(), flags) });
-    let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) else { return false };
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOATIME;
+    let Ok(fd) = sys::open_at(dir, c".", flags, 0) else { return false };
     sys::fstat(fd.raw()).is_ok_and(|stat| stat.st_uid == sys::geteuid() && stat.st_mode & 0o077 == 0)
 }
 

@@ -13,7 +13,7 @@ mod elf;
 use crate::environment;
 use crate::log;
 use elf::Elf;
-use lonet_core::sys::{self, Fd, check};
+use lonet_core::sys::{self, Text};
 use std::ffi::CStr;
 use std::fmt::Write;
 
@@ -104,7 +104,7 @@ fn say_if_in_path(name: &CStr) {
     // SAFETY: the process' own environment. getenv would be the shell's own in some.
     let path = unsafe { environment::find(environment::own(), b"PATH=") };
     for dir in path.unwrap_or(b"/bin:/usr/bin").split(|b| *b == b':') {
-        let mut file = Buffer::<512>::new();
+        let mut file = Text::<512>::new();
         let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
         if [dir, slash, name.to_bytes(), b"\0"].iter().all(|part| file.push(part))
             && let Ok(file) = CStr::from_bytes_with_nul(file.bytes())
@@ -135,7 +135,7 @@ enum Looked {
     Fine,
     Cannot(Why),
     /// A script of this interpreter.
-    Script(Buffer<HEAD>),
+    Script(Text<HEAD>),
 }
 
 fn look(dir: i32, path: &CStr) -> Option<Why> {
@@ -158,10 +158,7 @@ fn look_once(dir: i32, path: &CStr) -> Looked {
     if !is_program(mode) || loads_others(path.to_bytes()) {
         return Looked::Fine;
     }
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
-    // SAFETY: a C string.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), flags, 0) });
-    match fd.and_then(|fd| Fd::new(fd as i32)) {
+    match sys::open_at(dir, path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
         Ok(fd) => look_into(fd.raw()),
         // What may only be executed and not read cannot be told.
         Err(_) => Looked::Fine,
@@ -169,7 +166,7 @@ fn look_once(dir: i32, path: &CStr) -> Looked {
 }
 
 fn say_if_open(fd: i32) {
-    let mut at = Buffer::<32>::new();
+    let mut at = Text::<32>::new();
     if write!(at, "/proc/self/fd/{fd}\0").is_err() {
         return;
     }
@@ -218,12 +215,12 @@ fn read_at(fd: i32, offset: u64, buffer: &mut [u8]) -> &[u8] {
 }
 
 /// The path after `#!`, with a zero behind it.
-fn interpreter(head: &[u8]) -> Option<Buffer<HEAD>> {
+fn interpreter(head: &[u8]) -> Option<Text<HEAD>> {
     // So much does the kernel read of it.
     let line = head.get(2..head.len().min(256))?;
     let line = line.split(|b| *b == b'\n').next()?;
     let mut words = line.split(|b| matches!(b, b' ' | b'\t' | b'\0')).filter(|w| !w.is_empty());
-    let mut path = Buffer::new();
+    let mut path = Text::new();
     (path.push(words.next()?) && path.push(b"\0")).then_some(path)
 }
 
@@ -258,40 +255,9 @@ fn is_without_effect(fd: i32) -> bool {
     no_new == 1 || sys::is_nosuid(fd) == Ok(true)
 }
 
-/// Bytes on the stack; what does not fit is refused.
-struct Buffer<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Buffer<N> {
-    fn new() -> Buffer<N> {
-        Buffer { bytes: [0; N], len: 0 }
-    }
-
-    fn push(&mut self, part: &[u8]) -> bool {
-        let Some(to) = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..part.len())) else {
-            return false;
-        };
-        to.copy_from_slice(part);
-        self.len += part.len();
-        true
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl<const N: usize> Write for Buffer<N> {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        if self.push(s.as_bytes()) { Ok(()) } else { Err(std::fmt::Error) }
-    }
-}
-
 fn say(why: Option<Why>, program: &CStr) {
     let Some(why) = why.map(Why::text) else { return };
-    let mut line = Buffer::<512>::new();
+    let mut line = Text::<512>::new();
     let name = program.to_bytes();
     // Of a long path its end says more.
     let name = name.get(name.len().saturating_sub(256)..).unwrap_or(name);
@@ -300,7 +266,7 @@ fn say(why: Option<Why>, program: &CStr) {
         && writeln!(line, " {why}: it will use the machine's network").is_ok();
     if all && takes_a_line() {
         // SAFETY: a valid buffer; what cannot be written is lost.
-        unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.len) };
+        unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.bytes().len()) };
     }
     log::line(format_args!("exec of what {why}"));
 }

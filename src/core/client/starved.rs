@@ -8,8 +8,9 @@
 //! System calls on memory of the stack and nothing else: this runs in hooks.
 
 use crate::limit::Limit;
-use crate::sys::{self, Fd, check};
+use crate::sys::{self, Fd, Text, check};
 use nix::errno::Errno;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// How long lonetd is watched at a time.
@@ -64,25 +65,19 @@ impl Work {
     fn of(pid: i32) -> Work {
         let mut all = Work::default();
         if pid > 0 {
-            let mut path = Path::default();
-            path.push(b"/proc/").number(pid as u64).push(b"/task");
             // A process that has ended meanwhile has no threads.
-            let _ = each_entry(&path, |thread| {
-                let mut path = path;
-                path.push(b"/").push(thread);
-                all.add(&path);
-            });
+            let _ = open(format_args!("/proc/{pid}/task"), libc::O_DIRECTORY)
+                .and_then(|threads| sys::each_number(&threads, |thread| all.add(pid, thread)));
         }
         all
     }
 
-    fn add(&mut self, thread: &Path) {
-        let (mut schedstat, mut stat) = (*thread, *thread);
+    fn add(&mut self, pid: i32, thread: i32) {
         let mut text = [0; 512];
-        let n = read(schedstat.push(b"/schedstat"), &mut text);
+        let n = read(format_args!("/proc/{pid}/task/{thread}/schedstat"), &mut text);
         // Time on a processor, time waiting for one, and how often it got one.
         self.waited += text[..n].split(|b| *b == b' ').nth(1).and_then(number).unwrap_or(0);
-        let n = read(stat.push(b"/stat"), &mut text);
+        let n = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut text);
         // The program's name stands in brackets and may hold anything; its state is behind.
         let state = text[..n].iter().rposition(|b| *b == b')').and_then(|at| text[..n].get(at + 2));
         self.runnable |= state == Some(&b'R');
@@ -94,86 +89,18 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A path that is put together on the stack, ended by zeros.
-#[derive(Clone, Copy)]
-struct Path {
-    bytes: [u8; 64],
-    len: usize,
-}
-
-impl Default for Path {
-    fn default() -> Path {
-        Path { bytes: [0; 64], len: 0 }
-    }
-}
-
-impl Path {
-    /// What does not fit is left out: numbers and names in /proc do.
-    fn push(&mut self, part: &[u8]) -> &mut Path {
-        let room = self.bytes.len() - 1 - self.len;
-        let part = &part[..part.len().min(room)];
-        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
-        self.len += part.len();
-        self
-    }
-
-    fn number(&mut self, number: u64) -> &mut Path {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.push(&digits[at..])
-    }
-}
-
-fn open(path: &Path, flags: i32) -> Result<Fd, Errno> {
-    let flags = flags | libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.bytes.as_ptr(), flags) })?;
-    Fd::new(fd as i32)
+fn open(path: fmt::Arguments<'_>, flags: i32) -> Result<Fd, Errno> {
+    let mut text = Text::<64>::new();
+    text.write_fmt(path).map_err(|_| Errno::ENAMETOOLONG)?;
+    sys::open(text.c_str().ok_or(Errno::ENAMETOOLONG)?, flags | libc::O_RDONLY)
 }
 
 /// How many bytes of the file there are in `buffer`; none if it cannot be read.
-fn read(path: &Path, buffer: &mut [u8]) -> usize {
+fn read(path: fmt::Arguments<'_>, buffer: &mut [u8]) -> usize {
     let Ok(fd) = open(path, 0) else { return 0 };
     // SAFETY: the buffer is valid for its length.
     check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), buffer.as_mut_ptr(), buffer.len()) })
         .map_or(0, |n| n as usize)
-}
-
-/// Calls `take` with the name of each entry of a directory but `.` and `..`.
-fn each_entry(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), Errno> {
-    // struct linux_dirent64: inode, offset, length of the entry, type, name.
-    const LENGTH: usize = 16;
-    const NAME: usize = 19;
-    let fd = open(path, libc::O_DIRECTORY)?;
-    let mut buffer = [0u8; 512];
-    loop {
-        // SAFETY: the buffer is valid for its length.
-        let n = check(unsafe {
-            libc::syscall(libc::SYS_getdents64, fd.raw(), buffer.as_mut_ptr(), buffer.len())
-        })?;
-        let mut rest = &buffer[..n as usize];
-        if rest.is_empty() {
-            return Ok(());
-        }
-        while let Some(&[low, high]) = rest.get(LENGTH..LENGTH + 2) {
-            let length = usize::from(u16::from_ne_bytes([low, high]));
-            let Some((entry, others)) = rest.split_at_checked(length.max(NAME)) else { break };
-            let name = entry[NAME..].split(|b| *b == 0).next().unwrap_or_default();
-            if name != b"." && name != b".." {
-                take(name);
-            }
-            rest = others;
-        }
-    }
 }
 
 #[cfg(test)]

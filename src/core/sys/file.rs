@@ -1,8 +1,9 @@
 //! What the kernel knows of files, asked directly: fakeroot and its like have functions of these names, which take locks.
 
-use super::{Fd, Result, check};
+use super::{Fd, Result, Text, check};
 use nix::errno::Errno;
 use std::ffi::CStr;
+use std::fmt::Write;
 use std::os::fd::RawFd;
 
 /// fstat(2).
@@ -35,18 +36,23 @@ pub fn is_nosuid(fd: RawFd) -> Result<bool> {
 
 /// Opens a file for reading. A path that leads nowhere is an error, as for open(2).
 pub fn open(path: &CStr, flags: i32) -> Result<Fd> {
+    open_at(libc::AT_FDCWD, path, flags, 0)
+}
+
+/// openat(2), closed by exec. `mode`: of a file that O_CREAT makes.
+pub fn open_at(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero; without O_CREAT there is no mode.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })?;
+    // SAFETY: a path that ends in zero.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), flags, mode) })?;
     Fd::new(fd as RawFd)
 }
 
 /// Where a path leads, absolute and without links, in `buffer`.
 pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize]) -> Result<&'b [u8]> {
-    use std::io::Write;
     let file = open(path, libc::O_PATH)?;
-    let mut link = [0u8; 32];
-    write!(&mut link[..31], "/proc/self/fd/{}", file.raw()).map_err(|_| Errno::ENAMETOOLONG)?;
+    let mut link = Text::<32>::new();
+    write!(link, "/proc/self/fd/{}", file.raw()).map_err(|_| Errno::ENAMETOOLONG)?;
+    let link = link.c_str().ok_or(Errno::ENAMETOOLONG)?;
     // SAFETY: a path that ends in zero, and a buffer with its length.
     let n = check(unsafe {
         let (to, room) = (buffer.as_mut_ptr(), buffer.len());
@@ -60,10 +66,21 @@ pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize])
 
 /// Calls `each` for every descriptor that the process has; not for the one that this takes.
 pub fn each_descriptor(mut each: impl FnMut(RawFd)) -> Result<()> {
+    let dir = open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY)?;
+    each_number(&dir, |fd| {
+        if fd != dir.raw() {
+            each(fd);
+        }
+    })
+}
+
+/// Calls `each` for every entry of an open directory that is called by a number, as /proc calls processes, threads and
+/// descriptors.
+pub fn each_number(dir: &Fd, mut each: impl FnMut(i32)) -> Result<()> {
     /// Before the name in the kernel's `struct linux_dirent64`: inode, offset, length, kind.
     const NAME: usize = 19;
-    let dir = open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY)?;
-    let mut buffer = [0u8; 4096];
+    // Hooks may run on small stacks.
+    let mut buffer = [0u8; 1024];
     loop {
         // SAFETY: a buffer with its length.
         let n = check(unsafe {
@@ -77,11 +94,7 @@ pub fn each_descriptor(mut each: impl FnMut(RawFd)) -> Result<()> {
             let length = usize::from(u16::from_ne_bytes([length[0], length[1]]));
             let entry = rest.get(NAME..length).ok_or(Errno::EPROTO)?;
             let name = CStr::from_bytes_until_nul(entry).map_err(|_| Errno::EPROTO)?;
-            match name.to_str().ok().and_then(|name| name.parse().ok()) {
-                Some(fd) if fd != dir.raw() => each(fd),
-                // "." and "..".
-                _ => {}
-            }
+            name.to_str().ok().and_then(|name| name.parse().ok()).into_iter().for_each(&mut each);
             rest = &rest[length..];
         }
     }
