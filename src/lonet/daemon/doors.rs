@@ -6,6 +6,7 @@
 //! owner alone, and where another user has the name lonetd takes one that nobody can know, which those find who have the
 //! view mapped.
 
+use super::process;
 use super::setup::{SetupError, os, patiently, random};
 use lonet_core::control::Key;
 use lonet_core::directory::Directory;
@@ -125,10 +126,10 @@ fn holder(name: &SocketName) -> Option<socket::UnixCredentials> {
 /// Whether a process is on its way out, or has gone.
 fn is_exiting(pid: i32) -> bool {
     const PF_EXITING: u32 = 4;
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The program's name stands in brackets and may hold anything; the sixth field behind its state are the flags.
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
-    fields.nth(6).and_then(|f| f.parse().ok()).is_some_and(|flags: u32| flags & PF_EXITING != 0)
+    const FLAGS: usize = 9;
+    let Ok(stat) = process::stat(pid) else { return true };
+    let flags = process::stat_field(&stat, FLAGS).and_then(|f| f.parse().ok());
+    flags.is_some_and(|flags: u32| flags & PF_EXITING != 0)
 }
 
 fn listen(name: &SocketName) -> Result<OwnedFd, Errno> {

@@ -1,5 +1,6 @@
 //! The real kernel behind the state's questions.
 
+use super::process::pidfd_open;
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
 use lonet_core::diag::{Answer, Diag, NOBODY, State};
@@ -133,13 +134,15 @@ impl Live {
 /// tables that sock_diag reads; its descriptor is all there is to ask. Fails where the kernel does not let lonetd
 /// take another process' descriptors (before 5.6, and by the rules of ptrace).
 fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
-    // SAFETY: numbers only.
-    let take = |call, a: libc::c_long, b: libc::c_long| match unsafe { libc::syscall(call, a, b, 0) } {
-        // SAFETY: a new descriptor that nobody else has.
-        fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-        _ => Err(io::Error::last_os_error()),
+    let process = pidfd_open(pid)?;
+    let take = |number: libc::c_long| {
+        // SAFETY: numbers only.
+        match unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) } {
+            // SAFETY: a new descriptor that nobody else has.
+            fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+            _ => Err(io::Error::last_os_error()),
+        }
     };
-    let process = take(libc::SYS_pidfd_open, pid.into(), 0)?;
     let mut all = BTreeSet::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
@@ -149,7 +152,7 @@ fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
         else {
             continue;
         };
-        match take(libc::SYS_pidfd_getfd, process.as_raw_fd().into(), number) {
+        match take(number) {
             Ok(copy) => {
                 all.extend(lonet_core::sys::getsockopt::<Cookie>(
                     copy.as_raw_fd(),

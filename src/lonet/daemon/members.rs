@@ -17,6 +17,7 @@ pub mod search;
 mod signs;
 
 use super::owner::Owner;
+use super::process::{has_ended, pidfd_open, stat_field};
 use super::state::Pid;
 use super::store;
 use lonet_core::config::{Config, Membership, lookup};
@@ -28,7 +29,7 @@ use signs::KeyFile;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -188,10 +189,7 @@ const EXEC_STEPS: u32 = 100;
 const EXEC_STEP: Duration = Duration::from_millis(1);
 
 fn is_executing(stat: &[u8]) -> bool {
-    // The program's name stands in brackets and may hold anything; behind it, the first field is the third.
-    let after = stat.iter().rposition(|b| *b == b')').and_then(|at| stat.get(at + 1..)).unwrap_or_default();
-    let fields: Vec<&[u8]> = after.split(|b| *b == b' ').filter(|field| !field.is_empty()).collect();
-    let is_zero = |field: usize| fields.get(field - 3).map(|text| *text == b"0");
+    let is_zero = |field| stat_field(stat, field).map(|text| text == "0");
     const VSIZE: usize = 23;
     const ENV_END: usize = 51;
     (is_zero(VSIZE), is_zero(ENV_END)) == (Some(false), Some(true))
@@ -213,20 +211,6 @@ pub fn may_be_signalled_by(uid: u32, pid: Pid, process: &OwnedFd) -> bool {
     let is_its = uids.is_some_and(|[real, _, saved]| real == uid || saved == uid);
     // It is this process' status if it has not ended by now.
     is_its && !has_ended(process)
-}
-
-/// Whether a process has ended: also one that nobody has waited for.
-pub fn has_ended(process: &OwnedFd) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    use std::os::fd::AsFd;
-    poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|n| n > 0)
-}
-
-pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: no pointers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 #[cfg(test)]

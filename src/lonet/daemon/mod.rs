@@ -17,6 +17,7 @@ mod log;
 mod members;
 pub mod names;
 mod owner;
+mod process;
 mod registry;
 mod serve;
 mod setup;

@@ -6,7 +6,8 @@
 
 use super::Daemon;
 use crate::daemon::members::search::Search;
-use crate::daemon::members::{Inherited, Members, has_ended};
+use crate::daemon::members::{Inherited, Members};
+use crate::daemon::process::has_ended;
 use crate::daemon::state::{Index, Pid, State};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};

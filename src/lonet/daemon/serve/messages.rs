@@ -9,9 +9,10 @@ use crate::daemon::state::{Answer, Named};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
+use lonet_core::sys;
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
 impl Daemon {
@@ -185,8 +186,7 @@ fn not_done(op: &Op<'_>) -> Option<Op<'static>> {
 }
 
 pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
-    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
-    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)
+    sys::readable_within(fd.as_raw_fd(), 0) == Ok(true)
 }
 
 /// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.

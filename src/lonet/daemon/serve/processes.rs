@@ -1,7 +1,7 @@
 //! The processes that the network has, and their ends.
 
 use super::Daemon;
-use crate::daemon::members::{has_ended, pidfd_open};
+use crate::daemon::process::{has_ended, pidfd_open};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};

@@ -5,7 +5,8 @@
 //! by the kernel's own reference to who connected.
 
 use super::Daemon;
-use crate::daemon::members::{has_ended, may_be_signalled_by};
+use crate::daemon::members::may_be_signalled_by;
+use crate::daemon::process::has_ended;
 use crate::daemon::state::{Pid, Sender};
 use crate::daemon::tally::{self, Kind};
 use lonet_core::control::Key;

@@ -294,7 +294,7 @@ impl State {
             return;
         }
         if s.os.is_some() {
-            self.end_call(cookie, Role::Bound);
+            self.end_call(cookie);
         } else {
             self.bury(kernel, cookie);
         }

@@ -144,9 +144,9 @@ impl State {
     }
 
     /// The connection is over and the socket is what it was before.
-    pub(super) fn end_call(&mut self, cookie: Cookie, role: Role) {
+    pub(super) fn end_call(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
-        self.put(cookie, Socket { role, call: None, accept_port: None, ..socket });
+        self.put(cookie, Socket { role: Role::Bound, call: None, accept_port: None, ..socket });
     }
 
     pub(super) fn begins_to_listen(&mut self, kernel: &dyn Kernel, cookie: Cookie) {
@@ -207,11 +207,11 @@ impl State {
         }
         match bound.map(|os| kernel.unconnected(cookie, os)) {
             Some(Some(Idle::Bound)) => {
-                self.end_call(cookie, Role::Bound);
+                self.end_call(cookie);
                 true
             }
             Some(Some(Idle::Listening)) => {
-                self.end_call(cookie, Role::Bound);
+                self.end_call(cookie);
                 self.begins_to_listen(kernel, cookie);
                 true
             }

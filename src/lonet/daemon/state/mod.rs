@@ -158,7 +158,7 @@ pub struct Socket {
     pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
-    /// When it was last allowed to dial, or began to listen; who was there before that lonetd took it up has it from `restore`.
+    /// When it was last allowed to dial, or began to listen. One that was restored has it from `restore`.
     pub since: Duration,
 }
 

@@ -57,9 +57,9 @@ impl State {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let (role, os) = (s.role, s.os);
         match os.map(|os| kernel.unconnected(cookie, os)) {
-            Some(Some(Idle::Bound)) => self.end_call(cookie, Role::Bound),
+            Some(Some(Idle::Bound)) => self.end_call(cookie),
             Some(Some(Idle::Listening)) => {
-                self.end_call(cookie, Role::Bound);
+                self.end_call(cookie);
                 self.begins_to_listen(kernel, cookie);
             }
             Some(None) => {}

@@ -36,8 +36,8 @@ pub struct Sighting {
 /// its socket's end in that time.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Since when what was there before this lonetd is, by its clock: shortly before anything that it sees begin.
-const TAKEN_UP: Duration = Duration::from_nanos(1);
+/// Since when sockets that were restored are there, by this lonetd's clock: shortly before anything that it sees begin.
+const RESTORED: Duration = Duration::from_nanos(1);
 
 impl State {
     /// What the next lonetd has to know of a process.
@@ -78,7 +78,7 @@ impl State {
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
             // A dial that lives was made to the listener that is there; of one that is over that is not known any more.
-            socket.since = if socket.role == Role::Gone { Duration::ZERO } else { TAKEN_UP };
+            socket.since = if socket.role == Role::Gone { Duration::ZERO } else { RESTORED };
             if socket.is_allowed() {
                 doubtful.push(cookie);
             }
