@@ -3,10 +3,7 @@
 # name, which a member that has dropped its privileges knows as well.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: only root may become another user"
-    exit 0
-fi
+as_another_user
 cat >"$work/squat.py" <<'END'
 # NAME: takes it as another user as soon as it is free, and says so.
 import os, signal, socket, sys
@@ -36,10 +33,7 @@ welcome
 abstract_name() { ss -xlpH | grep -F "pid=$1," | grep -oE 'lonet-[0-9a-f]{16}'; }
 start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 20 α:80
-mkfifo "$work/in"
-lonet run --host β -- python3 "$work/worker.py" <"$work/in" >"$work/worker" 2>&1 &
-started+=("$!")
-exec 9>"$work/in"
+commanded 9 worker lonet run --host β -- python3 "$work/worker.py"
 echo >&9
 until_true grep -q 2 "$work/worker"
 name=$(abstract_name "$(lonetd)")

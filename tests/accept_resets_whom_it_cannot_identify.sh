@@ -83,11 +83,8 @@ END
 # serve MODE: a server on host α, which descriptor 7 commands.
 serve() {
     mode=$1 accepts=0
-    rm -f "$work/commands" && mkfifo "$work/commands"
-    lonet run --host α -- "$work/serve" "$mode" <"$work/commands" >"$work/server" 2>&1 &
-    server=$!
-    started+=("$server")
-    exec 7>"$work/commands"
+    commanded 7 server lonet run --host α -- "$work/serve" "$mode"
+    server=$pid
     until_true grep -q ready "$work/server"
     os=$(lonet addr α:80)
     daemon=$(lonetd)
@@ -125,21 +122,15 @@ beta() {
     beta_at=$(sed -n 's/^connected //p' "$work/caller")
 }
 
-serve plain
-outsiders_of_others
-outsider
-comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
-beta
-comes "$beta_at" welcome "a host is named"
-end_serve
-
-serve one
-outsiders_of_others
-outsider
-comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
-beta
-comes "$beta_at" welcome "a host is named"
-end_serve
+for mode in plain one; do
+    serve $mode
+    outsiders_of_others
+    outsider
+    comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
+    beta
+    comes "$beta_at" welcome "a host is named"
+    end_serve
+done
 
 serve silent
 beta

@@ -2,10 +2,7 @@
 # `lonet down --kill` of a member that has another uid ends the programs of this uid and no others, and says who is left.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: only root may become another user"
-    exit 0
-fi
+as_another_user
 chmod 711 "$work"
 worker=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 other=(setpriv --reuid 65533 --regid 65533 --clear-groups)

@@ -3,10 +3,7 @@
 # then on: connections to a host's listener, to that for foreign peers, and messages and other bytes to the control socket.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: only root may become another user"
-    exit 0
-fi
+as_another_user
 cat >"$work/outsider.py" <<'END'
 # TIMES LISTENER STACK NAME: tries each door so many times, and waits each time for what comes of it.
 import os, socket, struct, sys

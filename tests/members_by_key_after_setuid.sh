@@ -3,10 +3,7 @@
 # without the network's key is refused, and LONET_LOG says why.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: only root may become another user"
-    exit 0
-fi
+as_another_user
 # What the other user is to read and write; the network's directory stays the owner's.
 chmod 711 "$work"
 : >"$work/why"

@@ -4,7 +4,7 @@
 # non-blocking listener has nobody (EAGAIN). A caller of the network's that waits behind it is returned.
 . "$(dirname "$0")/scenario.bash"
 need cc python3
-[ "$(id -u)" = 0 ] || { echo "ok: only root can be called by another user" && exit 0; }
+as_another_user
 
 cat >"$work/serve.c" <<'C'
 /* Whom each accept returns, in a line each: argv[1] says how accept is called. */
@@ -56,11 +56,8 @@ for n in range(int(sys.argv[4]) if len(sys.argv) > 4 else 1):
 print("connected", flush=True)
 END
 serve() {
-    rm -f "$work/commands" && mkfifo "$work/commands"
-    lonet run --host α -- "$work/serve" "$@" <"$work/commands" >"$work/server" 2>&1 &
-    server=$!
-    started+=("$server")
-    exec 7>"$work/commands"
+    commanded 7 server lonet run --host α -- "$work/serve" "$@"
+    server=$pid
     until_true grep -q ready "$work/server"
     os=$(lonet addr α:80)
 }

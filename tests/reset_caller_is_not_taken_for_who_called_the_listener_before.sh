@@ -3,35 +3,16 @@
 # reset while it waits, is not taken for that call by the listener after it: also not by one that knew a lonetd before.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: it takes another user"
-    exit 0
-fi
-cat >"$work/serve.py" <<'EOF2'
-# Listens, and for each line of stdin accepts once: what is said.
-import socket, sys
-s = socket.create_server(("", 80))
-print("ready", flush=True)
-for line in sys.stdin:
-    while True:
-        try:
-            c, peer = s.accept()
-            break
-        except ConnectionAbortedError:
-            pass
-    try:
-        print(c.recv(100).decode(), flush=True)
-    except OSError as e:
-        print(e, flush=True)
-EOF2
-cat >"$work/dial.py" <<'EOF2'
+as_another_user
+hear_when_told
+cat >"$work/dial.py" <<'END'
 import socket, sys
 s = socket.create_connection(("α.lonet", 80))
 s.sendall(b"from a member")
 print("dialed", flush=True)
 sys.stdin.read()
-EOF2
-cat >"$work/call.py" <<'EOF2'
+END
+cat >"$work/call.py" <<'END'
 # call.py FROM TO: another user's, which says something and is reset.
 import os, socket, struct, sys
 at = lambda text: (text.rsplit(":", 1)[0], int(text.rsplit(":", 1)[1]))
@@ -43,20 +24,17 @@ s.connect(at(sys.argv[2]))
 s.sendall(b"from an outsider")
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 s.close()
-EOF2
-mkfifo "$work/commands" "$work/hold"
-exec 7<>"$work/commands" 8<>"$work/hold"
-
+END
 serve() {
-    lonet run --host α -- python3 "$work/serve.py" <&7 >"$work/server" 2>&1 &
-    server=$! started+=("$!")
+    commanded 7 server lonet run --host α -- python3 "$work/next.py"
+    server=$pid
     until_true grep -q ready "$work/server"
     os=$(lonet addr α:80)
 }
 
 dial() {
-    lonet run --host β -- python3 "$work/dial.py" <&8 >"$work/dialed" 2>&1 &
-    dialer=$! started+=("$!")
+    commanded 8 dialed lonet run --host β -- python3 "$work/dial.py"
+    dialer=$pid
     until_true grep -q dialed "$work/dialed"
 }
 
@@ -72,7 +50,7 @@ try() {
     if [ "$1" = "with another lonetd" ]; then kill_lonetd; fi
     serve
     if [ "$1" = "with another lonetd, too" ]; then kill_lonetd && lonet ls >/dev/null; fi
-    env PATH="$PATH" python3 "$work/call.py" "$from" "$os" 7<&- 8<&-
+    python3 "$work/call.py" "$from" "$os" 7>&- 8>&-
     dial
     echo next >&7
     until_true eval '[ "$(wc -l <"$work/server")" -ge 2 ]'

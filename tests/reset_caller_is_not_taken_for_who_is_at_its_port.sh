@@ -3,24 +3,8 @@
 # not taken for that one's word.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: it takes another user"
-    exit 0
-fi
-cat >"$work/serve.py" <<'EOF'
-# For each line of stdin: who comes next, and what it says.
-import socket, sys
-s = socket.create_server(("", 80))
-print("ready", flush=True)
-for line in sys.stdin:
-    while True:
-        try:
-            c, peer = s.accept()
-            break
-        except ConnectionAbortedError:
-            pass
-    print(c.recv(100).decode(), flush=True)
-EOF
+as_another_user
+hear_when_told
 cat >"$work/call.py" <<'EOF'
 # call.py IP PORT FROM WORD RESET: from a port that is said, and stays until stdin ends or resets the connection.
 import os, socket, struct, sys
@@ -39,19 +23,14 @@ else:
     print("there", flush=True)
     sys.stdin.read()
 EOF
-mkfifo "$work/commands" "$work/hold"
-lonet run --host α -- python3 "$work/serve.py" <"$work/commands" >"$work/server" 2>&1 &
-started+=("$!")
-exec 7>"$work/commands"
+commanded 7 server lonet run --host α -- python3 "$work/next.py"
 until_true grep -q ready "$work/server"
 os=$(lonet addr α:80)
 python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])' >"$work/port"
 port=$(<"$work/port")
 
 python3 "$work/call.py" "${os%:*}" "${os#*:}" "$port" strangers reset 7>&-
-python3 "$work/call.py" "${os%:*}" "${os#*:}" "$port" owners stay <"$work/hold" >"$work/called" 7>&- &
-started+=("$!")
-exec 8>"$work/hold"
+commanded 8 called python3 "$work/call.py" "${os%:*}" "${os#*:}" "$port" owners stay
 until_true grep -q there "$work/called"
 echo next >&7
 until_true eval '[ "$(wc -l <"$work/server")" -ge 2 ]'

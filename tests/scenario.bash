@@ -12,6 +12,10 @@
 #                                  where scripts/test reads it
 #     welcome                      makes two programs: $work/server.py [PORT], which says where it listens and "welcome" to
 #                                  each caller; $work/dial.py HOST [PORT], which says what it is told. PORT: 1 if not given
+#     as_another_user              ends the scenario, and says so, where no program can be another user: without root
+#     commanded N LOG COMMAND…     as start; what is written to descriptor N it has as input. Where N was one before it is another
+#     hear_when_told               makes $work/next.py, a server on port 80: for each line of its input it says what the next
+#                                  caller says; whom accept turns away is none
 #     lonetd                       says the pid of who serves the network; fails if nobody does
 #     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
 #                                  lonetd's in $daemon
@@ -97,6 +101,40 @@ print(socket.create_connection((sys.argv[1], port)).recv(7, socket.MSG_WAITALL).
 END
 }
 
+as_another_user() {
+    if [ "$(id -u)" != 0 ]; then
+        echo "skipped: only root may become another user"
+        exit 0
+    fi
+}
+
+commanded() {
+    local n=$1 log=$work/$2 commands=$work/commands$1
+    shift 2
+    rm -f "$commands"
+    mkfifo "$commands"
+    "$@" <"$commands" >"$log" 2>&1 &
+    pid=$!
+    started+=("$pid")
+    eval "exec $n>\"\$commands\""
+}
+
+hear_when_told() {
+    cat >"$work/next.py" <<'END'
+import socket, sys
+s = socket.create_server(("", 80))
+print("ready", flush=True)
+for line in sys.stdin:
+    while True:
+        try:
+            c, peer = s.accept()
+            break
+        except ConnectionAbortedError:
+            pass
+    print(c.recv(100).decode(), flush=True)
+END
+}
+
 until_true() {
     local until=$((SECONDS + 60)) awaited="$*"
     while [ $SECONDS -lt $until ]; do
@@ -131,11 +169,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(socket.create_connection(to).getsockname()[1], flush=True)
 END
-    mkfifo "$work/in$n"
-    "$@" lonet run --host β -- python3 "$work/dialer.py" <"$work/in$n" >"$work/out$n" 2>&1 &
-    dialers[n]=$!
-    started+=("$!")
-    eval "exec $n>\"$work/in$n\""
+    commanded "$n" "out$n" "$@" lonet run --host β -- python3 "$work/dialer.py"
+    dialers[n]=$pid
     until_true grep -q ready "$work/out$n"
 }
 stop_lonetd() {

@@ -3,10 +3,7 @@
 # and those that dropped their privileges go on, and the network ends when its programs have.
 . "$(dirname "$0")/scenario.bash"
 
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: only root may become another user"
-    exit 0
-fi
+as_another_user
 chmod 711 "$work"
 cat >"$work/flood.py" <<'END'
 # As another user: keeps 3000 silent connections to whatever has an abstract name of lonet's, and makes new ones for those
