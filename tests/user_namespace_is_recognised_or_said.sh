@@ -40,3 +40,12 @@ if [ "$(id -u)" = 0 ]; then
             "where the owner has no number the log says so"
     fi
 fi
+
+# A user's own number, which is not the one that all without a number have, is gone there. What the program knew before stays.
+if [ "$(id -u)" = 0 ]; then
+    mkdir -m 711 "$work/numbered"
+    chown 65533:65533 "$work/numbered"
+    as_numbered=(env TMPDIR="$work/numbered" HOME="$work/numbered" setpriv --reuid 65533 --regid 65533 --clear-groups)
+    is "$("${as_numbered[@]}" lonet run --host δ -- "$LONET_C_TESTS/posix_chroot_after_bind" 2>&1 | grep -v '^ok')" 1..3 \
+        "who goes to one without numbers, and to another root, goes on"
+fi

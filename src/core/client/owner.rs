@@ -18,14 +18,14 @@ impl Client {
         directory: Option<&Directory>,
         by_path: bool,
     ) -> Result<(), Trouble> {
-        if peer.uid == self.owner && peer.uid != uids::OVERFLOW {
-            return Ok(());
-        }
-        // One that has been found to be the owner's stays that, as long as it has the pid. 0 is any of another pid namespace.
+        // One that has been found to be the owner's stays that, as long as it has the pid, also when this process has gone
+        // to a user namespace where nobody has a number. 0 is any of another pid namespace.
         if peer.pid != 0 && self.owners_pid.load(Ordering::Relaxed) == peer.pid.unsigned_abs() {
             return Ok(());
         }
-        let is_owners = if uids::all_have_numbers() == Some(true) {
+        let is_owners = if peer.uid == self.owner && peer.uid != uids::OVERFLOW {
+            true
+        } else if uids::all_have_numbers() == Some(true) {
             peer.uid == self.owner
         } else {
             // In a directory that is closed to all but this user nobody else has made a socket.
