@@ -7,7 +7,6 @@
 use super::Daemon;
 use crate::daemon::members::search::Search;
 use crate::daemon::members::{Inherited, Members};
-use crate::daemon::process::has_ended;
 use crate::daemon::state::{Index, Pid, State};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -139,10 +138,11 @@ impl Daemon {
         self.members_found(&new);
     }
 
-    /// Takes in a process that inherited membership, unless it waits for the network's end. To be settled.
+    /// Takes in a process that inherited membership, unless it waits for the network's end. To be settled. One that has ended
+    /// since it was found is taken in as well: it may have left a child, which is looked for when its end is noticed.
     fn adopt(&mut self, member: Inherited) -> Option<Pid> {
         let Inherited { pid, process, host } = member;
-        if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) || has_ended(&process) {
+        if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) {
             return None;
         }
         self.watch_process(pid, process);
