@@ -44,7 +44,7 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
         return Peer::Ask;
     };
     for _ in 0..LOOKS {
-        let Some(dial) = dial(actor, a) else { return Peer::Ask };
+        let Some(dial) = dial(actor, a, &listener.entry) else { return Peer::Ask };
         let Some(call) = dial.entry.call.filter(|call| is_meant(parts.block, &listener.entry, call, a.local))
         else {
             return Peer::Ask;
@@ -57,9 +57,9 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
 }
 
 /// The dial, if it is certain or the kernel names it.
-fn dial(actor: &Actor<'_>, a: &Accepted) -> Option<Found> {
+fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     let parts = actor.parts;
-    let by_addresses = parts.dial_between(a.remote, a.local);
+    let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
     let lives = kernel::remote(a.fd).is_some();
     if let Some(dial) = by_addresses.filter(|dial| lives && parts.is_certain(dial)) {
         return Some(dial);
@@ -97,7 +97,15 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         dialed_port: theirs.dialed_port,
         class: theirs.class,
     };
-    let entry = Entry { at: None, os: None, call: Some(call), accept_port: None, role: 0, ..listener.entry };
+    let entry = Entry {
+        at: None,
+        os: None,
+        call: Some(call),
+        accept_port: None,
+        role: 0,
+        since: 0,
+        ..listener.entry
+    };
     // Where there is no room its names are asked for.
     let _ = parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference);
     let is_last = parts.listeners.find(listener.entry.host, theirs.dialed_port, theirs.class).is_none();

@@ -144,6 +144,8 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         call: Some(call),
         accept_port: None,
         role: 0,
+        // Counted after the listener was found: it is not younger.
+        since: actor.table.listenings(),
     };
     let from = parts.block.address(actor.host);
     let dial =

@@ -21,7 +21,7 @@ impl<W: Word> Parts<'_, W> {
     pub fn publish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) -> bool {
         let [source, destination] = [pack_os(Some(from)), pack_os(Some(to))];
         let hash = tuple_hash(source, destination);
-        if self.dial_between(from, to).is_some_and(|other| other.reference != reference) {
+        if self.dial_between(from, to, 0).is_some_and(|other| other.reference != reference) {
             return false;
         }
         self.records.set_source(reference, source);
@@ -60,11 +60,14 @@ impl<W: Word> Parts<'_, W> {
         self.ports.release(entry.host, entry.port, reference);
     }
 
-    /// The dial between these addresses that nobody has accepted, if there is one.
-    pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4) -> Option<Found> {
+    /// The dial between these addresses that nobody has accepted, if there is one. None of before `since`: that has gone
+    /// with the listener to which it was made, and who calls now has come to its addresses.
+    pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4, since: u64) -> Option<Found> {
         let hash = tuple_hash(pack_os(Some(from)), pack_os(Some(to)));
         let is_it = |f: &Found| {
-            f.entry.call.is_some_and(|c| c.os_local == Some(from) && c.os_remote == to) && !f.state.is(TAKEN)
+            f.entry.call.is_some_and(|c| c.os_local == Some(from) && c.os_remote == to)
+                && !f.state.is(TAKEN)
+                && f.entry.since >= since
         };
         let read = |reference| self.records.read(reference, self.block);
         self.tuples.candidates(hash).filter_map(read).find(is_it)

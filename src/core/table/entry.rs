@@ -8,7 +8,7 @@ use crate::control::Asked;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// The words of a record's body.
-pub const WORDS: usize = 8;
+pub const WORDS: usize = 9;
 
 /// A socket as lonet knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct Entry {
     pub accept_port: Option<u16>,
     /// lonetd's own number for what the socket is.
     pub role: u8,
+    /// How many times a socket of the network had begun to listen when this one dialed, or began itself; 0: it did neither.
+    /// A dial of before a listener was not made to it.
+    pub since: u64,
 }
 
 /// A connection, or one on its way.
@@ -123,11 +126,12 @@ impl Entry {
             pack_name(call.map(|c| c.peer), block),
             pack_os(call.and_then(|c| c.os_local)),
             pack_os(call.map(|c| c.os_remote)),
+            self.since,
         ]
     }
 
     pub fn unpack(words: &[u64; WORDS], block: Block) -> Entry {
-        let [ids, misc, at, os, local, peer, os_local, os_remote] = *words;
+        let [ids, misc, at, os, local, peer, os_local, os_remote, since] = *words;
         let flag = |i: u32| misc >> (32 + i) & 1 == 1;
         let nobody = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), 0);
         let call = flag(0).then(|| Call {
@@ -153,6 +157,7 @@ impl Entry {
             call,
             accept_port: flag(1).then_some(misc as u16),
             role: (misc >> 24) as u8,
+            since,
         }
     }
 }
@@ -210,6 +215,7 @@ mod tests {
             call: Some(call),
             accept_port: Some(2),
             role: 4,
+            since: u64::MAX,
         };
         let others = [
             Entry { call: Some(Call { os_local: Some(os(1)), ..call }), at: None, ..entry },

@@ -46,7 +46,9 @@ pub struct Header {
     pub sources: AtomicU64,
     /// The number of the control socket's abstract name; 0: there is none.
     pub door: AtomicU64,
-    _rest_of_line: [AtomicU64; 4],
+    /// How many times a socket has begun to listen: what was before a listener is told by it.
+    pub listenings: AtomicU64,
+    _rest_of_line: [AtomicU64; 3],
     /// How many of the first records have ever been taken.
     pub records_used: AtomicU64,
     /// How many words of names are in use.

@@ -188,6 +188,16 @@ impl<'a> Table<'a> {
         ((word >> 16) as u16, word as u16)
     }
 
+    /// How many times sockets of the network have begun to listen.
+    pub fn listenings(self) -> u64 {
+        self.header().listenings.get()
+    }
+
+    /// lonetd's: a socket is about to listen. How many times that makes; before a dial can find it.
+    pub fn count_listening(self) -> u64 {
+        self.header().listenings.add(1) + 1
+    }
+
     pub fn parts(self, block: Block) -> Parts<'a, AtomicU64> {
         let (l, h) = (self.layout, self.header());
         Parts {

@@ -28,7 +28,7 @@ pub struct Record<W = AtomicU64> {
     program: [W; 2],
     /// The process that was last allowed something by lonetd, where lonetd keeps the record.
     pid: W,
-    _spare: [W; 2],
+    _spare: W,
 }
 
 /// All records, of which the first `used` have ever been taken.
@@ -214,7 +214,7 @@ pub mod tests {
 
     pub fn entry(port: u16) -> Entry {
         let asked = Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false };
-        Entry { host: 1, port, asked, at: None, os: None, call: None, accept_port: None, role: 0 }
+        Entry { host: 1, port, asked, at: None, os: None, call: None, accept_port: None, role: 0, since: 0 }
     }
 
     pub fn record<W>(word: fn() -> W) -> Record<W> {
@@ -225,7 +225,7 @@ pub mod tests {
             body: std::array::from_fn(|_| word()),
             program: [word(), word()],
             pid: word(),
-            _spare: [word(), word()],
+            _spare: word(),
         }
     }
 

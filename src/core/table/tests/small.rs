@@ -105,6 +105,7 @@ impl<W: Word> Small<W> {
             call: Some(call),
             accept_port: None,
             role: 0,
+            since: 0,
         };
         assert!(p.describe(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }

@@ -4,7 +4,6 @@ use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, So
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
 use std::net::SocketAddrV4;
-use std::time::Duration;
 
 /// A socket that the kernel has accepted.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +97,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Some(call)
@@ -136,7 +135,7 @@ impl State {
         if found.is_some() && !is_whole(kernel) {
             return Caller::Unwanted;
         }
-        if let Some(dial) = self.entered_dial(found, a.remote, a.local) {
+        if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
             let call = dial.entry.call;
             let wanted = call.is_some_and(|c| {
                 c.peer_host == listener.host

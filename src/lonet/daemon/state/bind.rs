@@ -156,7 +156,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Ok(Reply::BindTo { os })
@@ -253,7 +253,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Ok(Reply::BindTo { os })
@@ -263,7 +263,7 @@ impl State {
         let revived = self.revive(cookie, Role::Starting);
         let role = self.sockets.get(&cookie).map(|s| s.role);
         if matches!(role, Some(Role::Starting | Role::Bound | Role::Claimed)) {
-            self.begins_to_listen(kernel, cookie);
+            self.begins_to_listen(cookie);
         }
         if revived {
             self.examine(kernel, cookie);

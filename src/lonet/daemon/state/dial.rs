@@ -5,7 +5,6 @@ use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Caller, Reply};
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dial {
@@ -147,10 +146,10 @@ impl State {
             accept_port: None,
             made_by: None,
             destroyed: false,
-            since: Duration::ZERO,
+            since: 0,
         });
         let asked = Asked { v6only, ..base.asked };
-        let (role, pid, since) = (Role::Dialing, sender.pid, kernel.now());
+        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
         self.put(dial.cookie, Socket { role, pid, call: Some(call), accept_port, asked, since, ..base });
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }

@@ -149,8 +149,8 @@ impl State {
         self.put(cookie, Socket { role: Role::Bound, call: None, accept_port: None, ..socket });
     }
 
-    pub(super) fn begins_to_listen(&mut self, kernel: &dyn Kernel, cookie: Cookie) {
-        let since = kernel.now();
+    pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
+        let since = self.table.table().count_listening();
         self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
     }
 
@@ -182,7 +182,7 @@ impl State {
                         return false;
                     }
                     Some(Idle::Listening) if role == Role::Bound => {
-                        self.begins_to_listen(kernel, cookie);
+                        self.begins_to_listen(cookie);
                     }
                     Some(Idle::Bound) if role == Role::Listening => {
                         self.change(cookie, |s| s.role = Role::Bound);
@@ -212,7 +212,7 @@ impl State {
             }
             Some(Some(Idle::Listening)) => {
                 self.end_call(cookie);
-                self.begins_to_listen(kernel, cookie);
+                self.begins_to_listen(cookie);
                 true
             }
             Some(None) => true,

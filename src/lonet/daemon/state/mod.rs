@@ -158,8 +158,8 @@ pub struct Socket {
     pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
-    /// When it was last allowed to dial, or began to listen. One that was restored has it from `restore`.
-    pub since: Duration,
+    /// How many times sockets of the network had begun to listen when it was last allowed to dial, or began itself.
+    pub since: u64,
 }
 
 #[derive(Clone, Debug, Default)]

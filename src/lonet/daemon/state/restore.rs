@@ -36,9 +36,6 @@ pub struct Sighting {
 /// its socket's end in that time.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Since when sockets that were restored are there, by this lonetd's clock: shortly before anything that it sees begin.
-const RESTORED: Duration = Duration::from_nanos(1);
-
 impl State {
     /// What the next lonetd has to know of a process.
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
@@ -68,7 +65,9 @@ impl State {
         let cookies: Vec<Cookie> = sockets.keys().copied().collect();
         let mut held: BTreeMap<Pid, Option<BTreeSet<Cookie>>> = BTreeMap::new();
         let mut doubtful = Vec::new();
+        let mut begun = Vec::new();
         for (cookie, mut socket) in sockets {
+            let was = socket.role;
             if let Some(sightings) = sightings {
                 // Between the permission and the deed no table shows the socket, but its process has it.
                 let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
@@ -77,8 +76,6 @@ impl State {
                 };
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
-            // A dial that lives was made to the listener that is there; of one that is over that is not known any more.
-            socket.since = if socket.role == Role::Gone { Duration::ZERO } else { RESTORED };
             if socket.is_allowed() {
                 doubtful.push(cookie);
             }
@@ -91,8 +88,12 @@ impl State {
             if socket.role == Role::Gone {
                 self.graves.push_back((kernel.now(), cookie));
             }
+            if socket.role == Role::Listening && was != Role::Listening {
+                begun.push(cookie);
+            }
             self.put(cookie, socket);
         }
+        begun.into_iter().for_each(|cookie| self.begins_to_listen(cookie));
         self.doubtful = (!doubtful.is_empty()).then_some((kernel.now() + DOUBT, doubtful));
         if sightings.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));

@@ -20,7 +20,6 @@ use lonet_core::table::state::{DESTROYED, NO_SLOT, Phase, Reference, SUSPECT, TA
 use lonet_core::table::{Parts, Table, slot};
 use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 /// Where the table lies.
 pub trait Tables: Send {
@@ -50,6 +49,7 @@ impl Socket {
             }),
             accept_port: self.accept_port,
             role: self.role as u8,
+            since: self.since,
         }
     }
 
@@ -75,7 +75,7 @@ impl Socket {
             accept_port: e.accept_port,
             made_by: None,
             destroyed: false,
-            since: Duration::ZERO,
+            since: e.since,
         }
     }
 
@@ -566,18 +566,19 @@ impl State {
     }
 
     /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has told, else
-    /// by the addresses.
+    /// by the addresses, unless it is one of before `since`.
     pub(super) fn entered_dial(
         &self,
         found: Option<super::Found>,
         from: SocketAddrV4,
         to: SocketAddrV4,
+        since: u64,
     ) -> Option<Found> {
         let parts = self.parts();
         let is_it = |f: &Found| f.entry.call.is_some_and(|c| c.os_remote == to) && !f.state.is(TAKEN);
         match found {
             Some(f) => parts.find(f.cookie).filter(is_it),
-            None => parts.dial_between(from, to),
+            None => parts.dial_between(from, to, since),
         }
         .filter(|f| matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended))
     }
