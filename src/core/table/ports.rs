@@ -81,7 +81,7 @@ impl<'a, W: Word> Ports<'a, W> {
     }
 
     fn page(self, host: u16, port: u16, make: bool) -> Option<&'a Page<W>> {
-        let key = 1 << 32 | u64::from(host) << 8 | u64::from(port) / PAGE as u64;
+        let key = 1 << 32 | u64::from(host) << 8 | (u64::from(port) / PAGE as u64);
         let n = self.directory.len();
         let first = super::index::mix(key) as usize % n;
         for at in (0..n).map(|i| (first + i) % n) {

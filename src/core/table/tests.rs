@@ -6,7 +6,7 @@ mod small;
 use super::claim::{Claim, Suspect};
 use super::ports::Seen;
 use super::slot::Phase;
-use small::{ALPHA, Small, tuple};
+use small::{ALPHA, LISTENINGS, Small, tuple};
 use std::sync::atomic::AtomicU64;
 
 fn small() -> Small<AtomicU64> {
@@ -107,10 +107,20 @@ fn dial_is_found_by_its_addresses_and_taken_once() {
     let p = s.parts();
     let dial = s.connected(7, &mut nobody);
     let (from, to) = tuple(dial.port);
-    let found = p.dial_between(from, to).expect("the dial");
+    let found = p.dial_between(from, to, 0).expect("the dial");
     assert!(p.is_certain(&found) && found.cookie == 7);
     assert!(p.take(&found) && !p.take(&found));
-    assert_eq!(p.dial_between(from, to), None);
+    assert_eq!(p.dial_between(from, to, 0), None);
+}
+
+#[test]
+fn dial_of_before_the_listener_is_not_found() {
+    let s = small();
+    let p = s.parts();
+    let dial = s.connected(7, &mut nobody);
+    let (from, to) = tuple(dial.port);
+    assert!(p.dial_between(from, to, LISTENINGS).is_some());
+    assert_eq!(p.dial_between(from, to, LISTENINGS + 1), None);
 }
 
 #[test]
@@ -119,7 +129,7 @@ fn dial_that_was_closed_or_whose_process_ended_is_not_certain() {
     let p = s.parts();
     let [one, two] = [s.connected(7, &mut nobody), s.connected(8, &mut nobody)];
     s.close(7);
-    let look = |port| p.dial_between(tuple(port).0, tuple(port).1).expect("the dial");
+    let look = |port| p.dial_between(tuple(port).0, tuple(port).1, 0).expect("the dial");
     assert!(!p.is_certain(&look(one.port)) && p.is_certain(&look(two.port)));
     s.slots[usize::from(s.slot)].mark();
     assert!(!p.is_certain(&look(two.port)));
@@ -133,6 +143,6 @@ fn second_dial_between_the_same_addresses_is_not_entered() {
     let second = s.dial(8, &mut nobody);
     let (from, to) = tuple(first.port);
     assert!(!p.publish(second.reference, from, to));
-    assert!(p.take(&p.dial_between(from, to).expect("the dial")));
+    assert!(p.take(&p.dial_between(from, to, 0).expect("the dial")));
     assert!(p.publish(second.reference, from, to));
 }

@@ -121,7 +121,7 @@ fn dial_is_taken_by_one_of_two_accepts() {
         let dial = s.connected(1, &mut lives);
         let (from, to) = tuple(dial.port);
         let accept = move |s: &Small<Checked>| {
-            let found = s.parts().dial_between(from, to);
+            let found = s.parts().dial_between(from, to, 0);
             found.is_some_and(|f| s.parts().take(&f))
         };
         let other = {
@@ -147,11 +147,12 @@ fn accept_during_connect_finds_the_dial_as_it_was_written() {
                 s.parts().connected(dial.reference);
             })
         };
-        let found = s.parts().dial_between(from, to);
+        let found = s.parts().dial_between(from, to, 0);
         if let Some(f) = found {
             assert_eq!((f.cookie, f.entry), (1, entry));
             // It may have returned from connect meanwhile; then it is looked at once more.
-            let taken = s.parts().take(&f) || s.parts().take(&s.parts().dial_between(from, to).expect("it"));
+            let taken =
+                s.parts().take(&f) || s.parts().take(&s.parts().dial_between(from, to, 0).expect("it"));
             assert!(taken);
         }
         dialer.join().expect("no panic");
@@ -170,7 +171,7 @@ fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
             let s = s.clone();
             thread::spawn(move || s.parts().end(dial.reference))
         };
-        let accept = || s.parts().dial_between(from, to).is_some_and(|f| s.parts().take(&f));
+        let accept = || s.parts().dial_between(from, to, 0).is_some_and(|f| s.parts().take(&f));
         assert!(accept() || accept(), "it is found, however far its end has come");
         ender.join().expect("no panic");
         assert_eq!(claim(&s, 2, &mut lives), 1);

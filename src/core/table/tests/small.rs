@@ -16,6 +16,8 @@ use std::net::SocketAddrV4;
 
 pub const ALPHA: u16 = 1;
 const BETA: u16 = 2;
+/// How many listeners there had been when its dials were made.
+pub const LISTENINGS: u64 = 5;
 
 pub struct Small<W> {
     records: Vec<Record<W>>,
@@ -105,7 +107,7 @@ impl<W: Word> Small<W> {
             call: Some(call),
             accept_port: None,
             role: 0,
-            since: 0,
+            since: LISTENINGS,
         };
         assert!(p.describe(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }

@@ -110,11 +110,10 @@ impl State {
             if kernel.began(m.pid) != m.began {
                 continue;
             }
-            if !self.processes.contains_key(&m.pid) {
-                let program = kernel.program(m.pid);
-                self.processes.insert(m.pid, Process { program, ..Process::default() });
-                self.changes.processes.insert(m.pid);
-            }
+            self.processes
+                .entry(m.pid)
+                .or_insert_with(|| Process { program: kernel.program(m.pid), ..Process::default() });
+            self.changes.processes.insert(m.pid);
             if let Some(host) = self.hosts.get_mut(m.host) {
                 host.members.insert(m.pid);
                 if let Some(process) = self.processes.get_mut(&m.pid) {
