@@ -1,4 +1,4 @@
-//! The way to lonetd: one connection, one request, one reply; what has no reply is left in the view's mailbox.
+//! The way to lonetd: one connection, one request, one reply; a message that has no reply is not waited for.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
@@ -119,14 +119,17 @@ impl Client {
     }
 
     /// From now on the client finds lonetd by what this table says, too.
-    pub fn look_at(&self, table: Table<'static>) {
+    ///
+    /// # Safety
+    /// The table's mapping outlives the client.
+    pub unsafe fn look_at(&self, table: Table<'_>) {
         self.table.store(table.address(), Ordering::Release);
     }
 
     /// The table that the client looks at.
     fn table(&self) -> Option<Table<'static>> {
         let address = self.table.load(Ordering::Acquire);
-        // SAFETY: of a mapping that is never taken away.
+        // SAFETY: `look_at`'s caller has promised that the mapping stays.
         (address != 0).then(|| unsafe { Table::at(address) })
     }
 

@@ -70,7 +70,8 @@ pub fn map(client: &Client) {
     if let Some(mapping) = client.map_table() {
         let address = mapping.table().address();
         if TABLE.compare_exchange(is, address, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            client.look_at(mapping.keep());
+            // SAFETY: it is kept for good.
+            unsafe { client.look_at(mapping.keep()) };
         }
     }
 }

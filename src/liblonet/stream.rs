@@ -2,6 +2,7 @@
 
 use crate::close::{leaving, left};
 use libc::{FILE, c_char, c_int};
+use nix::errno::Errno;
 
 redhook::hook! {
     unsafe fn fclose(stream: *mut FILE) -> c_int => lonet_fclose {
@@ -60,6 +61,9 @@ unsafe fn of(stream: *mut FILE) -> Option<crate::close::Leaving> {
     if stream.is_null() {
         return None;
     }
-    // SAFETY: as the caller promises; -1 for a stream without a descriptor.
-    leaving(unsafe { libc::fileno(stream) })
+    let errno = Errno::last_raw();
+    // SAFETY: as the caller promises; -1, and an error, for a stream without a descriptor.
+    let fd = unsafe { libc::fileno(stream) };
+    Errno::set_raw(errno);
+    leaving(fd)
 }

@@ -18,7 +18,7 @@ use lonet_core::sys;
 use lonet_core::table::claim::Claim;
 use lonet_core::table::entry::{Call, Entry, pack_os};
 use lonet_core::table::listeners::Listener;
-use lonet_core::table::state::{Phase, Reference, SUSPECT};
+use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -52,6 +52,8 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
+    /// The listener's cookie.
+    called: u64,
     /// The host's port and kind of address that was dialed.
     key: (u16, u16, u8),
     from: Ipv4Addr,
@@ -102,9 +104,10 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     }
     let key = (host, wish.to.port, class.0);
     let Some(listener) = parts.listeners.find(key.0, key.1, key.2) else { return Ok(Begun::Ask) };
-    if !listens(actor, &listener) {
+    let called = parts.records.cookie(listener.record);
+    let Some(called) = called.filter(|cookie| listens(actor, &listener, *cookie)) else {
         return Ok(Begun::Ask);
-    }
+    };
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
         return Ok(Begun::Ask);
     };
@@ -148,8 +151,18 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         since: actor.table.listenings(),
     };
     let from = parts.block.address(actor.host);
-    let dial =
-        Dial { fd: wish.fd, cookie: wish.cookie, reference, entry, listener, key, from, source: 0, tries: 0 };
+    let dial = Dial {
+        fd: wish.fd,
+        cookie: wish.cookie,
+        reference,
+        entry,
+        listener,
+        called,
+        key,
+        from,
+        source: 0,
+        tries: 0,
+    };
     if !parts.describe(reference, wish.cookie, &entry) {
         dial.withdraw(actor);
         return Ok(Begun::Ask);
@@ -168,20 +181,15 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     }
 }
 
-/// Whether the listener is there. Where nobody speaks for it any more, or a descriptor of it was closed, the kernel is asked:
-/// a wildcard listener of the machine's would answer in the place of one that has gone.
-fn listens(actor: &Actor<'_>, listener: &Listener) -> bool {
+/// Whether the listener is there, the socket with this cookie. Where nobody speaks for it any more, a descriptor of it was closed
+/// or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of
+/// one that has gone.
+fn listens(actor: &Actor<'_>, listener: &Listener, cookie: u64) -> bool {
     let parts = actor.parts;
-    let Some(state) = parts.records.state(listener.record) else { return false };
-    if state.phase != Phase::Kept {
-        return false;
-    }
-    if !state.is(SUSPECT) && parts.slots.is_believed(state.slot) {
-        return true;
-    }
-    let Some(cookie) = parts.records.cookie(listener.record) else { return false };
-    let found = ask(&[(listener.os, NOBODY, Some(cookie))]);
-    found.is_some()
+    let is_believed = parts.records.state(listener.record).is_some_and(|state| {
+        state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
+    });
+    is_believed || ask(&[(listener.os, NOBODY, Some(cookie))]).is_some()
 }
 
 impl Dial {
@@ -258,7 +266,7 @@ impl Dial {
         }
         let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
         let is_itself = source == Some(self.to());
-        if is_itself || !self.still_leads_there(actor) {
+        if is_itself || !self.still_leads_there(actor) && !self.is_taken(actor) {
             kernel::disconnect(self.fd, self.cookie);
             self.withdraw(actor);
             return Outcome::Ask;
@@ -282,11 +290,22 @@ impl Dial {
         Outcome::Done
     }
 
-    /// The listener that was read of is there still, or the kernel has it.
+    /// The listener that was read of is there still, and was when the kernel connected; or another one has taken its place, which
+    /// the kernel has connected to.
     fn still_leads_there(&self, actor: &Actor<'_>) -> bool {
+        let is_there = |l: &Listener| {
+            let cookie = actor.parts.records.cookie(l.record);
+            cookie.is_some_and(|cookie| listens(actor, l, cookie))
+        };
         let (host, port, class) = self.key;
-        let now = actor.parts.listeners.find(host, port, class);
-        now.is_some_and(|l| l.os == self.listener.os && listens(actor, &l))
+        listens(actor, &self.listener, self.called)
+            || (actor.parts.listeners.find(host, port, class))
+                .is_some_and(|l| l.os == self.listener.os && is_there(&l))
+    }
+
+    /// An accept has taken it: whoever closes a listener after its last accept does so behind that.
+    fn is_taken(&self, actor: &Actor<'_>) -> bool {
+        actor.parts.records.state(self.reference).is_none_or(|state| state.is(TAKEN))
     }
 
     /// The dial is not made.

@@ -22,10 +22,7 @@ impl Table<'_> {
 }
 
 fn since_start() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a structure to fill.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+    crate::sys::clock(libc::CLOCK_BOOTTIME).as_nanos() as u64
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@ use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
+use lonet_core::table::Mapping;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 pub struct Host {
     pub client: Client,
@@ -24,6 +26,8 @@ pub struct Host {
     name: CString,
     /// Where its sockets are, for the kernel.
     ip: Ipv4Addr,
+    /// Where its client looks.
+    _table: Option<Arc<Mapping>>,
 }
 
 impl Host {
@@ -120,9 +124,13 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
         Reply::Located { os } => Some((Block::new(block)?, *os.ip())),
         _ => None,
     })?;
+    if let Some(table) = &net.table {
+        // SAFETY: the host keeps it, and the client is of the same network.
+        unsafe { client.look_at(table.table()) };
+    }
     let name = CString::new(name).unwrap_or_default();
     let made = HOSTS
-        .open(Host { client, block, net: net.handle, name, ip })
+        .open(Host { client, block, net: net.handle, name, ip, _table: net.table.clone() })
         .ok_or_else(|| Error::Memory.because(&what, "too many hosts in one process"))?;
     if !net.is_open() {
         let _ = close(limit(), made.handle, true);

@@ -11,10 +11,12 @@ use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
+use lonet_core::table::Mapping;
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Net {
@@ -23,6 +25,8 @@ pub struct Net {
     /// `lonetmynet`
     full_name: CString,
     block: Block,
+    /// Where the client of this looks for lonetd, and its hosts'.
+    pub table: Option<Arc<Mapping>>,
     /// By this lonetd knows the children of a fork for members.
     _key: Option<KeyMap>,
 }
@@ -167,6 +171,11 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
     })?;
     let directory = client.directory();
     let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
-    NETS.open(Net { client, full_name, block, _key: key })
+    let table = client.map_table().map(Arc::new);
+    if let Some(table) = &table {
+        // SAFETY: it goes after the client.
+        unsafe { client.look_at(table.table()) };
+    }
+    NETS.open(Net { client, full_name, block, table, _key: key })
         .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
 }

@@ -63,7 +63,7 @@ impl State {
             process.program = kernel.program(*pid);
         }
         let mut entered: BTreeMap<Index, Vec<(Cookie, Socket)>> = BTreeMap::new();
-        for (cookie, socket) in self.all_entered() {
+        for (cookie, socket) in self.all_entered(kernel) {
             entered.entry(socket.host).or_default().push((cookie, socket));
         }
         let this = &*self;

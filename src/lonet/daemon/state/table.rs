@@ -583,10 +583,15 @@ impl State {
         .filter(|f| matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended))
     }
 
-    /// What processes have entered, for a list.
-    pub(super) fn all_entered(&self) -> Vec<(Cookie, Socket)> {
-        let parts = self.parts();
+    /// What processes have entered and lives, for a list.
+    pub(super) fn all_entered(&mut self, kernel: &mut dyn Kernel) -> Vec<(Cookie, Socket)> {
         let lives = |phase| matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server);
+        let in_doubt: Vec<Reference> = (self.parts().records.all())
+            .filter(|(_, state)| lives(state.phase) && state.is(SUSPECT))
+            .map(|(reference, _)| reference)
+            .collect();
+        in_doubt.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
+        let parts = self.parts();
         (parts.records.all())
             .filter(|(_, state)| lives(state.phase))
             .filter_map(|(reference, _)| parts.records.read(reference, parts.block))

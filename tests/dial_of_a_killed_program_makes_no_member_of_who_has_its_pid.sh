@@ -1,6 +1,6 @@
 #!/bin/bash
-# A program says where it dials, and it and lonetd are killed before that is heard. The next lonetd hears of it when the pid
-# is an unrelated program's, which is not kept from anything: it is no member, and the network ends without it.
+# A program dials while lonetd is stopped, and both are killed. The next lonetd finds the dial when the pid is an unrelated
+# program's, which is not kept from anything: it is no member, and the network ends without it.
 if [ -z "${LONET_INSIDE-}" ]; then
     # Which pid is the next is to be said in a namespace of one's own, which another user makes in a user namespace.
     inside=(unshare --pid --fork --kill-child --mount-proc)
@@ -24,7 +24,7 @@ dialer 8
 dialer=${dialers[8]}
 stop_lonetd
 echo >&8
-until_true is_knocked_for
+until_true eval '[ "$(wc -l <"$work/out8")" = 2 ]'
 # Before lonetd: it would start another one.
 kill -KILL "$dialer"
 wait "$dialer" 2>/dev/null || true
