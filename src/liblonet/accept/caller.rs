@@ -16,6 +16,7 @@ use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Found, State};
 use lonet_core::limit::Limit;
+use lonet_core::uids;
 use lonet_sockets::accept::{Accepted, Peer, identify};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -85,7 +86,7 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
             let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
             // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
             let is_whole = kernel::remote(new).is_some();
-            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found)) && is_whole {
+            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new)) && is_whole {
                 Caller::Kernels
             } else {
                 Caller::Unwanted
@@ -129,12 +130,21 @@ impl Ends {
     }
 
     /// Whether the caller is a program of the owner's outside the network: it is alive, so that its uid is its own. A host's
-    /// address is for those that lonet has a record of.
-    fn is_outsider_of(&self, client: &Client, found: &Found) -> bool {
+    /// address is for those that lonet has a record of. In a user namespace where not each user has a number of its own the
+    /// owner's may be another's. `new`: as in `look_or_aside`.
+    fn is_outsider_of(&self, client: &Client, found: &Found, new: c_int) -> bool {
         let is_over = matches!(found.state, State::TIME_WAIT | State::CLOSE | State::SYN_RECV);
         let block = Block::new(self.local.ip().octets()[1]);
         let is_hosts =
             block.is_none_or(|b| matches!(b.place(self.remote.ip().to_ipv6_mapped()), Place::Host(..)));
-        found.uid == client.owner() && found.inode != 0 && !is_over && !is_hosts
+        found.uid == client.owner()
+            && found.inode != 0
+            && !is_over
+            && !is_hosts
+            && all_have_numbers(new) == Some(true)
     }
+}
+
+fn all_have_numbers(new: c_int) -> Option<bool> {
+    uids::all_have_numbers().or_else(|| aside(new, uids::all_have_numbers).ok()?)
 }
