@@ -6,6 +6,7 @@ use crate::directory::{self, Directory, Unfit};
 use crate::limit::Limit;
 use crate::sys::{self, Fd};
 use crate::table::Table;
+use crate::uids;
 use crate::unix::AbstractName;
 use nix::errno::Errno;
 use std::sync::atomic::Ordering;
@@ -54,9 +55,18 @@ impl Client {
         }
         for name in self.abstract_names() {
             match name.connect(fd.raw()) {
-                Ok(()) if self.check_owner(&peer_of(fd)?, directory, false).is_ok() => return Ok(()),
-                // Another user has taken the name while no lonetd had it. The socket is used up, and is the only one.
-                Ok(()) => break,
+                Ok(()) => match self.check_owner(&peer_of(fd)?, directory, false) {
+                    Ok(()) => return Ok(()),
+                    // Where the directory is not to be seen, one made anew would be of another network. Of the own user's
+                    // lonetd it tells enough.
+                    Err(trouble @ Trouble::UserNamespace { uid })
+                        if directory.is_none() && (uid != sys::geteuid() || uid == uids::OVERFLOW) =>
+                    {
+                        return Err(trouble);
+                    }
+                    // Another user has taken the name while no lonetd had it. The socket is used up, and is the only one.
+                    Err(_) => break,
+                },
                 Err(Errno::ECONNREFUSED | Errno::ENOENT) => {}
                 Err(e) => return Err(Trouble::Silent(e)),
             }
