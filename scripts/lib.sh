@@ -21,6 +21,7 @@ declare -A package=(
     [/usr/lib/dovecot/imap]="dovecot-imapd"
     [ab]="apache2-utils"
     [as]="binutils"
+    [busybox]="busybox"
     [bwrap]="bubblewrap"
     [cc]="gcc libc6-dev"
     [c++]="g++"
