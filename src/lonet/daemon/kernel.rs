@@ -1,6 +1,6 @@
 //! The real kernel behind the state's questions.
 
-use super::process::pidfd_open;
+use super::process::{self, pidfd_open};
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
 use lonet_core::diag::{Answer, Diag, NOBODY, State};
@@ -176,14 +176,11 @@ pub fn program(pid: Pid) -> String {
 
 /// When a process began, in clock ticks since boot. `None`: it has ended.
 pub fn began(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name stands in brackets and may hold anything, brackets too.
-    let after = stat.iter().rposition(|b| *b == b')')?;
-    let text = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
-    let mut fields = text.split_ascii_whitespace();
-    let state = fields.next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(start)
+    const STATE: usize = 3;
+    const START: usize = 22;
+    let stat = process::stat(pid).ok()?;
+    let start = process::stat_field(&stat, START)?.parse().ok()?;
+    (!matches!(process::stat_field(&stat, STATE)?, "Z" | "X")).then_some(start)
 }
 
 impl Kernel for Live {

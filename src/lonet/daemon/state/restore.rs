@@ -4,7 +4,7 @@ use super::{Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
 use lonet_core::table::Table;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::{SavedHost, SavedMember};
-use lonet_core::table::state::{Phase, TAKEN};
+use lonet_core::table::state::Phase;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -158,10 +158,10 @@ impl State {
                 Phase::Dialing | Phase::Owned | Phase::Server => {
                     self.examine_entered(kernel, reference);
                 }
-                Phase::Ended if !state.is(TAKEN) => self.tombstones.push_back(reference),
                 Phase::Ended => {}
             }
         }
+        self.restore_tombstones(kernel);
         kept.into_iter().map(|(cookie, (_, socket))| (cookie, socket)).collect()
     }
 }

@@ -26,8 +26,9 @@ pub trait Tables: Send {
     fn table(&self) -> Table<'_>;
 }
 
-/// So many dials that have ended are kept for accepts that may come; more only while they may be in a backlog.
-const TOMBSTONES: usize = 4096;
+/// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
+/// those that may be in a backlog.
+const TOMBSTONES: usize = 1 << 14;
 
 impl Socket {
     /// What the table says of it.
@@ -457,7 +458,7 @@ impl State {
                 self.parts().free(found.reference);
             } else {
                 self.tombstones.push_back(found.reference);
-                self.clear_tombstones(kernel);
+                self.clear_tombstones(kernel, 4);
             }
         } else {
             self.parts().free(found.reference);
@@ -474,19 +475,23 @@ impl State {
         true
     }
 
-    /// Frees the oldest dials that have ended, if no accept will find them.
-    fn clear_tombstones(&mut self, kernel: &mut dyn Kernel) {
-        let mut looks = 4;
-        while self.tombstones.len() > TOMBSTONES && looks > 0 {
-            looks -= 1;
+    /// Whether a socket has ended of which the kernel's announcement has come already, or may have been lost, cannot be told:
+    /// it is in no table of the kernel's while a program still has it.
+    pub(super) fn restore_tombstones(&mut self, kernel: &mut dyn Kernel) {
+        let ended = |(_, state): &(Reference, lonet_core::table::state::State)| state.phase == Phase::Ended;
+        self.tombstones = self.parts().records.all().filter(ended).map(|(reference, _)| reference).collect();
+        self.clear_tombstones(kernel, self.tombstones.len());
+    }
+
+    /// Frees the oldest sockets that have ended, if no accept will find them. `looks`: at so many at most.
+    fn clear_tombstones(&mut self, kernel: &mut dyn Kernel, looks: usize) {
+        for _ in 0..looks.min(self.tombstones.len().saturating_sub(TOMBSTONES)) {
             let Some(reference) = self.tombstones.pop_front() else { return };
             let parts = self.parts();
             let Some(found) = parts.records.read(reference, parts.block) else { continue };
-            let waits = found
-                .entry
-                .call
-                .and_then(|c| Some((c.os_remote, c.os_local?)))
-                .is_some_and(|(local, remote)| kernel.connection(local, remote) != Some(None));
+            let ends = found.entry.call.and_then(|c| Some((c.os_remote, c.os_local?)));
+            let waits = !found.state.is(TAKEN)
+                && ends.is_some_and(|(local, remote)| kernel.connection(local, remote) != Some(None));
             if waits {
                 self.tombstones.push_back(reference);
             } else {
@@ -501,14 +506,11 @@ impl State {
         for reference in all {
             let parts = self.parts();
             let Some(found) = parts.records.read(reference, parts.block) else { continue };
-            match found.state.phase {
-                Phase::Owned | Phase::Server => _ = self.examine_entered(kernel, reference),
-                Phase::Ended if found.state.is(TAKEN) && kernel.anywhere(found.cookie) == Some(false) => {
-                    self.parts().free(reference);
-                }
-                _ => {}
+            if matches!(found.state.phase, Phase::Owned | Phase::Server) {
+                self.examine_entered(kernel, reference);
             }
         }
+        self.restore_tombstones(kernel);
     }
 
     /// Looks at all that a process has entered: it has closed descriptors in bulk.
