@@ -11,8 +11,10 @@ use crate::{actor, kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
+use lonet_core::table::Parts;
 use lonet_sockets::close::{Told, closing as close_in, shutting_down};
 use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU64;
 
 redhook::hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
@@ -68,15 +70,14 @@ redhook::hook! {
 
 redhook::hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
+        let mut socket = None;
         if marks::get(fd) {
-            silently(|| {
-                if let (Some(parts), Ok(cookie)) = (actor::mapped(), kernel::cookie(fd)) {
-                    shutting_down(parts, cookie);
-                }
-            });
+            silently(|| socket = told_of(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
-        unsafe { redhook::real!(shutdown)(fd, how) }
+        let result = unsafe { redhook::real!(shutdown)(fd, how) };
+        left(socket);
+        result
     }
 }
 
@@ -104,9 +105,13 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
 }
 
 fn closing(fd: c_int) -> Option<Leaving> {
+    told_of(fd, |parts, cookie| close_in(parts, actor::slot(), cookie))
+}
+
+/// Says in the table what is about to become of a socket. It, if lonetd has to know.
+fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told) -> Option<Leaving> {
     let cookie = kernel::cookie(fd).ok()?;
-    let is_settled = |parts| close_in(parts, actor::slot(), cookie) == Told::Nothing;
-    if actor::mapped().is_some_and(is_settled) {
+    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Told::Nothing) {
         return None;
     }
     Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })

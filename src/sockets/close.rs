@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 pub enum Told {
     /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks.
     Nothing,
-    /// The socket's descriptor was closed: lonetd decides about it.
+    /// The socket's descriptor was closed, or the socket shut down: lonetd decides about it.
     Closed,
 }
 
@@ -36,9 +36,9 @@ pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, cookie: u64) -> Told {
 }
 
 /// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
-pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) {
-    if let Some(found) = parts.find(cookie) {
-        parts.doubt(found.reference);
-        parts.doubt_partner(found.reference);
-    }
+pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
+    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    parts.doubt(found.reference);
+    parts.doubt_partner(found.reference);
+    if found.state.phase == Phase::Kept { Told::Closed } else { Told::Nothing }
 }

@@ -26,6 +26,9 @@ pub trait Tables: Send {
     fn table(&self) -> Table<'_>;
 }
 
+/// So many of the lowest ports that dials hold which lonetd decides about are looked at when one is wanted.
+const LOOKED_AT: usize = 8;
+
 /// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
 /// those that may be in a backlog.
 const TOMBSTONES: usize = 1 << 14;
@@ -345,9 +348,17 @@ impl State {
         self.look(kernel, host);
         let mark = self.parts().ports.mark(host).port();
         let mut port = from.max(mark).max(1);
+        let mut looks = 0..LOOKED_AT;
         loop {
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
+                Seen::Held if self.is_kept_dial(host, port) && looks.next().is_some() => {
+                    self.look_at_bound(kernel, host, port);
+                    let parts = self.parts();
+                    if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
+                        port = port.checked_add(1)?;
+                    }
+                }
                 Seen::Free(word) => {
                     if parts.ports.reserve(host, port, word)? {
                         self.reserved.push((host, port));
@@ -363,6 +374,12 @@ impl State {
                 Seen::Suspect(..) | Seen::Held => port = port.checked_add(1)?,
             }
         }
+    }
+
+    /// Whether a dial that lonetd decides about holds this port: its end may be nothing that its program says.
+    fn is_kept_dial(&self, host: Index, port: u16) -> bool {
+        let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
+        holders.first().and_then(|c| self.sockets.get(c)).is_some_and(|s| s.role == Role::Connected)
     }
 
     /// Clears marks of ports that no socket holds: a lonetd before was killed when it had found one free.
