@@ -16,7 +16,7 @@ use lonet_core::sys::{self, check};
 use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
-use lonet_sockets::Actor;
+use lonet_sockets::{Actor, Own};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Where the table is mapped; 0: it is not.
@@ -28,11 +28,10 @@ const PAGE_SIZE: usize = 4096;
 
 /// What the page holds.
 #[repr(C)]
-struct Own {
+struct Page {
     /// `JOINED | slot << 16 | host`, `BUSY` while a thread joins, `NEVER`, or 0.
     seat: AtomicU64,
-    /// See [`Actor::own`].
-    random: AtomicU64,
+    own: Own,
 }
 
 const JOINED: u64 = 1 << 63;
@@ -54,10 +53,10 @@ pub fn prepare() {
     }
 }
 
-fn own() -> Option<&'static Own> {
+fn own() -> Option<&'static Page> {
     let page = PAGE.load(Ordering::Acquire);
-    // SAFETY: a page of this process that is never given back; all zeroes is an `Own` of atomic words.
-    (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Own>(page) })
+    // SAFETY: a page of this process that is never given back; all zeroes is a `Page` of atomic words.
+    (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Page>(page) })
 }
 
 /// Maps the network's table, if that can be had.
@@ -131,7 +130,7 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
 }
 
 /// `None`: not joined, or the thread that did has ended, or the network has.
-fn seated(client: &Client, own: &'static Own, seat: u64) -> Option<Actor<'static>> {
+fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'static>> {
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
@@ -140,12 +139,12 @@ fn seated(client: &Client, own: &'static Own, seat: u64) -> Option<Actor<'static
         parts,
         slot,
         host,
-        own: &own.random,
+        own: &own.own,
     })
 }
 
 /// `None`: lonetd could not be asked.
-fn join(client: &Client, own: &Own, dials: bool) -> Option<u64> {
+fn join(client: &Client, own: &Page, dials: bool) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(NEVER);
     }
@@ -159,7 +158,7 @@ fn join(client: &Client, own: &Own, dials: bool) -> Option<u64> {
         return Some(NEVER);
     }
     parts.slots.enter(slot, slot::Phase::Live);
-    own.random.store(seed(slot), Ordering::Relaxed);
+    own.own.random.store(seed(slot), Ordering::Relaxed);
     Some(JOINED | u64::from(slot) << 16 | u64::from(host))
 }
 

@@ -107,7 +107,11 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         ..listener.entry
     };
     // Where there is no room its names are asked for.
-    let _ = parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference);
+    if let Some(reference) =
+        parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference)
+    {
+        actor.own.records.took(reference);
+    }
     let is_last = parts.listeners.find(listener.entry.host, theirs.dialed_port, theirs.class).is_none();
     Peer::Dialer { name: theirs.local, is_last }
 }

@@ -111,6 +111,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
         return Ok(Begun::Ask);
     };
+    actor.own.records.took(reference);
     let mut kernel = AskedKernel { control: (listener.os, NOBODY, None) };
     let claim = match has_looked {
         false => parts.claim(actor.host, wish.autobind_from, reference, &mut kernel),

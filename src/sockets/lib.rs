@@ -13,4 +13,4 @@ pub mod kernel;
 pub mod name;
 mod question;
 
-pub use actor::Actor;
+pub use actor::{Actor, Own};

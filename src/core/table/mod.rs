@@ -114,10 +114,10 @@ impl<W: Word> Parts<'_, W> {
 
     /// lonetd's: says `entry` of a socket, in the place of whatever is said of it. `None`: there is no room.
     ///
-    /// `slot` and `pid`: of the process that speaks for it.
-    pub fn keep(self, cookie: u64, (slot, pid): (u16, i32), entry: &Entry) -> Option<Reference> {
+    /// `slot` and `pid`: of the process that speaks for it. `from`: where the search for a free record begins.
+    pub fn keep(self, from: usize, cookie: u64, (slot, pid): (u16, i32), entry: &Entry) -> Option<Reference> {
         let old = self.reference(cookie);
-        let reference = self.enter(0, slot, cookie, entry)?;
+        let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_pid(reference, pid);
         // Whoever looks before the old one is freed finds either.
         self.records.change(reference, |s| Some(s.to(Phase::Kept)));

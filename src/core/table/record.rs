@@ -11,7 +11,7 @@ use super::entry::{Entry, OS_LOCAL, WORDS};
 use super::state::{Phase, Reference, State};
 use super::word::{Word, update};
 use crate::block::Block;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Two cache lines.
 #[repr(C, align(128))]
@@ -44,6 +44,30 @@ impl<W> Clone for Records<'_, W> {
 }
 
 impl<W> Copy for Records<'_, W> {}
+
+/// Where one looks for a free record first: onward from the last one that was taken, and now and then from the beginning,
+/// where others have become free meanwhile. So a search is short however many records are taken, and those that are lie
+/// close together.
+#[derive(Default)]
+#[repr(transparent)]
+pub struct Search(AtomicU64);
+
+/// So many records are taken between two searches from the beginning.
+const ONWARD: u64 = 64;
+
+impl Search {
+    /// The number of the record to begin with. `base`: where the searches of this process begin.
+    pub fn from(&self, base: usize) -> usize {
+        let word = self.0.load(Ordering::Relaxed);
+        if word.is_multiple_of(ONWARD) { base } else { (word / ONWARD) as usize }
+    }
+
+    /// This one was found.
+    pub fn took(&self, reference: Reference) {
+        let times = self.0.load(Ordering::Relaxed) + 1;
+        self.0.store((reference.index() as u64 + 1) * ONWARD + times % ONWARD, Ordering::Relaxed);
+    }
+}
 
 /// A record that was found, as it was then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

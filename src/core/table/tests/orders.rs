@@ -182,10 +182,10 @@ fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
 fn record_is_read_as_it_was_before_or_after_a_change() {
     in_every_order(|| {
         let s = small();
-        s.parts().keep(1, (0, 0), &entry(5)).expect("a record");
+        s.parts().keep(0, 1, (0, 0), &entry(5)).expect("a record");
         let writer = {
             let s = s.clone();
-            thread::spawn(move || s.parts().keep(1, (0, 0), &entry(6)).expect("a record"))
+            thread::spawn(move || s.parts().keep(0, 1, (0, 0), &entry(6)).expect("a record"))
         };
         let read = s.parts().find(1).map(|f| f.entry);
         assert!(read == Some(entry(5)) || read == Some(entry(6)), "{read:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
 const GRAVES: usize = 4096;
 const GRAVE_TIME: Duration = Duration::from_secs(600);
-const MOST_GRAVES: usize = 65_536;
+const MOST_GRAVES: usize = 1 << 14;
 
 impl State {
     /// Enters or replaces a record; its port is held from now on.

@@ -32,6 +32,7 @@ pub use table::Tables;
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::table::record::Search;
 use lonet_core::table::state::Reference;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -189,6 +190,7 @@ pub struct State {
     table: Box<dyn Tables>,
     /// Ports that were found free for the message at hand.
     reserved: Vec<(Index, u16)>,
+    records: Search,
     /// Dials that processes have entered, that have ended, and that an accept may find, oldest first.
     tombstones: VecDeque<Reference>,
     pub hosts: Hosts,
@@ -251,6 +253,7 @@ impl State {
             block,
             table,
             reserved: Vec::new(),
+            records: Search::default(),
             tombstones: VecDeque::new(),
             hosts: Hosts::default(),
             sockets: Map::default(),

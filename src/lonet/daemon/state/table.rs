@@ -26,7 +26,8 @@ pub trait Tables: Send {
     fn table(&self) -> Table<'_>;
 }
 
-/// So many of the lowest ports that dials hold which lonetd decides about are looked at when one is wanted.
+/// So many of the lowest ports that are held by what lonetd decides about are looked at when one is wanted: what died
+/// without a word does not make the next port another one.
 const LOOKED_AT: usize = 8;
 
 /// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
@@ -182,8 +183,18 @@ impl State {
         match self.sockets.get(&cookie) {
             Some(socket) => {
                 let slot = self.processes.get(&socket.pid).and_then(|p| p.slot).unwrap_or(NO_SLOT);
-                match parts.keep(cookie, (slot, socket.pid), &socket.entry()) {
+                let is_same = |f: &Found| {
+                    let state = (f.state.phase, f.state.slot, parts.records.pid(f.reference));
+                    state == (Phase::Kept, slot, socket.pid)
+                        && f.entry == socket.entry()
+                        && parts.records.program(f.reference).as_deref() == socket.made_by.as_deref()
+                };
+                if parts.find(cookie).as_ref().is_some_and(is_same) {
+                    return;
+                }
+                match parts.keep(self.records.from(0), cookie, (slot, socket.pid), &socket.entry()) {
                     Some(reference) => {
+                        self.records.took(reference);
                         if let Some(program) = &socket.made_by {
                             parts.records.set_program(reference, program);
                         }
@@ -352,7 +363,7 @@ impl State {
         loop {
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
-                Seen::Held if self.is_kept_dial(host, port) && looks.next().is_some() => {
+                Seen::Held if self.is_kept(host, port) && looks.next().is_some() => {
                     self.look_at_bound(kernel, host, port);
                     let parts = self.parts();
                     if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
@@ -376,10 +387,9 @@ impl State {
         }
     }
 
-    /// Whether a dial that lonetd decides about holds this port: its end may be nothing that its program says.
-    fn is_kept_dial(&self, host: Index, port: u16) -> bool {
-        let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        holders.first().and_then(|c| self.sockets.get(c)).is_some_and(|s| s.role == Role::Connected)
+    /// Whether a socket holds this port that lonetd decides about: nobody need have told of its end.
+    fn is_kept(&self, host: Index, port: u16) -> bool {
+        self.hosts.get(host).is_some_and(|h| !h.ports.holders(port).is_empty())
     }
 
     /// Clears marks of ports that no socket holds: a lonetd before was killed when it had found one free.
