@@ -1,6 +1,8 @@
 //! What a close leaves in the table, before the descriptor goes.
 
+use crate::kernel;
 use lonet_core::table::Parts;
+use lonet_core::table::entry::pack_os;
 use lonet_core::table::state::Phase;
 use std::sync::atomic::AtomicU64;
 
@@ -13,9 +15,15 @@ pub enum Told {
     Closed,
 }
 
-/// A descriptor of the socket with this cookie is about to be closed by the process in `slot`.
-pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, cookie: u64) -> Told {
+/// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`.
+pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, fd: i32, cookie: u64) -> Told {
     let Some(found) = parts.find(cookie) else { return Told::Closed };
+    // Its thread has left a connect whose source the kernel has chosen: by its address the kernel is asked about it.
+    if found.entry.call.is_some_and(|call| call.os_local.is_none())
+        && let Some(from) = kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0)
+    {
+        parts.records.set_source(found.reference, pack_os(Some(from)));
+    }
     parts.closing(&found, slot);
     match found.state.phase {
         Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,

@@ -11,6 +11,7 @@ use crate::daemon::state::{Pid, Sender};
 use crate::daemon::{kernel, store};
 use lonet_core::control::{self, MAX_MESSAGE};
 use lonet_core::directory::Directory;
+use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags};
@@ -254,8 +255,13 @@ impl Daemon {
             return false;
         }
         self.foreign.leave();
+        let header = self.store.table().header();
+        let [kernel_chose, tried_again] = [&header.kernel_chose, &header.tried_again].map(Word::get);
         self.store.table().leave();
-        tracing::info!("the network has ended");
+        tracing::info!(
+            "the network has ended; {kernel_chose} dials had the kernel choose their source port, {tried_again} tries met a port \
+             in use"
+        );
         let directory = self.directory.now();
         // Where its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
