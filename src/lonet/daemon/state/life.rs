@@ -361,3 +361,10 @@ impl State {
         self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());
     }
 }
+
+impl super::Process {
+    /// Keeps no host up and holds nothing that the state decides about.
+    pub(super) fn is_unused(&self) -> bool {
+        self.hosts.is_empty() && self.sockets.is_empty()
+    }
+}

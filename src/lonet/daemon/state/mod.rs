@@ -2,33 +2,38 @@
 //!
 //! Two indexes: sockets by cookie, and ports by host. A record says what lonet was asked and what it answered;
 //! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`]. What processes do
-//! by themselves is in the [`table`], where all of it is written before an answer goes out.
+//! by themselves is [`entered`] in the table, where all of it is written before an answer goes out.
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
 mod answer;
 mod api;
+mod autobind;
 mod bind;
 mod dial;
+mod entered;
 mod foreign;
 mod hosts;
+mod kernel;
 mod life;
 mod permission;
 mod ports;
 mod restore;
+mod save;
 mod show;
-mod table;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod unverified;
 
 pub use answer::{Answer, Named};
+pub use entered::Tables;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
+pub use kernel::{Found, Idle, Kernel};
 pub use lonet_core::classes::Classes;
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown, SocketShown};
-pub use table::Tables;
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
@@ -45,41 +50,6 @@ pub type Pid = i32;
 
 /// By what the kernel has numbered: nobody chooses it so that it collides.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What the machine asks of the kernel. `None` from any of them: cannot tell.
-pub trait Kernel {
-    /// The socket of this connection.
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
-    /// What the socket with this cookie, bound to this address and not connected, does.
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
-    /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
-    /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
-    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
-    /// The name of a process' program.
-    fn program(&mut self, pid: Pid) -> String;
-    /// When a process began, in clock ticks since boot; 0: it has ended.
-    fn began(&mut self, pid: Pid) -> u64;
-    /// Time since some fixed instant.
-    fn now(&self) -> Duration;
-}
-
-/// A connected socket, as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub cookie: Cookie,
-    /// Some descriptor, or message in flight, holds it; false for what is still in a backlog, too.
-    pub held: bool,
-    pub uid: u32,
-}
-
-/// What an unconnected socket does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    Listening,
-    Bound,
-    Gone,
-}
 
 /// What a socket is, as far as lonetd was told. A socket holds its port in each of them but `Gone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
