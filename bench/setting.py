@@ -1,4 +1,4 @@
-"""Where a program runs: on the bare kernel, under lonet, under socket_wrapper, or with what is least (floor.c)."""
+"""Where a program runs: on the bare kernel, under lonet, under lonet as on an older kernel, under socket_wrapper."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 class Setting:
-    """A, B, C, D or E, with a host and an address that no other `number` has.
+    """A, B, C or D, with a host and an address that no other `number` has.
 
     user: a command that becomes somebody else, who then has a network of his own.
     pinned: what it runs stays on one processor, always the same; lonetd is where it likes.
@@ -39,15 +39,13 @@ class Setting:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("LONET_", "SOCKET_WRAPPER"))}
         self.environment.pop("LD_PRELOAD", None)
         self.prefix = list(user)
-        if name in "ADE":
+        if name == "A":
             self.address = f"127.0.{number % 250 + 1}.1"
-            if name != "A":
-                self.environment |= {"LD_PRELOAD": str(BIN / "floor.so"), "FLOOR": str(WORK / "floor")}
-            if name == "E":
-                self.environment["FLOOR_ASKS"] = "1"
-        elif name == "B":
+        elif name in "BD":
             self.address = f"h{number}.lonet"
             self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
+            if name == "D":
+                self.prefix += [str(BIN / "old_kernel")]
             self.environment |= {"TMPDIR": str(WORK), "LONET_NETWORK": NETWORK + "u" * bool(user)}
         else:
             self.address = "127.0.0.10"
@@ -65,7 +63,7 @@ class Setting:
 
     def port(self, usual):
         """A server has the port that it is known for; on the bare kernel that may be another's, and it has a free one."""
-        if self.name not in "ADE":
+        if self.name != "A":
             return usual
         # Not of the range that the kernel gives to those who dial.
         for port in random.sample(range(20_000, 30_000), 100):
@@ -87,13 +85,11 @@ class Setting:
             return subprocess.Popen([*self.prefix, *map(str, command)], env=self.environment, stdout=out, stderr=out)
 
 
-def start_floor():
-    """What a connect of D and E waits for."""
-    path = WORK / "floor"
-    path.touch()
-    # PostgreSQL runs as somebody else.
-    path.chmod(0o666)
-    return subprocess.Popen([BIN / "floor"], env={"FLOOR": str(path)})
+def start_spinners(busy):
+    """Keeps all processors awake, as one that a virtual machine has to wake takes tens of µs for it; with what gives way to
+    everything else, or, if they are to be busy, with what does not."""
+    first = [] if busy else ["chrt", "--idle", "0"]
+    return [subprocess.Popen([*first, "sh", "-c", "while :; do :; done"]) for _ in os.sched_getaffinity(0)]
 
 
 def stop(process, how=signal.SIGTERM):

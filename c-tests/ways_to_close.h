@@ -77,19 +77,20 @@ static inline void by_close_of_a_copy(int fd)
 static const struct {
 	const char *shown;
 	void (*end)(int);
-	int seen; /* by a hook, so that lonetd is told */
+	int seen; /* by a hook, so that whoever wants the port asks */
+	int late; /* seen by nobody but the kernel, which announces the end */
 } ways[] = {
-	{ "close", by_close, 1 },
-	{ "dup2 over it", by_dup2, 1 },
-	{ "dup3 over it", by_dup3, 1 },
-	{ "close_range", by_close_range, 1 },
-	{ "closefrom", by_closefrom, 1 },
-	{ "fclose", by_fclose, 0 },
-	{ "freopen", by_freopen, 0 },
-	{ "the system call close", by_raw_close, 0 },
-	{ "the system call dup3", by_raw_dup2, 0 },
-	{ "close, of both of two", by_two_closes, 0 },
-	{ "close, then of a copy made by fcntl", by_close_of_a_copy, 0 },
+	{ "close", by_close, 1, 0 },
+	{ "dup2 over it", by_dup2, 1, 0 },
+	{ "dup3 over it", by_dup3, 1, 0 },
+	{ "close_range", by_close_range, 1, 0 },
+	{ "closefrom", by_closefrom, 1, 0 },
+	{ "fclose", by_fclose, 1, 0 },
+	{ "freopen", by_freopen, 1, 0 },
+	{ "the system call close", by_raw_close, 0, 1 },
+	{ "the system call dup3", by_raw_dup2, 0, 1 },
+	{ "close, of both of two", by_two_closes, 0, 0 },
+	{ "close, then of a copy made by fcntl", by_close_of_a_copy, 0, 0 },
 };
 
 #endif

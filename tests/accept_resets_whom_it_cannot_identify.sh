@@ -148,6 +148,6 @@ for error in EPERM ENOSYS ENOBUFS; do
     outsider
     comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
     beta
-    comes nobody reset "a host cannot be named"
+    comes "$beta_at" welcome "a host is named, by the table"
     end_serve
 done

@@ -16,7 +16,7 @@ down() {
     code 0 lonet down
     rm -rf "${net:?}"
 }
-for file in key state state.new view lock log control registry.db; do
+for file in key table lock log control registry.db; do
     for kind in fifo link; do
         mkdir -p -m 1777 "$TMPDIR/lonet" && mkdir -m 700 "$net"
         : >"$work/victim"
@@ -39,8 +39,8 @@ for file in key state state.new view lock log control registry.db; do
     done
 done
 
-# While it runs: a program that joins looks for the key and the view.
-for file in key view; do
+# While it runs: a program that joins looks for the key and the table.
+for file in key table; do
     start server lonet run --host β -- python3 "$work/server.py"
     lonet wait --timeout 20 β:1
     rm "$net/$file"

@@ -125,12 +125,12 @@ takes() {
 
 takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
 takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
-takes a "accept, close, getpeername, getpid, getsockname, 2 getsockopt, ppoll, recvfrom, sendto, socket" \
-    "accept: whether somebody waits, the names of both sockets, the question to the kernel who calls, a message to lonetd"
-takes d "bind, connect, 3 getpid, 2 getsockname, 6 getsockopt, 3 setsockopt, socket" \
-    "connect: what the socket is, a word to lonetd before and one after, and the address that it comes from"
-takes x "bind, close, connect, 5 getpid, 3 getsockname, 7 getsockopt, 3 setsockopt, socket" \
-    "connect and close: the socket's names, and a third word"
+takes a "accept, getpeername, getsockname, 2 getsockopt, ppoll" \
+    "accept: whether somebody waits, what both sockets are, and whether this one lives; nobody is asked"
+takes d "bind, connect, 2 getsockname, 6 getsockopt, 5 setsockopt, socket" \
+    "connect: what the socket is, the source port that it shall have, and that it has it; nobody is asked"
+takes x "bind, 2 close, connect, getpid, 2 getsockname, 7 getsockopt, recvmmsg, sendto, 5 setsockopt, 2 socket" \
+    "connect and close: the socket's cookie, and the next dial's question to the kernel whether it has gone"
 takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"
 takes r "getpid" "getaddrinfo: who this is"
@@ -146,5 +146,5 @@ takes u "4 clock_gettime, 3 close, connect, 2 fstat, getsockopt, 2 openat, recvf
 strace -qq -o "$work/trace" /bin/true
 plain=$(grep -oE '^[a-z0-9_]+\(' "$work/trace" | tr -d '(' | sort | uniq -c)
 loading='^ *[0-9]+ (openat|read|pread64|fstat|newfstatat|mmap|mprotect|munmap|close|brk|getrandom)$'
-is "$(more "$(counted /bin/true | grep -vE "$loading")" "$(grep -vE "$loading" <<<"$plain")" 1)" "geteuid" \
-    "exec of a program without a network: who the user is, beside the loading of the library"
+is "$(more "$(counted /bin/true | grep -vE "$loading")" "$(grep -vE "$loading" <<<"$plain")" 1)" "geteuid, madvise" \
+    "exec of a program without a network: who the user is, and a page for what is not for a child of a fork"

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/scenario.bash"
 . "$(dirname "$0")/owners.bash"
 
-files=(key log view state state.new control lock registry.db registry.db-wal registry.db-shm)
+files=(key log table control lock registry.db registry.db-wal registry.db-shm)
 # make_victim: a directory of the owner's with files that have the names of lonetd's.
 make_victim() {
     victim=$TMPDIR/victim
@@ -26,7 +26,7 @@ for_each_owner() {
     "${owner[@]}" lonet run --host α -- sleep 1000 >"$work/sleep" 2>&1 &
     pid=$!
     until_true eval '[ -n "$("${owner[@]}" lonet ls)" ]'
-    is "$("${owner[@]}" test -f "$net/view" && echo view)" view "$uid: a network runs"
+    is "$("${owner[@]}" test -f "$net/table" && echo table)" table "$uid: a network runs"
     # In one step: a directory that has gone is made again.
     "${owner[@]}" ln -s "$victim" "$TMPDIR/lonet/moved"
     "${owner[@]}" "$python" -c '

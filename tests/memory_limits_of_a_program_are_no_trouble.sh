@@ -1,6 +1,6 @@
 #!/bin/bash
 # A program has no address space for what lonet maps (RLIMIT_AS), or locks all that it maps (mlockall): it binds, dials and
-# accepts as ever, and its memory does not grow by more than the view of the network's sockets.
+# accepts as ever, and its memory does not grow by more than the network's table.
 . "$(dirname "$0")/scenario.bash"
 
 cat >"$work/program.py" <<'END'
@@ -10,13 +10,12 @@ def status(field):
     with open("/proc/self/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith(field + ":"))  # KiB
 
-def views():
+def tables():
     with open("/proc/self/maps") as f:
-        # What the program may write lies before what it may read.
-        return sum(line.rstrip().endswith("/view") and line.split()[1].startswith("r-") for line in f)
+        return sum(line.rstrip().endswith("/table") for line in f)
 
 kind = sys.argv[1]
-assert views() == 0
+assert tables() == 0
 if kind == "little":
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (6 << 10) << 10, most))
@@ -35,16 +34,16 @@ for _ in range(20):
     assert c.recv(5, socket.MSG_WAITALL) == b"hello"
     s.close(), c.close(), a.close()
 grown = max(now - then for now, then in zip((status("VmRSS"), status("VmLck")), before))
-print(f"views: {views()}", "grown by 64 MiB" if grown >= 64 << 10 else "")
+print(f"tables: {tables()}", "grown by 64 MiB" if grown >= 64 << 10 else "")
 END
 # The library starts lonetd itself: `lonet run` would have mapped nothing, but asked first.
 run() { LD_PRELOAD=$library LONET_HOST=alpha python3 "$work/program.py" "$1" 2>&1 || true; }
 
-is "$(run plain)" "views: 1 " "a program maps the view"
-is "$(run little)" "views: 0 " "one with no room for it asks instead"
+is "$(run plain)" "tables: 1 " "a program maps the table"
+is "$(run little)" "tables: 0 " "one with no room for it asks instead"
 locked=$(run locked)
 if [ "$(id -u)" != 0 ] && [[ $locked == "not allowed: "* ]]; then
     echo "skipped: $(id -un) may not lock all memory ($locked)"
 else
-    is "$locked" "views: 1 " "one that locks its memory locks a few MiB more"
+    is "$locked" "tables: 1 " "one that locks its memory locks the table, too"
 fi

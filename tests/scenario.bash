@@ -20,11 +20,10 @@
 #     start_self_dialer            starts host α, which listens on port 80 and has a connection to itself; its pid is in $pid,
 #                                  lonetd's in $daemon
 #     dialer N [COMMAND…]          starts a program of host β's, by COMMAND, which dials α:80 once, says "ready", and dials
-#                                  again when a line is written to descriptor N: then it says its port, in $work/outN;
-#                                  its pid is in ${dialers[N]}
-#     stop_lonetd                  stops it, $daemon, as it sleeps: what is said next is to wake it
+#                                  again when a line is written to descriptor N: then it says its port, in $work/outN, and
+#                                  keeps the connection until there is another line; its pid is in ${dialers[N]}
+#     stop_lonetd                  stops it, $daemon, as it sleeps
 #     waits                        somebody waits for lonetd to take a connection
-#     is_knocked_for               something was said that lonetd was to be woken for, since it was stopped
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
@@ -167,7 +166,9 @@ to = (socket.gethostbyname("α.lonet"), 80)
 socket.create_connection(to).close()
 print("ready", flush=True)
 sys.stdin.readline()
-print(socket.create_connection(to).getsockname()[1], flush=True)
+held = socket.create_connection(to)
+print(held.getsockname()[1], flush=True)
+sys.stdin.readline()
 END
     commanded "$n" "out$n" "$@" lonet run --host β -- python3 "$work/dialer.py"
     dialers[n]=$pid
@@ -176,11 +177,7 @@ END
 stop_lonetd() {
     until_true eval 'ps -o stat= -p "$daemon" | grep -q "^S"'
     kill -STOP "$daemon"
-    knocks=$(knocks_so_far)
 }
-# What src/core/view/sleep.rs counts, in the view's tenth word.
-knocks_so_far() { od -An -tu4 -j72 -N4 "$TMPDIR/lonet/$LONET_NETWORK/view"; }
-is_knocked_for() { [ "$(knocks_so_far)" != "$knocks" ]; }
 waits() { ss -xlpH | awk -v pid="pid=$(lonetd)," 'index($0, pid) && $3 > 0 { n = 1 } END { exit !n }'; }
 kill_lonetd() {
     daemon=$(lonetd)

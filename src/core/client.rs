@@ -1,4 +1,4 @@
-//! The way to lonetd: one connection, one request, one reply; what has no reply is left in the view's mailbox.
+//! The way to lonetd: one connection, one request, one reply; a message that has no reply is not waited for.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be
@@ -15,28 +15,24 @@ pub use insist::StartIf;
 pub use trouble::Trouble;
 
 use crate::config::Config;
-use crate::control::{self, Caller, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::control::{self, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
 use crate::directory::{self, Directory, Place, Which};
 use crate::limit::Limit;
 use crate::start;
-use crate::sys::{self, Fd, getpid};
+use crate::sys::{self, Fd};
+use crate::table::{Mapping, Table};
 use crate::unix::AbstractName;
-use crate::view::{Mapping, View};
 use connection::receive_raw;
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long lonetd may take for anything.
 pub const TIME_LIMIT_SECONDS: i64 = 5;
 pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
-
-/// How long lonetd may take to confirm a one-way message that finds no room in the mailbox. It has been sent by then: what is
-/// waited for is that others' messages do not overtake it.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
@@ -49,14 +45,10 @@ pub struct Client {
     taken: AtomicUsize,
     /// The number of the abstract name that belongs to the network's key; 0: the key is not known.
     abstract_name: AtomicU64,
-    /// Where the view is mapped; 0: it is not.
-    view: AtomicUsize,
-    /// This process' pid as lonetd sees it, below its own, which a child of a fork does not share.
-    seen_as: AtomicU64,
+    /// Where the table is mapped; 0: it is not.
+    table: AtomicUsize,
     /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
     owners_pid: AtomicU32,
-    /// lonetd has not confirmed a one-way message in time, and has not answered since.
-    is_silent: AtomicBool,
 }
 
 /// A place where the network may be, and how to start who serves it there.
@@ -92,10 +84,8 @@ impl Client {
                 .collect(),
             taken: AtomicUsize::new(NONE),
             abstract_name: AtomicU64::new(name.map_or(0, AbstractName::number)),
-            view: AtomicUsize::new(0),
-            seen_as: AtomicU64::new(0),
+            table: AtomicUsize::new(0),
             owners_pid: AtomicU32::new(0),
-            is_silent: AtomicBool::new(false),
             config,
         }
     }
@@ -128,19 +118,25 @@ impl Client {
         self.way().1.ok()
     }
 
-    /// From now on the client looks there, once.
+    /// From now on the client finds lonetd by what this table says, too.
     ///
     /// # Safety
-    /// The mapping is of this client's network, and stays for as long as the client is used.
-    pub unsafe fn look_at(&self, mapping: &Mapping) {
-        self.view.store(mapping.address(), Ordering::Release);
+    /// The table's mapping outlives the client.
+    pub unsafe fn look_at(&self, table: Table<'_>) {
+        self.table.store(table.address(), Ordering::Release);
     }
 
-    /// The network's view, if there is one to look at.
-    pub fn view(&self) -> Option<View<'_>> {
-        let address = self.view.load(Ordering::Acquire);
-        // SAFETY: as promised to `look_at`.
-        (address != 0).then(|| unsafe { View::at(address) })
+    /// The table that the client looks at.
+    fn table(&self) -> Option<Table<'static>> {
+        let address = self.table.load(Ordering::Acquire);
+        // SAFETY: `look_at`'s caller has promised that the mapping stays.
+        (address != 0).then(|| unsafe { Table::at(address) })
+    }
+
+    /// Maps the network's table. `None`: there is none to be had, or this process may not see it.
+    pub fn map_table(&self) -> Option<Mapping> {
+        let file = self.directory()?.open(c"table", libc::O_RDWR).ok()?;
+        Mapping::open(file.raw()).ok()
     }
 
     pub fn owner(&self) -> u32 {
@@ -159,40 +155,19 @@ impl Client {
         self.parse(buffer, n)
     }
 
-    /// Tells a lonetd that runs what needs no answer ([`Op::one_way`]): in the mailbox, where that has room, else on a
-    /// connection. A lonetd that is silent is waited for once and for a moment, and then not at all until it has answered
-    /// something.
-    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        if self.say(op, buffer).is_ok() {
-            return Ok((Opening::NOTHING, Reply::Done));
-        }
-        let is_silent = self.is_silent.load(Ordering::Relaxed);
-        let limit = limit.at_most(if is_silent { Duration::ZERO } else { GRACE });
-        let told = self.send_within(limit, op, buffer).and_then(|fd| receive_raw(&fd, limit, buffer));
-        if let Err(Trouble::Silent(_)) = told {
-            self.is_silent.store(true, Ordering::Relaxed);
-            // What this process left in the mailbox would be taken first. The next answer says that this has been taken.
-            self.seen_as.store(0, Ordering::Relaxed);
-        }
-        self.parse(buffer, told?)
-    }
-
-    /// Says what is not answered: one system call that asks who this is, and one more to wake lonetd for what is urgent,
-    /// where a connection takes eight and six. `Err`: it has to be said on a connection.
+    /// Sends a lonetd that runs what has no reply ([`Op::one_way`]), and waits for nobody: lonetd takes it before what anybody
+    /// sends it afterwards.
     ///
-    /// Order is kept: nobody says something here before what it has asked on a connection is done, and lonetd looks here
-    /// before it takes any message on a connection. Nothing is lost with a lonetd that is killed.
-    pub fn say(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Errno> {
-        // A process that has mapped it was the network's owner then, and is a member whoever it is by now.
-        let view = self.view().filter(|view| view.is_served()).ok_or(Errno::ENOTCONN)?;
-        let seen_as = self.seen_as.load(Ordering::Relaxed);
-        if seen_as >> 32 != getpid() as u64 {
-            return Err(Errno::ESRCH);
+    /// [`Trouble::Silent`] with EAGAIN: so much waits for lonetd that there is no room for more.
+    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        let done = (Opening::NOTHING, Reply::Done);
+        match self.send_within(Limit::within(Duration::ZERO), op, buffer) {
+            // The kernel announces the end of a socket as well. What has been bound or listens it does not.
+            Err(Trouble::Silent(Errno::EAGAIN)) if !matches!(op, Op::Closed { .. } | Op::Review) => {
+                self.send_within(limit, op, buffer).map(|_| done)
+            }
+            sent => sent.map(|_| done),
         }
-        // Who has the file needs no key.
-        let caller = Caller { key: [0; 16], ..self.config.caller() };
-        let n = control::write_request(buffer, &caller, op).ok_or(Errno::EMSGSIZE)?;
-        view.post(seen_as as u32, op.is_waited_for(), &buffer[..n])
     }
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
@@ -211,13 +186,6 @@ impl Client {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
         })?;
-        if self.is_silent.load(Ordering::Relaxed) {
-            self.is_silent.store(false, Ordering::Relaxed);
-        }
-        // What is known is this process' own, unless it is a child of a fork, which is seen as another.
-        if opening.pid != 0 && self.seen_as.load(Ordering::Relaxed) as u32 != opening.pid {
-            self.seen_as.store((getpid() as u64) << 32 | u64::from(opening.pid), Ordering::Relaxed);
-        }
         Ok((opening, reply))
     }
 

@@ -3,7 +3,7 @@
 //! One exchange is one connection to lonetd's SEQPACKET socket: one request, and one reply where there is
 //! anything to answer. A request names everything that it needs (host, options, socket), so that any lonetd,
 //! also one that was started after the last one died, can take it. Sockets are named by their cookie, never by
-//! a descriptor's number. Messages that are [`Op::one_way`] wait for no reply if they are left in the view's mailbox.
+//! a descriptor's number. Messages that are [`Op::one_way`] have no reply.
 //!
 //! A message opens with [`MAGIC`] and [`VERSION`], in every version of lonet, so that two that do not speak
 //! the same say so. [`Op::Down`] and the replies to it are the same in every version ([`EVERY_VERSION`]), so that
@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;
 
 /// In the place of a version, in what never changes:
 ///
@@ -95,21 +95,20 @@ pub enum Op<'a> {
     Listening { cookie: u64 },
     /// The kernel refused what lonetd had allowed: undo.
     Failed { cookie: u64 },
-    /// Where does this destination lead? `local`: where the kernel has the socket, if it is bound.
-    Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked },
-    /// As [`Op::Dial`], by a process that has seen in the view that this leads to `os`, and is about to connect there
-    /// from `from`. What lonetd makes of it is in the view; a dial that it sees otherwise is not there.
-    SetOut { cookie: u64, to: Endpoint, from: Ipv4Addr, os: SocketAddrV4, asked: Asked },
-    /// The connection of such a dial has been taken off its socket again, before the program knew of it.
-    TakenBack { cookie: u64 },
+    /// Where does this destination lead? `local`: where the kernel has the socket, if it is bound. `acts`: the process acts on
+    /// the table, and dials by itself what can be dialed so ([`Reply::Go`]).
+    Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked, acts: bool },
+    /// The process is a member that acts on the table by itself, in the slot that it is given. `dials`: it wants to know the
+    /// host that it dials from, which is named after its program if it is no other.
+    Enter { dials: bool },
+    /// A process of the caller's host may have ended, or a bound socket of it was closed: see to what it has left.
+    Look,
     /// What connect answered, and the source that the kernel chose.
     Dialed { cookie: u64, from: Option<SocketAddrV4>, errno: i32 },
     /// connect(AF_UNSPEC) took the connection off this socket.
     Disconnected { cookie: u64 },
     /// Who calls? `local` and `remote` are the kernel's names of the accepted socket.
     Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
-    /// As [`Op::Accept`], by a process that has seen in the view who calls: the socket `caller`.
-    Took { listener: u64, cookie: u64, caller: u64, local: SocketAddrV4, remote: SocketAddrV4 },
     /// What are this socket's addresses?
     Name { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
     /// The program has set SO_REUSEADDR of a bound socket.
@@ -152,27 +151,27 @@ pub enum Op<'a> {
 }
 
 impl Op<'_> {
-    /// Whether there is nothing to reply. What changes an address that is told already is answered: the program may
-    /// look into the view right behind it.
+    /// The socket that the message is about, where lonetd decides about it.
+    pub fn socket(&self) -> Option<u64> {
+        match *self {
+            Op::Bind { cookie, .. }
+            | Op::Listen { cookie, .. }
+            | Op::Dial { cookie, .. }
+            | Op::DialHost { cookie, .. }
+            | Op::Disconnected { cookie }
+            | Op::Name { cookie, .. }
+            | Op::Whois { cookie, .. }
+            | Op::Set { cookie, .. } => Some(cookie),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing to reply. What changes an address that a program may ask for next is replied to.
     pub fn one_way(&self) -> bool {
         if let Op::Dialed { errno, .. } = self {
             return is_under_way(*errno);
         }
-        matches!(
-            self,
-            Op::Bound { .. }
-                | Op::Listening { .. }
-                | Op::SetOut { .. }
-                | Op::TakenBack { .. }
-                | Op::Took { .. }
-                | Op::Closed { .. }
-                | Op::Review
-        )
-    }
-
-    /// Whether somebody may wait for what lonetd makes of this, that is not told so by a reply: who dials, or `lonet wait`.
-    pub fn is_waited_for(&self) -> bool {
-        matches!(self, Op::SetOut { .. } | Op::Listening { .. })
+        matches!(self, Op::Bound { .. } | Op::Listening { .. } | Op::Closed { .. } | Op::Review)
     }
 }
 
@@ -203,7 +202,7 @@ pub enum Reply<'a> {
     BindTo {
         os: SocketAddrV4,
     },
-    /// Listen; the socket is bound.
+    /// Listen; the socket is bound. Or: dial by what the table says.
     Go,
     /// Connect there, after binding to `from` (with no port) if it is named.
     ConnectTo {
@@ -225,7 +224,7 @@ pub enum Reply<'a> {
         v6only: bool,
     },
     /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it. `stands`: the same is
-    /// answered to this process while the view has this count of names ([`crate::view::View::names`]); 0: ask each time.
+    /// answered to this process while the table has this count of names ([`crate::table::Table::names`]); 0: ask each time.
     Host {
         index: u16,
         name: &'a str,
@@ -242,6 +241,12 @@ pub enum Reply<'a> {
         from: Option<Ipv4Addr>,
         port: u16,
         foreign: bool,
+    },
+    /// The process has this slot of the table (`table::state::NO_SLOT`: none, it asks for everything), and dials from the
+    /// host of this index; 0: it has none so far.
+    Entered {
+        slot: u16,
+        host: u16,
     },
     /// The dial fails with `errno`; `port` is what it would have had, 0 if none.
     NoWay {

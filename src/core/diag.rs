@@ -233,7 +233,11 @@ impl Diag {
         loop {
             let received = self.netlink.receive(&mut buffer)?.0;
             let Some(message) = wire::messages(received).find(|m| m.sequence == sequence) else { continue };
-            return self.understand(&message, (local, remote));
+            let answer = several::understand(&message, (local, remote))?;
+            if answer == Answer::Nobody {
+                self.check_that_it_answers()?;
+            }
+            return Ok(answer);
         }
     }
 

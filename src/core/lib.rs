@@ -4,6 +4,7 @@
 pub mod address;
 pub mod aside;
 pub mod block;
+pub mod classes;
 pub mod client;
 pub mod config;
 pub mod control;
@@ -18,6 +19,6 @@ pub mod limit;
 pub mod quote;
 pub mod start;
 pub mod sys;
+pub mod table;
 pub mod uids;
 pub mod unix;
-pub mod view;

@@ -1,9 +1,9 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls ([`caller`]) stands in the view, once the kernel has told the caller's cookie: one system call that looks
-//! whether somebody waits already ([`turn`]), three for what both sockets are, four to ask the kernel, and a message to
-//! lonetd, which is not waited for. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that programs
-//! take all the time.
+//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`turn`]), and one
+//! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
+//! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
+//! programs take all the time.
 
 mod caller;
 mod courier;

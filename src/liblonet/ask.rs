@@ -152,6 +152,7 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
         Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
         Reply::Stream => Reply::Stream,
+        Reply::Entered { slot, host } => Reply::Entered { slot, host },
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
         // Its names are in the buffer: who wants them asks with a buffer of its own.

@@ -1,17 +1,20 @@
-//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3): hints that a socket may have come to its end. They
-//! decide nothing: lonetd asks the kernel. A socket of lonet's takes five system calls more for it: its name and its
-//! cookie, and what a word to lonetd takes.
+//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3), shutdown(2): hints that a socket may have come to its end. They
+//! decide nothing: whoever needs its port asks the kernel. A socket of lonet's takes one system call more for it, its cookie;
+//! one that lonetd decides about its name, too, and what a message to lonetd takes.
 //!
 //! A descriptor that is none of lonet's costs the look at one bit, and no system call.
 
 use crate::api::net;
 use crate::ask::tell_to;
 use crate::fence::silently;
-use crate::{kernel, marks, process};
+use crate::{actor, kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
+use lonet_core::table::Parts;
+use lonet_sockets::close::{Told, closing as close_in, shutting_down};
 use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU64;
 
 redhook::hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
@@ -47,24 +50,39 @@ redhook::hook! {
 
 redhook::hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
+        let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
+        let told = closes && leaving_all(first, last);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close_range)(first, last, flags) };
-        if result == 0 && flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0 {
-            review(first, last);
-        }
+        left_all(told);
         result
     }
 }
 
 redhook::hook! {
     unsafe fn closefrom(first: c_int) -> () => lonet_closefrom {
+        let told = leaving_all(first.max(0) as c_uint, c_uint::MAX);
         // SAFETY: the program's arguments.
         unsafe { redhook::real!(closefrom)(first) };
-        review(first.max(0) as c_uint, c_uint::MAX);
+        left_all(told);
+    }
+}
+
+redhook::hook! {
+    unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
+        let mut socket = None;
+        if marks::get(fd) {
+            silently(|| socket = told_of(fd, shutting_down));
+        }
+        // SAFETY: the program's arguments.
+        let result = unsafe { redhook::real!(shutdown)(fd, how) };
+        left(socket);
+        result
     }
 }
 
 pub fn resolve_real() {
+    shutdown.get();
     close.get();
     dup2.get();
     dup3.get();
@@ -72,28 +90,40 @@ pub fn resolve_real() {
     closefrom.get();
 }
 
-/// The socket that loses this descriptor. Its name has to be taken before: afterwards the number may be
-/// anything's.
-fn leaving(fd: c_int) -> Option<Leaving> {
+/// The socket that loses this descriptor, if lonetd has to know. Its name has to be taken before: afterwards the number
+/// may be anything's.
+pub fn leaving(fd: c_int) -> Option<Leaving> {
     if !marks::get(fd) {
         return None;
     }
     let mut socket = None;
     silently(|| {
-        let ip = kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip());
-        socket = kernel::cookie(fd).ok().map(|cookie| Leaving { cookie, ip });
+        socket = closing(fd);
         marks::clear(fd);
     });
     socket
 }
 
+fn closing(fd: c_int) -> Option<Leaving> {
+    told_of(fd, |parts, cookie| close_in(parts, actor::slot(), fd, cookie))
+}
+
+/// Says in the table what is about to become of a socket. It, if lonetd has to know.
+fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told) -> Option<Leaving> {
+    let cookie = kernel::cookie(fd).ok()?;
+    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Told::Nothing) {
+        return None;
+    }
+    Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
+}
+
 /// A socket that loses a descriptor, and its address, which says whose it is.
-struct Leaving {
+pub struct Leaving {
     cookie: u64,
     ip: Option<Ipv4Addr>,
 }
 
-fn left(socket: Option<Leaving>) {
+pub fn left(socket: Option<Leaving>) {
     let Some(Leaving { cookie, ip }) = socket else { return };
     silently(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
@@ -108,8 +138,17 @@ fn duplicated(old: c_int, new: c_int) {
     }
 }
 
-fn review(first: c_uint, last: c_uint) {
+/// Descriptors are about to be closed in bulk. Whether lonetd has to know.
+fn leaving_all(first: c_uint, last: c_uint) -> bool {
+    let mut told = false;
     if marks::any(first, last) {
+        silently(|| marks::each(first, last, |fd| told |= closing(fd).is_some()));
+    }
+    told
+}
+
+fn left_all(told: bool) {
+    if told {
         silently(|| {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);

@@ -1,19 +1,20 @@
 //! connect(2).
 
 pub mod foreign;
-mod seen;
+mod table;
 
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
 use crate::{address as c_address, dns, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::{Endpoint, Face};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
 use lonet_core::limit::Limit;
+use lonet_sockets::dial::Dial;
 use nix::errno::Errno;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use table::Settled;
 
 redhook::hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
@@ -34,9 +35,8 @@ struct Plan {
     target: Address,
     cookie: u64,
     os: SocketAddrV4,
-    /// What the program wants, if `step` is `Seen`.
-    to: Endpoint,
-    asked: Asked,
+    /// If `step` is `Table`.
+    dial: Option<Dial>,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
     errno: i32,
     /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
@@ -49,8 +49,8 @@ struct Plan {
 enum Step {
     /// Not lonet's: do what libc does.
     Native,
-    /// To a listener that was read of; lonetd is deciding.
-    Seen,
+    /// To a listener that the table has told of: the process decides.
+    Table,
     /// To a listener; lonetd waits for the outcome.
     Dial,
     /// To a foreign peer; lonetd shakes hands on the connection.
@@ -86,20 +86,19 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
     unsafe {
         prepare(fd, address, len, false, plan.as_mut_ptr());
         let plan = &mut *plan.as_mut_ptr();
-        if plan.step == Step::Seen {
+        while plan.step == Step::Table {
             let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
-            if seen::stands(fd, result, plan) {
-                return finish(fd, result, plan);
-            }
-            if plan.step != Step::Fail {
-                prepare(fd, address, len, true, plan);
+            match table::settle(result, plan) {
+                Settled::Done => return result,
+                Settled::Again => {}
+                Settled::Ask => prepare(fd, address, len, true, plan),
             }
         }
         match plan.step {
             Step::Native => (plan.real)(fd, address, len),
             Step::Fail => finish(fd, -1, plan),
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
-            Step::Seen | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
+            Step::Table | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
                 finish(fd, result, plan)
             }
@@ -115,7 +114,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
 }
 
 /// # Safety
-/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the view says; the second
+/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the table says; the second
 /// time that it is filled.
 unsafe extern "C" fn prepare(
     fd: c_int,
@@ -130,8 +129,7 @@ unsafe extern "C" fn prepare(
         target: Address::empty(),
         cookie: 0,
         os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
-        to: Endpoint::new(Ipv6Addr::UNSPECIFIED, 0),
-        asked: Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false },
+        dial: None,
         errno: Errno::last_raw(),
         late: 0,
         limit: Limit::NONE,
@@ -190,28 +188,33 @@ unsafe fn plan_for(
     let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     if let Some(os) =
-        local.filter(|a| a.port() != 0).and_then(|_| seen::arrived_at(&client, fd, plan.cookie, to))
+        local.filter(|a| a.port() != 0).and_then(|_| table::arrived_at(&client, fd, plan.cookie, to))
     {
         plan.target = Address::of_os(os, family);
         plan.step = Step::Again;
         return Ok(());
     }
-    if !asks && seen::plan(&client, fd, (family, asked), to, local, plan)? {
+    if !asks && table::plan(&client, fd, (family, asked), to, local, plan)? {
         return Ok(());
     }
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
-    let op = Op::Dial { cookie: plan.cookie, to, local, asked };
-    let (os, from, foreign) = match ask_of(plan.limit, &client, &op, start)? {
+    let (cookie, limit) = (plan.cookie, plan.limit);
+    let dial = |acts| ask_of(limit, &client, &Op::Dial { cookie, to, local, asked, acts }, start);
+    let mut reply = dial(!asks && table::decides(&client, asked, local))?;
+    if reply == Reply::Go {
+        if table::plan(&client, fd, (family, asked), to, local, plan)? {
+            return Ok(());
+        }
+        reply = dial(false)?;
+    }
+    let (os, from, foreign) = match reply {
         Reply::Native => return Ok(()),
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    if let (Some(ip), false) = (from, foreign) {
-        seen::learn_own(&client, ip);
-    }
     set_out(plan.limit, &client, fd, (family, asked), (plan.cookie, from))?;
     if refused && asked.v6only {
         open_to_v4(fd);
@@ -255,7 +258,7 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
     let source = source_of(fd);
     if source == Some(os) {
         // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
-        disconnect(fd, cookie);
+        kernel::disconnect(fd, cookie);
         tell_of(limit, client, cookie, None, libc::ECONNREFUSED);
         return libc::ECONNREFUSED;
     }
@@ -298,17 +301,4 @@ fn open_to_v4(fd: c_int) {
 /// Where the kernel has a socket that connects from.
 fn source_of(fd: c_int) -> Option<SocketAddrV4> {
     kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
-}
-
-/// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
-fn disconnect(fd: c_int, cookie: u64) {
-    if kernel::cookie(fd) != Ok(cookie) {
-        return;
-    }
-    let mut nobody = Address::of_os(SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0), libc::AF_INET);
-    // SAFETY: the family field is within the storage, and the address has its length.
-    unsafe {
-        nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
-        let _ = lonet_core::sys::connect(fd, nobody.pointer(), nobody.len);
-    }
 }

@@ -7,7 +7,7 @@
 mod kept;
 
 use crate::ask::{Start, ask_for_text};
-use crate::{log, process};
+use crate::{actor, log, process};
 use lonet_core::block::{Block, Face};
 use lonet_core::config::{LONET_SUFFIX, MAX_HOST};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
@@ -171,16 +171,16 @@ pub fn own() -> Option<Result<Host, Miss>> {
 fn resolve(name: &[u8]) -> Option<Result<Host, Miss>> {
     let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
     let op = Op::Resolve { name };
-    let view = process::view(&client);
-    if let Some(kept) = view.and_then(|view| kept::find(view, name)) {
+    let table = actor::table(&client);
+    if let Some(kept) = table.and_then(|table| kept::find(table, name)) {
         let reply = kept.reply();
         log::answered(&client, &op, &reply);
         return read(Ok(reply));
     }
     let mut buffer = [0; MAX_MESSAGE];
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
-    // What another network's lonetd says has nothing to do with this view.
-    if let (Ok(reply), Some(_)) = (&answer, process::view(&client)) {
+    // What another network's lonetd says has nothing to do with this table.
+    if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
         kept::keep(name, reply);
     }
     read(answer)

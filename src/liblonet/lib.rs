@@ -12,7 +12,7 @@
 //! when a call succeeds. The constructor reads the environment and does no I/O.
 
 mod accept;
-mod address;
+mod actor;
 mod api;
 mod ask;
 mod bind;
@@ -30,7 +30,6 @@ mod getifaddrs;
 mod getnameinfo;
 mod host;
 mod if_nameindex;
-mod kernel;
 mod listen;
 mod log;
 mod marks;
@@ -44,10 +43,12 @@ mod res_query;
 mod sanitizer;
 mod send;
 mod sethostname;
+mod stream;
 mod system;
 mod unhooked;
 
 use libc::{c_char, c_int};
+use lonet_sockets::{address, kernel};
 
 /// Run by the loader with main's arguments, before main. getenv would be the program's own in shells that define
 /// one; the environment as passed is the truth.
@@ -85,6 +86,7 @@ fn resolve_real_functions() {
         res_query::resolve_real,
         send::resolve_real,
         sethostname::resolve_real,
+        stream::resolve_real,
         system::resolve_real,
     ];
     for resolve in families {

@@ -3,7 +3,7 @@
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{Placed, place};
 use crate::fence::{Decided, Decision, decide};
-use crate::{kernel, marks, process};
+use crate::{actor, kernel, marks, process};
 use libc::c_int;
 use lonet_core::control::Op;
 use nix::errno::Errno;
@@ -40,6 +40,8 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    // Who dials is to see whether the listener's process is there.
+    let _ = actor::actor(&client, false);
     let limit = ask::limit();
     let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
     match place(limit, &client, fd, (family, asked), wish, start)? {

@@ -50,6 +50,22 @@ pub fn any(first: u32, last: u32) -> bool {
     words.into_iter().any(set) || BEYOND.load(Ordering::Relaxed) != 0
 }
 
+/// Calls `each` for every marked descriptor from `first` to `last`. Those beyond the bitmap are passed over: of their end
+/// the kernel tells.
+pub fn each(first: u32, last: u32, mut each: impl FnMut(i32)) {
+    let words = (first as usize / 64).min(WORDS)..=(last as usize / 64).min(WORDS - 1);
+    for (i, word) in words.filter_map(|i| Some((i, MARKS.get(i)?))) {
+        let mut bits = word.load(Ordering::Relaxed);
+        while bits != 0 {
+            let fd = (i * 64) as u32 + bits.trailing_zeros();
+            bits &= bits - 1;
+            if (first..=last).contains(&fd) {
+                each(fd as i32);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

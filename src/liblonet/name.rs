@@ -1,17 +1,18 @@
 //! getsockname(2) and getpeername(2).
 //!
-//! What a connection's ends are called stands in the view, by the socket's cookie: getsockname takes one system call
+//! What a connection's ends are called stands in the table, by the socket's cookie: getsockname takes one system call
 //! beside its own (the cookie), getpeername two (where the socket is, and the cookie). Another process is asked only
-//! where the view does not tell. Counted by tests/hot_paths_take_few_system_calls.sh.
+//! where the table does not tell. Counted by tests/hot_paths_take_few_system_calls.sh.
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
-use crate::{dns, host, kernel, process};
+use crate::{actor, dns, host, kernel, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply};
 use lonet_core::limit::Limit;
+use lonet_sockets::name::{Named, Settings, named as named_in};
 use nix::errno::Errno;
 
 redhook::hook! {
@@ -37,21 +38,6 @@ pub fn resolve_real() {
     getpeername.get();
 }
 
-/// What lonet calls a socket, and what its program set.
-#[derive(Clone, Copy, Default)]
-pub struct Named {
-    pub local: Option<Endpoint>,
-    pub peer: Option<Endpoint>,
-    pub settings: Option<Settings>,
-}
-
-/// What the program set that lonet has set otherwise.
-#[derive(Clone, Copy)]
-pub struct Settings {
-    pub reuse_address: bool,
-    pub v6only: bool,
-}
-
 /// Asks about a socket that the kernel has in a network's block. Without an answer: nothing.
 pub fn named(fd: c_int) -> Named {
     kernel::local(fd).map_or_else(Named::default, |local| named_at(fd, &local))
@@ -63,9 +49,9 @@ fn named_at(fd: c_int, local: &Address) -> Named {
     let ip = local.ip().to_ipv6_mapped();
     let Some(client) = process::client_at(*local.ip()) else { return Named::default() };
     let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
-    if let Some(e) = process::view(&client).and_then(|view| view.find(cookie)) {
-        let settings = Some(Settings { reuse_address: e.reuse_address, v6only: e.v6only });
-        return Named { local: e.local, peer: e.peer, settings };
+    let parts = actor::table(&client).and_then(|table| Some(table.parts(table.block()?)));
+    if let Some(named) = parts.and_then(|parts| named_in(parts, cookie)) {
+        return named;
     }
     if kernel::tcp_family(fd).is_none() {
         return Named::default();

@@ -1,6 +1,7 @@
 //! What this process is to lonet: what the environment that it began with says, unless the C API has named a
 //! default host.
 
+use crate::actor;
 use crate::api::handle::Used;
 use crate::api::host::{self, Host};
 use crate::api::net::{self, Net};
@@ -10,7 +11,6 @@ use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::directory::Directory;
 use lonet_core::sys::{self, check};
-use lonet_core::view::{Mapping, View};
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::{CStr, OsStr};
@@ -98,6 +98,7 @@ fn begin(environment: &[&'static [u8]]) {
         return;
     }
     crate::environment::keep(environment);
+    actor::prepare();
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
@@ -256,17 +257,12 @@ fn map_key() {
     if let Some(key) = KeyMap::new(client, &directory) {
         std::mem::forget(key);
     }
-    if let Some(mapping) = Mapping::open(&directory) {
-        // SAFETY: the client is the process' own, and the mapping is never given back.
-        unsafe { client.look_at(&mapping) };
-        std::mem::forget(mapping);
-    }
+    actor::map(client);
 }
 
-/// The view of the network that `client` leads to, if it is the environment's.
-pub fn view(client: &Client) -> Option<View<'_>> {
-    let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
-    client.view().filter(|_| own)
+/// Whether `client` leads to the network of the environment, whose table the process sees.
+pub fn is_own(client: &Client) -> bool {
+    CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
 }
 
 /// The mapping of a network's key file.

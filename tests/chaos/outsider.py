@@ -320,7 +320,7 @@ def at_files():
     root = os.path.dirname(net)
     tmp = os.path.dirname(root)
     mine = os.path.join(root, f"outsider-{chance.randrange(8)}")
-    file = os.path.join(net, chance.choice(["key", "state", "log", "view", "lock", "control", "registry.db"]))
+    file = os.path.join(net, chance.choice(["key", "table", "log", "lock", "control", "registry.db"]))
     forbidden = {
         "open a file": lambda: os.close(os.open(file, os.O_RDONLY | os.O_NONBLOCK)),
         "write a file": lambda: os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK)),

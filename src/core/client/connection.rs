@@ -5,9 +5,9 @@ use crate::control::MAX_MESSAGE;
 use crate::directory::{self, Directory, Unfit};
 use crate::limit::Limit;
 use crate::sys::{self, Fd};
+use crate::table::Table;
 use crate::uids;
 use crate::unix::AbstractName;
-use crate::view::View;
 use nix::errno::Errno;
 use std::sync::atomic::Ordering;
 
@@ -76,7 +76,7 @@ impl Client {
 
     /// How lonetd may be called where no path leads to it, the likelier name first.
     fn abstract_names(&self) -> impl Iterator<Item = AbstractName> {
-        let seen = self.view().and_then(View::abstract_name);
+        let seen = self.table().and_then(Table::abstract_name);
         let by_key = AbstractName::from_number(self.abstract_name.load(Ordering::Acquire));
         seen.into_iter().chain(by_key.filter(|name| seen != Some(*name)))
     }

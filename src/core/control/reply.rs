@@ -72,6 +72,11 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], opening: Opening, reply: &Rep
             w.ip4(from.unwrap_or(Ipv4Addr::UNSPECIFIED));
             w.u16(port);
         }
+        Reply::Entered { slot, host } => {
+            w.u8(50);
+            w.u16(slot);
+            w.u16(host);
+        }
         Reply::NoWay { errno, port } => {
             w.u8(41);
             w.i32(errno);
@@ -139,6 +144,7 @@ pub fn read_reply(bytes: &[u8]) -> Result<(Opening, Reply<'_>), Malformed> {
             let from = r.ip4()?;
             Reply::Way { to, from: named.then_some(from), port: r.u16()?, foreign }
         }
+        50 => Reply::Entered { slot: r.u16()?, host: r.u16()? },
         41 => Reply::NoWay { errno: r.i32()?, port: r.u16()? },
         42 => {
             let local = r.name()?;

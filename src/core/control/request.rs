@@ -49,25 +49,19 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u8(5);
             w.u64(cookie);
         }
-        Op::Dial { cookie, to, local, asked } => {
+        Op::Dial { cookie, to, local, asked, acts } => {
             w.u8(6);
             w.u64(cookie);
             w.endpoint(to);
             w.os_or_none(local);
             w.asked(asked);
+            w.flags(&[acts]);
         }
-        Op::SetOut { cookie, to, from, os, asked } => {
-            w.u8(51);
-            w.u64(cookie);
-            w.endpoint(to);
-            w.ip4(from);
-            w.os(os);
-            w.asked(asked);
+        Op::Enter { dials } => {
+            w.u8(50);
+            w.flags(&[dials]);
         }
-        Op::TakenBack { cookie } => {
-            w.u8(52);
-            w.u64(cookie);
-        }
+        Op::Look => w.u8(51),
         Op::Dialed { cookie, from, errno } => {
             w.u8(7);
             w.u64(cookie);
@@ -119,14 +113,6 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
         Op::GiveUp { cookie } => {
             w.u8(31);
             w.u64(cookie);
-        }
-        Op::Took { listener, cookie, caller, local, remote } => {
-            w.u8(50);
-            w.u64(listener);
-            w.u64(cookie);
-            w.u64(caller);
-            w.os(local);
-            w.os(remote);
         }
         Op::Set { cookie, reuse_address } => {
             w.u8(18);
@@ -189,7 +175,13 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         3 => Op::Listen { cookie: r.u64()?, bound: r.flags::<1>()?[0], asked: r.asked()?, attempt: r.u8()? },
         4 => Op::Listening { cookie: r.u64()? },
         5 => Op::Failed { cookie: r.u64()? },
-        6 => Op::Dial { cookie: r.u64()?, to: r.endpoint()?, local: r.os_or_none()?, asked: r.asked()? },
+        6 => Op::Dial {
+            cookie: r.u64()?,
+            to: r.endpoint()?,
+            local: r.os_or_none()?,
+            asked: r.asked()?,
+            acts: r.flags::<1>()?[0],
+        },
         7 => Op::Dialed { cookie: r.u64()?, from: r.os_or_none()?, errno: r.i32()? },
         8 => Op::Disconnected { cookie: r.u64()? },
         9 => Op::Accept { listener: r.u64()?, cookie: r.u64()?, local: r.os()?, remote: r.os()? },
@@ -202,17 +194,8 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
-        50 => Op::Took {
-            listener: r.u64()?,
-            cookie: r.u64()?,
-            caller: r.u64()?,
-            local: r.os()?,
-            remote: r.os()?,
-        },
-        52 => Op::TakenBack { cookie: r.u64()? },
-        51 => {
-            Op::SetOut { cookie: r.u64()?, to: r.endpoint()?, from: r.ip4()?, os: r.os()?, asked: r.asked()? }
-        }
+        50 => Op::Enter { dials: r.flags::<1>()?[0] },
+        51 => Op::Look,
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },
         22 => Op::NameServer { server: r.endpoint()?, from: r.u16()? },

@@ -6,15 +6,17 @@ use std::io;
 use std::net::SocketAddrV4;
 
 /// So many fit a message.
-pub const SEVERAL: usize = 16;
+pub const SEVERAL: usize = 9;
 
 /// Which socket is meant: its local address, its remote one, and its cookie, if it is known.
 pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);
 
 impl Diag {
-    /// What [`Diag::answer`] says to each of these questions, of which there are at most [`SEVERAL`]. Where a cookie is
-    /// asked for it is as [`Diag::lookup_cookie`] says.
-    pub fn answers(&self, questions: &[Question]) -> io::Result<[Option<Answer>; SEVERAL]> {
+    /// What the kernel says to each of these questions, of which there are at most [`SEVERAL`], as [`Diag::answer`] says it.
+    /// Where a cookie is asked for it is as [`Diag::lookup_cookie`] says.
+    ///
+    /// [`Answer::Nobody`] says nothing unless another question of the same message was answered with a socket.
+    pub fn answers_as_they_come(&self, questions: &[Question]) -> io::Result<[Option<Answer>; SEVERAL]> {
         let mut answers = [None; SEVERAL];
         let mut request = [0; SEVERAL * wire::Request::ROOM];
         let (mut len, mut first) = (0, None);
@@ -38,28 +40,24 @@ impl Diag {
             else {
                 continue;
             };
-            *answer = Some(self.understand(&message, (*local, *remote))?);
+            *answer = understand(&message, (*local, *remote)).ok();
         }
         Ok(answers)
     }
+}
 
-    /// What an answer to a look-up says.
-    pub(super) fn understand(
-        &self,
-        message: &wire::Message<'_>,
-        (local, remote): (SocketAddrV4, SocketAddrV4),
-    ) -> io::Result<Answer> {
-        match message.kind {
-            wire::ERROR if message.errno() == libc::ENOENT => {
-                self.check_that_it_answers()?;
-                Ok(Answer::Nobody)
-            }
-            wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
-            _ if !message.is_socket() => Err(error(libc::EPROTO)),
-            _ => Ok(wire::socket(message.body)
-                .filter(|f| f.local == local && f.remote == remote)
-                .map_or(Answer::Another, Answer::Found)),
-        }
+/// What an answer to a look-up says.
+pub(super) fn understand(
+    message: &wire::Message<'_>,
+    (local, remote): (SocketAddrV4, SocketAddrV4),
+) -> io::Result<Answer> {
+    match message.kind {
+        wire::ERROR if message.errno() == libc::ENOENT => Ok(Answer::Nobody),
+        wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
+        _ if !message.is_socket() => Err(error(libc::EPROTO)),
+        _ => Ok(wire::socket(message.body)
+            .filter(|f| f.local == local && f.remote == remote)
+            .map_or(Answer::Another, Answer::Found)),
     }
 }
 
@@ -88,7 +86,7 @@ mod tests {
         pairs.insert(3, (SocketAddrV4::new([127, 231, 9, 8].into(), 9), v4(at)));
         let alone: Vec<_> = pairs.iter().map(|(a, b)| diag.answer(*a, *b).expect("an answer")).collect();
         let questions: Vec<_> = pairs.iter().map(|(a, b)| (*a, *b, None)).collect();
-        let together = diag.answers(&questions).expect("answers");
+        let together = diag.answers_as_they_come(&questions).expect("answers");
         assert_eq!(together[..7].iter().map(|a| a.expect("an answer")).collect::<Vec<_>>(), alone);
         assert_eq!(together[7..], [None; SEVERAL - 7]);
     }
@@ -100,7 +98,7 @@ mod tests {
         let at = v4(listener.local_addr().expect("its address"));
         let found = diag.lookup(at, NOBODY).expect("an answer").expect("the listener");
         let questions = [(at, NOBODY, Some(found.cookie)), (at, NOBODY, Some(found.cookie + 1))];
-        let answers = diag.answers(&questions).expect("answers");
+        let answers = diag.answers_as_they_come(&questions).expect("answers");
         assert_eq!(answers[..2], [Some(Answer::Found(found)), Some(Answer::Nobody)]);
     }
 }

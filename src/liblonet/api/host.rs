@@ -13,7 +13,7 @@ use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
-use lonet_core::view::Mapping;
+use lonet_core::table::Mapping;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Host {
     /// Where its sockets are, for the kernel.
     ip: Ipv4Addr,
     /// Where its client looks.
-    _view: Option<Arc<Mapping>>,
+    _table: Option<Arc<Mapping>>,
 }
 
 impl Host {
@@ -124,13 +124,13 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
         Reply::Located { os } => Some((Block::new(block)?, *os.ip())),
         _ => None,
     })?;
-    if let Some(view) = &net.view {
+    if let Some(table) = &net.table {
         // SAFETY: the host keeps it, and the client is of the same network.
-        unsafe { client.look_at(view) };
+        unsafe { client.look_at(table.table()) };
     }
     let name = CString::new(name).unwrap_or_default();
     let made = HOSTS
-        .open(Host { client, block, net: net.handle, name, ip, _view: net.view.clone() })
+        .open(Host { client, block, net: net.handle, name, ip, _table: net.table.clone() })
         .ok_or_else(|| Error::Memory.because(&what, "too many hosts in one process"))?;
     if !net.is_open() {
         let _ = close(limit(), made.handle, true);

@@ -11,7 +11,7 @@ use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
-use lonet_core::view::Mapping;
+use lonet_core::table::Mapping;
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 use std::net::Ipv4Addr;
@@ -25,8 +25,8 @@ pub struct Net {
     /// `lonetmynet`
     full_name: CString,
     block: Block,
-    /// Where the client of this looks, and its hosts'.
-    pub view: Option<Arc<Mapping>>,
+    /// Where the client of this looks for lonetd, and its hosts'.
+    pub table: Option<Arc<Mapping>>,
     /// By this lonetd knows the children of a fork for members.
     _key: Option<KeyMap>,
 }
@@ -171,11 +171,11 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
     })?;
     let directory = client.directory();
     let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
-    let view = directory.as_ref().and_then(Mapping::open).map(Arc::new);
-    if let Some(view) = &view {
+    let table = client.map_table().map(Arc::new);
+    if let Some(table) = &table {
         // SAFETY: it goes after the client.
-        unsafe { client.look_at(view) };
+        unsafe { client.look_at(table.table()) };
     }
-    NETS.open(Net { client, full_name, block, view, _key: key })
+    NETS.open(Net { client, full_name, block, table, _key: key })
         .ok_or_else(|| Error::Memory.because(what, "too many networks in one process"))
 }

@@ -5,7 +5,7 @@
 //! SO_SNDTIMEO or a signal ends it; a non-blocking one waits a moment, because most peers answer at once and may
 //! then be talked to directly. After that the socket is connected to lonetd, which relays.
 
-use super::{Plan, Step, disconnect};
+use super::{Plan, Step};
 use crate::address::Address;
 use crate::ask::tell;
 use crate::fence::guard;
@@ -110,7 +110,7 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
             if let Some(client) = process::client() {
                 log::trouble(&client, &Op::HandOver { cookie, milliseconds: 0 }, trouble);
             }
-            disconnect(fd, plan.cookie);
+            kernel::disconnect(fd, plan.cookie);
             tell(&Op::Dialed { cookie, from: None, errno: libc::ENETDOWN });
             plan.fail(trouble.errno());
             (-1, false)

@@ -1,8 +1,8 @@
 //! What lonetd has said of names and would say again: a program that makes many connections asks for the same name each
 //! time.
 //!
-//! lonetd says with an answer how long it stands: while the view has the same count of names, and a lonetd serves it
-//! ([`View::names`]). Whoever asks is a member of the network from then on, so an answer is for the process that
+//! lonetd says with an answer how long it stands: while the table has the same count of names, and a lonetd serves it
+//! ([`Table::names`]). Whoever asks is a member of the network from then on, so an answer is for the process that
 //! asked: a child of a fork asks itself.
 //!
 //! The answers lie in a few slots of static memory, by the name as it was asked for. A slot has a sequence number that
@@ -13,7 +13,7 @@
 use lonet_core::block::fnv1a;
 use lonet_core::control::Reply;
 use lonet_core::sys::getpid;
-use lonet_core::view::View;
+use lonet_core::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 const SLOTS: usize = 8;
@@ -60,8 +60,8 @@ impl Kept {
 }
 
 /// What was said of this name, if it stands.
-pub fn find(view: View<'_>, name: &[u8]) -> Option<Kept> {
-    find_in(&KEPT, view.names()?, name)
+pub fn find(table: Table<'_>, name: &[u8]) -> Option<Kept> {
+    find_in(&KEPT, table.names()?, name)
 }
 
 /// Keeps what was said of this name, if it is to be kept.

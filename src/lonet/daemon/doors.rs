@@ -4,7 +4,7 @@
 //! chrooted or dropped privileges. Everybody on the machine can read that name while it is bound, and can take it while no
 //! lonetd has it. So nothing depends on it: who serves the network is decided by a lock on `<net>/key`, a file for the
 //! owner alone, and where another user has the name lonetd takes one that nobody can know, which those find who have the
-//! view mapped.
+//! table mapped.
 
 use super::process;
 use super::setup::{SetupError, os, patiently, random};

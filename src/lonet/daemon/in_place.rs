@@ -1,8 +1,8 @@
-//! Files that are written through memory: the view, the saved state, SQLite's `-shm`.
+//! Files that are written through memory: the table, SQLite's `-shm`.
 //!
 //! What is allocated is not taken away by a full disk, except where the file system writes to another place each time, as
 //! btrfs does. There a store that finds no room is a SIGBUS: lonetd's end, and that of a program that writes into the
-//! view's mailbox.
+//! table.
 
 use lonet_core::directory::Directory;
 

@@ -1,9 +1,9 @@
 //! The real kernel behind the state's questions.
 
-use super::process::pidfd_open;
+use super::process::{self, pidfd_open};
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
-use lonet_core::diag::{Answer, Diag, NOBODY, Question, SEVERAL, State};
+use lonet_core::diag::{Answer, Diag, NOBODY, State};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,10 +20,6 @@ pub struct Live {
     start: Instant,
     /// When the control was last found.
     told: Cell<Option<Instant>>,
-    /// What was asked of several sockets at once, for as long as it is recalled.
-    ahead: Vec<(Question, Answer)>,
-    /// How many want it to be.
-    recalls: usize,
     /// The block's bound and idle sockets, all at once, where many are asked for.
     idle: Idles,
 }
@@ -49,8 +45,6 @@ impl Live {
             control,
             start: Instant::now(),
             told: Cell::new(None),
-            ahead: Vec::new(),
-            recalls: 0,
             idle: Idles::OneByOne,
         }
     }
@@ -102,10 +96,6 @@ impl Live {
         let tells = self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))));
         self.told.set(tells.then_some(now));
         tells
-    }
-
-    fn recalled(&self, question: Question) -> Option<Answer> {
-        self.ahead.iter().find(|(asked, _)| *asked == question).map(|(_, answer)| *answer)
     }
 
     /// All sockets of a block. `None`: cannot be asked.
@@ -184,31 +174,18 @@ pub fn program(pid: Pid) -> String {
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
+/// When a process began, in clock ticks since boot. `None`: it has ended.
+pub fn began(pid: Pid) -> Option<u64> {
+    const STATE: usize = 3;
+    const START: usize = 22;
+    let stat = process::stat(pid).ok()?;
+    let start = process::stat_field(&stat, START)?.parse().ok()?;
+    (!matches!(process::stat_field(&stat, STATE)?, "Z" | "X")).then_some(start)
+}
+
 impl Kernel for Live {
-    fn recall(&mut self, recalls: bool) {
-        self.recalls = if recalls { self.recalls + 1 } else { self.recalls.saturating_sub(1) };
-        if self.recalls == 0 {
-            self.ahead.clear();
-        }
-    }
-
-    fn look_ahead(&mut self, questions: &[Question]) {
-        let is_new = |question: &Question| self.ahead.iter().all(|(asked, _)| asked != question);
-        let new: Vec<Question> = questions.iter().copied().filter(is_new).collect();
-        if self.recalls == 0 {
-            return;
-        }
-        for questions in new.chunks(SEVERAL) {
-            let answers =
-                self.diag.as_ref().and_then(|diag| diag.answers(questions).ok()).unwrap_or_default();
-            self.ahead
-                .extend(questions.iter().zip(answers).filter_map(|(asked, answer)| Some((*asked, answer?))));
-        }
-    }
-
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        let answer = || self.diag.as_ref()?.answer(local, remote).ok();
-        match self.recalled((local, remote, None)).or_else(answer) {
+        match self.diag.as_ref()?.answer(local, remote).ok() {
             Some(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                 Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
@@ -220,9 +197,6 @@ impl Kernel for Live {
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
-        if let Some(Answer::Found(_)) = self.recalled((os, NOBODY, Some(cookie))) {
-            return Some(Idle::Listening);
-        }
         match self.diag.as_ref()?.listener(os, cookie) {
             Ok(Some(_)) => return Some(Idle::Listening),
             Ok(None) => {}
@@ -253,7 +227,25 @@ impl Kernel for Live {
         program(pid)
     }
 
+    fn began(&mut self, pid: Pid) -> u64 {
+        began(pid).unwrap_or(0)
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn living_process_has_a_start_time_and_a_dead_one_has_none() {
+        assert!(began(std::process::id() as Pid).is_some());
+        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        let pid = child.id() as Pid;
+        child.wait().expect("its end");
+        assert_eq!(began(pid), None);
     }
 }

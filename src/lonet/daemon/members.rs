@@ -16,10 +16,10 @@
 pub mod search;
 mod signs;
 
-use super::journal;
 use super::owner::Owner;
 use super::process::{has_ended, pidfd_open, stat_field};
 use super::state::Pid;
+use super::store;
 use lonet_core::config::{Config, Membership, lookup};
 use lonet_core::directory::Directory;
 use nix::errno::Errno;
@@ -113,7 +113,7 @@ impl Members {
 /// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
 /// there has left its state, and one here would find it all dead.
 pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netns: u64) -> bool {
-    let Some(mut all) = journal::processes_elsewhere(directory, &config.network, netns) else {
+    let Some(mut all) = store::processes_elsewhere(directory, netns) else {
         return false;
     };
     let key = directory.read(c"key").ok().and_then(|key| key.try_into().ok());

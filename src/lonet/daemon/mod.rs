@@ -12,7 +12,6 @@ mod doors;
 mod foreign;
 mod held;
 mod in_place;
-mod journal;
 mod kernel;
 mod log;
 mod members;
@@ -23,6 +22,7 @@ mod registry;
 mod serve;
 mod setup;
 pub mod state;
+mod store;
 mod tally;
 
 use current::Current;
@@ -104,32 +104,31 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let key = setup::key(&mut service)?;
     let doors = doors::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
-    let left = journal::read(&here, &config.network, netns);
+    let (store, left) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
+    // It is there for as long as the process is.
+    let store: &'static store::Store = Box::leak(Box::new(store));
     let former = left.as_ref().map(|left| left.block.stack());
-    let (had, saved) = left.and_then(|left| Some((left.block, left.saved?))).unzip();
+    let had = left.filter(|left| left.is_here).map(|left| left.block);
     let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
     let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
+    store.begin(held.block, setup::ephemeral_ports());
+    let table = Box::new(store);
     let whose = owner.if_told_by_number();
-    let mut state = state::State::new(held.block, whose, held.refuser_address, setup::ephemeral_ports());
-    if let Some(saved) = saved {
+    let mut state = state::State::new(table, whose, held.refuser_address, setup::ephemeral_ports());
+    if had.is_some() {
         let sightings = kernel.sightings(held.block);
-        state.restore(&mut kernel, saved, sightings.as_ref());
-        tracing::info!("taken up from the lonetd before: {} sockets", state.sockets.len());
-    } else {
-        // What lies in a mailbox there was said in another world, of before the machine was started, perhaps.
-        let _ = here.remove(c"view");
+        state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
+        tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }
-    let world = journal::World::here(&config.network, held.block, netns);
-    let journal = journal::Journal::begin(directory.clone(), world, &state);
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,
         kernel,
-        journal,
+        store,
         held,
         former,
         service,

@@ -3,33 +3,29 @@
 //! Order is kept across connections: a message that was sent before another connection was made is taken first,
 //! so that a program which closed a socket and then told another program finds the port free there. For this,
 //! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried ([`connections`]). What is in the mailbox is taken before any message on a connection: nobody leaves something there
-//! before what it has asked is done. Ends of processes and sockets that the kernel has announced are taken before any
-//! message.
+//! tried ([`connections`]). Ends of processes and sockets that the kernel has announced are taken before any message.
 
-mod awake;
 mod connections;
 mod end;
 mod home;
+mod idle;
 mod inherited;
 mod messages;
 mod processes;
-mod said;
 mod sender;
 mod wait;
-mod watcher;
 
 use super::current::Current;
 use super::dns::Dns;
 use super::doors::{Doors, Service};
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::held::Held;
-use super::journal::Journal;
 use super::kernel::Live;
 use super::members::Members;
 use super::owner::Owner;
-use super::setup::{self, SetupError, os};
-use super::state::{Cookie, Pid, State};
+use super::setup::{SetupError, os};
+use super::state::{Pid, State};
+use super::store::Store;
 use super::tally;
 use connections::{Connections, Door};
 use end::Ending;
@@ -38,8 +34,6 @@ use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
-use lonet_core::view::Writer;
-use lonet_core::view::mailbox::Mailbox;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use std::collections::BTreeMap;
@@ -49,7 +43,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wait::Waiter;
-use watcher::Watcher;
 
 /// How long a network stays when nobody is in it.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
@@ -68,9 +61,6 @@ const END_AGAIN: Duration = Duration::from_millis(10);
 
 /// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-
-/// How long the kernel may take to announce the end of a socket that was closed, before it is asked.
-const CLOSED_FOR: Duration = Duration::from_millis(20);
 
 const CONTROL: u64 = 1;
 const ABSTRACT: u64 = 2;
@@ -92,13 +82,7 @@ struct Early {
 pub struct Daemon {
     state: State,
     kernel: Live,
-    journal: Journal,
-    /// What programs read instead of asking; without it they ask.
-    view: Option<Writer>,
-    /// What they say without waiting for an answer; there is one if there is a view.
-    mailbox: Option<Mailbox>,
-    /// Until then more may follow what was said.
-    awake_until: Instant,
+    store: &'static Store,
     netns: u64,
     foreign: Foreign,
     /// Keeps the block for as long as the daemon lives.
@@ -115,26 +99,15 @@ pub struct Daemon {
     owner: Owner,
     membership: Membership,
     inheritance: Inheritance,
-    epoll: Arc<Epoll>,
-    /// Where there is a mailbox, who waits for `epoll` while lonetd sleeps.
-    watcher: Option<Watcher>,
+    epoll: Epoll,
     /// Becomes readable when a process ends.
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
     /// Who has sent the message that is being answered, if it was not known before.
     met: Option<(Pid, OwnedFd)>,
     destroyed: Option<Destroyed>,
-    /// Ends of sockets that nothing was known of: those announced since the mailbox was last looked into, and those
-    /// before. What was said of them is in what is being acted upon, or in what comes next.
-    unknown_ends: (Vec<Cookie>, Vec<Cookie>),
-    /// Some of the news has been lost: all that is known is to be looked at, also what is about to be told.
-    ends_are_lost: bool,
     /// `epoll` waits for ends of sockets, too.
     watches_ends: bool,
-    /// Sockets of which a descriptor was closed, in order.
-    closing: Vec<Cookie>,
-    /// Since when there are some.
-    closing_since: Option<Instant>,
     dns: Dns,
     connections: Connections,
     early: Vec<Early>,
@@ -152,7 +125,7 @@ fn event(data: u64) -> EpollEvent {
 pub struct Parts {
     pub state: State,
     pub kernel: Live,
-    pub journal: Journal,
+    pub store: &'static Store,
     pub held: Held,
     /// Where a lonetd before had its listener.
     pub former: Option<Ipv4Addr>,
@@ -171,7 +144,7 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, journal, held, former, service, doors, destroyed, .. } = parts;
+        let Parts { state, kernel, store, held, former, service, doors, destroyed, .. } = parts;
         let Parts { place, directory, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
@@ -189,25 +162,10 @@ impl Daemon {
         }
         let dns = Dns::new(state.block).map_err(os("make an epoll"))?;
         epoll.add(dns.events(), event(DNS)).map_err(os("watch questions for names"))?;
-        let mut view = setup::view(&directory.now());
-        let mailbox = view.as_mut().map(|view| {
-            view.set_abstract_name(Some(doors.name));
-            view.serve();
-            view.mailbox()
-        });
-        let epoll = Arc::new(epoll);
-        let watcher = mailbox.as_ref().map(|mailbox| Watcher::start(&epoll, mailbox.knocker())).transpose();
-        let watcher = watcher.unwrap_or_else(|e| {
-            tracing::warn!("no thread for the mailbox, programs have to ask for everything: {e}");
-            view.as_mut().map(Writer::leave).and(None)
-        });
         let mut daemon = Daemon {
             state,
             kernel,
-            journal,
-            view,
-            mailbox,
-            awake_until: Instant::now(),
+            store,
             netns,
             foreign,
             _held: held,
@@ -222,17 +180,12 @@ impl Daemon {
             membership,
             inheritance,
             epoll,
-            watcher,
             deaths,
             processes: BTreeMap::new(),
             met: None,
             destroyed,
-            unknown_ends: (Vec::new(), Vec::new()),
-            ends_are_lost: false,
             // Until it has been seen that there are none.
             watches_ends: false,
-            closing: Vec::new(),
-            closing_since: None,
             dns,
             connections,
             early: Vec::new(),
@@ -244,7 +197,8 @@ impl Daemon {
         daemon.open_doors().map_err(os("watch the control sockets"))?;
         daemon.watch_home().map_err(os("watch the network's directory"))?;
         daemon.settle();
-        daemon.take_what_was_said();
+        store.table().set_abstract_name(Some(daemon.doors.name));
+        store.table().serve();
         Ok(daemon)
     }
 
@@ -257,12 +211,8 @@ impl Daemon {
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e.into()),
             };
-            self.take_what_is_said();
+            self.take_news();
             self.read_connections();
-            if events[..n].iter().any(|e| e.data() == foreign::LISTENER || e.data() >= FIRST_TASK) {
-                // Who calls from elsewhere may be given a port.
-                self.look_at_closing(|_, _| true);
-            }
             for event in &events[..n] {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
@@ -304,6 +254,13 @@ impl Daemon {
         self.settle();
     }
 
+    /// Takes what the kernel has announced.
+    pub(super) fn take_news(&mut self) {
+        self.take_deaths();
+        self.take_ends();
+        self.settle();
+    }
+
     /// Ends of sockets that the kernel has told of. To be settled.
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
@@ -313,18 +270,12 @@ impl Daemon {
             match ends {
                 Ok(ends) => {
                     for cookie in ends {
-                        if !self.state.destroyed(&mut self.kernel, cookie) {
-                            self.unknown_ends.0.push(cookie);
-                        }
+                        self.state.destroyed(&mut self.kernel, cookie);
                     }
                 }
-                Err(_) => {
-                    self.ends_are_lost = true;
-                    self.state.review_all(&mut self.kernel);
-                }
+                Err(_) => self.state.review_all(&mut self.kernel),
             }
         }
-        self.closing.retain(|cookie| self.state.is_connection(*cookie));
         if is_quiet && !self.watches_ends {
             self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();
         }
@@ -350,9 +301,6 @@ impl Daemon {
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
-        if self.closing_since.is_some_and(|since| now >= since + CLOSED_FOR) {
-            self.look_at_closing(|_, _| true);
-        }
         self.state.settle_doubts(&mut self.kernel);
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;

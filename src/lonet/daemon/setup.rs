@@ -2,8 +2,6 @@
 
 use super::held;
 use lonet_core::control::Key;
-use lonet_core::directory::Directory;
-use lonet_core::view::Writer;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::stat::{Mode, umask};
@@ -88,23 +86,6 @@ pub fn ephemeral_ports() -> (u16, u16) {
 /// The identity of the network namespace that lonetd lives in.
 pub fn network_namespace() -> Result<u64, SetupError> {
     lonet_core::diag::netns_cookie(held::tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
-}
-
-/// The file that programs map to see the network's sockets. `None`: there can be none, and programs ask.
-pub fn view(directory: &Directory) -> Option<Writer> {
-    let flags = libc::O_RDWR | libc::O_CREAT;
-    let file = directory.open(c"view", flags).or_else(|e| {
-        tracing::warn!("what lies in the place of the view is made anew: {e}");
-        directory.remove(c"view")?;
-        directory.open(c"view", flags)
-    });
-    let view = file.and_then(|file| Writer::take(file.raw()));
-    view.inspect_err(|e| {
-        tracing::warn!("no view, programs have to ask for everything: {e}");
-        // What a lonetd before has left there would be believed, and half a file only fills the disk.
-        let _ = directory.remove(c"view");
-    })
-    .ok()
 }
 
 /// The network's random key: made once, kept in the file by which lonetd serves for lonetds to come. A disk that is full

@@ -200,7 +200,7 @@ impl Daemon {
             Ok((n, right)) => {
                 // SAFETY: a new descriptor that nobody else has.
                 let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                self.take_what_is_said();
+                self.take_news();
                 self.take_message(fd, right, &buffer[..n], (false, false));
                 None
             }

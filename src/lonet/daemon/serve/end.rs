@@ -6,11 +6,12 @@
 use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
-use crate::daemon::kernel;
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};
+use crate::daemon::{kernel, store};
 use lonet_core::control::{self, MAX_MESSAGE};
 use lonet_core::directory::Directory;
+use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags};
@@ -246,7 +247,7 @@ impl Daemon {
             self.empty_since = Some(Instant::now());
             return false;
         };
-        self.take_what_is_said();
+        self.take_news();
         self.accept(Door::Path);
         self.accept(Door::Name);
         if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
@@ -254,10 +255,13 @@ impl Daemon {
             return false;
         }
         self.foreign.leave();
-        if let Some(view) = &mut self.view {
-            view.leave();
-        }
-        tracing::info!("the network has ended");
+        let header = self.store.table().header();
+        let [kernel_chose, tried_again] = [&header.kernel_chose, &header.tried_again].map(Word::get);
+        self.store.table().leave();
+        tracing::info!(
+            "the network has ended; {kernel_chose} dials had the kernel choose their source port, {tried_again} tries met a port \
+             in use"
+        );
         let directory = self.directory.now();
         // Where its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
@@ -279,7 +283,7 @@ impl Daemon {
 pub(super) fn remove_files(directory: &Directory) {
     // The lock file goes last: who waits for it looks whether it is still the one at its path.
     // What a killed lonetd is known by goes shortly before.
-    for file in [c"key", c"log", c"log.old", c"view", c"state.new", c"state", c"control", c"lock"] {
+    for file in [c"key", c"log", c"log.old", store::FILE, c"control", c"lock"] {
         let _ = directory.remove(file);
     }
 }

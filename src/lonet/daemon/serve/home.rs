@@ -2,7 +2,7 @@
 //!
 //! Programs that have spoken to lonetd find it by its abstract name all the same; those that come anew would find nobody,
 //! and start another lonetd for a network of the same name. So lonetd makes the directory again, with what others need
-//! of it: the control socket, the key, the saved state. The view cannot be had again: who comes later has to ask.
+//! of it: the control socket and the key. The table cannot be had again: who comes later has to ask.
 
 use super::end::remove_files;
 use super::{Daemon, HOME, event};
@@ -81,7 +81,6 @@ impl Daemon {
         }
         self.doors.by_path = by_path;
         self.service = service;
-        self.journal.begin_again(&self.state);
         tracing::warn!("the network's directory had gone and was made again");
         self.home = Home::watch(&self.place, self.membership.owner);
         let _ = self.watch_home();

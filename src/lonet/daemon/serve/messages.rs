@@ -10,7 +10,6 @@ use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::sys;
-use lonet_core::view::Writer;
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -75,7 +74,6 @@ impl Daemon {
                 Err(back) => (fd, asked.0) = (back.fd, true),
             }
         }
-        self.look_at_closing(|_, _| true);
         self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
@@ -112,7 +110,7 @@ impl Daemon {
             }
             _ => {
                 // Of before it is answered: what changes meanwhile is not in the answer.
-                let names = self.view.as_ref().map_or(0, Writer::names);
+                let names = self.store.table().names().unwrap_or(0);
                 let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
                 self.settle();
                 let is_heard = match answer {

@@ -36,20 +36,7 @@ impl Daemon {
     pub(super) fn settle(&mut self) {
         loop {
             let changes = self.state.take_changes();
-            self.journal.note(&self.state, &changes);
-            if let Some(view) = &mut self.view {
-                if changes.names {
-                    view.names_changed();
-                }
-                for cookie in &changes.sockets {
-                    view.set(*cookie, self.state.view(*cookie).as_ref());
-                }
-                for (host, port) in &changes.listeners {
-                    for (class, os) in (0..).zip(self.state.listeners((*host, *port))) {
-                        view.set_listener(*host, *port, class, os);
-                    }
-                }
-            }
+            self.state.save(&mut self.kernel, &changes);
             let gone: Vec<Pid> = changes.processes.into_iter().filter(|pid| !self.watch(*pid)).collect();
             if gone.is_empty() {
                 return;
@@ -73,13 +60,5 @@ impl Daemon {
             Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
         }
         true
-    }
-}
-
-/// Whether a process may yet do something. Not so of one that was killed and that nobody has waited for.
-pub(super) fn is_alive(pid: Pid) -> bool {
-    match pidfd_open(pid) {
-        Ok(process) => !has_ended(&process),
-        Err(e) => !matches!(e, Errno::ESRCH | Errno::ENOENT | Errno::EINVAL),
     }
 }

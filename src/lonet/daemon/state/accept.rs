@@ -3,17 +3,13 @@
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
-use lonet_core::view::Entry;
 use std::net::SocketAddrV4;
-use std::time::Duration;
 
 /// A socket that the kernel has accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accepted {
     pub listener: Cookie,
     pub cookie: Cookie,
-    /// Who calls, where the process has asked the kernel itself.
-    pub caller: Option<Cookie>,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
 }
@@ -22,6 +18,8 @@ pub(super) struct Accepted {
 enum Caller {
     /// Dialed this very listener.
     Known(Cookie),
+    /// The same, by a dial that its process has entered.
+    Entered(Box<lonet_core::table::record::Found>),
     /// A courier that nobody has claimed: a foreign peer's, relayed.
     Relayed(Call),
     /// No record, but a live socket of the owner's: an unhooked program.
@@ -59,6 +57,14 @@ impl State {
             Caller::Unwanted => return None,
             Caller::Stranger => {}
             Caller::Relayed(theirs) => call = theirs,
+            Caller::Entered(dial) => {
+                // Another accept may have taken it just then.
+                let theirs = dial.entry.call.filter(|_| self.parts().take(&dial))?;
+                call.local = theirs.peer;
+                call.peer = theirs.local;
+                call.class = Classes(theirs.class);
+                call.peer_host = dial.entry.host;
+            }
             Caller::Known(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
                 let theirs = caller.call?;
@@ -91,7 +97,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Some(call)
@@ -107,7 +113,9 @@ impl State {
     ) -> bool {
         matches!(self.block.place(remote.ip().to_ipv6_mapped()), Place::Host(..))
             && kernel.connection(remote, local).flatten().is_some_and(|found| {
-                found.held && self.is_owners(found.uid) && !self.sockets.contains_key(&found.cookie)
+                let is_known =
+                    self.sockets.contains_key(&found.cookie) || self.entered(found.cookie).is_some();
+                found.held && self.is_owners(found.uid) && !is_known
             })
     }
 
@@ -117,8 +125,7 @@ impl State {
             return Caller::Relayed(call);
         }
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
-        let seen = a.caller.filter(known);
-        let found = if seen.is_some() { None } else { kernel.connection(a.remote, a.local).flatten() };
+        let found = kernel.connection(a.remote, a.local).flatten();
         // A connection that was reset while it waited has left its addresses to others: who is at its other end now is not
         // who called, and that of a dial that is to be accepted yet may be there.
         let is_whole = |kernel: &mut dyn Kernel| {
@@ -128,10 +135,19 @@ impl State {
         if found.is_some() && !is_whole(kernel) {
             return Caller::Unwanted;
         }
-        let cookie = seen.or_else(|| match found {
+        if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
+            let call = dial.entry.call;
+            let wanted = call.is_some_and(|c| {
+                c.peer_host == listener.host
+                    && c.dialed_port == listener.port
+                    && self.classes(listener).overlap(Classes(c.class))
+            });
+            return if wanted { Caller::Entered(Box::new(dial)) } else { Caller::Unwanted };
+        }
+        let cookie = match found {
             Some(f) => Some(f.cookie).filter(known),
             None => self.remembered(a, listener).filter(known),
-        });
+        };
         let Some(cookie) = cookie else {
             let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
             return if ours { Caller::Stranger } else { Caller::Unwanted };
@@ -173,7 +189,7 @@ impl State {
             let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
                 self.meet(kernel, sender.pid);
-                let accepted = Accepted { listener, cookie, caller: None, local, remote };
+                let accepted = Accepted { listener, cookie, local, remote };
                 let _ = self.take_up(kernel, sender.pid, &record, accepted);
             }
         }
@@ -201,28 +217,13 @@ impl Socket {
 
 impl State {
     /// Where a dial to this port of a host leads, for each of [`Classes::EACH`].
-    pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<SocketAddrV4>; 4] {
+    pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<(Cookie, SocketAddrV4)>; 4] {
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        let listening =
-            || holders.iter().filter_map(|c| self.sockets.get(c)).filter(|s| s.role == Role::Listening);
-        Classes::EACH.map(|class| listening().find(|s| self.classes(s).overlap(class)).and_then(|s| s.os))
-    }
-
-    /// What the view is to say of a socket. `None`: nothing; its names are asked for.
-    pub fn view(&self, cookie: Cookie) -> Option<Entry> {
-        let s = self.sockets.get(&cookie).filter(|s| !s.destroyed)?;
-        let is_listener = s.role == Role::Listening;
-        let nowhere = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
-        Some(Entry {
-            local: s.shown_local(),
-            peer: s.call.map(|c| c.peer),
-            os_remote: s.call.map_or(nowhere, |c| c.os_remote),
-            dialed_port: s.call.map_or(0, |c| c.dialed_port),
-            class: if is_listener { self.classes(s).0 } else { s.call.map_or(0, |c| c.class.0) },
-            is_dial: s.role != Role::Accepted && s.call.is_some_and(|c| c.peer_host != 0),
-            is_listener,
-            reuse_address: s.asked.reuse_address,
-            v6only: s.asked.v6only,
+        let all = || holders.iter().filter_map(|c| Some((*c, self.sockets.get(c)?)));
+        let listening = || all().filter(|(_, s)| s.role == Role::Listening);
+        Classes::EACH.map(|class| {
+            let (cookie, s) = listening().find(|(_, s)| self.classes(s).overlap(class))?;
+            Some((cookie, s.os?))
         })
     }
 }

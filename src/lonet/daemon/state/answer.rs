@@ -1,6 +1,6 @@
 //! What the machine says.
 
-use super::{Index, api};
+use super::{Index, Outcome, api};
 use lonet_core::control::Reply;
 use nix::errno::Errno;
 
@@ -32,5 +32,14 @@ pub struct Named {
 impl From<Reply<'static>> for Answer {
     fn from(reply: Reply<'static>) -> Answer {
         Answer::Reply(reply)
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        match outcome {
+            Ok(reply) => Answer::Reply(reply),
+            Err((errno, text)) => Answer::Refuse(errno, text),
+        }
     }
 }

@@ -32,7 +32,7 @@ impl State {
     /// Whether anything of a host lives; what holds its last ports is looked at.
     fn is_host_up(&mut self, kernel: &mut dyn Kernel, index: Index) -> bool {
         let Some(host) = self.hosts.get(index) else { return false };
-        if !host.members.is_empty() {
+        if !host.members.is_empty() || host.entered > 0 {
             return true;
         }
         let holders: Vec<Cookie> =
@@ -49,8 +49,7 @@ impl State {
         caller: &Caller<'_>,
     ) -> Outcome {
         if caller.host.is_empty() {
-            let unused = |p: &super::Process| p.hosts.is_empty() && p.sockets.is_empty();
-            if self.processes.get(&sender.pid).is_some_and(unused) {
+            if self.processes.get(&sender.pid).is_some_and(super::Process::is_unused) {
                 self.process_ended(kernel, sender.pid);
                 // Who asks for a name is a member again.
                 self.changes.names = true;
@@ -89,7 +88,7 @@ impl State {
             None => Err((Errno::EHOSTUNREACH, String::new())),
             Some(index) => {
                 let to = Endpoint::new(self.block.shown(index, Face::V4), port);
-                self.dial(kernel, sender, caller, Dial { cookie, to, local: None, asked })
+                self.dial(kernel, sender, caller, Dial { cookie, to, local: None, asked, acts: false })
             }
         };
         let port = match self.sockets.get(&cookie).filter(|s| s.role != Role::Gone) {

@@ -123,7 +123,16 @@ impl State {
                 Endpoint::new(at.ip, self.first_free(kernel, host, caller.options.autobind_from)?)
             }
             _ => {
+                // A dial keeps nobody from binding its port, but for hosts of the C API.
+                let is_strict = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
+                if is_strict && self.is_claimed(kernel, host, at.port) {
+                    return Err(in_use(at));
+                }
                 self.may_share(kernel, host, at, wish.cookie, |s, mine| {
+                    let is_dial = matches!(s.role, Role::Dialing | Role::Connected) && s.os.is_none();
+                    if is_dial && !is_strict {
+                        return true;
+                    }
                     let both_reuse = wish.asked.reuse_address && s.asked.reuse_address;
                     let listens = matches!(s.role, Role::Starting | Role::Listening);
                     let group = wish.asked.reuse_port && s.asked.reuse_port;
@@ -147,7 +156,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Ok(Reply::BindTo { os })
@@ -244,7 +253,7 @@ impl State {
                 accept_port: None,
                 made_by: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
             },
         );
         Ok(Reply::BindTo { os })
@@ -254,7 +263,7 @@ impl State {
         let revived = self.revive(cookie, Role::Starting);
         let role = self.sockets.get(&cookie).map(|s| s.role);
         if matches!(role, Some(Role::Starting | Role::Bound | Role::Claimed)) {
-            self.begins_to_listen(kernel, cookie);
+            self.begins_to_listen(cookie);
         }
         if revived {
             self.examine(kernel, cookie);

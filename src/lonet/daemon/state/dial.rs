@@ -5,7 +5,6 @@ use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Caller, Reply};
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dial {
@@ -14,6 +13,8 @@ pub(super) struct Dial {
     /// Where the kernel has the socket, if it is bound.
     pub local: Option<SocketAddrV4>,
     pub asked: Asked,
+    /// The process dials by itself what the table decides.
+    pub acts: bool,
 }
 
 fn loopback(face: Face) -> Ipv6Addr {
@@ -94,6 +95,10 @@ impl State {
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
+        let is_fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        if dial.acts && record.is_none() && foreign.is_none() && !is_fresh {
+            return Ok(Reply::Go);
+        }
         let port = match &record {
             Some(s) => s.port,
             None => self.first_free(kernel, host, caller.options.autobind_from)?,
@@ -141,28 +146,12 @@ impl State {
             accept_port: None,
             made_by: None,
             destroyed: false,
-            since: Duration::ZERO,
+            since: 0,
         });
         let asked = Asked { v6only, ..base.asked };
-        let (role, pid, since) = (Role::Dialing, sender.pid, kernel.now());
+        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
         self.put(dial.cookie, Socket { role, pid, call: Some(call), accept_port, asked, since, ..base });
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
-    }
-
-    /// A dial to where the process has seen a listener. One that leads elsewhere by now has not been.
-    pub(super) fn set_out(
-        &mut self,
-        kernel: &mut dyn Kernel,
-        sender: Sender,
-        caller: &Caller<'_>,
-        dial: Dial,
-        os: SocketAddrV4,
-    ) {
-        if self.dial(kernel, sender, caller, dial) != Ok(Reply::ConnectTo { to: os, from: None })
-            && self.sockets.get(&dial.cookie).is_some_and(|s| s.role == Role::Dialing)
-        {
-            self.disconnected(kernel, dial.cookie);
-        }
     }
 
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.

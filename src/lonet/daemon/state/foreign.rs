@@ -12,7 +12,6 @@ use lonet_core::control::{Asked, Caller, Op, Reply};
 use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
-use std::time::Duration;
 
 /// What registry.db has to be asked before a message can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl State {
                 | Op::Bind { .. }
                 | Op::Listen { .. }
                 | Op::Dial { .. }
-                | Op::SetOut { .. }
+                | Op::Enter { .. }
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );
@@ -269,7 +268,7 @@ impl State {
                 call: Some(call),
                 accept_port: None,
                 destroyed: false,
-                since: Duration::ZERO,
+                since: 0,
                 made_by: None,
             },
         );

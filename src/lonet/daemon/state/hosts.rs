@@ -24,6 +24,8 @@ pub struct Host {
     pub members: BTreeSet<Pid>,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,
+    /// How many sockets of it live in the table that processes have entered; counted while it has no members.
+    pub entered: usize,
     /// Its last known process has ended, and may have left others.
     pub is_unverified: bool,
     /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
@@ -38,7 +40,7 @@ impl Host {
 
     /// Some process or socket of it is known.
     fn is_used(&self) -> bool {
-        !self.members.is_empty() || !self.ports.is_empty()
+        !self.members.is_empty() || !self.ports.is_empty() || self.entered > 0
     }
 }
 
@@ -141,6 +143,7 @@ impl Hosts {
             ports: Ports::default(),
             members: BTreeSet::new(),
             fresh_accept_ports: false,
+            entered: 0,
             is_unverified: false,
             foreign: None,
         });

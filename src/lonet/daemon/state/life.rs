@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
 const GRAVES: usize = 4096;
 const GRAVE_TIME: Duration = Duration::from_secs(600);
-const MOST_GRAVES: usize = 65_536;
+const MOST_GRAVES: usize = 1 << 14;
 
 impl State {
     /// Enters or replaces a record; its port is held from now on.
@@ -22,13 +22,9 @@ impl State {
             return;
         }
         self.changes.relist(socket);
-        if let Some(host) = self.hosts.get_mut(socket.host) {
-            host.ports.hold(socket.port, cookie);
-        }
-        if let (Some(port), Some(call)) = (socket.accept_port, socket.call)
-            && let Some(host) = self.hosts.get_mut(call.peer_host)
-        {
-            host.ports.hold(port, cookie);
+        self.hold_port(socket.host, socket.port, cookie);
+        if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
+            self.hold_port(call.peer_host, port, cookie);
         }
         if let Some(os) = socket.os {
             let all = self.by_os.entry(os).or_default();
@@ -41,9 +37,22 @@ impl State {
         }
     }
 
+    fn hold_port(&mut self, host: Index, port: u16, cookie: Cookie) {
+        if let Some(h) = self.hosts.get_mut(host) {
+            h.ports.hold(port, cookie);
+            self.parts().ports.set_bound(host, port, true);
+        }
+    }
+
     /// Gives up the port, and all that is found by it, without touching the record.
     fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
         self.changes.relist(socket);
+        let is_last = |h: &super::Host| h.ports.holders(socket.port) == [cookie];
+        let may_have_accepted = socket.os.is_some() && matches!(socket.role, Role::Bound | Role::Listening);
+        if may_have_accepted && self.hosts.get(socket.host).is_some_and(is_last) {
+            // First: the port is somebody's all the time.
+            self.take_over_accepted(socket.host, socket.port);
+        }
         self.release(socket.host, socket.port, cookie);
         if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
             self.release(call.peer_host, port, cookie);
@@ -105,6 +114,7 @@ impl State {
         });
         if socket.role == Role::Listening {
             self.review_claims(kernel, socket.host);
+            socket.os.into_iter().for_each(|os| self.doubt_dials_to(os));
         }
         let now = kernel.now();
         self.graves.push_back((now, cookie));
@@ -139,8 +149,8 @@ impl State {
         self.put(cookie, Socket { role: Role::Bound, call: None, accept_port: None, ..socket });
     }
 
-    pub(super) fn begins_to_listen(&mut self, kernel: &dyn Kernel, cookie: Cookie) {
-        let since = kernel.now();
+    pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
+        let since = self.table.table().count_listening();
         self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
     }
 
@@ -172,7 +182,7 @@ impl State {
                         return false;
                     }
                     Some(Idle::Listening) if role == Role::Bound => {
-                        self.begins_to_listen(kernel, cookie);
+                        self.begins_to_listen(cookie);
                     }
                     Some(Idle::Bound) if role == Role::Listening => {
                         self.change(cookie, |s| s.role = Role::Bound);
@@ -202,7 +212,7 @@ impl State {
             }
             Some(Some(Idle::Listening)) => {
                 self.end_call(cookie);
-                self.begins_to_listen(kernel, cookie);
+                self.begins_to_listen(cookie);
                 true
             }
             Some(None) => true,
@@ -229,32 +239,13 @@ impl State {
         self.bury(kernel, cookie);
         if let (true, Some((port, peer))) = (waiting, claim) {
             self.change(cookie, |s| s.accept_port = Some(port));
-            if let Some(host) = self.hosts.get_mut(peer) {
-                host.ports.hold(port, cookie);
-            }
+            self.hold_port(peer, port, cookie);
         }
-    }
-
-    pub fn is_connection(&self, cookie: Cookie) -> bool {
-        self.sockets.get(&cookie).is_some_and(|s| matches!(s.role, Role::Connected | Role::Accepted))
-    }
-
-    /// It is not known, or known to be dead.
-    pub fn has_ended(&self, cookie: Cookie) -> bool {
-        self.sockets.get(&cookie).is_none_or(|s| s.role == Role::Gone)
-    }
-
-    /// Whether a listener holds this accepted socket's port, too.
-    pub fn shares_port(&self, cookie: Cookie) -> bool {
-        let listens = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.role == Role::Listening);
-        self.sockets.get(&cookie).filter(|s| s.role == Role::Accepted).is_some_and(|s| {
-            self.hosts.get(s.host).is_some_and(|h| h.ports.holders(s.port).iter().any(listens))
-        })
     }
 
     /// A program closed a descriptor of this socket; others may hold it still.
     pub fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
-        let Some(s) = self.sockets.get(&cookie) else { return };
+        let Some(s) = self.sockets.get(&cookie) else { return self.closed_entered(kernel, cookie) };
         match s.role {
             // A child may have closed its copy while its parent is about to do what it was allowed.
             _ if s.is_allowed() => _ = self.review_permission(kernel, cookie),
@@ -305,6 +296,7 @@ impl State {
         for cookie in all {
             self.closed(kernel, cookie);
         }
+        self.review_slot(kernel, pid);
     }
 
     /// Looks at every socket: some announcements were lost.
@@ -313,11 +305,12 @@ impl State {
         for cookie in all {
             self.closed(kernel, cookie);
         }
+        self.review_entered(kernel);
     }
 
     /// The kernel announces that a socket has been destroyed. `false`: it is not known, so far.
     pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
-        let Some(s) = self.sockets.get(&cookie) else { return false };
+        let Some(s) = self.sockets.get(&cookie) else { return self.destroyed_entered(kernel, cookie) };
         match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
             Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
             None => self.bury(kernel, cookie),
@@ -338,6 +331,9 @@ impl State {
     pub fn process_ended(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
         let Some(process) = self.processes.remove(&pid) else { return };
         self.changes.processes.insert(pid);
+        if let Some(slot) = process.slot {
+            self.leave_slot(kernel, slot);
+        }
         for cookie in process.sockets {
             self.closed(kernel, cookie);
             // What others hold still is shown under the name of who made it.
@@ -349,16 +345,26 @@ impl State {
     }
 
     fn release(&mut self, index: Index, port: u16, cookie: Cookie) {
-        if let Some(host) = self.hosts.get_mut(index) {
-            host.ports.release(port, cookie);
-            self.changes.names |= !host.is_up();
+        let Some(host) = self.hosts.get_mut(index) else { return };
+        host.ports.release(port, cookie);
+        if host.ports.holders(port).is_empty() {
+            self.parts().ports.set_bound(index, port, false);
         }
+        self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());
     }
 
     pub(super) fn leave(&mut self, index: Index, pid: Pid) {
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.remove(&pid);
-            self.changes.names |= !host.is_up();
         }
+        self.recount(index);
+        self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());
+    }
+}
+
+impl super::Process {
+    /// Keeps no host up and holds nothing that the state decides about.
+    pub(super) fn is_unused(&self) -> bool {
+        self.hosts.is_empty() && self.sockets.is_empty()
     }
 }

@@ -1,37 +1,44 @@
 //! The state of a network, as a pure machine: a message or an event goes in, an answer comes out.
 //!
 //! Two indexes: sockets by cookie, and ports by host. A record says what lonet was asked and what it answered;
-//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`].
+//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`]. What processes do
+//! by themselves is [`entered`] in the table, where all of it is written before an answer goes out.
 //! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
 
 mod accept;
-pub mod ahead;
 mod answer;
 mod api;
+mod autobind;
 mod bind;
-mod classes;
 mod dial;
+mod entered;
 mod foreign;
 mod hosts;
+mod kernel;
 mod life;
 mod permission;
 mod ports;
 mod restore;
+mod save;
 mod show;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod unverified;
 
 pub use answer::{Answer, Named};
-pub use classes::Classes;
+pub use entered::Tables;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
+pub use kernel::{Found, Idle, Kernel};
+pub use lonet_core::classes::Classes;
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
-use lonet_core::diag::Question;
+use lonet_core::table::record::Search;
+use lonet_core::table::state::Reference;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddrV4;
@@ -43,44 +50,6 @@ pub type Pid = i32;
 
 /// By what the kernel has numbered: nobody chooses it so that it collides.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What the machine asks of the kernel. `None` from any of them: cannot tell.
-pub trait Kernel {
-    /// From now on what is asked twice may be answered once, or not so any more: then all is forgotten. It counts: who
-    /// is told so in between begins and ends nothing.
-    fn recall(&mut self, _recalls: bool) {}
-    /// These sockets are about to be asked for.
-    fn look_ahead(&mut self, _questions: &[Question]) {}
-    /// The socket of this connection.
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
-    /// What the socket with this cookie, bound to this address and not connected, does.
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
-    /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
-    /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
-    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
-    /// The name of a process' program.
-    fn program(&mut self, pid: Pid) -> String;
-    /// Time since some fixed instant.
-    fn now(&self) -> Duration;
-}
-
-/// A connected socket, as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub cookie: Cookie,
-    /// Some descriptor, or message in flight, holds it; false for what is still in a backlog, too.
-    pub held: bool,
-    pub uid: u32,
-}
-
-/// What an unconnected socket does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    Listening,
-    Bound,
-    Gone,
-}
 
 /// What a socket is, as far as lonetd was told. A socket holds its port in each of them but `Gone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +78,19 @@ pub enum Role {
     /// Dead, or without a port. Kept for a while, so that accept can name a caller that has gone and
     /// getsockname a socket whose connection has ended. Operations: Name, Listen and Dial anew.
     Gone,
+}
+
+impl Role {
+    pub const ALL: [Role; 8] = [
+        Role::Claimed,
+        Role::Bound,
+        Role::Starting,
+        Role::Listening,
+        Role::Dialing,
+        Role::Connected,
+        Role::Accepted,
+        Role::Gone,
+    ];
 }
 
 /// The addresses that a connection has for its own end.
@@ -147,8 +129,8 @@ pub struct Socket {
     pub made_by: Option<Box<str>>,
     /// The kernel has announced its destruction.
     pub destroyed: bool,
-    /// When it was last allowed to dial, or began to listen. One that was restored has it from `restore`.
-    pub since: Duration,
+    /// How many times sockets of the network had begun to listen when it was last allowed to dial, or began itself.
+    pub since: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -159,6 +141,8 @@ pub struct Process {
     /// The host that was named after its program.
     pub own: Option<Index>,
     pub sockets: BTreeSet<Cookie>,
+    /// Where it acts on the table by itself.
+    pub slot: Option<u16>,
 }
 
 /// Who sent a message, as the kernel says.
@@ -173,6 +157,12 @@ pub type Outcome = Result<Reply<'static>, (Errno, String)>;
 
 pub struct State {
     pub block: Block,
+    table: Box<dyn Tables>,
+    /// Ports that were found free for the message at hand.
+    reserved: Vec<(Index, u16)>,
+    records: Search,
+    /// Dials that processes have entered, that have ended, and that an accept may find, oldest first.
+    tombstones: VecDeque<Reference>,
     pub hosts: Hosts,
     pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
@@ -221,9 +211,20 @@ impl Changes {
 impl State {
     /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
     /// there. `owner`: whose sockets get in without a record.
-    pub fn new(block: Block, owner: Option<u32>, refuser: SocketAddrV4, ephemeral: (u16, u16)) -> State {
+    pub fn new(
+        table: Box<dyn Tables>,
+        owner: Option<u32>,
+        refuser: SocketAddrV4,
+        ephemeral: (u16, u16),
+    ) -> State {
+        // A table that nobody has begun has none, and no network.
+        let block = table.table().block().unwrap_or(Block::first_choice(""));
         State {
             block,
+            table,
+            reserved: Vec::new(),
+            records: Search::default(),
+            tombstones: VecDeque::new(),
             hosts: Hosts::default(),
             sockets: Map::default(),
             processes: BTreeMap::new(),
@@ -248,9 +249,11 @@ impl State {
         caller: &Caller<'_>,
         op: &Op<'_>,
     ) -> Answer {
-        kernel.recall(true);
+        if let Some(cookie) = op.socket() {
+            self.take_over(cookie);
+        }
         let answer = self.answer(kernel, sender, caller, op);
-        kernel.recall(false);
+        self.give_up_reserved();
         answer
     }
 
@@ -285,16 +288,16 @@ impl State {
                 self.failed(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Dial { cookie, to, local, asked } => {
-                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked })
+            Op::Dial { cookie, to, local, asked, acts } => {
+                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked, acts })
             }
-            Op::SetOut { cookie, to, from, os, asked } => {
-                let dial = dial::Dial { cookie, to, local: Some(SocketAddrV4::new(from, 0)), asked };
-                self.set_out(kernel, sender, caller, dial, os);
-                Ok(Reply::Done)
-            }
-            Op::TakenBack { cookie } => {
-                self.disconnected(kernel, cookie);
+            Op::Enter { dials } => self.enter(kernel, sender, caller, dials),
+            Op::Look => {
+                let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+                let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+                if let Some(host) = home.or(own) {
+                    self.look(kernel, host);
+                }
                 Ok(Reply::Done)
             }
             Op::Dialed { cookie, from, errno } => {
@@ -305,14 +308,8 @@ impl State {
                 self.unconnected(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Accept { listener, cookie, local, remote } => self.accept(
-                kernel,
-                sender,
-                accept::Accepted { listener, cookie, caller: None, local, remote },
-            ),
-            Op::Took { listener, cookie, caller: theirs, local, remote } => {
-                let caller = Some(theirs);
-                self.accept(kernel, sender, accept::Accepted { listener, cookie, caller, local, remote })
+            Op::Accept { listener, cookie, local, remote } => {
+                self.accept(kernel, sender, accept::Accepted { listener, cookie, local, remote })
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {
@@ -347,15 +344,12 @@ impl State {
             | Op::NameServer { .. }
             | Op::Behind { .. } => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
         };
-        match outcome {
-            Ok(reply) => Answer::Reply(reply),
-            Err((errno, text)) => Answer::Refuse(errno, text),
-        }
+        outcome.into()
     }
 
     /// Nothing lives here: no process and no socket.
     pub fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.hosts.all().all(|h| h.ports.is_empty())
+        self.processes.is_empty() && self.hosts.all().all(|h| !h.is_up())
     }
 
     pub fn take_changes(&mut self) -> Changes {

@@ -60,7 +60,7 @@ impl State {
             Some(Some(Idle::Bound)) => self.end_call(cookie),
             Some(Some(Idle::Listening)) => {
                 self.end_call(cookie);
-                self.begins_to_listen(kernel, cookie);
+                self.begins_to_listen(cookie);
             }
             Some(None) => {}
             // It may have connected, from where only its process could have told.

@@ -1,16 +1,25 @@
-//! Taking up what an earlier lonetd has left, as far as the kernel bears it out.
+//! Taking up what an earlier lonetd has left in the table, as far as the kernel bears it out.
 
-use super::{Changes, Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
+use super::{Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
+use lonet_core::table::Table;
+use lonet_core::table::record::Found;
+use lonet_core::table::saved::{SavedHost, SavedMember};
+use lonet_core::table::state::Phase;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// What an earlier lonetd knew. Processes are those that still live.
+/// What an earlier lonetd knew of hosts and processes; of sockets the records say it.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
-    pub hosts: BTreeMap<Index, (String, bool)>,
-    pub sockets: BTreeMap<Cookie, Socket>,
-    pub processes: Vec<(Pid, BTreeSet<Index>, Option<Index>)>,
+    pub hosts: Vec<SavedHost>,
+    pub members: Vec<SavedMember>,
+}
+
+impl Saved {
+    pub fn of(table: Table<'_>) -> Saved {
+        Saved { hosts: table.saved_hosts(), members: table.saved_members() }
+    }
 }
 
 /// A socket as the kernel has it.
@@ -27,29 +36,19 @@ pub struct Sighting {
 /// its socket's end in that time.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// Since when sockets that were restored are there, by this lonetd's clock: shortly before anything that it sees begin.
-const RESTORED: Duration = Duration::from_nanos(1);
-
-impl Changes {
-    /// Nothing that the next lonetd has to know.
-    pub fn is_empty(&self) -> bool {
-        self.sockets.is_empty() && self.hosts.is_empty() && self.processes.is_empty()
-    }
-}
-
 impl State {
-    /// All names, as for a change of everything.
-    pub fn everything(&self) -> Changes {
-        Changes {
-            sockets: self.sockets.keys().copied().collect(),
-            hosts: self.hosts.all().map(|h| h.index).collect(),
-            processes: self.processes.keys().copied().collect(),
-            listeners: BTreeSet::new(),
-            names: false,
+    /// What the next lonetd has to know of a process.
+    pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
+        let Some(process) = self.processes.get(&pid) else { return Vec::new() };
+        let began = kernel.began(pid);
+        let member = |host: Index| SavedMember { pid, host, is_own: process.own == Some(host), began };
+        match process.hosts.len() {
+            0 => vec![member(0)],
+            _ => process.hosts.iter().map(|host| member(*host)).collect(),
         }
     }
 
-    /// Takes up what was saved. What was said one way while nobody listened (a socket is bound by now, or closed)
+    /// Takes up what was left. What was sent one way while nobody listened (a socket is bound by now, or closed)
     /// is to be seen in the kernel: `sightings`, if the kernel can be asked, are all sockets of the block, taken
     /// after programs could reach this lonetd.
     pub fn restore(
@@ -58,23 +57,17 @@ impl State {
         saved: Saved,
         sightings: Option<&BTreeMap<Cookie, Sighting>>,
     ) {
-        for (index, (name, fresh)) in saved.hosts {
-            self.hosts.restore(index, &name, fresh);
+        for host in saved.hosts {
+            self.hosts.restore(host.index, &host.name, host.fresh_accept_ports);
         }
-        for (pid, hosts, own) in saved.processes {
-            for index in &hosts {
-                if let Some(host) = self.hosts.get_mut(*index) {
-                    host.members.insert(pid);
-                }
-            }
-            let program = kernel.program(pid);
-            self.processes.insert(pid, Process { program, hosts, own, sockets: BTreeSet::new() });
-            self.changes.processes.insert(pid);
-        }
-        let cookies: Vec<Cookie> = saved.sockets.keys().copied().collect();
+        self.restore_processes(kernel, saved.members);
+        let sockets = self.restore_sockets(kernel);
+        let cookies: Vec<Cookie> = sockets.keys().copied().collect();
         let mut held: BTreeMap<Pid, Option<BTreeSet<Cookie>>> = BTreeMap::new();
         let mut doubtful = Vec::new();
-        for (cookie, mut socket) in saved.sockets {
+        let mut begun = Vec::new();
+        for (cookie, mut socket) in sockets {
+            let was = socket.role;
             if let Some(sightings) = sightings {
                 // Between the permission and the deed no table shows the socket, but its process has it.
                 let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
@@ -83,8 +76,6 @@ impl State {
                 };
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
-            // A dial that lives was made to the listener that is there; of one that is over that is not known any more.
-            socket.since = if socket.role == Role::Gone { Duration::ZERO } else { RESTORED };
             if socket.is_allowed() {
                 doubtful.push(cookie);
             }
@@ -97,12 +88,81 @@ impl State {
             if socket.role == Role::Gone {
                 self.graves.push_back((kernel.now(), cookie));
             }
+            if socket.role == Role::Listening && was != Role::Listening {
+                begun.push(cookie);
+            }
             self.put(cookie, socket);
         }
+        begun.into_iter().for_each(|cookie| self.begins_to_listen(cookie));
         self.doubtful = (!doubtful.is_empty()).then_some((kernel.now() + DOUBT, doubtful));
         if sightings.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
+        // A port that was given up just before stays marked for nobody.
+        for index in self.hosts.all().map(|h| h.index).collect::<Vec<_>>() {
+            self.clear_stale_marks(index);
+            self.recount(index);
+        }
+    }
+
+    fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
+        for m in members.into_iter().filter(|m| m.began != 0) {
+            if kernel.began(m.pid) != m.began {
+                continue;
+            }
+            self.processes
+                .entry(m.pid)
+                .or_insert_with(|| Process { program: kernel.program(m.pid), ..Process::default() });
+            self.changes.processes.insert(m.pid);
+            if let Some(host) = self.hosts.get_mut(m.host) {
+                host.members.insert(m.pid);
+                if let Some(process) = self.processes.get_mut(&m.pid) {
+                    process.hosts.insert(m.host);
+                    if m.is_own {
+                        process.own = Some(m.host);
+                    }
+                }
+            }
+        }
+        for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
+            let is_its = self.parts().slots.began(slot) == kernel.began(owner.pid);
+            match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {
+                Some(process) => process.slot = Some(slot),
+                None => self.leave_slot(kernel, slot),
+            }
+        }
+    }
+
+    /// The sockets that a lonetd before has kept. What processes have entered stays where it is, if it lives.
+    fn restore_sockets(&mut self, kernel: &mut dyn Kernel) -> BTreeMap<Cookie, Socket> {
+        let mut kept: BTreeMap<Cookie, (Found, Socket)> = BTreeMap::new();
+        for (reference, state) in self.parts().records.all().collect::<Vec<_>>() {
+            let parts = self.parts();
+            match state.phase {
+                Phase::Free => {}
+                Phase::Writing if parts.slots.owner(state.slot).is_some() => {}
+                Phase::Writing => {
+                    parts.records.change(reference, |s| (s == state).then_some(s.to(Phase::Free)));
+                }
+                Phase::Kept => {
+                    let Some(found) = parts.records.read(reference, parts.block) else { continue };
+                    let Some(mut socket) = Socket::of_record(&found, parts.records.pid(reference)) else {
+                        continue;
+                    };
+                    socket.made_by = parts.records.program(reference).map(String::into_boxed_str);
+                    // Killed between two records of one socket: either is true of some moment.
+                    if let Some((older, _)) = kept.insert(found.cookie, (found, socket)) {
+                        self.parts().free(older.reference);
+                    }
+                }
+                Phase::Dialing | Phase::Owned | Phase::Server => {
+                    self.examine_entered(kernel, reference);
+                }
+                Phase::Ended => {}
+            }
+        }
+        self.restore_tombstones(kernel);
+        kept.into_iter().map(|(cookie, (_, socket))| (cookie, socket)).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What `lonet ls` shows.
 
-use super::{Role, Socket, State};
+use super::{Cookie, Index, Role, Socket, State};
 use lonet_core::block::Place;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Borrowed from the state that is listed, or from the text that is read: a network may have a hundred thousand sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,10 +62,15 @@ impl State {
         for (pid, process) in &mut self.processes {
             process.program = kernel.program(*pid);
         }
+        let mut entered: BTreeMap<Index, Vec<(Cookie, Socket)>> = BTreeMap::new();
+        for (cookie, socket) in self.all_entered(kernel) {
+            entered.entry(socket.host).or_default().push((cookie, socket));
+        }
         let this = &*self;
         let hosts = this.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.all_holders())
                 .filter_map(|cookie| Some((*cookie, this.sockets.get(cookie)?)))
+                .chain(entered.get(&host.index).into_iter().flatten().map(|(cookie, s)| (*cookie, s)))
                 .filter(|(_, s)| s.host == host.index)
                 .collect();
             sockets.sort_by_key(|(cookie, s)| (s.port, s.role, *cookie));
@@ -83,7 +89,7 @@ impl State {
         NetworkShown { network: network.into(), hosts, processes }
     }
 
-    fn show_socket<'a>(&'a self, s: &'a Socket) -> SocketShown<'a> {
+    fn show_socket(&self, s: &Socket) -> SocketShown<'_> {
         let state = match s.role {
             Role::Listening => "listening",
             Role::Connected | Role::Accepted => "connected",
@@ -96,15 +102,9 @@ impl State {
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
         let program = self.processes.get(&s.pid).map(|p| p.program.as_str());
-        let program = program.or(s.made_by.as_deref()).unwrap_or_default();
-        SocketShown {
-            port: s.port,
-            os: os.into(),
-            state: state.into(),
-            peer,
-            pid: s.pid,
-            program: program.into(),
-        }
+        let program =
+            program.map_or_else(|| s.made_by.as_deref().unwrap_or_default().to_owned().into(), Cow::Borrowed);
+        SocketShown { port: s.port, os: os.into(), state: state.into(), peer, pid: s.pid, program }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.

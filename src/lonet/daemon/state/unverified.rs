@@ -47,7 +47,7 @@ impl State {
                 && (caller.host.is_empty() || named(caller.host))
         };
         match *op {
-            Op::SetOut { to, .. } | Op::Dial { to, .. } => {
+            Op::Dial { to, .. } => {
                 let to = match self.place(to) {
                     Place::Host(index, _) => self.unverified.contains(&index),
                     Place::Any(_) | Place::Loopback(_) | Place::Nobody | Place::Elsewhere => false,
@@ -56,20 +56,19 @@ impl State {
             }
             Op::DialHost { host, .. } => named(host) || is_new(),
             Op::Resolve { name } => self.hosts.find(name).is_some_and(is_one),
-            Op::Join | Op::Bind { .. } | Op::Listen { .. } => is_new(),
+            Op::Join | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => is_new(),
             Op::Announce { .. } | Op::Leave | Op::List => true,
             Op::Bound { .. }
             | Op::Listening { .. }
             | Op::Failed { .. }
-            | Op::TakenBack { .. }
             | Op::Dialed { .. }
             | Op::Disconnected { .. }
             | Op::Accept { .. }
-            | Op::Took { .. }
             | Op::Name { .. }
             | Op::Set { .. }
             | Op::Closed { .. }
             | Op::Review
+            | Op::Look
             | Op::Reverse { .. }
             | Op::Locate { .. }
             | Op::Whois { .. }

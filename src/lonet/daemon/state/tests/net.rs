@@ -7,13 +7,15 @@ mod hooks;
 mod truth;
 
 use super::world::{Is, OWNER, SOURCES, World};
-use crate::daemon::journal;
-use crate::daemon::state::{Answer, Classes, Cookie, Index, Pid, Saved, Sender, State};
+use crate::daemon::state::{Answer, Classes, Cookie, Index, Pid, Saved, Sender, State, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
 use lonet_core::control::{Asked, Caller, Op, Options, Reply};
+use lonet_core::table::word::Word;
+use lonet_core::table::{Mapping, Table};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 use truth::{answers, overlap};
 
@@ -35,6 +37,8 @@ pub struct Mine {
     pub port: u16,
     at: Option<Endpoint>,
     listens: bool,
+    /// connect has chosen its port: that keeps nobody from binding it.
+    is_autobound_dial: bool,
     asked: Asked,
     /// Its connection as both ends are to see it.
     call: Option<(Endpoint, Endpoint)>,
@@ -67,8 +71,9 @@ enum Holds {
 pub struct Net {
     pub world: World,
     pub state: State,
-    /// What the lonetd that was killed has left.
-    left: Option<Saved>,
+    table: Arc<Mapping>,
+    /// lonetd was killed, and nobody has needed another one so far.
+    is_killed: bool,
     /// lonetd is killed between the next message and its reply.
     pub kill_before_reply: bool,
     homes: BTreeMap<Pid, usize>,
@@ -82,16 +87,32 @@ fn block() -> Block {
     Block::new(7).expect("a block")
 }
 
-fn fresh() -> State {
-    State::new(block(), Some(OWNER), SocketAddrV4::new(block().stack(), 1), SOURCES)
+struct Shared(Arc<Mapping>);
+
+impl Tables for Shared {
+    fn table(&self) -> Table<'_> {
+        self.0.table()
+    }
+}
+
+fn fresh(table: &Arc<Mapping>) -> State {
+    let header = table.table().header();
+    if header.block.get() != 0 {
+        table.table().parts(block()).listeners.clear();
+    }
+    header.block.set(u64::from(block().number()));
+    let refuser = SocketAddrV4::new(block().stack(), 1);
+    State::new(Box::new(Shared(table.clone())), Some(OWNER), refuser, SOURCES)
 }
 
 impl Net {
     pub fn new() -> Net {
+        let table = Arc::new(Mapping::private().expect("memory"));
         let mut net = Net {
             world: World::default(),
-            state: fresh(),
-            left: None,
+            state: fresh(&table),
+            table,
+            is_killed: false,
             kill_before_reply: false,
             homes: BTreeMap::new(),
             mine: BTreeMap::new(),
@@ -107,37 +128,38 @@ impl Net {
     // ---------------------------------------------------------------------------------------- lonetd
 
     pub fn kill_lonetd(&mut self) {
-        if self.left.is_none() && !self.world.blind {
-            let sockets = self
-                .state
-                .sockets
-                .iter()
-                .map(|(c, s)| (*c, journal::read_back(s)))
-                .collect::<BTreeMap<_, _>>();
-            let hosts = self.state.hosts.all().map(|h| (h.index, (h.name.clone(), h.fresh_accept_ports)));
-            let processes = self.state.processes.iter().map(|(pid, p)| (*pid, p.hosts.clone(), p.own));
-            self.left = Some(Saved { hosts: hosts.collect(), sockets, processes: processes.collect() });
-        }
+        self.is_killed |= !self.world.blind;
     }
 
     pub fn is_up(&self) -> bool {
-        self.left.is_none()
+        !self.is_killed
     }
 
     /// Makes sure that a lonetd serves.
     pub fn revive(&mut self) {
-        let Some(mut saved) = self.left.take() else { return };
-        saved.processes.retain(|(pid, _, _)| self.world.processes.contains(pid));
-        self.state = fresh();
+        if !std::mem::take(&mut self.is_killed) {
+            return;
+        }
+        self.state = fresh(&self.table);
+        let saved = Saved::of(self.table.table());
         // What was announced meanwhile was announced to nobody.
         self.world.destroyed.clear();
         let sightings = self.world.sightings();
         self.state.restore(&mut self.world, saved, sightings.as_ref());
+        self.save();
+    }
+
+    /// What lonetd does before it answers.
+    pub(super) fn save(&mut self) {
+        let changes = self.state.take_changes();
+        self.state.save(&mut self.world, &changes);
     }
 
     fn handle(&mut self, pid: Pid, op: &Op<'_>) -> Answer {
         let caller = Caller { host: HOSTS[self.homes[&pid]], key: [0; 16], options: Options::default() };
-        self.state.handle(&mut self.world, Sender { pid, uid: OWNER }, &caller, op)
+        let answer = self.state.handle(&mut self.world, Sender { pid, uid: OWNER }, &caller, op);
+        self.save();
+        answer
     }
 
     fn ask(&mut self, pid: Pid, op: &Op<'_>) -> Result<Reply<'static>, Errno> {
@@ -171,6 +193,7 @@ impl Net {
         for cookie in std::mem::take(&mut self.world.destroyed) {
             if self.is_up() {
                 self.state.destroyed(&mut self.world, cookie);
+                self.save();
             }
         }
     }
@@ -186,6 +209,7 @@ impl Net {
         self.announce();
         self.world.now += Duration::from_secs(10);
         self.state.settle_doubts(&mut self.world);
+        self.save();
     }
 
     // ------------------------------------------------------------------------------------- processes
@@ -214,6 +238,7 @@ impl Net {
         let known = self.state.processes.contains_key(&pid);
         if self.is_up() {
             self.state.process_ended(&mut self.world, pid);
+            self.save();
             for cookie in held.into_iter().filter(|c| known && self.mine.get(c).is_some_and(|m| m.pid == pid))
             {
                 self.holds_nothing_if_dead(cookie, "its process ended");

@@ -273,6 +273,10 @@ impl Kernel for World {
         format!("program{pid}")
     }
 
+    fn began(&mut self, pid: Pid) -> u64 {
+        u64::from(self.processes.contains(&pid))
+    }
+
     fn now(&self) -> Duration {
         self.now
     }

@@ -53,7 +53,18 @@ impl Net {
                 }
             }
             let at = Some(Endpoint::new(at.ip, got));
-            let mine = Mine { host, port: got, at, listens: false, asked, call: None, pid, untold: false };
+            let is_autobound_dial = false;
+            let mine = Mine {
+                host,
+                port: got,
+                at,
+                listens: false,
+                is_autobound_dial,
+                asked,
+                call: None,
+                pid,
+                untold: false,
+            };
             self.mine.insert(cookie, mine);
             self.pending.insert(cookie, (pid, Pending::Bind { os }));
             if stops || self.step(cookie) {
@@ -91,7 +102,18 @@ impl Net {
                 if attempt == 0 {
                     before.check(self, host, port, cookie);
                 }
-                let mine = Mine { host, port, at, listens: true, asked, call: None, pid, untold: false };
+                let is_autobound_dial = false;
+                let mine = Mine {
+                    host,
+                    port,
+                    at,
+                    listens: true,
+                    is_autobound_dial,
+                    asked,
+                    call: None,
+                    pid,
+                    untold: false,
+                };
                 self.mine.insert(cookie, mine);
             } else if let Some(mine) = self.mine.get_mut(&cookie).map(|m| {
                 // To a lonetd that cannot ask, what was shut down listens still.
@@ -133,7 +155,8 @@ impl Net {
         let (host, before) = (self.home(pid), self.expectation(self.home(pid)));
         let asked = Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false };
         let bound = self.mine.get(&cookie).filter(|_| os_bound.is_some()).cloned();
-        let op = Op::Dial { cookie, to: SocketAddrV4::new(to, port).into(), local: os_bound, asked };
+        let op =
+            Op::Dial { cookie, to: SocketAddrV4::new(to, port).into(), local: os_bound, asked, acts: false };
         let (to, refused) = match self.ask(pid, &op) {
             Ok(Reply::ConnectTo { to, .. }) => (to, *to.ip() == block().stack()),
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
@@ -154,7 +177,17 @@ impl Net {
             let call = Some((call.local, call.peer));
             let mine = match bound {
                 Some(m) => Mine { call, pid, listens: false, ..m },
-                None => Mine { host, port: got, at: None, listens: false, asked, call, pid, untold: false },
+                None => Mine {
+                    host,
+                    port: got,
+                    at: None,
+                    listens: false,
+                    is_autobound_dial: true,
+                    asked,
+                    call,
+                    pid,
+                    untold: false,
+                },
             };
             self.mine.insert(cookie, mine);
         }
@@ -249,6 +282,7 @@ impl Net {
                     host: listens.host,
                     at: None,
                     listens: false,
+                    is_autobound_dial: false,
                     asked: listens.asked,
                     call: Some((local, peer)),
                     pid,

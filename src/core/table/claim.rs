@@ -1,0 +1,200 @@
+//! Claiming the lowest free port of a host for a dial.
+//!
+//! The walk begins at the host's mark. A port whose holder is not in doubt is passed over; those in doubt are asked about,
+//! eight in a message, and the first of them whose socket has gone is the one that is wanted. If all eight live the walk goes
+//! on behind them: the answer is exact, however many there are.
+
+use super::Parts;
+use super::ports::Seen;
+use super::state::{Phase, Reference};
+use super::word::Word;
+use std::net::SocketAddrV4;
+
+/// So many sockets are asked about in one message.
+pub const ASKED_AT_ONCE: usize = 8;
+
+/// Something changes under each of so many walks: there is no end to expect.
+const WALKS: usize = 10_000;
+
+/// A socket that may have ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspect {
+    pub reference: Reference,
+    pub cookie: u64,
+    pub local: SocketAddrV4,
+    pub remote: SocketAddrV4,
+    /// Nobody holds it, or it has been reset. Whoever cannot tell leaves this as it is.
+    pub has_gone: bool,
+}
+
+/// Says which of these have gone.
+pub trait Kernel {
+    fn ask(&mut self, suspects: &mut [Suspect]);
+}
+
+impl<F: FnMut(&mut [Suspect])> Kernel for F {
+    fn ask(&mut self, suspects: &mut [Suspect]) {
+        self(suspects);
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Port(u16),
+    /// All ports are held, or the table has no room for more.
+    None,
+    /// lonetd has to look first: a process of the host has ended, or a bound socket's descriptor was closed.
+    AskLonetd,
+}
+
+impl<W: Word> Parts<'_, W> {
+    /// The lowest free port of `host` from `from` on, claimed with the record `claimer`.
+    pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Claim {
+        if self.slots.has_unseen_end(host) {
+            return Claim::AskLonetd;
+        }
+        self.claim_past(host, from, claimer, kernel)
+    }
+
+    /// As [`Parts::claim`], for lonetd, which has looked.
+    pub fn claim_past(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Claim {
+        for _ in 0..WALKS {
+            if let Some(claim) = self.walk(host, from.max(1), claimer, kernel) {
+                return claim;
+            }
+        }
+        Claim::None
+    }
+
+    /// `None`: a word has changed meanwhile.
+    fn walk(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Option<Claim> {
+        let mark = self.ports.mark(host);
+        let mut is_certain = from <= mark.port();
+        let mut suspects = Suspects::default();
+        let mut port = from.max(mark.port());
+        loop {
+            let Some(word) = self.ports.word(host, port) else { return Some(Claim::None) };
+            match self.ports.see(self.records, word.get()) {
+                Seen::Held => {}
+                Seen::Free(is) => {
+                    if let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel) {
+                        return claim.ok();
+                    }
+                    word.swap_if(is, claimer.word()).ok()?;
+                    if is_certain {
+                        // The port behind the one that is held now. The last one has none behind it.
+                        self.ports.raise(host, mark, port.checked_add(1).unwrap_or(port));
+                    }
+                    return Some(Claim::Port(port));
+                }
+                Seen::Suspect(reference, _) => {
+                    is_certain = false;
+                    if let Some(suspect) = self.suspect(reference) {
+                        suspects.push(port, suspect);
+                    }
+                    if suspects.is_full()
+                        && let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel)
+                    {
+                        return claim.ok();
+                    }
+                }
+                Seen::SuspectBound => {
+                    return match self.take_from(host, claimer, &mut suspects, kernel) {
+                        Some(claim) => claim.ok(),
+                        None => Some(Claim::AskLonetd),
+                    };
+                }
+            }
+            match port.checked_add(1) {
+                Some(next) => port = next,
+                None => return Some(Claim::None),
+            }
+        }
+    }
+
+    /// What the kernel is to be asked. `None`: the socket is not in the kernel's tables so far, and its process is at work on
+    /// it.
+    fn suspect(self, reference: Reference) -> Option<Suspect> {
+        let found = self.records.read(reference, self.block)?;
+        if found.state.phase == Phase::Dialing {
+            return None;
+        }
+        let call = found.entry.call?;
+        Some(Suspect {
+            reference,
+            cookie: found.cookie,
+            local: call.os_local?,
+            remote: call.os_remote,
+            has_gone: false,
+        })
+    }
+
+    /// The first port of those in doubt whose socket has gone. `None`: all live, and are forgotten. `Err`: a word has changed
+    /// meanwhile.
+    fn take_from(
+        self,
+        host: u16,
+        claimer: Reference,
+        suspects: &mut Suspects,
+        kernel: &mut impl Kernel,
+    ) -> Option<Result<Claim, ()>> {
+        let n = std::mem::take(&mut suspects.len);
+        if n == 0 {
+            return None;
+        }
+        kernel.ask(&mut suspects.all[..n]);
+        let gone = (0..n).find(|i| suspects.all[*i].has_gone)?;
+        let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
+        self.end(reference);
+        let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::None)) };
+        Some(match self.ports.see(self.records, word.get()) {
+            Seen::Free(is) if word.swap_if(is, claimer.word()).is_ok() => Ok(Claim::Port(port)),
+            _ => Err(()),
+        })
+    }
+
+    /// A dial's socket holds its port no more. The record stays for its name, and for an accept that may find it.
+    pub fn end(self, reference: Reference) {
+        let found = self.records.read(reference, self.block);
+        let ended = self.records.change(reference, |s| {
+            matches!(s.phase, Phase::Dialing | Phase::Owned).then_some(s.to(Phase::Ended))
+        });
+        if let (Some(found), Some(_)) = (found, ended) {
+            self.ports.release(found.entry.host, found.entry.port, reference);
+        }
+    }
+}
+
+/// Ports in doubt, in order.
+struct Suspects {
+    all: [Suspect; ASKED_AT_ONCE],
+    ports: [u16; ASKED_AT_ONCE],
+    len: usize,
+}
+
+impl Default for Suspects {
+    fn default() -> Suspects {
+        let nobody = Suspect {
+            reference: Reference::new(0, 0),
+            cookie: 0,
+            local: crate::diag::NOBODY,
+            remote: crate::diag::NOBODY,
+            has_gone: false,
+        };
+        Suspects { all: [nobody; ASKED_AT_ONCE], ports: [0; ASKED_AT_ONCE], len: 0 }
+    }
+}
+
+impl Suspects {
+    fn push(&mut self, port: u16, suspect: Suspect) {
+        if let (Some(s), Some(p)) = (self.all.get_mut(self.len), self.ports.get_mut(self.len)) {
+            (*s, *p) = (suspect, port);
+            self.len += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == ASKED_AT_ONCE
+    }
+}

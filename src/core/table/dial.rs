@@ -1,0 +1,149 @@
+//! The steps of a dial, an accept and a close on the table, in the order in which they are made.
+
+use super::Parts;
+use super::entry::{Call, Entry, pack_os};
+use super::index::{cookie_hash, tuple_hash};
+use super::record::Found;
+use super::state::{DESTROYED, Phase, Reference, SUSPECT, TAKEN};
+use super::word::Word;
+use std::net::SocketAddrV4;
+
+impl<W: Word> Parts<'_, W> {
+    /// Writes what is said of a dial whose port is claimed. `false`: there is no room to find it by.
+    pub fn describe(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
+        self.records.write(reference, entry, self.block);
+        self.show(reference, cookie)
+    }
+
+    /// Enters the connection that is about to be made, by the source that it is to have; from now on an accept finds it.
+    ///
+    /// `false`: a dial that nobody has accepted has, or had, the same addresses. Nothing is entered.
+    pub fn publish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        let [source, destination] = [pack_os(Some(from)), pack_os(Some(to))];
+        let hash = tuple_hash(source, destination);
+        if self.dial_between(from, to, 0).is_some_and(|other| other.reference != reference) {
+            return false;
+        }
+        self.records.set_source(reference, source);
+        if !self.tuples.insert(self.records, hash, reference) {
+            return false;
+        }
+        self.records.change(reference, |s| {
+            matches!(s.phase, Phase::Writing | Phase::Dialing).then_some(s.to(Phase::Dialing))
+        });
+        true
+    }
+
+    /// The kernel refuses the source: the connection is not to be expected.
+    pub fn unpublish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) {
+        self.records.change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Writing)));
+        self.tuples.remove(tuple_hash(pack_os(Some(from)), pack_os(Some(to))), reference);
+    }
+
+    /// connect has returned with a connection, or one on its way.
+    pub fn connected(self, reference: Reference) {
+        self.records.change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned)));
+    }
+
+    /// The dial is not made: its port is free, and nobody finds it.
+    pub fn withdraw(self, reference: Reference, cookie: u64, entry: &Entry) {
+        let freed = self.records.change(reference, |s| {
+            matches!(s.phase, Phase::Writing | Phase::Dialing).then_some(s.to(Phase::Free))
+        });
+        if freed.is_none() {
+            return;
+        }
+        self.cookies.remove(cookie_hash(cookie), reference);
+        if let Some(Call { os_local: Some(from), os_remote, .. }) = entry.call {
+            self.tuples.remove(tuple_hash(pack_os(Some(from)), pack_os(Some(os_remote))), reference);
+        }
+        self.ports.release(entry.host, entry.port, reference);
+    }
+
+    /// The dial between these addresses that nobody has accepted, if there is one. None of before `since`: that has gone
+    /// with the listener to which it was made, and who calls now has come to its addresses.
+    pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4, since: u64) -> Option<Found> {
+        let hash = tuple_hash(pack_os(Some(from)), pack_os(Some(to)));
+        let is_it = |f: &Found| {
+            f.entry.call.is_some_and(|c| c.os_local == Some(from) && c.os_remote == to)
+                && !f.state.is(TAKEN)
+                && f.entry.since >= since
+        };
+        let read = |reference| self.records.read(reference, self.block);
+        self.tuples.candidates(hash).filter_map(read).find(is_it)
+    }
+
+    /// The dial may be believed without a question: connect has returned, nobody has closed it, and its process is there.
+    pub fn is_certain(self, dial: &Found) -> bool {
+        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_believed(dial.state.slot)
+    }
+
+    /// Takes a dial for an accept, as it was seen. `false`: it has moved on since, and is to be looked at anew.
+    pub fn take(self, dial: &Found) -> bool {
+        let state = dial.state;
+        let done = if state.is(DESTROYED) { state.to(Phase::Free) } else { state.with(TAKEN) };
+        if state.is(TAKEN) || !self.records.advance(dial.reference, state, done) {
+            return false;
+        }
+        if let Some(call) = dial.entry.call {
+            let hash = tuple_hash(pack_os(call.os_local), pack_os(Some(call.os_remote)));
+            self.tuples.remove(hash, dial.reference);
+        }
+        if done.phase == Phase::Free {
+            self.cookies.remove(cookie_hash(dial.cookie), dial.reference);
+        }
+        true
+    }
+
+    /// Enters an accepted socket. `None`: there is no room, and its names are asked for.
+    pub fn accepted(
+        self,
+        from: usize,
+        slot: u16,
+        cookie: u64,
+        entry: &Entry,
+        dial: Reference,
+    ) -> Option<Reference> {
+        let reference = self.enter(from, slot, cookie, entry)?;
+        self.records.set_partner(reference, dial);
+        self.records.set_partner(dial, reference);
+        if self.show(reference, cookie) {
+            self.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Server)));
+            return Some(reference);
+        }
+        self.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
+        None
+    }
+
+    /// A descriptor of a socket is about to be closed by the process in `slot`: from now on its port is in doubt.
+    pub fn closing(self, socket: &Found, slot: u16) {
+        self.records.change(socket.reference, |s| {
+            // A connect that its thread has left does not return any more: the kernel knows what has become of it.
+            let is_left = s.phase == Phase::Dialing && s.slot == slot;
+            let next = if is_left { s.to(Phase::Owned) } else { s }.with(SUSPECT);
+            (next != s).then_some(next)
+        });
+        let Entry { host, port, .. } = socket.entry;
+        match socket.state.phase {
+            Phase::Dialing | Phase::Owned => self.ports.suspect(host, port, socket.reference),
+            Phase::Kept => self.ports.suspect_bound(host, port),
+            // The other end may be reset by it, and holds no port then, however long its program keeps it.
+            Phase::Server => self.doubt_partner(socket.reference),
+            Phase::Free | Phase::Writing | Phase::Ended => {}
+        }
+    }
+
+    /// The dial at the other end of an accepted socket may have been reset.
+    pub fn doubt_partner(self, accepted: Reference) {
+        if let Some(dial) = self.records.partner(accepted) {
+            self.doubt(dial);
+        }
+    }
+
+    /// A dial may have been reset, or have ended.
+    pub fn doubt(self, dial: Reference) {
+        if let Some(found) = self.records.read(dial, self.block).filter(|f| f.state.phase == Phase::Owned) {
+            self.ports.suspect(found.entry.host, found.entry.port, dial);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The protocols of the table, step by step and in every order.
+
+mod orders;
+mod small;
+
+use super::claim::{Claim, Suspect};
+use super::ports::Seen;
+use super::slot::Phase;
+use small::{ALPHA, LISTENINGS, Small, tuple};
+use std::sync::atomic::AtomicU64;
+
+fn small() -> Small<AtomicU64> {
+    Small::new(AtomicU64::default)
+}
+
+/// Nobody may be asked.
+fn nobody(_: &mut [Suspect]) {
+    unreachable!("a question")
+}
+
+#[test]
+fn port_is_claimed_in_order_and_released_by_withdrawal() {
+    let s = small();
+    let p = s.parts();
+    let dials: Vec<_> = (1..=3).map(|cookie| s.dial(cookie, &mut nobody)).collect();
+    assert_eq!(dials.iter().map(|d| d.port).collect::<Vec<_>>(), [1, 2, 3]);
+    p.withdraw(dials[1].reference, 2, &dials[1].entry);
+    assert_eq!(s.dial(4, &mut nobody).port, 2);
+    assert_eq!(s.dial(5, &mut nobody).port, 4);
+}
+
+#[test]
+fn suspect_port_is_free_if_the_kernel_says_that_its_socket_has_gone() {
+    let s = small();
+    let dials: Vec<_> = (1..=12).map(|cookie| s.connected(cookie, &mut nobody)).collect();
+    for d in &dials {
+        s.close(d.cookie);
+    }
+    // Eight live, the tenth has gone.
+    let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 10);
+    assert_eq!(s.dial(20, &mut { gone }).port, 10);
+    // The suspicion stays, and what was believed to live is asked about again.
+    let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 3);
+    assert_eq!(s.dial(21, &mut { gone }).port, 3);
+}
+
+#[test]
+fn bound_port_is_skipped_and_a_suspect_one_is_lonetds_to_look_at() {
+    let s = small();
+    let p = s.parts();
+    p.ports.set_bound(ALPHA, 1, true);
+    assert_eq!(s.dial(1, &mut nobody).port, 2);
+    p.ports.suspect_bound(ALPHA, 1);
+    let claimer = p.records.take(0, s.slot, 9).expect("a record");
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
+    p.ports.set_bound(ALPHA, 1, false);
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(1));
+}
+
+#[test]
+fn binding_a_port_that_a_dial_has_claimed_leaves_both() {
+    let s = small();
+    let p = s.parts();
+    let dial = s.connected(1, &mut nobody);
+    p.ports.set_bound(ALPHA, 1, true);
+    p.end(dial.reference);
+    assert_eq!(p.ports.look(p.records, ALPHA, 1), Seen::Held);
+    p.ports.set_bound(ALPHA, 1, false);
+    assert!(matches!(p.ports.look(p.records, ALPHA, 1), Seen::Free(_)));
+}
+
+#[test]
+fn claim_has_lonetd_look_when_a_process_of_the_host_has_ended() {
+    let s = small();
+    let p = s.parts();
+    s.connected(1, &mut nobody);
+    s.slots[usize::from(s.slot)].mark();
+    let claimer = p.records.take(0, s.slot, 9).expect("a record");
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
+    p.slots.enter(s.slot, Phase::Doubtful);
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(2));
+}
+
+#[test]
+fn autobind_from_a_port_does_not_raise_the_mark_above_lower_ones() {
+    let s = small();
+    let p = s.parts();
+    let high = p.records.take(0, s.slot, 1).expect("a record");
+    assert_eq!(p.claim(ALPHA, 100, high, &mut nobody), Claim::Port(100));
+    assert_eq!(s.dial(2, &mut nobody).port, 1);
+}
+
+#[test]
+fn last_port_is_65535_and_then_there_is_none() {
+    let s = small();
+    let p = s.parts();
+    let claim = |cookie| {
+        let claimer = p.records.take(0, s.slot, cookie).expect("a record");
+        p.claim(ALPHA, 65534, claimer, &mut nobody)
+    };
+    assert_eq!([claim(1), claim(2), claim(3)], [Claim::Port(65534), Claim::Port(65535), Claim::None]);
+}
+
+#[test]
+fn dial_is_found_by_its_addresses_and_taken_once() {
+    let s = small();
+    let p = s.parts();
+    let dial = s.connected(7, &mut nobody);
+    let (from, to) = tuple(dial.port);
+    let found = p.dial_between(from, to, 0).expect("the dial");
+    assert!(p.is_certain(&found) && found.cookie == 7);
+    assert!(p.take(&found) && !p.take(&found));
+    assert_eq!(p.dial_between(from, to, 0), None);
+}
+
+#[test]
+fn dial_of_before_the_listener_is_not_found() {
+    let s = small();
+    let p = s.parts();
+    let dial = s.connected(7, &mut nobody);
+    let (from, to) = tuple(dial.port);
+    assert!(p.dial_between(from, to, LISTENINGS).is_some());
+    assert_eq!(p.dial_between(from, to, LISTENINGS + 1), None);
+}
+
+#[test]
+fn dial_that_was_closed_or_whose_process_ended_is_not_certain() {
+    let s = small();
+    let p = s.parts();
+    let [one, two] = [s.connected(7, &mut nobody), s.connected(8, &mut nobody)];
+    s.close(7);
+    let look = |port| p.dial_between(tuple(port).0, tuple(port).1, 0).expect("the dial");
+    assert!(!p.is_certain(&look(one.port)) && p.is_certain(&look(two.port)));
+    s.slots[usize::from(s.slot)].mark();
+    assert!(!p.is_certain(&look(two.port)));
+}
+
+#[test]
+fn second_dial_between_the_same_addresses_is_not_entered() {
+    let s = small();
+    let p = s.parts();
+    let first = s.connected(7, &mut nobody);
+    let second = s.dial(8, &mut nobody);
+    let (from, to) = tuple(first.port);
+    assert!(!p.publish(second.reference, from, to));
+    assert!(p.take(&p.dial_between(from, to, 0).expect("the dial")));
+    assert!(p.publish(second.reference, from, to));
+}

@@ -1,0 +1,194 @@
+//! The process as one that acts on its network's table by itself.
+//!
+//! It joins with its first dial, listen or accept: lonetd gives it a slot, and a thread of it locks the slot's mutex for good,
+//! by which the others see its end. What the process knows of this lies in a page that is empty in a child of a fork, which
+//! joins by itself. The mapping of the table passes to the child.
+//!
+//! A process that has given the owner's uid up before it joins does not act by itself. Where anything is missing (the table,
+//! a list of robust mutexes, a slot) lonetd is asked for everything.
+
+use crate::ask::{Start, ask_of};
+use crate::process;
+use lonet_core::client::Client;
+use lonet_core::control::{Op, Reply};
+use lonet_core::limit::Limit;
+use lonet_core::sys::{self, check};
+use lonet_core::table::state::NO_SLOT;
+use lonet_core::table::word::Word;
+use lonet_core::table::{Parts, Table, slot};
+use lonet_sockets::{Actor, Own};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Where the table is mapped; 0: it is not.
+static TABLE: AtomicUsize = AtomicUsize::new(0);
+
+/// The address of the page that is empty in a child of a fork; 0: there is none.
+static PAGE: AtomicUsize = AtomicUsize::new(0);
+const PAGE_SIZE: usize = 4096;
+
+/// What the page holds.
+#[repr(C)]
+struct Page {
+    /// `JOINED | slot << 16 | host`, `BUSY` while a thread joins, `NEVER`, or 0.
+    seat: AtomicU64,
+    own: Own,
+}
+
+const JOINED: u64 = 1 << 63;
+const BUSY: u64 = 1 << 62;
+const NEVER: u64 = 1 << 61;
+
+/// Makes the page. Called once, before any hook has something to do.
+pub fn prepare() {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let anywhere = std::ptr::null_mut::<u8>();
+    // SAFETY: a new mapping where the kernel likes.
+    let page =
+        check(unsafe { libc::syscall(libc::SYS_mmap, anywhere, PAGE_SIZE, protection, flags, -1, 0usize) });
+    let Ok(page) = page else { return };
+    // SAFETY: the mapping that was just made.
+    let wiped = check(unsafe { libc::syscall(libc::SYS_madvise, page, PAGE_SIZE, libc::MADV_WIPEONFORK) });
+    if wiped.is_ok() {
+        PAGE.store(page as usize, Ordering::Release);
+    }
+}
+
+fn own() -> Option<&'static Page> {
+    let page = PAGE.load(Ordering::Acquire);
+    // SAFETY: a page of this process that is never given back; all zeroes is a `Page` of atomic words.
+    (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Page>(page) })
+}
+
+/// Maps the network's table, if that can be had.
+pub fn map(client: &Client) {
+    let is = TABLE.load(Ordering::Acquire);
+    // SAFETY: a mapping that is never given back.
+    if is != 0 && !is_over(unsafe { Table::at(is) }) {
+        return;
+    }
+    if let Some(mapping) = client.map_table() {
+        let address = mapping.table().address();
+        if TABLE.compare_exchange(is, address, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // SAFETY: it is kept for good.
+            unsafe { client.look_at(mapping.keep()) };
+        }
+    }
+}
+
+/// The network has ended, and another one of its name has another table.
+fn is_over(table: Table<'_>) -> bool {
+    table.header().service.get() as u32 == 0
+}
+
+/// The table of the network that `client` leads to, if it is the environment's and the process sees it.
+pub fn table(client: &Client) -> Option<Table<'static>> {
+    if !process::is_own(client) {
+        return None;
+    }
+    let address = TABLE.load(Ordering::Acquire);
+    // SAFETY: a mapping that is never given back.
+    (address != 0).then(|| unsafe { Table::at(address) })
+}
+
+/// What the process sees of the environment's network.
+pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
+    let address = TABLE.load(Ordering::Acquire);
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: a mapping that is never given back.
+    let table = unsafe { Table::at(address) };
+    Some(table.parts(table.block()?))
+}
+
+/// The slot of this process; `NO_SLOT`: none.
+pub fn slot() -> u16 {
+    let seat = own().map_or(0, |own| own.seat.load(Ordering::Acquire));
+    if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
+}
+
+/// This process, acting on the table of `client`'s network. `None`: lonetd is asked.
+///
+/// `dials`: it has to be known which host it dials from.
+pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
+    if !process::is_own(client) {
+        return None;
+    }
+    let own = own()?;
+    let is = own.seat.load(Ordering::Acquire);
+    if let Some(actor) = seated(client, own, is).filter(|a| a.host != 0 || !dials) {
+        return Some(actor);
+    }
+    if is & (NEVER | BUSY) != 0 {
+        return None;
+    }
+    own.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+    let seat = join(client, own, dials);
+    // What lonetd could not answer is tried again.
+    own.seat.store(seat.unwrap_or(0), Ordering::Release);
+    seated(client, own, seat?)
+}
+
+/// `None`: not joined, or the thread that did has ended, or the network has.
+fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'static>> {
+    let table = table(client).filter(|_| seat & JOINED != 0)?;
+    let parts = table.parts(table.block()?);
+    let (slot, host) = ((seat >> 16) as u16, seat as u16);
+    (!is_over(table) && !parts.slots.is_marked(slot)).then_some(Actor {
+        table,
+        parts,
+        slot,
+        host,
+        own: &own.own,
+    })
+}
+
+/// `None`: lonetd could not be asked.
+fn join(client: &Client, own: &Page, dials: bool) -> Option<u64> {
+    if sys::geteuid() != client.owner() || !has_robust_list() {
+        return Some(NEVER);
+    }
+    let reply = ask_of(Limit::NONE, client, &Op::Enter { dials }, Start::Yes).ok()?;
+    let Reply::Entered { slot, host } = reply else { return Some(NEVER) };
+    map(client);
+    let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };
+    let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(NEVER) };
+    let Some(seat) = parts.slots.get(slot) else { return Some(NEVER) };
+    if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.life()) {
+        return Some(NEVER);
+    }
+    parts.slots.enter(slot, slot::Phase::Live);
+    own.own.random.store(seed(slot), Ordering::Relaxed);
+    Some(JOINED | u64::from(slot) << 16 | u64::from(host))
+}
+
+fn seed(slot: u16) -> u64 {
+    let mut random = [0u8; 8];
+    // SAFETY: the buffer is valid for its length. Where it fails the slot alone tells processes apart.
+    unsafe { libc::syscall(libc::SYS_getrandom, random.as_mut_ptr(), random.len(), libc::GRND_NONBLOCK) };
+    u64::from_ne_bytes(random) ^ u64::from(slot) << 32
+}
+
+/// Whether the kernel will see the mutex of this thread when it ends.
+fn has_robust_list() -> bool {
+    let mut head: usize = 0;
+    let mut len: usize = 0;
+    // SAFETY: two words to fill; 0 is the calling thread.
+    let got = check(unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) });
+    got.is_ok() && head != 0
+}
+
+/// Locks the slot's mutex for as long as this thread lives. lonetd has left it all zeroes.
+fn lock(life: *mut libc::pthread_mutex_t) -> bool {
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::zeroed();
+    let attributes = attributes.as_mut_ptr();
+    // SAFETY: attributes of our own, and a mutex in a mapping that stays, which nobody else makes or locks: the slot is
+    // this process's, and one thread of it joins at a time.
+    unsafe {
+        libc::pthread_mutexattr_init(attributes) == 0
+            && libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) == 0
+            && libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) == 0
+            && libc::pthread_mutex_init(life, attributes) == 0
+            && libc::pthread_mutex_lock(life) == 0
+    }
+}

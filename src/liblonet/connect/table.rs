@@ -1,0 +1,97 @@
+//! A dial that the table decides: see [`lonet_sockets::dial`].
+//!
+//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, one getsockname,
+//! four calls to bind it to its host's address and two for its source port, and one getsockname behind connect.
+
+use super::{Plan, Step};
+use crate::address::Address;
+use crate::ask::{Start, ask_of};
+use crate::fence::guard;
+use crate::{actor, kernel, marks, process};
+use libc::c_int;
+use lonet_core::block::Endpoint;
+use lonet_core::client::{Client, TIME_LIMIT};
+use lonet_core::control::{Asked, Op};
+use lonet_sockets::dial::{self, Begun, Outcome, Wish};
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+/// Where a socket is connected to that has dialed `to` before: connect is called again to learn what came of it.
+pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
+    let table = actor::table(client)?;
+    let call = table.parts(table.block()?).find(cookie)?.entry.call.filter(|call| call.peer == to)?;
+    // What was reset since is connected no more, and dials anew.
+    (kernel::remote(fd)?.os()? == call.os_remote).then_some(call.os_remote)
+}
+
+/// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
+/// addresses lonetd says.
+fn may_decide(asked: Asked, local: Option<SocketAddrV4>) -> bool {
+    local.is_none() && !asked.v6only
+}
+
+/// Whether the table decides about such a dial, if it has what is dialed.
+pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bool {
+    may_decide(asked, local) && actor::actor(client, true).is_some()
+}
+
+/// Makes the plan of a dial that the table decides. `false`: lonetd does.
+pub fn plan(
+    client: &Client,
+    fd: c_int,
+    (family, asked): (c_int, Asked),
+    to: Endpoint,
+    local: Option<SocketAddrV4>,
+    plan: &mut Plan,
+) -> Result<bool, Errno> {
+    if !may_decide(asked, local) {
+        return Ok(false);
+    }
+    let Some(actor) = actor::actor(client, true) else { return Ok(false) };
+    let autobind_from = client.config.options.autobind_from;
+    let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
+    let begun = match dial::begin(&actor, &wish, false)? {
+        Begun::Look => {
+            plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
+            ask_of(plan.limit, client, &Op::Look, Start::Yes)?;
+            dial::begin(&actor, &wish, true)?
+        }
+        begun => begun,
+    };
+    let Begun::Dial(mut dial) = begun else { return Ok(false) };
+    dial.aim(&actor);
+    marks::set(fd);
+    plan.target = Address::of_os(dial.to(), family);
+    plan.dial = Some(dial);
+    plan.step = Step::Table;
+    Ok(true)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Settled {
+    /// The program gets what the kernel has answered; errno is as it is to be.
+    Done,
+    Again,
+    Ask,
+}
+
+/// What becomes of a connect that had this result.
+pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
+    let errno = if result == 0 { 0 } else { Errno::last_raw() };
+    let mut settled = Settled::Done;
+    let _ = guard(|| {
+        let actor = process::client().and_then(|client| actor::actor(&client, true));
+        let (Some(actor), Some(dial)) = (actor, plan.dial.as_mut()) else { return };
+        settled = match dial.settle(&actor, errno) {
+            Outcome::Done => Settled::Done,
+            Outcome::Ask => Settled::Ask,
+            Outcome::Again => {
+                dial.aim(&actor);
+                Settled::Again
+            }
+        };
+    });
+    Errno::set_raw(if settled == Settled::Done && result != 0 { errno } else { plan.errno });
+    settled
+}

@@ -1,0 +1,69 @@
+//! fclose(3), freopen(3), pclose(3): libc closes the descriptor of the stream by itself. Hints, as those of `close`.
+
+use crate::close::{leaving, left};
+use libc::{FILE, c_char, c_int};
+use nix::errno::Errno;
+
+redhook::hook! {
+    unsafe fn fclose(stream: *mut FILE) -> c_int => lonet_fclose {
+        // SAFETY: the program's stream.
+        let socket = unsafe { of(stream) };
+        // SAFETY: as above.
+        let result = unsafe { redhook::real!(fclose)(stream) };
+        left(socket);
+        result
+    }
+}
+
+redhook::hook! {
+    unsafe fn pclose(stream: *mut FILE) -> c_int => lonet_pclose {
+        // SAFETY: the program's stream.
+        let socket = unsafe { of(stream) };
+        // SAFETY: as above.
+        let result = unsafe { redhook::real!(pclose)(stream) };
+        left(socket);
+        result
+    }
+}
+
+redhook::hook! {
+    unsafe fn freopen(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE => lonet_freopen {
+        // SAFETY: the program's stream.
+        let socket = unsafe { of(stream) };
+        // SAFETY: the program's arguments.
+        let result = unsafe { redhook::real!(freopen)(path, mode, stream) };
+        left(socket);
+        result
+    }
+}
+
+redhook::hook! {
+    unsafe fn freopen64(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE => lonet_freopen64 {
+        // SAFETY: the program's stream.
+        let socket = unsafe { of(stream) };
+        // SAFETY: the program's arguments.
+        let result = unsafe { redhook::real!(freopen64)(path, mode, stream) };
+        left(socket);
+        result
+    }
+}
+
+pub fn resolve_real() {
+    fclose.get();
+    pclose.get();
+    freopen.get();
+    freopen64.get();
+}
+
+/// # Safety
+/// Null, or a stream of the program's.
+unsafe fn of(stream: *mut FILE) -> Option<crate::close::Leaving> {
+    if stream.is_null() {
+        return None;
+    }
+    let errno = Errno::last_raw();
+    // SAFETY: as the caller promises; -1, and an error, for a stream without a descriptor.
+    let fd = unsafe { libc::fileno(stream) };
+    Errno::set_raw(errno);
+    leaving(fd)
+}

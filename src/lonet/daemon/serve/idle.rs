@@ -1,0 +1,42 @@
+//! Waiting for something to do.
+
+use super::end::Ending;
+use super::{Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, TOLD_WITHIN};
+use crate::daemon::state::Kernel as _;
+use crate::daemon::tally;
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use std::time::{Duration, Instant};
+
+/// How soon lonetd looks for more ends of sockets when the kernel has announced some: they come in swarms, and each would
+/// wake it.
+const ENDS_EVERY: Duration = Duration::from_millis(2);
+
+impl Daemon {
+    /// Waits until something happens, or is due.
+    pub(super) fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
+        // Rounded up: waking a little early would turn in circles.
+        let limit = EpollTimeout::try_from(self.time_limit() + Duration::from_millis(1));
+        self.epoll.wait(events, limit.unwrap_or(EpollTimeout::ZERO))
+    }
+
+    /// How long nothing needs to be done unless something happens.
+    fn time_limit(&self) -> Duration {
+        let now = Instant::now();
+        let at = [
+            self.empty_since.map(|since| since + EMPTY_FOR),
+            self.ending.as_ref().and_then(Ending::until),
+            self.searches_at(),
+            self.is_over().then(|| now + END_AGAIN),
+            self.connections.until(),
+            self.shut_until,
+            tally::due(),
+            self.early.first().map(|e| e.since + TOLD_WITHIN),
+            self.foreign.until(),
+            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
+            (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
+            Some(self.looked + LOOK_EVERY),
+        ];
+        at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+}

@@ -1,0 +1,115 @@
+//! The first free port of a host, as lonetd finds it.
+
+use super::{Index, Kernel, State};
+use lonet_core::table::ports::Seen;
+use lonet_core::table::slot;
+
+/// So many of the lowest ports that are held by what lonetd decides about are looked at when one is wanted: what died
+/// without a word does not make the next port another one.
+const LOOKED_AT: usize = 8;
+
+impl State {
+    /// A process of this host may have ended, or have closed a bound socket: whoever wants a port of it waits for the look.
+    pub(super) fn look(&mut self, kernel: &mut dyn Kernel, host: Index) {
+        while self.parts().slots.has_unseen_end(host) {
+            let parts = self.parts();
+            let ended = |(slot, owner): &(u16, slot::Owner)| {
+                owner.host == host && owner.phase == slot::Phase::Live && parts.slots.is_marked(*slot)
+            };
+            let Some((slot, _)) = parts.slots.all().find(ended) else { return };
+            let pid = self.pid_of(slot);
+            self.sweep(kernel, slot, false);
+            let kept = self.processes.get(&pid).map(|p| p.sockets.clone()).unwrap_or_default();
+            kept.into_iter().for_each(|cookie| self.closed(kernel, cookie));
+        }
+        let mut port = self.parts().ports.mark(host).port();
+        loop {
+            let parts = self.parts();
+            match parts.ports.look(parts.records, host, port) {
+                Seen::Free(_) => return,
+                Seen::SuspectBound => self.look_at_bound(kernel, host, port),
+                Seen::Held | Seen::Suspect(..) => {}
+            }
+            let Some(next) = port.checked_add(1) else { return };
+            port = next;
+        }
+    }
+
+    /// Looks at the sockets that a port is marked for.
+    fn look_at_bound(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
+        // First: who closes one of them meanwhile marks it again.
+        self.parts().ports.clear_suspicion(host, port);
+        let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(port).to_vec());
+        if holders.is_empty() {
+            self.parts().ports.set_bound(host, port, false);
+        }
+        holders.into_iter().for_each(|cookie| self.closed(kernel, cookie));
+    }
+
+    /// The first free port of a host from `from` on, marked as bound: it is given up again unless a socket holds it when
+    /// the message has been dealt with. `None`: there is none.
+    pub(super) fn first_free_port(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16) -> Option<u16> {
+        self.look(kernel, host);
+        let mark = self.parts().ports.mark(host).port();
+        let mut port = from.max(mark).max(1);
+        let mut looks = 0..LOOKED_AT;
+        loop {
+            let parts = self.parts();
+            match parts.ports.look(parts.records, host, port) {
+                Seen::Held if self.is_kept(host, port) && looks.next().is_some() => {
+                    self.look_at_bound(kernel, host, port);
+                    let parts = self.parts();
+                    if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
+                        port = port.checked_add(1)?;
+                    }
+                }
+                Seen::Free(word) => {
+                    if parts.ports.reserve(host, port, word)? {
+                        self.reserved.push((host, port));
+                        return Some(port);
+                    }
+                    continue;
+                }
+                Seen::SuspectBound => {
+                    self.look_at_bound(kernel, host, port);
+                    continue;
+                }
+                Seen::Suspect(reference, _) if !self.examine_entered(kernel, reference) => continue,
+                Seen::Suspect(..) | Seen::Held => port = port.checked_add(1)?,
+            }
+        }
+    }
+
+    /// Whether a socket holds this port that lonetd decides about: nobody need have told of its end.
+    fn is_kept(&self, host: Index, port: u16) -> bool {
+        self.hosts.get(host).is_some_and(|h| !h.ports.holders(port).is_empty())
+    }
+
+    /// Clears marks of ports that no socket holds: a lonetd before was killed when it had found one free.
+    pub(super) fn clear_stale_marks(&mut self, host: Index) {
+        for port in self.parts().ports.bound_ports(host) {
+            if self.hosts.get(host).is_none_or(|h| h.ports.holders(port).is_empty()) {
+                self.parts().ports.set_bound(host, port, false);
+            }
+        }
+    }
+
+    /// Gives up ports that were found free and that no socket has got.
+    pub(super) fn give_up_reserved(&mut self) {
+        for (host, port) in std::mem::take(&mut self.reserved) {
+            if self.hosts.get(host).is_none_or(|h| h.ports.holders(port).is_empty()) {
+                self.parts().ports.set_bound(host, port, false);
+            }
+        }
+    }
+
+    /// Whether a dial that a process has entered holds this port.
+    pub(super) fn is_claimed(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) -> bool {
+        let parts = self.parts();
+        match parts.ports.claim_of(parts.records, host, port) {
+            Some((reference, true)) => self.examine_entered(kernel, reference),
+            Some((_, false)) => true,
+            None => false,
+        }
+    }
+}

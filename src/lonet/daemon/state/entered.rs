@@ -1,0 +1,275 @@
+//! The sockets that processes have entered in the table by themselves: dials between running hosts, and what was accepted
+//! of them.
+//!
+//! The state keeps what it decides about; of the others it does what needs somebody who lives on: it looks at what a process
+//! has left that has ended, frees records when the kernel announces the end of their sockets, and lets other processes
+//! have the slots and ports. As soon as a program asks about one of them what the table cannot answer, or the listener goes
+//! that an accepted one shares its port with, the state takes the socket over ([`State::take_over`]), and decides about it
+//! from then on.
+
+use super::{Cookie, Index, Kernel, Role, Socket, State};
+use lonet_core::table::record::Found;
+use lonet_core::table::state::{DESTROYED, Phase, Reference, SUSPECT, TAKEN};
+use lonet_core::table::{Parts, Table};
+use std::net::SocketAddrV4;
+use std::sync::atomic::AtomicU64;
+
+/// Where the table lies.
+pub trait Tables: Send {
+    fn table(&self) -> Table<'_>;
+}
+
+/// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
+/// those that may be in a backlog.
+const TOMBSTONES: usize = 1 << 14;
+
+impl State {
+    pub fn parts(&self) -> Parts<'_, AtomicU64> {
+        self.table.table().parts(self.block)
+    }
+
+    /// The record of a socket that a process has entered and the state does not keep.
+    pub(super) fn entered(&self, cookie: Cookie) -> Option<Found> {
+        self.parts().find(cookie).filter(|f| f.state.phase != Phase::Kept)
+    }
+
+    /// From now on the state decides about this socket.
+    pub(super) fn take_over(&mut self, cookie: Cookie) {
+        if self.sockets.contains_key(&cookie) {
+            return;
+        }
+        let Some(found) = self.entered(cookie) else { return };
+        let pid = self.pid_of(found.state.slot);
+        let Some(socket) = Socket::of_record(&found, pid) else { return };
+        let kept = self
+            .parts()
+            .records
+            .change(found.reference, |s| (s.phase == found.state.phase).then_some(s.to(Phase::Kept)));
+        if kept.is_none_or(|before| before.phase != found.state.phase) {
+            return;
+        }
+        if let Some(call) = socket.call.filter(|_| !matches!(socket.role, Role::Accepted | Role::Gone))
+            && let Some(local) = call.os_local
+        {
+            self.by_tuple.insert((local, call.os_remote), cookie);
+        }
+        if socket.role == Role::Gone {
+            self.graves.push_back((std::time::Duration::ZERO, cookie));
+        }
+        self.put(cookie, socket);
+    }
+
+    /// Accepted sockets hold their listener's port when that has gone.
+    pub(super) fn take_over_accepted(&mut self, host: Index, port: u16) {
+        let parts = self.parts();
+        let is_one =
+            |f: &Found| f.state.phase == Phase::Server && (f.entry.host, f.entry.port) == (host, port);
+        let all: Vec<Cookie> = (parts.records.all())
+            .filter(|(_, state)| state.phase == Phase::Server)
+            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+            .filter(is_one)
+            .map(|f| f.cookie)
+            .collect();
+        all.into_iter().for_each(|cookie| self.take_over(cookie));
+    }
+
+    /// Asks the kernel about a socket that a process has entered, and draws the consequences. Whether it lives.
+    pub(super) fn examine_entered(&mut self, kernel: &mut dyn Kernel, reference: Reference) -> bool {
+        let parts = self.parts();
+        let Some(found) = parts.records.read(reference, parts.block) else { return false };
+        match found.state.phase {
+            Phase::Owned | Phase::Server => {}
+            Phase::Ended | Phase::Free => return false,
+            // Its process is at work on it.
+            Phase::Dialing | Phase::Writing | Phase::Kept => return true,
+        }
+        let Some((local, remote)) = found.entry.call.and_then(|c| Some((c.os_local?, c.os_remote))) else {
+            return true;
+        };
+        match kernel.connection(local, remote) {
+            None => return true,
+            Some(Some(f)) if f.cookie == found.cookie && f.held => return true,
+            Some(_) => {}
+        }
+        self.end_entered(&found);
+        false
+    }
+
+    /// A listener has gone, and with it the connections that nobody has accepted: who dialed it is reset, now or when the
+    /// kernel tries again.
+    pub(super) fn doubt_dials_to(&self, os: SocketAddrV4) {
+        let parts = self.parts();
+        let waits = |f: &Found| !f.state.is(TAKEN) && f.entry.call.is_some_and(|c| c.os_remote == os);
+        (parts.records.all())
+            .filter(|(_, state)| state.phase == Phase::Owned)
+            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+            .filter(waits)
+            .for_each(|dial| parts.doubt(dial.reference));
+        let waits =
+            |s: &&Socket| s.role == Role::Connected && s.call.is_some_and(|c| c.os_remote == os && !c.taken);
+        self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
+    }
+
+    /// The socket holds nothing any more; the record stays for its names, until the kernel has destroyed the socket.
+    fn end_entered(&mut self, found: &Found) {
+        let parts = self.parts();
+        if found.state.phase == Phase::Server {
+            parts.doubt_partner(found.reference);
+            parts.records.change(found.reference, |s| {
+                (s.phase == Phase::Server).then_some(s.to(Phase::Ended).with(TAKEN))
+            });
+        } else {
+            parts.end(found.reference);
+        }
+        self.count_end(found.entry.host);
+    }
+
+    /// The kernel announces that a socket has been destroyed. `false`: no process has entered it.
+    pub(super) fn destroyed_entered(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+        let Some(found) = self.entered(cookie) else { return false };
+        let partner = self.parts().records.partner(found.reference);
+        let is_dial = found.state.phase != Phase::Server
+            && !(found.state.phase == Phase::Ended && found.state.is(TAKEN));
+        if is_dial && !found.state.is(TAKEN) {
+            self.end_entered(&found);
+            self.parts().records.change(found.reference, |s| Some(s.with(DESTROYED)));
+            // An accept may have taken it just then.
+            if self.parts().records.state(found.reference).is_some_and(|s| s.is(TAKEN)) {
+                self.parts().free(found.reference);
+            } else {
+                self.tombstones.push_back(found.reference);
+                self.clear_tombstones(kernel, 4);
+            }
+        } else {
+            self.parts().free(found.reference);
+            if found.state.phase != Phase::Ended {
+                self.count_end(found.entry.host);
+            }
+        }
+        // The other end may have been reset by it, and holds no port then, however long its program keeps it.
+        if let Some(partner) = partner
+            && self.parts().records.state(partner).is_some_and(|s| s.phase == Phase::Owned)
+        {
+            self.examine_entered(kernel, partner);
+        }
+        true
+    }
+
+    /// Whether a socket has ended of which the kernel's announcement has come already, or may have been lost, cannot be told:
+    /// it is in no table of the kernel's while a program still has it.
+    pub(super) fn restore_tombstones(&mut self, kernel: &mut dyn Kernel) {
+        let ended = |(_, state): &(Reference, lonet_core::table::state::State)| state.phase == Phase::Ended;
+        self.tombstones = self.parts().records.all().filter(ended).map(|(reference, _)| reference).collect();
+        self.clear_tombstones(kernel, self.tombstones.len());
+    }
+
+    /// Frees the oldest sockets that have ended, if no accept will find them. `looks`: at so many at most.
+    fn clear_tombstones(&mut self, kernel: &mut dyn Kernel, looks: usize) {
+        for _ in 0..looks.min(self.tombstones.len().saturating_sub(TOMBSTONES)) {
+            let Some(reference) = self.tombstones.pop_front() else { return };
+            let parts = self.parts();
+            let Some(found) = parts.records.read(reference, parts.block) else { continue };
+            let ends = found.entry.call.and_then(|c| Some((c.os_remote, c.os_local?)));
+            let waits = !found.state.is(TAKEN)
+                && ends.is_some_and(|(local, remote)| kernel.connection(local, remote) != Some(None));
+            if waits {
+                self.tombstones.push_back(reference);
+            } else {
+                self.parts().free(reference);
+            }
+        }
+    }
+
+    /// Some announcements were lost: looks at every socket that processes have entered.
+    pub(super) fn review_entered(&mut self, kernel: &mut dyn Kernel) {
+        let all: Vec<Reference> = self.parts().records.all().map(|(reference, _)| reference).collect();
+        for reference in all {
+            let parts = self.parts();
+            let Some(found) = parts.records.read(reference, parts.block) else { continue };
+            if matches!(found.state.phase, Phase::Owned | Phase::Server) {
+                self.examine_entered(kernel, reference);
+            }
+        }
+        self.restore_tombstones(kernel);
+    }
+
+    /// A descriptor of a socket was closed that a process has entered.
+    pub(super) fn closed_entered(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(found) = self.entered(cookie) else { return };
+        let is_alone = |h: &super::Host| h.ports.holders(found.entry.port).is_empty();
+        if self.examine_entered(kernel, found.reference)
+            && found.state.phase == Phase::Server
+            && self.hosts.get(found.entry.host).is_some_and(is_alone)
+        {
+            self.take_over(cookie);
+        }
+    }
+
+    /// A socket of this host that a process had entered lives no more.
+    fn count_end(&mut self, host: Index) {
+        let Some(h) = self.hosts.get_mut(host).filter(|h| h.members.is_empty() && h.entered > 0) else {
+            return;
+        };
+        h.entered -= 1;
+        if h.entered == 0 {
+            // One may have been entered since they were counted.
+            self.recount(host);
+        }
+    }
+
+    /// How many sockets of a host processes have entered that live: without members they keep it up.
+    pub(super) fn recount(&mut self, host: Index) {
+        if !self.hosts.get(host).is_some_and(|h| h.members.is_empty()) {
+            return;
+        }
+        let parts = self.parts();
+        let lives = |phase| matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server);
+        let n = (parts.records.all())
+            .filter(|(_, state)| lives(state.phase))
+            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+            .filter(|f| f.entry.host == host)
+            .count();
+        if let Some(h) = self.hosts.get_mut(host) {
+            h.entered = n;
+            self.changes.names |= n == 0;
+        }
+    }
+
+    /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has told, else
+    /// by the addresses, unless it is one of before `since`.
+    pub(super) fn entered_dial(
+        &self,
+        found: Option<super::Found>,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        since: u64,
+    ) -> Option<Found> {
+        let parts = self.parts();
+        let is_it = |f: &Found| f.entry.call.is_some_and(|c| c.os_remote == to) && !f.state.is(TAKEN);
+        match found {
+            Some(f) => parts.find(f.cookie).filter(is_it),
+            None => parts.dial_between(from, to, since),
+        }
+        .filter(|f| matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended))
+    }
+
+    /// What processes have entered and lives, for a list.
+    pub(super) fn all_entered(&mut self, kernel: &mut dyn Kernel) -> Vec<(Cookie, Socket)> {
+        let lives = |phase| matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server);
+        let in_doubt: Vec<Reference> = (self.parts().records.all())
+            .filter(|(_, state)| lives(state.phase) && state.is(SUSPECT))
+            .map(|(reference, _)| reference)
+            .collect();
+        in_doubt.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
+        let parts = self.parts();
+        (parts.records.all())
+            .filter(|(_, state)| lives(state.phase))
+            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+            .filter_map(|f| {
+                let mut socket = Socket::of_record(&f, self.pid_of(f.state.slot))?;
+                socket.made_by = parts.records.program(f.reference).map(String::into_boxed_str);
+                Some((f.cookie, socket))
+            })
+            .collect()
+    }
+}

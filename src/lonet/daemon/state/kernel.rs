@@ -1,0 +1,41 @@
+//! What the machine asks of the kernel.
+
+use super::{Cookie, Pid};
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// `None` from any of them: cannot tell.
+pub trait Kernel {
+    /// The socket of this connection.
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
+    /// What the socket with this cookie, bound to this address and not connected, does.
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
+    /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
+    fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
+    /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
+    fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
+    /// The name of a process' program.
+    fn program(&mut self, pid: Pid) -> String;
+    /// When a process began, in clock ticks since boot; 0: it has ended.
+    fn began(&mut self, pid: Pid) -> u64;
+    /// Time since some fixed instant.
+    fn now(&self) -> Duration;
+}
+
+/// A connected socket, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub cookie: Cookie,
+    /// Some descriptor, or message in flight, holds it; false for what is still in a backlog, too.
+    pub held: bool,
+    pub uid: u32,
+}
+
+/// What an unconnected socket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    Listening,
+    Bound,
+    Gone,
+}

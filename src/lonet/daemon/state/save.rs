@@ -1,0 +1,147 @@
+//! What the state has of sockets, hosts and processes, written where programs and the next lonetd find it.
+
+use super::{Call, Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
+use lonet_core::table::entry::{self, Entry};
+use lonet_core::table::listeners::Listener;
+use lonet_core::table::record::Found;
+use lonet_core::table::saved::SavedHost;
+use lonet_core::table::state::{NO_SLOT, Phase, TAKEN};
+
+impl Socket {
+    /// What the table says of it.
+    fn entry(&self) -> Entry {
+        Entry {
+            host: self.host,
+            port: self.port,
+            asked: self.asked,
+            at: self.at,
+            os: self.os,
+            call: self.call.map(|c| entry::Call {
+                local: if self.role == Role::Gone { self.at.unwrap_or(c.local) } else { c.local },
+                peer: c.peer,
+                os_local: c.os_local,
+                os_remote: c.os_remote,
+                peer_host: c.peer_host,
+                dialed_port: c.dialed_port,
+                class: c.class.0,
+            }),
+            accept_port: self.accept_port,
+            role: self.role as u8,
+            since: self.since,
+        }
+    }
+
+    fn from_entry(e: &Entry, role: Role, pid: Pid, taken: bool) -> Socket {
+        Socket {
+            host: e.host,
+            port: e.port,
+            role,
+            pid,
+            asked: e.asked,
+            at: e.at,
+            os: e.os,
+            call: e.call.map(|c| Call {
+                local: c.local,
+                peer: c.peer,
+                os_local: c.os_local,
+                os_remote: c.os_remote,
+                peer_host: c.peer_host,
+                dialed_port: c.dialed_port,
+                class: Classes(c.class),
+                taken,
+            }),
+            accept_port: e.accept_port,
+            made_by: None,
+            destroyed: false,
+            since: e.since,
+        }
+    }
+
+    /// A socket that a lonetd before has kept, or one that a process has entered. `None`: the record makes no sense.
+    pub(super) fn of_record(found: &Found, pid: Pid) -> Option<Socket> {
+        let role = match found.state.phase {
+            Phase::Kept => *Role::ALL.get(usize::from(found.entry.role))?,
+            Phase::Dialing => Role::Dialing,
+            Phase::Owned => Role::Connected,
+            Phase::Server => Role::Accepted,
+            Phase::Ended => Role::Gone,
+            Phase::Free | Phase::Writing => return None,
+        };
+        Some(Socket::from_entry(&found.entry, role, pid, found.state.is(TAKEN)))
+    }
+}
+
+impl State {
+    /// Writes what has changed where programs and the next lonetd find it.
+    pub fn save(&self, kernel: &mut dyn Kernel, changes: &Changes) {
+        let table = self.table.table();
+        if changes.names {
+            table.names_changed();
+        }
+        for index in &changes.hosts {
+            let Some(host) = self.hosts.get(*index) else { continue };
+            let (name, fresh_accept_ports) = (host.name.clone(), host.fresh_accept_ports);
+            if !table.save_host(&SavedHost { index: *index, name, fresh_accept_ports }) {
+                tracing::error!(
+                    "no room for the name of host {}: the next lonetd will not know it",
+                    host.name
+                );
+            }
+        }
+        changes.sockets.iter().for_each(|cookie| self.save_socket(*cookie));
+        changes.listeners.iter().for_each(|(host, port)| self.show_listeners(*host, *port));
+        for pid in &changes.processes {
+            if !table.save_members(*pid, &self.saved_members(kernel, *pid)) {
+                tracing::error!("no room for pid {pid}: the next lonetd will not know it");
+            }
+        }
+    }
+
+    /// The record of a socket, or that there is none.
+    fn save_socket(&self, cookie: Cookie) {
+        let parts = self.parts();
+        match self.sockets.get(&cookie) {
+            Some(socket) => {
+                let slot = self.processes.get(&socket.pid).and_then(|p| p.slot).unwrap_or(NO_SLOT);
+                let is_same = |f: &Found| {
+                    let state = (f.state.phase, f.state.slot, parts.records.pid(f.reference));
+                    state == (Phase::Kept, slot, socket.pid)
+                        && f.entry == socket.entry()
+                        && parts.records.program(f.reference).as_deref() == socket.made_by.as_deref()
+                };
+                if parts.find(cookie).as_ref().is_some_and(is_same) {
+                    return;
+                }
+                match parts.keep(self.records.from(0), cookie, (slot, socket.pid), &socket.entry()) {
+                    Some(reference) => {
+                        self.records.took(reference);
+                        if let Some(program) = &socket.made_by {
+                            parts.records.set_program(reference, program);
+                        }
+                    }
+                    None => tracing::error!("the table has no room for another socket"),
+                }
+            }
+            None => {
+                if let Some(reference) = parts.reference(cookie)
+                    && parts.records.state(reference).is_some_and(|s| s.phase == Phase::Kept)
+                {
+                    parts.free(reference);
+                }
+            }
+        }
+    }
+
+    /// Says in the table who listens on a port, for dials. Hosts whose accepted connections take ports of their own are
+    /// dialed through lonetd.
+    fn show_listeners(&self, host: Index, port: u16) {
+        let parts = self.parts();
+        let is_fresh = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
+        for (class, found) in Classes::EACH.iter().zip(self.listeners((host, port))) {
+            let listener = found
+                .filter(|_| !is_fresh)
+                .and_then(|(cookie, os)| Some(Listener { os, record: parts.reference(cookie)? }));
+            parts.listeners.set(host, port, class.0, listener);
+        }
+    }
+}

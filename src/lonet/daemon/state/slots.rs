@@ -1,0 +1,115 @@
+//! The slots in which processes act on the table by themselves, and what is left there by those that have ended.
+
+use super::{Kernel, Outcome, Pid, Sender, State};
+use lonet_core::control::{Caller, Reply};
+use lonet_core::table::slot;
+use lonet_core::table::state::{NO_SLOT, Phase, Reference, SUSPECT};
+
+impl State {
+    pub(super) fn pid_of(&self, slot: u16) -> Pid {
+        self.parts().slots.owner(slot).map_or(0, |o| o.pid)
+    }
+
+    /// Gives a process its slot, in which it acts on the table by itself.
+    pub(super) fn enter(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        dials: bool,
+    ) -> Outcome {
+        let home = match (caller.host.is_empty(), dials) {
+            (false, _) => self.home(kernel, sender.pid, caller)?,
+            (true, true) => self.calling_host(kernel, sender.pid, caller)?,
+            (true, false) => self.meet(kernel, sender.pid).own.unwrap_or(0),
+        };
+        // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
+        if !self.is_owners(sender.uid) {
+            return Ok(Reply::Entered { slot: NO_SLOT, host: home });
+        }
+        let old = self.meet(kernel, sender.pid).slot;
+        let owner = old.and_then(|slot| self.parts().slots.owner(slot));
+        let slot = match (old, owner) {
+            (Some(slot), Some(owner))
+                if !self.parts().slots.is_marked(slot) && (owner.host == home || home == 0) =>
+            {
+                Some(slot)
+            }
+            _ => {
+                if let Some(slot) = old {
+                    // Another image of the process, or another thread, than the one that took it.
+                    self.leave_slot(kernel, slot);
+                }
+                let began = kernel.began(sender.pid);
+                self.parts().slots.reserve(sender.pid, home, began)
+            }
+        };
+        self.meet(kernel, sender.pid).slot = slot;
+        let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(home, |o| o.host);
+        Ok(Reply::Entered { slot: slot.unwrap_or(NO_SLOT), host })
+    }
+
+    /// Nobody speaks for what a slot has any more, and it can be given to another process.
+    pub(super) fn leave_slot(&mut self, kernel: &mut dyn Kernel, slot: u16) {
+        self.sweep(kernel, slot, true);
+        self.parts().slots.free(slot);
+    }
+
+    /// Looks at all that a process has entered. `is_over`: it will do nothing more with it in this slot.
+    pub(super) fn sweep(&mut self, kernel: &mut dyn Kernel, slot: u16, is_over: bool) {
+        let host = self.parts().slots.owner(slot).map_or(0, |o| o.host);
+        let program = self.processes.get(&self.pid_of(slot)).map(|p| p.program.clone());
+        let all: Vec<(Reference, Phase)> = (self.parts().records.all())
+            .filter(|(_, state)| state.slot == slot)
+            .map(|(reference, state)| (reference, state.phase))
+            .collect();
+        for (reference, phase) in all {
+            match phase {
+                Phase::Writing if is_over => {
+                    self.parts()
+                        .records
+                        .change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
+                }
+                Phase::Dialing if is_over => {
+                    // connect may have been made; the kernel has it then.
+                    self.parts()
+                        .records
+                        .change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned)));
+                    self.examine_entered(kernel, reference);
+                }
+                Phase::Owned | Phase::Server => _ = self.examine_entered(kernel, reference),
+                Phase::Free | Phase::Writing | Phase::Dialing | Phase::Kept | Phase::Ended => {}
+            }
+            let parts = self.parts();
+            let changed = parts.records.change(reference, |s| {
+                let s = if s.phase == Phase::Kept { s } else { s.with(SUSPECT) };
+                Some(if is_over { lonet_core::table::state::State { slot: NO_SLOT, ..s } } else { s })
+            });
+            if changed.is_some()
+                && let Some(found) = parts.records.read(reference, parts.block)
+            {
+                parts.ports.suspect(found.entry.host, found.entry.port, reference);
+                if let Some(program) = program.as_deref().filter(|_| is_over) {
+                    parts.records.set_program(reference, program);
+                }
+            }
+        }
+        // A record that was never written does not say its port.
+        self.parts().ports.lower(host, 1);
+        if !is_over {
+            self.parts().slots.enter(slot, slot::Phase::Doubtful);
+        }
+    }
+
+    /// Looks at all that a process has entered: it has closed descriptors in bulk.
+    pub(super) fn review_slot(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
+        let Some(slot) = self.processes.get(&pid).and_then(|p| p.slot) else { return };
+        let all: Vec<Reference> = (self.parts().records.all())
+            .filter(|(_, s)| s.slot == slot && matches!(s.phase, Phase::Owned | Phase::Server))
+            .map(|(reference, _)| reference)
+            .collect();
+        for reference in all {
+            self.examine_entered(kernel, reference);
+        }
+    }
+}

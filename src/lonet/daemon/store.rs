@@ -1,0 +1,118 @@
+//! The table's file: what a lonetd before has left in it, and whether that is of this world.
+//!
+//! Cookies and addresses mean something in one boot and one network namespace only. A table of another world, or of another
+//! layout, is left to whoever has it mapped, and a new one takes its place.
+
+use super::state::{Pid, Tables};
+use lonet_core::block::Block;
+use lonet_core::directory::Directory;
+use lonet_core::table::word::Word;
+use lonet_core::table::{Mapping, Table, layout};
+use std::ffi::CStr;
+use std::io;
+
+/// The file's name in the network's directory.
+pub const FILE: &CStr = c"table";
+
+pub struct Store {
+    table: Table<'static>,
+    netns: u64,
+}
+
+/// What a lonetd of this network has left.
+pub struct Left {
+    pub block: Block,
+    /// Its sockets and processes are this world's.
+    pub is_here: bool,
+}
+
+impl Tables for &'static Store {
+    fn table(&self) -> Table<'_> {
+        self.table
+    }
+}
+
+impl Store {
+    /// Maps the network's table, or makes one. Where there can be no file it is lonetd's own memory: programs ask for
+    /// everything, and a lonetd after this one knows nothing.
+    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Left>)> {
+        let former = map(directory, 0).filter(Mapping::is_ready);
+        let left = former.as_ref().and_then(|m| {
+            let is_here = world(m.table()) == here(netns);
+            if !is_here {
+                tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
+            }
+            Some(Left { block: m.table().block()?, is_here })
+        });
+        let mapping = match former.filter(|_| left.as_ref().is_some_and(|l| l.is_here)) {
+            Some(mapping) => mapping,
+            None => {
+                let _ = directory.remove(FILE);
+                map(directory, libc::O_CREAT | libc::O_EXCL).map_or_else(
+                    || {
+                        // Half a file only fills the disk.
+                        let _ = directory.remove(FILE);
+                        tracing::error!(
+                            "no table can be made, programs have to ask for everything: {}",
+                            io::Error::last_os_error()
+                        );
+                        Mapping::private()
+                    },
+                    Ok,
+                )?
+            }
+        };
+        Ok((Store { table: mapping.keep(), netns }, left))
+    }
+
+    pub fn table(&self) -> Table<'static> {
+        self.table
+    }
+
+    /// From now on this process serves the network from this table.
+    ///
+    /// `sources`: the range from which the kernel takes source ports.
+    pub fn begin(&self, block: Block, sources: (u16, u16)) {
+        let header = self.table.header();
+        let [boot_0, boot_1, netns] = here(self.netns);
+        header.boot[0].set(boot_0);
+        header.boot[1].set(boot_1);
+        header.netns.set(netns);
+        header.block.set(u64::from(block.number()));
+        header.lonetd.set(u64::from(std::process::id()));
+        let (low, high) = sources;
+        header.sources.set(u64::from(low) << 16 | u64::from(high));
+        // The listeners are written anew, as what they refer to.
+        self.table.parts(block).listeners.clear();
+        self.table.names_changed();
+        header.magic.set(layout::MAGIC);
+    }
+}
+
+/// `make`: the flags by which open(2) makes a new file; 0: one that is there.
+fn map(directory: &Directory, make: i32) -> Option<Mapping> {
+    let file = directory.open(FILE, libc::O_RDWR | make).ok()?;
+    if make == 0 { Mapping::open(file.raw()) } else { Mapping::create(file.raw()) }.ok()
+}
+
+fn world(table: Table<'_>) -> [u64; 3] {
+    let header = table.header();
+    [header.boot[0].get(), header.boot[1].get(), header.netns.get()]
+}
+
+fn here(netns: u64) -> [u64; 3] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |range| digits.get(range).and_then(|d| u64::from_str_radix(d, 16).ok()).unwrap_or_default();
+    [half(0..16), half(16..32), netns]
+}
+
+/// The processes that live of what a lonetd has left that served this network in another network namespace.
+pub fn processes_elsewhere(directory: &Directory, netns: u64) -> Option<Vec<Pid>> {
+    let mapping = map(directory, 0).filter(Mapping::is_ready)?;
+    let [boot_0, boot_1, theirs] = world(mapping.table());
+    let is_elsewhere = [boot_0, boot_1] == here(netns)[..2] && theirs != netns;
+    let lives = |pid: &Pid, began| super::kernel::began(*pid) == Some(began);
+    let members = mapping.table().saved_members().into_iter();
+    is_elsewhere.then(|| members.filter(|m| lives(&m.pid, m.began)).map(|m| m.pid).collect())
+}

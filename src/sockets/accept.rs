@@ -1,0 +1,117 @@
+//! Who is at the other end of an accepted connection.
+//!
+//! The table knows the dials of this network by the kernel's addresses. A dial is believed without a question if it is
+//! certain ([`lonet_core::table::Parts::is_certain`]) and this end of the connection lives; else the kernel is asked which
+//! socket is at the other end, and that socket's record counts. What is in no record lonetd decides about.
+
+use crate::question::ask;
+use crate::{Actor, kernel};
+use lonet_core::block::{Block, Endpoint, Place};
+use lonet_core::classes::Classes;
+use lonet_core::diag::Answer;
+use lonet_core::table::entry::{Call, Entry};
+use lonet_core::table::record::Found;
+use lonet_core::table::state::{Phase, TAKEN};
+use std::net::SocketAddrV4;
+
+/// A connection that the kernel has accepted.
+#[derive(Clone, Copy)]
+pub struct Accepted {
+    /// The cookie of the listener, and of this.
+    pub listener: u64,
+    pub cookie: u64,
+    pub fd: i32,
+    /// The kernel's addresses of its two ends.
+    pub local: SocketAddrV4,
+    pub remote: SocketAddrV4,
+}
+
+pub enum Peer {
+    /// A dial of this network, by the address that the program is to see. `is_last`: the listener has gone meanwhile, and
+    /// lonetd has to know that this socket holds its port.
+    Dialer { name: Endpoint, is_last: bool },
+    /// lonetd decides.
+    Ask,
+}
+
+/// How often a dial that changes under the look is looked at again.
+const LOOKS: usize = 4;
+
+/// Who is at the other end; if the table knows, the accepted socket is entered.
+pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
+    let parts = actor.parts;
+    let Some(listener) = parts.find(a.listener).filter(|f| f.state.phase == Phase::Kept) else {
+        return Peer::Ask;
+    };
+    for _ in 0..LOOKS {
+        let Some(dial) = dial(actor, a, &listener.entry) else { return Peer::Ask };
+        let Some(call) = dial.entry.call.filter(|call| is_meant(parts.block, &listener.entry, call, a.local))
+        else {
+            return Peer::Ask;
+        };
+        if parts.take(&dial) {
+            return enter(actor, a, &listener, &dial, call);
+        }
+    }
+    Peer::Ask
+}
+
+/// The dial, if it is certain or the kernel names it.
+fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
+    let parts = actor.parts;
+    let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
+    let lives = kernel::remote(a.fd).is_some();
+    if let Some(dial) = by_addresses.filter(|dial| lives && parts.is_certain(dial)) {
+        return Some(dial);
+    }
+    let answers = ask(&[(a.local, a.remote, None), (a.remote, a.local, None)]);
+    // This end is dead, or the kernel cannot be asked.
+    let Some(Answer::Found(f)) = answers?[1] else { return None };
+    let is_dial = |f: &Found| {
+        matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
+    };
+    parts.find(f.cookie).filter(|f| lives && is_dial(f))
+}
+
+/// Whether the dial was for this listener: the same OS address may have been another's.
+fn is_meant(block: Block, listener: &Entry, call: &Call, local: SocketAddrV4) -> bool {
+    let classes = match listener.at.map(|at| block.place(at.ip)) {
+        Some(Place::Any(face)) => Classes::any(face, listener.asked.v6only),
+        Some(Place::Loopback(face)) => Classes::loopback(face),
+        Some(Place::Host(_, face)) => Classes::host(face),
+        _ => Classes::NONE,
+    };
+    call.os_remote == local
+        && (call.peer_host, call.dialed_port) == (listener.host, listener.port)
+        && classes.overlap(Classes(call.class))
+}
+
+fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs: Call) -> Peer {
+    let parts = actor.parts;
+    let call = Call {
+        local: theirs.peer,
+        peer: theirs.local,
+        os_local: Some(a.local),
+        os_remote: a.remote,
+        peer_host: dial.entry.host,
+        dialed_port: theirs.dialed_port,
+        class: theirs.class,
+    };
+    let entry = Entry {
+        at: None,
+        os: None,
+        call: Some(call),
+        accept_port: None,
+        role: 0,
+        since: 0,
+        ..listener.entry
+    };
+    // Where there is no room its names are asked for.
+    if let Some(reference) =
+        parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference)
+    {
+        actor.own.records.took(reference);
+    }
+    let is_last = parts.listeners.find(listener.entry.host, theirs.dialed_port, theirs.class).is_none();
+    Peer::Dialer { name: theirs.local, is_last }
+}

@@ -1,0 +1,45 @@
+//! A process that acts on the table by itself.
+
+use lonet_core::table::record::Search;
+use lonet_core::table::{Parts, Table};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who acts: the table of its network, its slot there, and the host that it dials from.
+#[derive(Clone, Copy)]
+pub struct Actor<'a> {
+    pub table: Table<'a>,
+    pub parts: Parts<'a, AtomicU64>,
+    pub slot: u16,
+    /// The index of the host; 0: none so far.
+    pub host: u16,
+    pub own: &'a Own,
+}
+
+/// What a process keeps to itself; all zeroes at first.
+#[repr(C)]
+#[derive(Default)]
+pub struct Own {
+    pub random: AtomicU64,
+    pub records: Search,
+}
+
+impl Actor<'_> {
+    /// Where the search for a free record begins: processes begin at places of their own, so that each works on few pages,
+    /// and not on one that all others work on.
+    pub fn first_record(&self) -> usize {
+        self.own.records.from(usize::from(self.slot) * 64 % self.parts.records.capacity())
+    }
+
+    /// A number that nobody can expect, as source ports are chosen by. (A step of a linear congruential generator.)
+    pub fn random(&self) -> u32 {
+        const FACTOR: u64 = 6_364_136_223_846_793_005;
+        let next = self
+            .own
+            .random
+            .load(Ordering::Relaxed)
+            .wrapping_mul(FACTOR)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.own.random.store(next, Ordering::Relaxed);
+        (next >> 33) as u32
+    }
+}

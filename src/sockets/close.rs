@@ -1,0 +1,52 @@
+//! What a close leaves in the table, before the descriptor goes.
+
+use crate::kernel;
+use lonet_core::table::Parts;
+use lonet_core::table::entry::pack_os;
+use lonet_core::table::state::Phase;
+use std::sync::atomic::AtomicU64;
+
+/// What lonetd has to know of a closed descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks.
+    Nothing,
+    /// The socket's descriptor was closed, or the socket shut down: lonetd decides about it.
+    Closed,
+}
+
+/// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`.
+pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, fd: i32, cookie: u64) -> Told {
+    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    // Its thread has left a connect whose source the kernel has chosen: by its address the kernel is asked about it.
+    if found.entry.call.is_some_and(|call| call.os_local.is_none())
+        && let Some(from) = kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0)
+    {
+        parts.records.set_source(found.reference, pack_os(Some(from)));
+    }
+    parts.closing(&found, slot);
+    match found.state.phase {
+        Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
+        // With its listener gone it may have been the last one to hold the port.
+        Phase::Server => {
+            let e = &found.entry;
+            let class = e.call.map_or(0, |c| c.class);
+            match parts.listeners.find(e.host, e.port, class) {
+                Some(_) => Told::Nothing,
+                None => {
+                    parts.ports.suspect_bound(e.host, e.port);
+                    Told::Closed
+                }
+            }
+        }
+        Phase::Kept | Phase::Free | Phase::Writing => Told::Closed,
+    }
+}
+
+/// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
+pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
+    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    parts.doubt(found.reference);
+    parts.doubt_partner(found.reference);
+    if found.state.phase == Phase::Kept { Told::Closed } else { Told::Nothing }
+}

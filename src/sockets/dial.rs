@@ -1,0 +1,316 @@
+//! A dial to a listener of a running host.
+//!
+//! The table says where it leads. The dial takes a record and the lowest free port, and chooses the source port by which an
+//! accept will find it: one port of the range from which the kernel takes them, asked for by IP_LOCAL_PORT_RANGE, so that
+//! connect binds it as it would have bound its own choice, and it is in nobody's way. Where another connection has it
+//! already, connect says EADDRNOTAVAIL and another one is tried; a kernel without the option (before 6.3) chooses by itself,
+//! and the source is entered when connect has returned.
+//!
+//! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
+
+use crate::question::{Asked as AskedKernel, ask};
+use crate::{Actor, kernel};
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::classes::Classes;
+use lonet_core::control::{Asked, is_under_way};
+use lonet_core::diag::NOBODY;
+use lonet_core::sys;
+use lonet_core::table::claim::Claim;
+use lonet_core::table::entry::{Call, Entry, pack_os};
+use lonet_core::table::listeners::Listener;
+use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
+use lonet_core::table::word::Word;
+use nix::errno::Errno;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// So many source ports are tried before the kernel chooses.
+const TRIES: u8 = 16;
+
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+
+/// This kernel has no IP_LOCAL_PORT_RANGE.
+static IS_OLD: AtomicBool = AtomicBool::new(false);
+
+/// What a program wants.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    pub fd: i32,
+    pub cookie: u64,
+    pub family: i32,
+    pub asked: Asked,
+    pub to: Endpoint,
+    /// Where the search for a free port begins.
+    pub autobind_from: u16,
+}
+
+/// A dial under way.
+#[derive(Clone, Copy)]
+pub struct Dial {
+    fd: i32,
+    cookie: u64,
+    reference: Reference,
+    entry: Entry,
+    listener: Listener,
+    /// The listener's cookie.
+    called: u64,
+    /// The host's port and kind of address that was dialed.
+    key: (u16, u16, u8),
+    from: Ipv4Addr,
+    /// The source port that was asked for; 0: the kernel chooses.
+    source: u16,
+    tries: u8,
+}
+
+pub enum Begun {
+    /// The socket is bound to its host's address; [`Dial::aim`] comes next.
+    Dial(Dial),
+    /// lonetd decides.
+    Ask,
+    /// lonetd is to look first ([`Op::Look`](lonet_core::control::Op::Look)), and then it is to be tried again.
+    Look,
+}
+
+/// What becomes of a connect.
+pub enum Outcome {
+    /// The program gets what the kernel has answered.
+    Done,
+    /// The kernel has another connection there: aim anew.
+    Again,
+    /// The listener has gone, or another one has it: lonetd decides. The socket is as it was.
+    Ask,
+}
+
+fn loopback(face: Face) -> Ipv6Addr {
+    match face {
+        Face::V4 => Ipv4Addr::LOCALHOST.to_ipv6_mapped(),
+        Face::V6 => Ipv6Addr::LOCALHOST,
+    }
+}
+
+/// Enters a dial, and binds its socket to its host's address. `has_looked`: lonetd has seen to whatever had ended.
+///
+/// Errors are what bind(2) and a full machine answer.
+pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, Errno> {
+    let parts = actor.parts;
+    let (host, face, class) = match parts.block.place(wish.to.ip) {
+        Place::Host(index, face) => (index, face, Classes::host(face)),
+        Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
+        Place::Nobody | Place::Elsewhere => return Ok(Begun::Ask),
+    };
+    // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
+    if wish.asked.v6only || actor.host == 0 {
+        return Ok(Begun::Ask);
+    }
+    let key = (host, wish.to.port, class.0);
+    let Some(listener) = parts.listeners.find(key.0, key.1, key.2) else { return Ok(Begun::Ask) };
+    let called = parts.records.cookie(listener.record);
+    let Some(called) = called.filter(|cookie| listens(actor, &listener, *cookie)) else {
+        return Ok(Begun::Ask);
+    };
+    let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
+        return Ok(Begun::Ask);
+    };
+    actor.own.records.took(reference);
+    let mut kernel = AskedKernel { control: (listener.os, NOBODY, None) };
+    let claim = match has_looked {
+        false => parts.claim(actor.host, wish.autobind_from, reference, &mut kernel),
+        true => parts.claim_past(actor.host, wish.autobind_from, reference, &mut kernel),
+    };
+    let give_up = |begun| {
+        parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
+        Ok(begun)
+    };
+    let port = match claim {
+        Claim::Port(port) => port,
+        Claim::AskLonetd if !has_looked => return give_up(Begun::Look),
+        Claim::AskLonetd | Claim::None => return give_up(Begun::Ask),
+    };
+    let is_host = matches!(parts.block.place(wish.to.ip), Place::Host(..));
+    let call = Call {
+        local: Endpoint::new(
+            if is_host { parts.block.shown(actor.host, face) } else { loopback(face) },
+            port,
+        ),
+        peer: Endpoint::new(if is_host { wish.to.ip } else { loopback(face) }, wish.to.port),
+        os_local: None,
+        os_remote: listener.os,
+        peer_host: host,
+        dialed_port: wish.to.port,
+        class: class.0,
+    };
+    let entry = Entry {
+        host: actor.host,
+        port,
+        asked: wish.asked,
+        at: None,
+        os: None,
+        call: Some(call),
+        accept_port: None,
+        role: 0,
+        // Counted after the listener was found: it is not younger.
+        since: actor.table.listenings(),
+    };
+    let from = parts.block.address(actor.host);
+    let dial = Dial {
+        fd: wish.fd,
+        cookie: wish.cookie,
+        reference,
+        entry,
+        listener,
+        called,
+        key,
+        from,
+        source: 0,
+        tries: 0,
+    };
+    if !parts.describe(reference, wish.cookie, &entry) {
+        dial.withdraw(actor);
+        return Ok(Begun::Ask);
+    }
+    match kernel::bind_address(wish.fd, wish.family, from, wish.asked) {
+        Ok(()) => Ok(Begun::Dial(dial)),
+        // Bound before lonet had a say: it dials from there, and lonetd has to know.
+        Err(Errno::EINVAL) => {
+            dial.withdraw(actor);
+            Ok(Begun::Ask)
+        }
+        Err(e) => {
+            dial.withdraw(actor);
+            Err(e)
+        }
+    }
+}
+
+/// Whether the listener is there, the socket with this cookie. Where nobody speaks for it any more, a descriptor of it was closed
+/// or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of
+/// one that has gone.
+fn listens(actor: &Actor<'_>, listener: &Listener, cookie: u64) -> bool {
+    let parts = actor.parts;
+    let is_believed = parts.records.state(listener.record).is_some_and(|state| {
+        state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
+    });
+    is_believed || ask(&[(listener.os, NOBODY, Some(cookie))]).is_some()
+}
+
+impl Dial {
+    /// Where to connect to.
+    pub fn to(&self) -> SocketAddrV4 {
+        self.listener.os
+    }
+
+    /// Chooses a source port and enters the connection.
+    pub fn aim(&mut self, actor: &Actor<'_>) {
+        let (low, high) = actor.table.sources();
+        while self.tries < TRIES && !IS_OLD.load(Ordering::Relaxed) {
+            self.tries += 1;
+            // connect takes every other port from the lowest on, and leaves the rest to bind.
+            let choices = u32::from(high.saturating_sub(low)) / 2 + 1;
+            let source = low + (actor.random() % choices) as u16 * 2;
+            let from = SocketAddrV4::new(self.from, source);
+            if from == self.to() || !actor.parts.publish(self.reference, from, self.to()) {
+                continue;
+            }
+            self.set_source(Some(from));
+            let range = u32::from(source) << 16 | u32::from(source);
+            match sys::setsockopt(self.fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &range) {
+                Ok(()) => {
+                    self.source = source;
+                    return;
+                }
+                Err(_) => {
+                    IS_OLD.store(true, Ordering::Relaxed);
+                    self.unaim(actor);
+                }
+            }
+        }
+        if !IS_OLD.load(Ordering::Relaxed) {
+            let _ = sys::setsockopt(self.fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);
+        }
+        self.source = 0;
+        actor.table.header().kernel_chose.add(1);
+        actor
+            .parts
+            .records
+            .change(self.reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Dialing)));
+    }
+
+    fn unaim(&mut self, actor: &Actor<'_>) {
+        if let Some(from) = self.entry.call.and_then(|c| c.os_local) {
+            actor.parts.unpublish(self.reference, from, self.to());
+        }
+        self.set_source(None);
+    }
+
+    fn set_source(&mut self, from: Option<SocketAddrV4>) {
+        if let Some(call) = self.entry.call.as_mut() {
+            call.os_local = from;
+        }
+        if from.is_none() {
+            self.source = 0;
+        }
+    }
+
+    /// Draws the consequences of a connect that ended with `errno` (0: success).
+    pub fn settle(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
+        if errno == libc::EADDRNOTAVAIL && self.source != 0 {
+            self.unaim(actor);
+            actor.table.header().tried_again.add(1);
+            return Outcome::Again;
+        }
+        if self.source != 0 {
+            let _ = sys::setsockopt(self.fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);
+        }
+        if !is_under_way(errno) {
+            self.withdraw(actor);
+            return if errno == libc::ECONNREFUSED { Outcome::Ask } else { Outcome::Done };
+        }
+        let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+        let is_itself = source == Some(self.to());
+        if is_itself || !self.still_leads_there(actor) && !self.is_taken(actor) {
+            kernel::disconnect(self.fd, self.cookie);
+            self.withdraw(actor);
+            return Outcome::Ask;
+        }
+        match source {
+            Some(from) if from.port() == self.source => {}
+            Some(from) => {
+                self.unaim(actor);
+                // One that nobody has accepted had the same addresses: the kernel knows who is there.
+                if !actor.parts.publish(self.reference, from, self.to()) {
+                    actor.parts.records.set_source(self.reference, pack_os(Some(from)));
+                    actor.parts.records.change(self.reference, |s| {
+                        (s.phase == Phase::Writing).then_some(s.to(Phase::Dialing))
+                    });
+                }
+            }
+            // Reset already.
+            None => {}
+        }
+        actor.parts.connected(self.reference);
+        Outcome::Done
+    }
+
+    /// The listener that was read of is there still, and was when the kernel connected; or another one has taken its place, which
+    /// the kernel has connected to.
+    fn still_leads_there(&self, actor: &Actor<'_>) -> bool {
+        let is_there = |l: &Listener| {
+            let cookie = actor.parts.records.cookie(l.record);
+            cookie.is_some_and(|cookie| listens(actor, l, cookie))
+        };
+        let (host, port, class) = self.key;
+        listens(actor, &self.listener, self.called)
+            || (actor.parts.listeners.find(host, port, class))
+                .is_some_and(|l| l.os == self.listener.os && is_there(&l))
+    }
+
+    /// An accept has taken it: whoever closes a listener after its last accept does so behind that.
+    fn is_taken(&self, actor: &Actor<'_>) -> bool {
+        actor.parts.records.state(self.reference).is_none_or(|state| state.is(TAKEN))
+    }
+
+    /// The dial is not made.
+    pub fn withdraw(&self, actor: &Actor<'_>) {
+        actor.parts.withdraw(self.reference, self.cookie, &self.entry);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the kernel knows of a socket of the program's.
+
+use crate::address::Address;
+use lonet_core::block::Face;
+use lonet_core::control::Asked;
+use lonet_core::sys::{self, check};
+use nix::errno::Errno;
+use std::net::SocketAddrV4;
+
+/// AF_INET or AF_INET6 if `fd` is a TCP socket; MPTCP and all others are not lonet's.
+pub fn tcp_family(fd: i32) -> Option<i32> {
+    let protocol: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL).ok()?;
+    let domain: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok()?;
+    (protocol == libc::IPPROTO_TCP && matches!(domain, libc::AF_INET | libc::AF_INET6)).then_some(domain)
+}
+
+pub fn is_udp(fd: i32) -> bool {
+    sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_UDP)
+}
+
+pub fn cookie(fd: i32) -> Result<u64, Errno> {
+    sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
+}
+
+fn flag(fd: i32, level: i32, name: i32) -> bool {
+    sys::getsockopt::<i32>(fd, level, name).is_ok_and(|v| v != 0)
+}
+
+/// What the program has asked of the socket so far.
+pub fn asked(fd: i32, family: i32) -> Asked {
+    let v6 = family == libc::AF_INET6;
+    Asked {
+        family: if v6 { Face::V6 } else { Face::V4 },
+        v6only: v6 && flag(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+        reuse_address: flag(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        reuse_port: flag(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    }
+}
+
+fn address(call: libc::c_long, fd: i32) -> Option<Address> {
+    let mut a = Address::empty();
+    // SAFETY: room for any address.
+    check(unsafe { libc::syscall(call, fd, a.pointer_mut(), &raw mut a.len) }).ok()?;
+    Some(a)
+}
+
+/// The socket's own address, as the kernel has it.
+pub fn local(fd: i32) -> Option<Address> {
+    address(libc::SYS_getsockname, fd)
+}
+
+pub fn remote(fd: i32) -> Option<Address> {
+    address(libc::SYS_getpeername, fd)
+}
+
+/// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use, and open
+/// to IPv4, which is what lies under both families. The program's settings come back if that fails.
+pub fn bind(fd: i32, family: i32, os: SocketAddrV4, asked: Asked) -> Result<(), Errno> {
+    let set = |level, name, value: bool| sys::setsockopt(fd, level, name, &i32::from(value));
+    set(libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
+    if asked.v6only {
+        set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, false)?;
+    }
+    let a = Address::of_os(os, family);
+    // SAFETY: an address of ours with its length.
+    let bound = unsafe { sys::bind(fd, a.pointer(), a.len) };
+    if bound.is_err() {
+        let _ = set(libc::SOL_SOCKET, libc::SO_REUSEADDR, asked.reuse_address);
+        if asked.v6only {
+            let _ = set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, true);
+        }
+    }
+    bound
+}
+
+/// As [`bind`], but leaves the port to connect, which chooses one for each destination.
+pub fn bind_address(fd: i32, family: i32, ip: std::net::Ipv4Addr, asked: Asked) -> Result<(), Errno> {
+    const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+    let set = |value: i32| sys::setsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, &value);
+    let before: i32 = sys::getsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT)?;
+    set(1)?;
+    let bound = bind(fd, family, SocketAddrV4::new(ip, 0), asked);
+    if before == 0 {
+        set(0)?;
+    }
+    bound
+}
+
+/// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
+pub fn disconnect(fd: i32, socket: u64) {
+    if cookie(fd) != Ok(socket) {
+        return;
+    }
+    let mut nobody = Address::of_os(lonet_core::diag::NOBODY, libc::AF_INET);
+    // SAFETY: the family field is within the storage, and the address has its length.
+    unsafe {
+        nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
+        let _ = sys::connect(fd, nobody.pointer(), nobody.len);
+    }
+}

@@ -1,0 +1,31 @@
+//! What a socket is called, and what its program asked of it, as far as the table tells.
+
+use lonet_core::block::Endpoint;
+use lonet_core::table::Parts;
+use std::sync::atomic::AtomicU64;
+
+/// What lonet calls a socket, and what its program set.
+#[derive(Clone, Copy, Default)]
+pub struct Named {
+    pub local: Option<Endpoint>,
+    pub peer: Option<Endpoint>,
+    pub settings: Option<Settings>,
+}
+
+/// What the program set that lonet has set otherwise.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    pub reuse_address: bool,
+    pub v6only: bool,
+}
+
+/// `None`: the table does not tell; lonetd does.
+pub fn named(parts: Parts<'_, AtomicU64>, cookie: u64) -> Option<Named> {
+    let entry = parts.find(cookie)?.entry;
+    let settings = Settings { reuse_address: entry.asked.reuse_address, v6only: entry.asked.v6only };
+    Some(Named {
+        local: entry.call.map(|c| c.local).or(entry.at),
+        peer: entry.call.map(|c| c.peer),
+        settings: Some(settings),
+    })
+}
