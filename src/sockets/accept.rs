@@ -61,12 +61,15 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     let parts = actor.parts;
     let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
     let lives = kernel::remote(a.fd).is_some();
-    if let Some(dial) = by_addresses.filter(|dial| lives && parts.is_certain(dial)) {
+    // One of several listeners at an address may have gone, and with it the dials that it had not accepted.
+    let is_alone = !listener.asked.reuse_port;
+    if let Some(dial) = by_addresses.filter(|dial| lives && is_alone && parts.is_certain(dial)) {
         return Some(dial);
     }
-    let answers = ask(&[(a.local, a.remote, None), (a.remote, a.local, None)]);
-    // This end is dead, or the kernel cannot be asked.
-    let Some(Answer::Found(f)) = answers?[1] else { return None };
+    let answers = ask(&[(a.local, a.remote, None), (a.remote, a.local, None)])?;
+    // This end is dead, or another connection has its addresses by now.
+    let is_this = matches!(answers[0], Some(Answer::Found(f)) if f.cookie == a.cookie);
+    let Some(Answer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
     let is_dial = |f: &Found| {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
