@@ -139,7 +139,7 @@ impl Connections {
 }
 
 /// Where programs come in.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     Path,
     Name,
