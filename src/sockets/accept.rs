@@ -78,15 +78,18 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
 
 /// Whether the dial was for this listener: the same OS address may have been another's.
 fn is_meant(block: Block, listener: &Entry, call: &Call, local: SocketAddrV4) -> bool {
+    call.os_remote == local && is_dialed(block, listener, (call.peer_host, call.dialed_port, call.class))
+}
+
+/// Whether a dial to this host's port, and kind of address, is for this listener.
+pub fn is_dialed(block: Block, listener: &Entry, (host, port, class): (u16, u16, u8)) -> bool {
     let classes = match listener.at.map(|at| block.place(at.ip)) {
         Some(Place::Any(face)) => Classes::any(face, listener.asked.v6only),
         Some(Place::Loopback(face)) => Classes::loopback(face),
         Some(Place::Host(_, face)) => Classes::host(face),
         _ => Classes::NONE,
     };
-    call.os_remote == local
-        && (call.peer_host, call.dialed_port) == (listener.host, listener.port)
-        && classes.overlap(Classes(call.class))
+    (host, port) == (listener.host, listener.port) && classes.overlap(Classes(class))
 }
 
 fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs: Call) -> Peer {

@@ -8,6 +8,7 @@
 //!
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
+use crate::accept::is_dialed;
 use crate::question::Asked as AskedKernel;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -53,6 +54,8 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
+    /// The host's port and kind of address that was dialed.
+    dialed: (u16, u16, u8),
     from: Ipv4Addr,
     /// The source port that was asked for; 0: the kernel chooses.
     source: u16,
@@ -99,8 +102,9 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     if wish.asked.v6only || actor.host == 0 {
         return Ok(Begun::Ask);
     }
-    let Some(listener) = parts.listeners.find(host, wish.to.port, class.0) else { return Ok(Begun::Ask) };
-    if listens(actor, &listener) != Some(true) {
+    let dialed = (host, wish.to.port, class.0);
+    let Some(listener) = parts.listeners.find(dialed.0, dialed.1, dialed.2) else { return Ok(Begun::Ask) };
+    if listens(actor, &listener, dialed) != Some(true) {
         return Ok(Begun::Ask);
     }
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
@@ -147,8 +151,17 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         since: actor.table.listenings(),
     };
     let from = parts.block.address(actor.host);
-    let dial =
-        Dial { fd: wish.fd, cookie: wish.cookie, reference, entry, listener, from, source: 0, tries: 0 };
+    let dial = Dial {
+        fd: wish.fd,
+        cookie: wish.cookie,
+        reference,
+        entry,
+        listener,
+        dialed,
+        from,
+        source: 0,
+        tries: 0,
+    };
     if !parts.describe(reference, wish.cookie, &entry) {
         dial.withdraw(actor);
         return Ok(Begun::Ask);
@@ -170,7 +183,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
 /// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
 /// writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
 /// has gone. `None`: it cannot be asked.
-fn listens(actor: &Actor<'_>, listener: &Listener) -> Option<bool> {
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: (u16, u16, u8)) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = parts.records.state(listener.record).is_some_and(|state| {
         state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
@@ -180,7 +193,11 @@ fn listens(actor: &Actor<'_>, listener: &Listener) -> Option<bool> {
     }
     // Of several that share the address the kernel names one.
     let cookie = kernel::listener(listener.os)?;
-    let is_there = |found: Found| found.state.phase == Phase::Kept && found.entry.os == Some(listener.os);
+    let is_there = |found: Found| {
+        found.state.phase == Phase::Kept
+            && found.entry.os == Some(listener.os)
+            && is_dialed(parts.block, &found.entry, dialed)
+    };
     Some(cookie.and_then(|cookie| parts.find(cookie)).is_some_and(is_there))
 }
 
@@ -258,7 +275,7 @@ impl Dial {
         }
         let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
         let is_itself = source == Some(self.to());
-        if is_itself || listens(actor, &self.listener) == Some(false) && !self.is_taken(actor) {
+        if is_itself || listens(actor, &self.listener, self.dialed) == Some(false) && !self.is_taken(actor) {
             kernel::disconnect(self.fd, self.cookie);
             self.withdraw(actor);
             return Outcome::Ask;
