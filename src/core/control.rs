@@ -99,8 +99,9 @@ pub enum Op<'a> {
     /// the table, and dials by itself what can be dialed so ([`Reply::Go`]).
     Dial { cookie: u64, to: Endpoint, local: Option<SocketAddrV4>, asked: Asked, acts: bool },
     /// The process is a member that acts on the table by itself, in the slot that it is given. `dials`: it wants to know the
-    /// host that it dials from, which is named after its program if it is no other.
-    Enter { dials: bool },
+    /// host that it dials from, which is named after its program if it is no other. `seat`: the slot that this image of the
+    /// process has had so far (`table::state::NO_SLOT`: none), where the thread that held it has ended.
+    Enter { dials: bool, seat: u16 },
     /// A process of the caller's host may have ended, or a bound socket of it was closed: see to what it has left.
     Look,
     /// What connect answered, and the source that the kernel chose.

@@ -123,7 +123,7 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
         return None;
     }
     own.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
-    let seat = join(client, own, dials);
+    let seat = join(client, own, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
     // What lonetd could not answer is tried again.
     own.seat.store(seat.unwrap_or(0), Ordering::Release);
     seated(client, own, seat?)
@@ -144,11 +144,11 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
 }
 
 /// `None`: lonetd could not be asked.
-fn join(client: &Client, own: &Page, dials: bool) -> Option<u64> {
+fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(NEVER);
     }
-    let reply = ask_of(Limit::NONE, client, &Op::Enter { dials }, Start::Yes).ok()?;
+    let reply = ask_of(Limit::NONE, client, &Op::Enter { dials, seat }, Start::Yes).ok()?;
     let Reply::Entered { slot, host } = reply else { return Some(NEVER) };
     map(client);
     let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };

@@ -6,11 +6,13 @@ mod table;
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
-use crate::{address as c_address, dns, kernel, marks, process};
+use crate::{actor, address as c_address, dns, kernel, marks, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
 use lonet_core::limit::Limit;
+use lonet_sockets::Actor;
+use lonet_sockets::close::shutting_down;
 use lonet_sockets::dial::Dial;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -36,7 +38,7 @@ struct Plan {
     cookie: u64,
     os: SocketAddrV4,
     /// If `step` is `Table`.
-    dial: Option<Dial>,
+    dial: Option<(Actor<'static>, Dial)>,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
     errno: i32,
     /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
@@ -171,6 +173,10 @@ unsafe fn plan_for(
         let unspecified = unsafe { c_address::family(address, len) } == Some(libc::AF_UNSPEC);
         if unspecified && marks::get(fd) && kernel::tcp_family(fd).is_some() {
             plan.cookie = kernel::cookie(fd)?;
+            if let Some(parts) = actor::mapped() {
+                // First: as soon as it is done the addresses may be another's.
+                shutting_down(parts, plan.cookie);
+            }
             plan.step = Step::Disconnect;
         }
         return Ok(());

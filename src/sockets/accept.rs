@@ -61,12 +61,15 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     let parts = actor.parts;
     let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
     let lives = kernel::remote(a.fd).is_some();
-    if let Some(dial) = by_addresses.filter(|dial| lives && parts.is_certain(dial)) {
+    // One of several listeners at an address may have gone, and with it the dials that it had not accepted.
+    let is_alone = !listener.asked.reuse_port;
+    if let Some(dial) = by_addresses.filter(|dial| lives && is_alone && parts.is_certain(dial)) {
         return Some(dial);
     }
-    let answers = ask(&[(a.local, a.remote, None), (a.remote, a.local, None)]);
-    // This end is dead, or the kernel cannot be asked.
-    let Some(Answer::Found(f)) = answers?[1] else { return None };
+    let answers = ask(&[(a.local, a.remote, None), (a.remote, a.local, None)])?;
+    // This end is dead, or another connection has its addresses by now.
+    let is_this = matches!(answers[0], Some(Answer::Found(f)) if f.cookie == a.cookie);
+    let Some(Answer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
     let is_dial = |f: &Found| {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
@@ -75,15 +78,18 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
 
 /// Whether the dial was for this listener: the same OS address may have been another's.
 fn is_meant(block: Block, listener: &Entry, call: &Call, local: SocketAddrV4) -> bool {
+    call.os_remote == local && is_dialed(block, listener, (call.peer_host, call.dialed_port, call.class))
+}
+
+/// Whether a dial to this host's port, and kind of address, is for this listener.
+pub fn is_dialed(block: Block, listener: &Entry, (host, port, class): (u16, u16, u8)) -> bool {
     let classes = match listener.at.map(|at| block.place(at.ip)) {
         Some(Place::Any(face)) => Classes::any(face, listener.asked.v6only),
         Some(Place::Loopback(face)) => Classes::loopback(face),
         Some(Place::Host(_, face)) => Classes::host(face),
         _ => Classes::NONE,
     };
-    call.os_remote == local
-        && (call.peer_host, call.dialed_port) == (listener.host, listener.port)
-        && classes.overlap(Classes(call.class))
+    (host, port) == (listener.host, listener.port) && classes.overlap(Classes(class))
 }
 
 fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs: Call) -> Peer {

@@ -1,6 +1,7 @@
 //! What a close leaves in the table, before the descriptor goes.
 
 use crate::kernel;
+use lonet_core::sys;
 use lonet_core::table::Parts;
 use lonet_core::table::entry::pack_os;
 use lonet_core::table::state::Phase;
@@ -24,7 +25,7 @@ pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, fd: i32, cookie: u64) -> 
     {
         parts.records.set_source(found.reference, pack_os(Some(from)));
     }
-    parts.closing(&found, slot);
+    parts.closing(&found, (slot, sys::getpid()));
     match found.state.phase {
         Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
         // With its listener gone it may have been the last one to hold the port.

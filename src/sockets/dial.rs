@@ -8,7 +8,8 @@
 //!
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
-use crate::question::{Asked as AskedKernel, ask};
+use crate::accept::is_dialed;
+use crate::question::Asked as AskedKernel;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;
@@ -18,6 +19,7 @@ use lonet_core::sys;
 use lonet_core::table::claim::Claim;
 use lonet_core::table::entry::{Call, Entry, pack_os};
 use lonet_core::table::listeners::Listener;
+use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
@@ -52,10 +54,8 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
-    /// The listener's cookie.
-    called: u64,
     /// The host's port and kind of address that was dialed.
-    key: (u16, u16, u8),
+    dialed: (u16, u16, u8),
     from: Ipv4Addr,
     /// The source port that was asked for; 0: the kernel chooses.
     source: u16,
@@ -102,12 +102,11 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     if wish.asked.v6only || actor.host == 0 {
         return Ok(Begun::Ask);
     }
-    let key = (host, wish.to.port, class.0);
-    let Some(listener) = parts.listeners.find(key.0, key.1, key.2) else { return Ok(Begun::Ask) };
-    let called = parts.records.cookie(listener.record);
-    let Some(called) = called.filter(|cookie| listens(actor, &listener, *cookie)) else {
+    let dialed = (host, wish.to.port, class.0);
+    let Some(listener) = parts.listeners.find(dialed.0, dialed.1, dialed.2) else { return Ok(Begun::Ask) };
+    if listens(actor, &listener, dialed) != Some(true) {
         return Ok(Begun::Ask);
-    };
+    }
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
         return Ok(Begun::Ask);
     };
@@ -158,8 +157,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         reference,
         entry,
         listener,
-        called,
-        key,
+        dialed,
         from,
         source: 0,
         tries: 0,
@@ -182,15 +180,25 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     }
 }
 
-/// Whether the listener is there, the socket with this cookie. Where nobody speaks for it any more, a descriptor of it was closed
-/// or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of
-/// one that has gone.
-fn listens(actor: &Actor<'_>, listener: &Listener, cookie: u64) -> bool {
+/// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
+/// writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
+/// has gone. `None`: it cannot be asked.
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: (u16, u16, u8)) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = parts.records.state(listener.record).is_some_and(|state| {
         state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
     });
-    is_believed || ask(&[(listener.os, NOBODY, Some(cookie))]).is_some()
+    if is_believed {
+        return Some(true);
+    }
+    // Of several that share the address the kernel names one.
+    let cookie = kernel::listener(listener.os)?;
+    let is_there = |found: Found| {
+        found.state.phase == Phase::Kept
+            && found.entry.os == Some(listener.os)
+            && is_dialed(parts.block, &found.entry, dialed)
+    };
+    Some(cookie.and_then(|cookie| parts.find(cookie)).is_some_and(is_there))
 }
 
 impl Dial {
@@ -267,7 +275,7 @@ impl Dial {
         }
         let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
         let is_itself = source == Some(self.to());
-        if is_itself || !self.still_leads_there(actor) && !self.is_taken(actor) {
+        if is_itself || listens(actor, &self.listener, self.dialed) == Some(false) && !self.is_taken(actor) {
             kernel::disconnect(self.fd, self.cookie);
             self.withdraw(actor);
             return Outcome::Ask;
@@ -287,21 +295,8 @@ impl Dial {
             // Reset already.
             None => {}
         }
-        actor.parts.connected(self.reference);
+        actor.parts.connected(self.reference, errno == 0 || kernel::remote(self.fd).is_some());
         Outcome::Done
-    }
-
-    /// The listener that was read of is there still, and was when the kernel connected; or another one has taken its place, which
-    /// the kernel has connected to.
-    fn still_leads_there(&self, actor: &Actor<'_>) -> bool {
-        let is_there = |l: &Listener| {
-            let cookie = actor.parts.records.cookie(l.record);
-            cookie.is_some_and(|cookie| listens(actor, l, cookie))
-        };
-        let (host, port, class) = self.key;
-        listens(actor, &self.listener, self.called)
-            || (actor.parts.listeners.find(host, port, class))
-                .is_some_and(|l| l.os == self.listener.os && is_there(&l))
     }
 
     /// An accept has taken it: whoever closes a listener after its last accept does so behind that.

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use lonet_core::block::Face;
 use lonet_core::control::Asked;
+use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -97,4 +98,11 @@ pub fn disconnect(fd: i32, socket: u64) {
         nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
         let _ = sys::connect(fd, nobody.pointer(), nobody.len);
     }
+}
+
+/// The cookie of the socket that takes connections to this address; `Some(None)`: nobody does. `None`: the kernel cannot be
+/// asked.
+pub fn listener(os: SocketAddrV4) -> Option<Option<u64>> {
+    let found = Diag::open().ok()?.lookup(os, NOBODY).ok()?;
+    Some(found.map(|f| f.cookie))
 }

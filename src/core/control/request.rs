@@ -57,9 +57,10 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.asked(asked);
             w.flags(&[acts]);
         }
-        Op::Enter { dials } => {
+        Op::Enter { dials, seat } => {
             w.u8(50);
             w.flags(&[dials]);
+            w.u16(seat);
         }
         Op::Look => w.u8(51),
         Op::Dialed { cookie, from, errno } => {
@@ -194,7 +195,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
-        50 => Op::Enter { dials: r.flags::<1>()?[0] },
+        50 => Op::Enter { dials: r.flags::<1>()?[0], seat: r.u16()? },
         51 => Op::Look,
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },
         19 => Op::Reverse { ip: Ipv6Addr::from(r.array::<16>()?) },

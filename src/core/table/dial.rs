@@ -4,7 +4,7 @@ use super::Parts;
 use super::entry::{Call, Entry, pack_os};
 use super::index::{cookie_hash, tuple_hash};
 use super::record::Found;
-use super::state::{DESTROYED, Phase, Reference, SUSPECT, TAKEN};
+use super::state::{DESTROYED, MADE, Phase, Reference, SUSPECT, State, TAKEN};
 use super::word::Word;
 use std::net::SocketAddrV4;
 
@@ -40,9 +40,12 @@ impl<W: Word> Parts<'_, W> {
         self.tuples.remove(tuple_hash(pack_os(Some(from)), pack_os(Some(to))), reference);
     }
 
-    /// connect has returned with a connection, or one on its way.
-    pub fn connected(self, reference: Reference) {
-        self.records.change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned)));
+    /// connect has returned with a connection, or with one on its way (`is_made`: the kernel has it): what may fail yet is not
+    /// believed without a question.
+    pub fn connected(self, reference: Reference, is_made: bool) {
+        let flag = if is_made { MADE } else { SUSPECT };
+        self.records
+            .change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned).with(flag)));
     }
 
     /// The dial is not made: its port is free, and nobody finds it.
@@ -115,11 +118,21 @@ impl<W: Word> Parts<'_, W> {
         None
     }
 
-    /// A descriptor of a socket is about to be closed by the process in `slot`: from now on its port is in doubt.
-    pub fn closing(self, socket: &Found, slot: u16) {
+    /// A descriptor of a socket is about to be closed by the process `pid`, in `slot`: from now on its port is in doubt. Not
+    /// so of what a child of a fork has inherited and closes: the process that made the socket is there, and will say when
+    /// it closes it.
+    pub fn closing(self, socket: &Found, (slot, pid): (u16, i32)) {
+        let owner = socket.state.slot;
+        let is_entered = matches!(socket.state.phase, Phase::Dialing | Phase::Owned | Phase::Server);
+        if is_entered && owner != slot && self.slots.is_believed(owner) {
+            return;
+        }
         self.records.change(socket.reference, |s| {
-            // A connect that its thread has left does not return any more: the kernel knows what has become of it.
-            let is_left = s.phase == Phase::Dialing && s.slot == slot;
+            // A connect that its thread has left does not return any more: the kernel knows what has become of it. A child
+            // of vfork, which has its parent's slot, has not left it.
+            let is_left = s.phase == Phase::Dialing
+                && s.slot == slot
+                && self.slots.owner(slot).is_some_and(|owner| owner.pid == pid);
             let next = if is_left { s.to(Phase::Owned) } else { s }.with(SUSPECT);
             (next != s).then_some(next)
         });
@@ -140,9 +153,14 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
-    /// A dial may have been reset, or have ended.
+    /// A dial may have been reset, or have ended: its addresses may be another's.
     pub fn doubt(self, dial: Reference) {
-        if let Some(found) = self.records.read(dial, self.block).filter(|f| f.state.phase == Phase::Owned) {
+        let is_owned = |s: &State| s.phase == Phase::Owned;
+        let before =
+            self.records.change(dial, |s| (is_owned(&s) && !s.is(SUSPECT)).then_some(s.with(SUSPECT)));
+        if before.as_ref().is_some_and(is_owned)
+            && let Some(found) = self.records.read(dial, self.block)
+        {
             self.ports.suspect(found.entry.host, found.entry.port, dial);
         }
     }

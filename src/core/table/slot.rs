@@ -160,6 +160,25 @@ impl<'a, W: Word> Slots<'a, W> {
         freed.owner.set(0);
     }
 
+    /// lonetd's: leads to all slots from their hosts anew.
+    pub fn link(self) {
+        self.heads.iter().filter(|head| head.get() != 0).for_each(|head| head.set(0));
+        for (slot, owner) in self.all() {
+            if let (Some(s), Some(head)) = (self.get(slot), self.heads.get(usize::from(owner.host))) {
+                s.next.set(head.get());
+                head.set(u64::from(slot) + 1);
+            }
+        }
+    }
+
+    /// lonetd's: the thread that held the mutex has ended, and another one of its process is to lock it.
+    pub fn renew(self, slot: u16) {
+        if let Some(s) = self.get(slot) {
+            self.enter(slot, Phase::Reserved);
+            s.life.iter().for_each(|w| w.set(0));
+        }
+    }
+
     /// The process has locked its mutex, or lonetd has looked at what it holds.
     pub fn enter(self, slot: u16, phase: Phase) {
         if let Some(s) = self.get(slot) {

@@ -44,6 +44,9 @@ pub const SUSPECT: u8 = 2;
 /// The kernel has announced the socket's destruction.
 pub const DESTROYED: u8 = 4;
 
+/// The connection was there: it may wait at its listener when the dial has ended.
+pub const MADE: u8 = 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     pub generation: u32,

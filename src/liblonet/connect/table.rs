@@ -7,7 +7,7 @@ use super::{Plan, Step};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
 use crate::fence::guard;
-use crate::{actor, kernel, marks, process};
+use crate::{actor, kernel, marks};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -62,7 +62,8 @@ pub fn plan(
     dial.aim(&actor);
     marks::set(fd);
     plan.target = Address::of_os(dial.to(), family);
-    plan.dial = Some(dial);
+    // As it is now: the thread that joined may end meanwhile.
+    plan.dial = Some((actor, dial));
     plan.step = Step::Table;
     Ok(true)
 }
@@ -81,13 +82,12 @@ pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
     let errno = if result == 0 { 0 } else { Errno::last_raw() };
     let mut settled = Settled::Done;
     let _ = guard(|| {
-        let actor = process::client().and_then(|client| actor::actor(&client, true));
-        let (Some(actor), Some(dial)) = (actor, plan.dial.as_mut()) else { return };
-        settled = match dial.settle(&actor, errno) {
+        let Some((actor, dial)) = plan.dial.as_mut() else { return };
+        settled = match dial.settle(actor, errno) {
             Outcome::Done => Settled::Done,
             Outcome::Ask => Settled::Ask,
             Outcome::Again => {
-                dial.aim(&actor);
+                dial.aim(actor);
                 Settled::Again
             }
         };

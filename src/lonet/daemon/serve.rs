@@ -47,6 +47,9 @@ use wait::Waiter;
 /// How long a network stays when nobody is in it.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
 
+/// So many messages about ends of sockets are taken before other work has its turn.
+const ENDS_AT_ONCE: usize = 256;
+
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
@@ -264,8 +267,10 @@ impl Daemon {
     /// Ends of sockets that the kernel has told of. To be settled.
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
-        let mut is_quiet = true;
-        while let Some(ends) = destroyed.next().transpose() {
+        let (mut is_quiet, mut are_lost) = (true, false);
+        // Whoever makes and closes sockets all the time, which may be another user, does not keep lonetd from its work.
+        for _ in 0..ENDS_AT_ONCE {
+            let Some(ends) = destroyed.next().transpose() else { break };
             is_quiet = false;
             match ends {
                 Ok(ends) => {
@@ -273,8 +278,13 @@ impl Daemon {
                         self.state.destroyed(&mut self.kernel, cookie);
                     }
                 }
-                Err(_) => self.state.review_all(&mut self.kernel),
+                Err(_) => are_lost = true,
             }
+        }
+        if are_lost {
+            self.kernel.many(true);
+            self.state.review_all(&mut self.kernel);
+            self.kernel.many(false);
         }
         if is_quiet && !self.watches_ends {
             self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();

@@ -144,7 +144,7 @@ fn accept_during_connect_finds_the_dial_as_it_was_written() {
             let s = s.clone();
             thread::spawn(move || {
                 assert!(s.parts().publish(dial.reference, from, to));
-                s.parts().connected(dial.reference);
+                s.parts().connected(dial.reference, true);
             })
         };
         let found = s.parts().dial_between(from, to, 0);

@@ -15,6 +15,7 @@ use crate::table::word::Word;
 use std::net::SocketAddrV4;
 
 pub const ALPHA: u16 = 1;
+const PID: i32 = 100;
 const BETA: u16 = 2;
 /// How many listeners there had been when its dials were made.
 pub const LISTENINGS: u64 = 5;
@@ -64,7 +65,7 @@ impl<W: Word> Small<W> {
             places: vec![place(word), place(word)],
             slot: 0,
         };
-        small.slot = small.parts().slots.reserve(100, ALPHA, 0).expect("a slot");
+        small.slot = small.parts().slots.reserve(PID, ALPHA, 0).expect("a slot");
         small.parts().slots.enter(small.slot, Phase::Live);
         small
     }
@@ -118,13 +119,13 @@ impl<W: Word> Small<W> {
         let dial = self.dial(cookie, kernel);
         let (from, to) = tuple(dial.port);
         assert!(self.parts().publish(dial.reference, from, to));
-        self.parts().connected(dial.reference);
+        self.parts().connected(dial.reference, true);
         dial
     }
 
     /// The hint of a close.
     pub fn close(&self, cookie: u64) {
         let found = self.parts().find(cookie).expect("its record");
-        self.parts().closing(&found, self.slot);
+        self.parts().closing(&found, (self.slot, PID));
     }
 }

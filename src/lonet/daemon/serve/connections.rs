@@ -139,7 +139,7 @@ impl Connections {
 }
 
 /// Where programs come in.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     Path,
     Name,
@@ -157,7 +157,13 @@ impl Daemon {
             match socket::accept4(socket.as_raw_fd(), flags) {
                 Ok(fd) => {
                     // SAFETY: a new descriptor that nobody else has.
-                    self.watch_silent(unsafe { OwnedFd::from_raw_fd(fd) });
+                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+                    if door == Door::Path {
+                        // What a program has said before this one came is heard before it: of two doors epoll does not say
+                        // at which somebody was first.
+                        self.accept(Door::Name);
+                    }
+                    self.watch_silent(fd);
                 }
                 Err(Errno::EAGAIN) => return,
                 Err(Errno::ECONNABORTED | Errno::EINTR) => {}

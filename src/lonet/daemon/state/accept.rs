@@ -32,7 +32,10 @@ impl State {
     pub(super) fn accept(&mut self, kernel: &mut dyn Kernel, sender: Sender, a: Accepted) -> Outcome {
         self.meet(kernel, sender.pid);
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
-            return Ok(Reply::Native);
+            // A listener that passed lonet by: the owner's own are let in.
+            let caller = kernel.connection(a.remote, a.local).flatten();
+            let is_owners = caller.is_some_and(|f| f.held && self.is_owners(f.uid));
+            return Ok(if is_owners { Reply::Native } else { Reply::Drop });
         };
         Ok(match self.take_up(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },

@@ -9,7 +9,7 @@
 
 use super::{Cookie, Index, Kernel, Role, Socket, State};
 use lonet_core::table::record::Found;
-use lonet_core::table::state::{DESTROYED, Phase, Reference, SUSPECT, TAKEN};
+use lonet_core::table::state::{DESTROYED, MADE, Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::{Parts, Table};
 use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicU64;
@@ -76,7 +76,10 @@ impl State {
     /// Asks the kernel about a socket that a process has entered, and draws the consequences. Whether it lives.
     pub(super) fn examine_entered(&mut self, kernel: &mut dyn Kernel, reference: Reference) -> bool {
         let parts = self.parts();
-        let Some(found) = parts.records.read(reference, parts.block) else { return false };
+        let Some(found) = parts.records.read(reference, parts.block) else {
+            // It is being written.
+            return parts.records.state(reference).is_some();
+        };
         match found.state.phase {
             Phase::Owned | Phase::Server => {}
             Phase::Ended | Phase::Free => return false,
@@ -248,7 +251,7 @@ impl State {
         let is_it = |f: &Found| f.entry.call.is_some_and(|c| c.os_remote == to) && !f.state.is(TAKEN);
         match found {
             Some(f) => parts.find(f.cookie).filter(is_it),
-            None => parts.dial_between(from, to, since),
+            None => parts.dial_between(from, to, since).filter(|f| f.state.is(MADE)),
         }
         .filter(|f| matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended))
     }

@@ -50,7 +50,11 @@ impl State {
         let is_last = |h: &super::Host| h.ports.holders(socket.port) == [cookie];
         let may_have_accepted = socket.os.is_some() && matches!(socket.role, Role::Bound | Role::Listening);
         if may_have_accepted && self.hosts.get(socket.host).is_some_and(is_last) {
-            // First: the port is somebody's all the time.
+            // First: who accepts after the look below is to see that its listener has gone; and the port is somebody's all
+            // the time.
+            for class in super::Classes::EACH {
+                self.parts().listeners.set(socket.host, socket.port, class.0, None);
+            }
             self.take_over_accepted(socket.host, socket.port);
         }
         self.release(socket.host, socket.port, cookie);

@@ -291,7 +291,7 @@ impl State {
             Op::Dial { cookie, to, local, asked, acts } => {
                 self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked, acts })
             }
-            Op::Enter { dials } => self.enter(kernel, sender, caller, dials),
+            Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
             Op::Look => {
                 let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
                 let own = self.processes.get(&sender.pid).and_then(|p| p.own);

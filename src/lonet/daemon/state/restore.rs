@@ -101,6 +101,7 @@ impl State {
         // A port that was given up just before stays marked for nobody.
         for index in self.hosts.all().map(|h| h.index).collect::<Vec<_>>() {
             self.clear_stale_marks(index);
+            self.parts().ports.lower(index, 1);
             self.recount(index);
         }
     }
@@ -124,6 +125,8 @@ impl State {
                 }
             }
         }
+        // Killed while it gave one away, a lonetd has left it where nobody looks for it.
+        self.parts().slots.link();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let is_its = self.parts().slots.began(slot) == kernel.began(owner.pid);
             match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {

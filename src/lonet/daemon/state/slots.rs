@@ -16,7 +16,7 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        dials: bool,
+        (dials, seat): (bool, u16),
     ) -> Outcome {
         let home = match (caller.host.is_empty(), dials) {
             (false, _) => self.home(kernel, sender.pid, caller)?,
@@ -35,9 +35,15 @@ impl State {
             {
                 Some(slot)
             }
+            // Its other threads may be at work in it.
+            (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
+                self.sweep(kernel, slot, false);
+                self.parts().slots.renew(slot);
+                Some(slot)
+            }
             _ => {
                 if let Some(slot) = old {
-                    // Another image of the process, or another thread, than the one that took it.
+                    // Another image of the process has left it, or it is another host now.
                     self.leave_slot(kernel, slot);
                 }
                 let began = kernel.began(sender.pid);
