@@ -129,7 +129,7 @@ takes a "accept, getpeername, getsockname, 2 getsockopt, ppoll" \
     "accept: whether somebody waits, what both sockets are, and whether this one lives; nobody is asked"
 takes d "bind, connect, 2 getsockname, 6 getsockopt, 5 setsockopt, socket" \
     "connect: what the socket is, the source port that it shall have, and that it has it; nobody is asked"
-takes x "bind, 2 close, connect, 2 getpid, 2 getsockname, 7 getsockopt, recvmmsg, sendto, 5 setsockopt, 2 socket" \
+takes x "bind, 2 close, connect, getpid, 2 getsockname, 7 getsockopt, recvmmsg, sendto, 5 setsockopt, 2 socket" \
     "connect and close: the socket's cookie, and the next dial's question to the kernel whether it has gone"
 takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"

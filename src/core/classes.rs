@@ -1,6 +1,6 @@
 //! Kinds of addresses of a host.
 
-use crate::block::Face;
+use crate::block::{Face, Place};
 
 /// Which addresses of its host a socket answers on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -23,6 +23,15 @@ impl Classes {
             (Face::V4, _) => Classes(3),
             (Face::V6, true) => Classes(12),
             (Face::V6, false) => Classes(15),
+        }
+    }
+    /// Of a socket that is bound there.
+    pub fn at(place: Place, v6only: bool) -> Classes {
+        match place {
+            Place::Any(face) => Classes::any(face, v6only),
+            Place::Loopback(face) => Classes::loopback(face),
+            Place::Host(_, face) => Classes::host(face),
+            Place::Nobody | Place::Elsewhere => Classes::NONE,
         }
     }
     pub fn overlap(self, other: Classes) -> bool {

@@ -6,8 +6,7 @@
 
 use crate::question::ask;
 use crate::{Actor, kernel};
-use lonet_core::block::{Block, Endpoint, Place};
-use lonet_core::classes::Classes;
+use lonet_core::block::Endpoint;
 use lonet_core::diag::Answer;
 use lonet_core::table::entry::{Call, Entry};
 use lonet_core::table::record::Found;
@@ -45,10 +44,10 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     };
     for _ in 0..LOOKS {
         let Some(dial) = dial(actor, a, &listener.entry) else { return Peer::Ask };
-        let Some(call) = dial.entry.call.filter(|call| is_meant(parts.block, &listener.entry, call, a.local))
-        else {
-            return Peer::Ask;
-        };
+        // The same OS address may have been another listener's.
+        let is_meant =
+            |call: &Call| call.os_remote == a.local && listener.entry.answers(call.dialed(), parts.block);
+        let Some(call) = dial.entry.call.filter(is_meant) else { return Peer::Ask };
         if parts.take(&dial) {
             return enter(actor, a, &listener, &dial, call);
         }
@@ -74,22 +73,6 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
     parts.find(f.cookie).filter(|f| lives && is_dial(f))
-}
-
-/// Whether the dial was for this listener: the same OS address may have been another's.
-fn is_meant(block: Block, listener: &Entry, call: &Call, local: SocketAddrV4) -> bool {
-    call.os_remote == local && is_dialed(block, listener, (call.peer_host, call.dialed_port, call.class))
-}
-
-/// Whether a dial to this host's port, and kind of address, is for this listener.
-pub fn is_dialed(block: Block, listener: &Entry, (host, port, class): (u16, u16, u8)) -> bool {
-    let classes = match listener.at.map(|at| block.place(at.ip)) {
-        Some(Place::Any(face)) => Classes::any(face, listener.asked.v6only),
-        Some(Place::Loopback(face)) => Classes::loopback(face),
-        Some(Place::Host(_, face)) => Classes::host(face),
-        _ => Classes::NONE,
-    };
-    (host, port) == (listener.host, listener.port) && classes.overlap(Classes(class))
 }
 
 fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs: Call) -> Peer {
@@ -118,6 +101,6 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
     {
         actor.own.records.took(reference);
     }
-    let is_last = parts.listeners.find(listener.entry.host, theirs.dialed_port, theirs.class).is_none();
+    let is_last = parts.listeners.find(theirs.dialed()).is_none();
     Peer::Dialer { name: theirs.local, is_last }
 }

@@ -1,9 +1,10 @@
 //! What a close leaves in the table, before the descriptor goes.
 
 use crate::kernel;
+use lonet_core::classes::Classes;
 use lonet_core::sys;
 use lonet_core::table::Parts;
-use lonet_core::table::entry::pack_os;
+use lonet_core::table::entry::{Dialed, pack_os};
 use lonet_core::table::state::Phase;
 use std::sync::atomic::AtomicU64;
 
@@ -25,14 +26,14 @@ pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, fd: i32, cookie: u64) -> 
     {
         parts.records.set_source(found.reference, pack_os(Some(from)));
     }
-    parts.closing(&found, (slot, sys::getpid()));
+    parts.closing(&found, slot, sys::getpid);
     match found.state.phase {
         Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
         // With its listener gone it may have been the last one to hold the port.
         Phase::Server => {
             let e = &found.entry;
-            let class = e.call.map_or(0, |c| c.class);
-            match parts.listeners.find(e.host, e.port, class) {
+            let class = e.call.map_or(Classes::NONE, |c| c.class);
+            match parts.listeners.find(Dialed { host: e.host, port: e.port, class }) {
                 Some(_) => Told::Nothing,
                 None => {
                     parts.ports.suspect_bound(e.host, e.port);

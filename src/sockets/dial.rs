@@ -8,7 +8,6 @@
 //!
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
-use crate::accept::is_dialed;
 use crate::question::Asked as AskedKernel;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -17,7 +16,7 @@ use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
 use lonet_core::table::claim::Claim;
-use lonet_core::table::entry::{Call, Entry, pack_os};
+use lonet_core::table::entry::{Call, Dialed, Entry, pack_os};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
@@ -54,8 +53,7 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
-    /// The host's port and kind of address that was dialed.
-    dialed: (u16, u16, u8),
+    dialed: Dialed,
     from: Ipv4Addr,
     /// The source port that was asked for; 0: the kernel chooses.
     source: u16,
@@ -102,8 +100,8 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     if wish.asked.v6only || actor.host == 0 {
         return Ok(Begun::Ask);
     }
-    let dialed = (host, wish.to.port, class.0);
-    let Some(listener) = parts.listeners.find(dialed.0, dialed.1, dialed.2) else { return Ok(Begun::Ask) };
+    let dialed = Dialed { host, port: wish.to.port, class };
+    let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
     if listens(actor, &listener, dialed) != Some(true) {
         return Ok(Begun::Ask);
     }
@@ -136,7 +134,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         os_remote: listener.os,
         peer_host: host,
         dialed_port: wish.to.port,
-        class: class.0,
+        class,
     };
     let entry = Entry {
         host: actor.host,
@@ -183,7 +181,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
 /// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
 /// writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
 /// has gone. `None`: it cannot be asked.
-fn listens(actor: &Actor<'_>, listener: &Listener, dialed: (u16, u16, u8)) -> Option<bool> {
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = parts.records.state(listener.record).is_some_and(|state| {
         state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
@@ -196,7 +194,7 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: (u16, u16, u8)) -> Op
     let is_there = |found: Found| {
         found.state.phase == Phase::Kept
             && found.entry.os == Some(listener.os)
-            && is_dialed(parts.block, &found.entry, dialed)
+            && found.entry.answers(dialed, parts.block)
     };
     Some(cookie.and_then(|cookie| parts.find(cookie)).is_some_and(is_there))
 }

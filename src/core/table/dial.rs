@@ -1,7 +1,7 @@
 //! The steps of a dial, an accept and a close on the table, in the order in which they are made.
 
 use super::Parts;
-use super::entry::{Call, Entry, pack_os};
+use super::entry::{Entry, pack_os};
 use super::index::{cookie_hash, tuple_hash};
 use super::record::Found;
 use super::state::{DESTROYED, MADE, Phase, Reference, SUSPECT, State, TAKEN};
@@ -19,13 +19,11 @@ impl<W: Word> Parts<'_, W> {
     ///
     /// `false`: a dial that nobody has accepted has, or had, the same addresses. Nothing is entered.
     pub fn publish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) -> bool {
-        let [source, destination] = [pack_os(Some(from)), pack_os(Some(to))];
-        let hash = tuple_hash(source, destination);
         if self.dial_between(from, to, 0).is_some_and(|other| other.reference != reference) {
             return false;
         }
-        self.records.set_source(reference, source);
-        if !self.tuples.insert(self.records, hash, reference) {
+        self.records.set_source(reference, pack_os(Some(from)));
+        if !self.tuples.insert(self.records, tuple_hash(Some(from), to), reference) {
             return false;
         }
         self.records.change(reference, |s| {
@@ -37,7 +35,7 @@ impl<W: Word> Parts<'_, W> {
     /// The kernel refuses the source: the connection is not to be expected.
     pub fn unpublish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) {
         self.records.change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Writing)));
-        self.tuples.remove(tuple_hash(pack_os(Some(from)), pack_os(Some(to))), reference);
+        self.tuples.remove(tuple_hash(Some(from), to), reference);
     }
 
     /// connect has returned with a connection, or with one on its way (`is_made`: the kernel has it): what may fail yet is not
@@ -53,20 +51,15 @@ impl<W: Word> Parts<'_, W> {
         let freed = self.records.change(reference, |s| {
             matches!(s.phase, Phase::Writing | Phase::Dialing).then_some(s.to(Phase::Free))
         });
-        if freed.is_none() {
-            return;
+        if freed.is_some() {
+            self.clear(reference, cookie, entry);
         }
-        self.cookies.remove(cookie_hash(cookie), reference);
-        if let Some(Call { os_local: Some(from), os_remote, .. }) = entry.call {
-            self.tuples.remove(tuple_hash(pack_os(Some(from)), pack_os(Some(os_remote))), reference);
-        }
-        self.ports.release(entry.host, entry.port, reference);
     }
 
     /// The dial between these addresses that nobody has accepted, if there is one. None of before `since`: that has gone
     /// with the listener to which it was made, and who calls now has come to its addresses.
     pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4, since: u64) -> Option<Found> {
-        let hash = tuple_hash(pack_os(Some(from)), pack_os(Some(to)));
+        let hash = tuple_hash(Some(from), to);
         let is_it = |f: &Found| {
             f.entry.call.is_some_and(|c| c.os_local == Some(from) && c.os_remote == to)
                 && !f.state.is(TAKEN)
@@ -88,10 +81,7 @@ impl<W: Word> Parts<'_, W> {
         if state.is(TAKEN) || !self.records.advance(dial.reference, state, done) {
             return false;
         }
-        if let Some(call) = dial.entry.call {
-            let hash = tuple_hash(pack_os(call.os_local), pack_os(Some(call.os_remote)));
-            self.tuples.remove(hash, dial.reference);
-        }
+        self.clear_tuple(dial.reference, &dial.entry);
         if done.phase == Phase::Free {
             self.cookies.remove(cookie_hash(dial.cookie), dial.reference);
         }
@@ -118,10 +108,10 @@ impl<W: Word> Parts<'_, W> {
         None
     }
 
-    /// A descriptor of a socket is about to be closed by the process `pid`, in `slot`: from now on its port is in doubt. Not
+    /// A descriptor of a socket is about to be closed by the process in `slot`: from now on its port is in doubt. Not
     /// so of what a child of a fork has inherited and closes: the process that made the socket is there, and will say when
-    /// it closes it.
-    pub fn closing(self, socket: &Found, (slot, pid): (u16, i32)) {
+    /// it closes it. `pid`: the process, for where it is needed, as it takes a system call.
+    pub fn closing(self, socket: &Found, slot: u16, pid: impl Fn() -> i32) {
         let owner = socket.state.slot;
         let is_entered = matches!(socket.state.phase, Phase::Dialing | Phase::Owned | Phase::Server);
         if is_entered && owner != slot && self.slots.is_believed(owner) {
@@ -132,7 +122,7 @@ impl<W: Word> Parts<'_, W> {
             // of vfork, which has its parent's slot, has not left it.
             let is_left = s.phase == Phase::Dialing
                 && s.slot == slot
-                && self.slots.owner(slot).is_some_and(|owner| owner.pid == pid);
+                && self.slots.owner(slot).is_some_and(|owner| owner.pid == pid());
             let next = if is_left { s.to(Phase::Owned) } else { s }.with(SUSPECT);
             (next != s).then_some(next)
         });

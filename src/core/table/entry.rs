@@ -4,6 +4,7 @@
 //! each fits a word with its port.
 
 use crate::block::{Block, Endpoint, Face, Place};
+use crate::classes::Classes;
 use crate::control::Asked;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -45,8 +46,8 @@ pub struct Call {
     pub peer_host: u16,
     /// The port that was dialed.
     pub dialed_port: u16,
-    /// Which kind of the host's addresses was dialed, as bits.
-    pub class: u8,
+    /// Which kind of the host's addresses was dialed.
+    pub class: Classes,
 }
 
 const NONE: u64 = 0;
@@ -96,10 +97,30 @@ pub fn unpack_os(word: u64) -> Option<SocketAddrV4> {
     (word != 0).then(|| SocketAddrV4::new(Ipv4Addr::from((word >> 16) as u32), word as u16))
 }
 
+/// To which port of which host somebody dialed, and to which kind of its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialed {
+    pub host: u16,
+    pub port: u16,
+    pub class: Classes,
+}
+
+impl Call {
+    pub fn dialed(&self) -> Dialed {
+        Dialed { host: self.peer_host, port: self.dialed_port, class: self.class }
+    }
+}
+
 /// The place of the kernel's own source address among the words: it may be known late.
 pub const OS_LOCAL: usize = 6;
 
 impl Entry {
+    /// Whether a dial is for this listener.
+    pub fn answers(&self, dialed: Dialed, block: Block) -> bool {
+        let classes = self.at.map_or(Classes::NONE, |at| Classes::at(block.place(at.ip), self.asked.v6only));
+        (dialed.host, dialed.port) == (self.host, self.port) && classes.overlap(dialed.class)
+    }
+
     pub fn pack(&self, block: Block) -> [u64; WORDS] {
         let call = self.call;
         let [peer_host, dialed_port] = call.map_or([0; 2], |c| [c.peer_host, c.dialed_port]);
@@ -113,7 +134,7 @@ impl Entry {
             self.asked.reuse_port,
         ];
         let flags = flags.iter().enumerate().fold(0u64, |all, (i, set)| all | u64::from(*set) << i);
-        let class = call.map_or(0, |c| c.class);
+        let class = call.map_or(0, |c| c.class.0);
         [
             ids.iter().enumerate().fold(0, |all, (i, id)| all | u64::from(*id) << (16 * i)),
             u64::from(self.accept_port.unwrap_or(0))
@@ -141,7 +162,7 @@ impl Entry {
             os_remote: unpack_os(os_remote).unwrap_or(crate::diag::NOBODY),
             peer_host: (ids >> 32) as u16,
             dialed_port: (ids >> 48) as u16,
-            class: (misc >> 16) as u8,
+            class: Classes((misc >> 16) as u8),
         });
         Entry {
             host: ids as u16,
@@ -203,7 +224,7 @@ mod tests {
             os_remote: os(80),
             peer_host: 9,
             dialed_port: 80,
-            class: 8,
+            class: Classes(8),
         };
         let asked = Asked { family: Face::V6, v6only: true, reuse_address: false, reuse_port: true };
         let entry = Entry {

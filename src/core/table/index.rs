@@ -5,9 +5,11 @@
 //! reference to a record that is another socket's by now counts as nothing, so a death before an entry is removed leaves
 //! only that. What is found is compared with the record itself by whoever looks: two keys may share a bucket.
 
+use super::entry::pack_os;
 use super::record::Records;
 use super::state::Reference;
 use super::word::Word;
+use std::net::SocketAddrV4;
 
 /// The places of a bucket.
 const BUCKET: usize = 16;
@@ -82,9 +84,9 @@ pub fn cookie_hash(cookie: u64) -> u64 {
     mix(cookie)
 }
 
-/// The hash of a connection by its packed source and destination.
-pub fn tuple_hash(from: u64, to: u64) -> u64 {
-    mix(from.wrapping_mul(31) ^ to.rotate_left(17))
+/// The hash of a connection by its source, which may not be known so far, and its destination.
+pub fn tuple_hash(from: Option<SocketAddrV4>, to: SocketAddrV4) -> u64 {
+    mix(pack_os(from).wrapping_mul(31) ^ pack_os(Some(to)).rotate_left(17))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! changes are counted, so a reader that finds the key, and the same count before and after, has read what belongs to it. A
 //! lonetd that is killed in between leaves no entry, and dials ask until the next one has written it.
 
+use super::entry::Dialed;
 use super::state::Reference;
 use super::word::Word;
 use std::net::SocketAddrV4;
@@ -40,8 +41,9 @@ impl<W> Copy for Listeners<'_, W> {}
 const WINDOW: usize = 32;
 
 /// A key is never 0; 1 stands for an entry that is being changed.
-fn key(host: u16, port: u16, class: u8) -> u64 {
-    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class)
+fn key(dialed: Dialed) -> u64 {
+    let Dialed { host, port, class } = dialed;
+    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class.0)
 }
 
 impl<'a, W: Word> Listeners<'a, W> {
@@ -55,9 +57,9 @@ impl<'a, W: Word> Listeners<'a, W> {
         (0..WINDOW.min(n)).map(move |i| &self.places[(first + i) % n])
     }
 
-    /// Where a dial to this port of a host leads. `class`: which of its addresses, as one bit. `None`: ask.
-    pub fn find(self, host: u16, port: u16, class: u8) -> Option<Listener> {
-        let key = key(host, port, class);
+    /// Where a dial leads. `None`: ask.
+    pub fn find(self, dialed: Dialed) -> Option<Listener> {
+        let key = key(dialed);
         let changes = |place: &Place<W>| place.changes.get();
         let read = |place: &'a Place<W>| {
             let before = changes(place);
@@ -70,8 +72,8 @@ impl<'a, W: Word> Listeners<'a, W> {
     }
 
     /// lonetd's: says where a dial leads, or nothing any more.
-    pub fn set(self, host: u16, port: u16, class: u8, listener: Option<Listener>) {
-        let key = key(host, port, class);
+    pub fn set(self, dialed: Dialed, listener: Option<Listener>) {
+        let key = key(dialed);
         let old = self.window(key).find(|place| place.key.get() == key);
         if let Some(old) = old {
             old.key.set(u64::from(listener.is_some()));
@@ -99,6 +101,7 @@ impl<'a, W: Word> Listeners<'a, W> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::classes::Classes;
     use std::sync::atomic::AtomicU64;
 
     pub fn place<W>(word: fn() -> W) -> Place<W> {
@@ -107,6 +110,10 @@ pub mod tests {
 
     fn places(n: usize) -> Vec<Place<AtomicU64>> {
         (0..n).map(|_| place(AtomicU64::default)).collect()
+    }
+
+    fn at(host: u16, port: u16, class: u8) -> Dialed {
+        Dialed { host, port, class: Classes(class) }
     }
 
     fn listener(port: u16) -> Listener {
@@ -120,20 +127,20 @@ pub mod tests {
     fn listener_is_found_by_host_port_and_class() {
         let places = places(64);
         let l = Listeners::new(&places);
-        l.set(3, 80, 1, Some(listener(80)));
-        assert_eq!(l.find(3, 80, 1), Some(listener(80)));
-        assert_eq!([l.find(3, 80, 2), l.find(4, 80, 1), l.find(3, 81, 1)], [None; 3]);
-        l.set(3, 80, 1, Some(listener(81)));
-        assert_eq!(l.find(3, 80, 1), Some(listener(81)));
-        l.set(3, 80, 1, None);
-        assert_eq!(l.find(3, 80, 1), None);
+        l.set(at(3, 80, 1), Some(listener(80)));
+        assert_eq!(l.find(at(3, 80, 1)), Some(listener(80)));
+        assert_eq!([l.find(at(3, 80, 2)), l.find(at(4, 80, 1)), l.find(at(3, 81, 1))], [None; 3]);
+        l.set(at(3, 80, 1), Some(listener(81)));
+        assert_eq!(l.find(at(3, 80, 1)), Some(listener(81)));
+        l.set(at(3, 80, 1), None);
+        assert_eq!(l.find(at(3, 80, 1)), None);
     }
 
     #[test]
     fn same_port_of_many_hosts_is_found() {
         let places = places(1 << 12);
         let l = Listeners::new(&places);
-        (1..=500).for_each(|host| l.set(host, 8080, 1, Some(listener(host))));
-        assert!((1..=500).all(|host| l.find(host, 8080, 1) == Some(listener(host))));
+        (1..=500).for_each(|host| l.set(at(host, 8080, 1), Some(listener(host))));
+        assert!((1..=500).all(|host| l.find(at(host, 8080, 1)) == Some(listener(host))));
     }
 }

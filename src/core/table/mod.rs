@@ -114,13 +114,21 @@ impl<W: Word> Parts<'_, W> {
 
     /// lonetd's: says `entry` of a socket, in the place of whatever is said of it. `None`: there is no room.
     ///
-    /// `slot` and `pid`: of the process that speaks for it. `from`: where the search for a free record begins.
-    pub fn keep(self, from: usize, cookie: u64, (slot, pid): (u16, i32), entry: &Entry) -> Option<Reference> {
+    /// `slot` and `pid`: of the process that speaks for it. `from`: where the search for a free record begins. `flags`: of its
+    /// [`State`](state::State).
+    pub fn keep(
+        self,
+        from: usize,
+        cookie: u64,
+        (slot, pid): (u16, i32),
+        entry: &Entry,
+        flags: u8,
+    ) -> Option<Reference> {
         let old = self.reference(cookie);
         let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_pid(reference, pid);
         // Whoever looks before the old one is freed finds either.
-        self.records.change(reference, |s| Some(s.to(Phase::Kept)));
+        self.records.change(reference, |s| Some(s.to(Phase::Kept).with(flags)));
         if !self.show(reference, cookie) {
             self.records.change(reference, |s| Some(s.to(Phase::Free)));
             return None;
@@ -137,17 +145,22 @@ impl<W: Word> Parts<'_, W> {
         if self.records.change(reference, |s| Some(s.to(Phase::Free))).is_none() {
             return false;
         }
-        let Some(Found { cookie, entry, .. }) = found else { return true };
-        self.cookies.remove(cookie_hash(cookie), reference);
-        self.forget_tuple(reference, &entry);
-        self.ports.release(entry.host, entry.port, reference);
+        if let Some(Found { cookie, entry, .. }) = found {
+            self.clear(reference, cookie, &entry);
+        }
         true
     }
 
-    fn forget_tuple(self, reference: Reference, entry: &Entry) {
+    /// Clears what names a record that has been freed.
+    fn clear(self, reference: Reference, cookie: u64, entry: &Entry) {
+        self.cookies.remove(cookie_hash(cookie), reference);
+        self.clear_tuple(reference, entry);
+        self.ports.release(entry.host, entry.port, reference);
+    }
+
+    fn clear_tuple(self, reference: Reference, entry: &Entry) {
         if let Some(call) = entry.call {
-            let [from, to] = [call.os_local, Some(call.os_remote)].map(entry::pack_os);
-            self.tuples.remove(tuple_hash(from, to), reference);
+            self.tuples.remove(tuple_hash(call.os_local, call.os_remote), reference);
         }
     }
 }

@@ -5,7 +5,8 @@ mod small;
 
 use super::claim::{Claim, Suspect};
 use super::ports::Seen;
-use super::slot::Phase;
+use super::slot;
+use super::state::{Phase, TAKEN};
 use small::{ALPHA, LISTENINGS, Small, tuple};
 use std::sync::atomic::AtomicU64;
 
@@ -77,7 +78,7 @@ fn claim_has_lonetd_look_when_a_process_of_the_host_has_ended() {
     s.slots[usize::from(s.slot)].mark();
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
-    p.slots.enter(s.slot, Phase::Doubtful);
+    p.slots.enter(s.slot, slot::Phase::Doubtful);
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(2));
 }
 
@@ -145,4 +146,15 @@ fn second_dial_between_the_same_addresses_is_not_entered() {
     assert!(!p.publish(second.reference, from, to));
     assert!(p.take(&p.dial_between(from, to, 0).expect("the dial")));
     assert!(p.publish(second.reference, from, to));
+}
+
+#[test]
+fn kept_record_says_that_its_dial_was_taken() {
+    let s = small();
+    let p = s.parts();
+    let entry = super::record::tests::entry(5);
+    for flags in [0, TAKEN] {
+        p.keep(0, 7, (s.slot, 1), &entry, flags).expect("a record");
+        assert_eq!(p.find(7).map(|f| (f.state.phase, f.state.flags)), Some((Phase::Kept, flags)));
+    }
 }

@@ -4,7 +4,9 @@
 //! taken once, nothing read that was never written.
 
 use super::small::{ALPHA, Small, tuple};
+use crate::classes::Classes;
 use crate::table::claim::{Claim, Suspect};
+use crate::table::entry::Dialed;
 use crate::table::listeners::Listener;
 use crate::table::record::tests::entry;
 use crate::table::state::{Phase, Reference};
@@ -182,10 +184,10 @@ fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
 fn record_is_read_as_it_was_before_or_after_a_change() {
     in_every_order(|| {
         let s = small();
-        s.parts().keep(0, 1, (0, 0), &entry(5)).expect("a record");
+        s.parts().keep(0, 1, (0, 0), &entry(5), 0).expect("a record");
         let writer = {
             let s = s.clone();
-            thread::spawn(move || s.parts().keep(0, 1, (0, 0), &entry(6)).expect("a record"))
+            thread::spawn(move || s.parts().keep(0, 1, (0, 0), &entry(6), 0).expect("a record"))
         };
         let read = s.parts().find(1).map(|f| f.entry);
         assert!(read == Some(entry(5)) || read == Some(entry(6)), "{read:?}");
@@ -196,20 +198,21 @@ fn record_is_read_as_it_was_before_or_after_a_change() {
 
 #[test]
 fn listener_is_read_as_it_was_before_or_after_a_change() {
+    const DIALED: Dialed = Dialed { host: 2, port: 80, class: Classes(1) };
     in_every_order(|| {
         let s = small();
         let listener = |n: u16| Listener {
             os: SocketAddrV4::new(super::small::block().address(2), n),
             record: Reference::new(usize::from(n), u32::from(n)),
         };
-        s.parts().listeners.set(2, 80, 1, Some(listener(1)));
+        s.parts().listeners.set(DIALED, Some(listener(1)));
         let writer = {
             let s = s.clone();
             thread::spawn(move || {
-                s.parts().listeners.set(2, 80, 1, Some(listener(2)));
+                s.parts().listeners.set(DIALED, Some(listener(2)));
             })
         };
-        let found = s.parts().listeners.find(2, 80, 1);
+        let found = s.parts().listeners.find(DIALED);
         assert!(found.is_none_or(|l| l == listener(1) || l == listener(2)), "{found:?}");
         writer.join().expect("no panic");
     });

@@ -1,6 +1,7 @@
 //! A table of a few records, made of any kind of word, and what a process does on it.
 
 use crate::block::{Block, Endpoint, Face};
+use crate::classes::Classes;
 use crate::control::Asked;
 use crate::table::Parts;
 use crate::table::claim::{Claim, Kernel};
@@ -97,7 +98,7 @@ impl<W: Word> Small<W> {
             os_remote: tuple(port).1,
             peer_host: BETA,
             dialed_port: 80,
-            class: 1,
+            class: Classes(1),
         };
         let entry = Entry {
             host: ALPHA,
@@ -126,6 +127,6 @@ impl<W: Word> Small<W> {
     /// The hint of a close.
     pub fn close(&self, cookie: u64) {
         let found = self.parts().find(cookie).expect("its record");
-        self.parts().closing(&found, (self.slot, PID));
+        self.parts().closing(&found, self.slot, || PID);
     }
 }

@@ -34,8 +34,7 @@ impl State {
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
             // A listener that passed lonet by: the owner's own are let in.
             let caller = kernel.connection(a.remote, a.local).flatten();
-            let is_owners = caller.is_some_and(|f| f.held && self.is_owners(f.uid));
-            return Ok(if is_owners { Reply::Native } else { Reply::Drop });
+            return Ok(if self.is_owners_own(caller) { Reply::Native } else { Reply::Drop });
         };
         Ok(match self.take_up(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
@@ -54,7 +53,6 @@ impl State {
             peer_host: 0,
             dialed_port: listener.port,
             class: Classes::NONE,
-            taken: true,
         };
         match self.caller(kernel, listener, a) {
             Caller::Unwanted => return None,
@@ -65,7 +63,7 @@ impl State {
                 let theirs = dial.entry.call.filter(|_| self.parts().take(&dial))?;
                 call.local = theirs.peer;
                 call.peer = theirs.local;
-                call.class = Classes(theirs.class);
+                call.class = theirs.class;
                 call.peer_host = dial.entry.host;
             }
             Caller::Known(cookie) => {
@@ -77,12 +75,11 @@ impl State {
                 call.peer_host = caller.host;
                 if theirs.os_local.is_none() {
                     self.by_tuple.insert((a.remote, a.local), cookie);
-                    self.change(cookie, |_| {});
                 }
-                if let Some(call) = self.sockets.get_mut(&cookie).and_then(|s| s.call.as_mut()) {
-                    (call.os_local, call.taken) = (Some(a.remote), true);
-                    self.changes.sockets.insert(cookie);
-                }
+                self.change(cookie, |s| {
+                    s.taken = true;
+                    s.call = s.call.map(|call| Call { os_local: Some(a.remote), ..call });
+                });
                 self.release_accept_port(cookie);
             }
         }
@@ -98,6 +95,7 @@ impl State {
                 os: None,
                 call: Some(call),
                 accept_port: None,
+                taken: true,
                 made_by: None,
                 destroyed: false,
                 since: 0,
@@ -139,12 +137,7 @@ impl State {
             return Caller::Unwanted;
         }
         if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
-            let call = dial.entry.call;
-            let wanted = call.is_some_and(|c| {
-                c.peer_host == listener.host
-                    && c.dialed_port == listener.port
-                    && self.classes(listener).overlap(Classes(c.class))
-            });
+            let wanted = dial.entry.call.is_some_and(|call| self.answers(listener, &call));
             return if wanted { Caller::Entered(Box::new(dial)) } else { Caller::Unwanted };
         }
         let cookie = match found {
@@ -152,16 +145,22 @@ impl State {
             None => self.remembered(a, listener).filter(known),
         };
         let Some(cookie) = cookie else {
-            let ours = found.is_some_and(|f| f.held && self.is_owners(f.uid));
-            return if ours { Caller::Stranger } else { Caller::Unwanted };
+            return if self.is_owners_own(found) { Caller::Stranger } else { Caller::Unwanted };
         };
-        let wanted = self.sockets.get(&cookie).and_then(|s| s.call).is_some_and(|call| {
-            call.os_remote == a.local
-                && call.peer_host == listener.host
-                && call.dialed_port == listener.port
-                && self.classes(listener).overlap(call.class)
-        });
+        let call = self.sockets.get(&cookie).and_then(|s| s.call);
+        let wanted = call.is_some_and(|call| call.os_remote == a.local && self.answers(listener, &call));
         if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+    }
+
+    /// Whether a dial is for this listener.
+    fn answers(&self, listener: &Socket, call: &Call) -> bool {
+        (call.peer_host, call.dialed_port) == (listener.host, listener.port)
+            && self.classes(listener).overlap(call.class)
+    }
+
+    /// Whether a socket that the kernel has found is somebody's, and that is the owner.
+    fn is_owners_own(&self, found: Option<super::Found>) -> bool {
+        found.is_some_and(|f| f.held && self.is_owners(f.uid))
     }
 
     /// Whose dial was the last one from there. Unless another connection has been accepted as that: a dial has one. Nor one of
@@ -169,7 +168,8 @@ impl State {
     fn remembered(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
         let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
         let dial = self.sockets.get(&cookie).filter(|dial| dial.since >= listener.since)?;
-        let is_taken = dial.call?.taken;
+        dial.call?;
+        let is_taken = dial.taken;
         let is_asked_again = self.sockets.get(&a.cookie).is_some_and(|s| s.role == Role::Accepted);
         (!is_taken || is_asked_again).then_some(cookie)
     }

@@ -154,6 +154,7 @@ impl State {
                 os: Some(os),
                 call: None,
                 accept_port: None,
+                taken: false,
                 made_by: None,
                 destroyed: false,
                 since: 0,
@@ -251,6 +252,7 @@ impl State {
                 os: Some(os),
                 call: None,
                 accept_port: None,
+                taken: false,
                 made_by: None,
                 destroyed: false,
                 since: 0,
@@ -300,12 +302,7 @@ impl State {
             (None, Some(at)) => at.ip,
             (None, None) => return Classes::NONE,
         };
-        match self.block.place(ip) {
-            Place::Any(face) => Classes::any(face, s.asked.v6only),
-            Place::Loopback(face) => Classes::loopback(face),
-            Place::Host(_, face) => Classes::host(face),
-            Place::Nobody | Place::Elsewhere => Classes::NONE,
-        }
+        Classes::at(self.block.place(ip), s.asked.v6only)
     }
 
     /// As [`first_free_port`](State::first_free_port); EADDRINUSE: there is none.

@@ -127,8 +127,6 @@ impl State {
             peer_host: to_host,
             dialed_port: dial.to.port,
             class,
-            // Who accepts elsewhere does not ask here.
-            taken: foreign.is_some(),
         };
         if let Some(from) = record.as_ref().and_then(|s| s.os) {
             self.spend_os_port(host, from, kernel.now());
@@ -144,13 +142,16 @@ impl State {
             os: None,
             call: None,
             accept_port: None,
+            taken: false,
             made_by: None,
             destroyed: false,
             since: 0,
         });
         let asked = Asked { v6only, ..base.asked };
         let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
-        self.put(dial.cookie, Socket { role, pid, call: Some(call), accept_port, asked, since, ..base });
+        // Who accepts elsewhere does not ask here.
+        let (call, taken) = (Some(call), foreign.is_some());
+        self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 

@@ -109,7 +109,7 @@ impl State {
             .filter(waits)
             .for_each(|dial| parts.doubt(dial.reference));
         let waits =
-            |s: &&Socket| s.role == Role::Connected && s.call.is_some_and(|c| c.os_remote == os && !c.taken);
+            |s: &&Socket| s.role == Role::Connected && !s.taken && s.call.is_some_and(|c| c.os_remote == os);
         self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
     }
 

@@ -253,7 +253,6 @@ impl State {
             peer_host: peer,
             dialed_port: dialed,
             class: Classes::NONE,
-            taken: true,
         };
         self.put(
             dial.cookie,
@@ -269,6 +268,7 @@ impl State {
                 accept_port: None,
                 destroyed: false,
                 since: 0,
+                taken: true,
                 made_by: None,
             },
         );

@@ -1,6 +1,7 @@
 //! Life and death of sockets and processes: the rule for each role, asked of the kernel.
 
 use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
+use lonet_core::table::entry::Dialed;
 use std::time::Duration;
 
 /// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
@@ -53,7 +54,8 @@ impl State {
             // First: who accepts after the look below is to see that its listener has gone; and the port is somebody's all
             // the time.
             for class in super::Classes::EACH {
-                self.parts().listeners.set(socket.host, socket.port, class.0, None);
+                let dialed = Dialed { host: socket.host, port: socket.port, class };
+                self.parts().listeners.set(dialed, None);
             }
             self.take_over_accepted(socket.host, socket.port);
         }
@@ -150,7 +152,7 @@ impl State {
     /// The connection is over and the socket is what it was before.
     pub(super) fn end_call(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
-        self.put(cookie, Socket { role: Role::Bound, call: None, accept_port: None, ..socket });
+        self.put(cookie, Socket { role: Role::Bound, call: None, taken: false, accept_port: None, ..socket });
     }
 
     pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
@@ -322,7 +324,7 @@ impl State {
         self.drop_stale_claim(kernel, cookie);
         self.review_queue(kernel, cookie);
         // A listener's accepts may be told of later than its end.
-        let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_some_and(|call| call.taken);
+        let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_some() && s.taken;
         if self.sockets.get(&cookie).is_some_and(is_done) {
             self.forget(cookie);
         } else {

@@ -32,6 +32,7 @@ pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{Host, Hosts};
 pub use kernel::{Found, Idle, Kernel};
 pub use lonet_core::classes::Classes;
+pub use lonet_core::table::entry::Call;
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
@@ -93,23 +94,6 @@ impl Role {
     ];
 }
 
-/// The addresses that a connection has for its own end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    pub local: Endpoint,
-    pub peer: Endpoint,
-    /// The kernel's names; the source is not known before connect has returned.
-    pub os_local: Option<SocketAddrV4>,
-    pub os_remote: SocketAddrV4,
-    /// The host that is at the other end; 0: none of ours.
-    pub peer_host: Index,
-    /// What a dial looks for at the other end: the listener's port and kind of address.
-    pub dialed_port: u16,
-    pub class: Classes,
-    /// accept has named the caller: nobody will look for it again.
-    pub taken: bool,
-}
-
 #[derive(Clone, Debug)]
 pub struct Socket {
     pub host: Index,
@@ -123,6 +107,8 @@ pub struct Socket {
     /// Where the kernel has it bound, if the program bound it.
     pub os: Option<SocketAddrV4>,
     pub call: Option<Call>,
+    /// accept has named the caller: nobody will look for it again.
+    pub taken: bool,
     /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
     pub accept_port: Option<u16>,
     /// The program that bound or dialed it, where that process has ended and others hold the socket.

@@ -1,7 +1,7 @@
 //! What the state has of sockets, hosts and processes, written where programs and the next lonetd find it.
 
 use super::{Call, Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
-use lonet_core::table::entry::{self, Entry};
+use lonet_core::table::entry::{Dialed, Entry};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::SavedHost;
@@ -16,44 +16,13 @@ impl Socket {
             asked: self.asked,
             at: self.at,
             os: self.os,
-            call: self.call.map(|c| entry::Call {
-                local: if self.role == Role::Gone { self.at.unwrap_or(c.local) } else { c.local },
-                peer: c.peer,
-                os_local: c.os_local,
-                os_remote: c.os_remote,
-                peer_host: c.peer_host,
-                dialed_port: c.dialed_port,
-                class: c.class.0,
+            call: self.call.map(|c| match self.role {
+                Role::Gone => Call { local: self.at.unwrap_or(c.local), ..c },
+                _ => c,
             }),
             accept_port: self.accept_port,
             role: self.role as u8,
             since: self.since,
-        }
-    }
-
-    fn from_entry(e: &Entry, role: Role, pid: Pid, taken: bool) -> Socket {
-        Socket {
-            host: e.host,
-            port: e.port,
-            role,
-            pid,
-            asked: e.asked,
-            at: e.at,
-            os: e.os,
-            call: e.call.map(|c| Call {
-                local: c.local,
-                peer: c.peer,
-                os_local: c.os_local,
-                os_remote: c.os_remote,
-                peer_host: c.peer_host,
-                dialed_port: c.dialed_port,
-                class: Classes(c.class),
-                taken,
-            }),
-            accept_port: e.accept_port,
-            made_by: None,
-            destroyed: false,
-            since: e.since,
         }
     }
 
@@ -67,7 +36,24 @@ impl Socket {
             Phase::Ended => Role::Gone,
             Phase::Free | Phase::Writing => return None,
         };
-        Some(Socket::from_entry(&found.entry, role, pid, found.state.is(TAKEN)))
+        let Entry { host, port, asked, at, os, call, accept_port, role: _, since } = found.entry;
+        let taken = found.state.is(TAKEN);
+        let (made_by, destroyed) = (None, false);
+        Some(Socket {
+            host,
+            port,
+            role,
+            pid,
+            asked,
+            at,
+            os,
+            call,
+            taken,
+            accept_port,
+            made_by,
+            destroyed,
+            since,
+        })
     }
 }
 
@@ -104,15 +90,17 @@ impl State {
             Some(socket) => {
                 let slot = self.processes.get(&socket.pid).and_then(|p| p.slot).unwrap_or(NO_SLOT);
                 let is_same = |f: &Found| {
-                    let state = (f.state.phase, f.state.slot, parts.records.pid(f.reference));
-                    state == (Phase::Kept, slot, socket.pid)
+                    let state =
+                        (f.state.phase, f.state.slot, f.state.is(TAKEN), parts.records.pid(f.reference));
+                    state == (Phase::Kept, slot, socket.taken, socket.pid)
                         && f.entry == socket.entry()
                         && parts.records.program(f.reference).as_deref() == socket.made_by.as_deref()
                 };
                 if parts.find(cookie).as_ref().is_some_and(is_same) {
                     return;
                 }
-                match parts.keep(self.records.from(0), cookie, (slot, socket.pid), &socket.entry()) {
+                let flags = if socket.taken { TAKEN } else { 0 };
+                match parts.keep(self.records.from(0), cookie, (slot, socket.pid), &socket.entry(), flags) {
                     Some(reference) => {
                         self.records.took(reference);
                         if let Some(program) = &socket.made_by {
@@ -137,11 +125,11 @@ impl State {
     fn show_listeners(&self, host: Index, port: u16) {
         let parts = self.parts();
         let is_fresh = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
-        for (class, found) in Classes::EACH.iter().zip(self.listeners((host, port))) {
+        for (class, found) in Classes::EACH.into_iter().zip(self.listeners((host, port))) {
             let listener = found
                 .filter(|_| !is_fresh)
                 .and_then(|(cookie, os)| Some(Listener { os, record: parts.reference(cookie)? }));
-            parts.listeners.set(host, port, class.0, listener);
+            parts.listeners.set(Dialed { host, port, class }, listener);
         }
     }
 }
