@@ -33,14 +33,6 @@ while True:
     except ConnectionError:
         pass
 END
-cat >"$work/call.py" <<'END'
-import encodings.idna, socket, sys
-host, port = sys.argv[1].rsplit(":", 1)
-try:
-    print(socket.create_connection((host, int(port)), 30).recv(7, socket.MSG_WAITALL).decode() or "closed")
-except ConnectionResetError:
-    print("reset")
-END
 chmod 644 "$work"/*.py
 
 # resets OWNER WHAT COMMAND…: the server of a network of its own.
@@ -56,15 +48,11 @@ resets() {
     is "$("${owner[@]}" "$python" "$work/call.py" "$os")" welcome "the owner is let in"
     is "$("${third[@]}" "$python" "$work/call.py" "$os")" reset "$what is reset"
     daemon=$(pgrep -f "^lonetd daemon --network $LONET_NETWORK --dir $dir/")
-    stop_daemon
+    stop_lonetd
     is "$("${third[@]}" "$python" "$work/call.py" "$os")" reset "with lonetd stopped, too"
     kill -CONT "$daemon"
     is "$("${owner[@]}" "$python" "$work/call.py" "$os")" welcome "the owner is let in when lonetd goes on"
     stop "$pid"
-}
-stop_daemon() {
-    until_true eval 'ps -o stat= -p "$daemon" | grep -q "^S"'
-    kill -STOP "$daemon"
 }
 resets 65534 "who has no number, as the owner has none," unshare --user --map-root-user "$python" "$work/serve.py"
 resets 0 "who has root's number" "$python" "$work/serve.py" 65533 "0 65533 1"

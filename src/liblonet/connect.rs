@@ -51,7 +51,7 @@ struct Plan {
 enum Step {
     /// Not lonet's: do what libc does.
     Native,
-    /// To a listener that the table has told of: the process decides.
+    /// To a listener that the table names: the process decides.
     Table,
     /// To a listener; lonetd waits for the outcome.
     Dial,

@@ -9,7 +9,7 @@ use super::word::Word;
 use std::net::SocketAddrV4;
 
 impl<W: Word> Parts<'_, W> {
-    /// Writes what is said of a dial whose port is claimed. `false`: there is no room to find it by.
+    /// Writes the record of a dial whose port is claimed. `false`: there is no room to find it by.
     pub fn describe(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
         self.records.write(reference, entry, self.block);
         self.show(reference, cookie)

@@ -1,6 +1,6 @@
 //! What a record says of its socket, as words.
 //!
-//! Addresses that programs are told are always a host's, its loopback, "any" address, or an IPv4 address of the machine's:
+//! Addresses that programs see are always a host's, its loopback, "any" address, or an IPv4 address of the machine's:
 //! each fits a word with its port.
 
 use crate::block::{Block, Endpoint, Face, Place};
@@ -36,7 +36,7 @@ pub struct Entry {
 /// A connection, or one on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What the program is told.
+    /// What the program sees.
     pub local: Endpoint,
     pub peer: Endpoint,
     /// The kernel's addresses; the source is not known before connect has chosen it.
@@ -58,7 +58,7 @@ const MACHINE: u64 = 4;
 const KIND: u32 = 61;
 const IPV6: u64 = 1 << 60;
 
-/// An address that a program is told. What cannot be packed is told as "any" address: no operation makes one.
+/// An address that a program sees. What cannot be packed becomes the "any" address: no operation makes one.
 pub fn pack_name(name: Option<Endpoint>, block: Block) -> u64 {
     let Some(Endpoint { ip, port }) = name else { return NONE };
     let face = |face| if face == Face::V6 { IPV6 } else { 0 };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_programs_are_told_fits_a_word() {
+    fn every_name_that_programs_see_fits_a_word() {
         let b = block();
         let ips = [
             Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),

@@ -46,7 +46,7 @@ pub struct Header {
     pub sources: AtomicU64,
     /// The number of the control socket's abstract name; 0: there is none.
     pub door: AtomicU64,
-    /// How many times a socket has begun to listen: what was before a listener is told by it.
+    /// How many times a socket has begun to listen. A dial that has a lower number than a listener was not made to it.
     pub listenings: AtomicU64,
     _rest_of_line: [AtomicU64; 3],
     /// How many of the first records have ever been taken.

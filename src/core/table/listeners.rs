@@ -89,7 +89,7 @@ impl<'a, W: Word> Listeners<'a, W> {
         }
     }
 
-    /// lonetd's, as it begins: nothing is said.
+    /// lonetd's, as it begins: removes all entries.
     pub fn clear(self) {
         for place in self.places.iter().filter(|place| place.key.get() != 0) {
             place.key.set(0);

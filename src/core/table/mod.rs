@@ -24,8 +24,8 @@
 //! is believed without a question only if the record is `Owned` and not suspect, and its process is believed; before
 //! connect has returned, or where anything is in doubt, the kernel is asked which socket is at the other end.
 //!
-//! **A close** marks the socket's port suspect, before the descriptor is closed. The mark stays: whoever wants a port asks
-//! the kernel whether the suspect lives.
+//! **A close** by the process that made the socket marks its port suspect, before the descriptor is closed. The mark stays:
+//! whoever wants a port asks the kernel whether the suspect lives.
 //!
 //! **Ends that nobody announces** (raw system calls, copies behind the hooks, SIGKILL) lonetd learns from the kernel. A
 //! process that ends is seen by the mark in its slot before anybody can know of its end otherwise; who claims a port of its
@@ -87,7 +87,7 @@ impl<W> Clone for Parts<'_, W> {
 impl<W> Copy for Parts<'_, W> {}
 
 impl<W: Word> Parts<'_, W> {
-    /// Takes a record for a socket and writes what is said of it; nobody finds it before [`Parts::show`].
+    /// Takes a record for a socket and writes it; nobody finds it before [`Parts::show`].
     ///
     /// `from`: where the search for a free record begins.
     pub fn enter(self, from: usize, slot: u16, cookie: u64, entry: &Entry) -> Option<Reference> {
@@ -112,7 +112,7 @@ impl<W: Word> Parts<'_, W> {
         self.cookies.candidates(cookie_hash(cookie)).find(|r| self.records.cookie(*r) == Some(cookie))
     }
 
-    /// lonetd's: says `entry` of a socket, in the place of whatever is said of it. `None`: there is no room.
+    /// lonetd's: a record with this `entry` takes the place of the socket's, if it has one. `None`: there is no room.
     ///
     /// `slot` and `pid`: of the process that speaks for it. `from`: where the search for a free record begins. `flags`: of its
     /// [`State`](state::State).

@@ -14,7 +14,7 @@
 //! its changes).
 //!
 //! **A death between two steps.** A port that is suspect above a mark that was not lowered: the marks of a host are lowered
-//! to the bottom when one of its processes has ended.
+//! to the bottom when one of its processes has ended, and when a lonetd begins.
 
 use super::record::Records;
 use super::state::{Reference, State};

@@ -180,7 +180,7 @@ impl<'a, W: Word> Records<'a, W> {
         self.named(reference).map(|(record, _)| record.cookie.get())
     }
 
-    /// What is said of a socket. `None`: it is not that socket's record any more, or is being written.
+    /// The contents of a record. `None`: it is not that socket's any more, or is being written.
     pub fn read(self, reference: Reference, block: Block) -> Option<Found> {
         let (record, state) = self.named(reference)?;
         if state.phase == Phase::Writing {

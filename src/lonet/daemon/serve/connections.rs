@@ -159,8 +159,8 @@ impl Daemon {
                     // SAFETY: a new descriptor that nobody else has.
                     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
                     if door == Door::Path {
-                        // What a program has said before this one came is heard before it: of two doors epoll does not say
-                        // at which somebody was first.
+                        // Messages that were sent before this connection was made come first: epoll does not tell at which
+                        // of the two sockets somebody was first.
                         self.accept(Door::Name);
                     }
                     self.watch_silent(fd);

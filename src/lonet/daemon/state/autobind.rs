@@ -80,7 +80,7 @@ impl State {
         }
     }
 
-    /// Whether a socket holds this port that lonetd decides about: nobody need have told of its end.
+    /// Whether a socket holds this port that lonetd decides about, whose end nobody need have announced.
     fn is_kept(&self, host: Index, port: u16) -> bool {
         self.hosts.get(host).is_some_and(|h| !h.ports.holders(port).is_empty())
     }

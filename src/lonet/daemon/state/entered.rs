@@ -158,8 +158,8 @@ impl State {
         true
     }
 
-    /// Whether a socket has ended of which the kernel's announcement has come already, or may have been lost, cannot be told:
-    /// it is in no table of the kernel's while a program still has it.
+    /// Collects all tombstones anew, oldest records first: announcements may have been lost, and a socket that has ended is in none
+    /// of the kernel's tables while a program still has it.
     pub(super) fn restore_tombstones(&mut self, kernel: &mut dyn Kernel) {
         let ended = |(_, state): &(Reference, lonet_core::table::state::State)| state.phase == Phase::Ended;
         self.tombstones = self.parts().records.all().filter(ended).map(|(reference, _)| reference).collect();
@@ -238,7 +238,7 @@ impl State {
         }
     }
 
-    /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has told, else
+    /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has given, else
     /// by the addresses, unless it is one of before `since`.
     pub(super) fn entered_dial(
         &self,
