@@ -51,6 +51,8 @@ started=() failed=
 start() {
     local log=$work/$1
     shift
+    # Who waits for a word in it does not find that of a program before.
+    rm -f "$log"
     "$@" </dev/null >"$log" 2>&1 &
     pid=$!
     started+=("$pid")
@@ -110,7 +112,7 @@ as_another_user() {
 commanded() {
     local n=$1 log=$work/$2 commands=$work/commands$1
     shift 2
-    rm -f "$commands"
+    rm -f "$commands" "$log"
     mkfifo "$commands"
     "$@" <"$commands" >"$log" 2>&1 &
     pid=$!

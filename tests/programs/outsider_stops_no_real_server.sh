@@ -69,6 +69,7 @@ processes() {
 }
 connected() { [ "$(grep -c connected "$work/$1")" -ge "$2" ]; }
 begin() {
+    rm -f "$work/$1"
     "${@:2}" >"$work/$1" &
     callers+=("$!")
     started+=("$!")
