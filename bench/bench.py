@@ -2,7 +2,7 @@
 
 Each round makes every piece of work three times, one after the other: A on the bare kernel, B under lonet, C under
 socket_wrapper; and some of it once more, D, under lonet as on a kernel before 6.3, where a dial cannot ask for its source
-port (tests/old_kernel.c). What is told of B to D is the median of its ratios to A in the same
+port (c-tests/old_kernel.c). What is told of B to D is the median of its ratios to A in the same
 round, as the speed of a machine changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
 and on the bare kernel another address, so that connections in TIME_WAIT do not slow the next one down.
 

@@ -16,6 +16,7 @@ use lonet_core::sys::{self, check};
 use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
+use lonet_sockets::under_way::UnderWay;
 use lonet_sockets::{Actor, Own};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -105,6 +106,11 @@ pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
 pub fn slot() -> u16 {
     let seat = own().map_or(0, |own| own.seat.load(Ordering::Acquire));
     if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
+}
+
+/// The dials of this process that have not returned.
+pub fn dials() -> Option<&'static UnderWay> {
+    own().map(|own| &own.own.dials)
 }
 
 /// This process, acting on the table of `client`'s network. `None`: lonetd is asked.

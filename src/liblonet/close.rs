@@ -105,7 +105,7 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
 }
 
 fn closing(fd: c_int) -> Option<Leaving> {
-    told_of(fd, |parts, cookie| close_in(parts, actor::slot(), fd, cookie))
+    told_of(fd, |parts, cookie| close_in(parts, actor::slot(), actor::dials(), fd, cookie))
 }
 
 /// Says in the table what is about to become of a socket. It, if lonetd has to know.

@@ -191,8 +191,12 @@ unsafe fn plan_for(
     }
     let asked = kernel::asked(fd, family);
     plan.cookie = kernel::cookie(fd)?;
-    let local = kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
+    let mut local =
+        kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    if local.is_none_or(|a| a.port() == 0) && table::was_left(&client, fd, plan.cookie) {
+        local = None;
+    }
     if let Some(os) =
         local.filter(|a| a.port() != 0).and_then(|_| table::arrived_at(&client, fd, plan.cookie, to))
     {

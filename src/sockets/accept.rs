@@ -8,7 +8,7 @@ use crate::question::ask;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
 use lonet_core::diag::Answer;
-use lonet_core::table::entry::{Call, Entry};
+use lonet_core::table::entry::{ACCEPTED, Call, Entry};
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, TAKEN};
 use std::net::SocketAddrV4;
@@ -91,7 +91,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         os: None,
         call: Some(call),
         accept_port: None,
-        role: 0,
+        role: ACCEPTED,
         since: 0,
         ..listener.entry
     };

@@ -1,5 +1,6 @@
 //! A process that acts on the table by itself.
 
+use crate::under_way::UnderWay;
 use lonet_core::table::record::Search;
 use lonet_core::table::{Parts, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ pub struct Actor<'a> {
 pub struct Own {
     pub random: AtomicU64,
     pub records: Search,
+    pub dials: UnderWay,
 }
 
 impl Actor<'_> {

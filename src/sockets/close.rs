@@ -1,6 +1,7 @@
 //! What a close leaves in the table, before the descriptor goes.
 
 use crate::kernel;
+use crate::under_way::UnderWay;
 use lonet_core::classes::Classes;
 use lonet_core::sys;
 use lonet_core::table::Parts;
@@ -17,12 +18,30 @@ pub enum Told {
     Closed,
 }
 
-/// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`.
-pub fn closing(parts: Parts<'_, AtomicU64>, slot: u16, fd: i32, cookie: u64) -> Told {
+/// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`, which has these dials
+/// under way.
+pub fn closing(
+    parts: Parts<'_, AtomicU64>,
+    slot: u16,
+    dials: Option<&UnderWay>,
+    fd: i32,
+    cookie: u64,
+) -> Told {
+    let source = || kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0);
+    // A child of vfork has its parent's, which has not left its dial.
+    let is_own = || parts.slots.owner(slot).is_some_and(|owner| owner.pid == sys::getpid());
+    if let Some(dials) = dials
+        && dials.is_left(cookie)
+        && is_own()
+        && let Some(left) = dials.end(cookie)
+    {
+        let is_made = source().is_some();
+        parts.abandon(left, slot, |phase| phase == Phase::Writing || !is_made);
+    }
     let Some(found) = parts.find(cookie) else { return Told::Closed };
     // Its thread has left a connect whose source the kernel has chosen: by its address the kernel is asked about it.
     if found.entry.call.is_some_and(|call| call.os_local.is_none())
-        && let Some(from) = kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0)
+        && let Some(from) = source()
     {
         parts.records.set_source(found.reference, pack_os(Some(from)));
     }

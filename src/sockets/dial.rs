@@ -16,7 +16,7 @@ use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
 use lonet_core::table::claim::Claim;
-use lonet_core::table::entry::{Call, Dialed, Entry, pack_os};
+use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
@@ -109,6 +109,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         return Ok(Begun::Ask);
     };
     actor.own.records.took(reference);
+    actor.own.dials.begin(wish.cookie, reference);
     let mut kernel = AskedKernel { control: (listener.os, NOBODY, None) };
     let claim = match has_looked {
         false => parts.claim(actor.host, wish.autobind_from, reference, &mut kernel),
@@ -116,6 +117,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
+        actor.own.dials.end(wish.cookie);
         Ok(begun)
     };
     let port = match claim {
@@ -144,7 +146,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         os: None,
         call: Some(call),
         accept_port: None,
-        role: 0,
+        role: DIAL,
         // Counted after the listener was found: it is not younger.
         since: actor.table.listenings(),
     };
@@ -176,6 +178,15 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
             Err(e)
         }
     }
+}
+
+/// Takes back a dial of this socket that its thread has left before connect: the socket is as it was, but for its host's
+/// address. Whether there was one.
+pub fn take_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
+    let Some(left) = actor.own.dials.end(cookie) else { return false };
+    actor.parts.abandon(left, actor.slot, |_| true);
+    let _ = sys::setsockopt(fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);
+    true
 }
 
 /// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
@@ -294,6 +305,7 @@ impl Dial {
             None => {}
         }
         actor.parts.connected(self.reference, errno == 0 || kernel::remote(self.fd).is_some());
+        actor.own.dials.end(self.cookie);
         Outcome::Done
     }
 
@@ -305,5 +317,6 @@ impl Dial {
     /// The dial is not made.
     pub fn withdraw(&self, actor: &Actor<'_>) {
         actor.parts.withdraw(self.reference, self.cookie, &self.entry);
+        actor.own.dials.end(self.cookie);
     }
 }

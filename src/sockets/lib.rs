@@ -12,5 +12,6 @@ pub mod dial;
 pub mod kernel;
 pub mod name;
 mod question;
+pub mod under_way;
 
 pub use actor::{Actor, Own};

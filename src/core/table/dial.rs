@@ -56,6 +56,19 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
+    /// A dial of the process in `slot` whose thread has left it before connect, in a phase of which `is_left` says so: its
+    /// record is free, and with it the port that it may have claimed.
+    pub fn abandon(self, reference: Reference, slot: u16, is_left: impl Fn(Phase) -> bool) {
+        let is_left = |s: &State| matches!(s.phase, Phase::Writing | Phase::Dialing) && is_left(s.phase);
+        let before = self.records.change(reference, |s| is_left(&s).then_some(s.to(Phase::Free)));
+        if before.as_ref().is_some_and(is_left)
+            && let Some(owner) = self.slots.owner(slot)
+        {
+            // Which port it is may not be written down so far.
+            self.ports.lower(owner.host, 1);
+        }
+    }
+
     /// The dial between these addresses that nobody has accepted, if there is one. None of before `since`: that has gone
     /// with the listener to which it was made, and who calls now has come to its addresses.
     pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4, since: u64) -> Option<Found> {

@@ -26,12 +26,17 @@ pub struct Entry {
     pub call: Option<Call>,
     /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
     pub accept_port: Option<u16>,
-    /// lonetd's own number for what the socket is.
+    /// lonetd's own number for what the socket is, from when on lonetd keeps the record: [`DIAL`] or [`ACCEPTED`] where a
+    /// process has entered it.
     pub role: u8,
     /// How many times a socket of the network had begun to listen when this one dialed, or began itself; 0: it did neither.
     /// A dial of before a listener was not made to it.
     pub since: u64,
 }
+
+/// lonetd's numbers for a dial that may not have been made so far, and for an accepted socket.
+pub const DIAL: u8 = 4;
+pub const ACCEPTED: u8 = 6;
 
 /// A connection, or one on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,14 +14,14 @@ const COOKIES: usize = 1 << 18;
 const TUPLES: usize = 1 << 16;
 /// One more than the largest index of a host.
 pub const HOSTS: usize = 1 << 16;
-const PAGES: usize = 1 << 12;
+const PAGES: usize = 1 << 14;
 const LISTENERS: usize = 1 << 15;
 pub const MEMBERS: usize = 1 << 14;
 /// Words of the hosts' names.
 pub const NAMES: usize = 3 << 16;
 
 /// The first word of the file: a name, and the version of the layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x01");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x02");
 
 /// The head of the table, a page. Words that are often changed lie in cache lines of their own.
 #[repr(C, align(4096))]
@@ -102,7 +102,7 @@ const _: () = {
     assert!(size_of::<Record<AtomicU64>>() == 128 && align_of::<Record<AtomicU64>>() == 128);
     assert!(size_of::<Slot<AtomicU64>>() == 128);
     assert!(size_of::<Place<AtomicU64>>() == 32);
-    assert!(size_of::<Page<AtomicU64>>() == 2048);
+    assert!(size_of::<Page<AtomicU64>>() == 512);
     assert!(size_of::<Header>() == 4096 && size_of::<Member>() == 16);
     assert!(offset_of!(Header, names) == 16 && offset_of!(Header, recording) == 72);
     assert!(offset_of!(Header, records_used) == 128 && offset_of!(Header, kernel_chose) == 192);

@@ -8,7 +8,8 @@
 //! A claim holds only while its record is the same socket's and has not ended ([`State::holds_claim`]): to release one is a
 //! single change of the record, and a word that still names it is free.
 //!
-//! The words of a host lie in pages, which are given out when a port in one is first wanted and stay with the network.
+//! The words of a host lie in pages, which are given out when a port in one is first wanted. When all are given out lonetd
+//! hands on those of hosts that are down; so nobody else ever takes a page whose key it has seen as another's.
 //! Each host has a mark: no port below it is free or suspect. Whoever frees or suspects a port lowers the mark afterwards;
 //! whoever has found no reason to doubt a port on the way up raises it, unless it was lowered since it was read (it counts
 //! its changes).
@@ -21,7 +22,7 @@ use super::state::{Reference, State};
 use super::word::{Word, update};
 
 /// Ports in a page.
-pub const PAGE: usize = 256;
+const PAGE: usize = 64;
 
 /// The socket of the claim may have ended: the kernel knows.
 const SUSPECT: u64 = 1 << 63;
@@ -75,13 +76,21 @@ impl Mark {
     }
 }
 
+/// Where a host's index is in a key; the bit above it is always set.
+const HOST_SHIFT: u32 = 16;
+
+/// Says in the directory whose ports a page has.
+fn key(host: u16, port: u16) -> u64 {
+    1 << 32 | u64::from(host) << HOST_SHIFT | (u64::from(port) / PAGE as u64)
+}
+
 impl<'a, W: Word> Ports<'a, W> {
     pub fn new(directory: &'a [W], pages: &'a [Page<W>], marks: &'a [W]) -> Ports<'a, W> {
         Ports { directory, pages, marks }
     }
 
     fn page(self, host: u16, port: u16, make: bool) -> Option<&'a Page<W>> {
-        let key = 1 << 32 | u64::from(host) << 8 | (u64::from(port) / PAGE as u64);
+        let key = key(host, port);
         let n = self.directory.len();
         let first = super::index::mix(key) as usize % n;
         for at in (0..n).map(|i| (first + i) % n) {
@@ -97,6 +106,29 @@ impl<'a, W: Word> Ports<'a, W> {
             }
         }
         None
+    }
+
+    /// lonetd's: sees to it that this port has a word, if need be in a page of a host that is down. `false`: it has none.
+    pub fn make_room(
+        self,
+        records: Records<'_, W>,
+        host: u16,
+        port: u16,
+        is_down: impl Fn(u16) -> bool,
+    ) -> bool {
+        if self.word(host, port).is_some() {
+            return true;
+        }
+        // The directory is full, and stays so: nobody else writes it any more.
+        let n = self.directory.len();
+        let first = super::index::mix(key(host, port)) as usize % n;
+        let unused = (0..n).map(|i| (first + i) % n).find(|at| {
+            let is_free = |word: &W| matches!(self.see(records, word.get()), Seen::Free(_));
+            is_down((self.directory[*at].get() >> HOST_SHIFT) as u16)
+                && self.pages.get(*at).is_some_and(|page| page.0.iter().all(is_free))
+        });
+        let Some(at) = unused else { return false };
+        self.directory[at].swap_if(self.directory[at].get(), key(host, port)).is_ok()
     }
 
     /// The word of a port. `None`: the table has no room for it.

@@ -1,10 +1,10 @@
 //! What the next lonetd has to know of hosts and processes, beside what the records say. lonetd alone reads and writes it.
 //!
 //! A host's word holds where its name lies, the length of that and the flags; the name is written before the word. A member
-//! is a process together with one of its hosts, or with none; its word is written last, and cleared first.
+//! is a process together with one of its hosts, or with none; its word is written last, and cleared when what takes its place has been written.
 
 use super::Table;
-use super::layout::{HOSTS, Layout, MEMBERS, NAMES};
+use super::layout::{HOSTS, Layout, MEMBERS, Member, NAMES};
 use super::word::Word;
 
 /// A host by its index.
@@ -84,19 +84,21 @@ impl<'a> Table<'a> {
     }
 
     /// Notes all hosts of a process in the place of what was noted before. `false`: there is no room.
+    ///
+    /// A death meanwhile leaves what was noted before, or a part of both: the process is known all the time.
     pub fn save_members(self, pid: i32, all: &[SavedMember]) -> bool {
-        let mut left = all.iter();
-        let mut next = left.next();
         let used = &self.header().members_used;
         let words = &self.parts_of_lonetd().members;
-        for member in words.iter().take(used.get() as usize) {
+        let is_its = |member: &Member| {
             let is = member.who.get();
-            if is & MEMBER != 0 && (is >> 32) as i32 == pid {
-                member.who.set(0);
-            }
-        }
+            is & MEMBER != 0 && (is >> 32) as i32 == pid
+        };
+        let used_before = used.get() as usize;
+        let before: Vec<&Member> = words.iter().take(used_before).filter(|m| is_its(m)).collect();
+        let mut left = all.iter();
+        let mut next = left.next();
         for (n, member) in (1..).zip(words) {
-            let Some(saved) = next else { return true };
+            let Some(saved) = next else { break };
             if member.who.get() & MEMBER == 0 {
                 used.set(used.get().max(n));
                 member.began.set(saved.began);
@@ -105,6 +107,7 @@ impl<'a> Table<'a> {
                 next = left.next();
             }
         }
+        before.into_iter().for_each(|member| member.who.set(0));
         next.is_none()
     }
 

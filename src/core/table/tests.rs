@@ -7,7 +7,7 @@ use super::claim::{Claim, Suspect};
 use super::ports::Seen;
 use super::slot;
 use super::state::{Phase, TAKEN};
-use small::{ALPHA, LISTENINGS, Small, tuple};
+use small::{ALPHA, BETA, LISTENINGS, Small, tuple};
 use std::sync::atomic::AtomicU64;
 
 fn small() -> Small<AtomicU64> {
@@ -28,6 +28,33 @@ fn port_is_claimed_in_order_and_released_by_withdrawal() {
     p.withdraw(dials[1].reference, 2, &dials[1].entry);
     assert_eq!(s.dial(4, &mut nobody).port, 2);
     assert_eq!(s.dial(5, &mut nobody).port, 4);
+}
+
+#[test]
+fn port_of_a_dial_that_was_left_before_connect_is_free() {
+    let s = small();
+    let p = s.parts();
+    let left = s.dial(1, &mut nobody);
+    assert_eq!(s.dial(2, &mut nobody).port, 2);
+    p.abandon(left.reference, s.slot, |phase| phase == Phase::Writing);
+    assert_eq!(s.dial(3, &mut nobody).port, 1);
+    let made = s.connected(4, &mut nobody);
+    p.abandon(made.reference, s.slot, |_| true);
+    assert_eq!((made.port, s.dial(5, &mut nobody).port), (3, 4));
+}
+
+#[test]
+fn pages_of_hosts_that_are_down_are_handed_on_when_there_are_no_others() {
+    let s = Small::sized(AtomicU64::default, 32, 1);
+    let p = s.parts();
+    let dial = s.dial(1, &mut nobody);
+    let room = |host, down| p.ports.make_room(p.records, host, 1, |index| index == down);
+    assert!(room(ALPHA, 0) && !room(BETA, 0), "there is one page");
+    assert!(!room(BETA, ALPHA), "a port of it is held");
+    p.withdraw(dial.reference, 1, &dial.entry);
+    assert!(!room(BETA, 0), "its host is up");
+    assert!(room(BETA, ALPHA) && p.ports.word(BETA, 1).is_some());
+    assert!(p.ports.word(ALPHA, 1).is_none());
 }
 
 #[test]

@@ -24,6 +24,12 @@ pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Opti
     (kernel::remote(fd)?.os()? == call.os_remote).then_some(call.os_remote)
 }
 
+/// A dial of this socket, which has no port, was left before connect, and is taken back.
+pub fn was_left(client: &Client, fd: c_int, cookie: u64) -> bool {
+    actor::dials().is_some_and(|dials| dials.is_left(cookie))
+        && actor::actor(client, true).is_some_and(|actor| dial::take_back(&actor, fd, cookie))
+}
+
 /// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
 /// addresses lonetd says.
 fn may_decide(asked: Asked, local: Option<SocketAddrV4>) -> bool {
@@ -49,6 +55,8 @@ pub fn plan(
     }
     let Some(actor) = actor::actor(client, true) else { return Ok(false) };
     let autobind_from = client.config.options.autobind_from;
+    // First: a thread that is made to leave this closes the socket.
+    marks::set(fd);
     let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &wish, false)? {
         Begun::Look => {
@@ -60,7 +68,6 @@ pub fn plan(
     };
     let Begun::Dial(mut dial) = begun else { return Ok(false) };
     dial.aim(&actor);
-    marks::set(fd);
     plan.target = Address::of_os(dial.to(), family);
     // As it is now: the thread that joined may end meanwhile.
     plan.dial = Some((actor, dial));

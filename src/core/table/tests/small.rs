@@ -17,7 +17,7 @@ use std::net::SocketAddrV4;
 
 pub const ALPHA: u16 = 1;
 const PID: i32 = 100;
-const BETA: u16 = 2;
+pub const BETA: u16 = 2;
 /// How many listeners there had been when its dials were made.
 pub const LISTENINGS: u64 = 5;
 

@@ -64,6 +64,7 @@ impl State {
                     }
                 }
                 Seen::Free(word) => {
+                    self.make_room(host, port);
                     if parts.ports.reserve(host, port, word)? {
                         self.reserved.push((host, port));
                         return Some(port);
@@ -77,6 +78,15 @@ impl State {
                 Seen::Suspect(reference, _) if !self.examine_entered(kernel, reference) => continue,
                 Seen::Suspect(..) | Seen::Held => port = port.checked_add(1)?,
             }
+        }
+    }
+
+    /// Sees to it that the table has a word for this port.
+    pub(super) fn make_room(&self, host: Index, port: u16) {
+        let is_down = |index| self.hosts.get(index).is_none_or(|h| !h.is_up());
+        let parts = self.parts();
+        if !parts.ports.make_room(parts.records, host, port, is_down) {
+            tracing::error!("the table has no room for port {port} of host {host}");
         }
     }
 

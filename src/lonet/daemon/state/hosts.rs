@@ -240,7 +240,7 @@ impl State {
         }
     }
 
-    fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
+    pub(super) fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
         if !self.meet(kernel, pid).hosts.insert(index) {
             return;
         }

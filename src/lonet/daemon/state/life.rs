@@ -9,13 +9,20 @@ const GRAVES: usize = 4096;
 const GRAVE_TIME: Duration = Duration::from_secs(600);
 const MOST_GRAVES: usize = 1 << 14;
 
+/// Holds a port while one record takes the place of another.
+const NO_SOCKET: Cookie = 0;
+
 impl State {
-    /// Enters or replaces a record; its port is held from now on.
+    /// Enters or replaces a record; its ports are held from now on, and all the time if they were: others look for free ones
+    /// in the table at any moment.
     pub(super) fn put(&mut self, cookie: Cookie, socket: Socket) {
+        let ports = if self.sockets.contains_key(&cookie) { socket.ports() } else { [None; 2] };
+        ports.into_iter().flatten().for_each(|(host, port)| self.hold_port(host, port, NO_SOCKET));
         self.forget(cookie);
         self.hold(cookie, &socket);
         self.sockets.insert(cookie, socket);
         self.changes.sockets.insert(cookie);
+        ports.into_iter().flatten().for_each(|(host, port)| self.release(host, port, NO_SOCKET));
     }
 
     pub(super) fn hold(&mut self, cookie: Cookie, socket: &Socket) {
@@ -23,10 +30,7 @@ impl State {
             return;
         }
         self.changes.relist(socket);
-        self.hold_port(socket.host, socket.port, cookie);
-        if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
-            self.hold_port(call.peer_host, port, cookie);
-        }
+        socket.ports().into_iter().flatten().for_each(|(host, port)| self.hold_port(host, port, cookie));
         if let Some(os) = socket.os {
             let all = self.by_os.entry(os).or_default();
             if !all.contains(&cookie) {
@@ -41,6 +45,7 @@ impl State {
     fn hold_port(&mut self, host: Index, port: u16, cookie: Cookie) {
         if let Some(h) = self.hosts.get_mut(host) {
             h.ports.hold(port, cookie);
+            self.make_room(host, port);
             self.parts().ports.set_bound(host, port, true);
         }
     }
@@ -59,10 +64,9 @@ impl State {
             }
             self.take_over_accepted(socket.host, socket.port);
         }
+        let claim = socket.accept_port.zip(socket.call).map(|(port, call)| (call.peer_host, port));
         self.release(socket.host, socket.port, cookie);
-        if let (Some(port), Some(call)) = (socket.accept_port, socket.call) {
-            self.release(call.peer_host, port, cookie);
-        }
+        claim.into_iter().for_each(|(host, port)| self.release(host, port, cookie));
         if let Some(os) = socket.os
             && let Some(all) = self.by_os.get_mut(&os)
         {
@@ -242,10 +246,13 @@ impl State {
         let waiting = self.sockets.get(&cookie).and_then(|s| s.accept_port).is_some()
             && kernel.connection(other_end, this_end) != Some(None);
         let claim = self.sockets.get(&cookie).and_then(|s| Some((s.accept_port?, s.call?.peer_host)));
+        let claim = claim.filter(|_| waiting);
+        claim.into_iter().for_each(|(port, peer)| self.hold_port(peer, port, NO_SOCKET));
         self.bury(kernel, cookie);
-        if let (true, Some((port, peer))) = (waiting, claim) {
+        if let Some((port, peer)) = claim {
             self.change(cookie, |s| s.accept_port = Some(port));
             self.hold_port(peer, port, cookie);
+            self.release(peer, port, NO_SOCKET);
         }
     }
 
@@ -368,9 +375,20 @@ impl State {
     }
 }
 
+impl Socket {
+    /// The ports that it holds: its own, and that of the accepting host where it waits there.
+    fn ports(&self) -> [Option<(Index, u16)>; 2] {
+        if self.role == Role::Gone {
+            return [None; 2];
+        }
+        let claim = self.accept_port.zip(self.call).map(|(port, call)| (call.peer_host, port));
+        [Some((self.host, self.port)), claim]
+    }
+}
+
 impl super::Process {
-    /// Keeps no host up and holds nothing that the state decides about.
+    /// Keeps no host up, holds nothing that the state decides about, and enters nothing by itself.
     pub(super) fn is_unused(&self) -> bool {
-        self.hosts.is_empty() && self.sockets.is_empty()
+        self.hosts.is_empty() && self.sockets.is_empty() && self.slot.is_none()
     }
 }

@@ -38,6 +38,7 @@ pub use show::{HostShown, NetworkShown, SocketShown};
 
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::table::entry;
 use lonet_core::table::record::Search;
 use lonet_core::table::state::Reference;
 use nix::errno::Errno;
@@ -93,6 +94,9 @@ impl Role {
         Role::Gone,
     ];
 }
+
+// What a process has entered is the same to the lonetd that takes it over and to the next one.
+const _: () = assert!(Role::Dialing as u8 == entry::DIAL && Role::Accepted as u8 == entry::ACCEPTED);
 
 #[derive(Clone, Debug)]
 pub struct Socket {

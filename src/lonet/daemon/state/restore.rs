@@ -128,7 +128,15 @@ impl State {
         // Killed while it gave one away, a lonetd has left it where nobody looks for it.
         self.parts().slots.link();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
-            let is_its = self.parts().slots.began(slot) == kernel.began(owner.pid);
+            let began = self.parts().slots.began(slot);
+            let is_its = began != 0 && began == kernel.began(owner.pid);
+            if is_its {
+                // It acts in the table, whatever was written down of it.
+                self.meet(kernel, owner.pid);
+                if self.hosts.get(owner.host).is_some() {
+                    self.keep_up(kernel, owner.pid, owner.host);
+                }
+            }
             match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {
                 Some(process) => process.slot = Some(slot),
                 None => self.leave_slot(kernel, slot),

@@ -1,11 +1,14 @@
 //! What was found with arbitrary scripts, shortened and named.
 
-use super::net::{Ip, Net};
-use super::world::Is;
+use super::net::{HOSTS, Ip, Net};
+use super::world::{Is, OWNER};
 use super::{Pid, asked};
-use crate::daemon::state::{Cookie, Host};
+use crate::daemon::state::{Cookie, Host, Role, Sender};
 use lonet_core::block::Endpoint;
 use lonet_core::control::{Caller, Op, Options};
+use lonet_core::table::ports::Seen;
+use lonet_core::table::state::NO_SLOT;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The processes that there are from the beginning, one of each host.
 const ALPHA: Pid = 1;
@@ -29,6 +32,63 @@ fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
 
 fn os_port(net: &Net, socket: Cookie) -> Option<u16> {
     net.world.sockets[&socket].bound.map(|os| os.port())
+}
+
+#[test]
+fn bound_port_is_free_at_no_moment_while_its_record_is_replaced() {
+    let mut net = Net::new();
+    let socket = net.world.socket(ALPHA);
+    net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
+    let (table, index, is_done) =
+        (net.table(), net.state.hosts.all().next().expect("α").index, AtomicBool::new(false));
+    let was_free = std::thread::scope(|scope| {
+        let spy = scope.spawn(|| {
+            let table = table.table();
+            let parts = table.parts(table.block().expect("a block"));
+            let is_free = || matches!(parts.ports.look(parts.records, index, 1), Seen::Free(_));
+            while !is_done.load(Ordering::Acquire) {
+                if is_free() {
+                    return true;
+                }
+            }
+            false
+        });
+        for _ in 0..10_000 {
+            net.state.put(socket, net.state.sockets[&socket].clone());
+        }
+        is_done.store(true, Ordering::Release);
+        spy.join().expect("what was seen")
+    });
+    assert!(!was_free);
+}
+
+#[test]
+fn dial_that_a_killed_lonetd_was_taking_over_is_connected_to_the_next_one() {
+    let mut net = Net::new();
+    serve(&mut net, BETA, 1);
+    let caller = net.world.socket(ALPHA);
+    net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
+    net.state.take_over(caller);
+    assert!(net.state.sockets.contains_key(&caller));
+    net.kill_lonetd();
+    net.revive();
+    assert_eq!(net.state.sockets.get(&caller).map(|s| s.role), Some(Role::Connected));
+    net.check();
+}
+
+#[test]
+fn process_with_a_seat_in_the_table_is_a_member_to_the_next_lonetd() {
+    let mut net = Net::new();
+    let caller = Caller { host: HOSTS[0], key: [0; 16], options: Options::default() };
+    let enter = Op::Enter { dials: true, seat: NO_SLOT };
+    net.state.handle(&mut net.world, Sender { pid: ALPHA, uid: OWNER }, &caller, &enter);
+    net.save();
+    // Killed before it has written down whom it met.
+    net.table().table().save_members(ALPHA, &[]);
+    net.kill_lonetd();
+    net.revive();
+    let process = net.state.processes.get(&ALPHA).expect("a member");
+    assert!(process.slot.is_some() && process.hosts.len() == 1);
 }
 
 #[test]

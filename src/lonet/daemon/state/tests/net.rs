@@ -131,6 +131,11 @@ impl Net {
         self.is_killed |= !self.world.blind;
     }
 
+    /// The table, as programs see it meanwhile.
+    pub fn table(&self) -> Arc<Mapping> {
+        self.table.clone()
+    }
+
     pub fn is_up(&self) -> bool {
         !self.is_killed
     }

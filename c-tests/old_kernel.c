@@ -14,6 +14,8 @@
 #define IS(value, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, otherwise)
 int main(int argc, char **argv)
 {
+	if (argc < 2)
+		return fputs("old_kernel PROGRAM [ARG…]\n", stderr), 2;
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		IS(SYS_setsockopt, 5),
