@@ -7,7 +7,7 @@ use lonet_core::diag::{Answer, Diag, NOBODY, State};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,16 @@ pub struct Live {
     start: Instant,
     /// When the control was last found.
     told: Cell<Option<Instant>>,
-    /// The block's bound and idle sockets, all at once, where many are asked for.
-    idle: Idles,
+    /// Unconnected sockets, all at once, where many are asked for.
+    unconnected: Unconnected,
 }
 
-/// To tell of one of them the kernel walks all ports of the machine.
-enum Idles {
+/// To tell of one that is bound and idle the kernel walks all ports of the machine.
+enum Unconnected {
     OneByOne,
-    /// At the first question.
-    ToBeAsked,
+    /// Those within this net, at the first question.
+    ToBeAsked(Ipv4Addr, u8),
+    /// Those that are bound or listen. Who stops listening meanwhile is among them.
     Asked(BTreeSet<Cookie>),
 }
 
@@ -45,32 +46,32 @@ impl Live {
             control,
             start: Instant::now(),
             told: Cell::new(None),
-            idle: Idles::OneByOne,
+            unconnected: Unconnected::OneByOne,
         }
     }
 
-    /// Many sockets are about to be asked for, as they are at one moment; or no more.
+    /// As [`Kernel::together`], for all of the block.
     pub fn many(&mut self, many: bool) {
-        self.idle = if many { Idles::ToBeAsked } else { Idles::OneByOne };
+        let [a, b, ..] = self.control.ip().octets();
+        self.together(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
     }
 
     fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
-        if let Idles::ToBeAsked = self.idle {
-            let [a, b, ..] = self.control.ip().octets();
-            let net = (std::net::Ipv4Addr::new(a, b, 0, 0), 16);
+        if let Unconnected::ToBeAsked(address, prefix) = self.unconnected {
             let mut all = BTreeSet::new();
-            let dumped = self.diag.as_ref()?.dump(State::BOUND_INACTIVE.bit(), Some(net), &mut |f| {
+            let states = State::BOUND_INACTIVE.bit() | State::LISTEN.bit();
+            let dumped = self.diag.as_ref()?.dump(states, Some((address, prefix)), &mut |f| {
                 if f.inode != 0 {
                     all.insert(f.cookie);
                 }
             });
             if dumped.is_ok() && self.can_tell() {
-                self.idle = Idles::Asked(all);
+                self.unconnected = Unconnected::Asked(all);
             }
         }
-        match &self.idle {
-            Idles::Asked(all) => Some(all.contains(&cookie)),
-            Idles::OneByOne | Idles::ToBeAsked => {
+        match &self.unconnected {
+            Unconnected::Asked(all) => Some(all.contains(&cookie)),
+            Unconnected::OneByOne | Unconnected::ToBeAsked(..) => {
                 self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
             }
         }
@@ -104,7 +105,7 @@ impl Live {
             return None;
         }
         let mut all = BTreeMap::new();
-        let net = (std::net::Ipv4Addr::new(127, block.number(), 0, 0), 16);
+        let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
         let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
             let idle = if f.state == State::LISTEN { Idle::Listening } else { Idle::Bound };
             // What was reset and is bound still has its last peer's address.
@@ -116,7 +117,7 @@ impl Live {
         dumped.ok().map(|()| all)
     }
 
-    fn among(&self, states: u32, local: Option<(std::net::Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
+    fn among(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
         let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
             // Without an inode it is what a closed connection leaves.
@@ -229,6 +230,11 @@ impl Kernel for Live {
 
     fn began(&mut self, pid: Pid) -> u64 {
         began(pid).unwrap_or(0)
+    }
+
+    fn together(&mut self, net: Option<(Ipv4Addr, u8)>) {
+        self.unconnected =
+            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::ToBeAsked(address, prefix));
     }
 
     fn now(&self) -> Duration {

@@ -62,6 +62,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(500);
 /// How soon an end that somebody waits for is tried again.
 const END_AGAIN: Duration = Duration::from_millis(10);
 
+/// All sockets are looked at again after so many times as long as it took the last time.
+const REVIEW_REST: u32 = 10;
+
 /// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -111,6 +114,9 @@ pub struct Daemon {
     destroyed: Option<Destroyed>,
     /// `epoll` waits for ends of sockets, too.
     watches_ends: bool,
+    /// Ends were announced that lonetd has not heard of, and when it may look at all sockets for it.
+    are_ends_lost: bool,
+    reviews_at: Instant,
     dns: Dns,
     connections: Connections,
     early: Vec<Early>,
@@ -189,6 +195,8 @@ impl Daemon {
             destroyed,
             // Until it has been seen that there are none.
             watches_ends: false,
+            are_ends_lost: false,
+            reviews_at: Instant::now(),
             dns,
             connections,
             early: Vec::new(),
@@ -267,7 +275,7 @@ impl Daemon {
     /// Ends of sockets that the kernel has told of. To be settled.
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
-        let (mut is_quiet, mut are_lost) = (true, false);
+        let mut is_quiet = true;
         // Whoever makes and closes sockets all the time, which may be another user, does not keep lonetd from its work.
         for _ in 0..ENDS_AT_ONCE {
             let Some(ends) = destroyed.next().transpose() else { break };
@@ -278,13 +286,16 @@ impl Daemon {
                         self.state.destroyed(&mut self.kernel, cookie);
                     }
                 }
-                Err(_) => are_lost = true,
+                Err(_) => self.are_ends_lost = true,
             }
         }
-        if are_lost {
+        let now = Instant::now();
+        if self.are_ends_lost && now >= self.reviews_at {
+            self.are_ends_lost = false;
             self.kernel.many(true);
             self.state.review_all(&mut self.kernel);
             self.kernel.many(false);
+            self.reviews_at = Instant::now() + REVIEW_REST * now.elapsed();
         }
         if is_quiet && !self.watches_ends {
             self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();

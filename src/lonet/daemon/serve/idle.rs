@@ -34,6 +34,7 @@ impl Daemon {
             self.early.first().map(|e| e.since + TOLD_WITHIN),
             self.foreign.until(),
             self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
+            self.are_ends_lost.then_some(self.reviews_at),
             (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
             Some(self.looked + LOOK_EVERY),
         ];

@@ -49,6 +49,13 @@ impl State {
     /// The first free port of a host from `from` on, marked as bound: it is given up again unless a socket holds it when
     /// the message has been dealt with. `None`: there is none.
     pub(super) fn first_free_port(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16) -> Option<u16> {
+        kernel.together(Some((self.block.address(host), 32)));
+        let found = self.find_free(kernel, host, from);
+        kernel.together(None);
+        found
+    }
+
+    fn find_free(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16) -> Option<u16> {
         self.look(kernel, host);
         let mark = self.parts().ports.mark(host).port();
         let mut port = from.max(mark).max(1);

@@ -2,7 +2,7 @@
 
 use super::{Cookie, Pid};
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// `None` from any of them: cannot tell.
@@ -19,6 +19,9 @@ pub trait Kernel {
     fn program(&mut self, pid: Pid) -> String;
     /// When a process began, in clock ticks since boot; 0: it has ended.
     fn began(&mut self, pid: Pid) -> u64;
+    /// Many unconnected sockets within this net, an address and the length of its prefix, are about to be asked for, as they
+    /// are at one moment; `None`: no more are.
+    fn together(&mut self, net: Option<(Ipv4Addr, u8)>);
     /// Time since some fixed instant.
     fn now(&self) -> Duration;
 }
