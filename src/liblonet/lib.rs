@@ -2,9 +2,10 @@
 //!
 //! Theory of operation. The sockets of the program stay the kernel's: a hook changes where a socket binds and
 //! what an address is called, and nothing else. It looks at the address first; what is no business of lonet's
-//! goes to libc without a system call. Else it asks lonetd, does with the program's own socket what the answer
-//! says, and forgets: there is no thread here, no lasting descriptor, no table that would have to be kept in step
-//! (see `marks` for the one exception, which decides nothing).
+//! goes to libc without a system call. A dial to a listener of a running host, its accept and the close of either are done
+//! by the process itself, in the network's table (`lonet_sockets`, `actor`); all else is asked of lonetd (`ask`), and done
+//! with the program's own socket as the answer says. There is no thread here and no lasting descriptor, and nothing is known
+//! of descriptors but hints that decide nothing (`marks`).
 //!
 //! Rules of the house, which is somebody else's. bind, listen, connect, accept, getsockname, getpeername and
 //! close may be called in signal handlers and after fork in programs with threads: no allocation, no lock, no

@@ -1,6 +1,7 @@
-//! lonetd: one for each network and user, the only writer of the network's state.
+//! lonetd: one for each network and user; it decides what needs one authority, and clears up after the dead.
 //!
-//! Theory of operation: one thread, around the pure machine in [`state`]. [`serve`] brings messages and the
+//! Theory of operation: one thread, around the machine in [`state`], which works on the same table as the network's
+//! processes ([`lonet_core::table`]). [`serve`] brings messages and the
 //! kernel's announcements to it in the order in which they happened, and carries its answers back. lonetd is
 //! started by whoever needs it first, under the lock file of the network's directory, and ends by itself when
 //! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
