@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # variables for who sources it
 # What the scripts share. Sourced by bash; sets `root` to the directory of the tree.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -68,6 +69,7 @@ declare -A package=(
     [scp]="openssh-client"
     [setcap]="libcap2-bin"
     [setpriv]="util-linux"
+    [shellcheck]="shellcheck"
     [socat]="socat"
     [ss]="iproute2"
     [ssh]="openssh-client"
@@ -105,7 +107,27 @@ have() {
 
 # need PROGRAM…: installs what is missing where that is possible (root, apt-get), else says what is missing and ends.
 need() {
-    local program missing=() packages=()
+    local missing packages
+    find_missing "$@"
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing ${packages[*]}" >&2
+        install_packages "${packages[@]}" || true
+        widen_path
+        find_missing "$@"
+        [ ${#missing[@]} -gt 0 ] || return 0
+    fi
+    local how="; on Debian: apt-get install ${packages[*]}"
+    [ ${#packages[@]} -gt 0 ] || how=
+    [[ " ${missing[*]} " != *" cargo "* ]] || how+="; cargo: the version is rust-version in Cargo.toml, as from rustup"
+    echo "$0: missing: ${missing[*]}$how" >&2
+    exit 1
+}
+
+# find_missing PROGRAM…: sets `missing`, and `packages` that hold what is missing.
+find_missing() {
+    local program
+    missing=() packages=()
     for program; do
         if ! have "$program"; then
             missing+=("$program")
@@ -113,17 +135,6 @@ need() {
             # shellcheck disable=SC2206
             packages+=(${package[$program]-})
         fi
-    done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "installing ${packages[*]}" >&2
-        install_packages "${packages[@]}" || true
-        widen_path
-    fi
-    for program in "${missing[@]}"; do
-        have "$program" && continue
-        echo "$0: missing: $program (Debian package ${package[$program]:-unknown}; Rust: see rust-version in Cargo.toml)" >&2
-        exit 1
     done
 }
 

@@ -18,6 +18,7 @@ start_self_dialer
 # dials N: what is written to descriptor N makes it dial. Its port is the last line of $work/outN.
 dials() {
     local n=$1 lines
+    # shellcheck disable=SC2034 # used below, by eval
     lines=$(wc -l <"$work/out$n")
     echo >&"$n"
     until_true eval '[ "$(wc -l <"$work/out$n")" -gt "$lines" ]'

@@ -18,7 +18,7 @@ down() {
 }
 for file in key table lock log control registry.db; do
     for kind in fifo link; do
-        mkdir -p -m 1777 "$TMPDIR/lonet" && mkdir -m 700 "$net"
+        { [ -d "$TMPDIR/lonet" ] || mkdir -m 1777 "$TMPDIR/lonet"; } && mkdir -m 700 "$net"
         : >"$work/victim"
         case $kind in
             fifo) mkfifo "$net/$file" ;;

@@ -6,6 +6,7 @@
 # What `lonet run` sets, without its own start of the network.
 settings=$(lonet env -H α)
 # strace is not to be preloaded itself.
+# shellcheck disable=SC2046 # words: variables
 traced() { strace -f -qq -o "$work/$1" env $(sed 's/^export //' <<<"$settings" | tr -d "'") "${@:2}"; }
 traced loaded /bin/true
 strace -f -qq -o "$work/bare" /bin/true

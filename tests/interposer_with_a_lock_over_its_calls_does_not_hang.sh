@@ -72,6 +72,7 @@ cc -shared -fPIC -o "$work/early.so" "$work/early.c" "$work/locks.so"
 start other lonet run --host β -- sleep 1000
 until_true lonetd
 run() {
+    # shellcheck disable=SC2046 # words: variables
     timeout 20 env $(lonet env -H α | sed 's/^export //; /LD_PRELOAD/d' | tr -d "'") LD_PRELOAD="$1" "$work/program" 2>&1 ||
         echo "exit code $?"
 }

@@ -50,6 +50,7 @@ fd.sendall(b"x")
 assert accepted.recv(1) == b"x" and caller == fd.getsockname()
 print(socket.gethostname(), server.getsockname(), caller)
 PY
+# shellcheck disable=SC2046 # words: variables
 run() { env $(lonet env -H α | sed 's/^export //; /LD_PRELOAD/d' | tr -d "'") SPY=1 LD_PRELOAD="$1" python3 -E -S "$work/program.py" 2>&1; }
 answers="α.lonet ('127.0.0.1', 80) ('127.0.0.1', 1)"
 is "$(run "$work/spy.so:$library")" \

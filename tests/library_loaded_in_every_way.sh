@@ -73,6 +73,7 @@ for header in "$tests/../prefix/include/lonet.h" "$tests/../include/lonet.h"; do
 cc -I "$include" -o "$work/opens" "$work/ways.c"
 cc -I "$include" -DLINKED -o "$work/linked" "$work/ways.c" "$library" -Wl,-rpath,"${library%/*}"
 network=$LONET_NETWORK
+# shellcheck disable=SC2046 # words: variables
 as_host() { env $(lonet env -H α | sed 's/^export //; /LD_PRELOAD/d' | tr -d "'") "$@"; }
 
 is "$("$work/linked" "$network")" "native works native" "linked: the program's own sockets are the machine's"

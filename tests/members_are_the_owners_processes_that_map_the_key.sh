@@ -46,7 +46,6 @@ is "$keys" 0 "the child's environment tells nothing"
 
 dir=$TMPDIR/lonet/$LONET_NETWORK
 chmod 711 "$work" "$TMPDIR"
-refused=()
 outsiders=()
 if [ "$(id -u)" = 0 ]; then
     for uid in 65534 65533; do
@@ -65,7 +64,7 @@ code 1 lonet down
 like "$err" "in use by python3 \(pid $parent\), python3 \(pid $child\);" "the child is a member, and nobody else"
 kill "$parent"
 wait "$parent" 2>/dev/null || true
-for i in 1 2 3; do
+for _ in 1 2 3; do
     lonet run --host β -- true
 done
 for uid in 65534 65533; do

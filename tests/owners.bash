@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of who sources it
 # For scenarios about other users: . "$(dirname "$0")/owners.bash", after scenario.bash
 #
 #     with_each_owner FUNCTION     calls it with each uid whose network is to be tried: the caller's, and for root nobody's,

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # variables for who sources it
 # What the scenarios share: . "$(dirname "$0")/scenario.bash"
 #
 # A scenario is a bash script that shows one behaviour, and is named after it. It runs in a network of its own

@@ -4,6 +4,7 @@
 # with a reason that names the user namespace. Other users are let in by none, also from namespaces that show them as the owner.
 . "$(dirname "$0")/../scenario.bash"
 need bwrap python3 setpriv
+# shellcheck source=../owners.bash
 . "$tests/owners.bash"
 
 if ! why=$(bwrap --unshare-user --dev-bind / / true 2>&1); then

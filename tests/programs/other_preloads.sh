@@ -26,6 +26,7 @@ server = socket.create_server(("0.0.0.0", 0))
 print(socket.gethostname(), server.getsockname()[1], time.gmtime().tm_year)
 PY
 # run PRELOAD…: LD_PRELOAD as it is given
+# shellcheck disable=SC2046 # words: variables
 as_given() { env LD_PRELOAD="$1" $(lonet env -H α | sed 's/^export //; /LD_PRELOAD/d' | tr -d "'") FAKETIME="@2001-02-03 04:05:06" "${@:2}"; }
 
 for other in "$(path_of libfaketime)" "$(path_of libjemalloc)" "$(path_of libtcmalloc)"; do

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../scenario.bash"
 need busybox java javac nginx node python3 redis-server setpriv ss
 as_another_user
+# shellcheck source=../owners.bash
 . "$tests/owners.bash"
 
 # caller.py HOST:PORT REQUEST COUNT HOW: says how often what came of the calls. HOW: `one` after the other, all `together`,
