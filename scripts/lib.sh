@@ -30,6 +30,7 @@ declare -A package=(
     [curl]="curl"
     [epmd]="erlang-base"
     [erl]="erlang-base"
+    [gdb]="gdb"
     [haproxy]="haproxy"
     [inetd]="openbsd-inetd"
     [initdb]="postgresql"

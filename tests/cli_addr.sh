@@ -11,6 +11,9 @@ code 0 lonet addr α:8080
 is "$(curl -sS "http://$out/page")" "here is α" "curl without lonet gets α's page there"
 code 0 lonet addr Α.lonet:8080
 code 1 lonet addr α:8081
-is "$err" "lonet: nothing listens on α:8081" "where nothing listens"
+is "$err" "lonet: nothing listens on α:8081; α listens on 8080" "where nothing listens"
 code 1 lonet addr β:8080
-is "$err" "lonet: nothing listens on β:8080" "on a host that is not there"
+is "$err" "lonet: nothing listens on β:8080; no host \"β\" is up in network \"$LONET_NETWORK\", up: α" "on a host that is not there"
+os=$(lonet addr α:8080)
+is "$(lonet addr --host α:8080) $(lonet addr --port α:8080) $(lonet addr --url α:8080)" "${os%:*} ${os#*:} http://$os/" \
+    "the parts of it, and a URL"

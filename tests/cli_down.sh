@@ -4,7 +4,7 @@
 . "$(dirname "$0")/scenario.bash"
 
 code 0 lonet down
-echo "ok: a network that does not run is down"
+is "$err" "lonet: network \"$LONET_NETWORK\" is not running" "a network that does not run is down, and that is said"
 code 0 lonet run -H α -- true
 [ -e "$TMPDIR/lonet/$LONET_NETWORK/control" ] || fail "the network has ended too early"
 code 0 lonet down

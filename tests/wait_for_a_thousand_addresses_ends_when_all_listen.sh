@@ -17,7 +17,7 @@ waiting=$pid
 is_connected() { [ "$(ss -xpH state established | grep "/control " | grep -c "pid=$(lonetd),")" -gt 0 ]; }
 until_true is_connected
 code 1 lonet wait --timeout 0.1 "${addresses[@]}"
-is "$err" "lonet: nothing listens on $(printf ', %s' "${addresses[@]}" | cut -c 3-)" "all are named where all are missing"
+is "${err%%;*}" "lonet: nothing listens on $(printf ', %s' "${addresses[@]}" | cut -c 3-)" "all are named where all are missing"
 kill_lonetd
 start server lonet run --host α -- python3 "$work/server.py"
 wait "$waiting" || fail "the wait: $(<"$work/waiting")"
@@ -25,4 +25,4 @@ echo "ok: a thousand are waited for, also by the next lonetd"
 code 0 lonet wait --timeout 60 "${addresses[@]}"
 code 0 lonet wait --timeout 0 "${addresses[@]}"
 code 1 lonet wait --timeout 0.1 "${addresses[@]}" α:2001 γ:1
-is "$err" "lonet: nothing listens on α:2001, γ:1" "only those that are missing are named"
+like "$err" "^lonet: nothing listens on α:2001, γ:1; α listens on [0-9, ]* and [0-9]+ more; no host \"γ\" is up" "only those that are missing are named"

@@ -1,4 +1,4 @@
-use super::run;
+use super::{run, write_out};
 use crate::check;
 use clap::Args;
 use std::ffi::OsString;
@@ -19,10 +19,7 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> ExitCode {
         match self.check() {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
+            Ok(ok) => ok,
             Err((code, text)) => {
                 eprintln!("lonet: {text}");
                 ExitCode::from(code)
@@ -30,12 +27,12 @@ impl Check {
         }
     }
 
-    fn check(&self) -> Result<String, (u8, String)> {
+    fn check(&self) -> Result<ExitCode, (u8, String)> {
         let library = run::library().map_err(|text| (run::FAILED, text))?;
         let refusal = |e: check::Refusal| (e.exit_code(), e.to_string());
         let path = std::env::var_os("PATH");
         let program = check::resolve(&self.program, path.as_deref()).map_err(refusal)?;
         check::hookable(&program, &library).map_err(refusal)?;
-        Ok(format!("{program:?} can be hooked"))
+        write_out(|out| writeln!(out, "{program:?} can be hooked")).map_err(|text| (run::FAILED, text))
     }
 }

@@ -50,7 +50,10 @@ impl Down {
         });
         match outcome {
             Ok(outcome) => outcome.map(|()| ExitCode::SUCCESS),
-            Err(Trouble::NotRunning) => Ok(ExitCode::SUCCESS),
+            Err(Trouble::NotRunning) => {
+                eprintln!("lonet: {}", query::not_running(&client));
+                Ok(ExitCode::SUCCESS)
+            }
             // One that does not know the request that is the same in every version.
             Err(Trouble::Version { theirs }) => Err(format!(
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \

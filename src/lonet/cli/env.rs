@@ -1,4 +1,4 @@
-use super::{Network, run, say};
+use super::{Network, run, say, write_out};
 use clap::Args;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Print the variables that `lonet run` would set, for debuggers, IDEs and shells.
 ///
-/// For example: `eval "$(lonet env -H α)"`, or `gdb -ex "set exec-wrapper env $(lonet env -H α | sed 's/^export //')"`.
+/// For example: `eval "$(lonet env -H α)"`, or `gdb -ex "set exec-wrapper env $(lonet env -H α | sed 's/^export //' | tr '\n' ' ')"`.
 #[derive(Args)]
 pub struct Env {
     #[command(flatten)]
@@ -20,11 +20,12 @@ impl Env {
         let mut config = self.network.config().map_err(say)?;
         self.host.apply(&mut config)?;
         let library = run::library()?;
-        for (name, value) in run::variables(&config, config.membership) {
-            println!("export {name}={}", quoted(&value));
-        }
-        println!("export LD_PRELOAD={}", quoted(&run::preload(&library)));
-        Ok(ExitCode::SUCCESS)
+        write_out(|out| {
+            for (name, value) in run::variables(&config, config.membership) {
+                writeln!(out, "export {name}={}", quoted(&value))?;
+            }
+            writeln!(out, "export LD_PRELOAD={}", quoted(&run::preload(&library)))
+        })
     }
 }
 

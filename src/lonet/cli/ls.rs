@@ -1,7 +1,7 @@
-use super::{Network, query, say};
-use crate::daemon::state::{HostShown, SocketShown};
+use super::{Network, query, say, write_out};
+use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Show the hosts of a network and their sockets.
@@ -20,22 +20,21 @@ pub struct Ls {
 impl Ls {
     pub fn run(self) -> Result<ExitCode, String> {
         let client = self.network.client().map_err(say)?;
-        let Some(listing) = query::network(&client)? else { return Ok(ExitCode::SUCCESS) };
-        let mut shown = listing.shown()?;
+        let listing = query::network(&client)?;
+        let mut shown = match &listing {
+            Some(listing) => listing.shown()?,
+            None => {
+                eprintln!("lonet: {}", query::not_running(&client));
+                NetworkShown::empty(&client.config.network)
+            }
+        };
         shown.processes.clear();
-        let mut out = BufWriter::new(io::stdout().lock());
-        let written = match self.json {
+        write_out(|mut out| match self.json {
             true => {
                 serde_json::to_writer(&mut out, &shown).map_err(io::Error::from).and_then(|()| writeln!(out))
             }
             false => shown.hosts.iter().try_for_each(|host| print(&mut out, host)),
-        };
-        match written.and_then(|()| out.flush()) {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            // Who reads has seen enough, as `head` has.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
-            Err(e) => Err(format!("cannot write the list: {e}")),
-        }
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use lonet_core::client::Client;
 use lonet_core::config::{Config, ConfigError, bare_host};
 use nix::unistd::geteuid;
 use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -130,8 +131,26 @@ fn say(e: impl Display) -> String {
     e.to_string()
 }
 
+/// Writes to the standard output.
+fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<ExitCode, String> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(e) => Err(format!("cannot write to the standard output: {e}")),
+    }
+}
+
+/// Whoever reads what a command says and has seen enough ends it, as other commands are ended.
+fn end_with_the_reader() {
+    // SAFETY: no handler of ours; before there is another thread.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Run(_) | Command::Daemon(_)) {
+        end_with_the_reader();
+    }
     let result = match cli.command {
         Command::Run(c) => return c.run(),
         Command::Ls(c) => c.run(),

@@ -1,4 +1,4 @@
-use super::{Network, client_of, query, say};
+use super::{Network, client_of, query, say, write_out};
 use clap::Args;
 use lonet_core::config::Config;
 use lonet_core::directory::{Place, Unfit};
@@ -27,17 +27,19 @@ impl Networks {
             }
         }
         found.sort();
-        for (name, dir) in found {
-            let client =
-                client_of(Config { network: name.clone(), dir, private_dir: None, ..config.clone() });
-            // One that is broken does not hide the others.
-            match query::network(&client).and_then(|n| n.as_ref().map(counts).transpose()) {
-                Ok(Some(counts)) => println!("{name}  {counts}"),
-                Ok(None) => {}
-                Err(e) => eprintln!("lonet: network {name:?}: {e}"),
+        write_out(|out| {
+            for (name, dir) in found {
+                let client =
+                    client_of(Config { network: name.clone(), dir, private_dir: None, ..config.clone() });
+                // One that is broken does not hide the others.
+                match query::network(&client).and_then(|n| n.as_ref().map(counts).transpose()) {
+                    Ok(Some(counts)) => writeln!(out, "{name}  {counts}")?,
+                    Ok(None) => {}
+                    Err(e) => eprintln!("lonet: network {name:?}: {e}"),
+                }
             }
-        }
-        Ok(ExitCode::SUCCESS)
+            Ok(())
+        })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Questions of the command to lonetd.
 
-use crate::daemon::state::NetworkShown;
+use crate::daemon::names;
+use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use crate::memory_file;
+use lonet_core::address::Address;
 use lonet_core::client::{Client, StartIf, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::FromRawFd;
 
@@ -26,6 +29,55 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
         Err(Trouble::NotRunning) => Ok(None),
         Err(e) => Err(e.to_string()),
     }
+}
+
+pub fn not_running(client: &Client) -> String {
+    format!("network {:?} is not running", client.config.network)
+}
+
+/// Why nothing listens on these lonet addresses, as far as the list of the network tells.
+pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
+    let all: Vec<String> = missing.iter().map(Address::to_string).collect();
+    let mut why = format!("nothing listens on {}", all.join(", "));
+    let Ok(Some(listing)) = network(client) else { return why };
+    let Ok(shown) = listing.shown() else { return why };
+    let is_called =
+        |host: &HostShown<'_>, name: &str| names::fold(host.name.as_bytes()) == names::fold(name.as_bytes());
+    let (mut said, mut absent) = (BTreeSet::new(), Vec::new());
+    for name in missing.iter().map(|address| address.host.as_str()) {
+        if !said.insert(name) {
+            continue;
+        }
+        match shown.hosts.iter().find(|host| is_called(host, name)) {
+            None => absent.push(format!("{name:?}")),
+            Some(host) if host.foreign => {}
+            Some(host) => match ports_of(host) {
+                ports if ports.is_empty() => why += &format!("; {name} is up and listens on no port"),
+                ports => why += &format!("; {name} listens on {ports}"),
+            },
+        }
+    }
+    if !absent.is_empty() {
+        let up: Vec<&str> = shown.hosts.iter().map(|host| &*host.name).collect();
+        let up = if up.is_empty() { "none".to_owned() } else { some_of(&up) };
+        why += &format!("; no host {} is up in network {:?}, up: {up}", absent.join(", "), shown.network);
+    }
+    why
+}
+
+/// So many of a list are named.
+const NAMED: usize = 20;
+
+fn some_of(all: &[impl AsRef<str>]) -> String {
+    let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let rest = all.len().saturating_sub(NAMED);
+    named.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
+}
+
+fn ports_of(host: &HostShown<'_>) -> String {
+    let listens = |s: &&SocketShown<'_>| s.state == "listening";
+    let ports: BTreeSet<u16> = host.sockets.iter().filter(listens).map(|s| s.port).collect();
+    some_of(&ports.iter().map(u16::to_string).collect::<Vec<_>>())
 }
 
 /// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else

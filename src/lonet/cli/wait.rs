@@ -1,10 +1,12 @@
 use super::{Network, query, say};
 use crate::memory_file;
 use clap::Args;
+use lonet_core::address::Address;
 use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
@@ -37,9 +39,9 @@ const LONGEST: Duration = Duration::from_secs(86_400 * 365);
 
 impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
-        let addresses: Vec<String> = (self.addresses.iter())
-            .map(|text| Ok(super::address(text)?.to_string()))
-            .collect::<Result<_, String>>()?;
+        let wanted: Vec<Address> =
+            self.addresses.iter().map(|text| super::address(text)).collect::<Result<_, String>>()?;
+        let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let limit = match self.timeout.map(Duration::try_from_secs_f64) {
             None => Limit::NONE,
             Some(Ok(time)) if time > LONGEST => Limit::NONE,
@@ -66,10 +68,13 @@ impl Wait {
             }
             Err(e) => return Err(e.to_string()),
         };
-        match missing.lines().collect::<Vec<_>>().join(", ") {
-            none if none.is_empty() => Ok(ExitCode::SUCCESS),
-            missing => Err(format!("nothing listens on {missing}")),
+        let missing: BTreeSet<&str> = missing.lines().collect();
+        if missing.is_empty() {
+            return Ok(ExitCode::SUCCESS);
         }
+        let of_those = |address: &&Address| missing.contains(&*address.to_string());
+        let missing: Vec<Address> = wanted.iter().filter(of_those).cloned().collect();
+        Err(query::why_nothing_listens(&client, &missing))
     }
 }
 

@@ -18,6 +18,13 @@ pub struct NetworkShown<'a> {
     pub processes: Vec<ProcessShown<'a>>,
 }
 
+impl<'a> NetworkShown<'a> {
+    /// What a network has that does not run.
+    pub fn empty(network: &'a str) -> NetworkShown<'a> {
+        NetworkShown { network: network.into(), hosts: Vec::new(), processes: Vec::new() }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProcessShown<'a> {
     pub pid: i32,
