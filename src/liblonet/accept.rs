@@ -11,10 +11,10 @@ mod turn;
 
 use crate::address::{Address, is_plausible};
 use crate::fence::silently;
-use crate::process;
+use crate::{memory, process};
 use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::sys;
+use lonet_core::sys::{self, check};
 use nix::errno::Errno;
 use turn::Turn;
 
@@ -82,9 +82,10 @@ pub unsafe extern "C" fn run(
             if plan.native || new < 0 {
                 return new;
             }
-            let taken = finish(fd, new, own, address, len, flags, plan.errno);
-            if taken >= 0 || !plan.turn.goes_on(fd) {
-                return taken;
+            match finish(fd, new, own, address, len, flags, plan.errno) {
+                NOWHERE => return -1,
+                taken if taken >= 0 || !plan.turn.goes_on(fd) => return taken,
+                _ => {}
             }
         }
     }
@@ -101,10 +102,10 @@ unsafe extern "C" fn prepare(
 ) {
     let mut native = !active;
     if !address.is_null() && !native {
-        // SAFETY: where it can be valid, the program has promised that it is.
-        let room = if is_plausible(len) { unsafe { len.read() } } else { 0 };
+        let is_there = memory::is_readable(len.cast(), size_of::<socklen_t>());
         // What the kernel refuses, it is to refuse in its own way.
-        native = !is_plausible(address) || !is_plausible(len) || (room as c_int) < 0;
+        // SAFETY: it can be read.
+        native = !is_plausible(address) || !is_there || unsafe { len.read() as c_int } < 0;
     }
     let errno = Errno::last_raw();
     let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
@@ -121,8 +122,11 @@ unsafe extern "C" fn ready(caller: *mut Address) {
     unsafe { caller.write(Address::empty()) };
 }
 
+/// What [`finish`] answers where the caller's name cannot be put: EFAULT. The connection is lost, as it is natively.
+const NOWHERE: c_int = -2;
+
 /// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
-/// cannot be told, and the connection has been reset.
+/// cannot be told, and the connection has been reset; or [`NOWHERE`].
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -150,11 +154,24 @@ unsafe extern "C" fn finish(
         }
         Caller::Unwanted => reset(new),
     });
+    let mut outcome = errno;
     if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
-        unsafe { shown.copy_out(address, len.read(), len) };
+        let room = unsafe { len.read() };
+        // The kernel tells, by writing another name there.
+        let fill = || {
+            // SAFETY: what cannot be written is the kernel's to refuse.
+            check(unsafe { libc::syscall(libc::SYS_getsockname, taken, address, len) }).is_ok()
+        };
+        if memory::is_writable(address.cast(), room.min(shown.len) as usize, fill) {
+            // SAFETY: both can be written.
+            unsafe { shown.copy_out(address, room, len) };
+        } else {
+            drop(sys::Fd::adopt(taken));
+            (taken, outcome) = (NOWHERE, libc::EFAULT);
+        }
     }
-    Errno::set_raw(errno);
+    Errno::set_raw(outcome);
     taken
 }
 

@@ -2,7 +2,7 @@
 
 use crate::ask::{self, Start, ask_of, tell_to};
 use crate::fence::{Decided, Decision, decide};
-use crate::{address as c_address, kernel, marks, process};
+use crate::{kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
@@ -14,8 +14,7 @@ use std::net::SocketAddrV4;
 redhook::hook! {
     unsafe fn bind(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_bind {
         decide(
-            // SAFETY: the program's address, as bind takes it.
-            || unsafe { on_network(fd, address, len) },
+            || on_network(fd, address, len),
             // SAFETY: the program's arguments.
             || unsafe { redhook::real!(bind)(fd, address, len) },
         )
@@ -30,14 +29,11 @@ pub fn resolve_real() {
 /// below 1024; of lonet's own choice a few may be, too.
 pub const ATTEMPTS: u8 = 16;
 
-/// # Safety
-/// `address` and `len` are as bind(2) takes them.
-unsafe fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
+fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     if !process::is_active() {
         return Ok(Decision::Libc);
     }
-    // SAFETY: as the caller promises.
-    let Some((at, family)) = (unsafe { c_address::read(address, len) }) else { return Ok(Decision::Libc) };
+    let Some((at, family)) = memory::address(address, len) else { return Ok(Decision::Libc) };
     if !process::concerns(at.ip) || kernel::tcp_family(fd) != Some(family) {
         return Ok(Decision::Libc);
     }

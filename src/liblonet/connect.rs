@@ -6,7 +6,7 @@ mod table;
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
-use crate::{actor, address as c_address, dns, kernel, marks, process};
+use crate::{actor, dns, kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
@@ -167,10 +167,8 @@ unsafe fn plan_for(
     if !process::is_active() {
         return Ok(());
     }
-    // SAFETY: as the caller promises.
-    let Some((to, family)) = (unsafe { c_address::read(address, len) }) else {
-        // SAFETY: as the caller promises.
-        let unspecified = unsafe { c_address::family(address, len) } == Some(libc::AF_UNSPEC);
+    let Some((to, family)) = memory::address(address, len) else {
+        let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
         if unspecified && marks::get(fd) && kernel::tcp_family(fd).is_some() {
             plan.cookie = kernel::cookie(fd)?;
             if let Some(parts) = actor::mapped() {

@@ -4,7 +4,7 @@
 use crate::address::{self, Address, is_plausible};
 use crate::ask::{Start, ask};
 use crate::fence::silently;
-use crate::{kernel, process};
+use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
 use lonet_core::control::{Op, Reply};
@@ -29,8 +29,7 @@ pub unsafe extern "C" fn redirect(
     }
     let mut found = false;
     silently(|| {
-        // SAFETY: as the caller promises.
-        if let Some((to, family)) = unsafe { address::read(to, len) }
+        if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
             && let Ok(Some(address)) = stand_in(fd, to, family)
         {

@@ -15,7 +15,7 @@
 mod copy;
 mod preload;
 
-use crate::address::is_plausible;
+use crate::memory;
 pub use copy::{lend, take_back, with_kept};
 use libc::c_char;
 use once_cell::race::OnceRef;
@@ -93,13 +93,13 @@ enum LostPreload {
 
 const WAY_OUT: &[u8] = b"LONET_HOST=";
 
-/// Whether what starts with this environment is to leave the host.
+/// Whether what starts with this environment is to leave the host, or does not start at all, as it cannot be read.
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
 pub unsafe fn leaves(all: Environment) -> bool {
     // SAFETY: as the caller promises.
-    is_plausible(all) && unsafe { strings(all) }.any(|entry| entry == WAY_OUT)
+    unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == WAY_OUT))
 }
 
 /// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
@@ -111,11 +111,9 @@ unsafe fn lost(all: Environment) -> Option<Lost> {
     let every = 1u32.checked_shl(kept.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
     let preload = if kept.preload.is_some() { LostPreload::All } else { LostPreload::Nothing };
     let mut lost = Lost { kept, variables: every, preload, count: 0 };
-    if !all.is_null() && !is_plausible(all) {
-        return None;
-    }
     // SAFETY: as the caller promises.
     for entry in unsafe { strings(all) } {
+        let entry = entry?;
         if entry == WAY_OUT {
             return None;
         } else if let Some(name) = variable_name(entry) {
@@ -134,20 +132,24 @@ unsafe fn lost(all: Environment) -> Option<Lost> {
     (!nothing).then_some(lost)
 }
 
+/// The entries; `None` for one that cannot be read, at which the kernel ends.
+///
 /// # Safety
-/// `all` is an environment.
-unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = &'a [u8]> {
+/// `all` is an environment, as far as it can be read.
+unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = Option<&'a [u8]>> {
     let mut at = all;
     std::iter::from_fn(move || {
-        // SAFETY: within the array up to its null.
-        unsafe {
-            if at.is_null() || (*at).is_null() {
-                return None;
-            }
-            let entry = CStr::from_ptr(*at).to_bytes();
-            at = at.add(1);
-            Some(entry)
+        if at.is_null() {
+            return None;
         }
+        if !memory::is_readable(at.cast(), size_of::<Environment>()) {
+            at = std::ptr::null();
+            return Some(None);
+        }
+        // SAFETY: within the array up to its null, and it can be read.
+        let entry = unsafe { *at };
+        at = at.wrapping_add(1);
+        (!entry.is_null()).then(|| memory::text(entry).map(CStr::to_bytes))
     })
 }
 
@@ -157,7 +159,7 @@ unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = &'a [u8]> {
 /// `all` is an environment.
 pub unsafe fn find<'a>(all: Environment, name: &[u8]) -> Option<&'a [u8]> {
     // SAFETY: as the caller promises.
-    unsafe { strings(all) }.find_map(|entry| entry.strip_prefix(name))
+    unsafe { strings(all) }.find_map(|entry| entry?.strip_prefix(name))
 }
 
 impl Lost {
@@ -237,7 +239,10 @@ mod tests {
         array.push(std::ptr::null());
         let read = |all: Environment| {
             // SAFETY: an environment.
-            unsafe { super::strings(all) }.map(|e| String::from_utf8_lossy(e).into_owned()).collect()
+            unsafe { super::strings(all) }
+                .flatten()
+                .map(|e| String::from_utf8_lossy(e).into_owned())
+                .collect()
         };
         // SAFETY: an environment.
         unsafe { with_kept(array.as_ptr(), &read) }.unwrap_or_default()

@@ -34,6 +34,7 @@ mod if_nameindex;
 mod listen;
 mod log;
 mod marks;
+mod memory;
 mod name;
 mod next;
 mod option;

@@ -7,7 +7,7 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
-use crate::{actor, dns, host, kernel, process};
+use crate::{actor, dns, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply};
@@ -100,10 +100,11 @@ unsafe fn on_network(
     real: &dyn Fn() -> c_int,
     end: End,
 ) -> Decided {
-    if !process::is_active() || !is_plausible(len) || !is_plausible(address) {
+    let can_tell = |len: *const socklen_t| memory::is_readable(len.cast(), size_of::<socklen_t>());
+    if !process::is_active() || !is_plausible(address) || !can_tell(len) {
         return Ok(Decision::Libc);
     }
-    // SAFETY: the program's pointer, which can be valid.
+    // SAFETY: it can be read.
     let room = unsafe { len.read() };
     // The kernel judges the arguments, and writes what stands where lonet has nothing to say.
     if real() != 0 {

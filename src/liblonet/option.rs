@@ -4,7 +4,7 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::tell;
 use crate::fence::{Decided, Decision, decide};
-use crate::{marks, name, process};
+use crate::{marks, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::control::Op;
 use nix::errno::Errno;
@@ -51,7 +51,8 @@ unsafe fn set_for_lonetd(
     len: socklen_t,
 ) -> Decided {
     let ours = (level, option) == (libc::SOL_SOCKET, libc::SO_REUSEADDR);
-    if !ours || !marks::get(fd) || !is_plausible(value) || (len as usize) < std::mem::size_of::<c_int>() {
+    let int = std::mem::size_of::<c_int>();
+    if !ours || !marks::get(fd) || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc);
     }
     let bound =
@@ -59,7 +60,7 @@ unsafe fn set_for_lonetd(
     if !bound || crate::kernel::tcp_family(fd).is_none() {
         return Ok(Decision::Libc);
     }
-    // SAFETY: an int is readable there, as the program promises.
+    // SAFETY: an int can be read there.
     let reuse_address = unsafe { value.cast::<c_int>().read_unaligned() } != 0;
     tell(&Op::Set { cookie: crate::kernel::cookie(fd)?, reuse_address });
     Ok(Decision::Done(0))

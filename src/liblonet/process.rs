@@ -6,6 +6,7 @@ use crate::api::handle::Used;
 use crate::api::host::{self, Host};
 use crate::api::net::{self, Net};
 use crate::fence;
+use crate::memory;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
@@ -71,8 +72,13 @@ pub unsafe fn begin_once(envp: *const *const libc::c_char) {
     }
     let errno = Errno::last_raw();
     fence::quiet();
-    // SAFETY: as the caller promises.
-    if fence::guard(|| begin(&unsafe { strings(envp) })).is_none() {
+    let begun = fence::guard(|| {
+        // SAFETY: as the caller promises.
+        let environment = unsafe { strings(envp) };
+        memory::learn_stack(envp, &environment);
+        begin(&environment);
+    });
+    if begun.is_none() {
         begin_nowhere();
     }
     Errno::set_raw(errno);

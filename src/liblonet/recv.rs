@@ -3,9 +3,8 @@
 //!
 //! These calls block: as in `connect`, the frames around the real one hold nothing.
 
-use crate::address::is_plausible;
-use crate::dns;
 use crate::next::Next;
+use crate::{dns, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use nix::errno::Errno;
 
@@ -15,7 +14,7 @@ redhook::hook! {
     ) -> ssize_t => lonet_recvfrom {
         // SAFETY: the program's arguments.
         unsafe {
-            let room = room_at(len);
+            let room = room_at(from, len);
             let got = real_recvfrom()(fd, buffer, n, flags, from, len);
             named(got, from, room, len)
         }
@@ -72,7 +71,7 @@ pub unsafe extern "C" fn __recvfrom_chk(
     };
     // SAFETY: the program's arguments.
     unsafe {
-        let room = room_at(len);
+        let room = room_at(from, len);
         let got = real(fd, buffer, n, size, flags, from, len);
         named(got, from, room, len)
     }
@@ -102,14 +101,21 @@ extern "C" fn real_recvmmsg() -> RecvMmsg {
     recvmmsg.get()
 }
 
-unsafe extern "C" fn room_at(len: *const socklen_t) -> u32 {
-    // SAFETY: the program's pointer, where it can be valid.
-    if is_plausible(len) { unsafe { len.read() } } else { 0 }
+/// How much room there is for the name; 0 where it is not wanted, or the kernel will say what is wrong.
+extern "C" fn room_at(from: *const sockaddr, len: *const socklen_t) -> u32 {
+    let wanted = process::is_active() && !from.is_null();
+    // SAFETY: it can be read.
+    if wanted && memory::is_readable(len.cast(), size_of::<socklen_t>()) { unsafe { len.read() } } else { 0 }
+}
+
+/// Whether a message can be read, and is looked at.
+extern "C" fn is_message(message: *const msghdr) -> bool {
+    process::is_active() && memory::is_readable(message.cast(), size_of::<msghdr>())
 }
 
 /// Where a message's name goes, and how much room it has; null: nowhere.
 unsafe extern "C" fn name_of(message: *const msghdr, room: *mut u32) -> *mut sockaddr {
-    if !is_plausible(message) {
+    if !is_message(message) {
         return std::ptr::null_mut();
     }
     // SAFETY: the program's message.
@@ -135,13 +141,12 @@ unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *m
 }
 
 /// Bit `i`: message `i` has room for any name. Those beyond the first 64 keep the kernel's names.
-unsafe extern "C" fn roomy(messages: *const mmsghdr, count: c_uint) -> u64 {
-    if !is_plausible(messages) {
-        return 0;
-    }
-    (0..count.min(64) as usize).fold(0, |all, i| {
-        // SAFETY: the program's messages.
-        let room = unsafe { (*messages.add(i)).msg_hdr.msg_namelen };
+extern "C" fn roomy(messages: *const mmsghdr, count: c_uint) -> u64 {
+    // The header comes first.
+    let headers = (0..count.min(64) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
+    headers.take_while(|header| is_message(*header)).enumerate().fold(0, |all, (i, header)| {
+        // SAFETY: it can be read.
+        let room = unsafe { (*header).msg_namelen };
         all | u64::from(room as usize >= size_of::<libc::sockaddr_in6>()) << i
     })
 }

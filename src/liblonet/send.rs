@@ -3,7 +3,7 @@
 //! the same two ways: it falls back to a plain handshake whenever it has no cookie of the server's.
 
 use crate::address::Address;
-use crate::{connect, dns, process};
+use crate::{connect, dns, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
 
@@ -54,24 +54,19 @@ extern "C" fn real_sendmmsg() -> SendMmsg {
 }
 
 /// Whether the address may be a name server's.
-///
-/// # Safety
-/// `address` and `len` are as connect(2) takes them.
-unsafe extern "C" fn is_name_server(address: *const sockaddr, len: socklen_t) -> bool {
-    // SAFETY: as the caller promises.
+extern "C" fn is_name_server(address: *const sockaddr, len: socklen_t) -> bool {
     process::is_active()
-        && unsafe { crate::address::read(address, len) }
-            .is_some_and(|(to, _)| to.port == lonet_core::dns::PORT)
+        && memory::address(address, len).is_some_and(|(to, _)| to.port == lonet_core::dns::PORT)
 }
 
 /// Whether the address of a send with MSG_FASTOPEN is lonet's.
-///
-/// # Safety
-/// `address` and `len` are as connect(2) takes them.
-unsafe extern "C" fn is_dial(address: *const sockaddr, len: socklen_t) -> bool {
-    // SAFETY: as the caller promises.
-    process::is_active()
-        && unsafe { crate::address::read(address, len) }.is_some_and(|(to, _)| process::concerns(to.ip))
+extern "C" fn is_dial(address: *const sockaddr, len: socklen_t) -> bool {
+    process::is_active() && memory::address(address, len).is_some_and(|(to, _)| process::concerns(to.ip))
+}
+
+/// Whether a message may be lonet's, and can be read. The kernel judges those that cannot.
+extern "C" fn is_message(message: *const msghdr) -> bool {
+    process::is_active() && memory::is_readable(message.cast(), size_of::<msghdr>())
 }
 
 /// As `connect::run`, a frame that cancellation passes through.
@@ -111,9 +106,9 @@ unsafe extern "C" fn send_to(
 /// # Safety
 /// The arguments are as sendmsg(2) takes them; `real` is libc's.
 unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_int, real: SendMsg) -> ssize_t {
-    // SAFETY: the program's arguments; the kernel judges a message that cannot be read.
+    // SAFETY: the program's arguments, once it is known that they can be read.
     unsafe {
-        if message.addr() < 4096 {
+        if !is_message(message) {
             return real(fd, message, flags);
         }
         let (address, len) = ((*message).msg_name.cast::<sockaddr>(), (*message).msg_namelen);
@@ -150,9 +145,9 @@ unsafe extern "C" fn send_messages(
     flags: c_int,
     real: SendMmsg,
 ) -> c_int {
-    // SAFETY: the program's arguments; the kernel judges messages that cannot be read.
+    // SAFETY: the program's arguments, once it is known that they can be read.
     unsafe {
-        if messages.addr() < 4096 || !any_name_server(messages, count) {
+        if !any_name_server(messages, count) {
             return real(fd, messages, count, flags);
         }
         // The most that the kernel takes (UIO_MAXIOV).
@@ -168,12 +163,12 @@ unsafe extern "C" fn send_messages(
     }
 }
 
-unsafe extern "C" fn any_name_server(messages: *const mmsghdr, count: c_uint) -> bool {
-    (0..count.min(1024) as usize).any(|i| {
-        // SAFETY: the program's messages.
-        unsafe {
-            let header = &raw const (*messages.add(i)).msg_hdr;
-            is_name_server((*header).msg_name.cast(), (*header).msg_namelen)
-        }
+/// Among those up to the first that cannot be read, where the kernel ends.
+extern "C" fn any_name_server(messages: *const mmsghdr, count: c_uint) -> bool {
+    // The header comes first.
+    let headers = (0..count.min(1024) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
+    headers.take_while(|header| is_message(*header)).any(|header| {
+        // SAFETY: it can be read.
+        unsafe { is_name_server((*header).msg_name.cast(), (*header).msg_namelen) }
     })
 }

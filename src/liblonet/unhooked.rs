@@ -85,8 +85,7 @@ pub fn say_if(program: Program) {
 }
 
 fn c_str<'a>(text: *const libc::c_char) -> Option<&'a CStr> {
-    // SAFETY: the program's string, if it can be valid at all.
-    crate::address::is_plausible(text).then(|| unsafe { CStr::from_ptr(text) })
+    crate::memory::text(text)
 }
 
 fn is_empty(path: *const libc::c_char) -> bool {

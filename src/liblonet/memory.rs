@@ -1,0 +1,203 @@
+//! Whether what a program points at can be read.
+//!
+//! A hook looks at an address before the kernel does. Where the kernel would fail with EFAULT that must not be a crash, and
+//! no handler for SIGSEGV can help: that signal is the program's. So what cannot be read is left to the kernel to refuse.
+//!
+//! The kernel tells by futex(2), which compares a word and changes nothing. It is asked once for each page: nothing is asked
+//! about the stack of the main thread, between the frame that asks and the environment, nor about a page that has been read
+//! before. A program that gives its memory back and goes on to point there is therefore not saved from its crash.
+
+use crate::address::{self, is_plausible};
+use libc::{c_char, sockaddr, socklen_t};
+use lonet_core::block::Endpoint;
+use lonet_core::sys::check;
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The smallest page that there is.
+const PAGE: usize = 4096;
+
+/// As far as the main thread's stack reaches by default: with what is mapped beside it the kernel keeps a larger distance.
+const STACK: usize = 8 << 20;
+
+/// Behind the last string of the environment that the kernel has put on the main thread's stack; 0: unknown.
+static STACK_END: AtomicUsize = AtomicUsize::new(0);
+
+/// Pages that can be read, each at the place that its number gives it, with [`WRITABLE`] if they can be written.
+static KNOWN: [AtomicUsize; 128] = [const { AtomicUsize::new(0) }; 128];
+
+const WRITABLE: usize = 1;
+
+/// Learns where the main thread's stack ends, if it is the stack that this runs on and has the environment.
+pub fn learn_stack(environment: *const *const c_char, strings: &[&[u8]]) {
+    let (here, array) = (here(), environment.addr());
+    if here < array && array - here < STACK {
+        let ends = strings.iter().map(|s| s.as_ptr_range().end.addr());
+        let end = ends.filter(|end| (array..array + STACK).contains(end)).max().unwrap_or(array);
+        STACK_END.store(end, Ordering::Relaxed);
+    }
+}
+
+fn here() -> usize {
+    let local = 0u8;
+    (&raw const local).addr()
+}
+
+/// Whether all of this lies on the main thread's stack, above this frame.
+fn is_on_stack(first: usize, last: usize) -> bool {
+    let (here, end) = (here(), STACK_END.load(Ordering::Relaxed));
+    here <= first && last < end && end - here < STACK
+}
+
+fn place(page: usize) -> &'static AtomicUsize {
+    let number = page / PAGE;
+    #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
+    &KNOWN[(number ^ number >> 7) % KNOWN.len()]
+}
+
+fn is_known(page: usize, how: usize) -> bool {
+    let known = place(page).load(Ordering::Relaxed);
+    known & !WRITABLE == page && known & how == how
+}
+
+/// Whether the kernel can read this word.
+fn reads(word: usize) -> bool {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let errno = Errno::last_raw();
+    // SAFETY: the kernel looks at the word, whatever is there, and waits no time.
+    let asked = check(unsafe { libc::syscall(libc::SYS_futex, word, operation, 0, &raw const at_once) });
+    Errno::set_raw(errno);
+    asked != Err(Errno::EFAULT)
+}
+
+/// Whether `len` bytes can be read. One at least is looked at.
+pub extern "C" fn is_readable(at: *const u8, len: usize) -> bool {
+    let first = at.addr();
+    let Some(last) = first.checked_add(len.max(1) - 1).filter(|_| is_plausible(at)) else { return false };
+    if is_on_stack(first, last) {
+        return true;
+    }
+    let mut page = first & !(PAGE - 1);
+    while page <= last {
+        if !is_known(page, 0) {
+            // A whole word of the program's, where there is one.
+            let from = first.max(page);
+            let word = from.next_multiple_of(4);
+            if !reads(if word + 3 <= last { word } else { from & !3 }) {
+                return false;
+            }
+            place(page).store(page, Ordering::Relaxed);
+        }
+        page += PAGE;
+    }
+    true
+}
+
+/// Whether `len` bytes can be written, as `fill` finds out by having the kernel write there.
+pub fn is_writable(at: *const u8, len: usize, fill: impl FnOnce() -> bool) -> bool {
+    let first = at.addr();
+    let last = first.saturating_add(len.max(1) - 1);
+    let pages = [first & !(PAGE - 1), last & !(PAGE - 1)];
+    if is_on_stack(first, last) || pages.iter().all(|page| is_known(*page, WRITABLE)) {
+        return true;
+    }
+    let done = fill();
+    if done && len > 0 {
+        pages.iter().for_each(|page| place(*page).store(page | WRITABLE, Ordering::Relaxed));
+    }
+    done
+}
+
+/// A C string, if all of it can be read.
+pub fn text<'a>(at: *const c_char) -> Option<&'a CStr> {
+    let mut from = at.cast::<u8>();
+    let mut len = 0;
+    while is_readable(from, 1) {
+        let rest = PAGE - from.addr() % PAGE;
+        // SAFETY: the rest of a page that can be read.
+        let rest = unsafe { std::slice::from_raw_parts(from, rest) };
+        if let Some(zero) = rest.iter().position(|b| *b == 0) {
+            // SAFETY: so far all pages can be read.
+            let all = unsafe { std::slice::from_raw_parts(at.cast::<u8>(), len + zero + 1) };
+            return CStr::from_bytes_with_nul(all).ok();
+        }
+        len += rest.len();
+        from = from.wrapping_add(rest.len());
+    }
+    None
+}
+
+/// As [`address::read`], of an address that a program passes, if it can be read.
+pub fn address(at: *const sockaddr, len: socklen_t) -> Option<(Endpoint, i32)> {
+    // SAFETY: all of it can be read.
+    if is_address(at, len) { unsafe { address::read(at, len) } } else { None }
+}
+
+/// As [`address`], the family alone.
+pub fn family(at: *const sockaddr, len: socklen_t) -> Option<i32> {
+    // SAFETY: as above.
+    if is_address(at, len) { unsafe { address::family(at, len) } } else { None }
+}
+
+/// The kernel takes no longer ones, and none without a family.
+fn is_address(at: *const sockaddr, len: socklen_t) -> bool {
+    let len = len as usize;
+    (size_of::<libc::sa_family_t>()..=size_of::<libc::sockaddr_storage>()).contains(&len)
+        && is_readable(at.cast(), len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lonet_core::sys;
+
+    /// Two pages, the second of which cannot be read.
+    fn pages() -> *mut u8 {
+        let (both, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, and a part of it.
+        unsafe {
+            let at = sys::mmap(std::ptr::null_mut(), 2 * PAGE, both, kind, -1).expect("two pages");
+            let second = at.byte_add(PAGE);
+            sys::mmap(second, PAGE, libc::PROT_NONE, kind | libc::MAP_FIXED, -1).expect("the second");
+            at.cast()
+        }
+    }
+
+    #[test]
+    fn what_reaches_into_memory_that_is_not_there_cannot_be_read() {
+        let at = pages();
+        for _ in 0..2 {
+            assert!(is_readable(at, 16) && is_readable(at.wrapping_add(PAGE - 16), 16));
+            assert!(is_readable(at.wrapping_add(PAGE - 1), 1) && is_readable(at.wrapping_add(1), 2));
+            assert!(!is_readable(at.wrapping_add(PAGE - 15), 16) && !is_readable(at.wrapping_add(PAGE), 1));
+        }
+        for nowhere in [std::ptr::null(), std::ptr::without_provenance(usize::MAX)] {
+            assert!(!is_readable(nowhere, 1) && !is_readable(nowhere, 2));
+        }
+        let local = [0u8; 16];
+        assert!(is_readable(local.as_ptr(), 16));
+    }
+
+    #[test]
+    fn a_text_is_read_up_to_its_zero_and_no_further() {
+        let at = pages();
+        // SAFETY: the last bytes of the first page.
+        unsafe { at.add(PAGE - 3).copy_from(c"ab".as_ptr().cast(), 3) };
+        assert_eq!(text(at.wrapping_add(PAGE - 3).cast()), Some(c"ab"));
+        // SAFETY: as above.
+        unsafe { at.add(PAGE - 1).write(b'c') };
+        assert_eq!(text(at.wrapping_add(PAGE - 3).cast()), None);
+        assert_eq!(text(std::ptr::null()), None);
+    }
+
+    #[test]
+    fn what_has_been_written_once_is_known() {
+        let at = pages();
+        assert!(is_readable(at, 1));
+        assert!(!is_writable(at, 16, || false));
+        assert!(is_writable(at, 16, || true) && is_writable(at, 16, || false));
+        assert!(is_readable(at, 16));
+    }
+}
