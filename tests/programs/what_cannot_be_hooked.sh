@@ -55,6 +55,20 @@ refused set-user "set-user-ID to user" "is set-user-ID"
 code 7 lonet run --unhooked -H α -- "$work/static"
 echo "ok: --unhooked runs it"
 
+# The library is loaded, and does not see what the program asks the kernel for by itself: as Free Pascal's programs do.
+if [ "$(uname -m)" = x86_64 ]; then
+    cc -o own main.c -x assembler - <<<'mov $42, %eax
+    syscall
+    ret'
+    printf '#!%s\n' "$work/own" >own-script && chmod +x own-script
+    for program in own own-script; do
+        code 1 lonet check "$work/$program"
+        like "$err" "^lonet: [^"$'\n'"]*system calls of its own[^"$'\n'"]*cannot tell[^"$'\n'"]*\$" "lonet check $program"
+    done
+    code 7 lonet run -H α -- "$work/own"
+    is "$err" "" "lonet run runs what it cannot tell about"
+fi
+
 code 0 lonet check "$work/plain"
 is "$out$err" "\"$work/plain\" can be hooked" "lonet check of what can be hooked"
 code 7 lonet run -H α -- "$work/plain"

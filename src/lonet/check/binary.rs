@@ -43,6 +43,20 @@ pub(super) struct Abi {
     machine: u16,
 }
 
+impl Abi {
+    pub fn machine(self) -> u16 {
+        self.machine
+    }
+}
+
+/// Where there is code in a file, and the address that it is loaded at.
+#[derive(Debug)]
+pub(super) struct Code {
+    pub offset: u64,
+    pub length: u64,
+    pub address: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Summary {
     pub abi: Abi,
@@ -50,6 +64,7 @@ pub(super) struct Summary {
     pub kind: u16,
     pub interpreter: Option<PathBuf>,
     pub go: bool,
+    pub code: Vec<Code>,
 }
 
 /// Decides whether `file` is a program that loads a library of `ours` by LD_PRELOAD.
@@ -108,11 +123,14 @@ pub(super) fn read(file: &File) -> Result<Summary, &'static str> {
         Some(segment) => Some(elf.interpreter(segment).ok_or("its interpreter is not a path")?),
         None => None,
     };
+    let is_code = |s: &&ProgramHeader| s.p_type == abi::PT_LOAD && s.p_flags & abi::PF_X != 0;
+    let code = segments.iter().filter(is_code);
     Ok(Summary {
         abi: Abi { class: header.class, endian: header.endianness, machine: header.e_machine },
         kind: header.e_type,
         interpreter,
         go: elf.has_go_note(&segments) || elf.has_section(b".go.buildinfo\0"),
+        code: code.map(|s| Code { offset: s.p_offset, length: s.p_filesz, address: s.p_vaddr }).collect(),
     })
 }
 

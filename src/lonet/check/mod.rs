@@ -8,6 +8,7 @@
 //! script can go on to start a static program. What cannot be told from the file is let through.
 
 mod binary;
+mod calls;
 mod privilege;
 mod refusal;
 mod resolve;
@@ -45,10 +46,38 @@ const SHELL: &str = "/bin/sh";
 /// A [`Refusal`]: one sentence with the reason and what to do. Its kind tells what is not there from
 /// what cannot be executed and what cannot be hooked.
 pub fn hookable(program: &Path, library: &Path) -> Result<(), Refusal> {
-    hookable_on(program, library, std::env::var_os("PATH").as_deref())
+    loaded(program, library, std::env::var_os("PATH").as_deref()).map(drop)
 }
 
-fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(), Refusal> {
+/// As [`hookable`], and says so of a program that may make its network calls past the library.
+///
+/// # Errors
+///
+/// Those of [`hookable`], and [`Reason::OwnCalls`].
+pub fn hookable_for_certain(program: &Path, library: &Path) -> Result<(), Refusal> {
+    certain(program, library, std::env::var_os("PATH").as_deref())
+}
+
+fn certain(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(), Refusal> {
+    let Some(Loaded { path, file }) = loaded(program, library, path)? else { return Ok(()) };
+    let reason = match binary::read(&file) {
+        Ok(all) => calls::first(&file, all.abi, &all.code).map(Reason::OwnCalls),
+        Err(damage) => Some(Reason::Damaged(damage)),
+    };
+    match reason {
+        None => Ok(()),
+        Some(reason) => Err(Refusal { script: script_of(program, &path), program: path, reason }),
+    }
+}
+
+/// What the kernel loads.
+struct Loaded {
+    path: PathBuf,
+    file: File,
+}
+
+/// `None`: it cannot be told.
+fn loaded(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<Option<Loaded>, Refusal> {
     let library_abi = File::open(library)
         .map_err(|e| describe(&e))
         .and_then(|file| binary::read(&file).map_err(|damage| damage.to_owned()))
@@ -64,7 +93,8 @@ fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(
         let head = head(&file).map_err(|_| refuse(Reason::Unreadable))?;
         if head.starts_with(elf::abi::ELFMAGIC.as_slice()) {
             privilege::check(&file).map_err(refuse)?;
-            return binary::check(&file, library_abi).map_err(refuse);
+            binary::check(&file, library_abi).map_err(refuse)?;
+            return Ok(Some(Loaded { path: current, file }));
         }
         current = match script::next(&head) {
             script::Next::Shell => SHELL.into(),
@@ -79,7 +109,7 @@ fn hookable_on(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(
                     path = Some(new);
                 }
                 match target.program {
-                    None => return Ok(()),
+                    None => return Ok(None),
                     Some(name) => resolve(&name, path.as_deref())
                         .map_err(|refusal| Refusal { script: Some(program.to_owned()), ..refusal })?,
                 }

@@ -35,6 +35,12 @@ pub enum Reason {
          let it join the network with the lonet package for Go"
     )]
     Go,
+    /// Not of [`hookable`](super::hookable): the address of one.
+    #[error(
+        "has what looks like system calls of its own (the first is at {0:#x}), so lonet cannot tell whether its calls to the \
+         network can be hooked: run it, and see whether `lonet ls` shows its sockets"
+    )]
+    OwnCalls(u64),
     #[error("is a program for {theirs}, and liblonet.so is for {ours}: use a build for {ours}")]
     Architecture { theirs: String, ours: String },
     #[error("is linked with a C library other than glibc ({}), which cannot load liblonet.so: use a glibc build", .0.display())]
@@ -66,11 +72,12 @@ impl Refusal {
     }
 
     /// The exit code of `lonet run`, which follows env(1): 127 not found, 126 found and of no use,
-    /// 125 a failure of lonet itself.
+    /// 125 a failure of lonet itself; and of `lonet check`: 1 it cannot be told.
     pub fn exit_code(&self) -> u8 {
         match self.reason {
             Reason::NotFound(_) | Reason::NotInPath => 127,
             Reason::Library(_) => 125,
+            Reason::OwnCalls(_) => 1,
             _ => 126,
         }
     }

@@ -51,7 +51,7 @@ impl Bench {
 
     fn check(&self, program: impl AsRef<Path>) -> Result<(), Refusal> {
         let path = std::env::join_paths([self.dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
-        hookable_on(program.as_ref(), &self.library, Some(&path))
+        certain(program.as_ref(), &self.library, Some(&path))
     }
 
     /// The reason why `program` is refused, having looked at the sentence that the user gets.

@@ -36,6 +36,30 @@ fn go_programs_are_refused_though_dynamically_linked() {
     }
 }
 
+/// A program that makes one system call itself: the code for it, on this machine.
+fn with_call(before: &str) -> String {
+    let call = if cfg!(target_arch = "x86_64") { "syscall" } else { "svc #0" };
+    format!("{MAIN}\n__asm__(\".text\\nown: nop\\n{before}\\n{call}\\nret\\n\");")
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[test]
+fn programs_with_system_calls_of_their_own_are_not_certain() {
+    let bench = Bench::new();
+    let [connect, futex, unknown] = match cfg!(target_arch = "x86_64") {
+        true => ["mov $42, %eax", "mov $202, %eax", "mov %rdi, %rax"],
+        false => ["mov w8, #203", "mov w8, #98", "mov x8, x0"],
+    };
+    for before in [connect, unknown] {
+        let program = bench.cc(&with_call(before), &["-O1"]);
+        assert!(matches!(bench.reason(&program), Reason::OwnCalls(_)), "{before}");
+        assert_eq!(bench.check(&program).unwrap_err().exit_code(), 1);
+        // That is for `lonet check` to say: it can be loaded.
+        hookable(&program, &bench.library).unwrap();
+    }
+    bench.check(bench.cc(&with_call(futex), &["-O1"])).unwrap();
+}
+
 #[test]
 fn the_loader_decides_about_the_c_library() {
     let bench = Bench::new();
@@ -186,7 +210,7 @@ proptest! {
         }
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&content, 0).unwrap();
-        _ = binary::read(&file);
+        _ = binary::read(&file).map(|all| calls::first(&file, all.abi, &all.code));
         _ = head(&file).map(|head| script::next(&head));
     }
 }
