@@ -14,6 +14,10 @@ pub const MAX_INDEX: u16 = 0xfeff;
 
 const FACE: [u16; 3] = [0xfd6c, 0x6f6e, 0x6574];
 
+/// What the IPv6 addresses of all hosts of all networks begin with: the first [`FACE_BITS`] of this.
+pub const FACES: Ipv6Addr = Ipv6Addr::new(FACE[0], FACE[1], FACE[2], 0, 0, 0, 0, 0);
+pub const FACE_BITS: u8 = 48;
+
 /// Which family a program speaks when it names an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Face {

@@ -1,5 +1,7 @@
-//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself, and for SO_PEERNAME, which
-//! is getpeername's answer as an option.
+//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself, for SO_PEERNAME, which is
+//! getpeername's answer as an option, and for those that name a peer by its address (`keys`).
+
+mod keys;
 
 use crate::address::{Address, is_plausible};
 use crate::ask::tell;
@@ -24,12 +26,16 @@ redhook::hook! {
     unsafe fn setsockopt(
         fd: c_int, level: c_int, option: c_int, value: *const c_void, len: socklen_t
     ) -> c_int => lonet_setsockopt {
-        decide(
-            // SAFETY: the program's pointers.
-            || unsafe { set_for_lonetd(fd, level, option, value, len) },
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(setsockopt)(fd, level, option, value, len) },
-        )
+        // SAFETY: libc's function with the program's arguments.
+        let real = || unsafe { redhook::real!(setsockopt)(fd, level, option, value, len) };
+        let decided = || match (level, option) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR) => set_for_lonetd(fd, value, len),
+            (libc::IPPROTO_TCP, keys::TCP_MD5SIG | keys::TCP_MD5SIG_EXT | keys::TCP_AO_ADD_KEY) => {
+                keys::set(fd, option, value, len, &real)
+            }
+            _ => Ok(Decision::Libc),
+        };
+        decide(decided, real)
     }
 }
 
@@ -40,19 +46,9 @@ pub fn resolve_real() {
 
 /// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
 /// needs.
-///
-/// # Safety
-/// `value` and `len` are as setsockopt(2) takes them.
-unsafe fn set_for_lonetd(
-    fd: c_int,
-    level: c_int,
-    option: c_int,
-    value: *const c_void,
-    len: socklen_t,
-) -> Decided {
-    let ours = (level, option) == (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
     let int = std::mem::size_of::<c_int>();
-    if !ours || !marks::get(fd) || (len as usize) < int || !memory::is_readable(value.cast(), int) {
+    if !marks::get(fd) || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc);
     }
     let bound =
