@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 10;
+pub const VERSION: u16 = 11;
 
 /// In the place of a version, in what never changes:
 ///
@@ -147,6 +147,8 @@ pub enum Op<'a> {
     /// on its behalf. `milliseconds`: how long the answer may take before the socket is to be relayed; 0: as
     /// long as any handshake.
     HandOver { cookie: u64, milliseconds: u32 },
+    /// Bind the socket that comes with this message there, or connect it: a sandbox keeps its program from the OS port.
+    Lend { cookie: u64, os: SocketAddrV4, connects: bool },
     /// Sent on the connection of a [`Op::HandOver`] that is not answered yet: relay it now.
     GiveUp { cookie: u64 },
 }

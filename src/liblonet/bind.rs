@@ -2,6 +2,7 @@
 
 use crate::ask::{self, Start, ask_of, tell_to};
 use crate::fence::{Decided, Decision, decide};
+use crate::sandbox::{self, UNPRIVILEGED};
 use crate::{kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
@@ -41,9 +42,15 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
     let wish = |attempt| Op::Bind { cookie, at: Endpoint::new(at.ip, at.port), asked, attempt };
+    let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     let limit = ask::limit();
-    match place(limit, &client, fd, (family, asked), wish, start)? {
+    let placed = match place(limit, &client, fd, (family, asked), wish, &may, start) {
+        // Of a port that it may not have at all a program does not hear that it is taken.
+        Err(Errno::EADDRINUSE) if !may() => Err(Errno::EACCES),
+        placed => placed,
+    };
+    match placed? {
         Placed::Native => Ok(Decision::Libc),
         Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
         Placed::At(os) => {
@@ -63,13 +70,15 @@ pub enum Placed {
     At(SocketAddrV4),
 }
 
-/// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address.
+/// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address. `may`: whether no sandbox
+/// forbids it to the program.
 pub fn place<'a>(
     limit: Limit,
     client: &Client,
     fd: c_int,
     (family, asked): (c_int, Asked),
     wish: impl Fn(u8) -> Op<'a>,
+    may: &dyn Fn() -> bool,
     start: Start,
 ) -> Result<Placed, Errno> {
     for attempt in 0..ATTEMPTS {
@@ -80,9 +89,13 @@ pub fn place<'a>(
             Reply::BindTo { os } => os,
             _ => return Err(Errno::ENETDOWN),
         };
-        match kernel::bind(fd, family, os, asked) {
+        let (Op::Bind { cookie, .. } | Op::Listen { cookie, .. }) = op else { return Err(Errno::EPROTO) };
+        let socket = sandbox::Socket { client, limit, fd, cookie };
+        match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
             Ok(()) => return Ok(Placed::At(os)),
-            Err(Errno::EADDRINUSE | Errno::EACCES) => {}
+            Err(Errno::EADDRINUSE) => {}
+            // The OS port takes a privilege; another one may not.
+            Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}
             Err(e) => {
                 give_up(limit, client, &op);
                 return Err(e);

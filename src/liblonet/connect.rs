@@ -6,7 +6,7 @@ mod table;
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
-use crate::{actor, dns, kernel, marks, memory, process};
+use crate::{actor, dns, kernel, marks, memory, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
@@ -37,6 +37,8 @@ struct Plan {
     target: Address,
     cookie: u64,
     os: SocketAddrV4,
+    /// The port that the program dials.
+    port: u16,
     /// If `step` is `Table`.
     dial: Option<(Actor<'static>, Dial)>,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
@@ -90,6 +92,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
         let plan = &mut *plan.as_mut_ptr();
         while plan.step == Step::Table {
             let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+            let result = unless_forbidden(fd, result, plan);
             match table::settle(result, plan) {
                 Settled::Done => return result,
                 Settled::Again => {}
@@ -102,7 +105,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
             Step::Table | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
                 let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
-                finish(fd, result, plan)
+                finish(fd, unless_forbidden(fd, result, plan), plan)
             }
             Step::Foreign => {
                 let mut result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
@@ -131,6 +134,7 @@ unsafe extern "C" fn prepare(
         target: Address::empty(),
         cookie: 0,
         os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        port: 0,
         dial: None,
         errno: Errno::last_raw(),
         late: 0,
@@ -188,6 +192,7 @@ unsafe fn plan_for(
         return Ok(());
     }
     let asked = kernel::asked(fd, family);
+    plan.port = to.port;
     plan.cookie = kernel::cookie(fd)?;
     let mut local =
         kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
@@ -223,7 +228,8 @@ unsafe fn plan_for(
         _ => return Err(Errno::ENETDOWN),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    set_out(plan.limit, &client, fd, (family, asked), (plan.cookie, from))?;
+    let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
+    set_out(&socket, (family, asked), from, to.port)?;
     if refused && asked.v6only {
         open_to_v4(fd);
     }
@@ -237,19 +243,20 @@ unsafe fn plan_for(
     Ok(())
 }
 
-/// Puts a socket where lonetd says that its dial is to come from.
+/// Puts a socket where lonetd says that its dial to this port is to come from.
 pub fn set_out(
-    limit: Limit,
-    client: &Client,
-    fd: c_int,
+    socket: &sandbox::Socket<'_>,
     (family, asked): (c_int, Asked),
-    (cookie, from): (u64, Option<Ipv4Addr>),
+    from: Option<Ipv4Addr>,
+    port: u16,
 ) -> Result<(), Errno> {
-    match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked)) {
+    let fd = socket.fd;
+    let call = |at: &Address| socket.bind(at, || sandbox::may_connect(port));
+    match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked, &call)) {
         // EINVAL: the program bound it before lonet had a say; it dials from there.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(e) => {
-            tell_of(limit, client, cookie, None, e as i32);
+            tell_of(socket.limit, socket.client, socket.cookie, None, e as i32);
             return Err(e);
         }
     }
@@ -272,6 +279,27 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
     }
     tell_of(limit, client, cookie, source, errno);
     errno
+}
+
+/// The result and errno of a connect: where a sandbox forbids the OS port, and not the port that the program dials, of
+/// lonetd's.
+extern "C" fn unless_forbidden(fd: c_int, result: c_int, plan: &Plan) -> c_int {
+    if result == 0 || Errno::last_raw() != libc::EACCES || plan.step == Step::Instead {
+        return result;
+    }
+    let mut outcome = Err(Errno::EACCES);
+    let _ = guard(|| {
+        let Some(client) = process::client().filter(|_| sandbox::may_connect(plan.port)) else { return };
+        let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
+        outcome = socket.connect(&plan.target);
+    });
+    match outcome {
+        Ok(()) => 0,
+        Err(e) => {
+            e.set();
+            -1
+        }
+    }
 }
 
 /// Tells lonetd what came of it; the result and errno that the program gets.

@@ -42,6 +42,7 @@ mod posix_spawn;
 mod process;
 mod recv;
 mod res_query;
+mod sandbox;
 mod sanitizer;
 mod send;
 mod sethostname;

@@ -44,7 +44,8 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let _ = actor::actor(&client, false);
     let limit = ask::limit();
     let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
-    match place(limit, &client, fd, (family, asked), wish, start)? {
+    // The kernel's own choice of a port no sandbox forbids.
+    match place(limit, &client, fd, (family, asked), wish, &|| true, start)? {
         Placed::Native => return Ok(Decision::Libc),
         Placed::Already => {}
         Placed::At(os) => tell_to(limit, &client, &Op::Bound { cookie, os }),

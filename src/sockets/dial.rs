@@ -8,6 +8,7 @@
 //!
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
+use crate::address::Address;
 use crate::question::Asked as AskedKernel;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -166,10 +167,12 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
         dial.withdraw(actor);
         return Ok(Begun::Ask);
     }
-    match kernel::bind_address(wish.fd, wish.family, from, wish.asked) {
+    // SAFETY: an address of ours with its length.
+    let call = |a: &Address| unsafe { sys::bind(wish.fd, a.pointer(), a.len) };
+    match kernel::bind_address(wish.fd, wish.family, from, wish.asked, &call) {
         Ok(()) => Ok(Begun::Dial(dial)),
-        // Bound before lonet had a say: it dials from there, and lonetd has to know.
-        Err(Errno::EINVAL) => {
+        // Bound before lonet had a say: it dials from there, and lonetd has to know. Or a sandbox forbids it: lonetd can do it.
+        Err(Errno::EINVAL | Errno::EACCES) => {
             dial.withdraw(actor);
             Ok(Begun::Ask)
         }

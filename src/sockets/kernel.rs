@@ -56,15 +56,22 @@ pub fn remote(fd: i32) -> Option<Address> {
 
 /// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use, and open
 /// to IPv4, which is what lies under both families. The program's settings come back if that fails.
-pub fn bind(fd: i32, family: i32, os: SocketAddrV4, asked: Asked) -> Result<(), Errno> {
+///
+/// `call` is bind(2), or what stands for it.
+pub fn bind(
+    fd: i32,
+    family: i32,
+    os: SocketAddrV4,
+    asked: Asked,
+    call: &dyn Fn(&Address) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let set = |level, name, value: bool| sys::setsockopt(fd, level, name, &i32::from(value));
     set(libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
     if asked.v6only {
         set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, false)?;
     }
     let a = Address::of_os(os, family);
-    // SAFETY: an address of ours with its length.
-    let bound = unsafe { sys::bind(fd, a.pointer(), a.len) };
+    let bound = call(&a);
     if bound.is_err() {
         let _ = set(libc::SOL_SOCKET, libc::SO_REUSEADDR, asked.reuse_address);
         if asked.v6only {
@@ -75,12 +82,18 @@ pub fn bind(fd: i32, family: i32, os: SocketAddrV4, asked: Asked) -> Result<(), 
 }
 
 /// As [`bind`], but leaves the port to connect, which chooses one for each destination.
-pub fn bind_address(fd: i32, family: i32, ip: std::net::Ipv4Addr, asked: Asked) -> Result<(), Errno> {
+pub fn bind_address(
+    fd: i32,
+    family: i32,
+    ip: std::net::Ipv4Addr,
+    asked: Asked,
+    call: &dyn Fn(&Address) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
     let set = |value: i32| sys::setsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, &value);
     let before: i32 = sys::getsockopt(fd, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT)?;
     set(1)?;
-    let bound = bind(fd, family, SocketAddrV4::new(ip, 0), asked);
+    let bound = bind(fd, family, SocketAddrV4::new(ip, 0), asked, call);
     if before == 0 {
         set(0)?;
     }

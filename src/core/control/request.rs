@@ -111,6 +111,12 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u64(cookie);
             w.bytes(&milliseconds.to_le_bytes());
         }
+        Op::Lend { cookie, os, connects } => {
+            w.u8(32);
+            w.u64(cookie);
+            w.os(os);
+            w.flags(&[connects]);
+        }
         Op::GiveUp { cookie } => {
             w.u8(31);
             w.u64(cookie);
@@ -195,6 +201,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
+        32 => Op::Lend { cookie: r.u64()?, os: r.os()?, connects: r.flags::<1>()?[0] },
         50 => Op::Enter { dials: r.flags::<1>()?[0], seat: r.u16()? },
         51 => Op::Look,
         18 => Op::Set { cookie: r.u64()?, reuse_address: r.flags::<1>()?[0] },

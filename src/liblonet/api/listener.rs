@@ -6,7 +6,7 @@ use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
 use crate::bind::{Placed, place};
-use crate::{accept, kernel, marks};
+use crate::{accept, kernel, marks, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
 use lonet_core::config::bare_host;
@@ -83,7 +83,8 @@ fn listen_with(
     let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
     let wish = |attempt| Op::Bind { cookie, at, asked, attempt };
-    match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, Start::Yes)? {
+    let may = || sandbox::may_bind(port);
+    match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, &may, Start::Yes)? {
         Placed::At(os) => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
         Placed::Native | Placed::Already => return Err(Errno::EPROTO),
     }

@@ -10,6 +10,7 @@ mod end;
 mod home;
 mod idle;
 mod inherited;
+mod lent;
 mod messages;
 mod processes;
 mod sender;

@@ -330,6 +330,7 @@ impl State {
             | Op::Wait { .. }
             | Op::Down { .. }
             | Op::HandOver { .. }
+            | Op::Lend { .. }
             | Op::GiveUp { .. }
             | Op::NameServer { .. }
             | Op::Behind { .. } => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),

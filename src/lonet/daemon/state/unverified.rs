@@ -75,6 +75,7 @@ impl State {
             | Op::Wait { .. }
             | Op::Down { .. }
             | Op::HandOver { .. }
+            | Op::Lend { .. }
             | Op::GiveUp { .. }
             | Op::NameServer { .. }
             | Op::Behind { .. } => false,

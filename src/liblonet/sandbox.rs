@@ -1,0 +1,109 @@
+//! Sandboxes of programs that allow TCP ports by their numbers (landlock(7)).
+//!
+//! What the program means is a port of its host's; what the kernel would judge is the OS port behind it, and the bind before
+//! a dial, which the program knows nothing of. So the kernel is asked about the port that the program means, by calls of which
+//! nothing else can come; and where that is allowed, lonetd binds or connects the socket, which it is lent for it.
+
+use crate::address::Address;
+use crate::log;
+use lonet_core::client::Client;
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
+use lonet_core::sys::{self, check};
+use nix::errno::Errno;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Ports below take a privilege that is not lonetd's to lend.
+pub const UNPRIVILEGED: u16 = 1024;
+
+/// Whether the program may bind this port.
+pub fn may_bind(port: u16) -> bool {
+    // An address of no machine.
+    asked(Ipv4Addr::new(240, 0, 0, 1), port, sys::bind)
+}
+
+/// Whether the program may connect to this port.
+pub fn may_connect(port: u16) -> bool {
+    // No connection leads to all.
+    asked(Ipv4Addr::BROADCAST, port, sys::connect)
+}
+
+type Call = unsafe fn(i32, *const libc::sockaddr, u32) -> sys::Result<()>;
+
+fn asked(ip: Ipv4Addr, port: u16, call: Call) -> bool {
+    let Ok(fd) = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0) else { return false };
+    let at = Address::of_os(SocketAddrV4::new(ip, port), libc::AF_INET);
+    // SAFETY: an address with its length.
+    unsafe { call(fd.raw(), at.pointer(), at.len) != Err(Errno::EACCES) }
+}
+
+/// A socket that is to be bound or connected, for which lonetd can be asked.
+pub struct Socket<'a> {
+    pub client: &'a Client,
+    pub limit: Limit,
+    pub fd: i32,
+    pub cookie: u64,
+}
+
+impl Socket<'_> {
+    /// Binds it; where the kernel forbids that to the program, and it `may`, by lonetd.
+    pub fn bind(&self, at: &Address, may: impl Fn() -> bool) -> Result<(), Errno> {
+        // SAFETY: an address of ours with its length.
+        let bound = unsafe { sys::bind(self.fd, at.pointer(), at.len) };
+        match (bound, at.os()) {
+            (Err(Errno::EACCES), Some(os)) if (os.port() == 0 || os.port() >= UNPRIVILEGED) && may() => {
+                self.lend(os, false)
+            }
+            _ => bound,
+        }
+    }
+
+    /// Has lonetd connect it, and waits as connect(2) would.
+    pub fn connect(&self, to: &Address) -> Result<(), Errno> {
+        match self.lend(to.os().ok_or(Errno::EACCES)?, true) {
+            Err(Errno::EINPROGRESS) if is_blocking(self.fd)? => self.wait(),
+            done => done,
+        }
+    }
+
+    fn wait(&self) -> Result<(), Errno> {
+        let limit: libc::timeval = sys::getsockopt(self.fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO)?;
+        let milliseconds = limit.tv_sec.saturating_mul(1000).saturating_add(limit.tv_usec / 1000);
+        if !sys::ready_within(self.fd, libc::POLLOUT, Some(milliseconds).filter(|ms| *ms > 0))? {
+            return Err(Errno::EINPROGRESS);
+        }
+        match sys::getsockopt::<i32>(self.fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+            0 => Ok(()),
+            errno => Err(Errno::from_raw(errno)),
+        }
+    }
+
+    fn lend(&self, os: SocketAddrV4, connects: bool) -> Result<(), Errno> {
+        let mut buffer = [0; MAX_MESSAGE];
+        let op = Op::Lend { cookie: self.cookie, os, connects };
+        let answer = self
+            .client
+            .send_with(&op, self.fd, self.limit, &mut buffer)
+            .and_then(|control| self.client.receive_within(self.limit, &control, &mut buffer));
+        match answer {
+            Ok((_, reply)) => {
+                log::answered(self.client, &op, &reply);
+                match reply {
+                    Reply::Done => Ok(()),
+                    Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
+                    _ => Err(Errno::EACCES),
+                }
+            }
+            Err(trouble) => {
+                log::trouble(self.client, &op, trouble);
+                Err(trouble.errno())
+            }
+        }
+    }
+}
+
+fn is_blocking(fd: i32) -> Result<bool, Errno> {
+    // SAFETY: no pointers.
+    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) })?;
+    Ok(flags & i64::from(libc::O_NONBLOCK) == 0)
+}
