@@ -1,9 +1,10 @@
-//! res_query(3), res_search, res_send and their forms with a state: DNS answers for hosts of the network, made
+//! res_query(3), res_search, res_querydomain, res_send and their forms with a state: DNS answers for hosts of the network, made
 //! here; all other questions are libc's.
 //!
 //! Each has a second name, `__res_…`, by which programs know it that were linked before glibc 2.34.
 
 mod answer;
+mod domain;
 
 use crate::next::Next;
 use answer::{to_message, to_name};
@@ -35,6 +36,7 @@ pub fn resolve_real() {
     STATE_QUERY.resolve();
     STATE_SEARCH.resolve();
     STATE_SEND.resolve();
+    domain::resolve_real();
 }
 
 /// # Safety
