@@ -134,7 +134,7 @@ unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_in
     }
 }
 
-/// One by one if there is a name server among those that they are for. As [`send_to`].
+/// One by one if one of them may go elsewhere than it is for. As [`send_to`].
 ///
 /// # Safety
 /// The arguments are as sendmmsg(2) takes them; `real` is libc's.
@@ -147,7 +147,7 @@ unsafe extern "C" fn send_messages(
 ) -> c_int {
     // SAFETY: the program's arguments, once it is known that they can be read.
     unsafe {
-        if !any_name_server(messages, count) {
+        if !any_elsewhere(messages, count, flags) {
             return real(fd, messages, count, flags);
         }
         // The most that the kernel takes (UIO_MAXIOV).
@@ -163,12 +163,14 @@ unsafe extern "C" fn send_messages(
     }
 }
 
-/// Among those up to the first that cannot be read, where the kernel ends.
-extern "C" fn any_name_server(messages: *const mmsghdr, count: c_uint) -> bool {
+/// Whether a name server, or with MSG_FASTOPEN an address of lonet's, is among those that messages are for, up to the first
+/// that cannot be read, where the kernel ends.
+extern "C" fn any_elsewhere(messages: *const mmsghdr, count: c_uint, flags: c_int) -> bool {
     // The header comes first.
     let headers = (0..count.min(1024) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
     headers.take_while(|header| is_message(*header)).any(|header| {
         // SAFETY: it can be read.
-        unsafe { is_name_server((*header).msg_name.cast(), (*header).msg_namelen) }
+        let (address, len) = unsafe { ((*header).msg_name.cast(), (*header).msg_namelen) };
+        is_name_server(address, len) || flags & libc::MSG_FASTOPEN != 0 && is_dial(address, len)
     })
 }
