@@ -1,8 +1,10 @@
 /* What a host executes or spawns is the host, whatever has become of its environment, and what that executes in
  * turn; and nothing is there twice. */
 #include "child.h"
+#include <wordexp.h>
 
 extern char **environ;
+FILE *_IO_popen(const char *, const char *);
 
 /* Who am I, and how often is each of the variables there? "gone": after the same again with no environment. */
 static int child(int argc, char **argv)
@@ -20,6 +22,29 @@ static int child(int argc, char **argv)
 	}
 	printf("%s %d %d\n", name, hosts, preloads);
 	return 0;
+}
+
+static const char *line_of(FILE *f)
+{
+	static char line[300];
+	if (!f || !fgets(line, sizeof line, f))
+		bail("popen");
+	line[strcspn(line, "\n")] = 0;
+	pclose(f);
+	return line;
+}
+
+/* What wordexp makes of a text with `me` in it. */
+__attribute__((format(printf, 1, 0))) static const char *expanded(const char *words, const char *me)
+{
+	static char text[4200], out[300];
+	wordexp_t w;
+	snprintf(text, sizeof text, words, me);
+	if (wordexp(text, &w, 0) || w.we_wordc != 1)
+		bail("wordexp");
+	snprintf(out, sizeof out, "%s", w.we_wordv[0]);
+	wordfree(&w);
+	return out;
 }
 
 #define ARGS(...) (char *[]){ "x", "child", ##__VA_ARGS__, NULL }
@@ -59,17 +84,16 @@ int main(int argc, char **argv)
 	is_str(said_by(fork, execv(me, ARGS())), host, "execv, all cleared");
 	is_str(said_by(fork, execl(me, "x", "child", NULL)), host, "execl");
 	is_str(said_by(fork, system(command)), host, "system");
-	FILE *f = popen(command, "r");
-	char line[300] = "";
-	if (!f || !fgets(line, sizeof line, f))
-		bail("popen");
-	line[strcspn(line, "\n")] = 0;
-	pclose(f);
-	is_str(line, host, "popen");
+	is_str(line_of(popen(command, "r")), host, "popen");
+	is_str(line_of(_IO_popen(command, "r")), host, "_IO_popen");
+	is_str(expanded("\"$(%s child)\"", me), host, "wordexp");
+	is_str(expanded("\"`%s child`\"", me), host, "wordexp with backquotes");
 	ok(!environ || !*environ, "the program's own environment stays cleared");
 	setenv("C", "3", 1);
 	is_str(said_by(fork, system(command)), host, "system, with a variable");
 	is_int(system("true"), 0, "its status is the command's");
+	is_str(expanded("\"$(%s child)\"", me), host, "wordexp, with a variable");
+	is_str(expanded("is-$LD_PRELOAD$C", me), "is-3", "in which variables are the program's own");
 	ok(environ && *environ && !strcmp(*environ, "C=3") && !environ[1], "which is all that there is");
 
 	char *const out[] = { "LONET_HOST=", NULL };

@@ -1,13 +1,15 @@
-//! system(3) and popen(3): libc starts the shell itself, with the process' own environment. Where that has been
+//! system(3), popen(3) and wordexp(3): libc starts the shell itself, with the process' own environment. Where that has been
 //! cleaned the shell gets a full one: the process has it for as long as libc takes.
 //!
-//! system waits, and a thread may be cancelled there: nothing is held meanwhile but the environment, which then
+//! system and wordexp wait, and a thread may be cancelled there: nothing is held meanwhile but the environment, which then
 //! stays.
 
+use crate::address::is_plausible;
 use crate::environment;
 use crate::fence::silently;
 use crate::process;
-use libc::{FILE, c_char, c_int};
+use libc::{FILE, c_char, c_int, c_void};
+use std::ffi::CStr;
 
 redhook::hook! {
     unsafe fn system(command: *const c_char) -> c_int => lonet_system {
@@ -29,9 +31,46 @@ redhook::hook! {
     }
 }
 
+/// popen's other name, from the time when libstdc++ was built on libc's streams.
+///
+/// # Safety
+/// As for popen(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _IO_popen(command: *const c_char, mode: *const c_char) -> *mut FILE {
+    // SAFETY: the program's arguments.
+    unsafe { popen::popen(command, mode) }
+}
+
+redhook::hook! {
+    unsafe fn wordexp(words: *const c_char, result: *mut c_void, flags: c_int) -> c_int => lonet_wordexp {
+        // SAFETY: the program's arguments.
+        let lent = if unsafe { has_command(words, flags) } { lend() } else { None };
+        // SAFETY: the program's arguments.
+        let code = unsafe { redhook::real!(wordexp)(words, result, flags) };
+        take_back(lent);
+        code
+    }
+}
+
 pub fn resolve_real() {
     system.get();
     popen.get();
+    wordexp.get();
+}
+
+/// Whether a command is among the words. Variables are, too, and those are to be the program's own: without a command
+/// nothing is lent.
+///
+/// # Safety
+/// The arguments are as wordexp(3) takes them.
+unsafe fn has_command(words: *const c_char, flags: c_int) -> bool {
+    const WRDE_NOCMD: c_int = 1 << 2;
+    if flags & WRDE_NOCMD != 0 || !is_plausible(words) {
+        return false;
+    }
+    // SAFETY: a C string, as the caller promises.
+    let words = unsafe { CStr::from_ptr(words) }.to_bytes();
+    words.contains(&b'`') || words.windows(2).any(|pair| pair == b"$(")
 }
 
 type Lent = Option<(environment::Environment, environment::Environment)>;
