@@ -24,6 +24,28 @@ static inline void by_dup3(int fd)
 	close(null);
 }
 
+/* libc's other names of these. */
+int __close(int);
+int __dup2(int, int);
+int _IO_fclose(FILE *);
+
+static inline void by_other_close(int fd)
+{
+	__close(fd);
+}
+
+static inline void by_other_dup2(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+	__dup2(null, fd);
+	close(null);
+}
+
+static inline void by_other_fclose(int fd)
+{
+	_IO_fclose(fdopen(fd, "r+"));
+}
+
 static inline void by_close_range(int fd)
 {
 	close_range((unsigned)fd, (unsigned)fd, 0);
@@ -87,6 +109,9 @@ static const struct {
 	{ "closefrom", by_closefrom, 1, 0 },
 	{ "fclose", by_fclose, 1, 0 },
 	{ "freopen", by_freopen, 1, 0 },
+	{ "__close", by_other_close, 1, 0 },
+	{ "__dup2 over it", by_other_dup2, 1, 0 },
+	{ "_IO_fclose", by_other_fclose, 1, 0 },
 	{ "the system call close", by_raw_close, 0, 1 },
 	{ "the system call dup3", by_raw_dup2, 0, 1 },
 	{ "close, of both of two", by_two_closes, 0, 0 },

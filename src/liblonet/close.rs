@@ -48,6 +48,26 @@ redhook::hook! {
     }
 }
 
+/// close's other name: libc exports some calls under the names that it has for them itself.
+///
+/// # Safety
+/// As for close(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __close(fd: c_int) -> c_int {
+    // SAFETY: the program's argument.
+    unsafe { lonet_close(fd) }
+}
+
+/// dup2's other name.
+///
+/// # Safety
+/// As for dup2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
+    // SAFETY: the program's arguments.
+    unsafe { lonet_dup2(old, new) }
+}
+
 redhook::hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;

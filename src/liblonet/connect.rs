@@ -25,6 +25,16 @@ redhook::hook! {
     }
 }
 
+/// connect's other name, as with [`crate::close::__close`].
+///
+/// # Safety
+/// The arguments are as connect(2) takes them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
+    // SAFETY: the program's arguments.
+    unsafe { run(fd, address, len) }
+}
+
 pub fn resolve_real() {
     connect.get();
 }

@@ -15,6 +15,16 @@ redhook::hook! {
     }
 }
 
+/// fclose's other name.
+///
+/// # Safety
+/// As for fclose(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _IO_fclose(stream: *mut FILE) -> c_int {
+    // SAFETY: the program's stream.
+    unsafe { lonet_fclose(stream) }
+}
+
 redhook::hook! {
     unsafe fn pclose(stream: *mut FILE) -> c_int => lonet_pclose {
         // SAFETY: the program's stream.

@@ -38,7 +38,7 @@ redhook::hook! {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _IO_popen(command: *const c_char, mode: *const c_char) -> *mut FILE {
     // SAFETY: the program's arguments.
-    unsafe { popen::popen(command, mode) }
+    unsafe { lonet_popen(command, mode) }
 }
 
 redhook::hook! {
