@@ -1,7 +1,7 @@
 //! bind(2).
 
 use crate::ask::{self, Start, ask_of, tell_to};
-use crate::fence::{Decided, Decision, decide};
+use crate::fence::{Decided, Decision, decide, silently};
 use crate::sandbox::{self, UNPRIVILEGED};
 use crate::{kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -31,13 +31,7 @@ pub fn resolve_real() {
 pub const ATTEMPTS: u8 = 16;
 
 fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
-    if !process::is_active() {
-        return Ok(Decision::Libc);
-    }
-    let Some((at, family)) = memory::address(address, len) else { return Ok(Decision::Libc) };
-    if !process::concerns(at.ip) || kernel::tcp_family(fd) != Some(family) {
-        return Ok(Decision::Libc);
-    }
+    let Some((at, family)) = concerns(fd, address, len) else { return Ok(Decision::Libc) };
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
@@ -59,6 +53,22 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
             Ok(Decision::Done(0))
         }
     }
+}
+
+/// Where a TCP socket is to be bound if that is lonet's to decide, with its family.
+fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Option<(Endpoint, c_int)> {
+    if !process::is_active() {
+        return None;
+    }
+    let (at, family) = memory::address(address, len)?;
+    (process::concerns(at.ip) && kernel::tcp_family(fd) == Some(family)).then_some((at, family))
+}
+
+/// Whether to bind this socket there is lonet's to decide, or may be.
+pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
+    let mut is = true;
+    silently(|| is = concerns(fd, address, len).is_some());
+    is
 }
 
 /// What came of asking for a place and putting the socket there.

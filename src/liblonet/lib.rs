@@ -17,6 +17,7 @@ mod actor;
 mod api;
 mod ask;
 mod bind;
+mod bindresvport;
 mod close;
 mod connect;
 mod dns;
@@ -40,6 +41,7 @@ mod next;
 mod option;
 mod posix_spawn;
 mod process;
+mod rcmd;
 mod recv;
 mod res_query;
 mod sandbox;
@@ -71,6 +73,7 @@ fn resolve_real_functions() {
     let families = [
         accept::resolve_real,
         bind::resolve_real,
+        bindresvport::resolve_real,
         close::resolve_real,
         connect::resolve_real,
         exec::resolve_real,
@@ -85,6 +88,7 @@ fn resolve_real_functions() {
         name::resolve_real,
         option::resolve_real,
         posix_spawn::resolve_real,
+        rcmd::resolve_real,
         recv::resolve_real,
         res_query::resolve_real,
         send::resolve_real,
