@@ -44,6 +44,7 @@ mod process;
 mod rcmd;
 mod recv;
 mod res_query;
+mod rexec;
 mod sandbox;
 mod sanitizer;
 mod send;
@@ -91,6 +92,7 @@ fn resolve_real_functions() {
         rcmd::resolve_real,
         recv::resolve_real,
         res_query::resolve_real,
+        rexec::resolve_real,
         send::resolve_real,
         sethostname::resolve_real,
         stream::resolve_real,

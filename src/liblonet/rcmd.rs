@@ -1,7 +1,269 @@
-//! rcmd(3).
+//! rcmd(3) and rcmd_af: a command on another host, with ports below 1024 at both ends of both connections. libc dials and
+//! listens inside itself; where the other is a host, it is done here as libc does it, words on stderr included.
 
+pub mod circuit;
 mod rresvport;
 
+use crate::connect;
+use crate::listen::lonet_listen_hook;
+use crate::next::Next;
+use crate::process;
+use circuit::{Found, Socket, bytes, endpoint, say, say_errno, uncancelled};
+use libc::{addrinfo, c_char, c_int, sa_family_t};
+use lonet_core::sys::{self, Text, check};
+use nix::errno::Errno;
+use rresvport::reserve;
+use std::fmt::Write;
+use std::sync::atomic::AtomicPtr;
+
+type Strings = [*const c_char; 3];
+type Of = unsafe extern "C" fn(
+    *mut *mut c_char,
+    u16,
+    *const c_char,
+    *const c_char,
+    *const c_char,
+    *mut c_int,
+    sa_family_t,
+) -> c_int;
+
+// SAFETY: as netdb.h declares it.
+static RCMD_AF: Next<Of> = unsafe { Next::new(c"rcmd_af") };
+
 pub fn resolve_real() {
+    RCMD_AF.resolve();
     rresvport::resolve_real();
+}
+
+/// # Safety
+/// As for rcmd(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rcmd(
+    host: *mut *mut c_char,
+    port: u16,
+    local_user: *const c_char,
+    remote_user: *const c_char,
+    command: *const c_char,
+    errors: *mut c_int,
+) -> c_int {
+    let family = libc::AF_INET as sa_family_t;
+    // SAFETY: the program's arguments.
+    unsafe { rcmd_af(host, port, local_user, remote_user, command, errors, family) }
+}
+
+/// # Safety
+/// As for rcmd_af(3); `port` is in network byte order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rcmd_af(
+    host: *mut *mut c_char,
+    port: u16,
+    local_user: *const c_char,
+    remote_user: *const c_char,
+    command: *const c_char,
+    errors: *mut c_int,
+    family: sa_family_t,
+) -> c_int {
+    let real = || match RCMD_AF.get() {
+        // SAFETY: the program's arguments.
+        Some(real) => unsafe { real(host, port, local_user, remote_user, command, errors, family) },
+        None => {
+            Errno::ENOSYS.set();
+            -1
+        }
+    };
+    let known = [libc::AF_INET, libc::AF_INET6, libc::AF_UNSPEC].contains(&c_int::from(family));
+    if !process::is_active() || !known {
+        return real();
+    }
+    let mut native = false;
+    let strings = [local_user, remote_user, command];
+    let result = uncancelled(|| {
+        // SAFETY: the program's arguments.
+        unsafe {
+            let found = find(*host, u16::from_be(port), c_int::from(family))?;
+            native = !found.concerns();
+            if native { None } else { run(&found, host, strings, errors) }
+        }
+    });
+    if native { real() } else { result }
+}
+
+/// Where the host is; or why not is said.
+///
+/// # Safety
+/// A C string, or null.
+unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<Found> {
+    // SAFETY: as the caller promises; what gai_strerror answers stays.
+    unsafe {
+        match Found::of(host, port, family) {
+            Ok(found) => return Some(found),
+            Err(libc::EAI_NONAME) if !host.is_null() => say(&[bytes(host), b": Unknown host\n"]),
+            Err(code) => say(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
+        }
+    }
+    None
+}
+
+/// # Safety
+/// As for rcmd(3).
+unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+    static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
+    // SAFETY: the program's arguments.
+    unsafe {
+        if found.name_to(host, &NAME).is_none() {
+            say(&[b"rcmd: Cannot allocate memory\n"]);
+            return None;
+        }
+        let _blocked = Blocked::new();
+        let (socket, family, mut port) = dial(found, bytes(*host))?;
+        let second = if errors.is_null() {
+            socket.write(b"\0");
+            None
+        } else {
+            Some(second(&socket, &mut port, family)?)
+        };
+        socket.write_strings(strings);
+        match socket.byte() {
+            None if Errno::last_raw() == 0 => say(&[b"rcmd: ", bytes(*host), b": short read"]),
+            None => {
+                say(&[b"rcmd: "]);
+                say_errno(bytes(*host));
+            }
+            Some(0) => {
+                if let Some(second) = second {
+                    errors.write(second.into_program());
+                }
+                return Some(socket.into_program());
+            }
+            Some(_) => socket.show_line(),
+        }
+    }
+    None
+}
+
+/// Dials from a port below 1024: one address after the other, and all anew, later each time, while they refuse. The socket,
+/// its family, and the next port to try.
+fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
+    let (mut port, mut pause, mut refused) = (1023, 1, false);
+    let mut all = found.all().peekable();
+    let mut at = all.next()?;
+    loop {
+        let socket = from_reserved(&mut port, at.ai_family)?;
+        // SAFETY: no pointers; an address with its length.
+        let result = unsafe {
+            libc::syscall(libc::SYS_fcntl, socket.fd(), libc::F_SETOWN, sys::getpid());
+            connect::run(socket.fd(), at.ai_addr, at.ai_addrlen)
+        };
+        if result == 0 {
+            return Some((socket, at.ai_family, port - 1));
+        }
+        let errno = Errno::last();
+        drop(socket);
+        refused |= errno == Errno::ECONNREFUSED;
+        if errno == Errno::EADDRINUSE {
+            port -= 1;
+        } else if all.peek().is_some() {
+            say_address(b"connect to address ", at, b": ");
+            say(&[errno.desc().as_bytes(), b"\n"]);
+            at = all.next()?;
+            say_address(b"Trying ", at, b"...\n");
+        } else if refused && pause <= 16 {
+            sleep(pause);
+            (pause, refused) = (2 * pause, false);
+            all = found.all().peekable();
+            at = all.next()?;
+        } else {
+            errno.set();
+            say_errno(name);
+            return None;
+        }
+    }
+}
+
+fn from_reserved(port: &mut c_int, family: c_int) -> Option<Socket> {
+    match reserve(port, family) {
+        Ok(fd) => return Socket::new(fd),
+        Err(Errno::EAGAIN) => say(&[b"rcmd: socket: All ports in use\n"]),
+        Err(e) => say(&[b"rcmd: socket: ", e.desc().as_bytes(), b"\n"]),
+    }
+    None
+}
+
+fn say_address(before: &[u8], at: &addrinfo, after: &[u8]) {
+    let mut text = Text::<64>::new();
+    let _ = match endpoint(at).map(|to| (to.ip, to.ip.to_ipv4_mapped())) {
+        Some((_, Some(v4))) => write!(text, "{v4}"),
+        Some((v6, None)) => write!(text, "{v6}"),
+        None => Ok(()),
+    };
+    say(&[before, text.bytes(), after]);
+}
+
+/// The connection for stderr, which the other end makes to a port that it is told.
+fn second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
+    let listener = reserve(port, family).ok().and_then(Socket::new)?;
+    // SAFETY: no pointers.
+    unsafe { lonet_listen_hook(listener.fd(), 1) };
+    let mut number = Text::<8>::new();
+    let _ = write!(number, "{port}\0");
+    if !first.write(number.bytes()) {
+        say_errno(b"rcmd: write (setting up stderr)");
+        return None;
+    }
+    if !comes(first, &listener) {
+        match Errno::last_raw() {
+            0 => say(&[b"poll: protocol failure in circuit setup\n"]),
+            _ => say_errno(b"rcmd: poll (setting up stderr)"),
+        }
+        return None;
+    }
+    let Some((socket, from)) = listener.accept() else {
+        say_errno(b"rcmd: accept");
+        return None;
+    };
+    if !from.is_some_and(|from| (512..1024).contains(&from.port)) {
+        say(&[b"socket: protocol failure in circuit setup\n"]);
+        return None;
+    }
+    Some(socket)
+}
+
+/// Waits until somebody dials the listener. `false`: the other end says something before, or, if errno is not 0, the wait
+/// was broken off.
+fn comes(first: &Socket, listener: &Socket) -> bool {
+    let of = |socket: &Socket| libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
+    let mut both = [of(first), of(listener)];
+    let (no_time, no_mask) = (std::ptr::null::<libc::timespec>(), std::ptr::null::<u64>());
+    // SAFETY: two pollfds, no time limit, no signal mask.
+    let n = check(unsafe { libc::syscall(libc::SYS_ppoll, both.as_mut_ptr(), 2, no_time, no_mask, 8) });
+    Errno::set_raw(n.err().map_or(0, |e| e as i32));
+    both[1].revents & libc::POLLIN != 0
+}
+
+pub fn sleep(seconds: i64) {
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
+    // SAFETY: a time; what is left of it when a signal comes is nobody's.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, std::ptr::null_mut::<libc::timespec>()) };
+}
+
+/// SIGURG is blocked, which the sockets send to the process.
+struct Blocked(u64);
+
+impl Blocked {
+    fn new() -> Blocked {
+        let mut before = 0;
+        mask(libc::SIG_BLOCK, 1 << (libc::SIGURG - 1), &raw mut before);
+        Blocked(before)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        mask(libc::SIG_SETMASK, self.0, std::ptr::null_mut());
+    }
+}
+
+fn mask(how: c_int, set: u64, before: *mut u64) {
+    // SAFETY: a set of the kernel's size, and null or room for another.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set, before, 8) };
 }

@@ -1,0 +1,210 @@
+//! rexec(3) and rexec_af: a command on another host, with a name and a password. As with rcmd, libc dials and listens inside
+//! itself; where the other is a host, it is done here as libc does it.
+
+use crate::listen::lonet_listen_hook;
+use crate::name::lonet_getsockname;
+use crate::next::Next;
+use crate::rcmd::circuit::{Found, Socket, bytes, say_errno, uncancelled};
+use crate::rcmd::sleep;
+use crate::{address, connect, process};
+use libc::{addrinfo, c_char, c_int, sa_family_t};
+use lonet_core::sys::{Text, check};
+use nix::errno::Errno;
+use std::fmt::Write;
+use std::sync::atomic::AtomicPtr;
+
+type Strings = [*const c_char; 3];
+type Of = unsafe extern "C" fn(
+    *mut *mut c_char,
+    c_int,
+    *const c_char,
+    *const c_char,
+    *const c_char,
+    *mut c_int,
+    sa_family_t,
+) -> c_int;
+type UserPass = unsafe extern "C" fn(*const c_char, *mut *const c_char, *mut *const c_char) -> c_int;
+
+// SAFETY: as netdb.h declares it.
+static REXEC_AF: Next<Of> = unsafe { Next::new(c"rexec_af") };
+// SAFETY: as libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
+static RUSERPASS: Next<UserPass> = unsafe { Next::new(c"ruserpass") };
+
+pub fn resolve_real() {
+    REXEC_AF.resolve();
+    RUSERPASS.resolve();
+}
+
+/// # Safety
+/// As for rexec(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rexec(
+    host: *mut *mut c_char,
+    port: c_int,
+    user: *const c_char,
+    password: *const c_char,
+    command: *const c_char,
+    errors: *mut c_int,
+) -> c_int {
+    // SAFETY: the program's arguments.
+    unsafe { rexec_af(host, port, user, password, command, errors, libc::AF_INET as sa_family_t) }
+}
+
+/// # Safety
+/// As for rexec_af(3); `port` is in network byte order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rexec_af(
+    host: *mut *mut c_char,
+    port: c_int,
+    user: *const c_char,
+    password: *const c_char,
+    command: *const c_char,
+    errors: *mut c_int,
+    family: sa_family_t,
+) -> c_int {
+    let real = || match REXEC_AF.get() {
+        // SAFETY: the program's arguments.
+        Some(real) => unsafe { real(host, port, user, password, command, errors, family) },
+        None => {
+            Errno::ENOSYS.set();
+            -1
+        }
+    };
+    if !process::is_active() {
+        return real();
+    }
+    let mut native = false;
+    let result = uncancelled(|| {
+        // SAFETY: the program's arguments.
+        unsafe {
+            let found = Found::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
+            native = !found.concerns();
+            if native { None } else { run(&found, host, [user, password, command], errors) }
+        }
+    });
+    if native { real() } else { result }
+}
+
+/// # Safety
+/// As for rexec(3).
+unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+    static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
+    // SAFETY: the program's arguments.
+    unsafe {
+        if found.name_to(host, &NAME).is_none() {
+            say_errno(b"rexec: strdup");
+            return None;
+        }
+        let login = Login::of(*host, strings[0], strings[1]);
+        let first = found.all().next()?;
+        let socket = dial(first)?;
+        let second = if errors.is_null() {
+            socket.write(b"\0");
+            None
+        } else {
+            Some(second(&socket, first)?)
+        };
+        socket.write_strings([login.user, login.password, strings[2]]);
+        match socket.byte() {
+            None => say_errno(bytes(*host)),
+            Some(0) => {
+                if let Some(second) = second {
+                    errors.write(second.into_program());
+                }
+                return Some(socket.into_program());
+            }
+            Some(_) => socket.show_line(),
+        }
+    }
+    None
+}
+
+/// A name and a password: the program's, or where it gives none, what libc finds in ~/.netrc or asks the user for.
+struct Login {
+    user: *const c_char,
+    password: *const c_char,
+    given: [*const c_char; 2],
+}
+
+impl Login {
+    /// # Safety
+    /// C strings, or null.
+    unsafe fn of(host: *const c_char, user: *const c_char, password: *const c_char) -> Login {
+        let mut login = Login { user, password, given: [user, password] };
+        if let Some(find) = RUSERPASS.get() {
+            // SAFETY: as the caller promises, and places to write to.
+            unsafe { find(host, &raw mut login.user, &raw mut login.password) };
+        }
+        login
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        for (is, was) in [self.user, self.password].into_iter().zip(self.given) {
+            if is != was {
+                // SAFETY: memory of malloc's that nobody else has.
+                unsafe { libc::free(is.cast_mut().cast()) };
+            }
+        }
+    }
+}
+
+fn tcp(family: c_int) -> Option<Socket> {
+    // SAFETY: no pointers.
+    let made = check(unsafe { libc::syscall(libc::SYS_socket, family, libc::SOCK_STREAM, 0) });
+    made.map_err(|e| e.set()).ok().and_then(|fd| Socket::new(fd as c_int))
+}
+
+/// Dials, and again, later each time, while it is refused.
+fn dial(to: &addrinfo) -> Option<Socket> {
+    let mut pause = 1;
+    loop {
+        let Some(socket) = tcp(to.ai_family) else {
+            say_errno(b"rexec: socket");
+            return None;
+        };
+        // SAFETY: an address with its length.
+        if unsafe { connect::run(socket.fd(), to.ai_addr, to.ai_addrlen) } == 0 {
+            return Some(socket);
+        }
+        if Errno::last() != Errno::ECONNREFUSED || pause > 16 {
+            // SAFETY: a C string of the list's.
+            say_errno(unsafe { bytes(to.ai_canonname) });
+            return None;
+        }
+        drop(socket);
+        sleep(pause);
+        pause *= 2;
+    }
+}
+
+/// The connection for stderr, which the other end makes to a port that it is told.
+fn second(first: &Socket, like: &addrinfo) -> Option<Socket> {
+    let listener = tcp(like.ai_family)?;
+    // SAFETY: all zeroes is an address.
+    let mut at: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut len = size_of_val(&at) as libc::socklen_t;
+    let to = (&raw mut at).cast::<libc::sockaddr>();
+    // SAFETY: room for any address, and its length.
+    let named = unsafe {
+        lonet_listen_hook(listener.fd(), 1);
+        lonet_getsockname(listener.fd(), to, &raw mut len)
+    };
+    if named != 0 {
+        say_errno(b"getsockname");
+        return None;
+    }
+    // SAFETY: getsockname has written there.
+    let port = unsafe { address::read(to, len) }.map_or(0, |(own, _)| own.port);
+    let mut number = Text::<8>::new();
+    let _ = write!(number, "{port}\0");
+    first.write(number.bytes());
+    match listener.accept() {
+        Some((socket, _)) => Some(socket),
+        None => {
+            say_errno(b"accept");
+            None
+        }
+    }
+}
