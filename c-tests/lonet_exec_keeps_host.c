@@ -6,6 +6,11 @@
 extern char **environ;
 FILE *_IO_popen(const char *, const char *);
 
+/* Since glibc 2.39. */
+typedef int pidfd_spawn_call(int *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+			     char *const *, char *const *);
+extern pidfd_spawn_call pidfd_spawn __attribute__((weak)), pidfd_spawnp __attribute__((weak));
+
 /* Who am I, and how often is each of the variables there? "gone": after the same again with no environment. */
 static int child(int argc, char **argv)
 {
@@ -73,6 +78,13 @@ int main(int argc, char **argv)
 	is_str(said_by(fork, execveat(AT_FDCWD, me, ARGS(), none, 0)), host, "execveat");
 	is_str(said_by(fork, (posix_spawn(&pid, me, NULL, NULL, ARGS(), none), _exit(0))), host, "posix_spawn");
 	setenv("PATH", base, 1);
+	int pidfd;
+	if (!pidfd_spawn || pidfd_spawn(&pidfd, "/no/such/file", NULL, NULL, ARGS(), none) == ENOSYS) {
+		ok(1, "pidfd_spawn is not here # SKIP");
+	} else {
+		is_str(said_by(fork, (pidfd_spawn(&pidfd, me, NULL, NULL, ARGS(), none), _exit(0))), host, "pidfd_spawn");
+		is_str(said_by(fork, (pidfd_spawnp(&pidfd, name, NULL, NULL, ARGS(), none), _exit(0))), host, "pidfd_spawnp");
+	}
 	is_str(said_by(fork, execvpe(name, ARGS(), none)), host, "execvpe");
 	is_str(said_by(fork, (posix_spawnp(&pid, name, NULL, NULL, ARGS(), none), _exit(0))), host, "posix_spawnp");
 

@@ -1,7 +1,8 @@
-//! posix_spawn(3) and posix_spawnp: as exec, in a child that libc makes.
+//! posix_spawn(3), posix_spawnp, pidfd_spawn and pidfd_spawnp: as exec, in a child that libc makes.
 
 use crate::environment::{self, Environment};
 use crate::fence::guard;
+use crate::next::Next;
 use crate::process;
 use crate::unhooked::{self, Program};
 use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
@@ -33,9 +34,61 @@ redhook::hook! {
     }
 }
 
+type PidfdSpawn = unsafe extern "C" fn(
+    *mut c_int,
+    *const c_char,
+    *const posix_spawn_file_actions_t,
+    *const posix_spawnattr_t,
+    Arguments,
+    Environment,
+) -> c_int;
+
+// SAFETY: as spawn.h declares it, since glibc 2.39.
+static PIDFD_SPAWN: Next<PidfdSpawn> = unsafe { Next::new(c"pidfd_spawn") };
+// SAFETY: as above.
+static PIDFD_SPAWNP: Next<PidfdSpawn> = unsafe { Next::new(c"pidfd_spawnp") };
+
+/// ENOSYS where libc has none, as where the kernel lacks what it takes.
+///
+/// # Safety
+/// As for pidfd_spawn(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pidfd_spawn(
+    pidfd: *mut c_int,
+    path: *const c_char,
+    actions: *const posix_spawn_file_actions_t,
+    attributes: *const posix_spawnattr_t,
+    argv: Arguments,
+    envp: Environment,
+) -> c_int {
+    let Some(real) = PIDFD_SPAWN.get() else { return libc::ENOSYS };
+    // SAFETY: the program's arguments.
+    unsafe { run(Program::Path(path), envp, &|all| real(pidfd, path, actions, attributes, argv, all)) }
+}
+
+/// As [`pidfd_spawn`].
+///
+/// # Safety
+/// As for pidfd_spawnp(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pidfd_spawnp(
+    pidfd: *mut c_int,
+    name: *const c_char,
+    actions: *const posix_spawn_file_actions_t,
+    attributes: *const posix_spawnattr_t,
+    argv: Arguments,
+    envp: Environment,
+) -> c_int {
+    let Some(real) = PIDFD_SPAWNP.get() else { return libc::ENOSYS };
+    // SAFETY: the program's arguments.
+    unsafe { run(Program::Name(name), envp, &|all| real(pidfd, name, actions, attributes, argv, all)) }
+}
+
 pub fn resolve_real() {
     posix_spawn.get();
     posix_spawnp.get();
+    PIDFD_SPAWN.resolve();
+    PIDFD_SPAWNP.resolve();
 }
 
 /// The answer is an error number and not -1.
