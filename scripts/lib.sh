@@ -53,6 +53,7 @@ declare -A package=(
     [nginx]="nginx-light"
     [nm]="binutils"
     [node]="nodejs"
+    [objdump]="binutils"
     [perl]="perl-base"
     [pg_basebackup]="postgresql-client"
     [pg_ctl]="postgresql"
