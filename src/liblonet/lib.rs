@@ -27,6 +27,7 @@ mod fence;
 mod getaddrinfo;
 mod getaddrinfo_a;
 mod gethostbyname;
+mod gethostid;
 mod gethostname;
 mod getifaddrs;
 mod getnameinfo;
@@ -81,6 +82,7 @@ fn resolve_real_functions() {
         getaddrinfo::resolve_real,
         getaddrinfo_a::resolve_real,
         gethostbyname::resolve_real,
+        gethostid::resolve_real,
         gethostname::resolve_real,
         getifaddrs::resolve_real,
         getnameinfo::resolve_real,

@@ -1,5 +1,6 @@
-//! sethostname(2) and setdomainname(2): EPERM for a host. Its name is `lonet run`'s to give; the calls would rename
-//! the machine, under its other programs.
+//! sethostname(2) and setdomainname(2): EPERM for a host, whoever runs it. Its name is `lonet run`'s to give; the calls would
+//! rename the machine, under its other programs. What is wrong with the arguments is said first, as the kernel says it to
+//! those who may.
 
 use crate::fence::{Decided, Decision, decide};
 use crate::process;
@@ -9,22 +10,48 @@ use nix::errno::Errno;
 redhook::hook! {
     unsafe fn sethostname(name: *const c_char, len: size_t) -> c_int => lonet_sethostname {
         // SAFETY: the program's arguments.
-        decide(not_for_hosts, || unsafe { redhook::real!(sethostname)(name, len) })
+        decide(|| not_for_hosts(name, len), || unsafe { redhook::real!(sethostname)(name, len) })
     }
 }
 
 redhook::hook! {
     unsafe fn setdomainname(name: *const c_char, len: size_t) -> c_int => lonet_setdomainname {
         // SAFETY: the program's arguments.
-        decide(not_for_hosts, || unsafe { redhook::real!(setdomainname)(name, len) })
+        decide(|| not_for_hosts(name, len), || unsafe { redhook::real!(setdomainname)(name, len) })
     }
-}
-
-fn not_for_hosts() -> Decided {
-    Ok(if process::is_host() { Decision::Fail(Errno::EPERM) } else { Decision::Libc })
 }
 
 pub fn resolve_real() {
     sethostname.get();
     setdomainname.get();
+}
+
+/// What uname(2) has room for.
+const LONGEST: size_t = 64;
+
+fn not_for_hosts(name: *const c_char, len: size_t) -> Decided {
+    if !process::is_host() {
+        return Ok(Decision::Libc);
+    }
+    Err(if len > LONGEST {
+        Errno::EINVAL
+    } else if !is_readable(name, len) {
+        Errno::EFAULT
+    } else {
+        Errno::EPERM
+    })
+}
+
+/// Whether the kernel can read so much, which is on two pages at most. It is had to read the aligned eight bytes at either end
+/// as a signal mask, with which nothing is to be done: that it says only then.
+fn is_readable(at: *const c_char, len: size_t) -> bool {
+    const WORD: usize = 8;
+    const NOTHING: c_int = -1;
+    let is_read = |byte: *const c_char| {
+        let word = byte.map_addr(|address| address & !(WORD - 1));
+        // SAFETY: a pointer that the kernel checks.
+        let asked = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, NOTHING, word, 0, WORD) };
+        asked == -1 && Errno::last() == Errno::EINVAL
+    };
+    len == 0 || is_read(at) && is_read(at.wrapping_add(len - 1))
 }
