@@ -13,6 +13,7 @@ int main(void)
 	struct host b = host("β");
 	is_str(ask(b, "listen l 0.0.0.0 80"), "ok", "β comes up");
 	is_str(ask(a, "dial d β.lonet 80"), "ok", "and is found");
+	is_str(ask(a, "resolve β"), ask(a, "resolve β.lonet"), "by its short name, too");
 	is_str(ask(a, "resolve α.lonet"), ask(lenient, "resolve α.lonet"), "the host itself is found");
 	ask(a, "close d");
 	leave(b);

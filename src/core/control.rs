@@ -118,8 +118,9 @@ pub enum Op<'a> {
     Closed { cookie: u64 },
     /// Descriptors of this process were closed in bulk: look at all its sockets.
     Review,
-    /// A host's name, without `.lonet`, as the program spelled it.
-    Resolve { name: &'a [u8] },
+    /// A host's name, without `.lonet`, as the program spelled it. `strict`: one that no host has is unknown, whatever the
+    /// caller's options say.
+    Resolve { name: &'a [u8], strict: bool },
     /// Whose address is this? IPv4 addresses are v4-mapped.
     Reverse { ip: Ipv6Addr },
     /// A UDP socket with the local port `from` is about to ask this name server: where is it to go instead?

@@ -10,7 +10,9 @@ mod file;
 mod memory;
 mod text;
 
-pub use file::{each_descriptor, each_number, fstat, fstatat, is_nosuid, open, open_at, real_path};
+pub use file::{
+    each_descriptor, each_number, fstat, fstatat, is_nosuid, open, open_at, read_file, real_path,
+};
 pub use memory::{mmap, munmap};
 pub use text::Text;
 

@@ -1,4 +1,4 @@
-//! getaddrinfo(3), for names that end in `.lonet`.
+//! getaddrinfo(3), for names that end in `.lonet`, and short names of hosts (`search`).
 //!
 //! libc builds the list, from the address and the program's own service and hints: so it is libc's to free,
 //! whoever frees it, and every rule about services and socket types is libc's.
@@ -12,8 +12,10 @@
 
 use crate::fence::silently;
 use crate::host::{self, Host, Miss};
+use crate::search::{self, Search};
 use libc::{addrinfo, c_char, c_int};
 use lonet_core::block::Face;
+use std::ffi::CStr;
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
@@ -81,7 +83,7 @@ unsafe fn on_network(
         return unsafe { as_no_address(node, service, &asked) };
     } else {
         // SAFETY: a C string or null.
-        match unsafe { host::by_c_name(node) }? {
+        match unsafe { named(node, asked.ai_family) }? {
             Ok(host) => host,
             Err(Miss::Unknown) => return Some(libc::EAI_NONAME),
             Err(Miss::Trouble) => return Some(libc::EAI_AGAIN),
@@ -89,6 +91,42 @@ unsafe fn on_network(
     };
     // SAFETY: as the caller promises.
     Some(unsafe { build(&host, service, &asked, list) })
+}
+
+/// The host of this name, also of a short one. `None`: libc answers.
+///
+/// # Safety
+/// `name` is null or a C string.
+pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, Miss>> {
+    // SAFETY: all zeroes is an addrinfo.
+    let hints =
+        addrinfo { ai_family: family, ai_socktype: libc::SOCK_STREAM, ..unsafe { std::mem::zeroed() } };
+    let dns_knows = |name: &CStr| {
+        let mut list = std::ptr::null_mut();
+        // SAFETY: a C string and hints of ours, and a list that is freed.
+        unsafe {
+            let is_known = real(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) == 0;
+            if is_known {
+                libc::freeaddrinfo(list);
+            }
+            is_known
+        }
+    };
+    let search = || Some(Search { state: search::state()?, files_for: Some(family), dns_knows: &dns_knows });
+    // SAFETY: as the caller promises; the state is the thread's.
+    unsafe { host::by_c_name(name).or_else(|| search::find(name, search)) }
+}
+
+/// Whether lonet answers.
+///
+/// # Safety
+/// As for getaddrinfo(3).
+pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let (family, flags) = hints.as_ref().map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
+        host::is_ours(node) || flags & libc::AI_NUMERICHOST == 0 && named(node, family).is_some()
+    }
 }
 
 /// The answer where a `.lonet` name cannot be an answer. `None`: it is not one.
@@ -143,7 +181,7 @@ unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mu
             const AI_CANONIDN: c_int = 0x80;
             let name = if asked.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
             // What freeaddrinfo frees is to be malloc's, as strdup's is.
-            let copy = libc::strdup(name.with_zero().as_ptr().cast());
+            let copy = libc::strdup(name.pointer());
             if copy.is_null() {
                 libc::freeaddrinfo(*list);
                 return libc::EAI_MEMORY;

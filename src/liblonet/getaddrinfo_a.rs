@@ -2,8 +2,8 @@
 //! answered here and now, and the rest is left to libc, with what there is to notify.
 
 use crate::fence::silently;
+use crate::getaddrinfo;
 use crate::next::Next;
-use crate::{getaddrinfo, host};
 use libc::{addrinfo, c_char, c_int, sigevent};
 
 /// struct gaicb of netdb.h.
@@ -71,7 +71,7 @@ unsafe fn answer_ours(
     // SAFETY: entries of the list are null or requests.
     let is_ours = |i: usize| unsafe {
         let request = *at(i);
-        !request.is_null() && host::is_ours((*request).name)
+        !request.is_null() && getaddrinfo::is_ours((*request).name, (*request).request)
     };
     if !MODES.contains(&mode) || list.is_null() || !(0..count).any(is_ours) {
         return Ok(None);

@@ -7,7 +7,7 @@
 
 use crate::fence::silently;
 use crate::host::{self, Host, Miss};
-use crate::process;
+use crate::{getaddrinfo, process};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
 use lonet_core::block::Face;
 use nix::errno::Errno;
@@ -136,7 +136,7 @@ unsafe fn named(name: *const c_char, family: c_int) -> Looked {
         _ => return None,
     };
     // SAFETY: as the caller promises.
-    let host = unsafe { host::by_c_name(name) }?;
+    let host = unsafe { getaddrinfo::named(name, family) }?;
     Some(host.map(|host| Found { ip: host.address(face), host, family }))
 }
 

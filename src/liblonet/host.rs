@@ -65,6 +65,11 @@ impl FullName {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
+    /// As C has it.
+    pub fn pointer(&self) -> *const libc::c_char {
+        self.with_zero().as_ptr().cast()
+    }
+
     /// With the closing zero.
     pub fn with_zero(&self) -> &[u8] {
         self.bytes.get(..=self.len).unwrap_or(b"\0")
@@ -132,7 +137,12 @@ pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, Miss>> {
     if name.is_empty() || name.len() > MAX_HOST {
         return Some(Err(Miss::Unknown));
     }
-    resolve(name)
+    resolve(name, false)
+}
+
+/// As [`by_bare_name`], where one that no host has is unknown: it gets no address from being asked for.
+pub fn that_is_there(name: &[u8]) -> Option<Result<Host, Miss>> {
+    resolve(name, true)
 }
 
 /// What stands before `.lonet`, in any case and with or without a dot at the end. A host that cannot put
@@ -164,15 +174,15 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
 /// The host that this process is. `None`: it is none.
 pub fn own() -> Option<Result<Host, Miss>> {
     let name = process::host().filter(|_| process::is_active())?;
-    resolve(name.as_bytes())
+    resolve(name.as_bytes(), false)
 }
 
-/// What lonetd says of a name, or has said if that stands.
-fn resolve(name: &[u8]) -> Option<Result<Host, Miss>> {
+/// What lonetd says of a name, or has said if that stands. `strict`: only if a host has it at this moment.
+fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, Miss>> {
     let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
-    let op = Op::Resolve { name };
+    let op = Op::Resolve { name, strict };
     let table = actor::table(&client);
-    if let Some(kept) = table.and_then(|table| kept::find(table, name)) {
+    if let Some(kept) = table.filter(|_| !strict).and_then(|table| kept::find(table, name)) {
         let reply = kept.reply();
         log::answered(&client, &op, &reply);
         return read(Ok(reply));

@@ -48,6 +48,7 @@ mod res_query;
 mod rexec;
 mod sandbox;
 mod sanitizer;
+mod search;
 mod send;
 mod sethostname;
 mod stream;
@@ -95,6 +96,7 @@ fn resolve_real_functions() {
         recv::resolve_real,
         res_query::resolve_real,
         rexec::resolve_real,
+        search::resolve_real,
         send::resolve_real,
         sethostname::resolve_real,
         stream::resolve_real,

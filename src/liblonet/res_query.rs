@@ -6,10 +6,14 @@
 mod answer;
 mod domain;
 
+use crate::fence::silently;
+use crate::host::FullName;
 use crate::next::Next;
+use crate::search::{self, Search};
 use answer::{to_message, to_name};
 use libc::{c_char, c_int, c_uchar, c_void};
 use nix::errno::Errno;
+use std::ffi::CStr;
 
 type Query = unsafe extern "C" fn(*const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
 type StateQuery = unsafe extern "C" fn(*mut State, *const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
@@ -64,7 +68,7 @@ pub unsafe extern "C" fn res_search(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { query(&SEARCH, name, class, kind, answer, len) }
+    unsafe { search(name, class, kind, answer, len) }
 }
 
 /// # Safety
@@ -94,7 +98,7 @@ pub unsafe extern "C" fn res_nsearch(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { state_query(&STATE_SEARCH, state, name, class, kind, answer, len) }
+    unsafe { state_search(state, name, class, kind, answer, len) }
 }
 
 /// # Safety
@@ -159,7 +163,7 @@ pub unsafe extern "C" fn __res_search(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { query(&SEARCH, name, class, kind, answer, len) }
+    unsafe { search(name, class, kind, answer, len) }
 }
 
 /// # Safety
@@ -189,7 +193,7 @@ pub unsafe extern "C" fn __res_nsearch(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { state_query(&STATE_SEARCH, state, name, class, kind, answer, len) }
+    unsafe { state_search(state, name, class, kind, answer, len) }
 }
 
 /// # Safety
@@ -223,17 +227,25 @@ pub unsafe extern "C" fn __res_nsend(
 #[repr(C)]
 pub struct State {
     times: [c_int; 2],
-    options: libc::c_ulong,
+    pub options: libc::c_ulong,
     count: c_int,
     servers: [libc::sockaddr_in; 3],
     id: u16,
-    search: [*mut c_char; 7],
+    /// The domains of a search; the first null is the end.
+    pub search: [*mut c_char; 7],
     domain: [c_char; 256],
     codes: libc::c_ulong,
     bits: u32,
     sort: [[u32; 2]; 10],
     hooks: [*mut c_void; 2],
     h_errno: c_int,
+}
+
+impl State {
+    /// ndots: a name with so many dots is asked for as it is first.
+    pub fn dots(&self) -> u32 {
+        self.bits & 0xf
+    }
 }
 
 fn missing() -> c_int {
@@ -282,6 +294,67 @@ unsafe fn state_query(
         (None, Some(real)) => unsafe { real(state, name, class, kind, answer, len) },
         (None, None) => missing(),
     }
+}
+
+/// # Safety
+/// As for res_search(3).
+unsafe fn search(name: *const c_char, class: c_int, kind: c_int, answer: *mut c_uchar, len: c_int) -> c_int {
+    let dns_knows = |full: &CStr| {
+        // SAFETY: as the caller promises.
+        QUERY.get().is_some_and(|real| unsafe { real(full.as_ptr(), class, kind, answer, len) } > 0)
+    };
+    // SAFETY: as the caller promises; a full name ends in zero.
+    unsafe {
+        let full = full_name(name, search::state, &dns_knows);
+        query(&SEARCH, full.as_ref().map_or(name, FullName::pointer), class, kind, answer, len)
+    }
+}
+
+/// # Safety
+/// As for res_nsearch(3).
+unsafe fn state_search(
+    state: *mut State,
+    name: *const c_char,
+    class: c_int,
+    kind: c_int,
+    answer: *mut c_uchar,
+    len: c_int,
+) -> c_int {
+    let dns_knows = |full: &CStr| {
+        // SAFETY: as the caller promises.
+        STATE_QUERY
+            .get()
+            .is_some_and(|real| unsafe { real(state, full.as_ptr(), class, kind, answer, len) } > 0)
+    };
+    // SAFETY: as the caller promises; a full name ends in zero.
+    unsafe {
+        let full = full_name(name, || Some(state), &dns_knows);
+        let name = full.as_ref().map_or(name, FullName::pointer);
+        state_query(&STATE_SEARCH, state, name, class, kind, answer, len)
+    }
+}
+
+/// The name with `.lonet` behind it of the host that a search for `name` finds. `None`: libc searches.
+///
+/// # Safety
+/// As for res_search(3); `state` gives one of libc's.
+unsafe fn full_name(
+    name: *const c_char,
+    state: impl FnOnce() -> Option<*mut State>,
+    dns_knows: &dyn Fn(&CStr) -> bool,
+) -> Option<FullName> {
+    let mut full = None;
+    silently(|| {
+        let search = || Some(Search { state: state()?, files_for: None, dns_knows });
+        // SAFETY: as the caller promises.
+        full = match unsafe { search::find(name, search) } {
+            Some(Ok(host)) => Some(host.ascii),
+            // SAFETY: a C string, as it has been searched for.
+            Some(Err(_)) => unsafe { CStr::from_ptr(name) }.to_str().ok().and_then(FullName::new),
+            None => None,
+        };
+    });
+    full
 }
 
 #[cfg(test)]

@@ -91,9 +91,10 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u64(cookie);
         }
         Op::Review => w.u8(12),
-        Op::Resolve { name } => {
+        Op::Resolve { name, strict } => {
             w.u8(13);
             w.text(name);
+            w.flags(&[strict]);
         }
         Op::List => w.u8(14),
         Op::Wait { now } => {
@@ -195,7 +196,7 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         10 => Op::Name { cookie: r.u64()?, local: r.os()?, remote: r.os_or_none()? },
         11 => Op::Closed { cookie: r.u64()? },
         12 => Op::Review,
-        13 => Op::Resolve { name: r.text()? },
+        13 => Op::Resolve { name: r.text()?, strict: r.flags::<1>()?[0] },
         14 => Op::List,
         15 => Op::Wait { now: r.flags::<1>()?[0] },
         17 => Op::Locate { address: r.str()? },

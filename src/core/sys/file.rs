@@ -47,6 +47,22 @@ pub fn open_at(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     Fd::new(fd as RawFd)
 }
 
+/// All that is in a file. Allocates.
+pub fn read_file(path: &CStr) -> Result<Vec<u8>> {
+    let file = open(path, libc::O_RDONLY)?;
+    let (mut all, mut buffer) = (Vec::new(), [0u8; 1024]);
+    loop {
+        // SAFETY: a buffer with its length.
+        let n =
+            check(unsafe { libc::syscall(libc::SYS_read, file.raw(), buffer.as_mut_ptr(), buffer.len()) })?
+                as usize;
+        match buffer.get(..n) {
+            Some([]) | None => return Ok(all),
+            Some(part) => all.extend_from_slice(part),
+        }
+    }
+}
+
 /// Where a path leads, absolute and without links, in `buffer`.
 pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize]) -> Result<&'b [u8]> {
     let file = open(path, libc::O_PATH)?;

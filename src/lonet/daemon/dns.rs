@@ -195,7 +195,7 @@ impl Dns {
         let (answer, reverse) = match question.subject() {
             Subject::Other => return None,
             Subject::Host(b"") => (None, false),
-            Subject::Host(name) => (Some(ask(asker, &Op::Resolve { name })), false),
+            Subject::Host(name) => (Some(ask(asker, &Op::Resolve { name, strict: false })), false),
             Subject::Address(ip) => (Some(ask(asker, &Op::Reverse { ip })), true),
         };
         let found = match &answer {

@@ -84,7 +84,7 @@ impl State {
             return None;
         }
         match *op {
-            Op::Resolve { name } => match self.hosts.find(name) {
+            Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
                 _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
                 Some(host) => Some(Doubt::Find(host.name.clone())),

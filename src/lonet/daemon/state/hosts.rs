@@ -261,7 +261,7 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        name: &[u8],
+        (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
         self.meet(kernel, sender.pid);
         // A host knows its own name, up or not, with strict names, too.
@@ -269,16 +269,16 @@ impl State {
         if key.is_some() && key == names::fold(caller.host.as_bytes()) {
             names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
             let index = self.enter_named(caller.host)?;
-            return self.named_for(caller, index);
+            return self.named_for(index, strict);
         }
         if let Some(host) = self.hosts.find(name)
-            && (host.is_up() || host.foreign.is_some() || !caller.options.strict_names)
+            && (host.is_up() || host.foreign.is_some() || !strict)
         {
-            return self.named_for(caller, host.index);
+            return self.named_for(host.index, strict);
         }
         let text = String::from_utf8_lossy(name);
-        if caller.options.strict_names {
-            return Err((Errno::ENOENT, format!("no host {text:?} (LONET_NAMES=strict)")));
+        if strict {
+            return Err((Errno::ENOENT, format!("no host is called {text:?}")));
         }
         let index = names::shown(name).filter(|n| names::check(n).is_ok()).and_then(|n| self.hosts.enter(&n));
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
@@ -286,9 +286,9 @@ impl State {
         self.named(index)
     }
 
-    fn named_for(&self, caller: &Caller<'_>, index: Index) -> Result<Named, (Errno, String)> {
+    fn named_for(&self, index: Index, strict: bool) -> Result<Named, (Errno, String)> {
         let is_up = self.hosts.get(index).is_some_and(Host::is_up);
-        self.named(index).map(|named| Named { stands: is_up && !caller.options.strict_names, ..named })
+        self.named(index).map(|named| Named { stands: is_up && !strict, ..named })
     }
 
     /// The host behind an address, up or not. `None`: the address is none of the network's.

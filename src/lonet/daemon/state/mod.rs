@@ -314,7 +314,10 @@ impl State {
                 self.review(kernel, sender.pid);
                 Ok(Reply::Done)
             }
-            Op::Resolve { name } => return named(self.resolve(kernel, sender, caller, name)),
+            Op::Resolve { name, strict } => {
+                let strict = strict || caller.options.strict_names;
+                return named(self.resolve(kernel, sender, caller, (name, strict)));
+            }
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),
                 None => Ok(Reply::Native),

@@ -55,7 +55,7 @@ impl State {
                 to || is_new()
             }
             Op::DialHost { host, .. } => named(host) || is_new(),
-            Op::Resolve { name } => self.hosts.find(name).is_some_and(is_one),
+            Op::Resolve { name, .. } => self.hosts.find(name).is_some_and(is_one),
             Op::Join | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => is_new(),
             Op::Announce { .. } | Op::Leave | Op::List => true,
             Op::Bound { .. }
