@@ -63,6 +63,7 @@ int main(int argc, char **argv)
 	try(gethostname(text, sizeof text));
 	try(getdomainname(text, sizeof text));
 	try(uname(&u));
+	tell("gethostid", gethostid());
 	tell("getaddrinfo", getaddrinfo("β.lonet", "80", &hints, &list));
 	tell("gethostbyname", gethostbyname("β.lonet") != NULL);
 	tell("gethostbyname_r", gethostbyname_r("β.lonet", &entry, room, sizeof room, &found, &why));
@@ -73,6 +74,10 @@ int main(int argc, char **argv)
 		tell("gethostbyaddr", gethostbyaddr(&beta->sin_addr, 4, AF_INET) != NULL);
 		freeaddrinfo(list);
 	}
+	list = NULL;
+	tell("getaddrinfo_of_short", getaddrinfo("γ", "80", &hints, &list)); /* the keeper's */
+	if (list)
+		freeaddrinfo(list);
 	tell("res_query", res_query("β.lonet", 1, 1, answer, sizeof answer) > 0);
 	try(getifaddrs(&all));
 	if (all)

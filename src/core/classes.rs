@@ -34,6 +34,10 @@ impl Classes {
             Place::Nobody | Place::Elsewhere => Classes::NONE,
         }
     }
+    /// Whether other hosts, and programs outside the network, cannot get there.
+    pub fn is_loopback(self) -> bool {
+        !self.overlap(Classes::host(Face::V4)) && !self.overlap(Classes::host(Face::V6))
+    }
     pub fn overlap(self, other: Classes) -> bool {
         self.0 & other.0 != 0
     }

@@ -58,7 +58,8 @@ lonet wait --timeout 20 γ:80
 # At the autobound ports of β: the tunnel's own connection is β:1.
 start tunnel lonet run -H β -- ssh -F "$work/ssh_config" -N -o ExitOnForwardFailure=yes \
     -L '*:8080:127.0.0.1:80' -R '*:8081:γ.lonet:80' "$user@α.lonet"
-lonet wait --timeout 20 β:8080 α:8081
+lonet wait --timeout 20 β:8080
+lonet run -H α -- lonet wait --timeout 20 α:8081
 until_true lonet run -H α -- curl -sS http://127.0.0.1/
 is "$(lonet run -H δ -- curl -sS http://β.lonet:8080/α-page)" "here is α" "-L: δ reaches α's loopback by way of β"
 is "$(lonet run -H α -- curl -sS http://127.0.0.1:8081/γ-page)" "here is γ" "-R: α reaches γ by way of β"

@@ -122,8 +122,12 @@ pub const OS_LOCAL: usize = 6;
 impl Entry {
     /// Whether a dial is for this listener.
     pub fn answers(&self, dialed: Dialed, block: Block) -> bool {
-        let classes = self.at.map_or(Classes::NONE, |at| Classes::at(block.place(at.ip), self.asked.v6only));
-        (dialed.host, dialed.port) == (self.host, self.port) && classes.overlap(dialed.class)
+        (dialed.host, dialed.port) == (self.host, self.port) && self.classes(block).overlap(dialed.class)
+    }
+
+    /// The addresses on which a socket that is bound answers.
+    pub fn classes(&self, block: Block) -> Classes {
+        self.at.map_or(Classes::NONE, |at| Classes::at(block.place(at.ip), self.asked.v6only))
     }
 
     pub fn pack(&self, block: Block) -> [u64; WORDS] {

@@ -12,6 +12,7 @@ use crate::{actor, kernel, marks, process};
 use libc::c_int;
 use lonet_core::aside::aside;
 use lonet_core::block::{Block, Place};
+use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Found, State};
@@ -86,13 +87,25 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
             let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
             // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
             let is_whole = kernel::remote(new).is_some();
-            if caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new)) && is_whole {
+            let is_outsider = caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
+            if is_outsider && is_whole && !is_on_loopback(cookie) {
                 Caller::Kernels
             } else {
                 Caller::Unwanted
             }
         }
     }
+}
+
+/// Whether a listener is there for its own host alone. Not inlined: the caller's frame would have room for what this reads,
+/// and may be one of many on a small stack.
+#[cold]
+#[inline(never)]
+fn is_on_loopback(listener: u64) -> bool {
+    let parts = actor::mapped();
+    parts
+        .and_then(|parts| Some(parts.find(listener)?.entry.classes(parts.block)))
+        .is_some_and(Classes::is_loopback)
 }
 
 /// The kernel's addresses of a connection that was accepted.

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Wait until something listens on each of these lonet addresses.
 ///
 /// Returns as soon as that is so, or with exit code 1 and the missing ones named. Waits for the network itself,
-/// too, if it is not running yet.
+/// too, if it is not running yet. A listener on its host's 127.0.0.1 or ::1 alone counts for that host's programs only:
+/// `lonet run -H α -- lonet wait α:8080`.
 #[derive(Args)]
 pub struct Wait {
     #[command(flatten)]

@@ -96,7 +96,7 @@ impl Daemon {
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
             Op::Lend { cookie, os, connects } => self.take_lent(&fd, right, cookie, os, connects),
-            Op::Wait { now } => self.wait(fd, right, now),
+            Op::Wait { now } => self.wait(fd, right, caller.host, now),
             Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             Op::NameServer { server, from } => {
                 let asker = Asker::new(peer, &caller);

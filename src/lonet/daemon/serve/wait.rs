@@ -16,6 +16,8 @@ const MOST: u64 = 16 << 20;
 pub(super) struct Waiter {
     fd: OwnedFd,
     addresses: Vec<Address>,
+    /// The host that it is, or empty.
+    host: String,
     /// The one that was missing when they were last looked at. It is looked at first: until something listens there,
     /// the others need not be looked at.
     missing: usize,
@@ -23,7 +25,7 @@ pub(super) struct Waiter {
 
 impl Daemon {
     /// `now`: the answer is wanted at once, and names those that are missing.
-    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<OwnedFd>, now: bool) {
+    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<OwnedFd>, host: &str, now: bool) {
         let addresses = match file.ok_or("without the file of addresses".into()).and_then(addresses) {
             Ok(addresses) => addresses,
             Err(text) => {
@@ -32,17 +34,18 @@ impl Daemon {
             }
         };
         if now {
-            return self.tell_missing(&fd, &addresses);
+            return self.tell_missing(&fd, &addresses, host);
         }
         let _ = self.epoll.add(&fd, event(CONNECTION));
-        self.waiters.push(Waiter { fd, addresses, missing: 0 });
+        self.waiters.push(Waiter { fd, addresses, host: host.to_owned(), missing: 0 });
         self.answer_waiters();
     }
 
-    fn tell_missing(&mut self, fd: &OwnedFd, addresses: &[Address]) {
+    fn tell_missing(&mut self, fd: &OwnedFd, addresses: &[Address], host: &str) {
         let (state, kernel) = (&mut self.state, &mut self.kernel);
-        let missing = addresses.iter().filter(|a| state.listener_at(kernel, a).is_none());
-        let lines: Vec<String> = missing.map(Address::to_string).collect();
+        let is_missing = |a: &&Address| !state.listens(kernel, a, host);
+        let missing: Vec<&Address> = addresses.iter().filter(is_missing).collect();
+        let lines: Vec<String> = missing.into_iter().map(|a| state.missing(kernel, a)).collect();
         if lines.is_empty() {
             self.reply(fd, &Reply::Done);
         } else if let Err(e) = send_file(fd, lines.join("\n").as_bytes()) {
@@ -54,9 +57,9 @@ impl Daemon {
         let waiters = std::mem::take(&mut self.waiters);
         for mut waiter in waiters {
             let (state, kernel) = (&mut self.state, &mut self.kernel);
-            let addresses = &waiter.addresses;
+            let (addresses, host) = (&waiter.addresses, &waiter.host);
             let from_missing = (0..addresses.len()).map(|n| (waiter.missing + n) % addresses.len());
-            let missing = { from_missing }.find(|n| state.listener_at(kernel, &addresses[*n]).is_none());
+            let missing = { from_missing }.find(|n| !state.listens(kernel, &addresses[*n], host));
             match missing {
                 None => _ = self.reply(&waiter.fd, &Reply::Done),
                 Some(_) if has_hung_up(&waiter.fd) => {}

@@ -145,7 +145,9 @@ impl State {
             None => self.remembered(a, listener).filter(known),
         };
         let Some(cookie) = cookie else {
-            return if self.is_owners_own(found) { Caller::Stranger } else { Caller::Unwanted };
+            // Who listens on the loopback alone may trust whoever comes, as from there: its own host's programs come.
+            let is_open = !self.classes(listener).is_loopback();
+            return if is_open && self.is_owners_own(found) { Caller::Stranger } else { Caller::Unwanted };
         };
         let call = self.sockets.get(&cookie).and_then(|s| s.call);
         let wanted = call.is_some_and(|call| call.os_remote == a.local && self.answers(listener, &call));

@@ -5,10 +5,10 @@
 //! on how fast a death was noticed.
 
 use super::ports::Ports;
-use super::{Index, Kernel, Named, Outcome, Pid, Sender, State};
+use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
-use lonet_core::block::{MAX_INDEX, Place};
+use lonet_core::block::{Face, MAX_INDEX, Place};
 use lonet_core::control::{Caller, Reply};
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap};
@@ -310,23 +310,42 @@ impl State {
         }
     }
 
-    /// The OS address of who listens on a lonet address.
+    /// The OS address of who listens on a lonet address, for programs outside.
     pub(super) fn locate(&mut self, kernel: &mut dyn Kernel, address: &str) -> Outcome {
         let invalid = |e: lonet_core::address::AddressError| (Errno::EINVAL, e.to_string());
-        match self.listener_at(kernel, &Address::parse(address).map_err(invalid)?) {
+        let address = Address::parse(address).map_err(invalid)?;
+        match self.listener(kernel, &address, Classes::host) {
             Some(os) => Ok(Reply::Located { os }),
-            None => Err((Errno::ECONNREFUSED, format!("nothing listens on {address}"))),
+            None => {
+                Err((Errno::ECONNREFUSED, format!("nothing listens on {}", self.missing(kernel, &address))))
+            }
         }
     }
 
-    /// Where the kernel has the listener of a lonet address.
-    pub fn listener_at(&mut self, kernel: &mut dyn Kernel, address: &Address) -> Option<SocketAddrV4> {
-        use super::Classes;
-        use lonet_core::block::Face;
+    /// Whether somebody listens on a lonet address whom programs of the host `asks` reach: its own loopback is a host's, too.
+    pub fn listens(&mut self, kernel: &mut dyn Kernel, address: &Address, asks: &str) -> bool {
+        let [own, other] =
+            [asks, &address.host].map(|name| self.hosts.find(name.as_bytes()).map(|host| host.index));
+        self.listener(kernel, address, Classes::host).is_some()
+            || own == other && self.listener(kernel, address, Classes::loopback).is_some()
+    }
+
+    /// An address on which nothing listens, in words.
+    pub fn missing(&mut self, kernel: &mut dyn Kernel, address: &Address) -> String {
+        match self.listener(kernel, address, Classes::loopback) {
+            Some(_) => format!("{address} beyond its loopback"),
+            None => address.to_string(),
+        }
+    }
+
+    fn listener(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        address: &Address,
+        class: impl Fn(Face) -> Classes,
+    ) -> Option<SocketAddrV4> {
         let index = self.hosts.find(address.host.as_bytes())?.index;
-        [Classes::host(Face::V4), Classes::host(Face::V6), Classes::loopback(Face::V4)]
-            .into_iter()
-            .find_map(|class| self.find_listener(kernel, index, address.port, class))
-            .map(|(_, os)| os)
+        let mut classes = [Face::V4, Face::V6].map(class).into_iter();
+        classes.find_map(|class| self.find_listener(kernel, index, address.port, class)).map(|(_, os)| os)
     }
 }
