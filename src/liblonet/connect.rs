@@ -49,6 +49,8 @@ struct Plan {
     os: SocketAddrV4,
     /// The port that the program dials.
     port: u16,
+    /// The socket is at `os` itself: its program has bound it to the address that it dials.
+    to_itself: bool,
     /// If `step` is `Table`.
     dial: Option<(Actor<'static>, Dial)>,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
@@ -145,6 +147,7 @@ unsafe extern "C" fn prepare(
         cookie: 0,
         os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         port: 0,
+        to_itself: false,
         dial: None,
         errno: Errno::last_raw(),
         late: 0,
@@ -245,6 +248,7 @@ unsafe fn plan_for(
     }
     plan.target = Address::of_os(os, family);
     plan.os = os;
+    plan.to_itself = local == Some(os);
     plan.step = match (foreign, refused) {
         (true, _) => Step::Foreign,
         (false, true) => Step::Refusal,
@@ -325,7 +329,12 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
             }
             Step::Dial => {
                 let outcome = if result == 0 { 0 } else { errno };
-                let told = arrived(plan.limit, &client, fd, plan.cookie, plan.os, outcome);
+                let told = if plan.to_itself {
+                    tell_of(plan.limit, &client, plan.cookie, source_of(fd), outcome);
+                    outcome
+                } else {
+                    arrived(plan.limit, &client, fd, plan.cookie, plan.os, outcome)
+                };
                 if told != outcome {
                     (result, errno) = (-1, told);
                 }

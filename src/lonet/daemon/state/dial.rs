@@ -85,8 +85,9 @@ impl State {
         if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
-        let listener =
-            foreign.or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os));
+        let itself = self.itself(dial.cookie, (to_host, dial.to.port), class);
+        let listener = (itself.or(foreign))
+            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os));
         let Some(os) = listener else {
             if class == Classes::loopback(face) && caller.options.real_loopback {
                 return Ok(Reply::Native);
@@ -95,7 +96,7 @@ impl State {
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
-        let is_fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        let is_fresh = itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
         if dial.acts && record.is_none() && foreign.is_none() && !is_fresh {
             return Ok(Reply::Go);
         }
@@ -114,8 +115,7 @@ impl State {
             (_, Place::Host(..)) => self.block.shown(host, face),
             _ => loopback(face),
         };
-        let fresh = self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
-        let accept_port = match fresh {
+        let accept_port = match is_fresh {
             true => Some(self.accept_port(kernel, to_host, (host, port))?),
             false => None,
         };
@@ -149,10 +149,18 @@ impl State {
         });
         let asked = Asked { v6only, ..base.asked };
         let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
-        // Who accepts elsewhere does not ask here.
-        let (call, taken) = (Some(call), foreign.is_some());
+        // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
+        let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
+    }
+
+    /// Where the kernel has the socket that dials, if it is bound to what it dials: TCP connects it to itself, also where
+    /// another one listens there.
+    fn itself(&self, cookie: Cookie, (host, port): (Index, u16), class: Classes) -> Option<SocketAddrV4> {
+        let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
+        let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
+        s.os.filter(|os| is_there && os.port() != 0)
     }
 
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
