@@ -31,6 +31,10 @@ int main(void)
 	is_str(found("β.lonet", "80", AF_INET6, SOCK_STREAM, AI_ADDRCONFIG), v6, "with AI_ADDRCONFIG");
 	is_str(found("β.lonet", "80", AF_INET6, SOCK_STREAM, AI_V4MAPPED), v6, "AI_V4MAPPED: there is an IPv6 address");
 	is_str(found("β.lonet", "80", AF_INET6, SOCK_STREAM, AI_V4MAPPED | AI_ALL), both, "with AI_ALL: both");
+	is_str(found("β.lonet", "80", AF_INET6, SOCK_STREAM, AI_V4MAPPED | AI_ADDRCONFIG), v6,
+	       "AI_V4MAPPED with AI_ADDRCONFIG: a host has IPv6 addresses");
+	is_str(found("β.lonet", "80", AF_INET6, SOCK_STREAM, AI_V4MAPPED | AI_ALL | AI_ADDRCONFIG), both,
+	       "and IPv4 ones");
 
 	setlocale(LC_ALL, "C");
 	is_str(canonical(0), "xn--nxa.lonet", "the canonical name is ASCII");

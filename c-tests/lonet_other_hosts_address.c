@@ -14,6 +14,10 @@ int main(void)
 		       "%s: that of a name nobody has", face);
 		ask(a, "close s");
 	}
+	int fd = tcp("127.0.0.1"), one = 1;
+	union sa other = at(ask(a, "resolve β.lonet"), 90);
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof one);
+	is_err(bind(fd, &other.any, len_of(&other)), EADDRNOTAVAIL, "β's address, with IP_FREEBIND");
 	is_str(ask(a, "bind t 192.0.2.1 90"), "EADDRNOTAVAIL", "an address that the machine has not");
 	leave(a);
 	leave(b);
