@@ -78,6 +78,10 @@ int main(void)
 	int lo = tcp("0.0.0.0");
 	is_err(bind_to(lo, "0.0.0.0", 0), 0, "bind port 0");
 	is_addr(local(lo), "β:1", "it is that β's first port");
+	close(lo);
+	lo = tcp("0.0.0.0");
+	is_err(bind_to(lo, "0.0.0.0", 0), 0, "closed, and port 0 again");
+	is_addr(local(lo), "β:1", "hosts of the C API always get the first free one");
 	is_str(addr_text(&(struct lonet_addr){ "", 80 }), ":80", "an address without a host");
 	is_addr(local(l), "β:80", "sockets of the other network stay what they are");
 	close(lo);

@@ -12,6 +12,7 @@
  *     listen S IP PORT    bind S IP PORT    dial S IP PORT    →  ok
  *     accept S LISTENER   →  the address that accept gave
  *     autobind S IP       →  the port that bind to port 0 got
+ *     first S IP          →  the port that listen got without a bind: the first free one
  *     name S, peer S      →  what getsockname, getpeername say
  *     dup2 S OVER         →  ok; OVER is S, too, from then on
  *     close S, fclose S   →  ok
@@ -93,9 +94,10 @@ static inline const char *agent_open(const char *verb, struct agent_socket *s, c
 	if (s->fd < 0)
 		s->fd = socket(a.any.sa_family, SOCK_STREAM, 0);
 	a.v4.sin_port = htons((in_port_t)atoi(port));
-	int dials = !strcmp(verb, "dial");
-	int result = dials ? connect(s->fd, &a.any, len_of(&a)) : bind(s->fd, &a.any, len_of(&a));
-	if (result == 0 && !strcmp(verb, "listen"))
+	int dials = !strcmp(verb, "dial"), first = !strcmp(verb, "first"), result = 0;
+	if (!first)
+		result = dials ? connect(s->fd, &a.any, len_of(&a)) : bind(s->fd, &a.any, len_of(&a));
+	if (result == 0 && (first || !strcmp(verb, "listen")))
 		result = listen(s->fd, 64);
 	int saved = errno;
 	if (result < 0) {
@@ -103,7 +105,7 @@ static inline const char *agent_open(const char *verb, struct agent_socket *s, c
 		s->fd = -1;
 	}
 	errno = saved;
-	if (result == 0 && !strcmp(verb, "autobind")) {
+	if (result == 0 && (first || !strcmp(verb, "autobind"))) {
 		static char got[8];
 		snprintf(got, sizeof got, "%d", port_of(s->fd));
 		return got;

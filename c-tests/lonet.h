@@ -1,7 +1,8 @@
 /* lonet.h - for tests of lonet itself: each runs alone, as host α of a network that is empty but for it, so that it
  * can say which port comes next. Other hosts are the same program again: host_main() is what they run.
  *
- * "Next" is what an autobind gets. Ports of α count from 1; a test that has nothing open gets 1.
+ * "Next" is what a listen without bind gets: the first free port. Ports of α count from 1; a test that has nothing open
+ * gets 1. (bind to port 0 does not give a process twice what it has closed unused.)
  */
 #ifndef LONET_H
 #define LONET_H
@@ -11,19 +12,34 @@
 #include <netdb.h>
 #include <time.h>
 
-/* The port that an autobind gets at this moment; it is free again afterwards. */
+/* A listener on the next port, without a bind. */
+static inline int listener_on_next(void)
+{
+	int fd = tcp("0.0.0.0");
+	if (listen(fd, 64) < 0)
+		bail("listen");
+	return fd;
+}
+
+/* The port that is first free at this moment, and afterwards. */
 static inline int next_port(void)
 {
-	int fd = bound("0.0.0.0", 0), port = port_of(fd);
+	int fd = listener_on_next(), port = port_of(fd);
 	close(fd);
 	return port;
+}
+
+/* A socket that is bound to the next port, by its number. */
+static inline int bound_to_next(const char *ip)
+{
+	return bound(ip, next_port());
 }
 
 /* Holds the next n ports by bound sockets; the first one's port. */
 static inline int hold(int *fds, int n)
 {
 	for (int i = 0; i < n; i++)
-		fds[i] = bound("0.0.0.0", 0);
+		fds[i] = bound_to_next("0.0.0.0");
 	return n ? port_of(fds[0]) : 0;
 }
 

@@ -1,5 +1,5 @@
 /* Port 0 gives the first free port, from 1 on, whatever it is that asks: a bind, a listen or a dial, in either
- * family, on the loopback or not. Each host has ports of its own. */
+ * family, on the loopback or not. Each host has ports of its own. (What bind gives a second time is another test's.) */
 #include "hosts.h"
 
 int main(void)
@@ -15,8 +15,8 @@ int main(void)
 
 	ask(a, "close s2");
 	ask(a, "close s5");
-	is_str(ask(a, "autobind s2 0.0.0.0"), "2", "of two free ports the lower one");
-	is_str(ask(a, "autobind s5 0.0.0.0"), "5", "then the other");
+	is_str(ask(a, "first s2 0.0.0.0"), "2", "of two free ports the lower one");
+	is_str(ask(a, "first s5 0.0.0.0"), "5", "then the other");
 	is_str(ask(a, "autobind s8 0.0.0.0"), "8", "then one that was never held");
 
 	is_str(ask(b, "autobind s1 0.0.0.0"), "1", "another host begins at 1");

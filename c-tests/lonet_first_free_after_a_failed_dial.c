@@ -4,7 +4,7 @@
 /* A listener of port `port` of α whose backlog is full: the next dial waits. */
 static int full_listener(int *filler)
 {
-	int fd = bound("0.0.0.0", 0);
+	int fd = bound_to_next("0.0.0.0");
 	listen(fd, 0);
 	*filler = dial("127.0.0.1", port_of(fd));
 	return fd;
@@ -100,7 +100,7 @@ int main(void)
 	close(accepted);
 
 	/* A bound socket keeps its port. */
-	fd = bound("127.0.0.1", 0);
+	fd = bound_to_next("127.0.0.1");
 	if (connect_to(fd, "127.0.0.1", port_of(server)))
 		bail("connect");
 	close(take(server));

@@ -8,7 +8,7 @@ static int beside;
 static int a_bound(void)
 {
 	beside = -1;
-	return bound("0.0.0.0", 0);
+	return bound_to_next("0.0.0.0");
 }
 
 static int a_listener(void)
@@ -38,7 +38,7 @@ static int a_dialed_whose_peer_went_first(void)
 
 static int a_bound_and_dialed(void)
 {
-	int fd = bound("127.0.0.1", 0);
+	int fd = bound_to_next("127.0.0.1");
 	if (connect_to(fd, "127.0.0.1", server_port) < 0)
 		bail("connect");
 	beside = take(server);
@@ -84,7 +84,7 @@ int main(void)
 	hold(held, 2);
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
-			int fd = kinds[k].make(), after = bound("0.0.0.0", 0);
+			int fd = kinds[k].make(), after = bound_to_next("0.0.0.0");
 			if (next_port() == 4)
 				bail("%s: port 4 is not held", kinds[k].shown);
 			ways[w].end(fd);

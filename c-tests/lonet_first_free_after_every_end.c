@@ -62,7 +62,7 @@ static const struct {
 /* Holds four ports in four ways, ends when told to. */
 static void hold_and_end(int ready, int go, void (*end)(void))
 {
-	int ls = listener("0.0.0.0", 0), idle = bound("0.0.0.0", 0), fd = dial("127.0.0.1", port_of(ls));
+	int ls = listener("0.0.0.0", 0), idle = bound_to_next("0.0.0.0"), fd = dial("127.0.0.1", port_of(ls));
 	int accepted = take(ls);
 	(void)accepted;
 	(void)fd;
@@ -93,7 +93,7 @@ int main(void)
 				hold_and_end(ready[1], go[0], ends[i].end);
 			}
 			is_int(hear_number(ready[0]), n + 2, "%s: the second port of the child", ends[i].shown);
-			int after = bound("0.0.0.0", 0);
+			int after = bound_to_next("0.0.0.0");
 			if (port_of(after) != n + 5)
 				bail("the child holds %d ports", port_of(after) - n - 1);
 			say(go[1]);

@@ -7,7 +7,7 @@ enum { HELD = 3 };
 static int after_exec(char **argv)
 {
 	int ready = atoi(argv[2]), go = atoi(argv[3]), kept = atoi(argv[4]);
-	int late = bound("0.0.0.0", 0);
+	int late = bound_to_next("0.0.0.0");
 	tell_number(ready, port_of(late));
 	tell_number(ready, port_of(kept));
 	hear(go);

@@ -76,7 +76,7 @@ static void jump_out_of_accept(void)
 int main(void)
 {
 	server = listener("127.0.0.1", 0); /* 1 */
-	full = bound("127.0.0.1", 0); /* 2 */
+	full = bound_to_next("127.0.0.1"); /* 2 */
 	listen(full, 0);
 	int filler = dial("127.0.0.1", port_of(full)); /* 3 */
 

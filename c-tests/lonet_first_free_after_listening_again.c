@@ -4,7 +4,7 @@
 int main(void)
 {
 	int ls = listener("0.0.0.0", 0), port = port_of(ls);
-	int held = bound("0.0.0.0", 0);
+	int held = bound_to_next("0.0.0.0");
 	is_err(shutdown(ls, SHUT_RD), 0, "a listener is shut down");
 	is_int(port_of(ls), port, "and keeps its name");
 	is_err(dial_error("127.0.0.1", port) == ECONNREFUSED ? 0 : -1, 0, "dials are refused");

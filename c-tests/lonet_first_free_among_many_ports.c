@@ -19,7 +19,7 @@ int main(void)
 				ok(next_becomes(port), "port %d of %d is next soon after %s", port, HELD, ways[w].shown);
 			/* Where the way has left /dev/null. */
 			close(fcntl(held[n], F_GETFD) < 0 ? -1 : held[n]);
-			held[n] = bound("0.0.0.0", 0);
+			held[n] = bound_to_next("0.0.0.0");
 		}
 	}
 	close_all(held + 10, HELD - 20);

@@ -13,7 +13,7 @@ int main(void)
 	is_int(next_port(), 3, "a caller that closes before accept frees its port");
 	reset_on_close(callers[3]);
 	close(callers[3]);
-	int again = bound("0.0.0.0", 0);
+	int again = bound_to_next("0.0.0.0");
 	is_int(next_port(), 5, "one that resets, too");
 	close(again);
 

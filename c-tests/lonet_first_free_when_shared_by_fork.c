@@ -5,7 +5,7 @@ static int server;
 
 static int a_bound(void)
 {
-	return bound("0.0.0.0", 0);
+	return bound_to_next("0.0.0.0");
 }
 
 static int a_listener(void)

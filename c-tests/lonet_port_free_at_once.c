@@ -1,4 +1,4 @@
-/* A port is free as soon as the last socket that holds it is gone, whatever ended it: the next bind to port 0
+/* A port is free as soon as the last socket that holds it is gone, whatever ended it: the next listen without bind
  * gets it, the bind after it gets it by number. */
 #include "hosts.h"
 
@@ -8,20 +8,20 @@ static struct host a;
 static void hold(struct host h, const char *how)
 {
 	if (!strcmp(how, "bound")) {
-		is_str(ask(h, "autobind s 0.0.0.0"), "1", "port 1 is free");
+		is_str(ask(h, "bind s 0.0.0.0 1"), "ok", "port 1 is free");
 	} else if (!strcmp(how, "listening")) {
 		is_str(ask(h, "listen s 0.0.0.0 1"), "ok", "port 1 is free");
 	} else {
 		is_str(ask(h, "dial s β.lonet 80"), "ok", "β is reached");
 		is_int(port_in(ask(h, "name s")), 1, "from port 1, which is free");
 	}
-	is_str(ask(a, "autobind other 0.0.0.0"), "2", "%s: port 1 is held", how);
+	is_str(ask(a, "first other 0.0.0.0"), "2", "%s: port 1 is held", how);
 	ask(a, "close other");
 }
 
 static void is_free(const char *how, const char *end)
 {
-	is_str(ask(a, "autobind other 0.0.0.0"), "1", "%s, %s: port 1 is free", how, end);
+	is_str(ask(a, "first other 0.0.0.0"), "1", "%s, %s: port 1 is free", how, end);
 	ask(a, "close other");
 	is_str(ask(a, "listen other 0.0.0.0 1"), "ok", "%s, %s: also by number", how, end);
 	ask(a, "close other");
@@ -43,7 +43,7 @@ int main(void)
 		is_free(ways[i], "fclose");
 
 		hold(a, ways[i]);
-		is_str(ask(a, "autobind second 0.0.0.0"), "2", "a second socket");
+		is_str(ask(a, "first second 0.0.0.0"), "2", "a second socket");
 		is_str(ask(a, "dup2 second s"), "ok", "dup2 of it over the first");
 		is_free(ways[i], "dup2 over it");
 		ask(a, "close s");

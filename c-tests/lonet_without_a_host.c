@@ -24,6 +24,10 @@ int main(void)
 	is_str(ask(a, "dial d β.lonet 80"), "ok", "makes the socket β's");
 	is_str(ask(none, "accept c b"), name(ask(a, "resolve α.lonet"), 1), "which α has dialed");
 	is_str(ask(none, "listen b3 β.lonet 80"), "EADDRINUSE", "β's port 80 is held");
+	ask(none, "close b2");
+	is_str(ask(none, "autobind b2 β.lonet"), "2", "a port that was closed unused is not given again");
+	is_str(ask(none, "autobind g γ.lonet"), "1", "γ has ports of its own");
+	ask(none, "close g");
 
 	/* Dialing. */
 	ask(second, "comm dialer");

@@ -112,6 +112,8 @@ int lonet_leave(lonet_net *net);
 
 /* Makes a host, which is up from now on until it is closed or the process ends. Its ports are free, from 1 on.
  * Accepted connections take its first free port; with LONET_TCP_PORTS they have their listener's, as TCP has it.
+ * Whoever asks for no port gets the first free one, each time; on hosts of unmodified programs bind(2) to port 0 does
+ * not give a process twice what it has closed unused (lonet(7)).
  * With LONET_SHARE it may be a host that is up already, whoever made it, and keeps its way with ports.
  *
  * The name is that of a DNS label, 1 to 63 bytes, in UTF-8 or in its xn-- form; names that differ in case alone are

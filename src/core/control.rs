@@ -12,9 +12,11 @@
 pub mod fields;
 mod reply;
 mod request;
+mod runs;
 
 pub use reply::{read_reply, write_down_reply, write_reply};
 pub use request::{read_request, write_request};
+pub use runs::{Collected, Runs};
 
 use crate::block::{Endpoint, Face};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -85,8 +87,9 @@ pub struct Asked {
 pub enum Op<'a> {
     /// The process is a member; its host is up.
     Join,
-    /// May this socket have this address? `attempt` counts OS addresses that the kernel refused.
-    Bind { cookie: u64, at: Endpoint, asked: Asked, attempt: u8 },
+    /// May this socket have this address? `attempt` counts OS addresses that the kernel refused. `past`: the ports that are
+    /// not to be given for port 0, unless no other is free.
+    Bind { cookie: u64, at: Endpoint, asked: Asked, attempt: u8, past: Runs<'a> },
     /// The kernel has bound it so.
     Bound { cookie: u64, os: SocketAddrV4 },
     /// May this socket listen? `bound`: it has an address already.
@@ -202,9 +205,10 @@ pub enum Reply<'a> {
     Done,
     /// Not lonet's: do what libc does.
     Native,
-    /// Bind the socket there (and, for Listen, listen).
+    /// Bind the socket there (and, for Listen, listen): it has this lonet port.
     BindTo {
         os: SocketAddrV4,
+        port: u16,
     },
     /// Listen; the socket is bound. Or: dial by what the table says.
     Go,

@@ -140,7 +140,7 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::Host { .. } => return Err(Errno::EPROTO),
         Reply::Done => Reply::Done,
         Reply::Native => Reply::Native,
-        Reply::BindTo { os } => Reply::BindTo { os },
+        Reply::BindTo { os, port } => Reply::BindTo { os, port },
         Reply::Go => Reply::Go,
         Reply::ConnectTo { to, from } => Reply::ConnectTo { to, from },
         Reply::Accepted { local, peer } => Reply::Accepted { local, peer },

@@ -3,11 +3,11 @@
 use crate::ask::{self, Start, ask_of, tell_to};
 use crate::fence::{Decided, Decision, decide, silently};
 use crate::sandbox::{self, UNPRIVILEGED};
-use crate::{kernel, marks, memory, process};
+use crate::{given, kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
-use lonet_core::control::{Asked, Op, Reply};
+use lonet_core::control::{Asked, Collected, Op, Reply};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -35,9 +35,11 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
-    let wish = |attempt| Op::Bind { cookie, at: Endpoint::new(at.ip, at.port), asked, attempt };
     let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    let is_given = at.port == 0 && process::is_own(&client);
+    let vain = if is_given { given::in_vain(at.ip) } else { Collected::nothing() };
+    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
     let limit = ask::limit();
     let placed = match place(limit, &client, fd, (family, asked), wish, &may, start) {
         // Of a port that it may not have at all a program does not hear that it is taken.
@@ -47,9 +49,12 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     match placed? {
         Placed::Native => Ok(Decision::Libc),
         Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
-        Placed::At(os) => {
+        Placed::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
             marks::set(fd);
+            if is_given {
+                given::gave(Endpoint::new(at.ip, port));
+            }
             Ok(Decision::Done(0))
         }
     }
@@ -77,7 +82,8 @@ pub enum Placed {
     Native,
     /// It has a place.
     Already,
-    At(SocketAddrV4),
+    /// The kernel has it at `os`; `port` is its lonet port.
+    At { os: SocketAddrV4, port: u16 },
 }
 
 /// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address. `may`: whether no sandbox
@@ -93,16 +99,16 @@ pub fn place<'a>(
 ) -> Result<Placed, Errno> {
     for attempt in 0..ATTEMPTS {
         let op = wish(attempt);
-        let os = match ask_of(limit, client, &op, start)? {
+        let (os, port) = match ask_of(limit, client, &op, start)? {
             Reply::Native => return Ok(Placed::Native),
             Reply::Go => return Ok(Placed::Already),
-            Reply::BindTo { os } => os,
+            Reply::BindTo { os, port } => (os, port),
             _ => return Err(Errno::ENETDOWN),
         };
         let (Op::Bind { cookie, .. } | Op::Listen { cookie, .. }) = op else { return Err(Errno::EPROTO) };
         let socket = sandbox::Socket { client, limit, fd, cookie };
         match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
-            Ok(()) => return Ok(Placed::At(os)),
+            Ok(()) => return Ok(Placed::At { os, port }),
             Err(Errno::EADDRINUSE) => {}
             // The OS port takes a privilege; another one may not.
             Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}

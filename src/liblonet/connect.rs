@@ -6,7 +6,7 @@ mod table;
 use crate::address::Address;
 use crate::ask::{Start, ask_of, tell_to};
 use crate::fence::{guard, silently};
-use crate::{actor, dns, kernel, marks, memory, process, sandbox};
+use crate::{actor, dns, given, kernel, marks, memory, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
@@ -254,6 +254,9 @@ unsafe fn plan_for(
         (false, true) => Step::Refusal,
         (false, false) => Step::Dial,
     };
+    if !refused && local.is_some() && !given::is_empty() {
+        name::named(fd).local.into_iter().for_each(given::is_used);
+    }
     Ok(())
 }
 

@@ -4,8 +4,8 @@
 //! what an address is called, and nothing else. It looks at the address first; what is no business of lonet's
 //! goes to libc without a system call. A dial to a listener of a running host, its accept and the close of either are done
 //! by the process itself, in the network's table (`lonet_sockets`, `actor`); all else is asked of lonetd (`ask`), and done
-//! with the program's own socket as the answer says. There is no thread here and no lasting descriptor, and nothing is known
-//! of descriptors but hints that decide nothing (`marks`).
+//! with the program's own socket as the answer says. There is no thread here and no lasting descriptor. Of descriptors nothing
+//! is known but hints that decide nothing (`marks`), of ports those that bind has given in vain (`given`).
 //!
 //! Rules of the house, which is somebody else's. bind, listen, connect, accept, getsockname, getpeername and
 //! close may be called in signal handlers and after fork in programs with threads: no allocation, no lock, no
@@ -31,6 +31,7 @@ mod gethostid;
 mod gethostname;
 mod getifaddrs;
 mod getnameinfo;
+mod given;
 mod host;
 mod if_nameindex;
 mod listen;

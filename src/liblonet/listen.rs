@@ -3,7 +3,7 @@
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{Placed, place};
 use crate::fence::{Decided, Decision, decide};
-use crate::{actor, kernel, marks, process};
+use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
 use lonet_core::control::Op;
 use nix::errno::Errno;
@@ -48,12 +48,15 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     match place(limit, &client, fd, (family, asked), wish, &|| true, start)? {
         Placed::Native => return Ok(Decision::Libc),
         Placed::Already => {}
-        Placed::At(os) => tell_to(limit, &client, &Op::Bound { cookie, os }),
+        Placed::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
     // SAFETY: the program's arguments.
     if unsafe { redhook::real!(listen)(fd, backlog) } == 0 {
         tell_to(limit, &client, &Op::Listening { cookie });
+        if bound && !given::is_empty() {
+            name::named(fd).local.into_iter().for_each(given::listens);
+        }
         return Ok(Decision::Done(0));
     }
     let errno = Errno::last();

@@ -26,9 +26,9 @@ pub struct Accepted {
 }
 
 pub enum Peer {
-    /// A dial of this network, by the address that the program is to see. `is_last`: the listener has gone meanwhile, and
-    /// lonetd has to know that this socket holds its port.
-    Dialer { name: Endpoint, is_last: bool },
+    /// A dial of this network: the addresses of this end and of the other one that the program is to see. `is_last`: the
+    /// listener has gone meanwhile, and lonetd has to know that this socket holds its port.
+    Dialer { local: Endpoint, name: Endpoint, is_last: bool },
     /// lonetd decides.
     Ask,
 }
@@ -102,5 +102,5 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         actor.own.records.took(reference);
     }
     let is_last = parts.listeners.find(theirs.dialed()).is_none();
-    Peer::Dialer { name: theirs.local, is_last }
+    Peer::Dialer { local: theirs.peer, name: theirs.local, is_last }
 }

@@ -185,6 +185,15 @@ def autobind():
     return s
 
 
+def first_free():
+    """The port of a listener without a bind; bind to port 0 passes over what this process has closed unused."""
+    s = socket.socket()
+    s.listen()
+    port = s.getsockname()[1]
+    s.close()
+    return port
+
+
 def fork():
     """A child that holds everything for a moment, and is gone."""
     pid = os.fork()
@@ -260,10 +269,7 @@ def obey(command):
     elif command == "report":
         return report()
     elif command == "autobind":
-        s = autobind()
-        port = s.getsockname()[1]
-        s.close()
-        return port
+        return first_free()
     elif command == "dial":
         return probe()
     return "ok"

@@ -14,9 +14,10 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], opening: Opening, reply: &Rep
     match *reply {
         Reply::Done => w.u8(0),
         Reply::Native => w.u8(1),
-        Reply::BindTo { os } => {
+        Reply::BindTo { os, port } => {
             w.u8(2);
             w.os(os);
+            w.u16(port);
         }
         Reply::Go => w.u8(3),
         Reply::ConnectTo { to, from } => {
@@ -117,7 +118,7 @@ pub fn read_reply(bytes: &[u8]) -> Result<(Opening, Reply<'_>), Malformed> {
     let reply = match r.u8()? {
         0 => Reply::Done,
         1 => Reply::Native,
-        2 => Reply::BindTo { os: r.os()? },
+        2 => Reply::BindTo { os: r.os()?, port: r.u16()? },
         3 => Reply::Go,
         kind @ (4 | 30) => {
             let to = r.os()?;

@@ -1,7 +1,7 @@
 //! Requests as bytes.
 
 use super::fields::{Reader, Writer};
-use super::{Caller, EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Op, Options, VERSION};
+use super::{Caller, EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Op, Options, Runs, VERSION};
 use std::net::Ipv6Addr;
 
 /// Writes a request; its length, or `None` if it does not fit [`MAX_MESSAGE`].
@@ -22,12 +22,13 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
     w.u16(o.autobind_from);
     match *op {
         Op::Join => w.u8(0),
-        Op::Bind { cookie, at, asked, attempt } => {
+        Op::Bind { cookie, at, asked, attempt, past } => {
             w.u8(1);
             w.u64(cookie);
             w.endpoint(at);
             w.asked(asked);
             w.u8(attempt);
+            w.text(past.bytes());
         }
         Op::Bound { cookie, os } => {
             w.u8(2);
@@ -178,7 +179,13 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
     let caller = Caller { host, key, options };
     let op = match r.u8()? {
         0 => Op::Join,
-        1 => Op::Bind { cookie: r.u64()?, at: r.endpoint()?, asked: r.asked()?, attempt: r.u8()? },
+        1 => Op::Bind {
+            cookie: r.u64()?,
+            at: r.endpoint()?,
+            asked: r.asked()?,
+            attempt: r.u8()?,
+            past: Runs::from_bytes(r.text()?).ok_or(Malformed::Bytes)?,
+        },
         2 => Op::Bound { cookie: r.u64()?, os: r.os()? },
         3 => Op::Listen { cookie: r.u64()?, bound: r.flags::<1>()?[0], asked: r.asked()?, attempt: r.u8()? },
         4 => Op::Listening { cookie: r.u64()? },

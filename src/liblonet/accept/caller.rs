@@ -8,7 +8,7 @@
 use super::courier;
 use crate::address::Address;
 use crate::ask::{Start, ask_for_more, tell_to};
-use crate::{actor, kernel, marks, process};
+use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
 use lonet_core::aside::aside;
 use lonet_core::block::{Block, Place};
@@ -60,12 +60,13 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
         && let Some(actor) = actor::actor(&client, false)
-        && let Peer::Dialer { name, is_last } =
+        && let Peer::Dialer { local: at, name, is_last } =
             identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
     {
         if is_last {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
+        given::is_used(at);
         return Caller::Named(Address::of(name, caller.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
@@ -75,8 +76,14 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
         &Op::Accept { listener: cookie, cookie: accepted, local, remote },
         start,
     ) {
-        Ok((_, Reply::Accepted { peer, .. })) => Caller::Named(Address::of(peer, caller.family())),
+        Ok((_, Reply::Accepted { local, peer })) => {
+            given::is_used(local);
+            Caller::Named(Address::of(peer, caller.family()))
+        }
         Ok((Some(control), Reply::Courier { peer, buffers })) => {
+            if !given::is_empty() {
+                name::named(listener).local.into_iter().for_each(given::is_used);
+            }
             let connection = courier::Connection::new(control, buffers);
             Caller::Foreign(Address::of(peer, caller.family()), connection)
         }

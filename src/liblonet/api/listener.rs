@@ -10,7 +10,7 @@ use crate::{accept, kernel, marks, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
 use lonet_core::config::bare_host;
-use lonet_core::control::{Op, Reply};
+use lonet_core::control::{Op, Reply, Runs};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{Fd, check};
 use nix::errno::Errno;
@@ -82,10 +82,10 @@ fn listen_with(
 ) -> std::result::Result<(), Errno> {
     let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
-    let wish = |attempt| Op::Bind { cookie, at, asked, attempt };
+    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
     let may = || sandbox::may_bind(port);
     match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, &may, Start::Yes)? {
-        Placed::At(os) => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
+        Placed::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
         Placed::Native | Placed::Already => return Err(Errno::EPROTO),
     }
     marks::set(fd);

@@ -1,8 +1,10 @@
 //! The first free port of a host, as lonetd finds it.
 
 use super::{Index, Kernel, State};
+use lonet_core::control::Runs;
 use lonet_core::table::ports::Seen;
 use lonet_core::table::slot;
+use nix::errno::Errno;
 
 /// So many of the lowest ports that are held by what lonetd decides about are looked at when one is wanted: what died
 /// without a word does not make the next port another one.
@@ -47,20 +49,45 @@ impl State {
     }
 
     /// The first free port of a host from `from` on, marked as bound: it is given up again unless a socket holds it when
-    /// the message has been dealt with. `None`: there is none.
-    pub(super) fn first_free_port(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16) -> Option<u16> {
-        kernel.together(Some((self.block.address(host), 32)));
-        let found = self.find_free(kernel, host, from);
-        kernel.together(None);
-        found
+    /// the message has been dealt with. EADDRINUSE: there is none.
+    pub(super) fn first_free(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        from: u16,
+    ) -> Result<u16, (Errno, String)> {
+        self.first_free_past(kernel, host, from, Runs::NONE)
     }
 
-    fn find_free(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16) -> Option<u16> {
+    /// As [`first_free`](State::first_free), of the ports that are not in `past`; where all of these are held, of all.
+    pub(super) fn first_free_past(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        from: u16,
+        past: Runs<'_>,
+    ) -> Result<u16, (Errno, String)> {
+        kernel.together(Some((self.block.address(host), 32)));
+        let other = self.search(kernel, host, from, past);
+        let any = if past == Runs::NONE {
+            other
+        } else {
+            other.or_else(|| self.search(kernel, host, from, Runs::NONE))
+        };
+        kernel.together(None);
+        any.ok_or_else(|| (Errno::EADDRINUSE, "the host has no free port".to_owned()))
+    }
+
+    fn search(&mut self, kernel: &mut dyn Kernel, host: Index, from: u16, past: Runs<'_>) -> Option<u16> {
         self.look(kernel, host);
         let mark = self.parts().ports.mark(host).port();
         let mut port = from.max(mark).max(1);
         let mut looks = 0..LOOKED_AT;
         loop {
+            if let Some(end) = past.end_of(port) {
+                port = end.checked_add(1)?;
+                continue;
+            }
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
                 Seen::Held if self.is_kept(host, port) && looks.next().is_some() => {

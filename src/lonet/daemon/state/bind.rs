@@ -2,7 +2,7 @@
 
 use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply};
+use lonet_core::control::{Asked, Caller, Reply, Runs};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV4};
@@ -81,7 +81,7 @@ impl State {
         sender: Sender,
         caller: &Caller<'_>,
         wish: Wish,
-        at: Endpoint,
+        (at, past): (Endpoint, Runs<'_>),
     ) -> Outcome {
         let face_of = |face: Face| Classes::any(face, wish.asked.v6only);
         let (host, classes) = match self.place(at) {
@@ -120,7 +120,7 @@ impl State {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
             }
             _ if at.port == 0 => {
-                Endpoint::new(at.ip, self.first_free(kernel, host, caller.options.autobind_from)?)
+                Endpoint::new(at.ip, self.first_free_past(kernel, host, caller.options.autobind_from, past)?)
             }
             _ => {
                 // A dial keeps nobody from binding its port, but for hosts of the C API.
@@ -160,7 +160,7 @@ impl State {
                 since: 0,
             },
         );
-        Ok(Reply::BindTo { os })
+        Ok(Reply::BindTo { os, port: at.port })
     }
 
     pub(super) fn bound(&mut self, kernel: &mut dyn Kernel, cookie: Cookie, os: SocketAddrV4) {
@@ -258,7 +258,7 @@ impl State {
                 since: 0,
             },
         );
-        Ok(Reply::BindTo { os })
+        Ok(Reply::BindTo { os, port })
     }
 
     pub(super) fn listening(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
@@ -303,17 +303,6 @@ impl State {
             (None, None) => return Classes::NONE,
         };
         Classes::at(self.block.place(ip), s.asked.v6only)
-    }
-
-    /// As [`first_free_port`](State::first_free_port); EADDRINUSE: there is none.
-    pub(super) fn first_free(
-        &mut self,
-        kernel: &mut dyn Kernel,
-        host: Index,
-        from: u16,
-    ) -> Result<u16, (Errno, String)> {
-        let none = || (Errno::EADDRINUSE, "the host has no free port".to_owned());
-        self.first_free_port(kernel, host, from).ok_or_else(none)
     }
 
     /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser

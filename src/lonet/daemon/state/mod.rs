@@ -260,8 +260,8 @@ impl State {
         };
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),
-            Op::Bind { cookie, at, asked, attempt } => {
-                self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, at)
+            Op::Bind { cookie, at, asked, attempt, past } => {
+                self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, (at, past))
             }
             Op::Bound { cookie, os } => {
                 self.bound(kernel, cookie, os);

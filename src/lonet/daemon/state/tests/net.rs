@@ -9,7 +9,7 @@ mod truth;
 use super::world::{Is, OWNER, SOURCES, World};
 use crate::daemon::state::{Answer, Classes, Cookie, Index, Pid, Saved, Sender, State, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
-use lonet_core::control::{Asked, Caller, Op, Options, Reply};
+use lonet_core::control::{Asked, Caller, Op, Options, Reply, Runs};
 use lonet_core::table::word::Word;
 use lonet_core::table::{Mapping, Table};
 use nix::errno::Errno;

@@ -27,9 +27,9 @@ impl Net {
         for attempt in 0..4 {
             let before = self.expectation(host);
             let known = self.mine.get(&cookie).cloned();
-            let answer = self.ask(pid, &Op::Bind { cookie, at, asked, attempt });
+            let answer = self.ask(pid, &Op::Bind { cookie, at, asked, attempt, past: Runs::NONE });
             let os = match answer {
-                Ok(Reply::BindTo { os }) => os,
+                Ok(Reply::BindTo { os, .. }) => os,
                 Err(Errno::EADDRINUSE) => {
                     let free = self.conflicts(host, cookie, at, asked) == Holds::No;
                     let said = self.state.sockets.iter().filter(|(_, s)| (s.host, s.port) == (host, port));
@@ -92,7 +92,7 @@ impl Net {
             let op = Op::Listen { cookie, bound: bound.is_some(), asked, attempt };
             let os = match self.ask(pid, &op) {
                 Ok(Reply::Go) => None,
-                Ok(Reply::BindTo { os }) => Some(os),
+                Ok(Reply::BindTo { os, .. }) => Some(os),
                 Err(Errno::EADDRINUSE) => return,
                 other => panic!("listen: {other:?}"),
             };
