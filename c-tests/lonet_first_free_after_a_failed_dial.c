@@ -95,6 +95,10 @@ int main(void)
 	is_str(sockname(fd), "127.0.0.1:2", "from the first free port");
 	int second = take(server);
 	is_str(peername(second), "127.0.0.1:2", "which its peer sees");
+	int copy = dup(fd);
+	is_err(disconnect(copy), 0, "connect(AF_UNSPEC) through a copy");
+	is_int(next_port(), 2, "takes it back as well");
+	close(copy);
 	close(fd);
 	close(second);
 	close(accepted);

@@ -115,7 +115,7 @@ pub enum Op<'a> {
     Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },
     /// What are this socket's addresses?
     Name { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
-    /// The program has set SO_REUSEADDR of a bound socket.
+    /// The program has set SO_REUSEADDR of a bound socket. [`Reply::Native`]: it is none of lonet's.
     Set { cookie: u64, reuse_address: bool },
     /// Some descriptor of this socket was closed.
     Closed { cookie: u64 },

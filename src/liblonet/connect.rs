@@ -46,6 +46,7 @@ struct Plan {
     /// Where to connect to, if `step` is not `Native`.
     target: Address,
     cookie: u64,
+    /// The same for the kernel; if `step` is `Disconnect`, where the socket is.
     os: SocketAddrV4,
     /// The port that the program dials.
     port: u16,
@@ -186,7 +187,14 @@ unsafe fn plan_for(
     }
     let Some((to, family)) = memory::address(address, len) else {
         let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
-        if unspecified && marks::get(fd) && kernel::tcp_family(fd).is_some() {
+        if unspecified && kernel::tcp_family(fd).is_some() {
+            // Not by its mark: a copy, and what came by exec or in a message, has none.
+            let local = kernel::local(fd).and_then(|a| a.os());
+            let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
+            if !is_there && !marks::get(fd) {
+                return Ok(());
+            }
+            plan.os = local.unwrap_or(plan.os);
             plan.cookie = kernel::cookie(fd)?;
             if let Some(parts) = actor::mapped() {
                 // First: as soon as it is done the addresses may be another's.
@@ -328,7 +336,9 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
         let Some(client) = process::client() else { return };
         match plan.step {
             Step::Disconnect if result == 0 => {
-                tell_to(plan.limit, &client, &Op::Disconnected { cookie: plan.cookie });
+                let is_certain = process::is_certain(plan.os.ip().to_ipv6_mapped());
+                let start = if is_certain { Start::Yes } else { Start::No };
+                let _ = ask_of(plan.limit, &client, &Op::Disconnected { cookie: plan.cookie }, start);
             }
             Step::Dial => {
                 let outcome = if result == 0 { 0 } else { errno };

@@ -4,11 +4,12 @@
 mod keys;
 
 use crate::address::{Address, is_plausible};
-use crate::ask::tell;
+use crate::ask::{Start, ask_of};
 use crate::fence::{Decided, Decision, decide};
-use crate::{marks, memory, name, process};
+use crate::{kernel, marks, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
-use lonet_core::control::Op;
+use lonet_core::control::{Op, Reply};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 
 redhook::hook! {
@@ -45,21 +46,29 @@ pub fn resolve_real() {
 }
 
 /// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
-/// needs.
+/// needs. Where the socket is tells whose it is, at one system call: a copy of a descriptor, and one that came by exec or
+/// in a message, has no mark.
 fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
     let int = std::mem::size_of::<c_int>();
-    if !marks::get(fd) || (len as usize) < int || !memory::is_readable(value.cast(), int) {
+    if !process::is_active() || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc);
     }
-    let bound =
-        crate::kernel::local(fd).and_then(|a| a.endpoint()).is_some_and(|e| process::may_be_ours(e.ip));
-    if !bound || crate::kernel::tcp_family(fd).is_none() {
+    let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Ok(Decision::Libc) };
+    let Some(client) = process::client_at(*local.ip()) else { return Ok(Decision::Libc) };
+    if kernel::tcp_family(fd).is_none() {
         return Ok(Decision::Libc);
     }
     // SAFETY: an int can be read there.
     let reuse_address = unsafe { value.cast::<c_int>().read_unaligned() } != 0;
-    tell(&Op::Set { cookie: crate::kernel::cookie(fd)?, reuse_address });
-    Ok(Decision::Done(0))
+    let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
+    match ask_of(Limit::NONE, &client, &Op::Set { cookie: kernel::cookie(fd)?, reuse_address }, start) {
+        // It is at an address of the network's, and not lonet's all the same.
+        Ok(Reply::Native) => Ok(Decision::Libc),
+        _ => {
+            marks::set(fd);
+            Ok(Decision::Done(0))
+        }
+    }
 }
 
 /// # Safety
@@ -87,7 +96,7 @@ unsafe fn as_set(
     let room = unsafe { len.read() };
     if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {
         if let Some(peer) = named.peer
-            && let Some(family) = crate::kernel::local(fd).map(|a| a.family())
+            && let Some(family) = kernel::local(fd).map(|a| a.family())
         {
             // Unlike getpeername it says how much is there, not how much there would have been.
             let mut full = 0;

@@ -303,8 +303,9 @@ impl State {
             }
             Op::Name { cookie, local, remote } => Ok(self.name(kernel, sender, cookie, local, remote)),
             Op::Set { cookie, reuse_address } => {
+                let is_known = self.sockets.contains_key(&cookie);
                 self.change(cookie, |s| s.asked.reuse_address = reuse_address);
-                Ok(Reply::Done)
+                Ok(if is_known { Reply::Done } else { Reply::Native })
             }
             Op::Closed { cookie } => {
                 self.closed(kernel, cookie);
