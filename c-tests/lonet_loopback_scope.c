@@ -40,6 +40,11 @@ int main(void)
 	is_str(ask(other, "listen l 0.0.0.0 6379"), "ok", "a listener on all addresses");
 	is_str(ask(other, "dial d 127.0.0.1 6379"), "ok", "is reached on the loopback");
 	is_str(ask(other, "peer d"), "127.0.0.1:6379", "under that name");
+
+	/* As on any machine, what is bound to the loopback does not leave it. */
+	is_str(ask(hosts[0], "listen out 0.0.0.0 80"), "ok", "another host listens");
+	is_str(ask(other, "bind near 127.0.0.2 0"), "ok", "a socket at another address of the loopback's");
+	is_str(ask(other, "dial near h0.lonet 80"), "EINVAL", "does not reach it");
 	for (int i = 0; i < HOSTS; i++)
 		leave(hosts[i]);
 	leave(other);

@@ -47,6 +47,12 @@ int main(void)
 	is_str(ask(second, "dial d α.lonet 80"), "ok", "when the first has ended, the next of that name");
 	is_str(ask(a, "accept c1 l"), name(ask(a, "resolve dialer.lonet"), 1), "gets its host");
 	leave(second);
+
+	/* From an address of the machine's. */
+	is_str(ask(third, "bind from 127.0.0.1 0"), "ok", "a socket that is bound to the machine's loopback");
+	is_str(ask(third, "dial from α.lonet 80"), "ok", "dials a host");
+	is_str(ask(a, "accept c5 l"), ask(third, "name from"), "which sees it there");
+	is_str(ask(third, "peer from"), name(ask(a, "resolve α.lonet"), 80), "and is its peer");
 	leave(third);
 	leave(none);
 	leave(a);

@@ -14,6 +14,7 @@ use lonet_core::control::{Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_sockets::name::{Named, Settings, named as named_in};
 use nix::errno::Errno;
+use std::net::SocketAddrV4;
 
 redhook::hook! {
     unsafe fn getsockname(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getsockname {
@@ -43,11 +44,32 @@ pub fn named(fd: c_int) -> Named {
     kernel::local(fd).map_or_else(Named::default, |local| named_at(fd, &local))
 }
 
+/// What lonet calls the other end of a socket's connection.
+pub fn peer(fd: c_int) -> Option<Endpoint> {
+    let local = kernel::local(fd)?;
+    named_by(fd, &local, &kernel::remote(fd)?).peer
+}
+
+/// As [`named`], of a socket that the kernel has at `local`, and by which nobody knows whose it is: its program has bound it
+/// to another address of the loopback's, say. Then where it is connected to tells.
+fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
+    let is_ours = |a: &Address| a.os().filter(|os| process::client_at(*os.ip()).is_some());
+    match (is_ours(local), is_ours(remote)) {
+        (None, Some(at)) => named_of(fd, local, at),
+        _ => named_at(fd, local),
+    }
+}
+
 /// As [`named`], of a socket that the kernel has at `local`.
 fn named_at(fd: c_int, local: &Address) -> Named {
+    local.os().map_or_else(Named::default, |at| named_of(fd, local, at))
+}
+
+/// As [`named_at`]. `at` is an address of the network that is asked.
+fn named_of(fd: c_int, local: &Address, at: SocketAddrV4) -> Named {
     let Some(local) = local.os() else { return Named::default() };
-    let ip = local.ip().to_ipv6_mapped();
-    let Some(client) = process::client_at(*local.ip()) else { return Named::default() };
+    let ip = at.ip().to_ipv6_mapped();
+    let Some(client) = process::client_at(*at.ip()) else { return Named::default() };
     let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
     let parts = actor::table(&client).and_then(|table| Some(table.parts(table.block()?)));
     if let Some(named) = parts.and_then(|parts| named_in(parts, cookie)) {
@@ -117,14 +139,15 @@ unsafe fn on_network(
     };
     let Some(local) = local.or_else(|| kernel::local(fd)) else { return Ok(Decision::Done(0)) };
     let family = local.family();
-    let named = if matches!(family, libc::AF_INET | libc::AF_INET6) {
-        named_at(fd, &local)
-    } else {
-        Named::default()
-    };
+    let is_ip = matches!(family, libc::AF_INET | libc::AF_INET6);
     let shown = match end {
-        End::Local => named.local.or_else(|| own_address(fd, &local)),
-        End::Peer => named.peer,
+        End::Local if is_ip => named_at(fd, &local).local.or_else(|| own_address(fd, &local)),
+        End::Peer if is_ip => {
+            // SAFETY: the kernel has just written there.
+            let remote = unsafe { Address::copied(address, room.min(len.read())) };
+            remote.or_else(|| kernel::remote(fd)).and_then(|remote| named_by(fd, &local, &remote).peer)
+        }
+        _ => None,
     };
     match shown {
         // SAFETY: as above.

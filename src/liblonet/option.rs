@@ -50,7 +50,9 @@ pub fn resolve_real() {
 /// in a message, has no mark.
 fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
     let int = std::mem::size_of::<c_int>();
-    if !process::is_active() || (len as usize) < int || !memory::is_readable(value.cast(), int) {
+    // What the C API has made has a mark in a process whose own calls are left alone.
+    let may_be_lonets = process::is_active() || marks::get(fd);
+    if !may_be_lonets || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc);
     }
     let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Ok(Decision::Libc) };
@@ -91,11 +93,10 @@ unsafe fn as_set(
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
-    let named = name::named(fd);
     // SAFETY: the kernel has just written `len` bytes there.
     let room = unsafe { len.read() };
     if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {
-        if let Some(peer) = named.peer
+        if let Some(peer) = name::peer(fd)
             && let Some(family) = kernel::local(fd).map(|a| a.family())
         {
             // Unlike getpeername it says how much is there, not how much there would have been.
@@ -103,7 +104,7 @@ unsafe fn as_set(
             // SAFETY: as above.
             unsafe { Address::of(peer, family).copy_out(value.cast(), room, &raw mut full) };
         }
-    } else if let Some(settings) = named.settings {
+    } else if let Some(settings) = name::named(fd).settings {
         let set = if level == libc::SOL_SOCKET { settings.reuse_address } else { settings.v6only };
         let bytes = c_int::from(set).to_ne_bytes();
         let n = (room as usize).min(bytes.len());

@@ -68,17 +68,17 @@ impl State {
             }
             Caller::Known(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
-                let theirs = caller.call?;
+                let theirs = self.from(caller.call?, a.remote);
                 call.local = theirs.peer;
                 call.peer = theirs.local;
                 call.class = theirs.class;
                 call.peer_host = caller.host;
-                if theirs.os_local.is_none() {
+                if caller.call.is_some_and(|call| call.os_local.is_none()) {
                     self.by_tuple.insert((a.remote, a.local), cookie);
                 }
                 self.change(cookie, |s| {
                     s.taken = true;
-                    s.call = s.call.map(|call| Call { os_local: Some(a.remote), ..call });
+                    s.call = Some(theirs);
                 });
                 self.release_accept_port(cookie);
             }

@@ -85,6 +85,11 @@ impl State {
         if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
+        let outside = self.outside(&dial);
+        let is_loopback = outside.is_some_and(|from| from.ip().is_loopback());
+        if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
+            return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
+        }
         let itself = self.itself(dial.cookie, (to_host, dial.to.port), class);
         let listener = (itself.or(foreign))
             .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os));
@@ -100,9 +105,10 @@ impl State {
         if dial.acts && record.is_none() && foreign.is_none() && !is_fresh {
             return Ok(Reply::Go);
         }
-        let port = match &record {
-            Some(s) => s.port,
-            None => self.first_free(kernel, host, caller.options.autobind_from)?,
+        let port = match (&record, outside.map(|from| from.port())) {
+            (Some(s), _) => s.port,
+            (None, Some(port @ 1..)) => port,
+            (None, _) => self.first_free(kernel, host, caller.options.autobind_from)?,
         };
         let peer_ip = match place {
             Place::Host(..) => dial.to.ip,
@@ -115,6 +121,7 @@ impl State {
             (_, Place::Host(..)) => self.block.shown(host, face),
             _ => loopback(face),
         };
+        let local_ip = outside.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
         let accept_port = match is_fresh {
             true => Some(self.accept_port(kernel, to_host, (host, port))?),
             false => None,
@@ -178,11 +185,34 @@ impl State {
         self.first_free(kernel, host, next)
     }
 
-    /// The address that the socket has to be bound to before it dials; `None`: it is.
+    /// The address that the socket has to be bound to before it dials; `None`: it is, or its program has bound it elsewhere.
     fn bind_first(&self, host: Index, bound: bool, dial: &Dial) -> Option<Ipv4Addr> {
         let ip = self.block.address(host);
         let is_there = bound || dial.local.is_some_and(|local| *local.ip() == ip);
-        (!is_there).then_some(ip)
+        let has_port = self.outside(dial).is_some_and(|from| from.port() != 0);
+        (!is_there && !has_port).then_some(ip)
+    }
+
+    /// Where the program has bound a socket that is none of lonet's so far: to an address that is no host's, such as
+    /// 127.0.0.2. Both ends see it there, with the port that the kernel has given it; where that was left to connect
+    /// (IP_BIND_ADDRESS_NO_PORT), with one of the host's, whose address lies below then.
+    fn outside(&self, dial: &Dial) -> Option<SocketAddrV4> {
+        let is_known = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Gone && s.os.is_some());
+        let from = dial.local.filter(|_| !is_known)?;
+        match self.block.place(from.ip().to_ipv6_mapped()) {
+            Place::Elsewhere => Some(from),
+            Place::Loopback(_) if from.port() != 0 => Some(from),
+            _ => None,
+        }
+    }
+
+    /// A dial whose source is known. At an address that is no host's the kernel may have given the socket another port than it
+    /// had: it does so after a refusal.
+    pub(super) fn from(&self, call: Call, from: SocketAddrV4) -> Call {
+        let ip = from.ip().to_ipv6_mapped();
+        let is_outside = call.local.ip == ip && !matches!(self.block.place(ip), Place::Host(..));
+        let local = if is_outside { from.into() } else { call.local };
+        Call { local, os_local: Some(from), ..call }
     }
 
     /// A connect that is under way or done: the kernel says how it stands. One that was answered and is not under
@@ -265,13 +295,12 @@ impl State {
         match from {
             Some(from) if under_way => {
                 self.by_tuple.insert((from, call.os_remote), cookie);
+                let call = self.from(call, from);
                 self.change(cookie, |s| {
                     if s.role == Role::Dialing {
                         s.role = Role::Connected;
                     }
-                    if let Some(call) = s.call.as_mut() {
-                        call.os_local = Some(from);
-                    }
+                    s.call = Some(call);
                 });
                 if revived {
                     self.examine(kernel, cookie);
