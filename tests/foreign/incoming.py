@@ -244,6 +244,50 @@ def test_it_has_what_accept_inherits_and_the_lowest_descriptor(t):
     assert p.wait() == 0, (one, two)
 
 
+OF_A_FAMILY = r"""
+import socket, sys
+family, v6only = int(sys.argv[1]), int(sys.argv[2])
+s = socket.socket(family)
+if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+s.bind(("", 10)); s.listen()
+for _ in range(2):
+    c, peer = s.accept()
+    assert c.family == c.getsockopt(socket.SOL_SOCKET, 39) == family, "SO_DOMAIN"
+    assert c.getpeername() == peer and len(peer) == len(s.getsockname()), (peer, c.getpeername())
+    if family == socket.AF_INET6: assert c.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == v6only
+    print(c.getsockname()[0], c.getsockname()[1], peer[0], peer[1], flush=True)
+    while data := c.recv(100): c.sendall(data)
+    c.close()
+"""
+
+
+def test_what_is_accepted_is_of_its_listeners_family(t):
+    g = t.foreign().host("γ")
+    listeners = ((socket.AF_INET, 0, ""), (socket.AF_INET6, 0, "::ffff:"), (socket.AF_INET6, 1, "fd6c:6f6e:6574:"))
+    for i, (family, v6only, face) in enumerate(listeners):
+        host = "h%d" % i
+        p = t.start(host, OF_A_FAMILY, str(int(family)), str(v6only))
+        t.wait(host + ":10")
+        conn, _, remote = g.dial(host, 10, b"x")
+        assert (remote, conn.recv(1)) == (host + ":10", b"x")
+        local, port, peer, _ = p.stdout.readline().split()
+        assert port == "10" and local.startswith(face) and peer.startswith(face), (local, peer)
+        if not v6only:
+            hosts = t.ls()
+            assert (local, peer) == (face + hosts[host]["address"], face + hosts["γ"]["address"])
+        # The one before that could not become an AF_INET one.
+        assert t.log().count("is relayed") == (i > 0), t.log()
+        # Its dialer has said all that it has to say before it is answered.
+        conn.close()
+        _, line = g.request(host, 10)
+        early = socket.create_connection(g.net.address(host))
+        early.sendall(line + b"early")
+        early.shutdown(socket.SHUT_WR)
+        assert g.connected(early) == host + ":10"
+        assert early.recv(5, socket.MSG_WAITALL) == b"early" and early.recv(1) == b""
+        assert p.wait() == 0
+
+
 RAW = r"""
 import ctypes, socket, sys, time
 libc = ctypes.CDLL(None)

@@ -4,6 +4,7 @@ use super::courier::Courier;
 use super::io::{self, Heard};
 use super::{Cx, HANDSHAKE, Task, What};
 use crate::daemon::state::{Arrival, Cookie, Incoming};
+use lonet_core::block::Face;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
@@ -25,6 +26,8 @@ pub struct Connection {
     pub cookie: Cookie,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
+    /// Its family is not that of the connections of the listener that it is for, and cannot become it.
+    pub is_misfit: bool,
 }
 
 impl Acceptor {
@@ -34,7 +37,7 @@ impl Acceptor {
         local: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> Option<Task> {
-        let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote };
+        let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote, is_misfit: false };
         let line = LineBuf::default();
         Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.hear(cx)
     }
@@ -66,7 +69,7 @@ impl Acceptor {
         }
     }
 
-    fn decide(self, cx: &mut Cx<'_, '_>, line: &[u8]) -> Option<Task> {
+    fn decide(mut self, cx: &mut Cx<'_, '_>, line: &[u8]) -> Option<Task> {
         let request = match DialRequest::parse(line, &cx.shared.network) {
             Ok(request) => request,
             Err(e) => return refuse(cx, self.dialer.fd, &e.into()),
@@ -81,7 +84,11 @@ impl Acceptor {
         match cx.world.state.incoming(cx.world.kernel, &dial) {
             Arrival::NoSuchHost => refuse(cx, self.dialer.fd, &Reply::no_such_host(&request.dst)),
             Arrival::Refused => refuse(cx, self.dialer.fd, &Reply::Refused),
-            Arrival::At { os, port } => {
+            Arrival::At { os, port, family } => {
+                if family == Face::V4 {
+                    io::become_ipv4(&self.dialer.fd);
+                }
+                self.dialer.is_misfit = io::is_ipv6(&self.dialer.fd) != (family == Face::V6);
                 // The host as the dialer spells it: it compares.
                 let at = WireAddr { host: request.dst.host, port: u64::from(port) };
                 Courier::begin(cx, self.dialer, os, at, self.until)

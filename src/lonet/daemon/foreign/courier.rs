@@ -2,7 +2,8 @@
 //!
 //! So refusal and backlog are the kernel's. The accept hook tells lonetd what it has accepted, closes the courier
 //! and gets the dialer's own connection. A program that accepted behind the hooks' back (a raw system call, no
-//! descriptor left to ask lonetd) talks to the courier: its bytes are relayed.
+//! descriptor left to ask lonetd) talks to the courier: its bytes are relayed. So are those of a connection that is not
+//! of its listener's family and cannot be: its dialer has closed its end before it was answered.
 
 use super::acceptor::{Connection, refuse};
 use super::relay::Relay;
@@ -21,6 +22,9 @@ const CLAIM_WITHIN: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether somebody has accepted it: from every to every, doubling.
 const LOOK: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(400)];
+
+/// Why most couriers are relayed that are.
+const UNHOOKED: &str = "the program accepted it without liblonet";
 
 /// A program that has accepted the courier says something, or its end of it is over.
 const ACCEPTED: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP);
@@ -96,7 +100,7 @@ impl Courier {
             (Phase::Connecting { .. }, What::Ready { .. }) => return self.connected(cx),
             // The listener was closed with the courier in its backlog.
             (Phase::Waiting { .. }, What::Ready { flags, .. }) if flags.intersects(over) => self.abort(cx),
-            (Phase::Waiting { .. }, What::Ready { .. }) => return Some(self.relay(cx)),
+            (Phase::Waiting { .. }, What::Ready { .. }) => return Some(self.relay(cx, UNHOOKED)),
             (Phase::Waiting { .. }, What::Late) => return Some(self.look(cx)),
         }
         None
@@ -145,7 +149,7 @@ impl Courier {
             _ => *accepted = accepted.or(Some(now)),
         }
         match *accepted {
-            Some(since) if since + CLAIM_WITHIN <= now => return self.relay(cx),
+            Some(since) if since + CLAIM_WITHIN <= now => return self.relay(cx, UNHOOKED),
             Some(since) => *look = since + CLAIM_WITHIN,
             None => {
                 *pause = (*pause * 2).min(LOOK[1]);
@@ -155,22 +159,22 @@ impl Courier {
         Task::Courier(self)
     }
 
-    fn relay(self, cx: &mut Cx<'_, '_>) -> Task {
-        tracing::info!(
-            "a foreign peer's connection to {} is relayed: the program accepted it without liblonet",
-            self.listener
-        );
+    fn relay(self, cx: &mut Cx<'_, '_>, why: &str) -> Task {
+        tracing::info!("a foreign peer's connection to {} is relayed: {why}", self.listener);
         cx.shared.couriers.remove(&(self.source, self.listener));
         Relay::begin(cx, [self.dialer.fd, self.courier], Some((self.source, self.listener)))
     }
 
-    /// The program gets the dialer's own connection.
-    pub fn claim(self, cx: &mut Cx<'_, '_>, pid: Pid) -> Option<(OwnedFd, Endpoint)> {
+    /// The program gets the dialer's own connection, unless that is to be relayed.
+    pub fn claim(self, cx: &mut Cx<'_, '_>, pid: Pid) -> (Option<Task>, Option<(OwnedFd, Endpoint)>) {
         let courier = match self.arrived(cx) {
+            Ok(courier) if courier.dialer.is_misfit => {
+                return (Some(courier.relay(cx, "its dialer has closed its end already")), None);
+            }
             Ok(courier) => courier,
             Err(courier) => {
                 courier.abort(cx);
-                return None;
+                return (None, None);
             }
         };
         courier.forget(cx);
@@ -179,8 +183,8 @@ impl Courier {
         }
         // The program closes its end, which so leaves no TIME_WAIT behind.
         io::reset(courier.courier);
-        let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie)?;
-        Some((courier.dialer.fd, peer))
+        let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie);
+        (None, peer.map(|peer| (courier.dialer.fd, peer)))
     }
 
     /// No courier any more: what is accepted there is nobody's.

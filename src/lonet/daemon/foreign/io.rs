@@ -89,6 +89,17 @@ pub fn cookie(fd: &OwnedFd) -> u64 {
     lonet_core::sys::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE).unwrap_or(0)
 }
 
+pub fn is_ipv6(fd: &OwnedFd) -> bool {
+    lonet_core::sys::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN) == Ok(libc::AF_INET6)
+}
+
+/// Makes an AF_INET socket of a v4-mapped connection of AF_INET6's; it stays the same socket. Not where its other end has
+/// closed already.
+pub fn become_ipv4(fd: &OwnedFd) {
+    const IPV6_ADDRFORM: i32 = 1;
+    let _ = lonet_core::sys::setsockopt(fd.as_raw_fd(), libc::IPPROTO_IPV6, IPV6_ADDRFORM, &libc::AF_INET);
+}
+
 /// The error that the socket has come to, which is taken from it.
 pub fn error(fd: &OwnedFd) -> Option<Errno> {
     match socket::getsockopt(fd, sockopt::SocketError) {

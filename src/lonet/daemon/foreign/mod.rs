@@ -21,7 +21,7 @@
 mod acceptor;
 mod courier;
 mod dialer;
-mod io;
+pub mod io;
 mod names;
 mod relay;
 mod task;
@@ -324,7 +324,7 @@ impl Foreign {
         }
         let mut cx = Cx { world, shared: &mut self.shared, id };
         let (next, claimed) = match slot.task {
-            Task::Courier(courier) => (None, courier.claim(&mut cx, pid)),
+            Task::Courier(courier) => courier.claim(&mut cx, pid),
             other => (Some(other), None),
         };
         self.keep(world, id, next);

@@ -68,7 +68,7 @@ impl State {
             }
             Caller::Known(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
-                let theirs = self.from(caller.call?, a.remote);
+                let theirs = self.called_from(caller.call?, a.remote);
                 call.local = theirs.peer;
                 call.peer = theirs.local;
                 call.class = theirs.class;

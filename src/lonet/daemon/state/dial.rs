@@ -208,7 +208,7 @@ impl State {
 
     /// A dial whose source is known. At an address that is no host's the kernel may have given the socket another port than it
     /// had: it does so after a refusal.
-    pub(super) fn from(&self, call: Call, from: SocketAddrV4) -> Call {
+    pub(super) fn called_from(&self, call: Call, from: SocketAddrV4) -> Call {
         let ip = from.ip().to_ipv6_mapped();
         let is_outside = call.local.ip == ip && !matches!(self.block.place(ip), Place::Host(..));
         let local = if is_outside { from.into() } else { call.local };
@@ -295,7 +295,7 @@ impl State {
         match from {
             Some(from) if under_way => {
                 self.by_tuple.insert((from, call.os_remote), cookie);
-                let call = self.from(call, from);
+                let call = self.called_from(call, from);
                 self.change(cookie, |s| {
                     if s.role == Role::Dialing {
                         s.role = Role::Connected;

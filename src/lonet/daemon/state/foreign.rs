@@ -8,7 +8,7 @@
 use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use crate::daemon::names;
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::control::{Caller, Op, Reply};
 use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -42,6 +42,8 @@ pub enum Arrival {
     At {
         os: SocketAddrV4,
         port: u16,
+        /// The listener's.
+        family: Face,
     },
 }
 
@@ -261,7 +263,7 @@ impl State {
                 port,
                 role: Role::Accepted,
                 pid: record.pid,
-                asked: Asked { v6only: false, ..record.asked },
+                asked: record.asked,
                 at: None,
                 os: None,
                 call: Some(call),
@@ -274,7 +276,7 @@ impl State {
         );
         // Until it is claimed lonetd alone has it, and who comes after this one has nothing to know.
         self.changes.sockets.remove(&dial.cookie);
-        Arrival::At { os, port }
+        Arrival::At { os, port, family: record.asked.family }
     }
 
     /// A courier is on its way to a listener, from `source`, for a connection that [`State::incoming`] recorded.
