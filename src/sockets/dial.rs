@@ -16,7 +16,7 @@ use lonet_core::classes::Classes;
 use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
-use lonet_core::table::claim::Claim;
+use lonet_core::table::claim::{Claim, InDoubt};
 use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
@@ -70,6 +70,15 @@ pub enum Begun {
     Look,
 }
 
+/// Whether lonetd has seen to whatever had ended on the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    NotYet,
+    Yes,
+    /// There is no descriptor to ask it with: what may have ended counts as alive.
+    Cannot,
+}
+
 /// What becomes of a connect.
 pub enum Outcome {
     /// The program gets what the kernel has answered.
@@ -87,10 +96,10 @@ fn loopback(face: Face) -> Ipv6Addr {
     }
 }
 
-/// Enters a dial, and binds its socket to its host's address. `has_looked`: lonetd has seen to whatever had ended.
+/// Enters a dial, and binds its socket to its host's address.
 ///
 /// Errors are what bind(2) and a full machine answer.
-pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, Errno> {
+pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Errno> {
     let parts = actor.parts;
     let (host, face, class) = match parts.block.place(wish.to.ip) {
         Place::Host(index, face) => (index, face, Classes::host(face)),
@@ -103,7 +112,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     }
     let dialed = Dialed { host, port: wish.to.port, class };
     let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
-    if listens(actor, &listener, dialed) != Some(true) {
+    if listens(actor, &listener, dialed, wish.fd) != Some(true) {
         return Ok(Begun::Ask);
     }
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
@@ -112,9 +121,11 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     actor.own.records.took(reference);
     actor.own.dials.begin(wish.cookie, reference);
     let mut kernel = AskedKernel { control: (listener.os, NOBODY, None) };
-    let claim = match has_looked {
-        false => parts.claim(actor.host, wish.autobind_from, reference, &mut kernel),
-        true => parts.claim_past(actor.host, wish.autobind_from, reference, &mut kernel),
+    let (host_of_ours, from) = (actor.host, wish.autobind_from);
+    let claim = match looked {
+        Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
+        Looked::Yes => parts.claim_past(host_of_ours, from, reference, InDoubt::Lonetds, &mut kernel),
+        Looked::Cannot => parts.claim_past(host_of_ours, from, reference, InDoubt::Held, &mut kernel),
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
@@ -123,7 +134,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, has_looked: bool) -> Result<Begun, 
     };
     let port = match claim {
         Claim::Port(port) => port,
-        Claim::AskLonetd if !has_looked => return give_up(Begun::Look),
+        Claim::AskLonetd if looked == Looked::NotYet => return give_up(Begun::Look),
         Claim::AskLonetd | Claim::None => return give_up(Begun::Ask),
     };
     let is_host = matches!(parts.block.place(wish.to.ip), Place::Host(..));
@@ -194,8 +205,8 @@ pub fn take_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
 
 /// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
 /// writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
-/// has gone. `None`: it cannot be asked.
-fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed) -> Option<bool> {
+/// has gone. `None`: it cannot be asked. `fd`: the socket that dials.
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = parts.records.state(listener.record).is_some_and(|state| {
         state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
@@ -204,7 +215,7 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed) -> Option<boo
         return Some(true);
     }
     // Of several that share the address the kernel names one.
-    let cookie = kernel::listener(listener.os)?;
+    let cookie = kernel::listener(listener.os, fd)?;
     let is_there = |found: Found| {
         found.state.phase == Phase::Kept
             && found.entry.os == Some(listener.os)
@@ -287,7 +298,8 @@ impl Dial {
         }
         let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
         let is_itself = source == Some(self.to());
-        if is_itself || listens(actor, &self.listener, self.dialed) == Some(false) && !self.is_taken(actor) {
+        let listens = listens(actor, &self.listener, self.dialed, self.fd);
+        if is_itself || listens == Some(false) && !self.is_taken(actor) {
             kernel::disconnect(self.fd, self.cookie);
             self.withdraw(actor);
             return Outcome::Ask;

@@ -1,6 +1,7 @@
 //! What the kernel knows of a socket of the program's.
 
 use crate::address::Address;
+use lonet_core::aside::aside;
 use lonet_core::block::Face;
 use lonet_core::control::Asked;
 use lonet_core::diag::{Diag, NOBODY};
@@ -114,8 +115,11 @@ pub fn disconnect(fd: i32, socket: u64) {
 }
 
 /// The cookie of the socket that takes connections to this address; `Some(None)`: nobody does. `None`: the kernel cannot be
-/// asked.
-pub fn listener(os: SocketAddrV4) -> Option<Option<u64>> {
-    let found = Diag::open().ok()?.lookup(os, NOBODY).ok()?;
-    Some(found.map(|f| f.cookie))
+/// asked. Where no descriptor is left a child asks, in which `spare` gives way.
+pub fn listener(os: SocketAddrV4, spare: i32) -> Option<Option<u64>> {
+    let look = || Diag::open().and_then(|diag| diag.lookup(os, NOBODY)).map(|found| found.map(|f| f.cookie));
+    match look() {
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => aside(spare, || look().ok()).ok()?,
+        seen => seen.ok(),
+    }
 }

@@ -38,6 +38,15 @@ impl<F: FnMut(&mut [Suspect])> Kernel for F {
     }
 }
 
+/// What a port is that lonetd has marked as bound, and one of whose sockets may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InDoubt {
+    /// lonetd's to look at.
+    Lonetds,
+    /// Held: lonetd cannot be asked.
+    Held,
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -54,13 +63,20 @@ impl<W: Word> Parts<'_, W> {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
         }
-        self.claim_past(host, from, claimer, kernel)
+        self.claim_past(host, from, claimer, InDoubt::Lonetds, kernel)
     }
 
-    /// As [`Parts::claim`], for lonetd, which has looked.
-    pub fn claim_past(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Claim {
+    /// As [`Parts::claim`], whether or not lonetd has seen to processes of the host that have ended.
+    pub fn claim_past(
+        self,
+        host: u16,
+        from: u16,
+        claimer: Reference,
+        in_doubt: InDoubt,
+        kernel: &mut impl Kernel,
+    ) -> Claim {
         for _ in 0..WALKS {
-            if let Some(claim) = self.walk(host, from.max(1), claimer, kernel) {
+            if let Some(claim) = self.walk(host, from.max(1), claimer, in_doubt, kernel) {
                 return claim;
             }
         }
@@ -68,7 +84,14 @@ impl<W: Word> Parts<'_, W> {
     }
 
     /// `None`: a word has changed meanwhile.
-    fn walk(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Option<Claim> {
+    fn walk(
+        self,
+        host: u16,
+        from: u16,
+        claimer: Reference,
+        in_doubt: InDoubt,
+        kernel: &mut impl Kernel,
+    ) -> Option<Claim> {
         let mark = self.ports.mark(host);
         let mut is_certain = from <= mark.port();
         let mut suspects = Suspects::default();
@@ -99,6 +122,7 @@ impl<W: Word> Parts<'_, W> {
                         return claim.ok();
                     }
                 }
+                Seen::SuspectBound if in_doubt == InDoubt::Held => is_certain = false,
                 Seen::SuspectBound => {
                     return match self.take_from(host, claimer, &mut suspects, kernel) {
                         Some(claim) => claim.ok(),

@@ -12,7 +12,7 @@ use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
-use lonet_sockets::dial::{self, Begun, Outcome, Wish};
+use lonet_sockets::dial::{self, Begun, Looked, Outcome, Wish};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -58,11 +58,15 @@ pub fn plan(
     // First: a thread that is made to leave this closes the socket.
     marks::set(fd);
     let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
-    let begun = match dial::begin(&actor, &wish, false)? {
+    let begun = match dial::begin(&actor, &wish, Looked::NotYet)? {
         Begun::Look => {
             plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
-            ask_of(plan.limit, client, &Op::Look, Start::Yes)?;
-            dial::begin(&actor, &wish, true)?
+            let looked = match ask_of(plan.limit, client, &Op::Look, Start::Yes) {
+                Ok(_) => Looked::Yes,
+                Err(Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
+                Err(e) => return Err(e),
+            };
+            dial::begin(&actor, &wish, looked)?
         }
         begun => begun,
     };
