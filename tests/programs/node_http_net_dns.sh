@@ -1,6 +1,6 @@
 #!/bin/bash
 # Node: an http server and a client on two hosts, names by dns.lookup and by Node's own resolver, and net: autobound
-# ports, loopback, and what a refused dial and a host that is not there look like.
+# ports, loopback, an address of its own on it (localAddress), and what a refused dial and a host that is not there look like.
 . "$(dirname "$0")/../scenario.bash"
 need node
 
@@ -41,6 +41,18 @@ const failure = (port, host) => new Promise(done => net.connect(port, host).on('
     client.end('there and back');
     console.log(String((await once(client, 'data'))[0]), client.remoteAddress, client.remotePort);
     listener.close();
+
+    const near = http.createServer(({ socket }, response) => {
+        response.end(`${socket.remoteAddress} ${socket.remotePort}`);
+    }).listen(0, '127.0.0.1');
+    await once(near, 'listening');
+    const to = { host: '127.0.0.1', port: near.address().port, localAddress: '127.0.0.2', agent: false };
+    const [answer] = await once(http.get(to), 'response');
+    const { localAddress, localPort, remoteAddress, remotePort } = answer.socket;
+    let seen = '';
+    for await (const part of answer) seen += part;
+    console.log(localAddress, seen === `${localAddress} ${localPort}`, remoteAddress, remotePort === to.port);
+    near.close();
 })();
 JS
 start server lonet run -H α -- node "$work/server.js"
@@ -53,4 +65,5 @@ true
 β6 2 α6 8080
 ECONNREFUSED EHOSTUNREACH ECONNREFUSED
 { address: '::', family: 'IPv6', port: 3 }
-there and back 127.0.0.1 3" "what the client saw"
+there and back 127.0.0.1 3
+127.0.0.2 true 127.0.0.1 true" "what the client saw"
