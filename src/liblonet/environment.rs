@@ -38,7 +38,7 @@ pub fn own() -> Environment {
 /// What a variable is set to.
 pub fn variable(name: &str) -> Option<&'static [u8]> {
     // SAFETY: the process' own; programs that change it while others look take turns, as for getenv(3).
-    unsafe { strings(own()) }.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    unsafe { strings(own()) }.find_map(|entry| entry?.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What is put back.
