@@ -45,6 +45,22 @@ fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     .ok()
 }
 
+/// Runs `work`, in which the thread is not cancelled: cancellation does not pass through what catches panics, and what is held
+/// could not be given back.
+pub fn uncancelled<T>(work: impl FnOnce() -> T) -> T {
+    const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+    }
+    let mut before = 0;
+    // SAFETY: the thread's own state, and where to put what it was.
+    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    result
+}
+
 /// From now on a panic says nothing: the standard streams are the program's.
 pub fn quiet() {
     std::panic::set_hook(Box::new(|_| {}));

@@ -8,7 +8,7 @@ use crate::connect;
 use crate::listen::lonet_listen_hook;
 use crate::next::Next;
 use crate::process;
-use circuit::{Found, Socket, bytes, endpoint, say, say_errno, uncancelled};
+use circuit::{Found, Socket, bytes, descriptor_of, endpoint, say, say_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
 use lonet_core::sys::{self, Text, check};
 use nix::errno::Errno;
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn rcmd_af(
     }
     let mut native = false;
     let strings = [local_user, remote_user, command];
-    let result = uncancelled(|| {
+    let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
             let found = find(*host, u16::from_be(port), c_int::from(family))?;

@@ -4,7 +4,7 @@
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
 use crate::next::Next;
-use crate::rcmd::circuit::{Found, Socket, bytes, say_errno, uncancelled};
+use crate::rcmd::circuit::{Found, Socket, bytes, descriptor_of, say_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn rexec_af(
         return real();
     }
     let mut native = false;
-    let result = uncancelled(|| {
+    let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
             let found = Found::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;

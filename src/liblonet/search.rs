@@ -10,6 +10,7 @@
 
 mod files;
 
+use crate::fence::uncancelled;
 use crate::host::{self, Host, Miss};
 use crate::next::Next;
 use crate::res_query::State;
@@ -117,28 +118,19 @@ pub unsafe fn find<'a>(
     Some(found)
 }
 
-/// Whether the DNS has a name in one of these domains. libc waits for answers there, and is not to be cancelled meanwhile:
-/// cancellation does not pass through what catches panics.
+/// Whether the DNS has a name in one of these domains. libc waits for answers there.
 fn knows_any(dns_knows: &dyn Fn(&CStr) -> bool, name: &[u8], domains: &[&[u8]]) -> bool {
-    const PTHREAD_CANCEL_DISABLE: c_int = 1;
-    let mut before = 0;
     if domains.is_empty() {
         return false;
     }
-    // SAFETY: the thread's own state, and where to put what it was.
-    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
-    let is_known = domains.iter().any(|domain| {
-        let mut full = Text::<{ 64 + 256 + 2 }>::new();
-        let dot: &[u8] = if domain.is_empty() { b"" } else { b"." };
-        [name, dot, domain, b"."].iter().all(|part| full.push(part)) && full.c_str().is_some_and(dns_knows)
-    });
-    // SAFETY: as above.
-    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
-    is_known
-}
-
-unsafe extern "C" {
-    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    uncancelled(|| {
+        domains.iter().any(|domain| {
+            let mut full = Text::<{ 64 + 256 + 2 }>::new();
+            let dot: &[u8] = if domain.is_empty() { b"" } else { b"." };
+            let parts = [name, dot, domain, b"."];
+            parts.iter().all(|part| full.push(part)) && full.c_str().is_some_and(dns_knows)
+        })
+    })
 }
 
 /// Whether a name may be a host's with its domain left out: not if it has a dot, or is an address in any notation, or is

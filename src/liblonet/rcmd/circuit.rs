@@ -4,7 +4,7 @@
 
 use crate::address::read;
 use crate::close::lonet_close;
-use crate::fence::guard;
+use crate::fence::{guard, uncancelled};
 use crate::{accept, getaddrinfo, process};
 use libc::{addrinfo, c_char, c_int, sockaddr};
 use lonet_core::block::Endpoint;
@@ -14,23 +14,14 @@ use std::ffi::CStr;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-unsafe extern "C" {
-    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
-}
-
 /// Runs `call`, which answers with a descriptor. `None`: it has said why it cannot, also by errno.
-pub fn uncancelled(call: impl FnOnce() -> Option<c_int>) -> c_int {
-    const DISABLE: c_int = 1;
-    let (mut state, mut result, mut errno) = (0, None, Errno::last_raw());
-    // SAFETY: a place for what it was.
-    unsafe { pthread_setcancelstate(DISABLE, &raw mut state) };
-    match guard(|| result = call()) {
+pub fn descriptor_of(call: impl FnOnce() -> Option<c_int>) -> c_int {
+    let (mut result, mut errno) = (None, Errno::last_raw());
+    match uncancelled(|| guard(|| result = call())) {
         None => errno = libc::EIO,
         Some(()) if result.is_none() => errno = Errno::last_raw(),
         Some(()) => {}
     }
-    // SAFETY: as above.
-    unsafe { pthread_setcancelstate(state, std::ptr::null_mut()) };
     Errno::set_raw(errno);
     result.unwrap_or(-1)
 }
