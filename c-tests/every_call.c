@@ -10,6 +10,7 @@
 #include <resolv.h>
 #include <spawn.h>
 #include <sys/utsname.h>
+#include <wordexp.h>
 #include <sys/syscall.h>
 
 enum { FIRST = 200 };
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
 	if (list)
 		freeaddrinfo(list);
 	tell("res_query", res_query("β.lonet", 1, 1, answer, sizeof answer) > 0);
+	tell("res_querydomain", res_querydomain("β", "lonet", 1, 1, answer, sizeof answer) > 0);
 	try(getifaddrs(&all));
 	if (all)
 		freeifaddrs(all);
@@ -113,11 +115,20 @@ int main(int argc, char **argv)
 	try(sendto(udp, "x", 1, MSG_DONTWAIT, &to.any, sizeof to.v4));
 	try(recvfrom(udp, text, sizeof text, MSG_DONTWAIT, &b.any, &len));
 
+	int reserved = high(socket(AF_INET, SOCK_STREAM, 0));
+	try(bindresvport(reserved, NULL));
+	value = 1023;
+	int other = (int)try(rresvport(&value));
+	if (other >= 0)
+		high(other);
+
 	tell("posix_spawn", posix_spawn(&pid, "/bin/true", NULL, NULL, no_arguments, no_environment));
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
 	try(execve("/no/such/program", no_arguments, no_environment));
 	tell("system", system("exit 3"));
+	wordexp_t words;
+	tell("wordexp", wordexp("$(echo x)", &words, 0));
 
 	try(dup2(report, lost));
 	try(close(udp));
