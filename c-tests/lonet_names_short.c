@@ -82,6 +82,18 @@ static const char *with(const char *variable, const char *value, const char *nam
 	return said;
 }
 
+/* Where the machine has domains of its own to be searched, lonet has to be named. */
+static void name_lonet_if_need_be(void)
+{
+	char line[512];
+	FILE *file = fopen("/etc/resolv.conf", "re");
+	while (file && fgets(line, sizeof line, file))
+		if (!strncmp(line, "search", 6) || !strncmp(line, "domain", 6))
+			setenv("LOCALDOMAIN", "lonet", 1);
+	if (file)
+		fclose(file);
+}
+
 static const char *aliases(const char *text)
 {
 	static char path[] = "aliases.XXXXXX";
@@ -98,6 +110,7 @@ int main(int argc, char **argv)
 		const char *said = by_all(argv[1]);
 		return write(STDOUT_FILENO, said, strlen(said)) < 0;
 	}
+	name_lonet_if_need_be();
 	struct host b = host("beta"), other = host("β");
 	ask(b, "listen l 0.0.0.0 1");
 	ask(other, "listen l 0.0.0.0 1");

@@ -3,7 +3,7 @@
 
 int main(void)
 {
-	static const char *const strict[] = { "LONET_NAMES=strict", NULL };
+	static const char *const strict[] = { "LONET_NAMES=strict", "LOCALDOMAIN=lonet", NULL };
 	struct host a = host_with("α", strict), lenient = host("γ");
 	is_str(ask(a, "resolve β.lonet"), "EAI_NONAME", "nobody is β");
 	is_str(ask(a, "dial d β.lonet 80"), "EAI_NONAME", "so it cannot be dialed");
