@@ -179,19 +179,20 @@ def talk(one):
     trouble("broken", server=server, error=error)
 
 
-def autobind():
-    s = socket.socket()
-    s.bind(("", 0))
-    return s
-
-
 def first_free():
-    """The port of a listener without a bind; bind to port 0 passes over what this process has closed unused."""
+    """The port of a listener without a bind."""
     s = socket.socket()
     s.listen()
     port = s.getsockname()[1]
     s.close()
     return port
+
+
+def autobind():
+    """A bound socket. bind to port 0 passes over what this process has closed unused: its ports go up."""
+    s = socket.socket()
+    s.bind(("", 0))
+    return s
 
 
 def fork():

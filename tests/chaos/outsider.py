@@ -163,7 +163,7 @@ def somewhere():
     """An address of a host, or of the stack, in the block."""
     ip = chance.choice([f"127.{doors['block']}.0.{chance.randrange(1, 9)}"] * 3
                        + [f"127.{doors['block']}.255.{chance.randrange(250, 255)}"])
-    return ip, chance.choice([0, 0, 80, 81, chance.randrange(1024, 65536)])
+    return ip, chance.choice([0, 0, 30080, 30081, chance.randrange(1024, 65536)])
 
 
 # What outsiders say to each other by mistake, where one has an address that a server had.
@@ -295,9 +295,9 @@ def at_the_stack():
     name = doors["network"]
     lines = {
         "silence": b"",
-        "a dial": f'lonet "lonet{name}" dial "outsider:1" "s1:80"\n'.encode(),
+        "a dial": f'lonet "lonet{name}" dial "outsider:1" "s1:30080"\n'.encode(),
         "half a dial": f'lonet "lonet{name}" dial "str'.encode(),
-        "another network": b'lonet "lonetelse" dial "outsider:1" "s1:80"\n',
+        "another network": b'lonet "lonetelse" dial "outsider:1" "s1:30080"\n',
         "a line without an end": b"x" * 2000,
         "noise": chance.randbytes(100),
     }

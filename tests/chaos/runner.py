@@ -42,7 +42,7 @@ NETWORK = os.environ["LONET_NETWORK"]
 ANSWERS_WITHIN = 60
 SERVERS = ["s1", "s2", "s3"]
 # Out of the way of those that autobind gives beside a server.
-PORTS = [80, 81]
+PORTS = [30080, 30081]
 DESTINATIONS = ",".join(f"{host}:{port}" for host in SERVERS for port in PORTS)
 
 chance = random.Random(int(sys.argv[2]))

@@ -28,10 +28,13 @@ const FIRST_PORT: u16 = 1024;
 /// A block, and the sockets that make it this network's.
 pub struct Held {
     pub block: Block,
-    /// Listens on the stack's address: while it does, no other lonetd takes the block. Foreign peers dial our
-    /// hosts there.
+    /// Listens on the stack's address: while it does, no other lonetd takes the block.
     pub lock: OwnedFd,
     pub lock_address: SocketAddrV4,
+    /// Listens beside it, as a socket of AF_INET6's: foreign peers dial our hosts there. Its connections are what a listener
+    /// of that family accepts, and each can become what one of AF_INET's does (`foreign::io::become_ipv4`); the other way
+    /// round there is none. `None`: the machine has no IPv6, and so nobody has such listeners; then it is the lock.
+    pub door: Option<(OwnedFd, SocketAddrV4)>,
     /// Bound and not listening: where dials are refused.
     _refuser: OwnedFd,
     pub refuser_address: SocketAddrV4,
@@ -132,7 +135,26 @@ fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
             "foreign peers are served at {lock_address}: all the usual ports there are held by others"
         );
     }
-    Ok(Ok(Held { block, lock, lock_address, _refuser: refuser, refuser_address, shows_bound }))
+    let door = open_door(stack);
+    Ok(Ok(Held { block, lock, lock_address, door, _refuser: refuser, refuser_address, shows_bound }))
+}
+
+fn open_door(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let door = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
+    sys::setsockopt(door.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
+    let listens = |port| {
+        let at = SocketAddrV6::new(stack.to_ipv6_mapped(), port, 0, 0);
+        let listens = socket::bind(door.as_raw_fd(), &SockaddrIn6::from(at))
+            .and_then(|()| socket::listen(&door, Backlog::MAXCONN));
+        match listens {
+            Ok(()) => Ok(io::local(&door)),
+            Err(Errno::EADDRINUSE | Errno::EACCES) => Ok(None),
+            Err(e) => Err(os("open the foreign peers' door")(e)),
+        }
+    };
+    let address = first(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
+    Some((door, address))
 }
 
 /// The address that `attempt` gets: by one of the `usual` ports, by one that the kernel chooses, or by any other.

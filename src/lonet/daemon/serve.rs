@@ -164,7 +164,7 @@ impl Daemon {
         let connections = Connections::new()?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &directory, &held.lock, held.lock_address, former, &epoll)?;
+        let foreign = Foreign::new(&config, &directory, &held, former, &epoll)?;
         let members = Arc::new(Members::new(&config, &directory.now(), owner, membership));
         let inheritance = Inheritance::new(members);
         if let Some(done) = inheritance.search_done() {

@@ -27,6 +27,7 @@ mod relay;
 mod task;
 
 use super::current::Current;
+use super::held::Held;
 use super::kernel::Live;
 use super::registry::{Place, Registry};
 use super::setup::{SetupError, os};
@@ -125,7 +126,8 @@ struct Slot {
 pub struct Foreign {
     pub registry: Registry,
     names: Names,
-    listener: OwnedFd,
+    /// That which is announced first, with their addresses.
+    listeners: Vec<(OwnedFd, SocketAddrV4)>,
     /// Given up for a moment to take a connection that has no other descriptor left.
     spare: Option<OwnedFd>,
     shared: Shared,
@@ -139,22 +141,26 @@ impl Foreign {
     pub fn new(
         config: &Config,
         directory: &Current,
-        lock: &OwnedFd,
-        address: SocketAddrV4,
+        held: &Held,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
-        let listener = lock.try_clone().map_err(os("duplicate the listener"))?;
+        let lock = (held.lock.try_clone().map_err(os("duplicate the listener"))?, held.lock_address);
+        let door = held.door.as_ref().and_then(|(fd, address)| Some((fd.try_clone().ok()?, *address)));
+        let listeners: Vec<_> = door.into_iter().chain([lock]).collect();
+        let (listener, address) = (&listeners[0].0, listeners[0].1);
         let place =
             Place { directory: directory.clone(), network: config.network.clone(), own: address, former };
         let registry = Registry::start(place).map_err(os("start the registry's thread"))?;
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        epoll.add(&listener, event(LISTENER)).map_err(os("watch the listener"))?;
+        for (listener, _) in &listeners {
+            epoll.add(listener, event(LISTENER)).map_err(os("watch the listener"))?;
+        }
         epoll.add(registry.ready(), event(REGISTRY)).map_err(os("watch the registry"))?;
         let shared = Shared {
             network: [b"lonet", config.network.as_bytes()].concat(),
             listener: address,
-            buffers: io::buffers(&listener),
+            buffers: io::buffers(listener),
             couriers: HashMap::new(),
             expected: HashMap::new(),
             slow: HashMap::new(),
@@ -163,7 +169,7 @@ impl Foreign {
             registry,
             names: Names::default(),
             spare: listener.try_clone().ok(),
-            listener,
+            listeners,
             shared,
             tasks: HashMap::new(),
             timers: BTreeSet::new(),
@@ -249,19 +255,26 @@ impl Foreign {
         self.next
     }
 
-    /// Takes the connections that have come to our listener.
+    /// Takes the connections that have come to our listeners.
     pub fn accept(&mut self, world: &mut World<'_>) {
+        for i in 0..self.listeners.len() {
+            self.accept_at(world, i);
+        }
+    }
+
+    fn accept_at(&mut self, world: &mut World<'_>, i: usize) {
+        let (listener, local) = (self.listeners[i].0.as_raw_fd(), self.listeners[i].1);
         for _ in 0..ACCEPT_AT_ONCE {
-            match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            match socket::accept4(listener, SockFlag::SOCK_CLOEXEC) {
                 Ok(fd) => {
                     // SAFETY: a new descriptor that nobody else has.
                     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                    self.arrived(world, fd);
+                    self.arrived(world, fd, local);
                 }
                 Err(Errno::EAGAIN) => return,
                 Err(Errno::EMFILE | Errno::ENFILE) => {
                     if !self.drop_oldest(world) {
-                        self.turn_away();
+                        self.turn_away(i);
                     }
                 }
                 Err(_) => {}
@@ -270,19 +283,20 @@ impl Foreign {
     }
 
     /// No descriptor is left: the next connection is closed, or the loop would never rest.
-    fn turn_away(&mut self) {
-        tally::count(Kind::ForeignNoDescriptor, &self.shared.listener);
+    fn turn_away(&mut self, i: usize) {
+        let (listener, local) = &self.listeners[i];
+        tally::count(Kind::ForeignNoDescriptor, local);
         self.spare = None;
-        if let Ok(fd) = socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+        if let Ok(fd) = socket::accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             // SAFETY: a new descriptor that nobody else has.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
-        self.spare = self.listener.try_clone().ok();
+        self.spare = self.listeners[i].0.try_clone().ok();
     }
 
     /// Who has come: a program of ours to be relayed, or a process of the network's owner. Nobody else gets in.
-    fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd) {
-        let (local, Some(remote)) = (self.shared.listener, io::remote(&fd)) else { return };
+    fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd, local: SocketAddrV4) {
+        let Some(remote) = io::remote(&fd) else { return };
         let found = world.kernel.connection(remote, local).flatten();
         if let Some(id) = found.and_then(|f| self.shared.expected.remove(&f.cookie)) {
             let Some(slot) = self.tasks.remove(&id) else { return };
