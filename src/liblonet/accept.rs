@@ -93,6 +93,8 @@ pub unsafe extern "C" fn run(
 
 /// # Safety
 /// `plan` is writable and is filled.
+// Frames of their own: what each takes of a small stack is given back before the next one.
+#[inline(never)]
 unsafe extern "C" fn prepare(
     fd: c_int,
     address: *mut sockaddr,
@@ -130,6 +132,7 @@ const NOWHERE: c_int = -2;
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
+#[inline(never)]
 unsafe extern "C" fn finish(
     listener: c_int,
     new: c_int,

@@ -134,6 +134,8 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
 /// # Safety
 /// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the table says; the second
 /// time that it is filled.
+// Frames of their own: what each takes of a small stack is given back before the next one.
+#[inline(never)]
 unsafe extern "C" fn prepare(
     fd: c_int,
     address: *const sockaddr,
@@ -141,7 +143,9 @@ unsafe extern "C" fn prepare(
     asks: bool,
     plan: *mut Plan,
 ) {
-    let mut made = Plan {
+    // SAFETY: as the caller promises; what asks has been filled the first time.
+    let limit = if asks { unsafe { (*plan).limit } } else { Limit::NONE };
+    let made = Plan {
         real: connect.get(),
         step: Step::Native,
         target: Address::empty(),
@@ -152,25 +156,21 @@ unsafe extern "C" fn prepare(
         dial: None,
         errno: Errno::last_raw(),
         late: 0,
-        limit: Limit::NONE,
+        limit,
     };
-    if asks {
-        // SAFETY: it has been filled the first time.
-        made.limit = unsafe { (*plan).limit };
-    }
+    // In its place at once: the stack may be small.
+    // SAFETY: as the caller promises.
+    let plan = unsafe {
+        plan.write(made);
+        &mut *plan
+    };
     guard(|| {
         // SAFETY: as the caller promises.
-        if let Err(e) = unsafe { plan_for(fd, address, len, asks, &mut made) } {
-            made.step = Step::Fail;
-            made.errno = e as i32;
+        if let Err(e) = unsafe { plan_for(fd, address, len, asks, plan) } {
+            plan.fail(e);
         }
     })
-    .unwrap_or_else(|| {
-        made.step = Step::Fail;
-        made.errno = libc::EIO;
-    });
-    // SAFETY: as the caller promises.
-    unsafe { plan.write(made) };
+    .unwrap_or_else(|| plan.fail(Errno::EIO));
 }
 
 /// # Safety
@@ -308,6 +308,7 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
 
 /// The result and errno of a connect: where a sandbox forbids the OS port, and not the port that the program dials, of
 /// lonetd's.
+#[inline(never)]
 extern "C" fn unless_forbidden(fd: c_int, result: c_int, plan: &Plan) -> c_int {
     if result == 0 || Errno::last_raw() != libc::EACCES || plan.step == Step::Instead {
         return result;
@@ -328,6 +329,7 @@ extern "C" fn unless_forbidden(fd: c_int, result: c_int, plan: &Plan) -> c_int {
 }
 
 /// Tells lonetd what came of it; the result and errno that the program gets.
+#[inline(never)]
 extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
     let failed_now = result != 0 && plan.step != Step::Fail;
     let mut errno = if failed_now { Errno::last_raw() } else { plan.errno };

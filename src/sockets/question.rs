@@ -4,32 +4,41 @@
 //! sock_diag, or another network namespace, says the same. Whoever cannot ask takes what is in doubt for alive.
 
 use lonet_core::aside::aside;
-use lonet_core::diag::{Answer, Diag, Question, SEVERAL, State};
+use lonet_core::diag::{Answer, Diag, Question, State};
 use lonet_core::table::claim::{ASKED_AT_ONCE, Kernel, Suspect};
 
-pub type Answers = [Option<Answer>; SEVERAL];
+/// Answers to so many questions.
+pub type Answers<const N: usize> = [Option<Answer>; N];
 
-/// Asks all in one message. `None`: cannot be asked. The first question is the control.
-pub fn ask(questions: &[Question]) -> Option<Answers> {
-    understood(answers(questions))
+/// Asks all in one message. Whether it could be asked: the first question is the control.
+fn ask<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> bool {
+    understood(see(questions, answers), answers)
 }
 
-/// As [`ask`]. Where no descriptor is left a child asks, in which `spare` gives way.
-pub fn ask_or_aside(questions: &[Question], spare: i32) -> Option<Answers> {
-    match answers(questions) {
+/// As [`ask`]: the answers, if it could be asked. Where no descriptor is left a child asks, in which `spare` gives way.
+pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
+    let mut answers = [None; N];
+    let is_heard = match see(questions, &mut answers) {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
-            aside(spare, || understood(answers(questions))).ok()?
+            let (is_heard, heard) = aside(spare, || {
+                let mut answers = [None; N];
+                (ask(questions, &mut answers), answers)
+            })
+            .ok()?;
+            answers = heard;
+            is_heard
         }
-        seen => understood(seen),
-    }
+        seen => understood(seen, &answers),
+    };
+    is_heard.then_some(answers)
 }
 
-fn answers(questions: &[Question]) -> std::io::Result<Answers> {
-    Diag::open()?.answers_as_they_come(questions)
+fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> std::io::Result<()> {
+    Diag::open()?.answers_as_they_come(questions, answers)
 }
 
-fn understood(answers: std::io::Result<Answers>) -> Option<Answers> {
-    answers.ok().filter(|all| matches!(all[0], Some(Answer::Found(_))))
+fn understood<const N: usize>(seen: std::io::Result<()>, answers: &Answers<N>) -> bool {
+    seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
 }
 
 /// The kernel's word on suspects, with a socket that is there as the control.
@@ -43,7 +52,10 @@ impl Kernel for Asked {
         for (question, suspect) in questions[1..].iter_mut().zip(suspects.iter()) {
             *question = (suspect.local, suspect.remote, None);
         }
-        let Some(answers) = ask(&questions[..=suspects.len().min(ASKED_AT_ONCE)]) else { return };
+        let mut answers = [None; 1 + ASKED_AT_ONCE];
+        if !ask(&questions[..=suspects.len().min(ASKED_AT_ONCE)], &mut answers) {
+            return;
+        }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
             suspect.has_gone = match answer {
                 Some(Answer::Found(f)) => {

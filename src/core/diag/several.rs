@@ -12,13 +12,20 @@ pub const SEVERAL: usize = 9;
 pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);
 
 impl Diag {
-    /// What the kernel says to each of these questions, of which there are at most [`SEVERAL`], as [`Diag::answer`] says it.
-    /// Where a cookie is asked for it is as [`Diag::lookup_cookie`] says.
+    /// What the kernel says to each of these questions, of which there are at most [`SEVERAL`], as [`Diag::answer`] says it;
+    /// where a cookie is asked for it is as [`Diag::lookup_cookie`] says. `answers` has a place for each question.
     ///
     /// [`Answer::Nobody`] says nothing unless another question of the same message was answered with a socket.
-    pub fn answers_as_they_come(&self, questions: &[Question]) -> io::Result<[Option<Answer>; SEVERAL]> {
-        let mut answers = [None; SEVERAL];
-        let mut request = [0; SEVERAL * wire::Request::ROOM];
+    // A frame of its own, as it takes a good part of a small stack.
+    #[inline(never)]
+    pub fn answers_as_they_come(
+        &self,
+        questions: &[Question],
+        answers: &mut [Option<Answer>],
+    ) -> io::Result<()> {
+        const { assert!(wire::Request::ROOM <= HEAD) };
+        let mut buffers = [[0; HEAD]; SEVERAL];
+        let request = buffers.as_flattened_mut();
         let (mut len, mut first) = (0, None);
         for (local, remote, cookie) in questions.iter().take(SEVERAL) {
             let sequence = self.next_sequence();
@@ -28,9 +35,8 @@ impl Diag {
             request[len..len + bytes.len()].copy_from_slice(bytes);
             len += bytes.len();
         }
-        let Some(first) = first else { return Ok(answers) };
+        let Some(first) = first else { return Ok(()) };
         self.netlink.send(&request[..len])?;
-        let mut buffers = [[0; HEAD]; SEVERAL];
         let lengths = self.netlink.receive_several(&mut buffers)?;
         for (buffer, length) in buffers.iter().zip(lengths) {
             // What is left of an earlier question takes the place of an answer, which is then not there.
@@ -42,7 +48,7 @@ impl Diag {
             };
             *answer = understand(&message, (*local, *remote)).ok();
         }
-        Ok(answers)
+        Ok(())
     }
 }
 
@@ -86,7 +92,8 @@ mod tests {
         pairs.insert(3, (SocketAddrV4::new([127, 231, 9, 8].into(), 9), v4(at)));
         let alone: Vec<_> = pairs.iter().map(|(a, b)| diag.answer(*a, *b).expect("an answer")).collect();
         let questions: Vec<_> = pairs.iter().map(|(a, b)| (*a, *b, None)).collect();
-        let together = diag.answers_as_they_come(&questions).expect("answers");
+        let mut together = [None; SEVERAL];
+        diag.answers_as_they_come(&questions, &mut together).expect("answers");
         assert_eq!(together[..7].iter().map(|a| a.expect("an answer")).collect::<Vec<_>>(), alone);
         assert_eq!(together[7..], [None; SEVERAL - 7]);
     }
@@ -98,7 +105,8 @@ mod tests {
         let at = v4(listener.local_addr().expect("its address"));
         let found = diag.lookup(at, NOBODY).expect("an answer").expect("the listener");
         let questions = [(at, NOBODY, Some(found.cookie)), (at, NOBODY, Some(found.cookie + 1))];
-        let answers = diag.answers_as_they_come(&questions).expect("answers");
+        let mut answers = [None; 2];
+        diag.answers_as_they_come(&questions, &mut answers).expect("answers");
         assert_eq!(answers[..2], [Some(Answer::Found(found)), Some(Answer::Nobody)]);
     }
 }

@@ -42,6 +42,7 @@ pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bo
 }
 
 /// Makes the plan of a dial that the table decides. `false`: lonetd does.
+#[inline(never)]
 pub fn plan(
     client: &Client,
     fd: c_int,
@@ -89,6 +90,7 @@ pub enum Settled {
 }
 
 /// What becomes of a connect that had this result.
+#[inline(never)]
 pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
     let errno = if result == 0 { 0 } else { Errno::last_raw() };
     let mut settled = Settled::Done;

@@ -114,7 +114,7 @@ impl Refusal {
 
 fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
     let stack = block.stack();
-    let lock = lock_socket(stack)?;
+    let lock = tcp_socket()?;
     let listens = |port| match bind(&lock, SocketAddrV4::new(stack, port))? {
         Some(_) if socket::listen(&lock, Backlog::MAXCONN).is_err() => Ok(None),
         bound => Ok(bound),
@@ -172,22 +172,13 @@ fn first(
 
 /// `None`: somebody has it.
 fn bind(fd: &OwnedFd, address: SocketAddrV4) -> Result<Option<SocketAddrV4>, SetupError> {
-    match bind_either(fd, address) {
+    match socket::bind(fd.as_raw_fd(), &SockaddrIn::from(address)) {
         Ok(()) => {}
         Err(Errno::EADDRINUSE | Errno::EACCES) => return Ok(None),
         Err(e) => return Err(os("bind a socket of the network's block")(e)),
     }
-    io::local(fd).map(Some).ok_or_else(|| os("name a socket")(Errno::EAFNOSUPPORT))
-}
-
-fn bind_either(fd: &OwnedFd, address: SocketAddrV4) -> nix::Result<()> {
-    match io::is_ipv6(fd) {
-        true => {
-            let mapped = SocketAddrV6::new(address.ip().to_ipv6_mapped(), address.port(), 0, 0);
-            socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(mapped))
-        }
-        false => socket::bind(fd.as_raw_fd(), &SockaddrIn::from(address)),
-    }
+    let bound: SockaddrIn = socket::getsockname(fd.as_raw_fd()).map_err(os("name a socket"))?;
+    Ok(Some(SocketAddrV4::new(bound.ip(), bound.port())))
 }
 
 /// Who listens there, if that can be told.
@@ -196,23 +187,6 @@ fn holder(address: SocketAddrV4) -> Option<u32> {
     let diag = Diag::open().ok()?;
     let at = |address| diag.lookup(address, NOBODY).ok().flatten().map(|found| found.uid);
     at(address).or_else(|| at(wild))
-}
-
-/// The socket that listens for foreign peers. As one of AF_INET6 it gives their connections as a listener of that family
-/// does, and each can still become what an AF_INET one gives ([`io::become_ipv4`]); the other way round there is none.
-/// On a machine without IPv6 nobody has such listeners.
-fn lock_socket(stack: Ipv4Addr) -> Result<OwnedFd, SetupError> {
-    let open = || {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
-        sys::setsockopt(fd.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
-        Some(fd)
-    };
-    let binds = |fd| matches!(bind_either(&fd, SocketAddrV4::new(stack, 0)), Ok(()) | Err(Errno::EADDRINUSE));
-    match open().filter(|_| open().is_some_and(binds)) {
-        Some(fd) => Ok(fd),
-        None => tcp_socket(),
-    }
 }
 
 pub fn tcp_socket() -> Result<OwnedFd, SetupError> {
