@@ -37,10 +37,10 @@ code 0 lonet run -H α -- getent ahostsv4 γ.lonet
 block=$(lonet ls --json | jq -r '.hosts[0].address' | cut -d. -f 2)
 is "$(lonet ls | sed -E "s/127\.$block\.0\.[12]:[0-9]+ +/OS /; s/127\.$block\./127.N./; s/pid $server/pid S/; s/pid $client/pid C/")" "\
 α  127.N.0.1
-  α:1     bound      -    OS python3 (pid S)
-  α:70    listening  -    OS python3 (pid S)
-  α:8080  listening  -    OS python3 (pid S)
-  α:8080  connected  β:1  OS python3 (pid S)
+  α:1     bound                  -    OS python3 (pid S)
+  α:70    listening on loopback  -    OS python3 (pid S)
+  α:8080  listening              -    OS python3 (pid S)
+  α:8080  connected              β:1  OS python3 (pid S)
 β  127.N.0.2
   β:1  connected  α:8080  OS python3 (pid C)" "the text"
 
@@ -49,15 +49,15 @@ is "$(wc -l <<<"$json")" 1 "JSON on one line"
 is "$(jq -c 'keys' <<<"$json")" '["hosts","network"]' "its keys"
 is "$(jq -c '[.hosts[] | keys] | unique | .[]' <<<"$json")" '["address","index","name","sockets"]' "those of a host"
 is "$(jq -c '[.hosts[].sockets[] | keys] | unique | .[]' <<<"$json")" \
-    '["os","peer","pid","port","program","state"]' "those of a socket"
+    '["os","peer","pid","port","program","scope","state"]' "those of a socket"
 is "$(jq -r '.network' <<<"$json")" "$LONET_NETWORK" "the network"
 is "$(jq -c '.hosts | map([.name, .index])' <<<"$json")" '[["α",1],["β",2]]' "hosts: no name that was only mentioned"
-is "$(jq -c '.hosts[].sockets[] | [.port, .state, .peer, .program]' <<<"$json" | sort)" "\
-[1,\"bound\",null,\"python3\"]
-[1,\"connected\",\"α:8080\",\"python3\"]
-[70,\"listening\",null,\"python3\"]
-[8080,\"connected\",\"β:1\",\"python3\"]
-[8080,\"listening\",null,\"python3\"]" "sockets"
+is "$(jq -c '.hosts[].sockets[] | [.port, .state, .scope, .peer, .program]' <<<"$json" | sort)" "\
+[1,\"bound\",null,null,\"python3\"]
+[1,\"connected\",null,\"α:8080\",\"python3\"]
+[70,\"listening\",\"loopback\",null,\"python3\"]
+[8080,\"connected\",null,\"β:1\",\"python3\"]
+[8080,\"listening\",\"host\",null,\"python3\"]" "sockets"
 is "$(jq -c '[.hosts[].sockets[].pid] | unique' <<<"$json")" "$(jq -nc "[$server, $client] | sort")" "pids"
 is "$(jq -r '.hosts[].sockets[].os' <<<"$json" | sed -E "s/^127\.$block\.0\.[12]:[0-9]+$/ok/" | sort -u)" ok "OS addresses are the host's"
 

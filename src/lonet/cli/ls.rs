@@ -44,7 +44,7 @@ fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
     let width = |cell: &dyn Fn(&SocketShown<'_>) -> usize| host.sockets.iter().map(cell).max().unwrap_or(0);
     let name = host.name.chars().count() + 1;
     let address = name + width(&|s| s.port.checked_ilog10().unwrap_or(0) as usize + 1);
-    let state = width(&|s| s.state.chars().count());
+    let state = width(&|s| state_of(s).len());
     let peer = width(&|s| peer_of(s).chars().count());
     let os = width(&|s| s.os.chars().count());
     for s in &host.sockets {
@@ -53,10 +53,18 @@ fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
         writeln!(
             out,
             "  {of_host}:{:<port$}  {:<state$}  {peer_is:<peer$}  {:<os$}  {} (pid {pid})",
-            s.port, s.state, s.os, s.program
+            s.port,
+            state_of(s),
+            s.os,
+            s.program
         )?;
     }
     Ok(())
+}
+
+/// Who listens on its host's loopback alone is not to be taken for what others reach.
+fn state_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
+    if s.scope.as_deref() == Some("loopback") { "listening on loopback" } else { &s.state }
 }
 
 fn peer_of<'a>(s: &'a SocketShown<'_>) -> &'a str {

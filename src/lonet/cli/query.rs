@@ -51,9 +51,15 @@ pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
         match shown.hosts.iter().find(|host| is_called(host, name)) {
             None => absent.push(format!("{name:?}")),
             Some(host) if host.foreign => {}
-            Some(host) => match ports_of(host) {
-                ports if ports.is_empty() => why += &format!("; {name} is up and listens on no port"),
-                ports => why += &format!("; {name} listens on {ports}"),
+            Some(host) => match (ports_of(host, "host"), ports_of(host, "loopback")) {
+                (None, None) => why += &format!("; {name} is up and listens on no port"),
+                (Some(ports), None) => why += &format!("; {name} listens on {ports}"),
+                (None, Some(loopback)) => {
+                    why += &format!("; {name} listens on {loopback}, on its loopback alone")
+                }
+                (Some(ports), Some(loopback)) => {
+                    why += &format!("; {name} listens on {ports}, and on its loopback alone on {loopback}");
+                }
             },
         }
     }
@@ -74,10 +80,11 @@ fn some_of(all: &[impl AsRef<str>]) -> String {
     named.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
 }
 
-fn ports_of(host: &HostShown<'_>) -> String {
-    let listens = |s: &&SocketShown<'_>| s.state == "listening";
+/// Where a host listens in this scope, if it does.
+fn ports_of(host: &HostShown<'_>, scope: &str) -> Option<String> {
+    let listens = |s: &&SocketShown<'_>| s.scope.as_deref() == Some(scope);
     let ports: BTreeSet<u16> = host.sockets.iter().filter(listens).map(|s| s.port).collect();
-    some_of(&ports.iter().map(u16::to_string).collect::<Vec<_>>())
+    (!ports.is_empty()).then(|| some_of(&ports.iter().map(u16::to_string).collect::<Vec<_>>()))
 }
 
 /// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else

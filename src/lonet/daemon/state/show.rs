@@ -55,6 +55,9 @@ pub struct SocketShown<'a> {
     /// "bound", "listening" or "connected".
     #[serde(borrow)]
     pub state: Cow<'a, str>,
+    /// Who reaches a listener: "host", all hosts; "loopback", its own alone.
+    #[serde(borrow)]
+    pub scope: Option<Cow<'a, str>>,
     /// The lonet address at the other end.
     pub peer: Option<String>,
     pub pid: i32,
@@ -111,7 +114,12 @@ impl State {
         let program = self.processes.get(&s.pid).map(|p| p.program.as_str());
         let program =
             program.map_or_else(|| s.made_by.as_deref().unwrap_or_default().to_owned().into(), Cow::Borrowed);
-        SocketShown { port: s.port, os: os.into(), state: state.into(), peer, pid: s.pid, program }
+        let scope = match s.at.map(|at| self.block.place(at.ip)) {
+            _ if s.role != Role::Listening => None,
+            Some(Place::Loopback(_)) => Some("loopback".into()),
+            _ => Some("host".into()),
+        };
+        SocketShown { port: s.port, os: os.into(), state: state.into(), scope, peer, pid: s.pid, program }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.
