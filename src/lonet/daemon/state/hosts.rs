@@ -316,9 +316,7 @@ impl State {
         let address = Address::parse(address).map_err(invalid)?;
         match self.listener(kernel, &address, Classes::host) {
             Some(os) => Ok(Reply::Located { os }),
-            None => {
-                Err((Errno::ECONNREFUSED, format!("nothing listens on {}", self.missing(kernel, &address))))
-            }
+            None => Err((Errno::ECONNREFUSED, format!("nothing listens on {address}"))),
         }
     }
 
@@ -328,14 +326,6 @@ impl State {
             [asks, &address.host].map(|name| self.hosts.find(name.as_bytes()).map(|host| host.index));
         self.listener(kernel, address, Classes::host).is_some()
             || own == other && self.listener(kernel, address, Classes::loopback).is_some()
-    }
-
-    /// An address on which nothing listens, in words.
-    pub fn missing(&mut self, kernel: &mut dyn Kernel, address: &Address) -> String {
-        match self.listener(kernel, address, Classes::loopback) {
-            Some(_) => format!("{address} beyond its loopback"),
-            None => address.to_string(),
-        }
     }
 
     fn listener(
