@@ -163,6 +163,8 @@ mod tests {
             let at = sys::mmap(std::ptr::null_mut(), 2 * PAGE, both, kind, -1).expect("two pages");
             let second = at.byte_add(PAGE);
             sys::mmap(second, PAGE, libc::PROT_NONE, kind | libc::MAP_FIXED, -1).expect("the second");
+            // The stack of a thread that has ended may have been there.
+            [at, second].iter().for_each(|page| place(page.addr()).store(0, Ordering::Relaxed));
             at.cast()
         }
     }
