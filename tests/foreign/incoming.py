@@ -275,8 +275,8 @@ def test_what_is_accepted_is_of_its_listeners_family(t):
         if not v6only:
             hosts = t.ls()
             assert (local, peer) == (face + hosts[host]["address"], face + hosts["γ"]["address"])
-        # The one before that could not become an AF_INET one.
-        assert t.log().count("is relayed") == (i > 0), t.log()
+        # The one before may not have become an AF_INET one any more.
+        assert t.log().count("is relayed") <= (i > 0), t.log()
         # Its dialer has said all that it has to say before it is answered.
         conn.close()
         _, line = g.request(host, 10)
