@@ -217,6 +217,10 @@ unsafe fn plan_for(
     plan.cookie = kernel::cookie(fd)?;
     let mut local =
         kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
+    // lonetd would take it for a bound socket that dials.
+    if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
+        return Err(Errno::EISCONN);
+    }
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     if local.is_none_or(|a| a.port() == 0) && table::was_left(&client, fd, plan.cookie) {
         local = None;

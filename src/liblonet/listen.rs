@@ -27,7 +27,7 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
         return Ok(Decision::Libc);
     }
     // Also a second time, for another backlog; lonetd knows it.
-    if lonet_core::sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).is_ok_and(|v| v != 0) {
+    if kernel::listens(fd) {
         return Ok(Decision::Libc);
     }
     let Some(local) = kernel::local(fd).and_then(|a| a.endpoint()) else { return Ok(Decision::Libc) };
@@ -36,6 +36,10 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
         return Ok(Decision::Libc);
     }
     let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc) };
+    // lonetd would take the connection off its record.
+    if bound && kernel::has_connection(fd) {
+        return Ok(Decision::Fail(Errno::EINVAL));
+    }
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };

@@ -28,6 +28,19 @@ fn flag(fd: i32, level: i32, name: i32) -> bool {
     sys::getsockopt::<i32>(fd, level, name).is_ok_and(|v| v != 0)
 }
 
+pub fn listens(fd: i32) -> bool {
+    flag(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
+}
+
+/// Whether a TCP socket is connected, is on its way there, or comes from there.
+pub fn has_connection(fd: i32) -> bool {
+    const CLOSE: u8 = 7;
+    const LISTEN: u8 = 10;
+    // The state is what TCP_INFO begins with.
+    sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)
+        .is_ok_and(|state| ![CLOSE, LISTEN].contains(&state))
+}
+
 /// What the program has asked of the socket so far.
 pub fn asked(fd: i32, family: i32) -> Asked {
     let v6 = family == libc::AF_INET6;
