@@ -52,6 +52,8 @@ struct Plan {
     port: u16,
     /// The socket is at `os` itself: its program has bound it to the address that it dials.
     to_itself: bool,
+    /// IPV6_V6ONLY is set again when the dial has been refused.
+    was_v6only: bool,
     /// If `step` is `Table`.
     dial: Option<(Actor<'static>, Dial)>,
     /// At first the program's, which a success leaves as it was; for `Fail` what failed.
@@ -153,6 +155,7 @@ unsafe extern "C" fn prepare(
         os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         port: 0,
         to_itself: false,
+        was_v6only: false,
         dial: None,
         errno: Errno::last_raw(),
         late: 0,
@@ -255,8 +258,9 @@ unsafe fn plan_for(
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
     let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
     set_out(&socket, (family, asked), from, to.port)?;
-    if refused && asked.v6only {
-        open_to_v4(fd);
+    plan.was_v6only = refused && asked.v6only;
+    if plan.was_v6only {
+        set_v6only(fd, false);
     }
     plan.target = Address::of_os(os, family);
     plan.os = os;
@@ -358,6 +362,8 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
                     (result, errno) = (-1, told);
                 }
             }
+            // A socket that has a port stays open to IPv4.
+            Step::Refusal if plan.was_v6only => set_v6only(fd, true),
             _ => {}
         }
         if plan.late != 0 && result == 0 {
@@ -368,8 +374,8 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
     result
 }
 
-fn open_to_v4(fd: c_int) {
-    let _ = lonet_core::sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32);
+fn set_v6only(fd: c_int, value: bool) {
+    let _ = lonet_core::sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &i32::from(value));
 }
 
 /// Where the kernel has a socket that connects from.
