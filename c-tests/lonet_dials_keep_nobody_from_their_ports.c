@@ -21,6 +21,12 @@ int main(void)
 	int other = tcp("0.0.0.0");
 	is_err(bind_to(other, "0.0.0.0", SSH), EADDRINUSE, "a second server does not get the port");
 
+	int l2 = listener("127.0.0.1", 28999), again = tcp("127.0.0.1");
+	is_err(bind_to(again, "127.0.0.1", 1), 0, "the port of another dial is bound");
+	is_err(connect_to(again, "127.0.0.1", 28998), EADDRNOTAVAIL, "and cannot dial what that has dialed");
+	is_err(connect_to(again, "127.0.0.1", port_of(l2)), 0, "but another listener");
+	close(again);
+
 	close(dials[SSH - 1]);
 	is_int(next_port(), DIALS + 2, "the dial has gone: the port is the server's");
 	close(dials[0]);

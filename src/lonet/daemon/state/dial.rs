@@ -122,12 +122,16 @@ impl State {
             _ => loopback(face),
         };
         let local_ip = outside.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
+        let ends = (Endpoint::new(local_ip, port), Endpoint::new(peer_ip, dial.to.port));
+        if record.as_ref().is_some_and(|s| s.os.is_some()) && self.is_made(kernel, host, dial.cookie, ends) {
+            return Err((Errno::EADDRNOTAVAIL, "another connection has these two ends".into()));
+        }
         let accept_port = match is_fresh {
             true => Some(self.accept_port(kernel, to_host, (host, port))?),
             false => None,
         };
         let call = Call {
-            local: Endpoint::new(local_ip, port),
+            local: ends.0,
             peer: Endpoint::new(peer_ip, accept_port.unwrap_or(dial.to.port)),
             os_local: None,
             os_remote: os,
@@ -168,6 +172,31 @@ impl State {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
         let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
         s.os.filter(|os| is_there && os.port() != 0)
+    }
+
+    /// Whether another socket is connected from this end to that one: several may be bound to a port, and one beside a dial.
+    fn is_made(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        host: Index,
+        cookie: Cookie,
+        (local, peer): (Endpoint, Endpoint),
+    ) -> bool {
+        let is_same = |call: Option<Call>| call.is_some_and(|call| (call.local, call.peer) == (local, peer));
+        let parts = self.parts();
+        let claim = parts.ports.claim_of(parts.records, host, local.port).map(|(reference, _)| reference);
+        let found = claim.and_then(|reference| parts.records.read(reference, parts.block));
+        if let Some(found) = found.filter(|found| found.cookie != cookie && is_same(found.entry.call))
+            && self.examine_entered(kernel, found.reference)
+        {
+            return true;
+        }
+        let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(local.port).to_vec());
+        holders.into_iter().filter(|other| *other != cookie).any(|other| {
+            let is_there =
+                |s: &State| s.sockets.get(&other).is_some_and(|s| s.role != Role::Gone && is_same(s.call));
+            is_there(self) && self.examine(kernel, other) && is_there(self)
+        })
     }
 
     /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
