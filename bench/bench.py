@@ -2,7 +2,7 @@
 
 Each round makes every piece of work three times, one after the other: A on the bare kernel, B under lonet, C under
 socket_wrapper; and some of it once more, D, under lonet as on a kernel before 6.3, where a dial cannot ask for its source
-port (c-tests/old_kernel.c). What is told of B to D is the median of its ratios to A in the same
+port (c-tests/old_kernel.c), and E, supervised. What is told of B to E is the median of its ratios to A in the same
 round, as the speed of a machine changes from minute to minute, and beside it the spread: the quartiles of those ratios. Every round has another host,
 and on the bare kernel another address, so that connections in TIME_WAIT do not slow the next one down.
 
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 
-from servers import Handshakes, Nginx, NginxAnew, Postgres, PostgresAnew, Redis, RedisAnew
+from servers import Handshakes, Nginx, NginxAnew, NginxOfAnother, Postgres, PostgresAnew, Redis, RedisAnew
 from setting import BIN, NETWORK, PROGRAMS, ROOT, WORK, Failed, Setting, clean_up, start_spinners, stop
 
 QUICK = "--quick" in sys.argv
@@ -69,7 +69,7 @@ class Row:
     def one_round(self, serial):
         """Measures all settings once; what fails is not tried again."""
         names = [name for name in self.settings if name not in self.failed]
-        settings = {name: Setting(name, serial * 4 + i) for i, name in enumerate(names)}
+        settings = {name: Setting(name, serial * 5 + i) for i, name in enumerate(names)}
         with contextlib.ExitStack() as servers:
             running, best = {}, {}
             for turn in range(self.turns):
@@ -91,7 +91,7 @@ class Row:
             self.got[name].append(value)
 
     def figures(self, name):
-        """What is to be told of B to D, each round for itself."""
+        """What is to be told of B to E, each round for itself."""
         base = self.how.got["B"] if isinstance(self.how, Row) else self.got.get("A", [])
         if self.how == "as is":
             return self.got[name]
@@ -130,17 +130,20 @@ def rows():
     few = min(ROUNDS, 4)
     n, calls, kept, anew = some(2000), some(200_000), ("ratio", 1.01), ("ratio", 1.35)
     dial = ("ratio", 1.6)
-    ten = Row("dial, 10 connections open", "µs", "as is", None, program("dials", n, 1, 0, 10), "AB", few)
+    ten = Row("dial, 10 connections open", "µs", "as is", None, program("dials", n, 1, 0, 10), "AB", few, turns=TURNS)
 
     def held(count, text, rounds):
         work = program("dials", n, 1, 0, min(count, 1000) if QUICK else count)
-        return Row(f"dial, {text} open", "µs", ten, 1.3, work, "AB", rounds)
+        # One turn where it takes long to open them.
+        return Row(f"dial, {text} open", "µs", ten, 1.3, work, "AB", rounds, turns=TURNS if count <= 1000 else 1)
 
+    # Workers that have given up the uid of the network's owner, as root's have.
+    others = [Row("the same, workers of another uid", "µs", "ratio", None, NginxOfAnother, "AB", few)] if os.geteuid() == 0 else []
     courier = "a courier is a second connection, see Floors in bench/README.md"
     return [
-        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCD", turns=TURNS),
-        Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCD", turns=TURNS),
-        Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCD", turns=TURNS),
+        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCDE", turns=TURNS),
+        Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCDE", turns=TURNS),
+        Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCDE", turns=TURNS),
         # Throughputs of at least 0.99, and with one connection a request 0.85, as times.
         Row("ping-pong of 1 byte", "µs", *kept, program("stream", "ping", some(4000)), turns=TURNS),
         Row("stream of 64 KiB writes, a MiB", "µs", *kept, program("stream", "bulk", some(200)), turns=TURNS),
@@ -148,6 +151,7 @@ def rows():
         Row("getpeername", "µs", "as is", 2, program("calls", "peername", calls)),
         Row("close of what is no lonet socket", "µs", "more", 0.01, program("calls", "close", 5 * calls)),
         Row("connect to no lonet address", "µs", "more", 0.2, program("calls", "elsewhere", calls)),
+        Row("valve of a socket, without faults", "µs", "as is", 1, program("calls", "valve", calls), "AB"),
         Row("getaddrinfo of a lonet name", "µs", "as is", 100, program("calls", "resolve", some(2000)), "B"),
         Row("exec of /bin/true", "µs", "more", 500, program("calls", "spawn", some(200))),
         Row("join: first bind of a process", "µs", "as is", 300, program("calls", "join"), "B", turns=TURNS),
@@ -163,6 +167,7 @@ def rows():
         Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABCD", few),
         Row("ab against nginx, kept connections", "µs", *kept, Nginx, "ABC", few),
         Row("ab against nginx, one connection a request", "µs", *anew, NginxAnew, "ABCD", few),
+        *others,
         Row("pgbench, kept connections", "µs", *kept, Postgres, "AB", few),
         Row("pgbench, one connection a transaction", "µs", *anew, PostgresAnew, "ABD", few),
     ]
@@ -176,8 +181,8 @@ def number(x):
 
 def table(all_rows):
     lines = [
-        "| work | unit | kernel | lonet | target | | before 6.3 | socket_wrapper |",
-        "|---|---|---|---|---|---|---|---|",
+        "| work | unit | kernel | lonet | target | | before 6.3 | supervised | socket_wrapper |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in all_rows:
         a = number(statistics.median(row.got["A"])) if row.got.get("A") else "–"
@@ -186,7 +191,7 @@ def table(all_rows):
         else:
             how = {"ratio": "; × kernel", "more": "; more than kernel", "as is": ""}[row.how]
         target = "" if row.limit is None else f"≤ {row.limit:,}"
-        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict()] + [row.told(name) for name in "DC"]
+        cells = [row.what, row.unit + how, a, row.told("B"), target, row.verdict()] + [row.told(name) for name in "DEC"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

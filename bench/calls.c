@@ -3,6 +3,7 @@
  *     sockname, peername   getsockname, getpeername on a connection
  *     close                close of a descriptor that is no socket (with the dup before it)
  *     elsewhere            connect to an address that is not lonet's (it fails: the socket is connected already)
+ *     valve                the option that each socket of lonet's is given for faults, by a system call of its own
  *     resolve              getaddrinfo of $BENCH_SERVER, after it has been asked once
  *     spawn                posix_spawn of /bin/true, to its end
  *     join                 the first bind of a process
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 extern char **environ;
 
@@ -78,6 +80,9 @@ int main(int argc, char **argv)
 	} else if (is("close")) {
 		int null = CHECK(open("/dev/null", O_RDONLY));
 		printf("%.4f\n", FASTEST(n, close(dup(null))));
+	} else if (is("valve")) {
+		int least = 2;
+		printf("%.4f\n", FASTEST(n, CHECK(syscall(SYS_setsockopt, fd, IPPROTO_IP, IP_MINTTL, &least, sizeof least))));
 	} else if (is("elsewhere")) {
 		if (connect(fd, (struct sockaddr *)&real, sizeof real) == 0)
 			return 1;

@@ -49,6 +49,8 @@ class RedisAnew(Redis):
 
 class Nginx(Server):
     signal, options, requests = signal.SIGQUIT, ["-k"], 40_000
+    # Whose the worker is, where root starts it.
+    user = "root"
 
     def __enter__(self):
         port = self.setting.port(80)
@@ -58,7 +60,7 @@ class Nginx(Server):
             f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (directory / "conf").write_text(
-            f"daemon off; worker_processes 1; pid {directory}/pid; events {{ worker_connections 1024; }}"
+            f"{f'user {self.user};' if os.geteuid() == 0 else ''} daemon off; worker_processes 1; pid {directory}/pid; events {{ worker_connections 1024; }}"
             f"http {{ access_log off; {temporary} keepalive_requests 1000000;"
             f'server {{ listen {port}; location / {{ return 200 "lonet\\n"; }} }} }}'
         )
@@ -75,6 +77,10 @@ class Nginx(Server):
 
 class NginxAnew(Nginx):
     options, requests = [], 1000
+
+
+class NginxOfAnother(NginxAnew):
+    user = "www-data"
 
 
 class Postgres(Server):

@@ -1,4 +1,5 @@
-"""Where a program runs: on the bare kernel, under lonet, under lonet as on an older kernel, under socket_wrapper."""
+"""Where a program runs: on the bare kernel, under lonet, under lonet as on an older kernel, under lonet and supervised, under
+socket_wrapper."""
 
 import contextlib
 import os
@@ -28,7 +29,7 @@ class Failed(Exception):
 
 
 class Setting:
-    """A, B, C or D, with a host and an address that no other `number` has.
+    """A to E, with a host and an address that no other `number` has.
 
     user: a command that becomes somebody else, who then has a network of his own.
     pinned: what it runs stays on one processor, always the same; lonetd is where it likes.
@@ -41,9 +42,9 @@ class Setting:
         self.prefix = list(user)
         if name == "A":
             self.address = f"127.0.{number % 250 + 1}.1"
-        elif name in "BD":
+        elif name in "BDE":
             self.address = f"h{number}.lonet"
-            self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", "--"]
+            self.prefix += [str(BIN / "lonet"), "run", "--host", f"h{number}", *["--supervise=always"] * (name == "E"), "--"]
             if name == "D":
                 self.prefix += [str(BIN / "old_kernel")]
             self.environment |= {"TMPDIR": str(WORK), "LONET_NETWORK": NETWORK + "u" * bool(user)}
@@ -113,5 +114,13 @@ def until(what, limit=20):
             time.sleep(0.02)
 
 
+def ended():
+    if any((WORK / "lonet").glob("*")):
+        raise Failed("a network is still up")
+
+
 def clean_up():
+    # Each network ends some seconds after its last program, and its lonetd tidies up in there.
+    with contextlib.suppress(Failed):
+        until(ended)
     shutil.rmtree(WORK, ignore_errors=True)

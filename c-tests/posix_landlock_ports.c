@@ -1,6 +1,7 @@
 /* Landlock rules for TCP ports: what they allow works, and what they do not is EACCES, of bind and of connect, in both
  * families. Port numbers in rules are those that the program uses. */
 #include "net.h"
+#include "waiting.h"
 #include <sys/syscall.h>
 
 /* As in linux/landlock.h, which older headers do not have with the network. */
@@ -42,6 +43,65 @@ static int refusal(const char *ip, int port)
 	return err;
 }
 
+enum { TICKS = 20 };
+static int full, accepted = -1;
+
+/* Makes room in the backlog at last. */
+static void count_and_accept(int sig)
+{
+	int saved = errno;
+	(void)sig;
+	ticks = ticks + 1;
+	if (ticks == TICKS)
+		accepted = accept(full, NULL, NULL);
+	errno = saved;
+}
+
+/* A blocking dial to a port that is allowed waits where the backlog is full, until a signal comes or its time is over. */
+static void waits(const char *ip, int port)
+{
+	enum { MOST = 16 };
+	int fds[MOST], n = 0, err = 0;
+	struct timeval t;
+	socklen_t len = sizeof t;
+	full = bound(ip, port);
+	if (listen(full, 0) < 0)
+		bail("listen");
+	while (n < MOST && err == 0) {
+		fds[n] = patient(ip, 20);
+		err = connect_to(fds[n], ip, port) < 0 ? errno : 0;
+		n++;
+	}
+	int late = fds[n - 1];
+	is_int(err, EINPROGRESS, "%s: the backlog is full, the time is over", ip);
+	ok(n > 1, "%s: but the first dial was in time", ip);
+	is_err(connect_to(late, ip, port), EALREADY, "%s: connect meanwhile", ip);
+	getsockopt(late, SOL_SOCKET, SO_SNDTIMEO, &t, &len);
+	ok(t.tv_sec == 0 && t.tv_usec >= 20000 && t.tv_usec < 40000, "%s: SO_SNDTIMEO is as it was set", ip);
+	close(late);
+
+	int fd = tcp(ip);
+	timer_t timer = ticking(count, 0);
+	err = connect_to(fd, ip, port) < 0 ? errno : 0;
+	timer_delete(timer);
+	is_int(err, EINTR, "%s: a signal ends the wait", ip);
+	is_str(peername(fd), "ENOTCONN", "%s: the dial goes on", ip);
+	close(fd);
+
+	fd = tcp(ip);
+	timer = ticking(count_and_accept, SA_RESTART);
+	err = connect_to(fd, ip, port) < 0 ? errno : 0;
+	timer_delete(timer);
+	is_int(err, 0, "%s: with SA_RESTART connect goes on until there is room", ip);
+	ok(accepted >= 0 && ticks >= TICKS, "%s: which a handler has made", ip);
+	is_str(peername(fd), name(ip, port), "%s: it is connected", ip);
+	close(fd);
+	for (int i = 0; i < n - 1; i++)
+		close(fds[i]);
+	close(accepted);
+	close(full);
+}
+
 /* `taken` and `idle` are allowed, and somebody listens on the one; as on `secret`, which is not, nor is `other`. */
 static void in_sandbox(const char *ip, int taken, int idle, int secret, int other)
 {
@@ -70,6 +130,7 @@ static void in_sandbox(const char *ip, int taken, int idle, int secret, int othe
 	close(ls);
 	close(d);
 	close(a);
+	waits(ip, idle);
 }
 
 int main(void)

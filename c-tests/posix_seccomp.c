@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -37,6 +38,26 @@ static void allow(long nr)
 		}                                                                       \
 		is_int(reap(pid), 0, "%s", what);                                       \
 	} while (0)
+
+/* An address elsewhere, among the variables of the program, and a socket to dial it with. */
+static union sa among_variables;
+static int far;
+
+static void *dial_from_a_threads_stack(void *unused)
+{
+	union sa outside = among_variables;
+	(void)unused;
+	allow(SYS_connect);
+	connect(far, &outside.any, sizeof outside.v4);
+	_exit(0);
+}
+
+/* In a child of a fork, which is to end with 0. */
+static int dial_in_a_thread(void)
+{
+	pthread_t thread;
+	return pthread_create(&thread, NULL, dial_from_a_threads_stack, NULL) == 0 && pthread_join(thread, NULL) == 0;
+}
 
 int main(void)
 {
@@ -92,9 +113,22 @@ int main(void)
 	in_sandbox(SYS_uname, uname(&u) == 0, "uname");
 
 	/* Where these lead is the kernel's answer; that they come to it is what counts. */
-	int far = tcp_flags("192.0.2.1", SOCK_NONBLOCK), far_v6 = tcp_flags("2001:db8::1", SOCK_NONBLOCK);
+	int far_v6 = tcp_flags("2001:db8::1", SOCK_NONBLOCK);
+	far = tcp_flags("192.0.2.1", SOCK_NONBLOCK);
 	in_sandbox(SYS_connect, (connect(far, &outside.any, sizeof outside.v4), 1), "connect, an address elsewhere");
 	in_sandbox(SYS_connect, (connect(far_v6, &far6.any, sizeof far6.v6), 1), "connect, an IPv6 address elsewhere");
 	in_sandbox(SYS_bind, bind(stream, &outside.any, sizeof outside.v4) < 0, "bind, an address elsewhere");
+
+	/* The address may be anywhere in the program's memory. */
+	union sa *in_heap = malloc(sizeof *in_heap);
+	*in_heap = among_variables = outside;
+	in_sandbox(SYS_connect, (connect(far, &among_variables.any, sizeof outside.v4), 1), "connect, from a variable");
+	in_sandbox(SYS_connect, (connect(far, &in_heap->any, sizeof outside.v4), 1), "connect, from the heap");
+	in_sandbox(SYS_sendto, (sendto(other, &c, 1, 0, &in_heap->any, sizeof outside.v4), 1), "sendto, from the heap");
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(dial_in_a_thread());
+	is_int(reap(pid), 0, "connect, from the stack of a thread");
 	return done();
 }

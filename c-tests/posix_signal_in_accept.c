@@ -1,16 +1,10 @@
 /* A signal during accept: EINTR without SA_RESTART; with it accept goes on, and the handler may use sockets. */
 #include "net.h"
-#include <time.h>
+#include "waiting.h"
 
 enum { TICKS = 5 };
-static volatile sig_atomic_t ticks, handler_errors;
+static volatile sig_atomic_t handler_errors;
 static int serving_port, dialed = -1;
-
-static void count(int sig)
-{
-	(void)sig;
-	ticks = ticks + 1;
-}
 
 /* Every call here is async-signal-safe. The dial ends the accept that is interrupted. */
 static void dial_at_last(int sig)
@@ -30,20 +24,6 @@ static void dial_at_last(int sig)
 			handler_errors = errno;
 	}
 	errno = saved;
-}
-
-/* A signal each millisecond, so that some come while the program waits. */
-static timer_t ticking(void (*handler)(int), int flags)
-{
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
-	struct itimerspec each = { { 0, 1000000 }, { 0, 1000000 } };
-	timer_t timer;
-	ticks = 0;
-	sigaction(SIGUSR1, &action, NULL);
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 || timer_settime(timer, 0, &each, NULL) < 0)
-		bail("timer");
-	return timer;
 }
 
 int main(void)

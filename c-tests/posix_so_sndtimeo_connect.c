@@ -1,15 +1,6 @@
 /* SO_SNDTIMEO bounds connect: EINPROGRESS when the time is over, and the dial goes on by itself. */
 #include "net.h"
-#include <sys/time.h>
-
-static int patient(const char *ip, int milliseconds)
-{
-	int fd = tcp(ip);
-	struct timeval t = { 0, milliseconds * 1000 };
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) < 0)
-		bail("SO_SNDTIMEO");
-	return fd;
-}
+#include "waiting.h"
 
 static void timed(const char *ip)
 {

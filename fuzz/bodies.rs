@@ -5,7 +5,7 @@
 use super::lonet_core::address::Address;
 use super::lonet_core::control::{self, MAX_MESSAGE};
 use super::lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, WireAddr, answer};
-use super::lonet_core::quote::{quote as quoted, scan_quoted, unquote};
+use super::lonet_core::quote::{quote as quoted, scan_quoted};
 
 /// A corpus, packed: an input a line, in hexadecimal digits.
 pub fn unpack(packed: &str) -> impl Iterator<Item = Vec<u8>> + '_ {
@@ -17,7 +17,7 @@ pub fn unpack(packed: &str) -> impl Iterator<Item = Vec<u8>> + '_ {
 
 pub fn quote(data: &[u8]) {
     let text = quoted(data);
-    assert_eq!(unquote(text.as_bytes()).as_deref(), Ok(data));
+    assert_eq!(scan_quoted(text.as_bytes()), Ok((data.to_vec(), &b""[..])));
     assert!(text.bytes().all(|b| b != b'\n'), "a quoted text has no line break");
     if let Ok((value, rest)) = scan_quoted(data) {
         assert!(data.ends_with(rest) && rest.len() < data.len());
@@ -89,11 +89,13 @@ fn of_today(data: &[u8]) -> Vec<u8> {
 pub fn control_request(data: &[u8]) {
     let data = &of_today(data)[..];
     let Ok((caller, op)) = control::read_request(data) else { return };
+    let at = control::sent_at(data).unwrap_or_default();
     let mut buffer = [0; MAX_MESSAGE];
-    let Some(n) = control::write_request(&mut buffer, &caller, &op) else {
+    let Some(n) = control::write_request(&mut buffer, at, &caller, &op) else {
         return assert!(data.len() > MAX_MESSAGE);
     };
     assert_eq!(control::read_request(&buffer[..n]), Ok((caller, op)));
+    assert_eq!(control::sent_at(&buffer[..n]), control::sent_at(data));
 }
 
 pub fn control_reply(data: &[u8]) {

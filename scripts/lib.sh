@@ -3,6 +3,9 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# The version of lonet.
+version() { sed -nE '/^\[workspace.package\]/,/^\[/s/^version = "(.*)"/\1/p' "$root/Cargo.toml"; }
+
 # In the C locale curl takes no name that is not ASCII, and sed no letter.
 export LC_ALL=C.UTF-8
 
@@ -26,11 +29,18 @@ declare -A package=(
     [bwrap]="bubblewrap"
     [cc]="gcc libc6-dev"
     [c++]="g++"
+    [caddy]="caddy"
+    [chromium]="chromium"
     [cmake]="cmake make"
     [curl]="curl"
+    [dpkg-deb]="dpkg"
     [epmd]="erlang-base"
     [erl]="erlang-base"
+    [etcd]="etcd-server"
+    [etcdctl]="etcd-client"
+    [fish]="fish"
     [gdb]="gdb"
+    [go]="golang-go"
     [haproxy]="haproxy"
     [inetd]="openbsd-inetd"
     [initdb]="postgresql"
@@ -48,8 +58,10 @@ declare -A package=(
     [mariadbd]="mariadb-server"
     [memcached]="memcached"
     [musl-gcc]="musl-tools"
+    [nats-server]="nats-server"
     [nc]="netcat-openbsd"
     [ncat]="ncat"
+    [nft]="nftables iproute2"
     [nginx]="nginx-light"
     [nm]="binutils"
     [node]="nodejs"
@@ -60,9 +72,11 @@ declare -A package=(
     [pgbench]="postgresql"
     [pgrep]="procps"
     [pkg-config]="pkg-config"
+    [prometheus]="prometheus"
     [ps]="procps"
     [psql]="postgresql-client"
     [python3]="python3"
+    [python3-jsonschema]="python3-jsonschema"
     [python3-testsuite]="lib$(readlink /usr/bin/python3 || echo python3.11)-testsuite"
     [readelf]="binutils"
     [redis-benchmark]="redis-tools"
@@ -85,6 +99,7 @@ declare -A package=(
     [valgrind]="valgrind"
     [vsftpd]="vsftpd"
     [wget]="wget"
+    [zsh]="zsh"
 )
 
 # path_of LIBRARY: the file that is to be preloaded, such as …/libjemalloc.so.2.
@@ -96,12 +111,13 @@ path_of() {
     return 1
 }
 
-# have NAME: it is there. Most names are programs; python3-testsuite is a part of Debian's Python, lib… a library, /… a
+# have NAME: it is there. Most names are programs; python3-… is a part of Debian's Python, lib… a library, /… a
 # file.
 have() {
     case $1 in
         /*) [ -e "$1" ] ;;
         lib*) path_of "$1" >/dev/null ;;
+        python3-jsonschema) /usr/bin/python3 -c 'import jsonschema' 2>/dev/null ;;
         python3-testsuite) /usr/bin/python3 -c 'import test.test_socket' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
@@ -128,14 +144,15 @@ need() {
 
 # find_missing PROGRAM…: sets `missing`, and `packages` that hold what is missing.
 find_missing() {
-    local program
+    local program holder
     missing=() packages=()
     for program; do
-        if ! have "$program"; then
+        if [[ " ${missing[*]} " != *" $program "* ]] && ! have "$program"; then
             missing+=("$program")
             # Several words: several packages.
-            # shellcheck disable=SC2206
-            packages+=(${package[$program]-})
+            for holder in ${package[$program]-}; do
+                [[ " ${packages[*]} " == *" $holder "* ]] || packages+=("$holder")
+            done
         fi
     done
 }
@@ -146,7 +163,9 @@ install_packages() {
     if [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=true
     fi
-    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@")
+    # A machine that was started just now may be installing by itself.
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y
+        --no-install-recommends "$@")
     # The lists may be missing or old: then, and only then, they are fetched.
     "${install[@]}" </dev/null >&2 || { apt-get update -qq >&2 && "${install[@]}" </dev/null >&2; } || done=1
     if $made; then rm -f $policy; fi

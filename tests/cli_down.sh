@@ -1,6 +1,6 @@
 #!/bin/bash
 # `lonet down` ends an empty network at once, leaves one with programs in it alone and names them, and ends these, too,
-# with --kill: TERM first; only processes that joined.
+# with --kill: TERM first; only processes that joined. It tells how long it has waited.
 . "$(dirname "$0")/scenario.bash"
 
 code 0 lonet down
@@ -35,3 +35,13 @@ is "$(<"$work/polite")" $'up\nTERM' "TERM comes first"
 until_true ended "$silent"
 kill -0 "$stranger" || fail "a process that has not joined was ended"
 is "$(ls "$TMPDIR/lonet")" "" "nothing is left of the network"
+
+start stubborn lonet run -H α -- python3 -c '
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+while True:
+    signal.pause()'
+until_true grep up "$work/stubborn"
+code 0 lonet down --kill
+like "$err" '^lonet: the network has ended after [0-9]+\.[0-9] s$' "how long KILL was waited for is told"

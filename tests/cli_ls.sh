@@ -5,12 +5,14 @@
 code 0 lonet ls
 is "$out" "" "a network that does not run has nothing to show"
 is "$err" "lonet: network \"$LONET_NETWORK\" is not running" "which is said"
-is "$(lonet ls --json 2>/dev/null)" "{\"network\":\"$LONET_NETWORK\",\"hosts\":[]}" "as JSON it is a document all the same"
+is "$(lonet ls --json 2>/dev/null)" "{\"version\":1,\"network\":\"$LONET_NETWORK\",\"hosts\":[]}" "as JSON it is a document all the same"
 [ ! -e "$TMPDIR/lonet" ] || fail "ls has started something"
 
 cat >"$work/server.py" <<'PY'
 import socket
 held = [socket.create_server(("127.0.0.1", 70))]
+held.append(socket.create_server(("::", 90), family=socket.AF_INET6))
+held.append(socket.create_server(("::", 91), family=socket.AF_INET6, dualstack_ipv6=True))
 listener = socket.create_server(("", 8080))
 held.append(socket.socket())
 held[-1].bind(("", 0))
@@ -39,6 +41,8 @@ is "$(lonet ls | sed -E "s/127\.$block\.0\.[12]:[0-9]+ +/OS /; s/127\.$block\./1
 α  127.N.0.1
   α:1     bound                  -    OS python3 (pid S)
   α:70    listening on loopback  -    OS python3 (pid S)
+  α:90    listening on IPv6      -    OS python3 (pid S)
+  α:91    listening              -    OS python3 (pid S)
   α:8080  listening              -    OS python3 (pid S)
   α:8080  connected              β:1  OS python3 (pid S)
 β  127.N.0.2
@@ -46,18 +50,20 @@ is "$(lonet ls | sed -E "s/127\.$block\.0\.[12]:[0-9]+ +/OS /; s/127\.$block\./1
 
 json=$(lonet ls --json)
 is "$(wc -l <<<"$json")" 1 "JSON on one line"
-is "$(jq -c 'keys' <<<"$json")" '["hosts","network"]' "its keys"
-is "$(jq -c '[.hosts[] | keys] | unique | .[]' <<<"$json")" '["address","index","name","sockets"]' "those of a host"
+is "$(jq -c 'keys' <<<"$json")" '["hosts","network","version"]' "its keys"
+is "$(jq -c '[.hosts[] | keys] | unique | .[]' <<<"$json")" '["address","index","name","processes","sockets"]' "those of a host"
 is "$(jq -c '[.hosts[].sockets[] | keys] | unique | .[]' <<<"$json")" \
-    '["os","peer","pid","port","program","scope","state"]' "those of a socket"
+    '["family","os","peer","pid","port","program","scope","state"]' "those of a socket"
 is "$(jq -r '.network' <<<"$json")" "$LONET_NETWORK" "the network"
 is "$(jq -c '.hosts | map([.name, .index])' <<<"$json")" '[["α",1],["β",2]]' "hosts: no name that was only mentioned"
-is "$(jq -c '.hosts[].sockets[] | [.port, .state, .scope, .peer, .program]' <<<"$json" | sort)" "\
-[1,\"bound\",null,null,\"python3\"]
-[1,\"connected\",null,\"α:8080\",\"python3\"]
-[70,\"listening\",\"loopback\",null,\"python3\"]
-[8080,\"connected\",null,\"β:1\",\"python3\"]
-[8080,\"listening\",\"host\",null,\"python3\"]" "sockets"
+is "$(jq -c '.hosts[].sockets[] | [.port, .state, .scope, .family, .peer, .program]' <<<"$json" | sort)" "\
+[1,\"bound\",null,null,null,\"python3\"]
+[1,\"connected\",null,null,\"α:8080\",\"python3\"]
+[70,\"listening\",\"loopback\",\"v4\",null,\"python3\"]
+[8080,\"connected\",null,null,\"β:1\",\"python3\"]
+[8080,\"listening\",\"host\",\"v4\",null,\"python3\"]
+[90,\"listening\",\"host\",\"v6\",null,\"python3\"]
+[91,\"listening\",\"host\",\"both\",null,\"python3\"]" "sockets"
 is "$(jq -c '[.hosts[].sockets[].pid] | unique' <<<"$json")" "$(jq -nc "[$server, $client] | sort")" "pids"
 is "$(jq -r '.hosts[].sockets[].os' <<<"$json" | sed -E "s/^127\.$block\.0\.[12]:[0-9]+$/ok/" | sort -u)" ok "OS addresses are the host's"
 

@@ -11,19 +11,22 @@ echo "ok: the program's own"
 
 code 127 lonet run -H α -- no-such-program
 like "$err" '^lonet: "no-such-program" is in no directory of PATH: [^'$'\n'']*$' "not in PATH: $err"
+mkdir -m 000 "$work/shut"
+code 127 env PATH="$work/shut:$PATH" lonet run -H α -- no-such-program
+like "$err" '^lonet: "no-such-program" is in no directory of PATH: ' "nor in a directory of it that may not be searched: $err"
 code 127 lonet run -H α -- ./no/such/program
 like "$err" '^lonet: "./no/such/program" is not found [^'$'\n'']*$' "not at that path: $err"
 
 echo "#!/bin/sh" >"$work/plain"
 code 126 lonet run -H α -- "$work/plain"
-like "$err" '^lonet: .*plain" cannot be executed [^'$'\n'']*$' "not executable: $err"
+like "$err" '^lonet: .*plain" cannot be executed \(Permission denied\): check its permissions$' "not executable, nor by --unhooked: $err"
 printf '#!/no/such/interpreter\n' >"$work/script" && chmod +x "$work/script"
 code 127 lonet run -H α -- "$work/script"
 like "$err" 'is run by "/no/such/interpreter", which is not found' "a script without its interpreter: $err"
 printf 'int main(void) { return 0; }\n' >"$work/static.c"
 cc -static -o "$work/static" "$work/static.c"
-code 126 lonet run -H α -- "$work/static"
-like "$err" 'is statically linked.*\(--unhooked runs it all the same\)$' "static: $err"
+code 126 lonet run --supervise never -H α -- "$work/static"
+like "$err" 'is statically linked.*\(--unhooked runs it anyway\)$' "static: $err"
 code 0 lonet run --unhooked -H α -- "$work/static"
 
 code 125 env LONET_AUTOBIND=zero lonet run -H α -- true

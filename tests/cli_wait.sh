@@ -22,7 +22,7 @@ wait "$waiting" || fail "the wait that began before the network did: $(<"$work/w
 echo "ok: waits for what is not there yet, the network included"
 
 code 1 lonet wait --timeout 0.2 α:80 α:83 γ:1
-is "$err" "lonet: nothing listens on α:83, γ:1; α listens on 80, 82; no host \"γ\" is up in network \"$LONET_NETWORK\", up: α, β" \
+is "$err" "lonet: nothing listens on α:83, γ:1; α listens on 80, 82; no host \"γ\" is up in network $LONET_NETWORK; up are: α, β" \
     "the missing ones are named, and what there is"
 code 1 lonet wait --timeout 0 β:80
 is "$err" "lonet: nothing listens on β:80; β listens on 81" "another host's port does not count"

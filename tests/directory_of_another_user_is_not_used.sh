@@ -72,7 +72,7 @@ for_each_owner() {
     is "$("${owner[@]}" env "LD_PRELOAD=$library" "$python" "$work/dial.py" α.lonet)" welcome \
         "so does a program that has LD_PRELOAD alone"
     code 0 "${owner[@]}" lonet networks
-    like "$out" "^$LONET_NETWORK  1 hosts, 1 processes" "lonet networks finds the network"
+    like "$out" "^$LONET_NETWORK  1 host, 1 process" "lonet networks finds the network"
     like "$err" "$TMPDIR/lonet belongs to uid 65533" "and says what it does not look into"
     rm -r "$TMPDIR/lonet"
     code 0 "${owner[@]}" lonet run --host β -- "$python" "$work/dial.py" α.lonet
@@ -89,10 +89,12 @@ for_each_owner() {
     fresh
     "${third[@]}" mkdir -m 1777 "$TMPDIR/lonet" "$TMPDIR/lonet-$uid"
     code 125 "${owner[@]}" lonet run --host α -- true
-    like "$err" "the directory of all networks belongs to uid 65533" "$uid: both are another user's: refused"
+    like "$err" "lonet: network .*: $TMPDIR/lonet-$uid, the directory of all networks, belongs to uid 65533: set TMPDIR to a directory of your own\$" \
+        "$uid: both are another user's: refused"
     is "$(find "$TMPDIR" -mindepth 2)" "" "and nothing is made there"
     code 125 "${owner[@]}" env "LONET_DIR=$TMPDIR/lonet/$LONET_NETWORK" lonet run --host α -- true
-    like "$err" "the directory of all networks belongs to uid 65533" "so is LONET_DIR in another user's"
+    like "$err" "$TMPDIR/lonet, the directory of all networks, belongs to uid 65533: set TMPDIR to a directory of your own\$" \
+        "so is LONET_DIR in another user's"
     is "$("${owner[@]}" env "LD_PRELOAD=$library" LONET_HOST=α "$python" -c '
 import errno, socket
 try: socket.create_server(("", 80))

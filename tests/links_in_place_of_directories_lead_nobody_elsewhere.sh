@@ -40,7 +40,7 @@ sys.exit(ctypes.CDLL(None).renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCH
     is "$(list_victim)" "$untouched" "its end touches nothing where the link leads that took its place"
     is "$("${owner[@]}" ls -A "$TMPDIR/lonet/moved")" "" "and removes its files where they are"
     code 125 "${owner[@]}" lonet run --host α -- true
-    like "$err" "the network's directory is a symbolic link" "none begins there"
+    like "$err" "the network's directory, is a symbolic link: use another network \(-n\), or remove it" "none begins there"
     is "$(list_victim)" "$untouched" "nor is anything touched then"
     "${owner[@]}" rm -r "$net" "$TMPDIR/lonet/moved"
     code 0 "${owner[@]}" lonet run --host α -- true

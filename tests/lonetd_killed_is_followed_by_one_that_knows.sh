@@ -51,7 +51,7 @@ pid_of_beta=${started[0]}
 kill -KILL "$pid_of_beta"
 until_true ended "$pid_of_beta"
 code 1 lonet addr β:81
-is "$err" "lonet: nothing listens on β:81; no host \"β\" is up in network \"$LONET_NETWORK\", up: α, γ" "what died meanwhile is not taken up"
+is "$err" "lonet: nothing listens on β:81; no host \"β\" is up in network $LONET_NETWORK; up are: α, γ" "what died meanwhile is not taken up"
 like "$(lonet run --host ε -- python3 "$work/talk.py" β.lonet 81 </dev/null 2>&1 || true)" "No route to host" "its host is down"
 start beta lonet run --host β -- python3 "$work/echo.py" 81
 lonet wait --timeout 20 β:81

@@ -47,10 +47,11 @@ is "$(lonet run --host β -- python3 "$work/call.py" α.lonet 80)" ConnectionRef
 is "$(call "${os%:*}" "${os#*:}")" ConnectionResetError "nor does a program outside"
 is "$(cat "$work/alpha")" $'ready\n127.0.0.1\n::1' "the server has seen its own host's programs"
 code 1 lonet wait --timeout 0.1 α:80
-is "$err" "lonet: nothing listens on α:80; α listens on 80, on its loopback alone" "lonet wait"
+is "$err" "lonet: nothing listens on α:80; α listens on 80, but only on its loopback" "lonet wait"
 code 0 lonet run --host α -- lonet wait --timeout 20 α:80
+code 0 lonet wait --loopback --timeout 20 α:80
 code 1 lonet addr α:80
-is "$err" "lonet: nothing listens on α:80; α listens on 80, on its loopback alone" "lonet addr"
+is "$err" "lonet: nothing listens on α:80; α listens on 80, but only on its loopback" "lonet addr"
 
 daemon=$(lonetd)
 kill -STOP "$daemon"

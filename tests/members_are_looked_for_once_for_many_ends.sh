@@ -2,7 +2,7 @@
 # `lonet down --kill` of many hosts looks for members a few times and not for each of them, at the owner's processes alone:
 # what another user shows of a process, and how long it takes to read, is not lonetd's to wait for.
 . "$(dirname "$0")/scenario.bash"
-need strace
+need jq strace
 
 readonly hosts=40
 for ((i = 0; i < hosts; i++)); do
@@ -16,7 +16,7 @@ if [ "$(id -u)" = 0 ]; then
     other=$pid
     until_true grep -qx sleep "/proc/$other/comm"
 fi
-all_up() { [ "$(lonet ls | wc -l)" = "$hosts" ]; }
+all_up() { [ "$(lonet ls --json | jq ".hosts | length")" = "$hosts" ]; }
 until_true all_up
 daemon=$(lonetd)
 strace -f -qq -y -e trace=openat,open -o "$work/trace" -p "$daemon" 2>"$work/strace" &

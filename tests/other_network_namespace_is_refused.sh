@@ -24,7 +24,8 @@ start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 20 α:80
 daemon=$(lonetd)
 before=$(lonet ls)
-reason="another network namespace: its loopback is not the network's"
+reason="this process is in another network namespace .* than the network's programs, whose loopback it does not reach: start all of \
+them in one, or use another network"
 
 : >"$work/why"
 is "$(LONET_LOG=$work/why lonet run --host β -- "${elsewhere[@]}" python3 "$work/try.py")" $'EACCES\nEACCES' \

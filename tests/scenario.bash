@@ -26,6 +26,7 @@
 #     stop_lonetd                  stops it, $daemon, as it sleeps
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
+#     readme_block KIND START      the README's first block of code of this KIND from the line START on
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
 #
 # One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
@@ -48,6 +49,14 @@ library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
 export TMPDIR=$work
 started=() failed=
+
+readme_block() {
+    awk -v opening="\`\`\`$1" -v start="$2" '
+        inside && /^```$/ { exit }
+        inside { print }
+        $0 == start { seen = 1 }
+        seen && $0 == opening { inside = 1 }' "$tests/../README.md"
+}
 
 start() {
     local log=$work/$1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Another user's processes that connect to the control socket and say nothing cost members nothing: the owner's programs
-# and those that dropped their privileges go on, and the network ends when its programs have.
+# and those that dropped their privileges go on, and the network ends when its programs have or it is told to.
 . "$(dirname "$0")/scenario.bash"
 
 as_another_user
@@ -63,3 +63,14 @@ like "$(<"$TMPDIR/lonet/$LONET_NETWORK/log")" "connections of other users' proce
 stop "$server"
 until_true ended "$daemon"
 echo "ok: the network ends, whoever is there"
+
+start server lonet run --host α -- python3 "$work/server.py" 80
+server=$pid
+lonet wait --timeout 20 α:80
+name=$(ss -xlpH | grep -F "pid=$(lonetd)," | grep -oE 'lonet-[0-9a-f]{16}')
+start flood /usr/bin/python3 "$work/flood.py" "$name"
+until_true [ -s "$work/flood" ]
+code 1 lonet down
+like "$err" "is in use by python3 \(pid $server\)" "who asks for the end is told who is there, and outsiders are not"
+code 0 lonet down --kill
+is "$(ls "$TMPDIR/lonet")" "" "the network ends when it is told to, whoever is there"

@@ -12,7 +12,7 @@ mod trouble;
 
 pub use connection::await_reply;
 pub use insist::StartIf;
-pub use trouble::Trouble;
+pub use trouble::{Trouble, TroubleOf};
 
 use crate::config::Config;
 use crate::control::{self, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
@@ -24,7 +24,7 @@ use crate::table::{Mapping, Table};
 use crate::unix::AbstractName;
 use connection::receive_raw;
 use nix::errno::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -88,6 +88,11 @@ impl Client {
             owners_pid: AtomicU32::new(0),
             config,
         }
+    }
+
+    /// The lonet command, where it is.
+    pub fn command(&self) -> Option<&CStr> {
+        self.ways.first()?.launch.command()
     }
 
     /// The way to take, and the network's directory, if it is there. What was found once is not looked for elsewhere.
@@ -198,7 +203,7 @@ impl Client {
         buffer: &mut [u8; MAX_MESSAGE],
     ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
-        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        let n = self.write(op, buffer)?;
         match sys::send_with(fd.raw(), &buffer[..n], right) {
             Ok(()) => Ok(fd),
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
@@ -208,8 +213,14 @@ impl Client {
 
     /// Sends another request on a connection of [`Client::send_with`].
     pub fn send_on(&self, fd: &Fd, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
-        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        let n = self.write(op, buffer)?;
         sys::send(fd.raw(), &buffer[..n]).map_err(Trouble::Silent)
+    }
+
+    /// The request as bytes; how many.
+    fn write(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+        let now = sys::clock(libc::CLOCK_MONOTONIC);
+        control::write_request(buffer, now, &self.config.caller(), op).ok_or(Trouble::TooLong)
     }
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.
@@ -225,7 +236,7 @@ impl Client {
         buffer: &mut [u8; MAX_MESSAGE],
     ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
-        let n = control::write_request(buffer, &self.config.caller(), op).ok_or(Trouble::TooLong)?;
+        let n = self.write(op, buffer)?;
         match sys::send(fd.raw(), &buffer[..n]) {
             Ok(()) => Ok(fd),
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),

@@ -1,5 +1,6 @@
 //! The environment: which network, which host, which way to lonetd.
 
+use crate::address::MAX_HOST;
 use crate::control::{Caller, Key, Options};
 use crate::directory::{Place, SHARED, Which, find};
 use std::ffi::{OsStr, OsString};
@@ -9,9 +10,6 @@ use std::path::{Path, PathBuf};
 
 /// The longest name of a network, in bytes.
 pub const MAX_NETWORK: usize = 64;
-
-/// The longest name of a host, in bytes.
-pub const MAX_HOST: usize = 255;
 
 /// What a process was told about lonet. Flags of the command beat variables; the variables are read here.
 #[derive(Clone, Debug)]
@@ -145,6 +143,7 @@ impl Config {
                 private_ports: choice("LONET_OS_PORTS", "private", "native")?,
                 strict_names: choice("LONET_NAMES", "strict", "lenient")?,
                 fresh_accept_ports: false,
+                closes_unseen: get(SUPERVISED).is_some_and(|v| v == SUPERVISES),
                 autobind_from,
             },
             log: get("LONET_LOG").map(PathBuf::from),
@@ -188,6 +187,16 @@ pub fn bare_host(name: &str) -> &str {
         _ => name,
     }
 }
+
+/// The variable of supervision by `lonet run`: what is supervised has [`IS_SUPERVISED`] there, and its supervisor
+/// [`SUPERVISES`].
+pub const SUPERVISED: &str = "LONET_SUPERVISED";
+
+/// The calls of this process are lonet's already, so that the library does nothing there.
+pub const IS_SUPERVISED: &str = "1";
+
+/// This process makes calls for others, and does not see them close.
+pub const SUPERVISES: &str = "others";
 
 /// What the resolver answers for.
 pub const LONET_SUFFIX: &str = ".lonet";

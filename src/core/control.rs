@@ -15,7 +15,7 @@ mod request;
 mod runs;
 
 pub use reply::{read_reply, write_down_reply, write_reply};
-pub use request::{read_request, write_request};
+pub use request::{read_request, sent_at, write_request};
 pub use runs::{Collected, Runs};
 
 use crate::block::{Endpoint, Face};
@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 11;
+pub const VERSION: u16 = 14;
 
 /// In the place of a version, in what never changes:
 ///
@@ -58,6 +58,8 @@ pub struct Options {
     pub strict_names: bool,
     /// A host that this process brings up accepts on fresh ports, as those of the C API do.
     pub fresh_accept_ports: bool,
+    /// It acts for supervised programs, of whose closes nobody is told.
+    pub closes_unseen: bool,
     /// Where the search for a free port begins (LONET_AUTOBIND).
     pub autobind_from: u16,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             private_ports: false,
             strict_names: false,
             fresh_accept_ports: false,
+            closes_unseen: false,
             autobind_from: 1,
         }
     }
@@ -133,10 +136,15 @@ pub enum Op<'a> {
     /// All hosts and sockets, as JSON, in several packets after [`Reply::Stream`].
     List,
     /// Answer when something listens on each of the lonet addresses, one a line, in the sealed memory file that comes
-    /// with this message; `now`: answer at once, with a file of those on which nothing does if there are such.
-    Wait { now: bool },
+    /// with this message; `now`: answer at once, with a file of those on which nothing does if there are such. `fails`: not
+    /// when a host of theirs has had a process meanwhile and has none for a second: then the answer is EHOSTDOWN, with
+    /// its name. `loopback`: who listens on its host's loopback alone counts whoever asks.
+    Wait { now: bool, fails: bool, loopback: bool },
     /// End the network; with `kill`, its processes too.
     Down { kill: bool },
+    /// Send this signal to all processes of a host. The answer is a file with two numbers: how many had it, and to how many
+    /// lonetd may not send it.
+    Signal { host: &'a str, signal: u8 },
     /// The OS address behind a lonet address.
     Locate { address: &'a str },
     /// The caller's host is to be new, or, with `share`, may be one that is up.
@@ -155,6 +163,48 @@ pub enum Op<'a> {
     Lend { cookie: u64, os: SocketAddrV4, connects: bool },
     /// Sent on the connection of a [`Op::HandOver`] that is not answered yet: relay it now.
     GiveUp { cookie: u64 },
+    /// What is to go wrong between hosts: the order is in the sealed memory file that comes with this message, as JSON, and the
+    /// answer is one.
+    Faults,
+    /// The same for a program, as `lonet cut` and `lonet heal` take it; the answer is [`Reply::Met`].
+    Fault { what: Fault, from: &'a str, to: &'a str },
+    /// Record events, or what was recorded: for the network's owner.
+    Trace(Trace),
+}
+
+/// What a program asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Cut,
+    Heal,
+    /// Only how it stands.
+    Count,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 3] = [Fault::Cut, Fault::Heal, Fault::Count];
+}
+
+/// What is to be done about recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Trace {
+    /// Record until [`Trace::Stop`], anew if nobody records.
+    Start = 0,
+    Stop = 1,
+    /// Answer when all events that there are have been written.
+    Write = 2,
+    /// Record for as long as the connection is open; the answer comes when it is so.
+    Hold = 3,
+    /// As [`Trace::Hold`]; then each event comes in a packet of its own, as a line of JSON, from now on, or from the first one
+    /// that was recorded on.
+    Read = 4,
+    ReadAll = 5,
+}
+
+impl Trace {
+    pub const ALL: [Trace; 6] =
+        [Trace::Start, Trace::Stop, Trace::Write, Trace::Hold, Trace::Read, Trace::ReadAll];
 }
 
 impl Op<'_> {
@@ -268,6 +318,11 @@ pub enum Reply<'a> {
         own: bool,
         /// The asking process is the socket's host.
         member: bool,
+    },
+    /// How many rules for faults these are, and how often they have met something.
+    Met {
+        rules: u32,
+        hits: u64,
     },
     /// As `ConnectTo`, and then [`Op::HandOver`]: it is a foreign peer. As the answer to that: it takes too long;
     /// connect there to be relayed. (`ConnectTo` is the way to a refusal then.)

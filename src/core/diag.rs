@@ -37,9 +37,9 @@ mod proc;
 mod several;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
-pub use destroyed::Destroyed;
+pub use destroyed::{Destroyed, End};
 pub use proc::proc_dump;
 pub use several::{Question, SEVERAL};
 
@@ -115,6 +115,15 @@ pub struct Found {
     pub local: SocketAddrV4,
     /// 0.0.0.0:0 when there is none.
     pub remote: SocketAddrV4,
+}
+
+/// What has become of the segments of a TCP socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many were for it and were dropped.
+    pub dropped: u32,
+    /// How many it has sent again.
+    pub sent_again: u32,
 }
 
 /// What the kernel says to the question for one socket.
@@ -225,6 +234,17 @@ impl Diag {
         self.dump_filtered(states, filter, each)
     }
 
+    /// As [`Diag::dump`], with what has become of the segments of each socket.
+    pub fn dump_traffic(&self, states: u32, each: &mut dyn FnMut(Found, Traffic)) -> io::Result<()> {
+        let mut buffer = vec![0; DUMP_BUFFER];
+        let mut each = |found: Found, attributes: &[u8]| {
+            if states & found.state.bit() != 0 {
+                each(found, wire::traffic(attributes));
+            }
+        };
+        self.dump_whole(&wire::Dump { states, filter: None, traffic: true }, &mut buffer, &mut each)
+    }
+
     fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {
         let sequence = self.next_sequence();
         self.netlink.send(wire::exact_request(sequence, local, remote, cookie).bytes())?;
@@ -244,7 +264,8 @@ impl Diag {
     /// The positive control for ENOENT.
     fn check_that_it_answers(&self) -> io::Result<()> {
         if !self.answers.get() {
-            self.dump_once(0, None, &mut [0; 512], &mut |_| {})?;
+            let nothing = wire::Dump { states: 0, filter: None, traffic: false };
+            self.dump_once(&nothing, &mut [0; 512], &mut |_, _| {})?;
             self.answers.set(true);
         }
         Ok(())
@@ -258,13 +279,22 @@ impl Diag {
     ) -> io::Result<()> {
         let mut buffer = vec![0; DUMP_BUFFER];
         // Filtered again here, so that the result does not rest on the kernel's reading of the filter.
-        let mut each = |found: Found| {
+        let mut each = |found: Found, _: &[u8]| {
             if states & found.state.bit() != 0 && filter.is_none_or(|f| f.matches(found.local)) {
                 each(found);
             }
         };
+        self.dump_whole(&wire::Dump { states, filter, traffic: false }, &mut buffer, &mut each)
+    }
+
+    fn dump_whole(
+        &self,
+        what: &wire::Dump,
+        buffer: &mut [u8],
+        each: &mut dyn FnMut(Found, &[u8]),
+    ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
-            if self.dump_once(states, filter, &mut buffer, &mut each)? {
+            if self.dump_once(what, buffer, each)? {
                 return Ok(());
             }
         }
@@ -274,15 +304,14 @@ impl Diag {
     /// `false`: the tables have changed under the dump, and it is not complete.
     fn dump_once(
         &self,
-        states: u32,
-        filter: Option<wire::Filter>,
+        what: &wire::Dump,
         buffer: &mut [u8],
-        each: &mut dyn FnMut(Found),
+        each: &mut dyn FnMut(Found, &[u8]),
     ) -> io::Result<bool> {
         // A dump that was given up half-way would keep the kernel from starting another (EBUSY).
         self.netlink.drain(buffer);
         let sequence = self.next_sequence();
-        self.netlink.send(wire::dump_request(sequence, states, filter).bytes())?;
+        self.netlink.send(wire::dump_request(sequence, what).bytes())?;
         let mut complete = true;
         loop {
             let (received, cut) = self.netlink.receive(buffer)?;
@@ -299,7 +328,7 @@ impl Diag {
                     _ if !message.is_socket() => return Err(error(libc::EPROTO)),
                     _ => {
                         if let Some(found) = wire::socket(message.body) {
-                            each(found);
+                            each(found, wire::attributes(message.body));
                         }
                     }
                 }
@@ -316,11 +345,6 @@ impl Diag {
 
 fn error(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
-}
-
-/// The identity of a socket, never given to another while the machine runs.
-pub fn cookie(fd: RawFd) -> io::Result<u64> {
-    Ok(sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)?)
 }
 
 /// The identity of the network namespace of a socket of any family. Linux 5.14.

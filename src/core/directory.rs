@@ -32,12 +32,12 @@ use crate::sys::{self, Fd, Text, check, open_at};
 use crate::uids;
 use crate::unix::SocketName;
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt::{self, Write};
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The name of the directory of all networks.
 pub const SHARED: &str = "lonet";
@@ -63,6 +63,11 @@ impl Unfit {
     /// Whether something is there that must not be used, by somebody's intention perhaps.
     pub fn is_there(self) -> bool {
         !matches!(self, Unfit::Errno(_))
+    }
+
+    /// Whether another directory would do. In a user namespace no directory can be told to be anybody's.
+    pub fn is_remedied_elsewhere(self) -> bool {
+        self.is_there() && !matches!(self, Unfit::Unknown(_))
     }
 }
 
@@ -159,6 +164,12 @@ impl Place {
     /// The network's directory.
     pub fn open(&self, owner: u32) -> Result<Directory, Trouble> {
         self.root(owner).map_err(Trouble::Root)?.open(self.name()).map_err(Trouble::Network)
+    }
+
+    /// The network's directory.
+    pub fn path(&self) -> PathBuf {
+        let part = |text: &CStr| PathBuf::from(OsStr::from_bytes(text.to_bytes()));
+        part(&self.root).join(part(&self.network))
     }
 
     /// The network's name.

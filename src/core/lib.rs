@@ -14,11 +14,15 @@ pub mod dns;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;
+pub mod hookable;
 pub mod keyed_hash;
 pub mod limit;
+pub mod logged;
+pub mod pace;
 pub mod quote;
 pub mod start;
 pub mod sys;
 pub mod table;
 pub mod uids;
 pub mod unix;
+pub mod valve;

@@ -26,7 +26,8 @@ pub const READY_FD: i32 = 3;
 pub const READY: &[u8] = b"ready\0";
 
 /// What one says that was started in another network namespace than the network's programs live in.
-pub const ELSEWHERE: &str = "another network namespace: its loopback is not the network's";
+pub const ELSEWHERE: &str = "this process is in another network namespace (a container, unshare -n, ip netns) than the network's \
+    programs, whose loopback it does not reach: start all of them in one, or use another network (LONET_NETWORK)";
 
 /// Everything that a start needs, made beforehand.
 pub(crate) struct Launch {
@@ -48,6 +49,17 @@ impl Launch {
                 c"--on-demand".into(),
             ],
         }
+    }
+}
+
+impl Launch {
+    /// The first of the places that has a lonet command.
+    pub(crate) fn command(&self) -> Option<&CStr> {
+        let is_there = |command: &&CString| {
+            let stat = sys::fstatat(libc::AT_FDCWD, command, 0);
+            stat.is_ok_and(|stat| sys::may_execute(libc::AT_FDCWD, command, &stat).is_ok())
+        };
+        self.commands.iter().find(is_there).map(CString::as_c_str)
     }
 }
 
@@ -130,7 +142,9 @@ fn setup(step: &'static str) -> impl Fn(Errno) -> Trouble {
 /// The directory of all networks, made if it is not there.
 fn make_root(place: &Place, owner: u32) -> Result<Root, Trouble> {
     place.make_root(owner).map_err(|why| match why {
-        Unfit::Errno(e @ Errno::ENOENT) => setup("make the directory of all networks (is TMPDIR there?)")(e),
+        Unfit::Errno(e @ Errno::ENOENT) => {
+            setup("make the directory of all networks (does TMPDIR exist?)")(e)
+        }
         Unfit::Errno(e) => setup("make the directory of all networks")(e),
         why => Trouble::Directory(directory::Trouble::Root(why)),
     })

@@ -8,12 +8,15 @@
 
 mod file;
 mod memory;
+mod tcp;
 mod text;
 
 pub use file::{
-    each_descriptor, each_number, fstat, fstatat, is_nosuid, open, open_at, read_file, real_path,
+    each_descriptor, each_number, fstat, fstatat, has_attribute, is_nosuid, may_execute, open, open_at,
+    read_at, read_file, real_path,
 };
 pub use memory::{mmap, munmap};
+pub use tcp::{Traffic, cookie, disconnect, reset_at_close, traffic};
 pub use text::Text;
 
 use nix::errno::Errno;
@@ -83,6 +86,31 @@ pub fn getpid() -> i32 {
 pub fn geteuid() -> u32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
+}
+
+/// The real user id.
+pub fn getuid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_getuid) as u32 }
+}
+
+/// The real group id.
+pub fn getgid() -> u32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::syscall(libc::SYS_getgid) as u32 }
+}
+
+/// Whether the process gains nothing by set-user-ID programs (PR_SET_NO_NEW_PRIVS).
+pub fn no_new_privs() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
+/// Whether the process has a filter of its system calls.
+pub fn is_filtered() -> bool {
+    const FILTERED: i64 = libc::SECCOMP_MODE_FILTER as i64;
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_SECCOMP, 0, 0, 0, 0) == FILTERED }
 }
 
 /// What a clock shows, since it began. A system call: libc's function may be one that shows another time.

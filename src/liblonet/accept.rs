@@ -10,7 +10,9 @@ mod courier;
 mod turn;
 
 use crate::address::{Address, is_plausible};
+use crate::bypass::Bypass;
 use crate::fence::silently;
+use crate::log::{self, About, Call};
 use crate::{memory, process};
 use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
@@ -18,25 +20,20 @@ use lonet_core::sys::{self, check};
 use nix::errno::Errno;
 use turn::Turn;
 
-redhook::hook! {
+hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
         // SAFETY: the program's arguments.
         unsafe { run(fd, address, len, None, process::is_active()) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn accept4(
         fd: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int
     ) -> c_int => lonet_accept4 {
         // SAFETY: the program's arguments.
         unsafe { run(fd, address, len, Some(&flags), process::is_active()) }
     }
-}
-
-pub fn resolve_real() {
-    accept.get();
-    accept4.get();
 }
 
 type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
@@ -110,6 +107,10 @@ unsafe extern "C" fn prepare(
         native = !is_plausible(address) || !is_there || unsafe { len.read() as c_int } < 0;
     }
     let errno = Errno::last_raw();
+    if native && active {
+        let call = Call { name: "accept", about: About::Socket(fd) };
+        silently(|| log::bypassed(call, Bypass::Arguments));
+    }
     let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
     Errno::set_raw(errno);
     let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, turn };
@@ -146,6 +147,7 @@ unsafe extern "C" fn finish(
     // Nor is anybody let in by a fault of the library's.
     let mut who = Caller::Unwanted;
     silently(|| who = who_calls(listener, new, caller));
+    silently(|| report(listener, &who, caller));
     let mut taken = -1;
     silently(|| match who {
         Caller::Named(a) => (shown, taken) = (a, new),
@@ -178,9 +180,30 @@ unsafe extern "C" fn finish(
     taken
 }
 
+/// The log's line.
+fn report(listener: c_int, who: &Caller, caller: &Address) {
+    if !log::is_wanted() {
+        return;
+    }
+    let named = match who {
+        Caller::Named(address) | Caller::Foreign(address, _) => address,
+        Caller::Kernels | Caller::Unwanted => caller,
+    };
+    let call = Call { name: "accept", about: About::From(listener, named.endpoint()) };
+    match who {
+        Caller::Named(_) => log::ended(call, Ok(()), format_args!("")),
+        Caller::Foreign(..) => log::ended(call, Ok(()), format_args!("from a foreign host")),
+        Caller::Kernels => log::bypassed(call, Bypass::Outsider),
+        Caller::Unwanted => log::ended(
+            call,
+            Err(Errno::ECONNABORTED),
+            format_args!("reset: not meant for this listener, or nobody whom lonet can identify"),
+        ),
+    }
+}
+
 /// Closes with a reset: who called was not meant to come here.
 fn reset(fd: c_int) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+    let _ = sys::reset_at_close(fd);
     drop(sys::Fd::adopt(fd));
 }

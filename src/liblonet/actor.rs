@@ -18,7 +18,7 @@ use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
 use lonet_sockets::under_way::UnderWay;
 use lonet_sockets::{Actor, Own};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Where the table is mapped; 0: it is not.
 static TABLE: AtomicUsize = AtomicUsize::new(0);
@@ -32,6 +32,8 @@ const PAGE_SIZE: usize = 4096;
 struct Page {
     /// `JOINED | slot << 16 | host`, `BUSY` while a thread joins, `NEVER`, or 0.
     seat: AtomicU64,
+    /// The lonetd that may take copies of this process' sockets; 0: none.
+    open_to: AtomicU64,
     own: Own,
 }
 
@@ -39,8 +41,12 @@ const JOINED: u64 = 1 << 63;
 const BUSY: u64 = 1 << 62;
 const NEVER: u64 = 1 << 61;
 
+/// See [`Actor::supervises`].
+static SUPERVISES: AtomicBool = AtomicBool::new(false);
+
 /// Makes the page. Called once, before any hook has something to do.
-pub fn prepare() {
+pub fn prepare(supervises: bool) {
+    SUPERVISES.store(supervises, Ordering::Relaxed);
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let anywhere = std::ptr::null_mut::<u8>();
     // SAFETY: a new mapping where the kernel likes.
@@ -83,9 +89,11 @@ fn is_over(table: Table<'_>) -> bool {
 
 /// The table of the network that `client` leads to, if it is the environment's and the process sees it.
 pub fn table(client: &Client) -> Option<Table<'static>> {
-    if !process::is_own(client) {
-        return None;
-    }
+    if process::is_own(client) { mapped_table() } else { None }
+}
+
+/// The table of the environment's network, if the process sees it.
+pub fn mapped_table() -> Option<Table<'static>> {
     let address = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
     (address != 0).then(|| unsafe { Table::at(address) })
@@ -93,12 +101,7 @@ pub fn table(client: &Client) -> Option<Table<'static>> {
 
 /// What the process sees of the environment's network.
 pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
-    let address = TABLE.load(Ordering::Acquire);
-    if address == 0 {
-        return None;
-    }
-    // SAFETY: a mapping that is never given back.
-    let table = unsafe { Table::at(address) };
+    let table = mapped_table()?;
     Some(table.parts(table.block()?))
 }
 
@@ -132,6 +135,7 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     let seat = join(client, own, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
     // What lonetd could not answer is tried again.
     own.seat.store(seat.unwrap_or(0), Ordering::Release);
+    open_to_lonetd(client);
     seated(client, own, seat?)
 }
 
@@ -145,8 +149,25 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
         parts,
         slot,
         host,
+        supervises: SUPERVISES.load(Ordering::Relaxed),
         own: &own.own,
     })
+}
+
+/// Has the kernel let lonetd take copies of this process' sockets, for faults, where Yama would keep it from them
+/// (kernel.yama.ptrace_scope is 1). Kept over exec. Another lonetd than before is let in with the next question to it.
+pub fn open_to_lonetd(client: &Client) {
+    const PR_SET_PTRACER: i32 = 0x5961_6d61;
+    let (Some(own), Some(table)) = (own(), table(client)) else { return };
+    let lonetd = table.header().lonetd.get();
+    let is_joined = own.seat.load(Ordering::Relaxed) & JOINED != 0;
+    // The table may have been written by a member that is not the owner's, and some numbers are everybody.
+    let is_pid = (1..=i32::MAX as u64).contains(&lonetd);
+    if is_joined && is_pid && own.open_to.swap(lonetd, Ordering::Relaxed) != lonetd {
+        // Without Yama there is no such call, and no need of it.
+        // SAFETY: numbers only.
+        unsafe { libc::syscall(libc::SYS_prctl, PR_SET_PTRACER, lonetd, 0, 0, 0) };
+    }
 }
 
 /// `None`: lonetd could not be asked.

@@ -1,14 +1,66 @@
 //! Questions to lonetd, from inside a hook.
 
-use crate::{fence, log, process};
+use crate::{actor, fence, process};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Opening, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::sys::Fd;
+use lonet_core::sys::{Fd, Text};
 use nix::errno::Errno;
+use std::fmt::{Display, Write};
 
-/// What lonetd says; its text is gone (the log has it), its errno is the program's.
-pub type Answer = Result<Reply<'static>, Errno>;
+/// What lonetd says.
+pub type Answer = Result<Reply<'static>, Failed>;
+
+/// Why something was not done: the errno is the program's, the text the log's.
+pub struct Failed {
+    pub errno: Errno,
+    why: Text<WHY>,
+}
+
+/// How much of a reason is kept, in bytes. What is more is cut.
+const WHY: usize = 200;
+
+impl Failed {
+    pub fn new(errno: Errno, why: impl Display) -> Failed {
+        let mut failed = Failed::from(errno);
+        let _ = write!(Cut(&mut failed.why), "{why}");
+        failed
+    }
+
+    /// Empty: what the errno says is all.
+    pub fn why(&self) -> &str {
+        std::str::from_utf8(self.why.bytes()).unwrap_or_default()
+    }
+}
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Failed {
+        Failed { errno, why: Text::new() }
+    }
+}
+
+impl From<Failed> for Errno {
+    fn from(failed: Failed) -> Errno {
+        failed.errno
+    }
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Failed {
+        Failed::new(trouble.errno(), trouble)
+    }
+}
+
+/// Takes what there is room for.
+struct Cut<'t>(&'t mut Text<WHY>);
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        let room = WHY - self.0.bytes().len();
+        self.0.push(s.get(..s.floor_char_boundary(room.min(s.len()))).unwrap_or_default().as_bytes());
+        Ok(())
+    }
+}
 
 /// Whether a lonetd may be started for a question.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +85,8 @@ pub fn ask(op: &Op<'_>, start: Start) -> Answer {
 }
 
 /// As [`ask`], within a limit, of a lonetd that need not be that of the process' own network.
+// Its buffer is to have no place in the frames of hooks, which may be on a small stack.
+#[inline(never)]
 pub fn ask_of(limit: Limit, client: &Client, op: &Op<'_>, start: Start) -> Answer {
     let mut buffer = [0u8; MAX_MESSAGE];
     ask_for_text(limit, client, op, start, &mut buffer).and_then(without_text)
@@ -45,7 +99,7 @@ pub fn ask_for_text<'b>(
     op: &Op<'_>,
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
-) -> Result<Reply<'b>, Errno> {
+) -> Result<Reply<'b>, Failed> {
     fence::place();
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let answer = match start {
@@ -54,32 +108,23 @@ pub fn ask_for_text<'b>(
         Start::No => client.ask(limit, op, buffer),
     };
     fence::place();
+    actor::open_to_lonetd(client);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
-        answer => understood(client, op, answer),
+        answer => understood(client, answer),
     }
 }
 
-/// What lonetd says; in the log, too.
 fn understood<'b>(
     client: &Client,
-    op: &Op<'_>,
     answer: Result<(Opening, Reply<'b>), Trouble>,
-) -> Result<Reply<'b>, Errno> {
-    match answer {
-        Ok((opening, reply)) => {
-            process::learn_block(client, opening.block);
-            log::answered(client, op, &reply);
-            match reply {
-                Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
-                reply => Ok(reply),
-            }
-        }
-        Err(trouble) => {
-            log::trouble(client, op, trouble);
-            Err(trouble.errno())
-        }
+) -> Result<Reply<'b>, Failed> {
+    let (opening, reply) = answer?;
+    process::learn_block(client, opening.block);
+    match reply {
+        Reply::Error { errno, text } => Err(Failed::new(Errno::from_raw(errno), text)),
+        reply => Ok(reply),
     }
 }
 
@@ -89,7 +134,7 @@ pub fn ask_for_more(
     client: &Client,
     op: &Op<'_>,
     start: Start,
-) -> Result<(Option<Fd>, Reply<'static>), Errno> {
+) -> Result<(Option<Fd>, Reply<'static>), Failed> {
     let mut buffer = [0u8; MAX_MESSAGE];
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let sent = client.send_within(limit, op, &mut buffer);
@@ -104,7 +149,7 @@ pub fn ask_for_more(
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
             ask_of(limit, client, op, start).map(|reply| (None, reply))
         }
-        answer => understood(client, op, answer).and_then(without_text).map(|reply| (control, reply)),
+        answer => understood(client, answer).and_then(without_text).map(|reply| (control, reply)),
     }
 }
 
@@ -126,7 +171,7 @@ pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
         let told = client.tell(limit, op, &mut buffer);
         fence::place();
         if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
-            let _ = understood(client, op, told);
+            let _ = understood(client, told);
         }
     } else {
         let _ = ask_of(limit, client, op, Start::Yes);
@@ -136,8 +181,8 @@ pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
 /// What has no text in it.
 fn without_text(reply: Reply<'_>) -> Answer {
     Ok(match reply {
-        Reply::Error { errno, .. } => return Err(Errno::from_raw(errno)),
-        Reply::Host { .. } => return Err(Errno::EPROTO),
+        Reply::Error { errno, text } => return Err(Failed::new(Errno::from_raw(errno), text)),
+        Reply::Host { .. } => return Err(Errno::EPROTO.into()),
         Reply::Done => Reply::Done,
         Reply::Native => Reply::Native,
         Reply::BindTo { os, port } => Reply::BindTo { os, port },
@@ -154,8 +199,9 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::Stream => Reply::Stream,
         Reply::Entered { slot, host } => Reply::Entered { slot, host },
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
+        Reply::Met { rules, hits } => Reply::Met { rules, hits },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
         // Its names are in the buffer: who wants them asks with a buffer of its own.
-        Reply::Names { .. } => return Err(Errno::EPROTO),
+        Reply::Names { .. } => return Err(Errno::EPROTO.into()),
     })
 }

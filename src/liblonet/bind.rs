@@ -1,7 +1,9 @@
 //! bind(2).
 
-use crate::ask::{self, Start, ask_of, tell_to};
-use crate::fence::{Decided, Decision, decide, silently};
+use crate::ask::{self, Failed, Start, ask_of, tell_to};
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision, silently};
+use crate::log::About;
 use crate::sandbox::{self, UNPRIVILEGED};
 use crate::{given, kernel, marks, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -12,18 +14,10 @@ use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-redhook::hook! {
-    unsafe fn bind(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_bind {
-        decide(
-            || on_network(fd, address, len),
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(bind)(fd, address, len) },
-        )
+hook! {
+    unsafe fn bind(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_bind decides(About::At(address, len)) |real| {
+        on_network(fd, address, len)
     }
-}
-
-pub fn resolve_real() {
-    bind.get();
 }
 
 /// How many OS addresses are tried before the port counts as taken: natively it may be another program's, or
@@ -31,7 +25,10 @@ pub fn resolve_real() {
 pub const ATTEMPTS: u8 = 16;
 
 fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
-    let Some((at, family)) = concerns(fd, address, len) else { return Ok(Decision::Libc) };
+    let (at, family) = match concerns(fd, address, len) {
+        Ok(there) => there,
+        Err(why) => return Ok(Decision::Libc(why)),
+    };
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
@@ -43,11 +40,13 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     let limit = ask::limit();
     let placed = match place(limit, &client, fd, (family, asked), wish, &may, start) {
         // Of a port that it may not have at all a program does not hear that it is taken.
-        Err(Errno::EADDRINUSE) if !may() => Err(Errno::EACCES),
+        Err(failed) if failed.errno == Errno::EADDRINUSE && !may() => {
+            Err(Failed::new(Errno::EACCES, "the program's sandbox forbids the port"))
+        }
         placed => placed,
     };
     match placed? {
-        Placed::Native => Ok(Decision::Libc),
+        Placed::Native => Ok(Decision::Libc(Bypass::LeftByLonetd)),
         Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
         Placed::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
@@ -61,18 +60,20 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
 }
 
 /// Where a TCP socket is to be bound if that is lonet's to decide, with its family.
-fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Option<(Endpoint, c_int)> {
+fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endpoint, c_int), Bypass> {
     if !process::is_active() {
-        return None;
+        return Err(Bypass::Inactive);
     }
-    let (at, family) = memory::address(address, len)?;
-    (process::concerns(at.ip) && kernel::tcp_family(fd) == Some(family)).then_some((at, family))
+    let (at, family) = memory::address(address, len).ok_or(Bypass::NoAddress)?;
+    process::concerns(at.ip)?;
+    let is_tcp = kernel::tcp_family(fd) == Some(family);
+    if is_tcp { Ok((at, family)) } else { Err(Bypass::OtherSocket) }
 }
 
 /// Whether to bind this socket there is lonet's to decide, or may be.
 pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
     let mut is = true;
-    silently(|| is = concerns(fd, address, len).is_some());
+    silently(|| is = concerns(fd, address, len).is_ok());
     is
 }
 
@@ -96,16 +97,18 @@ pub fn place<'a>(
     wish: impl Fn(u8) -> Op<'a>,
     may: &dyn Fn() -> bool,
     start: Start,
-) -> Result<Placed, Errno> {
+) -> Result<Placed, Failed> {
     for attempt in 0..ATTEMPTS {
         let op = wish(attempt);
         let (os, port) = match ask_of(limit, client, &op, start)? {
             Reply::Native => return Ok(Placed::Native),
             Reply::Go => return Ok(Placed::Already),
             Reply::BindTo { os, port } => (os, port),
-            _ => return Err(Errno::ENETDOWN),
+            _ => return Err(Errno::ENETDOWN.into()),
         };
-        let (Op::Bind { cookie, .. } | Op::Listen { cookie, .. }) = op else { return Err(Errno::EPROTO) };
+        let (Op::Bind { cookie, .. } | Op::Listen { cookie, .. }) = op else {
+            return Err(Errno::EPROTO.into());
+        };
         let socket = sandbox::Socket { client, limit, fd, cookie };
         match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
             Ok(()) => return Ok(Placed::At { os, port }),
@@ -114,12 +117,12 @@ pub fn place<'a>(
             Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}
             Err(e) => {
                 give_up(limit, client, &op);
-                return Err(e);
+                return Err(e.into());
             }
         }
     }
     give_up(limit, client, &wish(0));
-    Err(Errno::EADDRINUSE)
+    Err(Failed::new(Errno::EADDRINUSE, "no OS address that was tried is free"))
 }
 
 fn give_up(limit: Limit, client: &Client, op: &Op<'_>) {

@@ -8,7 +8,7 @@ use libc::{c_int, sockaddr_in, socklen_t};
 use nix::errno::Errno;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-redhook::hook! {
+hook! {
     unsafe fn bindresvport(fd: c_int, address: *mut sockaddr_in) -> c_int => lonet_bindresvport {
         // SAFETY: all zeroes is a sockaddr_in.
         let mut any: sockaddr_in = unsafe { std::mem::zeroed() };
@@ -23,10 +23,6 @@ redhook::hook! {
             }
         }
     }
-}
-
-pub fn resolve_real() {
-    bindresvport.get();
 }
 
 const LEN: socklen_t = size_of::<sockaddr_in>() as socklen_t;

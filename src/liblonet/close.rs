@@ -12,11 +12,11 @@ use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
 use lonet_core::table::Parts;
-use lonet_sockets::close::{Told, closing as close_in, shutting_down};
+use lonet_sockets::close::{Told, closing as close_in, note, shutting_down};
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 
-redhook::hook! {
+hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
         let cookie = leaving(fd);
         // SAFETY: the program's arguments.
@@ -26,7 +26,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn dup2(old: c_int, new: c_int) -> c_int => lonet_dup2 {
         let cookie = if old == new { None } else { leaving(new) };
         // SAFETY: the program's arguments.
@@ -37,7 +37,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int => lonet_dup3 {
         let cookie = if old == new { None } else { leaving(new) };
         // SAFETY: the program's arguments.
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
     unsafe { lonet_dup2(old, new) }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
         let told = closes && leaving_all(first, last);
@@ -79,7 +79,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn closefrom(first: c_int) -> () => lonet_closefrom {
         let told = leaving_all(first.max(0) as c_uint, c_uint::MAX);
         // SAFETY: the program's arguments.
@@ -88,7 +88,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
         if marks::get(fd) {
@@ -99,15 +99,6 @@ redhook::hook! {
         left(socket);
         result
     }
-}
-
-pub fn resolve_real() {
-    shutdown.get();
-    close.get();
-    dup2.get();
-    dup3.get();
-    close_range.get();
-    closefrom.get();
 }
 
 /// The socket that loses this descriptor, if lonetd has to know. Its name has to be taken before: afterwards the number
@@ -125,7 +116,12 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
 }
 
 fn closing(fd: c_int) -> Option<Leaving> {
-    told_of(fd, |parts, cookie| close_in(parts, actor::slot(), actor::dials(), fd, cookie))
+    told_of(fd, |parts, cookie| {
+        if let Some(table) = actor::mapped_table() {
+            note(table, actor::slot(), fd, cookie);
+        }
+        close_in(parts, actor::slot(), actor::dials(), fd, cookie)
+    })
 }
 
 /// Says in the table what is about to become of a socket. It, if lonetd has to know.

@@ -1,12 +1,15 @@
 //! connect(2).
 
 pub mod foreign;
+mod lent;
 mod table;
 
 use crate::address::Address;
-use crate::ask::{Start, ask_of, tell_to};
-use crate::fence::{guard, silently};
-use crate::{actor, dns, given, kernel, marks, memory, name, process, sandbox};
+use crate::ask::{Failed, Start, ask_of, tell_to};
+use crate::bypass::Bypass;
+use crate::fence::{PANIC, guard, silently};
+use crate::log::{self, About, Call};
+use crate::{actor, dns, given, kernel, marks, memory, name, process, sandbox, valve};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
@@ -18,7 +21,7 @@ use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use table::Settled;
 
-redhook::hook! {
+hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
         // SAFETY: the program's arguments.
         unsafe { run(fd, address, len) }
@@ -28,15 +31,11 @@ redhook::hook! {
 /// connect's other name, as with [`crate::close::__close`].
 ///
 /// # Safety
-/// The arguments are as connect(2) takes them.
+/// As for connect(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the program's arguments.
     unsafe { run(fd, address, len) }
-}
-
-pub fn resolve_real() {
-    connect.get();
 }
 
 /// What stands before and after the kernel's connect.
@@ -62,6 +61,10 @@ struct Plan {
     late: i32,
     /// How long lonetd may take, from the first question on.
     limit: Limit,
+    /// A foreign peer has not answered within so many milliseconds.
+    slow: u32,
+    /// The address that the program gave.
+    to: (*const sockaddr, socklen_t),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,15 +85,22 @@ enum Step {
     Again,
     /// The connection is taken off the socket.
     Disconnect,
-    /// Done: `errno`.
+    /// The call fails, or has failed, with `errno`.
     Fail,
+    /// The connection has been made.
+    Done,
 }
 
 impl Plan {
-    /// The call fails, or has failed, with this.
-    fn fail(&mut self, errno: Errno) {
+    fn call(&self) -> Call {
+        Call { name: "connect", about: About::To(self.to.0, self.to.1) }
+    }
+
+    /// The call fails, or has failed, with this. The log has its line.
+    fn fail(&mut self, failed: Failed) {
         self.step = Step::Fail;
-        self.errno = errno as i32;
+        self.errno = failed.errno as i32;
+        silently(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
     }
 }
 
@@ -106,8 +116,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
         prepare(fd, address, len, false, plan.as_mut_ptr());
         let plan = &mut *plan.as_mut_ptr();
         while plan.step == Step::Table {
-            let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
-            let result = unless_forbidden(fd, result, plan);
+            let result = lent::dial(fd, plan);
             match table::settle(result, plan) {
                 Settled::Done => return result,
                 Settled::Again => {}
@@ -117,10 +126,10 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
         match plan.step {
             Step::Native => (plan.real)(fd, address, len),
             Step::Fail => finish(fd, -1, plan),
+            Step::Done => finish(fd, 0, plan),
             Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
             Step::Table | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
-                let result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
-                finish(fd, unless_forbidden(fd, result, plan), plan)
+                finish(fd, lent::dial(fd, plan), plan)
             }
             Step::Foreign => {
                 let mut result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
@@ -160,6 +169,8 @@ unsafe extern "C" fn prepare(
         errno: Errno::last_raw(),
         late: 0,
         limit,
+        slow: 0,
+        to: (address, len),
     };
     // In its place at once: the stack may be small.
     // SAFETY: as the caller promises.
@@ -167,26 +178,30 @@ unsafe extern "C" fn prepare(
         plan.write(made);
         &mut *plan
     };
-    guard(|| {
-        // SAFETY: as the caller promises.
-        if let Err(e) = unsafe { plan_for(fd, address, len, asks, plan) } {
-            plan.fail(e);
+    let mut made = Err(Failed::new(Errno::EIO, PANIC));
+    // SAFETY: as the caller promises.
+    let _ = guard(|| made = unsafe { plan_for(fd, address, len, asks, plan) });
+    match made {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            plan.step = Step::Native;
+            silently(|| log::bypassed(plan.call(), why));
         }
-    })
-    .unwrap_or_else(|| plan.fail(Errno::EIO));
+        Err(failed) => plan.fail(failed),
+    }
 }
 
 /// # Safety
-/// The arguments are as connect(2) takes them.
+/// As for connect(2).
 unsafe fn plan_for(
     fd: c_int,
     address: *const sockaddr,
     len: socklen_t,
     asks: bool,
     plan: &mut Plan,
-) -> Result<(), Errno> {
+) -> Result<Option<Bypass>, Failed> {
     if !process::is_active() {
-        return Ok(());
+        return Ok(Some(Bypass::Inactive));
     }
     let Some((to, family)) = memory::address(address, len) else {
         let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
@@ -195,7 +210,7 @@ unsafe fn plan_for(
             let local = kernel::local(fd).and_then(|a| a.os());
             let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
             if !is_there && !marks::get(fd) {
-                return Ok(());
+                return Ok(Some(Bypass::OtherSocket));
             }
             plan.os = local.unwrap_or(plan.os);
             plan.cookie = kernel::cookie(fd)?;
@@ -204,16 +219,20 @@ unsafe fn plan_for(
                 shutting_down(parts, plan.cookie);
             }
             plan.step = Step::Disconnect;
+            return Ok(None);
         }
-        return Ok(());
+        return Ok(Some(Bypass::NoAddress));
     };
     // SAFETY: as the caller promises.
     if unsafe { dns::redirect(fd, address, len, &raw mut plan.target) } {
         plan.step = Step::Instead;
-        return Ok(());
+        return Ok(None);
     }
-    if !process::concerns(to.ip) || kernel::tcp_family(fd) != Some(family) {
-        return Ok(());
+    if let Err(why) = process::concerns(to.ip) {
+        return Ok(Some(why));
+    }
+    if kernel::tcp_family(fd) != Some(family) {
+        return Ok(Some(Bypass::OtherSocket));
     }
     let asked = kernel::asked(fd, family);
     plan.port = to.port;
@@ -222,7 +241,7 @@ unsafe fn plan_for(
         kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     // lonetd would take it for a bound socket that dials.
     if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
-        return Err(Errno::EISCONN);
+        return Err(Errno::EISCONN.into());
     }
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     if local.is_none_or(|a| a.port() == 0) && table::was_left(&client, fd, plan.cookie) {
@@ -233,10 +252,10 @@ unsafe fn plan_for(
     {
         plan.target = Address::of_os(os, family);
         plan.step = Step::Again;
-        return Ok(());
+        return Ok(None);
     }
     if !asks && table::plan(&client, fd, (family, asked), to, local, plan)? {
-        return Ok(());
+        return Ok(None);
     }
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
@@ -245,19 +264,20 @@ unsafe fn plan_for(
     let mut reply = dial(!asks && table::decides(&client, asked, local))?;
     if reply == Reply::Go {
         if table::plan(&client, fd, (family, asked), to, local, plan)? {
-            return Ok(());
+            return Ok(None);
         }
         reply = dial(false)?;
     }
     let (os, from, foreign) = match reply {
-        Reply::Native => return Ok(()),
+        Reply::Native => return Ok(Some(Bypass::LeftByLonetd)),
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),
-        _ => return Err(Errno::ENETDOWN),
+        _ => return Err(Errno::ENETDOWN.into()),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
     let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
     set_out(&socket, (family, asked), from, to.port)?;
+    valve::before_connect(&client, fd, cookie, Some(to));
     plan.was_v6only = refused && asked.v6only;
     if plan.was_v6only {
         set_v6only(fd, false);
@@ -273,7 +293,7 @@ unsafe fn plan_for(
     if !refused && local.is_some() && !given::is_empty() {
         name::named(fd).local.into_iter().for_each(given::is_used);
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Puts a socket where lonetd says that its dial to this port is to come from.
@@ -303,7 +323,7 @@ fn tell_of(limit: Limit, client: &Client, cookie: u64, from: Option<SocketAddrV4
 
 /// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
 pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
-    let source = source_of(fd);
+    let source = kernel::source(fd);
     if source == Some(os) {
         // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
         kernel::disconnect(fd, cookie);
@@ -312,28 +332,6 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
     }
     tell_of(limit, client, cookie, source, errno);
     errno
-}
-
-/// The result and errno of a connect: where a sandbox forbids the OS port, and not the port that the program dials, of
-/// lonetd's.
-#[inline(never)]
-extern "C" fn unless_forbidden(fd: c_int, result: c_int, plan: &Plan) -> c_int {
-    if result == 0 || Errno::last_raw() != libc::EACCES || plan.step == Step::Instead {
-        return result;
-    }
-    let mut outcome = Err(Errno::EACCES);
-    let _ = guard(|| {
-        let Some(client) = process::client().filter(|_| sandbox::may_connect(plan.port)) else { return };
-        let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
-        outcome = socket.connect(&plan.target);
-    });
-    match outcome {
-        Ok(()) => 0,
-        Err(e) => {
-            e.set();
-            -1
-        }
-    }
 }
 
 /// Tells lonetd what came of it; the result and errno that the program gets.
@@ -353,7 +351,7 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
             Step::Dial => {
                 let outcome = if result == 0 { 0 } else { errno };
                 let told = if plan.to_itself {
-                    tell_of(plan.limit, &client, plan.cookie, source_of(fd), outcome);
+                    tell_of(plan.limit, &client, plan.cookie, kernel::source(fd), outcome);
                     outcome
                 } else {
                     arrived(plan.limit, &client, fd, plan.cookie, plan.os, outcome)
@@ -370,15 +368,28 @@ extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
             (result, errno) = (-1, plan.late);
         }
     });
+    silently(|| report(plan, result, errno, failed_now));
     Errno::set_raw(errno);
     result
 }
 
-fn set_v6only(fd: c_int, value: bool) {
-    let _ = lonet_core::sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &i32::from(value));
+/// The log's line.
+#[inline(never)]
+fn report(plan: &Plan, result: c_int, errno: i32, by_kernel: bool) {
+    let outcome = if result == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) };
+    match plan.step {
+        // What was planned to fail has its line.
+        Step::Fail | Step::Native => {}
+        Step::Instead => log::ended(plan.call(), outcome, format_args!("lonetd is the name server")),
+        _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(plan.call()),
+        _ if plan.slow != 0 => {
+            let why = format_args!("relayed, as the peer has not answered within {} ms", plan.slow);
+            log::ended(plan.call(), outcome, why);
+        }
+        _ => log::ended(plan.call(), outcome, format_args!("")),
+    }
 }
 
-/// Where the kernel has a socket that connects from.
-fn source_of(fd: c_int) -> Option<SocketAddrV4> {
-    kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
+fn set_v6only(fd: c_int, value: bool) {
+    let _ = lonet_core::sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &i32::from(value));
 }

@@ -16,7 +16,7 @@ mod copy;
 mod preload;
 
 use crate::memory;
-pub use copy::{lend, take_back, with_kept};
+pub use copy::{lend, take_back, with_kept, with_room};
 use libc::c_char;
 use once_cell::race::OnceRef;
 use preload::{LD_PRELOAD, Preload, is_library, libraries, merge};
@@ -142,7 +142,7 @@ unsafe fn lost(all: Environment) -> Option<Lost> {
 ///
 /// # Safety
 /// `all` is an environment, as far as it can be read.
-unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = Option<&'a [u8]>> {
+pub unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = Option<&'a [u8]>> {
     let mut at = all;
     std::iter::from_fn(move || {
         if at.is_null() {

@@ -5,9 +5,10 @@
 //! instructions that lay the arguments that came in registers in front of those on the stack, where they are the
 //! array that the other calls take. They exist for x86-64; elsewhere these three are libc's.
 
+use crate::bypass::Bypass;
 use crate::environment::{self, Environment};
 use crate::fence::{Decision, decide};
-use crate::next::Next;
+use crate::log::{About, Call};
 use crate::process;
 use crate::unhooked::{self, Program};
 use libc::{c_char, c_int};
@@ -15,45 +16,47 @@ use nix::errno::Errno;
 
 type Arguments = *const *const c_char;
 
-redhook::hook! {
+hook! {
     unsafe fn execve(path: *const c_char, argv: Arguments, envp: Environment) -> c_int => lonet_execve {
         // SAFETY: the program's arguments.
-        unsafe { run(Program::Path(path), envp, &|all| redhook::real!(execve)(path, argv, all)) }
+        unsafe { run(Program::Path(path), argv, envp, &|all| redhook::real!(execve)(path, argv, all)) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn execv(path: *const c_char, argv: Arguments) -> c_int => lonet_execv {
         // SAFETY: the program's arguments.
         unsafe { with_own(path, argv) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn execvp(name: *const c_char, argv: Arguments) -> c_int => lonet_execvp {
         // SAFETY: the program's arguments.
         unsafe { searched_with_own(name, argv) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn execvpe(name: *const c_char, argv: Arguments, envp: Environment) -> c_int => lonet_execvpe {
         // SAFETY: the program's arguments.
-        unsafe { run(Program::Name(name), envp, &|all| redhook::real!(execvpe)(name, argv, all)) }
+        unsafe { run(Program::Name(name), argv, envp, &|all| redhook::real!(execvpe)(name, argv, all)) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn fexecve(fd: c_int, argv: Arguments, envp: Environment) -> c_int => lonet_fexecve {
         // SAFETY: the program's arguments.
-        unsafe { run(Program::Open(fd), envp, &|all| redhook::real!(fexecve)(fd, argv, all)) }
+        unsafe { run(Program::Open(fd), argv, envp, &|all| redhook::real!(fexecve)(fd, argv, all)) }
     }
 }
 
 type ExecveAt = unsafe extern "C" fn(c_int, *const c_char, Arguments, Environment, c_int) -> c_int;
 
-// SAFETY: as unistd.h declares it, since glibc 2.34.
-static EXECVEAT: Next<ExecveAt> = unsafe { Next::new(c"execveat") };
+next! {
+    // As unistd.h declares it, since glibc 2.34.
+    static EXECVEAT: ExecveAt = c"execveat";
+}
 
 /// # Safety
 /// As for execveat(2).
@@ -73,7 +76,7 @@ pub unsafe extern "C" fn execveat(
         }
     };
     // SAFETY: the program's arguments.
-    unsafe { run(Program::At { dir, path, flags }, envp, &real) }
+    unsafe { run(Program::At { dir, path, flags }, argv, envp, &real) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -135,15 +138,6 @@ mod variadic {
     }
 }
 
-pub fn resolve_real() {
-    execve.get();
-    execv.get();
-    execvp.get();
-    execvpe.get();
-    fexecve.get();
-    EXECVEAT.resolve();
-}
-
 unsafe fn with_own(path: *const c_char, argv: Arguments) -> c_int {
     let own = environment::own();
     // SAFETY: the program's arguments.
@@ -151,7 +145,7 @@ unsafe fn with_own(path: *const c_char, argv: Arguments) -> c_int {
         if all == own { redhook::real!(execv)(path, argv) } else { redhook::real!(execve)(path, argv, all) }
     };
     // SAFETY: the program's arguments.
-    unsafe { run(Program::Path(path), own, &real) }
+    unsafe { run(Program::Path(path), argv, own, &real) }
 }
 
 unsafe fn searched_with_own(name: *const c_char, argv: Arguments) -> c_int {
@@ -161,27 +155,43 @@ unsafe fn searched_with_own(name: *const c_char, argv: Arguments) -> c_int {
         if all == own { redhook::real!(execvp)(name, argv) } else { redhook::real!(execvpe)(name, argv, all) }
     };
     // SAFETY: the program's arguments.
-    unsafe { run(Program::Name(name), own, &real) }
+    unsafe { run(Program::Name(name), argv, own, &real) }
 }
 
 /// # Safety
 /// The pointers are the program's, as the call takes them.
-unsafe fn run(program: Program, envp: Environment, real: &dyn Fn(Environment) -> c_int) -> c_int {
+unsafe fn run(
+    program: Program,
+    argv: Arguments,
+    envp: Environment,
+    real: &dyn Fn(Environment) -> c_int,
+) -> c_int {
     decide(
+        Call { name: "exec", about: About::Nothing },
         || {
             if !process::is_active() {
-                return Ok(Decision::Libc);
+                return Ok(Decision::Libc(Bypass::Inactive));
             }
             // SAFETY: as the caller promises.
-            if !unsafe { environment::leaves(envp) } {
-                unhooked::say_if(program);
-            }
-            // SAFETY: as the caller promises.
-            match unsafe { environment::with_kept(envp, real) }? {
-                // exec comes back to say why it failed.
+            let leaves = unsafe { environment::leaves(envp) };
+            // exec comes back to say why it failed.
+            let decided = |result| match result {
                 -1 => Ok(Decision::Fail(Errno::last())),
                 other => Ok(Decision::Done(other)),
+            };
+            if !leaves && let Some(file) = unhooked::supervised(program) {
+                // SAFETY: as the caller promises.
+                let executed = unsafe {
+                    unhooked::with_supervisor(&file, argv, &|command, argv| {
+                        environment::with_kept(envp, &|all| redhook::real!(execve)(command, argv, all))
+                    })
+                };
+                if let Some(executed) = executed {
+                    return decided(executed??);
+                }
             }
+            // SAFETY: as the caller promises.
+            decided(unsafe { environment::with_kept(envp, real) }?)
         },
         || real(envp),
     )

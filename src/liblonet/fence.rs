@@ -1,19 +1,22 @@
 //! No panic leaves a hook. redhook would answer a panic by calling the real function, with the address that the
 //! program gave: a fault of ours would then reach the machine's network. Here it becomes an error.
 
+use crate::ask::Failed;
+use crate::bypass::Bypass;
+use crate::log::{self, Call};
 use nix::errno::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a hook has decided.
 pub enum Decision {
     /// Not lonet's: do what libc does, with the arguments as given.
-    Libc,
+    Libc(Bypass),
     /// Done, with this result; errno stays as the program had it.
     Done(libc::c_int),
     Fail(Errno),
 }
 
-pub type Decided = Result<Decision, Errno>;
+pub type Decided = Result<Decision, Failed>;
 
 /// A place that a test can make panic (scripts/check-fence): the n-th that the process comes to, where LONET_PANIC_AT is n.
 /// A close of a descriptor that cannot be says so in the test's trace.
@@ -67,11 +70,18 @@ pub fn quiet() {
 }
 
 /// Runs `decide`, and `libc` if it says so.
-pub fn decide(decide: impl FnOnce() -> Decided, libc: impl FnOnce() -> libc::c_int) -> libc::c_int {
+pub fn decide(
+    call: Call,
+    decide: impl FnOnce() -> Decided,
+    libc: impl FnOnce() -> libc::c_int,
+) -> libc::c_int {
     let errno = Errno::last_raw();
-    let decided = caught(decide).unwrap_or(Err(Errno::EIO));
+    let decided = caught(decide).unwrap_or_else(|| Err(Failed::new(Errno::EIO, PANIC)));
+    if log::is_wanted() {
+        report(call, &decided);
+    }
     match decided {
-        Ok(Decision::Libc) => {
+        Ok(Decision::Libc(_)) => {
             Errno::set_raw(errno);
             libc()
         }
@@ -79,11 +89,25 @@ pub fn decide(decide: impl FnOnce() -> Decided, libc: impl FnOnce() -> libc::c_i
             Errno::set_raw(errno);
             value
         }
-        Ok(Decision::Fail(e)) | Err(e) => {
+        Ok(Decision::Fail(e)) | Err(Failed { errno: e, .. }) => {
             e.set();
             -1
         }
     }
+}
+
+/// What the log says of a call that met a fault of the library's.
+pub const PANIC: &str = "a fault in liblonet, which is to be reported";
+
+#[cold]
+#[inline(never)]
+fn report(call: Call, decided: &Decided) {
+    let _ = caught(|| match decided {
+        Ok(Decision::Libc(why)) => log::bypassed(call, *why),
+        Ok(Decision::Done(_)) => log::ended(call, Ok(()), format_args!("")),
+        Ok(Decision::Fail(errno)) => log::ended(call, Err(*errno), format_args!("")),
+        Err(failed) => log::ended(call, Err(failed.errno), format_args!("{}", failed.why())),
+    });
 }
 
 /// Runs `work`; `None` if it panicked.

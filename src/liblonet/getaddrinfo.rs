@@ -19,17 +19,13 @@ use std::ffi::CStr;
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
-redhook::hook! {
+hook! {
     unsafe fn getaddrinfo(
         node: *const c_char, service: *const c_char, hints: *const addrinfo, list: *mut *mut addrinfo
     ) -> c_int => lonet_getaddrinfo {
         // SAFETY: the program's arguments.
         unsafe { run(node, service, hints, list) }
     }
-}
-
-pub fn resolve_real() {
-    getaddrinfo.get();
 }
 
 /// What getaddrinfo answers.

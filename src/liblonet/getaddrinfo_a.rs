@@ -3,7 +3,6 @@
 
 use crate::fence::silently;
 use crate::getaddrinfo;
-use crate::next::Next;
 use libc::{addrinfo, c_char, c_int, sigevent};
 
 /// struct gaicb of netdb.h.
@@ -19,11 +18,9 @@ pub struct Request {
 
 type Real = unsafe extern "C" fn(c_int, *mut *mut Request, c_int, *mut sigevent) -> c_int;
 
-// SAFETY: as netdb.h declares it. Before glibc 2.34 it was in a library of its own.
-static REAL: Next<Real> = unsafe { Next::new(c"getaddrinfo_a") };
-
-pub fn resolve_real() {
-    REAL.resolve();
+next! {
+    // As netdb.h declares it. Before glibc 2.34 it was in a library of its own.
+    static REAL: Real = c"getaddrinfo_a";
 }
 
 /// # Safety

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use std::cell::UnsafeCell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyname(name: *const c_char) -> *mut hostent => lonet_gethostbyname {
         // SAFETY: the program's name.
         match in_static(|| unsafe { named(name, libc::AF_INET) }) {
@@ -25,7 +25,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyname2(name: *const c_char, family: c_int) -> *mut hostent => lonet_gethostbyname2 {
         // SAFETY: the program's name.
         match in_static(|| unsafe { named(name, family) }) {
@@ -36,7 +36,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyaddr(
         address: *const c_void, len: socklen_t, family: c_int
     ) -> *mut hostent => lonet_gethostbyaddr {
@@ -49,7 +49,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyname_r(
         name: *const c_char,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
@@ -64,7 +64,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyname2_r(
         name: *const c_char, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
@@ -79,7 +79,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn gethostbyaddr_r(
         address: *const c_void, address_len: socklen_t, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
@@ -95,15 +95,6 @@ redhook::hook! {
             }
         }
     }
-}
-
-pub fn resolve_real() {
-    gethostbyname.get();
-    gethostbyname2.get();
-    gethostbyaddr.get();
-    gethostbyname_r.get();
-    gethostbyname2_r.get();
-    gethostbyaddr_r.get();
 }
 
 /// h_errno as netdb.h has it.

@@ -1,13 +1,15 @@
 //! gethostid(3) and sethostid(3): a host has the number that libc makes of its address, where the machine has none of its
 //! own in /etc/hostid. That file is the machine's: a host cannot set it.
 
-use crate::fence::{Decision, decide, silently};
+use crate::bypass::Bypass;
+use crate::fence::{Decision, silently};
+use crate::log::About;
 use crate::{host, process};
 use libc::{c_int, c_long};
 use lonet_core::block::Face;
 use nix::errno::Errno;
 
-redhook::hook! {
+hook! {
     unsafe fn gethostid() -> c_long => lonet_gethostid {
         // libc's answer if there is no address.
         let mut number = Some(0);
@@ -17,19 +19,10 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
-    unsafe fn sethostid(number: c_long) -> c_int => lonet_sethostid {
-        decide(
-            || Ok(if process::is_host() { Decision::Fail(Errno::EPERM) } else { Decision::Libc }),
-            // SAFETY: the program's argument.
-            || unsafe { redhook::real!(sethostid)(number) },
-        )
+hook! {
+    unsafe fn sethostid(number: c_long) -> c_int => lonet_sethostid decides(About::Nothing) |real| {
+        Ok(if process::is_host() { Decision::Fail(Errno::EPERM) } else { Decision::Libc(Bypass::NoHost) })
     }
-}
-
-pub fn resolve_real() {
-    gethostid.get();
-    sethostid.get();
 }
 
 /// `None`: the process is no host.

@@ -4,47 +4,44 @@
 //! `.lonet` behind it stands alone. The machine's NIS domain is not the host's; `lonet` is what programs make of
 //! a host that has its domain in its name.
 
+use crate::bypass::Bypass;
 use crate::fence::{Decided, Decision, decide};
 use crate::host::FullName;
+use crate::log::{About, Call};
 use crate::next::Next;
 use crate::process;
 use libc::{c_char, c_int, size_t};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
-redhook::hook! {
-    unsafe fn gethostname(name: *mut c_char, len: size_t) -> c_int => lonet_gethostname {
-        // SAFETY: the program's arguments.
-        let real = || unsafe { redhook::real!(gethostname)(name, len) };
+hook! {
+    unsafe fn gethostname(name: *mut c_char, len: size_t) -> c_int => lonet_gethostname decides(About::Nothing) |real| {
         // SAFETY: the program's buffer.
-        decide(|| unsafe { put_hostname(name, len) }, real)
+        unsafe { put_hostname(name, len) }
     }
 }
 
-redhook::hook! {
-    unsafe fn getdomainname(name: *mut c_char, len: size_t) -> c_int => lonet_getdomainname {
-        // SAFETY: the program's arguments.
-        let real = || unsafe { redhook::real!(getdomainname)(name, len) };
+hook! {
+    unsafe fn getdomainname(name: *mut c_char, len: size_t) -> c_int => lonet_getdomainname decides(About::Nothing) |real| {
         // SAFETY: the program's buffer.
-        decide(|| unsafe { put_domain(name, len) }, real)
+        unsafe { put_domain(name, len) }
     }
 }
 
-redhook::hook! {
-    unsafe fn uname(all: *mut libc::utsname) -> c_int => lonet_uname {
-        // SAFETY: the program's arguments.
-        let real = || unsafe { redhook::real!(uname)(all) };
+hook! {
+    unsafe fn uname(all: *mut libc::utsname) -> c_int => lonet_uname decides(About::Nothing) |real| {
         // SAFETY: the program's pointer.
-        decide(|| unsafe { put_names(all, &real) }, real)
+        unsafe { put_names(all, &real) }
     }
 }
 
 type Checked = unsafe extern "C" fn(*mut c_char, size_t, size_t) -> c_int;
 
-// SAFETY: as glibc declares them in bits/unistd.h.
-static GETHOSTNAME_CHK: Next<Checked> = unsafe { Next::new(c"__gethostname_chk") };
-// SAFETY: as above.
-static GETDOMAINNAME_CHK: Next<Checked> = unsafe { Next::new(c"__getdomainname_chk") };
+next! {
+    // As glibc declares them in bits/unistd.h.
+    static GETHOSTNAME_CHK: Checked = c"__gethostname_chk";
+    static GETDOMAINNAME_CHK: Checked = c"__getdomainname_chk";
+}
 
 /// What gethostname becomes with _FORTIFY_SOURCE; `room` is what the compiler knows of the buffer.
 ///
@@ -55,7 +52,9 @@ pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room:
     // SAFETY: the program's arguments; libc ends the program if they do not fit.
     let real = || unsafe { call_checked(&GETHOSTNAME_CHK, name, len, room) };
     // SAFETY: the program's buffer.
-    decide(|| if len > room { Ok(Decision::Libc) } else { unsafe { put_hostname(name, len) } }, real)
+    let put = || unsafe { put_hostname(name, len) };
+    let call = Call { name: "gethostname", about: About::Nothing };
+    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 /// As [`__gethostname_chk`].
@@ -67,7 +66,9 @@ pub unsafe extern "C" fn __getdomainname_chk(name: *mut c_char, len: size_t, roo
     // SAFETY: as above.
     let real = || unsafe { call_checked(&GETDOMAINNAME_CHK, name, len, room) };
     // SAFETY: as above.
-    decide(|| if len > room { Ok(Decision::Libc) } else { unsafe { put_domain(name, len) } }, real)
+    let put = || unsafe { put_domain(name, len) };
+    let call = Call { name: "getdomainname", about: About::Nothing };
+    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, room: size_t) -> c_int {
@@ -81,14 +82,6 @@ unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, roo
     }
 }
 
-pub fn resolve_real() {
-    gethostname.get();
-    getdomainname.get();
-    uname.get();
-    GETHOSTNAME_CHK.resolve();
-    GETDOMAINNAME_CHK.resolve();
-}
-
 const DOMAIN: &CStr = c"lonet";
 
 /// The host's name as its programs get it. `None`: the process is no host.
@@ -100,7 +93,7 @@ fn hostname() -> Option<FullName> {
 /// # Safety
 /// `name` is writable for `len` bytes.
 unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
-    let Some(hostname) = hostname() else { return Ok(Decision::Libc) };
+    let Some(hostname) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     // SAFETY: as the caller promises.
     let fits = unsafe { put(name, len, hostname.with_zero()) };
     Ok(if fits { Decision::Done(0) } else { Decision::Fail(Errno::ENAMETOOLONG) })
@@ -110,7 +103,7 @@ unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
 /// `name` is writable for `len` bytes.
 unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
     if hostname().is_none() {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::NoHost));
     }
     // What is cut off is no error, says getdomainname(2).
     // SAFETY: as the caller promises.
@@ -121,7 +114,7 @@ unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
 /// # Safety
 /// `all` is as uname(2) takes it; `real` fills it.
 unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> Decided {
-    let Some(name) = hostname() else { return Ok(Decision::Libc) };
+    let Some(name) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }

@@ -3,37 +3,31 @@
 //! The answer is one block of malloc's, as libc's freeifaddrs frees it. The order is libc's: links first, then
 //! IPv4, then IPv6. What asks the kernel itself (ioctl, netlink, /proc/net) sees the machine's interfaces.
 
-use crate::fence::{Decided, Decision, decide};
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision};
 use crate::host;
 use crate::if_nameindex::{LO, LO_INDEX, LONET0, LONET0_INDEX};
+use crate::log::About;
 use libc::{c_int, c_uint, c_void, ifaddrs, sockaddr_in, sockaddr_in6, sockaddr_ll};
 use lonet_core::block::Face;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-redhook::hook! {
-    unsafe fn getifaddrs(all: *mut *mut ifaddrs) -> c_int => lonet_getifaddrs {
-        decide(
-            // SAFETY: the program's pointer.
-            || unsafe { on_network(all) },
-            // SAFETY: the program's argument.
-            || unsafe { redhook::real!(getifaddrs)(all) },
-        )
+hook! {
+    unsafe fn getifaddrs(all: *mut *mut ifaddrs) -> c_int => lonet_getifaddrs decides(About::Nothing) |real| {
+        // SAFETY: the program's pointer.
+        unsafe { on_network(all) }
     }
-}
-
-pub fn resolve_real() {
-    getifaddrs.get();
 }
 
 /// # Safety
 /// `all` is as getifaddrs(3) takes it.
 unsafe fn on_network(all: *mut *mut ifaddrs) -> Decided {
     let host = match host::own() {
-        None => return Ok(Decision::Libc),
+        None => return Ok(Decision::Libc(Bypass::NoHost)),
         Some(Ok(host)) => host,
-        Some(Err(_)) => return Err(Errno::ENETDOWN),
+        Some(Err(_)) => return Err(Errno::ENETDOWN.into()),
     };
     let v4 = host.address(Face::V4).to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED);
     let list = build(v4, host.address(Face::V6)).ok_or(Errno::ENOMEM)?;

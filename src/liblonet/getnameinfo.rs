@@ -8,7 +8,7 @@ use crate::{address, process};
 use libc::{c_char, c_int, sockaddr, socklen_t};
 use lonet_core::config::LONET_SUFFIX;
 
-redhook::hook! {
+hook! {
     unsafe fn getnameinfo(
         address: *const sockaddr, len: socklen_t,
         name: *mut c_char, name_len: socklen_t,
@@ -32,10 +32,6 @@ redhook::hook! {
             }
         }
     }
-}
-
-pub fn resolve_real() {
-    getnameinfo.get();
 }
 
 enum Plan {

@@ -6,10 +6,11 @@
 
 mod kept;
 
-use crate::ask::{Start, ask_for_text};
+use crate::ask::{Failed, Start, ask_for_text};
 use crate::{actor, log, process};
+use lonet_core::address::MAX_HOST;
 use lonet_core::block::{Block, Face};
-use lonet_core::config::{LONET_SUFFIX, MAX_HOST};
+use lonet_core::config::LONET_SUFFIX;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
@@ -165,10 +166,12 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
     }
     let start = if process::is_certain(ip) { Start::Yes } else { Start::No };
     let mut buffer = [0; MAX_MESSAGE];
-    let client = process::client().ok_or(Errno::ENETDOWN);
-    read(
-        client.and_then(|client| ask_for_text(Limit::NONE, &client, &Op::Reverse { ip }, start, &mut buffer)),
-    )
+    let answer = match process::client() {
+        Some(client) => ask_for_text(Limit::NONE, &client, &Op::Reverse { ip }, start, &mut buffer),
+        None => Err(Errno::ENETDOWN.into()),
+    };
+    log::named(format_args!("reverse {}", ip.to_canonical()), &answer);
+    read(answer)
 }
 
 /// The host that this process is. `None`: it is none.
@@ -182,10 +185,12 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, Miss>> {
     let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
     let op = Op::Resolve { name, strict };
     let table = actor::table(&client);
-    if let Some(kept) = table.filter(|_| !strict).and_then(|table| kept::find(table, name)) {
-        let reply = kept.reply();
-        log::answered(&client, &op, &reply);
-        return read(Ok(reply));
+    if let Some(kept) =
+        table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| kept::find(table, name))
+    {
+        let answer = Ok(kept.reply());
+        log::named(format_args!("resolve {}", quoted(name)), &answer);
+        return read(answer);
     }
     let mut buffer = [0; MAX_MESSAGE];
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
@@ -193,16 +198,21 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, Miss>> {
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
         kept::keep(name, reply);
     }
+    log::named(format_args!("resolve {}", quoted(name)), &answer);
     read(answer)
 }
 
-fn read(answer: Result<Reply<'_>, Errno>) -> Option<Result<Host, Miss>> {
+fn quoted(name: &[u8]) -> impl std::fmt::Display {
+    name.escape_ascii()
+}
+
+fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, Miss>> {
     match answer {
         Ok(Reply::Native) => None,
         Ok(Reply::Host { index, name, ascii, .. }) => {
             Some(Host::new(index, name, ascii).ok_or(Miss::Trouble))
         }
-        Err(Errno::ENOENT) => Some(Err(Miss::Unknown)),
+        Err(failed) if failed.errno == Errno::ENOENT => Some(Err(Miss::Unknown)),
         _ => Some(Err(Miss::Trouble)),
     }
 }

@@ -12,7 +12,7 @@ pub const LONET0: &CStr = c"lonet0";
 /// interface, and does not reach one of the machine's.
 pub const LONET0_INDEX: c_uint = 0x6c_6f6e;
 
-redhook::hook! {
+hook! {
     unsafe fn if_nametoindex(name: *const c_char) -> c_uint => lonet_if_nametoindex {
         if !has_own() || name.is_null() {
             // SAFETY: the program's argument.
@@ -30,7 +30,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn if_indextoname(index: c_uint, name: *mut c_char) -> *mut c_char => lonet_if_indextoname {
         if !has_own() {
             // SAFETY: the program's arguments.
@@ -51,7 +51,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn if_nameindex() -> *mut libc::if_nameindex => lonet_if_nameindex {
         if !has_own() {
             // SAFETY: no arguments.
@@ -59,12 +59,6 @@ redhook::hook! {
         }
         build()
     }
-}
-
-pub fn resolve_real() {
-    if_nametoindex.get();
-    if_indextoname.get();
-    if_nameindex.get();
 }
 
 const INTERFACES: [(c_uint, &CStr); 2] = [(LO_INDEX, LO), (LONET0_INDEX, LONET0)];

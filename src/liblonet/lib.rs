@@ -12,12 +12,16 @@
 //! thread-local, no panic that escapes (`fence`), no word on the program's standard streams. errno is as it was
 //! when a call succeeds. The constructor reads the environment and does no I/O.
 
+#[macro_use]
+mod hook;
+
 mod accept;
 mod actor;
 mod api;
 mod ask;
 mod bind;
 mod bindresvport;
+mod bypass;
 mod close;
 mod connect;
 mod dns;
@@ -55,6 +59,7 @@ mod sethostname;
 mod stream;
 mod system;
 mod unhooked;
+mod valve;
 
 use libc::{c_char, c_int};
 use lonet_sockets::{address, kernel};
@@ -64,46 +69,9 @@ use lonet_sockets::{address, kernel};
 extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
     // SAFETY: the loader passes a null-terminated array of strings, or null.
     unsafe { process::begin_once(envp) };
-    resolve_real_functions();
 }
 
+/// Before what finds libc's functions (`hook`), as a panic is to say nothing by then.
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[unsafe(link_section = ".init_array.00200")]
 static CONSTRUCTOR: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = constructor;
-
-/// Looked up here, so that no hook does it for the first time in a signal handler or after fork. What a libc does
-/// not have keeps nothing else from being found.
-fn resolve_real_functions() {
-    let families = [
-        accept::resolve_real,
-        bind::resolve_real,
-        bindresvport::resolve_real,
-        close::resolve_real,
-        connect::resolve_real,
-        exec::resolve_real,
-        getaddrinfo::resolve_real,
-        getaddrinfo_a::resolve_real,
-        gethostbyname::resolve_real,
-        gethostid::resolve_real,
-        gethostname::resolve_real,
-        getifaddrs::resolve_real,
-        getnameinfo::resolve_real,
-        if_nameindex::resolve_real,
-        listen::resolve_real,
-        name::resolve_real,
-        option::resolve_real,
-        posix_spawn::resolve_real,
-        rcmd::resolve_real,
-        recv::resolve_real,
-        res_query::resolve_real,
-        rexec::resolve_real,
-        search::resolve_real,
-        send::resolve_real,
-        sethostname::resolve_real,
-        stream::resolve_real,
-        system::resolve_real,
-    ];
-    for resolve in families {
-        fence::silently(resolve);
-    }
-}

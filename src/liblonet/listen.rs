@@ -2,40 +2,39 @@
 
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{Placed, place};
-use crate::fence::{Decided, Decision, decide};
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision};
+use crate::log::About;
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
 use lonet_core::control::Op;
 use nix::errno::Errno;
 
-redhook::hook! {
-    unsafe fn listen(fd: c_int, backlog: c_int) -> c_int => lonet_listen_hook {
-        decide(
-            || on_network(fd, backlog),
-            // SAFETY: the program's arguments.
-            || unsafe { redhook::real!(listen)(fd, backlog) },
-        )
+hook! {
+    unsafe fn listen(fd: c_int, backlog: c_int) -> c_int => lonet_listen_hook decides(About::Socket(fd)) |real| {
+        on_network(fd, &real)
     }
 }
 
-pub fn resolve_real() {
-    listen.get();
-}
-
-fn on_network(fd: c_int, backlog: c_int) -> Decided {
+fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> Decided {
     if !process::is_active() {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::Inactive));
     }
     // Also a second time, for another backlog; lonetd knows it.
     if kernel::listens(fd) {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::Listens));
     }
-    let Some(local) = kernel::local(fd).and_then(|a| a.endpoint()) else { return Ok(Decision::Libc) };
+    let Some(local) = kernel::local(fd).and_then(|a| a.endpoint()) else {
+        return Ok(Decision::Libc(Bypass::OtherSocket));
+    };
     let bound = local.port != 0;
-    if if bound { !process::may_be_ours(local.ip) } else { !process::is_host() } {
-        return Ok(Decision::Libc);
+    if bound && !process::may_be_ours(local.ip) {
+        return Ok(Decision::Libc(Bypass::OtherAddress));
     }
-    let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc) };
+    if !bound && !process::is_host() {
+        return Ok(Decision::Libc(Bypass::NoHost));
+    }
+    let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc(Bypass::OtherSocket)) };
     // lonetd would take the connection off its record.
     if bound && kernel::has_connection(fd) {
         return Ok(Decision::Fail(Errno::EINVAL));
@@ -50,13 +49,12 @@ fn on_network(fd: c_int, backlog: c_int) -> Decided {
     let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
     // The kernel's own choice of a port no sandbox forbids.
     match place(limit, &client, fd, (family, asked), wish, &|| true, start)? {
-        Placed::Native => return Ok(Decision::Libc),
+        Placed::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
         Placed::Already => {}
         Placed::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
-    // SAFETY: the program's arguments.
-    if unsafe { redhook::real!(listen)(fd, backlog) } == 0 {
+    if real() == 0 {
         tell_to(limit, &client, &Op::Listening { cookie });
         if bound && !given::is_empty() {
             name::named(fd).local.into_iter().for_each(given::listens);

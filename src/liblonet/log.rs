@@ -1,64 +1,266 @@
-//! LONET_LOG: says why each call was or was not intercepted. One line at a time, opened, written and closed, so
-//! that no descriptor stays in the program; built on the stack.
+//! LONET_LOG: one line for each call that a hook has decided about, with what became of it and why.
+//!
+//! `12:00:01.123456 γ curl(4711) connect → α:5000: refused: α:5000 listens on α's loopback only`
+//!
+//! A line is built on the stack. The file is opened, written and closed for each, so that no descriptor stays in the program.
+//! Hosts are called by their names, which lonetd is asked for: what is logged takes longer.
 
-use crate::process;
-use lonet_core::client::{Client, Trouble};
-use lonet_core::control::{Op, Reply};
-use lonet_core::sys::{Fd, check};
-use std::fmt::Write;
+use crate::ask::Failed;
+use crate::bypass::Bypass;
+use crate::{actor, kernel, memory, name, process};
+use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::classes::Classes;
+use lonet_core::client::Client;
+use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::limit::Limit;
+use lonet_core::logged::Head;
+use lonet_core::sys::{self, Fd, Text, check};
+use lonet_core::table::entry::Dialed;
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::fmt::{Arguments, Write};
+use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
+/// A call of the program's, as the log is to name it.
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub name: &'static str,
+    pub about: About,
+}
+
+/// What a call is about. Nothing of it is looked at if nobody wants to know.
+#[derive(Clone, Copy)]
+pub enum About {
+    Nothing,
+    /// Where to: an address that the program passes.
+    To(*const sockaddr, socklen_t),
+    /// An address that a socket is to have.
+    At(*const sockaddr, socklen_t),
+    /// A socket, as the program sees it.
+    Socket(c_int),
+    /// Who calls a listener.
+    From(c_int, Option<Endpoint>),
+}
+
+/// How long the name of a host may take.
+const NAME_LIMIT: Duration = Duration::from_millis(500);
+
+/// Whether anybody wants lines.
+pub fn is_wanted() -> bool {
+    process::client().is_some_and(|client| client.config.log.is_some())
+}
+
+/// Says that a call is libc's, which is about to make it.
+pub fn bypassed(call: Call, why: Bypass) {
+    if is_wanted() {
+        line(call, format_args!("not lonet's: {why}"));
+    }
+}
+
+/// Says how a call ended. `why`: where it failed, or how else it was done; may be empty.
+pub fn ended(call: Call, outcome: Result<(), Errno>, why: Arguments<'_>) {
+    if !is_wanted() {
+        return;
+    }
+    let mut reason = Line::new();
+    let _ = reason.write_fmt(why);
+    let colon = if reason.text().is_empty() { "" } else { ": " };
+    let why = reason.text();
+    match outcome {
+        Ok(()) => line(call, format_args!("done{colon}{why}")),
+        Err(errno) => line(call, format_args!("{}{colon}{why}", result(errno))),
+    }
+}
+
+fn result(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ECONNREFUSED => "refused",
+        Errno::EINPROGRESS => "under way",
+        other => other.desc(),
+    }
+}
+
+/// Says that nobody answers a dial, and why.
+pub fn refused(call: Call) {
+    let Some(client) = process::client().filter(|client| client.config.log.is_some()) else { return };
+    let About::To(address, len) = call.about else { return };
+    let Some((to, _)) = memory::address(address, len) else { return };
+    let mut at = Line::new();
+    write_endpoint(&mut at, &client, to);
+    let (at, refused) = (at.text(), result(Errno::ECONNREFUSED));
+    let host = at.rsplit_once(':').map_or(at, |(host, _)| host);
+    if listens(to, Classes::host) {
+        line(
+            call,
+            format_args!("{refused}: {at} listens no more, or for the other kind of IP addresses only"),
+        );
+    } else if listens(to, Classes::loopback) {
+        line(call, format_args!("{refused}: {at} listens on {host}'s loopback only"));
+    } else {
+        line(call, format_args!("{refused}: {at} has no listener"));
+    }
+}
+
+/// Whether a host has a listener at this port, on addresses of this kind.
+fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
+    let Some(parts) = actor::mapped() else { return false };
+    let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
+    let listens = |face| parts.listeners.find(Dialed { host, port: to.port, class: classes(face) }).is_some();
+    [Face::V4, Face::V6].into_iter().any(listens)
+}
+
+/// Says what a name or an address was found to be.
+pub fn named(question: Arguments<'_>, answer: &Result<Reply<'_>, Failed>) {
+    match answer {
+        Ok(Reply::Host { index, name, .. }) => {
+            let address = process::block().map(|block| block.address(*index));
+            note(format_args!("{question}: {name}{}", At(address)));
+        }
+        Ok(_) => note(format_args!("{question}: not lonet's: {}", Bypass::LeftByLonetd)),
+        Err(failed) => note(format_args!("{question}: {}: {}", result(failed.errno), failed.why())),
+    }
+}
+
+struct At(Option<std::net::Ipv4Addr>);
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(f, " at {address}"))
+    }
+}
+
+/// A line as it is put together. What is too long is cut: half a line says more than none.
 struct Line {
     bytes: [u8; 512],
     len: usize,
 }
 
+impl Line {
+    fn new() -> Line {
+        Line { bytes: [0; 512], len: 0 }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(self.bytes.get(..self.len).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
 impl Write for Line {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        // What is too long is cut: half a line says more than none.
-        let n = s.len().min(self.bytes.len() - 1 - self.len);
-        self.bytes[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
-        self.len += n;
+        // One byte is left for the end.
+        let n = s.floor_char_boundary(s.len().min(self.bytes.len() - 1 - self.len));
+        if let (Some(to), Some(from)) = (self.bytes.get_mut(self.len..self.len + n), s.as_bytes().get(..n)) {
+            to.copy_from_slice(from);
+            self.len += n;
+        }
         Ok(())
-    }
-}
-
-pub fn answered(client: &Client, op: &Op<'_>, reply: &Reply<'_>) {
-    if client.config.log.is_some() {
-        line_of(client, format_args!("{op:?} -> {reply:?}"));
-    }
-}
-
-pub fn trouble(client: &Client, op: &Op<'_>, trouble: Trouble) {
-    line_of(client, format_args!("{op:?} -> {trouble}"));
-}
-
-/// Writes a line, if anybody wants it.
-pub fn line(text: std::fmt::Arguments<'_>) {
-    if let Some(client) = process::client() {
-        line_of(&client, text);
     }
 }
 
 /// Out of line: its buffers have no place on the stack of calls that are not logged.
 #[cold]
 #[inline(never)]
-fn line_of(client: &Client, text: std::fmt::Arguments<'_>) {
-    let Some(path) = client.config.log.as_deref() else { return };
-    let mut c_path = [0u8; 4096];
-    let bytes = path.as_os_str().as_bytes();
-    let Some(to) = c_path[..4095].get_mut(..bytes.len()) else { return };
-    to.copy_from_slice(bytes);
+fn line(call: Call, text: Arguments<'_>) {
+    let Some(client) = process::client() else { return };
+    let mut line = Line::new();
+    let host = process::host();
+    let _ = write!(line, "{}{}", Head { host: host.as_deref().unwrap_or_default() }, call.name);
+    write_about(&mut line, &client, call.about);
+    let _ = write!(line, ": {text}");
+    write(&client, line);
+}
 
-    let mut line = Line { bytes: [0; 512], len: 0 };
-    let _ = write!(line, "{}: {text}", lonet_core::sys::getpid());
+/// Writes a line about what is no call, such as the start of a program.
+#[cold]
+#[inline(never)]
+pub fn note(text: Arguments<'_>) {
+    let Some(client) = process::client().filter(|client| client.config.log.is_some()) else { return };
+    let mut line = Line::new();
+    let host = process::host();
+    let _ = write!(line, "{}{text}", Head { host: host.as_deref().unwrap_or_default() });
+    write(&client, line);
+}
+
+fn write_about(line: &mut Line, client: &Client, about: About) {
+    let arrow = |line: &mut Line, arrow: &str, at: Option<Endpoint>| {
+        let _ = line.write_str(arrow);
+        match at {
+            Some(at) => write_endpoint(line, client, at),
+            None => _ = line.write_str("no address"),
+        }
+    };
+    match about {
+        About::Nothing => {}
+        About::To(address, len) => {
+            arrow(line, " → ", memory::address(address, len).map(|(to, _)| to));
+        }
+        About::At(address, len) => arrow(line, " ", memory::address(address, len).map(|(at, _)| at)),
+        About::Socket(fd) => arrow(line, " ", seen(fd)),
+        About::From(listener, caller) => {
+            arrow(line, " ", seen(listener));
+            arrow(line, " ← ", caller);
+        }
+    }
+}
+
+/// What the program sees of a socket.
+fn seen(fd: c_int) -> Option<Endpoint> {
+    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint())
+}
+
+/// An address by its host's name: `α:80`; `*:80` where all are meant.
+fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
+    let place = process::block().map_or(Place::Elsewhere, |block| block.place(at.ip));
+    let _ = match place {
+        Place::Any(_) => write!(line, "*:{}", at.port),
+        Place::Loopback(_) if process::is_host() => write!(line, "localhost:{}", at.port),
+        Place::Host(..) => {
+            let mut buffer = [0; MAX_MESSAGE];
+            match name_of(client, at.ip, &mut buffer) {
+                Some(name) => write!(line, "{name}:{}", at.port),
+                None => write!(line, "{at}"),
+            }
+        }
+        _ => write!(line, "{at}"),
+    };
+}
+
+fn name_of<'b>(client: &Client, ip: Ipv6Addr, buffer: &'b mut [u8; MAX_MESSAGE]) -> Option<&'b str> {
+    match client.ask(Limit::within(NAME_LIMIT), &Op::Reverse { ip }, buffer) {
+        Ok((_, Reply::Host { name, .. })) => Some(name),
+        _ => None,
+    }
+}
+
+fn write(client: &Client, mut line: Line) {
+    // What a program has put into an address or a name does not begin another line.
+    line.bytes[..line.len].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
     line.bytes[line.len] = b'\n';
-
-    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c_path.as_ptr(), flags, 0o600) });
-    if let Ok(fd) = fd.and_then(|fd| Fd::new(fd as i32)) {
+    if let Some(Ok(fd)) = open(client) {
         // SAFETY: a valid buffer.
         unsafe { libc::syscall(libc::SYS_write, fd.raw(), line.bytes.as_ptr(), line.len + 1) };
     }
+}
+
+/// `None`: nobody wants lines.
+fn open(client: &Client) -> Option<sys::Result<Fd>> {
+    let path = client.config.log.as_deref()?.as_os_str().as_bytes();
+    let mut text = Text::<{ libc::PATH_MAX as usize }>::new();
+    let path = if text.push(path) { text.c_str() } else { None };
+    Some(path.map_or(Err(Errno::ENAMETOOLONG), open_at))
+}
+
+fn open_at(path: &CStr) -> sys::Result<Fd> {
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // SAFETY: a path that ends in zero.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) })?;
+    Fd::new(fd as i32)
+}
+
+/// Why no line can be written, if lines are wanted.
+pub fn trouble(client: &Client) -> Option<Errno> {
+    open(client)?.err()
 }

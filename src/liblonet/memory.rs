@@ -3,52 +3,30 @@
 //! A hook looks at an address before the kernel does. Where the kernel would fail with EFAULT that must not be a crash, and
 //! no handler for SIGSEGV can help: that signal is the program's. So what cannot be read is left to the kernel to refuse.
 //!
-//! The kernel tells by futex(2), which compares a word and changes nothing. It is asked once for each page: nothing is asked
-//! about the stack of the main thread, between the frame that asks and the environment, nor about a page that has been read
-//! before. A program that gives its memory back and goes on to point there is therefore not saved from its crash.
+//! Most of what programs point at is known to be there ([`ordinary`]). Of the rest the kernel tells by futex(2), which compares
+//! a word and changes nothing. It is asked once for each page. A program that gives its memory back and goes on to point
+//! there is therefore not saved from its crash.
+
+mod ordinary;
 
 use crate::address::{self, is_plausible};
 use libc::{c_char, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::sys::check;
 use nix::errno::Errno;
+use ordinary::is_on_stack;
+pub use ordinary::learn;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The smallest page that there is.
 const PAGE: usize = 4096;
 
-/// As far as the main thread's stack reaches by default: with what is mapped beside it the kernel keeps a larger distance.
-const STACK: usize = 8 << 20;
-
-/// Behind the last string of the environment that the kernel has put on the main thread's stack; 0: unknown.
-static STACK_END: AtomicUsize = AtomicUsize::new(0);
-
 /// Pages that can be read, each at the place that its number gives it, with [`WRITABLE`] if they can be written.
 static KNOWN: [AtomicUsize; 128] = [const { AtomicUsize::new(0) }; 128];
 
+/// What is said of a page beside its address.
 const WRITABLE: usize = 1;
-
-/// Learns where the main thread's stack ends, if it is the stack that this runs on and has the environment.
-pub fn learn_stack(environment: *const *const c_char, strings: &[&[u8]]) {
-    let (here, array) = (here(), environment.addr());
-    if here < array && array - here < STACK {
-        let ends = strings.iter().map(|s| s.as_ptr_range().end.addr());
-        let end = ends.filter(|end| (array..array + STACK).contains(end)).max().unwrap_or(array);
-        STACK_END.store(end, Ordering::Relaxed);
-    }
-}
-
-fn here() -> usize {
-    let local = 0u8;
-    (&raw const local).addr()
-}
-
-/// Whether all of this lies on the main thread's stack, above this frame.
-fn is_on_stack(first: usize, last: usize) -> bool {
-    let (here, end) = (here(), STACK_END.load(Ordering::Relaxed));
-    here <= first && last < end && end - here < STACK
-}
 
 fn place(page: usize) -> &'static AtomicUsize {
     let number = page / PAGE;
@@ -58,7 +36,7 @@ fn place(page: usize) -> &'static AtomicUsize {
 
 fn is_known(page: usize, how: usize) -> bool {
     let known = place(page).load(Ordering::Relaxed);
-    known & !WRITABLE == page && known & how == how
+    known & !WRITABLE == page && known & how == how || ordinary::is_known(page, how)
 }
 
 /// Whether the kernel can read this word.

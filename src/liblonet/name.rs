@@ -6,7 +6,9 @@
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
-use crate::fence::{Decided, Decision, decide};
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision};
+use crate::log::About;
 use crate::{actor, dns, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -16,27 +18,18 @@ use lonet_sockets::name::{Named, Settings, named as named_in};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-redhook::hook! {
-    unsafe fn getsockname(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getsockname {
-        // SAFETY: libc's function with the program's arguments.
-        let real = || unsafe { redhook::real!(getsockname)(fd, address, len) };
+hook! {
+    unsafe fn getsockname(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getsockname decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        decide(|| unsafe { on_network(fd, address, len, &real, End::Local) }, real)
+        unsafe { on_network(fd, address, len, &real, End::Local) }
     }
 }
 
-redhook::hook! {
-    unsafe fn getpeername(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getpeername {
-        // SAFETY: libc's function with the program's arguments.
-        let real = || unsafe { redhook::real!(getpeername)(fd, address, len) };
+hook! {
+    unsafe fn getpeername(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getpeername decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        decide(|| unsafe { on_network(fd, address, len, &real, End::Peer) }, real)
+        unsafe { on_network(fd, address, len, &real, End::Peer) }
     }
-}
-
-pub fn resolve_real() {
-    getsockname.get();
-    getpeername.get();
 }
 
 /// Asks about a socket that the kernel has in a network's block. Without an answer: nothing.
@@ -123,8 +116,11 @@ unsafe fn on_network(
     end: End,
 ) -> Decided {
     let can_tell = |len: *const socklen_t| memory::is_readable(len.cast(), size_of::<socklen_t>());
-    if !process::is_active() || !is_plausible(address) || !can_tell(len) {
-        return Ok(Decision::Libc);
+    if !process::is_active() {
+        return Ok(Decision::Libc(Bypass::Inactive));
+    }
+    if !is_plausible(address) || !can_tell(len) {
+        return Ok(Decision::Libc(Bypass::Arguments));
     }
     // SAFETY: it can be read.
     let room = unsafe { len.read() };

@@ -1,48 +1,42 @@
-//! getsockopt(2) and setsockopt(2), for the two options that lonet sets on a socket for itself, for SO_PEERNAME, which is
-//! getpeername's answer as an option, and for those that name a peer by its address (`keys`).
+//! getsockopt(2) and setsockopt(2), for the options that lonet sets on a socket for itself (those of IP in `hops`), for
+//! SO_PEERNAME, which is getpeername's answer as an option, and for those that name a peer by its address (`keys`).
 
+mod hops;
 mod keys;
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
-use crate::fence::{Decided, Decision, decide};
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision};
+use crate::log::About;
 use crate::{kernel, marks, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::control::{Op, Reply};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
 
-redhook::hook! {
+hook! {
     unsafe fn getsockopt(
         fd: c_int, level: c_int, option: c_int, value: *mut c_void, len: *mut socklen_t
-    ) -> c_int => lonet_getsockopt {
-        // SAFETY: libc's function with the program's arguments.
-        let real = || unsafe { redhook::real!(getsockopt)(fd, level, option, value, len) };
+    ) -> c_int => lonet_getsockopt decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        decide(|| unsafe { as_set(fd, level, option, value, len, &real) }, real)
+        unsafe { as_set(fd, level, option, value, len, &real) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn setsockopt(
         fd: c_int, level: c_int, option: c_int, value: *const c_void, len: socklen_t
-    ) -> c_int => lonet_setsockopt {
-        // SAFETY: libc's function with the program's arguments.
-        let real = || unsafe { redhook::real!(setsockopt)(fd, level, option, value, len) };
-        let decided = || match (level, option) {
+    ) -> c_int => lonet_setsockopt decides(About::Socket(fd)) |real| {
+        match (level, option) {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => set_for_lonetd(fd, value, len),
             (libc::IPPROTO_TCP, keys::TCP_MD5SIG | keys::TCP_MD5SIG_EXT | keys::TCP_AO_ADD_KEY) => {
                 keys::set(fd, option, value, len, &real)
             }
-            _ => Ok(Decision::Libc),
-        };
-        decide(decided, real)
+            _ if hops::is_one(level, option) => hops::set(fd, option, value, len),
+            _ => Ok(Decision::Libc(Bypass::OtherOption)),
+        }
     }
-}
-
-pub fn resolve_real() {
-    getsockopt.get();
-    setsockopt.get();
 }
 
 /// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
@@ -53,19 +47,23 @@ fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
     // What the C API has made has a mark in a process whose own calls are left alone.
     let may_be_lonets = process::is_active() || marks::get(fd);
     if !may_be_lonets || (len as usize) < int || !memory::is_readable(value.cast(), int) {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::Arguments));
     }
-    let Some(local) = kernel::local(fd).and_then(|a| a.os()) else { return Ok(Decision::Libc) };
-    let Some(client) = process::client_at(*local.ip()) else { return Ok(Decision::Libc) };
+    let Some(local) = kernel::local(fd).and_then(|a| a.os()) else {
+        return Ok(Decision::Libc(Bypass::OtherSocket));
+    };
+    let Some(client) = process::client_at(*local.ip()) else {
+        return Ok(Decision::Libc(Bypass::OtherAddress));
+    };
     if kernel::tcp_family(fd).is_none() {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::Arguments));
     }
     // SAFETY: an int can be read there.
     let reuse_address = unsafe { value.cast::<c_int>().read_unaligned() } != 0;
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
     match ask_of(Limit::NONE, &client, &Op::Set { cookie: kernel::cookie(fd)?, reuse_address }, start) {
         // It is at an address of the network's, and not lonet's all the same.
-        Ok(Reply::Native) => Ok(Decision::Libc),
+        Ok(Reply::Native) => Ok(Decision::Libc(Bypass::LeftByLonetd)),
         _ => {
             marks::set(fd);
             Ok(Decision::Done(0))
@@ -86,15 +84,23 @@ unsafe fn as_set(
     let ours = matches!(
         (level, option),
         (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
-    );
-    if !ours || !process::is_active() || !is_plausible(value) || !is_plausible(len) {
-        return Ok(Decision::Libc);
+    ) || hops::is_one(level, option);
+    if !ours {
+        return Ok(Decision::Libc(Bypass::OtherOption));
+    }
+    if !process::is_active() || !is_plausible(value) || !is_plausible(len) {
+        return Ok(Decision::Libc(Bypass::Arguments));
     }
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
     // SAFETY: the kernel has just written `len` bytes there.
     let room = unsafe { len.read() };
+    if hops::is_one(level, option) {
+        // SAFETY: as the kernel has filled them.
+        unsafe { hops::correct(fd, option, value, room) };
+        return Ok(Decision::Done(0));
+    }
     if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {
         if let Some(peer) = name::peer(fd)
             && let Some(family) = kernel::local(fd).map(|a| a.family())

@@ -2,7 +2,6 @@
 
 use crate::environment::{self, Environment};
 use crate::fence::guard;
-use crate::next::Next;
 use crate::process;
 use crate::unhooked::{self, Program};
 use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
@@ -10,7 +9,7 @@ use nix::errno::Errno;
 
 type Arguments = *const *mut c_char;
 
-redhook::hook! {
+hook! {
     unsafe fn posix_spawn(
         pid: *mut pid_t, path: *const c_char,
         actions: *const posix_spawn_file_actions_t, attributes: *const posix_spawnattr_t,
@@ -18,11 +17,11 @@ redhook::hook! {
     ) -> c_int => lonet_posix_spawn {
         let real = redhook::real!(posix_spawn);
         // SAFETY: the program's arguments.
-        unsafe { run(Program::Path(path), envp, &|all| real(pid, path, actions, attributes, argv, all)) }
+        unsafe { run(Program::Path(path), argv, envp, &|path, argv, all| real(pid, path, actions, attributes, argv, all)) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn posix_spawnp(
         pid: *mut pid_t, name: *const c_char,
         actions: *const posix_spawn_file_actions_t, attributes: *const posix_spawnattr_t,
@@ -30,7 +29,7 @@ redhook::hook! {
     ) -> c_int => lonet_posix_spawnp {
         let real = redhook::real!(posix_spawnp);
         // SAFETY: the program's arguments.
-        unsafe { run(Program::Name(name), envp, &|all| real(pid, name, actions, attributes, argv, all)) }
+        unsafe { run(Program::Name(name), argv, envp, &|name, argv, all| real(pid, name, actions, attributes, argv, all)) }
     }
 }
 
@@ -43,10 +42,11 @@ type PidfdSpawn = unsafe extern "C" fn(
     Environment,
 ) -> c_int;
 
-// SAFETY: as spawn.h declares it, since glibc 2.39.
-static PIDFD_SPAWN: Next<PidfdSpawn> = unsafe { Next::new(c"pidfd_spawn") };
-// SAFETY: as above.
-static PIDFD_SPAWNP: Next<PidfdSpawn> = unsafe { Next::new(c"pidfd_spawnp") };
+next! {
+    // As spawn.h declares it, since glibc 2.39.
+    static PIDFD_SPAWN: PidfdSpawn = c"pidfd_spawn";
+    static PIDFD_SPAWNP: PidfdSpawn = c"pidfd_spawnp";
+}
 
 /// ENOSYS where libc has none, as where the kernel lacks what it takes.
 ///
@@ -63,7 +63,11 @@ pub unsafe extern "C" fn pidfd_spawn(
 ) -> c_int {
     let Some(real) = PIDFD_SPAWN.get() else { return libc::ENOSYS };
     // SAFETY: the program's arguments.
-    unsafe { run(Program::Path(path), envp, &|all| real(pidfd, path, actions, attributes, argv, all)) }
+    unsafe {
+        run(Program::Path(path), argv, envp, &|path, argv, all| {
+            real(pidfd, path, actions, attributes, argv, all)
+        })
+    }
 }
 
 /// As [`pidfd_spawn`].
@@ -81,33 +85,44 @@ pub unsafe extern "C" fn pidfd_spawnp(
 ) -> c_int {
     let Some(real) = PIDFD_SPAWNP.get() else { return libc::ENOSYS };
     // SAFETY: the program's arguments.
-    unsafe { run(Program::Name(name), envp, &|all| real(pidfd, name, actions, attributes, argv, all)) }
+    unsafe {
+        run(Program::Name(name), argv, envp, &|name, argv, all| {
+            real(pidfd, name, actions, attributes, argv, all)
+        })
+    }
 }
 
-pub fn resolve_real() {
-    posix_spawn.get();
-    posix_spawnp.get();
-    PIDFD_SPAWN.resolve();
-    PIDFD_SPAWNP.resolve();
-}
-
-/// The answer is an error number and not -1.
+/// The answer is an error number and not -1. `real` spawns a file or name with these arguments and this environment.
 ///
 /// # Safety
 /// The pointers are the program's, as the call takes them.
-unsafe fn run(program: Program, envp: Environment, real: &dyn Fn(Environment) -> c_int) -> c_int {
+unsafe fn run(
+    program: Program,
+    argv: Arguments,
+    envp: Environment,
+    real: &dyn Fn(*const c_char, Arguments, Environment) -> c_int,
+) -> c_int {
+    let (Program::Path(given) | Program::Name(given)) = program else { return libc::EINVAL };
     if !process::is_active() {
-        return real(envp);
+        return real(given, argv, envp);
     }
     let errno = Errno::last_raw();
     let mut answer = Err(Errno::EIO);
     guard(|| {
         // SAFETY: as the caller promises.
-        if !unsafe { environment::leaves(envp) } {
-            unhooked::say_if(program);
-        }
+        let leaves = unsafe { environment::leaves(envp) };
         // SAFETY: as the caller promises.
-        answer = unsafe { environment::with_kept(envp, real) };
+        let spawned = (!leaves).then(|| unhooked::supervised(program)).flatten().and_then(|file| unsafe {
+            // A path: what looks names up takes it as it is.
+            unhooked::with_supervisor(&file, argv.cast(), &|command, argv| {
+                environment::with_kept(envp, &|all| real(command, argv.cast(), all))
+            })
+        });
+        answer = match spawned {
+            Some(spawned) => spawned.flatten(),
+            // SAFETY: as the caller promises.
+            None => unsafe { environment::with_kept(envp, &|all| real(given, argv, all)) },
+        };
     });
     Errno::set_raw(errno);
     answer.unwrap_or_else(|e| e as c_int)

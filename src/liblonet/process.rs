@@ -5,11 +5,14 @@ use crate::actor;
 use crate::api::handle::Used;
 use crate::api::host::{self, Host};
 use crate::api::net::{self, Net};
+use crate::bypass::Bypass;
 use crate::fence;
+use crate::log;
 use crate::memory;
+use crate::unhooked;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
-use lonet_core::config::{Config, lookup};
+use lonet_core::config::{Config, IS_SUPERVISED, SUPERVISED, SUPERVISES, lookup};
 use lonet_core::directory::Directory;
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
@@ -75,7 +78,7 @@ pub unsafe fn begin_once(envp: *const *const libc::c_char) {
     let begun = fence::guard(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
-        memory::learn_stack(envp, &environment);
+        memory::learn(envp, &environment);
         begin(&environment);
     });
     if begun.is_none() {
@@ -95,20 +98,27 @@ fn begin_early() {
     }
 }
 
-/// Reads the environment; no I/O unless it is wrong.
+/// Reads the environment; no I/O unless it is wrong, or wants a log.
 fn begin(environment: &[&'static [u8]]) {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
     let host = get("LONET_HOST").is_some_and(|v| !v.is_empty());
-    if !preloaded && !host {
+    let is_said = |what: &str| get(SUPERVISED).is_some_and(|v| v == what);
+    if !preloaded && !host || is_said(IS_SUPERVISED) && sys::is_filtered() {
         return;
     }
     crate::environment::keep(environment);
-    actor::prepare();
+    actor::prepare(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
+            if let Some(why) = log::trouble(&client)
+                && unhooked::takes_a_line()
+            {
+                let path = client.config.log.as_deref().unwrap_or(Path::new(""));
+                complain(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
+            }
             let _ = CLIENT.set(Box::leak(Box::new(client)));
         }
         Err(e) => complain(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
@@ -307,13 +317,21 @@ pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// Whether binding or connecting to `ip` is lonet's to decide.
-pub fn concerns(ip: Ipv6Addr) -> bool {
+/// Whether binding or connecting to `ip` is lonet's to decide; why not.
+pub fn concerns(ip: Ipv6Addr) -> Result<(), Bypass> {
     let own = |ip: Ipv6Addr| match ip.to_ipv4_mapped() {
         Some(v4) => v4.is_unspecified() || v4 == std::net::Ipv4Addr::LOCALHOST,
         None => ip.is_unspecified() || ip.is_loopback(),
     };
-    is_active() && (is_host() && own(ip) || may_be_ours(ip))
+    if !is_active() {
+        return Err(Bypass::Inactive);
+    }
+    match own(ip) {
+        true if is_host() => Ok(()),
+        true => Err(Bypass::NoHost),
+        false if may_be_ours(ip) => Ok(()),
+        false => Err(Bypass::OtherAddress),
+    }
 }
 
 /// Whether a question about `ip` is worth starting a lonetd: it is certain that lonet is meant.

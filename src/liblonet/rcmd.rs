@@ -6,7 +6,6 @@ mod rresvport;
 
 use crate::connect;
 use crate::listen::lonet_listen_hook;
-use crate::next::Next;
 use crate::process;
 use circuit::{Found, Socket, bytes, descriptor_of, endpoint, say, say_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
@@ -27,12 +26,9 @@ type Of = unsafe extern "C" fn(
     sa_family_t,
 ) -> c_int;
 
-// SAFETY: as netdb.h declares it.
-static RCMD_AF: Next<Of> = unsafe { Next::new(c"rcmd_af") };
-
-pub fn resolve_real() {
-    RCMD_AF.resolve();
-    rresvport::resolve_real();
+next! {
+    // As netdb.h declares it.
+    static RCMD_AF: Of = c"rcmd_af";
 }
 
 /// # Safety

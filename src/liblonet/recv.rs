@@ -3,12 +3,11 @@
 //!
 //! These calls block: as in `connect`, the frames around the real one hold nothing.
 
-use crate::next::Next;
 use crate::{dns, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use nix::errno::Errno;
 
-redhook::hook! {
+hook! {
     unsafe fn recvfrom(
         fd: c_int, buffer: *mut c_void, n: size_t, flags: c_int, from: *mut sockaddr, len: *mut socklen_t
     ) -> ssize_t => lonet_recvfrom {
@@ -21,7 +20,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => lonet_recvmsg {
         // SAFETY: the program's arguments.
         unsafe {
@@ -32,7 +31,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn recvmmsg(
         fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, limit: *mut timespec
     ) -> c_int => lonet_recvmmsg {
@@ -48,8 +47,10 @@ redhook::hook! {
 type RecvFromChk =
     unsafe extern "C" fn(c_int, *mut c_void, size_t, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t;
 
-// SAFETY: as glibc declares it in bits/socket2.h.
-static RECVFROM_CHK: Next<RecvFromChk> = unsafe { Next::new(c"__recvfrom_chk") };
+next! {
+    // As glibc declares it in bits/socket2.h.
+    static RECVFROM_CHK: RecvFromChk = c"__recvfrom_chk";
+}
 
 /// What recvfrom becomes with _FORTIFY_SOURCE.
 ///
@@ -75,13 +76,6 @@ pub unsafe extern "C" fn __recvfrom_chk(
         let got = real(fd, buffer, n, size, flags, from, len);
         named(got, from, room, len)
     }
-}
-
-pub fn resolve_real() {
-    recvfrom.get();
-    recvmsg.get();
-    recvmmsg.get();
-    RECVFROM_CHK.resolve();
 }
 
 type RecvFrom =

@@ -20,27 +20,14 @@ type StateQuery = unsafe extern "C" fn(*mut State, *const c_char, c_int, c_int, 
 type Send = unsafe extern "C" fn(*const c_uchar, c_int, *mut c_uchar, c_int) -> c_int;
 type StateSend = unsafe extern "C" fn(*mut State, *const c_uchar, c_int, *mut c_uchar, c_int) -> c_int;
 
-// SAFETY: these six are as resolv.h declares them. Before glibc 2.34 they were in a library of their own.
-static QUERY: Next<Query> = unsafe { Next::new(c"res_query") };
-// SAFETY: as above.
-static SEARCH: Next<Query> = unsafe { Next::new(c"res_search") };
-// SAFETY: as above.
-static SEND: Next<Send> = unsafe { Next::new(c"res_send") };
-// SAFETY: as above.
-static STATE_QUERY: Next<StateQuery> = unsafe { Next::new(c"res_nquery") };
-// SAFETY: as above.
-static STATE_SEARCH: Next<StateQuery> = unsafe { Next::new(c"res_nsearch") };
-// SAFETY: as above.
-static STATE_SEND: Next<StateSend> = unsafe { Next::new(c"res_nsend") };
-
-pub fn resolve_real() {
-    QUERY.resolve();
-    SEARCH.resolve();
-    SEND.resolve();
-    STATE_QUERY.resolve();
-    STATE_SEARCH.resolve();
-    STATE_SEND.resolve();
-    domain::resolve_real();
+next! {
+    // These six are as resolv.h declares them. Before glibc 2.34 they were in a library of their own.
+    static QUERY: Query = c"res_query";
+    static SEARCH: Query = c"res_search";
+    static SEND: Send = c"res_send";
+    static STATE_QUERY: StateQuery = c"res_nquery";
+    static STATE_SEARCH: StateQuery = c"res_nsearch";
+    static STATE_SEND: StateSend = c"res_nsend";
 }
 
 /// # Safety

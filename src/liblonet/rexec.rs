@@ -3,7 +3,6 @@
 
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
-use crate::next::Next;
 use crate::rcmd::circuit::{Found, Socket, bytes, descriptor_of, say_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};
@@ -25,14 +24,11 @@ type Of = unsafe extern "C" fn(
 ) -> c_int;
 type UserPass = unsafe extern "C" fn(*const c_char, *mut *const c_char, *mut *const c_char) -> c_int;
 
-// SAFETY: as netdb.h declares it.
-static REXEC_AF: Next<Of> = unsafe { Next::new(c"rexec_af") };
-// SAFETY: as libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
-static RUSERPASS: Next<UserPass> = unsafe { Next::new(c"ruserpass") };
-
-pub fn resolve_real() {
-    REXEC_AF.resolve();
-    RUSERPASS.resolve();
+next! {
+    // As netdb.h declares it.
+    static REXEC_AF: Of = c"rexec_af";
+    // As libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
+    static RUSERPASS: UserPass = c"ruserpass";
 }
 
 /// # Safety

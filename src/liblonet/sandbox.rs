@@ -5,11 +5,10 @@
 //! nothing else can come; and where that is allowed, lonetd binds or connects the socket, which it is lent for it.
 
 use crate::address::Address;
-use crate::log;
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::sys::{self, check};
+use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -58,52 +57,23 @@ impl Socket<'_> {
         }
     }
 
-    /// Has lonetd connect it, and waits as connect(2) would.
+    /// Has lonetd connect it, which waits for nothing: EINPROGRESS if that takes time.
     pub fn connect(&self, to: &Address) -> Result<(), Errno> {
-        match self.lend(to.os().ok_or(Errno::EACCES)?, true) {
-            Err(Errno::EINPROGRESS) if is_blocking(self.fd)? => self.wait(),
-            done => done,
-        }
-    }
-
-    fn wait(&self) -> Result<(), Errno> {
-        let limit: libc::timeval = sys::getsockopt(self.fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO)?;
-        let milliseconds = limit.tv_sec.saturating_mul(1000).saturating_add(limit.tv_usec / 1000);
-        if !sys::ready_within(self.fd, libc::POLLOUT, Some(milliseconds).filter(|ms| *ms > 0))? {
-            return Err(Errno::EINPROGRESS);
-        }
-        match sys::getsockopt::<i32>(self.fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
-            0 => Ok(()),
-            errno => Err(Errno::from_raw(errno)),
-        }
+        self.lend(to.os().ok_or(Errno::EACCES)?, true)
     }
 
     fn lend(&self, os: SocketAddrV4, connects: bool) -> Result<(), Errno> {
         let mut buffer = [0; MAX_MESSAGE];
         let op = Op::Lend { cookie: self.cookie, os, connects };
+        let limit = self.limit.or_of_lonetd(TIME_LIMIT);
         let answer = self
             .client
-            .send_with(&op, self.fd, self.limit, &mut buffer)
-            .and_then(|control| self.client.receive_within(self.limit, &control, &mut buffer));
-        match answer {
-            Ok((_, reply)) => {
-                log::answered(self.client, &op, &reply);
-                match reply {
-                    Reply::Done => Ok(()),
-                    Reply::Error { errno, .. } => Err(Errno::from_raw(errno)),
-                    _ => Err(Errno::EACCES),
-                }
-            }
-            Err(trouble) => {
-                log::trouble(self.client, &op, trouble);
-                Err(trouble.errno())
-            }
+            .send_with(&op, self.fd, limit, &mut buffer)
+            .and_then(|control| self.client.receive_within(limit, &control, &mut buffer));
+        match answer.map_err(Trouble::errno)? {
+            (_, Reply::Done) => Ok(()),
+            (_, Reply::Error { errno, .. }) => Err(Errno::from_raw(errno)),
+            _ => Err(Errno::EACCES),
         }
     }
-}
-
-fn is_blocking(fd: i32) -> Result<bool, Errno> {
-    // SAFETY: no pointers.
-    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) })?;
-    Ok(flags & i64::from(libc::O_NONBLOCK) == 0)
 }

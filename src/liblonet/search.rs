@@ -12,7 +12,6 @@ mod files;
 
 use crate::fence::uncancelled;
 use crate::host::{self, Host, Miss};
-use crate::next::Next;
 use crate::res_query::State;
 use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
@@ -46,17 +45,12 @@ type MakeQuery = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 
-// SAFETY: these three are as resolv.h declares them.
-static STATE: Next<GetState> = unsafe { Next::new(c"__res_state") };
-// SAFETY: as above.
-static BEGIN: Next<Begin> = unsafe { Next::new(c"__res_ninit") };
-// SAFETY: as above. Before glibc 2.34 it was in a library of its own.
-static MAKE_QUERY: Next<MakeQuery> = unsafe { Next::new(c"res_mkquery") };
-
-pub fn resolve_real() {
-    STATE.resolve();
-    BEGIN.resolve();
-    MAKE_QUERY.resolve();
+next! {
+    // These three are as resolv.h declares them.
+    static STATE: GetState = c"__res_state";
+    static BEGIN: Begin = c"__res_ninit";
+    // Before glibc 2.34 it was in a library of its own.
+    static MAKE_QUERY: MakeQuery = c"res_mkquery";
 }
 
 const RES_INIT: libc::c_ulong = 1;

@@ -7,7 +7,7 @@ use crate::{connect, dns, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
 
-redhook::hook! {
+hook! {
     unsafe fn sendto(
         fd: c_int, buffer: *const c_void, n: size_t, flags: c_int, address: *const sockaddr, len: socklen_t
     ) -> ssize_t => lonet_sendto {
@@ -16,24 +16,18 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => lonet_sendmsg {
         // SAFETY: the program's arguments.
         unsafe { send_message(fd, message, flags, real_sendmsg()) }
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int => lonet_sendmmsg {
         // SAFETY: the program's arguments.
         unsafe { send_messages(fd, messages, count, flags, real_sendmmsg()) }
     }
-}
-
-pub fn resolve_real() {
-    sendto.get();
-    sendmsg.get();
-    sendmmsg.get();
 }
 
 type SendTo =
@@ -61,7 +55,8 @@ extern "C" fn is_name_server(address: *const sockaddr, len: socklen_t) -> bool {
 
 /// Whether the address of a send with MSG_FASTOPEN is lonet's.
 extern "C" fn is_dial(address: *const sockaddr, len: socklen_t) -> bool {
-    process::is_active() && memory::address(address, len).is_some_and(|(to, _)| process::concerns(to.ip))
+    process::is_active()
+        && memory::address(address, len).is_some_and(|(to, _)| process::concerns(to.ip).is_ok())
 }
 
 /// Whether a message may be lonet's, and can be read. The kernel judges those that cannot.

@@ -2,28 +2,24 @@
 //! rename the machine, under its other programs. What is wrong with the arguments is said first, as the kernel says it to
 //! those who may.
 
-use crate::fence::{Decided, Decision, decide};
+use crate::ask::Failed;
+use crate::bypass::Bypass;
+use crate::fence::{Decided, Decision};
+use crate::log::About;
 use crate::process;
 use libc::{c_char, c_int, size_t};
 use nix::errno::Errno;
 
-redhook::hook! {
-    unsafe fn sethostname(name: *const c_char, len: size_t) -> c_int => lonet_sethostname {
-        // SAFETY: the program's arguments.
-        decide(|| not_for_hosts(name, len), || unsafe { redhook::real!(sethostname)(name, len) })
+hook! {
+    unsafe fn sethostname(name: *const c_char, len: size_t) -> c_int => lonet_sethostname decides(About::Nothing) |real| {
+        not_for_hosts(name, len)
     }
 }
 
-redhook::hook! {
-    unsafe fn setdomainname(name: *const c_char, len: size_t) -> c_int => lonet_setdomainname {
-        // SAFETY: the program's arguments.
-        decide(|| not_for_hosts(name, len), || unsafe { redhook::real!(setdomainname)(name, len) })
+hook! {
+    unsafe fn setdomainname(name: *const c_char, len: size_t) -> c_int => lonet_setdomainname decides(About::Nothing) |real| {
+        not_for_hosts(name, len)
     }
-}
-
-pub fn resolve_real() {
-    sethostname.get();
-    setdomainname.get();
 }
 
 /// What uname(2) has room for.
@@ -31,15 +27,15 @@ const LONGEST: size_t = 64;
 
 fn not_for_hosts(name: *const c_char, len: size_t) -> Decided {
     if !process::is_host() {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::NoHost));
     }
-    Err(if len > LONGEST {
-        Errno::EINVAL
-    } else if !is_readable(name, len) {
-        Errno::EFAULT
-    } else {
-        Errno::EPERM
-    })
+    if len > LONGEST {
+        return Err(Errno::EINVAL.into());
+    }
+    if !is_readable(name, len) {
+        return Err(Errno::EFAULT.into());
+    }
+    Err(Failed::new(Errno::EPERM, "a host keeps its name"))
 }
 
 /// Whether the kernel can read so much, which is on two pages at most. It is had to read the aligned eight bytes at either end

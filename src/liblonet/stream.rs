@@ -4,7 +4,7 @@ use crate::close::{leaving, left};
 use libc::{FILE, c_char, c_int};
 use nix::errno::Errno;
 
-redhook::hook! {
+hook! {
     unsafe fn fclose(stream: *mut FILE) -> c_int => lonet_fclose {
         // SAFETY: the program's stream.
         let socket = unsafe { of(stream) };
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn _IO_fclose(stream: *mut FILE) -> c_int {
     unsafe { lonet_fclose(stream) }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn pclose(stream: *mut FILE) -> c_int => lonet_pclose {
         // SAFETY: the program's stream.
         let socket = unsafe { of(stream) };
@@ -36,7 +36,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn freopen(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE => lonet_freopen {
         // SAFETY: the program's stream.
         let socket = unsafe { of(stream) };
@@ -47,7 +47,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn freopen64(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE => lonet_freopen64 {
         // SAFETY: the program's stream.
         let socket = unsafe { of(stream) };
@@ -56,13 +56,6 @@ redhook::hook! {
         left(socket);
         result
     }
-}
-
-pub fn resolve_real() {
-    fclose.get();
-    pclose.get();
-    freopen.get();
-    freopen64.get();
 }
 
 /// # Safety

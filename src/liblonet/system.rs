@@ -11,7 +11,7 @@ use crate::process;
 use libc::{FILE, c_char, c_int, c_void};
 use std::ffi::CStr;
 
-redhook::hook! {
+hook! {
     unsafe fn system(command: *const c_char) -> c_int => lonet_system {
         let lent = lend();
         // SAFETY: the program's argument.
@@ -21,7 +21,7 @@ redhook::hook! {
     }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut FILE => lonet_popen {
         let lent = lend();
         // SAFETY: the program's arguments.
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn _IO_popen(command: *const c_char, mode: *const c_char) 
     unsafe { lonet_popen(command, mode) }
 }
 
-redhook::hook! {
+hook! {
     unsafe fn wordexp(words: *const c_char, result: *mut c_void, flags: c_int) -> c_int => lonet_wordexp {
         // SAFETY: the program's arguments.
         let lent = if unsafe { has_command(words, flags) } { lend() } else { None };
@@ -50,12 +50,6 @@ redhook::hook! {
         take_back(lent);
         code
     }
-}
-
-pub fn resolve_real() {
-    system.get();
-    popen.get();
-    wordexp.get();
 }
 
 /// Whether a command is among the words. Variables are, too, and those are to be the program's own: without a command

@@ -3,7 +3,10 @@
 mod check;
 mod cli;
 mod daemon;
+mod duration;
 mod memory_file;
+mod supervise;
+mod trace;
 
 use std::process::ExitCode;
 

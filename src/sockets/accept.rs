@@ -9,8 +9,10 @@ use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
 use lonet_core::diag::Answer;
 use lonet_core::table::entry::{ACCEPTED, Call, Entry};
+use lonet_core::table::events::Kind;
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, TAKEN};
+use lonet_core::valve;
 use std::net::SocketAddrV4;
 
 /// A connection that the kernel has accepted.
@@ -101,6 +103,11 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
     {
         actor.own.records.took(reference);
     }
+    valve::obey(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
+    actor.note(Kind::Accepted, entry.host, |event| {
+        (event.from, event.to) = (Some(theirs.local), Some(theirs.peer));
+        event.cookie = a.cookie;
+    });
     let is_last = parts.listeners.find(theirs.dialed()).is_none();
     Peer::Dialer { local: theirs.peer, name: theirs.local, is_last }
 }

@@ -1,6 +1,7 @@
 //! A process that acts on the table by itself.
 
 use crate::under_way::UnderWay;
+use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::record::Search;
 use lonet_core::table::{Parts, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,8 @@ pub struct Actor<'a> {
     pub slot: u16,
     /// The index of the host; 0: none so far.
     pub host: u16,
+    /// It dials for other processes, which close their sockets unseen: its dials are in doubt as soon as they are made.
+    pub supervises: bool,
     pub own: &'a Own,
 }
 
@@ -26,6 +29,17 @@ pub struct Own {
 }
 
 impl Actor<'_> {
+    /// Makes an event of a host, if somebody records.
+    #[inline]
+    pub fn note(&self, kind: Kind, host: u16, with: impl FnOnce(&mut Event)) {
+        self.table.note(self.slot, || {
+            let pid = self.parts.slots.owner(self.slot).map_or(0, |owner| owner.pid);
+            let mut event = Event::new(kind, pid, host);
+            with(&mut event);
+            event
+        });
+    }
+
     /// Where the search for a free record begins: processes begin at places of their own, so that each works on few pages,
     /// and not on one that all others work on.
     pub fn first_record(&self) -> usize {

@@ -4,9 +4,10 @@ use crate::kernel;
 use crate::under_way::UnderWay;
 use lonet_core::classes::Classes;
 use lonet_core::sys;
-use lonet_core::table::Parts;
 use lonet_core::table::entry::{Dialed, pack_os};
+use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::Phase;
+use lonet_core::table::{Parts, Table};
 use std::sync::atomic::AtomicU64;
 
 /// What lonetd has to know of a closed descriptor.
@@ -16,6 +17,25 @@ pub enum Told {
     Nothing,
     /// The socket's descriptor was closed, or the socket shut down: lonetd decides about it.
     Closed,
+}
+
+/// Makes an event of it that a descriptor of a socket is about to be closed, if somebody records. Whether it was the last one
+/// the kernel tells lonetd.
+///
+/// The connection may be over already: lonetd tells whether it was reset, which nothing else has said.
+#[inline]
+pub fn note(table: Table<'_>, slot: u16, fd: i32, cookie: u64) {
+    table.note(slot, || {
+        let event = Event::new(Kind::Closing, sys::getpid(), 0);
+        let Some(traffic) = kernel::traffic(fd) else { return Event { cookie, ..event } };
+        let number = traffic.pack();
+        let numbers = Some([traffic.sent, traffic.received]);
+        if traffic.is_over() {
+            let (kind, errno) = (Kind::Reset, libc::ECONNRESET as u16);
+            table.note(slot, || Event { kind, errno, cookie, number, ..event });
+        }
+        Event { cookie, number, numbers, ..event }
+    });
 }
 
 /// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`, which has these dials
@@ -39,6 +59,9 @@ pub fn closing(
         parts.abandon(left, slot, |phase| phase == Phase::Writing || !is_made);
     }
     let Some(found) = parts.find(cookie) else { return Told::Closed };
+    if found.state.slot == slot && parts.records.descriptor(found.reference) == Some(fd) {
+        parts.records.set_descriptor(found.reference, None);
+    }
     // Its thread has left a connect whose source the kernel has chosen: by its address the kernel is asked about it.
     if found.entry.call.is_some_and(|call| call.os_local.is_none())
         && let Some(from) = source()

@@ -18,10 +18,12 @@ use lonet_core::diag::NOBODY;
 use lonet_core::sys;
 use lonet_core::table::claim::{Claim, InDoubt};
 use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
+use lonet_core::table::events::Kind;
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::word::Word;
+use lonet_core::valve;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +112,9 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     if wish.asked.v6only || actor.host == 0 {
         return Ok(Begun::Ask);
     }
+    if actor.table.asks_about(actor.host, host) {
+        return Ok(Begun::Ask);
+    }
     let dialed = Dialed { host, port: wish.to.port, class };
     let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
     if listens(actor, &listener, dialed, wish.fd) != Some(true) {
@@ -120,11 +125,11 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     };
     actor.own.records.took(reference);
     actor.own.dials.begin(wish.cookie, reference);
-    let mut kernel = AskedKernel { control: (listener.os, NOBODY, None) };
+    let mut kernel = AskedKernel::new((listener.os, NOBODY, None), actor.slot);
     let (host_of_ours, from) = (actor.host, wish.autobind_from);
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
-        Looked::Yes => parts.claim_past(host_of_ours, from, reference, InDoubt::Lonetds, &mut kernel),
+        Looked::Yes => parts.claim_past(host_of_ours, from, reference, InDoubt::Looked, &mut kernel),
         Looked::Cannot => parts.claim_past(host_of_ours, from, reference, InDoubt::Held, &mut kernel),
     };
     let give_up = |begun| {
@@ -203,14 +208,15 @@ pub fn take_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
     true
 }
 
-/// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed or lonetd
-/// writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
+/// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed, or may have
+/// been unseen, or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
 /// has gone. `None`: it cannot be asked. `fd`: the socket that dials.
 fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> Option<bool> {
     let parts = actor.parts;
-    let is_believed = parts.records.state(listener.record).is_some_and(|state| {
-        state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
-    });
+    let is_believed = !parts.ports.is_unseen(dialed.host)
+        && parts.records.state(listener.record).is_some_and(|state| {
+            state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
+        });
     if is_believed {
         return Some(true);
     }
@@ -230,8 +236,33 @@ impl Dial {
         self.listener.os
     }
 
-    /// Chooses a source port and enters the connection.
+    /// Chooses a source port and enters the connection; connect may be made then.
     pub fn aim(&mut self, actor: &Actor<'_>) {
+        let is_first = self.tries == 0;
+        self.choose_source(actor);
+        if is_first {
+            let ends = (self.entry.host, self.dialed.host);
+            valve::obey_at_dial(actor.table, self.fd, self.cookie, ends);
+            self.note(actor, Kind::Dial, 0);
+        } else {
+            self.obey(actor, true);
+        }
+    }
+
+    /// Makes an event of the dial, if somebody records.
+    fn note(&self, actor: &Actor<'_>, kind: Kind, errno: i32) {
+        actor.note(kind, self.entry.host, |event| {
+            (event.from, event.to) = self.entry.call.map(|call| (call.local, call.peer)).unzip();
+            (event.cookie, event.errno) = (self.cookie, errno as u16);
+        });
+    }
+
+    /// Has the socket follow the rules for faults. `dials`: the connection is not made so far.
+    fn obey(&self, actor: &Actor<'_>, dials: bool) {
+        valve::obey(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
+    }
+
+    fn choose_source(&mut self, actor: &Actor<'_>) {
         let (low, high) = actor.table.sources();
         while self.tries < TRIES && !IS_OLD.load(Ordering::Relaxed) {
             self.tries += 1;
@@ -294,9 +325,13 @@ impl Dial {
         }
         if !is_under_way(errno) {
             self.withdraw(actor);
-            return if errno == libc::ECONNREFUSED { Outcome::Ask } else { Outcome::Done };
+            if errno == libc::ECONNREFUSED {
+                return Outcome::Ask;
+            }
+            self.note(actor, Kind::of_failure(errno), errno);
+            return Outcome::Done;
         }
-        let source = kernel::local(self.fd).and_then(|a| a.os()).filter(|a| a.port() != 0);
+        let source = kernel::source(self.fd);
         let is_itself = source == Some(self.to());
         let listens = listens(actor, &self.listener, self.dialed, self.fd);
         if is_itself || listens == Some(false) && !self.is_taken(actor) {
@@ -319,7 +354,15 @@ impl Dial {
             // Reset already.
             None => {}
         }
-        actor.parts.connected(self.reference, errno == 0 || kernel::remote(self.fd).is_some());
+        actor.parts.records.set_descriptor(self.reference, (!actor.supervises).then_some(self.fd));
+        let is_made = errno == 0 || kernel::remote(self.fd).is_some();
+        actor.parts.connected(self.reference, is_made);
+        self.note(actor, if is_made { Kind::Connected } else { Kind::UnderWay }, 0);
+        if actor.supervises {
+            actor.parts.doubt(self.reference);
+        }
+        // The rules may have changed while connect was about to be called, where nobody could reach the socket.
+        self.obey(actor, !is_made);
         actor.own.dials.end(self.cookie);
         Outcome::Done
     }

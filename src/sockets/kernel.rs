@@ -1,13 +1,20 @@
 //! What the kernel knows of a socket of the program's.
 
+pub use lonet_core::sys::{cookie, traffic};
+
 use crate::address::Address;
 use lonet_core::aside::aside;
 use lonet_core::block::Face;
 use lonet_core::control::Asked;
-use lonet_core::diag::{Diag, NOBODY};
+use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::sys::{self, check};
+use lonet_core::valve;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The process has set IP_TTL or IP_MINTTL of some socket: what lonet sets is not to be less.
+pub static SETS_HOPS: AtomicBool = AtomicBool::new(false);
 
 /// AF_INET or AF_INET6 if `fd` is a TCP socket; MPTCP and all others are not lonet's.
 pub fn tcp_family(fd: i32) -> Option<i32> {
@@ -20,10 +27,6 @@ pub fn is_udp(fd: i32) -> bool {
     sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_UDP)
 }
 
-pub fn cookie(fd: i32) -> Result<u64, Errno> {
-    sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
-}
-
 fn flag(fd: i32, level: i32, name: i32) -> bool {
     sys::getsockopt::<i32>(fd, level, name).is_ok_and(|v| v != 0)
 }
@@ -34,11 +37,17 @@ pub fn listens(fd: i32) -> bool {
 
 /// Whether a TCP socket is connected, is on its way there, or comes from there.
 pub fn has_connection(fd: i32) -> bool {
-    const CLOSE: u8 = 7;
-    const LISTEN: u8 = 10;
+    state(fd).is_some_and(|state| ![State::CLOSE, State::LISTEN].contains(&state))
+}
+
+/// Whether the handshake of a TCP socket that was connected is under way.
+pub fn is_dialing(fd: i32) -> bool {
+    state(fd) == Some(State::SYN_SENT)
+}
+
+fn state(fd: i32) -> Option<State> {
     // The state is what TCP_INFO begins with.
-    sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)
-        .is_ok_and(|state| ![CLOSE, LISTEN].contains(&state))
+    sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).ok().map(State)
 }
 
 /// What the program has asked of the socket so far.
@@ -64,12 +73,18 @@ pub fn local(fd: i32) -> Option<Address> {
     address(libc::SYS_getsockname, fd)
 }
 
+/// Where it is, if it has a port.
+pub fn source(fd: i32) -> Option<SocketAddrV4> {
+    local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
+}
+
 pub fn remote(fd: i32) -> Option<Address> {
     address(libc::SYS_getpeername, fd)
 }
 
-/// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use, and open
-/// to IPv4, which is what lies under both families. The program's settings come back if that fails.
+/// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use, open
+/// to IPv4, which is what lies under both families, and with a valve (`lonet_core::valve`). The program's settings come back if
+/// that fails.
 ///
 /// `call` is bind(2), or what stands for it.
 pub fn bind(
@@ -86,7 +101,10 @@ pub fn bind(
     }
     let a = Address::of_os(os, family);
     let bound = call(&a);
-    if bound.is_err() {
+    if bound.is_ok() {
+        // It cannot fail where IP_MINTTL exists, and where it does not nothing is ever dropped by it.
+        let _ = if SETS_HOPS.load(Ordering::Relaxed) { valve::fit_as_set(fd) } else { valve::fit(fd) };
+    } else {
         let _ = set(libc::SOL_SOCKET, libc::SO_REUSEADDR, asked.reuse_address);
         if asked.v6only {
             let _ = set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, true);
@@ -116,14 +134,8 @@ pub fn bind_address(
 
 /// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
 pub fn disconnect(fd: i32, socket: u64) {
-    if cookie(fd) != Ok(socket) {
-        return;
-    }
-    let mut nobody = Address::of_os(lonet_core::diag::NOBODY, libc::AF_INET);
-    // SAFETY: the family field is within the storage, and the address has its length.
-    unsafe {
-        nobody.pointer_mut().cast::<libc::sa_family_t>().write(libc::AF_UNSPEC as libc::sa_family_t);
-        let _ = sys::connect(fd, nobody.pointer(), nobody.len);
+    if cookie(fd) == Ok(socket) {
+        let _ = sys::disconnect(fd);
     }
 }
 

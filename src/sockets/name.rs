@@ -2,6 +2,8 @@
 
 use lonet_core::block::Endpoint;
 use lonet_core::table::Parts;
+use lonet_core::table::entry::GONE;
+use lonet_core::table::state::Phase;
 use std::sync::atomic::AtomicU64;
 
 /// What lonet calls a socket, and what its program set.
@@ -21,10 +23,14 @@ pub struct Settings {
 
 /// `None`: the table does not tell; lonetd does.
 pub fn named(parts: Parts<'_, AtomicU64>, cookie: u64) -> Option<Named> {
-    let entry = parts.find(cookie)?.entry;
+    let found = parts.find(cookie)?;
+    let entry = found.entry;
     let settings = Settings { reuse_address: entry.asked.reuse_address, v6only: entry.asked.v6only };
+    // What its program had bound it to is all that is left when the connection has gone.
+    let is_bound_again = found.state.phase == Phase::Kept && entry.role == GONE;
+    let spoke = entry.call.map(|c| c.local);
     Some(Named {
-        local: entry.call.map(|c| c.local).or(entry.at),
+        local: if is_bound_again { entry.at.or(spoke) } else { spoke.or(entry.at) },
         peer: entry.call.map(|c| c.peer),
         settings: Some(settings),
     })

@@ -3,26 +3,24 @@
 //! "There is none" counts only where the same message has found a socket that is known to be there: a kernel without
 //! sock_diag, or another network namespace, says the same. Whoever cannot ask takes what is in doubt for alive.
 
+use crate::kernel;
 use lonet_core::aside::aside;
-use lonet_core::diag::{Answer, Diag, Question, State};
+use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
 use lonet_core::table::claim::{ASKED_AT_ONCE, Kernel, Suspect};
+use std::io;
+use std::net::SocketAddrV4;
 
 /// Answers to so many questions.
 pub type Answers<const N: usize> = [Option<Answer>; N];
 
-/// Asks all in one message. Whether it could be asked: the first question is the control.
-fn ask<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> bool {
-    understood(see(questions, answers), answers)
-}
-
-/// As [`ask`]: the answers, if it could be asked. Where no descriptor is left a child asks, in which `spare` gives way.
+/// Asks all in one message. The answers, if it could be asked: the first question is the control. Where no descriptor is left a child asks, in which `spare` gives way.
 pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
     let is_heard = match see(questions, &mut answers) {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
             let (is_heard, heard) = aside(spare, || {
                 let mut answers = [None; N];
-                (ask(questions, &mut answers), answers)
+                (understood(see(questions, &mut answers), &answers), answers)
             })
             .ok()?;
             answers = heard;
@@ -33,27 +31,52 @@ pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Op
     is_heard.then_some(answers)
 }
 
-fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> std::io::Result<()> {
+fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
     Diag::open()?.answers_as_they_come(questions, answers)
 }
 
-fn understood<const N: usize>(seen: std::io::Result<()>, answers: &Answers<N>) -> bool {
+fn understood<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
     seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
 }
 
 /// The kernel's word on suspects, with a socket that is there as the control.
 pub struct Asked {
-    pub control: Question,
+    control: Question,
+    /// The slot of the process that asks.
+    slot: u16,
+    /// Open from the first question on.
+    diag: Option<Diag>,
+}
+
+impl Asked {
+    pub fn new(control: Question, slot: u16) -> Asked {
+        Asked { control, slot, diag: None }
+    }
+
+    fn see<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+        if self.diag.is_none() {
+            self.diag = Some(Diag::open()?);
+        }
+        self.diag.as_ref().map_or(Ok(()), |diag| diag.answers_as_they_come(questions, answers))
+    }
 }
 
 impl Kernel for Asked {
+    fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
+        if self.diag.is_none() {
+            self.diag = Diag::open().ok();
+        }
+        self.diag.as_ref()?.lookup(os, NOBODY).ok().flatten().map(|found| found.cookie)
+    }
+
     fn ask(&mut self, suspects: &mut [Suspect]) {
         let mut questions = [self.control; 1 + ASKED_AT_ONCE];
         for (question, suspect) in questions[1..].iter_mut().zip(suspects.iter()) {
             *question = (suspect.local, suspect.remote, None);
         }
         let mut answers = [None; 1 + ASKED_AT_ONCE];
-        if !ask(&questions[..=suspects.len().min(ASKED_AT_ONCE)], &mut answers) {
+        let seen = self.see(&questions[..=suspects.len().min(ASKED_AT_ONCE)], &mut answers);
+        if !understood(seen, &answers) {
             return;
         }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
@@ -66,5 +89,14 @@ impl Kernel for Asked {
                 None => false,
             };
         }
+    }
+
+    /// A process knows its own sockets by their descriptors, for two short calls each: a program with many connections that
+    /// their other ends have closed would ask the kernel about all of them with each dial.
+    fn is_alive(&self, suspect: &Suspect) -> bool {
+        suspect.slot == self.slot
+            && suspect
+                .descriptor
+                .is_some_and(|fd| kernel::cookie(fd) == Ok(suspect.cookie) && kernel::has_connection(fd))
     }
 }

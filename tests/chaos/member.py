@@ -42,9 +42,20 @@ def trouble(kind, **more):
 
 
 def listen(port):
-    server = socket.create_server(("", port), backlog=64)
-    server.setblocking(False)
-    return server
+    while True:
+        server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("", port))
+        try:
+            server.listen(64)
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE or "OUTSIDERS" not in os.environ:
+                raise
+            # One has taken the address between the two calls, as anybody can on any machine.
+            server.close()
+            continue
+        server.setblocking(False)
+        return server
 
 
 def serve(listener):

@@ -7,6 +7,7 @@ a message that nobody would understand.
 import errno
 import socket
 import struct
+import time
 
 MAGIC = b"lnet"
 LIST, JOIN, REVIEW, RESOLVE = 14, 0, 12, 13
@@ -15,7 +16,7 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EPROTO, errno.EAGAIN, errno.EBUSY}
 
 
 def request(version, op, body=b"", host=b"", key=bytes(16)):
-    return (MAGIC + struct.pack("<HH", version, len(host)) + host + key + bytes(1) + struct.pack("<H", 1)
+    return (MAGIC + struct.pack("<HQH", version, time.monotonic_ns(), len(host)) + host + key + bytes(1) + struct.pack("<H", 1)
             + bytes([op]) + body)
 
 

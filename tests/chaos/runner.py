@@ -243,6 +243,7 @@ def outsiders_wanted(options):
     for option in options:
         name, _, doors = option.partition("=")
         check(name == "--outsiders", "what is", option)
+        os.environ["OUTSIDERS"] = "1"
         return Outsiders(NETWORK, sys.argv[2], lonetds, doors.split(",") if doors else DOORS)
 
 
@@ -251,6 +252,7 @@ def run(seconds):
     members += [Member(f"client {host}.{n}", host) for host, count in
                 (("s1", 1), ("s3", 1), ("c1", 3), ("c2", 1)) for n in range(count)]
     members.append(Member("client without a host", None))
+    # Before members are started, which have the environment.
     outsiders = outsiders_wanted(sys.argv[3:])
     try:
         for m in members:

@@ -206,7 +206,7 @@ print(s.recv(10).decode())
 """, over, env={"LONET_LOG": log})
     assert out == "EINPROGRESS\nhello\n", out
     with open(log) as f:
-        asked = [int(n) for n in re.findall(r"HandOver .*milliseconds: (\d+)", f.read())]
+        asked = [int(n) for n in re.findall(r"connect → γ:7: under way: .* within (\d+) ms", f.read())]
     assert asked and all(0 < n <= 50 for n in asked), asked
 
 

@@ -1,11 +1,11 @@
 #!/bin/bash
 # What LD_PRELOAD does not reach is recognised before it starts, with the reason: by `lonet check`, by `lonet run`, which
-# does not start it, and on stderr when a host's program starts it. --unhooked runs it.
+# supervises it, or does not start it where that cannot be, and on stderr when a host's program starts it. --unhooked runs it.
 #
 # Not here: a program that asks glibc for a newer version than the machine's does not start anywhere; an older glibc than
 # liblonet.so needs is told by ld.so, which does not start the program (scripts/check-exports says the version).
 . "$(dirname "$0")/../scenario.bash"
-need as cc ld musl-gcc setcap setpriv
+need as cc ld musl-gcc readelf setcap setpriv
 
 cat >"$work/main.c" <<'C'
 int main(void) { return 7; }
@@ -33,25 +33,42 @@ else
     ln -s "$(command -v su)" set-user
 fi
 
-# refused NAME WHY
+# said NAME WHY [WHEN A HOST STARTS IT]
+said() {
+    # Where there is no lonet command that could supervise it. At the same time the program runs: its user has been told.
+    like "$(lonet run -H α -- env LONET_BIN=/no/lonet sh -c '"$0" </dev/null; true' "$work/$1" 2>&1)" "lonet: [^"$'\n'"]*${3:-$2}" "a host's shell starts $1"
+}
+# not_run NAME WHY OPTION…
+not_run() {
+    code 126 lonet run -H α "${@:3}" -- "$work/$1"
+    like "$err" "^lonet: [^"$'\n'"]*$2[^"$'\n'"]*--unhooked" "lonet run ${*:3} $1"
+    is "$out" "" "$1 has not run"
+}
 refused() {
     code 126 lonet check "$work/$1"
     like "$err" "^lonet: [^"$'\n'"]*$2[^"$'\n'"]*\$" "lonet check $1"
-    code 126 lonet run -H α -- "$work/$1"
-    like "$err" "^lonet: [^"$'\n'"]*$2[^"$'\n'"]*--unhooked" "lonet run $1"
-    is "$out" "" "$1 has not run"
-    # At the same time the program runs: its user has been told.
-    like "$(lonet run -H α -- sh -c '"$0" </dev/null; true' "$work/$1" 2>&1)" "lonet: [^"$'\n'"]*$3" "a host's shell starts $1"
+    not_run "$1" "$2"
+    not_run "$1" "$2" --supervise always
+    said "$@"
 }
-refused static "is statically linked" "is statically linked"
-refused static-pie "is statically linked" "is statically linked"
-refused musl-static "is statically linked" "is statically linked"
-refused musl "C library" "C library other than glibc"
-refused go-note "is a Go program" "is a Go program"
-refused i386 "is a program for" "another architecture"
-refused script "is run by .*static.*is statically linked" "is statically linked"
-refused env-script "is run by .*musl.*C library" "C library other than glibc"
-refused set-user "set-user-ID to user" "is set-user-ID"
+supervised() {
+    code 0 lonet check "$work/$1"
+    like "$out" "^[^"$'\n'"]*$2[^"$'\n'"]*: it is supervised\$" "lonet check $1"
+    not_run "$1" "$2" --supervise never
+    code 7 lonet run -H a -- "$work/$1"
+    code 7 lonet run -H a -- sh -c '"$0"; exit $?' "$work/$1"
+    is "$err" "" "a host's shell starts $1"
+    said "$@"
+}
+supervised static "is statically linked"
+supervised static-pie "is statically linked"
+supervised musl-static "is statically linked"
+supervised musl "C library"
+supervised go-note "is a Go program"
+supervised script "is run by .*static.*is statically linked"
+supervised env-script "is run by .*musl.*C library" "musl is linked with musl, a C library"
+refused i386 "is a program for"
+refused set-user "set-user-ID to user"
 code 7 lonet run --unhooked -H α -- "$work/static"
 echo "ok: --unhooked runs it"
 
@@ -72,6 +89,9 @@ fi
 code 0 lonet check "$work/plain"
 is "$out$err" "\"$work/plain\" can be hooked" "lonet check of what can be hooked"
 code 7 lonet run -H α -- "$work/plain"
+# A static program that loads another one as LD_PRELOAD says.
+loader=$(readelf -l plain | sed -n 's/.*interpreter: \(.*\)]/\1/p')
+code 7 lonet run -H α -- "$loader" "$work/plain"
 code 127 lonet check no-such-program
 code 126 lonet check "$work/main.c"
 

@@ -1,10 +1,11 @@
 //! What goes wrong on the way to lonetd.
 
-use super::TIME_LIMIT_SECONDS;
+use super::{Client, TIME_LIMIT_SECONDS};
 use crate::directory::{self, Unfit};
 use crate::{control, start};
 use nix::errno::Errno;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Why there is no answer. `Display` says what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,9 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::NotRunning => f.write_str("the network is not running"),
             Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => write!(f, "the network's daemon belongs to uid {uid}"),
+            Trouble::NotOurs { uid } => {
+                write!(f, "the network's daemon belongs to uid {uid}; use another network (LONET_NETWORK)")
+            }
             Trouble::Directory(trouble) => match trouble.unfit() {
                 Unfit::Unknown(uid) => Trouble::UserNamespace { uid }.fmt(f),
                 _ => trouble.fmt(f),
@@ -63,7 +66,7 @@ impl fmt::Display for Trouble {
                  in the network's user namespace, or as the owner in one where it finds the network's directory"
             ),
             Trouble::Silent(e) => {
-                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); see <net>/log")
+                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); its log is in the network's directory")
             }
             Trouble::Version { theirs } => write!(
                 f,
@@ -77,9 +80,52 @@ impl fmt::Display for Trouble {
                 "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
             ),
             Trouble::Elsewhere => f.write_str(start::ELSEWHERE),
-            Trouble::Failed => f.write_str("lonetd could not start; see <net>/log"),
+            Trouble::Failed => {
+                f.write_str("lonetd could not start; its log is in the network's directory")
+            },
         }
     }
 }
 
 impl std::error::Error for Trouble {}
+
+/// As a command says it, with the paths of the network's.
+pub struct TroubleOf {
+    trouble: Trouble,
+    /// The network's directory.
+    dir: PathBuf,
+}
+
+impl Trouble {
+    /// What went wrong for this client. For commands: it allocates.
+    pub fn of(self, client: &Client) -> TroubleOf {
+        TroubleOf { trouble: self, dir: client.way().0.place.path() }
+    }
+}
+
+impl fmt::Display for TroubleOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = self.dir.display();
+        let root = self.dir.parent().unwrap_or(&self.dir).display();
+        match self.trouble {
+            Trouble::NotOurs { uid } => {
+                write!(f, "another user, uid {uid}, serves the network in {dir}: use another network (-n)")
+            }
+            Trouble::Directory(directory::Trouble::Root(why)) if why.is_remedied_elsewhere() => {
+                write!(
+                    f,
+                    "{root}, the directory of all networks, {why}: set TMPDIR to a directory of your own"
+                )
+            }
+            Trouble::Directory(directory::Trouble::Network(why)) if why.is_remedied_elsewhere() => {
+                write!(f, "{dir}, the network's directory, {why}: use another network (-n), or remove it")
+            }
+            Trouble::Silent(e) => {
+                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); its log is {dir}/log")
+            }
+            Trouble::Failed => write!(f, "lonetd could not start; its log is {dir}/log"),
+            Trouble::Setup { step, why } => write!(f, "cannot {step}: {why} (the directory is {dir})"),
+            other => other.fmt(f),
+        }
+    }
+}

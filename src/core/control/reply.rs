@@ -78,6 +78,11 @@ pub fn write_reply(buffer: &mut [u8; MAX_MESSAGE], opening: Opening, reply: &Rep
             w.u16(slot);
             w.u16(host);
         }
+        Reply::Met { rules, hits } => {
+            w.u8(80);
+            w.bytes(&rules.to_le_bytes());
+            w.u64(hits);
+        }
         Reply::NoWay { errno, port } => {
             w.u8(41);
             w.i32(errno);
@@ -138,6 +143,7 @@ pub fn read_reply(bytes: &[u8]) -> Result<(Opening, Reply<'_>), Malformed> {
         8 => Reply::Host { index: r.u16()?, name: r.str()?, ascii: r.str()?, stands: r.u64()? },
         9 => Reply::Located { os: r.os()? },
         10 => Reply::Stream,
+        80 => Reply::Met { rules: r.u32()?, hits: r.u64()? },
         11 => Reply::Error { errno: r.i32()?, text: r.str()? },
         40 => {
             let to = r.os()?;

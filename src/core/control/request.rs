@@ -1,11 +1,17 @@
 //! Requests as bytes.
 
 use super::fields::{Reader, Writer};
-use super::{Caller, EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Op, Options, Runs, VERSION};
+use super::{Caller, EVERY_VERSION, Fault, MAGIC, MAX_MESSAGE, Malformed, Op, Options, Runs, Trace, VERSION};
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
-/// Writes a request; its length, or `None` if it does not fit [`MAX_MESSAGE`].
-pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &Op<'_>) -> Option<usize> {
+/// Writes a request; its length, or `None` if it does not fit [`MAX_MESSAGE`]. `at`: when it is sent, see [`sent_at`].
+pub fn write_request(
+    buffer: &mut [u8; MAX_MESSAGE],
+    at: Duration,
+    caller: &Caller<'_>,
+    op: &Op<'_>,
+) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
     w.bytes(&MAGIC);
     if let Op::Down { kill } = *op {
@@ -15,10 +21,11 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
         return w.finish();
     }
     w.u16(VERSION);
+    w.u64(at.as_nanos() as u64);
     w.text(caller.host.as_bytes());
     w.bytes(&caller.key);
     let o = caller.options;
-    w.flags(&[o.real_loopback, o.private_ports, o.strict_names, o.fresh_accept_ports]);
+    w.flags(&[o.real_loopback, o.private_ports, o.strict_names, o.fresh_accept_ports, o.closes_unseen]);
     w.u16(o.autobind_from);
     match *op {
         Op::Join => w.u8(0),
@@ -98,12 +105,17 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.flags(&[strict]);
         }
         Op::List => w.u8(14),
-        Op::Wait { now } => {
+        Op::Wait { now, fails, loopback } => {
             w.u8(15);
-            w.flags(&[now]);
+            w.flags(&[now, fails, loopback]);
         }
         // Written above.
         Op::Down { .. } => {}
+        Op::Signal { host, signal } => {
+            w.u8(16);
+            w.text(host.as_bytes());
+            w.u8(signal);
+        }
         Op::Locate { address } => {
             w.u8(17);
             w.text(address.as_bytes());
@@ -153,6 +165,17 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
             w.u16(port);
             w.asked(asked);
         }
+        Op::Faults => w.u8(60),
+        Op::Fault { what, from, to } => {
+            w.u8(80);
+            w.u8(what as u8);
+            w.text(from.as_bytes());
+            w.text(to.as_bytes());
+        }
+        Op::Trace(what) => {
+            w.u8(70);
+            w.u8(what as u8);
+        }
         Op::Whois { cookie, local, remote } => {
             w.u8(43);
             w.u64(cookie);
@@ -163,6 +186,14 @@ pub fn write_request(buffer: &mut [u8; MAX_MESSAGE], caller: &Caller<'_>, op: &O
     w.finish()
 }
 
+/// When a request was sent, on CLOCK_MONOTONIC: lonetd listens at two sockets, and the kernel does not tell in which order
+/// something came to both. `None`: it does not say.
+pub fn sent_at(bytes: &[u8]) -> Option<Duration> {
+    let mut r = Reader { rest: bytes };
+    let says = r.opening().ok()? != EVERY_VERSION;
+    says.then(|| r.u64().ok().map(Duration::from_nanos)).flatten()
+}
+
 /// Reads a request.
 pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
     let mut r = Reader { rest: bytes };
@@ -171,11 +202,19 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         let op = Op::Down { kill: r.u8()? != 0 };
         return r.end((caller, op));
     }
+    let _at = r.u64()?;
     let host = r.str()?;
     let key = r.array()?;
-    let [real_loopback, private_ports, strict_names, fresh_accept_ports] = r.flags()?;
+    let [real_loopback, private_ports, strict_names, fresh_accept_ports, closes_unseen] = r.flags()?;
     let autobind_from = r.u16()?;
-    let options = Options { real_loopback, private_ports, strict_names, fresh_accept_ports, autobind_from };
+    let options = Options {
+        real_loopback,
+        private_ports,
+        strict_names,
+        fresh_accept_ports,
+        closes_unseen,
+        autobind_from,
+    };
     let caller = Caller { host, key, options };
     let op = match r.u8()? {
         0 => Op::Join,
@@ -205,7 +244,11 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         12 => Op::Review,
         13 => Op::Resolve { name: r.text()?, strict: r.flags::<1>()?[0] },
         14 => Op::List,
-        15 => Op::Wait { now: r.flags::<1>()?[0] },
+        15 => {
+            let [now, fails, loopback] = r.flags()?;
+            Op::Wait { now, fails, loopback }
+        }
+        16 => Op::Signal { host: r.str()?, signal: r.u8()? },
         17 => Op::Locate { address: r.str()? },
         30 => Op::HandOver { cookie: r.u64()?, milliseconds: r.u32()? },
         31 => Op::GiveUp { cookie: r.u64()? },
@@ -220,6 +263,12 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         41 => Op::Leave,
         42 => Op::DialHost { cookie: r.u64()?, host: r.str()?, port: r.u16()?, asked: r.asked()? },
         43 => Op::Whois { cookie: r.u64()?, local: r.os()?, remote: r.os_or_none()? },
+        60 => Op::Faults,
+        80 => {
+            let what = *Fault::ALL.get(usize::from(r.u8()?)).ok_or(Malformed::Bytes)?;
+            Op::Fault { what, from: r.str()?, to: r.str()? }
+        }
+        70 => Op::Trace(*Trace::ALL.get(usize::from(r.u8()?)).ok_or(Malformed::Bytes)?),
         _ => return Err(Malformed::Bytes),
     };
     r.end((caller, op))

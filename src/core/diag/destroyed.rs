@@ -6,10 +6,10 @@
 //! connection that goes on as TIME_WAIT, or as FIN_WAIT2 while its peer keeps open, is told of when it becomes
 //! that: its 4-tuple lives on, its socket does not, and there is no second message when the tuple goes.
 
-use super::netlink::{HEAD, Netlink};
+use super::netlink::Netlink;
 use super::{SEVERAL, error, wire};
 use crate::block::Block;
-use crate::sys;
+use crate::sys::{self, Traffic};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -19,6 +19,17 @@ const GROUPS: u32 = 0b101;
 /// Bytes that may wait to be read; the kernel doubles it, and counts about 1280 for a message. So 6,500 messages
 /// with privilege; without, what net.core.rmem_max allows: 330 where that is 208 KiB.
 const BACKLOG: libc::c_int = 4 << 20;
+
+/// Of a message counts what is up to the end of the bytes that a socket has sent: 320.
+const ROOM: usize = 384;
+
+/// A socket that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    pub cookie: u64,
+    /// `None`: the kernel does not say.
+    pub traffic: Option<Traffic>,
+}
 
 /// A subscription to the ends of TCP sockets. Non-blocking; readable when there is news.
 #[derive(Debug)]
@@ -53,27 +64,28 @@ impl Destroyed {
         Ok(sys::setsockopt(self.netlink.raw(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?)
     }
 
-    /// The cookies of sockets that have ended, some of them. `Ok(None)`: no more for the moment.
+    /// Sockets that have ended, some of them. `Ok(None)`: no more for the moment.
     ///
     /// ENOBUFS: news has been lost, and what the caller believes alive has to be checked; later calls go on
     /// with what comes after.
-    pub fn next(&self) -> io::Result<Option<Vec<u64>>> {
-        let mut buffers = [[0; HEAD]; SEVERAL];
+    pub fn next(&self) -> io::Result<Option<Vec<End>>> {
+        let mut buffers = [[0; ROOM]; SEVERAL];
         let lengths = match self.netlink.receive_several(&mut buffers) {
             Ok(lengths) => lengths,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(e) => return Err(e),
         };
-        let mut cookies = Vec::with_capacity(SEVERAL);
+        let mut ends = Vec::with_capacity(SEVERAL);
         for (buffer, length) in buffers.iter().zip(lengths).filter(|(_, length)| *length > 0) {
             // One datagram is one message is one socket. What cannot be read is as good as lost.
             let lost = || error(libc::ENOBUFS);
             let message = wire::messages(&buffer[..length]).next().ok_or_else(lost)?;
             if !matches!(message.kind, wire::ERROR | wire::DONE) {
-                cookies.push(wire::socket_cookie(message.body).ok_or_else(lost)?);
+                let cookie = wire::socket_cookie(message.body).ok_or_else(lost)?;
+                ends.push(End { cookie, traffic: wire::carried(message.body) });
             }
         }
-        Ok(Some(cookies))
+        Ok(Some(ends))
     }
 }
 

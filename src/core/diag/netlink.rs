@@ -60,17 +60,17 @@ impl Netlink {
         }
     }
 
-    /// As [`Netlink::receive`], several datagrams at once, of which no more than [`HEAD`] bytes count: their lengths. Those of
+    /// As [`Netlink::receive`], several datagrams at once, of which no more than `ROOM` bytes count: their lengths. Those of
     /// others than the kernel have none.
-    pub fn receive_several<const N: usize>(
+    pub fn receive_several<const ROOM: usize, const N: usize>(
         &self,
-        buffers: &mut [[u8; HEAD]; N],
-    ) -> io::Result<impl Iterator<Item = usize> + use<N>> {
+        buffers: &mut [[u8; ROOM]; N],
+    ) -> io::Result<impl Iterator<Item = usize> + use<ROOM, N>> {
         // SAFETY: all zeros is an address, and a message header.
         let (mut from, mut headers): ([libc::sockaddr_nl; N], [libc::mmsghdr; N]) =
             unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
         let mut parts =
-            buffers.each_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: HEAD });
+            buffers.each_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: ROOM });
         for ((header, part), from) in headers.iter_mut().zip(&mut parts).zip(&mut from) {
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
@@ -91,7 +91,7 @@ impl Netlink {
             }
         };
         let length = move |i: usize| if from[i].nl_pid == 0 { headers[i].msg_len as usize } else { 0 };
-        Ok((0..received.min(N)).map(move |i| length(i).min(HEAD)))
+        Ok((0..received.min(N)).map(move |i| length(i).min(ROOM)))
     }
 
     /// Takes what is left of earlier questions. An overrun is no reason to stop: nobody waits for it.

@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::{Duration, Instant};
 
+mod traffic;
+
 fn v4(address: SocketAddr) -> SocketAddrV4 {
     match address {
         SocketAddr::V4(v4) => v4,
@@ -19,7 +21,7 @@ fn diag() -> Diag {
 }
 
 fn id(socket: &impl AsRawFd) -> u64 {
-    cookie(socket.as_raw_fd()).expect("a cookie")
+    sys::cookie(socket.as_raw_fd()).expect("a cookie")
 }
 
 /// Waits for what the kernel does in its own time.
@@ -127,7 +129,7 @@ fn ipv6_sockets_are_left_out() {
     // Listening without a bind is listening on [::] and a free port.
     start_listening(&fd);
     let loopback = TcpListener::bind("[::1]:0").expect("a listener");
-    let wanted = [cookie(fd.raw()).expect("a cookie"), id(&loopback)];
+    let wanted = [sys::cookie(fd.raw()).expect("a cookie"), id(&loopback)];
     let listed = dumped(&diag(), State::LISTEN.bit(), None);
     assert!(listed.iter().all(|found| !wanted.contains(&found.cookie)));
 }
@@ -142,7 +144,7 @@ fn a_bound_idle_socket_is_listed_and_not_looked_up() {
     let listed = |prefix| {
         dumped(&diag, State::BOUND_INACTIVE.bit(), prefix)
             .into_iter()
-            .find(|f| f.cookie == cookie(fd.raw()).expect("a cookie"))
+            .find(|f| f.cookie == sys::cookie(fd.raw()).expect("a cookie"))
     };
     let found = listed(Some((Ipv4Addr::new(127, 231, 3, 0), 24)));
     assert_eq!(found.is_some(), shows_bound);
@@ -181,8 +183,7 @@ fn after_a_reset_the_tuple_is_gone_though_the_socket_is_open() {
     let diag = diag();
     let (_listener, mut client, server) = connected("127.231.6.1:0");
     let (local, remote) = ends(&client);
-    let abort = libc::linger { l_onoff: 1, l_linger: 0 };
-    sys::setsockopt(server.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &abort).expect("an option");
+    sys::reset_at_close(server.as_raw_fd()).expect("an option");
     drop(server);
     assert!(client.read(&mut [0]).is_err(), "a reset");
     assert_eq!(diag.lookup(local, remote).expect("an answer"), None);
@@ -209,13 +210,13 @@ fn each_listener_of_a_reuseport_group_is_found_by_its_cookie() {
     let group = [first, bound(address, true).0, bound(address, true).0];
     group.iter().for_each(start_listening);
     for member in &group {
-        let wanted = cookie(member.raw()).expect("a cookie");
+        let wanted = sys::cookie(member.raw()).expect("a cookie");
         let found = diag.listener(address, wanted).expect("an answer").expect("a listener");
         assert_eq!((found.cookie, found.local), (wanted, address));
     }
     // The plain look-up names one of them, and denies the others.
     let by_cookie = |fd: &sys::Fd| {
-        diag.lookup_cookie(address, NOBODY, cookie(fd.raw()).expect("a cookie")).expect("an answer")
+        diag.lookup_cookie(address, NOBODY, sys::cookie(fd.raw()).expect("a cookie")).expect("an answer")
     };
     assert_eq!(group.iter().filter_map(by_cookie).count(), 1);
     assert_eq!(diag.listener(address, 1 << 60).expect("an answer"), None);
@@ -226,11 +227,12 @@ fn the_end_of_a_socket_is_announced_with_its_cookie() {
     let news = Destroyed::open().expect("a subscription");
     let (fd, _) = bound(SocketAddrV4::new(Ipv4Addr::new(127, 231, 9, 1), 0), false);
     let (listener, client, server) = connected("[::ffff:127.231.9.2]:0");
-    let mut expected = vec![cookie(fd.raw()).expect("a cookie"), id(&listener), id(&client), id(&server)];
+    let mut expected =
+        vec![sys::cookie(fd.raw()).expect("a cookie"), id(&listener), id(&client), id(&server)];
     drop((fd, client, server, listener));
     until("news of all four", || {
         while let Some(ends) = news.next().expect("no overrun") {
-            expected.retain(|e| !ends.contains(e));
+            expected.retain(|e| !ends.iter().any(|end| end.cookie == *e));
         }
         expected.is_empty()
     });
@@ -249,20 +251,23 @@ fn ends_in_one_block_are_announced_and_others_are_not() {
     let others = (connected("[::ffff:127.232.9.4]:0"), connected("127.232.9.5:0"));
     let three = |c: &(TcpListener, TcpStream, TcpStream)| [id(&c.0), id(&c.1), id(&c.2)];
     let mut ours = [three(&mapped), three(&from_elsewhere)].concat();
-    ours.extend([&unbound, &idle].map(|fd| cookie(fd.raw()).expect("a cookie")));
+    ours.extend([&unbound, &idle].map(|fd| sys::cookie(fd.raw()).expect("a cookie")));
     let theirs = [three(&others.0), three(&others.1)].concat();
     let mut announced = [ours.clone(), theirs.clone()].concat();
     drop((others, unbound, mapped, from_elsewhere, idle));
     until("news of all", || {
         while let Some(ends) = all.next().expect("no overrun") {
-            announced.retain(|e| !ends.contains(e));
+            announced.retain(|e| !ends.iter().any(|end| end.cookie == *e));
         }
         announced.is_empty()
     });
     until("news of ours", || {
         while let Some(ends) = news.next().expect("no overrun") {
-            assert!(theirs.iter().all(|e| !ends.contains(e)), "a socket of another block");
-            ours.retain(|e| !ends.contains(e));
+            assert!(
+                theirs.iter().all(|e| !ends.iter().any(|end| end.cookie == *e)),
+                "a socket of another block"
+            );
+            ours.retain(|e| !ends.iter().any(|end| end.cookie == *e));
         }
         ours.is_empty()
     });
@@ -345,10 +350,11 @@ fn a_late_answer_is_not_taken_for_the_current_one() {
     // A question whose answer nobody has read, and a dump given up after its first part.
     diag.netlink.send(wire::exact_request(u32::MAX, local, remote, None).bytes()).expect("sent");
     assert_eq!(diag.lookup(local, local).expect("an answer"), None);
-    diag.netlink.send(wire::dump_request(u32::MAX, State::ALL, None).bytes()).expect("sent");
+    let all = wire::Dump { states: State::ALL, filter: None, traffic: false };
+    diag.netlink.send(wire::dump_request(u32::MAX, &all).bytes()).expect("sent");
     let found = diag.lookup(local, remote).expect("an answer").expect("the client");
     assert_eq!(found.cookie, id(&client));
-    diag.netlink.send(wire::dump_request(u32::MAX, State::ALL, None).bytes()).expect("sent");
+    diag.netlink.send(wire::dump_request(u32::MAX, &all).bytes()).expect("sent");
     assert!(dumped(&diag, State::ESTABLISHED.bit(), Some((*local.ip(), 32))).contains(&found));
 }
 

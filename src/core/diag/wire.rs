@@ -3,7 +3,8 @@
 //! Layouts are those of `linux/netlink.h` and `linux/inet_diag.h`; numbers are in the machine's byte order,
 //! addresses and ports in the network's.
 
-use super::{Found, State};
+use super::{Found, State, Traffic};
+use crate::sys;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 pub const ERROR: u16 = libc::NLMSG_ERROR as u16;
@@ -22,6 +23,13 @@ const BYTECODE: u16 = 1;
 const LOCAL_CONDITION: u8 = 7;
 /// INET_DIAG_SKV6ONLY: the attribute that tells `[::]` for IPv6 alone from `[::]` for both.
 const V6ONLY: u16 = 11;
+/// INET_DIAG_INFO and INET_DIAG_SKMEMINFO: attributes that come if the bit of their number is set in the request.
+const INFO: u16 = 2;
+const MEMORY: u16 = 7;
+const TRAFFIC: u8 = 1 << (INFO - 1) | 1 << (MEMORY - 1);
+/// Where struct tcp_info has tcpi_total_retrans, and SKMEMINFO sk_drops.
+const TOTAL_RETRANS: usize = 100;
+const DROPS: usize = 4 * 8;
 
 const NEW_SYN_RECV: u8 = 12;
 
@@ -106,14 +114,24 @@ pub fn exact_request(
     request
 }
 
-/// Asks for all sockets in `states` that the filter lets through, of both families.
-pub fn dump_request(sequence: u32, states: u32, filter: Option<Filter>) -> Request {
+/// What a dump is to show.
+pub struct Dump {
+    pub states: u32,
+    pub filter: Option<Filter>,
+    /// With what [`traffic`] reads.
+    pub traffic: bool,
+}
+
+/// Asks for the sockets of a dump, of both families.
+pub fn dump_request(sequence: u32, dump: &Dump) -> Request {
     let mut request = Request::new(TCPDIAG_GETSOCK, REQUEST | DUMP, sequence);
-    // struct inet_diag_req: family and lengths, which are not read; struct inet_diag_sockid; states; tables.
-    request.put(&[0; 4 + 48]);
-    request.put(&states.to_ne_bytes());
+    // struct inet_diag_req: family and lengths, which are not read; the attributes that are wanted; struct inet_diag_sockid;
+    // states; tables.
+    request.put(&[0, 0, 0, if dump.traffic { TRAFFIC } else { 0 }]);
+    request.put(&[0; 48]);
+    request.put(&dump.states.to_ne_bytes());
     request.put(&[0; 4]);
-    if let Some(filter) = filter {
+    if let Some(filter) = dump.filter {
         // One instruction with its argument: 4 bytes of inet_diag_bc_op, 8 of inet_diag_hostcond, an address.
         // "yes" jumps to the end of the program, which accepts; "no" jumps behind the end, which rejects.
         const PROGRAM: u8 = 4 + 8 + 4;
@@ -209,16 +227,37 @@ pub fn v4_of(address: Ipv6Addr) -> Option<Ipv4Addr> {
     if address.is_unspecified() { Some(Ipv4Addr::UNSPECIFIED) } else { address.to_ipv4_mapped() }
 }
 
-fn is_v6only(mut attributes: &[u8]) -> bool {
+/// What follows the struct inet_diag_msg.
+pub fn attributes(body: &[u8]) -> &[u8] {
+    body.get(SOCKET..).unwrap_or(&[])
+}
+
+/// Of the attributes of an answer to a request for traffic.
+pub fn traffic(attributes: &[u8]) -> Traffic {
+    let number = |kind, at| attribute(attributes, kind).and_then(|value| u32_at(value, at)).unwrap_or(0);
+    Traffic { dropped: number(MEMORY, DROPS), sent_again: number(INFO, TOTAL_RETRANS) }
+}
+
+/// The bytes that the program of a socket has sent and received, if the message says so.
+pub fn carried(body: &[u8]) -> Option<sys::Traffic> {
+    sys::Traffic::of(attribute(body.get(SOCKET..)?, INFO)?)
+}
+
+fn is_v6only(attributes: &[u8]) -> bool {
+    attribute(attributes, V6ONLY).is_some_and(|value| value.first().is_some_and(|&value| value != 0))
+}
+
+/// The value of the attribute of this kind, as far as it is there.
+pub fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     while let (Some(len), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        if kind == V6ONLY {
-            return attributes.get(4).is_some_and(|&value| value != 0);
-        }
         // At least the attribute's own header, so that a length of 0 cannot hold the loop.
-        let step = usize::from(len).max(4).next_multiple_of(4);
-        attributes = attributes.get(step..).unwrap_or(&[]);
+        let len = usize::from(len).max(4);
+        if kind == wanted {
+            return attributes.get(4..len.min(attributes.len()));
+        }
+        attributes = attributes.get(len.next_multiple_of(4)..).unwrap_or(&[]);
     }
-    false
+    None
 }
 
 fn port_at(head: &[u8], at: usize) -> u16 {
@@ -229,7 +268,8 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+/// The number that begins there.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 

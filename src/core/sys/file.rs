@@ -24,6 +24,45 @@ pub fn fstatat(dir: RawFd, path: &CStr, flags: i32) -> Result<libc::stat> {
     Ok(stat)
 }
 
+/// Whether the process may execute a file, by its effective ids. `stat` is what the file is.
+pub fn may_execute(dir: RawFd, path: &CStr, stat: &libc::stat) -> Result<()> {
+    // SAFETY: a path that ends in zero.
+    let answer = check(unsafe {
+        libc::syscall(libc::SYS_faccessat2, dir, path.as_ptr(), libc::X_OK, libc::AT_EACCESS)
+    });
+    match answer {
+        // Before Linux 5.8, or in a container that does not know the call: somebody may.
+        Err(Errno::ENOSYS | Errno::EPERM) if stat.st_mode & 0o111 != 0 => Ok(()),
+        Err(Errno::ENOSYS | Errno::EPERM) => Err(Errno::EACCES),
+        answer => answer.map(drop),
+    }
+}
+
+/// Whether an open file has an extended attribute of this name.
+pub fn has_attribute(fd: RawFd, name: &CStr) -> bool {
+    let nowhere = std::ptr::null_mut::<u8>();
+    // SAFETY: a C string; with size 0 nothing is written.
+    let length = unsafe { libc::syscall(libc::SYS_fgetxattr, fd, name.as_ptr(), nowhere, 0usize) };
+    length > 0
+}
+
+/// What an open file has at `offset`: how many bytes, fewer than `buffer` has room for only at the file's end.
+pub fn read_at(fd: RawFd, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    let mut done = 0;
+    while let Some(rest @ [_, ..]) = buffer.get_mut(done..) {
+        let at = offset.saturating_add(done as u64);
+        // SAFETY: a buffer with its length.
+        let n = check(unsafe { libc::syscall(libc::SYS_pread64, fd, rest.as_mut_ptr(), rest.len(), at) });
+        match n {
+            Ok(0) => break,
+            Ok(n) => done += n as usize,
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
 /// Whether a file's file system makes nothing of set-user-ID.
 pub fn is_nosuid(fd: RawFd) -> Result<bool> {
     /// The kernel's `struct statfs` of 64-bit systems is words; libc's has no name for this one.

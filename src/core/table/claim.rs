@@ -5,9 +5,12 @@
 //! on behind them: the answer is exact, however many there are.
 
 use super::Parts;
+use super::entry::Dialed;
 use super::ports::Seen;
-use super::state::{Phase, Reference};
+use super::record::Found;
+use super::state::{Phase, Reference, State};
 use super::word::Word;
+use crate::classes::Classes;
 use std::net::SocketAddrV4;
 
 /// So many sockets are asked about in one message.
@@ -23,6 +26,9 @@ pub struct Suspect {
     pub cookie: u64,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
+    /// The slot of the process that made it, and the descriptor by which that process has had it, if it has not closed it.
+    pub slot: u16,
+    pub descriptor: Option<i32>,
     /// Nobody holds it, or it has been reset. Whoever cannot tell leaves this as it is.
     pub has_gone: bool,
 }
@@ -30,6 +36,16 @@ pub struct Suspect {
 /// Says which of these have gone.
 pub trait Kernel {
     fn ask(&mut self, suspects: &mut [Suspect]);
+
+    /// The cookie of who listens at this address, if that can be told.
+    fn listener(&mut self, _: SocketAddrV4) -> Option<u64> {
+        None
+    }
+
+    /// Whether it is certain without that question that the socket has not gone.
+    fn is_alive(&self, _: &Suspect) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&mut [Suspect])> Kernel for F {
@@ -43,6 +59,8 @@ impl<F: FnMut(&mut [Suspect])> Kernel for F {
 pub enum InDoubt {
     /// lonetd's to look at.
     Lonetds,
+    /// lonetd has looked: it is told of those alone that somebody has marked since.
+    Looked,
     /// Held: lonetd cannot be asked.
     Held,
 }
@@ -98,7 +116,7 @@ impl<W: Word> Parts<'_, W> {
         let mut port = from.max(mark.port());
         loop {
             let Some(word) = self.ports.word(host, port) else { return Some(Claim::None) };
-            match self.ports.see(self.records, word.get()) {
+            match self.ports.see(self.records, host, word.get()) {
                 Seen::Held => {}
                 Seen::Free(is) => {
                     if let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel) {
@@ -113,7 +131,8 @@ impl<W: Word> Parts<'_, W> {
                 }
                 Seen::Suspect(reference, _) => {
                     is_certain = false;
-                    if let Some(suspect) = self.suspect(reference) {
+                    // `None`: lonetd has freed it meanwhile.
+                    if let Some(suspect) = self.suspect(reference)?.filter(|s| !kernel.is_alive(s)) {
                         suspects.push(port, suspect);
                     }
                     if suspects.is_full()
@@ -122,8 +141,11 @@ impl<W: Word> Parts<'_, W> {
                         return claim.ok();
                     }
                 }
-                Seen::SuspectBound if in_doubt == InDoubt::Held => is_certain = false,
-                Seen::SuspectBound => {
+                Seen::SuspectBound | Seen::Unseen if in_doubt == InDoubt::Held => is_certain = false,
+                Seen::Unseen if in_doubt == InDoubt::Looked || self.is_listened_on(host, port, kernel) => {
+                    is_certain = false
+                }
+                Seen::SuspectBound | Seen::Unseen => {
                     return match self.take_from(host, claimer, &mut suspects, kernel) {
                         Some(claim) => claim.ok(),
                         None => Some(Claim::AskLonetd),
@@ -137,21 +159,35 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
-    /// What the kernel is to be asked. `None`: the socket is not in the kernel's tables so far, and its process is at work on
-    /// it.
-    fn suspect(self, reference: Reference) -> Option<Suspect> {
-        let found = self.records.read(reference, self.block)?;
-        if found.state.phase == Phase::Dialing {
-            return None;
-        }
-        let call = found.entry.call?;
-        Some(Suspect {
-            reference,
-            cookie: found.cookie,
-            local: call.os_local?,
-            remote: call.os_remote,
-            has_gone: false,
-        })
+    /// A listener of this port is there, as the kernel says.
+    fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl Kernel) -> bool {
+        let at = |class| self.listeners.find(Dialed { host, port, class }).map(|listener| listener.os);
+        let is_its = |found: Found| {
+            found.state.phase == Phase::Kept && (found.entry.host, found.entry.port) == (host, port)
+        };
+        let is_there = |os| kernel.listener(os).and_then(|cookie| self.find(cookie)).is_some_and(is_its);
+        Classes::EACH.into_iter().filter_map(at).any(is_there)
+    }
+
+    /// What the kernel is to be asked. `Some(None)`: the socket is not in the kernel's tables so far, and its process is at
+    /// work on it. `None`: it holds its port no more.
+    fn suspect(self, reference: Reference) -> Option<Option<Suspect>> {
+        let found = self.records.read(reference, self.block).filter(|found| found.state.holds_claim());
+        let Some(found) = found else {
+            return self.records.state(reference).is_some_and(State::holds_claim).then_some(None);
+        };
+        let in_kernel = found.entry.call.filter(|_| found.state.phase != Phase::Dialing);
+        Some(in_kernel.and_then(|call| {
+            Some(Suspect {
+                reference,
+                cookie: found.cookie,
+                local: call.os_local?,
+                remote: call.os_remote,
+                slot: found.state.slot,
+                descriptor: self.records.descriptor(reference),
+                has_gone: false,
+            })
+        }))
     }
 
     /// The first port of those in doubt whose socket has gone. `None`: all live, and are forgotten. `Err`: a word has changed
@@ -172,7 +208,7 @@ impl<W: Word> Parts<'_, W> {
         let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
         self.end(reference);
         let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::None)) };
-        Some(match self.ports.see(self.records, word.get()) {
+        Some(match self.ports.see(self.records, host, word.get()) {
             Seen::Free(is) if word.swap_if(is, claimer.word()).is_ok() => Ok(Claim::Port(port)),
             _ => Err(()),
         })
@@ -204,6 +240,8 @@ impl Default for Suspects {
             cookie: 0,
             local: crate::diag::NOBODY,
             remote: crate::diag::NOBODY,
+            slot: super::state::NO_SLOT,
+            descriptor: None,
             has_gone: false,
         };
         Suspects { all: [nobody; ASKED_AT_ONCE], ports: [0; ASKED_AT_ONCE], len: 0 }

@@ -34,9 +34,10 @@ pub struct Entry {
     pub since: u64,
 }
 
-/// lonetd's numbers for a dial that may not have been made so far, and for an accepted socket.
+/// lonetd's numbers for a dial that may not have been made so far, for an accepted socket, and for one that has ended.
 pub const DIAL: u8 = 4;
 pub const ACCEPTED: u8 = 6;
+pub const GONE: u8 = 7;
 
 /// A connection, or one on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

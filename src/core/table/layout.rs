@@ -4,6 +4,7 @@ use super::listeners::Place;
 use super::ports::Page;
 use super::record::Record;
 use super::slot::Slot;
+use super::{events, hops, rules};
 use std::sync::atomic::AtomicU64;
 
 /// Sockets of a network. One more is refused with what a full machine answers.
@@ -21,7 +22,7 @@ pub const MEMBERS: usize = 1 << 14;
 pub const NAMES: usize = 3 << 16;
 
 /// The first word of the file: a name, and the version of the layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x02");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x04");
 
 /// The head of the table, a page. Words that are often changed lie in cache lines of their own.
 #[repr(C, align(4096))]
@@ -38,9 +39,9 @@ pub struct Header {
     pub block: AtomicU64,
     /// lonetd's process.
     pub lonetd: AtomicU64,
-    /// Counts the rules for faults: 0 while there is none.
+    /// The rules for faults: see `rules`; 0 while there is none.
     pub faults: AtomicU64,
-    /// Somebody records events.
+    /// How events are recorded: see `events`; 0 while nobody does.
     pub recording: AtomicU64,
     /// The range from which the kernel takes source ports: `low << 16 | high`.
     pub sources: AtomicU64,
@@ -48,7 +49,11 @@ pub struct Header {
     pub door: AtomicU64,
     /// How many times a socket has begun to listen. A dial that has a lower number than a listener was not made to it.
     pub listenings: AtomicU64,
-    _rest_of_line: [AtomicU64; 3],
+    /// How many times rules for faults have been written.
+    pub faults_made: AtomicU64,
+    /// How many of the first places of `hops` have ever been used.
+    pub hops_used: AtomicU64,
+    _rest_of_line: [AtomicU64; 1],
     /// How many of the first records have ever been taken.
     pub records_used: AtomicU64,
     /// How many words of names are in use.
@@ -62,6 +67,9 @@ pub struct Header {
     _rest_of_line_3: [AtomicU64; 6],
     /// Counts events.
     pub events: AtomicU64,
+    _rest_of_line_4: [AtomicU64; 7],
+    /// lonetd has done with the events up to this number.
+    pub events_taken: AtomicU64,
 }
 
 /// A process of the network, and one of its hosts.
@@ -91,6 +99,11 @@ pub struct Layout {
     pub names: [AtomicU64; NAMES],
     pub pages: [Page<AtomicU64>; PAGES],
     pub records: [Record<AtomicU64>; RECORDS],
+    pub rules: [rules::Place; 2],
+    /// What each rule has met.
+    pub hits: [AtomicU64; rules::COUNTERS],
+    pub hops: [hops::Place; hops::PLACES],
+    pub events: [events::Place; events::EVENTS],
 }
 
 /// The length of the file, in bytes.
@@ -106,9 +119,10 @@ const _: () = {
     assert!(size_of::<Header>() == 4096 && size_of::<Member>() == 16);
     assert!(offset_of!(Header, names) == 16 && offset_of!(Header, recording) == 72);
     assert!(offset_of!(Header, records_used) == 128 && offset_of!(Header, kernel_chose) == 192);
-    assert!(offset_of!(Header, events) == 256);
+    assert!(offset_of!(Header, events) == 256 && offset_of!(Header, events_taken) == 320);
+    assert!(size_of::<events::Place>() == 64);
     assert!(offset_of!(Layout, slots) == 0x1000);
     assert!(offset_of!(Layout, heads) == 0x8_1000);
     assert!(offset_of!(Layout, records) % 4096 == 0);
-    assert!(SIZE <= 32 << 20);
+    assert!(SIZE <= 36 << 20);
 };

@@ -14,6 +14,9 @@
 //! | cookies ([`index`]) | who takes a record | records by the kernel's identity of the socket |
 //! | [`slot`] | lonetd; the mutex: the process and the kernel | the processes, and whether they may have ended |
 //! | [`listeners`] | lonetd | where a dial to a host's port leads |
+//! | [`rules`] | lonetd | what is to go wrong between hosts |
+//! | [`hops`] | the process that sets an option; lonetd | what programs have set two options to that lonet sets otherwise |
+//! | [`events`] | whoever makes one; lonetd leaves those that do not come | what happens, while somebody records it |
 //! | hosts, members, names ([`saved`]) | lonetd | what the next lonetd has to know of hosts and processes |
 //!
 //! **A dial** takes a record, claims the lowest free port with it, enters its connection (source and destination) in the
@@ -38,6 +41,9 @@ pub mod claim;
 pub mod dial;
 mod door;
 pub mod entry;
+pub mod event;
+pub mod events;
+pub mod hops;
 pub mod index;
 pub mod layout;
 pub mod listeners;
@@ -45,6 +51,7 @@ mod map;
 pub mod names;
 pub mod ports;
 pub mod record;
+pub mod rules;
 pub mod saved;
 mod service;
 pub mod slot;

@@ -12,7 +12,8 @@
 //! hands on those of hosts that are down; so nobody else ever takes a page whose key it has seen as another's.
 //! Each host has a mark: no port below it is free or suspect. Whoever frees or suspects a port lowers the mark afterwards;
 //! whoever has found no reason to doubt a port on the way up raises it, unless it was lowered since it was read (it counts
-//! its changes).
+//! its changes). The mark also says whether closes of the host's programs may be unseen, as those of supervised programs
+//! are: then whatever lonetd has marked may have ended at any moment ([`Seen::Unseen`]).
 //!
 //! **A death between two steps.** A port that is suspect above a mark that was not lowered: the marks of a host are lowered
 //! to the bottom when one of its processes has ended, and when a lonetd begins.
@@ -33,6 +34,9 @@ const BOUND: u64 = 1 << 62;
 /// One of the sockets that lonetd has marked the port for may have ended: lonetd knows.
 const SUSPECT_BOUND: u64 = 1 << 61;
 
+/// In a mark: programs of the host close sockets that nobody is told of.
+const UNSEEN: u64 = 1 << 31;
+
 #[repr(C)]
 pub struct Page<W>([W; PAGE]);
 
@@ -41,7 +45,7 @@ pub struct Ports<'a, W> {
     /// is not another's.
     directory: &'a [W],
     pages: &'a [Page<W>],
-    /// A mark for each host: `changes << 32 | port`.
+    /// A mark for each host: `changes << 32 | UNSEEN | port`.
     marks: &'a [W],
 }
 
@@ -64,6 +68,8 @@ pub enum Seen {
     Suspect(Reference, u64),
     /// lonetd's, and one of its sockets may have ended.
     SuspectBound,
+    /// lonetd's, on a host whose programs close sockets unseen.
+    Unseen,
 }
 
 /// A mark that was read.
@@ -73,6 +79,11 @@ pub struct Mark(u64);
 impl Mark {
     pub fn port(self) -> u16 {
         (self.0 as u16).max(1)
+    }
+
+    /// At another port, after one more change.
+    fn changed(self, port: u16) -> u64 {
+        (self.0 >> 32).wrapping_add(1) << 32 | self.0 & UNSEEN | u64::from(port)
     }
 }
 
@@ -123,9 +134,9 @@ impl<'a, W: Word> Ports<'a, W> {
         let n = self.directory.len();
         let first = super::index::mix(key(host, port)) as usize % n;
         let unused = (0..n).map(|i| (first + i) % n).find(|at| {
-            let is_free = |word: &W| matches!(self.see(records, word.get()), Seen::Free(_));
-            is_down((self.directory[*at].get() >> HOST_SHIFT) as u16)
-                && self.pages.get(*at).is_some_and(|page| page.0.iter().all(is_free))
+            let theirs = (self.directory[*at].get() >> HOST_SHIFT) as u16;
+            let is_free = |word: &W| matches!(self.see(records, theirs, word.get()), Seen::Free(_));
+            is_down(theirs) && self.pages.get(*at).is_some_and(|page| page.0.iter().all(is_free))
         });
         let Some(at) = unused else { return false };
         self.directory[at].swap_if(self.directory[at].get(), key(host, port)).is_ok()
@@ -148,21 +159,36 @@ impl<'a, W: Word> Ports<'a, W> {
     /// A port of this host is free or suspect.
     pub fn lower(self, host: u16, port: u16) {
         let Some(mark) = self.marks.get(usize::from(host)) else { return };
-        update(mark, |is| Some((is >> 32).wrapping_add(1) << 32 | u64::from(port.min(Mark(is).port()))));
+        update(mark, |is| Some(Mark(is).changed(port.min(Mark(is).port()))));
     }
 
     /// No port from the mark up to `port` is free or suspect.
     pub fn raise(self, host: u16, read: Mark, port: u16) {
         if let Some(mark) = self.marks.get(usize::from(host)).filter(|_| port > read.port()) {
-            let _ = mark.swap_if(read.0, (read.0 >> 32).wrapping_add(1) << 32 | u64::from(port));
+            let _ = mark.swap_if(read.0, read.changed(port));
         }
     }
 
-    /// What a port's word says.
-    pub fn see(self, records: Records<'_, W>, word: u64) -> Seen {
+    /// lonetd's: whether closes of this host's programs may be unseen from now on.
+    pub fn set_unseen(self, host: u16, unseen: bool) {
+        let Some(mark) = self.marks.get(usize::from(host)) else { return };
+        update(mark, |is| {
+            let to = Mark(if unseen { is | UNSEEN } else { is & !UNSEEN });
+            // What was not in doubt is, from the lowest port on.
+            (to.0 != is).then_some(to.changed(1))
+        });
+    }
+
+    pub fn is_unseen(self, host: u16) -> bool {
+        self.mark(host).0 & UNSEEN != 0
+    }
+
+    /// What the word of a port of this host says.
+    pub fn see(self, records: Records<'_, W>, host: u16, word: u64) -> Seen {
         let claim = Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim));
         match claim {
             _ if word & BOUND != 0 && word & SUSPECT_BOUND != 0 => Seen::SuspectBound,
+            _ if word & BOUND != 0 && self.is_unseen(host) => Seen::Unseen,
             _ if word & BOUND != 0 => Seen::Held,
             Some(reference) if word & SUSPECT != 0 => Seen::Suspect(reference, word),
             Some(_) => Seen::Held,
@@ -172,7 +198,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// What a port is, without making room for it.
     pub fn look(self, records: Records<'_, W>, host: u16, port: u16) -> Seen {
-        self.known(host, port).map_or(Seen::Free(0), |word| self.see(records, word.get()))
+        self.known(host, port).map_or(Seen::Free(0), |word| self.see(records, host, word.get()))
     }
 
     /// The socket that has claimed this port may have ended.

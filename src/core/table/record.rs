@@ -28,7 +28,8 @@ pub struct Record<W = AtomicU64> {
     program: [W; 2],
     /// The process that was last allowed something by lonetd, where lonetd keeps the record.
     pid: W,
-    _spare: W,
+    /// One more than the descriptor that a dial was made by, while its process has not closed it; 0: none. A hint.
+    descriptor: W,
 }
 
 /// All records, of which the first `used` have ever been taken.
@@ -125,6 +126,7 @@ impl<'a, W: Word> Records<'a, W> {
             if record.state.swap_if(is, taken.pack()).is_ok() {
                 record.partner.set(0);
                 record.pid.set(0);
+                record.descriptor.set(0);
                 record.program.iter().for_each(|w| w.set(0));
                 record.cookie.set(cookie);
                 return Some(Reference::new(index, taken.generation));
@@ -146,6 +148,19 @@ impl<'a, W: Word> Records<'a, W> {
         if let Some((record, _)) = self.named(reference) {
             record.body[OS_LOCAL].set(os);
         }
+    }
+
+    /// By which descriptor its process has the socket; `None`: it is about to close it.
+    pub fn set_descriptor(self, reference: Reference, fd: Option<i32>) {
+        if let Some((record, _)) = self.named(reference) {
+            record.descriptor.set(fd.map_or(0, |fd| fd as u64 + 1));
+        }
+    }
+
+    /// As [`Records::set_descriptor`] has left it.
+    pub fn descriptor(self, reference: Reference) -> Option<i32> {
+        let descriptor = self.named(reference)?.0.descriptor.get();
+        Some(descriptor.checked_sub(1)? as i32)
     }
 
     pub fn set_partner(self, reference: Reference, partner: Reference) {
@@ -249,7 +264,7 @@ pub mod tests {
             body: std::array::from_fn(|_| word()),
             program: [word(), word()],
             pid: word(),
-            _spare: word(),
+            descriptor: word(),
         }
     }
 

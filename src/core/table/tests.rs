@@ -1,9 +1,11 @@
 //! The protocols of the table, step by step and in every order.
 
+mod events;
 mod orders;
 mod small;
+mod steps;
 
-use super::claim::{Claim, Suspect};
+use super::claim::{Claim, InDoubt, Suspect};
 use super::ports::Seen;
 use super::slot;
 use super::state::{Phase, TAKEN};
@@ -83,6 +85,28 @@ fn bound_port_is_skipped_and_a_suspect_one_is_lonetds_to_look_at() {
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
     p.ports.set_bound(ALPHA, 1, false);
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(1));
+}
+
+#[test]
+fn bound_port_is_lonetds_to_look_at_where_closes_are_unseen() {
+    let s = small();
+    let p = s.parts();
+    p.ports.set_bound(ALPHA, 1, true);
+    assert_eq!(s.dial(1, &mut nobody).port, 2);
+    p.ports.set_unseen(ALPHA, true);
+    let claimer = p.records.take(0, s.slot, 9).expect("a record");
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
+    let looked = |claimer| p.claim_past(ALPHA, 1, claimer, InDoubt::Looked, &mut nobody);
+    assert_eq!(looked(claimer), Claim::Port(3));
+    p.ports.suspect_bound(ALPHA, 1);
+    let claimer = p.records.take(0, s.slot, 10).expect("a record");
+    assert_eq!(looked(claimer), Claim::AskLonetd, "closed since");
+    p.ports.set_bound(ALPHA, 1, false);
+    assert!(p.ports.is_unseen(ALPHA) && !p.ports.is_unseen(BETA), "lowering the mark leaves the flag");
+    assert_eq!(looked(claimer), Claim::Port(1));
+    p.ports.set_bound(ALPHA, 4, true);
+    p.ports.set_unseen(ALPHA, false);
+    assert_eq!(s.dial(11, &mut nobody).port, 5);
 }
 
 #[test]

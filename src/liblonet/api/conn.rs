@@ -10,7 +10,7 @@ use super::{ask_within, bytes};
 use crate::address::Address;
 use crate::ask::tell_to;
 use crate::sandbox::{self, Socket};
-use crate::{connect, kernel, marks};
+use crate::{connect, kernel, marks, valve};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
 use lonet_core::control::{Op, Reply};
@@ -153,6 +153,7 @@ impl<'a> Dial<'a> {
         let refused = *way.to.ip() == self.host.block.stack();
         let socket = Socket { client, limit: self.limit, fd: self.fd.raw(), cookie: self.cookie };
         connect::set_out(&socket, (libc::AF_INET, asked), way.from, self.path.to_port)?;
+        valve::before_connect(client, self.fd.raw(), self.cookie, None);
         let target = Address::of_os(way.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
         let mut result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };

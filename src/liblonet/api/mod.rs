@@ -11,10 +11,12 @@
 mod addr;
 mod conn;
 pub mod error;
+mod faults;
 pub mod handle;
 pub mod host;
 mod listener;
 pub mod net;
+mod trace;
 
 use error::{Error, Result, Shown};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};

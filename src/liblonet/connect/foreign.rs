@@ -7,9 +7,9 @@
 
 use super::{Plan, Step};
 use crate::address::Address;
-use crate::ask::tell;
-use crate::fence::guard;
-use crate::{kernel, log, process};
+use crate::ask::{Failed, tell};
+use crate::fence::{PANIC, guard};
+use crate::{kernel, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
@@ -26,6 +26,8 @@ pub const MOMENT: u32 = 40;
 ///
 /// # Safety
 /// The pointer is valid.
+// Its buffers have no place in the frame of each connect.
+#[inline(never)]
 pub(super) extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
     // SAFETY: as the caller promises.
     let outcome = if unsafe { *result } == 0 { None } else { Some(Errno::last()) };
@@ -37,7 +39,7 @@ pub(super) extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut P
         unsafe { *result = code };
     });
     if done.is_none() {
-        plan.fail(Errno::EIO);
+        plan.fail(Failed::new(Errno::EIO, PANIC));
         // SAFETY: as the caller promises.
         unsafe { *result = -1 };
     }
@@ -52,6 +54,17 @@ enum Patience {
     Endless,
     /// The kernel's part has used it up: what connect reported.
     Over(Errno),
+}
+
+impl Patience {
+    /// 0: there is no limit.
+    fn milliseconds(&self) -> u32 {
+        match *self {
+            Patience::Moment => MOMENT,
+            Patience::Limited(n) => n,
+            Patience::Endless | Patience::Over(_) => 0,
+        }
+    }
 }
 
 fn patience(fd: c_int, outcome: Option<Errno>) -> Patience {
@@ -78,7 +91,8 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
     if let Some(e) = outcome.filter(|e| !matches!(e, Errno::EINPROGRESS | Errno::EINTR)) {
         tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
         // Where nobody listens there is no such host any more.
-        plan.fail(if e == Errno::ECONNREFUSED { Errno::EHOSTUNREACH } else { e });
+        let gone = Failed::new(Errno::EHOSTUNREACH, "the foreign host has gone");
+        plan.fail(if e == Errno::ECONNREFUSED { gone } else { e.into() });
         return (-1, false);
     }
     let patience = patience(fd, outcome);
@@ -91,28 +105,28 @@ fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, boo
     match answer {
         Ok(Reply::Done) => match (patience, outcome) {
             (Patience::Moment, Some(e)) => {
-                plan.fail(e);
+                plan.fail(e.into());
                 (-1, false)
             }
             _ => {
-                plan.step = Step::Fail;
+                plan.step = Step::Done;
                 (0, false)
             }
         },
-        Ok(Reply::DialForeign { to, .. }) => connect_to(fd, plan, Step::Dial, to),
+        Ok(Reply::DialForeign { to, .. }) => {
+            plan.slow = patience.milliseconds();
+            connect_to(fd, plan, Step::Dial, to)
+        }
         Ok(Reply::ConnectTo { to, .. }) => connect_to(fd, plan, Step::Refusal, to),
-        Ok(Reply::Error { errno, .. }) => {
-            plan.fail(Errno::from_raw(errno));
+        Ok(Reply::Error { errno, text }) => {
+            plan.fail(Failed::new(Errno::from_raw(errno), text));
             (-1, false)
         }
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
-            if let Some(client) = process::client() {
-                log::trouble(&client, &Op::HandOver { cookie, milliseconds: 0 }, trouble);
-            }
             kernel::disconnect(fd, plan.cookie);
             tell(&Op::Dialed { cookie, from: None, errno: libc::ENETDOWN });
-            plan.fail(trouble.errno());
+            plan.fail(trouble.into());
             (-1, false)
         }
     }
@@ -135,11 +149,7 @@ fn answer<'b>(
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
     let client = process::client().ok_or(Trouble::NotRunning)?;
-    let milliseconds = match *patience {
-        Patience::Moment => MOMENT,
-        Patience::Limited(n) => n,
-        Patience::Endless | Patience::Over(_) => 0,
-    };
+    let milliseconds = patience.milliseconds();
     let control = client.send_with(&Op::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
         plan.late = why as i32;
@@ -164,7 +174,6 @@ fn answer<'b>(
         },
     };
     let (_, reply) = control::read_reply(&buffer[..n]).map_err(|_| Trouble::Silent(Errno::EPROTO))?;
-    log::answered(&client, &Op::HandOver { cookie, milliseconds }, &reply);
     Ok(reply)
 }
 

@@ -1,13 +1,13 @@
 //! A dial that the table decides: see [`lonet_sockets::dial`].
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, one getsockname,
-//! four calls to bind it to its host's address and two for its source port, and one getsockname behind connect.
+//! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname behind connect.
 
 use super::{Plan, Step};
 use crate::address::Address;
-use crate::ask::{Start, ask_of};
+use crate::ask::{Failed, Start, ask_of};
 use crate::fence::guard;
-use crate::{actor, kernel, marks};
+use crate::{actor, kernel, log, marks};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -50,7 +50,7 @@ pub fn plan(
     to: Endpoint,
     local: Option<SocketAddrV4>,
     plan: &mut Plan,
-) -> Result<bool, Errno> {
+) -> Result<bool, Failed> {
     if !may_decide(asked, local) {
         return Ok(false);
     }
@@ -64,8 +64,8 @@ pub fn plan(
             plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
             let looked = match ask_of(plan.limit, client, &Op::Look, Start::Yes) {
                 Ok(_) => Looked::Yes,
-                Err(Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
-                Err(e) => return Err(e),
+                Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
+                Err(failed) => return Err(failed),
             };
             dial::begin(&actor, &wish, looked)?
         }
@@ -95,9 +95,14 @@ pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
     let errno = if result == 0 { 0 } else { Errno::last_raw() };
     let mut settled = Settled::Done;
     let _ = guard(|| {
+        let call = plan.call();
         let Some((actor, dial)) = plan.dial.as_mut() else { return };
         settled = match dial.settle(actor, errno) {
-            Outcome::Done => Settled::Done,
+            Outcome::Done => {
+                let outcome = if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) };
+                log::ended(call, outcome, format_args!(""));
+                Settled::Done
+            }
             Outcome::Ask => Settled::Ask,
             Outcome::Again => {
                 dial.aim(actor);

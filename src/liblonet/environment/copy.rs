@@ -1,6 +1,6 @@
 //! Copies of an environment that have what was lost: for one call, or lent to the process itself.
 
-use super::{Environment, Lost, environ, lost, own};
+use super::{Environment, environ, lost, own};
 use libc::c_char;
 use lonet_core::sys::check;
 use nix::errno::Errno;
@@ -14,40 +14,48 @@ pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) ->
     // SAFETY: as the caller promises.
     let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
     // SAFETY: as the caller promises.
-    unsafe {
-        if lost.pointers() <= POINTERS && lost.text(all) <= TEXT {
-            Ok(on_stack(all, &lost, call))
-        } else {
-            in_mapping(all, &lost, call)
-        }
-    }
+    let text = unsafe { lost.text(all) };
+    with_room(lost.pointers(), text, &|pointers, text| {
+        // SAFETY: there is room for so much.
+        unsafe { lost.put_back(all, pointers, text) };
+        call(pointers)
+    })
 }
 
 /// What fits the stack: 2 KiB in all, which programs that execute have left.
 const POINTERS: usize = 160;
 const TEXT: usize = 768;
 
-#[inline(never)]
-unsafe fn on_stack<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> R {
-    let mut pointers = [std::ptr::null(); POINTERS];
-    let mut text = [0; TEXT];
-    // SAFETY: there is room, as the caller has looked.
-    unsafe { lost.put_back(all, pointers.as_mut_ptr(), text.as_mut_ptr()) };
-    call(pointers.as_ptr())
+/// Calls with room for so many pointers and so many bytes of text: on the stack, or in mapped memory.
+pub fn with_room<R>(
+    pointers: usize,
+    text: usize,
+    call: &dyn Fn(*mut *const c_char, *mut u8) -> R,
+) -> Result<R, Errno> {
+    if pointers <= POINTERS && text <= TEXT { Ok(on_stack(call)) } else { in_mapping(pointers, text, call) }
 }
 
 #[inline(never)]
-unsafe fn in_mapping<R>(all: Environment, lost: &Lost, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
-    // SAFETY: as the caller promises.
-    let (pointers, text) = (lost.pointers() * size_of::<Environment>(), unsafe { lost.text(all) });
+fn on_stack<R>(call: &dyn Fn(*mut *const c_char, *mut u8) -> R) -> R {
+    let mut pointers = [std::ptr::null(); POINTERS];
+    let mut text = [0; TEXT];
+    call(pointers.as_mut_ptr(), text.as_mut_ptr())
+}
+
+#[inline(never)]
+fn in_mapping<R>(
+    pointers: usize,
+    text: usize,
+    call: &dyn Fn(*mut *const c_char, *mut u8) -> R,
+) -> Result<R, Errno> {
+    let pointers = pointers * size_of::<Environment>();
     let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a mapping of its own; unmapped when nothing points there any more.
     unsafe {
         let nowhere = std::ptr::null::<u8>();
         let at = check(libc::syscall(libc::SYS_mmap, nowhere, pointers + text, protection, kind, -1, 0))?;
         let at = std::ptr::with_exposed_provenance_mut::<u8>(at as usize);
-        lost.put_back(all, at.cast(), at.add(pointers));
-        let result = call(at.cast::<*const c_char>());
+        let result = call(at.cast(), at.add(pointers));
         let errno = Errno::last_raw();
         libc::syscall(libc::SYS_munmap, at, pointers + text);
         Errno::set_raw(errno);

@@ -7,6 +7,7 @@
 //! too, as the kernel cannot tell the two apart.
 
 use crate::address::{self, Address};
+use crate::bypass::Bypass;
 use crate::fence::{Decided, Decision};
 use crate::{host, kernel, memory, process};
 use libc::{c_int, c_void, socklen_t};
@@ -45,17 +46,21 @@ pub fn set(
     let needed =
         if option == TCP_AO_ADD_KEY { size_of::<libc::sockaddr_storage>() } else { size_of::<Key>() };
     if !process::is_active() || (len as usize) < needed || !memory::is_readable(value.cast(), needed) {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::Arguments));
     }
     // SAFETY: so much can be read.
     let named = unsafe { address::read(value.cast(), size_of::<libc::sockaddr_storage>() as socklen_t) };
     let Some((peer, family)) = named.filter(|(_, family)| kernel::tcp_family(fd) == Some(*family)) else {
-        return Ok(Decision::Libc);
+        return Ok(Decision::Libc(Bypass::OtherSocket));
     };
     if option == TCP_AO_ADD_KEY {
         // As a kernel without it says. It could not be taken back by its number, nor listed, with a second address.
         let is_seen = beneath(peer.ip, 128)?.is_none();
-        return Ok(if is_seen { Decision::Libc } else { Decision::Fail(Errno::ENOPROTOOPT) });
+        return Ok(if is_seen {
+            Decision::Libc(Bypass::OtherAddress)
+        } else {
+            Decision::Fail(Errno::ENOPROTOOPT)
+        });
     }
     // SAFETY: all of it can be read, and any bytes are one.
     let mut key = unsafe { value.cast::<Key>().read_unaligned() };
@@ -65,7 +70,9 @@ pub fn set(
         (true, Some(_)) => key.prefix.saturating_add(96).min(128),
         (true, None) => key.prefix.min(128),
     };
-    let Some(os) = beneath(peer.ip, bits)? else { return Ok(Decision::Libc) };
+    let Some(os) = beneath(peer.ip, bits)? else {
+        return Ok(Decision::Libc(Bypass::OtherAddress));
+    };
     // The kernel judges the rest of it.
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));

@@ -176,7 +176,7 @@ impl Found {
 
     /// Whether an address is lonet's.
     pub fn concerns(&self) -> bool {
-        self.all().any(|a| endpoint(a).is_some_and(|to| process::concerns(to.ip)))
+        self.all().any(|a| endpoint(a).is_some_and(|to| process::concerns(to.ip).is_ok()))
     }
 
     /// Gives the program the full name, in memory that lives until it is given the next; null: there is none. `None`: there

@@ -2,7 +2,6 @@
 
 use crate::bind::lonet_bind;
 use crate::fence::guard;
-use crate::next::Next;
 use crate::process;
 use libc::{c_int, sa_family_t, sockaddr_storage};
 use lonet_core::sys::check;
@@ -11,14 +10,10 @@ use nix::errno::Errno;
 type Of = unsafe extern "C" fn(*mut c_int, sa_family_t) -> c_int;
 type V4 = unsafe extern "C" fn(*mut c_int) -> c_int;
 
-// SAFETY: as netdb.h declares it.
-static RRESVPORT_AF: Next<Of> = unsafe { Next::new(c"rresvport_af") };
-// SAFETY: as above.
-static RRESVPORT: Next<V4> = unsafe { Next::new(c"rresvport") };
-
-pub fn resolve_real() {
-    RRESVPORT_AF.resolve();
-    RRESVPORT.resolve();
+next! {
+    // As netdb.h declares it.
+    static RRESVPORT_AF: Of = c"rresvport_af";
+    static RRESVPORT: V4 = c"rresvport";
 }
 
 /// # Safety

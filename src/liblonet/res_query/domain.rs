@@ -2,7 +2,6 @@
 
 use super::answer::{Answered, to_name};
 use super::{State, missing};
-use crate::next::Next;
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use std::ffi::CStr;
@@ -18,14 +17,10 @@ type StateQuery = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 
-// SAFETY: as resolv.h declares it. Before glibc 2.34 it was in a library of its own.
-static QUERY: Next<Query> = unsafe { Next::new(c"res_querydomain") };
-// SAFETY: as above.
-static STATE_QUERY: Next<StateQuery> = unsafe { Next::new(c"res_nquerydomain") };
-
-pub fn resolve_real() {
-    QUERY.resolve();
-    STATE_QUERY.resolve();
+next! {
+    // As resolv.h declares it. Before glibc 2.34 it was in a library of its own.
+    static QUERY: Query = c"res_querydomain";
+    static STATE_QUERY: StateQuery = c"res_nquerydomain";
 }
 
 /// # Safety

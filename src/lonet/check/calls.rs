@@ -11,8 +11,7 @@
 mod aarch64;
 mod x86_64;
 
-use super::binary::{Abi, Code};
-use elf::abi::{EM_AARCH64, EM_X86_64};
+use lonet_core::hookable::{Code, MACHINE};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -23,10 +22,10 @@ const BEFORE: usize = 64;
 const PIECE: usize = 1 << 20;
 
 /// The address of the first system call of the program's own that may be one that is hooked.
-pub(super) fn first(file: &File, abi: Abi, code: &[Code]) -> Option<u64> {
-    let find = match abi.machine() {
-        EM_X86_64 => x86_64::find,
-        EM_AARCH64 => aarch64::find,
+pub(super) fn first(file: &File, code: &[Code]) -> Option<u64> {
+    let find = match MACHINE {
+        libc::EM_X86_64 => x86_64::find,
+        libc::EM_AARCH64 => aarch64::find,
         _ => return None,
     };
     code.iter().find_map(|code| first_in(file, code, find))

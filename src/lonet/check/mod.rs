@@ -2,35 +2,34 @@
 //!
 //! A program that does not load liblonet.so runs all the same, on the machine's own network and with
 //! no more than a line from ld.so, if that. So `lonet run` looks first and refuses with the reason.
-//! What is looked at is what the kernel is going to execute: for a script that is its interpreter.
+//! What is looked at is what the kernel is going to execute ([`lonet_core::hookable`]), and what env(1) goes on to execute for
+//! a script.
 //!
 //! This is advice to the user and not a fence: a file can change between the look and the exec, and a
 //! script can go on to start a static program. What cannot be told from the file is let through.
 
-mod binary;
 mod calls;
-mod privilege;
+mod env;
 mod refusal;
 mod resolve;
-mod script;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use lonet_core::hookable::{self, Failure, Verdict};
+use nix::errno::Errno;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-
-use nix::errno::Errno;
-use nix::unistd::{AccessFlags, eaccess};
 
 pub use refusal::{Reason, Refusal};
 pub use resolve::resolve;
 
-/// How many scripts may be each other's interpreters: the kernel fails with ELOOP beyond that.
-const MAX_SCRIPTS: usize = 5;
+/// How often env(1) may execute a script that env(1) runs.
+const MAX_ENVS: usize = 5;
 
 /// What executes a file that is executable and neither ELF nor `#!`, says execvp(3).
 const SHELL: &str = "/bin/sh";
@@ -59,101 +58,58 @@ pub fn hookable_for_certain(program: &Path, library: &Path) -> Result<(), Refusa
 }
 
 fn certain(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(), Refusal> {
-    let Some(Loaded { path, file }) = loaded(program, library, path)? else { return Ok(()) };
-    let reason = match binary::read(&file) {
-        Ok(all) => calls::first(&file, all.abi, &all.code).map(Reason::OwnCalls),
-        Err(damage) => Some(Reason::Damaged(damage)),
-    };
-    match reason {
-        None => Ok(()),
-        Some(reason) => Err(Refusal { script: script_of(program, &path), program: path, reason }),
-    }
+    let Some(loaded) = loaded(program, library, path)? else { return Ok(()) };
+    let refuse = |reason| Refusal { script: script_of(program, &loaded), program: loaded.clone(), reason };
+    let file = File::open(&loaded).map_err(|_| refuse(Reason::Unreadable))?;
+    let mut code = Vec::new();
+    hookable::code(file.as_raw_fd(), |part| code.push(part))
+        .map_err(|damage| refuse(Reason::Fails(Failure::Damaged(damage))))?;
+    calls::first(&file, &code).map_or(Ok(()), |at| Err(refuse(Reason::OwnCalls(at))))
 }
 
-/// What the kernel loads.
-struct Loaded {
-    path: PathBuf,
-    file: File,
-}
+/// What the kernel loads; `None`: it cannot be told.
+fn loaded(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<Option<PathBuf>, Refusal> {
+    let unusable = |why| Refusal::new(library, Reason::Library(why));
+    let file = File::open(library).map_err(|e| unusable(describe(&e)))?;
+    hookable::library(file.as_raw_fd()).map_err(|what| unusable(what.to_owned()))?;
 
-/// `None`: it cannot be told.
-fn loaded(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<Option<Loaded>, Refusal> {
-    let library_abi = File::open(library)
-        .map_err(|e| describe(&e))
-        .and_then(|file| binary::read(&file).map_err(|damage| damage.to_owned()))
-        .map_err(|why| Refusal::new(library, Reason::Library(why)))?
-        .abi;
-
-    let mut current = program.to_owned();
-    let mut path: Option<OsString> = path.map(OsString::from);
-    for _ in 0..=MAX_SCRIPTS {
-        let refuse =
-            |reason| Refusal { program: current.clone(), script: script_of(program, &current), reason };
-        let file = open(&current).map_err(refuse)?;
-        let head = head(&file).map_err(|_| refuse(Reason::Unreadable))?;
-        if head.starts_with(elf::abi::ELFMAGIC.as_slice()) {
-            privilege::check(&file).map_err(refuse)?;
-            binary::check(&file, library_abi).map_err(refuse)?;
-            return Ok(Some(Loaded { path: current, file }));
-        }
-        current = match script::next(&head) {
-            script::Next::Shell => SHELL.into(),
-            script::Next::Interpreter(interpreter) => interpreter,
-            script::Next::Env { env, target } => {
-                open(&env).map_err(|reason| Refusal {
-                    program: env.clone(),
-                    script: Some(program.to_owned()),
-                    reason,
-                })?;
-                if let Some(new) = target.path {
-                    path = Some(new);
+    let (mut current, mut path) = (program.to_owned(), path.map(OsString::from));
+    for _ in 0..=MAX_ENVS {
+        let c_path = CString::new(current.as_os_str().as_bytes())
+            .map_err(|_| Refusal::new(&current, Reason::Fails(Failure::NotFound(Errno::EINVAL))))?;
+        let look = hookable::look(libc::AT_FDCWD, &c_path);
+        let path_of = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        let interpreter = look.script.as_ref().map(|script| path_of(script.interpreter.bytes()));
+        let found = interpreter.clone().unwrap_or_else(|| current.clone());
+        let refuse = |reason| Refusal { program: found.clone(), script: script_of(program, &found), reason };
+        current = match look.verdict {
+            Verdict::Hooked => match &look.script {
+                Some(script) if found.file_name() == Some(OsStr::new("env")) => {
+                    let target = env::target(script.argument.bytes());
+                    path = target.path.or(path);
+                    let Some(name) = target.program else { return Ok(None) };
+                    resolve(&name, path.as_deref())
+                        .map_err(|refusal| Refusal { script: Some(program.to_owned()), ..refusal })?
                 }
-                match target.program {
-                    None => return Ok(None),
-                    Some(name) => resolve(&name, path.as_deref())
-                        .map_err(|refusal| Refusal { script: Some(program.to_owned()), ..refusal })?,
-                }
+                _ => return Ok(Some(found)),
+            },
+            Verdict::Shell => SHELL.into(),
+            Verdict::Unhookable(why) => return Err(refuse(Reason::Unhookable(why))),
+            Verdict::Fails(Failure::NoLoader) => {
+                return Err(refuse(Reason::NoLoader(path_of(look.loader.bytes()))));
             }
+            Verdict::Fails(why) => return Err(refuse(Reason::Fails(why))),
+            Verdict::Unreadable => return Err(refuse(Reason::Unreadable)),
         };
     }
-    Err(Refusal::new(program, Reason::TooManyScripts))
+    Err(Refusal::new(program, Reason::Fails(Failure::TooManyScripts)))
 }
 
 fn script_of(program: &Path, current: &Path) -> Option<PathBuf> {
     (program != current).then(|| program.to_owned())
 }
 
-/// Opens what execve would execute, or says why it would not.
-fn open(path: &Path) -> Result<File, Reason> {
-    // Before opening: opening a FIFO waits, and opening a device can do anything.
-    let meta = path.metadata().map_err(|e| match e.kind() {
-        io::ErrorKind::PermissionDenied => Reason::NotExecutable(describe(&e)),
-        _ => Reason::NotFound(describe(&e)),
-    })?;
-    if !meta.is_file() {
-        return Err(Reason::NotExecutable("it is not a regular file".into()));
-    }
-    eaccess(path, AccessFlags::X_OK).map_err(|e| Reason::NotExecutable(e.desc().into()))?;
-    File::open(path).map_err(|_| Reason::Unreadable)
-}
-
 /// The error without "(os error 2)".
 fn describe(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().into())
-}
-
-/// The part of a file that decides how the kernel executes it.
-fn head(file: &File) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; script::HEAD];
-    let mut got = 0;
-    while got < head.len() {
-        match file.read_at(&mut head[got..], got as u64) {
-            Ok(0) => break,
-            Ok(n) => got += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    head.truncate(got);
-    Ok(head)
 }

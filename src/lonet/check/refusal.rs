@@ -1,5 +1,6 @@
 //! Why a program is not started, in the words that the user reads.
 
+use lonet_core::hookable::{Failure, Unhookable};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -16,54 +17,40 @@ pub struct Refusal {
 /// The text is the rest of a sentence that starts with a path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("is not found ({0}): check the name")]
-    NotFound(String),
+    #[error("{}: {}", .0, .0.remedy())]
+    Unhookable(Unhookable),
+    #[error("{}", failure(*.0))]
+    Fails(Failure),
+    #[error("needs the loader {}, which is not installed: install the C library that it is built for", .0.display())]
+    NoLoader(PathBuf),
     #[error("is in no directory of PATH: install it or give its path")]
     NotInPath,
-    #[error("cannot be executed ({0}): check its permissions")]
-    NotExecutable(String),
     #[error("cannot be read, so lonet cannot tell whether LD_PRELOAD reaches it: make it readable")]
     Unreadable,
-    #[error("is a damaged or unusual ELF file ({0}): reinstall it")]
-    Damaged(&'static str),
-    #[error("is an ELF file but not a program: name an executable")]
-    NotAProgram,
-    #[error("is statically linked, and LD_PRELOAD does not reach that: use a dynamically linked build")]
-    Static,
-    #[error(
-        "is a Go program, which makes its system calls itself where LD_PRELOAD does not reach them: \
-         let it join the network with the lonet package for Go"
-    )]
-    Go,
     /// Not of [`hookable`](super::hookable): the address of one.
     #[error(
         "has what looks like system calls of its own (the first is at {0:#x}), so lonet cannot tell whether its calls to the \
          network can be hooked: run it, and see whether `lonet ls` shows its sockets"
     )]
     OwnCalls(u64),
-    #[error("is a program for {theirs}, and liblonet.so is for {ours}: use a build for {ours}")]
-    Architecture { theirs: String, ours: String },
-    #[error("is linked with a C library other than glibc ({}), which cannot load liblonet.so: use a glibc build", .0.display())]
-    OtherLibc(PathBuf),
-    #[error("needs the loader {}, which is not installed: install the C library that it is built for", .0.display())]
-    NoLoader(PathBuf),
-    #[error("is {0}, for which ld.so ignores LD_PRELOAD: run a copy without that")]
-    Privileged(Privilege),
-    #[error("is a script whose interpreter is a script, and so on too often: name the interpreter")]
-    TooManyScripts,
     #[error("is not usable as lonet's preload library ({0}): reinstall lonet")]
     Library(String),
 }
 
-/// What makes the kernel set AT_SECURE for a program.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Privilege {
-    #[error("set-user-ID to user {0}")]
-    SetUid(u32),
-    #[error("set-group-ID to group {0}")]
-    SetGid(u32),
-    #[error("given capabilities by its file")]
-    Capabilities,
+fn failure(failure: Failure) -> String {
+    match failure {
+        Failure::NotFound(errno) => format!("is not found ({}): check the name", errno.desc()),
+        Failure::NotRegular => "cannot be executed (it is not a regular file): check the name".into(),
+        Failure::Denied(errno) => format!("cannot be executed ({}): check its permissions", errno.desc()),
+        Failure::Damaged(what) => format!("is a damaged or unusual ELF file ({what}): reinstall it"),
+        Failure::NotAProgram => "is an ELF file but not a program: name an executable".into(),
+        Failure::NoLoader => {
+            "needs a loader that is not installed: install the C library that it is built for".into()
+        }
+        Failure::TooManyScripts => {
+            "is a script whose interpreter is a script, and so on too often: name the interpreter".into()
+        }
+    }
 }
 
 impl Refusal {
@@ -71,11 +58,23 @@ impl Refusal {
         Self { program: program.to_owned(), script: None, reason }
     }
 
+    /// As it displays, without what to do.
+    pub fn about(&self) -> String {
+        let text = self.to_string();
+        let Reason::Unhookable(why) = self.reason else { return text };
+        text.strip_suffix(why.remedy()).and_then(|text| text.strip_suffix(": ")).unwrap_or(&text).to_owned()
+    }
+
+    /// The program may run under supervision.
+    pub fn is_supervisable(&self) -> bool {
+        matches!(self.reason, Reason::Unhookable(why) if why.is_supervisable())
+    }
+
     /// The exit code of `lonet run`, which follows env(1): 127 not found, 126 found and of no use,
     /// 125 a failure of lonet itself; and of `lonet check`: 1 it cannot be told.
     pub fn exit_code(&self) -> u8 {
         match self.reason {
-            Reason::NotFound(_) | Reason::NotInPath => 127,
+            Reason::Fails(Failure::NotFound(_)) | Reason::NotInPath => 127,
             Reason::Library(_) => 125,
             Reason::OwnCalls(_) => 1,
             _ => 126,

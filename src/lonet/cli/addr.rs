@@ -1,51 +1,105 @@
-use super::{Network, query, say, write_out};
+use super::{Network, completions, query, write_json, write_out};
 use clap::Args;
-use lonet_core::client::Trouble;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::address::Address;
+use lonet_core::client::{Client, Trouble};
+use lonet_core::config::LONET_SUFFIX;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use serde::Serialize;
+use std::net::SocketAddrV4;
 use std::process::ExitCode;
 
-/// Print the OS address of who listens on a lonet address, for clients outside lonet.
+/// Print the OS address behind a lonet address, for clients outside lonet, or the reverse.
 ///
-/// For example: `curl http://$(lonet addr α:8080)/`
+/// For example: `curl http://$(lonet addr web:8080)/`. An OS address, as `ss` shows it, is translated back: `lonet
+/// addr 127.84.0.1:8080` prints `web:8080`.
 #[derive(Args)]
 pub struct Addr {
     #[command(flatten)]
     network: Network,
-    /// A lonet address, such as α:8080
-    #[arg(value_name = "ADDR")]
+    /// A lonet address, such as web:8080, or an OS address of the network
+    #[arg(value_name = "ADDR", add = ArgValueCompleter::new(completions::addresses))]
     address: String,
-    /// The IP address alone
+    /// Only the IP address, or the name of the host
     #[arg(long, group = "form")]
     host: bool,
-    /// The port alone
+    /// Only the port
     #[arg(long, group = "form")]
     port: bool,
     /// As a URL: http://ip:port/
     #[arg(long, group = "form")]
     url: bool,
+    /// Both addresses, as one line of JSON
+    #[arg(long, group = "form")]
+    json: bool,
+}
+
+/// Both ways: who is at which lonet address, and where the kernel has it.
+#[derive(Serialize)]
+struct Place {
+    host: String,
+    port: u16,
+    os: SocketAddrV4,
 }
 
 impl Addr {
     pub fn run(self) -> Result<ExitCode, String> {
-        let address = super::address(&self.address)?;
-        let client = self.network.client().map_err(say)?;
-        let mut buffer = [0; MAX_MESSAGE];
-        match query::ask(&client, &Op::Locate { address: &address.to_string() }, &mut buffer) {
-            Ok(Reply::Located { os }) => write_out(|out| match (self.host, self.port, self.url) {
-                (true, ..) => writeln!(out, "{}", os.ip()),
-                (_, true, _) => writeln!(out, "{}", os.port()),
-                (.., true) => writeln!(out, "http://{os}/"),
-                _ => writeln!(out, "{os}"),
-            }),
-            Ok(Reply::Error { errno: libc::ECONNREFUSED, .. }) => {
-                Err(query::why_nothing_listens(&client, &[address]))
+        let client = self.network.client()?;
+        let parsed = self.address.parse::<SocketAddrV4>();
+        let (Address { host, port }, os) = match parsed {
+            Ok(os) => (lonet_of(&client, os)?, os),
+            Err(_) => {
+                let address = super::address(&self.address)?;
+                (address.clone(), os_of(&client, address)?)
             }
-            Ok(Reply::Error { text, .. }) => Err(text.into()),
-            Ok(other) => Err(format!("lonetd answered with {other:?}")),
-            Err(Trouble::NotRunning) => {
-                Err(format!("{}: nothing listens there", query::not_running(&client)))
-            }
-            Err(e) => Err(e.to_string()),
+        };
+        if self.json {
+            return write_json(Place { host, port, os });
         }
+        let (host, name, port) = match parsed {
+            Ok(_) => (host.clone(), host + LONET_SUFFIX, port),
+            Err(_) => (os.ip().to_string(), os.ip().to_string(), os.port()),
+        };
+        let address = Address { host: host.clone(), port };
+        write_out(|out| match (self.host, self.port, self.url) {
+            (true, ..) => writeln!(out, "{host}"),
+            (_, true, _) => writeln!(out, "{port}"),
+            (.., true) => writeln!(out, "http://{name}:{port}/"),
+            _ => writeln!(out, "{address}"),
+        })
+    }
+}
+
+/// Where the kernel has who listens there.
+pub fn os_of(client: &Client, address: Address) -> Result<SocketAddrV4, String> {
+    let mut buffer = [0; MAX_MESSAGE];
+    match query::ask(client, &Op::Locate { address: &address.to_string() }, &mut buffer) {
+        Ok(Reply::Located { os }) => Ok(os),
+        Ok(Reply::Error { errno: libc::ECONNREFUSED, .. }) => {
+            Err(query::why_nothing_listens(client, &[address]))
+        }
+        Ok(Reply::Error { text, .. }) => Err(text.into()),
+        Ok(other) => Err(format!("lonetd answered with {other:?}")),
+        Err(Trouble::NotRunning) => Err(query::not_running(client)),
+        Err(e) => Err(e.of(client).to_string()),
+    }
+}
+
+/// What is called so in the network that the kernel has there; a listener rather than what it has accepted.
+fn lonet_of(client: &Client, os: SocketAddrV4) -> Result<Address, String> {
+    let listing = query::network(client)?.ok_or_else(|| query::not_running(client))?;
+    let shown = listing.shown()?;
+    let text = os.to_string();
+    let mut there: Vec<_> = (shown.hosts.iter())
+        .flat_map(|host| host.sockets.iter().map(move |socket| (host, socket)))
+        .filter(|(_, socket)| socket.os == text)
+        .collect();
+    there.sort_by_key(|(_, socket)| socket.scope.is_none());
+    match there.first() {
+        Some((host, socket)) => Ok(Address { host: host.name.to_string(), port: socket.port }),
+        None => Err(format!(
+            "network {} has no socket at {os}; `lonet ls` shows where it has some",
+            shown.network
+        )),
     }
 }

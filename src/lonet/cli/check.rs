@@ -1,39 +1,91 @@
-use super::{run, write_out};
+use super::{run, write_json, write_out};
 use crate::check;
+use crate::supervise;
 use clap::Args;
+use serde::Serialize;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Tell whether a program can be hooked, and if not, why.
+/// Tell whether a program can be hooked or supervised, and if not, why.
 ///
-/// It is what `lonet run` looks at before it starts a program, and whether the program makes system calls itself; nothing
-/// is started here.
+/// This is the check that `lonet run` makes before it starts a program. It also looks for system calls in the
+/// program's own code. Nothing is started.
 ///
-/// Exit codes: 0 it can be hooked, 1 lonet cannot tell, 126 it cannot be hooked or executed, 127 it was not found, 125 lonet failed.
+/// Exit codes: 0 it can be hooked or supervised, 1 lonet cannot tell, 126 it can be neither, or cannot be executed,
+/// 127 it was not found, 125 lonet failed.
 #[derive(Args)]
 pub struct Check {
-    /// The program: a path, or a name that is looked for in PATH
+    /// The program: a path, or a name that is looked up in PATH
     #[arg(value_name = "PROGRAM")]
     program: OsString,
+    /// Print one line of JSON, with the same exit code
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `lonet run` would do with a program.
+#[derive(Serialize)]
+struct Told {
+    program: String,
+    /// hooked, supervised, unknown, refused or not found.
+    verdict: &'static str,
+    /// The verdict in a sentence.
+    text: String,
+    #[serde(skip)]
+    code: u8,
 }
 
 impl Check {
     pub fn run(self) -> ExitCode {
-        match self.check() {
-            Ok(ok) => ok,
-            Err((code, text)) => {
-                eprintln!("lonet: {text}");
-                ExitCode::from(code)
+        let written = match self.told() {
+            Ok(told) if self.json => write_json(&told).map(|_| told.code),
+            Ok(told) if told.code == 0 => write_out(|out| writeln!(out, "{}", told.text)).map(|_| told.code),
+            Ok(told) => {
+                eprintln!("lonet: {}", told.text);
+                Ok(told.code)
             }
-        }
+            Err(text) => Err(text),
+        };
+        ExitCode::from(written.unwrap_or_else(|text| {
+            eprintln!("lonet: {text}");
+            run::FAILED
+        }))
     }
 
-    fn check(&self) -> Result<ExitCode, (u8, String)> {
-        let library = run::library().map_err(|text| (run::FAILED, text))?;
-        let refusal = |e: check::Refusal| (e.exit_code(), e.to_string());
+    fn told(&self) -> Result<Told, String> {
+        let library = run::library()?;
+        let tell = |program: &Path, code, verdict, text| Told {
+            program: program.display().to_string(),
+            verdict,
+            text,
+            code,
+        };
+        let refused = |program: &Path, e: check::Refusal| {
+            let code = e.exit_code();
+            let verdict = match code {
+                run::FAILED => return Err(e.to_string()),
+                1 => "unknown",
+                127 => "not found",
+                _ => "refused",
+            };
+            Ok(tell(program, code, verdict, e.to_string()))
+        };
         let path = std::env::var_os("PATH");
-        let program = check::resolve(&self.program, path.as_deref()).map_err(refusal)?;
-        check::hookable_for_certain(&program, &library).map_err(refusal)?;
-        write_out(|out| writeln!(out, "{program:?} can be hooked")).map_err(|text| (run::FAILED, text))
+        let program = match check::resolve(&self.program, path.as_deref()) {
+            Ok(program) => program,
+            Err(e) => return refused(Path::new(&self.program), e),
+        };
+        Ok(match check::hookable_for_certain(&program, &library) {
+            Ok(()) => tell(&program, 0, "hooked", format!("{program:?} can be hooked")),
+            Err(e) if e.is_supervisable() => match supervise::probe() {
+                Ok(()) => tell(&program, 0, "supervised", format!("{}: it is supervised", e.about())),
+                Err(why) => {
+                    let text = format!("{}, and it cannot be supervised: {why}", e.about());
+                    tell(&program, 126, "refused", text)
+                }
+            },
+            Err(e) => return refused(&program, e),
+        })
     }
 }

@@ -1,31 +1,34 @@
-use super::{Network, query, say};
+use super::{Network, query};
 use clap::Args;
 use lonet_core::client::Trouble;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// TERM, KILL after 5 seconds, and what it takes to die.
 const LIMIT_SECONDS: i64 = 15;
 
+/// Who has waited so long is told.
+const NOTICED: Duration = Duration::from_secs(1);
+
 /// End a network.
 ///
-/// An empty one ends at once instead of after a few seconds. One with programs in it is left alone, and they
-/// are named. A member with another user id than the network's owner can end its own user's programs alone, and
-/// is told who is left.
+/// An empty network ends at once instead of after a few seconds. One with running programs is left alone, and the
+/// command names them and fails, unless --kill is given. A member with another user id than the network's owner can
+/// end only the programs of its own user, and is told which are left.
 #[derive(Args)]
 pub struct Down {
     #[command(flatten)]
     network: Network,
-    /// End its programs, too: TERM, then KILL after 5 seconds; only processes that joined
+    /// Also end its programs: TERM, then KILL after 5 seconds; only processes that have joined
     #[arg(long)]
     kill: bool,
 }
 
 impl Down {
     pub fn run(self) -> Result<ExitCode, String> {
-        let client = self.network.client().map_err(say)?;
+        let client = self.network.client()?;
         let op = Op::Down { kill: self.kill };
         let mut buffer = [0; MAX_MESSAGE];
         let (mut lonetd, began) = (0, Instant::now());
@@ -49,7 +52,13 @@ impl Down {
             })
         });
         match outcome {
-            Ok(outcome) => outcome.map(|()| ExitCode::SUCCESS),
+            Ok(outcome) => outcome.map(|()| {
+                let waited = began.elapsed();
+                if waited >= NOTICED {
+                    eprintln!("lonet: the network has ended after {:.1} s", waited.as_secs_f64());
+                }
+                ExitCode::SUCCESS
+            }),
             Err(Trouble::NotRunning) => {
                 eprintln!("lonet: {}", query::not_running(&client));
                 Ok(ExitCode::SUCCESS)
@@ -59,7 +68,7 @@ impl Down {
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \
                  use its own release's `lonet down`, or end its programs and then pid {lonetd}"
             )),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(e.of(&client).to_string()),
         }
     }
 }

@@ -1,42 +1,139 @@
 use super::{Network, run, say, write_out};
-use clap::Args;
-use std::ffi::OsStr;
+use clap::{Args, ValueEnum};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-/// Print the variables that `lonet run` would set, for debuggers, IDEs and shells.
+/// Print the variables that `lonet run` would set, for shells, debuggers and IDEs.
 ///
-/// For example: `eval "$(lonet env -H α)"`, or `gdb -ex "set exec-wrapper env $(lonet env -H α | sed 's/^export //' | tr '\n' ' ')"`.
+/// For example: `eval "$(lonet env -H web)"` makes a host of what a shell starts from then on, and `eval "$(lonet env
+/// --unset)"` undoes that. gdb can start a host without being one: `gdb -ex "set exec-wrapper env $(lonet env -H web |
+/// sed 's/^export //' | tr '\n' ' ')"`.
 #[derive(Args)]
+#[command(after_help = LOG)]
 pub struct Env {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
     host: run::HostOptions,
+    /// The format: for a POSIX shell, for fish, as JSON, or as a .env file
+    #[arg(long, value_enum, default_value_t = Format::Sh)]
+    format: Format,
+    /// Print what removes the variables again
+    #[arg(long)]
+    unset: bool,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Sh,
+    Fish,
+    Json,
+    Dotenv,
+}
+
+/// Variables with their values; `None`: it is to be taken away.
+type Settings = Vec<(&'static str, Option<OsString>)>;
 
 impl Env {
     pub fn run(self) -> Result<ExitCode, String> {
+        let settings = if self.unset { unset(self.format)? } else { self.set()? };
+        if self.format == Format::Json {
+            return write_json(&settings);
+        }
+        write_out(|out| {
+            settings.iter().try_for_each(|(name, value)| self.format.write(out, name, value.as_deref()))
+        })
+    }
+
+    fn set(&self) -> Result<Settings, String> {
         let mut config = self.network.config().map_err(say)?;
         self.host.apply(&mut config)?;
         let library = run::library()?;
-        write_out(|out| {
-            for (name, value) in run::variables(&config, config.membership) {
-                writeln!(out, "export {name}={}", quoted(&value))?;
-            }
-            writeln!(out, "export LD_PRELOAD={}", quoted(&run::preload(&library)))
-        })
+        let mut all = run::variables(&config, config.membership);
+        all.push(("LD_PRELOAD", run::preload(&library)));
+        Ok(all.into_iter().map(|(name, value)| (name, Some(value))).collect())
     }
+}
+
+/// LD_PRELOAD keeps what else is in it.
+fn unset(format: Format) -> Result<Settings, String> {
+    if format == Format::Dotenv {
+        return Err("a .env file cannot take variables away: --unset is for sh, fish and json".into());
+    }
+    let others = run::other_preloads(&run::library()?);
+    let mut all: Settings = run::VARIABLES.iter().map(|name| (*name, None)).collect();
+    all.push(("LD_PRELOAD", (!others.is_empty()).then(|| others.join(OsStr::new(":")))));
+    Ok(all)
+}
+
+impl Format {
+    fn write(self, out: &mut dyn Write, name: &str, value: Option<&OsStr>) -> io::Result<()> {
+        match (self, value) {
+            (Format::Fish, Some(value)) => writeln!(out, "set -gx {name} {}", quoted_for_fish(value)),
+            // What is not set is no error to take away.
+            (Format::Fish, None) => writeln!(out, "set -e {name}; true"),
+            (Format::Dotenv, Some(value)) => writeln!(out, "{name}={}", quoted_for_dotenv(value)),
+            (_, Some(value)) => writeln!(out, "export {name}={}", quoted(value)),
+            (_, None) => writeln!(out, "unset {name}"),
+        }
+    }
+}
+
+/// One object; a variable that is to be taken away is null.
+fn write_json(settings: &Settings) -> Result<ExitCode, String> {
+    let text = |(name, value): &(&'static str, Option<OsString>)| {
+        let value = value.as_deref().map(|value| {
+            value
+                .to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| format!("{name}={value:?} is not UTF-8: JSON cannot have it"))
+        });
+        Ok(((*name).to_owned(), value.transpose()?.into()))
+    };
+    let object = settings.iter().map(text).collect::<Result<serde_json::Map<_, _>, String>>()?;
+    write_out(|mut out| {
+        serde_json::to_writer(&mut out, &object).map_err(io::Error::from).and_then(|()| writeln!(out))
+    })
+}
+
+const LOG: &str = "\
+LONET_LOG=FILE, if it is set, is among them. FILE then has a line for each call, with its result and the reason (man 7 lonet):
+  12:00:01.123456 γ curl(4711) connect → α:5000: refused: α:5000 listens on α's loopback only";
+
+fn is_plain(value: &OsStr) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(b);
+    !value.is_empty() && value.as_bytes().iter().all(plain)
 }
 
 /// As a shell reads it back.
 fn quoted(value: &OsStr) -> String {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(b);
     let text = String::from_utf8_lossy(value.as_bytes());
-    if !text.is_empty() && value.as_bytes().iter().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+    if is_plain(value) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// As fish reads it back: a backslash stands before itself and quotes, within quotes too.
+fn quoted_for_fish(value: &OsStr) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    if is_plain(value) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+/// As the readers of .env files agree: single quotes keep all but themselves. Some take quotes for a part of the value, so
+/// that there are none without need.
+fn quoted_for_dotenv(value: &OsStr) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let needs = |c: char| c.is_whitespace() || "'\"`$#\\".contains(c);
+    match (text.contains(needs), text.contains(['\'', '\n'])) {
+        (false, _) => text.into_owned(),
+        (true, false) => format!("'{text}'"),
+        (true, true) => {
+            let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+            format!("\"{escaped}\"")
+        }
     }
 }
 
@@ -46,5 +143,18 @@ mod tests {
     fn what_a_shell_would_read_otherwise_is_quoted() {
         assert_eq!(super::quoted("a/b:1".as_ref()), "a/b:1");
         assert_eq!(super::quoted("it's α".as_ref()), r"'it'\''s α'");
+    }
+
+    #[test]
+    fn what_fish_would_read_otherwise_is_quoted() {
+        assert_eq!(super::quoted_for_fish("a/b:1".as_ref()), "a/b:1");
+        assert_eq!(super::quoted_for_fish(r"it's \α".as_ref()), r"'it\'s \\α'");
+    }
+
+    #[test]
+    fn dotenv_value_is_quoted_where_it_must_be() {
+        assert_eq!(super::quoted_for_dotenv("α:1".as_ref()), "α:1");
+        assert_eq!(super::quoted_for_dotenv("a b$".as_ref()), "'a b$'");
+        assert_eq!(super::quoted_for_dotenv("it's \"a\" b".as_ref()), r#""it's \"a\" b""#);
     }
 }

@@ -1,25 +1,36 @@
-use super::{Network, query, say, write_out};
+use super::{Network, completions, graph, query, write_json, write_out};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::config::bare_host;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use unicode_width::UnicodeWidthStr;
 
-/// Show the hosts of a network and their sockets.
+/// List the hosts of a network and their sockets, by name.
 ///
-/// For each socket: lonet address, state, peer, the address where the kernel has it, and its process. A network
-/// that is not running has none.
+/// For each socket: lonet address, state, peer, OS address and process; for a host without sockets, its processes. The
+/// process is the one that made the socket or, if that has ended, one that holds it. A network that is not running has
+/// no hosts.
 #[derive(Args)]
 pub struct Ls {
     #[command(flatten)]
     network: Network,
-    /// As one line of JSON
+    /// Print one line of JSON
     #[arg(long)]
     json: bool,
+    /// Draw who is connected to whom, as an SVG or as text for Graphviz
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
+    graph: Option<graph::Form>,
+    /// Only these hosts
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    hosts: Vec<String>,
 }
 
 impl Ls {
     pub fn run(self) -> Result<ExitCode, String> {
-        let client = self.network.client().map_err(say)?;
+        let client = self.network.client()?;
         let listing = query::network(&client)?;
         let mut shown = match &listing {
             Some(listing) => listing.shown()?,
@@ -29,44 +40,64 @@ impl Ls {
             }
         };
         shown.processes.clear();
-        write_out(|mut out| match self.json {
-            true => {
-                serde_json::to_writer(&mut out, &shown).map_err(io::Error::from).and_then(|()| writeln!(out))
+        if !self.hosts.is_empty() {
+            select(&mut shown, &self.hosts)?;
+        }
+        shown.hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        match (self.graph, self.json) {
+            (Some(form), _) => write_out(|out| out.write_all(graph::draw(&shown, form).as_bytes())),
+            (None, true) => write_json(&shown),
+            (None, false) => {
+                write_out(|mut out| shown.hosts.iter().try_for_each(|host| print(&mut out, host)))
             }
-            false => shown.hosts.iter().try_for_each(|host| print(&mut out, host)),
-        })
+        }
     }
+}
+
+/// Leaves these hosts alone. An error: one is not up.
+fn select(shown: &mut NetworkShown<'_>, names: &[String]) -> Result<(), String> {
+    let names: Vec<&str> = names.iter().map(|name| bare_host(name)).collect();
+    let (found, absent): (Vec<_>, Vec<_>) =
+        names.into_iter().map(|name| (name, query::find(shown, name))).partition(|(_, host)| host.is_some());
+    if !absent.is_empty() {
+        let absent: Vec<&str> = absent.into_iter().map(|(name, _)| name).collect();
+        return Err(query::no_such_host(shown, &absent));
+    }
+    let indexes: BTreeSet<u16> = found.into_iter().filter_map(|(_, host)| host).map(|h| h.index).collect();
+    shown.hosts.retain(|host| indexes.contains(&host.index));
+    Ok(())
 }
 
 /// A host, and its sockets in columns.
 fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
     writeln!(out, "{}  {}", host.name, host.address)?;
-    let width = |cell: &dyn Fn(&SocketShown<'_>) -> usize| host.sockets.iter().map(cell).max().unwrap_or(0);
-    let name = host.name.chars().count() + 1;
-    let address = name + width(&|s| s.port.checked_ilog10().unwrap_or(0) as usize + 1);
-    let state = width(&|s| state_of(s).len());
-    let peer = width(&|s| peer_of(s).chars().count());
-    let os = width(&|s| s.os.chars().count());
-    for s in &host.sockets {
-        let port = address - name;
-        let (of_host, peer_is, pid) = (&host.name, peer_of(s), s.pid);
-        writeln!(
-            out,
-            "  {of_host}:{:<port$}  {:<state$}  {peer_is:<peer$}  {:<os$}  {} (pid {pid})",
-            s.port,
-            state_of(s),
-            s.os,
-            s.program
-        )?;
+    if host.sockets.is_empty() {
+        return (host.processes.iter()).try_for_each(|p| writeln!(out, "  {} (pid {})", p.program, p.pid));
+    }
+    let rows: Vec<[String; 4]> = host.sockets.iter().map(|s| cells(host, s)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3].map(width);
+    for (s, row) in host.sockets.iter().zip(&rows) {
+        for (cell, width) in row.iter().zip(widths) {
+            // A character may take two places of the terminal, or none, where format! counts one.
+            write!(out, "  {cell}{:1$}", "", width - cell.width())?;
+        }
+        writeln!(out, "  {} (pid {})", s.program, s.pid)?;
     }
     Ok(())
 }
 
-/// Who listens on its host's loopback alone is not to be taken for what others reach.
-fn state_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
-    if s.scope.as_deref() == Some("loopback") { "listening on loopback" } else { &s.state }
+fn cells(host: &HostShown<'_>, s: &SocketShown<'_>) -> [String; 4] {
+    let address = format!("{}:{}", host.name, s.port);
+    [address, state_of(s).to_owned(), s.peer.as_deref().unwrap_or("-").to_owned(), s.os.to_string()]
 }
 
-fn peer_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
-    s.peer.as_deref().unwrap_or("-")
+/// Who listens on its host's loopback alone, or for IPv6 alone, is not to be taken for what all reach.
+fn state_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
+    match (s.scope.as_deref(), s.family.as_deref()) {
+        (Some("loopback"), Some("v6")) => "listening on IPv6 loopback",
+        (Some("loopback"), _) => "listening on loopback",
+        (_, Some("v6")) => "listening on IPv6",
+        _ => &s.state,
+    }
 }

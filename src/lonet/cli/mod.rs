@@ -2,28 +2,44 @@
 
 mod addr;
 mod check;
+mod completions;
+mod doctor;
 mod down;
 mod env;
+mod expect;
+mod explain;
+mod faults;
+mod forward;
+mod graph;
+mod live;
+mod logs;
 mod ls;
+mod network;
 mod networks;
+mod picture;
 mod query;
-mod run;
+mod ready;
+pub mod run;
+mod signal;
+mod trace;
+mod traced;
 mod wait;
 
 use clap::{Args, Parser, Subcommand};
 use lonet_core::address::Address;
-use lonet_core::client::Client;
-use lonet_core::config::{Config, ConfigError, bare_host};
-use nix::unistd::geteuid;
+use lonet_core::config::{Config, bare_host};
+use network::{Network, client_of};
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Simulates a TCP network of named hosts on this machine.
 ///
-/// Programs run unmodified as hosts `α.lonet`, `β.lonet`, …, each with an address and ports of its own. No root,
-/// no containers, no namespaces.
+/// Programs run unmodified as hosts such as `web.lonet` and `db.lonet`, each with an address and ports of its own. No
+/// root, no containers, no namespaces.
 #[derive(Parser)]
 #[command(name = "lonet", version, max_term_width = 100, after_help = EXAMPLE)]
 struct Cli {
@@ -33,68 +49,57 @@ struct Cli {
 
 const EXAMPLE: &str = "\
 Example:
-  lonet run --host α -- redis-server --protected-mode no &
-  lonet wait α:6379
-  lonet run --host β -- redis-cli -h α.lonet ping
+  lonet run --host db -- redis-server --protected-mode no &
+  lonet wait db:6379
+  lonet run --host client -- redis-cli -h db.lonet ping
+  lonet down --kill
 
-Environment: LONET_NETWORK (default: u<uid>), LONET_DIR, LONET_HOST, LONET_LOOPBACK, LONET_OS_PORTS,
-LONET_NAMES, LONET_AUTOBIND, LONET_LOG, LONET_BIN; flags beat variables.";
+Environment: LONET_NETWORK (default: u<uid>), LONET_HOST, LONET_LOG and others: see lonet(1). Options
+take precedence over variables.";
 
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
     Ls(ls::Ls),
+    Logs(logs::Logs),
     Wait(wait::Wait),
     Addr(addr::Addr),
+    Explain(explain::Explain),
+    Expect(expect::Expect),
+    Forward(forward::Forward),
     Networks(networks::Networks),
     Env(env::Env),
     Check(check::Check),
+    Completions(completions::Completions),
+    Kill(signal::Kill),
+    Pause(signal::Pause),
+    Resume(signal::Resume),
+    Cut(faults::Cut),
+    Refuse(faults::Refuse),
+    Rate(faults::Rate),
+    Delay(faults::Delay),
+    Loss(faults::Loss),
+    Names(faults::Names),
+    Reset(faults::Reset),
+    Heal(faults::Heal),
+    Faults(faults::Faults),
+    Trace(trace::Trace),
     Down(down::Down),
+    Doctor(doctor::Doctor),
     Daemon(Daemon),
+    #[command(hide = true)]
+    Supervise(crate::supervise::Supervise),
 }
 
-/// Which network a command is about.
-#[derive(Args, Clone)]
-struct Network {
-    /// The network: one plain word of at most 64 bytes [default: $LONET_NETWORK, else u<uid>]
-    #[arg(short, long, value_name = "NET")]
-    network: Option<String>,
-}
-
-impl Network {
-    /// What flags and variables say.
-    fn read(&self) -> Result<Config, ConfigError> {
-        Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), self.network.as_deref())
-    }
-
-    /// The same, with the directory that is to be used. That it is not the one where others look is said.
-    fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = self.read()?;
-        if let Some(text) = config.choose_directory(geteuid().as_raw()) {
-            eprintln!("lonet: {text}");
-        }
-        Ok(config)
-    }
-
-    fn client(&self) -> Result<Client, ConfigError> {
-        Ok(client_of(self.config()?))
-    }
-}
-
-fn client_of(config: Config) -> Client {
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(PathBuf::from));
-    Client::new(config, beside.as_deref(), geteuid().as_raw())
-}
-
-/// Serve a network: what the first program of it starts by itself.
+/// Run lonetd, the daemon of a network, which the first program normally starts.
 ///
-/// lonetd keeps the names, addresses and ports of one network and ends by itself a few seconds after the last
-/// process and socket of it. Starting it by hand is good for watching its log.
+/// lonetd keeps the names, addresses and ports of one network, and ends a few seconds after its last process and
+/// socket have gone. Run it by hand to watch its log.
 #[derive(Args)]
 struct Daemon {
     #[command(flatten)]
     network: Network,
-    /// Stay in the foreground and log to stderr instead of <net>/log
+    /// Stay in the foreground and log to stderr instead of the file log in the network's directory
     #[arg(long)]
     foreground: bool,
     #[arg(long, hide = true, requires = "on_demand")]
@@ -113,18 +118,28 @@ impl Daemon {
         let lock = if self.on_demand {
             None
         } else {
-            let lock = client.lock_start().map_err(say)?;
-            Some(lock.ok_or_else(|| format!("network {:?} is served already", config.network))?)
+            let lock = client.lock_start().map_err(|e| say(e.of(&client)))?;
+            Some(lock.ok_or_else(|| format!("network {:?} has a lonetd already", config.network))?)
         };
         let start = crate::daemon::Start { config, on_demand: self.on_demand, foreground: self.foreground };
         Ok(crate::daemon::run(start, lock))
     }
 }
 
-/// A lonet address as people write it: `α.lonet:80` is `α:80`, as in `--host`.
+/// A lonet address of a host as people write it: `α.lonet:80` is `α:80`, as in `--host`.
 fn address(text: &str) -> Result<Address, String> {
     let address = Address::parse(text).map_err(say)?;
-    Ok(Address { host: bare_host(&address.host).to_owned(), ..address })
+    let host = bare_host(&address.host);
+    let why = if host.is_empty() {
+        "no host"
+    } else if host.eq_ignore_ascii_case("localhost") {
+        "each host has a localhost of its own"
+    } else if host.parse::<IpAddr>().is_ok() {
+        "an IP address is not the name of a host"
+    } else {
+        return Ok(Address { host: host.to_owned(), ..address });
+    };
+    Err(format!("address {text:?}: {why}; name the host, as in web:{}", address.port))
 }
 
 fn say(e: impl Display) -> String {
@@ -140,6 +155,25 @@ fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Exi
     }
 }
 
+/// What `--json` prints, one line. lonet-json(5) has the schemas.
+#[derive(Serialize)]
+struct Document<T> {
+    version: u32,
+    #[serde(flatten)]
+    content: T,
+}
+
+/// Of all documents. A new field is no new version; one that is gone, or has another meaning, is.
+const DOCUMENT_VERSION: u32 = 1;
+
+/// Writes a document to the standard output.
+fn write_json(content: impl Serialize) -> Result<ExitCode, String> {
+    let document = Document { version: DOCUMENT_VERSION, content };
+    write_out(|mut out| {
+        serde_json::to_writer(&mut out, &document).map_err(io::Error::from).and_then(|()| writeln!(out))
+    })
+}
+
 /// Whoever reads what a command says and has seen enough ends it, as other commands are ended.
 fn end_with_the_reader() {
     // SAFETY: no handler of ours; before there is another thread.
@@ -147,20 +181,44 @@ fn end_with_the_reader() {
 }
 
 pub fn main() -> ExitCode {
+    completions::answer();
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Run(_) | Command::Daemon(_)) {
+    if !matches!(
+        cli.command,
+        Command::Run(_) | Command::Daemon(_) | Command::Forward(_) | Command::Supervise(_)
+    ) {
         end_with_the_reader();
     }
     let result = match cli.command {
         Command::Run(c) => return c.run(),
         Command::Ls(c) => c.run(),
+        Command::Logs(c) => c.run(),
         Command::Wait(c) => c.run(),
         Command::Addr(c) => c.run(),
+        Command::Explain(c) => c.run(),
+        Command::Forward(c) => c.run(),
         Command::Networks(c) => c.run(),
         Command::Env(c) => c.run(),
         Command::Check(c) => return c.run(),
+        Command::Expect(c) => return c.run(),
+        Command::Completions(c) => c.run(),
+        Command::Kill(c) => c.run(),
+        Command::Pause(c) => c.run(),
+        Command::Resume(c) => c.run(),
+        Command::Cut(c) => c.run(),
+        Command::Refuse(c) => c.run(),
+        Command::Rate(c) => c.run(),
+        Command::Delay(c) => c.run(),
+        Command::Loss(c) => c.run(),
+        Command::Names(c) => c.run(),
+        Command::Reset(c) => c.run(),
+        Command::Heal(c) => c.run(),
+        Command::Faults(c) => c.run(),
+        Command::Trace(c) => c.run(),
         Command::Down(c) => c.run(),
+        Command::Doctor(c) => c.run(),
         Command::Daemon(c) => c.run(),
+        Command::Supervise(c) => return c.run(),
     };
     result.unwrap_or_else(|text| {
         eprintln!("lonet: {text}");

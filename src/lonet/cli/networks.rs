@@ -1,59 +1,53 @@
-use super::{Network, client_of, query, say, write_out};
+use super::{network, query, write_json, write_out};
 use clap::Args;
-use lonet_core::config::Config;
-use lonet_core::directory::{Place, Unfit};
-use nix::errno::Errno;
-use nix::unistd::geteuid;
-use std::ffi::CString;
-use std::path::Path;
+use serde::Serialize;
 use std::process::ExitCode;
 
-/// Show the networks of this user that are running, with their hosts and processes.
+/// List the running networks of this user, with the numbers of their hosts and processes.
 #[derive(Args)]
-pub struct Networks {}
+pub struct Networks {
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    networks: Vec<NetworkCounts>,
+}
+
+#[derive(Serialize)]
+struct NetworkCounts {
+    name: String,
+    hosts: usize,
+    processes: usize,
+}
 
 impl Networks {
     pub fn run(self) -> Result<ExitCode, String> {
-        let config = Network { network: None }.read().map_err(say)?;
-        let dirs = [Some(&config.dir), config.private_dir.as_ref()];
-        let mut found = Vec::new();
-        for dir in dirs.into_iter().flatten() {
-            let root = dir.parent().unwrap_or(dir);
-            match networks_in(dir) {
-                Ok(names) => found.extend(names.into_iter().map(|name| (name.clone(), root.join(name)))),
-                // Nothing is there, mostly.
-                Err(Unfit::Errno(Errno::ENOENT)) => {}
-                Err(why) => eprintln!("lonet: {} {why}: it is not looked into", root.display()),
+        let mut networks = Vec::new();
+        for (name, client) in network::all(|text| eprintln!("lonet: {text}"))? {
+            // One that is broken does not hide the others.
+            match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
+                Ok(counts) => networks.extend(counts),
+                Err(e) => eprintln!("lonet: network {name:?}: {e}"),
             }
         }
-        found.sort();
+        if self.json {
+            return write_json(Shown { networks });
+        }
         write_out(|out| {
-            for (name, dir) in found {
-                let client =
-                    client_of(Config { network: name.clone(), dir, private_dir: None, ..config.clone() });
-                // One that is broken does not hide the others.
-                match query::network(&client).and_then(|n| n.as_ref().map(counts).transpose()) {
-                    Ok(Some(counts)) => writeln!(out, "{name}  {counts}")?,
-                    Ok(None) => {}
-                    Err(e) => eprintln!("lonet: network {name:?}: {e}"),
-                }
-            }
-            Ok(())
+            (networks.iter()).try_for_each(|NetworkCounts { name, hosts, processes }| {
+                let hosts = format!("{hosts} {}", if *hosts == 1 { "host" } else { "hosts" });
+                let processes =
+                    format!("{processes} {}", if *processes == 1 { "process" } else { "processes" });
+                writeln!(out, "{name}  {hosts}, {processes}")
+            })
         })
     }
 }
 
-fn counts(listing: &query::Listing) -> Result<String, String> {
+fn counts(name: &str, listing: &query::Listing) -> Result<NetworkCounts, String> {
     let shown = listing.shown()?;
-    Ok(format!("{} hosts, {} processes", shown.hosts.len(), shown.processes.len()))
-}
-
-/// The networks of this user that are where the network `dir` would be.
-fn networks_in(dir: &Path) -> Result<Vec<String>, Unfit> {
-    let uid = geteuid().as_raw();
-    let root = Place::new(dir).root(uid)?;
-    let is_network = |name: &String| CString::new(name.as_bytes()).is_ok_and(|name| root.open(&name).is_ok());
-    let entries = std::fs::read_dir(format!("/proc/self/fd/{}", root.raw()));
-    let names = entries.into_iter().flatten().flatten().filter_map(|e| e.file_name().into_string().ok());
-    Ok(names.filter(is_network).collect())
+    Ok(NetworkCounts { name: name.to_owned(), hosts: shown.hosts.len(), processes: shown.processes.len() })
 }

@@ -1,5 +1,6 @@
 //! Questions of the command to lonetd.
 
+use super::network;
 use crate::daemon::names;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use crate::memory_file;
@@ -12,13 +13,14 @@ use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::FromRawFd;
+use std::time::Duration;
 
 /// What lonetd says of all that a network has.
 pub struct Listing(String);
 
 impl Listing {
     pub fn shown(&self) -> Result<NetworkShown<'_>, String> {
-        serde_json::from_str(&self.0).map_err(|e| format!("what lonetd answered is no list: {e}"))
+        serde_json::from_str(&self.0).map_err(|e| format!("cannot parse the list that lonetd sent: {e}"))
     }
 }
 
@@ -27,12 +29,24 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
     match exchange(client, &Op::List, &mut [0u8; MAX_MESSAGE], text) {
         Ok(text) => Ok(Some(Listing(text?))),
         Err(Trouble::NotRunning) => Ok(None),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e.of(client).to_string()),
     }
 }
 
+/// That it is not, and which networks are.
 pub fn not_running(client: &Client) -> String {
-    format!("network {:?} is not running", client.config.network)
+    let others = network::all(|_| ()).unwrap_or_default();
+    let running: Vec<&str> = others.iter().filter(|(_, c)| runs(c)).map(|(name, _)| name.as_str()).collect();
+    let running =
+        if running.is_empty() { String::new() } else { format!("; running are: {}", some_of(&running)) };
+    format!("network {:?} is not running{running}", client.config.network)
+}
+
+/// Whether somebody serves the network.
+pub fn runs(client: &Client) -> bool {
+    let op = Op::Locate { address: "" };
+    let limit = Limit::within(Duration::from_secs(1));
+    !matches!(client.ask(limit, &op, &mut [0; MAX_MESSAGE]), Err(Trouble::NotRunning))
 }
 
 /// Why nothing listens on these lonet addresses, as far as the list of the network tells.
@@ -41,34 +55,63 @@ pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
     let mut why = format!("nothing listens on {}", all.join(", "));
     let Ok(Some(listing)) = network(client) else { return why };
     let Ok(shown) = listing.shown() else { return why };
-    let is_called =
-        |host: &HostShown<'_>, name: &str| names::fold(host.name.as_bytes()) == names::fold(name.as_bytes());
     let (mut said, mut absent) = (BTreeSet::new(), Vec::new());
     for name in missing.iter().map(|address| address.host.as_str()) {
         if !said.insert(name) {
             continue;
         }
-        match shown.hosts.iter().find(|host| is_called(host, name)) {
-            None => absent.push(format!("{name:?}")),
+        match find(&shown, name) {
+            None => absent.push(name),
             Some(host) if host.foreign => {}
-            Some(host) => match (ports_of(host, "host"), ports_of(host, "loopback")) {
-                (None, None) => why += &format!("; {name} is up and listens on no port"),
-                (Some(ports), None) => why += &format!("; {name} listens on {ports}"),
-                (None, Some(loopback)) => {
-                    why += &format!("; {name} listens on {loopback}, on its loopback alone")
-                }
-                (Some(ports), Some(loopback)) => {
-                    why += &format!("; {name} listens on {ports}, and on its loopback alone on {loopback}");
-                }
-            },
+            Some(host) => why += &format!("; {}", what_listens(host)),
         }
     }
     if !absent.is_empty() {
-        let up: Vec<&str> = shown.hosts.iter().map(|host| &*host.name).collect();
-        let up = if up.is_empty() { "none".to_owned() } else { some_of(&up) };
-        why += &format!("; no host {} is up in network {:?}, up: {up}", absent.join(", "), shown.network);
+        why += &format!("; {}", no_such_host(&shown, &absent));
     }
     why
+}
+
+/// The ports on which a host listens.
+pub fn what_listens(host: &HostShown<'_>) -> String {
+    let name = &host.name;
+    match (ports_of(host, "host"), ports_of(host, "loopback")) {
+        (None, None) => format!("{name} is up and listens on no port"),
+        (Some(ports), None) => format!("{name} listens on {ports}"),
+        (None, Some(loopback)) => format!("{name} listens on {loopback}, but only on its loopback"),
+        (Some(ports), Some(loopback)) => {
+            format!("{name} listens on {ports}, and only on its loopback on {loopback}")
+        }
+    }
+}
+
+/// The host of this name, however it is spelled.
+pub fn find<'l, 'a>(shown: &'l NetworkShown<'a>, name: &str) -> Option<&'l HostShown<'a>> {
+    let key = names::fold(name.as_bytes());
+    shown.hosts.iter().find(|host| names::fold(host.name.as_bytes()) == key)
+}
+
+/// That hosts of these names are not up, and which are.
+pub fn no_such_host(shown: &NetworkShown<'_>, absent: &[&str]) -> String {
+    let absent: Vec<String> = absent.iter().map(|name| format!("{name:?}")).collect();
+    let mut up: Vec<&str> = shown.hosts.iter().map(|host| &*host.name).collect();
+    up.sort_unstable();
+    let up = if up.is_empty() { "no host is".to_owned() } else { format!("up are: {}", some_of(&up)) };
+    format!("no host {} is up in network {}; {up}", absent.join(", "), shown.network)
+}
+
+/// Fails, with the hosts that are, if none of this name is up.
+pub fn is_up(client: &Client, name: &str) -> Result<(), String> {
+    are_up(client, &[name])
+}
+
+/// As [`is_up`], of several names.
+pub fn are_up(client: &Client, names: &[impl AsRef<str>]) -> Result<(), String> {
+    let listing = network(client)?.ok_or_else(|| not_running(client))?;
+    let shown = listing.shown()?;
+    let names = names.iter().map(AsRef::as_ref);
+    let absent: Vec<&str> = names.filter(|name| find(&shown, name).is_none()).collect();
+    if absent.is_empty() { Ok(()) } else { Err(no_such_host(&shown, &absent)) }
 }
 
 /// So many of a list are named.
@@ -115,7 +158,7 @@ pub fn text_within(
     };
     // SAFETY: the descriptor was received just now and nobody else has it.
     let file = unsafe { File::from_raw_fd(file) };
-    Ok(memory_file::text(&file, u64::MAX).map_err(|e| format!("what lonetd answered cannot be read: {e}")))
+    Ok(memory_file::text(&file, u64::MAX).map_err(|e| format!("cannot read lonetd's answer: {e}")))
 }
 
 /// A question with a short answer, of a network that runs or whose lonetd was killed.

@@ -1,6 +1,8 @@
-use super::{Network, say};
+use super::{Network, completions, ready, say};
 use crate::check;
+use crate::supervise::{self, File};
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
 use lonet_core::config::{Config, Membership, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
@@ -12,20 +14,50 @@ use std::process::{Command, ExitCode};
 
 /// Run a program as a host of a network.
 ///
-/// The program takes the place of lonet: its pid, terminal, signals and exit code are its own. All that it
-/// starts is the same host. Without --host it is no host: .lonet names work, and it dials from a host of its own
-/// named after it.
+/// lonet replaces itself with the program, which keeps its pid, terminal, signals and exit code. A program that cannot
+/// be hooked is supervised: it runs as a child of a process that passes signals on to it and exits as it does. Child
+/// processes belong to the same host.
 ///
-/// Exit codes: 125 lonet failed, 126 the program cannot be hooked or executed, 127 it was not found, else its own.
+/// Without --host the program is no host, and a warning on stderr says so: it can dial `.lonet` names, from an
+/// implicit host named after it, but the ports that it binds are the machine's.
+///
+/// With --ready the program runs in the background. If it ends before it listens, the command fails and shows the end
+/// of its output.
+///
+/// Exit codes: the program's own, or 125 lonet failed, 126 the program cannot be hooked, supervised or executed, 127
+/// it was not found.
 #[derive(Args)]
 pub struct Run {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
     host: HostOptions,
-    /// Run it even if it cannot be hooked: it will use the machine's network
+    /// Run the program even if it cannot be hooked: it uses the machine's network
     #[arg(long)]
     unhooked: bool,
+    /// Start the program in the background, and return when it listens on these ports of its host, as in 80,443, or
+    /// has ended
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    ready: Vec<u16>,
+    /// With --ready: write the program's output to this file, instead of one that `lonet logs` shows
+    #[arg(long, value_name = "FILE", requires = "ready")]
+    log: Option<PathBuf>,
+    /// Write what happens in the network until the program ends to a file, as JSON lines; the program is a child then
+    #[arg(long, value_name = "FILE", conflicts_with = "ready")]
+    trace: Option<PathBuf>,
+    /// What to supervise: programs that cannot be hooked (auto), all, with each call taking longer (always), or none
+    /// (never)
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", conflicts_with = "unhooked")]
+    supervise: When,
+    /// Do not warn that the program is no host
+    #[arg(short, long)]
+    quiet: bool,
+    /// The program's file, if its name does not say it. Internal: the library executes what is to be supervised so
+    #[arg(long, hide = true)]
+    path: Option<PathBuf>,
+    /// As --path: /proc/self/fd/N, a descriptor that the program does not get
+    #[arg(long, hide = true, conflicts_with = "path")]
+    open: Option<PathBuf>,
     /// The program and its arguments
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     program: Vec<OsString>,
@@ -34,18 +66,30 @@ pub struct Run {
 /// What a host is and how it behaves.
 #[derive(Args, Clone)]
 pub struct HostOptions {
-    /// The host's name, such as α [default: $LONET_HOST]
-    #[arg(short = 'H', long, value_name = "NAME")]
+    /// Name of the host, such as web [default: $LONET_HOST]
+    #[arg(short = 'H', long, value_name = "NAME", add = ArgValueCompleter::new(completions::hosts))]
     host: Option<String>,
-    /// What 127.0.0.1 and ::1 reach: the host alone, or the machine's services where the host has none
+    /// What 127.0.0.1 and ::1 reach: only the host's own listeners (host) or, where it has none, the machine's
+    /// services (real)
     #[arg(long, value_enum)]
     loopback: Option<Loopback>,
-    /// The OS ports of listeners: the lonet port where it can be had, or others always
+    /// The OS port of a listener: the lonet port if possible (native), or always a different one (private)
     #[arg(long, value_enum)]
     os_ports: Option<OsPorts>,
-    /// Where the search for a free port begins [default: 1]
+    /// A name as which no program runs yet: has an address already, so that start order does not matter (lenient), or
+    /// is unknown (strict)
+    #[arg(long, value_enum)]
+    names: Option<Names>,
+    /// The lowest port that a program gets when it asks for any free one [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     autobind_from: Option<u16>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Always,
+    Never,
+    Auto,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -60,6 +104,12 @@ enum OsPorts {
     Private,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Names {
+    Lenient,
+    Strict,
+}
+
 impl HostOptions {
     /// Puts the flags over what the variables said.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
@@ -71,6 +121,9 @@ impl HostOptions {
         }
         if let Some(os_ports) = self.os_ports {
             config.options.private_ports = matches!(os_ports, OsPorts::Private);
+        }
+        if let Some(names) = self.names {
+            config.options.strict_names = matches!(names, Names::Strict);
         }
         if let Some(from) = self.autobind_from {
             config.options.autobind_from = from;
@@ -88,7 +141,7 @@ pub const FAILED: u8 = 125;
 impl Run {
     pub fn run(self) -> ExitCode {
         match self.execute() {
-            Ok(never) => match never {},
+            Ok(code) => code,
             Err((code, text)) => {
                 eprintln!("lonet: {text}");
                 ExitCode::from(code)
@@ -96,37 +149,97 @@ impl Run {
         }
     }
 
-    fn execute(self) -> Result<std::convert::Infallible, (u8, String)> {
+    fn execute(self) -> Result<ExitCode, (u8, String)> {
         let failed = |text: String| (FAILED, text);
         let (name, arguments) = self.program.split_first().ok_or_else(|| failed("no program".into()))?;
         let mut config = self.network.config().map_err(say).map_err(failed)?;
         self.host.apply(&mut config).map_err(failed)?;
+        if config.host.is_none() && !self.quiet && self.ready.is_empty() {
+            eprintln!(
+                "lonet: without --host the program is no host, and the ports that it binds are the machine's \
+                 (-q silences this)"
+            );
+        }
         let library = library().map_err(failed)?;
+        let is_inside = supervise::is_inside();
+        if is_inside && !self.is_where_we_are(&config) {
+            return Err(failed(
+                "a program that is supervised as one host cannot start programs as another: start them from outside".into(),
+            ));
+        }
 
         let refusal = |e: check::Refusal| (e.exit_code(), e.to_string());
-        let program = check::resolve(name, std::env::var_os("PATH").as_deref()).map_err(refusal)?;
+        let program = match self.path.as_ref().or(self.open.as_ref()) {
+            Some(path) => path.clone(),
+            None => check::resolve(name, std::env::var_os("PATH").as_deref()).map_err(refusal)?,
+        };
+        let mut supervised = self.supervise == When::Always;
         match check::hookable(&program, &library) {
             Ok(()) => {}
             Err(e) if self.unhooked && e.exit_code() == 126 => {}
-            Err(e) if e.exit_code() == 126 => {
-                return Err((126, format!("{e} (--unhooked runs it all the same)")));
+            Err(e) if (is_inside || self.supervise != When::Never) && e.is_supervisable() => {
+                supervised = true
+            }
+            Err(e) if e.exit_code() == 126 && !matches!(e.reason, check::Reason::Fails(_)) => {
+                return Err((126, format!("{e} (--unhooked runs it anyway)")));
             }
             Err(e) => return Err(refusal(e)),
         }
 
+        if let Some(why) = config.log.as_deref().and_then(cannot_write) {
+            eprintln!("lonet: cannot write to LONET_LOG={:?}: {why}", config.log.take().unwrap_or_default());
+        }
+        if !self.ready.is_empty() {
+            let host = config
+                .host
+                .clone()
+                .ok_or_else(|| failed("--ready needs a host: name it with --host".into()))?;
+            let client = super::client_of(config);
+            let treatment = match self.supervise {
+                _ if self.unhooked => Some("--unhooked"),
+                When::Always => Some("--supervise=always"),
+                When::Never => Some("--supervise=never"),
+                When::Auto => None,
+            };
+            let Run { ready: ports, log, program, .. } = self;
+            return ready::Background { client, host, ports, log, treatment, program }.run();
+        }
         let client = super::client_of(config);
+        if let Some(file) = &self.trace {
+            return super::traced::run(&client, file).map_err(failed);
+        }
         join(&client).map_err(failed)?;
         let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
         let membership = key.map(|key| Membership { owner: client.owner(), key });
+        let mut variables = variables(&client.config, membership.or(client.config.membership));
+        if is_inside {
+            supervised = false;
+        } else {
+            variables.push(("LD_PRELOAD", preload(&library)));
+        }
+        // It is said once, and not by each program.
+        let without_log = client.config.log.is_none();
+        if supervised {
+            let file = if self.open.is_some() { File::Open(&program) } else { File::At(&program) };
+            return supervise::run(file, name, arguments, &variables, without_log);
+        }
         let mut command = Command::new(&program);
         command.arg0(name).args(arguments);
-        for (name, value) in variables(&client.config, membership.or(client.config.membership)) {
-            command.env(name, value);
+        if without_log {
+            command.env_remove("LONET_LOG");
         }
-        command.env("LD_PRELOAD", preload(&library));
+        command.envs(variables);
         let error = command.exec();
         let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
         Err((code, format!("{}: {error}", program.display())))
+    }
+}
+
+impl Run {
+    /// Whether the host is the one that this process is.
+    fn is_where_we_are(&self, config: &Config) -> bool {
+        let is = |name: &str, value: Option<&str>| std::env::var_os(name).as_deref() == value.map(OsStr::new);
+        is("LONET_HOST", config.host.as_deref()) && is("LONET_NETWORK", Some(&config.network))
     }
 }
 
@@ -141,9 +254,13 @@ fn join(client: &Client) -> Result<(), String> {
             let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
             format!("lonetd could not start: {}", String::from_utf8_lossy(&buffer[..end]))
         }
-        Err(e) => e.to_string(),
+        Err(e) => e.of(client).to_string(),
     };
     Err(format!("network {:?}: {text}", client.config.network))
+}
+
+fn cannot_write(log: &Path) -> Option<std::io::Error> {
+    std::fs::OpenOptions::new().append(true).create(true).open(log).err()
 }
 
 /// What a program has to be told, in a fixed order.
@@ -159,22 +276,46 @@ pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'stat
     let o = config.options;
     all.push(("LONET_LOOPBACK", if o.real_loopback { "real" } else { "host" }.into()));
     all.push(("LONET_OS_PORTS", if o.private_ports { "private" } else { "native" }.into()));
+    all.push(("LONET_NAMES", if o.strict_names { "strict" } else { "lenient" }.into()));
+    if let Some(log) = &config.log {
+        // The program may change its directory.
+        all.push(("LONET_LOG", std::path::absolute(log).unwrap_or_else(|_| log.clone()).into()));
+    }
     all.push(("LONET_AUTOBIND", o.autobind_from.to_string().into()));
     all
 }
 
+/// The variables that [`variables`] may name.
+pub const VARIABLES: [&str; 9] = [
+    "LONET_NETWORK",
+    "LONET_DIR",
+    "LONET_HOST",
+    "LONET_KEY",
+    "LONET_LOOPBACK",
+    "LONET_OS_PORTS",
+    "LONET_NAMES",
+    "LONET_LOG",
+    "LONET_AUTOBIND",
+];
+
 /// LD_PRELOAD with liblonet.so in front of what was there.
 pub fn preload(library: &Path) -> OsString {
-    let before = std::env::var_os("LD_PRELOAD").unwrap_or_default();
-    let others = before.as_bytes().split(|b| matches!(b, b':' | b' ')).filter(|e| !e.is_empty());
-    let mut all: Vec<&OsStr> = vec![library.as_os_str()];
-    all.extend(others.map(OsStr::from_bytes).filter(|e| *e != library.as_os_str()));
+    let mut all = vec![library.as_os_str().to_owned()];
+    all.extend(other_preloads(library));
     all.join(OsStr::new(":"))
+}
+
+/// What is in LD_PRELOAD beside liblonet.so.
+pub fn other_preloads(library: &Path) -> Vec<OsString> {
+    let before = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    let all = before.as_bytes().split(|b| matches!(b, b':' | b' ')).filter(|e| !e.is_empty());
+    all.map(OsStr::from_bytes).filter(|e| *e != library.as_os_str()).map(OsStr::to_owned).collect()
 }
 
 /// liblonet.so: beside this command, or in the lib directory next to its own.
 pub fn library() -> Result<PathBuf, String> {
-    let exe = std::env::current_exe().map_err(|e| format!("where is this command? {e}"))?;
+    let exe = std::env::current_exe()
+        .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;
     let dir = exe.parent().unwrap_or(Path::new("/"));
     let places = ["liblonet.so", "../lib/liblonet.so", "../lib/lonet/liblonet.so"].map(|p| dir.join(p));
     let found = places.iter().find_map(|p| p.canonicalize().ok()).ok_or_else(|| {

@@ -1,31 +1,46 @@
-use super::{Network, query, say};
+use super::{Network, completions, logs, query, write_json};
 use crate::memory_file;
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
 use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{IsTerminal, stderr};
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Wait until something listens on each of these lonet addresses.
 ///
-/// Returns as soon as that is so, or with exit code 1 and the missing ones named. Waits for the network itself,
-/// too, if it is not running yet. A listener on its host's 127.0.0.1 or ::1 alone counts for that host's programs only:
-/// `lonet run -H α -- lonet wait α:8080`.
+/// Waits for the network, too, if it is not running yet. Fails, and names the missing addresses, when the time is up
+/// or when a host that it waits for has died: it had a process since the wait began, and has had none for a second. A
+/// listener on its host's 127.0.0.1 or ::1 alone counts only on that host, as in `lonet run -H web -- lonet wait
+/// web:8080`, or with --loopback.
 #[derive(Args)]
 pub struct Wait {
     #[command(flatten)]
     network: Network,
-    /// Give up after so many seconds [default: wait for ever]
+    /// Give up after this many seconds [default: wait for ever]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Lonet addresses, such as α:8080
-    #[arg(value_name = "ADDR", required = true)]
+    /// Also count listeners on their host's 127.0.0.1 or ::1 alone
+    #[arg(long)]
+    loopback: bool,
+    /// Go on waiting when a host has died, for another program to take its place
+    #[arg(long)]
+    keep_waiting: bool,
+    /// Print at the end one line of JSON: whether all listen, and which are missing
+    #[arg(long)]
+    json: bool,
+    /// Lonet addresses, such as web:8080
+    #[arg(value_name = "ADDR", required = true, add = ArgValueCompleter::new(completions::addresses))]
     addresses: Vec<String>,
 }
 
@@ -38,77 +53,190 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// The longest time limit that is kept; longer ones are none.
 const LONGEST: Duration = Duration::from_secs(86_400 * 365);
 
+/// What takes no longer than this is not worth a line on the terminal.
+const SILENT_FOR: Duration = Duration::from_millis(500);
+
 impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
         let wanted: Vec<Address> =
             self.addresses.iter().map(|text| super::address(text)).collect::<Result<_, String>>()?;
-        let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let limit = match self.timeout.map(Duration::try_from_secs_f64) {
             None => Limit::NONE,
             Some(Ok(time)) if time > LONGEST => Limit::NONE,
             Some(Ok(time)) => Limit::within(time),
             Some(Err(e)) => return Err(format!("--timeout {}: {e}", self.timeout.unwrap_or_default())),
         };
-        let client = self.network.client().map_err(say)?;
+        let client = self.network.client()?;
+        let (fails, loopback) = (!self.keep_waiting, self.loopback);
+        let remedy = " (--keep-waiting waits on)";
+        let waiting = Waiting { fails, loopback, remedy, ..Waiting::new(Arc::new(client), wanted)? };
+        let (missing, text) = match waiting.run(limit) {
+            Ok(()) => (Vec::new(), None),
+            Err(Failed { missing: Some(missing), text }) => (missing, Some(text)),
+            Err(Failed { missing: None, text }) => return Err(text),
+        };
+        if self.json {
+            let missing = missing.iter().map(Address::to_string).collect();
+            write_json(Outcome { listening: text.is_none(), missing, text: text.clone() })?;
+        }
+        text.map_or(Ok(ExitCode::SUCCESS), Err)
+    }
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    listening: bool,
+    missing: Vec<String>,
+    /// Why they are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+/// Why it was not worth to go on waiting.
+pub struct Failed {
+    pub text: String,
+    /// The addresses on which nothing listens. `None`: that is not known.
+    missing: Option<Vec<Address>>,
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Failed {
+        Failed { text, missing: None }
+    }
+}
+
+pub struct Waiting {
+    pub wanted: Vec<Address>,
+    client: Arc<Client>,
+    /// The addresses, a line each.
+    file: File,
+    /// Not for a host that has died.
+    fails: bool,
+    /// A listener on its host's loopback alone will do.
+    loopback: bool,
+    /// What to do where a host may die: it stands behind that it has.
+    remedy: &'static str,
+    /// Is told when lonetd has been asked: of whose processes come from then on it tells that they have ended.
+    pub asked: Option<Sender<()>>,
+}
+
+/// What lonetd has said of it.
+enum News {
+    AllListen,
+    /// The time is up, or no lonetd is there or it ended.
+    Nothing,
+    HasDied(String),
+}
+
+impl Waiting {
+    /// Until all are there, on whatever address of their hosts, or a host has died.
+    pub fn new(client: Arc<Client>, wanted: Vec<Address>) -> Result<Waiting, String> {
+        let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let file = memory_file::of(addresses.join("\n").as_bytes())
             .map_err(|e| format!("cannot make a memory file for the addresses: {e}"))?;
-        while !limit.is_over() {
-            if all_listen(&client, &file, limit)? {
-                return Ok(ExitCode::SUCCESS);
+        Ok(Waiting { wanted, client, file, fails: true, loopback: true, remedy: "", asked: None })
+    }
+
+    fn run(&self, limit: Limit) -> Result<(), Failed> {
+        if stderr().is_terminal() {
+            if self.wait(limit.at_most(SILENT_FOR))? {
+                return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(limit.of(LOOK_EVERY) as u64));
+            if !limit.is_over() {
+                let missing = self.missing()?;
+                if missing.is_empty() {
+                    return Ok(());
+                }
+                eprintln!("lonet: waiting: {}", query::why_nothing_listens(&self.client, &missing));
+            }
         }
+        if self.wait(limit)? {
+            return Ok(());
+        }
+        let missing = self.missing()?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = query::why_nothing_listens(&self.client, &missing);
+        Err(Failed { text, missing: Some(missing) })
+    }
+
+    /// Waits until all are there. `false`: the time is up. An error: a host has died, or it cannot be told.
+    pub fn wait(&self, limit: Limit) -> Result<bool, Failed> {
+        while !limit.is_over() {
+            match self.all_listen(limit)? {
+                News::AllListen => return Ok(true),
+                News::HasDied(host) => return Err(self.death_of(&host)),
+                News::Nothing => {
+                    std::thread::sleep(Duration::from_millis(limit.of(LOOK_EVERY) as u64));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn death_of(&self, host: &str) -> Failed {
+        let missing: Vec<Address> =
+            self.wanted.iter().filter(|address| address.host == host).cloned().collect();
+        let why = query::why_nothing_listens(&self.client, &missing);
+        let last_words = logs::last_words(&self.client, host);
+        let text = format!("{host} has ended{}: {why}{last_words}", self.remedy);
+        Failed { text, missing: Some(missing) }
+    }
+
+    fn all_listen(&self, limit: Limit) -> Result<News, String> {
+        let outcome = self.exchange(false, limit, |fd, buffer| {
+            if !sys::ready_within(fd.raw(), libc::POLLIN, limit.left()).map_err(Trouble::Silent)? {
+                return Ok(Ok(News::Nothing));
+            }
+            self.client.receive(fd, buffer).map(|(_, reply)| match reply {
+                Reply::Done => Ok(News::AllListen),
+                Reply::Error { errno: libc::EHOSTDOWN, text } => Ok(News::HasDied(text.to_owned())),
+                Reply::Error { text, .. } => Err(text.into()),
+                other => Err(format!("lonetd answered with {other:?}")),
+            })
+        });
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(Trouble::NotRunning) => Ok(News::Nothing),
+            Err(Trouble::Silent(_)) if limit.is_over() => Ok(News::Nothing),
+            Err(e) => Err(e.of(&self.client).to_string()),
+        }
+    }
+
+    /// On which of them nothing listens at the moment.
+    pub fn missing(&self) -> Result<Vec<Address>, String> {
         let limit = Limit::within(LAST_ANSWER);
         let receive = |fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]| query::text_within(limit, fd, buffer);
-        let missing = match exchange(&client, &file, true, limit, receive) {
+        let missing = match self.exchange(true, limit, receive) {
             Ok(text) => text?,
-            Err(Trouble::NotRunning) => addresses.join("\n"),
+            Err(Trouble::NotRunning) => return Ok(self.wanted.clone()),
             Err(Trouble::Silent(e)) => {
-                let all = addresses.join(", ");
+                let all: Vec<String> = self.wanted.iter().map(Address::to_string).collect();
+                let all = all.join(", ");
                 return Err(format!("lonetd does not answer ({e}): it is not known what listens on {all}"));
             }
-            Err(e) => return Err(e.to_string()),
+            Err(e) => return Err(e.of(&self.client).to_string()),
         };
         let missing: BTreeSet<&str> = missing.lines().collect();
-        if missing.is_empty() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let of_those = |address: &&Address| missing.contains(&*address.to_string());
-        let missing: Vec<Address> = wanted.iter().filter(of_those).cloned().collect();
-        Err(query::why_nothing_listens(&client, &missing))
+        let is_missing = |address: &&Address| missing.contains(&*address.to_string());
+        Ok(self.wanted.iter().filter(is_missing).cloned().collect())
     }
-}
 
-/// Whether all are there. `false`: the time is up, or no lonetd is there or it ended.
-fn all_listen(client: &Client, file: &File, limit: Limit) -> Result<bool, String> {
-    let outcome = exchange(client, file, false, limit, |fd, buffer| {
-        if !sys::ready_within(fd.raw(), libc::POLLIN, limit.left()).map_err(Trouble::Silent)? {
-            return Ok(Ok(false));
-        }
-        client.receive(fd, buffer).map(|(_, reply)| match reply {
-            Reply::Done => Ok(true),
-            Reply::Error { text, .. } => Err(text.into()),
-            other => Err(format!("lonetd answered with {other:?}")),
+    /// Hands the addresses over, to as many lonetds as it needs, and has `receive` take the answer.
+    fn exchange<T>(
+        &self,
+        now: bool,
+        limit: Limit,
+        mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let op = Op::Wait { now, fails: self.fails, loopback: self.loopback };
+        self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
+            let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
+            if let Some(asked) = &self.asked {
+                let _ = asked.send(());
+            }
+            receive(&fd, buffer)
         })
-    });
-    match outcome {
-        Ok(outcome) => outcome,
-        Err(Trouble::NotRunning) => Ok(false),
-        Err(Trouble::Silent(_)) if limit.is_over() => Ok(false),
-        Err(e) => Err(e.to_string()),
     }
-}
-
-/// Hands the addresses over, to as many lonetds as it needs, and has `receive` take the answer.
-fn exchange<T>(
-    client: &Client,
-    file: &File,
-    now: bool,
-    limit: Limit,
-    mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
-    client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-        let fd = client.send_with(&Op::Wait { now }, file.as_raw_fd(), limit, buffer)?;
-        receive(&fd, buffer)
-    })
 }

@@ -15,16 +15,22 @@
 //! TCP. A lonetd that takes over from one that was killed does not know who had been
 //! announced: resolvers that get no answer come back with a new socket.
 
+mod machine;
+
+use super::serve::LATE;
 use super::state::{Answer, Named, Sender};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
 use lonet_core::dns::{self, Code, Found, MAX_ANSWER, Question, Subject};
+use machine::is_of;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
+
+pub use machine::is_name_server;
 
 /// Where questions arrive, on the address that stands for a server: below the ephemeral range.
 const PORTS: [u16; 4] = [7353, 17353, 27353, 5353];
@@ -80,10 +86,26 @@ pub struct Dns {
     askers: HashMap<u16, Asker>,
     upstreams: BTreeMap<u64, Upstream>,
     next: u64,
+    later: VecDeque<Later>,
 }
 
-/// The state's answer to Resolve and Reverse.
-type Ask<'s> = dyn FnMut(&Asker, &Op<'_>) -> Answer + 's;
+/// The state's answer to Resolve and Reverse; the last argument: the question has waited.
+type Ask<'s> = dyn FnMut(&Asker, &Op<'_>, bool) -> Asked + 's;
+
+/// What is said to a question that has, or has not, waited already.
+pub enum Asked {
+    Told(Answer),
+    /// In [`LATE`].
+    AskLater,
+}
+
+/// A question that is answered late, and when.
+struct Later {
+    at: Instant,
+    server: usize,
+    from: SocketAddrV4,
+    query: Vec<u8>,
+}
 
 impl Dns {
     pub fn new(block: Block) -> Result<Dns, Errno> {
@@ -94,6 +116,7 @@ impl Dns {
             askers: HashMap::new(),
             upstreams: BTreeMap::new(),
             next: UPSTREAM,
+            later: VecDeque::new(),
         })
     }
 
@@ -148,6 +171,7 @@ impl Dns {
     pub fn take(&mut self, ask: &mut Ask<'_>) {
         let mut buffer = vec![0; 65536];
         let mut events = [EpollEvent::empty(); 64];
+        self.take_late(ask);
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..n] {
             match event.data() {
@@ -169,17 +193,60 @@ impl Dns {
                 Err(_) => continue,
             };
             let Some(query) = buffer.get(..n) else { continue };
-            let Some(asker) = self.askers.get(&from.port()).filter(|a| is_of(from, a.sender.uid)) else {
-                tracing::debug!("a question from {from}, which nobody has announced");
-                continue;
-            };
-            let mut made = [0; MAX_ANSWER];
-            match self.answer(asker, query, &mut made, ask) {
-                Some(n) => {
-                    let _ = at.socket.send_to(made.get(..n).unwrap_or_default(), from);
-                }
-                None => self.send_on(server, from, query),
+            self.take_query((server, from), query, &mut |asker, op| ask(asker, op, false));
+        }
+    }
+
+    fn take_query(
+        &mut self,
+        (server, from): (usize, SocketAddrV4),
+        query: &[u8],
+        ask: &mut dyn FnMut(&Asker, &Op<'_>) -> Asked,
+    ) {
+        let Some(at) = self.servers.get(server) else { return };
+        let Some(asker) = self.askers.get(&from.port()).filter(|a| is_of(from, a.sender.uid)) else {
+            tracing::debug!("a question from {from}, which nobody has announced");
+            return;
+        };
+        let mut made = [0; MAX_ANSWER];
+        let mut is_later = false;
+        let answer = self.answer(asker, query, &mut made, &mut |asker, op| match ask(asker, op) {
+            Asked::Told(answer) => Some(answer),
+            Asked::AskLater => {
+                is_later = true;
+                None
             }
+        });
+        match answer {
+            _ if is_later => {
+                if self.later.len() >= MOST {
+                    self.later.pop_front();
+                }
+                self.later.push_back(Later {
+                    at: Instant::now() + LATE,
+                    server,
+                    from,
+                    query: query.to_owned(),
+                });
+            }
+            Some(n) => {
+                let _ = at.socket.send_to(made.get(..n).unwrap_or_default(), from);
+            }
+            None => self.send_on(server, from, query),
+        }
+    }
+
+    /// When the next question is to be answered that is answered late.
+    pub fn until(&self) -> Option<Instant> {
+        self.later.front().map(|later| later.at)
+    }
+
+    /// Answers those that have waited long enough.
+    fn take_late(&mut self, ask: &mut Ask<'_>) {
+        let now = Instant::now();
+        while self.until().is_some_and(|at| at <= now) {
+            let Some(Later { server, from, query, .. }) = self.later.pop_front() else { return };
+            self.take_query((server, from), &query, &mut |asker, op| ask(asker, op, true));
         }
     }
 
@@ -189,14 +256,14 @@ impl Dns {
         asker: &Asker,
         query: &[u8],
         made: &mut [u8; MAX_ANSWER],
-        ask: &mut Ask<'_>,
+        ask: &mut dyn FnMut(&Asker, &Op<'_>) -> Option<Answer>,
     ) -> Option<usize> {
         let question = Question::read(query)?;
         let (answer, reverse) = match question.subject() {
             Subject::Other => return None,
             Subject::Host(b"") => (None, false),
-            Subject::Host(name) => (Some(ask(asker, &Op::Resolve { name, strict: false })), false),
-            Subject::Address(ip) => (Some(ask(asker, &Op::Reverse { ip })), true),
+            Subject::Host(name) => (Some(ask(asker, &Op::Resolve { name, strict: false })?), false),
+            Subject::Address(ip) => (Some(ask(asker, &Op::Reverse { ip })?), true),
         };
         let found = match &answer {
             None => Found::Domain,
@@ -287,76 +354,5 @@ impl Dns {
     /// Questions that have got no answer for long are forgotten.
     pub fn forget_idle(&mut self, now: Instant) {
         self.upstreams.retain(|_, u| now.saturating_duration_since(u.last) < IDLE);
-    }
-}
-
-/// Whether the machine's resolver would ask there.
-pub fn is_name_server(at: Endpoint) -> bool {
-    let listed = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    at.port == dns::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
-}
-
-/// The servers that resolv.conf(5) lists; the machine itself if there are none. IPv4 ones are v4-mapped.
-fn name_servers(resolv_conf: &str) -> impl Iterator<Item = Ipv6Addr> {
-    let listed = resolv_conf.lines().filter_map(|line| {
-        let address = line.trim_start().strip_prefix("nameserver")?.split_whitespace().next()?;
-        // A scope is the socket's business.
-        let address = address.split('%').next().unwrap_or(address);
-        Some(match address.parse().ok()? {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        })
-    });
-    let mut all: Vec<Ipv6Addr> = listed.collect();
-    if all.is_empty() {
-        all.push(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-    }
-    all.into_iter()
-}
-
-/// Whether a UDP socket with this local port is the user's. "Cannot tell" means that it is not.
-fn is_of(from: SocketAddrV4, uid: u32) -> bool {
-    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        text.lines().skip(1).any(|line| udp_row(line) == Some((from.port(), uid)))
-    })
-}
-
-/// Local port and uid of a row of /proc/net/udp.
-fn udp_row(line: &str) -> Option<(u16, u32)> {
-    let mut fields = line.split_whitespace();
-    let port = fields.nth(1)?.rsplit(':').next()?;
-    // Between them: remote address, state, queues, timer, retransmissions.
-    let uid = fields.nth(5)?;
-    Some((u16::from_str_radix(port, 16).ok()?, uid.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn name_servers_are_read_as_resolv_conf_lists_them() {
-        let read = |text| name_servers(text).map(|ip| ip.to_string()).collect::<Vec<_>>();
-        let text = "search a b\n  nameserver 10.0.0.1 \n#nameserver 10.0.0.2\nnameserver fe80::1%eth0\nnameserver x\n";
-        assert_eq!(read(text), ["::ffff:10.0.0.1", "fe80::1"]);
-        assert_eq!(read("options edns0\n"), ["::ffff:127.0.0.1"]);
-    }
-
-    #[test]
-    fn a_udp_socket_is_its_users() {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        let Ok(SocketAddr::V4(address)) = socket.local_addr() else { return };
-        let uid = nix::unistd::geteuid().as_raw();
-        assert!(is_of(address, uid));
-        assert!(!is_of(address, uid + 1));
-        drop(socket);
-        assert!(!is_of(address, uid));
-        assert_eq!(
-            udp_row(
-                "  1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 7 2"
-            ),
-            Some((8080, 1000))
-        );
     }
 }

@@ -1,9 +1,11 @@
 //! The real kernel behind the state's questions.
 
+use super::holders;
+use super::owner::Owner;
 use super::process::{self, pidfd_open};
 use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
-use lonet_core::diag::{Answer, Diag, NOBODY, State};
+use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,6 +37,14 @@ enum Unconnected {
 
 /// How long the control counts. It fails where a module of the kernel is taken away, if ever.
 const CONTROL_COUNTS: Duration = Duration::from_millis(100);
+
+/// The states of sockets that are connected, or on their way there, or on their way from there.
+const CONNECTIONS: u32 =
+    State::ALL & !(State::LISTEN.bit() | State::BOUND_INACTIVE.bit() | State::TIME_WAIT.bit());
+
+fn is_of(block: Block, found: &diag::Found) -> bool {
+    block.contains(*found.local.ip()) || block.contains(*found.remote.ip())
+}
 
 impl Live {
     /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
@@ -117,6 +127,32 @@ impl Live {
         dumped.ok().map(|()| all)
     }
 
+    /// All connections of a block, and of those that dial there from elsewhere. None where the kernel cannot be asked.
+    pub fn connections(&self, block: Block) -> Vec<diag::Found> {
+        let mut all = Vec::new();
+        let dumped = self.diag.as_ref().map(|diag| {
+            diag.dump(CONNECTIONS, None, &mut |f| {
+                if is_of(block, &f) {
+                    all.push(f);
+                }
+            })
+        });
+        if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
+    }
+
+    /// The same, with what has become of their segments.
+    pub fn traffic(&self, block: Block) -> Vec<(diag::Found, Traffic)> {
+        let mut all = Vec::new();
+        let dumped = self.diag.as_ref().map(|diag| {
+            diag.dump_traffic(CONNECTIONS, &mut |f, traffic| {
+                if is_of(block, &f) {
+                    all.push((f, traffic));
+                }
+            })
+        });
+        if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
+    }
+
     fn among(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
         let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
@@ -169,10 +205,53 @@ fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
     Ok(all)
 }
 
+impl Live {
+    /// Whether a socket is connected between these addresses. `None`: it is on its way, or it cannot be told.
+    pub fn is_made(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<bool> {
+        match self.diag.as_ref()?.answer(local, remote).ok()? {
+            Answer::Found(f) if f.cookie == cookie => {
+                (f.state != State::SYN_SENT).then_some(f.state != State::CLOSE)
+            }
+            Answer::Found(_) | Answer::Another => Some(false),
+            Answer::Nobody => self.can_tell().then_some(false),
+        }
+    }
+
+    /// Whether some process has a socket that is, or was, connected between these addresses. What cannot be told is so.
+    pub fn is_held(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
+            Some(Answer::Found(f)) => f.cookie == cookie && f.inode != 0,
+            Some(Answer::Another) => false,
+            // Of one that was reset and is open it says the same: that is told when it ends.
+            Some(Answer::Nobody) => !self.can_tell(),
+            None => true,
+        }
+    }
+}
+
 /// What a process runs, as the kernel calls it.
 pub fn program(pid: Pid) -> String {
     let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
+}
+
+/// The process in whose place this one is. Of a supervised program two others are members, its supervisor and the one that its
+/// user has started (`supervise`): it is the child of the one, which is the other's. What it has left behind takes its place.
+pub fn stands_for(pid: Pid) -> Pid {
+    let executable = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let Some(ours) = executable(&"self") else { return pid };
+    let is_ours = |pid: &Pid| executable(pid).is_some_and(|other| other == ours);
+    let mut at = pid;
+    for _ in 0..2 {
+        if !is_ours(&at) {
+            break;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
+        let children: Vec<Pid> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+        let Some(next) = children.iter().find(|child| !is_ours(child)).or(children.first()) else { break };
+        at = *next;
+    }
+    if is_ours(&at) { pid } else { at }
 }
 
 /// When a process began, in clock ticks since boot. `None`: it has ended.
@@ -224,8 +303,30 @@ impl Kernel for Live {
         held_by(pid).ok()
     }
 
+    fn holders(&mut self, sockets: &BTreeSet<Cookie>, members: &[Pid]) -> BTreeMap<Cookie, Pid> {
+        let [a, b, ..] = self.control.ip().octets();
+        let block = Some((Ipv4Addr::new(a, b, 0, 0), 16));
+        let mut by_inode = BTreeMap::new();
+        let all = State::ALL & !State::TIME_WAIT.bit();
+        let dumped = self.diag.as_ref().map(|diag| {
+            diag.dump(all, block, &mut |f| {
+                if sockets.contains(&f.cookie) {
+                    by_inode.insert(u64::from(f.inode), f.cookie);
+                }
+            })
+        });
+        match dumped {
+            Some(Ok(())) => holders::find(by_inode, members, &Owner::here()),
+            Some(Err(_)) | None => BTreeMap::new(),
+        }
+    }
+
     fn program(&mut self, pid: Pid) -> String {
         program(pid)
+    }
+
+    fn stands_for(&mut self, pid: Pid) -> Pid {
+        stands_for(pid)
     }
 
     fn began(&mut self, pid: Pid) -> u64 {

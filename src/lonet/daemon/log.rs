@@ -1,11 +1,21 @@
 //! `<net>/log`, of limited size: a network may live for months, and what others make happen is not to fill a disk.
+//!
+//! Its lines are as those of LONET_LOG ([`lonet_core::logged`]), and the first one of a day has the date.
 
 use super::current::Current;
 use lonet_core::directory::Directory;
+use lonet_core::logged::Head;
+use lonet_core::sys;
 use std::ffi::CStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The size at which the log is put aside as `log.old`, in bytes. What was there before goes.
 const PUT_ASIDE_AT: u64 = 1 << 20;
@@ -24,6 +34,49 @@ impl Log {
         let (file, len) = open(&directory.now())?;
         Ok(Log { directory: directory.clone(), file, len })
     }
+}
+
+/// The format of a line.
+#[derive(Default)]
+pub struct Lines {
+    /// Of the last line, counted from 1970.
+    day: AtomicU64,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = sys::clock(libc::CLOCK_REALTIME).as_secs();
+        let day = now / (24 * 60 * 60);
+        if self.day.swap(day, Ordering::Relaxed) != day {
+            writeln!(to, "{}{}", Head { host: "" }, date(now))?;
+        }
+        write!(to, "{}", Head { host: "" })?;
+        match *event.metadata().level() {
+            Level::ERROR => to.write_str("error: ")?,
+            Level::WARN => to.write_str("warning: ")?,
+            _ => {}
+        }
+        context.field_format().format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
+}
+
+/// The day of a moment, UTC.
+fn date(seconds: u64) -> String {
+    // SAFETY: all zeroes is a broken-down time.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: a time to read, and a structure to fill.
+    unsafe { libc::gmtime_r(&(seconds as libc::time_t), &raw mut tm) };
+    format!("{:04}-{:02}-{:02} UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday)
 }
 
 fn open(directory: &Directory) -> io::Result<(File, u64)> {
@@ -88,6 +141,12 @@ mod tests {
         assert_eq!(sizes.len(), 2);
         assert!(sizes.iter().all(|len| *len <= PUT_ASIDE_AT), "{sizes:?}");
         assert!(std::fs::read(dir.join("log")).expect("the log").ends_with(b"last\n"));
+    }
+
+    #[test]
+    fn date_is_that_of_the_day() {
+        assert_eq!(date(0), "1970-01-01 UTC");
+        assert_eq!(date(951_782_400 + 86_399), "2000-02-29 UTC");
     }
 
     #[test]

@@ -128,6 +128,11 @@ pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netn
     all.iter().any(|pid| namespace(pid) != here)
 }
 
+/// The owner's processes, whether or not they are members.
+pub fn owners_processes(owner: &Owner) -> impl Iterator<Item = Pid> {
+    pids().filter(|pid| ProcessDirectory::open(*pid).is_ok_and(|directory| directory.is_owners(owner)))
+}
+
 fn pids() -> impl Iterator<Item = Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

@@ -10,21 +10,25 @@
 mod current;
 mod dns;
 mod doors;
+pub mod faults;
 mod foreign;
 mod held;
+mod holders;
 mod in_place;
 mod kernel;
 mod log;
 mod members;
 pub mod names;
 mod owner;
-mod process;
+pub mod process;
+mod reach;
 mod registry;
 mod serve;
 mod setup;
 pub mod state;
 mod store;
 mod tally;
+pub mod trace;
 
 use current::Current;
 use lonet_core::config::{Config, Membership};
@@ -123,6 +127,9 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     if had.is_some() {
         let sightings = kernel.sightings(held.block);
         state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
+        if let Some(sightings) = &sightings {
+            store.table().retain_hops(|cookie| sightings.contains_key(&cookie));
+        }
         tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }
     tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
@@ -146,7 +153,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
 
 /// The log: `<net>/log`, or stderr in the foreground.
 fn open_log(start: &Start, directory: &Current) -> Result<(), SetupError> {
-    let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false);
+    let builder = tracing_subscriber::fmt().with_ansi(false).event_format(log::Lines::default());
     if start.foreground {
         builder.with_writer(std::io::stderr).init();
         return Ok(());

@@ -1,8 +1,10 @@
 //! What the kernel shows of a process.
 
 use super::state::Pid;
+use crate::trace::event::Status;
 use lonet_core::sys;
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A descriptor that names a process, also when its pid is another's by then.
@@ -31,6 +33,47 @@ pub fn stat_field(stat: &[u8], number: usize) -> Option<&str> {
     fields.split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
+/// How a process has ended. `None`: it cannot be told. `process`: its pidfd.
+pub fn status(pid: Pid, process: &OwnedFd) -> Option<Status> {
+    let code = status_of_unwaited(pid).or_else(|| status_of_waited(process))?;
+    Some(match code & 0x7f {
+        0 => Status::Exit(code >> 8 & 0xff),
+        number => {
+            let signal = Signal::try_from(number).map_or_else(|_| number.to_string(), |s| s.to_string());
+            Status::Signal(signal)
+        }
+    })
+}
+
+/// What wait(2) will say of a process that nobody has waited for.
+fn status_of_unwaited(pid: Pid) -> Option<i32> {
+    const STATE: usize = 3;
+    const EXIT_CODE: usize = 52;
+    let stat = stat(pid).ok()?;
+    let code = stat_field(&stat, EXIT_CODE)?.parse().ok();
+    code.filter(|_| stat_field(&stat, STATE) == Some("Z"))
+}
+
+/// What wait(2) has said of a process, from Linux 6.15 on.
+fn status_of_waited(process: &OwnedFd) -> Option<i32> {
+    /// struct pidfd_info of `linux/pidfd.h`, in its first version.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        _cgroup: u64,
+        _ids: [u32; 11],
+        exit_code: i32,
+    }
+    const INFO_EXIT: u64 = 1 << 3;
+    // _IOWR(0xff, 11, struct pidfd_info)
+    const GET_INFO: u64 = 3 << 30 | (size_of::<Info>() as u64) << 16 | 0xff << 8 | 11;
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the structure that this call takes.
+    let got = unsafe { libc::ioctl(process.as_raw_fd(), GET_INFO, &raw mut info) };
+    (got == 0 && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +98,11 @@ mod tests {
         while !has_ended(&process) {
             std::thread::yield_now();
         }
+        assert_eq!(status(child.id() as Pid, &process), Some(Status::Signal("SIGKILL".into())));
         child.wait().expect("its end");
+        // Older kernels do not say.
+        let waited = status(child.id() as Pid, &process);
+        assert!(waited.is_none_or(|status| status == Status::Signal("SIGKILL".into())));
         assert_eq!(pidfd_open(child.id() as Pid).err(), Some(Errno::ESRCH));
     }
 }

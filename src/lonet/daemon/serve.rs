@@ -1,24 +1,31 @@
 //! The loop around the state: sockets, processes, time.
 //!
-//! Order is kept across connections: a message that was sent before another connection was made is taken first,
-//! so that a program which closed a socket and then told another program finds the port free there. For this,
-//! connections are taken in the kernel's order, and before any message is read those that came earlier are
-//! tried ([`connections`]). Ends of processes and sockets that the kernel has announced are taken before any message.
+//! Order is kept across connections: a message that was sent before another one is taken first, so that a program which
+//! closed a socket and then told another program finds the port free there ([`connections`]). Ends of processes and
+//! sockets that the kernel has announced are taken before any message.
 
 mod connections;
 mod end;
+mod faults;
+mod hands;
 mod home;
 mod idle;
 mod inherited;
 mod lent;
 mod messages;
 mod processes;
+mod questions;
+mod rights;
 mod sender;
+mod signal;
+mod trace;
 mod wait;
 
 use super::current::Current;
 use super::dns::Dns;
 use super::doors::{Doors, Service};
+use super::faults::hits::Meter;
+use super::faults::loss::Loss;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::held::Held;
 use super::kernel::Live;
@@ -28,8 +35,9 @@ use super::setup::{SetupError, os};
 use super::state::{Pid, State};
 use super::store::Store;
 use super::tally;
-use connections::{Connections, Door};
+use connections::Connections;
 use end::Ending;
+use hands::Hands;
 use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
@@ -37,13 +45,15 @@ use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use questions::Slow;
+use signal::Signalling;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wait::Waiter;
+use wait::Waiting;
 
 /// How long a network stays when nobody is in it.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
@@ -86,6 +96,8 @@ struct Early {
     since: Instant,
 }
 
+pub use questions::LATE;
+
 pub struct Daemon {
     state: State,
     kernel: Live,
@@ -118,13 +130,22 @@ pub struct Daemon {
     /// Ends were announced that lonetd has not heard of, and when it may look at all sockets for it.
     are_ends_lost: bool,
     reviews_at: Instant,
+    /// What the rules for faults have met.
+    meter: Meter,
+    loss: Loss,
     dns: Dns,
     connections: Connections,
+    /// What is done with sockets that programs have lent.
+    lent: Hands,
     early: Vec<Early>,
-    waiters: Vec<Waiter>,
+    /// Questions for names that are answered late.
+    slow: Slow,
+    waiting: Waiting,
     ending: Option<Ending>,
+    signals: Vec<Signalling>,
     looked: Instant,
     empty_since: Option<Instant>,
+    tracing: trace::Tracing,
 }
 
 fn event(data: u64) -> EpollEvent {
@@ -198,17 +219,25 @@ impl Daemon {
             watches_ends: false,
             are_ends_lost: false,
             reviews_at: Instant::now(),
+            meter: Meter::default(),
+            loss: Loss::default(),
             dns,
             connections,
+            lent: Hands::new("lonetd-lent", lent::THREADS),
             early: Vec::new(),
-            waiters: Vec::new(),
+            slow: Slow::default(),
+            waiting: Waiting::new(),
             ending: None,
+            signals: Vec::new(),
             looked: Instant::now(),
             empty_since: None,
+            tracing: trace::Tracing::default(),
         };
         daemon.open_doors().map_err(os("watch the control sockets"))?;
         daemon.watch_home().map_err(os("watch the network's directory"))?;
         daemon.settle();
+        daemon.restore_faults();
+        daemon.resume_recording();
         store.table().set_abstract_name(Some(daemon.doors.name));
         store.table().serve();
         Ok(daemon)
@@ -224,13 +253,14 @@ impl Daemon {
                 Err(e) => return Err(e.into()),
             };
             self.take_news();
-            self.read_connections();
+            let is_one_of = |kinds: &[u64]| events[..n].iter().any(|e| kinds.contains(&e.data()));
+            if self.connections.has_received() || is_one_of(&[CONTROL, ABSTRACT, CONNECTIONS]) {
+                self.take_messages();
+            }
             for event in &events[..n] {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    CONTROL => self.accept(Door::Path),
-                    ABSTRACT => self.accept(Door::Name),
                     DESTROYED => self.ends_begin(),
                     HOME => self.look_after_home(),
                     SEARCHED => self.take_found(Duration::ZERO),
@@ -243,10 +273,11 @@ impl Daemon {
                     _ => {}
                 }
             }
-            if events[..n].iter().any(|e| e.data() == DNS) {
+            if is_one_of(&[DNS]) || self.dns.until().is_some_and(|until| until <= Instant::now()) {
                 self.take_questions();
             }
             self.take_early();
+            self.take_slow();
             self.look_at_the_time();
             // Before the rows of hosts that have gone down are taken back: others may have their names then.
             self.settle();
@@ -256,14 +287,6 @@ impl Daemon {
                 return Ok(());
             }
         }
-    }
-
-    /// Questions for names, as DNS has them, and what the machine's name servers answer.
-    fn take_questions(&mut self) {
-        self.verify_hosts(|state| !state.unverified().is_empty());
-        let Daemon { dns, state, kernel, .. } = self;
-        dns.take(&mut |asker, op| state.handle(kernel, asker.sender, &asker.caller(), op));
-        self.settle();
     }
 
     /// Takes what the kernel has announced.
@@ -276,20 +299,21 @@ impl Daemon {
     /// Ends of sockets that the kernel has told of. To be settled.
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
-        let mut is_quiet = true;
+        let (mut is_quiet, mut all) = (true, Vec::new());
         // Whoever makes and closes sockets all the time, which may be another user, does not keep lonetd from its work.
         for _ in 0..ENDS_AT_ONCE {
             let Some(ends) = destroyed.next().transpose() else { break };
             is_quiet = false;
             match ends {
-                Ok(ends) => {
-                    for cookie in ends {
-                        self.state.destroyed(&mut self.kernel, cookie);
-                    }
-                }
+                Ok(ends) => all.extend(ends),
                 Err(_) => self.are_ends_lost = true,
             }
         }
+        // First: what they were is in the state still.
+        self.record_ends(&all);
+        let all: Vec<u64> = all.iter().map(|end| end.cookie).collect();
+        self.state.all_destroyed(&mut self.kernel, &all);
+        all.iter().for_each(|cookie| self.store.table().forget_hops(*cookie));
         let now = Instant::now();
         if self.are_ends_lost && now >= self.reviews_at {
             self.are_ends_lost = false;
@@ -298,7 +322,10 @@ impl Daemon {
             self.kernel.many(false);
             self.reviews_at = Instant::now() + REVIEW_REST * now.elapsed();
         }
-        if is_quiet && !self.watches_ends {
+        if is_quiet
+            && !self.watches_ends
+            && let Some(destroyed) = &self.destroyed
+        {
             self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();
         }
     }
@@ -324,6 +351,8 @@ impl Daemon {
         self.resume(late);
         self.dns.forget_idle(now);
         self.state.settle_doubts(&mut self.kernel);
+        self.end_faults();
+        self.look_for_loss();
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;
             self.look_after_home();
@@ -332,11 +361,15 @@ impl Daemon {
             }
         }
         self.forget_waiters_that_left();
+        self.look_at_waited_for(now);
+        self.look_at_recording(now);
         let idle = self.foreign.is_idle()
             && self.state.is_empty()
-            && self.waiters.is_empty()
+            && self.waiting.is_empty()
             && self.early.is_empty()
-            && !self.connections.has_members();
+            && !self.connections.has_members()
+            && !self.has_faults()
+            && !self.is_recording();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 }

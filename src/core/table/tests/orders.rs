@@ -14,17 +14,39 @@ use crate::table::word::Word;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
+use std::cell::Cell;
 use std::net::SocketAddrV4;
 
+thread_local! {
+    /// How words are read: as values that may be old, or as steps that others come before or after.
+    static READS: Cell<Reads> = const { Cell::new(Reads::MayBeOld) };
+}
+
+/// The checker looks for other orders where two processes use a word, and remembers who used it last: a process that reads a
+/// word and then changes it hides the other's read from it. So all orders are looked for with reads that it takes for
+/// changes, which are never old, and old values with reads that are reads.
+#[derive(Clone, Copy)]
+enum Reads {
+    MayBeOld,
+    AreSteps,
+}
+
 /// A word whose order the checker chooses.
-struct Checked(AtomicU64);
+pub struct Checked(AtomicU64);
 
 impl Word for Checked {
     fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        match READS.get() {
+            Reads::MayBeOld => self.0.load(Ordering::Acquire),
+            Reads::AreSteps => self.0.fetch_add(0, Ordering::AcqRel),
+        }
     }
     fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Release);
+        match READS.get() {
+            Reads::MayBeOld => self.0.store(value, Ordering::Release),
+            // As to the checker a plain store may come before a change that has not seen it.
+            Reads::AreSteps => _ = self.0.swap(value, Ordering::AcqRel),
+        }
     }
     fn swap_if(&self, is: u64, to: u64) -> Result<(), u64> {
         self.0.compare_exchange(is, to, Ordering::AcqRel, Ordering::Acquire).map(drop)
@@ -40,14 +62,17 @@ impl Word for Checked {
     }
 }
 
-fn word() -> Checked {
+pub fn word() -> Checked {
     Checked(AtomicU64::new(0))
 }
 
-fn in_every_order(check: impl Fn() + Sync + Send + 'static) {
+pub fn in_every_order(check: impl Fn() + Copy + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
-    model.check(check);
+    for reads in [Reads::MayBeOld, Reads::AreSteps] {
+        READS.set(reads);
+        model.check(check);
+    }
 }
 
 fn small() -> Arc<Small<Checked>> {
@@ -96,6 +121,25 @@ fn port_closed_during_a_claim_is_the_next_ones() {
         let mut both = [first, second];
         both.sort_unstable();
         assert_eq!(both, [1, 2]);
+    });
+}
+
+#[test]
+fn port_of_a_closed_dial_is_free_while_lonetd_frees_the_record() {
+    in_every_order(|| {
+        let s = small();
+        let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = true);
+        let dial = s.connected(1, &mut { gone });
+        s.close(1);
+        let lonetd = {
+            let s = s.clone();
+            thread::spawn(move || {
+                s.parts().end(dial.reference);
+                s.parts().free(dial.reference);
+            })
+        };
+        assert_eq!(claim(&s, 2, &mut { gone }), dial.port);
+        lonetd.join().expect("no panic");
     });
 }
 

@@ -1,7 +1,8 @@
 //! Scripts and the search in PATH.
 
-use super::super::script::{HEAD, Next, Target, next};
+use super::super::env::{Target, target};
 use super::*;
+use lonet_core::hookable::Unhookable;
 use proptest::prelude::*;
 
 #[test]
@@ -14,14 +15,14 @@ fn scripts_are_what_their_interpreter_is() {
     bench.check(bench.file("empty", "")).unwrap();
 
     let direct = bench.file("direct", format!("#! {dead} -x\n"));
-    assert_eq!(bench.reason(&direct), Reason::Static);
+    assert_eq!(bench.reason(&direct), Reason::Unhookable(Unhookable::Static));
     let refusal = bench.check(&direct).unwrap_err();
     assert_eq!((refusal.script, refusal.program), (Some(direct.clone()), dead.into()));
 
     let indirect = bench.file("indirect", format!("#!{}\n", direct.display()));
-    assert_eq!(bench.reason(indirect), Reason::Static);
+    assert_eq!(bench.reason(indirect), Reason::Unhookable(Unhookable::Static));
     let lost = bench.file("lost", "#!/nonexistent/sh\n");
-    assert!(matches!(bench.reason(lost), Reason::NotFound(_)));
+    assert!(matches!(bench.reason(lost), Reason::Fails(Failure::NotFound(_))));
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn env_is_followed_through_path() {
         let found = bench.check(&script);
         assert_eq!(found.is_err(), refused, "{line}: {found:?}");
         if refused {
-            assert_eq!(bench.reason(&script), Reason::Static);
+            assert_eq!(bench.reason(&script), Reason::Unhookable(Unhookable::Static));
         }
     }
     // One word to env, and there is no program of that name.
@@ -59,7 +60,7 @@ fn chains_of_scripts_end_where_the_kernel_ends_them() {
         last = bench.file(&format!("s{depth}"), format!("#!{}\n", last.display()));
         assert_eq!(bench.check(&last).is_ok(), executes(&last), "{depth}");
     }
-    assert_eq!(bench.reason(&last), Reason::TooManyScripts);
+    assert_eq!(bench.reason(&last), Reason::Fails(Failure::TooManyScripts));
 }
 
 fn executes(program: &Path) -> bool {
@@ -73,28 +74,17 @@ fn executes(program: &Path) -> bool {
 }
 
 #[test]
-fn shebang_lines_are_read_as_the_kernel_reads_them() {
-    let interpreter = |path: &str| Next::Interpreter(path.into());
-    let long = format!("#!/{}", "x".repeat(HEAD));
-    for (head, expected) in [
-        ("#!/bin/sh\n", interpreter("/bin/sh")),
-        ("#!/bin/sh", interpreter("/bin/sh")),
-        ("#! \t/bin/sh\t-e \n", interpreter("/bin/sh")),
-        ("#!/bin/sh\r\n", interpreter("/bin/sh\r")),
-        ("#!sh\0x\n", interpreter("sh")),
-        ("#!\n", Next::Shell),
-        ("#!  \n/bin/sh\n", Next::Shell),
-        (" #!/bin/sh\n", Next::Shell),
-        (&long[..HEAD], Next::Shell),
-        (
-            "#!/usr/bin/env -S PATH=/opt \"a b\" # c\n",
-            Next::Env {
-                env: "/usr/bin/env".into(),
-                target: Target { program: Some("a b".into()), path: Some("/opt".into()) },
-            },
-        ),
+fn words_of_env_are_read_as_env_reads_them() {
+    let to = |program: Option<&str>, path: Option<&str>| Target {
+        program: program.map(OsString::from),
+        path: path.map(OsString::from),
+    };
+    for (argument, expected) in [
+        ("-S PATH=/opt \"a b\" # c", to(Some("a b"), Some("/opt"))),
+        ("python3 -u", to(Some("python3 -u"), None)),
+        ("-S -C / dead", to(None, None)),
     ] {
-        assert_eq!(next(head.as_bytes()), expected, "{head:?}");
+        assert_eq!(target(argument.as_bytes()), expected, "{argument:?}");
     }
 }
 
@@ -115,7 +105,10 @@ fn programs_are_found_as_execvp_finds_them() {
     assert_eq!(find("./any/tool").unwrap(), Path::new("./any/tool"));
     for name in ["locked", "directory"] {
         let refusal = find(name).unwrap_err();
-        assert!(matches!(refusal.reason, Reason::NotExecutable(_)), "{refusal}");
+        assert!(
+            matches!(refusal.reason, Reason::Fails(Failure::Denied(_) | Failure::NotRegular)),
+            "{refusal}"
+        );
         assert_eq!(refusal.program, bench.path("a").join(name));
     }
     for name in ["nothing", "", "a\0b"] {
@@ -128,12 +121,12 @@ fn programs_are_found_as_execvp_finds_them() {
 
 proptest! {
     #[test]
-    fn any_head_is_read_without_panic(
-        head in prop_oneof![
+    fn any_argument_of_env_is_read_without_panic(
+        argument in prop_oneof![
             any::<Vec<u8>>(),
-            "#!(/usr/bin/)?env (-S|-vS|--split-string=)?[ A=PTH/a'\"#$\\\\\t-]{0,40}\n?".prop_map(Vec::from),
+            "(-S|-vS|--split-string=)?[ A=PTH/a'\"#$\\\\\t-]{0,40}\n?".prop_map(Vec::from),
         ],
     ) {
-        _ = next(&head);
+        _ = target(&argument);
     }
 }

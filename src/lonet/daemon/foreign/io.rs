@@ -86,7 +86,7 @@ pub fn remote(fd: &OwnedFd) -> Option<SocketAddrV4> {
 }
 
 pub fn cookie(fd: &OwnedFd) -> u64 {
-    lonet_core::sys::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE).unwrap_or(0)
+    lonet_core::sys::cookie(fd.as_raw_fd()).unwrap_or(0)
 }
 
 pub fn is_ipv6(fd: &OwnedFd) -> bool {
@@ -132,19 +132,14 @@ pub fn connect(from: Option<Ipv4Addr>, to: SocketAddrV4) -> Result<OwnedFd, Errn
 
 /// Takes the connection off a socket, which stays open with its program; the other end sees a reset.
 pub fn disconnect(fd: &OwnedFd) {
-    // SAFETY: all zeroes is a sockaddr of AF_UNSPEC.
-    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
-    let len = std::mem::size_of::<libc::sockaddr>() as u32;
-    // SAFETY: an address of ours with its length.
-    let _ = unsafe { lonet_core::sys::connect(fd.as_raw_fd(), &raw const nobody, len) };
+    let _ = lonet_core::sys::disconnect(fd.as_raw_fd());
     // What the end of that connection left is no error of the next one's.
     let _ = error(fd);
 }
 
 /// Closes with a reset.
 pub fn reset(fd: OwnedFd) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = socket::setsockopt(&fd, sockopt::Linger, &linger);
+    let _ = lonet_core::sys::reset_at_close(fd.as_raw_fd());
 }
 
 pub fn end_of_data(fd: &OwnedFd) {

@@ -1,7 +1,8 @@
 //! One connection with a foreign peer, in whatever state it is.
 
 use super::Cx;
-use super::acceptor::{Acceptor, Lingering};
+use super::acceptor::Acceptor;
+use super::caller::Lingering;
 use super::courier::Courier;
 use super::dialer::{Dialer, SlowDial};
 use super::relay::Relay;

@@ -1,19 +1,23 @@
-//! Connections to the control socket on which nothing has been said so far.
+//! Connections to the control socket, and the messages that come on them.
 //!
-//! Each is watched by itself, so that one that says nothing costs nothing. What is said is taken in the order in which
-//! the connections were made, see [`super`]: all that can be read is found at once and sorted, and before a new
-//! connection is read those before it are.
+//! There are two doors, and nobody knows in which order something came to both: so every message says when it was sent, and
+//! messages are taken in that order. What was sent before another message was is there when that one is: all that was sent
+//! until a moment is fetched after it, and what was sent later waits for the next round.
+//!
+//! A connection on which no message has come is watched by itself, so that it costs nothing.
 //!
 //! The abstract name is there for everybody on the machine. Who comes is told by the kernel as it comes: a process of the
 //! owner's or one that has joined, or an outsider, which may be a member that has dropped its privileges and will show
 //! the network's key. Outsiders have little room and little time, each user apart, so that one user's flood costs no
 //! member of another uid anything. They keep no network from ending, and are the first to go when descriptors run out.
 
+use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
 use crate::daemon::doors::Doors;
 use crate::daemon::setup::{SetupError, os};
 use crate::daemon::tally::{self, Kind};
-use lonet_core::control::MAX_MESSAGE;
+use lonet_core::control::{self, MAX_MESSAGE};
+use lonet_core::sys;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::socket::{self, SockFlag, sockopt};
@@ -29,8 +33,9 @@ const OUTSIDER_SILENT_FOR: Duration = Duration::from_secs(1);
 const OUTSIDERS_OF_A_UID: usize = 16;
 const OUTSIDERS: usize = 256;
 
-/// How many connections are taken at a door before others have their turn.
-const ACCEPT_AT_ONCE: usize = 64;
+/// How many connections are taken at a door before others have their turn: as many as the kernel lets wait there, so that
+/// all are taken that came before.
+const ACCEPT_AT_ONCE: usize = libc::SOMAXCONN as usize + 1;
 
 /// How long the doors stay shut when there is no descriptor for who comes.
 const SHUT_FOR: Duration = Duration::from_millis(50);
@@ -45,23 +50,47 @@ struct Silent {
     outsider: Option<u32>,
 }
 
-/// All that is silent.
+/// A message that was fetched, and not taken yet.
+struct Received {
+    fd: OwnedFd,
+    bytes: Box<[u8]>,
+    right: Option<Right>,
+    is_outsiders: bool,
+}
+
+/// Connections without a message so far, and messages that are not taken yet.
 pub(super) struct Connections {
     /// Says who has spoken, by [`Id`].
     pub epoll: Epoll,
     members: BTreeMap<Id, Silent>,
     outsiders: BTreeMap<Id, Silent>,
+    /// By when it was sent.
+    received: BTreeMap<(Duration, Id), Received>,
     next: Id,
+    pub closer: Closer,
 }
 
 impl Connections {
     pub fn new() -> Result<Connections, SetupError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        Ok(Connections { epoll, members: BTreeMap::new(), outsiders: BTreeMap::new(), next: 0 })
+        let closer = Closer::new();
+        Ok(Connections {
+            epoll,
+            members: BTreeMap::new(),
+            outsiders: BTreeMap::new(),
+            received: BTreeMap::new(),
+            next: 0,
+            closer,
+        })
     }
 
     pub fn has_members(&self) -> bool {
-        !self.members.is_empty()
+        !self.members.is_empty() || self.received.values().any(|s| !s.is_outsiders)
+    }
+
+    /// Whether something was fetched that is still to be taken.
+    pub fn has_received(&self) -> bool {
+        !self.received.is_empty()
     }
 
     fn is_empty(&self) -> bool {
@@ -70,6 +99,7 @@ impl Connections {
 
     /// Whoever has nothing to say yet is watched. `outsider`: its uid, if it is one.
     fn add(&mut self, fd: OwnedFd, outsider: Option<u32>) {
+        let Some(fd) = self.fetch(fd, outsider.is_some()) else { return };
         if let Some(uid) = outsider {
             let of_uid = |silent: &Silent| silent.outsider == Some(uid);
             let many = self.outsiders.values().filter(|s| of_uid(s)).count() >= OUTSIDERS_OF_A_UID;
@@ -80,17 +110,63 @@ impl Connections {
             };
             oldest.into_iter().for_each(|id| self.drop_outsider(id));
         }
-        self.next += 1;
-        if let Err(e) = self.epoll.add(&fd, event(self.next)) {
+        let id = self.new_id();
+        if let Err(e) = self.epoll.add(&fd, event(id)) {
             return tally::count(Kind::NoDescriptor, &e);
         }
         let silent = Silent { fd, since: Instant::now(), outsider };
         let all = if outsider.is_some() { &mut self.outsiders } else { &mut self.members };
-        all.insert(self.next, silent);
+        all.insert(id, silent);
+    }
+
+    fn new_id(&mut self) -> Id {
+        self.next += 1;
+        self.next
+    }
+
+    /// Fetches this one's message. It comes back if there is none yet.
+    fn fetch(&mut self, fd: OwnedFd, is_outsiders: bool) -> Option<OwnedFd> {
+        let mut buffer = [0u8; MAX_MESSAGE];
+        match rights::receive(&fd, &mut buffer) {
+            Ok(Some(message)) => {
+                let mut rights = message.rights.into_iter().map(|fd| Right::new(fd, &self.closer));
+                let right = rights.next();
+                // No message has more than one.
+                rights.for_each(drop);
+                let bytes = &buffer[..message.len];
+                // No message is sent after it was received, whatever time it has.
+                let at = control::sent_at(bytes).map_or_else(now, |at| at.min(now()));
+                let id = self.new_id();
+                self.received.insert((at, id), Received { fd, bytes: bytes.into(), right, is_outsiders });
+                None
+            }
+            Err(Errno::EAGAIN) => Some(fd),
+            Ok(None) | Err(_) => {
+                self.closer.end(fd);
+                None
+            }
+        }
+    }
+
+    /// Fetches the messages of connections that were silent.
+    fn fetch_all(&mut self) {
+        for id in self.ready() {
+            if let Some(silent) = self.take(id) {
+                // What was ready is not silent: it has spoken, or has hung up.
+                self.fetch(silent.fd, silent.outsider.is_some());
+            }
+        }
+    }
+
+    /// The first of what was sent until then.
+    fn next_until(&mut self, until: Duration) -> Option<Received> {
+        let first = self.received.first_entry()?;
+        (first.key().0 <= until).then(|| first.remove())
     }
 
     fn drop_outsider(&mut self, id: Id) {
-        if let Some(Silent { outsider: Some(uid), .. }) = self.outsiders.remove(&id) {
+        if let Some(Silent { fd, outsider: Some(uid), .. }) = self.outsiders.remove(&id) {
+            self.closer.end(fd);
             tally::count(Kind::Silent, &format_args!("uid {uid}"));
         }
     }
@@ -102,22 +178,20 @@ impl Connections {
         oldest.is_some()
     }
 
-    /// Those who have spoken or hung up, the oldest connection first.
+    /// Those who have spoken or hung up.
     fn ready(&self) -> Vec<Id> {
         if self.is_empty() {
             return Vec::new();
         }
         let mut events = vec![EpollEvent::empty(); self.members.len() + self.outsiders.len()];
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        let mut all: Vec<Id> = events[..n].iter().map(EpollEvent::data).collect();
-        all.sort_unstable();
-        all
+        events[..n].iter().map(EpollEvent::data).collect()
     }
 
-    fn take(&mut self, id: Id) -> Option<OwnedFd> {
+    fn take(&mut self, id: Id) -> Option<Silent> {
         let silent = self.members.remove(&id).or_else(|| self.outsiders.remove(&id))?;
         let _ = self.epoll.delete(&silent.fd);
-        Some(silent.fd)
+        Some(silent)
     }
 
     /// When the next one has been silent for too long.
@@ -138,16 +212,39 @@ impl Connections {
     }
 }
 
+/// On the clock that messages are stamped by.
+fn now() -> Duration {
+    sys::clock(libc::CLOCK_MONOTONIC)
+}
+
 /// Where programs come in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
+enum Door {
     Path,
     Name,
 }
 
 impl Daemon {
-    /// Takes those who have come to a door, and what they say.
-    pub(super) fn accept(&mut self, door: Door) {
+    /// Takes all messages that were sent until now, in the order in which they were sent.
+    pub(super) fn take_messages(&mut self) {
+        let until = now();
+        self.accept();
+        self.connections.fetch_all();
+        while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
+            self.take_news();
+            self.take_message(fd, right, &bytes, (false, false));
+        }
+    }
+
+    /// Takes those who have come to the doors.
+    fn accept(&mut self) {
+        if self.shut_until.is_none() {
+            self.accept_at(Door::Path);
+            self.accept_at(Door::Name);
+        }
+    }
+
+    fn accept_at(&mut self, door: Door) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         for _ in 0..ACCEPT_AT_ONCE {
             let socket = match door {
@@ -155,16 +252,8 @@ impl Daemon {
                 Door::Name => &self.doors.by_name,
             };
             match socket::accept4(socket.as_raw_fd(), flags) {
-                Ok(fd) => {
-                    // SAFETY: a new descriptor that nobody else has.
-                    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                    if door == Door::Path {
-                        // Messages that were sent before this connection was made come first: epoll does not tell at which
-                        // of the two sockets somebody was first.
-                        self.accept(Door::Name);
-                    }
-                    self.watch_silent(fd);
-                }
+                // SAFETY: a new descriptor that nobody else has.
+                Ok(fd) => self.watch_silent(unsafe { OwnedFd::from_raw_fd(fd) }),
                 Err(Errno::EAGAIN) => return,
                 Err(Errno::ECONNABORTED | Errno::EINTR) => {}
                 Err(_) if self.connections.drop_oldest_outsider() => {}
@@ -182,37 +271,7 @@ impl Daemon {
             Ok(by) => Some(by.uid()),
             Err(e) => return tally::count(Kind::NoSender, &e),
         };
-        self.read_connections();
-        if let Some(fd) = self.read(fd) {
-            self.connections.add(fd, outsider);
-        }
-    }
-
-    /// Takes what connections say, the oldest connection first.
-    pub(super) fn read_connections(&mut self) {
-        for id in self.connections.ready() {
-            if let Some(fd) = self.connections.take(id) {
-                // What was ready is not silent: it has spoken, or has hung up.
-                self.read(fd);
-            }
-        }
-    }
-
-    /// Takes what this one says. It comes back if that is nothing yet.
-    fn read(&mut self, fd: OwnedFd) -> Option<OwnedFd> {
-        let mut buffer = [0u8; MAX_MESSAGE];
-        match lonet_core::sys::recv_with(fd.as_raw_fd(), &mut buffer, true) {
-            Ok((0, _)) => None,
-            Ok((n, right)) => {
-                // SAFETY: a new descriptor that nobody else has.
-                let right = right.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                self.take_news();
-                self.take_message(fd, right, &buffer[..n], (false, false));
-                None
-            }
-            Err(Errno::EAGAIN) => Some(fd),
-            Err(_) => None,
-        }
+        self.connections.add(fd, outsider);
     }
 
     /// No descriptor is left: those who come wait, as the loop would never rest.
@@ -228,5 +287,58 @@ impl Daemon {
         let Doors { by_path, by_name, .. } = &self.doors;
         self.epoll.add(by_path, event(CONTROL))?;
         self.epoll.add(by_name, event(ABSTRACT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lonet_core::control::{Caller, Op, Options};
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
+
+    /// A connection on which a message came that says that it was sent then; and its other end.
+    fn said(at: Duration) -> (OwnedFd, OwnedFd) {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .expect("a pair of sockets");
+        let mut bytes = [0; MAX_MESSAGE];
+        let caller = Caller { host: "", key: [0; 16], options: Options::default() };
+        let n = control::write_request(&mut bytes, at, &caller, &Op::Review).expect("a short message");
+        socket::send(theirs.as_raw_fd(), &bytes[..n], MsgFlags::empty()).expect("room for a message");
+        (ours, theirs)
+    }
+
+    fn times(connections: &mut Connections, until: Duration) -> Vec<Option<Duration>> {
+        std::iter::from_fn(|| connections.next_until(until)).map(|s| control::sent_at(&s.bytes)).collect()
+    }
+
+    #[test]
+    fn messages_are_taken_in_the_order_in_which_they_were_sent() {
+        let mut connections = Connections::new().expect("an epoll");
+        let sent = [3, 1, 2].map(Duration::from_nanos);
+        let all = sent.map(said);
+        let _others = all.map(|(ours, theirs)| (connections.add(ours, None), theirs));
+        assert_eq!(times(&mut connections, now()), [1, 2, 3].map(|at| Some(Duration::from_nanos(at))));
+    }
+
+    #[test]
+    fn what_was_sent_after_a_moment_waits_for_the_next_round() {
+        let mut connections = Connections::new().expect("an epoll");
+        let (moment, (early, _a)) = (now(), said(Duration::ZERO));
+        let later = moment + Duration::from_nanos(1);
+        let (late, _b) = said(later);
+        connections.add(late, None);
+        connections.add(early, None);
+        assert_eq!(times(&mut connections, moment), [Some(Duration::ZERO)]);
+        assert!(connections.has_received());
+        assert_eq!(times(&mut connections, now()), [Some(later)]);
+    }
+
+    #[test]
+    fn message_that_says_that_it_was_sent_in_the_future_does_not_wait() {
+        let mut connections = Connections::new().expect("an epoll");
+        let (fd, _other) = said(Duration::from_secs(u64::MAX / 2_000_000_000));
+        connections.add(fd, None);
+        assert_eq!(times(&mut connections, now()).len(), 1);
     }
 }

@@ -3,12 +3,11 @@
 //! `lonet down --kill` of the owner's, or of root's, ends all programs. Members of other users are let in to use the
 //! network: what they ask to end are the programs that they may send signals to themselves, and they are told who is left.
 
-use super::connections::Door;
 use super::messages::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};
-use crate::daemon::{kernel, store};
+use crate::daemon::{kernel, store, trace};
 use lonet_core::control::{self, MAX_MESSAGE};
 use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
@@ -93,15 +92,18 @@ impl Daemon {
     }
 
     pub(super) fn is_search_asked_for(&self) -> bool {
-        self.ending.as_ref().is_some_and(|e| e.asked.iter().any(|asker| !asker.is_looked_for))
+        let ends = self.ending.as_ref().is_some_and(|e| e.asked.iter().any(|asker| !asker.is_looked_for));
+        ends || self.waits_to_signal()
     }
 
     pub(super) fn search_begins(&mut self) {
         self.ending.iter_mut().flat_map(|e| &mut e.asked).for_each(|asker| asker.is_looked_for = true);
+        self.signals_wait_for_search();
     }
 
     /// A search is done, and these are new.
     pub(super) fn members_found(&mut self, new: &[Pid]) {
+        self.signal_after_search();
         let Some(ending) = &mut self.ending else { return };
         let asked: Vec<Asker> = ending.asked.extract_if(.., |asker| asker.is_looked_for).collect();
         if ending.kills.contains_key(&Reach::Everybody) {
@@ -155,8 +157,10 @@ impl Daemon {
     }
 
     fn who_is_there(&self) -> String {
+        let programs: BTreeSet<Pid> =
+            self.state.processes.keys().map(|pid| kernel::stands_for(*pid)).collect();
         let names: Vec<String> =
-            self.state.processes.keys().map(|pid| format!("{} (pid {pid})", kernel::program(*pid))).collect();
+            programs.iter().map(|pid| format!("{} (pid {pid})", kernel::program(*pid))).collect();
         let names = if names.is_empty() { "sockets of unknown processes".into() } else { names.join(", ") };
         let mut text = format!("network {:?} is in use by {names}", self.config.network);
         text.truncate(text.floor_char_boundary(MAX_MESSAGE - 128));
@@ -216,9 +220,15 @@ impl Daemon {
         }
     }
 
+    /// A supervised program has it once: not by the process that passes signals on to it as well.
     fn signal(&self, programs: &[Pid], signal: Signal) {
-        for (pid, process) in programs.iter().filter_map(|pid| self.processes.get_key_value(pid)) {
-            if let Err(e) = pidfd_signal(process, signal) {
+        let is_itself = |pid: &&Pid| match kernel::stands_for(**pid) {
+            program if program == **pid => true,
+            program => !programs.contains(&program),
+        };
+        let programs = programs.iter().filter(is_itself);
+        for (pid, process) in programs.filter_map(|pid| self.processes.get_key_value(pid)) {
+            if let Err(e) = pidfd_signal(process, signal as i32) {
                 tracing::warn!("{signal} to pid {pid}: {e}");
             }
         }
@@ -248,13 +258,13 @@ impl Daemon {
             return false;
         };
         self.take_news();
-        self.accept(Door::Path);
-        self.accept(Door::Name);
+        self.take_messages();
         if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
             self.empty_since = None;
             return false;
         }
         self.foreign.leave();
+        self.end_recording();
         let header = self.store.table().header();
         let [kernel_chose, tried_again] = [&header.kernel_chose, &header.tried_again].map(Word::get);
         self.store.table().leave();
@@ -283,7 +293,9 @@ impl Daemon {
 pub(super) fn remove_files(directory: &Directory) {
     // The lock file goes last: who waits for it looks whether it is still the one at its path.
     // What a killed lonetd is known by goes shortly before.
-    for file in [c"key", c"log", c"log.old", store::FILE, c"control", c"lock"] {
+    for file in
+        [c"key", c"log", c"log.old", trace::file::NAME, trace::file::OLD, store::FILE, c"control", c"lock"]
+    {
         let _ = directory.remove(file);
     }
 }
@@ -296,9 +308,9 @@ pub(super) fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
     }
 }
 
-fn pidfd_signal(fd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
+pub(super) fn pidfd_signal(fd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     let info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is what kill(2) would send.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal as i32, info, 0) };
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0) };
     Errno::result(sent).map(drop)
 }

@@ -2,9 +2,11 @@
 //! lonet port is allowed.
 //!
 //! It is no way around what the machine protects: the address is one of the network's, and the port one that any program may
-//! have. Nothing is waited for: a connect that takes longer is the program's to wait for.
+//! have. No connection is waited for: one that takes longer is the program's to wait for. But what has been lent may be any
+//! descriptor, and whoever else has the socket may hold its lock: threads of their own do it.
 
-use super::Daemon;
+use super::messages::{has_hung_up, reply};
+use super::{Daemon, rights};
 use lonet_core::block::Place;
 use lonet_core::control::Reply;
 use lonet_core::sys;
@@ -16,12 +18,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// The first port that takes no privilege.
 const UNPRIVILEGED: u16 = 1024;
 
+/// So many sockets are bound or connected at once.
+pub(super) const THREADS: usize = 8;
+
 impl Daemon {
-    /// Answers on `control` what came of it.
+    /// Has it done, and answered on `control` what came of it.
     pub(super) fn take_lent(
         &self,
-        control: &OwnedFd,
-        socket: Option<OwnedFd>,
+        control: OwnedFd,
+        socket: OwnedFd,
         cookie: u64,
         os: SocketAddrV4,
         connects: bool,
@@ -32,12 +37,16 @@ impl Daemon {
             true => is_hosts || *os.ip() == block.stack(),
             false => is_hosts && (os.port() == 0 || os.port() >= UNPRIVILEGED),
         };
-        let done = match socket {
-            Some(socket) if may_be => put(&socket, cookie, os, connects),
-            _ => Err(Errno::EACCES),
-        };
-        let text = "a lent socket";
-        self.reply(control, &done.map_or_else(|e| Reply::Error { errno: e as i32, text }, |()| Reply::Done));
+        self.lent.give(move || {
+            // Nobody waits for what has been waiting for too long.
+            if !has_hung_up(&control) {
+                let done = if may_be { put(&socket, cookie, os, connects) } else { Err(Errno::EACCES) };
+                let text = "a lent socket";
+                let done = done.map_or_else(|e| Reply::Error { errno: e as i32, text }, |()| Reply::Done);
+                reply(block, &control, &done);
+            }
+            rights::close(socket);
+        });
     }
 }
 

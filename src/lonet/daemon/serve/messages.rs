@@ -1,14 +1,16 @@
 //! What programs say, and what they are answered.
 
 use super::end::{self, reply_to_down};
+use super::rights::Right;
 use super::sender::Peer;
 use super::{Daemon, Early, TOLD_WITHIN};
 use crate::daemon::dns::{self, Asker};
 use crate::daemon::foreign::{Parked, Resume, World};
-use crate::daemon::state::{Answer, Named};
+use crate::daemon::state::{Answer, By, Named, Sender};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
-use lonet_core::control::{self, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
+use lonet_core::block::Block;
+use lonet_core::control::{self, Caller, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
 use lonet_core::sys;
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
@@ -35,7 +37,7 @@ impl Daemon {
     pub(super) fn take_message(
         &mut self,
         fd: OwnedFd,
-        right: Option<OwnedFd>,
+        right: Option<Right>,
         bytes: &[u8],
         asked: (bool, bool),
     ) {
@@ -45,20 +47,28 @@ impl Daemon {
             Err(Malformed::Version(theirs)) => {
                 tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
-                return;
+                return self.connections.closer.end(fd);
             }
-            Err(Malformed::Bytes) => return tally::count(Kind::Malformed, &format_args!("pid {pid}")),
+            Err(Malformed::Bytes) => {
+                tally::count(Kind::Malformed, &format_args!("pid {pid}"));
+                return self.connections.closer.end(fd);
+            }
         };
-        let refuse = |daemon: &Daemon, text: &str| match op {
-            Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
-            _ => _ = daemon.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+        let is_elsewhere =
+            lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns);
+        let admitted = match is_elsewhere {
+            true => Err(lonet_core::start::ELSEWHERE),
+            false => self.admit(&fd, &caller.key),
         };
-        if lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns) {
-            return refuse(self, lonet_core::start::ELSEWHERE);
-        }
-        let Peer { sender: peer, is_owner } = match self.admit(&fd, &caller.key) {
+        let Peer { sender: peer, is_owner } = match admitted {
             Ok(peer) => peer,
-            Err(text) => return refuse(self, text),
+            Err(text) => {
+                match op {
+                    Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
+                    _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
+                }
+                return self.connections.closer.end(fd);
+            }
         };
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
@@ -81,7 +91,7 @@ impl Daemon {
                 self.foreign.park_list(fd);
             }
             Op::HandOver { cookie, milliseconds } => {
-                self.foreign.hand_over(&mut world, fd, right, cookie, milliseconds);
+                self.foreign.hand_over(&mut world, fd, right.and_then(Right::take), cookie, milliseconds);
             }
             Op::Accept { local, remote, .. }
                 if let Some((connection, peer)) = self.foreign.claim(&mut world, peer.pid, local, remote) =>
@@ -95,9 +105,22 @@ impl Daemon {
             {
                 self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
             }
-            Op::Lend { cookie, os, connects } => self.take_lent(&fd, right, cookie, os, connects),
-            Op::Wait { now } => self.wait(fd, right, caller.host, now),
+            Op::Lend { cookie, os, connects } => match right.and_then(Right::take) {
+                Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
+                None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
+            },
+            Op::Wait { now, fails, loopback } => {
+                let by = if loopback { By::Anybody } else { By::Host(caller.host) };
+                match now {
+                    true => self.tell_missing(&fd, right, by),
+                    false => self.wait(fd, right, by, fails),
+                }
+            }
+            Op::Faults => self.order(&fd, right, is_owner),
+            Op::Fault { what, from, to } => self.order_of_program(&fd, (what, from, to), is_owner),
+            Op::Trace(what) => self.trace(fd, what, is_owner),
             Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
+            Op::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
             Op::NameServer { server, from } => {
                 let asker = Asker::new(peer, &caller);
                 let instead = self.dns.instead_of(server, from, asker);
@@ -109,39 +132,47 @@ impl Daemon {
                 let named = Reply::Named { local: None, peer, reuse_address: false, v6only: false };
                 self.reply(&fd, &named);
             }
-            _ => {
-                // Of before it is answered: what changes meanwhile is not in the answer.
-                let names = self.store.table().names().unwrap_or(0);
-                let answer = self.state.handle(&mut self.kernel, peer, &caller, &op);
-                self.settle();
-                let is_heard = match answer {
-                    Answer::Reply(reply) => {
-                        if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
-                            tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
-                        }
-                        self.reply(&fd, &reply)
-                    }
-                    Answer::Host(Named { index, name, ascii, stands }) => {
-                        let stands = if stands { names } else { 0 };
-                        self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
-                    }
-                    Answer::Refuse(errno, text) => {
-                        self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
-                    }
-                    Answer::Names { local, peer, own, member } => {
-                        let local = Name { host: &local.0, port: local.1 };
-                        let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
-                        self.reply(&fd, &Reply::Names { local, peer, own, member })
-                    }
-                };
-                if let (false, Some(undo)) = (is_heard, not_done(&op)) {
-                    self.state.handle(&mut self.kernel, peer, &caller, &undo);
-                    self.settle();
+            Op::Resolve { name, .. } => self.take_question(fd, peer, (&caller, name, op), bytes),
+            _ => self.answer(fd, peer, (&caller, op)),
+        }
+    }
+
+    /// Answers what the state decides.
+    pub(super) fn answer(&mut self, fd: OwnedFd, peer: Sender, (caller, op): (&Caller<'_>, Op<'_>)) {
+        // Of before it is answered: what changes meanwhile is not in the answer.
+        let names = self.store.table().names().unwrap_or(0);
+        let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
+        self.settle();
+        self.faults_begin();
+        if let Op::Dialed { cookie, .. } | Op::Accept { cookie, .. } = op {
+            self.enforce_on_new(cookie);
+        }
+        let is_heard = match answer {
+            Answer::Reply(reply) => {
+                if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
+                    tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
                 }
-                if matches!(op, Op::Listening { .. }) {
-                    self.answer_waiters();
-                }
+                self.reply(&fd, &reply)
             }
+            Answer::Host(Named { index, name, ascii, stands }) => {
+                let stands = if stands { names } else { 0 };
+                self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
+            }
+            Answer::Refuse(errno, text) => {
+                self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
+            }
+            Answer::Names { local, peer, own, member } => {
+                let local = Name { host: &local.0, port: local.1 };
+                let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
+                self.reply(&fd, &Reply::Names { local, peer, own, member })
+            }
+        };
+        if let (false, Some(undo)) = (is_heard, not_done(&op)) {
+            self.state.handle(&mut self.kernel, peer, caller, &undo);
+            self.settle();
+        }
+        if matches!(op, Op::Listening { .. }) {
+            self.answer_waiters();
         }
     }
 
@@ -157,11 +188,7 @@ impl Daemon {
 
     /// `false`: who asked does not wait for its answer any more.
     pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
-        let mut buffer = [0u8; MAX_MESSAGE];
-        let pid = socket::getsockopt(fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
-        let opening = Opening { block: self.state.block.number(), pid: pid.unsigned_abs() };
-        control::write_reply(&mut buffer, opening, reply)
-            .is_some_and(|n| socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL).is_ok())
+        self::reply(self.state.block, fd, reply)
     }
 
     /// The whole network as JSON, in a memory file: it may be larger than any packet.
@@ -173,6 +200,15 @@ impl Daemon {
             tally::count(Kind::List, &e);
         }
     }
+}
+
+/// As [`Daemon::reply`], for a network with this block.
+pub(super) fn reply(block: Block, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
+    let mut buffer = [0u8; MAX_MESSAGE];
+    let pid = socket::getsockopt(fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
+    let opening = Opening { block: block.number(), pid: pid.unsigned_abs() };
+    control::write_reply(&mut buffer, opening, reply)
+        .is_some_and(|n| socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL).is_ok())
 }
 
 /// What says that somebody who was allowed something will not do it: it had given up before it was answered.

@@ -1,32 +1,41 @@
 //! The processes that the network has, and their ends.
 
 use super::Daemon;
-use crate::daemon::process::{has_ended, pidfd_open};
+use crate::daemon::process::{has_ended, pidfd_open, status};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use std::collections::BTreeSet;
+
+/// So many ends are seen to together: it takes a walk of all records to find what they have left.
+const DEATHS_AT_ONCE: usize = 256;
 
 impl Daemon {
     /// Ends of processes that the kernel has told of. To be settled.
     pub(super) fn take_deaths(&mut self) {
-        let mut events = [EpollEvent::empty(); 64];
+        let mut events = [EpollEvent::empty(); DEATHS_AT_ONCE];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
             // Of most sockets that went with them the kernel has told: the others are asked for.
             self.take_ends();
             self.kernel.many(true);
-            for event in &events[..n] {
-                self.process_ended(event.data() as Pid);
-            }
+            let ended: Vec<Pid> = events[..n].iter().map(|event| event.data() as Pid).collect();
+            self.processes_ended(&ended);
             self.kernel.many(false);
         }
     }
 
     /// To be settled.
-    pub(super) fn process_ended(&mut self, pid: Pid) {
-        self.processes.remove(&pid);
-        let hosts = self.state.processes.get(&pid).map(|p| p.hosts.clone()).unwrap_or_default();
-        self.state.process_ended(&mut self.kernel, pid);
-        // Others may be left of it, which keep the host up, and sockets by children that hold them: when these close them
+    fn processes_ended(&mut self, pids: &[Pid]) {
+        let mut hosts = BTreeSet::new();
+        for pid in pids {
+            let process = self.processes.remove(pid);
+            if let Some(process) = process.filter(|_| self.is_recording()) {
+                self.state.ended_as(*pid, status(*pid, &process));
+            }
+            hosts.extend(self.state.processes.get(pid).iter().flat_map(|p| &p.hosts));
+        }
+        self.state.processes_ended(&mut self.kernel, pids);
+        // Others may be left of them, which keep the hosts up, and sockets by children that hold them: when these close them
         // nothing says who it was.
         self.state.doubt_hosts(&hosts);
         self.inheritance.process_ended();
@@ -41,8 +50,8 @@ impl Daemon {
             if gone.is_empty() {
                 return;
             }
-            // Its end may be one of a host's last members, and bring in others, which may have ended as well.
-            gone.into_iter().for_each(|pid| self.process_ended(pid));
+            // Their ends may be those of a host's last members, and bring in others, which may have ended as well.
+            self.processes_ended(&gone);
         }
     }
 

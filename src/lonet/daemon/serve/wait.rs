@@ -1,49 +1,146 @@
 //! `lonet wait`: answering when something listens on each of many addresses.
 //!
-//! The addresses come in a memory file, as there may be more of them than a message holds.
+//! The addresses come in a memory file, as there may be more of them than a message holds. Who asks for it is also answered
+//! when a host that it waits for has died: one that has had a process since, and has none for [`GONE_FOR`]. A host goes down
+//! and up again where one program follows another on it.
 
 use super::messages::{has_hung_up, send_file};
+use super::rights::Right;
 use super::{CONNECTION, Daemon, event};
+use crate::daemon::state::{By, State};
 use crate::memory_file;
 use lonet_core::address::Address;
 use lonet_core::control::Reply;
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// The most bytes of addresses: of 60,000 of the longest.
 const MOST: u64 = 16 << 20;
 
+/// How long a host that is waited for may have no process.
+const GONE_FOR: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether hosts that are waited for are up: there may be many, and something about them changes
+/// all the time.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// All who wait.
+pub(super) struct Waiting {
+    waiters: Vec<Waiter>,
+    /// When it was last looked whether their hosts are up, and what [`touches`](crate::daemon::state::Hosts::touches) was.
+    looked: (Instant, u64),
+}
+
 /// Somebody waits until all these are listened on.
-pub(super) struct Waiter {
+struct Waiter {
     fd: OwnedFd,
     addresses: Vec<Address>,
-    /// The host that it is, or empty.
+    /// Whether a listener on its host's loopback alone counts whoever waits, and the host that it is, or empty.
+    loopback: bool,
     host: String,
     /// The one that was missing when they were last looked at. It is looked at first: until something listens there,
     /// the others need not be looked at.
     missing: usize,
+    /// The hosts whose death it wants to know.
+    hosts: Vec<Watched>,
+}
+
+struct Watched {
+    name: String,
+    /// How many processes had become its members when the wait began; `None`: it has had one since.
+    joined: Option<u64>,
+    /// Since when it is down.
+    gone_since: Option<Instant>,
+}
+
+impl Waiting {
+    pub(super) fn new() -> Waiting {
+        Waiting { waiters: Vec::new(), looked: (Instant::now(), 0) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// When hosts are to be looked at next, unless something happens.
+    pub(super) fn until(&self, state: &State) -> Option<Instant> {
+        let hosts = || self.waiters.iter().flat_map(|w| &w.hosts);
+        let ends = hosts().filter_map(|host| host.gone_since).map(|since| since + GONE_FOR).min();
+        let (at, touches) = self.looked;
+        let look = (touches != state.hosts.touches() && hosts().next().is_some()).then_some(at + LOOK_EVERY);
+        [ends, look].into_iter().flatten().min()
+    }
+}
+
+impl Waiter {
+    fn by(&self) -> By<'_> {
+        if self.loopback { By::Anybody } else { By::Host(&self.host) }
+    }
+}
+
+impl Watched {
+    fn new(state: &State, name: &str) -> Watched {
+        let host = state.hosts.find(name.as_bytes());
+        let is_up = host.is_some_and(|host| host.is_up());
+        let joined = host.map_or(0, |host| host.joined);
+        Watched { name: name.to_owned(), joined: (!is_up).then_some(joined), gone_since: None }
+    }
+
+    /// Whether it has died.
+    fn look(&mut self, state: &State, now: Instant) -> bool {
+        let host = state.hosts.find(self.name.as_bytes());
+        if host.is_some_and(|host| host.is_up() || host.foreign.is_some()) {
+            (self.joined, self.gone_since) = (None, None);
+            return false;
+        }
+        if self.joined.is_some_and(|joined| host.map_or(0, |host| host.joined) == joined) {
+            return false;
+        }
+        self.joined = None;
+        *self.gone_since.get_or_insert(now) + GONE_FOR <= now
+    }
 }
 
 impl Daemon {
-    /// `now`: the answer is wanted at once, and names those that are missing.
-    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<OwnedFd>, host: &str, now: bool) {
-        let addresses = match file.ok_or("without the file of addresses".into()).and_then(addresses) {
-            Ok(addresses) => addresses,
-            Err(text) => {
-                self.reply(&fd, &Reply::Error { errno: libc::EINVAL, text: &text });
-                return;
-            }
-        };
-        if now {
-            return self.tell_missing(&fd, &addresses, host);
-        }
+    /// `fails`: the answer may be that a host has died.
+    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<Right>, by: By<'_>, fails: bool) {
+        let Some(addresses) = self.addresses(&fd, file) else { return };
+        let names: BTreeSet<&str> =
+            addresses.iter().filter(|_| fails).map(|address| address.host.as_str()).collect();
+        let hosts = names.into_iter().map(|name| Watched::new(&self.state, name)).collect();
         let _ = self.epoll.add(&fd, event(CONNECTION));
-        self.waiters.push(Waiter { fd, addresses, host: host.to_owned(), missing: 0 });
+        let (loopback, host) = match by {
+            By::Anybody => (true, String::new()),
+            By::Host(host) => (false, host.to_owned()),
+        };
+        self.waiting.waiters.push(Waiter { fd, addresses, loopback, host, missing: 0, hosts });
         self.answer_waiters();
     }
 
-    fn tell_missing(&mut self, fd: &OwnedFd, addresses: &[Address], host: &str) {
+    /// What such a file says: a lonet address a line. What is wrong with it is answered.
+    fn addresses(&self, fd: &OwnedFd, file: Option<Right>) -> Option<Vec<Address>> {
+        let read = |file: OwnedFd| {
+            let file = File::from(file);
+            let text = memory_file::text(&file, MOST).map_err(|e| format!("the file of addresses: {e}"));
+            self.connections.closer.close(file.into());
+            text?.lines().map(|line| Address::parse(line).map_err(|e| e.to_string())).collect()
+        };
+        match file.and_then(Right::take).ok_or("without the file of addresses".into()).and_then(read) {
+            Ok(addresses) => Some(addresses),
+            Err(text) => {
+                self.reply(fd, &Reply::Error { errno: libc::EINVAL, text: &text });
+                None
+            }
+        }
+    }
+
+    /// Answers at once, with those of the addresses on which nothing listens.
+    pub(super) fn tell_missing(&mut self, fd: &OwnedFd, file: Option<Right>, by: By<'_>) {
+        let Some(addresses) = self.addresses(fd, file) else { return };
         let (state, kernel) = (&mut self.state, &mut self.kernel);
-        let is_missing = |a: &&Address| !state.listens(kernel, a, host);
+        let is_missing = |a: &&Address| !state.listens(kernel, a, by);
         let lines: Vec<String> = addresses.iter().filter(is_missing).map(Address::to_string).collect();
         if lines.is_empty() {
             self.reply(fd, &Reply::Done);
@@ -53,30 +150,42 @@ impl Daemon {
     }
 
     pub(super) fn answer_waiters(&mut self) {
-        let waiters = std::mem::take(&mut self.waiters);
+        let waiters = std::mem::take(&mut self.waiting.waiters);
         for mut waiter in waiters {
             let (state, kernel) = (&mut self.state, &mut self.kernel);
-            let (addresses, host) = (&waiter.addresses, &waiter.host);
+            let (addresses, by) = (&waiter.addresses, waiter.by());
             let from_missing = (0..addresses.len()).map(|n| (waiter.missing + n) % addresses.len());
-            let missing = { from_missing }.find(|n| !state.listens(kernel, &addresses[*n], host));
+            let missing = { from_missing }.find(|n| !state.listens(kernel, &addresses[*n], by));
             match missing {
                 None => _ = self.reply(&waiter.fd, &Reply::Done),
                 Some(_) if has_hung_up(&waiter.fd) => {}
                 Some(missing) => {
                     waiter.missing = missing;
-                    self.waiters.push(waiter);
+                    self.waiting.waiters.push(waiter);
                 }
             }
         }
     }
 
     pub(super) fn forget_waiters_that_left(&mut self) {
-        self.waiters.retain(|w| !has_hung_up(&w.fd));
+        self.waiting.waiters.retain(|w| !has_hung_up(&w.fd));
     }
-}
 
-/// What such a file says: a lonet address a line.
-fn addresses(file: OwnedFd) -> Result<Vec<Address>, String> {
-    let text = memory_file::text(&file.into(), MOST).map_err(|e| format!("the file of addresses: {e}"))?;
-    text.lines().map(|line| Address::parse(line).map_err(|e| e.to_string())).collect()
+    /// Answers those who wait for a host that has died.
+    pub(super) fn look_at_waited_for(&mut self, now: Instant) {
+        if self.waiting.until(&self.state).is_none_or(|at| now < at) {
+            return;
+        }
+        self.waiting.looked = (now, self.state.hosts.touches());
+        let waiters = std::mem::take(&mut self.waiting.waiters);
+        for mut waiter in waiters {
+            let died = |host: &mut Watched| host.look(&self.state, now).then(|| host.name.clone());
+            match waiter.hosts.iter_mut().find_map(died) {
+                Some(name) => {
+                    self.reply(&waiter.fd, &Reply::Error { errno: libc::EHOSTDOWN, text: &name });
+                }
+                None => self.waiting.waiters.push(waiter),
+            }
+        }
+    }
 }

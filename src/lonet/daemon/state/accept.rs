@@ -3,6 +3,7 @@
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
+use lonet_core::table::events::Kind;
 use std::net::SocketAddrV4;
 
 /// A socket that the kernel has accepted.
@@ -101,6 +102,11 @@ impl State {
                 since: 0,
             },
         );
+        self.note(Kind::Accepted, pid, listener.host, |event| {
+            (event.cookie, event.from, event.to) = (a.cookie, Some(call.peer), Some(call.local));
+            // An outsider's address may be that of a host's loopback.
+            event.number = (call.peer_host == 0).into();
+        });
         Some(call)
     }
 

@@ -50,7 +50,7 @@ impl State {
     ) -> Outcome {
         if caller.host.is_empty() {
             if self.processes.get(&sender.pid).is_some_and(super::Process::is_unused) {
-                self.process_ended(kernel, sender.pid);
+                self.processes_ended(kernel, &[sender.pid]);
                 // Who asks for a name is a member again.
                 self.changes.names = true;
             }

@@ -1,14 +1,19 @@
 //! The first free port of a host, as lonetd finds it.
 
-use super::{Index, Kernel, State};
+use super::{Cookie, Index, Kernel, Pid, State};
 use lonet_core::control::Runs;
 use lonet_core::table::ports::Seen;
 use lonet_core::table::slot;
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 
 /// So many of the lowest ports that are held by what lonetd decides about are looked at when one is wanted: what died
 /// without a word does not make the next port another one.
 const LOOKED_AT: usize = 8;
+
+/// Where closes are unseen so many free ports are passed on a look: others may claim the first ones meanwhile, and whoever has
+/// had lonetd look takes what is held behind these for held.
+const FREE_PASSED: usize = 64;
 
 impl State {
     /// A process of this host may have ended, or have closed a bound socket: whoever wants a port of it waits for the look.
@@ -18,18 +23,26 @@ impl State {
             let ended = |(slot, owner): &(u16, slot::Owner)| {
                 owner.host == host && owner.phase == slot::Phase::Live && parts.slots.is_marked(*slot)
             };
-            let Some((slot, _)) = parts.slots.all().find(ended) else { return };
-            let pid = self.pid_of(slot);
-            self.sweep(kernel, slot, false);
-            let kept = self.processes.get(&pid).map(|p| p.sockets.clone()).unwrap_or_default();
-            kept.into_iter().for_each(|cookie| self.closed(kernel, cookie));
+            let slots: BTreeSet<u16> = parts.slots.all().filter(ended).map(|(slot, _)| slot).collect();
+            if slots.is_empty() {
+                return;
+            }
+            let pids: Vec<Pid> = slots.iter().map(|slot| self.pid_of(*slot)).collect();
+            self.sweep(kernel, &slots, false);
+            let sockets = |pid: &Pid| self.processes.get(pid).map(|p| p.sockets.clone()).unwrap_or_default();
+            let kept: Vec<Cookie> = pids.iter().flat_map(sockets).collect();
+            self.end_many(kernel, |state, kernel| {
+                kept.into_iter().for_each(|cookie| state.closed(kernel, cookie));
+            });
         }
         let mut port = self.parts().ports.mark(host).port();
+        let mut passed = 0..if self.parts().ports.is_unseen(host) { FREE_PASSED } else { 0 };
         loop {
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
-                Seen::Free(_) => return,
-                Seen::SuspectBound => self.look_at_bound(kernel, host, port),
+                Seen::Free(_) if passed.next().is_none() => return,
+                Seen::Free(_) => {}
+                Seen::SuspectBound | Seen::Unseen => self.look_at_bound(kernel, host, port),
                 Seen::Held | Seen::Suspect(..) => {}
             }
             let Some(next) = port.checked_add(1) else { return };
@@ -37,15 +50,33 @@ impl State {
         }
     }
 
+    /// Of what is closed on the hosts of this process, and on that of this socket, nobody is told.
+    pub(super) fn expect_unseen(&self, pid: Pid, cookie: Option<Cookie>) {
+        let of_process = self.processes.get(&pid).into_iter().flat_map(|p| p.hosts.iter().copied());
+        let of_socket = cookie.and_then(|cookie| self.sockets.get(&cookie)).map(|s| s.host);
+        for host in of_process.chain(of_socket).filter(|host| !self.parts().ports.is_unseen(*host)) {
+            self.parts().ports.set_unseen(host, true);
+        }
+    }
+
     /// Looks at the sockets that a port is marked for.
     fn look_at_bound(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
         // First: who closes one of them meanwhile marks it again.
         self.parts().ports.clear_suspicion(host, port);
-        let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(port).to_vec());
-        if holders.is_empty() {
-            self.parts().ports.set_bound(host, port, false);
+        let mut looked_at: Vec<Cookie> = Vec::new();
+        loop {
+            let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
+            if holders.is_empty() {
+                self.parts().ports.set_bound(host, port, false);
+            }
+            // What a listener has accepted takes its place when it has gone, and may have gone as well.
+            let new: Vec<Cookie> = holders.iter().copied().filter(|c| !looked_at.contains(c)).collect();
+            if new.is_empty() {
+                return;
+            }
+            new.iter().for_each(|cookie| self.closed(kernel, *cookie));
+            looked_at.extend(new);
         }
-        holders.into_iter().for_each(|cookie| self.closed(kernel, cookie));
     }
 
     /// The first free port of a host from `from` on, marked as bound: it is given up again unless a socket holds it when
@@ -90,7 +121,9 @@ impl State {
             }
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
-                Seen::Held if self.is_kept(host, port) && looks.next().is_some() => {
+                seen @ (Seen::Held | Seen::Unseen)
+                    if self.is_kept(host, port) && (seen == Seen::Unseen || looks.next().is_some()) =>
+                {
                     self.look_at_bound(kernel, host, port);
                     let parts = self.parts();
                     if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
@@ -110,7 +143,7 @@ impl State {
                     continue;
                 }
                 Seen::Suspect(reference, _) if !self.examine_entered(kernel, reference) => continue,
-                Seen::Suspect(..) | Seen::Held => port = port.checked_add(1)?,
+                Seen::Suspect(..) | Seen::Held | Seen::Unseen => port = port.checked_add(1)?,
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Caller, Reply, Runs};
+use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV4};
@@ -165,6 +166,9 @@ impl State {
 
     pub(super) fn bound(&mut self, kernel: &mut dyn Kernel, cookie: Cookie, os: SocketAddrV4) {
         let revived = self.revive(cookie, Role::Claimed);
+        if self.sockets.get(&cookie).is_some_and(|s| s.role == Role::Claimed) {
+            self.note_socket(Kind::Bound, cookie);
+        }
         self.change(cookie, |s| {
             s.os = Some(os);
             if s.role == Role::Claimed {

@@ -2,7 +2,8 @@
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply};
+use lonet_core::control::{Asked, Caller, Reply, is_under_way};
+use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -63,6 +64,8 @@ impl State {
             && !(caller.host.is_empty() && own == Some(index))
             && (caller.host.is_empty() || self.home(kernel, sender.pid, caller)? != index)
         {
+            let from = own.or_else(|| self.hosts.find(caller.host.as_bytes()).map(|h| h.index));
+            self.note_failure(sender.pid, (from.unwrap_or(0), 0), &dial, libc::EHOSTUNREACH);
             return Err((Errno::EHOSTUNREACH, "no such host is up".into()));
         }
         if let Some(answer) = self.dial_again(kernel, sender.pid, &dial) {
@@ -90,19 +93,24 @@ impl State {
         if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
+        self.count_dial(host, to_host);
         let itself = self.itself(dial.cookie, (to_host, dial.to.port), class);
+        let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
         let listener = (itself.or(foreign))
-            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os));
+            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
+            .filter(|_| !is_refused);
         let Some(os) = listener else {
             if class == Classes::loopback(face) && caller.options.real_loopback {
                 return Ok(Reply::Native);
             }
+            self.note_refused(kernel, sender.pid, host, &dial, caller.options.autobind_from);
             return Ok(Reply::ConnectTo { to: self.refuser, from: None });
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
         let is_fresh = itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
-        if dial.acts && record.is_none() && foreign.is_none() && !is_fresh {
+        let is_asked_about = self.table.table().asks_about(host, to_host);
+        if dial.acts && record.is_none() && foreign.is_none() && !is_fresh && !is_asked_about {
             return Ok(Reply::Go);
         }
         let port = match (&record, outside.map(|from| from.port())) {
@@ -163,6 +171,7 @@ impl State {
         // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
         let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
+        self.note_socket(Kind::Dial, dial.cookie);
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 
@@ -312,11 +321,13 @@ impl State {
             s.role == Role::Dialing || s.role == Role::Gone && s.call.is_some_and(|c| c.os_local.is_none())
         };
         let Some(s) = self.sockets.get(&cookie).filter(expected) else { return };
-        let under_way = matches!(
-            errno,
-            Errno::UnknownErrno | Errno::EINPROGRESS | Errno::EINTR | Errno::EALREADY | Errno::EISCONN
-        );
+        let under_way = is_under_way(errno as i32);
         let Some(call) = s.call else { return };
+        match under_way && from.is_some() {
+            true if matches!(errno as i32, 0 | libc::EISCONN) => self.note_socket(Kind::Connected, cookie),
+            true => self.note_socket(Kind::UnderWay, cookie),
+            false => self.note_failed(cookie, errno as i32),
+        }
         if errno == Errno::ECONNREFUSED {
             // Where a foreign host was, if it was one, nobody is.
             self.foreign_gone(call.os_remote);

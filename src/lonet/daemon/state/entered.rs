@@ -7,7 +7,7 @@
 //! that an accepted one shares its port with, the state takes the socket over ([`State::take_over`]), and decides about it
 //! from then on.
 
-use super::{Cookie, Index, Kernel, Role, Socket, State};
+use super::{Cookie, Kernel, Role, Socket, State};
 use lonet_core::table::record::Found;
 use lonet_core::table::state::{DESTROYED, MADE, Phase, Reference, SUSPECT, TAKEN};
 use lonet_core::table::{Parts, Table};
@@ -22,6 +22,11 @@ pub trait Tables: Send {
 /// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
 /// those that may be in a backlog.
 const TOMBSTONES: usize = 1 << 14;
+
+/// Whether a socket that a process has entered lives.
+pub(super) fn lives(phase: Phase) -> bool {
+    matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server)
+}
 
 impl State {
     pub fn parts(&self) -> Parts<'_, AtomicU64> {
@@ -59,18 +64,12 @@ impl State {
         self.put(cookie, socket);
     }
 
-    /// Accepted sockets hold their listener's port when that has gone.
-    pub(super) fn take_over_accepted(&mut self, host: Index, port: u16) {
+    /// What is entered, in phases of which `is_wanted` says so: a walk of all records.
+    pub(super) fn entered_in(&self, is_wanted: impl Fn(Phase) -> bool) -> impl Iterator<Item = Found> {
         let parts = self.parts();
-        let is_one =
-            |f: &Found| f.state.phase == Phase::Server && (f.entry.host, f.entry.port) == (host, port);
-        let all: Vec<Cookie> = (parts.records.all())
-            .filter(|(_, state)| state.phase == Phase::Server)
-            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
-            .filter(is_one)
-            .map(|f| f.cookie)
-            .collect();
-        all.into_iter().for_each(|cookie| self.take_over(cookie));
+        (parts.records.all())
+            .filter(move |(_, state)| is_wanted(state.phase))
+            .filter_map(move |(reference, _)| parts.records.read(reference, parts.block))
     }
 
     /// Asks the kernel about a socket that a process has entered, and draws the consequences. Whether it lives.
@@ -96,21 +95,6 @@ impl State {
         }
         self.end_entered(&found);
         false
-    }
-
-    /// A listener has gone, and with it the connections that nobody has accepted: who dialed it is reset, now or when the
-    /// kernel tries again.
-    pub(super) fn doubt_dials_to(&self, os: SocketAddrV4) {
-        let parts = self.parts();
-        let waits = |f: &Found| !f.state.is(TAKEN) && f.entry.call.is_some_and(|c| c.os_remote == os);
-        (parts.records.all())
-            .filter(|(_, state)| state.phase == Phase::Owned)
-            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
-            .filter(waits)
-            .for_each(|dial| parts.doubt(dial.reference));
-        let waits =
-            |s: &&Socket| s.role == Role::Connected && !s.taken && s.call.is_some_and(|c| c.os_remote == os);
-        self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
     }
 
     /// The socket holds nothing any more; the record stays for its names, until the kernel has destroyed the socket.
@@ -208,36 +192,6 @@ impl State {
         }
     }
 
-    /// A socket of this host that a process had entered lives no more.
-    fn count_end(&mut self, host: Index) {
-        let Some(h) = self.hosts.get_mut(host).filter(|h| h.members.is_empty() && h.entered > 0) else {
-            return;
-        };
-        h.entered -= 1;
-        if h.entered == 0 {
-            // One may have been entered since they were counted.
-            self.recount(host);
-        }
-    }
-
-    /// How many sockets of a host processes have entered that live: without members they keep it up.
-    pub(super) fn recount(&mut self, host: Index) {
-        if !self.hosts.get(host).is_some_and(|h| h.members.is_empty()) {
-            return;
-        }
-        let parts = self.parts();
-        let lives = |phase| matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server);
-        let n = (parts.records.all())
-            .filter(|(_, state)| lives(state.phase))
-            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
-            .filter(|f| f.entry.host == host)
-            .count();
-        if let Some(h) = self.hosts.get_mut(host) {
-            h.entered = n;
-            self.changes.names |= n == 0;
-        }
-    }
-
     /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has given, else
     /// by the addresses, unless it is one of before `since`.
     pub(super) fn entered_dial(
@@ -258,16 +212,13 @@ impl State {
 
     /// What processes have entered and lives, for a list.
     pub(super) fn all_entered(&mut self, kernel: &mut dyn Kernel) -> Vec<(Cookie, Socket)> {
-        let lives = |phase| matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server);
         let in_doubt: Vec<Reference> = (self.parts().records.all())
             .filter(|(_, state)| lives(state.phase) && state.is(SUSPECT))
             .map(|(reference, _)| reference)
             .collect();
         in_doubt.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
         let parts = self.parts();
-        (parts.records.all())
-            .filter(|(_, state)| lives(state.phase))
-            .filter_map(|(reference, _)| parts.records.read(reference, parts.block))
+        (self.entered_in(lives))
             .filter_map(|f| {
                 let mut socket = Socket::of_record(&f, self.pid_of(f.state.slot))?;
                 socket.made_by = parts.records.program(f.reference).map(String::into_boxed_str);

@@ -22,6 +22,8 @@ pub struct Host {
     pub ports: Ports,
     /// The processes that keep it up.
     pub members: BTreeSet<Pid>,
+    /// How many processes have become members.
+    pub joined: u64,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,
     /// How many sockets of it live in the table that processes have entered; counted while it has no members.
@@ -53,6 +55,8 @@ pub struct Hosts {
     by_name: HashMap<String, Index>,
     /// Those whose being up may have changed since [`Hosts::take_touched`].
     touched: BTreeSet<Index>,
+    /// How many times one was touched.
+    touches: u64,
 }
 
 impl Hosts {
@@ -65,7 +69,7 @@ impl Hosts {
     }
 
     pub fn get_mut(&mut self, index: Index) -> Option<&mut Host> {
-        self.touched.insert(index);
+        self.touch(index);
         self.all.get_mut(usize::from(index).checked_sub(1)?)
     }
 
@@ -98,6 +102,12 @@ impl Hosts {
 
     pub fn touch(&mut self, index: Index) {
         self.touched.insert(index);
+        self.touches += 1;
+    }
+
+    /// As long as this number stays no host has come up or gone down.
+    pub fn touches(&self) -> u64 {
+        self.touches
     }
 
     /// Foreign hosts at these addresses are foreign no more.
@@ -142,6 +152,7 @@ impl Hosts {
             index,
             ports: Ports::default(),
             members: BTreeSet::new(),
+            joined: 0,
             fresh_accept_ports: false,
             entered: 0,
             is_unverified: false,
@@ -151,9 +162,26 @@ impl Hosts {
     }
 }
 
+/// Who is to reach a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By<'a> {
+    /// Programs of this host, of any other host if it is empty: a host's loopback is its own programs'.
+    Host(&'a str),
+    /// Those that do or those of the listener's host.
+    Anybody,
+}
+
 const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
+    pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
+        self.meet(kernel, sender.pid);
+        if !caller.host.is_empty() {
+            self.home(kernel, sender.pid, caller)?;
+        }
+        Ok(Reply::Done)
+    }
+
     /// The host that the process is by LONET_HOST, up from now on.
     pub(super) fn home(
         &mut self,
@@ -207,6 +235,7 @@ impl State {
         if let Some(host) = self.hosts.get_mut(index).filter(|h| !h.is_up()) {
             host.fresh_accept_ports = fresh_accept_ports;
             self.changes.hosts.insert(index);
+            self.parts().ports.set_unseen(index, false);
         }
     }
 
@@ -244,8 +273,10 @@ impl State {
         if !self.meet(kernel, pid).hosts.insert(index) {
             return;
         }
+        self.note_up(index, pid);
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.insert(pid);
+            host.joined += 1;
             host.foreign = None;
         }
         self.changes.processes.insert(pid);
@@ -320,12 +351,15 @@ impl State {
         }
     }
 
-    /// Whether somebody listens on a lonet address whom programs of the host `asks` reach: its own loopback is a host's, too.
-    pub fn listens(&mut self, kernel: &mut dyn Kernel, address: &Address, asks: &str) -> bool {
-        let [own, other] =
-            [asks, &address.host].map(|name| self.hosts.find(name.as_bytes()).map(|host| host.index));
+    /// Whether somebody listens on a lonet address whom these reach.
+    pub fn listens(&mut self, kernel: &mut dyn Kernel, address: &Address, by: By<'_>) -> bool {
+        let index = |name: &str| self.hosts.find(name.as_bytes()).map(|host| host.index);
+        let is_loopback_theirs = match by {
+            By::Anybody => true,
+            By::Host(name) => index(name) == index(&address.host),
+        };
         self.listener(kernel, address, Classes::host).is_some()
-            || own == other && self.listener(kernel, address, Classes::loopback).is_some()
+            || is_loopback_theirs && self.listener(kernel, address, Classes::loopback).is_some()
     }
 
     fn listener(

@@ -1,7 +1,7 @@
 //! What the machine asks of the kernel.
 
 use super::{Cookie, Pid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -15,8 +15,14 @@ pub trait Kernel {
     fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
     /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
     fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
+    /// For each of these sockets a process that holds it, if one is found; the `members` are looked at first. Slow.
+    fn holders(&mut self, sockets: &BTreeSet<Cookie>, members: &[Pid]) -> BTreeMap<Cookie, Pid>;
     /// The name of a process' program.
     fn program(&mut self, pid: Pid) -> String;
+    /// The process in whose place this one is: a supervisor's program. Most are there for themselves.
+    fn stands_for(&mut self, pid: Pid) -> Pid {
+        pid
+    }
     /// When a process began, in clock ticks since boot; 0: it has ended.
     fn began(&mut self, pid: Pid) -> u64;
     /// Many unconnected sockets within this net, an address and the length of its prefix, are about to be asked for, as they

@@ -2,6 +2,7 @@
 
 use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
 use lonet_core::table::entry::Dialed;
+use lonet_core::table::events::Kind;
 use std::time::Duration;
 
 /// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
@@ -42,7 +43,7 @@ impl State {
         }
     }
 
-    fn hold_port(&mut self, host: Index, port: u16, cookie: Cookie) {
+    pub(super) fn hold_port(&mut self, host: Index, port: u16, cookie: Cookie) {
         if let Some(h) = self.hosts.get_mut(host) {
             h.ports.hold(port, cookie);
             self.make_room(host, port);
@@ -62,7 +63,7 @@ impl State {
                 let dialed = Dialed { host: socket.host, port: socket.port, class };
                 self.parts().listeners.set(dialed, None);
             }
-            self.take_over_accepted(socket.host, socket.port);
+            self.seek_accepted(socket.host, socket.port);
         }
         let claim = socket.accept_port.zip(socket.call).map(|(port, call)| (call.peer_host, port));
         self.release(socket.host, socket.port, cookie);
@@ -113,6 +114,9 @@ impl State {
         if socket.role == Role::Gone {
             return;
         }
+        if socket.role == Role::Listening {
+            self.note_socket(Kind::Unlistened, cookie);
+        }
         self.let_go(cookie, &socket);
         if socket.call.is_none() && socket.at.is_none() {
             self.forget(cookie);
@@ -124,7 +128,7 @@ impl State {
         });
         if socket.role == Role::Listening {
             self.review_claims(kernel, socket.host);
-            socket.os.into_iter().for_each(|os| self.doubt_dials_to(os));
+            socket.os.into_iter().for_each(|os| self.seek_dials_to(os));
         }
         let now = kernel.now();
         self.graves.push_back((now, cookie));
@@ -162,6 +166,7 @@ impl State {
     pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
         let since = self.table.table().count_listening();
         self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
+        self.note_socket(Kind::Listening, cookie);
     }
 
     /// The accepting host's port belongs to the accepted socket from now on.
@@ -195,6 +200,7 @@ impl State {
                         self.begins_to_listen(cookie);
                     }
                     Some(Idle::Bound) if role == Role::Listening => {
+                        self.note_socket(Kind::Unlistened, cookie);
                         self.change(cookie, |s| s.role = Role::Bound);
                     }
                     _ => {}
@@ -312,17 +318,8 @@ impl State {
         self.review_slot(kernel, pid);
     }
 
-    /// Looks at every socket: some announcements were lost.
-    pub fn review_all(&mut self, kernel: &mut dyn Kernel) {
-        let all: Vec<Cookie> = self.sockets.keys().copied().collect();
-        for cookie in all {
-            self.closed(kernel, cookie);
-        }
-        self.review_entered(kernel);
-    }
-
     /// The kernel announces that a socket has been destroyed. `false`: it is not known, so far.
-    pub fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
+    pub(super) fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return self.destroyed_entered(kernel, cookie) };
         match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
             Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
@@ -340,37 +337,12 @@ impl State {
         true
     }
 
-    /// A process has ended. What it held is free, unless somebody else holds it too.
-    pub fn process_ended(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
-        let Some(process) = self.processes.remove(&pid) else { return };
-        self.changes.processes.insert(pid);
-        if let Some(slot) = process.slot {
-            self.leave_slot(kernel, slot);
-        }
-        for cookie in process.sockets {
-            self.closed(kernel, cookie);
-            // What others hold still is shown under the name of who made it.
-            self.change(cookie, |s| s.made_by = Some(process.program.as_str().into()));
-        }
-        for index in process.hosts {
-            self.leave(index, pid);
-        }
-    }
-
-    fn release(&mut self, index: Index, port: u16, cookie: Cookie) {
+    pub(super) fn release(&mut self, index: Index, port: u16, cookie: Cookie) {
         let Some(host) = self.hosts.get_mut(index) else { return };
         host.ports.release(port, cookie);
         if host.ports.holders(port).is_empty() {
             self.parts().ports.set_bound(index, port, false);
         }
-        self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());
-    }
-
-    pub(super) fn leave(&mut self, index: Index, pid: Pid) {
-        if let Some(host) = self.hosts.get_mut(index) {
-            host.members.remove(&pid);
-        }
-        self.recount(index);
         self.changes.names |= self.hosts.get(index).is_some_and(|h| !h.is_up());
     }
 }

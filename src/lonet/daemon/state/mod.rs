@@ -11,11 +11,15 @@ mod api;
 mod autobind;
 mod bind;
 mod dial;
+mod ends;
 mod entered;
+mod faults;
 mod foreign;
 mod hosts;
 mod kernel;
 mod life;
+mod noted;
+mod noted_faults;
 mod permission;
 mod ports;
 mod restore;
@@ -28,11 +32,13 @@ mod unverified;
 
 pub use answer::{Answer, Named};
 pub use entered::Tables;
+pub use faults::End;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
-pub use hosts::{Host, Hosts};
+pub use hosts::{By, Host, Hosts};
 pub use kernel::{Found, Idle, Kernel};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
+pub use noted::Said;
 pub use restore::{Saved, Sighting};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
@@ -40,6 +46,7 @@ use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
 use lonet_core::table::entry;
 use lonet_core::table::record::Search;
+use lonet_core::table::rules::Rule;
 use lonet_core::table::state::Reference;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -97,6 +104,8 @@ impl Role {
 
 // What a process has entered is the same to the lonetd that takes it over and to the next one.
 const _: () = assert!(Role::Dialing as u8 == entry::DIAL && Role::Accepted as u8 == entry::ACCEPTED);
+// Programs see by it what a socket is called.
+const _: () = assert!(Role::Gone as u8 == entry::GONE);
 
 #[derive(Clone, Debug)]
 pub struct Socket {
@@ -126,6 +135,8 @@ pub struct Socket {
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     pub program: String,
+    /// The process in whose place it is, by which lists name it; 0: itself.
+    pub stands_for: Pid,
     /// The hosts that it keeps up.
     pub hosts: BTreeSet<Index>,
     /// The host that was named after its program.
@@ -173,8 +184,14 @@ pub struct State {
     owner: Option<u32>,
     /// Hosts that are up for as long as it is not known whether a process of theirs is left.
     unverified: BTreeSet<Index>,
+    /// While many end at once.
+    sought: Option<ends::Sought>,
     /// What has changed since the last [`State::take_changes`].
     changes: Changes,
+    /// The rules for faults before a dial made one take effect.
+    rules_before: Option<Vec<Rule>>,
+    /// While somebody records.
+    noted: noted::Noted,
 }
 
 /// Names of what has changed, for whoever keeps a copy.
@@ -227,11 +244,14 @@ impl State {
             refuser,
             owner,
             unverified: BTreeSet::new(),
+            sought: None,
             changes: Changes::default(),
+            rules_before: None,
+            noted: noted::Noted::default(),
         }
     }
 
-    /// Takes a message of a program's. List, Wait and Down are the daemon's, not the state's.
+    /// Takes a message of a program's. List, Wait, Down and Signal are the daemon's, not the state's.
     pub fn handle(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -244,6 +264,9 @@ impl State {
         }
         let answer = self.answer(kernel, sender, caller, op);
         self.give_up_reserved();
+        if caller.options.closes_unseen {
+            self.expect_unseen(sender.pid, op.socket());
+        }
         answer
     }
 
@@ -317,7 +340,7 @@ impl State {
             }
             Op::Resolve { name, strict } => {
                 let strict = strict || caller.options.strict_names;
-                return named(self.resolve(kernel, sender, caller, (name, strict)));
+                return named(self.resolve_noted(kernel, sender, caller, (name, strict)));
             }
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),
@@ -333,11 +356,15 @@ impl State {
             Op::List
             | Op::Wait { .. }
             | Op::Down { .. }
+            | Op::Signal { .. }
             | Op::HandOver { .. }
             | Op::Lend { .. }
             | Op::GiveUp { .. }
             | Op::NameServer { .. }
-            | Op::Behind { .. } => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
+            | Op::Behind { .. }
+            | Op::Faults
+            | Op::Fault { .. }
+            | Op::Trace(_) => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
         };
         outcome.into()
     }
@@ -363,14 +390,6 @@ impl State {
             process.program = kernel.program(pid);
         }
         process
-    }
-
-    fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
-        self.meet(kernel, sender.pid);
-        if !caller.host.is_empty() {
-            self.home(kernel, sender.pid, caller)?;
-        }
-        Ok(Reply::Done)
     }
 
     /// What an address means, and whether it can be bound or dialed at all.

@@ -102,8 +102,8 @@ impl State {
         for index in self.hosts.all().map(|h| h.index).collect::<Vec<_>>() {
             self.clear_stale_marks(index);
             self.parts().ports.lower(index, 1);
-            self.recount(index);
         }
+        self.recount(&self.hosts.all().map(|h| h.index).collect());
     }
 
     fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
@@ -127,6 +127,7 @@ impl State {
         }
         // Killed while it gave one away, a lonetd has left it where nobody looks for it.
         self.parts().slots.link();
+        let mut left = BTreeSet::new();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let began = self.parts().slots.began(slot);
             let is_its = began != 0 && began == kernel.began(owner.pid);
@@ -139,9 +140,10 @@ impl State {
             }
             match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {
                 Some(process) => process.slot = Some(slot),
-                None => self.leave_slot(kernel, slot),
+                None => _ = left.insert(slot),
             }
         }
+        self.leave_slots(kernel, &left);
     }
 
     /// The sockets that a lonetd before has kept. What processes have entered stays where it is, if it lives.

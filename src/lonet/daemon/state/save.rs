@@ -1,6 +1,6 @@
 //! What the state has of sockets, hosts and processes, written where programs and the next lonetd find it.
 
-use super::{Call, Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
+use super::{Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use lonet_core::table::entry::{Dialed, Entry};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
@@ -16,10 +16,7 @@ impl Socket {
             asked: self.asked,
             at: self.at,
             os: self.os,
-            call: self.call.map(|c| match self.role {
-                Role::Gone => Call { local: self.at.unwrap_or(c.local), ..c },
-                _ => c,
-            }),
+            call: self.call,
             accept_port: self.accept_port,
             role: self.role as u8,
             since: self.since,

@@ -1,10 +1,10 @@
 //! What `lonet ls` shows.
 
-use super::{Cookie, Index, Role, Socket, State};
-use lonet_core::block::Place;
+use super::{Cookie, Index, Pid, Process, Role, Socket, State};
+use lonet_core::block::{Face, Place};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Borrowed from the state that is listed, or from the text that is read: a network may have a hundred thousand sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct HostShown<'a> {
     /// Another subnetwork's, of a Go or Python process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
+    /// The processes that keep it up.
+    #[serde(borrow, default)]
+    pub processes: Vec<ProcessShown<'a>>,
     #[serde(borrow)]
     pub sockets: Vec<SocketShown<'a>>,
 }
@@ -58,6 +61,9 @@ pub struct SocketShown<'a> {
     /// Who reaches a listener: "host", all hosts; "loopback", its own alone.
     #[serde(borrow)]
     pub scope: Option<Cow<'a, str>>,
+    /// Over what a listener is reached: "v4", "v6" or "both".
+    #[serde(borrow)]
+    pub family: Option<Cow<'a, str>>,
     /// The lonet address at the other end.
     pub peer: Option<String>,
     pub pid: i32,
@@ -65,17 +71,26 @@ pub struct SocketShown<'a> {
     pub program: Cow<'a, str>,
 }
 
+impl Process {
+    /// The pid by which lists name it, which has the pid `own`.
+    fn shown_pid(&self, own: Pid) -> Pid {
+        if self.stands_for == 0 { own } else { self.stands_for }
+    }
+}
+
 impl State {
     /// Every host that is up, with the sockets that hold its ports, by port.
     pub fn show<'a>(&'a mut self, kernel: &mut dyn super::Kernel, network: &'a str) -> NetworkShown<'a> {
         // A process that joined may be another program by now: exec keeps the pid.
         for (pid, process) in &mut self.processes {
-            process.program = kernel.program(*pid);
+            process.stands_for = kernel.stands_for(*pid);
+            process.program = kernel.program(process.stands_for);
         }
         let mut entered: BTreeMap<Index, Vec<(Cookie, Socket)>> = BTreeMap::new();
         for (cookie, socket) in self.all_entered(kernel) {
             entered.entry(socket.host).or_default().push((cookie, socket));
         }
+        let holders = self.holders_of_left(kernel, entered.values().flatten());
         let this = &*self;
         let hosts = this.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.all_holders())
@@ -89,17 +104,41 @@ impl State {
                 index: host.index,
                 address: this.block.address(host.index).to_string().into(),
                 foreign: !host.is_up(),
-                sockets: sockets.into_iter().map(|(_, s)| this.show_socket(s)).collect(),
+                processes: host.members.iter().filter_map(|pid| this.show_process(*pid)).collect(),
+                sockets: (sockets.into_iter())
+                    .map(|(cookie, s)| this.show_socket(s, holders.get(&cookie)))
+                    .collect(),
             }
         });
         let hosts = hosts.collect();
-        let processes = (this.processes.iter())
-            .map(|(pid, p)| ProcessShown { pid: *pid, program: p.program.as_str().into() })
-            .collect();
+        let processes = this.processes.keys().filter_map(|pid| this.show_process(*pid)).collect();
         NetworkShown { network: network.into(), hosts, processes }
     }
 
-    fn show_socket(&self, s: &Socket) -> SocketShown<'_> {
+    fn show_process(&self, pid: Pid) -> Option<ProcessShown<'_>> {
+        let process = self.processes.get(&pid)?;
+        Some(ProcessShown { pid: process.shown_pid(pid), program: process.program.as_str().into() })
+    }
+
+    /// Who holds the sockets whose makers have ended, with the name of its program.
+    fn holders_of_left<'a>(
+        &self,
+        kernel: &mut dyn super::Kernel,
+        entered: impl Iterator<Item = &'a (Cookie, Socket)>,
+    ) -> BTreeMap<Cookie, (Pid, String)> {
+        let is_left = |s: &Socket| s.role != Role::Gone && !self.processes.contains_key(&s.pid);
+        let kept = self.sockets.iter().filter(|(_, s)| is_left(s)).map(|(cookie, _)| *cookie);
+        let entered = entered.filter(|(_, s)| is_left(s)).map(|(cookie, _)| *cookie);
+        let left: BTreeSet<Cookie> = kept.chain(entered).collect();
+        if left.is_empty() {
+            return BTreeMap::new();
+        }
+        let members: Vec<Pid> = self.processes.keys().copied().collect();
+        let found = kernel.holders(&left, &members).into_iter();
+        found.map(|(cookie, pid)| (cookie, (pid, kernel.program(pid)))).collect()
+    }
+
+    fn show_socket(&self, s: &Socket, holder: Option<&(Pid, String)>) -> SocketShown<'_> {
         let state = match s.role {
             Role::Listening => "listening",
             Role::Connected | Role::Accepted => "connected",
@@ -111,15 +150,19 @@ impl State {
             .or(s.os)
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
-        let program = self.processes.get(&s.pid).map(|p| p.program.as_str());
-        let program =
-            program.map_or_else(|| s.made_by.as_deref().unwrap_or_default().to_owned().into(), Cow::Borrowed);
+        let maker = || match self.processes.get(&s.pid) {
+            Some(process) => (process.shown_pid(s.pid), process.program.as_str().into()),
+            None => (s.pid, s.made_by.as_deref().unwrap_or_default().to_owned().into()),
+        };
+        let (pid, program) = holder.map_or_else(maker, |(pid, program)| (*pid, program.clone().into()));
         let scope = match s.at.map(|at| self.block.place(at.ip)) {
             _ if s.role != Role::Listening => None,
             Some(Place::Loopback(_)) => Some("loopback".into()),
             _ => Some("host".into()),
         };
-        SocketShown { port: s.port, os: os.into(), state: state.into(), scope, peer, pid: s.pid, program }
+        let family = scope.as_ref().map(|_| family_of(s).into());
+        let (os, state) = (os.into(), state.into());
+        SocketShown { port: s.port, os, state, scope, family, peer, pid, program }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.
@@ -133,5 +176,18 @@ impl State {
             Some(host) => format!("{}:{}", host.name, at.port),
             None => at.to_string(),
         }
+    }
+}
+
+/// Of a listener.
+fn family_of(s: &Socket) -> &'static str {
+    match s.at {
+        Some(at) if at.ip.to_ipv4_mapped().is_some() => "v4",
+        Some(at) if !at.ip.is_unspecified() || s.asked.v6only => "v6",
+        Some(_) => "both",
+        // listen has bound it, to all addresses.
+        None if s.asked.family == Face::V4 => "v4",
+        None if s.asked.v6only => "v6",
+        None => "both",
     }
 }

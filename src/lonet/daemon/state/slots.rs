@@ -3,7 +3,8 @@
 use super::{Kernel, Outcome, Pid, Sender, State};
 use lonet_core::control::{Caller, Reply};
 use lonet_core::table::slot;
-use lonet_core::table::state::{NO_SLOT, Phase, Reference, SUSPECT};
+use lonet_core::table::state::{self, NO_SLOT, Phase, Reference, SUSPECT};
+use std::collections::BTreeSet;
 
 impl State {
     pub(super) fn pid_of(&self, slot: u16) -> Pid {
@@ -37,14 +38,14 @@ impl State {
             }
             // Its other threads may be at work in it.
             (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
-                self.sweep(kernel, slot, false);
+                self.sweep(kernel, &BTreeSet::from([slot]), false);
                 self.parts().slots.renew(slot);
                 Some(slot)
             }
             _ => {
                 if let Some(slot) = old {
                     // Another image of the process has left it, or it is another host now.
-                    self.leave_slot(kernel, slot);
+                    self.leave_slots(kernel, &BTreeSet::from([slot]));
                 }
                 let began = kernel.began(sender.pid);
                 self.parts().slots.reserve(sender.pid, home, began)
@@ -55,21 +56,20 @@ impl State {
         Ok(Reply::Entered { slot: slot.unwrap_or(NO_SLOT), host })
     }
 
-    /// Nobody speaks for what a slot has any more, and it can be given to another process.
-    pub(super) fn leave_slot(&mut self, kernel: &mut dyn Kernel, slot: u16) {
-        self.sweep(kernel, slot, true);
-        self.parts().slots.free(slot);
+    /// Nobody speaks for what these slots have any more, and they can be given to other processes.
+    pub(super) fn leave_slots(&mut self, kernel: &mut dyn Kernel, slots: &BTreeSet<u16>) {
+        self.sweep(kernel, slots, true);
+        slots.iter().for_each(|slot| self.parts().slots.free(*slot));
     }
 
-    /// Looks at all that a process has entered. `is_over`: it will do nothing more with it in this slot.
-    pub(super) fn sweep(&mut self, kernel: &mut dyn Kernel, slot: u16, is_over: bool) {
-        let host = self.parts().slots.owner(slot).map_or(0, |o| o.host);
-        let program = self.processes.get(&self.pid_of(slot)).map(|p| p.program.clone());
-        let all: Vec<(Reference, Phase)> = (self.parts().records.all())
-            .filter(|(_, state)| state.slot == slot)
-            .map(|(reference, state)| (reference, state.phase))
-            .collect();
-        for (reference, phase) in all {
+    /// Looks at all that processes have entered. `is_over`: they will do nothing more with it in these slots.
+    pub(super) fn sweep(&mut self, kernel: &mut dyn Kernel, slots: &BTreeSet<u16>, is_over: bool) {
+        if slots.is_empty() {
+            return;
+        }
+        let all: Vec<(Reference, state::State)> =
+            self.parts().records.all().filter(|(_, state)| slots.contains(&state.slot)).collect();
+        for (reference, state::State { slot, phase, .. }) in all {
             match phase {
                 Phase::Writing if is_over => {
                     self.parts()
@@ -89,21 +89,24 @@ impl State {
             let parts = self.parts();
             let changed = parts.records.change(reference, |s| {
                 let s = if s.phase == Phase::Kept { s } else { s.with(SUSPECT) };
-                Some(if is_over { lonet_core::table::state::State { slot: NO_SLOT, ..s } } else { s })
+                Some(if is_over { state::State { slot: NO_SLOT, ..s } } else { s })
             });
             if changed.is_some()
                 && let Some(found) = parts.records.read(reference, parts.block)
             {
                 parts.ports.suspect(found.entry.host, found.entry.port, reference);
-                if let Some(program) = program.as_deref().filter(|_| is_over) {
-                    parts.records.set_program(reference, program);
+                if let Some(maker) = self.processes.get(&self.pid_of(slot)).filter(|_| is_over) {
+                    parts.records.set_program(reference, &maker.program);
                 }
             }
         }
-        // A record that was never written does not say its port.
-        self.parts().ports.lower(host, 1);
-        if !is_over {
-            self.parts().slots.enter(slot, slot::Phase::Doubtful);
+        for slot in slots {
+            // A record that was never written does not say its port.
+            let host = self.parts().slots.owner(*slot).map_or(0, |o| o.host);
+            self.parts().ports.lower(host, 1);
+            if !is_over {
+                self.parts().slots.enter(*slot, slot::Phase::Doubtful);
+            }
         }
     }
 

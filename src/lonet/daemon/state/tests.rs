@@ -3,6 +3,7 @@
 #![allow(clippy::panic)]
 
 mod cases;
+mod ends;
 mod net;
 mod world;
 
@@ -19,7 +20,7 @@ use proptest::test_runner::RngSeed;
 enum Step {
     Run { home: usize },
     Fork { process: usize },
-    End { process: usize },
+    End { processes: Vec<usize> },
     Socket { process: usize },
     Bind { process: usize, socket: usize, ip: Ip, port: u16, reuse: (bool, bool), stops: bool },
     Listen { process: usize, socket: usize, stops: bool },
@@ -53,7 +54,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (0..HOSTS.len()).prop_map(|home| Step::Run { home }),
         2 => n().prop_map(|process| Step::Fork { process }),
-        3 => n().prop_map(|process| Step::End { process }),
+        3 => prop::collection::vec(n(), 1..4).prop_map(|processes| Step::End { processes }),
         8 => n().prop_map(|process| Step::Socket { process }),
         8 => (n(), n(), own_ips(), port(), any::<(bool, bool)>(), seldom()).prop_map(
             |(process, socket, ip, port, reuse, stops)| Step::Bind { process, socket, ip, port, reuse, stops }
@@ -98,7 +99,7 @@ fn take(net: &mut Net, step: &Step) {
             net.run(home);
         }
         Step::Fork { process: p } => process(p).into_iter().for_each(|pid| _ = net.fork(pid)),
-        Step::End { process: p } => process(p).into_iter().for_each(|pid| net.end(pid)),
+        Step::End { ref processes } => net.end(processes.iter().filter_map(|p| process(*p))),
         Step::Socket { process: p } => {
             process(p).into_iter().for_each(|pid| {
                 net.world.socket(pid);

@@ -74,11 +74,15 @@ impl State {
             | Op::Whois { .. }
             | Op::Wait { .. }
             | Op::Down { .. }
+            | Op::Signal { .. }
             | Op::HandOver { .. }
             | Op::Lend { .. }
             | Op::GiveUp { .. }
             | Op::NameServer { .. }
-            | Op::Behind { .. } => false,
+            | Op::Behind { .. }
+            | Op::Faults
+            | Op::Fault { .. }
+            | Op::Trace(_) => false,
         }
     }
 }

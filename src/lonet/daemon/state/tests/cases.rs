@@ -11,15 +11,15 @@ use lonet_core::table::state::NO_SLOT;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The processes that there are from the beginning, one of each host.
-const ALPHA: Pid = 1;
-const BETA: Pid = 2;
-const GAMMA: Pid = 3;
+pub const ALPHA: Pid = 1;
+pub const BETA: Pid = 2;
+pub const GAMMA: Pid = 3;
 
 const PLAIN: (bool, bool) = (false, false);
-const REUSE_ADDRESS: (bool, bool) = (true, false);
+pub const REUSE_ADDRESS: (bool, bool) = (true, false);
 
 /// It does what lonetd allows, at once.
-const DOES: bool = false;
+pub const DOES: bool = false;
 /// It stops between lonetd's answer and the deed.
 const STOPS: bool = true;
 
@@ -73,6 +73,22 @@ fn dial_that_a_killed_lonetd_was_taking_over_is_connected_to_the_next_one() {
     net.kill_lonetd();
     net.revive();
     assert_eq!(net.state.sockets.get(&caller).map(|s| s.role), Some(Role::Connected));
+    net.check();
+}
+
+#[test]
+fn close_that_nobody_tells_of_frees_a_port_behind_many_held_ones() {
+    let mut net = Net::new();
+    let bind = |net: &mut Net| {
+        let socket = net.world.socket(ALPHA);
+        net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
+        socket
+    };
+    let all: Vec<Cookie> = (0..12).map(|_| bind(&mut net)).collect();
+    net.state.expect_unseen(ALPHA, None);
+    net.close(ALPHA, all[10], false, false);
+    let next = bind(&mut net);
+    assert_eq!(os_port(&net, next), Some(11));
     net.check();
 }
 
@@ -202,7 +218,7 @@ fn who_listens_with_what_another_host_was_allowed_gets_a_port_of_its_own_host() 
     net.pass(socket, BETA);
     serve(&mut net, BETA, 0);
     net.world.blind = true;
-    net.end(GAMMA);
+    net.end([GAMMA]);
     net.listen(BETA, socket, asked(PLAIN), DOES);
     assert_eq!(net.port(socket), Some(2));
     net.check();
@@ -216,7 +232,7 @@ fn who_dials_with_what_another_host_was_allowed_to_bind_gets_a_port_of_its_own_h
     net.pass(socket, BETA);
     net.bind(ALPHA, socket, Ip::Own, 0, asked(PLAIN), STOPS);
     serve(&mut net, BETA, 0);
-    net.end(ALPHA);
+    net.end([ALPHA]);
     net.dial(BETA, socket, Ip::Own, 1, DOES);
     assert_eq!(net.port(socket), Some(2));
     net.check();
@@ -269,9 +285,9 @@ fn who_has_a_listener_listen_again_keeps_its_port_and_gives_it_back() {
     net.shutdown(listener);
     net.listen(child, listener, asked(REUSE_ADDRESS), DOES);
     net.world.blind = false;
-    net.end(BETA);
+    net.end([BETA]);
     net.check();
-    net.end(child);
+    net.end([child]);
     assert_eq!(net.held(), []);
 }
 
@@ -280,7 +296,7 @@ fn net_with_unverified_host() -> (Net, bool) {
     let mut net = Net::new();
     let hosts = net.state.processes[&ALPHA].hosts.clone();
     let index = *hosts.first().expect("its host");
-    net.end(ALPHA);
+    net.end([ALPHA]);
     net.state.doubt_hosts(&hosts);
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
@@ -333,4 +349,32 @@ fn message_about_another_host_does_not_wait_for_verification() {
     let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };
     assert!(!net.state.depends_on_unverified(BETA, &caller, &dial));
     assert!(!net.state.depends_on_unverified(BETA, &caller, &Op::Closed { cookie: 1 }));
+}
+
+#[test]
+fn caller_that_has_gone_has_the_same_name_to_an_accept_whoever_serves() {
+    let mut net = Net::new();
+    let listener = serve(&mut net, BETA, 1);
+    let caller = net.world.socket(ALPHA);
+    net.bind(ALPHA, caller, Ip::Any, 0, asked(PLAIN), DOES);
+    net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
+    net.close(ALPHA, caller, true, false);
+    net.kill_lonetd();
+    // It says which name it expects.
+    net.accept(BETA, listener);
+    assert_eq!(net.sockets_of(BETA).len(), 2);
+}
+
+#[test]
+fn dial_from_a_shared_port_to_where_another_is_connected_from_it_is_refused() {
+    let mut net = Net::new();
+    serve(&mut net, BETA, 1);
+    let [first, second] = [(); 2].map(|()| {
+        let caller = net.world.socket(ALPHA);
+        net.bind(ALPHA, caller, Ip::Any, 1, asked(REUSE_ADDRESS), DOES);
+        net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
+        caller
+    });
+    assert!(matches!(net.world.sockets[&first].is, Is::Connected { .. }));
+    assert_eq!(net.world.sockets[&second].is, Is::Bound);
 }

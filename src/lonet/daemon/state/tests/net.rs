@@ -13,7 +13,7 @@ use lonet_core::control::{Asked, Caller, Op, Options, Reply, Runs};
 use lonet_core::table::word::Word;
 use lonet_core::table::{Mapping, Table};
 use nix::errno::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,15 +57,15 @@ enum Pending {
     Dialed { from: Option<SocketAddrV4> },
 }
 
-/// How surely a socket holds its port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How surely a socket holds its port; the surer the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
-    Yes,
+    No,
     /// The kernel has forgotten the socket, which is open: it holds none, as soon as somebody asks.
     IfNobodyLooks,
     /// Nobody can tell.
     Perhaps,
-    No,
+    Yes,
 }
 
 pub struct Net {
@@ -195,11 +195,10 @@ impl Net {
 
     /// The kernel's announcements arrive.
     pub fn announce(&mut self) {
-        for cookie in std::mem::take(&mut self.world.destroyed) {
-            if self.is_up() {
-                self.state.destroyed(&mut self.world, cookie);
-                self.save();
-            }
+        let all = std::mem::take(&mut self.world.destroyed);
+        if self.is_up() {
+            self.state.all_destroyed(&mut self.world, &all);
+            self.save();
         }
     }
 
@@ -233,19 +232,25 @@ impl Net {
         child
     }
 
-    pub fn end(&mut self, pid: Pid) {
-        let held: Vec<Cookie> = self.sockets_of(pid);
-        self.world.exit(pid);
-        for (cookie, _) in self.pending.extract_if(.., |_, (p, _)| *p == pid) {
+    /// They end, and lonetd hears of it at once.
+    pub fn end(&mut self, pids: impl IntoIterator<Item = Pid>) {
+        let pids = BTreeSet::from_iter(pids);
+        let mut held: Vec<(Cookie, Pid)> = Vec::new();
+        for pid in &pids {
+            if self.state.processes.contains_key(pid) {
+                held.extend(self.sockets_of(*pid).into_iter().map(|cookie| (cookie, *pid)));
+            }
+            self.world.exit(*pid);
+        }
+        for (cookie, _) in self.pending.extract_if(.., |_, (p, _)| pids.contains(p)) {
             // Others may hold it: it will not listen any more, and lonetd may believe that it will.
             self.mine.entry(cookie).and_modify(|m| m.untold = true);
         }
-        let known = self.state.processes.contains_key(&pid);
         if self.is_up() {
-            self.state.process_ended(&mut self.world, pid);
+            self.state.processes_ended(&mut self.world, &Vec::from_iter(pids));
             self.save();
-            for cookie in held.into_iter().filter(|c| known && self.mine.get(c).is_some_and(|m| m.pid == pid))
-            {
+            let made = |(cookie, pid): &(Cookie, Pid)| self.mine.get(cookie).is_some_and(|m| m.pid == *pid);
+            for (cookie, _) in held.into_iter().filter(made) {
                 self.holds_nothing_if_dead(cookie, "its process ended");
             }
         }

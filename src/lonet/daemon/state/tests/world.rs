@@ -269,6 +269,11 @@ impl Kernel for World {
         (!self.blind).then(|| held.map(|(cookie, _)| *cookie).collect())
     }
 
+    fn holders(&mut self, sockets: &BTreeSet<Cookie>, _: &[Pid]) -> BTreeMap<Cookie, Pid> {
+        let holder = |cookie: &Cookie| Some((*cookie, *self.sockets.get(cookie)?.holders.keys().next()?));
+        sockets.iter().filter_map(holder).collect()
+    }
+
     fn program(&mut self, pid: Pid) -> String {
         format!("program{pid}")
     }

@@ -155,13 +155,22 @@ impl Net {
         let (host, before) = (self.home(pid), self.expectation(self.home(pid)));
         let asked = Asked { family: Face::V4, v6only: false, reuse_address: false, reuse_port: false };
         let bound = self.mine.get(&cookie).filter(|_| os_bound.is_some()).cloned();
-        let op =
-            Op::Dial { cookie, to: SocketAddrV4::new(to, port).into(), local: os_bound, asked, acts: false };
+        let to = Endpoint::from(SocketAddrV4::new(to, port));
+        let others = bound.as_ref().map_or(Holds::No, |m| self.connected_as(cookie, m, to));
+        let op = Op::Dial { cookie, to, local: os_bound, asked, acts: false };
         let (to, refused) = match self.ask(pid, &op) {
             Ok(Reply::ConnectTo { to, .. }) => (to, *to.ip() == block().stack()),
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
+            Err(Errno::EADDRNOTAVAIL) => {
+                assert!(
+                    self.world.blind || others != Holds::No,
+                    "nobody else is connected to {to} from there"
+                );
+                return;
+            }
             other => panic!("dial: {other:?}"),
         };
+        assert!(refused || others != Holds::Yes, "another socket is connected to {to} from there");
         // What somebody was allowed before and has not done is given up.
         match os_bound {
             Some(_) => _ = self.mine.entry(cookie).and_modify(|m| m.listens = false),

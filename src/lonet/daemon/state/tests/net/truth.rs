@@ -62,6 +62,26 @@ impl Net {
         worst
     }
 
+    /// Whether another socket is connected from where this one is bound to what it dials.
+    pub(super) fn connected_as(&self, cookie: Cookie, m: &Mine, to: Endpoint) -> Holds {
+        let is_outward = to.ip.to_ipv4_mapped().is_some_and(|ip| block().contains(ip));
+        let peer = if is_outward { to } else { Endpoint::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), to.port) };
+        let local = match m.at.and_then(|at| at.ip.to_ipv4_mapped()) {
+            Some(Ipv4Addr::UNSPECIFIED) | None if is_outward => block().address(m.host),
+            Some(Ipv4Addr::UNSPECIFIED) | None => Ipv4Addr::LOCALHOST,
+            Some(ip) => ip,
+        };
+        let ends = Some((Endpoint::from(SocketAddrV4::new(local, m.port)), peer));
+        let all =
+            self.mine.iter().filter(|(c, other)| **c != cookie && other.call == ends && other.host == m.host);
+        let how = all.map(|(c, _)| match (self.holds(*c), self.world.sockets.get(c).map(|s| &s.is)) {
+            // Its connection is to come, or has gone.
+            (Holds::Yes, Some(Is::Bound)) => Holds::Perhaps,
+            (holds, _) => holds,
+        });
+        how.max().unwrap_or(Holds::No)
+    }
+
     /// Whether it has addresses in common with what is wished for. A bound socket whose connection was reset speaks from
     /// what it was bound to again, as soon as somebody looks.
     fn overlaps(&self, cookie: Cookie, m: &Mine, wish: &Mine) -> Holds {
@@ -81,19 +101,13 @@ impl Net {
     pub(super) fn expectation(&self, host: Index) -> Expectation {
         let mut ports: BTreeMap<u16, Holds> = BTreeMap::new();
         for (cookie, m) in self.mine.iter().filter(|(_, m)| m.host == host) {
-            let now = self.holds(*cookie);
-            let worse = match (ports.get(&m.port), now) {
-                (Some(Holds::Yes), _) | (_, Holds::Yes) => Holds::Yes,
-                (Some(Holds::Perhaps), _) | (_, Holds::Perhaps) => Holds::Perhaps,
-                (Some(Holds::IfNobodyLooks), _) | (_, Holds::IfNobodyLooks) => Holds::IfNobodyLooks,
-                _ => Holds::No,
-            };
-            ports.insert(m.port, worse);
+            let known = ports.entry(m.port).or_insert(Holds::No);
+            *known = self.holds(*cookie).max(*known);
         }
         for (_, s) in self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_doubtful(**c))
         {
             let known = ports.entry(s.port).or_insert(Holds::Perhaps);
-            *known = if *known == Holds::Yes { Holds::Yes } else { Holds::Perhaps };
+            *known = Holds::Perhaps.max(*known);
         }
         let all_known = self.world.destroyed.is_empty();
         Expectation { ports, all_known, blind: self.world.blind }

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Installs lonet from the tarball that this is in, or takes it away again.
+#
+#     ./install.sh [--prefix DIRECTORY] [--uninstall]
+#
+# The prefix is /usr/local by default.
+set -eu
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+here=$(cd "$(dirname "$0")" && pwd)
+prefix=/usr/local uninstall=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --prefix) [ $# -gt 1 ] || { usage >&2 && exit 2; } && prefix=$2 && shift ;;
+        --prefix=*) prefix=${1#*=} ;;
+        --uninstall) uninstall=1 ;;
+        -h | --help) usage && exit ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+    shift
+done
+case $prefix in
+    *[[:space:]:\$]*) echo "$0: LD_PRELOAD cannot carry a path with spaces, colons or \$: $prefix" >&2 && exit 1 ;;
+    /*) ;;
+    *) prefix=$PWD/$prefix ;;
+esac
+cd "$here/files"
+if [ "$uninstall" ]; then
+    find . ! -type d | while read -r file; do rm -f "$prefix/$file"; done
+    # What is left empty was ours.
+    find . -depth -mindepth 1 -type d | while read -r dir; do rmdir "$prefix/$dir" 2>/dev/null || true; done
+    echo "lonet is gone from $prefix"
+    exit
+fi
+if ! mkdir -p "$prefix" || [ ! -w "$prefix" ]; then
+    echo "$0: $prefix cannot be written: run it as root, or with --prefix \$HOME/.local" >&2
+    exit 1
+fi
+cp -R . "$prefix"
+# Where the loader looks by itself a path in the program would only be in the way.
+rpath="-Wl,-rpath,\${libdir} "
+[ "$prefix" != /usr ] || rpath=
+sed -e "s|^prefix=.*|prefix=$prefix|" -e "s|^Libs: .*|Libs: -L\${libdir} $rpath-llonet|" \
+    lib/pkgconfig/lonet.pc >"$prefix/lib/pkgconfig/lonet.pc"
+echo "lonet is in $prefix"
+case :$PATH: in *:"$prefix/bin":*) ;; *) echo "put $prefix/bin into your PATH" ;; esac

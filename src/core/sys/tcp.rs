@@ -1,0 +1,130 @@
+//! What is done with TCP sockets wherever lonet has them.
+
+use super::{Result, connect, getsockopt, setsockopt};
+use crate::diag::State;
+use std::os::fd::RawFd;
+
+/// The identity of a socket, never given to another while the machine runs.
+pub fn cookie(fd: RawFd) -> Result<u64> {
+    getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
+}
+
+/// Takes the connection off a socket, which stays open; the other end sees a reset.
+pub fn disconnect(fd: RawFd) -> Result<()> {
+    // SAFETY: all zeroes is a sockaddr of AF_UNSPEC.
+    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    // SAFETY: an address of ours with its length.
+    unsafe { connect(fd, &raw const nobody, size_of::<libc::sockaddr>() as u32) }
+}
+
+/// Makes the last close of a connection's descriptors a reset.
+pub fn reset_at_close(fd: RawFd) -> Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+/// How a TCP socket stands, and the bytes of its program that it has sent and received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// A number of the kernel's, as in [`State`](crate::diag::State).
+    pub state: u8,
+    pub sent: u64,
+    /// One more than the bytes where the other end's FIN has arrived.
+    pub received: u64,
+    /// What was acknowledged beside the bytes: of who has dialed the SYN, and the FIN.
+    pub acknowledged: u64,
+}
+
+pub fn traffic(fd: RawFd) -> Option<Traffic> {
+    Traffic::of(&getsockopt::<Info>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).ok()?)
+}
+
+/// As much of struct tcp_info of `linux/tcp.h` as counts.
+pub type Info = [u8; 216];
+
+impl Traffic {
+    /// Reads a struct tcp_info. `None`: of a kernel before 4.19.
+    pub fn of(info: &[u8]) -> Option<Traffic> {
+        let long = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
+        let not_sent = u32::from_ne_bytes(info.get(144..148)?.try_into().ok()?);
+        let sent = long(200)?.saturating_sub(long(208)?);
+        Some(Traffic {
+            state: *info.first()?,
+            sent: sent + u64::from(not_sent),
+            received: long(128)?,
+            acknowledged: long(120)?.saturating_sub(sent),
+        })
+    }
+
+    /// The connection is over though nobody has closed this end.
+    pub fn is_over(&self) -> bool {
+        State(self.state) == State::CLOSE
+    }
+
+    /// It is over, or never was, and not because both ends have said that they are done. `dialed`: by this end.
+    pub fn was_cut_off(&self, dialed: bool) -> bool {
+        self.is_over() && self.acknowledged <= u64::from(dialed)
+    }
+
+    /// The other end has said that it is done.
+    pub fn is_done(&self, dialed: bool) -> bool {
+        let done = [State::CLOSE_WAIT, State::LAST_ACK, State::CLOSING, State::TIME_WAIT];
+        done.contains(&State(self.state)) || self.is_over() && !self.was_cut_off(dialed)
+    }
+
+    /// In one word, but for the bytes.
+    pub fn pack(&self) -> u64 {
+        self.acknowledged << 8 | u64::from(self.state)
+    }
+
+    pub fn unpack(word: u64, [sent, received]: [u64; 2]) -> Traffic {
+        Traffic { state: word as u8, acknowledged: word >> 8, sent, received }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let dialer = TcpStream::connect(listener.local_addr().expect("its address")).expect("a dial");
+        (dialer, listener.accept().expect("an accept").0)
+    }
+
+    fn seen(stream: &TcpStream) -> Traffic {
+        traffic(stream.as_raw_fd()).expect("what the kernel says")
+    }
+
+    #[test]
+    fn end_by_both_and_reset_are_told_apart_and_bytes_are_the_programs() {
+        for dials in [true, false] {
+            let (a, b) = pair();
+            let (mut mine, mut other) = if dials { (a, b) } else { (b, a) };
+            mine.write_all(b"hello").expect("a write");
+            other.read_exact(&mut [0; 5]).expect("what was written");
+            let t = seen(&mine);
+            assert!(!t.is_over() && !t.is_done(dials) && (t.sent, t.received) == (5, 0), "{t:?}");
+            let reset = Traffic { ..seen(&other) };
+            assert_eq!(Traffic::unpack(reset.pack(), [reset.sent, reset.received]), reset);
+            other.shutdown(Shutdown::Write).expect("a shutdown");
+            let t = seen(&mine);
+            assert!(t.is_done(dials) && !t.was_cut_off(dials) && t.received == 1, "{t:?}");
+            mine.shutdown(Shutdown::Write).expect("a shutdown");
+            for (end, dials) in [(&mine, dials), (&other, !dials)] {
+                let t = seen(end);
+                assert!(t.is_over() && t.is_done(dials) && !t.was_cut_off(dials), "{t:?}");
+            }
+            let (a, b) = pair();
+            let (mut mine, other) = if dials { (a, b) } else { (b, a) };
+            mine.write_all(b"hello").expect("a write");
+            reset_at_close(other.as_raw_fd()).expect("an option");
+            drop(other);
+            let t = seen(&mine);
+            assert!(t.was_cut_off(dials) && !t.is_done(dials) && t.received == 0, "{t:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! An event as it lies in the table: see [`events`](super::events).
+
+use super::entry::{pack_name, unpack_name};
+use crate::block::{Block, Endpoint};
+use crate::sys;
+
+/// Words of an event.
+pub const WORDS: usize = 7;
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    HostUp = 1,
+    HostDown = 2,
+    Joined = 3,
+    Ended = 4,
+    Bound = 5,
+    Listening = 6,
+    Unlistened = 7,
+    Dial = 8,
+    Connected = 9,
+    Accepted = 10,
+    Refused = 11,
+    Unreachable = 12,
+    TimedOut = 13,
+    Reset = 14,
+    NameAsked = 15,
+    NameAnswered = 16,
+    FaultSet = 17,
+    FaultHit = 18,
+    FaultHealed = 19,
+    /// A descriptor of the socket is about to be closed: `numbers` are the bytes that this end has sent and received. It is
+    /// the close if the kernel announces the socket's end.
+    Closing = 20,
+    /// connect has returned, and the kernel has no connection so far.
+    UnderWay = 21,
+    /// A socket has ended of which no close was seen: with its process where `number` is not 0.
+    Closed = 22,
+}
+
+impl Kind {
+    const ALL: [Kind; 22] = [
+        Kind::HostUp,
+        Kind::HostDown,
+        Kind::Joined,
+        Kind::Ended,
+        Kind::Bound,
+        Kind::Listening,
+        Kind::Unlistened,
+        Kind::Dial,
+        Kind::Connected,
+        Kind::Accepted,
+        Kind::Refused,
+        Kind::Unreachable,
+        Kind::TimedOut,
+        Kind::Reset,
+        Kind::NameAsked,
+        Kind::NameAnswered,
+        Kind::FaultSet,
+        Kind::FaultHit,
+        Kind::FaultHealed,
+        Kind::Closing,
+        Kind::UnderWay,
+        Kind::Closed,
+    ];
+
+    /// What a failed connect is, by its errno.
+    pub fn of_failure(errno: i32) -> Kind {
+        match errno {
+            libc::ECONNREFUSED => Kind::Refused,
+            libc::ETIMEDOUT => Kind::TimedOut,
+            libc::ECONNRESET | libc::ECONNABORTED => Kind::Reset,
+            _ => Kind::Unreachable,
+        }
+    }
+}
+
+/// An event, as it lies in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: Kind,
+    /// Microseconds since 1970.
+    pub time: u64,
+    pub pid: i32,
+    /// The index of the host whose event it is; 0: none's.
+    pub host: u16,
+    pub errno: u16,
+    /// The kernel's identity of the socket; 0: it is not about one.
+    pub cookie: u64,
+    /// The dialer's and the listener's address, or, as `to`, that of a socket without a peer. On a loopback: of the same host.
+    pub from: Option<Endpoint>,
+    pub to: Option<Endpoint>,
+    /// What the kind says.
+    pub number: u64,
+    pub numbers: Option<[u64; 2]>,
+}
+
+impl Event {
+    pub fn new(kind: Kind, pid: i32, host: u16) -> Event {
+        Event {
+            kind,
+            time: sys::clock(libc::CLOCK_REALTIME).as_micros() as u64,
+            pid,
+            host,
+            errno: 0,
+            cookie: 0,
+            from: None,
+            to: None,
+            number: 0,
+            numbers: None,
+        }
+    }
+
+    pub fn pack(&self, block: Block) -> [u64; WORDS] {
+        let head = self.kind as u64
+            | u64::from(self.numbers.is_some()) << 8
+            | u64::from(self.errno) << 16
+            | u64::from(self.host) << 32;
+        let [a, b] = self.numbers.unwrap_or([pack_name(self.from, block), pack_name(self.to, block)]);
+        [self.time, head, self.pid as u32 as u64, self.cookie, a, b, self.number]
+    }
+
+    /// `None`: no event of this version's.
+    pub fn unpack(words: &[u64; WORDS], block: Block) -> Option<Event> {
+        let [time, head, pid, cookie, a, b, number] = *words;
+        let has_numbers = head >> 8 & 1 == 1;
+        let name = |word| if has_numbers { None } else { unpack_name(word, block) };
+        Some(Event {
+            kind: *Kind::ALL.iter().find(|k| **k as u64 == head & 0xff)?,
+            time,
+            pid: pid as u32 as i32,
+            host: (head >> 32) as u16,
+            errno: (head >> 16) as u16,
+            cookie,
+            from: name(a),
+            to: name(b),
+            number,
+            numbers: has_numbers.then_some([a, b]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn event_is_unpacked_as_it_was_packed() {
+        let b = Block::new(7).expect("a block");
+        let at = |index, port| Some(Endpoint::new(b.shown(index, crate::block::Face::V4), port));
+        let outside = Some(Endpoint::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 4711));
+        for kind in Kind::ALL {
+            let event = Event { errno: 111, cookie: u64::MAX, number: 9, ..Event::new(kind, -1, u16::MAX) };
+            let named = Event { from: at(3, 1), to: outside, ..event };
+            let counted = Event { numbers: Some([u64::MAX, 1]), ..event };
+            for event in [event, named, counted] {
+                assert_eq!(Event::unpack(&event.pack(b), b), Some(event));
+            }
+        }
+    }
+}

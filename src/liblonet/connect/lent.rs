@@ -1,0 +1,74 @@
+//! The kernel's connect, and lonetd's in its place: a sandbox may forbid the OS port, and not the port that the program dials.
+//!
+//! lonetd waits for no connection. Where the program is to wait for it, it does so in connect(2), which is what its signals
+//! and SO_SNDTIMEO are for: on a socket that is being connected the kernel looks at no address, and the sandbox at the port
+//! alone. So it is the port that the program dials, and an address to which no connection leads, whatever becomes of the
+//! socket meanwhile.
+
+use super::Plan;
+use super::Step;
+use crate::address::Address;
+use crate::fence::guard;
+use crate::{process, sandbox};
+use libc::c_int;
+use lonet_core::sys::check;
+use nix::errno::Errno;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// What has come of lonetd's connect.
+#[repr(C)]
+struct Lent {
+    /// 0: it is connected.
+    errno: c_int,
+    /// The program is to wait for it.
+    waits: bool,
+}
+
+/// Connects to the plan's target. As [`super::run`], a frame that cancellation passes through.
+///
+/// # Safety
+/// The plan is one of a socket of the program's.
+pub unsafe extern "C" fn dial(fd: c_int, plan: &Plan) -> c_int {
+    // SAFETY: an address of ours with its length.
+    let result = unsafe { (plan.real)(fd, plan.target.pointer(), plan.target.len) };
+    if result == 0 || Errno::last_raw() != libc::EACCES || plan.step == Step::Instead {
+        return result;
+    }
+    let lent = by_lonetd(fd, plan);
+    if !lent.waits {
+        return concluded(lent.errno);
+    }
+    let nowhere = Address::of_os(SocketAddrV4::new(Ipv4Addr::BROADCAST, plan.port), plan.target.family());
+    // SAFETY: as above.
+    let result = unsafe { (plan.real)(fd, nowhere.pointer(), nowhere.len) };
+    // Of a dial that had begun before; this one has begun just now.
+    let is_late = result != 0 && Errno::last_raw() == libc::EALREADY;
+    if is_late { concluded(lent.errno) } else { result }
+}
+
+extern "C" fn concluded(errno: c_int) -> c_int {
+    if errno == 0 {
+        return 0;
+    }
+    Errno::set_raw(errno);
+    -1
+}
+
+#[inline(never)]
+extern "C" fn by_lonetd(fd: c_int, plan: &Plan) -> Lent {
+    let mut outcome = Err(Errno::EACCES);
+    let mut waits = false;
+    let _ = guard(|| {
+        let Some(client) = process::client().filter(|_| sandbox::may_connect(plan.port)) else { return };
+        let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
+        outcome = socket.connect(&plan.target);
+        waits = matches!(outcome, Err(Errno::EINPROGRESS | Errno::EALREADY)) && is_blocking(fd);
+    });
+    Lent { errno: outcome.err().map_or(0, |e| e as c_int), waits }
+}
+
+fn is_blocking(fd: c_int) -> bool {
+    // SAFETY: no pointers.
+    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) });
+    flags.is_ok_and(|flags| flags & i64::from(libc::O_NONBLOCK) == 0)
+}

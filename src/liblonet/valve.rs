@@ -1,0 +1,65 @@
+//! The valves of this process' sockets (`lonet_core::valve`), where lonetd has decided about a dial, and as programs see the
+//! two options that make them.
+
+use crate::{actor, host, kernel, process};
+use lonet_core::block::{Block, Endpoint, Face, Place};
+use lonet_core::client::Client;
+use lonet_core::table::Table;
+use lonet_core::table::word::Word;
+use lonet_core::valve::{self, Hops};
+use nix::errno::Errno;
+
+/// Has a socket that is about to be connected follow the rules for faults. `to`: what the program dials, if it has said so by
+/// address.
+pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint>) {
+    let Some(table) = actor::table(client).filter(|table| table.faults() != 0) else { return };
+    let Some(block) = table.block() else { return };
+    // What is refused has no record.
+    let refused = || Some((own_index(block)?, index(block, to?)?));
+    if let Some(ends) = recorded(table, block, cookie).or_else(refused) {
+        valve::obey_at_dial(table, fd, cookie, ends);
+    }
+}
+
+fn recorded(table: Table<'_>, block: Block, cookie: u64) -> Option<(u16, u16)> {
+    let entry = table.parts(block).find(cookie)?.entry;
+    Some((entry.host, entry.call?.peer_host))
+}
+
+fn own_index(block: Block) -> Option<u16> {
+    let own = host::own()?.ok()?.address(Face::V4);
+    index(block, Endpoint::new(own, 0))
+}
+
+fn index(block: Block, at: Endpoint) -> Option<u16> {
+    if let Place::Host(index, _) = block.place(at.ip) { Some(index) } else { None }
+}
+
+/// The table, if this is a TCP socket of lonet's that has its place there.
+fn of_lonets(fd: i32) -> Option<Table<'static>> {
+    let local = kernel::local(fd)?.os()?;
+    let client = process::client_at(*local.ip())?;
+    let table = actor::table(&client)?;
+    let is_there = table.header().block.get() == u64::from(local.ip().octets()[1]);
+    (is_there && kernel::tcp_family(fd).is_some()).then_some(table)
+}
+
+/// What the program has set, of one of lonet's sockets.
+pub fn hops(fd: i32) -> Option<Hops> {
+    let table = of_lonets(fd)?;
+    valve::hops(table, fd, kernel::cookie(fd).ok()?).ok()
+}
+
+/// Changes what the program has set. `None`: it is none of lonet's sockets, or what it sets is said nowhere else.
+pub fn set_hops(fd: i32, change: impl FnOnce(&mut Hops)) -> Option<Result<(), Errno>> {
+    let table = of_lonets(fd)?;
+    let cookie = kernel::cookie(fd).ok()?;
+    let mut hops = valve::hops(table, fd, cookie).ok()?;
+    change(&mut hops);
+    if !table.set_hops(cookie, hops) {
+        return Some(Err(Errno::ENOBUFS));
+    }
+    let ends = table.block().and_then(|block| recorded(table, block, cookie)).unwrap_or_default();
+    let dials = kernel::is_dialing(fd);
+    Some(valve::enforce(table, fd, cookie, ends, dials))
+}

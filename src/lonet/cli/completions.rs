@@ -1,0 +1,123 @@
+//! Completion of command lines in shells.
+//!
+//! What a shell reads once ([`Completions`]) asks this command for each completion ([`answer`]), so that names of networks
+//! and hosts are those that are up.
+
+use super::{Cli, network, query, write_out};
+use crate::daemon::state::SocketShown;
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+/// Print a script that makes a shell complete lonet's commands, and the names of running networks and hosts.
+///
+/// The packages install it. Otherwise put into `~/.bashrc`: `source <(lonet completions bash)`; into `~/.zshrc`, after
+/// compinit: `source <(lonet completions zsh)`; into `~/.config/fish/config.fish`: `lonet completions fish | source`.
+#[derive(Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// zsh loads a file of this name when it is to complete for the first time, and has it do so.
+const ZSH_AUTOLOAD: &str = r#"if [[ $funcstack[1] == _lonet ]]; then _clap_dynamic_completer_lonet "$@"; fi
+"#;
+
+/// In the environment of a call that is to complete: the shell.
+const VARIABLE: &str = "_LONET_COMPLETE";
+
+impl Completions {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let shell: &dyn EnvCompleter = match self.shell {
+            Shell::Bash => &Bash,
+            Shell::Zsh => &Zsh,
+            Shell::Fish => &Fish,
+        };
+        write_out(|mut out| {
+            shell.write_registration(VARIABLE, "lonet", "lonet", "lonet", &mut out)?;
+            if let Shell::Zsh = self.shell { out.write_all(ZSH_AUTOLOAD.as_bytes()) } else { Ok(()) }
+        })
+    }
+}
+
+/// If a shell asks how a line may go on, answers that and ends.
+pub fn answer() {
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(VARIABLE).bin("lonet").complete();
+}
+
+/// Networks that run.
+pub fn networks(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let all = network::all(|_| ()).unwrap_or_default();
+    beginning(typed, all.into_iter().filter(|(_, client)| query::runs(client)).map(|(name, _)| name))
+}
+
+/// Hosts of the network that the line is about.
+pub fn hosts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    beginning(typed, of_network(|_| Vec::new()))
+}
+
+/// Lonet addresses on which something listens.
+pub fn addresses(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let listens = |s: &&SocketShown<'_>| s.scope.is_some();
+    beginning(typed, of_network(|sockets| sockets.iter().filter(listens).map(|s| s.port).collect()))
+}
+
+/// The hosts of the network that the line is about, each with these of its ports, if there are any.
+fn of_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
+    let network = network::Network::named(named_network(std::env::args_os()));
+    let listing =
+        network.read().ok().and_then(|config| query::network(&network::client_of(config)).ok().flatten());
+    let Some(shown) = listing.as_ref().and_then(|listing| listing.shown().ok()) else { return Vec::new() };
+    let mut all = Vec::new();
+    for host in &shown.hosts {
+        match ports(&host.sockets) {
+            ports if ports.is_empty() => all.push(host.name.to_string()),
+            ports => all.extend(ports.iter().map(|port| format!("{}:{port}", host.name))),
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What -n says on a line.
+fn named_network(line: impl Iterator<Item = OsString>) -> Option<String> {
+    let mut words = line.filter_map(|word| word.into_string().ok());
+    let mut named = None;
+    while let Some(word) = words.next() {
+        if word == "-n" || word == "--network" {
+            named = words.next();
+        } else if let Some(name) = word.strip_prefix("--network=") {
+            named = Some(name.to_owned());
+        }
+    }
+    named
+}
+
+fn beginning(typed: &OsStr, all: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    all.into_iter().filter(|name| name.starts_with(&*typed)).map(CompletionCandidate::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_network;
+
+    #[test]
+    fn network_of_a_line_is_what_its_flag_says() {
+        let named = |line: &str| named_network(line.split(' ').map(Into::into));
+        assert_eq!(named("lonet -- lonet ls"), None);
+        for line in ["lonet ls -n a x", "lonet ls --network a", "lonet ls --network=a", "lonet -n b -n a"] {
+            assert_eq!(named(line).as_deref(), Some("a"), "{line}");
+        }
+    }
+}

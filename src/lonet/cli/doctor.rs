@@ -1,0 +1,236 @@
+//! What of this machine lonet needs, and whether it is there.
+
+use super::{Network, query, run, say, write_out};
+use clap::Args;
+use lonet_core::client::{Client, Trouble};
+use lonet_core::control::{MAX_MESSAGE, Op, VERSION};
+use lonet_core::diag::{Diag, NOBODY, State};
+use lonet_core::directory::Place;
+use lonet_core::limit::Limit;
+use lonet_core::sys;
+use lonet_core::valve;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use nix::unistd::{AccessFlags, access, geteuid};
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Check whether this machine has what lonet needs: one line for each item, good, limited or bad.
+///
+/// A limited line says what works differently, a bad one what to do about it. Nothing is started.
+///
+/// Exit codes: 0 nothing is bad, 1 something is.
+#[derive(Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    network: Network,
+}
+
+enum Finding {
+    Good(String),
+    /// What is otherwise.
+    Limited(String),
+    /// What is wrong, and what to do.
+    Bad(String),
+}
+
+use Finding::{Bad, Good, Limited};
+
+impl Doctor {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let config = self.network.read().map_err(say)?;
+        let client = super::client_of(config);
+        let findings = [
+            ("lonet", command()),
+            ("lonetd", lonetd(&client)),
+            ("directory", directory(&client)),
+            ("loopback", loopback()),
+            ("kernel", kernel()),
+            ("sock_diag", sock_diag()),
+            ("pidfd_getfd", descriptors_of_others()),
+            ("source ports", source_ports()),
+            ("low ports", low_ports()),
+            ("Go programs", supervision()),
+            ("partitions", valve()),
+        ];
+        let is_bad = findings.iter().any(|(_, finding)| matches!(finding, Bad(_)));
+        write_out(|out| {
+            for (what, finding) in &findings {
+                let (word, text) = match finding {
+                    Good(text) => ("good", text),
+                    Limited(text) => ("limited", text),
+                    Bad(text) => ("bad", text),
+                };
+                writeln!(out, "{word:<7}  {what}: {text}")?;
+            }
+            Ok(())
+        })?;
+        Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn command() -> Finding {
+    match run::library() {
+        Ok(library) => {
+            Good(format!("{}, library {}, protocol {VERSION}", env!("CARGO_PKG_VERSION"), library.display()))
+        }
+        Err(why) => Bad(why),
+    }
+}
+
+fn lonetd(client: &Client) -> Finding {
+    let network = &client.config.network;
+    let limit = Limit::within(Duration::from_secs(1));
+    match client.ask(limit, &Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]) {
+        Ok(_) => Good(format!("serves network {network}")),
+        Err(Trouble::NotRunning) => {
+            Good(format!("{}; the first program starts one", query::not_running(client)))
+        }
+        Err(trouble) => Bad(trouble.of(client).to_string()),
+    }
+}
+
+fn directory(client: &Client) -> Finding {
+    let mut config = client.config.clone();
+    let elsewhere = config.choose_directory(geteuid().as_raw());
+    let root = config.dir.parent().unwrap_or(&config.dir);
+    let own = "set TMPDIR to a directory of your own";
+    let is_fit = match Place::new(&config.dir).root(client.owner()) {
+        Ok(_) => Ok(format!("{} of uid {}", config.dir.display(), client.owner())),
+        Err(why) if why.is_there() => Err(format!("{} {why}: {own}", root.display())),
+        Err(_) => {
+            let tmp = root.parent().unwrap_or(root);
+            match access(tmp, AccessFlags::W_OK | AccessFlags::X_OK) {
+                Ok(()) => Ok(format!("{} will be made", root.display())),
+                Err(e) => Err(format!("{} ({e}) cannot have {}: {own}", tmp.display(), root.display())),
+            }
+        }
+    };
+    match (is_fit, elsewhere) {
+        (Err(why), _) => Bad(why),
+        (Ok(_), Some(why)) => Limited(why),
+        (Ok(text), None) => Good(text),
+    }
+}
+
+/// Any address of the loopback's network can be reached.
+fn loopback() -> Finding {
+    let address = Ipv4Addr::new(127, 1, 2, 3);
+    let reached =
+        TcpListener::bind((address, 0)).and_then(|listener| TcpStream::connect(listener.local_addr()?));
+    match reached {
+        Ok(_) => Good("127.0.0.0/8 can be used".into()),
+        Err(e) => Bad(format!(
+            "{address} cannot be reached ({e}): `ip link set lo up`, as root of this network namespace"
+        )),
+    }
+}
+
+fn kernel() -> Finding {
+    match nix::sys::utsname::uname() {
+        Ok(name) => Good(format!("{} {}", name.sysname().display(), name.release().display())),
+        Err(e) => Bad(format!("uname: {e}")),
+    }
+}
+
+/// A listener of ours has to be found by its address.
+fn sock_diag() -> Finding {
+    let found = || -> std::io::Result<(bool, bool)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let SocketAddr::V4(at) = listener.local_addr()? else { return Ok((false, false)) };
+        let diag = Diag::open()?;
+        Ok((diag.lookup(at, NOBODY)?.is_some(), shows_bound(&diag)?))
+    };
+    let limited = |e: &dyn Display| {
+        Limited(format!(
+            "the kernel does not list sockets ({e}): ports of programs that have ended become free late or never, \
+            and accept resets peers that it cannot identify; `modprobe tcp_diag`, as root, may help"
+        ))
+    };
+    match found() {
+        Ok((true, true)) => Good("the kernel lists sockets".into()),
+        Ok((true, false)) => {
+            Limited("the kernel does not list bound sockets (Linux 6.8 does): ports that a program had bound become free late after it has ended".into())
+        }
+        Ok((false, _)) => limited(&"it does not find a listener"),
+        Err(e) => limited(&e),
+    }
+}
+
+/// Whether the kernel lists sockets that are bound and do not listen.
+fn shows_bound(diag: &Diag) -> std::io::Result<bool> {
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)))?;
+    let at: SockaddrIn = socket::getsockname(fd.as_raw_fd())?;
+    let mut is_shown = false;
+    let net = Some((Ipv4Addr::LOCALHOST, 32));
+    diag.dump(State::BOUND_INACTIVE.bit(), net, &mut |found| {
+        is_shown |= found.local == SocketAddrV4::from(at)
+    })?;
+    Ok(is_shown)
+}
+
+/// Whether the kernel lets lonetd see the sockets of a program of this user's.
+fn descriptors_of_others() -> Finding {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let late = "ports of sockets that are closed without a hooked call become free late";
+    // SAFETY: numbers only.
+    let open = |call, a: i32, b: i32| unsafe { libc::syscall(call, a, b, 0) };
+    let process = open(libc::SYS_pidfd_open, std::process::id() as i32, 0) as i32;
+    let copy = open(libc::SYS_pidfd_getfd, process, 0) as i32;
+    let is_there = copy >= 0;
+    for fd in [process, copy].into_iter().filter(|fd| *fd >= 0) {
+        // SAFETY: ours, from just now.
+        unsafe { libc::close(fd) };
+    }
+    match (is_there, scope.trim()) {
+        (false, _) => Limited(format!("the kernel lacks it, or a sandbox forbids it: {late}")),
+        (true, "" | "0") => Good("lonetd can look at the sockets of programs".into()),
+        (true, scope) => {
+            Limited(format!("kernel.yama.ptrace_scope is {scope}: {late}, if lonetd is not root"))
+        }
+    }
+}
+
+fn source_ports() -> Finding {
+    const IP_LOCAL_PORT_RANGE: i32 = 51;
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let range = socket.map(|s| sys::setsockopt(s.as_raw_fd(), libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32));
+    match range {
+        Ok(Ok(())) => Good("lonet can choose the OS ports of dials (IP_LOCAL_PORT_RANGE)".into()),
+        _ => Limited("the kernel chooses the OS ports of dials (since Linux 6.3 lonet can): a dial is listed only once it is connected".into()),
+    }
+}
+
+/// Whether programs that cannot be hooked can be hosts.
+fn supervision() -> Finding {
+    match crate::supervise::probe() {
+        Ok(()) => Good("programs that cannot be hooked (Go, static, musl) are supervised".into()),
+        Err(why) => {
+            Limited(format!("`lonet run` refuses programs that cannot be hooked (Go, static, musl): {why}"))
+        }
+    }
+}
+
+/// Whether the kernel drops what a socket is not to be sent.
+fn valve() -> Finding {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    match socket.map_err(|e| e.to_string()).and_then(|s| valve::fit(s.as_raw_fd()).map_err(|e| e.to_string()))
+    {
+        Ok(()) => Good("connections can be cut (IP_MINTTL)".into()),
+        Err(why) => Limited(format!("`lonet cut` has no effect: IP_MINTTL cannot be set ({why})")),
+    }
+}
+
+fn low_ports() -> Finding {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let first: u16 = text.trim().parse().unwrap_or(1024);
+    if first <= 1 || TcpListener::bind((Ipv4Addr::new(127, 1, 2, 3), first - 1)).is_ok() {
+        return Good("listeners have their lonet port as OS port".into());
+    }
+    Good(format!(
+        "below {first} the OS port of a listener differs from its lonet port: `lonet addr` prints it"
+    ))
+}

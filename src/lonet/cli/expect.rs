@@ -1,0 +1,237 @@
+use super::live::{self, Live};
+use super::{Network, picture, write_out};
+use crate::duration;
+use crate::trace::event::Event;
+use crate::trace::expect::{self, Difference, Matcher, Order, Report, Wrong};
+use crate::trace::moment::Moment;
+use crate::trace::read::{Trace, lost};
+use clap::Args;
+use lonet_core::client::Client;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Compare what happened in a network with a file of expected events.
+///
+/// FILE has a line for each event, such as `laptop dial laptop:1 -> web:80`: the host, what happened, and the
+/// addresses, port or name; then KEY=VALUE for each detail that matters. `*` stands for anything, and `$name` for
+/// whatever it stood for at its first use. An event is compared if some line has its host and its kind; these events
+/// have to happen in the order of the lines, and no more often. All others are ignored. The first difference is
+/// printed. EXPECTATIONS in lonet(1) describes the format.
+///
+/// In a network, this is what was recorded since `lonet trace --start`, or from now on if nothing records, and what happens
+/// until all lines have. What happens after that is ignored.
+///
+/// Exit codes: 0 it happened as expected, 1 it did not, 2 the file or the trace cannot be read.
+#[derive(Args)]
+pub struct Expect {
+    #[command(flatten)]
+    network: Network,
+    /// A recorded trace, instead of what happens in the network: a file of JSON lines; `-` is standard input
+    #[arg(long, value_name = "TRACE", conflicts_with = "network")]
+    trace: Option<PathBuf>,
+    /// How long it may take in the network until all has happened: 10s, 500ms, 2m [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration::time, conflicts_with_all = ["trace", "record"])]
+    within: Option<Duration>,
+    /// A line as in FILE, instead of that file; may be given several times
+    #[arg(short = 'e', long = "event", value_name = "LINE", conflicts_with = "file")]
+    lines: Vec<String>,
+    /// Write a file that expects what happened, with hosts and ports as they were; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["lines", "file"])]
+    record: Option<PathBuf>,
+    /// With --record: expect no order between connections, and any port at the dialer
+    #[arg(long, requires = "record")]
+    loose: bool,
+    /// The file of expected events; `-` is standard input
+    #[arg(value_name = "FILE", required_unless_present_any = ["lines", "record"])]
+    file: Option<PathBuf>,
+}
+
+/// The file, or the trace, is of no use.
+const NO_USE: u8 = 2;
+/// How long all may take in a network.
+const WITHIN: Duration = Duration::from_secs(10);
+
+impl Expect {
+    pub fn run(self) -> ExitCode {
+        let code = match &self.record {
+            Some(path) => self.record(path),
+            None => self.compare(),
+        };
+        code.unwrap_or_else(|text| {
+            eprintln!("lonet: {text}");
+            ExitCode::from(NO_USE)
+        })
+    }
+
+    fn record(&self, path: &Path) -> Result<ExitCode, String> {
+        let trace = match &self.trace {
+            Some(from) => self.read_trace(from)?,
+            None => live::recorded(&self.network.client()?)?,
+        };
+        let order = if self.loose { Order::OfConnections } else { Order::OfHosts };
+        picture::write(path, &expect::record(&trace.header, &trace.events, order))
+    }
+
+    fn compare(&self) -> Result<ExitCode, String> {
+        let (name, text) = self.read_file()?;
+        let file = expect::parse(&text).map_err(|wrong| explain(&name, &text, &wrong))?;
+        let found = match &self.trace {
+            Some(path) => Found::in_trace(&file, self.read_trace(path)?)?,
+            None => Watch::begin(&self.network.client()?)?.until(&file, self.within.unwrap_or(WITHIN))?,
+        };
+        let Found { matcher, events, difference, end } = found;
+        let Some(difference) = difference else { return Ok(ExitCode::SUCCESS) };
+        let (file, matcher, events, difference) = (&file, &matcher, events.as_slice(), &difference);
+        write_out(|out| {
+            write!(out, "{}", Report { name: &name, file, matcher, events, difference, end: &end })
+        })?;
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// The file's name, and what is in it.
+    fn read_file(&self) -> Result<(String, String), String> {
+        let Some(path) = &self.file else { return Ok(("-e".into(), self.lines.join("\n"))) };
+        let text =
+            if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+        let text = text.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        Ok((path.display().to_string(), text))
+    }
+
+    fn read_trace(&self, path: &Path) -> Result<Trace, String> {
+        let trace = picture::read(path)?;
+        if trace.is_cut_off {
+            eprintln!("lonet: {}: the last line is cut off", path.display());
+        }
+        say_what_is_missing(trace.lost());
+        Ok(trace)
+    }
+}
+
+fn say_what_is_missing(lost: u64) {
+    if lost > 0 {
+        eprintln!("lonet: events are missing in this trace: {lost}");
+    }
+}
+
+/// What came of it.
+struct Found {
+    matcher: Matcher,
+    events: Vec<Event>,
+    difference: Option<Difference>,
+    /// Why there are no more events.
+    end: String,
+}
+
+impl Found {
+    fn in_trace(file: &expect::File, trace: Trace) -> Result<Found, String> {
+        let mut matcher = Matcher::new(file, trace.header.time);
+        let difference = take_all(&mut matcher, &trace.events)?.or_else(|| matcher.end());
+        Ok(Found { matcher, events: trace.events, difference, end: "the trace ends".into() })
+    }
+}
+
+fn take_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference>, String> {
+    for event in events {
+        if let Some(difference) = matcher.take(event)? {
+            return Ok(Some(difference));
+        }
+    }
+    Ok(None)
+}
+
+/// Compares what happens in a network, as it happens.
+///
+/// An event may be written after others that have a higher number. So what is a difference at first is looked at again, from the
+/// beginning, when all events that there are have been written.
+struct Watch<'a> {
+    live: Live<'a>,
+    began: Moment,
+    events: Vec<Event>,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(client: &'a Client) -> Result<Watch<'a>, String> {
+        Ok(Watch { live: Live::begin(client)?, began: Moment::now(), events: Vec::new() })
+    }
+
+    /// Until all has happened, something else has, or the time is over.
+    fn until(mut self, file: &expect::File, within: Duration) -> Result<Found, String> {
+        let limit = Instant::now() + within;
+        let mut matcher = Matcher::new(file, self.began);
+        let mut taken = 0;
+        loop {
+            let is_over = !self.live.waits()?;
+            let in_order = self.read()?;
+            if !in_order {
+                (matcher, taken) = (Matcher::new(file, self.began), 0);
+            }
+            let difference = take_all(&mut matcher, self.events.get(taken..).unwrap_or_default())?;
+            taken = self.events.len();
+            let end = match difference {
+                Some(_) => None,
+                None if matcher.is_through() => return self.found(matcher, None, String::new()),
+                None if is_over => Some("the network has ended".into()),
+                None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
+                None if matcher.deadline().is_some_and(|at| Moment::now() > at) => {
+                    Some("its time is over".into())
+                }
+                None => continue,
+            };
+            if !is_over {
+                // If it cannot be asked the network ends just now, and what was written is all.
+                let _ = self.live.flush();
+            }
+            self.read()?;
+            matcher = Matcher::new(file, self.began);
+            let difference = take_all(&mut matcher, &self.events)?;
+            taken = self.events.len();
+            match (difference, end) {
+                (None, _) if matcher.is_through() => return self.found(matcher, None, String::new()),
+                (None, None) => {}
+                (None, Some(end)) => {
+                    let difference = matcher.end();
+                    return self.found(matcher, difference, end);
+                }
+                (difference, end) => return self.found(matcher, difference, end.unwrap_or_default()),
+            }
+        }
+    }
+
+    fn found(self, matcher: Matcher, difference: Option<Difference>, end: String) -> Result<Found, String> {
+        say_what_is_missing(lost(&self.events));
+        Ok(Found { matcher, events: self.events, difference, end })
+    }
+
+    /// Reads what there is. Whether it comes behind everything that there was.
+    fn read(&mut self) -> Result<bool, String> {
+        let (first, last) = (self.events.len(), self.events.last().map_or(0, |event| event.seq));
+        self.live.read(&mut self.events)?;
+        if let Some(header) = &self.live.header {
+            self.began = header.time;
+        }
+        let new = self.events.get(first..).unwrap_or_default();
+        let is_in_order =
+            new.is_sorted_by_key(|event| event.seq) && new.first().is_none_or(|event| event.seq > last);
+        self.events.sort_by_key(|event| event.seq);
+        Ok(is_in_order)
+    }
+}
+
+/// What is wrong in a file, with its place and the line.
+fn explain(name: &str, text: &str, wrong: &Wrong) -> String {
+    let line = text.lines().nth(wrong.line - 1).unwrap_or_default();
+    let before: String = line.chars().take(wrong.column - 1).collect();
+    // A tab is as wide below itself.
+    let blank = |c: char| {
+        if c == '\t' {
+            "\t".into()
+        } else {
+            " ".repeat(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0))
+        }
+    };
+    let blanks: String = before.chars().map(blank).collect();
+    format!("{name}:{}:{}: {}\n  {line}\n  {blanks}^", wrong.line, wrong.column, wrong.why)
+}

@@ -1,0 +1,149 @@
+use super::faults::met_by_dial;
+use super::{Network, address, completions, query, say, write_out};
+use crate::daemon::process::{stat, stat_field};
+use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::address::Address;
+use lonet_core::config::bare_host;
+use std::process::ExitCode;
+
+/// Tell what a dial would meet: who listens there, or why it would fail.
+///
+/// For example: `lonet explain client web:8080`. Nothing is dialed. `localhost:8080` and `:8080` mean FROM's own
+/// loopback.
+///
+/// Exit codes: 0 somebody listens there, 1 the dial would fail.
+#[derive(Args)]
+pub struct Explain {
+    #[command(flatten)]
+    network: Network,
+    /// The host that dials, such as client
+    #[arg(value_name = "FROM", add = ArgValueCompleter::new(completions::hosts))]
+    from: String,
+    /// The lonet address that it dials, such as web:8080
+    #[arg(value_name = "TO", add = ArgValueCompleter::new(completions::addresses))]
+    to: String,
+}
+
+/// What a dial meets, in a sentence.
+struct Met {
+    is_taken: bool,
+    text: String,
+}
+
+impl Explain {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let from = bare_host(&self.from);
+        let to = Destination::parse(&self.to)?;
+        let client = self.network.client()?;
+        let listing = query::network(&client)?.ok_or_else(|| query::not_running(&client))?;
+        let shown = listing.shown()?;
+        let from = query::find(&shown, from).ok_or_else(|| query::no_such_host(&shown, &[from]))?;
+        let met = match faults(&self.network, &shown, from, &to)? {
+            Some(met) => met,
+            None => meet(&shown, from, &to),
+        };
+        write_out(|out| writeln!(out, "{}", met.text))?;
+        Ok(if met.is_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+enum Destination {
+    Host(Address),
+    /// The loopback of who dials.
+    Loopback(u16),
+}
+
+impl Destination {
+    fn parse(text: &str) -> Result<Destination, String> {
+        let Address { host, port } = Address::parse(text).map_err(say)?;
+        let is_loopback = match host.parse::<std::net::IpAddr>() {
+            Ok(ip) => ip.is_loopback(),
+            Err(_) => host.is_empty() || host.eq_ignore_ascii_case("localhost"),
+        };
+        if is_loopback { Ok(Destination::Loopback(port)) } else { address(text).map(Destination::Host) }
+    }
+}
+
+/// What `lonet cut` or `lonet refuse` makes of the dial.
+fn faults(
+    network: &Network,
+    shown: &NetworkShown<'_>,
+    from: &HostShown<'_>,
+    to: &Destination,
+) -> Result<Option<Met>, String> {
+    let Destination::Host(to) = to else { return Ok(None) };
+    let Some(host) = query::find(shown, &to.host) else { return Ok(None) };
+    let met = met_by_dial(network, (&from.name, &host.name, to.port))?;
+    Ok(met.map(|(command, is_refused)| {
+        let what = if is_refused { "is refused" } else { "hangs until `lonet heal`" };
+        Met { is_taken: false, text: format!("the dial {what}, as `{command}` is in force") }
+    }))
+}
+
+fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met {
+    let refused = |text: String| Met { is_taken: false, text };
+    let (host, port) = match to {
+        Destination::Loopback(port) => (from, *port),
+        Destination::Host(to) => match query::find(shown, &to.host) {
+            Some(host) => (host, to.port),
+            None => {
+                let why = query::no_such_host(shown, &[&to.host]);
+                return refused(format!("the dial fails with \"no route to host\": {why}"));
+            }
+        },
+    };
+    let at = Address { host: host.name.as_ref().to_owned(), port };
+    if host.foreign {
+        let text = format!(
+            "{} is a host of a Go or Python process: only a dial can tell what listens on {at}",
+            at.host
+        );
+        return Met { is_taken: true, text };
+    }
+    let is_loopback = matches!(to, Destination::Loopback(_));
+    let holders: Vec<&SocketShown<'_>> = host.sockets.iter().filter(|s| s.port == port).collect();
+    let in_scope = |scope| holders.iter().find(|s| s.scope.as_deref() == Some(scope));
+    let (of_host, of_loopback) = (in_scope("host"), in_scope("loopback"));
+    if let Some(socket) = if is_loopback { of_loopback.or(of_host) } else { of_host } {
+        return taken(&format!("{} dials {at}", from.name), socket);
+    }
+    if let Some(socket) = of_loopback {
+        return refused(format!(
+            "the dial is refused: {} listens on {at} only on {}'s loopback, where programs of {} reach it as \
+             localhost:{port}; to be reached by other hosts it has to listen on all addresses (0.0.0.0 or ::)",
+            program(socket),
+            at.host,
+            at.host
+        ));
+    }
+    let mut text = match holders.iter().find(|s| s.state == "bound") {
+        Some(socket) => {
+            format!("the dial is refused: {} has bound {at} but does not listen", program(socket))
+        }
+        None => format!("nothing listens on {at}: the dial is refused; {}", query::what_listens(host)),
+    };
+    if is_loopback {
+        text += &format!("; with LONET_LOOPBACK=real it goes to the machine's own port {port}");
+    }
+    refused(text)
+}
+
+/// The dial ends at this listener.
+fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
+    let text =
+        format!("{dial} and reaches {}, which listens there (OS address {})", program(socket), socket.os);
+    let stat = stat(socket.pid).unwrap_or_default();
+    let is_stopped = stat_field(&stat, 3) == Some("T");
+    let more = if is_stopped {
+        "; that process is stopped: the kernel accepts the dial, but nobody answers until it continues"
+    } else {
+        ""
+    };
+    Met { is_taken: true, text: text + more }
+}
+
+fn program(socket: &SocketShown<'_>) -> String {
+    format!("{} (pid {})", socket.program, socket.pid)
+}

@@ -1,0 +1,107 @@
+use super::{Network, addr, completions, say, write_out};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::address::Address;
+use lonet_core::client::Client;
+use nix::sys::socket::{SetSockOpt, sockopt};
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Forward a port of 127.0.0.1 to a host, for browsers and other programs that insist on localhost.
+///
+/// Runs until it is interrupted, and passes bytes on unchanged in both directions. The host is looked up anew for each
+/// connection, so its server may be restarted. Other programs outside lonet can use the address that `lonet addr`
+/// prints.
+#[derive(Args)]
+pub struct Forward {
+    #[command(flatten)]
+    network: Network,
+    /// A lonet address, such as web:8080
+    #[arg(value_name = "ADDR", add = ArgValueCompleter::new(completions::addresses))]
+    address: String,
+    /// The port of 127.0.0.1, or 0 for any free one [default: the port of ADDR if it is free, else any]
+    #[arg(value_name = "LOCALPORT")]
+    local: Option<u16>,
+}
+
+/// How long nothing is accepted where there is no descriptor or memory for it.
+const REST: Duration = Duration::from_millis(100);
+
+impl Forward {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let address = super::address(&self.address)?;
+        let client = Arc::new(self.network.client()?);
+        let listener = self.listener(address.port)?;
+        let port = listener.local_addr().map_err(say)?.port();
+        // Whoever waits for this line knows that it listens.
+        write_out(|out| {
+            let browser = format!("http://{}.localhost:{port}/", address.host);
+            writeln!(out, "127.0.0.1:{port} leads to {address}; in a browser: {browser}")
+        })?;
+        loop {
+            match listener.accept() {
+                Ok((caller, _)) => {
+                    let (client, address) = (client.clone(), address.clone());
+                    let carry = move || {
+                        if let Err(why) = carry(&client, address, &caller) {
+                            reset(&caller);
+                            eprintln!("lonet: {why}");
+                        }
+                    };
+                    if let Err(e) = thread::Builder::new().spawn(carry) {
+                        eprintln!("lonet: a connection cannot be carried: {e}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    eprintln!("lonet: cannot accept: {e}");
+                    thread::sleep(REST);
+                }
+            }
+        }
+    }
+
+    fn listener(&self, port: u16) -> Result<TcpListener, String> {
+        let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        match self.local {
+            Some(port) => bind(port).map_err(|e| format!("cannot listen on 127.0.0.1:{port}: {e}")),
+            None => bind(port).or_else(|_| bind(0)).map_err(|e| format!("cannot listen on 127.0.0.1: {e}")),
+        }
+    }
+}
+
+/// Carries a connection until both directions have ended.
+fn carry(client: &Client, address: Address, caller: &TcpStream) -> Result<(), String> {
+    let os = addr::os_of(client, address.clone())?;
+    let host = TcpStream::connect(os).map_err(|e| format!("cannot connect to {address} at {os}: {e}"))?;
+    let carried = thread::scope(|scope| {
+        let back = thread::Builder::new().spawn_scoped(scope, || one_way(&host, caller));
+        if back.is_ok() {
+            one_way(caller, &host);
+        }
+        back.map(drop)
+    });
+    carried.map_err(|e| format!("a connection to {address} cannot be carried: {e}"))
+}
+
+/// Carries what `from` sends, and that it sends no more. Where either end is reset, or has gone, both are reset.
+fn one_way(mut from: &TcpStream, mut to: &TcpStream) {
+    if io::copy(&mut from, &mut to).is_ok() {
+        let _ = to.shutdown(Shutdown::Write);
+        return;
+    }
+    for end in [from, to] {
+        reset(end);
+        // Who waits for it to send something waits no more.
+        let _ = end.shutdown(Shutdown::Read);
+    }
+}
+
+/// When it is closed its peer sees a reset instead of an orderly end; what is not sent yet is dropped.
+fn reset(end: &TcpStream) {
+    let _ = sockopt::Linger.set(end, &libc::linger { l_onoff: 1, l_linger: 0 });
+}

@@ -1,0 +1,218 @@
+//! What programs in the background have said: files that outlive their network.
+//!
+//! They are in `$XDG_STATE_HOME/lonet/<network>`, `~/.local/state` if that is not set: a directory for each run of the
+//! network, from its beginning to its end, named after the moment at which it began; in it `<host>.log`. What was begun
+//! with --log is a link there.
+
+use super::{Network, completions, write_out};
+use crate::daemon::names;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::client::Client;
+use lonet_core::config::bare_host;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// So many runs of a network are kept.
+const RUNS: usize = 10;
+
+/// Print the output of a host's programs that were started by `lonet run --ready`.
+///
+/// Output is kept for the last ten runs of a network, in $XDG_STATE_HOME/lonet or ~/.local/state/lonet. The last run
+/// that has this host is shown.
+#[derive(Args)]
+pub struct Logs {
+    #[command(flatten)]
+    network: Network,
+    /// Go on with new output, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// The host, such as web
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    host: String,
+}
+
+impl Logs {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let host = bare_host(&self.host);
+        let client = self.network.client()?;
+        let dir = of_network(&client)?;
+        let path = latest(&dir, host).ok_or_else(|| {
+            format!("there is no log of host {host:?} in {}: `lonet run --ready` makes one", dir.display())
+        })?;
+        let cannot = |e: io::Error| format!("cannot read {}: {e}", path.display());
+        let mut file = File::open(&path).map_err(cannot)?;
+        if !self.follow {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).map_err(cannot)?;
+            return write_out(|out| out.write_all(&text));
+        }
+        // Before the first look: what is said after it is not missed.
+        let news = Inotify::init(InitFlags::IN_CLOEXEC)
+            .and_then(|news| news.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| news))
+            .map_err(|e| format!("cannot watch {}: {e}", path.display()))?;
+        loop {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).map_err(cannot)?;
+            write_out(|out| out.write_all(&text))?;
+            news.read_events().map_err(|e| cannot(e.into()))?;
+        }
+    }
+}
+
+/// A log to write to.
+pub struct Log {
+    pub path: PathBuf,
+    pub file: File,
+    /// Where it ended before.
+    pub begin: u64,
+}
+
+impl Log {
+    /// The log of a host in a network that runs. `chosen`: the file to write to instead of lonet's own choice.
+    pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
+        let own = make_run(client)?.join(log_of(host));
+        let path = match chosen {
+            None => own,
+            Some(path) => {
+                let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                let _ = fs::remove_file(&own);
+                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&own))?;
+                path
+            }
+        };
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let file = file.map_err(cannot_write(&path))?;
+        let begin = file.metadata().map_or(0, |metadata| metadata.len());
+        Ok(Log { path, file, begin })
+    }
+
+    /// The last lines that were written since it was opened, each behind the name of the file.
+    pub fn last_lines(&self) -> String {
+        last_lines(&self.path, self.begin)
+    }
+}
+
+/// What a host has said last in this run of the network, if a log says so: for who has waited for it.
+pub fn last_words(client: &Client, host: &str) -> String {
+    let log = this_run(client).map(|run| run.join(log_of(host))).ok().filter(|log| log.is_file());
+    log.map_or_else(String::new, |log| last_lines(&log, 0))
+}
+
+/// So many lines and bytes of a log are shown where something has gone wrong.
+const LINES: usize = 10;
+const BYTES: u64 = 4096;
+
+fn last_lines(path: &Path, begin: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(begin.max(end.saturating_sub(BYTES))))?;
+        let mut text = Vec::new();
+        file.take(BYTES).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() {
+        return format!("; it has written nothing to {}", path.display());
+    }
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    format!("; the end of its output, from {}:\n{}", path.display(), last.join("\n"))
+}
+
+/// Where all runs of a network have their directories.
+fn of_network(client: &Client) -> Result<PathBuf, String> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let state =
+        state.ok_or("neither XDG_STATE_HOME nor HOME says where logs are: use --log FILE, or set one")?;
+    Ok(state.join("lonet").join(&client.config.network))
+}
+
+/// The directory of this run of the network, there or not.
+fn this_run(client: &Client) -> Result<PathBuf, String> {
+    // The key is made when a network begins, and stays until it ends.
+    let key = client.directory().and_then(|d| d.file(c"key", libc::O_RDONLY).ok());
+    let began = key.and_then(|key| key.metadata().ok()).ok_or("the network has ended")?;
+    Ok(of_network(client)?.join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
+}
+
+/// The same; it is made, and the oldest ones are removed, if it is not there.
+fn make_run(client: &Client) -> Result<PathBuf, String> {
+    let run = this_run(client)?;
+    if !run.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o700).create(&run).map_err(cannot_write(&run))?;
+        let all = runs(&of_network(client)?);
+        for old in all.iter().take(all.len().saturating_sub(RUNS)) {
+            let _ = fs::remove_dir_all(old);
+        }
+    }
+    Ok(run)
+}
+
+/// Of all runs of a network, the oldest first.
+fn runs(dir: &Path) -> Vec<PathBuf> {
+    let moment = |path: &PathBuf| -> Option<(i64, u32)> {
+        let (seconds, nanoseconds) = path.file_name()?.to_str()?.split_once('.')?;
+        Some((seconds.parse().ok()?, nanoseconds.parse().ok()?))
+    };
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut all: Vec<PathBuf> = entries.filter(|path| moment(path).is_some()).collect();
+    all.sort_by_key(moment);
+    all
+}
+
+/// The log of the last run in which this host has one.
+fn latest(dir: &Path, host: &str) -> Option<PathBuf> {
+    runs(dir).into_iter().rev().map(|run| run.join(log_of(host))).find(|log| log.is_file())
+}
+
+/// The file's name; however the host is spelled, it is one.
+fn log_of(host: &str) -> String {
+    let key = names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
+    format!("{}.log", key.replace('/', "_"))
+}
+
+fn cannot_write(path: &Path) -> impl Fn(io::Error) -> String {
+    move |e| format!("cannot write to {}: {e}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_of_the_last_run_that_has_one_is_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (run, host) in
+            [("9.000000002", "a"), ("10.000000001", "a"), ("11.000000000", "b"), ("other", "a")]
+        {
+            let run = dir.path().join(run);
+            fs::create_dir_all(&run).expect("a run");
+            fs::write(run.join(format!("{host}.log")), run.to_string_lossy().as_bytes()).expect("a log");
+        }
+        assert_eq!(runs(dir.path()).len(), 3);
+        assert_eq!(latest(dir.path(), "a"), Some(dir.path().join("10.000000001/a.log")));
+        assert_eq!(latest(dir.path(), "c"), None);
+    }
+
+    #[test]
+    fn last_lines_are_those_behind_the_beginning() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let said = |text: &str, begin| {
+            fs::write(&path, text).expect("a log");
+            last_lines(&path, begin).split_once('\n').map(|(_, lines)| lines.to_owned())
+        };
+        assert_eq!(said("before\nafter\n", 7).as_deref(), Some("after"));
+        assert_eq!(said("before\n", 7), None);
+        let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        assert_eq!(said(&many.join("\n"), 0), Some(many[10..].join("\n")));
+    }
+}

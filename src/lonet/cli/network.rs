@@ -1,0 +1,100 @@
+//! Which network a command is about, and which networks run.
+
+use super::{completions, say};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::client::Client;
+use lonet_core::config::{Config, ConfigError};
+use lonet_core::directory::{Place, Unfit};
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+/// Which network a command is about.
+#[derive(Args, Clone)]
+pub struct Network {
+    /// Name of the network, one plain word of at most 64 bytes [default: $LONET_NETWORK, else u<uid>]
+    #[arg(short, long, value_name = "NET", add = ArgValueCompleter::new(completions::networks))]
+    network: Option<String>,
+}
+
+/// What lonet_network() of the C API puts in front of a network's name.
+const FULL: &str = "lonet";
+
+impl Network {
+    pub fn named(network: Option<String>) -> Network {
+        Network { network }
+    }
+
+    /// What flags and variables say.
+    pub fn read(&self) -> Result<Config, ConfigError> {
+        read(self.network.as_deref())
+    }
+
+    /// The same, with the directory that is to be used. That it is not the one where others look is said.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = self.read()?;
+        if let Some(other) = config.network.strip_prefix(FULL).filter(|name| !name.is_empty())
+            && !is_there(&config)
+        {
+            config = read(Some(other)).ok().filter(is_there).unwrap_or(config);
+        }
+        if let Some(text) = config.choose_directory(geteuid().as_raw()) {
+            eprintln!("lonet: {text}");
+        }
+        Ok(config)
+    }
+
+    pub fn client(&self) -> Result<Client, String> {
+        Ok(client_of(self.config().map_err(say)?))
+    }
+}
+
+fn read(network: Option<&str>) -> Result<Config, ConfigError> {
+    Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), network)
+}
+
+/// Whether the network has a directory: it runs, or has left one.
+fn is_there(config: &Config) -> bool {
+    let owner = config.membership.map_or(geteuid().as_raw(), |m| m.owner);
+    let mut places = [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten();
+    places.any(|dir| Place::new(dir).open(owner).is_ok())
+}
+
+pub fn client_of(config: Config) -> Client {
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(PathBuf::from));
+    Client::new(config, beside.as_deref(), geteuid().as_raw())
+}
+
+/// The networks of this user that have a directory, by name, each with what it is reached by. Where it cannot be looked for
+/// them is told to `tell`.
+pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
+    let config = read(None).map_err(say)?;
+    let mut found = Vec::new();
+    for dir in [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten() {
+        let root = dir.parent().unwrap_or(dir);
+        match networks_in(dir) {
+            Ok(names) => found.extend(names.into_iter().map(|name| (name.clone(), root.join(name)))),
+            // Nothing is there, mostly.
+            Err(Unfit::Errno(Errno::ENOENT)) => {}
+            Err(why) => tell(format!("{} {why}: networks in it are not listed", root.display())),
+        }
+    }
+    found.sort();
+    let client = |(name, dir): (String, PathBuf)| {
+        let config = Config { network: name.clone(), dir, private_dir: None, ..config.clone() };
+        (name, client_of(config))
+    };
+    Ok(found.into_iter().map(client).collect())
+}
+
+/// The networks of this user that are where the network `dir` would be.
+fn networks_in(dir: &Path) -> Result<Vec<String>, Unfit> {
+    let uid = geteuid().as_raw();
+    let root = Place::new(dir).root(uid)?;
+    let is_network = |name: &String| CString::new(name.as_bytes()).is_ok_and(|name| root.open(&name).is_ok());
+    let entries = std::fs::read_dir(format!("/proc/self/fd/{}", root.raw()));
+    let names = entries.into_iter().flatten().flatten().filter_map(|e| e.file_name().into_string().ok());
+    Ok(names.filter(is_network).collect())
+}

@@ -1,0 +1,123 @@
+//! `lonet run --ready`: a program in the background, waited for until it listens.
+
+use super::logs::Log;
+use super::wait::Waiting;
+use super::{run, write_out};
+use lonet_core::address::Address;
+use lonet_core::client::Client;
+use lonet_core::control::{MAX_MESSAGE, Op};
+use lonet_core::limit::Limit;
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+/// What is to be started, and when it is ready.
+pub struct Background {
+    pub client: Client,
+    pub host: String,
+    pub ports: Vec<u16>,
+    pub log: Option<PathBuf>,
+    /// Of `lonet run`, for it to pass on: what becomes of a program that cannot be hooked.
+    pub treatment: Option<&'static str>,
+    pub program: Vec<OsString>,
+}
+
+type Failure = (u8, String);
+
+/// Which comes first.
+enum News {
+    Waited(Result<(), String>),
+    Ended(ExitStatus),
+}
+
+impl Background {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let failed = |text: String| (run::FAILED, text);
+        // The network is to be there for its log.
+        let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
+        started.map_err(|e| {
+            failed(format!("network {:?}: {}", self.client.config.network, e.of(&self.client)))
+        })?;
+        let log = Log::open(&self.client, &self.host, self.log.as_deref()).map_err(failed)?;
+        let command = self.command(&log).map_err(failed)?;
+        let Background { client, host, ports, .. } = self;
+        let address = |port: &u16| Address { host: host.clone(), port: *port };
+        let wanted: Vec<Address> = ports.iter().map(address).collect();
+        let mut waiting = Waiting::new(Arc::new(client), wanted).map_err(failed)?;
+        if waiting.missing().map_err(failed)?.is_empty() {
+            let all: Vec<String> = waiting.wanted.iter().map(Address::to_string).collect();
+            return Err(failed(format!("something already listens on {}", all.join(", "))));
+        }
+        let (asked, is_asked) = channel();
+        waiting.asked = Some(asked);
+        let (tell, news) = channel();
+        let tell_of_end = tell.clone();
+        thread::spawn(move || {
+            tell.send(News::Waited(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
+        });
+        // Of a program that ends at once lonetd tells only who has asked before.
+        if is_asked.recv().is_err() {
+            // It cannot be asked: the thread says why.
+            await_it(&news, &log)?;
+        }
+        let mut child = start(command).map_err(failed)?;
+        let pid = child.id();
+        thread::spawn(move || child.wait().map(|status| tell_of_end.send(News::Ended(status))));
+        await_it(&news, &log)?;
+        let path = log.path.display();
+        write_out(|out| writeln!(out, "{host} is ready (pid {pid}); it writes to {path}")).map_err(failed)
+    }
+
+    /// This command again, which becomes the program.
+    fn command(&self, log: &Log) -> Result<Command, String> {
+        let exe = std::env::current_exe()
+            .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;
+        let writer =
+            || log.file.try_clone().map_err(|e| format!("cannot write to {}: {e}", log.path.display()));
+        let config = &self.client.config;
+        let mut command = Command::new(exe);
+        command.arg("run").args(self.treatment).arg("--").args(&self.program);
+        command.envs(run::variables(config, config.membership));
+        if config.log.is_none() {
+            command.env_remove("LONET_LOG");
+        }
+        command.stdin(Stdio::null()).stdout(writer()?).stderr(writer()?);
+        Ok(command)
+    }
+}
+
+/// In a session of its own: a terminal that is closed, or its Ctrl-C, is not for it.
+fn start(mut command: Command) -> Result<Child, String> {
+    // SAFETY: a system call, without arguments.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        })
+    };
+    command.spawn().map_err(|e| format!("cannot start a program: {e}"))
+}
+
+/// Until all listen, or it has ended. Who has left a program behind and ended well may be a daemon: what it has left is
+/// waited for.
+fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), Failure> {
+    for one in news {
+        match one {
+            News::Waited(result) => return result.map_err(|why| (1, why)),
+            News::Ended(status) if status.success() => {}
+            News::Ended(status) => {
+                let signal = status.signal().map(|signal| 128 + signal);
+                let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                return Err((
+                    code,
+                    format!("the program ended before it was ready, with {status}{}", log.last_lines()),
+                ));
+            }
+        }
+    }
+    Err((run::FAILED, "nobody waits for it".into()))
+}

@@ -1,0 +1,120 @@
+use super::{Network, completions, query, write_out};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::client::{Client, Trouble};
+use lonet_core::config::bare_host;
+use lonet_core::control::{MAX_MESSAGE, Op};
+use nix::sys::signal::Signal;
+use std::process::ExitCode;
+
+/// Send a signal to all processes of a host: TERM to end them, KILL as if its machine had crashed.
+///
+/// This includes child processes that have never used the network. A process that is several hosts, by the C API,
+/// counts for each.
+#[derive(Args)]
+pub struct Kill {
+    #[command(flatten)]
+    network: Network,
+    /// The signal, by name or number: TERM, KILL, 9
+    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal)]
+    signal: u8,
+    /// The host, such as web
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    host: String,
+}
+
+/// Stop all processes of a host (SIGSTOP), as if its machine hung.
+///
+/// The kernel still takes connections and data for them, until its buffers are full, but nobody answers. `lonet
+/// resume` lets them continue.
+#[derive(Args)]
+pub struct Pause {
+    #[command(flatten)]
+    network: Network,
+    /// The host, such as web
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    host: String,
+}
+
+/// Let all processes of a host that `lonet pause` has stopped continue (SIGCONT).
+#[derive(Args)]
+pub struct Resume {
+    #[command(flatten)]
+    network: Network,
+    /// The host, such as web
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    host: String,
+}
+
+impl Kill {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let name = Signal::try_from(i32::from(self.signal))
+            .map_or_else(|_| self.signal.to_string(), |s| s.to_string());
+        send(&self.network, &self.host, self.signal, &format!("sent {name} to"))
+    }
+}
+
+impl Pause {
+    pub fn run(self) -> Result<ExitCode, String> {
+        send(&self.network, &self.host, libc::SIGSTOP as u8, "paused")
+    }
+}
+
+impl Resume {
+    pub fn run(self) -> Result<ExitCode, String> {
+        send(&self.network, &self.host, libc::SIGCONT as u8, "resumed")
+    }
+}
+
+/// A signal as kill(1) takes it: TERM, SIGTERM or 15.
+fn signal(text: &str) -> Result<u8, String> {
+    if let Ok(number) = text.parse::<u8>() {
+        let is_one = (1..=libc::SIGRTMAX()).contains(&i32::from(number));
+        return if is_one { Ok(number) } else { Err(format!("signals are 1 to {}", libc::SIGRTMAX())) };
+    }
+    let name = text.to_ascii_uppercase();
+    let full = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    full.parse().map(|signal: Signal| signal as u8).map_err(|_| "no such signal; `kill -l` lists them".into())
+}
+
+/// `done`: what was done, in front of how many processes.
+fn send(network: &Network, host: &str, signal: u8, done: &str) -> Result<ExitCode, String> {
+    let client = network.client()?;
+    let host = bare_host(host);
+    query::is_up(&client, host)?;
+    let text = answer(&client, host, signal)?;
+    let numbers = text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let (sent, refused): (u32, u32) = numbers.ok_or_else(|| format!("lonetd answered with {text:?}"))?;
+    let processes = |n| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    match (sent, refused) {
+        (0, 0) => Err(format!("no process of {host} is known; `lonet ls` shows who has its sockets")),
+        (0, _) => Err(format!("{} of {host} may not be sent signals: another user's", processes(refused))),
+        (_, 0) => write_out(|out| writeln!(out, "{done} {} of {host}", processes(sent))),
+        _ => Err(format!(
+            "{done} {} of {host}; {} may not be sent signals: another user's",
+            processes(sent),
+            processes(refused)
+        )),
+    }
+}
+
+fn answer(client: &Client, host: &str, signal: u8) -> Result<String, String> {
+    match query::exchange(client, &Op::Signal { host, signal }, &mut [0; MAX_MESSAGE], query::text) {
+        Ok(text) => text,
+        Err(Trouble::NotRunning) => Err(query::not_running(client)),
+        Err(e) => Err(e.of(client).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn signal_is_taken_by_name_or_number() {
+        for text in ["KILL", "SIGKILL", "kill", "9"] {
+            assert_eq!(super::signal(text), Ok(9), "{text}");
+        }
+        for text in ["0", "65", "-9", "256", "", "SIG", "WHAT"] {
+            assert!(super::signal(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the machine knows: its name servers, and whose a UDP socket is.
+
+use lonet_core::block::Endpoint;
+use lonet_core::dns;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+/// Whether the machine's resolver would ask there.
+pub fn is_name_server(at: Endpoint) -> bool {
+    let listed = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    at.port == dns::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
+}
+
+/// The servers that resolv.conf(5) lists; the machine itself if there are none. IPv4 ones are v4-mapped.
+fn name_servers(resolv_conf: &str) -> impl Iterator<Item = Ipv6Addr> {
+    let listed = resolv_conf.lines().filter_map(|line| {
+        let address = line.trim_start().strip_prefix("nameserver")?.split_whitespace().next()?;
+        // A scope is the socket's business.
+        let address = address.split('%').next().unwrap_or(address);
+        Some(match address.parse().ok()? {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        })
+    });
+    let mut all: Vec<Ipv6Addr> = listed.collect();
+    if all.is_empty() {
+        all.push(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+    }
+    all.into_iter()
+}
+
+/// Whether a UDP socket with this local port is the user's. "Cannot tell" means that it is not.
+pub fn is_of(from: SocketAddrV4, uid: u32) -> bool {
+    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        text.lines().skip(1).any(|line| udp_row(line) == Some((from.port(), uid)))
+    })
+}
+
+/// Local port and uid of a row of /proc/net/udp.
+fn udp_row(line: &str) -> Option<(u16, u32)> {
+    let mut fields = line.split_whitespace();
+    let port = fields.nth(1)?.rsplit(':').next()?;
+    // Between them: remote address, state, queues, timer, retransmissions.
+    let uid = fields.nth(5)?;
+    Some((u16::from_str_radix(port, 16).ok()?, uid.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{SocketAddr, UdpSocket};
+
+    #[test]
+    fn name_servers_are_read_as_resolv_conf_lists_them() {
+        let read = |text| name_servers(text).map(|ip| ip.to_string()).collect::<Vec<_>>();
+        let text = "search a b\n  nameserver 10.0.0.1 \n#nameserver 10.0.0.2\nnameserver fe80::1%eth0\nnameserver x\n";
+        assert_eq!(read(text), ["::ffff:10.0.0.1", "fe80::1"]);
+        assert_eq!(read("options edns0\n"), ["::ffff:127.0.0.1"]);
+    }
+
+    #[test]
+    fn a_udp_socket_is_its_users() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let Ok(SocketAddr::V4(address)) = socket.local_addr() else { return };
+        let uid = nix::unistd::geteuid().as_raw();
+        assert!(is_of(address, uid));
+        assert!(!is_of(address, uid + 1));
+        drop(socket);
+        assert!(!is_of(address, uid));
+        assert_eq!(
+            udp_row(
+                "  1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 7 2"
+            ),
+            Some((8080, 1000))
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! The valves of the sockets that there are, set as the rules have it.
+//!
+//! Both ends of a connection are set where both can be had: one is enough for what passes, but not for the reset that the
+//! kernel sends when a process dies. A connection that nobody has accepted has the dialing end alone; one whose process has
+//! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions.
+
+use super::{Reached, Report, Unreached};
+use crate::daemon::kernel::{Live, program};
+use crate::daemon::reach::{each_socket, why};
+use crate::daemon::state::{Cookie, End, Pid, State};
+use lonet_core::block::Block;
+use lonet_core::diag::{Found, State as Tcp};
+use lonet_core::pace::{self, Pace};
+use lonet_core::sys;
+use lonet_core::table::Table;
+use lonet_core::table::rules::{Rule, pace_by, shut_by};
+use lonet_core::valve::{self, Shut};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// How a socket is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setting {
+    Shut(Shut),
+    /// Open, whatever the other end is stuck with.
+    Wide,
+    /// Its connection is reset, if it has one.
+    Reset,
+}
+
+/// A socket that is to be set.
+struct Target {
+    end: End,
+    setting: Setting,
+    /// How fast and how late it sent, and is to send.
+    paces: [Pace; 2],
+    /// The kernel's tables have it, and a process holds it.
+    is_held: bool,
+    is_set: bool,
+}
+
+impl Target {
+    fn new(end: End, setting: Setting, is_held: bool) -> Target {
+        Target { end, setting, paces: [Pace::default(); 2], is_held, is_set: false }
+    }
+}
+
+type Targets = HashMap<Cookie, Target>;
+
+/// What the kernel has of the network's connections.
+pub(super) struct Seen {
+    pub by_cookie: HashMap<Cookie, Found>,
+    by_ends: HashMap<(SocketAddrV4, SocketAddrV4), Found>,
+}
+
+impl Seen {
+    pub fn of(kernel: &Live, block: Block) -> Seen {
+        let all = kernel.connections(block);
+        let by_cookie = all.iter().map(|f| (f.cookie, *f)).collect();
+        Seen { by_cookie, by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect() }
+    }
+
+    /// The socket at the other end.
+    pub fn peer(&self, end: &End) -> Option<&Found> {
+        let f = self.by_cookie.get(&end.cookie)?;
+        self.by_ends.get(&(f.remote, f.local))
+    }
+
+    /// The other end of its connection has been closed by all that held it, and the kernel still tries to end it.
+    fn is_peer_orphan(&self, end: &End) -> bool {
+        let ends = [Tcp::FIN_WAIT1, Tcp::FIN_WAIT2, Tcp::CLOSING, Tcp::LAST_ACK];
+        self.peer(end).is_some_and(|peer| peer.inode == 0 && ends.contains(&peer.state))
+    }
+}
+
+/// Sets those of these sockets that the rules of before or those of now are about. `refuser`: where dials end that find nobody,
+/// if they are to be set, too.
+pub fn enforce(
+    state: &State,
+    kernel: &Live,
+    table: Table<'_>,
+    before: &[Rule],
+    ends: Vec<End>,
+    refuser: Option<SocketAddrV4>,
+) -> Report {
+    let rules = state.rules();
+    let seen = Seen::of(kernel, state.block);
+    let mut targets = Targets::new();
+    for end in ends {
+        let [was, is] = [before, &rules].map(|rules| shut_by(rules.iter().copied(), end.hosts));
+        let paces = [before, &rules].map(|rules| pace_by(rules.iter().copied(), end.hosts));
+        let found = seen.by_cookie.get(&end.cookie);
+        // What no table of the kernel's has is about to be connected, or has ended.
+        let is_held = found.map_or(end.is_dial, |f| f.inode != 0);
+        let loses = |r: &Rule| r.loses(end.hosts);
+        let is_about = was.is_any()
+            || is.is_any()
+            || paces != [Pace::default(); 2]
+            || before.iter().any(loses)
+            || rules.iter().any(loses);
+        if !is_about || !is_held {
+            continue;
+        }
+        let is_wide = !is.is_any() && seen.is_peer_orphan(&end);
+        let setting = if is_wide { Setting::Wide } else { Setting::Shut(is) };
+        targets.insert(end.cookie, Target { paces, ..Target::new(end, setting, is_held) });
+    }
+    if let Some(refuser) = refuser {
+        refused_dials(state, &seen, &rules, refuser, &mut targets);
+    }
+    let refusals = set_all(state, table, &seen, &mut targets);
+    // What cannot be opened again is reached from its other end.
+    let stuck: Vec<Cookie> = { targets.values() }
+        .filter(|t| !t.is_set && t.setting == Setting::Shut(Shut::NEITHER))
+        .filter_map(|t| seen.peer(&t.end).map(|peer| peer.cookie))
+        .collect();
+    if !stuck.is_empty() {
+        for cookie in stuck {
+            if let Some(peer) = targets.get_mut(&cookie).filter(|peer| peer.is_set) {
+                (peer.setting, peer.is_set) = (Setting::Wide, false);
+            }
+        }
+        set_all(state, table, &seen, &mut targets);
+    }
+    forget_ended(state, kernel, &seen, &mut targets);
+    report(&seen, &targets, &refusals)
+}
+
+/// Leaves out what was closed while it was looked for, and dials that were not begun: who begins one follows the rules.
+fn forget_ended(state: &State, kernel: &Live, seen: &Seen, targets: &mut Targets) {
+    if targets.values().all(|t| t.is_set) {
+        return;
+    }
+    let now = Seen::of(kernel, state.block);
+    let is_held = |cookie: &Cookie| now.by_cookie.get(cookie).is_some_and(|f| f.inode != 0);
+    targets.retain(|cookie, t| t.is_set || seen.by_cookie.contains_key(cookie) && is_held(cookie));
+}
+
+/// Resets the connections that are made between these hosts. Which sockets have been.
+pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule]) -> (Report, Vec<Cookie>) {
+    let seen = Seen::of(kernel, state.block);
+    let mut targets = Targets::new();
+    for end in state.ends() {
+        let is_made = |f: &&Found| f.inode != 0 && f.state != Tcp::SYN_SENT;
+        let is_held = seen.by_cookie.get(&end.cookie).filter(is_made).is_some();
+        if is_held && shut_by(between.iter().copied(), end.hosts).is_any() {
+            targets.insert(end.cookie, Target::new(end, Setting::Reset, is_held));
+        }
+    }
+    let refusals = set_all(state, table, &seen, &mut targets);
+    forget_ended(state, kernel, &seen, &mut targets);
+    let report = report(&seen, &targets, &refusals);
+    (report, targets.into_iter().filter(|(_, t)| t.is_set).map(|(cookie, _)| cookie).collect())
+}
+
+/// Dials to where nobody listens have no record. They are shut while a rule is about a host of their process.
+fn refused_dials(state: &State, seen: &Seen, rules: &[Rule], refuser: SocketAddrV4, targets: &mut Targets) {
+    for f in seen.by_cookie.values().filter(|f| f.remote == refuser && f.state == Tcp::SYN_SENT) {
+        let is_about = |pid: &Pid| {
+            let hosts = state.processes.get(pid).map(|p| &p.hosts);
+            hosts.into_iter().flatten().any(|host| rules.iter().any(|r| r.from == *host || r.to == *host))
+        };
+        let mut owner = None;
+        for pid in state.processes.keys().filter(|pid| !is_about(pid)) {
+            let _ = each_socket(*pid, &|inode| inode == f.inode, &mut |cookie, _, _| {
+                if cookie == f.cookie {
+                    owner = Some(*pid);
+                }
+                owner.is_none()
+            });
+        }
+        if let Some(pid) = owner {
+            let end = End { cookie: f.cookie, hosts: (0, 0), pid, is_dial: true };
+            let setting = Setting::Shut(Shut::NEITHER);
+            targets.insert(f.cookie, Target::new(end, setting, true));
+        }
+    }
+}
+
+/// Sets whatever can be reached. The processes whose sockets cannot.
+fn set_all(state: &State, table: Table<'_>, seen: &Seen, targets: &mut Targets) -> BTreeMap<Pid, Errno> {
+    let mut refusals = BTreeMap::new();
+    let is_left = |t: &&Target| t.is_held && !t.is_set;
+    let owners: BTreeSet<Pid> = targets.values().filter(is_left).map(|t| t.end.pid).collect();
+    let members = state.processes.keys().copied();
+    for pid in
+        owners.iter().copied().filter(|pid| *pid != 0).chain(members.filter(|pid| !owners.contains(pid)))
+    {
+        if !targets.values().any(|t| is_left(&t)) {
+            return refusals;
+        }
+        if let Err(e) = set_of(pid, table, seen, targets) {
+            refusals.insert(pid, e);
+        }
+    }
+    // Held by processes that the network does not know: sent in messages, or inherited.
+    if targets.values().any(|t| is_left(&t)) {
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+            if !owners.contains(&pid) && !state.processes.contains_key(&pid) {
+                let _ = set_of(pid, table, seen, targets);
+            }
+        }
+    }
+    refusals
+}
+
+/// Sets what a process holds.
+fn set_of(pid: Pid, table: Table<'_>, seen: &Seen, targets: &mut Targets) -> Result<(), Errno> {
+    let left = targets.values().filter(|t| !t.is_set);
+    let inodes: BTreeSet<u32> =
+        left.clone().filter_map(|t| seen.by_cookie.get(&t.end.cookie)).map(|f| f.inode).collect();
+    // Of what no table has the inode is not known.
+    let any = left.clone().any(|t| !seen.by_cookie.contains_key(&t.end.cookie));
+    let mut n = left.count();
+    if n == 0 {
+        return Ok(());
+    }
+    let is_wanted = |inode| any || inodes.contains(&inode);
+    each_socket(pid, &is_wanted, &mut |cookie, socket, _| {
+        if let Some(target) = targets.get_mut(&cookie).filter(|t| !t.is_set)
+            && set(table, socket, cookie, target).is_ok()
+        {
+            target.is_set = true;
+            n -= 1;
+        }
+        n > 0
+    })
+}
+
+fn set(table: Table<'_>, socket: &OwnedFd, cookie: Cookie, target: &Target) -> Result<(), Errno> {
+    let fd = socket.as_raw_fd();
+    let [was, is] = target.paces;
+    pace::set(fd, was, is)?;
+    match target.setting {
+        Setting::Wide => valve::open_wide(fd),
+        Setting::Reset => reset(fd),
+        Setting::Shut(shut) => {
+            // The state is what TCP_INFO begins with. A socket in CLOSE is about to be connected.
+            let state = Tcp(sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?);
+            valve::set(table, fd, cookie, shut, matches!(state, Tcp::SYN_SENT | Tcp::CLOSE))
+        }
+    }
+}
+
+/// Sends a reset, and has the socket look as if it had been sent one.
+fn reset(fd: i32) -> Result<(), Errno> {
+    let state = Tcp(sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?);
+    if matches!(state, Tcp::SYN_SENT | Tcp::CLOSE) {
+        return Ok(());
+    }
+    sys::disconnect(fd)?;
+    // Wakes whoever waits for it.
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
+    Ok(())
+}
+
+fn report(seen: &Seen, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Report {
+    let mut connections = Reached::default();
+    let mut pids = BTreeSet::new();
+    for (cookie, target) in targets {
+        let peer = seen.peer(&target.end).and_then(|peer| targets.get(&peer.cookie));
+        let is_peer_set = peer.is_some_and(|peer| peer.is_set);
+        // Each connection once.
+        if peer.is_some_and(|peer| peer.end.cookie < *cookie) {
+            continue;
+        }
+        // What an end sends is paced there alone.
+        let is_unpaced = |t: &Target| !t.is_set && t.paces != [Pace::default(); 2];
+        let is_missed = is_unpaced(target) || peer.is_some_and(is_unpaced);
+        match (target.is_set, is_peer_set) {
+            (true, true) => connections.both += 1,
+            (a, b) if is_missed || !a && !b => {
+                connections.none += 1;
+                pids.extend(
+                    [Some(target), peer].into_iter().flatten().filter(|t| !t.is_set).map(|t| t.end.pid),
+                );
+            }
+            _ => connections.one += 1,
+        }
+    }
+    let reason = |pid: &Pid| match refusals.get(pid) {
+        Some(errno) => why(*pid, *errno),
+        None => "no process has the socket that lonetd can look into".into(),
+    };
+    let unreached = pids.iter().map(|pid| Unreached { pid: *pid, program: program(*pid), why: reason(pid) });
+    Report { connections, unreached: unreached.collect(), ..Report::default() }
+}

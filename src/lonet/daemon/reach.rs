@@ -1,0 +1,119 @@
+//! Sockets in other processes: what is set on one is set wherever it is held.
+
+use super::process::pidfd_open;
+use super::state::{Cookie, Pid};
+use lonet_core::sys;
+use nix::errno::Errno;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Calls `each` for the TCP sockets of a process, among those whose inodes are wanted, with copies of their descriptors and the numbers that these have there, until it
+/// says that there is no more to do (`false`).
+///
+/// Fails where the kernel does not let lonetd take another process' descriptors: the rules are those of ptrace(2).
+pub fn each_socket(
+    pid: Pid,
+    is_wanted: &dyn Fn(u32) -> bool,
+    each: &mut dyn FnMut(Cookie, &OwnedFd, i32) -> bool,
+) -> Result<(), Errno> {
+    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+    let process = match pidfd_open(pid) {
+        Ok(process) => process,
+        Err(Errno::ESRCH) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).map_err(errno)? {
+        // It has ended meanwhile.
+        let Ok(entry) = entry else { break };
+        let inode = std::fs::read_link(entry.path()).ok().as_deref().and_then(inode);
+        let number = entry.file_name().to_str().and_then(|n| n.parse().ok());
+        let (Some(number), Some(_)) = (number, inode.filter(|inode| is_wanted(*inode))) else { continue };
+        match copy(&process, number) {
+            Ok(socket) => {
+                let Ok(cookie) = sys::cookie(socket.as_raw_fd()) else { continue };
+                let goes_on = each(cookie, &socket, number as i32);
+                close(socket);
+                if !goes_on {
+                    break;
+                }
+            }
+            // Closed meanwhile.
+            Err(Errno::EBADF) => {}
+            Err(Errno::ESRCH) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Of `socket:[INODE]`.
+fn inode(link: &std::path::Path) -> Option<u32> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// A copy of a process' descriptor.
+pub fn copy(process: &OwnedFd, number: libc::c_long) -> Result<OwnedFd, Errno> {
+    // SAFETY: numbers only.
+    let fd = sys::check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })?;
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The last close of a socket that lingers (SO_LINGER) takes as long as that, and the process may have closed its own meanwhile.
+pub fn close(socket: OwnedFd) {
+    let linger = sys::getsockopt::<libc::linger>(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER);
+    if linger.is_ok_and(|linger| linger.l_onoff != 0 && linger.l_linger != 0) {
+        let close = std::thread::Builder::new().name("lonetd-close".into()).spawn(move || drop(socket));
+        drop(close);
+    }
+}
+
+/// Why lonetd cannot reach a process' sockets, for people.
+pub fn why(pid: Pid, errno: Errno) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let uid: Option<u32> =
+        status.lines().find_map(|l| l.strip_prefix("Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok());
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match (errno, uid, scope.trim()) {
+        (Errno::EPERM | Errno::EACCES, Some(uid), _) if uid != sys::geteuid() => {
+            format!("it is of uid {uid}, and lonetd of uid {}", sys::geteuid())
+        }
+        (Errno::EPERM | Errno::EACCES, _, scope @ ("1" | "2" | "3")) => {
+            format!("the kernel forbids it (kernel.yama.ptrace_scope is {scope})")
+        }
+        (Errno::EPERM | Errno::EACCES, ..) => "it may not be traced (PR_SET_DUMPABLE, or a sandbox)".into(),
+        (errno, ..) => errno.desc().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_of_another_process_is_reached_by_its_cookie() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let cookie = sys::cookie(socket.as_raw_fd()).expect("its cookie");
+        let (mut seen, mut all) = (0, 0);
+        let own = std::process::id() as Pid;
+        let reached = each_socket(own, &|_| true, &mut |found, copy, number| {
+            all += 1;
+            if found == cookie {
+                seen += 1;
+                assert_ne!(copy.as_raw_fd(), socket.as_raw_fd());
+                assert_eq!(number, socket.as_raw_fd());
+            }
+            true
+        });
+        assert_eq!((reached, seen), (Ok(()), 1));
+        assert!(each_socket(own, &|_| false, &mut |_, _, _| unreachable!()).is_ok());
+        assert!(all >= 1);
+    }
+
+    #[test]
+    fn inode_is_read_of_links_to_sockets_alone() {
+        assert_eq!(inode("socket:[17]".as_ref()), Some(17));
+        for other in ["pipe:[17]", "/dev/null", "socket:[]", "socket:[x]"] {
+            assert_eq!(inode(other.as_ref()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Work that may take any time, done beside lonetd's loop.
+//!
+//! There is a thread more for each job that would have to wait, up to a number; then jobs wait. Who keeps all of them busy for ever
+//! keeps others from this kind of work, and lonetd from nothing else.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+pub struct Hands {
+    name: &'static str,
+    most: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    given: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            while let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.lock();
+            }
+            queue.idle += 1;
+            queue = self.given.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+}
+
+impl Hands {
+    /// Threads of this name, so many at most; none before there is work.
+    pub fn new(name: &'static str, most: usize) -> Hands {
+        Hands { name, most, shared: Arc::default() }
+    }
+
+    /// Has a job done, in the order in which jobs were given, as soon as there is a thread for it.
+    pub fn give(&self, job: impl FnOnce() + Send + 'static) {
+        let mut queue = self.shared.lock();
+        queue.jobs.push_back(Box::new(job));
+        if queue.jobs.len() > queue.idle && queue.threads < self.most {
+            let shared = self.shared.clone();
+            let thread = thread::Builder::new().name(self.name.into()).stack_size(128 << 10);
+            match thread.spawn(move || shared.work()) {
+                Ok(_) => queue.threads += 1,
+                Err(e) => tracing::warn!("no thread {}, {} jobs wait: {e}", self.name, queue.jobs.len()),
+            }
+        }
+        self.shared.given.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn jobs_that_end_are_done_beside_one_that_does_not() {
+        let hands = Hands::new("test", 2);
+        let (done, results) = channel();
+        let (end, stuck) = channel::<()>();
+        hands.give(move || _ = stuck.recv());
+        for n in 0..100 {
+            let done = done.clone();
+            hands.give(move || _ = done.send(n));
+        }
+        assert_eq!(results.iter().take(100).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+        drop(end);
+    }
+}

@@ -1,0 +1,108 @@
+//! Questions for names, and what rules for faults make of them (`lonet names`).
+
+use super::Daemon;
+use crate::daemon::dns::Asked;
+use crate::daemon::state::{Answer, Sender};
+use lonet_core::control::{self, Caller, Op, Reply};
+use lonet_core::table::rules::NameFault;
+use nix::errno::Errno;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How late: less than programs wait for lonetd, and more than they would like to.
+pub const LATE: Duration = Duration::from_secs(2);
+
+/// A question, and who waits for the answer.
+pub struct Late {
+    pub fd: OwnedFd,
+    pub peer: Sender,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+pub struct Slow(VecDeque<(Instant, Late)>);
+
+/// So many questions may wait, each with a descriptor of lonetd's; more fail at once.
+const MOST: usize = 256;
+
+impl Slow {
+    pub fn has_room(&self) -> bool {
+        self.0.len() < MOST
+    }
+
+    pub fn put(&mut self, fd: OwnedFd, peer: Sender, bytes: &[u8]) {
+        self.0.push_back((Instant::now() + LATE, Late { fd, peer, bytes: bytes.to_owned() }));
+    }
+
+    /// When the next one is to be answered.
+    pub fn until(&self) -> Option<Instant> {
+        self.0.front().map(|(at, _)| *at)
+    }
+
+    /// Those that are to be answered.
+    pub fn due(&mut self) -> Vec<Late> {
+        let now = Instant::now();
+        let n = self.0.iter().take_while(|(at, _)| *at <= now).count();
+        self.0.drain(..n).map(|(_, late)| late).collect()
+    }
+}
+
+/// What becomes of a question at once.
+fn refusal(fault: NameFault) -> (Errno, &'static str) {
+    let errno = match fault {
+        NameFault::Unknown => Errno::ENOENT,
+        NameFault::Fail | NameFault::Slow => Errno::EAGAIN,
+    };
+    (errno, "a rule for faults (lonet faults)")
+}
+
+impl Daemon {
+    /// A question of a program that is hooked. `bytes`: all of it.
+    pub(super) fn take_question(
+        &mut self,
+        fd: OwnedFd,
+        peer: Sender,
+        (caller, name, op): (&Caller<'_>, &[u8], Op<'_>),
+        bytes: &[u8],
+    ) {
+        match self.state.name_fault(peer, caller, name) {
+            None => self.answer(fd, peer, (caller, op)),
+            Some(NameFault::Slow) if self.slow.has_room() => self.slow.put(fd, peer, bytes),
+            Some(fault) => {
+                let (errno, text) = refusal(fault);
+                self.reply(&fd, &Reply::Error { errno: errno as i32, text });
+            }
+        }
+    }
+
+    /// Answers questions for names that have waited long enough.
+    pub(super) fn take_slow(&mut self) {
+        for Late { fd, peer, bytes } in self.slow.due() {
+            if let Ok((caller, op)) = control::read_request(&bytes) {
+                self.answer(fd, peer, (&caller, op));
+            }
+        }
+    }
+
+    /// Questions for names, as DNS has them, and what the machine's name servers answer.
+    pub(super) fn take_questions(&mut self) {
+        self.verify_hosts(|state| !state.unverified().is_empty());
+        let Daemon { dns, state, kernel, .. } = self;
+        dns.take(&mut |asker, op, is_late| {
+            let fault = match op {
+                Op::Resolve { name, .. } if !is_late => state.name_fault(asker.sender, &asker.caller(), name),
+                _ => None,
+            };
+            match fault {
+                Some(NameFault::Slow) => Asked::AskLater,
+                Some(fault) => {
+                    let (errno, text) = refusal(fault);
+                    Asked::Told(Answer::Refuse(errno, text.into()))
+                }
+                None => Asked::Told(state.handle(kernel, asker.sender, &asker.caller(), op)),
+            }
+        });
+        self.settle();
+    }
+}

@@ -1,0 +1,163 @@
+//! Descriptors that come with messages, from whoever reaches the control sockets.
+//!
+//! To close one may take an hour, if it is the last of a connection that lingers (SO_LINGER), and as long as somebody likes if
+//! it is of a file system of theirs, or if they hold the connection's lock. So lonetd's loop closes none. All that come are
+//! received, as the kernel closes in the receiver's name what there is no room for; and what a connection that is given up
+//! has not been read of it would close in the same way.
+
+use super::hands::Hands;
+use lonet_core::control::MAX_MESSAGE;
+use lonet_core::sys::{self, check};
+use nix::errno::Errno;
+use nix::sys::socket::{self, Shutdown, sockopt};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+/// So many threads close descriptors.
+const THREADS: usize = 4;
+
+/// For as many as the kernel lets a message have (SCM_MAX_FD), and the sender's credentials.
+const ROOM: usize = 2048;
+
+#[derive(Clone)]
+pub struct Closer(Arc<Hands>);
+
+impl Closer {
+    pub fn new() -> Closer {
+        Closer(Arc::new(Hands::new("lonetd-close", THREADS)))
+    }
+
+    /// Closes it, whatever it is and however long it takes.
+    pub fn close(&self, fd: OwnedFd) {
+        self.0.give(move || close(fd));
+    }
+
+    /// Closes a connection to a control socket with all that its other end may have sent.
+    pub fn end(&self, connection: OwnedFd) {
+        // Nothing comes any more.
+        let _ = socket::shutdown(connection.as_raw_fd(), Shutdown::Read);
+        // With its sender's credentials a message without bytes is told from the end.
+        let _ = socket::setsockopt(&connection, sockopt::PassCred, &true);
+        let mut buffer = [0u8; MAX_MESSAGE];
+        while let Ok(Some(message)) = receive(&connection, &mut buffer) {
+            message.rights.into_iter().for_each(|fd| self.close(fd));
+        }
+    }
+}
+
+/// A descriptor that came with a message, and is closed by [`Closer`] unless it is taken.
+pub struct Right {
+    fd: Option<OwnedFd>,
+    closer: Closer,
+}
+
+impl Right {
+    pub fn new(fd: OwnedFd, closer: &Closer) -> Right {
+        Right { fd: Some(fd), closer: closer.clone() }
+    }
+
+    pub fn take(mut self) -> Option<OwnedFd> {
+        self.fd.take()
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        self.fd.take().into_iter().for_each(|fd| self.closer.close(fd));
+    }
+}
+
+/// Closes a descriptor that has been sent. What is to be sent on such a connection goes on being sent, or does not.
+pub fn close(fd: OwnedFd) {
+    let now = libc::linger { l_onoff: 0, l_linger: 0 };
+    let _ = sys::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &now);
+}
+
+/// What was received.
+pub struct Message {
+    pub len: usize,
+    pub rights: Vec<OwnedFd>,
+}
+
+/// Receives a message with its descriptors. `Ok(None)`: none will come any more, or one without anything.
+pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Message>, Errno> {
+    #[repr(C, align(8))]
+    struct Room([u8; ROOM]);
+    let mut room = Room([0; ROOM]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all zeroes is a msghdr.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+    (header.msg_control, header.msg_controllen) = (room.0.as_mut_ptr().cast(), ROOM);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header points to the buffer and the room, which live until the return.
+    let len =
+        check(unsafe { libc::recvmsg(connection.as_raw_fd(), &raw mut header, flags) } as i64)? as usize;
+    let is_end = len == 0 && header.msg_controllen == 0;
+    let mut rights = Vec::new();
+    // SAFETY: the kernel has filled the room as far as the header says.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    // SAFETY: as above; the data of such a control message are descriptors, which nobody else has.
+    while let Some(one) = unsafe { control.as_ref() } {
+        if (one.cmsg_level, one.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: as above.
+            unsafe {
+                let data = libc::CMSG_DATA(control);
+                let bytes = one.cmsg_len.saturating_sub(data.addr() - control.addr());
+                let numbers =
+                    (0..bytes / size_of::<i32>()).map(|n| data.cast::<i32>().add(n).read_unaligned());
+                rights.extend(numbers.map(|fd| OwnedFd::from_raw_fd(fd)));
+            }
+        }
+        // SAFETY: as above.
+        control = unsafe { libc::CMSG_NXTHDR(&raw const header, control) };
+    }
+    Ok((!is_end).then_some(Message { len, rights }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, socketpair};
+    use std::io::IoSlice;
+
+    /// A pair of sockets of the kind that the control sockets are.
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair")
+    }
+
+    fn send(fd: &OwnedFd, bytes: &[u8], rights: &[i32]) {
+        let control = [ControlMessage::ScmRights(rights)];
+        let control = if rights.is_empty() { &[][..] } else { &control[..] };
+        socket::sendmsg::<()>(fd.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None)
+            .expect("a message");
+    }
+
+    #[test]
+    fn all_descriptors_of_a_message_are_received() {
+        let (a, b) = pair();
+        for many in [0, 1, 253] {
+            send(&a, b"x", &vec![a.as_raw_fd(); many]);
+            let got = receive(&b, &mut [0; 8]).expect("a message").expect("one that has bytes");
+            assert_eq!((got.len, got.rights.len()), (1, many));
+        }
+        assert_eq!(receive(&b, &mut [0; 8]).err(), Some(Errno::EAGAIN));
+        drop(a);
+        assert!(receive(&b, &mut [0; 8]).expect("the end").is_none());
+    }
+
+    #[test]
+    fn connection_that_is_given_up_is_read_to_its_end() {
+        let ((a, b), (read, write)) = (pair(), nix::unistd::pipe().expect("a pipe"));
+        send(&a, b"", &[]);
+        send(&a, b"", &[write.as_raw_fd()]);
+        send(&a, b"x", &[]);
+        send(&a, b"x", &[write.as_raw_fd(); 2]);
+        drop(write);
+        let closer = Closer::new();
+        closer.end(b.try_clone().expect("a copy"));
+        // Nothing was left there, and what was there is closed.
+        assert!(receive(&b, &mut [0; 8]).expect("the end").is_none());
+        assert_eq!(nix::unistd::read(&read, &mut [0]), Ok(0));
+    }
+}

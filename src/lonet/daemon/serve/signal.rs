@@ -1,0 +1,127 @@
+//! `lonet kill`, `pause` and `resume`: a signal to all processes of a host.
+//!
+//! Each is reached by the pidfd that lonetd has of it: another process that has its pid by then is not meant. Children that
+//! never spoke to lonetd are looked for first, and again after the signal, as one may have been forked just before.
+
+use super::Daemon;
+use super::end::pidfd_signal;
+use super::messages::send_file;
+use crate::daemon::kernel::stands_for;
+use crate::daemon::members::may_be_signalled_by;
+use crate::daemon::process::{has_ended, pidfd_open};
+use crate::daemon::state::{Host, Index, Pid, Sender};
+use lonet_core::control::Reply;
+use nix::errno::Errno;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+/// So many times it is looked for new processes: a program that forks faster than lonetd looks is not followed for ever.
+const LOOKS: u32 = 16;
+
+/// Who waits for a signal to be sent.
+pub(super) struct Signalling {
+    fd: OwnedFd,
+    sender: Sender,
+    /// It acts for the owner: whom lonetd may send signals to, it may.
+    is_owner: bool,
+    host: Index,
+    signal: i32,
+    /// Who had the signal, and who did not as lonetd or the asker may not send it.
+    sent: BTreeSet<Pid>,
+    refused: BTreeSet<Pid>,
+    /// Who stood for another that had it, which may have ended of it by the next look.
+    stood: BTreeSet<Pid>,
+    looks: u32,
+    /// A search for members has begun since it was last looked.
+    is_looked_for: bool,
+}
+
+impl Daemon {
+    pub(super) fn signal_host(&mut self, fd: OwnedFd, asker: (Sender, bool), host: &str, signal: u8) {
+        let host = self.state.hosts.find(host.as_bytes()).filter(|host| host.is_up()).map(|host| host.index);
+        let signal = i32::from(signal);
+        let (Some(host), true) = (host, (1..=libc::SIGRTMAX()).contains(&signal)) else {
+            let (errno, text) = match host {
+                None => (libc::EHOSTUNREACH, "no such host is up"),
+                Some(_) => (libc::EINVAL, "no such signal"),
+            };
+            self.reply(&fd, &Reply::Error { errno, text });
+            return;
+        };
+        let (sender, is_owner) = asker;
+        let (sent, refused, stood) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let is_looked_for = false;
+        self.signals.push(Signalling {
+            fd,
+            sender,
+            is_owner,
+            host,
+            signal,
+            sent,
+            refused,
+            stood,
+            looks: 0,
+            is_looked_for,
+        });
+    }
+
+    pub(super) fn waits_to_signal(&self) -> bool {
+        self.signals.iter().any(|s| !s.is_looked_for)
+    }
+
+    pub(super) fn signals_wait_for_search(&mut self) {
+        self.signals.iter_mut().for_each(|s| s.is_looked_for = true);
+    }
+
+    /// A search is done.
+    pub(super) fn signal_after_search(&mut self) {
+        let looked_for: Vec<Signalling> = self.signals.extract_if(.., |s| s.is_looked_for).collect();
+        for mut signalling in looked_for {
+            signalling.looks += 1;
+            if self.signal_new(&mut signalling) && signalling.looks < LOOKS {
+                signalling.is_looked_for = false;
+                self.signals.push(signalling);
+                continue;
+            }
+            let text = format!("{} {}", signalling.sent.len(), signalling.refused.len());
+            if let Err(e) = send_file(&signalling.fd, text.as_bytes()) {
+                tracing::warn!("signal: {e}");
+            }
+        }
+    }
+
+    /// Sends the signal to those that have not had it. Whether there were any. A supervised program has it once: not by the
+    /// process that passes signals on to it as well.
+    fn signal_new(&self, s: &mut Signalling) -> bool {
+        let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
+        let (before, asker) = (s.sent.len(), s.sender.pid);
+        for pid in members.into_iter().flatten().filter(|pid| **pid != asker) {
+            let Some(process) = self.processes.get(pid).filter(|process| !has_ended(process)) else {
+                continue;
+            };
+            let program = stands_for(*pid);
+            if program == *pid {
+                if !s.stood.contains(pid) {
+                    self.signal_once(s, *pid, process);
+                }
+            } else if let Some(process) = pidfd_open(program).ok().filter(|_| stands_for(*pid) == program) {
+                s.stood.insert(*pid);
+                // Which need not have been found as a member so far.
+                self.signal_once(s, program, &process);
+            }
+        }
+        s.sent.len() > before
+    }
+
+    fn signal_once(&self, s: &mut Signalling, pid: Pid, process: &OwnedFd) {
+        if s.sent.contains(&pid) || s.refused.contains(&pid) {
+            return;
+        }
+        let may = s.is_owner || may_be_signalled_by(s.sender.uid, pid, process);
+        match if may { pidfd_signal(process, s.signal) } else { Err(Errno::EPERM) } {
+            Ok(()) => _ = s.sent.insert(pid),
+            Err(Errno::ESRCH) => {}
+            Err(_) => _ = s.refused.insert(pid),
+        }
+    }
+}

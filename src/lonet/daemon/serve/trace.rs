@@ -1,0 +1,282 @@
+//! `lonet trace`: who wants events to be recorded, and the recorder's turn.
+
+use super::messages::has_hung_up;
+use super::{CONNECTION, Daemon, event};
+use crate::daemon::state::{Cookie, State};
+use crate::daemon::trace::Recorder;
+use crate::trace::recorded::Recorded;
+use lonet_core::control::{Reply, Trace};
+use lonet_core::diag::End;
+use lonet_core::directory::Directory;
+use lonet_core::table::word::Word;
+use nix::errno::Errno;
+use nix::sys::socket::{self, MsgFlags};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How often the recorder looks for events: it is not woken for them.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// How long who had held the recording may take to come back to a lonetd that has followed another one.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Bits of the table's word `recording`: until it is stopped, and while somebody holds it.
+const STARTED: u64 = 1;
+const HELD: u64 = 2;
+
+#[derive(Default)]
+pub(super) struct Tracing {
+    recorder: Option<Recorder>,
+    holders: Vec<OwnedFd>,
+    waiters: Vec<Waiter>,
+    readers: Vec<Reader>,
+    /// Until when it is recorded for holders that a lonetd before had.
+    held_until: Option<Instant>,
+    at: Option<Instant>,
+}
+
+/// How the first line of a trace begins.
+const HEADER: &str = "{\"lonet_trace\"";
+
+/// Is sent each event.
+struct Reader {
+    fd: OwnedFd,
+    recorded: Recorded,
+    /// What was read and not sent so far.
+    lines: VecDeque<String>,
+}
+
+impl Reader {
+    /// `None`: the trace cannot be read.
+    fn new(directory: Directory, fd: &OwnedFd, all: bool) -> Option<Reader> {
+        let mut recorded = Recorded::open(directory).ok()??;
+        if !all {
+            recorded.skip(&mut |_| Ok(())).ok()?;
+        }
+        Some(Reader { fd: fd.try_clone().ok()?, recorded, lines: VecDeque::new() })
+    }
+
+    /// Reads on. `false`: it cannot be read.
+    fn read(&mut self) -> bool {
+        let Reader { recorded, lines, .. } = self;
+        let read = recorded.each(&mut |line| {
+            // The header is no event.
+            if !line.starts_with(HEADER) {
+                lines.push_back(line.to_owned());
+            }
+            Ok(())
+        });
+        read.is_ok()
+    }
+
+    /// Sends what can be sent without waiting. `false`: nobody reads any more.
+    fn go_on(&mut self) -> bool {
+        loop {
+            if self.lines.is_empty() && !self.read() {
+                return false;
+            }
+            let Some(line) = self.lines.front() else { return true };
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match socket::send(self.fd.as_raw_fd(), line.as_bytes(), flags) {
+                Ok(_) => _ = self.lines.pop_front(),
+                Err(Errno::EAGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Waits until all events that there were have been written.
+struct Waiter {
+    fd: OwnedFd,
+    since: Instant,
+    /// The last of them; `None`: the kernel may have ends to tell of that were before.
+    last: Option<u64>,
+}
+
+/// How long the kernel may take to tell of the ends of what killed processes have left.
+const ENDS_WITHIN: Duration = Duration::from_millis(200);
+
+impl Daemon {
+    fn recording(&self) -> u64 {
+        self.store.table().header().recording.get()
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.tracing.recorder.is_some()
+    }
+
+    /// When the recorder looks next.
+    pub(super) fn records_at(&self) -> Option<Instant> {
+        self.tracing.at
+    }
+
+    /// Goes on with what a lonetd before has recorded.
+    pub(super) fn resume_recording(&mut self) {
+        let recording = self.recording();
+        if recording == 0 {
+            return;
+        }
+        let recorder = Recorder::resume(&self.directory, &self.config.network, self.store.table());
+        match recorder {
+            Ok(recorder) => {
+                self.tracing.recorder = Some(recorder);
+                self.state.recording_begins();
+                let held = recording & HELD != 0;
+                self.tracing.held_until = held.then(|| Instant::now() + COMES_BACK_WITHIN);
+                self.tracing.at = Some(Instant::now());
+            }
+            Err(e) => {
+                tracing::error!("the trace cannot be written any more: {e}");
+                self.store.table().header().recording.set(0);
+            }
+        }
+    }
+
+    pub(super) fn trace(&mut self, fd: OwnedFd, what: Trace, is_owner: bool) {
+        if !is_owner {
+            let text = "events are for the network's owner to record";
+            self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
+            return self.connections.closer.end(fd);
+        }
+        let header = self.store.table().header();
+        match what {
+            Trace::Start | Trace::Hold | Trace::Read | Trace::ReadAll => {
+                if let Err(e) = self.begin_recording() {
+                    let text = format!("the trace cannot be written: {e}");
+                    self.reply(
+                        &fd,
+                        &Reply::Error { errno: e.raw_os_error().unwrap_or(libc::EIO), text: &text },
+                    );
+                    return self.connections.closer.end(fd);
+                }
+                header.recording.set_bits(if what == Trace::Start { STARTED } else { HELD });
+                self.settle();
+                self.reply(&fd, &Reply::Done);
+                if what == Trace::Start {
+                    return self.connections.closer.end(fd);
+                }
+                let _ = self.epoll.add(&fd, event(CONNECTION));
+                if what != Trace::Hold {
+                    self.record();
+                    let place = self.place.open(self.membership.owner).ok();
+                    let reader = place.and_then(|here| Reader::new(here, &fd, what == Trace::ReadAll));
+                    let Some(reader) = reader else { return self.connections.closer.end(fd) };
+                    self.tracing.readers.push(reader);
+                }
+                self.tracing.holders.push(fd);
+            }
+            Trace::Stop | Trace::Write => {
+                if what == Trace::Stop {
+                    header.recording.clear_bits(STARTED);
+                }
+                self.tracing.waiters.push(Waiter { fd, since: Instant::now(), last: None });
+                self.record();
+            }
+        }
+    }
+
+    fn begin_recording(&mut self) -> io::Result<()> {
+        if self.is_recording() {
+            return Ok(());
+        }
+        let recorder = Recorder::begin(&self.directory, &self.config.network, self.store.table())?;
+        self.tracing.recorder = Some(recorder);
+        self.tracing.at = Some(Instant::now());
+        self.state.recording_begins();
+        Ok(())
+    }
+
+    /// Takes and writes events, and answers who waits for that.
+    pub(super) fn record(&mut self) {
+        let Some(mut recorder) = self.tracing.recorder.take() else {
+            return self.tracing.waiters.drain(..).for_each(|waiter| {
+                super::messages::reply(self.state.block, &waiter.fd, &Reply::Done);
+            });
+        };
+        self.state.note_hosts();
+        recorder.take(&mut self.state);
+        let kernel = &self.kernel;
+        recorder.look_at_dials(&mut self.state, |state, cookie| is_made(state, kernel, cookie));
+        recorder.write(|cookie| is_held(&self.state, kernel, cookie));
+        self.tracing.readers.retain_mut(Reader::go_on);
+        let waits = !self.tracing.waiters.is_empty() && recorder.has_left(&self.state);
+        for waiter in &mut self.tracing.waiters {
+            if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ENDS_WITHIN) {
+                waiter.last = Some(self.store.table().ring().last());
+            }
+        }
+        let is_done = |w: &mut Waiter| w.last.is_some_and(|last| recorder.has_written(last));
+        let done: Vec<Waiter> = self.tracing.waiters.extract_if(.., is_done).collect();
+        done.iter().for_each(|waiter| _ = self.reply(&waiter.fd, &Reply::Done));
+        self.tracing.recorder = Some(recorder);
+        self.tracing.at = Some(Instant::now() + EVERY);
+    }
+
+    /// The recorder's turn.
+    pub(super) fn look_at_recording(&mut self, now: Instant) {
+        if !self.is_recording() {
+            return;
+        }
+        let before = self.tracing.holders.len();
+        self.tracing.holders.retain(|fd| !has_hung_up(fd));
+        self.tracing.readers.retain(|reader| !has_hung_up(&reader.fd));
+        self.tracing.held_until = self.tracing.held_until.filter(|until| now < *until);
+        if self.tracing.holders.is_empty()
+            && self.tracing.held_until.is_none()
+            && self.recording() & HELD != 0
+        {
+            self.store.table().header().recording.clear_bits(HELD);
+        }
+        if self.tracing.at.is_none_or(|at| now >= at) || before > self.tracing.holders.len() {
+            self.record();
+        }
+        let is_done = self.tracing.recorder.as_ref().is_none_or(|recorder| !recorder.is_waiting());
+        if self.recording() == 0 && is_done && self.tracing.waiters.is_empty() {
+            self.tracing.recorder = None;
+            self.tracing.at = None;
+        }
+    }
+
+    /// The kernel tells of these ends of sockets.
+    pub(super) fn record_ends(&mut self, ends: &[End]) {
+        let Some(mut recorder) = self.tracing.recorder.take() else { return };
+        recorder.take(&mut self.state);
+        ends.iter().for_each(|end| recorder.destroyed(&mut self.state, end));
+        self.tracing.recorder = Some(recorder);
+    }
+
+    /// The network ends.
+    pub(super) fn end_recording(&mut self) {
+        let until = Instant::now() + EVERY * 20;
+        while self.is_recording() && Instant::now() < until {
+            self.take_ends();
+            self.record();
+            if self.tracing.recorder.as_ref().is_none_or(|recorder| !recorder.is_waiting()) {
+                break;
+            }
+            std::thread::sleep(EVERY);
+        }
+        if let Some(recorder) = &mut self.tracing.recorder {
+            recorder.finish();
+        }
+    }
+}
+
+/// Whether a dial that was under way has been made. `None`: it is still on its way, or it cannot be told.
+fn is_made(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> Option<bool> {
+    let found = state.parts().find(cookie)?;
+    let call = found.entry.call?;
+    kernel.is_made(cookie, call.os_local?, call.os_remote)
+}
+
+/// Whether some process has a socket. What the kernel does not tell is so.
+fn is_held(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> bool {
+    let ends = state.parts().find(cookie).and_then(|found| {
+        let call = found.entry.call?;
+        Some((call.os_local?, call.os_remote))
+    });
+    ends.is_none_or(|(local, remote)| kernel.is_held(cookie, local, remote))
+}

@@ -1,0 +1,265 @@
+//! The events that lonetd makes, while somebody records: see [`lonet_core::table::events`].
+
+use super::dial::Dial;
+use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
+use crate::trace::event::Status;
+use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::control::Caller;
+use lonet_core::table::entry;
+use lonet_core::table::events::{Event, Kind};
+use lonet_core::table::state::{NO_SLOT, Phase};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an event says in words, which has no room in the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub program: Option<String>,
+    pub name: Option<String>,
+    pub answer: Option<String>,
+    pub rule: Option<String>,
+    pub status: Option<Status>,
+}
+
+#[derive(Default)]
+pub(super) struct Noted {
+    /// By the number of the event.
+    said: BTreeMap<u64, Said>,
+    /// The hosts of which it was said that they are up.
+    up: BTreeSet<Index>,
+    /// What [`Hosts::touches`](super::Hosts::touches) was when they were last looked at.
+    touches: u64,
+    /// How processes have ended that the state is about to hear of.
+    statuses: BTreeMap<Pid, Option<Status>>,
+}
+
+impl State {
+    /// Makes an event, if somebody records: its number.
+    pub(super) fn note(
+        &self,
+        kind: Kind,
+        pid: Pid,
+        host: Index,
+        with: impl FnOnce(&mut Event),
+    ) -> Option<u64> {
+        self.table.table().note(NO_SLOT, || {
+            let mut event = Event::new(kind, pid, host);
+            with(&mut event);
+            event
+        })
+    }
+
+    /// As [`State::note`], of an event that says something in words.
+    pub fn note_said(&mut self, kind: Kind, pid: Pid, host: Index, said: impl FnOnce(&State) -> Said) {
+        if let Some(number) = self.note(kind, pid, host, |_| {}) {
+            let said = said(self);
+            self.noted.said.insert(number, said);
+        }
+    }
+
+    /// What the event of this number says in words, once.
+    pub fn said(&mut self, number: u64) -> Said {
+        self.noted.said.remove(&number).unwrap_or_default()
+    }
+
+    /// Somebody begins to record. What is up is not said to come up.
+    pub fn recording_begins(&mut self) {
+        self.noted.said.clear();
+        self.noted.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
+        self.noted.touches = self.hosts.touches();
+        // What is asked for is to be seen here, and not answered from what was kept.
+        self.changes.names = true;
+    }
+
+    /// A process is about to keep a host up.
+    pub(super) fn note_up(&mut self, host: Index, pid: Pid) {
+        if !self.is_recorded() {
+            return;
+        }
+        if self.noted.up.insert(host) {
+            self.note(Kind::HostUp, 0, host, |_| {});
+        }
+        self.note(Kind::Joined, pid, host, |_| {});
+    }
+
+    pub fn is_recorded(&self) -> bool {
+        self.table.table().is_recorded()
+    }
+
+    /// Says which hosts have come up without a process, or gone down.
+    pub fn note_hosts(&mut self) {
+        if !self.is_recorded() || self.noted.touches == self.hosts.touches() {
+            return;
+        }
+        self.noted.touches = self.hosts.touches();
+        let up: BTreeSet<Index> = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
+        let before = std::mem::replace(&mut self.noted.up, up);
+        for host in before.symmetric_difference(&self.noted.up) {
+            let kind = if before.contains(host) { Kind::HostDown } else { Kind::HostUp };
+            self.note(kind, 0, *host, |_| {});
+        }
+    }
+
+    /// As [`State::resolve`], with events of the question and of its answer. Whoever asks again is to ask here again.
+    pub(super) fn resolve_noted(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        caller: &Caller<'_>,
+        (name, strict): (&[u8], bool),
+    ) -> Result<Named, (Errno, String)> {
+        if !self.is_recorded() {
+            return self.resolve(kernel, sender, caller, (name, strict));
+        }
+        let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+        let host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index).or(own).unwrap_or(0);
+        let known = self.hosts.find(name).map(|host| host.name.clone());
+        let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
+        let asked = Some(format!("{name_asked}.lonet"));
+        let question = Said { name: asked.clone(), ..Said::default() };
+        self.note_said(Kind::NameAsked, sender.pid, host, |_| question);
+        let found = self.resolve(kernel, sender, caller, (name, strict));
+        self.note_said(Kind::NameAnswered, sender.pid, host, |state| {
+            let answer = match &found {
+                Ok(named) => state.block.address(named.index).to_string(),
+                Err((Errno::ENOENT, _)) => "none".into(),
+                Err(_) => "fail".into(),
+            };
+            Said { name: asked, answer: Some(answer), ..Said::default() }
+        });
+        found.map(|named| Named { stands: false, ..named })
+    }
+
+    /// The state is about to hear that this process has ended.
+    pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
+        self.noted.statuses.insert(pid, status);
+    }
+
+    /// A process has ended.
+    pub(super) fn note_end(&mut self, pid: Pid, process: &Process) {
+        if !self.is_recorded() {
+            return;
+        }
+        let said = Said {
+            program: Some(process.program.clone()),
+            status: self.noted.statuses.remove(&pid).flatten(),
+            ..Said::default()
+        };
+        for host in &process.hosts {
+            self.note_said(Kind::Ended, pid, *host, |_| said.clone());
+        }
+    }
+
+    /// Makes an event of a socket that the state decides about: of its connection, if it has one.
+    pub(super) fn note_socket(&self, kind: Kind, cookie: Cookie) {
+        self.note_of(kind, cookie, 0);
+    }
+
+    /// The socket's dial has failed.
+    pub(super) fn note_failed(&self, cookie: Cookie, errno: i32) {
+        self.note_of(Kind::of_failure(errno), cookie, errno);
+    }
+
+    fn note_of(&self, kind: Kind, cookie: Cookie, errno: i32) {
+        let Some(s) = self.sockets.get(&cookie).filter(|_| self.is_recorded()) else { return };
+        self.note(kind, s.pid, s.host, |event| {
+            (event.from, event.to) = match s.call {
+                // The port that was dialed, also where another one accepts.
+                Some(call) => (Some(call.local), Some(Endpoint::new(call.peer.ip, call.dialed_port))),
+                None => (None, s.at.map(|at| Endpoint::new(at.ip, s.port))),
+            };
+            (event.cookie, event.errno) = (cookie, errno as u16);
+        });
+    }
+
+    /// A dial that nobody answers, from the port that it would have had.
+    pub(super) fn note_refused(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        host: Index,
+        dial: &Dial,
+        autobind_from: u16,
+    ) {
+        if self.is_recorded() {
+            let own = self.sockets.get(&dial.cookie).map(|s| s.port);
+            let port = own.or_else(|| self.first_free(kernel, host, autobind_from).ok()).unwrap_or(0);
+            self.note_failure(pid, (host, port), dial, libc::ECONNREFUSED);
+        }
+    }
+
+    /// The connection that a socket is an end of: its host and process, whether it has dialed, and both ends, the dialer's first.
+    pub fn connection(&self, cookie: Cookie) -> Option<(Index, Pid, bool, (Endpoint, Endpoint))> {
+        let found = self.parts().find(cookie)?;
+        let entry = found.entry;
+        let is_kept = found.state.phase == Phase::Kept;
+        let kept = self.sockets.get(&cookie);
+        let pid = kept.map_or_else(|| self.pid_of(found.state.slot), |s| s.pid);
+        let role = kept.map_or(entry.role, |s| s.role as u8);
+        let (call, dialed) = (entry.call?, entry.call?.dialed_port);
+        match role {
+            _ if is_kept && kept.is_none() => None,
+            entry::ACCEPTED => Some((entry.host, pid, false, (call.peer, call.local))),
+            role if role == entry::DIAL || role == super::Role::Connected as u8 => {
+                let to = Endpoint::new(call.peer.ip, dialed);
+                Some((entry.host, pid, true, (call.local, to)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The process has ended, as far as can be seen.
+    pub fn may_have_ended(&self, pid: Pid) -> bool {
+        match self.processes.get(&pid) {
+            None => true,
+            Some(process) => process.slot.is_some_and(|slot| self.parts().slots.is_marked(slot)),
+        }
+    }
+
+    /// A socket has ended that nobody was seen to close.
+    pub fn note_closed(&self, cookie: Cookie, died: bool, numbers: Option<[u64; 2]>) {
+        self.note(Kind::Closed, 0, 0, |event| {
+            (event.cookie, event.number, event.numbers) = (cookie, died.into(), numbers);
+        });
+    }
+
+    /// A dial that was under way has been made.
+    pub fn note_made(
+        &self,
+        cookie: Cookie,
+        pid: Pid,
+        host: Index,
+        ends: (Option<Endpoint>, Option<Endpoint>),
+    ) {
+        self.note(Kind::Connected, pid, host, |event| {
+            (event.from, event.to) = ends;
+            event.cookie = cookie;
+        });
+    }
+
+    /// A dial that was under way has failed: nobody has answered where something was cut.
+    pub fn note_unmade(&self, cookie: Cookie, (pid, host): (Pid, Index)) {
+        let found = self.parts().find(cookie);
+        let hosts = found.and_then(|f| Some((f.entry.host, f.entry.call?.peer_host)));
+        let is_cut = hosts.is_some_and(|hosts| self.table.table().shut_between(hosts).1.is_any());
+        let errno = if is_cut { libc::ETIMEDOUT } else { libc::ECONNREFUSED };
+        self.note(Kind::of_failure(errno), pid, host, |event| {
+            (event.cookie, event.errno) = (cookie, errno as u16);
+        });
+    }
+
+    /// A dial that lonetd knows to fail.
+    pub(super) fn note_failure(&self, pid: Pid, (host, port): (Index, u16), dial: &Dial, errno: i32) {
+        let ip = match self.block.place(dial.to.ip) {
+            Place::Host(..) => self.block.shown(host, Face::V4),
+            _ => dial.to.ip,
+        };
+        let from = (host != 0).then(|| Endpoint::new(ip, port));
+        for (kind, errno) in [(Kind::Dial, 0), (Kind::of_failure(errno), errno)] {
+            self.note(kind, pid, host, |event| {
+                (event.from, event.to) = (from, Some(dial.to));
+                (event.cookie, event.errno) = (dial.cookie, errno as u16);
+            });
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The events of faults: see [`lonet_core::table::events`].
+
+use super::{Index, Pid, Said, State};
+use crate::daemon::faults::orders;
+use crate::daemon::faults::shown::commands;
+use lonet_core::table::events::Kind;
+use lonet_core::table::rules::{Kind as RuleKind, Rule};
+
+impl State {
+    /// The rules are these from now on.
+    pub(super) fn note_rules(&mut self, before: &[Rule], rules: &[Rule]) {
+        if !self.is_recorded() {
+            return;
+        }
+        for (kind, these, those) in [(Kind::FaultHealed, before, rules), (Kind::FaultSet, rules, before)] {
+            let new: Vec<Rule> = these.iter().filter(|rule| !those.contains(rule)).copied().collect();
+            for text in self.rules_in_words(&new) {
+                self.note_said(kind, 0, 0, |_| Said { rule: Some(text), ..Said::default() });
+            }
+        }
+    }
+
+    /// As `lonet faults` has them, without what they have met.
+    fn rules_in_words(&self, rules: &[Rule]) -> Vec<String> {
+        let mut shown = orders::show(&self.hosts, self.table.table(), rules);
+        shown.iter_mut().for_each(|rule| rule.hits = 0);
+        let words = |line: String| line.strip_prefix("lonet ").map_or(line.clone(), str::to_owned);
+        commands(&shown).into_iter().map(words).collect()
+    }
+
+    /// A dial from one host to a port of another meets the rules that are about it.
+    pub fn note_hits(&mut self, pid: Pid, (from, to): (Index, Index), port: u16) {
+        let table = self.table.table();
+        if table.faults() == 0 {
+            return;
+        }
+        let is_met = |rule: &Rule| {
+            rule.at == 0
+                && matches!(rule.kind, RuleKind::Cut | RuleKind::Refuse)
+                && (rule.port == 0 || rule.port == port)
+                && (rule.concerns(from, to) || rule.port == 0 && rule.concerns(to, from))
+        };
+        let met: Vec<Rule> = table.rules().into_iter().filter(is_met).collect();
+        for text in self.rules_in_words(&met) {
+            self.note_said(Kind::FaultHit, pid, from, |_| Said { rule: Some(text), ..Said::default() });
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What processes have entered in the table by themselves, when many of them end at once.
+
+use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
+use super::net::{HOSTS, Ip, Net};
+use super::world::OWNER;
+use super::{Pid, asked};
+use crate::daemon::state::{Answer, Call, Classes, Cookie, Index, Sender};
+use lonet_core::block::{Endpoint, Face};
+use lonet_core::control::{Caller, Op, Options, Reply};
+use lonet_core::table::entry::{ACCEPTED, DIAL, Entry};
+use lonet_core::table::state::{NO_SLOT, SUSPECT};
+
+/// The slot in which a process acts on the table, and its host.
+fn seat(net: &mut Net, pid: Pid, host: &str) -> (u16, Index) {
+    let caller = Caller { host, key: [0; 16], options: Options::default() };
+    let enter = Op::Enter { dials: true, seat: NO_SLOT };
+    match net.state.handle(&mut net.world, Sender { pid, uid: OWNER }, &caller, &enter) {
+        Answer::Reply(Reply::Entered { slot, host }) => (slot, host),
+        other => panic!("no seat: {other:?}"),
+    }
+}
+
+fn listener(net: &mut Net, pid: Pid) -> Cookie {
+    let listener = net.world.socket(pid);
+    net.bind(pid, listener, Ip::Any, 0, asked(REUSE_ADDRESS), DOES);
+    net.listen(pid, listener, asked(REUSE_ADDRESS), DOES);
+    listener
+}
+
+/// A dial of `pid`'s to a listener, as the process enters it.
+fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
+    let (slot, index) = seat(net, pid, host);
+    let called = net.state.sockets[&to].clone();
+    let (os_remote, block) = (called.os.expect("an address"), net.state.block);
+    let cookie = net.world.socket(pid);
+    let from = net.world.connect(cookie, block.address(index), os_remote).expect("a connection");
+    let at = |host, port| Endpoint::new(block.shown(host, Face::V4), port);
+    let call = Call {
+        local: at(index, 9),
+        peer: at(called.host, called.port),
+        os_local: Some(from),
+        os_remote,
+        peer_host: called.host,
+        dialed_port: called.port,
+        class: Classes::host(Face::V4),
+    };
+    let entry = Entry { call: Some(call), ..entry((index, 9), DIAL) };
+    let parts = net.state.parts();
+    let reference = parts.records.take(0, slot, cookie).expect("a record");
+    assert!(parts.describe(reference, cookie, &entry) && parts.publish(reference, from, os_remote));
+    parts.connected(reference, true);
+    cookie
+}
+
+/// A process accepts what has been dialed, and enters it.
+fn accept(net: &mut Net, (pid, host): (Pid, &str), listener: Cookie, dial: Cookie) -> Cookie {
+    let (slot, _) = seat(net, pid, host);
+    let cookie = net.world.accept(listener, pid).expect("a connection");
+    let parts = net.state.parts();
+    let dial = parts.find(dial).expect("its record");
+    let call = dial.entry.call.expect("a call");
+    let turned = Call {
+        local: call.peer,
+        peer: call.local,
+        os_local: Some(call.os_remote),
+        os_remote: call.os_local.expect("a source"),
+        peer_host: dial.entry.host,
+        ..call
+    };
+    let entry = Entry { call: Some(turned), ..entry((call.peer_host, call.dialed_port), ACCEPTED) };
+    assert!(parts.take(&dial) && parts.accepted(0, slot, cookie, &entry, dial.reference).is_some());
+    cookie
+}
+
+fn entry((host, port): (Index, u16), role: u8) -> Entry {
+    Entry {
+        host,
+        port,
+        asked: asked(REUSE_ADDRESS),
+        at: None,
+        os: None,
+        call: None,
+        accept_port: None,
+        role,
+        since: 0,
+    }
+}
+
+fn is_suspect(net: &Net, cookie: Cookie) -> bool {
+    net.state.parts().find(cookie).expect("its record").state.is(SUSPECT)
+}
+
+#[test]
+fn accepted_sockets_hold_their_ports_when_all_listeners_end_at_once() {
+    let mut net = Net::new();
+    let both = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|(pid, host)| {
+        let child = net.fork(pid);
+        let listener = listener(&mut net, pid);
+        let dial = dial(&mut net, (GAMMA, HOSTS[2]), listener);
+        (seat(&mut net, pid, host).1, accept(&mut net, (child, host), listener, dial))
+    });
+    net.end([ALPHA, BETA]);
+    assert_eq!(net.held(), both.map(|(host, accepted)| (host, 1, accepted)));
+}
+
+#[test]
+fn accepted_sockets_that_end_with_their_listeners_hold_no_port() {
+    let mut net = Net::new();
+    for (pid, host) in [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])] {
+        let listener = listener(&mut net, pid);
+        let dial = dial(&mut net, (GAMMA, HOSTS[2]), listener);
+        accept(&mut net, (pid, host), listener, dial);
+    }
+    net.end([ALPHA, BETA]);
+    assert_eq!(net.held(), []);
+}
+
+#[test]
+fn dials_to_listeners_that_end_at_once_are_doubted_and_others_are_not() {
+    let mut net = Net::new();
+    let dials = [ALPHA, BETA, GAMMA].map(|pid| {
+        let listener = listener(&mut net, pid);
+        dial(&mut net, (GAMMA, HOSTS[2]), listener)
+    });
+    net.end([ALPHA, BETA]);
+    assert_eq!(dials.map(|dial| is_suspect(&net, dial)), [true, true, false]);
+}
+
+#[test]
+fn hosts_whose_processes_end_at_once_are_up_while_others_hold_their_sockets() {
+    let mut net = Net::new();
+    let to = listener(&mut net, GAMMA);
+    let [kept, _] = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|caller| dial(&mut net, caller, to));
+    net.pass(kept, GAMMA);
+    net.end([ALPHA, BETA]);
+    let is_up = |net: &Net, n: usize| net.state.hosts.find(HOSTS[n].as_bytes()).is_some_and(|h| h.is_up());
+    assert_eq!([0, 1].map(|n| is_up(&net, n)), [true, false]);
+    net.close(GAMMA, kept, false, true);
+    net.announce();
+    assert!(!is_up(&net, 0));
+}

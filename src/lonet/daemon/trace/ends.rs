@@ -1,0 +1,132 @@
+//! Connections, and which close or end was theirs.
+
+use super::{Connection, Item, MANY, Recorder};
+use crate::daemon::state::{Cookie, State};
+use crate::trace::event::{By, Event};
+use lonet_core::diag::End;
+use lonet_core::sys::Traffic;
+use lonet_core::table::events::{self, Kind as Noted};
+use std::time::Instant;
+
+impl Recorder {
+    pub(super) fn connection(&self, state: &State, event: &events::Event) -> Connection {
+        let (pid, program) = self.who(state, event.pid);
+        let dialed = event.kind != Noted::Accepted;
+        let (from, to) = (event.from, event.to);
+        let is_outsiders = event.kind == Noted::Accepted && event.number != 0;
+        Connection { pid, program, host: event.host, from, to, dialed, is_outsiders, was_reset: false }
+    }
+
+    /// The connection that a socket is an end of. One that is older than the recording has a record.
+    fn connection_of(&self, state: &State, cookie: Cookie) -> Option<Connection> {
+        let found = || {
+            let (host, pid, dialed, (from, to)) = state.connection(cookie)?;
+            let is_outsiders = false;
+            let (pid, program) = self.who(state, pid);
+            Some(Connection {
+                pid,
+                program,
+                host,
+                from: Some(from),
+                to: Some(to),
+                dialed,
+                is_outsiders,
+                was_reset: false,
+            })
+        };
+        self.live.get(&cookie).or_else(|| self.open.get(&cookie)).cloned().or_else(found)
+    }
+
+    pub(super) fn closing(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
+        let Some(c) = self.connection_of(state, event.cookie) else { return Item::Void };
+        let event = events::Event { host: c.host, ..*event };
+        let mut words = self.words(state, number, &event);
+        words.by = Some(By::Program);
+        if let Some(numbers) = event.numbers {
+            let traffic = Traffic::unpack(event.number, numbers);
+            words.received =
+                Some(traffic.received - u64::from(traffic.is_done(c.dialed)).min(traffic.received));
+        }
+        (words.from, words.to) = self.ends(state, &c);
+        self.live.entry(event.cookie).or_insert(c);
+        self.held.entry(event.cookie).or_default().push(number);
+        Item::Held(event.cookie, Instant::now(), words)
+    }
+
+    /// A socket has ended that nobody was seen to close.
+    pub(super) fn closed(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
+        let Some(c) = self.live.remove(&event.cookie) else { return Item::Void };
+        let event = events::Event { host: c.host, pid: c.pid, ..*event };
+        let mut words = self.words(state, number, &event);
+        // The other end has said that it is done.
+        if self.is_other_closed(&c) {
+            words.received = words.received.map(|received| received.saturating_sub(1));
+        }
+        words.by = Some(if event.number == 0 { By::Program } else { By::Death });
+        (words.from, words.to) = self.ends(state, &c);
+        words.program = c.program.or(words.program);
+        Item::Known(words)
+    }
+
+    /// Whether the other end of a connection was closed before this one.
+    fn is_other_closed(&mut self, c: &Connection) -> bool {
+        let is_closed = self.closed.remove(&(c.ends(), !c.dialed));
+        if !is_closed {
+            // The other ends of outsiders' are not heard of.
+            if self.closed.len() > MANY {
+                self.closed.clear();
+            }
+            self.closed.insert((c.ends(), c.dialed));
+        }
+        is_closed
+    }
+
+    /// The kernel tells that a socket has ended; what happened before has been taken.
+    pub fn destroyed(&mut self, state: &mut State, end: &End) {
+        let cookie = end.cookie;
+        // Who has a copy may have sent more since, and has closed it unseen.
+        let is_last =
+            |event: &Event| end.traffic.is_none_or(|t| event.sent.is_none_or(|sent| sent >= t.sent));
+        let mut close = self.late.remove(&cookie).map(|(_, event)| event).filter(|event| is_last(event));
+        let held = self.held.remove(&cookie).unwrap_or_default();
+        let is_held = !held.is_empty();
+        for number in &held {
+            let Some(item) = self.queue.get_mut(number) else { continue };
+            if let Item::Held(_, _, event) = std::mem::replace(item, Item::Void) {
+                close = Some(event).filter(|event| is_last(event));
+            }
+        }
+        if let Some(event) = close {
+            if let Some(c) = self.live.remove(&cookie) {
+                self.is_other_closed(&c);
+            }
+            match is_held {
+                true => _ = self.queue.insert(event.seq, Item::Known(event)),
+                false => self.put(&[*event]),
+            }
+        } else if let Some(dial) = self.open.get(&cookie) {
+            if self.under_way.contains(&cookie) {
+                self.under_way.retain(|other| *other != cookie);
+                state.note_unmade(cookie, (dial.pid, dial.host));
+            }
+        } else if let Some(c) = self.connection_of(state, cookie) {
+            let died = !self.stands(state, c.pid) && state.may_have_ended(c.pid);
+            self.live.insert(cookie, c);
+            let numbers = end.traffic.map(|t| [t.sent, t.received]);
+            state.note_closed(cookie, died, numbers);
+        }
+    }
+
+    /// Looks at dials that are not made so far. `is_made`: what the kernel says of one, between these of its addresses.
+    pub fn look_at_dials(&mut self, state: &mut State, is_made: impl Fn(&State, Cookie) -> Option<bool>) {
+        let all = std::mem::take(&mut self.under_way);
+        for cookie in all {
+            let Some(dial) = self.open.get(&cookie) else { continue };
+            match is_made(state, cookie) {
+                None => self.under_way.push(cookie),
+                Some(true) => state.note_made(cookie, dial.pid, dial.host, (dial.from, dial.to)),
+                Some(false) => state.note_unmade(cookie, (dial.pid, dial.host)),
+            }
+        }
+    }
+}

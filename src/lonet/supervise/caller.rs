@@ -1,0 +1,251 @@
+//! The thread whose call waits: its memory, its sockets, its signals.
+//!
+//! A thread's number is its own for as long as its call waits, which the listener tells: it is asked after each look.
+
+use super::listener::{Listener, Notice};
+use lonet_core::sys::{self, Fd, check};
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::unistd::Pid;
+use std::io::{IoSlice, IoSliceMut};
+
+/// ERESTARTSYS, as the kernel's own calls answer it where a signal ends them: the call is made again after the handler, or fails
+/// with EINTR, as SA_RESTART says. Programs never see it, unless no signal is there.
+pub const RESTART: i32 = 512;
+
+/// The most that an address takes, in bytes (sockaddr_storage).
+pub const MAX_ADDRESS: usize = 128;
+
+/// Since Linux 6.9 a pidfd may name a thread; before, the process is what is taken.
+const PIDFD_THREAD: i32 = libc::O_EXCL;
+
+pub struct Caller {
+    listener: &'static Listener,
+    pub notice: Notice,
+    process: Fd,
+}
+
+/// Why a call is not carried out here.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What the program gets.
+    Fails(Errno),
+    /// It does not wait any more.
+    Gone,
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Trouble {
+        Trouble::Fails(errno)
+    }
+}
+
+/// What the kernel says of another process, as the program gets it: what is out of reach makes the network unreachable.
+fn denied(errno: Errno) -> Trouble {
+    match errno {
+        Errno::ESRCH => Trouble::Gone,
+        Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE => {
+            Errno::ENETDOWN.into()
+        }
+        errno => errno.into(),
+    }
+}
+
+impl Caller {
+    pub fn new(listener: &'static Listener, notice: Notice) -> Result<Caller, Trouble> {
+        let process = pidfd_open(notice.thread, PIDFD_THREAD)
+            .or_else(|errno| match errno {
+                Errno::EINVAL => pidfd_open(Status::of(notice.thread).ok_or(Errno::ESRCH)?.process, 0),
+                errno => Err(errno),
+            })
+            .map_err(denied)?;
+        let caller = Caller { listener, notice, process };
+        caller.is_there()?;
+        Ok(caller)
+    }
+
+    /// The call still waits, so that all that was looked up by the thread's number was the thread's.
+    pub fn is_there(&self) -> Result<(), Trouble> {
+        if self.listener.waits(self.notice.id) { Ok(()) } else { Err(Trouble::Gone) }
+    }
+
+    /// Readable when the thread, or on an older kernel its process, has ended.
+    pub fn end(&self) -> i32 {
+        self.process.raw()
+    }
+
+    /// An argument that is an int.
+    pub fn int(&self, number: usize) -> i32 {
+        self.notice.args.get(number).copied().unwrap_or(0) as i32
+    }
+
+    /// An argument that is a pointer.
+    pub fn pointer(&self, number: usize) -> usize {
+        self.notice.args.get(number).copied().unwrap_or(0) as usize
+    }
+
+    /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
+    /// long, and the program has not closed anything.
+    pub fn file(&self) -> Result<Fd, Trouble> {
+        // SAFETY: no pointers.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int(0), 0) });
+        Ok(Fd::adopt(fd.map_err(denied)? as i32))
+    }
+
+    /// Makes this file the program's, and no more ours; the number of its descriptor.
+    pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, Trouble> {
+        self.listener.add(self.notice.id, &file, cloexec).map_err(|errno| {
+            // A connection that nobody gets.
+            let _ = sys::reset_at_close(file.raw());
+            if errno == Errno::ENOENT { Trouble::Gone } else { errno.into() }
+        })
+    }
+
+    /// Reads so many bytes.
+    pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), Trouble> {
+        let len = into.len();
+        if len == 0 {
+            return Ok(());
+        }
+        let read =
+            process_vm_readv(self.thread(), &mut [IoSliceMut::new(into)], &[RemoteIoVec { base: at, len }]);
+        self.is_there()?;
+        if read.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+    }
+
+    pub fn read_u32(&self, at: usize) -> Result<u32, Trouble> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    /// Reads what is any bytes: a structure of the kernel's, whose pointers are the program's.
+    pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, Trouble> {
+        let mut value = std::mem::MaybeUninit::<T>::zeroed();
+        // SAFETY: its own bytes, which are all there.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
+        self.read(at, bytes)?;
+        // SAFETY: plain data, as the caller promises by what it reads.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Writes a result.
+    pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), Trouble> {
+        let len = bytes.len();
+        if len == 0 {
+            return Ok(());
+        }
+        self.is_there()?;
+        let written =
+            process_vm_writev(self.thread(), &[IoSlice::new(bytes)], &[RemoteIoVec { base: at, len }]);
+        if written.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+    }
+
+    fn thread(&self) -> Pid {
+        Pid::from_raw(self.notice.thread)
+    }
+
+    /// What the call fails with if a signal is there for its thread: [`RESTART`], or EINTR where that might be seen.
+    pub fn interruption(&self) -> Option<i32> {
+        interruption(self.notice.thread)
+    }
+
+    /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
+    pub fn has_room(&self) -> bool {
+        let Some(limit) = descriptor_limit(self.notice.thread) else { return true };
+        let directory = format!("/proc/{}/fd", self.notice.thread);
+        // Its size is their number since Linux 6.2.
+        let open = std::fs::metadata(&directory).map_or(0, |directory| directory.len());
+        if open > 0 && open < limit {
+            return true;
+        }
+        let Ok(all) = std::fs::read_dir(&directory) else { return true };
+        let number = |name: std::ffi::OsString| name.to_str()?.parse::<u64>().ok();
+        all.flatten().filter_map(|entry| number(entry.file_name())).filter(|n| *n < limit).count()
+            < limit as usize
+    }
+}
+
+fn pidfd_open(pid: i32, flags: i32) -> sys::Result<Fd> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) }).map(|fd| Fd::adopt(fd as i32))
+}
+
+fn descriptor_limit(pid: i32) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let new = std::ptr::null::<libc::rlimit>();
+    // SAFETY: a structure to fill.
+    let got =
+        check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NOFILE, new, &raw mut limit) });
+    got.ok().map(|_| limit.rlim_cur)
+}
+
+/// What /proc/TID/status says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Status {
+    process: i32,
+    threads: u32,
+    /// Sets of signals.
+    for_thread: u64,
+    for_process: u64,
+    blocked: u64,
+}
+
+impl Status {
+    fn of(thread: i32) -> Option<Status> {
+        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status::read(&text))
+    }
+
+    fn read(text: &[u8]) -> Status {
+        let mut status = Status::default();
+        for line in text.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let (value, set) = (value.trim(), u64::from_str_radix(value.trim(), 16));
+            match name {
+                "Tgid" => status.process = value.parse().unwrap_or(0),
+                "Threads" => status.threads = value.parse().unwrap_or(0),
+                "SigPnd" => status.for_thread = set.unwrap_or(0),
+                "ShdPnd" => status.for_process = set.unwrap_or(0),
+                "SigBlk" => status.blocked = set.unwrap_or(0),
+                _ => {}
+            }
+        }
+        status
+    }
+
+    fn interruption(&self) -> Option<i32> {
+        if (self.for_thread | self.for_process) & !self.blocked == 0 {
+            return None;
+        }
+        // What is for a process of several threads another one may take meanwhile, and RESTART would be seen.
+        let is_certain = self.for_thread & !self.blocked != 0 || self.threads == 1;
+        Some(if is_certain { RESTART } else { libc::EINTR })
+    }
+}
+
+/// As [`Caller::interruption`], of a thread.
+pub fn interruption(thread: i32) -> Option<i32> {
+    Status::of(thread)?.interruption()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signal_that_is_not_blocked_interrupts() {
+        let status = |pending: &str, shared: &str, blocked: &str, threads: &str| {
+            let text = format!(
+                "Name:\tTgid: 7\nTgid:\t12\nThreads:\t{threads}\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n"
+            );
+            Status::read(text.as_bytes())
+        };
+        assert_eq!(status("0", "0", "0", "1").process, 12);
+        assert_eq!(status("0", "0", "0", "1").interruption(), None);
+        assert_eq!(status("0000000000002000", "0", "0", "3").interruption(), Some(RESTART));
+        assert_eq!(status("2000", "0", "2000", "1").interruption(), None);
+        assert_eq!(status("0", "2000", "0", "1").interruption(), Some(RESTART));
+        assert_eq!(status("0", "2000", "0", "2").interruption(), Some(libc::EINTR));
+    }
+}

@@ -1,0 +1,103 @@
+//! accept(2) and accept4(2).
+//!
+//! An accept that waits does not wait in the kernel: whoever is killed there would have taken a connection with him that
+//! another process is to have. It waits until somebody calls, and takes the connection when nobody else does at the same time.
+
+use super::{Answer, Socket, Step};
+use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
+use crate::supervise::workers::{Waited, interruptible, wait};
+use lonet_core::sys::{self, Fd};
+use nix::errno::Errno;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
+static TAKING: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
+
+pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, Trouble> {
+    if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    // What does not listen says what is wrong at once.
+    let listens = sys::getsockopt::<i32>(listener.fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
+    if listens.is_ok_and(|listens| listens != 0) && listener.waits() {
+        return Ok(Step::Waits(Box::new(move || accept_and_wait(&caller, &listener, flags))));
+    }
+    let file = accept(&caller, &listener, flags)?;
+    give(&caller, file, flags).map(Step::from)
+}
+
+fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Answer, Trouble> {
+    caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Answer::Value)
+}
+
+fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Answer, Trouble> {
+    let limit = listener.limit(libc::SO_RCVTIMEO);
+    let cookie = sys::cookie(listener.fd())?;
+    loop {
+        let waited = wait(caller, listener.fd(), libc::POLLIN, limit);
+        caller.is_there()?;
+        match waited {
+            Waited::Ready => {}
+            Waited::TooLong => return Err(Errno::EAGAIN.into()),
+            Waited::Look => match caller.interruption() {
+                Some(errno) => return Ok(Answer::Fails(if limit > 0 { libc::EINTR } else { errno })),
+                None => continue,
+            },
+        }
+        match taking(cookie, || accept_if_there(caller, listener, flags)) {
+            Err(Trouble::Fails(Errno::EAGAIN | Errno::EINTR)) => {}
+            taken => return give(caller, taken?, flags),
+        }
+    }
+}
+
+/// Alone among the threads that take connections of this listener.
+fn taking<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
+    let lock = TAKING.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
+    let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = take();
+    drop(held);
+    drop(lock);
+    let mut all = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.get(&cookie).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+        all.remove(&cookie);
+    }
+    result
+}
+
+fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
+    // What does not listen is ready, too, and says what is wrong.
+    if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
+        return Err(Errno::EAGAIN.into());
+    }
+    caller.is_there()?;
+    // Who calls may be turned away, and accept then waits for somebody else.
+    interruptible(|| accept(caller, listener, flags))
+}
+
+fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
+    let (to, len_at) = (caller.pointer(1), caller.pointer(2));
+    // What cannot be read is judged when a connection is there, as natively, which is then lost.
+    let room = if to == 0 { Ok(0) } else { caller.read_u32(len_at) };
+    if !caller.has_room() {
+        return Err(Errno::EMFILE.into());
+    }
+    let mut from = [0u8; MAX_ADDRESS];
+    let mut len = MAX_ADDRESS as libc::socklen_t;
+    let mut accept = || {
+        // SAFETY: a buffer with its length.
+        let fd = unsafe {
+            libc::accept4(listener.fd(), from.as_mut_ptr().cast(), &raw mut len, flags | libc::SOCK_CLOEXEC)
+        };
+        Errno::result(fd)
+    };
+    let file = Fd::adopt(accept()?);
+    if to != 0 {
+        let room = i32::try_from(room?).map_err(|_| Errno::EINVAL)?;
+        let n = (room as usize).min(len as usize);
+        caller.write(to, from.get(..n).unwrap_or_default())?;
+        caller.write(len_at, &len.to_ne_bytes())?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,195 @@
+//! sendto(2), recvfrom(2) and recvmsg(2) with an address: questions to a name server, which lonetd answers (`dns` of liblonet), and the
+//! answers, which come from the server as far as the program is told.
+//!
+//! Hosts have no UDP ports of their own, so all other datagrams are the kernel's, and go on.
+
+use super::{Answer, Given, Socket, Step};
+use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
+use crate::supervise::workers::{Waited, wait};
+use lonet_core::dns::PORT;
+use lonet_core::sys;
+use nix::errno::Errno;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The longest datagram, in bytes.
+const MAX_DATAGRAM: usize = 65536;
+
+/// The sockets, by their cookies, that have been connected to a name server or have sent to one.
+static ASKING: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
+
+/// How many are kept. A program opens a socket for each question; of the oldest nobody expects an answer.
+const MAX_ASKING: usize = 4096;
+
+/// This socket's answers come from what stands for a name server.
+fn asks(socket: &Socket) -> Result<(), Errno> {
+    let mut asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if asking.len() >= MAX_ASKING {
+        asking.clear();
+    }
+    asking.insert(sys::cookie(socket.fd())?);
+    Ok(())
+}
+
+/// A UDP socket is connected.
+pub fn connects(socket: &Socket, to: &Given) -> Result<(), Errno> {
+    if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) { asks(socket) } else { Ok(()) }
+}
+
+pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+    let flags = caller.int(3);
+    if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
+        if caller.pointer(4) != 0 {
+            Given::read(caller, 4, 5)?;
+        }
+        return NO_FAST_OPEN;
+    }
+    if socket.kind != libc::SOCK_DGRAM {
+        return Ok(Answer::GoesOn);
+    }
+    let to = Given::read(caller, 4, 5)?;
+    if to.port() != Some(PORT) {
+        return Ok(Answer::GoesOn);
+    }
+    let len = caller.pointer(2);
+    if len > MAX_DATAGRAM {
+        return Err(Errno::EMSGSIZE.into());
+    }
+    let mut data = vec![0; len];
+    caller.read(caller.pointer(1), &mut data)?;
+    asks(socket)?;
+    // SAFETY: a buffer and an address with their lengths.
+    let sent = unsafe {
+        libc::sendto(socket.fd(), data.as_ptr().cast(), len, flags | libc::MSG_NOSIGNAL, to.pointer(), to.len)
+    };
+    Errno::result(sent).map(|n| Answer::Value(n as i64)).map_err(Trouble::from)
+}
+
+/// A dial that sends data at once is as on a kernel that has it switched off: programs connect then.
+const NO_FAST_OPEN: Result<Answer, Trouble> = Err(Trouble::Fails(Errno::EOPNOTSUPP));
+
+/// sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN.
+pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+    if socket.kind != libc::SOCK_STREAM {
+        return Ok(Answer::GoesOn);
+    }
+    let message = caller.read_plain::<libc::msghdr>(caller.pointer(1))?;
+    let len = (message.msg_namelen as usize).min(MAX_ADDRESS);
+    let mut address = [0; MAX_ADDRESS];
+    if !message.msg_name.is_null() {
+        caller.read(message.msg_name as usize, address.get_mut(..len).unwrap_or_default())?;
+    }
+    NO_FAST_OPEN
+}
+
+pub fn receive(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
+    let flags = caller.int(3);
+    begin(caller, socket, flags, receive_now)
+}
+
+/// recvmsg(2): of other sockets than those that ask a name server it goes on.
+pub fn receive_message(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
+    let flags = caller.int(2);
+    begin(caller, socket, flags, message_now)
+}
+
+/// Receives without waiting.
+type Receive = fn(&Caller, &Socket) -> Result<Answer, Trouble>;
+
+fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Step, Trouble> {
+    let is_asking = |cookie| ASKING.lock().unwrap_or_else(PoisonError::into_inner).contains(&cookie);
+    if socket.kind != libc::SOCK_DGRAM || !is_asking(sys::cookie(socket.fd())?) {
+        return Ok(Answer::GoesOn.into());
+    }
+    if flags & libc::MSG_DONTWAIT == 0 && socket.waits() {
+        return Ok(Step::Waits(Box::new(move || receive_and_wait(&caller, &socket, receive))));
+    }
+    receive(&caller, &socket).map(Step::from)
+}
+
+fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Answer, Trouble> {
+    let limit = socket.limit(libc::SO_RCVTIMEO);
+    loop {
+        let waited = wait(caller, socket.fd(), libc::POLLIN, limit);
+        caller.is_there()?;
+        match waited {
+            Waited::Ready => match receive(caller, socket) {
+                // Another thread has taken it.
+                Err(Trouble::Fails(Errno::EAGAIN)) => {}
+                received => return received,
+            },
+            Waited::TooLong => return Err(Errno::EAGAIN.into()),
+            Waited::Look => {
+                if let Some(errno) = caller.interruption() {
+                    return Ok(Answer::Fails(if limit > 0 { libc::EINTR } else { errno }));
+                }
+            }
+        }
+    }
+}
+
+fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+    let (to, room, flags) = (caller.pointer(1), caller.pointer(2), caller.int(3));
+    let (from_at, len_at) = (caller.pointer(4), caller.pointer(5));
+    let mut data = vec![0; room.min(MAX_DATAGRAM)];
+    let mut from = [0u8; MAX_ADDRESS];
+    let mut len = MAX_ADDRESS as libc::socklen_t;
+    // SAFETY: buffers with their lengths.
+    let got = unsafe {
+        let (data, room, from) = (data.as_mut_ptr().cast(), data.len(), from.as_mut_ptr().cast());
+        libc::recvfrom(socket.fd(), data, room, flags | libc::MSG_DONTWAIT, from, &raw mut len)
+    };
+    let got = Errno::result(got)?;
+    // With MSG_TRUNC it is more than there is.
+    caller.write(to, data.get(..(got as usize).min(data.len())).unwrap_or_default())?;
+    let name_room = i32::try_from(caller.read_u32(len_at)?).map_err(|_| Errno::EINVAL)? as usize;
+    caller.write(from_at, from.get(..name_room.min(len as usize)).unwrap_or_default())?;
+    caller.write(len_at, &len.to_ne_bytes())?;
+    Ok(Answer::Value(got as i64))
+}
+
+/// The most that a program gives a message, in parts and in bytes of control messages.
+const MAX_PARTS: usize = 1024;
+const MAX_CONTROL: usize = 4096;
+
+fn message_now(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+    let at = caller.pointer(1);
+    let theirs = caller.read_plain::<libc::msghdr>(at)?;
+    let count = theirs.msg_iovlen.min(MAX_PARTS);
+    let part =
+        |i: usize| caller.read_plain::<libc::iovec>(theirs.msg_iov as usize + i * size_of::<libc::iovec>());
+    let parts = (0..count).map(part).collect::<Result<Vec<_>, _>>()?;
+    let room = parts.iter().fold(0usize, |all, part| all.saturating_add(part.iov_len));
+    let mut data = vec![0u8; room.min(MAX_DATAGRAM)];
+    let mut control = vec![0u64; theirs.msg_controllen.min(MAX_CONTROL) / size_of::<u64>()];
+    let mut from = [0u8; MAX_ADDRESS];
+    let mut whole = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    let mut ours = theirs;
+    ours.msg_name = from.as_mut_ptr().cast();
+    ours.msg_namelen = MAX_ADDRESS as libc::socklen_t;
+    (ours.msg_iov, ours.msg_iovlen) = (&raw mut whole, 1);
+    ours.msg_control = control.as_mut_ptr().cast();
+    ours.msg_controllen = size_of_val(&*control);
+    // SAFETY: all that it points to is ours and lives until the end.
+    let got = unsafe { libc::recvmsg(socket.fd(), &raw mut ours, caller.int(2) | libc::MSG_DONTWAIT) };
+    let got = Errno::result(got)?;
+    let mut rest = data.get(..(got as usize).min(data.len())).unwrap_or_default();
+    for part in parts {
+        let (now, later) = rest.split_at(part.iov_len.min(rest.len()));
+        caller.write(part.iov_base as usize, now)?;
+        rest = later;
+    }
+    let mut told = theirs;
+    if !theirs.msg_name.is_null() {
+        let n = (theirs.msg_namelen as usize).min(ours.msg_namelen as usize);
+        caller.write(theirs.msg_name as usize, from.get(..n).unwrap_or_default())?;
+        told.msg_namelen = ours.msg_namelen;
+    }
+    let control: Vec<u8> = control.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    caller.write(theirs.msg_control as usize, control.get(..ours.msg_controllen).unwrap_or_default())?;
+    (told.msg_controllen, told.msg_flags) = (ours.msg_controllen, ours.msg_flags);
+    // SAFETY: a structure's own bytes; those between its fields were the program's.
+    let bytes = unsafe { std::slice::from_raw_parts((&raw const told).cast::<u8>(), size_of_val(&told)) };
+    caller.write(at, bytes)?;
+    Ok(Answer::Value(got as i64))
+}

@@ -1,0 +1,222 @@
+//! Programs that cannot be hooked as hosts: supervised by seccomp user notification.
+//!
+//! Theory of operation. Three processes: the one that the user has started (`user`), which waits and ends as the program does;
+//! the supervisor; and the program, its child. The program, and all that it starts, is under a filter (`filter`), by which the
+//! few calls that have to do with addresses wait until the supervisor has answered them. The supervisor is itself a hooked
+//! program of the same host: it takes a duplicate of the socket (`caller`), and does with it by libc what the program has
+//! asked the kernel for (`calls`). So it is lonet's hooks that bind, connect and accept; the socket, its data and its readiness
+//! are the kernel's and the program's. What may wait is done by threads (`workers`).
+//!
+//! Who ends: the death of the user's process takes the supervisor with it (PR_SET_PDEATHSIG), and the supervisor's the program.
+//! What the program leaves behind when it ends is served on until the last of them has ended. Whose supervisor has gone has no
+//! network: the kernel answers ENOSYS.
+//!
+//! What cannot be asked or done fails with ENETDOWN. Nothing falls back to the machine's network.
+//!
+//! Limits. Calls of another ABI and io_uring are not there for the program (`filter`). A signal for a thread whose call waits
+//! may be [`workers::TICK`] milliseconds late. lonetd takes the supervisor for the owner of the program's sockets, and lists show
+//! its child in its place.
+
+mod arch;
+mod caller;
+mod calls;
+mod filter;
+mod listener;
+mod program;
+mod report;
+mod serve;
+mod user;
+mod workers;
+
+use crate::cli::run::FAILED;
+use clap::Args;
+use lonet_core::hookable::{Unhookable, Verdict, look};
+use lonet_core::sys::{self, Fd};
+use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::unistd::{Pid, getppid};
+use program::{Failure, Program};
+use report::{Report, close_all_but, leave_streams};
+use serve::Server;
+use std::ffi::{CStr, CString, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use program::probe;
+pub use user::{File, end_as, run, signals, wait_for};
+
+use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
+
+/// Whether this process is supervised.
+pub fn is_inside() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|is| is == IS_SUPERVISED) && sys::is_filtered()
+}
+
+/// The supervisor's process. Internal: `lonet run` starts it.
+#[derive(Args)]
+pub struct Supervise {
+    /// The socket for reports
+    #[arg(long)]
+    control: RawFd,
+    /// The program's file
+    #[arg(long)]
+    path: OsString,
+    /// Which is /proc/self/fd/N, a descriptor that the program does not get
+    #[arg(long)]
+    open: bool,
+    /// Its arguments, from its name on
+    #[arg(required = true, trailing_var_arg = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Supervise {
+    pub fn run(self) -> ExitCode {
+        let control = Fd::adopt(self.control);
+        let user = getppid();
+        // SAFETY: no pointers; a descriptor of ours.
+        unsafe {
+            libc::syscall(libc::SYS_fcntl, control.raw(), libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // One may look at one's own descendants where one may look at nobody else.
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1);
+        }
+        // Before that could be told by a signal.
+        if sys::ready_within(control.raw(), libc::POLLHUP, Some(0)) == Ok(true) {
+            return ExitCode::from(FAILED);
+        }
+        match self.start(&control) {
+            Ok((listener, program)) => {
+                self.take_name();
+                serve(control, user, listener, program)
+            }
+            Err((code, why)) => {
+                Report::Failed(code, why).send(control.raw());
+                ExitCode::from(code)
+            }
+        }
+    }
+
+    /// Lists of sockets show this process, and are to show what it is there for.
+    fn take_name(&self) {
+        let file = std::fs::read_link(&self.path).ok().filter(|_| self.open);
+        let path = file.as_deref().unwrap_or(Path::new(&self.path));
+        let name = path.file_name().and_then(|name| CString::new(name.as_bytes()).ok());
+        if let Some(name) = name {
+            let _ = nix::sys::prctl::set_name(&name);
+        }
+    }
+
+    /// The file is executed by its descriptor, which goes with that.
+    fn close_file_at_exec(&self) {
+        let number = Path::new(&self.path).file_name().and_then(|name| name.to_str()?.parse::<RawFd>().ok());
+        if let Some(fd) = number {
+            // SAFETY: no pointers.
+            unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+
+    fn start(&self, control: &Fd) -> Result<(Fd, Pid), (u8, String)> {
+        let failed = |why: &str| (FAILED, why.to_owned());
+        if !is_hooked() {
+            return Err(failed("the supervisor could not load liblonet.so: reinstall lonet"));
+        }
+        let mut mask = SigSet::empty();
+        let all = SigSet::all();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut mask)).map_err(|e| failed(e.desc()))?;
+        let string =
+            |text: &OsString| CString::new(text.as_bytes()).map_err(|_| failed("a zero in an argument"));
+        let path = string(&self.path)?;
+        let seen = look(libc::AT_FDCWD, &path);
+        let is_go = seen.verdict == Verdict::Unhookable(Unhookable::Go);
+        // Whoever interprets a script opens it by its path, and has the descriptor as it would have had it from fexecve.
+        if self.open && seen.script.is_none() {
+            self.close_file_at_exec();
+        }
+        let program = Program {
+            messages: !is_go,
+            path,
+            arguments: self.arguments.iter().map(string).collect::<Result<_, _>>()?,
+            environment: environment(),
+            mask,
+        };
+        match program.start() {
+            Ok(started) => {
+                Report::Runs(started.process.as_raw()).send(control.raw());
+                Ok((started.listener, started.process))
+            }
+            Err(Failure::Supervision(why)) => {
+                let name = self.path.to_string_lossy();
+                Err((FAILED, format!("{name:?} cannot be supervised: {why}")))
+            }
+            Err(Failure::Exec(errno)) => {
+                let code = if errno == Errno::ENOENT { 127 } else { 126 };
+                Err((code, format!("{}: {}", self.path.to_string_lossy(), errno.desc())))
+            }
+        }
+    }
+}
+
+fn serve(control: Fd, user: Pid, listener: Fd, program: Pid) -> ExitCode {
+    close_all_but(vec![control.raw(), listener.raw()]);
+    leave_streams([0, 1, 2]);
+    // Out of the reach of what is sent to the program's group, and in nobody's way.
+    let _ = nix::unistd::setsid();
+    let _ = nix::unistd::chdir("/");
+    raise_descriptor_limit();
+    extern "C" fn nothing(_: i32) {}
+    // Without SA_RESTART.
+    let interrupts = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    if let Ok(signal) = Signal::try_from(workers::SIGNAL) {
+        // SAFETY: the handler does nothing.
+        let _ = unsafe { sigaction(signal, &interrupts) };
+    }
+    match Server::new(listener, program, (control, user)) {
+        Ok(mut server) => {
+            server.run();
+            ExitCode::SUCCESS
+        }
+        // The program ends with this process.
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+/// Whether LD_PRELOAD has been followed: libc's functions are lonet's here.
+fn is_hooked() -> bool {
+    let library_of = |symbol: &CStr| {
+        // SAFETY: a string, and a structure to fill.
+        unsafe {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            let at = libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr());
+            (!at.is_null() && libc::dladdr(at, &raw mut info) != 0).then_some(info.dli_fbase)
+        }
+    };
+    library_of(c"lonet_version").is_some_and(|lonets| library_of(c"connect") == Some(lonets))
+}
+
+/// What the program gets: the library, which would do everything a second time, is not preloaded.
+fn environment() -> Vec<CString> {
+    let others = |value: OsString| {
+        let all: Vec<&[u8]> = value.as_bytes().split(|b| matches!(b, b':' | b' ')).collect();
+        let others: Vec<&[u8]> =
+            all.into_iter().filter(|entry| !entry.is_empty() && !entry.ends_with(b"/liblonet.so")).collect();
+        OsString::from_vec(others.join(&b':'))
+    };
+    let all = std::env::vars_os().filter(|(name, _)| name != VARIABLE);
+    let all = all.filter_map(|(name, value)| match name.as_bytes() {
+        b"LD_PRELOAD" => Some((name, others(value))).filter(|(_, value)| !value.is_empty()),
+        _ => Some((name, value)),
+    });
+    let all = all.chain([(VARIABLE.into(), IS_SUPERVISED.into())]);
+    all.filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+        .collect()
+}
+
+/// A duplicate for each call that waits.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}

@@ -1,0 +1,213 @@
+//! Starts the program under its filter.
+//!
+//! The child of a fork puts itself under the filter, tells the number of the listener's descriptor, and waits until the
+//! supervisor has a duplicate of it. That is the first one that it takes, and tells whether it may take any.
+
+use super::filter;
+use super::report::pair;
+use lonet_core::sys::{self, Fd, check};
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::{ForkResult, Pid, fork};
+use std::ffi::{CStr, CString};
+use std::io::IoSliceMut;
+
+pub struct Program {
+    pub path: CString,
+    pub arguments: Vec<CString>,
+    pub environment: Vec<CString>,
+    /// See [`filter::program`].
+    pub messages: bool,
+    /// The signals that it begins with blocked.
+    pub mask: SigSet,
+}
+
+pub struct Started {
+    pub process: Pid,
+    pub listener: Fd,
+}
+
+/// Why it was not started.
+pub enum Failure {
+    /// The kernel does not execute it.
+    Exec(Errno),
+    /// It cannot be supervised here.
+    Supervision(String),
+}
+
+impl Program {
+    /// Only while the supervisor has no other thread.
+    pub fn start(&self) -> Result<Started, Failure> {
+        let (started, control) = self.fork()?;
+        let _ = sys::send(control.raw(), b"go");
+        let mut errno = [0; 4];
+        match sys::recv(control.raw(), &mut errno) {
+            Ok(0) => Ok(started),
+            _ => Err(Failure::Exec(Errno::from_raw(i32::from_ne_bytes(errno)))),
+        }
+    }
+
+    /// A child under the filter that waits for a word before it executes the program, and where to say it.
+    fn fork(&self) -> Result<(Started, Fd), Failure> {
+        let cannot = |what: &str, errno: Errno| Failure::Supervision(format!("{what}: {}", errno.desc()));
+        let [ours, childs] = pair().map_err(|e| cannot("cannot make a socket", e))?;
+        let filter = filter::program(self.messages);
+        let arguments = Array::new(&self.arguments);
+        let environment = Array::new(&self.environment);
+        let parent = sys::getpid();
+        // SAFETY: the child makes system calls only.
+        let process = match unsafe { fork() }.map_err(|e| cannot("cannot fork", e))? {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let errno = self.become_it(&childs, &filter, &arguments, &environment, parent);
+                let _ = sys::send(childs.raw(), &(errno as i32).to_ne_bytes());
+                // SAFETY: no destructor is to run in the child.
+                unsafe { libc::_exit(127) }
+            }
+        };
+        drop(childs);
+        match take_listener(&ours, process) {
+            Ok(listener) => Ok((Started { process, listener }, ours)),
+            Err(failure) => {
+                end(process);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Returns only if that fails.
+    fn become_it(
+        &self,
+        control: &Fd,
+        filter: &[libc::sock_filter],
+        arguments: &Array<'_>,
+        environment: &Array<'_>,
+        parent: i32,
+    ) -> Errno {
+        // SAFETY: no pointers.
+        unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        // SAFETY: no arguments.
+        if unsafe { libc::syscall(libc::SYS_getppid) } != libc::c_long::from(parent) {
+            return Errno::ESRCH;
+        }
+        let installed = install(filter);
+        let number = installed.unwrap_or_else(|errno| -(errno as i32));
+        let mut word = [0; 4];
+        if sys::send(control.raw(), &number.to_ne_bytes()).is_err()
+            || sys::recv(control.raw(), &mut word).unwrap_or(0) == 0
+        {
+            return Errno::ESRCH;
+        }
+        // Rust's runtime ignores SIGPIPE.
+        // SAFETY: no handler of ours; the masks are structures of ours.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::sigprocmask(libc::SIG_SETMASK, self.mask.as_ref(), std::ptr::null_mut());
+        }
+        // SAFETY: strings and arrays of them that end with null, which live until the return.
+        let result = check(unsafe {
+            libc::syscall(libc::SYS_execve, self.path.as_ptr(), arguments.pointer(), environment.pointer())
+        });
+        result.err().unwrap_or(Errno::ENOEXEC)
+    }
+}
+
+/// Whether anything can be supervised here; a sentence that says why not.
+pub fn probe() -> Result<(), String> {
+    let nothing = Program {
+        path: CString::default(),
+        arguments: vec![],
+        environment: vec![],
+        messages: true,
+        mask: SigSet::empty(),
+    };
+    match nothing.fork() {
+        Ok((started, _)) => {
+            end(started.process);
+            Ok(())
+        }
+        Err(Failure::Supervision(why)) => Err(why),
+        Err(Failure::Exec(errno)) => Err(errno.desc().into()),
+    }
+}
+
+/// Kills a child that waits for us, or has ended.
+fn end(process: Pid) {
+    let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL);
+    let _ = nix::sys::wait::waitpid(process, None);
+}
+
+/// Strings as execve takes them.
+struct Array<'a> {
+    pointers: Vec<*const libc::c_char>,
+    _strings: &'a [CString],
+}
+
+impl<'a> Array<'a> {
+    fn new(strings: &'a [CString]) -> Array<'a> {
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        Array { pointers, _strings: strings }
+    }
+
+    fn pointer(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// Puts this thread under the filter; the descriptor of its listener.
+fn install(filter: &[libc::sock_filter]) -> sys::Result<i32> {
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // Without privileges only what gains none may have a filter.
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    let set = |flags: libc::c_ulong| {
+        let mode = libc::SECCOMP_SET_MODE_FILTER;
+        // SAFETY: the program lives until the return.
+        check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
+            .map(|fd| fd as i32)
+    };
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    set(flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+}
+
+const REMEDY: &str =
+    "in a container, --cap-add SYS_PTRACE lets it; elsewhere kernel.yama.ptrace_scope has to be 0 or 1";
+
+/// A duplicate of the listener that the child has, once it says which number that has.
+fn take_listener(control: &Fd, process: Pid) -> Result<Fd, Failure> {
+    let mut number = [0; 4];
+    let told = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
+    let number = told.map(|_| i32::from_ne_bytes(number));
+    let refused = |what: String| Failure::Supervision(what);
+    let number = match number.ok_or_else(|| refused("the child ended before it was the program".into()))? {
+        number @ 0.. => number,
+        failed => {
+            return Err(refused(match Errno::from_raw(-failed) {
+                Errno::EBUSY => {
+                    "something else supervises this process by seccomp notification, and there can be one alone".into()
+                }
+                Errno::EINVAL => "this takes Linux 5.19 or later".into(),
+                errno => format!("the kernel or its container lets nobody be supervised (seccomp: {})", errno.desc()),
+            }));
+        }
+    };
+    let forbidden = |what, errno: Errno| {
+        refused(format!("{what} of another process is not allowed ({}): {REMEDY}", errno.desc()))
+    };
+    // SAFETY: no pointers.
+    let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) });
+    let pidfd = pidfd.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_open", e))?;
+    // SAFETY: no pointers.
+    let listener = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.raw(), number, 0) });
+    let listener = listener.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_getfd", e))?;
+    // The child of a fork has this where we have it.
+    let mark: &CStr = c"lonet";
+    let mut seen = [0; 5];
+    let there = RemoteIoVec { base: mark.as_ptr() as usize, len: seen.len() };
+    match process_vm_readv(process, &mut [IoSliceMut::new(&mut seen)], &[there]) {
+        Ok(5) if seen == *mark.to_bytes() => Ok(listener),
+        Ok(_) => Err(forbidden("process_vm_readv", Errno::EFAULT)),
+        Err(errno) => Err(forbidden("process_vm_readv", errno)),
+    }
+}

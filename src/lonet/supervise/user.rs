@@ -1,0 +1,176 @@
+//! The process that the user has started: waits for the program, passes signals on, stops when it stops, and ends as it does.
+
+use super::report::{Report, close_all_but, leave_streams, pair};
+use crate::cli::run::FAILED;
+use crate::daemon::process::{stat, stat_field};
+use lonet_core::config::{SUPERVISED, SUPERVISES};
+use lonet_core::sys::{self, Fd, check};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
+
+/// Sent to the whole group by a terminal, so that the program has it, too.
+const SI_KERNEL: i32 = 0x80;
+
+/// The file of a program.
+#[derive(Clone, Copy)]
+pub enum File<'a> {
+    At(&'a Path),
+    /// /proc/self/fd/N: a descriptor that the program does not get.
+    Open(&'a Path),
+}
+
+/// Runs a program under supervision; returns when that has ended, or was not begun. `variables`: what makes the supervisor
+/// a host.
+pub fn run(
+    file: File<'_>,
+    name: &OsStr,
+    arguments: &[OsString],
+    variables: &[(&'static str, OsString)],
+    without_log: bool,
+) -> Result<ExitCode, (u8, String)> {
+    let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
+    let [ours, supervisors] = pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
+    // SAFETY: a descriptor of ours, which the supervisor is to inherit.
+    unsafe { libc::syscall(libc::SYS_fcntl, supervisors.raw(), libc::F_SETFD, 0) };
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("lonet").arg("supervise").arg("--control").arg(supervisors.raw().to_string());
+    match file {
+        File::At(path) => command.arg("--path").arg(path),
+        File::Open(path) => command.arg("--open").arg("--path").arg(path),
+    };
+    command.arg("--").arg(name).args(arguments);
+    if without_log {
+        command.env_remove("LONET_LOG");
+    }
+    command.envs(variables.iter().map(|(name, value)| (name, value))).env(SUPERVISED, SUPERVISES);
+    let mut supervisor = command.spawn().map_err(|e| failed("cannot start the supervisor", &e))?;
+    drop(supervisors);
+    let all = SigSet::all();
+    let _ = all.thread_block();
+    let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(|e| failed("cannot wait for signals", &e.desc()))?;
+    close_all_but(vec![ours.raw(), signals.as_raw_fd()]);
+    leave_streams([0, 1]);
+    wait(&ours, &signals, &mut supervisor)
+}
+
+fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<ExitCode, (u8, String)> {
+    let (mut pid, mut program) = (None, None::<Fd>);
+    loop {
+        let mut polls = [reports.raw(), signals.as_raw_fd()].map(|fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        });
+        // SAFETY: two structures of ours.
+        unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+        if polls[0].revents != 0 {
+            match Report::receive(reports.raw()) {
+                Some(Report::Runs(is)) => (pid, program) = (Some(is), pidfd_open(is)),
+                Some(Report::Failed(code, why)) => {
+                    let _ = supervisor.wait();
+                    return Err((code, why));
+                }
+                Some(Report::Stopped) => {
+                    // Whoever has let it go on meanwhile does not let us go on.
+                    if pid.is_some_and(is_stopped) {
+                        let _ = raise(Signal::SIGSTOP);
+                    }
+                }
+                Some(Report::Ended(status)) => return Ok(end_as(status)),
+                None => {
+                    let _ = supervisor.wait();
+                    return Err((
+                        FAILED,
+                        "the program's supervisor has ended, and the program with it".into(),
+                    ));
+                }
+            }
+            continue;
+        }
+        while let Ok(Some(signal)) = signals.read_signal() {
+            let is_groups = signal.ssi_code == SI_KERNEL;
+            if let Some(program) =
+                program.as_ref().filter(|_| !is_groups && signal.ssi_signo != libc::SIGCHLD as u32)
+            {
+                pass_on(program, signal.ssi_signo as i32);
+            } else if program.is_none() && ends(signal.ssi_signo as i32) {
+                // Nobody is there yet to whom it could be passed on.
+                return Ok(end_as(signal.ssi_signo as i32));
+            }
+        }
+    }
+}
+
+/// All signals, from now on.
+pub fn signals() -> Result<SignalFd, nix::errno::Errno> {
+    let all = SigSet::all();
+    all.thread_block()?;
+    SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
+}
+
+/// Waits for a child, which has these signals unless its group has them anyway, and stops when it stops. Its status of wait(2).
+pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
+    let pid = child.id() as i32;
+    loop {
+        let mut status = 0;
+        // SAFETY: a number to fill.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        match waited {
+            0 => {}
+            _ if waited == pid && libc::WIFSTOPPED(status) => _ = raise(Signal::SIGSTOP),
+            _ => return status,
+        }
+        if let Ok(Some(signal)) = signals.read_signal()
+            && signal.ssi_signo != libc::SIGCHLD as u32
+            && signal.ssi_code != SI_KERNEL
+            && let Some(program) = pidfd_open(pid)
+        {
+            pass_on(&program, signal.ssi_signo as i32);
+        }
+    }
+}
+
+fn ends(signal: i32) -> bool {
+    matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
+}
+
+fn pidfd_open(pid: i32) -> Option<Fd> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok().map(|fd| Fd::adopt(fd as i32))
+}
+
+fn is_stopped(pid: i32) -> bool {
+    const STATE: usize = 3;
+    stat(pid).is_ok_and(|stat| stat_field(&stat, STATE) == Some("T"))
+}
+
+fn pass_on(program: &Fd, signal: i32) {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: null for what the kernel then fills itself.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, program.raw(), signal, nothing, 0) };
+}
+
+/// Ends as a process did whose status of wait(2)'s this is: with its exit code, or by its signal.
+pub fn end_as(status: i32) -> ExitCode {
+    if !libc::WIFSIGNALED(status) {
+        return ExitCode::from(libc::WEXITSTATUS(status) as u8);
+    }
+    let signal = libc::WTERMSIG(status);
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: structures of ours; no handler.
+    unsafe {
+        // The program has left its own.
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        libc::signal(signal, libc::SIG_DFL);
+        libc::syscall(libc::SYS_tgkill, sys::getpid(), sys::gettid(), signal);
+    }
+    let _ = SigSet::all().thread_unblock();
+    // As shells say it, for a signal that ends nobody here.
+    ExitCode::from((128 + signal) as u8)
+}

@@ -1,0 +1,119 @@
+//! Texts with holes: `laptop:*`, `$host:80`.
+
+use std::rc::Rc;
+
+/// A text in which `*` stands for anything, and a capture for what it was at its first use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern(pub Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Text(String),
+    Any,
+    /// By its number in the file.
+    Capture(usize),
+}
+
+/// What the captures of a file have been so far, by their numbers.
+pub type Captured = Vec<Option<Rc<str>>>;
+
+impl Pattern {
+    /// Whether it is `*` alone, or `-`: what an event without this field has, too.
+    pub fn takes_nothing(&self) -> bool {
+        match self.0.as_slice() {
+            [Part::Any] => true,
+            [Part::Text(text)] => text == "-",
+            _ => false,
+        }
+    }
+
+    /// Whether a text is like it; then `captured` has what its captures are. A `*` and a capture take as much as they can.
+    pub fn takes(&self, text: &str, captured: &mut Captured) -> bool {
+        let mut new = Vec::new();
+        if !is_like(&self.0, text, captured, &mut new) {
+            return false;
+        }
+        for (number, text) in new {
+            if let Some(place) = captured.get_mut(number) {
+                *place = Some(text.into());
+            }
+        }
+        true
+    }
+
+    /// Whether a text may be like it, whatever the captures are.
+    pub fn may_take(&self, text: &str) -> bool {
+        let free = |part: &Part| if let Part::Capture(_) = part { Part::Any } else { part.clone() };
+        let parts: Vec<Part> = self.0.iter().map(free).collect();
+        is_like(&parts, text, &Vec::new(), &mut Vec::new())
+    }
+}
+
+fn is_like<'t>(parts: &[Part], text: &'t str, captured: &Captured, new: &mut Vec<(usize, &'t str)>) -> bool {
+    let Some((part, rest)) = parts.split_first() else { return text.is_empty() };
+    match part {
+        Part::Text(start) => {
+            text.strip_prefix(start.as_str()).is_some_and(|text| is_like(rest, text, captured, new))
+        }
+        Part::Any => ends(text).any(|end| is_like(rest, &text[end..], captured, new)),
+        Part::Capture(number) => {
+            let known = new.iter().find(|(n, _)| n == number).map(|(_, text)| (*text).to_owned());
+            let known = known.or_else(|| Some(captured.get(*number)?.as_deref()?.to_owned()));
+            if let Some(known) = known {
+                return text.strip_prefix(&*known).is_some_and(|text| is_like(rest, text, captured, new));
+            }
+            for end in ends(text).filter(|end| *end > 0) {
+                let before = new.len();
+                new.push((*number, &text[..end]));
+                if is_like(rest, &text[end..], captured, new) {
+                    return true;
+                }
+                new.truncate(before);
+            }
+            false
+        }
+    }
+}
+
+/// Where a part of a text may end, the longest first.
+fn ends(text: &str) -> impl Iterator<Item = usize> {
+    (0..=text.len()).rev().filter(|end| text.is_char_boundary(*end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Part::{Any, Capture};
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.into())
+    }
+
+    #[test]
+    fn stars_take_anything() {
+        let like = |parts: &[Part], text: &str| Pattern(parts.to_vec()).takes(text, &mut Vec::new());
+        assert!(like(&[Any], "") && like(&[Any], "α:1") && like(&[text("α:"), Any], "α:17"));
+        assert!(like(&[Any, text(":1")], "α:1:1") && !like(&[Any, text(":1")], "α:17"));
+        assert!(!like(&[], "α") && like(&[], ""));
+    }
+
+    #[test]
+    fn captures_are_equal_to_what_they_were() {
+        let pattern = Pattern(vec![Capture(0), text(":"), Capture(1)]);
+        let mut captured = vec![None, None];
+        assert!(pattern.takes("web:80", &mut captured));
+        assert_eq!((captured[0].as_deref(), captured[1].as_deref()), (Some("web"), Some("80")));
+        assert!(pattern.takes("web:80", &mut captured) && !pattern.takes("web:81", &mut captured));
+        assert!(pattern.may_take("db:1") && !pattern.may_take("db"));
+        assert!(!Pattern(vec![Capture(0)]).takes("", &mut vec![None]), "a capture is not empty");
+        let twice = Pattern(vec![Capture(0), text("-"), Capture(0)]);
+        assert!(twice.takes("a-a", &mut vec![None]) && !twice.takes("a-b", &mut vec![None]));
+    }
+
+    #[test]
+    fn what_did_not_match_has_captured_nothing() {
+        let mut captured = vec![None];
+        assert!(!Pattern(vec![Capture(0), text(":80")]).takes("web:81", &mut captured));
+        assert_eq!(captured, [None]);
+    }
+}

@@ -1,0 +1,215 @@
+//! The sequences of a file, and how strands go along them.
+
+use super::parse::{Expected, Item};
+use super::pattern::Captured;
+use crate::trace::moment::Moment;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// A line, by its number among all lines.
+pub type Line = usize;
+type Sequence = usize;
+
+#[derive(Debug)]
+enum Node {
+    Event(Line),
+    Never(Line),
+    Block(Vec<Sequence>),
+    Meanwhile(Sequence),
+}
+
+/// All sequences of a file. Of equal ones there is one alias.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub lines: Vec<Expected>,
+    sequences: Vec<Vec<Node>>,
+    /// The first sequence of those that are equal.
+    alias: Vec<Sequence>,
+    /// As alias, of lines.
+    class: Vec<Line>,
+    /// What equal sequences, and equal lines, have in common.
+    known: BTreeMap<Vec<(u8, Vec<usize>)>, Sequence>,
+    known_lines: BTreeMap<String, Line>,
+}
+
+impl Plan {
+    pub fn add(&mut self, items: &[Item]) -> Sequence {
+        let nodes: Vec<Node> = items.iter().map(|item| self.node(item)).collect();
+        let number = self.sequences.len();
+        let key = nodes.iter().map(|node| self.key(node)).collect();
+        self.alias.push(*self.known.entry(key).or_insert(number));
+        self.sequences.push(nodes);
+        number
+    }
+
+    fn node(&mut self, item: &Item) -> Node {
+        match item {
+            Item::Event(line) => Node::Event(self.line(line)),
+            Item::Never(line) => Node::Never(self.line(line)),
+            Item::Unordered(items) => {
+                Node::Block(items.iter().map(|item| self.add(std::slice::from_ref(item))).collect())
+            }
+            Item::Ordered(items) => Node::Block(vec![self.add(items)]),
+            Item::Meanwhile(items) => Node::Meanwhile(self.add(items)),
+        }
+    }
+
+    fn line(&mut self, line: &Expected) -> Line {
+        let number = self.lines.len();
+        let plain = Expected { line: 0, source: String::new(), ..line.clone() };
+        self.class.push(*self.known_lines.entry(format!("{plain:?}")).or_insert(number));
+        self.lines.push(line.clone());
+        number
+    }
+
+    /// Equal for nodes that are in each other's place.
+    fn key(&self, node: &Node) -> (u8, Vec<usize>) {
+        let of = |all: &[usize], line: usize| all.get(line).copied().unwrap_or(line);
+        match node {
+            Node::Event(line) => (0, vec![of(&self.class, *line)]),
+            Node::Never(line) => (1, vec![of(&self.class, *line)]),
+            Node::Block(sequences) => (2, sequences.iter().map(|s| of(&self.alias, *s)).collect()),
+            Node::Meanwhile(sequence) => (3, vec![of(&self.alias, *sequence)]),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Strand {
+    alias: Sequence,
+    sequence: Sequence,
+    /// What comes next in the sequence, when all that is inside is through.
+    position: usize,
+    inside: Vec<Strand>,
+}
+
+impl Strand {
+    fn key(&self) -> (Sequence, usize, &[Strand]) {
+        (self.alias, self.position, &self.inside)
+    }
+}
+
+impl PartialEq for Strand {
+    fn eq(&self, other: &Strand) -> bool {
+        self.key() == other.key()
+    }
+}
+impl Eq for Strand {}
+impl PartialOrd for Strand {
+    fn partial_cmp(&self, other: &Strand) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Strand {
+    fn cmp(&self, other: &Strand) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// One way to read the events so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Way {
+    /// How many there are of each.
+    pub strands: BTreeMap<Strand, usize>,
+    pub captured: Captured,
+    /// What may not happen any more.
+    pub never: Vec<Line>,
+    /// When the last event was that a line took; counted only where a line has `within`.
+    pub last: Moment,
+}
+
+impl Way {
+    pub fn add(&mut self, strand: Strand) {
+        *self.strands.entry(strand).or_insert(0) += 1;
+    }
+
+    /// Takes one away.
+    fn remove(&mut self, strand: &Strand) -> Strand {
+        match self.strands.get_mut(strand) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => _ = self.strands.remove(strand),
+        }
+        strand.clone()
+    }
+}
+
+impl Plan {
+    pub fn begin(&self, sequence: Sequence, way: &mut Way) -> Option<Strand> {
+        let alias = self.alias.get(sequence).copied().unwrap_or(sequence);
+        let mut strand = Strand { alias, sequence, position: 0, inside: Vec::new() };
+        self.settle(&mut strand, way).then_some(strand)
+    }
+
+    /// Goes on to where an event is expected. Whether there is one.
+    fn settle(&self, strand: &mut Strand, way: &mut Way) -> bool {
+        while strand.inside.is_empty() {
+            let Some(node) = self.sequences.get(strand.sequence).and_then(|s| s.get(strand.position)) else {
+                return false;
+            };
+            match node {
+                Node::Event(_) => return true,
+                Node::Never(line) => {
+                    if !way.never.contains(line) {
+                        way.never.push(*line);
+                    }
+                }
+                Node::Block(sequences) => {
+                    strand.inside = sequences.iter().filter_map(|s| self.begin(*s, way)).collect();
+                }
+                Node::Meanwhile(sequence) => {
+                    if let Some(beside) = self.begin(*sequence, way) {
+                        way.add(beside);
+                    }
+                }
+            }
+            strand.position += 1;
+        }
+        true
+    }
+
+    /// The line that a strand expects, if nothing is inside it.
+    fn line_of(&self, strand: &Strand) -> Option<Line> {
+        match self.sequences.get(strand.sequence)?.get(strand.position)? {
+            Node::Event(line) if strand.inside.is_empty() => Some(*line),
+            _ => None,
+        }
+    }
+
+    /// All lines that are expected next in a strand, with the way to each.
+    pub fn open(&self, strand: &Strand, path: &mut Vec<usize>, each: &mut impl FnMut(Line, &[usize])) {
+        if let Some(line) = self.line_of(strand) {
+            return each(line, path);
+        }
+        for (place, inside) in strand.inside.iter().enumerate() {
+            // Of equal ones beside each other one is enough.
+            if strand.inside.iter().take(place).any(|before| before == inside) {
+                continue;
+            }
+            path.push(place);
+            self.open(inside, path, each);
+            path.pop();
+        }
+    }
+
+    /// Goes one line on, at the end of a path inside one of a way's strands.
+    pub fn advance(&self, strand: &Strand, path: &[usize], way: &mut Way) {
+        let mut strand = way.remove(strand);
+        if self.advance_in(&mut strand, path, way) {
+            way.add(strand);
+        }
+    }
+
+    /// The same, in a strand. Whether it goes on.
+    fn advance_in(&self, strand: &mut Strand, path: &[usize], way: &mut Way) -> bool {
+        match path.split_first() {
+            None => strand.position += 1,
+            Some((first, inner)) => {
+                let Some(inside) = strand.inside.get_mut(*first) else { return true };
+                if !self.advance_in(inside, inner, way) {
+                    strand.inside.remove(*first);
+                }
+            }
+        }
+        self.settle(strand, way)
+    }
+}

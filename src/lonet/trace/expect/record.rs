@@ -1,0 +1,204 @@
+//! What happened as an expectation: hosts and ports exact, and no more of an order than happens again.
+//!
+//! What one host begins, it begins in the same order each time: its dials, in a strand of its own. What follows of a dial
+//! follows in its order at each of the two ends, and whatever goes on elsewhere comes in between as it likes: two strands
+//! more, one for each end. Which program did it, and how many bytes went over, is not compared.
+
+use super::parse::is_keyword;
+use crate::trace::event::{Event, Header, Kind, Scope};
+use crate::trace::text::{self, Subject};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// How much of an order is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// That in which each host dials and listens.
+    OfHosts,
+    /// That of each connection alone, whatever the port of who dials.
+    OfConnections,
+}
+
+/// What follows of a dial, at its two ends.
+#[derive(Default)]
+struct Connection<'a> {
+    dialer: Vec<&'a Event>,
+    listener: Vec<&'a Event>,
+}
+
+impl Connection<'_> {
+    /// Whether an event is the next one of the dialer's end.
+    fn is_dialers(&self, event: &Event) -> bool {
+        let (ends, opens) =
+            (self.dialer.iter().any(|e| ends(e.kind)), self.dialer.iter().any(|e| e.kind == Kind::Connected));
+        let host = self.dialer.first().and_then(|dial| dial.host.as_deref());
+        let is_here = host.is_none() || host == event.host.as_deref();
+        match event.kind {
+            Kind::Connected | Kind::Refused | Kind::Unreachable | Kind::TimedOut => !ends && !opens,
+            kind => ends_one(kind) && is_here && !ends,
+        }
+    }
+
+    fn is_listeners(&self, event: &Event) -> bool {
+        let (ends, opens) = (self.listener.iter().any(|e| ends(e.kind)), !self.listener.is_empty());
+        match event.kind {
+            Kind::Accepted => !opens,
+            kind => {
+                ends_one(kind)
+                    && opens
+                    && !ends
+                    && self.listener.first().is_some_and(|e| e.host == event.host)
+            }
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Whether no more comes of it.
+    fn is_over(&self) -> bool {
+        let (dialer, listener) = (self.dialer.last().map(|e| e.kind), self.listener.last().map(|e| e.kind));
+        dialer.is_some_and(|kind| ends(kind) && !ends_one(kind))
+            || (dialer.is_some_and(ends_one) && listener.is_some_and(ends_one))
+    }
+}
+
+/// What an end of a connection ends with.
+fn ends_one(kind: Kind) -> bool {
+    matches!(kind, Kind::Closed | Kind::Reset)
+}
+
+fn ends(kind: Kind) -> bool {
+    ends_one(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
+}
+
+/// What begins something by itself.
+fn begins(kind: Kind) -> bool {
+    matches!(kind, Kind::Listening | Kind::Dial | Kind::FaultSet | Kind::FaultHealed)
+}
+
+/// The text of a file that expects what happened.
+pub fn record(header: &Header, events: &[Event], order: Order) -> String {
+    let mut hosts: Vec<(Option<&str>, Vec<&Event>)> = Vec::new();
+    let mut connections: Vec<Connection<'_>> = Vec::new();
+    let mut others: Vec<&Event> = Vec::new();
+    let mut of_key: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
+    for event in events.iter().filter(|event| begins(event.kind) || ends(event.kind) || is_open(event.kind)) {
+        let key = (event.from.as_deref().unwrap_or("-"), event.to.as_deref().unwrap_or("-"));
+        if begins(event.kind) {
+            let host = event.host.as_deref();
+            match hosts.iter_mut().find(|(known, _)| *known == host) {
+                Some((_, events)) => events.push(event),
+                None => hosts.push((host, vec![event])),
+            }
+            if event.kind == Kind::Dial {
+                of_key.entry(key).or_default().push(connections.len());
+                connections.push(Connection { dialer: vec![event], listener: Vec::new() });
+            }
+            continue;
+        }
+        // A port comes again: the earliest connection that lacks this event.
+        let of_key = of_key.entry(key).or_default();
+        let at = of_key.iter().position(|at| {
+            connections.get(*at).is_some_and(|c| c.is_dialers(event) || c.is_listeners(event))
+        });
+        match at.and_then(|at| Some((at, connections.get_mut(*of_key.get(at)?)?))) {
+            None => others.push(event),
+            Some((at, connection)) => {
+                let is_dialers = connection.is_dialers(event);
+                let end = if is_dialers { &mut connection.dialer } else { &mut connection.listener };
+                end.push(event);
+                if connection.is_over() {
+                    of_key.remove(at);
+                }
+            }
+        }
+    }
+    let mut out = format!(
+        "# Recorded by `lonet expect --record`, of network {} at {}.\n# What stands in a block happens in its order; what stands beside it does not.\n",
+        header.network, header.time
+    );
+    let loose = order == Order::OfConnections;
+    for (host, events) in &hosts {
+        let of_host = events.iter().filter(|event| !loose || event.kind != Kind::Dial).copied();
+        let events: Vec<&Event> = of_host.collect();
+        match loose {
+            true => events.iter().for_each(|event| write_strand(&mut out, &[event], loose)),
+            false => {
+                _ = writeln!(out, "\n# {}", host.unwrap_or("the network"));
+                write_strand(&mut out, &events, loose);
+            }
+        }
+    }
+    if !connections.is_empty() {
+        _ = writeln!(out, "\n# what becomes of each dial, at its two ends");
+    }
+    for connection in &connections {
+        let dialer = connection.dialer.get(usize::from(!loose)..).unwrap_or_default();
+        write_strand(&mut out, dialer, loose);
+        write_strand(&mut out, &connection.listener, loose);
+    }
+    others.iter().for_each(|event| write_strand(&mut out, &[event], loose));
+    out
+}
+
+fn is_open(kind: Kind) -> bool {
+    matches!(kind, Kind::Connected | Kind::Accepted)
+}
+
+fn write_strand(out: &mut String, events: &[&Event], loose: bool) {
+    match events {
+        [] => {}
+        [event] => _ = writeln!(out, "meanwhile {}", line(event, loose)),
+        events => {
+            _ = writeln!(out, "meanwhile {{");
+            for event in events {
+                _ = writeln!(out, "    {}", line(event, loose));
+            }
+            _ = writeln!(out, "}}");
+        }
+    }
+}
+
+fn line(event: &Event, loose: bool) -> String {
+    let mut line = format!("{} {}", first_word(event.host.as_deref()), event.kind.name());
+    let shown = |field: &str| match (field, text::value(event, field)) {
+        (_, None) => "-".to_owned(),
+        ("at" | "from" | "to", Some(at)) => address(&at, loose && field == "from"),
+        (_, Some(_)) => text::subject_text(event, field).unwrap_or_default(),
+    };
+    match text::subject(event.kind) {
+        Subject::Field(field) if text::value(event, field).is_some() => _ = write!(line, " {}", shown(field)),
+        Subject::Ends if event.from.is_some() || event.to.is_some() => {
+            _ = write!(line, " {} -> {}", shown("from"), shown("to"));
+        }
+        _ => {}
+    }
+    if event.scope == Some(Scope::Loopback) {
+        line += " scope=loopback";
+    }
+    if let Some(error) = &event.error {
+        _ = write!(line, " error={}", text::word(error));
+    }
+    line
+}
+
+/// A host. One that is called as a word of the file's is quoted.
+fn first_word(host: Option<&str>) -> String {
+    let Some(host) = host else { return "-".into() };
+    match is_keyword(host) {
+        true => serde_json::Value::from(host).to_string(),
+        false => text::word(host).into_owned(),
+    }
+}
+
+/// An address. One of the machine's is another one each time, as is the port of whom nobody waits for.
+fn address(address: &str, any_port: bool) -> String {
+    if address.parse::<SocketAddr>().is_ok() {
+        return "*".into();
+    }
+    match address.rsplit_once(':') {
+        Some((host, _)) if any_port && !host.is_empty() => format!("{}:*", text::word(host)),
+        _ => text::word(address).into_owned(),
+    }
+}

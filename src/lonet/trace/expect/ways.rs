@@ -1,0 +1,270 @@
+//! What is still expected, after the events so far, in every way in which these can be read.
+//!
+//! A way is a number of strands. Each goes along the items of a sequence; a block that has to be through before the sequence
+//! goes on is inside its strand, and what goes on meanwhile is a strand of the way's own. An event moves one strand by one
+//! line. Strands that are equal are in each other's place: to move one of them is enough.
+
+use super::parse::{Expected, File, Item};
+use super::pattern::{Captured, Pattern};
+use super::plan::{Line, Plan, Strand, Way};
+use crate::trace::event::{Event, Kind};
+use crate::trace::moment::Moment;
+use crate::trace::text;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// So many ways are followed at a time. A file that has more leaves too much open to be read by anybody.
+const MOST: usize = 2000;
+
+/// Where a trace is not as expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The event, as the caller counts them. `None`: there are no more.
+    pub event: Option<usize>,
+    pub cause: Cause,
+    /// What captures were before it, by their numbers.
+    pub captured: Captured,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One of these lines was expected, or nothing more.
+    Expected(Vec<Line>),
+    /// A line that says `never` has it.
+    Never(Line),
+}
+
+/// Why a file and a trace cannot be compared.
+pub const TOO_MANY: &str = "there are too many ways to read these events: name hosts and ports where the file has `*`, or keep an order";
+
+/// Compares events with a file, one after the other.
+pub struct Matcher {
+    plan: Plan,
+    ways: Vec<Way>,
+    /// Hosts and what happens to them: what is compared. `None`: everything.
+    compared: Option<Vec<(Pattern, Option<Kind>)>>,
+    /// A line has `within`.
+    counts_time: bool,
+    events: usize,
+}
+
+impl Matcher {
+    /// `begin`: when the trace begins.
+    pub fn new(file: &File, begin: Moment) -> Matcher {
+        let mut plan = Plan::default();
+        let all = plan.add(&file.items);
+        let counts_time = plan.lines.iter().any(|line| line.within.is_some());
+        let captured = vec![None; file.names.0.len()];
+        let mut way = Way { strands: BTreeMap::new(), captured, never: Vec::new(), last: begin };
+        if let Some(strand) = plan.begin(all, &mut way) {
+            way.add(strand);
+        }
+        let mut compared: Vec<(Pattern, Option<Kind>)> = Vec::new();
+        each_expected(&file.items, &mut |line| {
+            if !compared.iter().any(|(host, kind)| (host, kind) == (&line.host, &line.kind)) {
+                compared.push((line.host.clone(), line.kind));
+            }
+        });
+        let compared = (!file.is_strict).then_some(compared);
+        Matcher { plan, ways: vec![way], compared, counts_time, events: 0 }
+    }
+
+    pub fn line(&self, line: Line) -> Option<&Expected> {
+        self.plan.lines.get(line)
+    }
+
+    /// Whether the file is about such an event.
+    pub fn compares(&self, event: &Event) -> bool {
+        let host = event.host.as_deref().unwrap_or("-");
+        let is_of = |(like, kind): &(Pattern, Option<Kind>)| {
+            kind.is_none_or(|kind| kind == event.kind) && like.may_take(host)
+        };
+        self.compared.as_ref().is_none_or(|all| all.iter().any(is_of))
+    }
+
+    /// Whether all that is expected has happened.
+    pub fn is_through(&self) -> bool {
+        self.ways.iter().any(|way| way.strands.is_empty())
+    }
+
+    /// The next event. `Ok(Some(_))`: it is not what was expected; there is nothing more to be told then.
+    ///
+    /// # Errors
+    ///
+    /// [`TOO_MANY`].
+    pub fn take(&mut self, event: &Event) -> Result<Option<Difference>, &'static str> {
+        let number = self.events;
+        self.events += 1;
+        let differs = |cause, way: Option<&Way>| {
+            let captured = way.map(|way| way.captured.clone()).unwrap_or_default();
+            Ok(Some(Difference { event: Some(number), cause, captured }))
+        };
+        let mut forbidden = None;
+        let mut ways = std::mem::take(&mut self.ways);
+        ways.retain(|way| {
+            let takes = |line: &&Line| {
+                self.line(**line).is_some_and(|line| takes(line, event, &way.captured).is_some())
+            };
+            match way.never.iter().find(takes) {
+                None => true,
+                Some(line) => {
+                    forbidden.get_or_insert_with(|| (*line, way.clone()));
+                    false
+                }
+            }
+        });
+        if let (true, Some((line, way))) = (ways.is_empty(), forbidden) {
+            return differs(Cause::Never(line), Some(&way));
+        }
+        if !self.compares(event) {
+            self.ways = ways;
+            return Ok(None);
+        }
+        // A difference names what was expected before it: the lines, and as the first way has it, the captures.
+        let open = self.open_in(&ways);
+        let first = ways.first().map(|way| way.captured.clone());
+        let mut next = Vec::new();
+        for way in ways {
+            self.step(way, event, &mut next);
+            if next.len() > MOST {
+                without_repeats(&mut next);
+            }
+            if next.len() > MOST {
+                return Err(TOO_MANY);
+            }
+        }
+        without_repeats(&mut next);
+        if next.is_empty() {
+            let captured = first.unwrap_or_default();
+            return Ok(Some(Difference { event: Some(number), cause: Cause::Expected(open), captured }));
+        }
+        self.ways = next;
+        Ok(None)
+    }
+
+    /// There are no more events.
+    pub fn end(&self) -> Option<Difference> {
+        if self.is_through() {
+            return None;
+        }
+        let captured = self.ways.first().map(|way| way.captured.clone()).unwrap_or_default();
+        Some(Difference { event: None, cause: Cause::Expected(self.open_in(&self.ways)), captured })
+    }
+
+    /// The lines that are expected next, in one way or another.
+    fn open_in(&self, ways: &[Way]) -> Vec<Line> {
+        let mut all = Vec::new();
+        for strand in ways.iter().flat_map(|way| way.strands.keys()) {
+            self.plan.open(strand, &mut Vec::new(), &mut |line, _| all.push(line));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// When at the latest something has to have happened, if that is the case in every way.
+    pub fn deadline(&self) -> Option<Moment> {
+        let of_way = |way: &Way| {
+            let mut earliest: Option<Moment> = None;
+            for strand in way.strands.keys() {
+                self.plan.open(strand, &mut Vec::new(), &mut |line, _| {
+                    let within = self.line(line).and_then(|line| line.within);
+                    if let Some(at) = within.map(|within| after(way.last, within)) {
+                        earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+                    }
+                });
+            }
+            earliest
+        };
+        let all: Option<Vec<Moment>> = self.ways.iter().map(of_way).collect();
+        all?.into_iter().max()
+    }
+
+    /// The ways in which a way goes on with an event.
+    fn step(&self, way: Way, event: &Event, next: &mut Vec<Way>) {
+        let mut moves: Vec<(Strand, Vec<usize>, Captured)> = Vec::new();
+        let (mut may_wait, mut is_late) = (false, false);
+        for strand in way.strands.keys() {
+            self.plan.open(strand, &mut Vec::new(), &mut |line, path| {
+                let Some(expected) = self.line(line) else { return };
+                let is_over = expected.within.is_some_and(|within| event.time > after(way.last, within));
+                is_late |= is_over;
+                may_wait |= expected.is_eventual;
+                if let Some(captured) = takes(expected, event, &way.captured).filter(|_| !is_over) {
+                    moves.push((strand.clone(), path.to_vec(), captured));
+                }
+            });
+        }
+        if is_late {
+            return;
+        }
+        let last = if self.counts_time { event.time } else { way.last };
+        let advanced = |mut way: Way, (strand, path, captured): (Strand, Vec<usize>, Captured)| {
+            self.plan.advance(&strand, &path, &mut way);
+            Way { captured, last, ..way }
+        };
+        let mut moves = moves.into_iter().rev();
+        let only = if may_wait { None } else { moves.next() };
+        next.extend(moves.map(|step| advanced(way.clone(), step)));
+        match only {
+            Some(step) => next.push(advanced(way, step)),
+            None if may_wait => next.push(way),
+            None => {}
+        }
+    }
+}
+
+fn without_repeats(ways: &mut Vec<Way>) {
+    let mut kept: Vec<Way> = Vec::new();
+    for way in ways.drain(..) {
+        if !kept.contains(&way) {
+            kept.push(way);
+        }
+    }
+    *ways = kept;
+}
+
+fn after(moment: Moment, time: Duration) -> Moment {
+    Moment(moment.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+}
+
+/// What captures are when a line has taken an event. `None`: it does not.
+fn takes(line: &Expected, event: &Event, captured: &Captured) -> Option<Captured> {
+    if line.kind.is_some_and(|kind| kind != event.kind) {
+        return None;
+    }
+    let mut captured = captured.clone();
+    if !line.host.takes(event.host.as_deref().unwrap_or("-"), &mut captured) {
+        return None;
+    }
+    line.fields
+        .iter()
+        .all(|(field, like)| field_is_like(event, field, like, &mut captured))
+        .then_some(captured)
+}
+
+/// Whether a field of an event is like what a line has for it.
+pub fn field_is_like(event: &Event, field: &str, like: &Pattern, captured: &mut Captured) -> bool {
+    match text::value(event, field) {
+        Some(value) => like.takes(&value, captured),
+        None => like.takes_nothing(),
+    }
+}
+
+/// Whether a line would take an event, with these captures.
+pub fn would_take(line: &Expected, event: &Event, captured: &Captured) -> bool {
+    takes(line, event, captured).is_some()
+}
+
+/// Calls `each` with every line of events that have to happen.
+fn each_expected(items: &[Item], each: &mut impl FnMut(&Expected)) {
+    for item in items {
+        match item {
+            Item::Event(line) => each(line),
+            Item::Never(_) => {}
+            Item::Unordered(items) | Item::Ordered(items) | Item::Meanwhile(items) => {
+                each_expected(items, each)
+            }
+        }
+    }
+}
