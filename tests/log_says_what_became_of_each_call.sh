@@ -23,7 +23,7 @@ dial("α.lonet", 6000)
 kept.getpeername()
 s = socket.socket(); s.bind(("", 7)); s.listen()
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 0))
-socket.socket().connect_ex(("127.200.0.1", 9))
+socket.socket().connect_ex(("127.255.0.1", 9))
 PY
 log=$(<"$work/why")
 who='[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} γ python3[.0-9]*\([0-9]+\)'
@@ -36,7 +36,7 @@ has "getpeername γ:[0-9]+" "done"
 has "bind \*:7" "done"
 has "listen \*:7" "done"
 has "bind localhost:0" "not lonet's: no TCP socket of this family"
-has "connect → 127.200.0.1:9" "not lonet's: no host has this address"
+has "connect → 127.255.0.1:9" "not lonet's: no host has this address"
 has "resolve xn--mxa" "α at 127\.[0-9]+\.0\.1"
 is "$(grep -c "connect → α:" <<<"$log")" 3 "one line for each call"
 
