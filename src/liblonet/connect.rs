@@ -1,23 +1,21 @@
-//! connect(2).
+//! connect(2): the call, from the program's arguments to its result. What it does is decided in [`plan`], before the kernel's
+//! connect is made.
 
 pub mod foreign;
 mod lent;
+mod plan;
 mod table;
 
-use crate::address::Address;
 use crate::ask::{Failed, Start, ask_of, tell_to};
-use crate::bypass::Bypass;
-use crate::fence::{PANIC, guard, silently};
+use crate::fence::silently;
 use crate::log::{self, About, Call};
-use crate::{actor, dns, given, kernel, marks, memory, name, process, sandbox, valve};
+use crate::{given, kernel, marks, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::client::{Client, TIME_LIMIT};
-use lonet_core::control::{Asked, Op, Reply};
+use lonet_core::client::Client;
+use lonet_core::control::{Asked, Op};
 use lonet_core::limit::Limit;
-use lonet_sockets::Actor;
-use lonet_sockets::close::shutting_down;
-use lonet_sockets::dial::Dial;
 use nix::errno::Errno;
+use plan::{Connect, Decider, Disconnect, Expects, Plan};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use table::Settled;
 
@@ -38,69 +36,42 @@ pub unsafe extern "C" fn __connect(fd: c_int, address: *const sockaddr, len: soc
     unsafe { run(fd, address, len) }
 }
 
-/// What stands before and after the kernel's connect.
-struct Plan {
-    real: unsafe extern "C" fn(c_int, *const sockaddr, socklen_t) -> c_int,
-    step: Step,
-    /// Where to connect to, if `step` is not `Native`.
-    target: Address,
-    cookie: u64,
-    /// The same for the kernel; if `step` is `Disconnect`, where the socket is.
-    os: SocketAddrV4,
-    /// The port that the program dials.
-    port: u16,
-    /// The socket is at `os` itself: its program has bound it to the address that it dials.
-    to_itself: bool,
-    /// IPV6_V6ONLY is set again when the dial has been refused.
-    was_v6only: bool,
-    /// If `step` is `Table`.
-    dial: Option<(Actor<'static>, Dial)>,
-    /// At first the program's, which a success leaves as it was; for `Fail` what failed.
+/// libc's connect.
+type Real = unsafe extern "C" fn(c_int, *const sockaddr, socklen_t) -> c_int;
+
+/// One call of connect(2).
+struct Attempt {
+    real: Real,
+    fd: c_int,
+    address: *const sockaddr,
+    len: socklen_t,
+    /// errno before the call, which a success leaves as it was.
     errno: i32,
-    /// What a connection that comes too late is reported as: EINTR or EINPROGRESS; 0: it is in time.
-    late: i32,
     /// How long lonetd may take, from the first question on.
     limit: Limit,
-    /// A foreign peer has not answered within so many milliseconds.
-    slow: u32,
-    /// The address that the program gave.
-    to: (*const sockaddr, socklen_t),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Not lonet's: do what libc does.
-    Native,
-    /// To a listener that the table names: the process decides.
-    Table,
-    /// To a listener; lonetd waits for the outcome.
-    Dial,
-    /// To a foreign peer; lonetd shakes hands on the connection.
-    Foreign,
-    /// To where connections are refused.
-    Refusal,
-    /// To what stands for a name server (`dns`).
-    Instead,
-    /// To where it is connected already.
-    Again,
-    /// The connection is taken off the socket.
-    Disconnect,
-    /// The call fails, or has failed, with `errno`.
-    Fail,
-    /// The connection has been made.
-    Done,
-}
-
-impl Plan {
-    fn call(&self) -> Call {
-        Call { name: "connect", about: About::To(self.to.0, self.to.1) }
+impl Attempt {
+    // As for `plan::decide`.
+    #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
+    extern "C" fn new(fd: c_int, address: *const sockaddr, len: socklen_t) -> Attempt {
+        Attempt { real: connect.get(), fd, address, len, errno: Errno::last_raw(), limit: Limit::NONE }
     }
 
-    /// The call fails, or has failed, with this. The log has its line.
-    fn fail(&mut self, failed: Failed) {
-        self.step = Step::Fail;
-        self.errno = failed.errno as i32;
+    fn call(&self) -> Call {
+        Call { name: "connect", about: About::To(self.address, self.len) }
+    }
+
+    /// Logs why the call fails. The errno is the program's.
+    fn fails(&self, failed: &Failed) -> Errno {
         silently(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
+        failed.errno
+    }
+
+    /// Ends the call with 0, or with -1 and this errno.
+    extern "C" fn returns(&self, errno: i32) -> c_int {
+        Errno::set_raw(if errno == 0 { self.errno } else { errno });
+        if errno == 0 { 0 } else { -1 }
     }
 }
 
@@ -110,193 +81,121 @@ impl Plan {
 /// # Safety
 /// The arguments are as connect(2) takes them.
 pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
-    // SAFETY: the program's arguments; `prepare` fills the plan.
+    const { assert!(!std::mem::needs_drop::<Plan>()) };
+    let mut attempt = Attempt::new(fd, address, len);
+    let real = attempt.real;
+    // SAFETY: the program's arguments, and addresses of ours.
     unsafe {
-        prepare(fd, address, len, false, plan.as_mut_ptr());
-        let plan = &mut *plan.as_mut_ptr();
-        while plan.step == Step::Table {
-            let result = lent::dial(fd, plan);
-            match table::settle(result, plan) {
-                Settled::Done => return result,
-                Settled::Again => {}
-                Settled::Ask => prepare(fd, address, len, true, plan),
-            }
-        }
-        match plan.step {
-            Step::Native => (plan.real)(fd, address, len),
-            Step::Fail => finish(fd, -1, plan),
-            Step::Done => finish(fd, 0, plan),
-            Step::Disconnect => finish(fd, (plan.real)(fd, address, len), plan),
-            Step::Table | Step::Dial | Step::Refusal | Step::Instead | Step::Again => {
-                finish(fd, lent::dial(fd, plan), plan)
-            }
-            Step::Foreign => {
-                let mut result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
-                if foreign::shake_hands(fd, &raw mut result, plan) {
-                    result = (plan.real)(fd, plan.target.pointer(), plan.target.len);
+        let mut plan = plan::decide(&mut attempt, Decider::Table);
+        loop {
+            match &mut plan {
+                Plan::Libc(_) => return real(fd, address, len),
+                Plan::Fail(errno) => return attempt.returns(*errno as i32),
+                Plan::Disconnect(from) => return disconnected(&attempt, real(fd, address, len), from),
+                Plan::NameServer(to) => return led_to_name_server(&attempt, real(fd, to.pointer(), to.len)),
+                Plan::Connect(to) => return finish(&attempt, lent::dial(&attempt, &to.target), to),
+                Plan::Table(dial) => {
+                    let result = lent::dial(&attempt, &dial.target);
+                    match table::settle(&attempt, result, dial) {
+                        Settled::Done => return result,
+                        Settled::Again => {}
+                        Settled::Ask => plan = plan::decide(&mut attempt, Decider::Lonetd),
+                    }
                 }
-                finish(fd, result, plan)
+                Plan::Foreign(peer) => {
+                    let result = real(fd, peer.address.pointer(), peer.address.len);
+                    match foreign::shake_hands(&attempt, peer, result) {
+                        foreign::Outcome::Ended(errno) => return attempt.returns(errno),
+                        foreign::Outcome::Connect(to) => {
+                            let address = &to.target.address;
+                            return finish(&attempt, real(fd, address.pointer(), address.len), &to);
+                        }
+                    }
+                }
             }
         }
     }
 }
 
-/// # Safety
-/// The arguments are as connect(2) takes them; `plan` is writable and is filled. `asks`: whatever the table says; the second
-/// time that it is filled.
-// Frames of their own: what each takes of a small stack is given back before the next one.
+/// errno as connect left it; 0: it returned 0.
+fn errno_of(result: c_int) -> i32 {
+    if result == 0 { 0 } else { Errno::last_raw() }
+}
+
+fn outcome(errno: i32) -> Result<(), Errno> {
+    if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
+}
+
+/// Tells lonetd what came of a connect, logs it, and ends the program's call.
 #[inline(never)]
-unsafe extern "C" fn prepare(
-    fd: c_int,
-    address: *const sockaddr,
-    len: socklen_t,
-    asks: bool,
-    plan: *mut Plan,
-) {
-    // SAFETY: as the caller promises; what asks has been filled the first time.
-    let limit = if asks { unsafe { (*plan).limit } } else { Limit::NONE };
-    let made = Plan {
-        real: connect.get(),
-        step: Step::Native,
-        target: Address::empty(),
-        cookie: 0,
-        os: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
-        port: 0,
-        to_itself: false,
-        was_v6only: false,
-        dial: None,
-        errno: Errno::last_raw(),
-        late: 0,
-        limit,
-        slow: 0,
-        to: (address, len),
-    };
-    // In its place at once: the stack may be small.
-    // SAFETY: as the caller promises.
-    let plan = unsafe {
-        plan.write(made);
-        &mut *plan
-    };
-    let mut made = Err(Failed::new(Errno::EIO, PANIC));
-    // SAFETY: as the caller promises.
-    let _ = guard(|| made = unsafe { plan_for(fd, address, len, asks, plan) });
-    match made {
-        Ok(None) => {}
-        Ok(Some(why)) => {
-            plan.step = Step::Native;
-            silently(|| log::bypassed(plan.call(), why));
+extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
+    let by_kernel = errno_of(result);
+    let mut errno = by_kernel;
+    silently(|| {
+        let Some(client) = process::client() else { return };
+        let Connect { target, expects } = to;
+        let (limit, cookie) = (attempt.limit, target.cookie);
+        match *expects {
+            Expects::ItsOwnListener => {
+                tell_of(limit, &client, cookie, kernel::source(attempt.fd), by_kernel);
+            }
+            Expects::Listener { os } => {
+                errno = arrived(limit, &client, attempt.fd, cookie, os, by_kernel);
+            }
+            Expects::Relay { os, late, .. } => {
+                errno = arrived(limit, &client, attempt.fd, cookie, os, by_kernel);
+                if errno == 0 {
+                    errno = late;
+                }
+            }
+            // A socket that has a port stays open to IPv4.
+            Expects::Refusal { was_v6only: true } => set_v6only(attempt.fd, true),
+            Expects::Refusal { .. } | Expects::Connected => {}
         }
-        Err(failed) => plan.fail(failed),
+    });
+    silently(|| report(attempt, errno, result != 0, &to.expects));
+    attempt.returns(errno)
+}
+
+/// The log's line.
+#[inline(never)]
+fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
+    let call = attempt.call();
+    match *expects {
+        _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(call),
+        Expects::Relay { waited, .. } if waited != 0 => {
+            let why = format_args!("relayed, as the peer has not answered within {waited} ms");
+            log::ended(call, outcome(errno), why);
+        }
+        _ => log::ended(call, outcome(errno), format_args!("")),
     }
 }
 
-/// # Safety
-/// As for connect(2).
-unsafe fn plan_for(
-    fd: c_int,
-    address: *const sockaddr,
-    len: socklen_t,
-    asks: bool,
-    plan: &mut Plan,
-) -> Result<Option<Bypass>, Failed> {
-    if !process::is_active() {
-        return Ok(Some(Bypass::Inactive));
-    }
-    let Some((to, family)) = memory::address(address, len) else {
-        let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
-        if unspecified && kernel::tcp_family(fd).is_some() {
-            // Not by its mark: a copy, and what came by exec or in a message, has none.
-            let local = kernel::local(fd).and_then(|a| a.os());
-            let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
-            if !is_there && !marks::get(fd) {
-                return Ok(Some(Bypass::OtherSocket));
-            }
-            plan.os = local.unwrap_or(plan.os);
-            plan.cookie = kernel::cookie(fd)?;
-            if let Some(parts) = actor::mapped() {
-                // First: as soon as it is done the addresses may be another's.
-                shutting_down(parts, plan.cookie);
-            }
-            plan.step = Step::Disconnect;
-            return Ok(None);
-        }
-        return Ok(Some(Bypass::NoAddress));
-    };
-    // SAFETY: as the caller promises.
-    if unsafe { dns::redirect(fd, address, len, &raw mut plan.target) } {
-        plan.step = Step::Instead;
-        return Ok(None);
-    }
-    if let Err(why) = process::concerns(to.ip) {
-        return Ok(Some(why));
-    }
-    if kernel::tcp_family(fd) != Some(family) {
-        return Ok(Some(Bypass::OtherSocket));
-    }
-    let asked = kernel::asked(fd, family);
-    plan.port = to.port;
-    plan.cookie = kernel::cookie(fd)?;
-    let mut local =
-        kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
-    // lonetd would take it for a bound socket that dials.
-    if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
-        return Err(Errno::EISCONN.into());
-    }
-    let client = process::client().ok_or(Errno::ENETDOWN)?;
-    if local.is_none_or(|a| a.port() == 0) && table::was_left(&client, fd, plan.cookie) {
-        local = None;
-    }
-    if let Some(os) =
-        local.filter(|a| a.port() != 0).and_then(|_| table::arrived_at(&client, fd, plan.cookie, to))
-    {
-        plan.target = Address::of_os(os, family);
-        plan.step = Step::Again;
-        return Ok(None);
-    }
-    if !asks && table::plan(&client, fd, (family, asked), to, local, plan)? {
-        return Ok(None);
-    }
-    let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
-    plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
-    let (cookie, limit) = (plan.cookie, plan.limit);
-    let dial = |acts| ask_of(limit, &client, &Op::Dial { cookie, to, local, asked, acts }, start);
-    let mut reply = dial(!asks && table::decides(&client, asked, local))?;
-    if reply == Reply::Go {
-        if table::plan(&client, fd, (family, asked), to, local, plan)? {
-            return Ok(None);
-        }
-        reply = dial(false)?;
-    }
-    let (os, from, foreign) = match reply {
-        Reply::Native => return Ok(Some(Bypass::LeftByLonetd)),
-        Reply::ConnectTo { to, from } => (to, from, false),
-        Reply::DialForeign { to, from } => (to, from, true),
-        _ => return Err(Errno::ENETDOWN.into()),
-    };
-    let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
-    set_out(&socket, (family, asked), from, to.port)?;
-    valve::before_connect(&client, fd, cookie, Some(to));
-    plan.was_v6only = refused && asked.v6only;
-    if plan.was_v6only {
-        set_v6only(fd, false);
-    }
-    plan.target = Address::of_os(os, family);
-    plan.os = os;
-    plan.to_itself = local == Some(os);
-    plan.step = match (foreign, refused) {
-        (true, _) => Step::Foreign,
-        (false, true) => Step::Refusal,
-        (false, false) => Step::Dial,
-    };
-    if !refused && local.is_some() && !given::is_empty() {
-        name::named(fd).local.into_iter().for_each(given::is_used);
-    }
-    Ok(None)
+/// Tells lonetd that a connection has been taken off the socket, and ends the call.
+#[inline(never)]
+extern "C" fn disconnected(attempt: &Attempt, result: c_int, from: &Disconnect) -> c_int {
+    let errno = errno_of(result);
+    silently(|| {
+        let Some(client) = process::client().filter(|_| errno == 0) else { return };
+        let is_certain = process::is_certain(from.local.ip().to_ipv6_mapped());
+        let start = if is_certain { Start::Yes } else { Start::No };
+        let _ = ask_of(attempt.limit, &client, &Op::Disconnected { cookie: from.cookie }, start);
+    });
+    silently(|| match errno {
+        libc::ECONNREFUSED => log::refused(attempt.call()),
+        _ => log::ended(attempt.call(), outcome(errno), format_args!("")),
+    });
+    attempt.returns(errno)
 }
 
-/// Puts a socket where lonetd says that its dial to this port is to come from.
+#[inline(never)]
+extern "C" fn led_to_name_server(attempt: &Attempt, result: c_int) -> c_int {
+    let errno = errno_of(result);
+    silently(|| log::ended(attempt.call(), outcome(errno), format_args!("lonetd is the name server")));
+    attempt.returns(errno)
+}
+
+/// Binds a socket to the address from which, as lonetd says, its dial to this port comes.
 pub fn set_out(
     socket: &sandbox::Socket<'_>,
     (family, asked): (c_int, Asked),
@@ -304,7 +203,7 @@ pub fn set_out(
     port: u16,
 ) -> Result<(), Errno> {
     let fd = socket.fd;
-    let call = |at: &Address| socket.bind(at, || sandbox::may_connect(port));
+    let call = |at: &crate::address::Address| socket.bind(at, || sandbox::may_connect(port));
     match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked, &call)) {
         // EINVAL: the program bound it before lonet had a say; it dials from there.
         Ok(()) | Err(Errno::EINVAL) => {}
@@ -334,59 +233,10 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
     errno
 }
 
-/// Tells lonetd what came of it; the result and errno that the program gets.
-#[inline(never)]
-extern "C" fn finish(fd: c_int, result: c_int, plan: &Plan) -> c_int {
-    let failed_now = result != 0 && plan.step != Step::Fail;
-    let mut errno = if failed_now { Errno::last_raw() } else { plan.errno };
-    let mut result = result;
-    silently(|| {
-        let Some(client) = process::client() else { return };
-        match plan.step {
-            Step::Disconnect if result == 0 => {
-                let is_certain = process::is_certain(plan.os.ip().to_ipv6_mapped());
-                let start = if is_certain { Start::Yes } else { Start::No };
-                let _ = ask_of(plan.limit, &client, &Op::Disconnected { cookie: plan.cookie }, start);
-            }
-            Step::Dial => {
-                let outcome = if result == 0 { 0 } else { errno };
-                let told = if plan.to_itself {
-                    tell_of(plan.limit, &client, plan.cookie, kernel::source(fd), outcome);
-                    outcome
-                } else {
-                    arrived(plan.limit, &client, fd, plan.cookie, plan.os, outcome)
-                };
-                if told != outcome {
-                    (result, errno) = (-1, told);
-                }
-            }
-            // A socket that has a port stays open to IPv4.
-            Step::Refusal if plan.was_v6only => set_v6only(fd, true),
-            _ => {}
-        }
-        if plan.late != 0 && result == 0 {
-            (result, errno) = (-1, plan.late);
-        }
-    });
-    silently(|| report(plan, result, errno, failed_now));
-    Errno::set_raw(errno);
-    result
-}
-
-/// The log's line.
-#[inline(never)]
-fn report(plan: &Plan, result: c_int, errno: i32, by_kernel: bool) {
-    let outcome = if result == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) };
-    match plan.step {
-        // What was planned to fail has its line.
-        Step::Fail | Step::Native => {}
-        Step::Instead => log::ended(plan.call(), outcome, format_args!("lonetd is the name server")),
-        _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(plan.call()),
-        _ if plan.slow != 0 => {
-            let why = format_args!("relayed, as the peer has not answered within {} ms", plan.slow);
-            log::ended(plan.call(), outcome, why);
-        }
-        _ => log::ended(plan.call(), outcome, format_args!("")),
+/// The ports of a bound socket that dials were not asked for in vain.
+fn port_is_used(fd: c_int) {
+    if !given::is_empty() {
+        name::named(fd).local.into_iter().for_each(given::is_used);
     }
 }
 

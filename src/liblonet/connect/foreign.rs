@@ -2,14 +2,15 @@
 //! shakes hands on it before the program may use it.
 //!
 //! How long the program waits is for the program to say. A blocking connect waits as long as the peer takes, unless
-//! SO_SNDTIMEO or a signal ends it; a non-blocking one waits a moment, because most peers answer at once and may
+//! SO_SNDTIMEO or a signal ends it; a non-blocking one waits a grace period, because most peers answer at once and may
 //! then be talked to directly. After that the socket is connected to lonetd, which relays.
 
-use super::{Plan, Step};
+use super::Attempt;
+use super::plan::{Connect, Expects, Target};
 use crate::address::Address;
 use crate::ask::{Failed, tell};
-use crate::fence::{PANIC, guard};
-use crate::{kernel, process};
+use crate::fence::{PANIC, guard, silently};
+use crate::{kernel, log, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
@@ -19,151 +20,136 @@ use nix::errno::Errno;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
 /// around it a program waits for 50 at most.
-pub const MOMENT: u32 = 40;
+pub const GRACE_MS: u32 = 40;
 
-/// Has lonetd shake hands on a socket whose connect had this result. Whether connect is to be called once more,
-/// with the plan's new target; else `result` and the plan say how it ended.
-///
-/// # Safety
-/// The pointer is valid.
-// Its buffers have no place in the frame of each connect.
-#[inline(never)]
-pub(super) extern "C" fn shake_hands(fd: c_int, result: *mut c_int, plan: &mut Plan) -> bool {
-    // SAFETY: as the caller promises.
-    let outcome = if unsafe { *result } == 0 { None } else { Some(Errno::last()) };
-    let mut again = false;
-    let done = guard(|| {
-        let (code, more) = on_network(fd, outcome, plan);
-        again = more;
-        // SAFETY: as the caller promises.
-        unsafe { *result = code };
-    });
-    if done.is_none() {
-        plan.fail(Failed::new(Errno::EIO, PANIC));
-        // SAFETY: as the caller promises.
-        unsafe { *result = -1 };
-    }
-    again
+/// What has come of a handshake.
+pub(super) enum Outcome {
+    /// The call ends with this errno, and the log has its line; 0: the connection has been made.
+    Ended(i32),
+    /// The socket, which is connected no more, is to be connected to this.
+    Connect(Connect),
 }
 
-/// How a socket waits.
-enum Patience {
-    Moment,
+/// Has lonetd shake hands on a socket whose connect to a peer had this result.
+// Its buffers have no place in the frame of each connect. C's convention: see `plan::decide`.
+#[inline(never)]
+#[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
+pub(super) extern "C" fn shake_hands(attempt: &Attempt, peer: &Target, result: c_int) -> Outcome {
+    let connected = super::outcome(super::errno_of(result));
+    let mut shaken = Err(Failed::new(Errno::EIO, PANIC));
+    let _ = guard(|| shaken = on_network(attempt, peer, connected));
+    match shaken {
+        Ok(outcome) => {
+            if matches!(outcome, Outcome::Ended(0)) {
+                silently(|| log::ended(attempt.call(), Ok(()), format_args!("")));
+            }
+            outcome
+        }
+        Err(failed) => Outcome::Ended(attempt.fails(&failed) as i32),
+    }
+}
+
+/// How long a program waits for the peer.
+enum Timeout {
+    /// It does not block: a grace period.
+    Grace,
     /// SO_SNDTIMEO, in milliseconds.
-    Limited(u32),
-    Endless,
+    After(u32),
+    Never,
     /// The kernel's part has used it up: what connect reported.
     Over(Errno),
 }
 
-impl Patience {
-    /// 0: there is no limit.
+impl Timeout {
+    /// 0: there is none.
     fn milliseconds(&self) -> u32 {
         match *self {
-            Patience::Moment => MOMENT,
-            Patience::Limited(n) => n,
-            Patience::Endless | Patience::Over(_) => 0,
+            Timeout::Grace => GRACE_MS,
+            Timeout::After(n) => n,
+            Timeout::Never | Timeout::Over(_) => 0,
         }
     }
 }
 
-fn patience(fd: c_int, outcome: Option<Errno>) -> Patience {
+fn timeout(fd: c_int, connected: Result<(), Errno>) -> Timeout {
     // SAFETY: no pointers.
     let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) }).unwrap_or(0);
     if flags & i64::from(libc::O_NONBLOCK) != 0 {
-        return Patience::Moment;
+        return Timeout::Grace;
     }
-    if let Some(e) = outcome {
-        return Patience::Over(e);
+    if let Err(e) = connected {
+        return Timeout::Over(e);
     }
     match sys::getsockopt::<libc::timeval>(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO) {
         Ok(t) if t.tv_sec > 0 || t.tv_usec > 0 => {
             let milliseconds = t.tv_sec.saturating_mul(1000).saturating_add(t.tv_usec / 1000);
-            Patience::Limited(u32::try_from(milliseconds).unwrap_or(u32::MAX).max(1))
+            Timeout::After(u32::try_from(milliseconds).unwrap_or(u32::MAX).max(1))
         }
-        _ => Patience::Endless,
+        _ => Timeout::Never,
     }
 }
 
-/// The result of the call, and whether connect is to be called again.
-fn on_network(fd: c_int, outcome: Option<Errno>, plan: &mut Plan) -> (c_int, bool) {
-    let cookie = plan.cookie;
-    if let Some(e) = outcome.filter(|e| !matches!(e, Errno::EINPROGRESS | Errno::EINTR)) {
+fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failed> {
+    let (fd, cookie) = (attempt.fd, peer.cookie);
+    if let Err(e) = connected
+        && !matches!(e, Errno::EINPROGRESS | Errno::EINTR)
+    {
         tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
         // Where nobody listens there is no such host any more.
         let gone = Failed::new(Errno::EHOSTUNREACH, "the foreign host has gone");
-        plan.fail(if e == Errno::ECONNREFUSED { gone } else { e.into() });
-        return (-1, false);
+        return Err(if e == Errno::ECONNREFUSED { gone } else { e.into() });
     }
-    let patience = patience(fd, outcome);
+    let timeout = timeout(fd, connected);
     let mut buffer = [0u8; MAX_MESSAGE];
-    let answer = answer(fd, cookie, &patience, plan, &mut buffer);
-    if !matches!(answer, Ok(Reply::DialForeign { .. })) {
-        // It is decided: nothing comes late.
-        plan.late = 0;
-    }
-    match answer {
-        Ok(Reply::Done) => match (patience, outcome) {
-            (Patience::Moment, Some(e)) => {
-                plan.fail(e.into());
-                (-1, false)
-            }
-            _ => {
-                plan.step = Step::Done;
-                (0, false)
-            }
+    let mut late = 0;
+    let connect = |os, expects| {
+        let family = kernel::tcp_family(fd).unwrap_or(libc::AF_INET);
+        let target = Target { address: Address::of_os(os, family), ..*peer };
+        Outcome::Connect(Connect { target, expects })
+    };
+    match reply(fd, cookie, &timeout, &mut late, &mut buffer) {
+        Ok(Reply::Done) => match (timeout, connected) {
+            (Timeout::Grace, Err(e)) => Err(e.into()),
+            _ => Ok(Outcome::Ended(0)),
         },
-        Ok(Reply::DialForeign { to, .. }) => {
-            plan.slow = patience.milliseconds();
-            connect_to(fd, plan, Step::Dial, to)
+        Ok(Reply::DialForeign { to: os, .. }) => {
+            Ok(connect(os, Expects::Relay { os, waited: timeout.milliseconds(), late }))
         }
-        Ok(Reply::ConnectTo { to, .. }) => connect_to(fd, plan, Step::Refusal, to),
-        Ok(Reply::Error { errno, text }) => {
-            plan.fail(Failed::new(Errno::from_raw(errno), text));
-            (-1, false)
-        }
+        Ok(Reply::ConnectTo { to: os, .. }) => Ok(connect(os, Expects::Refusal { was_v6only: false })),
+        Ok(Reply::Error { errno, text }) => Err(Failed::new(Errno::from_raw(errno), text)),
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
-            kernel::disconnect(fd, plan.cookie);
+            kernel::disconnect(fd, cookie);
             tell(&Op::Dialed { cookie, from: None, errno: libc::ENETDOWN });
-            plan.fail(trouble.into());
-            (-1, false)
+            Err(trouble.into())
         }
     }
 }
 
-fn connect_to(fd: c_int, plan: &mut Plan, step: Step, to: std::net::SocketAddrV4) -> (c_int, bool) {
-    let family = kernel::tcp_family(fd).unwrap_or(libc::AF_INET);
-    plan.target = Address::of_os(to, family);
-    plan.os = to;
-    plan.step = step;
-    (-1, true)
-}
-
-/// Lends the socket to lonetd and waits for what it says. Sets what a late connection is to be reported as.
-fn answer<'b>(
+/// Lends the socket to lonetd and waits for its reply. `late`: what a connection made after it is to be reported as.
+fn reply<'b>(
     fd: c_int,
     cookie: u64,
-    patience: &Patience,
-    plan: &mut Plan,
+    timeout: &Timeout,
+    late: &mut i32,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
     let client = process::client().ok_or(Trouble::NotRunning)?;
-    let milliseconds = patience.milliseconds();
+    let milliseconds = timeout.milliseconds();
     let control = client.send_with(&Op::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
-        plan.late = why as i32;
+        *late = why as i32;
         client.send_on(&control, &Op::GiveUp { cookie }, buffer)
     };
-    let n = match *patience {
-        Patience::Moment => receive(&control, buffer)?,
-        Patience::Over(e) => {
+    let n = match *timeout {
+        Timeout::Grace => receive(&control, buffer)?,
+        Timeout::Over(e) => {
             give_up(e, buffer)?;
             receive(&control, buffer)?
         }
-        Patience::Limited(_) | Patience::Endless => match wait(&control, milliseconds, buffer) {
+        Timeout::After(_) | Timeout::Never => match wait(&control, milliseconds, buffer) {
             Ok(n) => {
-                plan.late = libc::EINPROGRESS;
+                *late = libc::EINPROGRESS;
                 n
             }
             Err(Errno::EINTR) => {

@@ -5,8 +5,8 @@
 //! alone. So it is the port that the program dials, and an address to which no connection leads, whatever becomes of the
 //! socket meanwhile.
 
-use super::Plan;
-use super::Step;
+use super::Attempt;
+use super::plan::Target;
 use crate::address::Address;
 use crate::fence::guard;
 use crate::{process, sandbox};
@@ -24,23 +24,25 @@ struct Lent {
     waits: bool,
 }
 
-/// Connects to the plan's target. As [`super::run`], a frame that cancellation passes through.
+/// Connects the socket to the target. As [`super::run`], a frame that cancellation passes through.
 ///
 /// # Safety
-/// The plan is one of a socket of the program's.
-pub unsafe extern "C" fn dial(fd: c_int, plan: &Plan) -> c_int {
+/// The socket is the program's.
+pub unsafe extern "C" fn dial(attempt: &Attempt, target: &Target) -> c_int {
+    let real = attempt.real;
     // SAFETY: an address of ours with its length.
-    let result = unsafe { (plan.real)(fd, plan.target.pointer(), plan.target.len) };
-    if result == 0 || Errno::last_raw() != libc::EACCES || plan.step == Step::Instead {
+    let result = unsafe { real(attempt.fd, target.address.pointer(), target.address.len) };
+    if result == 0 || Errno::last_raw() != libc::EACCES {
         return result;
     }
-    let lent = by_lonetd(fd, plan);
+    let lent = by_lonetd(attempt, target);
     if !lent.waits {
         return concluded(lent.errno);
     }
-    let nowhere = Address::of_os(SocketAddrV4::new(Ipv4Addr::BROADCAST, plan.port), plan.target.family());
+    let nowhere =
+        Address::of_os(SocketAddrV4::new(Ipv4Addr::BROADCAST, target.port), target.address.family());
     // SAFETY: as above.
-    let result = unsafe { (plan.real)(fd, nowhere.pointer(), nowhere.len) };
+    let result = unsafe { real(attempt.fd, nowhere.pointer(), nowhere.len) };
     // Of a dial that had begun before; this one has begun just now.
     let is_late = result != 0 && Errno::last_raw() == libc::EALREADY;
     if is_late { concluded(lent.errno) } else { result }
@@ -55,13 +57,14 @@ extern "C" fn concluded(errno: c_int) -> c_int {
 }
 
 #[inline(never)]
-extern "C" fn by_lonetd(fd: c_int, plan: &Plan) -> Lent {
+extern "C" fn by_lonetd(attempt: &Attempt, target: &Target) -> Lent {
+    let Attempt { fd, limit, .. } = *attempt;
     let mut outcome = Err(Errno::EACCES);
     let mut waits = false;
     let _ = guard(|| {
-        let Some(client) = process::client().filter(|_| sandbox::may_connect(plan.port)) else { return };
-        let socket = sandbox::Socket { client: &client, limit: plan.limit, fd, cookie: plan.cookie };
-        outcome = socket.connect(&plan.target);
+        let Some(client) = process::client().filter(|_| sandbox::may_connect(target.port)) else { return };
+        let socket = sandbox::Socket { client: &client, limit, fd, cookie: target.cookie };
+        outcome = socket.connect(&target.address);
         waits = matches!(outcome, Err(Errno::EINPROGRESS | Errno::EALREADY)) && is_blocking(fd);
     });
     Lent { errno: outcome.err().map_or(0, |e| e as c_int), waits }

@@ -3,7 +3,8 @@
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, one getsockname,
 //! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname behind connect.
 
-use super::{Plan, Step};
+use super::Attempt;
+use super::plan::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Failed, Start, ask_of};
 use crate::fence::guard;
@@ -12,6 +13,7 @@ use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
+use lonet_sockets::Actor;
 use lonet_sockets::dial::{self, Begun, Looked, Outcome, Wish};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -41,28 +43,30 @@ pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bo
     may_decide(asked, local) && actor::actor(client, true).is_some()
 }
 
-/// Makes the plan of a dial that the table decides. `false`: lonetd does.
+/// A dial that the table decides, before its connect.
+pub struct Dial {
+    pub target: Target,
+    /// As it was when the dial began: the thread that joined may end meanwhile.
+    actor: Actor<'static>,
+    dial: dial::Dial,
+}
+
+/// Begins a dial that the table decides. `None`: lonetd decides.
 #[inline(never)]
-pub fn plan(
-    client: &Client,
-    fd: c_int,
-    (family, asked): (c_int, Asked),
-    to: Endpoint,
-    local: Option<SocketAddrV4>,
-    plan: &mut Plan,
-) -> Result<bool, Failed> {
+pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result<Option<Dial>, Failed> {
+    let &Socket { client, fd, family, asked, cookie, local } = socket;
     if !may_decide(asked, local) {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(actor) = actor::actor(client, true) else { return Ok(false) };
+    let Some(actor) = actor::actor(client, true) else { return Ok(None) };
     let autobind_from = client.config.options.autobind_from;
     // First: a thread that is made to leave this closes the socket.
     marks::set(fd);
-    let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
+    let wish = Wish { fd, cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &wish, Looked::NotYet)? {
         Begun::Look => {
-            plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
-            let looked = match ask_of(plan.limit, client, &Op::Look, Start::Yes) {
+            attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
+            let looked = match ask_of(attempt.limit, client, &Op::Look, Start::Yes) {
                 Ok(_) => Looked::Yes,
                 Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
                 Err(failed) => return Err(failed),
@@ -71,13 +75,10 @@ pub fn plan(
         }
         begun => begun,
     };
-    let Begun::Dial(mut dial) = begun else { return Ok(false) };
+    let Begun::Dial(mut dial) = begun else { return Ok(None) };
     dial.aim(&actor);
-    plan.target = Address::of_os(dial.to(), family);
-    // As it is now: the thread that joined may end meanwhile.
-    plan.dial = Some((actor, dial));
-    plan.step = Step::Table;
-    Ok(true)
+    let target = Target { cookie, port: to.port, address: Address::of_os(dial.to(), family) };
+    Ok(Some(Dial { target, actor, dial }))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,22 +86,22 @@ pub fn plan(
 pub enum Settled {
     /// The program gets what the kernel has answered; errno is as it is to be.
     Done,
+    /// Connect once more.
     Again,
+    /// lonetd decides.
     Ask,
 }
 
 /// What becomes of a connect that had this result.
 #[inline(never)]
-pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
-    let errno = if result == 0 { 0 } else { Errno::last_raw() };
+pub extern "C" fn settle(attempt: &Attempt, result: c_int, begun: &mut Dial) -> Settled {
+    let errno = super::errno_of(result);
     let mut settled = Settled::Done;
     let _ = guard(|| {
-        let call = plan.call();
-        let Some((actor, dial)) = plan.dial.as_mut() else { return };
+        let Dial { actor, dial, .. } = begun;
         settled = match dial.settle(actor, errno) {
             Outcome::Done => {
-                let outcome = if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) };
-                log::ended(call, outcome, format_args!(""));
+                log::ended(attempt.call(), super::outcome(errno), format_args!(""));
                 Settled::Done
             }
             Outcome::Ask => Settled::Ask,
@@ -110,6 +111,6 @@ pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
             }
         };
     });
-    Errno::set_raw(if settled == Settled::Done && result != 0 { errno } else { plan.errno });
+    Errno::set_raw(if settled == Settled::Done && result != 0 { errno } else { attempt.errno });
     settled
 }

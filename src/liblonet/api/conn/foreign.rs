@@ -5,7 +5,7 @@ use super::super::error::{Error, Result};
 use super::Dial;
 use crate::address::Address;
 use crate::connect;
-use crate::connect::foreign::MOMENT;
+use crate::connect::foreign::GRACE_MS;
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
@@ -32,7 +32,7 @@ pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
 
 /// The handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
-    let (to, refused) = match hand_over(dial, MOMENT, Limit::NONE)? {
+    let (to, refused) = match hand_over(dial, GRACE_MS, Limit::NONE)? {
         Shaken::Done => return Ok(()),
         Shaken::Relay(to) => (to, false),
         Shaken::Refused(to) => (to, true),
