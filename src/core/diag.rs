@@ -32,6 +32,7 @@
 //! Nothing here calls libc's bind, connect or close: see `sys`. Errors are made without allocation.
 
 mod destroyed;
+pub mod layout;
 mod netlink;
 mod proc;
 mod several;

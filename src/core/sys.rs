@@ -16,7 +16,7 @@ pub use file::{
     read_at, read_file, real_path,
 };
 pub use memory::{mmap, munmap};
-pub use tcp::{Traffic, cookie, disconnect, reset_at_close, traffic};
+pub use tcp::{Traffic, cookie, disconnect, reset_at_close, retransmitted, traffic};
 pub use text::Text;
 
 use nix::errno::Errno;

@@ -3,6 +3,7 @@
 use super::{Result, connect, getsockopt, setsockopt};
 use crate::diag::State;
 use std::os::fd::RawFd;
+use zerocopy::FromBytes;
 
 /// The identity of a socket, never given to another while the machine runs.
 pub fn cookie(fd: RawFd) -> Result<u64> {
@@ -36,23 +37,68 @@ pub struct Traffic {
 }
 
 pub fn traffic(fd: RawFd) -> Option<Traffic> {
-    Traffic::of(&getsockopt::<Info>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).ok()?)
+    Traffic::of(getsockopt::<[u8; size_of::<Info>()]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).ok()?.as_slice())
 }
 
-/// As much of struct tcp_info of `linux/tcp.h` as counts.
-pub type Info = [u8; 216];
+/// How many segments a socket has sent again, from a struct tcp_info.
+pub fn retransmitted(info: &[u8]) -> Option<u32> {
+    Some(OldInfo::read_from_prefix(info).ok()?.0.total_retrans)
+}
+
+/// struct tcp_info of `linux/tcp.h`, as every kernel has it.
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+struct OldInfo {
+    state: u8,
+    ca_state: u8,
+    retransmits: u8,
+    probes: u8,
+    backoff: u8,
+    options: u8,
+    wscale: u8,
+    delivery_rate_app_limited: u8,
+    /// From tcpi_rto to tcpi_rcv_space.
+    timers_and_metrics: [u32; 23],
+    total_retrans: u32,
+}
+
+/// The same, as far as Linux 4.19 has it.
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+struct Info {
+    old: OldInfo,
+    pacing_rate: u64,
+    max_pacing_rate: u64,
+    bytes_acked: u64,
+    bytes_received: u64,
+    segs_out: u32,
+    segs_in: u32,
+    notsent_bytes: u32,
+    min_rtt: u32,
+    data_segs_in: u32,
+    data_segs_out: u32,
+    delivery_rate: u64,
+    busy_time: u64,
+    rwnd_limited: u64,
+    sndbuf_limited: u64,
+    delivered: u32,
+    delivered_ce: u32,
+    bytes_sent: u64,
+    bytes_retrans: u64,
+}
+
+const _: () = assert!(size_of::<OldInfo>() == 104 && size_of::<Info>() == 216);
 
 impl Traffic {
     /// Reads a struct tcp_info. `None`: of a kernel before 4.19.
     pub fn of(info: &[u8]) -> Option<Traffic> {
-        let long = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
-        let not_sent = u32::from_ne_bytes(info.get(144..148)?.try_into().ok()?);
-        let sent = long(200)?.saturating_sub(long(208)?);
+        let (info, _) = Info::read_from_prefix(info).ok()?;
+        let sent = info.bytes_sent.saturating_sub(info.bytes_retrans);
         Some(Traffic {
-            state: *info.first()?,
-            sent: sent + u64::from(not_sent),
-            received: long(128)?,
-            acknowledged: long(120)?.saturating_sub(sent),
+            state: info.old.state,
+            sent: sent + u64::from(info.notsent_bytes),
+            received: info.bytes_received,
+            acknowledged: info.bytes_acked.saturating_sub(sent),
         })
     }
 

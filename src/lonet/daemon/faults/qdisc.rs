@@ -1,9 +1,11 @@
 //! The queueing discipline of the loopback: fq alone looks at when a segment is to be sent.
 
-use lonet_core::diag::wire::{self, attribute, u32_at};
+use lonet_core::diag::layout::DisciplineMessage;
+use lonet_core::diag::wire::{self, Request, attribute};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use std::os::fd::AsRawFd;
+use zerocopy::FromBytes;
 
 const RTM_NEWQDISC: u16 = 36;
 const RTM_GETQDISC: u16 = 38;
@@ -11,10 +13,7 @@ const TCA_KIND: u16 = 1;
 /// Parent of the discipline that all goes through (TC_H_ROOT).
 const ROOT: u32 = u32::MAX;
 /// The loopback's number in every network namespace.
-const LOOPBACK: u32 = 1;
-const HEADER: usize = 16;
-/// struct tcmsg.
-const MESSAGE: usize = 20;
+const LOOPBACK: i32 = 1;
 
 /// Whether what is sent on the loopback goes through fq.
 pub fn is_fq() -> Result<bool, Errno> {
@@ -24,11 +23,9 @@ pub fn is_fq() -> Result<bool, Errno> {
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkRoute,
     )?;
-    let mut request = [0u8; HEADER + MESSAGE];
-    request[..4].copy_from_slice(&((HEADER + MESSAGE) as u32).to_ne_bytes());
-    request[4..6].copy_from_slice(&RTM_GETQDISC.to_ne_bytes());
-    request[6..8].copy_from_slice(&((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    socket::send(netlink.as_raw_fd(), &request, MsgFlags::empty())?;
+    let mut request = Request::new(RTM_GETQDISC, wire::DUMP, 0);
+    request.put(&DisciplineMessage::default());
+    socket::send(netlink.as_raw_fd(), request.bytes(), MsgFlags::empty())?;
     let mut buffer = vec![0; 32 << 10];
     loop {
         // The next part of the answer is there when the one before has been received.
@@ -48,20 +45,21 @@ pub fn is_fq() -> Result<bool, Errno> {
 
 /// Of a struct tcmsg and its attributes.
 fn is_root_fq(body: &[u8]) -> bool {
-    let is_root = u32_at(body, 4) == Some(LOOPBACK) && u32_at(body, 12) == Some(ROOT);
-    is_root && attribute(body.get(MESSAGE..).unwrap_or_default(), TCA_KIND) == Some(b"fq\0")
+    let Ok((message, attributes)) = DisciplineMessage::read_from_prefix(body) else { return false };
+    let is_root = message.ifindex == LOOPBACK && message.parent == ROOT;
+    is_root && attribute(attributes, TCA_KIND) == Some(b"fq\0")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::IntoBytes;
 
     #[test]
     fn root_of_the_loopback_counts_alone() {
-        let body = |index: u32, parent: u32, name: &[u8]| {
-            let mut body = [0u8; MESSAGE].to_vec();
-            body[4..8].copy_from_slice(&index.to_ne_bytes());
-            body[12..16].copy_from_slice(&parent.to_ne_bytes());
+        let body = |ifindex: i32, parent: u32, name: &[u8]| {
+            let message = DisciplineMessage { ifindex, parent, ..DisciplineMessage::default() };
+            let mut body = message.as_bytes().to_vec();
             body.extend((4 + name.len() as u16).to_ne_bytes());
             body.extend(TCA_KIND.to_ne_bytes());
             body.extend(name);
@@ -70,7 +68,7 @@ mod tests {
         assert!(body(LOOPBACK, ROOT, b"fq\0"));
         assert!(!body(2, ROOT, b"fq\0") && !body(LOOPBACK, 7, b"fq\0"));
         assert!(!body(LOOPBACK, ROOT, b"fq_codel\0") && !body(LOOPBACK, ROOT, b"noqueue\0"));
-        assert!(!is_root_fq(&[0; MESSAGE + 2]));
+        assert!(!is_root_fq(&[0; size_of::<DisciplineMessage>() + 2]));
     }
 
     #[test]
