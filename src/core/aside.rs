@@ -4,7 +4,7 @@
 //! wait(-1) finds nothing. It closes a descriptor in its copy of the table, which the parent keeps, and leaves the result in
 //! memory that both share. All signals are blocked meanwhile: no handler of the program's is to run twice.
 
-use crate::start;
+use crate::launch;
 use crate::sys::{self, check};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
@@ -58,7 +58,7 @@ pub fn aside<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> 
             }
         }
         if let Ok(child) = child {
-            start::wait_for(child as i32);
+            launch::wait_for(child as i32);
         }
         let _ = set_signal_mask(mask);
         child

@@ -7,32 +7,29 @@
 mod connection;
 mod insist;
 mod owner;
-pub(crate) mod starved;
+mod start;
 mod trouble;
 
 pub use connection::await_reply;
 pub use insist::StartIf;
-pub use trouble::{Trouble, TroubleOf};
+pub use trouble::TroubleOf;
 
 use crate::config::Config;
 use crate::control::{self, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
 use crate::directory::{self, Directory, Place, Which};
+use crate::launch::Launch;
 use crate::limit::Limit;
-use crate::start;
+pub use crate::limit::{TIME_LIMIT, TIME_LIMIT_SECONDS};
 use crate::sys::{self, Fd};
 use crate::table::{Mapping, Table};
+pub use crate::trouble::Trouble;
 use crate::unix::AbstractName;
 use connection::receive_raw;
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// How long lonetd may take for anything.
-pub const TIME_LIMIT_SECONDS: i64 = 5;
-pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
 
 /// All that a process needs to find, start and trust its network's lonetd.
 pub struct Client {
@@ -54,12 +51,12 @@ pub struct Client {
 /// A place where the network may be, and how to start who serves it there.
 pub(crate) struct Way {
     pub(crate) place: Place,
-    pub(crate) launch: start::Launch,
+    pub(crate) launch: Launch,
 }
 
 impl Way {
     fn new(config: &Config, beside: Option<&Path>) -> Way {
-        Way { place: Place::new(&config.dir), launch: start::Launch::new(config, beside) }
+        Way { place: Place::new(&config.dir), launch: Launch::new(config, beside) }
     }
 }
 
@@ -146,11 +143,6 @@ impl Client {
 
     pub fn owner(&self) -> u32 {
         self.owner
-    }
-
-    /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
-    pub fn lock_start(&self) -> Result<Option<start::Lock>, Trouble> {
-        start::lock_start(self)
     }
 
     /// Asks a lonetd that runs, within a time limit.
@@ -243,9 +235,4 @@ impl Client {
             Err(e) => Err(Trouble::Silent(e)),
         }
     }
-}
-
-/// A path as C wants it; a zero byte cannot be in a path that the system gave.
-pub(crate) fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }

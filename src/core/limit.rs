@@ -3,6 +3,10 @@
 use crate::sys;
 use std::time::Duration;
 
+/// How long lonetd may take for anything.
+pub const TIME_LIMIT_SECONDS: i64 = 5;
+pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
+
 /// A moment at which whoever waits gives up, or none; on the clock that nobody sets.
 ///
 /// There are two: one that holds whatever happens, and one for what lonetd may take, of which time that it waits for a

@@ -4,10 +4,9 @@
 //!
 //! A descriptor that is none of lonet's costs the look at one bit, and no system call.
 
-use crate::api::net;
 use crate::ask::tell_to;
 use crate::fence::silently;
-use crate::{actor, kernel, marks, process};
+use crate::{actor, joined, kernel, marks, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
@@ -169,7 +168,7 @@ fn left_all(told: bool) {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);
             }
-            net::NETS.all().for_each(|net| tell_to(Limit::NONE, &net.client, &Op::Review));
+            joined::NETS.all().for_each(|net| tell_to(Limit::NONE, &net.client, &Op::Review));
         });
     }
 }

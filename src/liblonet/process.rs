@@ -2,19 +2,18 @@
 //! default host.
 
 use crate::actor;
-use crate::api::handle::Used;
-use crate::api::host::{self, Host};
-use crate::api::net::{self, Net};
 use crate::bypass::Bypass;
 use crate::fence;
+use crate::handle::Used;
+use crate::joined::{self, HOSTS, Host, Net};
+use crate::key_map::KeyMap;
 use crate::log;
 use crate::memory;
 use crate::unhooked;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, IS_SUPERVISED, SUPERVISED, SUPERVISES, lookup};
-use lonet_core::directory::Directory;
-use lonet_core::sys::{self, check};
+use lonet_core::sys;
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::{CStr, OsStr};
@@ -201,7 +200,7 @@ fn has_default_host() -> bool {
 fn default_host() -> Option<Used<Host>> {
     match DEFAULT.load(Ordering::Acquire) {
         0 => None,
-        handle => host::HOSTS.get(handle).ok(),
+        handle => HOSTS.get(handle).ok(),
     }
 }
 
@@ -245,7 +244,7 @@ pub fn client_at(ip: Ipv4Addr) -> Option<Way> {
     if ours && block().is_some() {
         return client();
     }
-    net::of_block(ip).map(Way::Net).or_else(|| if ours { client() } else { None })
+    joined::network_at(ip).map(Way::Net).or_else(|| if ours { client() } else { None })
 }
 
 pub fn block() -> Option<Block> {
@@ -279,34 +278,6 @@ fn map_key() {
 /// Whether `client` leads to the network of the environment, whose table the process sees.
 pub fn is_own(client: &Client) -> bool {
     CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
-}
-
-/// The mapping of a network's key file.
-pub struct KeyMap(*mut libc::c_void);
-
-const KEY_MAP: usize = 4096;
-
-impl KeyMap {
-    pub fn new(client: &Client, directory: &Directory) -> Option<KeyMap> {
-        let fd = directory.open(c"key", libc::O_RDONLY).ok()?;
-        let mut key = [0; 16];
-        // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
-        let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });
-        if read == Ok(key.len() as i64) {
-            client.learn_key(&key);
-        }
-        let anywhere = std::ptr::null_mut();
-        // SAFETY: a new mapping where the kernel likes, which nobody reads.
-        let at = unsafe { sys::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw()) };
-        at.ok().map(KeyMap)
-    }
-}
-
-impl Drop for KeyMap {
-    fn drop(&mut self) {
-        // SAFETY: a mapping of its own.
-        unsafe { sys::munmap(self.0, KEY_MAP) };
-    }
 }
 
 /// Whether `ip` may be an address of this network: certain once its block is known.

@@ -1,9 +1,10 @@
 //! A connection to lonetd: by the directory's descriptor, by its abstract names, and to nobody else.
 
-use super::{Client, TIME_LIMIT, Trouble, starved};
+use super::{Client, TIME_LIMIT, Trouble};
 use crate::control::MAX_MESSAGE;
 use crate::directory::{self, Directory, Unfit};
 use crate::limit::Limit;
+use crate::starved::readable_from_starved;
 use crate::sys::{self, Fd};
 use crate::table::Table;
 use crate::uids;
@@ -108,7 +109,7 @@ pub fn await_reply(fd: &Fd, limit: Limit) -> Result<(), Trouble> {
 }
 
 fn is_readable_past_the_limit(fd: &Fd, limit: Limit) -> Result<bool, Trouble> {
-    starved::readable_from_starved(fd.raw(), peer_of(fd)?.pid, limit).map_err(Trouble::Silent)
+    readable_from_starved(fd.raw(), peer_of(fd)?.pid, limit).map_err(Trouble::Silent)
 }
 
 pub(super) fn receive_raw(fd: &Fd, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {

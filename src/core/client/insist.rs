@@ -10,7 +10,7 @@ use super::connection::receive_raw;
 use super::{Answer, Client, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
 use crate::control::{MAX_MESSAGE, Op};
 use crate::limit::Limit;
-use crate::start;
+use crate::lock::{PAUSES_PER_SECOND, pause};
 use nix::errno::Errno;
 
 /// Which networks that nobody serves get a lonetd for a question.
@@ -54,9 +54,9 @@ impl Client {
         mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let (mut wordless, mut limit) = (0, limit);
-        for turn in 0..TIME_LIMIT_SECONDS * start::PAUSES_PER_SECOND {
+        for turn in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
             if turn > 1 {
-                start::pause();
+                pause();
             }
             if turn > 0 && limit.is_over() {
                 return Err(Trouble::Silent(Errno::ETIMEDOUT));
@@ -65,10 +65,10 @@ impl Client {
                 Err(Trouble::NotRunning) => {}
                 result => return result,
             }
-            if start == StartIf::Killed && !start::was_killed(self) {
+            if start == StartIf::Killed && !self.was_killed() {
                 return Err(Trouble::NotRunning);
             }
-            match start::start(self, start, limit, buffer) {
+            match self.start(start, limit, buffer) {
                 Ok(()) => limit = limit.forgiven(TIME_LIMIT),
                 // It ended without a word: killed, perhaps.
                 Err(Trouble::NoCommand) if wordless < 2 => wordless += 1,

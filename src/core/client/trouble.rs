@@ -1,93 +1,11 @@
-//! What goes wrong on the way to lonetd.
+//! What goes wrong on the way to lonetd, with the paths that it is about.
 
-use super::{Client, TIME_LIMIT_SECONDS};
-use crate::directory::{self, Unfit};
-use crate::{control, start};
-use nix::errno::Errno;
+use super::Client;
+use crate::directory;
+use crate::limit::TIME_LIMIT_SECONDS;
+use crate::trouble::Trouble;
 use std::fmt;
 use std::path::PathBuf;
-
-/// Why there is no answer. `Display` says what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Nobody serves the network, and the question was not worth a start.
-    NotRunning,
-    /// No descriptor, or no memory, for the exchange.
-    NoRoom(Errno),
-    /// Somebody else's socket.
-    NotOurs { uid: u32 },
-    /// In this user namespace it cannot be told whose the socket is.
-    UserNamespace { uid: u32 },
-    /// A directory that others can reach, or can put another in the place of.
-    Directory(directory::Trouble),
-    /// lonetd did not answer in time, or the exchange failed otherwise.
-    Silent(Errno),
-    /// lonetd speaks another version of the protocol.
-    Version { theirs: u16 },
-    /// The request does not fit a message.
-    TooLong,
-    /// The network's directory, lock or socket cannot be made: the step, and why.
-    Setup { step: &'static str, why: Errno },
-    /// No lonet command anywhere.
-    NoCommand,
-    /// The network's programs live in another network namespace.
-    Elsewhere,
-    /// lonetd started and gave up; its words are in its log and in the caller's buffer.
-    Failed,
-}
-
-impl Trouble {
-    /// What bind and connect fail with.
-    pub fn errno(self) -> Errno {
-        match self {
-            Trouble::NoRoom(e) => e,
-            // As a lonetd that runs there says it.
-            Trouble::Elsewhere => Errno::EACCES,
-            _ => Errno::ENETDOWN,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::NotRunning => f.write_str("the network is not running"),
-            Trouble::NoRoom(e) => write!(f, "no descriptor left to ask lonetd: {e}"),
-            Trouble::NotOurs { uid } => {
-                write!(f, "the network's daemon belongs to uid {uid}; use another network (LONET_NETWORK)")
-            }
-            Trouble::Directory(trouble) => match trouble.unfit() {
-                Unfit::Unknown(uid) => Trouble::UserNamespace { uid }.fmt(f),
-                _ => trouble.fmt(f),
-            },
-            Trouble::UserNamespace { uid } => write!(
-                f,
-                "cannot tell whether the network is its owner's: this user namespace shows uid {uid}; run the program \
-                 in the network's user namespace, or as the owner in one where it finds the network's directory"
-            ),
-            Trouble::Silent(e) => {
-                write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); its log is in the network's directory")
-            }
-            Trouble::Version { theirs } => write!(
-                f,
-                "lonetd speaks version {theirs} of the control protocol, this program version {}: \
-                 end the network (`lonet down`) and use one release of lonet",
-                control::VERSION
-            ),
-            Trouble::TooLong => f.write_str("the request is too long"),
-            Trouble::Setup { step, why } => write!(f, "cannot {step}: {why}"),
-            Trouble::NoCommand => f.write_str(
-                "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
-            ),
-            Trouble::Elsewhere => f.write_str(start::ELSEWHERE),
-            Trouble::Failed => {
-                f.write_str("lonetd could not start; its log is in the network's directory")
-            },
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
 
 /// As a command says it, with the paths of the network's.
 pub struct TroubleOf {

@@ -1,8 +1,8 @@
 //! `struct lonet_addr`: a lonet address, and those of a descriptor.
 
 use super::error::{Error, Result, Shown, call};
-use super::{ask, bytes, net};
-use crate::{kernel, process};
+use super::{ask, bytes};
+use crate::{joined, kernel, process};
 use lonet_core::address::{MAX_HOST, host_and_port};
 use lonet_core::control::{Name, Op, Reply};
 use nix::errno::Errno;
@@ -146,7 +146,7 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
 pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
     // The network of a program under lonet may be any, until its block is known.
     let own = process::block().is_some_and(|block| block.contains(*local.ip()));
-    if !own && net::is_left(*local.ip()) {
+    if !own && joined::is_left(*local.ip()) {
         return Err(Error::NetworkDown.because(what, "the network was left"));
     }
     process::client_at(*local.ip()).ok_or_else(|| Error::Invalid.because(what, "not a lonet socket"))

@@ -4,11 +4,13 @@ mod foreign;
 
 use super::addr::Written;
 use super::error::{Error, Failed, Result, Shown, call};
-use super::handle::Used;
-use super::host::{self, Host, LonetHost, still_open};
+use super::host::still_open;
+use super::named::{self, LonetHost};
 use super::{ask_within, bytes};
 use crate::address::Address;
 use crate::ask::tell_to;
+use crate::handle::Used;
+use crate::joined::Host;
 use crate::sandbox::{self, Socket};
 use crate::{connect, kernel, marks, valve};
 use lonet_core::address::host_and_port;
@@ -28,7 +30,7 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         if timeout_ms < -1 {
             return Err(Error::Invalid.because("dial", format_args!("a time limit of {timeout_ms} ms")));
         }
-        let host = host::get(host, "dial")?;
+        let host = named::host(host, "dial")?;
         let limit =
             u64::try_from(timeout_ms).map_or(Limit::NONE, |ms| Limit::within(Duration::from_millis(ms)));
         // Who does not wait for the peer has to wait for lonetd: nothing can be dialed without its answer.
@@ -62,7 +64,7 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_char) -> c_int {
     call(|| {
-        let host = host::get(host, "dial")?;
+        let host = named::host(host, "dial")?;
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, Limit::NONE, unsafe { bytes(addr) })?;
         let started = match foreign {

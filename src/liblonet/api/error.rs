@@ -1,6 +1,6 @@
 //! What a call can fail with, and what lonet_errmsg says of it.
 
-use super::handle::Stale;
+use crate::handle::Stale;
 use lonet_core::client::Trouble;
 use nix::errno::Errno;
 use std::cell::UnsafeCell;

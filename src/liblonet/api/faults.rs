@@ -1,7 +1,7 @@
 //! Faults between hosts: what `lonet cut`, `lonet heal` and `lonet faults` do, for a program.
 
 use super::error::{Error, Result, Shown, call};
-use super::net::{LonetNet, get};
+use super::named::{self, LonetNet};
 use super::{ask, bytes};
 use lonet_core::control::{Fault, Op, Reply};
 use std::ffi::{c_char, c_int};
@@ -21,7 +21,7 @@ unsafe fn order(
         Fault::Heal => "heal",
         Fault::Count => "faults",
     };
-    let net = get(net, name)?;
+    let net = named::net(net, name)?;
     // SAFETY: as the caller promises.
     let texts = [from, to].map(|text| unsafe { bytes(text) }.unwrap_or_default());
     let mut told = name.to_owned();

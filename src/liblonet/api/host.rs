@@ -1,10 +1,11 @@
 //! `lonet_host`: a host that the process is, beside others.
 
-use super::error::{Error, Failed, Result, Shown, call};
-use super::handle::{Stale, Table, Used};
-use super::net::{self, LonetNet};
+use super::error::{Error, Result, Shown, call};
+use super::named::{self, LonetHost, LonetNet, refuse_host};
 use super::{ask, bytes, room_for_two};
 use crate::ask::{limit, tell_to};
+use crate::handle::{Stale, Used};
+use crate::joined::{HOSTS, Host};
 use crate::{kernel, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::Block;
@@ -13,62 +14,10 @@ use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
-use lonet_core::table::Mapping;
 use std::ffi::{CString, c_char, c_int};
-use std::net::Ipv4Addr;
-use std::sync::Arc;
-
-pub struct Host {
-    pub client: Client,
-    pub block: Block,
-    /// The handle of its network.
-    pub net: u64,
-    name: CString,
-    /// Where its sockets are, for the kernel.
-    ip: Ipv4Addr,
-    /// Where its client looks.
-    _table: Option<Arc<Mapping>>,
-}
-
-impl Host {
-    /// As its maker called it.
-    pub fn name(&self) -> &str {
-        self.client.config.host.as_deref().unwrap_or_default()
-    }
-
-    pub fn network(&self) -> &str {
-        &self.client.config.network
-    }
-
-    fn is_also(&self, other: &Host) -> bool {
-        self.ip == other.ip && self.client.config.dir == other.client.config.dir
-    }
-}
-
-pub static HOSTS: Table<Host, 2, 16384> = Table::new();
-
-/// Never looked into.
-#[repr(C)]
-pub struct LonetHost {
-    _opaque: [u8; 0],
-}
 
 const LONET_SHARE: c_int = 1;
 const LONET_TCP_PORTS: c_int = 2;
-
-/// What a host's handle names.
-pub fn get(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
-    HOSTS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
-}
-
-fn refuse(stale: Stale, what: &str) -> Failed {
-    let why = match stale {
-        Stale::NoHandle => "not a host's handle",
-        Stale::Closed => "the host was closed",
-        Stale::ClosedWithNetwork => "the host's network was left",
-    };
-    Error::from(stale).because(what, why)
-}
 
 /// Fails if a host was closed while a call was made for it.
 pub fn still_open(host: &Used<Host>, what: impl std::fmt::Display) -> Result<()> {
@@ -98,7 +47,7 @@ pub unsafe extern "C" fn lonet_host_new(
 }
 
 fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<Host>> {
-    let net = net::get(net, "host")?;
+    let net = named::net(net, "host")?;
     let network = &net.client.config.network;
     let Some(name) = name else {
         return Err(Error::Invalid.because(format_args!("host lonet{network}"), "the host's name is NULL"));
@@ -128,9 +77,9 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
         // SAFETY: the host keeps it, and the client is of the same network.
         unsafe { client.look_at(table.table()) };
     }
-    let name = CString::new(name).unwrap_or_default();
+    let c_name = CString::new(name).unwrap_or_default();
     let made = HOSTS
-        .open(Host { client, block, net: net.handle, name, ip, _table: net.table.clone() })
+        .open(Host { client, block, net: net.handle, c_name, ip, _table: net.table.clone() })
         .ok_or_else(|| Error::Memory.because(&what, "too many hosts in one process"))?;
     if !net.is_open() {
         let _ = close(limit(), made.handle, true);
@@ -143,7 +92,7 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
 pub extern "C" fn lonet_host_name(host: *const LonetHost) -> *const c_char {
     let mut name = std::ptr::null();
     call(|| {
-        name = get(host, "lonet_host_name")?.name.as_ptr();
+        name = named::host(host, "lonet_host_name")?.c_name.as_ptr();
         Ok(0)
     });
     name
@@ -152,11 +101,11 @@ pub extern "C" fn lonet_host_name(host: *const LonetHost) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn lonet_host_close(host: *mut LonetHost) -> c_int {
     call(|| {
-        let open = get(host, "close")?;
+        let open = named::host(host, "close")?;
         let what = format!("close lonet{} {}", open.network(), open.name());
         drop(open);
         room_for_two().map_err(|e| e.of(what))?;
-        close(limit(), host.addr() as u64, false).map_err(|stale| refuse(stale, "close"))?;
+        close(limit(), host.addr() as u64, false).map_err(|stale| refuse_host(stale, "close"))?;
         Ok(0)
     })
 }
@@ -168,7 +117,7 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
             process::set_default_host(0);
             return Ok(0);
         }
-        let used = get(host, "default host")?;
+        let used = named::host(host, "default host")?;
         process::set_default_host(used.handle);
         // Closed meanwhile: it must not come back.
         if !used.is_open() {

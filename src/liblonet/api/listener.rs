@@ -2,10 +2,13 @@
 
 use super::addr::{LonetAddr, Whois, Written, candidate, give, way, whois};
 use super::error::{Error, Failed, Result, Shown, call};
-use super::host::{self, Host, LonetHost, still_open};
+use super::host::still_open;
+use super::named::{self, LonetHost};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
 use crate::bind::{Placed, place};
+use crate::handle::Used;
+use crate::joined::Host;
 use crate::{accept, kernel, marks, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
@@ -21,7 +24,7 @@ use std::ptr::null_mut;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char, backlog: c_int) -> c_int {
     call(|| {
-        let host = host::get(host, "listen")?;
+        let host = named::host(host, "listen")?;
         // SAFETY: null or a C string, as lonet.h says.
         let Some(laddr) = (unsafe { bytes(laddr) }) else {
             return Err(Error::Invalid.because("listen", "the address is NULL"));
@@ -56,7 +59,7 @@ impl std::fmt::Display for Listen<'_> {
 }
 
 /// Bound as 0.0.0.0, so that the host's own loopback reaches it, too.
-fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
+fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
     let fail = |e: Errno| Error::from_errno(e).of(what);
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) });

@@ -2,7 +2,7 @@
 //!
 //! Conventions. Each function takes C's types, hands them at once to plain Rust inside [`error::call`], through
 //! which no panic goes, and fails with -1, errno and a text for lonet_errmsg. Outputs are written last, when
-//! nothing can fail any more. What a program passes as a handle is looked up and never followed ([`handle`]).
+//! nothing can fail any more. What a program passes as a handle is looked up and never followed (`handle`).
 //! Every descriptor is given as the system calls gave it, or closed again.
 //!
 //! Calls on a handle or a descriptor neither lock nor allocate, like the hooks, with which they share bind, connect
@@ -12,10 +12,10 @@ mod addr;
 mod conn;
 pub mod error;
 mod faults;
-pub mod handle;
-pub mod host;
+mod host;
 mod listener;
-pub mod net;
+mod named;
+mod net;
 mod trace;
 
 use error::{Error, Result, Shown};

@@ -1,69 +1,23 @@
 //! `lonet_net`: a network that the process has joined.
 
 use super::error::{Error, Result, Shown, call};
-use super::handle::{Stale, Table, Used};
+use super::named::{self, LonetNet, refuse_net};
 use super::{ask, bytes, host, room_for_two};
 use crate::ask::limit;
 use crate::environment;
-use crate::process::{KeyMap, library_directory, strings};
+use crate::handle::Used;
+use crate::joined::{self, HOSTS, NETS, Net};
+use crate::key_map::KeyMap;
+use crate::process::{library_directory, strings};
 use lonet_core::block::Block;
 use lonet_core::client::Client;
 use lonet_core::config::{Config, lookup};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::sys;
-use lonet_core::table::Mapping;
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
-use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-pub struct Net {
-    /// Without a host.
-    pub client: Client,
-    /// `lonetmynet`
-    full_name: CString,
-    block: Block,
-    /// Where the client of this looks for lonetd, and its hosts'.
-    pub table: Option<Arc<Mapping>>,
-    /// By this lonetd knows the children of a fork for members.
-    _key: Option<KeyMap>,
-}
-
-pub static NETS: Table<Net, 1, 256> = Table::new();
-
-/// Blocks of networks that the process has left: their sockets are nobody's.
-static LEFT: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-
-/// The network that `ip` belongs to, if the process has joined it.
-pub fn of_block(ip: Ipv4Addr) -> Option<Used<Net>> {
-    NETS.all().find(|net| net.block.contains(ip))
-}
-
-/// Whether `ip` belongs to a network that the process has left.
-pub fn is_left(ip: Ipv4Addr) -> bool {
-    let n = usize::from(ip.octets()[1]);
-    of_block(ip).is_none() && LEFT[n / 64].load(Ordering::Acquire) >> (n % 64) & 1 == 1
-}
-
-/// What a handle of a network names.
-pub fn get(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
-    NETS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
-}
-
-fn refuse(stale: Stale, what: &str) -> super::error::Failed {
-    match stale {
-        Stale::NoHandle => Error::Invalid.because(what, "not a network's handle"),
-        Stale::Closed | Stale::ClosedWithNetwork => Error::NetworkDown.because(what, "the network was left"),
-    }
-}
-
-/// Never looked into.
-#[repr(C)]
-pub struct LonetNet {
-    _opaque: [u8; 0],
-}
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut LonetNet) -> c_int {
@@ -90,7 +44,7 @@ pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut Lonet
 pub extern "C" fn lonet_network(net: *const LonetNet) -> *const c_char {
     let mut name = std::ptr::null();
     call(|| {
-        name = get(net, "lonet_network")?.full_name.as_ptr();
+        name = named::net(net, "lonet_network")?.full_name.as_ptr();
         Ok(0)
     });
     name
@@ -101,15 +55,14 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
     call(|| {
         let handle = net.addr() as u64;
         // Before anything is ended: with no descriptor left nothing can be.
-        let open = get(net, "leave")?;
+        let open = named::net(net, "leave")?;
         let what = format!("leave {}", open.full_name.to_string_lossy());
         room_for_two().map_err(|e| e.of(what))?;
         drop(open);
-        let net = NETS.close(handle, false).map_err(|stale| refuse(stale, "leave"))?;
-        let n = usize::from(net.block.number());
-        LEFT[n / 64].fetch_or(1 << (n % 64), Ordering::AcqRel);
+        let net = NETS.close(handle, false).map_err(|stale| refuse_net(stale, "leave"))?;
+        joined::mark_left(net.block);
         let limit = limit();
-        for host in host::HOSTS.all().filter(|host| host.net == handle) {
+        for host in HOSTS.all().filter(|host| host.net == handle) {
             // Another thread may be closing it.
             let _ = host::close(limit, host.handle, true);
         }

@@ -3,7 +3,7 @@
 //! The descriptor is a connection to lonetd, which sends each event in a packet of its own.
 
 use super::error::{Error, call};
-use super::net::{self, LonetNet};
+use super::named::{self, LonetNet};
 use lonet_core::client::{StartIf, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, Op, Reply, Trace};
 use lonet_core::limit::Limit;
@@ -17,7 +17,7 @@ const ALL: c_int = 1;
 pub extern "C" fn lonet_trace_open(net: *mut LonetNet, flags: c_int) -> c_int {
     call(|| {
         let what = "lonet_trace_open";
-        let net = net::get(net, what)?;
+        let net = named::net(net, what)?;
         let order = match flags {
             0 => Trace::Read,
             ALL => Trace::ReadAll,

@@ -17,7 +17,6 @@
 
 mod machine;
 
-use super::serve::LATE;
 use super::state::{Answer, Named, Sender};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
@@ -40,6 +39,9 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// How many questions may be under way; beyond them the oldest is forgotten.
 const MOST: usize = 256;
+
+/// How late an answer is where a rule makes names slow: less than programs wait for lonetd, and more than they would like to.
+pub const LATE: Duration = Duration::from_secs(2);
 
 /// Upstream sockets are named by numbers from here on, servers by their place below.
 const UPSTREAM: u64 = NAME_SERVERS as u64;

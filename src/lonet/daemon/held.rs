@@ -189,6 +189,11 @@ fn holder(address: SocketAddrV4) -> Option<u32> {
     at(address).or_else(|| at(wild))
 }
 
+/// The identity of the network namespace that lonetd lives in.
+pub fn network_namespace() -> Result<u64, SetupError> {
+    lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
+}
+
 pub fn tcp_socket() -> Result<OwnedFd, SetupError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))

@@ -34,7 +34,7 @@ use current::Current;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
-use lonet_core::start::{READY, READY_FD};
+use lonet_core::launch::{READY, READY_FD};
 use owner::Owner;
 use setup::SetupError;
 use std::fs::File;
@@ -54,7 +54,7 @@ pub struct Start {
 /// Serves the network until it has been empty for a while.
 ///
 /// `lock`: the start lock of one that was started by hand, given back as soon as it serves.
-pub fn run(start: Start, lock: Option<lonet_core::start::Lock>) -> ExitCode {
+pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
     let pipe = start.on_demand.then(|| {
         // SAFETY: who starts lonetd on demand gives it this descriptor.
         unsafe { File::from_raw_fd(READY_FD) }
@@ -98,7 +98,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     if !start.foreground {
         setup::detach()?;
     }
-    let netns = setup::network_namespace()?;
+    let netns = held::network_namespace()?;
     if members::live_elsewhere(config, &directory.now(), owner, netns) {
         return Err(SetupError::Elsewhere);
     }

@@ -96,8 +96,6 @@ struct Early {
     since: Instant,
 }
 
-pub use questions::LATE;
-
 pub struct Daemon {
     state: State,
     kernel: Live,

@@ -1,13 +1,11 @@
 //! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
 
-use super::held;
 use lonet_core::control::Key;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// Why lonetd cannot serve.
@@ -19,7 +17,7 @@ pub enum SetupError {
     BlockTaken { block: u8, by: String },
     #[error("another lonetd serves the network")]
     Served,
-    #[error("{}", lonet_core::start::ELSEWHERE)]
+    #[error("{}", lonet_core::trouble::ELSEWHERE)]
     Elsewhere,
     #[error("{0}")]
     Directory(lonet_core::directory::Trouble),
@@ -81,11 +79,6 @@ pub fn ephemeral_ports() -> (u16, u16) {
         (Some(low), Some(high)) if low <= high => (low, high),
         _ => (32768, 60999),
     }
-}
-
-/// The identity of the network namespace that lonetd lives in.
-pub fn network_namespace() -> Result<u64, SetupError> {
-    lonet_core::diag::netns_cookie(held::tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
 }
 
 /// The network's random key: made once, kept in the file by which lonetd serves for lonetds to come. A disk that is full

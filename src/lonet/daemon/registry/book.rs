@@ -4,6 +4,7 @@
 
 use super::Place;
 use super::file::{self, connect, is_new, remove_unless_open};
+use super::trouble::Trouble;
 use crate::daemon::names;
 use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::directory::Directory;
@@ -42,28 +43,6 @@ pub enum Verdict {
     Refused(String),
     /// It could not be written: why.
     Failed(String),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error("registry.db is locked by another process")]
-    Busy,
-    #[error("{0}")]
-    Refused(String),
-    #[error("registry.db: {0}")]
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(e: rusqlite::Error) -> Trouble {
-        match e.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                Trouble::Refused(format!("registry.db: {e}"))
-            }
-            _ => Trouble::Sqlite(e),
-        }
-    }
 }
 
 /// What stands in a row beside its name.

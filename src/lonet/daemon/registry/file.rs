@@ -1,6 +1,6 @@
 //! The file of registry.db, in the network's directory and nowhere else.
 
-use super::book::Trouble;
+use super::trouble::Trouble;
 use super::{Place, vfs};
 use lonet_core::directory::Directory;
 use nix::fcntl::{FcntlArg, fcntl};

@@ -18,12 +18,13 @@ mod book;
 mod file;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vfs;
 
 pub use book::{Row, Verdict};
 
 use super::current::Current;
-use book::{Book, Trouble};
+use book::Book;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -31,6 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
+use trouble::Trouble;
 
 /// How long what found the database locked waits until it is tried again.
 const RETRY: Duration = Duration::from_millis(20);

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use super::book::{Book, Trouble};
+use super::book::Book;
+use super::trouble::Trouble;
 use super::{Answer, Place, Question, Registry, Row, Verdict};
 use rusqlite::Connection;
 use std::net::{SocketAddrV4, TcpListener};

@@ -290,6 +290,11 @@ impl Daemon {
     }
 }
 
+/// Whether a client that waits for a reply has closed its connection: it sends nothing more.
+pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
+    sys::readable_within(fd.as_raw_fd(), 0) == Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! `lonet down --kill` of the owner's, or of root's, ends all programs. Members of other users are let in to use the
 //! network: what they ask to end are the programs that they may send signals to themselves, and they are told who is left.
 
-use super::messages::has_hung_up;
+use super::connections::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::state::{Pid, Sender};

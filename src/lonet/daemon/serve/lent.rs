@@ -5,7 +5,8 @@
 //! have. No connection is waited for: one that takes longer is the program's to wait for. But what has been lent may be any
 //! descriptor, and whoever else has the socket may hold its lock: threads of their own do it.
 
-use super::messages::{has_hung_up, reply};
+use super::connections::has_hung_up;
+use super::messages::reply;
 use super::{Daemon, rights};
 use lonet_core::block::Place;
 use lonet_core::control::Reply;

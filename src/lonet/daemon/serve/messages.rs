@@ -11,7 +11,6 @@ use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::block::Block;
 use lonet_core::control::{self, Caller, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
-use lonet_core::sys;
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -57,7 +56,7 @@ impl Daemon {
         let is_elsewhere =
             lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns);
         let admitted = match is_elsewhere {
-            true => Err(lonet_core::start::ELSEWHERE),
+            true => Err(lonet_core::trouble::ELSEWHERE),
             false => self.admit(&fd, &caller.key),
         };
         let Peer { sender: peer, is_owner } = match admitted {
@@ -220,10 +219,6 @@ fn not_done(op: &Op<'_>) -> Option<Op<'static>> {
         }
         _ => None,
     }
-}
-
-pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
-    sys::readable_within(fd.as_raw_fd(), 0) == Ok(true)
 }
 
 /// Sends `Reply::Stream` with a descriptor of a memory file that holds `text`.

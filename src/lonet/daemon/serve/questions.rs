@@ -1,17 +1,14 @@
 //! Questions for names, and what rules for faults make of them (`lonet names`).
 
 use super::Daemon;
-use crate::daemon::dns::Asked;
+use crate::daemon::dns::{Asked, LATE};
 use crate::daemon::state::{Answer, Sender};
 use lonet_core::control::{self, Caller, Op, Reply};
 use lonet_core::table::rules::NameFault;
 use nix::errno::Errno;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
-
-/// How late: less than programs wait for lonetd, and more than they would like to.
-pub const LATE: Duration = Duration::from_secs(2);
+use std::time::Instant;
 
 /// A question, and who waits for the answer.
 pub struct Late {

@@ -1,6 +1,6 @@
 //! `lonet trace`: who wants events to be recorded, and the recorder's turn.
 
-use super::messages::has_hung_up;
+use super::connections::has_hung_up;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::state::{Cookie, State};
 use crate::daemon::trace::Recorder;

@@ -4,7 +4,8 @@
 //! when a host that it waits for has died: one that has had a process since, and has none for [`GONE_FOR`]. A host goes down
 //! and up again where one program follows another on it.
 
-use super::messages::{has_hung_up, send_file};
+use super::connections::has_hung_up;
+use super::messages::send_file;
 use super::rights::Right;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::state::{By, State};

@@ -1,18 +1,15 @@
 //! Starting lonetd from inside any program, unnoticed by it.
 //!
-//! Who finds no lonetd takes the lock file in the network's directory, looks once more, and starts one if it is
-//! still alone; lonetd says on a pipe that it serves, or why it does not. The program must not notice: the
-//! child is made by a bare clone with no exit signal, so that there is no SIGCHLD and nothing for its wait(-1)
-//! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children
-//! use was prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
+//! The child is made by a bare clone with no exit signal, so that there is no SIGCHLD and nothing for the program's wait(-1)
+//! (it is waited for with __WCLONE); it forks again at once and lonetd is nobody's child. All that the children use was
+//! prepared by [`Launch::new`]: between clone and execve there are system calls and nothing else.
 
-use crate::client::starved::readable_from_starved;
-use crate::client::{Client, StartIf, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, c_path};
 use crate::config::Config;
 use crate::control::MAX_MESSAGE;
-use crate::directory::{self, Directory, Place, Root, Unfit};
-use crate::limit::Limit;
+use crate::limit::{Limit, TIME_LIMIT};
+use crate::starved::readable_from_starved;
 use crate::sys::{self, Fd, check};
+use crate::trouble::{ELSEWHERE, Trouble, setup};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -25,18 +22,14 @@ pub const READY_FD: i32 = 3;
 /// What a ready lonetd says.
 pub const READY: &[u8] = b"ready\0";
 
-/// What one says that was started in another network namespace than the network's programs live in.
-pub const ELSEWHERE: &str = "this process is in another network namespace (a container, unshare -n, ip netns) than the network's \
-    programs, whose loopback it does not reach: start all of them in one, or use another network (LONET_NETWORK)";
-
 /// Everything that a start needs, made beforehand.
-pub(crate) struct Launch {
+pub struct Launch {
     commands: Vec<CString>,
     arguments: [CString; 7],
 }
 
 impl Launch {
-    pub(crate) fn new(config: &Config, beside: Option<&Path>) -> Launch {
+    pub fn new(config: &Config, beside: Option<&Path>) -> Launch {
         Launch {
             commands: commands(config, beside).iter().map(|p| c_path(p)).collect(),
             arguments: [
@@ -50,11 +43,9 @@ impl Launch {
             ],
         }
     }
-}
 
-impl Launch {
     /// The first of the places that has a lonet command.
-    pub(crate) fn command(&self) -> Option<&CStr> {
+    pub fn command(&self) -> Option<&CStr> {
         let is_there = |command: &&CString| {
             let stat = sys::fstatat(libc::AT_FDCWD, command, 0);
             stat.is_ok_and(|stat| sys::may_execute(libc::AT_FDCWD, command, &stat).is_ok())
@@ -63,18 +54,9 @@ impl Launch {
     }
 }
 
-/// Whether the network's last lonetd has left what one takes away when the network ends.
-pub(crate) fn was_killed(client: &Client) -> bool {
-    match client.way().1 {
-        Ok(directory) => has_left(&directory),
-        // What cannot be looked at may be there.
-        Err(trouble) => !matches!(trouble.unfit(), Unfit::Errno(Errno::ENOENT | Errno::ENOTDIR)),
-    }
-}
-
-/// Whether there is what a lonetd takes away when the network ends: left, it was killed.
-fn has_left(directory: &Directory) -> bool {
-    [c"state", c"control"].iter().any(|file| directory.has(file))
+/// A path as C wants it; a zero byte cannot be in a path that the system gave.
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }
 
 /// Where the lonet command may be, best first: LONET_BIN alone if it is set, else beside the library, in the
@@ -95,136 +77,8 @@ fn commands(config: &Config, beside: Option<&Path>) -> Vec<PathBuf> {
     all
 }
 
-/// Makes sure that a lonetd serves the network, if it is one that wants one. On [`Trouble::Failed`] its words are in
-/// `buffer`.
-pub(crate) fn start(
-    client: &Client,
-    which: StartIf,
-    limit: Limit,
-    buffer: &mut [u8; MAX_MESSAGE],
-) -> Result<(), Trouble> {
-    let (way, _) = client.way();
-    let (lock, root, directory) = take_lock(&way.place, client.owner(), limit)?;
-    if which == StartIf::Killed && !has_left(&directory) {
-        // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
-        let _ = directory.remove(c"lock");
-        root.remove(way.place.name(), &directory);
-        return Err(Trouble::NotRunning);
-    }
-    // What follows needs descriptors, too.
-    drop((root, directory));
-    match client.connect(limit) {
-        Err(Trouble::NotRunning) => launch(&way.launch, limit, buffer)?,
-        Ok(_) => {}
-        Err(other) => return Err(other),
-    }
-    drop(lock);
-    Ok(())
-}
-
-/// The start lock, for a lonetd that is started by hand. `None`: the network is served already.
-pub(crate) fn lock_start(client: &Client) -> Result<Option<Lock>, Trouble> {
-    let (lock, ..) = take_lock(&client.way().0.place, client.owner(), Limit::NONE)?;
-    match client.connect(Limit::NONE) {
-        Err(Trouble::NotRunning) => Ok(Some(lock)),
-        Ok(_) => Ok(None),
-        Err(other) => Err(other),
-    }
-}
-
-fn setup(step: &'static str) -> impl Fn(Errno) -> Trouble {
-    move |why| match why {
-        Errno::EMFILE | Errno::ENFILE => Trouble::NoRoom(why),
-        _ => Trouble::Setup { step, why },
-    }
-}
-
-/// The directory of all networks, made if it is not there.
-fn make_root(place: &Place, owner: u32) -> Result<Root, Trouble> {
-    place.make_root(owner).map_err(|why| match why {
-        Unfit::Errno(e @ Errno::ENOENT) => {
-            setup("make the directory of all networks (does TMPDIR exist?)")(e)
-        }
-        Unfit::Errno(e) => setup("make the directory of all networks")(e),
-        why => Trouble::Directory(directory::Trouble::Root(why)),
-    })
-}
-
-/// The network's directory, made if it is not there.
-fn make_directory(root: &Root, name: &CStr) -> Result<Directory, Trouble> {
-    root.make(name).map_err(|why| match why {
-        Unfit::Errno(e) => setup("make the network's directory")(e),
-        why => Trouble::Directory(directory::Trouble::Network(why)),
-    })
-}
-
-/// The start lock, held.
-pub struct Lock(Fd);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Said, not left to the close: a child that another thread forked meanwhile has a copy of the descriptor, and the
-        // lock would be held for as long as that lives.
-        // SAFETY: no pointers.
-        unsafe { libc::syscall(libc::SYS_flock, self.0.raw(), libc::LOCK_UN) };
-    }
-}
-
-/// Takes the start lock, in directories that are made where they are not there. lonetd removes the file and its directory
-/// when the network ends, so what was locked may be a file that has gone: only the one that the names lead to counts.
-fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Directory), Trouble> {
-    let name = place.name();
-    let mut root = make_root(place, owner)?;
-    // A holder is another program that starts lonetd, and waits no longer than we do.
-    for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
-        let directory = match make_directory(&root, name) {
-            Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
-                root = make_root(place, owner)?;
-                continue;
-            }
-            other => other?,
-        };
-        let file = match directory.open(c"lock", libc::O_RDWR | libc::O_CREAT) {
-            Ok(file) => file,
-            // The directory has gone with the network that ended just now.
-            Err(Errno::ENOENT) => continue,
-            Err(e @ (Errno::EINVAL | Errno::ELOOP | Errno::EISDIR | Errno::ENXIO)) => {
-                return Err(setup("open the network's lock file, which is no regular one of its owner's")(e));
-            }
-            Err(e) => return Err(setup("open the network's lock file")(e)),
-        };
-        // SAFETY: no pointers.
-        match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
-            Ok(_) if root.leads_to(name, &directory) && directory.leads_to(c"lock", file.raw()) => {
-                return Ok((Lock(file), root, directory));
-            }
-            Ok(_) | Err(Errno::EINTR) => continue,
-            Err(Errno::EWOULDBLOCK) => {}
-            Err(e) => return Err(setup("lock the network's lock file")(e)),
-        }
-        if limit.is_over() {
-            break;
-        }
-        pause();
-    }
-    Err(Trouble::Silent(Errno::ETIMEDOUT))
-}
-
-pub(crate) const PAUSES_PER_SECOND: i64 = 200;
-
-/// Between two looks at what tells nobody when it changes: a lock, for which there is no call with a time limit, or a
-/// lonetd that is dying.
-pub(crate) fn pause() {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 / PAUSES_PER_SECOND };
-    // SAFETY: no descriptors, one timespec, no mask.
-    unsafe {
-        let none = std::ptr::null::<libc::pollfd>();
-        libc::syscall(libc::SYS_ppoll, none, 0, &raw mut time, std::ptr::null::<libc::sigset_t>(), 8)
-    };
-}
-
-/// Starts lonetd and waits for its word.
-fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
+/// Starts lonetd and waits until it serves. On [`Trouble::Failed`] its message is in `buffer`.
+pub fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
     let mut pipe = [0i32; 2];
     // SAFETY: room for two descriptors.
     check(unsafe { libc::syscall(libc::SYS_pipe2, pipe.as_mut_ptr(), libc::O_CLOEXEC) })

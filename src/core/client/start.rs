@@ -1,0 +1,66 @@
+//! Starting the network's lonetd where there is none.
+//!
+//! Whoever finds no lonetd takes the start lock, looks once more, and starts one if there is still none; lonetd says on a pipe
+//! that it serves, or why it does not.
+
+use super::{Client, StartIf};
+use crate::control::MAX_MESSAGE;
+use crate::directory::{Directory, Unfit};
+use crate::launch::launch;
+use crate::limit::Limit;
+use crate::lock::{Lock, take_lock};
+use crate::trouble::Trouble;
+use nix::errno::Errno;
+
+impl Client {
+    /// Makes sure that a lonetd serves the network, if it is one that wants one. On [`Trouble::Failed`] its message is in
+    /// `buffer`.
+    pub(super) fn start(
+        &self,
+        which: StartIf,
+        limit: Limit,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<(), Trouble> {
+        let (way, _) = self.way();
+        let (lock, root, directory) = take_lock(&way.place, self.owner(), limit)?;
+        if which == StartIf::Killed && !has_left(&directory) {
+            // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
+            let _ = directory.remove(c"lock");
+            root.remove(way.place.name(), &directory);
+            return Err(Trouble::NotRunning);
+        }
+        // What follows needs descriptors, too.
+        drop((root, directory));
+        match self.connect(limit) {
+            Err(Trouble::NotRunning) => launch(&way.launch, limit, buffer)?,
+            Ok(_) => {}
+            Err(other) => return Err(other),
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
+    pub fn lock_start(&self) -> Result<Option<Lock>, Trouble> {
+        let (lock, ..) = take_lock(&self.way().0.place, self.owner(), Limit::NONE)?;
+        match self.connect(Limit::NONE) {
+            Err(Trouble::NotRunning) => Ok(Some(lock)),
+            Ok(_) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Whether the network's last lonetd has left what one removes when the network ends.
+    pub(super) fn was_killed(&self) -> bool {
+        match self.way().1 {
+            Ok(directory) => has_left(&directory),
+            // What cannot be looked at may be there.
+            Err(trouble) => !matches!(trouble.unfit(), Unfit::Errno(Errno::ENOENT | Errno::ENOTDIR)),
+        }
+    }
+}
+
+/// Whether there is what a lonetd takes away when the network ends: left, it was killed.
+fn has_left(directory: &Directory) -> bool {
+    [c"state", c"control"].iter().any(|file| directory.has(file))
+}

@@ -1,0 +1,43 @@
+//! What the handles name that a program passes.
+
+use super::error::{Error, Failed, Result};
+use crate::handle::{Stale, Used};
+use crate::joined::{HOSTS, Host, NETS, Net};
+
+/// What a network's handle names.
+pub fn net(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
+    NETS.get(handle.addr() as u64).map_err(|stale| refuse_net(stale, what))
+}
+
+pub fn refuse_net(stale: Stale, what: &str) -> Failed {
+    match stale {
+        Stale::NoHandle => Error::Invalid.because(what, "not a network's handle"),
+        Stale::Closed | Stale::ClosedWithNetwork => Error::NetworkDown.because(what, "the network was left"),
+    }
+}
+
+/// Never looked into.
+#[repr(C)]
+pub struct LonetNet {
+    _opaque: [u8; 0],
+}
+
+/// Never looked into.
+#[repr(C)]
+pub struct LonetHost {
+    _opaque: [u8; 0],
+}
+
+/// What a host's handle names.
+pub fn host(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
+    HOSTS.get(handle.addr() as u64).map_err(|stale| refuse_host(stale, what))
+}
+
+pub fn refuse_host(stale: Stale, what: &str) -> Failed {
+    let why = match stale {
+        Stale::NoHandle => "not a host's handle",
+        Stale::Closed => "the host was closed",
+        Stale::ClosedWithNetwork => "the host's network was left",
+    };
+    Error::from(stale).because(what, why)
+}
