@@ -6,7 +6,7 @@
 #include <sys/time.h>
 #include <sys/utsname.h>
 
-enum { STORM = 4000, PERIOD_US = 50 };
+enum { STORM = 1500, PERIOD_US = 50 };
 
 static volatile sig_atomic_t handled, failed_at;
 

@@ -6,7 +6,7 @@ echo "here is α" >"$work/page"
 code 1 lonet addr α:8080
 is "$err" "lonet: network \"$LONET_NETWORK\" is not running" "a network that does not run"
 start server lonet run --os-ports private -H α -- python3 -m http.server --directory "$work" 8080
-lonet wait --timeout 20 α:8080
+lonet wait --timeout 120 α:8080
 code 0 lonet addr α:8080
 is "$(curl -sS "http://$out/page")" "here is α" "curl without lonet gets α's page there"
 code 0 lonet addr Α.lonet:8080

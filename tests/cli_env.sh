@@ -17,7 +17,7 @@ s = socket.socket()
 s.bind(("", 0))
 s.listen()
 s.accept()'
-LD_PRELOAD='' lonet wait --timeout 20 α:7
+LD_PRELOAD='' lonet wait --timeout 120 α:7
 is "$(LD_PRELOAD='' lonet ls --json | jq -c '.hosts[].sockets[] | [.port, .pid]')" "[7,$pid]" "what it starts is α's"
 unset LD_PRELOAD LONET_HOST
 stop "$pid"

@@ -33,7 +33,7 @@ PY
 says() { until_true grep -q ' leads to ' "$work/$1" && sed -E 's/^127.0.0.1:([0-9]+) .*/\1/' "$work/$1"; }
 start server lonet run -H α -- python3 "$work/server.py" first:
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 start forward lonet forward α:80 0
 port=$(says forward)
 is "$(<"$work/forward")" "127.0.0.1:$port leads to α:80; in a browser: http://α.localhost:$port/" "it says where"
@@ -50,5 +50,5 @@ like "$(<"$work/other")" "lonet: nothing listens on α:$port; α listens on 80" 
 
 stop "$server"
 start server lonet run -H α -- python3 "$work/server.py" second:
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 is "$(python3 "$work/call.py" "$port" hello 1)" second:hello "the next server"

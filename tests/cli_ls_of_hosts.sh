@@ -13,7 +13,7 @@ PY
 start web lonet run -H web -- python3 "$work/server.py" 80
 start idle lonet run -H cache -- sleep 1000
 idle=$pid
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 start wide lonet run -H 東京 -- python3 "$work/wide.py"
 wide=$pid
 until_true eval 'lonet ls --json | jq -e ".hosts | length == 3"'

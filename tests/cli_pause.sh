@@ -19,7 +19,7 @@ PY
 # Who is killed does not end its child.
 end_the_rest() { lonet kill -s KILL α; }
 start server lonet run -H α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 code 0 lonet pause α
 is "$out" "paused 2 processes of α" "it says how many"
 is "$(pgrep -f "$work/server.py" | xargs ps -o stat= -p | cut -c 1 | sort | uniq -c | tr -d ' ')" 2T "both are stopped"

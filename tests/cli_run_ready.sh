@@ -33,7 +33,7 @@ is "$(<"$work/own") $(lonet logs δ)" "$(id -u) 80 $(id -u) 80" "which lonet log
 
 # A daemon: what was started ends, and has left one that listens.
 code 0 lonet run --ready 82 -H α -- sh -c 'python3 "$0" 82 & exec true' "$work/server.py"
-lonet wait --timeout 20 α:82
+lonet wait --timeout 120 α:82
 echo "ok: a daemon is waited for"
 
 start follow lonet logs -f α

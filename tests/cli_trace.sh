@@ -31,7 +31,7 @@ like "$err" "is not running" "a network that does not run has no trace"
 code 0 lonet trace --start
 start server lonet run --host web -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 code 0 lonet run --host client -- python3 "$work/dial.py"
 
 # The words of an event without time and process.

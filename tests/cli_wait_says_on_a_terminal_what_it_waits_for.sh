@@ -4,7 +4,7 @@
 
 welcome
 start server lonet run -H α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 cat >"$work/terminal.py" <<'PY'
 import os, pty, sys
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))

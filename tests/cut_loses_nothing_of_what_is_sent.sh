@@ -41,7 +41,7 @@ s.close()
 print(n, h.hexdigest(), flush=True)
 PY
 start receiver lonet run --host β -- python3 "$work/receiver.py"
-lonet wait --timeout 20 β:80
+lonet wait --timeout 120 β:80
 commanded 9 sender lonet run --host α -- python3 "$work/sender.py"
 until_true grep -q ready "$work/sender"
 lost() { [ "$(grep -c lost "$work/sender")" = "$1" ]; }

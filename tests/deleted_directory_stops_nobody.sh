@@ -37,7 +37,7 @@ except OSError as e:
     print(errno.errorcode[e.errno])
 END
 start server lonet run --host alpha -- python3 "$work/echo.py"
-lonet wait --timeout 20 alpha:80
+lonet wait --timeout 120 alpha:80
 mkfifo "$work/in"
 lonet run --host beta -- python3 "$work/talk.py" <"$work/in" >"$work/talk" 2>&1 &
 talk=$!

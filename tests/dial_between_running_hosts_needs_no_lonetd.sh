@@ -33,7 +33,7 @@ while True:
     c.close()
 END
 start server lonet run --host α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 lonet run --host β -- strace -o "$work/trace" python3 "$work/dial.py" "$daemon" >"$work/said"
 is "$(sed -n 1p "$work/said")" "[3, 4, 5] [b'00003', b'00004', b'00005']" "three connections under their names"

@@ -45,7 +45,7 @@ while True:
 print(port)')
 
 commanded 5 closes lonet run --host a --supervise always -- python3 "$work/close.py" "$port"
-lonet wait --timeout 20 "a:$port"
+lonet wait --timeout 120 "a:$port"
 commanded 6 dials lonet run --host b -- python3 "$work/dial.py" a.lonet "$port"
 until_true grep -q ready "$work/dials"
 daemon=$(lonetd)

@@ -66,7 +66,7 @@ for_each_owner() {
     "${owner[@]}" env PYTHONUNBUFFERED=1 lonet run --host α -- "$python" "$work/server.py" >"$work/server" 2>&1 &
     started+=("$!")
     server=$!
-    code 0 "${owner[@]}" lonet wait --timeout 20 α:1
+    code 0 "${owner[@]}" lonet wait --timeout 120 α:1
     is "$("${owner[@]}" lonet run --host β -- "$python" "$work/dial.py" α.lonet 2>/dev/null)" welcome \
         "a host dials another"
     is "$("${owner[@]}" env "LD_PRELOAD=$library" "$python" "$work/dial.py" α.lonet)" welcome \

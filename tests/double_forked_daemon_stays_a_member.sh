@@ -45,7 +45,7 @@ for i in 1 2 3; do
 done
 is "$(lonetd)" "$served_by" "its network has not ended meanwhile"
 echo >"$work/again"
-lonet wait --timeout 20 α:1
+lonet wait --timeout 120 α:1
 until_true grep -q "listens on 1" "$work/out"
 is "$(dial 1)" welcome "it has come back, and is reached"
 echo >"$work/again"

@@ -42,7 +42,7 @@ done
 # While it runs: a program that joins looks for the key and the table.
 for file in key table; do
     start server lonet run --host β -- python3 "$work/server.py"
-    lonet wait --timeout 20 β:1
+    lonet wait --timeout 120 β:1
     rm "$net/$file"
     mkfifo "$net/$file"
     is "$(timeout 60 lonet run --host α -- python3 "$work/dial.py" β.lonet)" welcome "$file becomes a FIFO: programs dial"

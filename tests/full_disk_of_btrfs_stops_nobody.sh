@@ -20,7 +20,7 @@ chmod 1777 "$disk"
 
 welcome
 start server lonet run --host alpha -- python3 "$work/server.py" 80
-lonet wait --timeout 20 alpha:80
+lonet wait --timeout 120 alpha:80
 # What is on the disk already is to be written again.
 is "$(lonet run --host beta -- python3 "$work/dial.py" alpha.lonet 80)" "welcome" "there is room"
 sync -f "$disk"

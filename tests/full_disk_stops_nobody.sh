@@ -41,7 +41,7 @@ sys.stdin.read()
 END
 
 start server lonet run --host alpha -- python3 "$work/server.py"
-lonet wait --timeout 20 alpha:80
+lonet wait --timeout 120 alpha:80
 pid_of_lonetd=$(lonetd)
 # The log has room: what else cannot be written is said there, too, and is said first.
 fallocate --keep-size --length 512K "$disk/$LONET_NETWORK/log"
@@ -72,7 +72,7 @@ until_down "$LONET_NETWORK"
 export LONET_NETWORK=$LONET_NETWORK-b
 fill
 start server lonet run --host alpha -- python3 "$work/server.py"
-lonet wait --timeout 20 alpha:80
+lonet wait --timeout 120 alpha:80
 is "$(lonet run --host beta -- python3 "$work/many.py" </dev/null)" "all well" "a network begins on a full disk"
 stop "$pid"
 until_down "$LONET_NETWORK"

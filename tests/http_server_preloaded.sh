@@ -7,7 +7,7 @@ unset LONET_NETWORK
 network=u$(id -u)
 echo "here is α" >"$work/page"
 LD_PRELOAD=$library start server python3 -u -m http.server --directory "$work" --bind α.lonet 8080
-lonet wait -n "$network" --timeout 20 α:8080
+lonet wait -n "$network" --timeout 120 α:8080
 is "$(LD_PRELOAD=$library curl -sS http://α.lonet:8080/page)" "here is α" "curl gets the page"
 is "$(LD_PRELOAD=$library curl -sS http://xn--mxa.lonet:8080/page)" "here is α" "also under IDNA's name"
 is "$(LD_PRELOAD=$library curl -sS http://Α.LONET.:8080/page)" "here is α" "also in other letters"

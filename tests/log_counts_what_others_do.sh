@@ -30,7 +30,7 @@ for _ in range(times):
 END
 welcome
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE 'lonet-[0-9a-f]{16}')
 stack=$(ss -tlpHn | grep -F "pid=$daemon," | grep -oE '127\.[0-9]+\.255\.254:[0-9]+')

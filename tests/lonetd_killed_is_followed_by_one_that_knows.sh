@@ -21,9 +21,9 @@ for line in sys.stdin:
     sys.stdout.flush()
 END
 start beta lonet run --host β -- python3 "$work/echo.py" 81
-lonet wait --timeout 20 β:81
+lonet wait --timeout 120 β:81
 start alpha lonet run --host α -- python3 "$work/echo.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 mkfifo "$work/in"
 lonet run --host γ -- python3 "$work/talk.py" α.lonet 80 <"$work/in" >"$work/talk" &
 started+=($!)
@@ -54,7 +54,7 @@ code 1 lonet addr β:81
 is "$err" "lonet: nothing listens on β:81; no host \"β\" is up in network $LONET_NETWORK; up are: α, γ" "what died meanwhile is not taken up"
 like "$(lonet run --host ε -- python3 "$work/talk.py" β.lonet 81 </dev/null 2>&1 || true)" "No route to host" "its host is down"
 start beta lonet run --host β -- python3 "$work/echo.py" 81
-lonet wait --timeout 20 β:81
+lonet wait --timeout 120 β:81
 like "$(lonet ls)" "β  127\.[0-9]+\.0\.1" "a host that comes back has its index"
 
 # Many callers at once.

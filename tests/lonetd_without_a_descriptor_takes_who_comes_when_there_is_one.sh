@@ -5,7 +5,7 @@
 
 welcome
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 log() { grep -c 'times no descriptor for a connection to the control socket' "$TMPDIR/lonet/$LONET_NETWORK/log"; }
 limit() { prlimit --pid "$daemon" --nofile="$1:"; }

@@ -22,7 +22,7 @@ while True:
 END
 welcome
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 processor=$(taskset -cp "$daemon" | grep -oE '[0-9]+' | sed -n 2p)
 taskset -acp "$processor" "$daemon" >"$work/taskset"

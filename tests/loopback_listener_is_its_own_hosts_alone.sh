@@ -48,8 +48,8 @@ is "$(call "${os%:*}" "${os#*:}")" ConnectionResetError "nor does a program outs
 is "$(cat "$work/alpha")" $'ready\n127.0.0.1\n::1' "the server has seen its own host's programs"
 code 1 lonet wait --timeout 0.1 α:80
 is "$err" "lonet: nothing listens on α:80; α listens on 80, but only on its loopback" "lonet wait"
-code 0 lonet run --host α -- lonet wait --timeout 20 α:80
-code 0 lonet wait --loopback --timeout 20 α:80
+code 0 lonet run --host α -- lonet wait --timeout 120 α:80
+code 0 lonet wait --loopback --timeout 120 α:80
 code 1 lonet addr α:80
 is "$err" "lonet: nothing listens on α:80; α listens on 80, but only on its loopback" "lonet addr"
 
@@ -60,6 +60,6 @@ kill -CONT "$daemon"
 
 start gamma lonet run --host γ -- python3 "$work/server.py" 127.0.0.1 "$(lonet run --host γ -- getent ahostsv4 γ.lonet | awk 'NR == 1 { print $1 }')"
 until_true ready gamma
-lonet wait --timeout 20 γ:80
+lonet wait --timeout 120 γ:80
 os=$(lonet addr γ:80)
 is "$(call "${os%:*}" "${os#*:}")" welcome "who listens on the host's address as well is reached there"

@@ -27,7 +27,7 @@ exec 9<>"$work/end"
 for n in $(seq $pairs); do
     lonet run --host "s$n" -- python3 "$work/server.py" $connections <&9 >"$work/server$n" 2>&1 &
     started+=($!)
-    lonet wait --timeout 20 "s$n:80"
+    lonet wait --timeout 120 "s$n:80"
     lonet run --host "c$n" -- python3 "$work/client.py" $connections "s$n.lonet" <&9 >"$work/client$n" 2>&1 &
     started+=($!)
 done

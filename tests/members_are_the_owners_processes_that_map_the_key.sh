@@ -38,7 +38,7 @@ except OSError as e:
 END
 start member lonet run --host α -- python3 "$work/member.py"
 parent=$pid
-lonet wait --timeout 20 α:1
+lonet wait --timeout 120 α:1
 until_true [ -s "$work/member" ]
 read -r child keys <"$work/member"
 started+=("$child")

@@ -27,9 +27,9 @@ done < <(type -ap python3)
 [ -n "$python" ] || { echo "skipped: no python3 that another user may run" && exit 0; }
 
 start owner lonet run --host α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:1
+lonet wait --timeout 120 α:1
 start member lonet run --host β -- "${other[@]}" "$python" "$work/server.py"
-lonet wait --timeout 20 β:1
+lonet wait --timeout 120 β:1
 until_true [ -s "$work/member" ]
 is "$(<"$work/member")" "65534 1" "another user's program with the key listens"
 is "$(lonet run --host α -- python3 "$work/dial.py" β.lonet)" welcome "the owner's programs reach it"

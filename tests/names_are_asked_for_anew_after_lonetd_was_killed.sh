@@ -15,7 +15,7 @@ answers() { [ "$(<"$work/out")" = "$(printf '%s\n' "$@")" ]; }
 
 welcome
 start server lonet run --host beta -- python3 "$work/server.py" 80
-lonet wait --timeout 20 beta:80
+lonet wait --timeout 120 beta:80
 ip=$(lonet addr beta:80)
 ip=${ip%:*}
 mkfifo "$work/in"

@@ -25,7 +25,7 @@ is "$(on python3 -c 'import socket; print([name for _, name in socket.if_nameind
 
 echo "here is β" >"$work/page"
 start server lonet run --host β -- python3 -m http.server --bind :: --directory "$work" 80
-lonet wait --timeout 20 β:80
+lonet wait --timeout 120 β:80
 for name in β.lonet xn--nxa.lonet Β.LONET "$ip"; do
     is "$(on curl -sS "http://$name/page")" "here is β" "curl http://$name"
 done

@@ -32,7 +32,7 @@ answers() { [ "$(<"$work/out$1")" = "$(printf '%s\n' "${@:2}")" ]; }
 
 welcome
 start server lonet run --host beta -- python3 "$work/server.py" 80
-lonet wait --timeout 20 beta:80
+lonet wait --timeout 120 beta:80
 daemon=$(lonetd)
 ip=$(lonet addr beta:80)
 ip=${ip%:*}

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/scenario.bash"
 
 start server lonet run -H α -- python3 -m http.server 8080
-lonet wait --timeout 20 α:8080
+lonet wait --timeout 120 α:8080
 daemon=$(lonetd || true)
 like "$daemon" '^[0-9]+$' "lonetd serves the network"
 stop "$pid"

@@ -21,7 +21,7 @@ for what in (lambda: socket.create_server(("", 0)), lambda: socket.create_connec
         print(errno.errorcode[e.errno])
 END
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 before=$(lonet ls)
 reason="this process is in another network namespace .* than the network's programs, whose loopback it does not reach: start all of \

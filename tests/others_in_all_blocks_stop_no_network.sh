@@ -66,7 +66,7 @@ stop "$squatter"
 
 [ "$(id -u)" = 0 ] || exit 0
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 commanded 9 dials lonet run --host β -- python3 "$work/dials.py"
 echo >&9
 until_true eval '[ "$(grep -c welcome "$work/dials")" = 1 ]'

@@ -4,7 +4,7 @@
 
 echo "here is α" >"$work/page"
 start server lonet run -H α -- python3 -m http.server --directory "$work" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 is "$(lonet run -H β -- curl -sS http://α.lonet/page)" "here is α" "reached on port 80"
 socket=$(lonet ls --json | jq -c '.hosts[] | select(.name == "α") | .sockets[] | select(.state == "listening")')
 is "$(jq -c '[.port, .pid]' <<<"$socket")" "[80,$pid]" "ls shows α:80"

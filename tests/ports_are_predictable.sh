@@ -65,9 +65,9 @@ for ((round = 1; round <= rounds; round++)); do
     on() { lonet run -n "$network" --host "$@"; }
     labelled() { sed "s/^/$1: /"; }
     start α.log lonet run -n "$network" --host α -- python3 "$work/server.py" 0 80 0
-    lonet wait -n "$network" --timeout 20 α:2
+    lonet wait -n "$network" --timeout 120 α:2
     start β.log lonet run -n "$network" --host β -- python3 "$work/server.py" 0
-    lonet wait -n "$network" --timeout 20 β:1
+    lonet wait -n "$network" --timeout 120 β:1
     got=$(
         on γ -- python3 "$work/client.py" α:80 α:80 α:1 - α:2 β:1 | labelled γ
         on δ -- python3 "$work/client.py" β:1 α:1 - α:1 | labelled δ

@@ -21,7 +21,7 @@ while True:
             print("turn", flush=True)
 END
 start server lonet run -n "$busy" --host λ -- python3 "$work/server.py"
-lonet wait -n "$busy" --timeout 20 λ:80
+lonet wait -n "$busy" --timeout 120 λ:80
 loads=()
 for host in κ μ; do
     start "$host" lonet run -n "$busy" --host "$host" -- python3 "$work/load.py"

@@ -11,7 +11,7 @@ for host in "${hosts[@]}"; do
         --cluster-enabled yes --dir "$work/$host" --logfile "$work/$host.log" --pidfile "$work/$host/pid" \
         --cluster-node-timeout 5000
 done
-lonet wait --timeout 20 r1:6379 r2:6379 r3:6379 r1:16379 r2:16379 r3:16379
+lonet wait --timeout 120 r1:6379 r2:6379 r3:6379 r1:16379 r2:16379 r3:16379
 addresses=$(lonet ls --json | jq -r '.hosts[] | select(.name | startswith("r")) | .address')
 
 cli() { lonet run --host cli -- redis-cli "$@"; }

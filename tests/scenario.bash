@@ -147,7 +147,7 @@ END
 }
 
 until_true() {
-    local until=$((SECONDS + 60)) awaited="$*"
+    local until=$((SECONDS + 240)) awaited="$*"
     while [ $SECONDS -lt $until ]; do
         # In a shell of its own: a signal that comes now must be told on this one's output. What it says is a log, too.
         if ("$@") >"$work/awaited" 2>&1; then return 0; fi
@@ -166,7 +166,7 @@ a = s.accept()
 signal.pause()
 END
     start self lonet run --host α -- python3 "$work/self.py"
-    lonet wait --timeout 20 α:80
+    lonet wait --timeout 120 α:80
     daemon=$(lonetd)
 }
 dialer() {
@@ -246,7 +246,7 @@ signalled() {
 
 # What has been killed takes a moment to die.
 until_down() {
-    local until=$((SECONDS + 20))
+    local until=$((SECONDS + 120))
     while [ $SECONDS -lt $until ]; do
         if lonet down -n "$1" 2>"$work/down"; then return 0; fi
         sleep 0.02

@@ -43,7 +43,7 @@ welcome
 worker=(setpriv --reuid 65533 --regid 65533 --clear-groups /usr/bin/python3 "$work/worker.py")
 start server lonet run --host α -- python3 "$work/server.py" 80
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 is "$(lonet run --host β -- "${worker[@]}")" "65533 1" "a worker is a member"
 
@@ -66,7 +66,7 @@ echo "ok: the network ends, whoever is there"
 
 start server lonet run --host α -- python3 "$work/server.py" 80
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 name=$(ss -xlpH | grep -F "pid=$(lonetd)," | grep -oE 'lonet-[0-9a-f]{16}')
 start flood /usr/bin/python3 "$work/flood.py" "$name"
 until_true [ -s "$work/flood" ]

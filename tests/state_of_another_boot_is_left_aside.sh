@@ -16,7 +16,7 @@ after() {
     local offset=${1-} host
     for host in α β; do
         start "$host" lonet run --host "$host" -- python3 "$work/server.py"
-        lonet wait --timeout 20 "$host:1"
+        lonet wait --timeout 120 "$host:1"
     done
     kill_lonetd
     kill -KILL "${started[@]}"

@@ -44,7 +44,7 @@ while True:
     all.append(s.accept())
 END
 start server lonet run --host α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 is "$(lonet run --host β -- python3 "$work/calls.py" "$daemon")" \
     "Network is down and Network is down closes child connect bind" "connect and bind fail in time, and closes do not wait"

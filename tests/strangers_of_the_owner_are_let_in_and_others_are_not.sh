@@ -23,7 +23,7 @@ except ConnectionResetError:
     print("reset")
 END
 start server lonet run --host α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 os=$(lonet addr α:80)
 is "$(python3 "$work/stranger.py" "$os")" welcome "a stranger of the owner's uid is let in"
 until_true [ -s "$work/server" ]

@@ -81,7 +81,7 @@ if os.fork() == 0:
 P
 welcome
 code 0 "${run[@]}" python3 "$work/left.py"
-lonet wait --timeout 20 a:80
+lonet wait --timeout 120 a:80
 is "$(lonet run --host b -- python3 "$work/dial.py" a.lonet 80)" welcome "a daemon that it leaves behind is served on"
 like "$(lonet run --host a --supervise always -- lonet run --host a -- uname -n)" '^a.lonet$' "lonet run of the same host, in a supervised program"
 code 125 "${run[@]}" lonet run --host b -- true

@@ -5,7 +5,7 @@
 welcome
 
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 code 0 lonet run --host β --trace "$work/trace" -- python3 "$work/dial.py" α.lonet 80
 is "$out" welcome "the program's own output"
 events() { grep -oE '"event":"[a-z_]*","host":"[^"]*"' "$work/trace" | sed -E 's/"event":"|"host":"|"//g; s/,/ /'; }

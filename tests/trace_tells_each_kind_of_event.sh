@@ -59,7 +59,7 @@ sees() {
 code 0 lonet trace --start
 start server lonet run --host α -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 
 commanded 6 held lonet run --host β -- python3 "$work/dial.py" hold.
 held=$pid

@@ -6,7 +6,7 @@ one=$LONET_NETWORK-1 two=$LONET_NETWORK-2
 for network in "$one" "$two"; do
     mkdir "$work/$network" && echo "α of $network" >"$work/$network/page"
     start "$network.log" lonet run -n "$network" -H α -- python3 -m http.server --directory "$work/$network" 8080
-    lonet wait -n "$network" --timeout 20 α:8080
+    lonet wait -n "$network" --timeout 120 α:8080
 done
 for network in "$one" "$two"; do
     is "$(lonet run -n "$network" -H β -- curl -sS http://α.lonet:8080/page)" "α of $network" "β of $network reaches its own α"

@@ -9,7 +9,7 @@ if ! why=$(unshare --user --map-root-user true 2>&1); then
 fi
 welcome
 start server lonet run --host α -- python3 "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 export LONET_LOG=$work/why
 : >"$work/why"
 chmod 711 "$work" && chmod 666 "$work/why"
@@ -20,7 +20,7 @@ for inside in "" "unshare --user --map-root-user" "unshare --user --map-current-
 done
 # A server there keeps its host up by a child that never called.
 start inside lonet run --host γ -- unshare --user --map-root-user python3 "$work/server.py" 81
-lonet wait --timeout 20 γ:81
+lonet wait --timeout 120 γ:81
 is "$(lonet run --host β -- python3 "$work/dial.py" γ.lonet 81)" welcome "and listens"
 
 # A user without a number: all others without one look the same.

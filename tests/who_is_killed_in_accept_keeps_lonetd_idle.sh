@@ -9,7 +9,7 @@ s = socket.create_server(("", 80))
 s.accept()'
 server=$pid
 start other lonet run -H β -- python3 -c 'import signal; signal.pause()'
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 daemon=$(lonetd)
 os=$(lonet ls --json | jq -r '.hosts[].sockets[]? | select(.port == 80) | .os' | head -n 1)
 # From a host's address, by a program that will not tell.

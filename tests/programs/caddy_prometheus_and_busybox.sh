@@ -17,7 +17,7 @@ cat >"$work/Caddyfile" <<'CADDY'
     reverse_proxy back.lonet:80
 }
 CADDY
-lonet wait --timeout 20 back:80
+lonet wait --timeout 120 back:80
 start front env HOME="$work/data" lonet run --host front -- caddy run --adapter caddyfile --config "$work/Caddyfile"
 lonet wait --timeout 60 front:{80,2019}
 curl() { lonet run --host cli -- curl -sS "$@"; }

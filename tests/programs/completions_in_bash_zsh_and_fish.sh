@@ -8,7 +8,7 @@ welcome
 start alpha lonet run -H alpha -- python3 "$work/server.py" 8080
 start alps lonet run -H alps -- sleep 1000
 start other lonet run -n "$LONET_NETWORK-other" -H alien -- sleep 1000
-lonet wait --timeout 20 alpha:8080
+lonet wait --timeout 120 alpha:8080
 up() { lonet ls alps && lonet ls -n "$LONET_NETWORK-other" alien; }
 until_true up
 

@@ -25,7 +25,7 @@ for pair in "${names[@]}"; do
     start "${pair#* }" lonet run -H "${pair% *}" -- python3 "$work/server.py"
     hosts+=("${pair% *}:80")
 done
-lonet wait --timeout 20 "${hosts[@]}"
+lonet wait --timeout 120 "${hosts[@]}"
 curl() { lonet run -H client -- curl -sS "$@"; }
 wget() { lonet run -H client -- wget -qO- "$@"; }
 for pair in "${names[@]}"; do

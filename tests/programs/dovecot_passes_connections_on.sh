@@ -44,7 +44,7 @@ CONF
     [ "$(id -u)" = 0 ] || printf 'service %s {\n    chroot =\n}\n' anvil auth imap-login stats >>"$work/$host.conf"
     start "$host" lonet run -H "$host" -- dovecot -F -c "$work/$host.conf"
 done
-lonet wait --timeout 20 α:143 β:143
+lonet wait --timeout 120 α:143 β:143
 cat >"$work/client.py" <<'PY'
 import imaplib, sys
 

@@ -18,7 +18,7 @@ secure_chroot_dir=$work/empty
 CONF
 [ "$(id -u)" = 0 ] || echo run_as_launching_user=YES >>"$work/vsftpd.conf"
 start vsftpd lonet run -H α -- vsftpd "$work/vsftpd.conf"
-lonet wait --timeout 20 α:21
+lonet wait --timeout 120 α:21
 # vsftpd sends no data to ports below 1024.
 get() { lonet run -H β --autobind-from 1024 -- curl -sS --fail "$@"; }
 is "$(get ftp://α.lonet/file)" "here is α" "to a port of the server's"

@@ -58,19 +58,19 @@ GO
 printf 'module web\n\ngo 1.19\n' >go.mod
 HOME=$work GOCACHE=$work/src/cache GOFLAGS=-mod=mod CGO_ENABLED=0 GOTOOLCHAIN=local go build -o web .
 start web lonet run -H web -- ./web
-lonet wait --timeout 20 web:8080
+lonet wait --timeout 120 web:8080
 until_true test -s "$work/web"
 is "$(<"$work/web")" "web.lonet [::]:8080" "a Go server has its host's name and port"
 is "$(lonet run -H h -- curl -sS http://web.lonet:8080/)" "web.lonet welcomes h.lonet." "a hooked client is served, and known by its name"
 # The same program on another host has the same port.
 start other lonet run -H other -- ./web
-lonet wait --timeout 20 other:8080
+lonet wait --timeout 120 other:8080
 is "$(lonet run -H g -- ./web http://web.lonet:8080/ http://other.lonet:8080/ http://web.lonet:81/)" \
     "web.lonet welcomes g.lonet.
 other.lonet welcomes g.lonet.
 Get \"http://web.lonet:81/\": dial tcp $(lonet addr --host web:8080):81: connect: connection refused" "a Go client finds both by name, and is refused where nobody listens"
 start hooked lonet run -H hooked -- python3 -m http.server 80
-lonet wait --timeout 20 hooked:80
+lonet wait --timeout 120 hooked:80
 like "$(lonet run -H g -- ./web http://hooked.lonet/)" "Directory listing" "a Go client is served by a hooked server"
 # Many at a time, over connections that are kept and over new ones.
 like "$(lonet run -H g --supervise always -- bash -c 'for i in {1..20}; do ./web http://web.lonet:8080/ & done; wait' | sort -u)" \

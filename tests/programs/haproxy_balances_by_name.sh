@@ -14,7 +14,7 @@ run_backend() {
 }
 # HAProxy takes no name that is not ASCII.
 for host in web1 web2 web3; do run_backend $host; done
-lonet wait --timeout 20 web1:80 web2:80 web3:80
+lonet wait --timeout 120 web1:80 web2:80 web3:80
 cat >"$work/haproxy.cfg" <<CONF
 global
     nbthread 2
@@ -39,7 +39,7 @@ backend servers
 CONF
 start haproxy lonet run -H φ -- haproxy -W -f "$work/haproxy.cfg"
 haproxy=$pid
-lonet wait --timeout 20 φ:80
+lonet wait --timeout 120 φ:80
 
 get() { lonet run -H κ -- curl -sS --fail "$@"; }
 address() { lonet run -H κ -- getent "ahosts$1" "$2.lonet" | awk 'NR == 1 { print $1 }'; }

@@ -13,7 +13,7 @@ start inetd lonet run -H α -- inetd -i "$work/inetd.conf"
 start tcpserver lonet run -H β -- tcpserver 0 7 \
     sh -c 'echo "$TCPREMOTEHOST $TCPREMOTEIP $TCPREMOTEPORT $TCPLOCALHOST $TCPLOCALIP $TCPLOCALPORT"; '"$service"
 start activate lonet run -H γ -- systemd-socket-activate -l 7 -a --inetd "$work/service"
-lonet wait --timeout 20 α:7 β:7 γ:7
+lonet wait --timeout 120 α:7 β:7 γ:7
 
 say() { echo hello | lonet run -H κ -- nc -N "$1.lonet" 7; }
 address() { lonet run -H κ -- getent ahostsv4 "$1.lonet" | awk 'NR == 1 { print $1 }'; }

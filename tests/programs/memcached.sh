@@ -8,7 +8,7 @@ as_user=()
 for host in α β; do
     start "$host" lonet run -H $host -- memcached -U 0 -t 2 ${as_user[@]+"${as_user[@]}"}
 done
-lonet wait --timeout 20 α:11211 β:11211
+lonet wait --timeout 120 α:11211 β:11211
 ask() { printf '%s\r\n' "${@:2}" quit | lonet run -H γ -- nc "$1.lonet" 11211 | tr -d '\r'; }
 for host in α β; do
     is "$(ask $host 'set key 0 0 7' "this is" 'append key 0 0 3' " $host")" "STORED

@@ -22,7 +22,7 @@ http {
 CONF
 # Its full path: nginx executes its argv[0].
 lonet run -H φ -- "$(command -v nginx)" -e "$work/error.log" -c "$work/nginx.conf"
-lonet wait --timeout 20 φ:80
+lonet wait --timeout 120 φ:80
 first=$(<"$work/nginx.pid")
 address=$(lonet run -H κ -- getent ahostsv4 φ.lonet | awk 'NR == 1 { print $1 }')
 

@@ -11,7 +11,7 @@ for host in β γ δ; do
     start "$host" lonet run -H $host -- python3 -m http.server --directory "$work/$host-files" 80
     backend[$host]=$pid
 done
-lonet wait --timeout 20 β:80 γ:80 δ:80
+lonet wait --timeout 120 β:80 γ:80 δ:80
 
 # configuration BACKEND…
 configuration() {
@@ -39,7 +39,7 @@ CONF
 configuration β γ δ >"$work/nginx.conf"
 start nginx lonet run -H φ -- nginx -e "$work/error.log" -c "$work/nginx.conf"
 nginx=$pid
-lonet wait --timeout 20 φ:80
+lonet wait --timeout 120 φ:80
 
 get() { lonet run -H κ -- curl -sS "$@"; }
 address() { lonet run -H κ -- getent "ahosts$1" "$2.lonet" | awk 'NR == 1 { print $1 }'; }

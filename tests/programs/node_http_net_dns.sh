@@ -56,7 +56,7 @@ const failure = (port, host) => new Promise(done => net.connect(port, host).on('
 })();
 JS
 start server lonet run -H α -- node "$work/server.js"
-lonet wait --timeout 20 α:8080
+lonet wait --timeout 120 α:8080
 is "$(lonet run -H β -- node "$work/client.js")" "\
 β.lonet
 true xn--mxa.lonet

@@ -6,7 +6,7 @@ need cc curl libfaketime libjemalloc libtcmalloc python3
 
 start server lonet run --host β -- python3 -m http.server --directory "$work" 80
 echo "here is β" >"$work/page"
-lonet wait --timeout 20 β:80
+lonet wait --timeout 120 β:80
 
 # A client with threads and children, each of which asks β.
 cat >"$work/client.py" <<'PY'

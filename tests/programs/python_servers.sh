@@ -66,7 +66,7 @@ print(urllib.request.urlopen("http://xn--mxa.lonet:8000/").read().decode())
 asyncio.run(streams())
 PY
 start server lonet run -H α -- python3 "$work/server.py"
-lonet wait --timeout 20 α:7000 α:7001 α:7002 α:8000
+lonet wait --timeout 120 α:7000 α:7001 α:7002 α:8000
 client=$(lonet run -H β -- getent ahostsv4 β.lonet | awk 'NR == 1 { print $1 }')
 is "$(lonet run -H β -- python3 "$work/client.py")" "\
 7001 $client 1 one

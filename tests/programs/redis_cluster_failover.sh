@@ -16,7 +16,7 @@ for host in "${hosts[@]}"; do
     mkdir -p "$work/data/$host"
     node "$host"
 done
-lonet wait --timeout 20 "${hosts[@]/%/:6379}" "${hosts[@]/%/:16379}"
+lonet wait --timeout 120 "${hosts[@]/%/:6379}" "${hosts[@]/%/:16379}"
 # redis-cli wants addresses here; each comes from the name.
 addresses=()
 for host in "${hosts[@]}"; do

@@ -35,7 +35,7 @@ sentinel failover-timeout it 5000
 CONF
     start "$host" lonet run --host "$host" -- redis-server "$work/$host.conf" --sentinel
 done
-lonet wait --timeout 20 "${sentinels[@]/%/:26379}"
+lonet wait --timeout 120 "${sentinels[@]/%/:26379}"
 # field SENTINEL FIELD: what it thinks of the master.
 field() { cli -h "$1.lonet" -p 26379 sentinel master it | sed -n "/^$2\$/ { n; p }"; }
 # It asks every 10 s what a server is, waits for four announcements, 2 s apart, before it takes a master for what should be

@@ -26,7 +26,7 @@ CONF
 # sshd's own directory for privilege separation, which its package makes where the system starts it.
 [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
 start sshd lonet run -H α -- "$(command -v sshd)" -D -e -f "$work/sshd_config"
-lonet wait --timeout 20 α:22
+lonet wait --timeout 120 α:22
 user=$(id -un)
 on_β() { lonet run -H β -- "$1" -F "$work/ssh_config" "${@:2}" </dev/null; }
 
@@ -54,12 +54,12 @@ echo "here is α" >"$work/α-page"
 echo "here is γ" >"$work/γ-page"
 start web-α lonet run -H α -- python3 -m http.server --bind 127.0.0.1 --directory "$work" 80
 start web-γ lonet run -H γ -- python3 -m http.server --directory "$work" 80
-lonet wait --timeout 20 γ:80
+lonet wait --timeout 120 γ:80
 # At the autobound ports of β: the tunnel's own connection is β:1.
 start tunnel lonet run -H β -- ssh -F "$work/ssh_config" -N -o ExitOnForwardFailure=yes \
     -L '*:8080:127.0.0.1:80' -R '*:8081:γ.lonet:80' "$user@α.lonet"
-lonet wait --timeout 20 β:8080
-lonet run -H α -- lonet wait --timeout 20 α:8081
+lonet wait --timeout 120 β:8080
+lonet run -H α -- lonet wait --timeout 120 α:8081
 until_true lonet run -H α -- curl -sS http://127.0.0.1/
 is "$(lonet run -H δ -- curl -sS http://β.lonet:8080/α-page)" "here is α" "-L: δ reaches α's loopback by way of β"
 is "$(lonet run -H α -- curl -sS http://127.0.0.1:8081/γ-page)" "here is γ" "-R: α reaches γ by way of β"

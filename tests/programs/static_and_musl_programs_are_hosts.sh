@@ -134,7 +134,7 @@ welcome
 
 for kind in static musl musl-static; do
     start "server-$kind" lonet run -H "s-$kind" -- ./server.$kind 80
-    lonet wait --timeout 20 "s-$kind:80"
+    lonet wait --timeout 120 "s-$kind:80"
     until_true test -s "$work/server-$kind"
     is "$(<"$work/server-$kind")" "s-$kind.lonet:80" "$kind: the server has its host's name and the port that it asked for"
     is "$(lonet ls --json | jq -r ".hosts[] | select(.name == \"s-$kind\").sockets[0] | \"\(.program) \(.pid)\"")" \
@@ -147,7 +147,7 @@ for kind in static musl musl-static; do
 done
 
 start hooked lonet run -H h -- python3 ../server.py 80
-lonet wait --timeout 20 h:80
+lonet wait --timeout 120 h:80
 is "$(lonet run -H c -- ./dial.static h.lonet 80)" "1 to 80: welcome" "a supervised program dials a hooked one"
 # What it starts is the same host: children, hookable or not.
 is "$(lonet run -H c --supervise always -- sh -c './dial.static h.lonet 80; python3 ../dial.py h.lonet 80; uname -n')" \
