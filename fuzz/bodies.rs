@@ -88,13 +88,13 @@ fn of_today(data: &[u8]) -> Vec<u8> {
 
 pub fn control_request(data: &[u8]) {
     let data = &of_today(data)[..];
-    let Ok((caller, op)) = control::read_request(data) else { return };
+    let Ok((caller, received)) = control::read_request(data) else { return };
     let at = control::sent_at(data).unwrap_or_default();
     let mut buffer = [0; MAX_MESSAGE];
-    let Some(n) = control::write_request(&mut buffer, at, &caller, &op) else {
+    let Some(n) = control::write_request(&mut buffer, at, &caller, received.as_request()) else {
         return assert!(data.len() > MAX_MESSAGE);
     };
-    assert_eq!(control::read_request(&buffer[..n]), Ok((caller, op)));
+    assert_eq!(control::read_request(&buffer[..n]), Ok((caller, received)));
     assert_eq!(control::sent_at(&buffer[..n]), control::sent_at(data));
 }
 

@@ -15,7 +15,7 @@ pub use insist::StartIf;
 pub use trouble::TroubleOf;
 
 use crate::config::Config;
-use crate::control::{self, Key, MAX_MESSAGE, Malformed, Op, Opening, Reply};
+use crate::control::{self, Delivery, Key, MAX_MESSAGE, Malformed, Opening, Reply, Request};
 use crate::directory::{self, Directory, Place, Which};
 use crate::launch::Launch;
 use crate::limit::Limit;
@@ -146,22 +146,32 @@ impl Client {
     }
 
     /// Asks a lonetd that runs, within a time limit.
-    pub fn ask<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        let fd = self.send_within(limit, op, buffer)?;
+    pub fn ask<'b>(
+        &self,
+        limit: Limit,
+        request: &dyn Request,
+        buffer: &'b mut [u8; MAX_MESSAGE],
+    ) -> Answer<'b> {
+        let fd = self.send_within(limit, request, buffer)?;
         let n = receive_raw(&fd, limit, buffer)?;
         self.parse(buffer, n)
     }
 
-    /// Sends a lonetd that runs what has no reply ([`Op::one_way`]), and waits for nobody: lonetd takes it before what anybody
+    /// Sends a lonetd that runs what has no reply ([`Request::delivery`]), and waits for nobody: lonetd takes it before what anybody
     /// sends it afterwards.
     ///
     /// [`Trouble::Silent`] with EAGAIN: so much waits for lonetd that there is no room for more.
-    pub fn tell<'b>(&self, limit: Limit, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+    pub fn tell<'b>(
+        &self,
+        limit: Limit,
+        request: &dyn Request,
+        buffer: &'b mut [u8; MAX_MESSAGE],
+    ) -> Answer<'b> {
         let done = (Opening::NOTHING, Reply::Done);
-        match self.send_within(Limit::within(Duration::ZERO), op, buffer) {
+        match self.send_within(Limit::within(Duration::ZERO), request, buffer) {
             // The kernel announces the end of a socket as well. What has been bound or listens it does not.
-            Err(Trouble::Silent(Errno::EAGAIN)) if !matches!(op, Op::Closed { .. } | Op::Review) => {
-                self.send_within(limit, op, buffer).map(|_| done)
+            Err(Trouble::Silent(Errno::EAGAIN)) if request.delivery() != Delivery::Hint => {
+                self.send_within(limit, request, buffer).map(|_| done)
             }
             sent => sent.map(|_| done),
         }
@@ -189,13 +199,13 @@ impl Client {
     /// As [`Client::send`], with a descriptor of the program's.
     pub fn send_with(
         &self,
-        op: &Op<'_>,
+        request: &dyn Request,
         right: i32,
         limit: Limit,
         buffer: &mut [u8; MAX_MESSAGE],
     ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
-        let n = self.write(op, buffer)?;
+        let n = self.write(request, buffer)?;
         match sys::send_with(fd.raw(), &buffer[..n], right) {
             Ok(()) => Ok(fd),
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),
@@ -204,31 +214,36 @@ impl Client {
     }
 
     /// Sends another request on a connection of [`Client::send_with`].
-    pub fn send_on(&self, fd: &Fd, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<(), Trouble> {
-        let n = self.write(op, buffer)?;
+    pub fn send_on(
+        &self,
+        fd: &Fd,
+        request: &dyn Request,
+        buffer: &mut [u8; MAX_MESSAGE],
+    ) -> Result<(), Trouble> {
+        let n = self.write(request, buffer)?;
         sys::send(fd.raw(), &buffer[..n]).map_err(Trouble::Silent)
     }
 
     /// The request as bytes; how many.
-    fn write(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
+    fn write(&self, request: &dyn Request, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
         let now = sys::clock(libc::CLOCK_MONOTONIC);
-        control::write_request(buffer, now, &self.config.caller(), op).ok_or(Trouble::TooLong)
+        control::write_request(buffer, now, &self.config.caller(), request).ok_or(Trouble::TooLong)
     }
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.
-    pub fn send(&self, op: &Op<'_>, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
-        self.send_within(Limit::NONE, op, buffer)
+    pub fn send(&self, request: &dyn Request, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Fd, Trouble> {
+        self.send_within(Limit::NONE, request, buffer)
     }
 
     /// As [`Client::send`], within a time limit, which holds for the reply, too.
     pub fn send_within(
         &self,
         limit: Limit,
-        op: &Op<'_>,
+        request: &dyn Request,
         buffer: &mut [u8; MAX_MESSAGE],
     ) -> Result<Fd, Trouble> {
         let fd = self.connect(limit)?;
-        let n = self.write(op, buffer)?;
+        let n = self.write(request, buffer)?;
         match sys::send(fd.raw(), &buffer[..n]) {
             Ok(()) => Ok(fd),
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Trouble::NotRunning),

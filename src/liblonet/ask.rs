@@ -2,7 +2,7 @@
 
 use crate::{actor, fence, process};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, Opening, Reply};
+use lonet_core::control::{Delivery, MAX_MESSAGE, Opening, Reply, Request};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{Fd, Text};
 use nix::errno::Errno;
@@ -79,33 +79,33 @@ pub fn limit() -> Limit {
 }
 
 /// Asks, and fails with what bind and connect fail with.
-pub fn ask(op: &Op<'_>, start: Start) -> Answer {
+pub fn ask(request: &dyn Request, start: Start) -> Answer {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    ask_of(Limit::NONE, &client, op, start)
+    ask_of(Limit::NONE, &client, request, start)
 }
 
 /// As [`ask`], within a limit, of a lonetd that need not be that of the process' own network.
 // Its buffer is to have no place in the frames of hooks, which may be on a small stack.
 #[inline(never)]
-pub fn ask_of(limit: Limit, client: &Client, op: &Op<'_>, start: Start) -> Answer {
+pub fn ask_of(limit: Limit, client: &Client, request: &dyn Request, start: Start) -> Answer {
     let mut buffer = [0u8; MAX_MESSAGE];
-    ask_for_text(limit, client, op, start, &mut buffer).and_then(without_text)
+    ask_for_text(limit, client, request, start, &mut buffer).and_then(without_text)
 }
 
 /// As [`ask_of`], for answers with text in them, which lies in `buffer`.
 pub fn ask_for_text<'b>(
     limit: Limit,
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Failed> {
     fence::place();
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let answer = match start {
-        Start::Yes => client.ask_insisting(StartIf::Asked, limit, op, buffer),
-        Start::IfKilled => client.ask_insisting(StartIf::Killed, limit, op, buffer),
-        Start::No => client.ask(limit, op, buffer),
+        Start::Yes => client.ask_insisting(StartIf::Asked, limit, request, buffer),
+        Start::IfKilled => client.ask_insisting(StartIf::Killed, limit, request, buffer),
+        Start::No => client.ask(limit, request, buffer),
     };
     fence::place();
     actor::open_to_lonetd(client);
@@ -132,12 +132,12 @@ fn understood<'b>(
 pub fn ask_for_more(
     limit: Limit,
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     start: Start,
 ) -> Result<(Option<Fd>, Reply<'static>), Failed> {
     let mut buffer = [0u8; MAX_MESSAGE];
     let limit = limit.or_of_lonetd(TIME_LIMIT);
-    let sent = client.send_within(limit, op, &mut buffer);
+    let sent = client.send_within(limit, request, &mut buffer);
     let (control, answer) = match sent {
         Ok(control) => {
             let answer = client.receive_within(limit, &control, &mut buffer);
@@ -147,16 +147,16 @@ pub fn ask_for_more(
     };
     match answer {
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
-            ask_of(limit, client, op, start).map(|reply| (None, reply))
+            ask_of(limit, client, request, start).map(|reply| (None, reply))
         }
         answer => understood(client, answer).and_then(without_text).map(|reply| (control, reply)),
     }
 }
 
 /// Tells lonetd something. Where nobody listens nobody needs to know.
-pub fn tell(op: &Op<'_>) {
+pub fn tell(request: &dyn Request) {
     if let Some(client) = process::client() {
-        tell_to(Limit::NONE, &client, op);
+        tell_to(Limit::NONE, &client, request);
     }
 }
 
@@ -164,17 +164,17 @@ pub fn tell(op: &Op<'_>) {
 ///
 /// What needs no answer is not waited for. What is answered changes a name that may be read at once: lonetd is to know
 /// it, also one that has to be started anew.
-pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
-    if op.one_way() {
+pub fn tell_to(limit: Limit, client: &Client, request: &dyn Request) {
+    if request.delivery() != Delivery::Replied {
         fence::place();
         let mut buffer = [0u8; MAX_MESSAGE];
-        let told = client.tell(limit, op, &mut buffer);
+        let told = client.tell(limit, request, &mut buffer);
         fence::place();
         if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
             let _ = understood(client, told);
         }
     } else {
-        let _ = ask_of(limit, client, op, Start::Yes);
+        let _ = ask_of(limit, client, request, Start::Yes);
     }
 }
 
@@ -186,7 +186,8 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::Done => Reply::Done,
         Reply::Native => Reply::Native,
         Reply::BindTo { os, port } => Reply::BindTo { os, port },
-        Reply::Go => Reply::Go,
+        Reply::Listen => Reply::Listen,
+        Reply::DialByTable => Reply::DialByTable,
         Reply::ConnectTo { to, from } => Reply::ConnectTo { to, from },
         Reply::Accepted { local, peer } => Reply::Accepted { local, peer },
         Reply::Drop => Reply::Drop,
@@ -195,7 +196,11 @@ fn without_text(reply: Reply<'_>) -> Answer {
         }
         Reply::Located { os } => Reply::Located { os },
         Reply::DialForeign { to, from } => Reply::DialForeign { to, from },
-        Reply::Courier { peer, buffers } => Reply::Courier { peer, buffers },
+        Reply::RelayAt { to } => Reply::RelayAt { to },
+        Reply::RefusedAt { to } => Reply::RefusedAt { to },
+        Reply::Courier { peer, receive_buffer, send_buffer } => {
+            Reply::Courier { peer, receive_buffer, send_buffer }
+        }
         Reply::Stream => Reply::Stream,
         Reply::Entered { slot, host } => Reply::Entered { slot, host },
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },

@@ -102,7 +102,7 @@ pub fn place<'a>(
         let op = wish(attempt);
         let (os, port) = match ask_of(limit, client, &op, start)? {
             Reply::Native => return Ok(Placed::Native),
-            Reply::Go => return Ok(Placed::Already),
+            Reply::Listen => return Ok(Placed::Already),
             Reply::BindTo { os, port } => (os, port),
             _ => return Err(Errno::ENETDOWN.into()),
         };

@@ -7,7 +7,7 @@ use crate::fence::silently;
 use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
-use lonet_core::control::{Op, Reply};
+use lonet_core::control::{NetworkOp, Reply};
 use lonet_core::dns::PORT;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -64,7 +64,7 @@ fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address
     if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
         return Ok(None);
     }
-    match ask(&Op::NameServer { server, from: local.port }, Start::Yes)? {
+    match ask(&NetworkOp::NameServer { server, from: local.port }, Start::Yes)? {
         Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
         _ => Ok(None),
     }
@@ -83,7 +83,8 @@ pub unsafe fn rename(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
         let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
         if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {
             silently(|| {
-                if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&Op::Behind { os }, Start::No) {
+                if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&NetworkOp::Behind { os }, Start::No)
+                {
                     Address::of(server, family).copy_out(at, room, len);
                 }
             });

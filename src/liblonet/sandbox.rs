@@ -6,7 +6,7 @@
 
 use crate::address::Address;
 use lonet_core::client::{Client, TIME_LIMIT, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -64,7 +64,7 @@ impl Socket<'_> {
 
     fn lend(&self, os: SocketAddrV4, connects: bool) -> Result<(), Errno> {
         let mut buffer = [0; MAX_MESSAGE];
-        let op = Op::Lend { cookie: self.cookie, os, connects };
+        let op = NetworkOp::Lend { cookie: self.cookie, os, connects };
         let limit = self.limit.or_of_lonetd(TIME_LIMIT);
         let answer = self
             .client

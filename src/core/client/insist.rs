@@ -8,7 +8,7 @@
 
 use super::connection::receive_raw;
 use super::{Answer, Client, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
-use crate::control::{MAX_MESSAGE, Op};
+use crate::control::{MAX_MESSAGE, Request};
 use crate::limit::Limit;
 use crate::lock::{PAUSES_PER_SECOND, pause};
 use nix::errno::Errno;
@@ -25,8 +25,8 @@ pub enum StartIf {
 impl Client {
     /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
     /// ended by a zero.
-    pub fn ask_or_start<'b>(&self, op: &Op<'_>, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
-        self.ask_insisting(StartIf::Asked, Limit::NONE, op, buffer)
+    pub fn ask_or_start<'b>(&self, request: &dyn Request, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+        self.ask_insisting(StartIf::Asked, Limit::NONE, request, buffer)
     }
 
     /// As [`Client::ask_or_start`], with the choice which networks are started, and how long all of it may take.
@@ -34,11 +34,11 @@ impl Client {
         &self,
         start: StartIf,
         limit: Limit,
-        op: &Op<'_>,
+        request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
     ) -> Answer<'b> {
         let n = self.insist(start, limit, buffer, |buffer| {
-            let fd = self.send_within(limit, op, buffer)?;
+            let fd = self.send_within(limit, request, buffer)?;
             receive_raw(&fd, limit, buffer)
         })?;
         self.parse(buffer, n)

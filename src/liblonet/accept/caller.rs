@@ -80,11 +80,11 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
             given::is_used(local);
             Caller::Named(Address::of(peer, caller.family()))
         }
-        Ok((Some(control), Reply::Courier { peer, buffers })) => {
+        Ok((Some(control), Reply::Courier { peer, receive_buffer, send_buffer })) => {
             if !given::is_empty() {
                 name::named(listener).local.into_iter().for_each(given::is_used);
             }
-            let connection = courier::Connection::new(control, buffers);
+            let connection = courier::Connection::new(control, [receive_buffer, send_buffer]);
             Caller::Foreign(Address::of(peer, caller.family()), connection)
         }
         Ok((_, Reply::Native)) => Caller::Kernels,

@@ -3,7 +3,7 @@
 use super::error::{Error, Result, Shown, call};
 use super::named::{self, LonetNet};
 use super::{ask, bytes};
-use lonet_core::control::{Fault, Op, Reply};
+use lonet_core::control::{Fault, NetworkOp, Reply};
 use std::ffi::{c_char, c_int};
 
 /// Has lonetd do it: how many rules it was about, and how often they have met something.
@@ -34,7 +34,7 @@ unsafe fn order(
     if what == Fault::Cut && from.is_empty() {
         return Err(Error::Invalid.because(&told, "without a host"));
     }
-    ask(&net.client, &Op::Fault { what, from, to }, told, |_, reply| match reply {
+    ask(&net.client, &NetworkOp::Fault { what, from, to }, told, |_, reply| match reply {
         Reply::Met { rules, hits } => Some((rules, hits)),
         _ => None,
     })

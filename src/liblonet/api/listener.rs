@@ -94,7 +94,7 @@ fn listen_with(
     marks::set(fd);
     let op = Op::Listen { cookie, bound: true, asked, attempt: 0 };
     match ask_of(limit, &host.client, &op, Start::Yes)? {
-        Reply::Go => {}
+        Reply::Listen => {}
         _ => return Err(Errno::EPROTO),
     }
     // SAFETY: no pointers.

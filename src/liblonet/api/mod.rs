@@ -20,7 +20,7 @@ mod trace;
 
 use error::{Error, Result, Shown};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{MAX_MESSAGE, Reply, Request};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -45,31 +45,33 @@ unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
 /// a reply that answers something else. A failure is told as `what: why`.
 fn ask<R>(
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     what: impl Display,
     then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
 ) -> Result<R> {
-    ask_within(Limit::NONE, client, op, what, then)
+    ask_within(Limit::NONE, client, request, what, then)
 }
 
 /// As [`ask`], within a time limit.
 fn ask_within<R>(
     limit: Limit,
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     what: impl Display,
     then: impl FnOnce(u8, Reply<'_>) -> Option<R>,
 ) -> Result<R> {
     let mut buffer = [0; MAX_MESSAGE];
-    let trouble = match client.ask_insisting(StartIf::Asked, limit.and_of_lonetd(TIME_LIMIT), op, &mut buffer)
-    {
-        Ok((_, Reply::Error { errno, text })) => {
-            let error = Error::from_errno(Errno::from_raw(errno));
-            return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });
-        }
-        Ok((opening, reply)) => return then(opening.block, reply).ok_or_else(|| Error::Protocol.of(what)),
-        Err(trouble) => trouble,
-    };
+    let trouble =
+        match client.ask_insisting(StartIf::Asked, limit.and_of_lonetd(TIME_LIMIT), request, &mut buffer) {
+            Ok((_, Reply::Error { errno, text })) => {
+                let error = Error::from_errno(Errno::from_raw(errno));
+                return Err(if text.is_empty() { error.of(what) } else { error.because(what, text) });
+            }
+            Ok((opening, reply)) => {
+                return then(opening.block, reply).ok_or_else(|| Error::Protocol.of(what));
+            }
+            Err(trouble) => trouble,
+        };
     if limit.is_over() && matches!(trouble, Trouble::Silent(_)) {
         return Err(Error::TimedOut.because(what, "lonetd does not answer within the time limit"));
     }

@@ -5,7 +5,7 @@
 use super::error::{Error, call};
 use super::named::{self, LonetNet};
 use lonet_core::client::{StartIf, Trouble, await_reply};
-use lonet_core::control::{self, MAX_MESSAGE, Op, Reply, Trace};
+use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Reply, Trace};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
@@ -25,7 +25,7 @@ pub extern "C" fn lonet_trace_open(net: *mut LonetNet, flags: c_int) -> c_int {
         };
         let mut buffer = [0; MAX_MESSAGE];
         let begun = net.client.insist(StartIf::Asked, Limit::NONE, &mut buffer, |buffer| {
-            let fd = net.client.send(&Op::Trace(order), buffer)?;
+            let fd = net.client.send(&NetworkOp::Trace(order), buffer)?;
             await_reply(&fd, Limit::NONE)?;
             let n = match sys::recv(fd.raw(), buffer) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Err(Trouble::NotRunning),

@@ -13,7 +13,7 @@ use crate::fence::{PANIC, guard, silently};
 use crate::{kernel, log, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
-use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
@@ -112,10 +112,10 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
             (Timeout::Grace, Err(e)) => Err(e.into()),
             _ => Ok(Outcome::Ended(0)),
         },
-        Ok(Reply::DialForeign { to: os, .. }) => {
+        Ok(Reply::RelayAt { to: os }) => {
             Ok(connect(os, Expects::Relay { os, waited: timeout.milliseconds(), late }))
         }
-        Ok(Reply::ConnectTo { to: os, .. }) => Ok(connect(os, Expects::Refusal { was_v6only: false })),
+        Ok(Reply::RefusedAt { to: os }) => Ok(connect(os, Expects::Refusal { was_v6only: false })),
         Ok(Reply::Error { errno, text }) => Err(Failed::new(Errno::from_raw(errno), text)),
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
@@ -136,10 +136,10 @@ fn reply<'b>(
 ) -> Result<Reply<'b>, Trouble> {
     let client = process::client().ok_or(Trouble::NotRunning)?;
     let milliseconds = timeout.milliseconds();
-    let control = client.send_with(&Op::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
+    let control = client.send_with(&NetworkOp::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
         *late = why as i32;
-        client.send_on(&control, &Op::GiveUp { cookie }, buffer)
+        client.send_on(&control, &NetworkOp::GiveUp { cookie }, buffer)
     };
     let n = match *timeout {
         Timeout::Grace => receive(&control, buffer)?,

@@ -201,7 +201,7 @@ fn by_lonetd(
     let limit = attempt.limit;
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts }, start);
     let mut reply = dial(decider == Decider::Table && table::decides(client, asked, local))?;
-    if reply == Reply::Go {
+    if reply == Reply::DialByTable {
         if let Some(dial) = table::begin(attempt, socket, to)? {
             return Ok(Plan::Table(dial));
         }

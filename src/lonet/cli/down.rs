@@ -1,7 +1,7 @@
 use super::{Network, query};
 use clap::Args;
 use lonet_core::client::Trouble;
-use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::sys;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub struct Down {
 impl Down {
     pub fn run(self) -> Result<ExitCode, String> {
         let client = self.network.client()?;
-        let op = Op::Down { kill: self.kill };
+        let op = NetworkOp::Down { kill: self.kill };
         let mut buffer = [0; MAX_MESSAGE];
         let (mut lonetd, began) = (0, Instant::now());
         let outcome = query::exchange(&client, &op, &mut buffer, |fd, buffer| {

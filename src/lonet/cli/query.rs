@@ -6,7 +6,7 @@ use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use crate::memory_file;
 use lonet_core::address::Address;
 use lonet_core::client::{Client, StartIf, Trouble, await_reply};
-use lonet_core::control::{self, MAX_MESSAGE, Malformed, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, Malformed, NetworkOp, Op, Reply, Request};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
@@ -26,7 +26,7 @@ impl Listing {
 
 /// All that a network has. `None`: it is not running.
 pub fn network(client: &Client) -> Result<Option<Listing>, String> {
-    match exchange(client, &Op::List, &mut [0u8; MAX_MESSAGE], text) {
+    match exchange(client, &NetworkOp::List, &mut [0u8; MAX_MESSAGE], text) {
         Ok(text) => Ok(Some(Listing(text?))),
         Err(Trouble::NotRunning) => Ok(None),
         Err(e) => Err(e.of(client).to_string()),
@@ -164,18 +164,20 @@ pub fn text_within(
 /// A question with a short answer, of a network that runs or whose lonetd was killed.
 pub fn ask<'b>(
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
-    client.ask_insisting(StartIf::Killed, Limit::NONE, op, buffer).map(|(_, reply)| reply)
+    client.ask_insisting(StartIf::Killed, Limit::NONE, request, buffer).map(|(_, reply)| reply)
 }
 
 /// A question whose answer `receive` takes, from as many lonetds as it needs.
 pub fn exchange<T>(
     client: &Client,
-    op: &Op<'_>,
+    request: &dyn Request,
     buffer: &mut [u8; MAX_MESSAGE],
     mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
-    client.insist(StartIf::Killed, Limit::NONE, buffer, |buffer| receive(&client.send(op, buffer)?, buffer))
+    client.insist(StartIf::Killed, Limit::NONE, buffer, |buffer| {
+        receive(&client.send(request, buffer)?, buffer)
+    })
 }

@@ -3,7 +3,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
 use lonet_core::config::bare_host;
-use lonet_core::control::{MAX_MESSAGE, Op};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp};
 use nix::sys::signal::Signal;
 use std::process::ExitCode;
 
@@ -99,7 +99,7 @@ fn send(network: &Network, host: &str, signal: u8, done: &str) -> Result<ExitCod
 }
 
 fn answer(client: &Client, host: &str, signal: u8) -> Result<String, String> {
-    match query::exchange(client, &Op::Signal { host, signal }, &mut [0; MAX_MESSAGE], query::text) {
+    match query::exchange(client, &NetworkOp::Signal { host, signal }, &mut [0; MAX_MESSAGE], query::text) {
         Ok(text) => text,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
         Err(e) => Err(e.of(client).to_string()),

@@ -7,7 +7,7 @@ use crate::trace::read::Trace as Recording;
 use crate::trace::recorded::Recorded;
 use clap::{Args, ValueEnum};
 use lonet_core::client::{Client, StartIf, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, Trace as Order};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Trace as Order};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use std::io::{self, Write};
@@ -144,7 +144,7 @@ pub fn hangs_up_within(held: &Fd, time: Duration) -> bool {
 pub fn begin(client: &Client, order: Order, start: StartIf) -> Result<Fd, String> {
     let mut buffer = [0; MAX_MESSAGE];
     let begun = client.insist(start, Limit::NONE, &mut buffer, |buffer| {
-        let fd = client.send(&Op::Trace(order), buffer)?;
+        let fd = client.send(&NetworkOp::Trace(order), buffer)?;
         Ok(query::text(&fd, buffer)?.map(|_| fd))
     });
     match begun {

@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
 use lonet_core::client::{Client, StartIf, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use serde::Serialize;
@@ -230,7 +230,7 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let op = Op::Wait { now, fails: self.fails, loopback: self.loopback };
+        let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback };
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
             if let Some(asked) = &self.asked {

@@ -6,7 +6,7 @@ use super::Dial;
 use crate::address::Address;
 use crate::connect;
 use crate::connect::foreign::GRACE_MS;
-use lonet_core::control::{self, MAX_MESSAGE, Op, Reply};
+use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -55,7 +55,7 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
 /// holds where the caller has none.
 fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken> {
     let mut buffer = [0; MAX_MESSAGE];
-    let op = Op::HandOver { cookie: dial.cookie, milliseconds };
+    let op = NetworkOp::HandOver { cookie: dial.cookie, milliseconds };
     let (client, path) = (&dial.host.client, dial.path);
     let control =
         client.send_with(&op, dial.fd.raw(), dial.limit, &mut buffer).map_err(|trouble| {
@@ -71,8 +71,8 @@ fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken>
     let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown.of(path))?;
     match control::read_reply(&buffer[..n]) {
         Ok((_, Reply::Done)) => Ok(Shaken::Done),
-        Ok((_, Reply::DialForeign { to, .. })) => Ok(Shaken::Relay(to)),
-        Ok((_, Reply::ConnectTo { to, .. })) => Ok(Shaken::Refused(to)),
+        Ok((_, Reply::RelayAt { to })) => Ok(Shaken::Relay(to)),
+        Ok((_, Reply::RefusedAt { to })) => Ok(Shaken::Refused(to)),
         Ok((_, Reply::Error { errno, text })) => {
             Err(Error::from_errno(Errno::from_raw(errno)).because(path, text))
         }

@@ -8,7 +8,7 @@ use crate::duration::time;
 use crate::memory_file;
 use clap::Args;
 use lonet_core::client::{Client, StartIf, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp};
 use lonet_core::limit::Limit;
 use lonet_core::table::rules::AT_MOST;
 use std::os::fd::AsRawFd;
@@ -363,7 +363,7 @@ fn ask(client: &Client, text: &[u8]) -> Result<String, String> {
     let file = memory_file::of(text).map_err(|e| format!("cannot make a memory file for the order: {e}"))?;
     let limit = Limit::NONE;
     let answer = client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-        let fd = client.send_with(&Op::Faults, file.as_raw_fd(), limit, buffer)?;
+        let fd = client.send_with(&NetworkOp::Faults, file.as_raw_fd(), limit, buffer)?;
         query::text(&fd, buffer)
     });
     match answer {

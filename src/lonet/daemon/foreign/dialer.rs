@@ -12,7 +12,7 @@ use super::io::{self, Heard};
 use super::relay::Relay;
 use super::{Cx, HANDSHAKE, Task, What};
 use crate::daemon::state::{Cookie, Outgoing};
-use lonet_core::control::{self, Op};
+use lonet_core::control::{self, AnyOp, NetworkOp};
 use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError, cause};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
@@ -149,7 +149,12 @@ impl Dialer {
     fn listen_to_the_program(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         let mut buffer = [0u8; control::MAX_MESSAGE];
         match io::receive(&self.control, &mut buffer) {
-            Ok(n) if matches!(control::read_request(&buffer[..n]), Ok((_, Op::GiveUp { .. }))) => {
+            Ok(n)
+                if matches!(
+                    control::read_request(&buffer[..n]),
+                    Ok((_, AnyOp::Network(NetworkOp::GiveUp { .. })))
+                ) =>
+            {
                 self.relay(cx)
             }
             Err(Errno::EAGAIN) => Some(Task::Dialer(self)),
@@ -180,7 +185,7 @@ impl Dialer {
             Progress::Peer(Ok(Reply::Refused)) => {
                 // The kernel refuses in its own way.
                 let to = cx.world.state.refuser();
-                self.fail(cx, &control::Reply::ConnectTo { to, from: None })
+                self.fail(cx, &control::Reply::RefusedAt { to })
             }
             Progress::Peer(outcome) => {
                 let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
@@ -222,7 +227,7 @@ impl Dialer {
                     since: Instant::now(),
                 };
                 let next = slow.go_on(cx);
-                cx.reply(&self.control, &control::Reply::DialForeign { to, from: None });
+                cx.reply(&self.control, &control::Reply::RelayAt { to });
                 next
             }
             Err(e) => {

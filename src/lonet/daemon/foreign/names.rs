@@ -8,7 +8,7 @@
 use super::Foreign;
 use crate::daemon::registry::{Answer, Question, Row, Told, Verdict};
 use crate::daemon::state::{Doubt, Index, State, cannot_tell};
-use lonet_core::control::{self, Op};
+use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -172,12 +172,12 @@ impl Foreign {
         tracing::error!("host {name:?} is not announced: {why}");
         all.extend(waited.into_iter().map(|p| {
             let errno = match control::read_request(&p.bytes) {
-                Ok((_, Op::Announce { .. })) if !taken => Errno::EPROTO,
-                Ok((_, Op::Join | Op::Announce { .. })) => Errno::EEXIST,
+                Ok((_, AnyOp::Op(Op::Announce { .. }))) if !taken => Errno::EPROTO,
+                Ok((_, AnyOp::Op(Op::Join | Op::Announce { .. }))) => Errno::EEXIST,
                 _ => Errno::EADDRNOTAVAIL,
             };
             // Who announces a host says its name.
-            let named = !matches!(control::read_request(&p.bytes), Ok((_, Op::Announce { .. })));
+            let named = !matches!(control::read_request(&p.bytes), Ok((_, AnyOp::Op(Op::Announce { .. }))));
             let why = if taken && named { format!("{name}: {why}") } else { why.clone() };
             Resume::Refuse(p, errno, why)
         }));
@@ -228,8 +228,10 @@ fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, Stri
         Ok(None) => state.foreign_missing(name),
         Err(text) => {
             tracing::warn!("{text}");
-            let errno =
-                control::read_request(&parked.bytes).map_or(Errno::EPROTO, |(_, op)| cannot_tell(&op));
+            let errno = match control::read_request(&parked.bytes) {
+                Ok((_, AnyOp::Op(op))) => cannot_tell(&op),
+                _ => Errno::EPROTO,
+            };
             return Resume::Refuse(parked, errno, text.clone());
         }
     }

@@ -10,7 +10,7 @@ use crate::daemon::state::{Answer, By, Named, Sender};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::block::Block;
-use lonet_core::control::{self, Caller, MAX_MESSAGE, Malformed, Name, Op, Opening, Reply};
+use lonet_core::control::{self, AnyOp, Caller, MAX_MESSAGE, Malformed, Name, NetworkOp, Op, Opening, Reply};
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -41,7 +41,7 @@ impl Daemon {
         asked: (bool, bool),
     ) {
         let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
-        let (mut caller, op) = match control::read_request(bytes) {
+        let (caller, received) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
                 tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
@@ -62,20 +62,35 @@ impl Daemon {
         let Peer { sender: peer, is_owner } = match admitted {
             Ok(peer) => peer,
             Err(text) => {
-                match op {
-                    Op::Down { .. } => reply_to_down(&fd, Err((libc::EACCES, text))),
+                match received {
+                    AnyOp::Network(NetworkOp::Down { .. }) => reply_to_down(&fd, Err((libc::EACCES, text))),
                     _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
                 }
                 return self.connections.closer.end(fd);
             }
         };
+        match received {
+            AnyOp::Op(op) => self.take_op(fd, peer, (caller, op), bytes, asked),
+            AnyOp::Network(op) => self.take_network_op(fd, right, (peer, is_owner), (&caller, op)),
+        }
+    }
+
+    /// Takes what the state decides about, once it is known what the answer depends on. `asked`: as for
+    /// [`Daemon::take_message`].
+    fn take_op(
+        &mut self,
+        mut fd: OwnedFd,
+        peer: Sender,
+        (mut caller, op): (Caller<'_>, Op<'_>),
+        bytes: &[u8],
+        mut asked: (bool, bool),
+    ) {
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
         {
             // What the machine asks on its loopback, a host may ask there.
             caller.options.real_loopback = true;
         }
-        let (mut fd, mut asked) = (fd, asked);
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
@@ -84,55 +99,73 @@ impl Daemon {
             }
         }
         self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
-        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         match op {
-            Op::List => {
-                self.foreign.park_list(fd);
+            Op::Accept { local, remote, .. } => {
+                let mut world =
+                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                if let Some((connection, dialer)) = self.foreign.claim(&mut world, peer.pid, local, remote) {
+                    self.settle();
+                    let [receive_buffer, send_buffer] = self.foreign.buffers();
+                    self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
+                    let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
+                } else if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) {
+                    self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
+                } else {
+                    self.answer(fd, peer, (&caller, op));
+                }
             }
-            Op::HandOver { cookie, milliseconds } => {
+            Op::Resolve { name, .. } => self.take_question(fd, peer, (&caller, name, op), bytes),
+            _ => self.answer(fd, peer, (&caller, op)),
+        }
+    }
+
+    /// Takes what is about the network. `right`: the descriptor that came with it.
+    fn take_network_op(
+        &mut self,
+        fd: OwnedFd,
+        right: Option<Right>,
+        (peer, is_owner): (Sender, bool),
+        (caller, op): (&Caller<'_>, NetworkOp<'_>),
+    ) {
+        match op {
+            NetworkOp::List => self.foreign.park_list(fd),
+            NetworkOp::HandOver { cookie, milliseconds } => {
+                let mut world =
+                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 self.foreign.hand_over(&mut world, fd, right.and_then(Right::take), cookie, milliseconds);
             }
-            Op::Accept { local, remote, .. }
-                if let Some((connection, peer)) = self.foreign.claim(&mut world, peer.pid, local, remote) =>
-            {
-                self.settle();
-                self.reply(&fd, &Reply::Courier { peer, buffers: self.foreign.buffers() });
-                let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
+            // It comes on the connection of the handshake that it is about.
+            NetworkOp::GiveUp { .. } => {
+                let text = "no handshake on this connection";
+                self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text });
             }
-            Op::Accept { local, remote, .. }
-                if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) =>
-            {
-                self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
-            }
-            Op::Lend { cookie, os, connects } => match right.and_then(Right::take) {
+            NetworkOp::Lend { cookie, os, connects } => match right.and_then(Right::take) {
                 Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
-            Op::Wait { now, fails, loopback } => {
+            NetworkOp::Wait { now, fails, loopback } => {
                 let by = if loopback { By::Anybody } else { By::Host(caller.host) };
                 match now {
                     true => self.tell_missing(&fd, right, by),
                     false => self.wait(fd, right, by, fails),
                 }
             }
-            Op::Faults => self.order(&fd, right, is_owner),
-            Op::Fault { what, from, to } => self.order_of_program(&fd, (what, from, to), is_owner),
-            Op::Trace(what) => self.trace(fd, what, is_owner),
-            Op::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
-            Op::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
-            Op::NameServer { server, from } => {
-                let asker = Asker::new(peer, &caller);
+            NetworkOp::Faults => self.order(&fd, right, is_owner),
+            NetworkOp::Fault { what, from, to } => self.order_of_program(&fd, (what, from, to), is_owner),
+            NetworkOp::Trace(what) => self.trace(fd, what, is_owner),
+            NetworkOp::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
+            NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
+            NetworkOp::NameServer { server, from } => {
+                let asker = Asker::new(peer, caller);
                 let instead = self.dns.instead_of(server, from, asker);
                 let to = |to| Reply::ConnectTo { to, from: None };
                 self.reply(&fd, &instead.map_or(Reply::Native, to));
             }
-            Op::Behind { os } => {
+            NetworkOp::Behind { os } => {
                 let peer = self.dns.behind(os);
                 let named = Reply::Named { local: None, peer, reuse_address: false, v6only: false };
                 self.reply(&fd, &named);
             }
-            Op::Resolve { name, .. } => self.take_question(fd, peer, (&caller, name, op), bytes),
-            _ => self.answer(fd, peer, (&caller, op)),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Daemon;
 use crate::daemon::dns::{Asked, LATE};
 use crate::daemon::state::{Answer, Sender};
-use lonet_core::control::{self, Caller, Op, Reply};
+use lonet_core::control::{self, AnyOp, Caller, Op, Reply};
 use lonet_core::table::rules::NameFault;
 use nix::errno::Errno;
 use std::collections::VecDeque;
@@ -76,7 +76,7 @@ impl Daemon {
     /// Answers questions for names that have waited long enough.
     pub(super) fn take_slow(&mut self) {
         for Late { fd, peer, bytes } in self.slow.due() {
-            if let Ok((caller, op)) = control::read_request(&bytes) {
+            if let Ok((caller, AnyOp::Op(op))) = control::read_request(&bytes) {
                 self.answer(fd, peer, (&caller, op));
             }
         }

@@ -211,7 +211,7 @@ impl State {
             Some(s) if s.role == Role::Listening => {
                 self.meet(kernel, sender.pid);
                 self.put(wish.cookie, Socket { pid: sender.pid, ..s });
-                return Ok(Reply::Go);
+                return Ok(Reply::Listen);
             }
             Some(s) if s.os.is_some() && bound => {
                 let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
@@ -225,7 +225,7 @@ impl State {
                 })?;
                 self.meet(kernel, sender.pid);
                 self.put(wish.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
-                return Ok(Reply::Go);
+                return Ok(Reply::Listen);
             }
             Some(s) if s.role == Role::Starting && !bound => {}
             _ if bound || caller.host.is_empty() => return Ok(Reply::Native),

@@ -111,7 +111,7 @@ impl State {
         let is_fresh = itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
         let is_asked_about = self.table.table().asks_about(host, to_host);
         if dial.acts && record.is_none() && foreign.is_none() && !is_fresh && !is_asked_about {
-            return Ok(Reply::Go);
+            return Ok(Reply::DialByTable);
         }
         let port = match (&record, outside.map(|from| from.port())) {
             (Some(s), _) => s.port,

@@ -353,18 +353,6 @@ impl State {
                 self.dial_host(kernel, sender, caller, (host, port), (cookie, asked))
             }
             Op::Whois { cookie, local, remote } => return self.whois(kernel, sender, cookie, local, remote),
-            Op::List
-            | Op::Wait { .. }
-            | Op::Down { .. }
-            | Op::Signal { .. }
-            | Op::HandOver { .. }
-            | Op::Lend { .. }
-            | Op::GiveUp { .. }
-            | Op::NameServer { .. }
-            | Op::Behind { .. }
-            | Op::Faults
-            | Op::Fault { .. }
-            | Op::Trace(_) => Err((Errno::EPROTO, "a question for the daemon reached the state".into())),
         };
         outcome.into()
     }

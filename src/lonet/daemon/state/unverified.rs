@@ -57,7 +57,7 @@ impl State {
             Op::DialHost { host, .. } => named(host) || is_new(),
             Op::Resolve { name, .. } => self.hosts.find(name).is_some_and(is_one),
             Op::Join | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => is_new(),
-            Op::Announce { .. } | Op::Leave | Op::List => true,
+            Op::Announce { .. } | Op::Leave => true,
             Op::Bound { .. }
             | Op::Listening { .. }
             | Op::Failed { .. }
@@ -71,18 +71,7 @@ impl State {
             | Op::Look
             | Op::Reverse { .. }
             | Op::Locate { .. }
-            | Op::Whois { .. }
-            | Op::Wait { .. }
-            | Op::Down { .. }
-            | Op::Signal { .. }
-            | Op::HandOver { .. }
-            | Op::Lend { .. }
-            | Op::GiveUp { .. }
-            | Op::NameServer { .. }
-            | Op::Behind { .. }
-            | Op::Faults
-            | Op::Fault { .. }
-            | Op::Trace(_) => false,
+            | Op::Whois { .. } => false,
         }
     }
 }

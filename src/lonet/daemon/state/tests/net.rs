@@ -9,7 +9,7 @@ mod truth;
 use super::world::{Is, OWNER, SOURCES, World};
 use crate::daemon::state::{Answer, Classes, Cookie, Index, Pid, Saved, Sender, State, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
-use lonet_core::control::{Asked, Caller, Op, Options, Reply, Runs};
+use lonet_core::control::{Asked, Caller, Delivery, Op, Options, Reply, Request as _, Runs};
 use lonet_core::table::word::Word;
 use lonet_core::table::{Mapping, Table};
 use nix::errno::Errno;
@@ -184,7 +184,7 @@ impl Net {
 
     /// Whether lonetd heard it. What is answered finds a new lonetd.
     fn tell(&mut self, pid: Pid, op: &Op<'_>) -> bool {
-        if !op.one_way() {
+        if op.delivery() == Delivery::Replied {
             return self.ask(pid, op).is_ok();
         }
         if self.is_up() {

@@ -91,7 +91,7 @@ impl Net {
             let before = self.expectation(host);
             let op = Op::Listen { cookie, bound: bound.is_some(), asked, attempt };
             let os = match self.ask(pid, &op) {
-                Ok(Reply::Go) => None,
+                Ok(Reply::Listen) => None,
                 Ok(Reply::BindTo { os, .. }) => Some(os),
                 Err(Errno::EADDRINUSE) => return,
                 other => panic!("listen: {other:?}"),
