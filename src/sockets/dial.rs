@@ -16,7 +16,7 @@ use lonet_core::classes::Classes;
 use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
-use lonet_core::table::claim::{Claim, InDoubt};
+use lonet_core::table::claim::{Claim, OnUnverified};
 use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
 use lonet_core::table::events::Kind;
 use lonet_core::table::listeners::Listener;
@@ -129,8 +129,12 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     let (host_of_ours, from) = (actor.host, wish.autobind_from);
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
-        Looked::Yes => parts.claim_past(host_of_ours, from, reference, InDoubt::Looked, &mut kernel),
-        Looked::Cannot => parts.claim_past(host_of_ours, from, reference, InDoubt::Held, &mut kernel),
+        Looked::Yes => {
+            parts.claim_past(host_of_ours, from, reference, OnUnverified::AskIfSuspect, &mut kernel)
+        }
+        Looked::Cannot => {
+            parts.claim_past(host_of_ours, from, reference, OnUnverified::PassOver, &mut kernel)
+        }
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));

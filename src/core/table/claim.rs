@@ -54,15 +54,15 @@ impl<F: FnMut(&mut [Suspect])> Kernel for F {
     }
 }
 
-/// What a port is that lonetd has marked as bound, and one of whose sockets may have ended.
+/// What a claim does at a port that lonetd has marked as bound and of whose sockets one may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InDoubt {
-    /// lonetd's to look at.
-    Lonetds,
-    /// lonetd has looked: it is told of those alone that somebody has marked since.
-    Looked,
-    /// Held: lonetd cannot be asked.
-    Held,
+pub enum OnUnverified {
+    /// Ends with [`Claim::AskLonetd`].
+    Ask,
+    /// As `Ask`, but only for ports marked suspect: lonetd has verified the others just now.
+    AskIfSuspect,
+    /// Takes the port for held: lonetd cannot be asked.
+    PassOver,
 }
 
 /// What came of it.
@@ -81,7 +81,7 @@ impl<W: Word> Parts<'_, W> {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
         }
-        self.claim_past(host, from, claimer, InDoubt::Lonetds, kernel)
+        self.claim_past(host, from, claimer, OnUnverified::Ask, kernel)
     }
 
     /// As [`Parts::claim`], whether or not lonetd has seen to processes of the host that have ended.
@@ -90,11 +90,11 @@ impl<W: Word> Parts<'_, W> {
         host: u16,
         from: u16,
         claimer: Reference,
-        in_doubt: InDoubt,
+        on_unverified: OnUnverified,
         kernel: &mut impl Kernel,
     ) -> Claim {
         for _ in 0..WALKS {
-            if let Some(claim) = self.walk(host, from.max(1), claimer, in_doubt, kernel) {
+            if let Some(claim) = self.walk(host, from.max(1), claimer, on_unverified, kernel) {
                 return claim;
             }
         }
@@ -107,7 +107,7 @@ impl<W: Word> Parts<'_, W> {
         host: u16,
         from: u16,
         claimer: Reference,
-        in_doubt: InDoubt,
+        on_unverified: OnUnverified,
         kernel: &mut impl Kernel,
     ) -> Option<Claim> {
         let mark = self.ports.mark(host);
@@ -141,8 +141,13 @@ impl<W: Word> Parts<'_, W> {
                         return claim.ok();
                     }
                 }
-                Seen::SuspectBound | Seen::Unseen if in_doubt == InDoubt::Held => is_certain = false,
-                Seen::Unseen if in_doubt == InDoubt::Looked || self.is_listened_on(host, port, kernel) => {
+                Seen::SuspectBound | Seen::Unseen if on_unverified == OnUnverified::PassOver => {
+                    is_certain = false
+                }
+                Seen::Unseen
+                    if on_unverified == OnUnverified::AskIfSuspect
+                        || self.is_listened_on(host, port, kernel) =>
+                {
                     is_certain = false
                 }
                 Seen::SuspectBound | Seen::Unseen => {
