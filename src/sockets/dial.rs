@@ -130,10 +130,10 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
         Looked::Yes => {
-            parts.claim_past(host_of_ours, from, reference, OnUnverified::AskIfSuspect, &mut kernel)
+            parts.claim_with(host_of_ours, from, reference, OnUnverified::AskIfSuspect, &mut kernel)
         }
         Looked::Cannot => {
-            parts.claim_past(host_of_ours, from, reference, OnUnverified::PassOver, &mut kernel)
+            parts.claim_with(host_of_ours, from, reference, OnUnverified::PassOver, &mut kernel)
         }
     };
     let give_up = |begun| {

@@ -81,11 +81,11 @@ impl<W: Word> Parts<'_, W> {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
         }
-        self.claim_past(host, from, claimer, OnUnverified::Ask, kernel)
+        self.claim_with(host, from, claimer, OnUnverified::Ask, kernel)
     }
 
     /// As [`Parts::claim`], whether or not lonetd has seen to processes of the host that have ended.
-    pub fn claim_past(
+    pub fn claim_with(
         self,
         host: u16,
         from: u16,

@@ -96,7 +96,7 @@ fn bound_port_is_lonetds_to_look_at_where_closes_are_unseen() {
     p.ports.set_unseen(ALPHA, true);
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
-    let looked = |claimer| p.claim_past(ALPHA, 1, claimer, OnUnverified::AskIfSuspect, &mut nobody);
+    let looked = |claimer| p.claim_with(ALPHA, 1, claimer, OnUnverified::AskIfSuspect, &mut nobody);
     assert_eq!(looked(claimer), Claim::Port(3));
     p.ports.suspect_bound(ALPHA, 1);
     let claimer = p.records.take(0, s.slot, 10).expect("a record");
