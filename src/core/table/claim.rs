@@ -116,7 +116,7 @@ impl<W: Word> Parts<'_, W> {
         let mut port = from.max(mark.port());
         loop {
             let Some(word) = self.ports.word(host, port) else { return Some(Claim::None) };
-            match self.ports.see(self.records, host, word.get()) {
+            match self.ports.decode(self.records, host, word.get()) {
                 Seen::Held => {}
                 Seen::Free(is) => {
                     if let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel) {
@@ -213,7 +213,7 @@ impl<W: Word> Parts<'_, W> {
         let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
         self.end(reference);
         let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::None)) };
-        Some(match self.ports.see(self.records, host, word.get()) {
+        Some(match self.ports.decode(self.records, host, word.get()) {
             Seen::Free(is) if word.swap_if(is, claimer.word()).is_ok() => Ok(Claim::Port(port)),
             _ => Err(()),
         })

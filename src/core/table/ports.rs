@@ -135,7 +135,7 @@ impl<'a, W: Word> Ports<'a, W> {
         let first = super::index::mix(key(host, port)) as usize % n;
         let unused = (0..n).map(|i| (first + i) % n).find(|at| {
             let theirs = (self.directory[*at].get() >> HOST_SHIFT) as u16;
-            let is_free = |word: &W| matches!(self.see(records, theirs, word.get()), Seen::Free(_));
+            let is_free = |word: &W| matches!(self.decode(records, theirs, word.get()), Seen::Free(_));
             is_down(theirs) && self.pages.get(*at).is_some_and(|page| page.0.iter().all(is_free))
         });
         let Some(at) = unused else { return false };
@@ -184,7 +184,7 @@ impl<'a, W: Word> Ports<'a, W> {
     }
 
     /// What the word of a port of this host says.
-    pub fn see(self, records: Records<'_, W>, host: u16, word: u64) -> Seen {
+    pub fn decode(self, records: Records<'_, W>, host: u16, word: u64) -> Seen {
         let claim = Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim));
         match claim {
             _ if word & BOUND != 0 && word & SUSPECT_BOUND != 0 => Seen::SuspectBound,
@@ -198,7 +198,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// What a port is, without making room for it.
     pub fn look(self, records: Records<'_, W>, host: u16, port: u16) -> Seen {
-        self.known(host, port).map_or(Seen::Free(0), |word| self.see(records, host, word.get()))
+        self.known(host, port).map_or(Seen::Free(0), |word| self.decode(records, host, word.get()))
     }
 
     /// The socket that has claimed this port may have ended.
