@@ -74,9 +74,9 @@ pub enum Seen {
 
 /// A mark that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u64);
+pub struct LowWaterMark(u64);
 
-impl Mark {
+impl LowWaterMark {
     pub fn port(self) -> u16 {
         (self.0 as u16).max(1)
     }
@@ -152,18 +152,18 @@ impl<'a, W: Word> Ports<'a, W> {
         self.page(host, port, false).map(|page| &page.0[usize::from(port) % PAGE])
     }
 
-    pub fn mark(self, host: u16) -> Mark {
-        Mark(self.marks.get(usize::from(host)).map_or(0, Word::get))
+    pub fn mark(self, host: u16) -> LowWaterMark {
+        LowWaterMark(self.marks.get(usize::from(host)).map_or(0, Word::get))
     }
 
     /// A port of this host is free or suspect.
     pub fn lower(self, host: u16, port: u16) {
         let Some(mark) = self.marks.get(usize::from(host)) else { return };
-        update(mark, |is| Some(Mark(is).changed(port.min(Mark(is).port()))));
+        update(mark, |is| Some(LowWaterMark(is).changed(port.min(LowWaterMark(is).port()))));
     }
 
     /// No port from the mark up to `port` is free or suspect.
-    pub fn raise(self, host: u16, read: Mark, port: u16) {
+    pub fn raise(self, host: u16, read: LowWaterMark, port: u16) {
         if let Some(mark) = self.marks.get(usize::from(host)).filter(|_| port > read.port()) {
             let _ = mark.swap_if(read.0, read.changed(port));
         }
@@ -173,7 +173,7 @@ impl<'a, W: Word> Ports<'a, W> {
     pub fn set_unseen(self, host: u16, unseen: bool) {
         let Some(mark) = self.marks.get(usize::from(host)) else { return };
         update(mark, |is| {
-            let to = Mark(if unseen { is | UNSEEN } else { is & !UNSEEN });
+            let to = LowWaterMark(if unseen { is | UNSEEN } else { is & !UNSEEN });
             // What was not in doubt is, from the lowest port on.
             (to.0 != is).then_some(to.changed(1))
         });
