@@ -219,7 +219,7 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> O
     let parts = actor.parts;
     let is_believed = !parts.ports.is_unseen(dialed.host)
         && parts.records.state(listener.record).is_some_and(|state| {
-            state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
+            state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_live(state.slot)
         });
     if is_believed {
         return Some(true);

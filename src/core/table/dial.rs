@@ -84,7 +84,7 @@ impl<W: Word> Parts<'_, W> {
 
     /// The dial may be believed without a question: connect has returned, nobody has closed it, and its process is there.
     pub fn is_certain(self, dial: &Found) -> bool {
-        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_believed(dial.state.slot)
+        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_live(dial.state.slot)
     }
 
     /// Takes a dial for an accept, as it was seen. `false`: it has moved on since, and is to be looked at anew.
@@ -127,7 +127,7 @@ impl<W: Word> Parts<'_, W> {
     pub fn closing(self, socket: &Found, slot: u16, pid: impl Fn() -> i32) {
         let owner = socket.state.slot;
         let is_entered = matches!(socket.state.phase, Phase::Dialing | Phase::Owned | Phase::Server);
-        if is_entered && owner != slot && self.slots.is_believed(owner) {
+        if is_entered && owner != slot && self.slots.is_live(owner) {
             return;
         }
         self.records.change(socket.reference, |s| {

@@ -111,7 +111,7 @@ impl<'a, W: Word> Slots<'a, W> {
     }
 
     /// The process that speaks for a record is there, as far as can be seen without asking anybody.
-    pub fn is_believed(self, slot: u16) -> bool {
+    pub fn is_live(self, slot: u16) -> bool {
         self.owner(slot).is_some_and(|o| o.phase == Phase::Live) && !self.is_marked(slot)
     }
 
@@ -232,9 +232,9 @@ pub mod tests {
         let s = Slots::new(&all, &heads);
         let taken = [(7, 1), (8, 2), (9, 1)].map(|(pid, host)| s.reserve(pid, host, 0).expect("a slot"));
         taken.iter().for_each(|slot| s.enter(*slot, Phase::Live));
-        assert!(!s.has_unseen_end(1) && s.is_believed(taken[0]));
+        assert!(!s.has_unseen_end(1) && s.is_live(taken[0]));
         all[usize::from(taken[0])].mark();
-        assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_believed(taken[0]));
+        assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_live(taken[0]));
         s.enter(taken[0], Phase::Doubtful);
         assert!(!s.has_unseen_end(1));
     }
