@@ -144,7 +144,7 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
-    (!is_over(table) && !parts.slots.is_marked(slot)).then_some(Actor {
+    (!is_over(table) && !parts.slots.owner_died(slot)).then_some(Actor {
         table,
         parts,
         slot,

@@ -103,7 +103,7 @@ impl<'a, W: Word> Slots<'a, W> {
     }
 
     /// The process may have ended.
-    pub fn is_marked(self, slot: u16) -> bool {
+    pub fn owner_died(self, slot: u16) -> bool {
         let lock = self.get(slot).map_or(0, |s| s.life[0].get());
         // The first four bytes of the mutex are the futex.
         let futex = if cfg!(target_endian = "little") { lock as u32 } else { (lock >> 32) as u32 };
@@ -112,7 +112,7 @@ impl<'a, W: Word> Slots<'a, W> {
 
     /// The process that speaks for a record is there, as far as can be seen without asking anybody.
     pub fn is_live(self, slot: u16) -> bool {
-        self.owner(slot).is_some_and(|o| o.phase == Phase::Live) && !self.is_marked(slot)
+        self.owner(slot).is_some_and(|o| o.phase == Phase::Live) && !self.owner_died(slot)
     }
 
     /// A process of this host may have ended, and lonetd has not seen to it.
@@ -121,7 +121,7 @@ impl<'a, W: Word> Slots<'a, W> {
         // A slot that is taken back meanwhile may lead into another host's.
         for _ in 0..self.all.len() {
             let Some(slot) = (next as u16).checked_sub(1).filter(|_| next != 0) else { return false };
-            if self.is_marked(slot) && self.owner(slot).is_some_and(|o| o.phase == Phase::Live) {
+            if self.owner_died(slot) && self.owner(slot).is_some_and(|o| o.phase == Phase::Live) {
                 return true;
             }
             next = self.get(slot).map_or(0, |s| s.next.get());

@@ -32,7 +32,7 @@ impl State {
         let owner = old.and_then(|slot| self.parts().slots.owner(slot));
         let slot = match (old, owner) {
             (Some(slot), Some(owner))
-                if !self.parts().slots.is_marked(slot) && (owner.host == home || home == 0) =>
+                if !self.parts().slots.owner_died(slot) && (owner.host == home || home == 0) =>
             {
                 Some(slot)
             }
