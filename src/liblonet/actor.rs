@@ -181,7 +181,7 @@ fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
     let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };
     let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(NEVER) };
     let Some(seat) = parts.slots.get(slot) else { return Some(NEVER) };
-    if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.life()) {
+    if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.mutex()) {
         return Some(NEVER);
     }
     parts.slots.enter(slot, slot::Phase::Live);
@@ -206,7 +206,7 @@ fn has_robust_list() -> bool {
 }
 
 /// Locks the slot's mutex for as long as this thread lives. lonetd has left it all zeroes.
-fn lock(life: *mut libc::pthread_mutex_t) -> bool {
+fn lock(mutex: *mut libc::pthread_mutex_t) -> bool {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::zeroed();
     let attributes = attributes.as_mut_ptr();
     // SAFETY: attributes of our own, and a mutex in a mapping that stays, which nobody else makes or locks: the slot is
@@ -215,7 +215,7 @@ fn lock(life: *mut libc::pthread_mutex_t) -> bool {
         libc::pthread_mutexattr_init(attributes) == 0
             && libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) == 0
             && libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) == 0
-            && libc::pthread_mutex_init(life, attributes) == 0
-            && libc::pthread_mutex_lock(life) == 0
+            && libc::pthread_mutex_init(mutex, attributes) == 0
+            && libc::pthread_mutex_lock(mutex) == 0
     }
 }

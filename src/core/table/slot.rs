@@ -19,11 +19,11 @@
 use super::word::{Word, update};
 
 /// A robust mutex takes 40 bytes on x86-64 and 48 on other machines.
-pub const LIFE: usize = 6;
+pub const MUTEX_WORDS: usize = 6;
 
 #[repr(C, align(128))]
 pub struct Slot<W> {
-    life: [W; LIFE],
+    mutex: [W; MUTEX_WORDS],
     /// `pid << 32 | host << 16 | phase`
     owner: W,
     /// When the process began, in clock ticks since boot: its pid may be another's later.
@@ -104,7 +104,7 @@ impl<'a, W: Word> Slots<'a, W> {
 
     /// The process may have ended.
     pub fn owner_died(self, slot: u16) -> bool {
-        let lock = self.get(slot).map_or(0, |s| s.life[0].get());
+        let lock = self.get(slot).map_or(0, |s| s.mutex[0].get());
         // The first four bytes of the mutex are the futex.
         let futex = if cfg!(target_endian = "little") { lock as u32 } else { (lock >> 32) as u32 };
         futex & OWNER_DIED != 0
@@ -133,7 +133,7 @@ impl<'a, W: Word> Slots<'a, W> {
     pub fn reserve(self, pid: i32, host: u16, began: u64) -> Option<u16> {
         let index = self.all.iter().position(|s| Owner::unpack(s.owner.get()).phase == Phase::Free)?;
         let (slot, head) = (&self.all[index], self.heads.get(usize::from(host))?);
-        slot.life.iter().for_each(|w| w.set(0));
+        slot.mutex.iter().for_each(|w| w.set(0));
         slot.began.set(began);
         slot.owner.set(Owner { pid, host, phase: Phase::Reserved }.pack());
         slot.next.set(head.get());
@@ -175,7 +175,7 @@ impl<'a, W: Word> Slots<'a, W> {
     pub fn renew(self, slot: u16) {
         if let Some(s) = self.get(slot) {
             self.enter(slot, Phase::Reserved);
-            s.life.iter().for_each(|w| w.set(0));
+            s.mutex.iter().for_each(|w| w.set(0));
         }
     }
 
@@ -196,9 +196,9 @@ impl<'a, W: Word> Slots<'a, W> {
 
 impl<W> Slot<W> {
     /// Where the mutex lies.
-    pub fn life(&self) -> *mut libc::pthread_mutex_t {
-        const { assert!(size_of::<libc::pthread_mutex_t>() <= LIFE * 8) };
-        std::ptr::from_ref(&self.life).cast_mut().cast()
+    pub fn mutex(&self) -> *mut libc::pthread_mutex_t {
+        const { assert!(size_of::<libc::pthread_mutex_t>() <= MUTEX_WORDS * 8) };
+        std::ptr::from_ref(&self.mutex).cast_mut().cast()
     }
 }
 
@@ -208,9 +208,9 @@ pub mod tests {
     use std::sync::atomic::AtomicU64;
 
     pub fn slot<W>(word: fn() -> W) -> Slot<W> {
-        let life = std::array::from_fn(|_| word());
+        let mutex = std::array::from_fn(|_| word());
         let _spare = std::array::from_fn(|_| word());
-        Slot { life, owner: word(), began: word(), next: word(), _spare }
+        Slot { mutex, owner: word(), began: word(), next: word(), _spare }
     }
 
     fn slots(n: usize) -> (Vec<Slot<AtomicU64>>, Vec<AtomicU64>) {
@@ -222,7 +222,7 @@ pub mod tests {
         /// As the kernel does it when the thread ends.
         pub fn mark(&self) {
             let died = u64::from(OWNER_DIED | 1);
-            self.life[0].set(if cfg!(target_endian = "little") { died } else { died << 32 });
+            self.mutex[0].set(if cfg!(target_endian = "little") { died } else { died << 32 });
         }
     }
 
