@@ -14,7 +14,7 @@
 //! | `Free` | nothing refers to the slot |
 //! | `Reserved` | the process has not locked its mutex so far, and holds nothing |
 //! | `Live` | believe it while the mutex is not marked; else have lonetd look |
-//! | `Doubtful` | lonetd has looked, and the process lives, or others have its sockets: everything of it is marked suspect |
+//! | `Unverified` | lonetd has looked, and the process lives, or others have its sockets: everything of it is marked suspect |
 
 use super::word::{Word, update};
 
@@ -39,7 +39,7 @@ pub enum Phase {
     Free = 0,
     Reserved = 1,
     Live = 2,
-    Doubtful = 3,
+    Unverified = 3,
 }
 
 /// Whose a slot is.
@@ -56,7 +56,7 @@ impl Owner {
         let phase = match word as u16 {
             1 => Phase::Reserved,
             2 => Phase::Live,
-            3 => Phase::Doubtful,
+            3 => Phase::Unverified,
             _ => Phase::Free,
         };
         Owner { pid: (word >> 32) as i32, host: (word >> 16) as u16, phase }
@@ -235,7 +235,7 @@ pub mod tests {
         assert!(!s.has_unseen_end(1) && s.is_live(taken[0]));
         all[usize::from(taken[0])].mark();
         assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_live(taken[0]));
-        s.enter(taken[0], Phase::Doubtful);
+        s.enter(taken[0], Phase::Unverified);
         assert!(!s.has_unseen_end(1));
     }
 
