@@ -46,7 +46,7 @@ pub struct Header {
     /// The range from which the kernel takes source ports: `low << 16 | high`.
     pub sources: AtomicU64,
     /// The number of the control socket's abstract name; 0: there is none.
-    pub door: AtomicU64,
+    pub abstract_name: AtomicU64,
     /// How many times a socket has begun to listen. A dial that has a lower number than a listener was not made to it.
     pub listenings: AtomicU64,
     /// How many times rules for faults have been written.

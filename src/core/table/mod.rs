@@ -37,9 +37,9 @@
 //! **Order.** A store releases and a load acquires ([`word`]), and what a program knows of another's deed came through a
 //! system call: a step that was finished before another call began is seen by it.
 
+mod abstract_name;
 pub mod claim;
 pub mod dial;
-mod door;
 pub mod entry;
 pub mod event;
 pub mod events;

@@ -8,12 +8,12 @@ use crate::unix::AbstractName;
 impl Table<'_> {
     /// The name, as the lonetd that served last has written it.
     pub fn abstract_name(self) -> Option<AbstractName> {
-        AbstractName::from_number(self.header().door.get())
+        AbstractName::from_number(self.header().abstract_name.get())
     }
 
     /// lonetd's.
     pub fn set_abstract_name(self, name: Option<AbstractName>) {
-        self.header().door.set(name.map_or(0, AbstractName::number));
+        self.header().abstract_name.set(name.map_or(0, AbstractName::number));
     }
 }
 
