@@ -90,7 +90,7 @@ pub fn closing(
 /// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
 pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
     let Some(found) = parts.find(cookie) else { return Told::Closed };
-    parts.doubt(found.reference);
-    parts.doubt_partner(found.reference);
+    parts.suspect_dial(found.reference);
+    parts.suspect_partner(found.reference);
     if found.state.phase == Phase::Kept { Told::Closed } else { Told::Nothing }
 }

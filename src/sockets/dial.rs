@@ -363,7 +363,7 @@ impl Dial {
         actor.parts.connected(self.reference, is_made);
         self.note(actor, if is_made { Kind::Connected } else { Kind::UnderWay }, 0);
         if actor.supervises {
-            actor.parts.doubt(self.reference);
+            actor.parts.suspect_dial(self.reference);
         }
         // The rules may have changed while connect was about to be called, where nobody could reach the socket.
         self.obey(actor, !is_made);

@@ -144,20 +144,20 @@ impl<W: Word> Parts<'_, W> {
             Phase::Dialing | Phase::Owned => self.ports.suspect(host, port, socket.reference),
             Phase::Kept => self.ports.suspect_bound(host, port),
             // The other end may be reset by it, and holds no port then, however long its program keeps it.
-            Phase::Server => self.doubt_partner(socket.reference),
+            Phase::Server => self.suspect_partner(socket.reference),
             Phase::Free | Phase::Writing | Phase::Ended => {}
         }
     }
 
     /// The dial at the other end of an accepted socket may have been reset.
-    pub fn doubt_partner(self, accepted: Reference) {
+    pub fn suspect_partner(self, accepted: Reference) {
         if let Some(dial) = self.records.partner(accepted) {
-            self.doubt(dial);
+            self.suspect_dial(dial);
         }
     }
 
     /// A dial may have been reset, or have ended: its addresses may be another's.
-    pub fn doubt(self, dial: Reference) {
+    pub fn suspect_dial(self, dial: Reference) {
         let is_owned = |s: &State| s.phase == Phase::Owned;
         let before =
             self.records.change(dial, |s| (is_owned(&s) && !s.is(SUSPECT)).then_some(s.with(SUSPECT)));
