@@ -2,7 +2,7 @@
 
 use lonet_core::block::Endpoint;
 use lonet_core::table::Parts;
-use lonet_core::table::entry::GONE;
+use lonet_core::table::entry::TOMBSTONE;
 use lonet_core::table::state::Phase;
 use std::sync::atomic::AtomicU64;
 
@@ -27,7 +27,7 @@ pub fn named(parts: Parts<'_, AtomicU64>, cookie: u64) -> Option<Named> {
     let entry = found.entry;
     let settings = Settings { reuse_address: entry.asked.reuse_address, v6only: entry.asked.v6only };
     // What its program had bound it to is all that is left when the connection has gone.
-    let is_bound_again = found.state.phase == Phase::Kept && entry.role == GONE;
+    let is_bound_again = found.state.phase == Phase::Kept && entry.role == TOMBSTONE;
     let spoke = entry.call.map(|c| c.local);
     Some(Named {
         local: if is_bound_again { entry.at.or(spoke) } else { spoke.or(entry.at) },

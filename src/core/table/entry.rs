@@ -37,7 +37,7 @@ pub struct Entry {
 /// lonetd's numbers for a dial that may not have been made so far, for an accepted socket, and for one that has ended.
 pub const DIAL: u8 = 4;
 pub const ACCEPTED: u8 = 6;
-pub const GONE: u8 = 7;
+pub const TOMBSTONE: u8 = 7;
 
 /// A connection, or one on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

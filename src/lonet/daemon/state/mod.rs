@@ -105,7 +105,7 @@ impl Role {
 // What a process has entered is the same to the lonetd that takes it over and to the next one.
 const _: () = assert!(Role::Dialing as u8 == entry::DIAL && Role::Accepted as u8 == entry::ACCEPTED);
 // Programs see by it what a socket is called.
-const _: () = assert!(Role::Gone as u8 == entry::GONE);
+const _: () = assert!(Role::Gone as u8 == entry::TOMBSTONE);
 
 #[derive(Clone, Debug)]
 pub struct Socket {
