@@ -2,7 +2,7 @@
 
 use crate::under_way::UnderWay;
 use lonet_core::table::events::{Event, Kind};
-use lonet_core::table::record::Search;
+use lonet_core::table::record::FreeRecordCursor;
 use lonet_core::table::{Parts, Table};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,7 +24,7 @@ pub struct Actor<'a> {
 #[derive(Default)]
 pub struct Own {
     pub random: AtomicU64,
-    pub records: Search,
+    pub records: FreeRecordCursor,
     pub dials: UnderWay,
 }
 

@@ -51,12 +51,12 @@ impl<W> Copy for Records<'_, W> {}
 /// close together.
 #[derive(Default)]
 #[repr(transparent)]
-pub struct Search(AtomicU64);
+pub struct FreeRecordCursor(AtomicU64);
 
 /// So many records are taken between two searches from the beginning.
 const ONWARD: u64 = 64;
 
-impl Search {
+impl FreeRecordCursor {
     /// The number of the record to begin with. `base`: where the searches of this process begin.
     pub fn from(&self, base: usize) -> usize {
         let word = self.0.load(Ordering::Relaxed);
