@@ -1,6 +1,6 @@
 //! Where everything lies in the file.
 
-use super::listeners::Place;
+use super::listeners::ListenerCell;
 use super::ports::Page;
 use super::record::Record;
 use super::slot::Slot;
@@ -94,7 +94,7 @@ pub struct Layout {
     pub directory: [AtomicU64; PAGES],
     pub tuples: [AtomicU64; TUPLES],
     pub cookies: [AtomicU64; COOKIES],
-    pub listeners: [Place<AtomicU64>; LISTENERS],
+    pub listeners: [ListenerCell<AtomicU64>; LISTENERS],
     pub members: [Member; MEMBERS],
     pub names: [AtomicU64; NAMES],
     pub pages: [Page<AtomicU64>; PAGES],
@@ -114,7 +114,7 @@ const _: () = {
     use std::mem::offset_of;
     assert!(size_of::<Record<AtomicU64>>() == 128 && align_of::<Record<AtomicU64>>() == 128);
     assert!(size_of::<Slot<AtomicU64>>() == 128);
-    assert!(size_of::<Place<AtomicU64>>() == 32);
+    assert!(size_of::<ListenerCell<AtomicU64>>() == 32);
     assert!(size_of::<Page<AtomicU64>>() == 512);
     assert!(size_of::<Header>() == 4096 && size_of::<Member>() == 16);
     assert!(offset_of!(Header, names) == 16 && offset_of!(Header, recording) == 72);

@@ -11,7 +11,7 @@ use super::word::Word;
 use std::net::SocketAddrV4;
 
 #[repr(C)]
-pub struct Place<W> {
+pub struct ListenerCell<W> {
     key: W,
     os: W,
     record: W,
@@ -26,7 +26,7 @@ pub struct Listener {
 }
 
 pub struct Listeners<'a, W> {
-    places: &'a [Place<W>],
+    places: &'a [ListenerCell<W>],
 }
 
 impl<W> Clone for Listeners<'_, W> {
@@ -47,11 +47,11 @@ fn key(dialed: Dialed) -> u64 {
 }
 
 impl<'a, W: Word> Listeners<'a, W> {
-    pub fn new(places: &'a [Place<W>]) -> Listeners<'a, W> {
+    pub fn new(places: &'a [ListenerCell<W>]) -> Listeners<'a, W> {
         Listeners { places }
     }
 
-    fn window(self, key: u64) -> impl Iterator<Item = &'a Place<W>> {
+    fn window(self, key: u64) -> impl Iterator<Item = &'a ListenerCell<W>> {
         let n = self.places.len();
         let first = super::index::mix(key) as usize % n;
         (0..WINDOW.min(n)).map(move |i| &self.places[(first + i) % n])
@@ -60,8 +60,8 @@ impl<'a, W: Word> Listeners<'a, W> {
     /// Where a dial leads. `None`: ask.
     pub fn find(self, dialed: Dialed) -> Option<Listener> {
         let key = key(dialed);
-        let changes = |place: &Place<W>| place.changes.get();
-        let read = |place: &'a Place<W>| {
+        let changes = |place: &ListenerCell<W>| place.changes.get();
+        let read = |place: &'a ListenerCell<W>| {
             let before = changes(place);
             (place.key.get() == key).then_some((place, before))
         };
@@ -104,11 +104,11 @@ pub mod tests {
     use crate::classes::Classes;
     use std::sync::atomic::AtomicU64;
 
-    pub fn place<W>(word: fn() -> W) -> Place<W> {
-        Place { key: word(), os: word(), record: word(), changes: word() }
+    pub fn place<W>(word: fn() -> W) -> ListenerCell<W> {
+        ListenerCell { key: word(), os: word(), record: word(), changes: word() }
     }
 
-    fn places(n: usize) -> Vec<Place<AtomicU64>> {
+    fn places(n: usize) -> Vec<ListenerCell<AtomicU64>> {
         (0..n).map(|_| place(AtomicU64::default)).collect()
     }
 

@@ -7,7 +7,7 @@ use crate::table::Parts;
 use crate::table::claim::{Claim, Kernel};
 use crate::table::entry::{Call, Entry};
 use crate::table::index::Index;
-use crate::table::listeners::{Listeners, Place, tests::place};
+use crate::table::listeners::{ListenerCell, Listeners, tests::place};
 use crate::table::ports::{Page, Ports, tests::page};
 use crate::table::record::{Record, Records, tests::record};
 use crate::table::slot::{Phase, Slot, Slots, tests::slot};
@@ -28,7 +28,7 @@ pub struct Small<W> {
     words: [Vec<W>; 5],
     used: W,
     pages: Vec<Page<W>>,
-    places: Vec<Place<W>>,
+    places: Vec<ListenerCell<W>>,
     /// The slot of a process of α.
     pub slot: u16,
 }
