@@ -40,7 +40,7 @@ const LAST: u64 = (1 << 44) - 1;
 
 /// A cache line.
 #[repr(C, align(64))]
-pub struct Place<W = AtomicU64> {
+pub struct EventCell<W = AtomicU64> {
     /// `number << 20 | slot << 4 | phase`
     stamp: W,
     body: [W; WORDS],
@@ -89,7 +89,7 @@ pub enum Taken {
 
 /// The ring, and the counter of events.
 pub struct Ring<'a, W> {
-    places: &'a [Place<W>],
+    places: &'a [EventCell<W>],
     count: &'a W,
 }
 
@@ -102,7 +102,7 @@ impl<W> Clone for Ring<'_, W> {
 impl<W> Copy for Ring<'_, W> {}
 
 impl<'a, W: Word> Ring<'a, W> {
-    pub fn new(places: &'a [Place<W>], count: &'a W) -> Ring<'a, W> {
+    pub fn new(places: &'a [EventCell<W>], count: &'a W) -> Ring<'a, W> {
         Ring { places, count }
     }
 
@@ -116,7 +116,7 @@ impl<'a, W: Word> Ring<'a, W> {
         self.places.len() as u64
     }
 
-    fn place(self, number: u64) -> &'a Place<W> {
+    fn place(self, number: u64) -> &'a EventCell<W> {
         &self.places[(number % self.room()) as usize]
     }
 
@@ -199,9 +199,9 @@ pub mod tests {
     use super::*;
     use crate::table::Mapping;
 
-    pub fn places<W>(word: fn() -> W, n: usize) -> Vec<Place<W>> {
+    pub fn places<W>(word: fn() -> W, n: usize) -> Vec<EventCell<W>> {
         let body = || std::array::from_fn(|_| word());
-        (0..n).map(|_| Place { stamp: word(), body: body() }).collect()
+        (0..n).map(|_| EventCell { stamp: word(), body: body() }).collect()
     }
 
     fn body(n: u64) -> [u64; WORDS] {

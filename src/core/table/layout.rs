@@ -103,7 +103,7 @@ pub struct Layout {
     /// What each rule has met.
     pub hits: [AtomicU64; rules::COUNTERS],
     pub hops: [hops::Place; hops::PLACES],
-    pub events: [events::Place; events::EVENTS],
+    pub events: [events::EventCell; events::EVENTS],
 }
 
 /// The length of the file, in bytes.
@@ -120,7 +120,7 @@ const _: () = {
     assert!(offset_of!(Header, names) == 16 && offset_of!(Header, recording) == 72);
     assert!(offset_of!(Header, records_used) == 128 && offset_of!(Header, kernel_chose) == 192);
     assert!(offset_of!(Header, events) == 256 && offset_of!(Header, events_taken) == 320);
-    assert!(size_of::<events::Place>() == 64);
+    assert!(size_of::<events::EventCell>() == 64);
     assert!(offset_of!(Layout, slots) == 0x1000);
     assert!(offset_of!(Layout, heads) == 0x8_1000);
     assert!(offset_of!(Layout, records) % 4096 == 0);

@@ -4,7 +4,7 @@ use super::orders::{Checked, in_every_order, word};
 use super::steps::{Stepped, at_each_step, stepped};
 use crate::table::event::WORDS;
 use crate::table::events::tests::places;
-use crate::table::events::{Place, Ring, Taken};
+use crate::table::events::{EventCell, Ring, Taken};
 use crate::table::word::Word;
 use loom::sync::Arc;
 use loom::thread;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 struct Events<W> {
-    places: Vec<Place<W>>,
+    places: Vec<EventCell<W>>,
     count: W,
 }
 
