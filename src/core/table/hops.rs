@@ -10,10 +10,10 @@ use crate::valve::Hops;
 use std::sync::atomic::AtomicU64;
 
 /// Sockets of which it can be said.
-pub const PLACES: usize = 1 << 11;
+pub const CELLS: usize = 1 << 11;
 
 #[repr(C)]
-pub struct Place {
+pub struct HopsCell {
     cookie: AtomicU64,
     value: AtomicU64,
 }
@@ -31,7 +31,7 @@ fn unpack(word: u64) -> Option<Hops> {
 }
 
 impl<'a> Table<'a> {
-    fn hops_used(self) -> impl Iterator<Item = &'a Place> {
+    fn hops_used(self) -> impl Iterator<Item = &'a HopsCell> {
         let used = self.header().hops_used.get() as usize;
         self.layout.hops.iter().take(used)
     }
@@ -42,7 +42,7 @@ impl<'a> Table<'a> {
 
     /// `false`: there is no room.
     pub fn set_hops(self, cookie: u64, hops: Hops) -> bool {
-        let is_its = |p: &&Place| p.cookie.get() == cookie;
+        let is_its = |p: &&HopsCell| p.cookie.get() == cookie;
         let place = self.hops_used().find(is_its).or_else(|| {
             let (index, place) = { self.layout.hops.iter().enumerate() }
                 .find(|(_, p)| p.cookie.get() == 0 && p.cookie.swap_if(0, cookie).is_ok())?;
@@ -93,7 +93,7 @@ mod tests {
     fn socket_for_which_there_is_no_room_is_refused() {
         let mapping = Mapping::private().expect("a table");
         let table = mapping.table();
-        assert!((1..=PLACES as u64).all(|cookie| table.set_hops(cookie, Hops::default())));
+        assert!((1..=CELLS as u64).all(|cookie| table.set_hops(cookie, Hops::default())));
         assert!(!table.set_hops(u64::MAX, Hops::default()));
         table.forget_hops(5);
         assert!(table.set_hops(u64::MAX, Hops::default()));

@@ -102,7 +102,7 @@ pub struct Layout {
     pub rules: [rules::Place; 2],
     /// What each rule has met.
     pub hits: [AtomicU64; rules::COUNTERS],
-    pub hops: [hops::Place; hops::PLACES],
+    pub hops: [hops::HopsCell; hops::CELLS],
     pub events: [events::EventCell; events::EVENTS],
 }
 
