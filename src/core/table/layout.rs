@@ -99,7 +99,7 @@ pub struct Layout {
     pub names: [AtomicU64; NAMES],
     pub pages: [Page<AtomicU64>; PAGES],
     pub records: [Record<AtomicU64>; RECORDS],
-    pub rules: [rules::Place; 2],
+    pub rules: [rules::RuleSet; 2],
     /// What each rule has met.
     pub hits: [AtomicU64; rules::COUNTERS],
     pub hops: [hops::HopsCell; hops::CELLS],

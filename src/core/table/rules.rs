@@ -22,7 +22,7 @@ pub const RULES: usize = 1 << 10;
 pub const COUNTERS: usize = 2 * RULES;
 
 #[repr(C)]
-pub struct Place {
+pub struct RuleSet {
     count: AtomicU64,
     rules: [[AtomicU64; 3]; RULES],
 }
