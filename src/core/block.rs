@@ -35,9 +35,9 @@ pub enum Place {
     /// The address of the host with this index.
     Host(u16, Face),
     /// In the block, but no host's: index 0 or the stack's 127.N.255.x.
-    Nobody,
+    Unassigned,
     /// No business of lonet's.
-    Elsewhere,
+    NotLonet,
 }
 
 /// The block of one network: N of 127.N.0.0/16, in 1..=254.
@@ -102,7 +102,7 @@ impl Block {
                 Ipv4Addr::UNSPECIFIED => Place::Any(Face::V4),
                 Ipv4Addr::LOCALHOST => Place::Loopback(Face::V4),
                 v4 if self.contains(v4) => self.host(v4.octets()[2], v4.octets()[3], Face::V4),
-                _ => Place::Elsewhere,
+                _ => Place::NotLonet,
             };
         }
         match ip {
@@ -111,23 +111,23 @@ impl Block {
             ip if is_face(ip) => {
                 let s = ip.segments();
                 if s[3] != u16::from(self.0) {
-                    return Place::Elsewhere;
+                    return Place::NotLonet;
                 }
                 if s[4..7] != [0, 0, 0] {
-                    return Place::Nobody;
+                    return Place::Unassigned;
                 }
                 let [hi, lo] = s[7].to_be_bytes();
                 self.host(hi, lo, Face::V6)
             }
-            _ => Place::Elsewhere,
+            _ => Place::NotLonet,
         }
     }
 
     fn host(self, hi: u8, lo: u8, face: Face) -> Place {
         match u16::from_be_bytes([hi, lo]) {
-            0 => Place::Nobody,
+            0 => Place::Unassigned,
             index if index <= MAX_INDEX => Place::Host(index, face),
-            _ => Place::Nobody,
+            _ => Place::Unassigned,
         }
     }
 }
@@ -223,10 +223,10 @@ mod tests {
     fn only_the_one_loopback_address_is_a_hosts_loopback() {
         let place = |ip: Ipv4Addr| block().place(ip.to_ipv6_mapped());
         assert_eq!(place(Ipv4Addr::LOCALHOST), Place::Loopback(Face::V4));
-        assert_eq!(place(Ipv4Addr::new(127, 0, 0, 53)), Place::Elsewhere);
-        assert_eq!(place(Ipv4Addr::new(127, 8, 0, 1)), Place::Elsewhere);
-        assert_eq!(place(Ipv4Addr::new(127, 7, 255, 254)), Place::Nobody);
-        assert_eq!(place(Ipv4Addr::new(127, 7, 0, 0)), Place::Nobody);
+        assert_eq!(place(Ipv4Addr::new(127, 0, 0, 53)), Place::NotLonet);
+        assert_eq!(place(Ipv4Addr::new(127, 8, 0, 1)), Place::NotLonet);
+        assert_eq!(place(Ipv4Addr::new(127, 7, 255, 254)), Place::Unassigned);
+        assert_eq!(place(Ipv4Addr::new(127, 7, 0, 0)), Place::Unassigned);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Classes {
             Place::Any(face) => Classes::any(face, v6only),
             Place::Loopback(face) => Classes::loopback(face),
             Place::Host(_, face) => Classes::host(face),
-            Place::Nobody | Place::Elsewhere => Classes::NONE,
+            Place::Unassigned | Place::NotLonet => Classes::NONE,
         }
     }
     /// Whether other hosts, and programs outside the network, cannot get there.

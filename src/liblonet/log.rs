@@ -213,7 +213,7 @@ fn seen(fd: c_int) -> Option<Endpoint> {
 
 /// An address by its host's name: `α:80`; `*:80` where all are meant.
 fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
-    let place = process::block().map_or(Place::Elsewhere, |block| block.place(at.ip));
+    let place = process::block().map_or(Place::NotLonet, |block| block.place(at.ip));
     let _ = match place {
         Place::Any(_) => write!(line, "*:{}", at.port),
         Place::Loopback(_) if process::is_host() => write!(line, "localhost:{}", at.port),

@@ -106,7 +106,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     let (host, face, class) = match parts.block.place(wish.to.ip) {
         Place::Host(index, face) => (index, face, Classes::host(face)),
         Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
-        Place::Nobody | Place::Elsewhere => return Ok(Begun::Ask),
+        Place::Unassigned | Place::NotLonet => return Ok(Begun::Ask),
     };
     // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
     if wish.asked.v6only || actor.host == 0 {

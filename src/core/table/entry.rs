@@ -72,7 +72,7 @@ pub fn pack_name(name: Option<Endpoint>, block: Block) -> u64 {
         Place::Any(f) => (ANY, face(f), 0),
         Place::Loopback(f) => (LOOPBACK, face(f), 0),
         Place::Host(index, f) => (HOST, face(f), u32::from(index)),
-        Place::Nobody | Place::Elsewhere => match ip.to_ipv4_mapped() {
+        Place::Unassigned | Place::NotLonet => match ip.to_ipv4_mapped() {
             Some(v4) => (MACHINE, 0, u32::from(v4)),
             // The face of index 0: who calls from a host that has no index.
             None => (HOST, IPV6, 0),
