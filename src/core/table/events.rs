@@ -11,10 +11,10 @@
 //!
 //! | stamp of a place | who may change it | to what |
 //! |---|---|---|
-//! | `Written` N or `Left` N, or nothing so far | who has a higher number for the place | `Writing`, that number |
-//! | | lonetd, which waits for a higher number no longer | `Left`, that number |
+//! | `Written` N or `Skipped` N, or nothing so far | who has a higher number for the place | `Writing`, that number |
+//! | | lonetd, which waits for a higher number no longer | `Skipped`, that number |
 //! | `Writing` N | who writes it | `Written` N |
-//! | | lonetd, when the writer has ended | `Left` N |
+//! | | lonetd, when the writer has ended | `Skipped` N |
 //!
 //! **Nobody waits.** Who finds its place being written by another, a whole round ago, or finds that it is too late itself,
 //! leaves its event out. The body of a place has one writer at a time, which is why a place in `Writing` is not taken from
@@ -51,7 +51,7 @@ enum Phase {
     Nothing,
     Writing,
     Written,
-    Left,
+    Skipped,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +66,7 @@ impl Stamp {
         let phase = match word & 15 {
             1 => Phase::Writing,
             2 => Phase::Written,
-            3 => Phase::Left,
+            3 => Phase::Skipped,
             _ => Phase::Nothing,
         };
         Stamp { number: word >> 20, slot: (word >> 4) as u16, phase }
@@ -157,14 +157,14 @@ impl<'a, W: Word> Ring<'a, W> {
     }
 
     /// lonetd's: waits for this event no longer. `false`: it has come just then, or is lost already.
-    pub fn leave(self, number: u64) -> bool {
+    pub fn skip(self, number: u64) -> bool {
         let place = self.place(number);
         let is = place.stamp.get();
         let stamp = Stamp::unpack(is);
         let waits = stamp.number < number && stamp.phase != Phase::Writing
             || stamp.number == number && stamp.phase == Phase::Writing;
-        let left = Stamp { number, slot: stamp.slot, phase: Phase::Left };
-        waits && place.stamp.swap_if(is, left.pack()).is_ok()
+        let skipped = Stamp { number, slot: stamp.slot, phase: Phase::Skipped };
+        waits && place.stamp.swap_if(is, skipped.pack()).is_ok()
     }
 }
 
@@ -240,7 +240,7 @@ pub mod tests {
         assert_eq!(ring.write(0, &body(3)), 3);
         assert_eq!(ring.write(0, &body(4)), 4);
         assert_eq!([3, 4].map(|n| ring.take(n)), [Taken::Event(body(3)), Taken::NotYet(None)]);
-        assert!(!ring.leave(1) && ring.leave(2));
+        assert!(!ring.skip(1) && ring.skip(2));
         assert_eq!([1, 2].map(|n| ring.take(n)), [Taken::Lost; 2]);
         (5..=6).for_each(|n| _ = ring.write(0, &body(n)));
         assert_eq!([5, 6].map(|n| ring.take(n)), [5, 6].map(|n| Taken::Event(body(n))));

@@ -82,7 +82,7 @@ fn event_that_lonetd_leaves_is_left_or_taken_and_the_next_round_is_whole() {
             let e = e.clone();
             thread::spawn(move || e.ring().write(1, &body(10)))
         };
-        let left = e.ring().last() == 1 && e.ring().leave(1);
+        let left = e.ring().last() == 1 && e.ring().skip(1);
         writer.join().expect("no panic");
         assert_eq!(e.taken(), if left { vec![] } else { vec![(1, 10)] });
         e.ring().write(1, &body(20));
@@ -113,7 +113,7 @@ fn writer_that_is_killed_between_any_two_steps_stops_no_other() {
         }
         (0..4).for_each(|n| _ = e.ring().write(2, &body(100 + n)));
         // What does not come is left: from then on its place is the others' again.
-        (1..=e.ring().last()).for_each(|number| _ = e.ring().leave(number));
+        (1..=e.ring().last()).for_each(|number| _ = e.ring().skip(number));
         let next = e.ring().last() + 1;
         (0..2).for_each(|n| _ = e.ring().write(2, &body(200 + n)));
         assert_eq!(e.taken(), [(next, 200), (next + 1, 201)]);
