@@ -31,7 +31,7 @@ pub struct Header {
     /// A robust futex of lonetd's: see `service`.
     pub service: AtomicU64,
     /// See `names`.
-    pub names: AtomicU64,
+    pub names_generation: AtomicU64,
     /// The world in which cookies and addresses mean something: the boot's id, and the network namespace.
     pub boot: [AtomicU64; 2],
     pub netns: AtomicU64,
@@ -117,7 +117,7 @@ const _: () = {
     assert!(size_of::<ListenerCell<AtomicU64>>() == 32);
     assert!(size_of::<Page<AtomicU64>>() == 512);
     assert!(size_of::<Header>() == 4096 && size_of::<Member>() == 16);
-    assert!(offset_of!(Header, names) == 16 && offset_of!(Header, recording) == 72);
+    assert!(offset_of!(Header, names_generation) == 16 && offset_of!(Header, recording) == 72);
     assert!(offset_of!(Header, records_used) == 128 && offset_of!(Header, kernel_chose) == 192);
     assert!(offset_of!(Header, events) == 256 && offset_of!(Header, events_taken) == 320);
     assert!(size_of::<events::EventCell>() == 64);

@@ -10,13 +10,13 @@ use super::word::Word;
 
 impl Table<'_> {
     /// The count, never 0. `None`: nobody serves, and what was answered is valid no more than the network.
-    pub fn names(self) -> Option<u64> {
-        self.is_served().then(|| self.header().names.get())
+    pub fn names_generation(self) -> Option<u64> {
+        self.is_served().then(|| self.header().names_generation.get())
     }
 
     /// lonetd's: what was answered about names so far is valid no more.
-    pub fn names_changed(self) {
-        let count = &self.header().names;
+    pub fn bump_names_generation(self) {
+        let count = &self.header().names_generation;
         count.set(count.get().wrapping_add(1).max(since_start()));
     }
 }
@@ -37,30 +37,30 @@ mod tests {
         let writer = Mapping::create(file.raw()).expect("a table");
         writer.table().serve();
         let reader = Mapping::create(file.raw()).expect("a mapping");
-        let before = reader.table().names();
-        assert_eq!(before, writer.table().names());
-        writer.table().names_changed();
-        assert_ne!(reader.table().names(), before);
+        let before = reader.table().names_generation();
+        assert_eq!(before, writer.table().names_generation());
+        writer.table().bump_names_generation();
+        assert_ne!(reader.table().names_generation(), before);
     }
 
     #[test]
     fn names_have_no_count_where_nobody_serves() {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
-        assert_eq!(mapping.table().names(), None);
-        mapping.table().names_changed();
+        assert_eq!(mapping.table().names_generation(), None);
+        mapping.table().bump_names_generation();
         mapping.table().serve();
-        assert!(mapping.table().names().is_some());
+        assert!(mapping.table().names_generation().is_some());
         mapping.table().leave();
-        assert_eq!(mapping.table().names(), None);
+        assert_eq!(mapping.table().names_generation(), None);
     }
 
     #[test]
     fn count_of_names_is_not_lowered_by_a_clock_that_is_behind() {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
-        mapping.table().header().names.set(u64::MAX / 2);
-        mapping.table().names_changed();
-        assert_eq!(mapping.table().header().names.get(), u64::MAX / 2 + 1);
+        mapping.table().header().names_generation.set(u64::MAX / 2);
+        mapping.table().bump_names_generation();
+        assert_eq!(mapping.table().header().names_generation.get(), u64::MAX / 2 + 1);
     }
 }

@@ -61,7 +61,7 @@ impl Kept {
 
 /// What was said of this name, if it stands.
 pub fn find(table: Table<'_>, name: &[u8]) -> Option<Kept> {
-    find_in(&KEPT, table.names()?, name)
+    find_in(&KEPT, table.names_generation()?, name)
 }
 
 /// Keeps what was said of this name, if it is to be kept.

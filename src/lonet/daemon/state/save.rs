@@ -59,7 +59,7 @@ impl State {
     pub fn save(&self, kernel: &mut dyn Kernel, changes: &Changes) {
         let table = self.table.table();
         if changes.names {
-            table.names_changed();
+            table.bump_names_generation();
         }
         for index in &changes.hosts {
             let Some(host) = self.hosts.get(*index) else { continue };
