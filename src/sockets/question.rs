@@ -6,7 +6,7 @@
 use crate::kernel;
 use lonet_core::aside::aside;
 use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
-use lonet_core::table::claim::{ASKED_AT_ONCE, Kernel, Suspect};
+use lonet_core::table::claim::{Kernel, QUERY_BATCH, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
 
@@ -70,12 +70,12 @@ impl Kernel for Asked {
     }
 
     fn ask(&mut self, suspects: &mut [Suspect]) {
-        let mut questions = [self.control; 1 + ASKED_AT_ONCE];
+        let mut questions = [self.control; 1 + QUERY_BATCH];
         for (question, suspect) in questions[1..].iter_mut().zip(suspects.iter()) {
             *question = (suspect.local, suspect.remote, None);
         }
-        let mut answers = [None; 1 + ASKED_AT_ONCE];
-        let seen = self.see(&questions[..=suspects.len().min(ASKED_AT_ONCE)], &mut answers);
+        let mut answers = [None; 1 + QUERY_BATCH];
+        let seen = self.see(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
         if !understood(seen, &answers) {
             return;
         }

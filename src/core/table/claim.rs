@@ -14,7 +14,7 @@ use crate::classes::Classes;
 use std::net::SocketAddrV4;
 
 /// So many sockets are asked about in one message.
-pub const ASKED_AT_ONCE: usize = 8;
+pub const QUERY_BATCH: usize = 8;
 
 /// Something changes under each of so many walks: there is no end to expect.
 const WALKS: usize = 10_000;
@@ -233,8 +233,8 @@ impl<W: Word> Parts<'_, W> {
 
 /// Ports in doubt, in order.
 struct Suspects {
-    all: [Suspect; ASKED_AT_ONCE],
-    ports: [u16; ASKED_AT_ONCE],
+    all: [Suspect; QUERY_BATCH],
+    ports: [u16; QUERY_BATCH],
     len: usize,
 }
 
@@ -249,7 +249,7 @@ impl Default for Suspects {
             descriptor: None,
             has_gone: false,
         };
-        Suspects { all: [nobody; ASKED_AT_ONCE], ports: [0; ASKED_AT_ONCE], len: 0 }
+        Suspects { all: [nobody; QUERY_BATCH], ports: [0; QUERY_BATCH], len: 0 }
     }
 }
 
@@ -262,6 +262,6 @@ impl Suspects {
     }
 
     fn is_full(&self) -> bool {
-        self.len == ASKED_AT_ONCE
+        self.len == QUERY_BATCH
     }
 }
