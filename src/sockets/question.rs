@@ -6,7 +6,7 @@
 use crate::kernel;
 use lonet_core::aside::aside;
 use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
-use lonet_core::table::claim::{Kernel, QUERY_BATCH, Suspect};
+use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
 
@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-impl Kernel for Asked {
+impl SocketQuery for Asked {
     fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
         if self.diag.is_none() {
             self.diag = Diag::open().ok();

@@ -34,7 +34,7 @@ pub struct Suspect {
 }
 
 /// Says which of these have gone.
-pub trait Kernel {
+pub trait SocketQuery {
     fn ask(&mut self, suspects: &mut [Suspect]);
 
     /// The cookie of who listens at this address, if that can be told.
@@ -48,7 +48,7 @@ pub trait Kernel {
     }
 }
 
-impl<F: FnMut(&mut [Suspect])> Kernel for F {
+impl<F: FnMut(&mut [Suspect])> SocketQuery for F {
     fn ask(&mut self, suspects: &mut [Suspect]) {
         self(suspects);
     }
@@ -77,7 +77,7 @@ pub enum Claim {
 
 impl<W: Word> Parts<'_, W> {
     /// The lowest free port of `host` from `from` on, claimed with the record `claimer`.
-    pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Claim {
+    pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl SocketQuery) -> Claim {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
         }
@@ -91,7 +91,7 @@ impl<W: Word> Parts<'_, W> {
         from: u16,
         claimer: Reference,
         on_unverified: OnUnverified,
-        kernel: &mut impl Kernel,
+        kernel: &mut impl SocketQuery,
     ) -> Claim {
         for _ in 0..WALKS {
             if let Some(claim) = self.walk(host, from.max(1), claimer, on_unverified, kernel) {
@@ -108,7 +108,7 @@ impl<W: Word> Parts<'_, W> {
         from: u16,
         claimer: Reference,
         on_unverified: OnUnverified,
-        kernel: &mut impl Kernel,
+        kernel: &mut impl SocketQuery,
     ) -> Option<Claim> {
         let mark = self.ports.mark(host);
         let mut is_certain = from <= mark.port();
@@ -165,7 +165,7 @@ impl<W: Word> Parts<'_, W> {
     }
 
     /// A listener of this port is there, as the kernel says.
-    fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl Kernel) -> bool {
+    fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl SocketQuery) -> bool {
         let at = |class| self.listeners.find(Dialed { host, port, class }).map(|listener| listener.os);
         let is_its = |found: Found| {
             found.state.phase == Phase::Kept && (found.entry.host, found.entry.port) == (host, port)
@@ -202,7 +202,7 @@ impl<W: Word> Parts<'_, W> {
         host: u16,
         claimer: Reference,
         suspects: &mut Suspects,
-        kernel: &mut impl Kernel,
+        kernel: &mut impl SocketQuery,
     ) -> Option<Result<Claim, ()>> {
         let n = std::mem::take(&mut suspects.len);
         if n == 0 {

@@ -4,7 +4,7 @@ use crate::block::{Block, Endpoint, Face};
 use crate::classes::Classes;
 use crate::control::Asked;
 use crate::table::Parts;
-use crate::table::claim::{Claim, Kernel};
+use crate::table::claim::{Claim, SocketQuery};
 use crate::table::entry::{Call, Entry};
 use crate::table::index::Index;
 use crate::table::listeners::{ListenerCell, Listeners, tests::place};
@@ -85,7 +85,7 @@ impl<W: Word> Small<W> {
     }
 
     /// A dial up to the moment before connect.
-    pub fn dial(&self, cookie: u64, kernel: &mut impl Kernel) -> Dial {
+    pub fn dial(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let p = self.parts();
         let reference = p.records.take(0, self.slot, cookie).expect("a record");
         let Claim::Port(port) = p.claim(ALPHA, 1, reference, kernel) else { unreachable!("no port") };
@@ -116,7 +116,7 @@ impl<W: Word> Small<W> {
     }
 
     /// A dial that the kernel has made.
-    pub fn connected(&self, cookie: u64, kernel: &mut impl Kernel) -> Dial {
+    pub fn connected(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let dial = self.dial(cookie, kernel);
         let (from, to) = tuple(dial.port);
         assert!(self.parts().publish(dial.reference, from, to));
