@@ -119,7 +119,7 @@ impl<W: Word> Parts<'_, W> {
             match self.ports.decode(self.records, host, word.get()) {
                 Seen::Held => {}
                 Seen::Free(is) => {
-                    if let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel) {
+                    if let Some(claim) = self.take_first_gone(host, claimer, &mut suspects, kernel) {
                         return claim.ok();
                     }
                     word.swap_if(is, claimer.word()).ok()?;
@@ -136,7 +136,7 @@ impl<W: Word> Parts<'_, W> {
                         suspects.push(port, suspect);
                     }
                     if suspects.is_full()
-                        && let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel)
+                        && let Some(claim) = self.take_first_gone(host, claimer, &mut suspects, kernel)
                     {
                         return claim.ok();
                     }
@@ -151,7 +151,7 @@ impl<W: Word> Parts<'_, W> {
                     is_certain = false
                 }
                 Seen::SuspectBound | Seen::Unseen => {
-                    return match self.take_from(host, claimer, &mut suspects, kernel) {
+                    return match self.take_first_gone(host, claimer, &mut suspects, kernel) {
                         Some(claim) => claim.ok(),
                         None => Some(Claim::AskLonetd),
                     };
@@ -197,7 +197,7 @@ impl<W: Word> Parts<'_, W> {
 
     /// The first port of those in doubt whose socket has gone. `None`: all live, and are forgotten. `Err`: a word has changed
     /// meanwhile.
-    fn take_from(
+    fn take_first_gone(
         self,
         host: u16,
         claimer: Reference,
