@@ -9,7 +9,7 @@
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
 use crate::address::Address;
-use crate::question::Asked as AskedKernel;
+use crate::question::DiagQuery;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;
@@ -125,7 +125,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     };
     actor.own.records.took(reference);
     actor.own.dials.begin(wish.cookie, reference);
-    let mut kernel = AskedKernel::new((listener.os, NOBODY, None), actor.slot);
+    let mut kernel = DiagQuery::new((listener.os, NOBODY, None), actor.slot);
     let (host_of_ours, from) = (actor.host, wish.autobind_from);
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),

@@ -40,7 +40,7 @@ fn understood<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> boo
 }
 
 /// The kernel's word on suspects, with a socket that is there as the control.
-pub struct Asked {
+pub struct DiagQuery {
     control: Question,
     /// The slot of the process that asks.
     slot: u16,
@@ -48,9 +48,9 @@ pub struct Asked {
     diag: Option<Diag>,
 }
 
-impl Asked {
-    pub fn new(control: Question, slot: u16) -> Asked {
-        Asked { control, slot, diag: None }
+impl DiagQuery {
+    pub fn new(control: Question, slot: u16) -> DiagQuery {
+        DiagQuery { control, slot, diag: None }
     }
 
     fn see<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-impl SocketQuery for Asked {
+impl SocketQuery for DiagQuery {
     fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
         if self.diag.is_none() {
             self.diag = Diag::open().ok();
