@@ -4,7 +4,7 @@
 //! certain ([`lonet_core::table::Parts::is_certain`]) and this end of the connection lives; else the kernel is asked which
 //! socket is at the other end, and that socket's record counts. What is in no record lonetd decides about.
 
-use crate::question::ask_or_aside;
+use crate::diag_query::query;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
 use lonet_core::diag::Answer;
@@ -67,7 +67,7 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     if let Some(dial) = by_addresses.filter(|dial| lives && is_alone && parts.is_certain(dial)) {
         return Some(dial);
     }
-    let answers = ask_or_aside(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
+    let answers = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
     // This end is dead, or another connection has its addresses by now.
     let is_this = matches!(answers[0], Some(Answer::Found(f)) if f.cookie == a.cookie);
     let Some(Answer::Found(f)) = answers[1].filter(|_| is_this) else { return None };

@@ -9,7 +9,7 @@
 //! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
 
 use crate::address::Address;
-use crate::question::DiagQuery;
+use crate::diag_query::DiagQuery;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;

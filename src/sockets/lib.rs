@@ -8,10 +8,10 @@ pub mod accept;
 mod actor;
 pub mod address;
 pub mod close;
+mod diag_query;
 pub mod dial;
 pub mod kernel;
 pub mod name;
-mod question;
 pub mod under_way;
 
 pub use actor::{Actor, Own};

@@ -14,28 +14,28 @@ use std::net::SocketAddrV4;
 pub type Answers<const N: usize> = [Option<Answer>; N];
 
 /// Asks all in one message. The answers, if it could be asked: the first question is the control. Where no descriptor is left a child asks, in which `spare` gives way.
-pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
+pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
-    let is_heard = match see(questions, &mut answers) {
+    let is_usable = match see(questions, &mut answers) {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
-            let (is_heard, heard) = aside(spare, || {
+            let (is_usable, theirs) = aside(spare, || {
                 let mut answers = [None; N];
-                (understood(see(questions, &mut answers), &answers), answers)
+                (is_valid(see(questions, &mut answers), &answers), answers)
             })
             .ok()?;
-            answers = heard;
-            is_heard
+            answers = theirs;
+            is_usable
         }
-        seen => understood(seen, &answers),
+        seen => is_valid(seen, &answers),
     };
-    is_heard.then_some(answers)
+    is_usable.then_some(answers)
 }
 
 fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
     Diag::open()?.answers_as_they_come(questions, answers)
 }
 
-fn understood<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
+fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
     seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
 }
 
@@ -76,7 +76,7 @@ impl SocketQuery for DiagQuery {
         }
         let mut answers = [None; 1 + QUERY_BATCH];
         let seen = self.see(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
-        if !understood(seen, &answers) {
+        if !is_valid(seen, &answers) {
             return;
         }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
