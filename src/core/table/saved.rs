@@ -4,7 +4,7 @@
 //! is a process together with one of its hosts, or with none; its word is written last, and cleared when what takes its place has been written.
 
 use super::Table;
-use super::layout::{HOSTS, Layout, MEMBERS, Member, NAMES};
+use super::layout::{HOSTS, MEMBERS, Member, NAMES};
 use super::word::Word;
 
 /// A host by its index.
@@ -33,14 +33,10 @@ const FRESH: u64 = 1 << 41;
 const MEMBER: u64 = 1;
 const OWN: u64 = 2;
 
-impl<'a> Table<'a> {
-    fn parts_of_lonetd(self) -> &'a Layout {
-        self.layout
-    }
-
+impl Table<'_> {
     /// Notes a host. `false`: there is no room for its name, and the next lonetd will not know it.
     pub fn save_host(self, host: &SavedHost) -> bool {
-        let layout = self.parts_of_lonetd();
+        let layout = self.layout;
         let words = &layout.hosts[usize::from(host.index)];
         let is = words.get();
         let flags = KNOWN | if host.fresh_accept_ports { FRESH } else { 0 };
@@ -63,7 +59,7 @@ impl<'a> Table<'a> {
 
     fn name_at(self, word: u64) -> String {
         let (at, len) = (word as u32 as usize, (word >> 32) as u8 as usize);
-        let words = self.parts_of_lonetd().names.get(at..at + len.div_ceil(8)).unwrap_or_default();
+        let words = self.layout.names.get(at..at + len.div_ceil(8)).unwrap_or_default();
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.get().to_le_bytes()).collect();
         bytes.truncate(len);
         String::from_utf8_lossy(&bytes).into_owned()
@@ -72,7 +68,7 @@ impl<'a> Table<'a> {
     /// All hosts, by index.
     pub fn saved_hosts(self) -> Vec<SavedHost> {
         let known = |index: usize| {
-            let word = self.parts_of_lonetd().hosts[index].get();
+            let word = self.layout.hosts[index].get();
             (word & KNOWN != 0).then(|| SavedHost {
                 index: index as u16,
                 name: self.name_at(word),
@@ -88,7 +84,7 @@ impl<'a> Table<'a> {
     /// A death meanwhile leaves what was noted before, or a part of both: the process is known all the time.
     pub fn save_members(self, pid: i32, all: &[SavedMember]) -> bool {
         let used = &self.header().members_used;
-        let words = &self.parts_of_lonetd().members;
+        let words = &self.layout.members;
         let is_its = |member: &Member| {
             let is = member.who.get();
             is & MEMBER != 0 && (is >> 32) as i32 == pid
@@ -113,7 +109,7 @@ impl<'a> Table<'a> {
 
     pub fn saved_members(self) -> Vec<SavedMember> {
         let used = self.header().members_used.get() as usize;
-        let all = self.parts_of_lonetd().members.iter().take(used);
+        let all = self.layout.members.iter().take(used);
         all.filter_map(|member| {
             let is = member.who.get();
             (is & MEMBER != 0).then(|| SavedMember {
