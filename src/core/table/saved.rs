@@ -23,7 +23,7 @@ pub struct SavedMember {
     /// 0: none.
     pub host: u16,
     /// The host is named after the process's program.
-    pub is_own: bool,
+    pub has_implicit_host: bool,
     /// When it began, in clock ticks since boot.
     pub began: u64,
 }
@@ -31,7 +31,7 @@ pub struct SavedMember {
 const KNOWN: u64 = 1 << 40;
 const FRESH: u64 = 1 << 41;
 const MEMBER: u64 = 1;
-const OWN: u64 = 2;
+const IMPLICIT: u64 = 2;
 
 impl Table<'_> {
     /// Notes a host. `false`: there is no room for its name, and the next lonetd will not know it.
@@ -98,7 +98,7 @@ impl Table<'_> {
             if member.who.get() & MEMBER == 0 {
                 used.set(used.get().max(n));
                 member.began.set(saved.began);
-                let flags = MEMBER | if saved.is_own { OWN } else { 0 };
+                let flags = MEMBER | if saved.has_implicit_host { IMPLICIT } else { 0 };
                 member.who.set((saved.pid as u32 as u64) << 32 | u64::from(saved.host) << 16 | flags);
                 next = left.next();
             }
@@ -115,7 +115,7 @@ impl Table<'_> {
             (is & MEMBER != 0).then(|| SavedMember {
                 pid: (is >> 32) as i32,
                 host: (is >> 16) as u16,
-                is_own: is & OWN != 0,
+                has_implicit_host: is & IMPLICIT != 0,
                 began: member.began.get(),
             })
         })
@@ -143,7 +143,7 @@ mod tests {
         hosts[0] = host(1, "alpha", true);
         assert!(table.save_host(&hosts[0]));
         assert_eq!(table.saved_hosts(), hosts);
-        let member = |pid, host| SavedMember { pid, host, is_own: host == 2, began: 9 };
+        let member = |pid, host| SavedMember { pid, host, has_implicit_host: host == 2, began: 9 };
         assert!(table.save_members(5, &[member(5, 1), member(5, 2)]));
         assert!(table.save_members(6, &[member(6, 0)]));
         assert!(table.save_members(5, &[member(5, 3)]));
