@@ -174,7 +174,7 @@ pub fn obey(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: b
 pub fn obey_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) {
     fence(Ordering::SeqCst);
     if table.faults() != 0 {
-        table.met_by_dial(ends.0, ends.1);
+        table.count_dial_hits(ends.0, ends.1);
         let _ = enforce(table, fd, cookie, ends, true);
     }
 }

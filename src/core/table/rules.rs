@@ -244,7 +244,7 @@ impl<'a> Table<'a> {
     }
 
     /// A host begins a dial of another one, which is cut.
-    pub fn met_by_dial(self, from: u16, to: u16) {
+    pub fn count_dial_hits(self, from: u16, to: u16) {
         let does = |r: &Rule| r.kind == Kind::Cut && r.at == 0 && r.concerns(from, to);
         // More rules than these about the same two hosts are not told of it.
         let counters = self.with_rules(|rules| {

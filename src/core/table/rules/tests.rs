@@ -45,8 +45,8 @@ fn counter_stays_a_rules_own_and_a_new_rule_begins_with_0() {
     assert!(table.set_rules(&[CUT, other]));
     let [first, second] = table.rules()[..] else { unreachable!("two rules") };
     table.add_hits(&second, 5);
-    table.met_by_dial(3, 2);
-    table.met_by_dial(2, 3);
+    table.count_dial_hits(3, 2);
+    table.count_dial_hits(2, 3);
     assert_eq!((table.hits(&first), table.hits(&second)), (0, 6));
     assert!(table.set_rules(&[second]));
     assert_eq!(table.hits(&table.rules()[0]), 6);
