@@ -185,7 +185,7 @@ pub fn obey_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) 
 pub fn enforce(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) -> Result<()> {
     let mut paced = Pace::default();
     loop {
-        let (rules, (shut, pace)) = table.course_between(ends);
+        let (rules, (shut, pace)) = table.shut_and_pace_between(ends);
         set(table, fd, cookie, shut, dials)?;
         pace::set(fd, paced, pace)?;
         paced = pace;

@@ -201,7 +201,7 @@ impl<'a> Table<'a> {
     }
 
     /// As [`Table::shut_between`], with how fast and how late it sends.
-    pub fn course_between(self, ends: (u16, u16)) -> (u64, (Shut, Pace)) {
+    pub fn shut_and_pace_between(self, ends: (u16, u16)) -> (u64, (Shut, Pace)) {
         let (word, shut) = self.shut_between(ends);
         // Of rules that have changed in between whoever reads the word again hears.
         (word, (shut, self.with_rules(|rules| pace_by(rules, ends)).1))
