@@ -19,7 +19,7 @@
 //! ([`crate::table::hops`]).
 //!
 //! **Who sets it.** lonetd, on all sockets that a change of the rules concerns; and the process itself, where a dial or an
-//! accept makes a socket that rules concern ([`obey`]). Both compute the setting from the rules in the table and then set it,
+//! accept makes a socket that rules concern ([`apply_rules`]). Both compute the setting from the rules in the table and then set it,
 //! in any order and as often as they like. lonetd writes the rules and then looks for records of sockets; the process writes
 //! the record and then looks for rules, and looks again after it has set something: one of the two sees the other.
 
@@ -163,15 +163,15 @@ pub fn open_wide(fd: RawFd) -> Result<()> {
 
 /// Sets the valve of a socket of this process as the rules have it, if there are any. The socket has its record, or it has been
 /// accepted. `ends`: the hosts of this end and of the other one.
-pub fn obey(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) {
+pub fn apply_rules(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) {
     fence(Ordering::SeqCst);
     if table.faults() != 0 {
         let _ = enforce(table, fd, cookie, ends, dials);
     }
 }
 
-/// As [`obey`], for a dial that is about to be made.
-pub fn obey_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) {
+/// As [`apply_rules`], for a dial that is about to be made.
+pub fn apply_rules_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) {
     fence(Ordering::SeqCst);
     if table.faults() != 0 {
         table.count_dial_hits(ends.0, ends.1);
@@ -179,7 +179,7 @@ pub fn obey_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) 
     }
 }
 
-/// As [`obey`], whether there are rules or not.
+/// As [`apply_rules`], whether there are rules or not.
 #[cold]
 #[inline(never)]
 pub fn enforce(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) -> Result<()> {

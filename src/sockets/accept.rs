@@ -103,7 +103,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
     {
         actor.own.records.took(reference);
     }
-    valve::obey(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
+    valve::apply_rules(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
     actor.note(Kind::Accepted, entry.host, |event| {
         (event.from, event.to) = (Some(theirs.local), Some(theirs.peer));
         event.cookie = a.cookie;

@@ -246,10 +246,10 @@ impl Dial {
         self.choose_source(actor);
         if is_first {
             let ends = (self.entry.host, self.dialed.host);
-            valve::obey_at_dial(actor.table, self.fd, self.cookie, ends);
+            valve::apply_rules_at_dial(actor.table, self.fd, self.cookie, ends);
             self.note(actor, Kind::Dial, 0);
         } else {
-            self.obey(actor, true);
+            self.apply_rules(actor, true);
         }
     }
 
@@ -262,8 +262,8 @@ impl Dial {
     }
 
     /// Has the socket follow the rules for faults. `dials`: the connection is not made so far.
-    fn obey(&self, actor: &Actor<'_>, dials: bool) {
-        valve::obey(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
+    fn apply_rules(&self, actor: &Actor<'_>, dials: bool) {
+        valve::apply_rules(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
     }
 
     fn choose_source(&mut self, actor: &Actor<'_>) {
@@ -366,7 +366,7 @@ impl Dial {
             actor.parts.suspect_dial(self.reference);
         }
         // The rules may have changed while connect was about to be called, where nobody could reach the socket.
-        self.obey(actor, !is_made);
+        self.apply_rules(actor, !is_made);
         actor.own.dials.end(self.cookie);
         Outcome::Done
     }
