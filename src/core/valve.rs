@@ -82,7 +82,7 @@ impl Hops {
 
     /// What a program is taken to have set by what the kernel has, which for some values is the nearest that it may have.
     /// Of a shut valve: nothing.
-    fn behind((ttl, least): (i32, i32)) -> Hops {
+    fn from_kernel((ttl, least): (i32, i32)) -> Hops {
         let ttl = match ttl {
             SHUT_TTL | SHUT_LEAST | DEFAULT => None,
             2 => Some(1),
@@ -122,7 +122,7 @@ pub fn fit_as_set(fd: RawFd) -> Result<()> {
 pub fn hops(table: Table<'_>, fd: RawFd, cookie: u64) -> Result<Hops> {
     match table.hops(cookie) {
         Some(hops) => Ok(hops),
-        None => settings(fd).map(Hops::behind),
+        None => settings(fd).map(Hops::from_kernel),
     }
 }
 
@@ -137,7 +137,7 @@ pub fn set(table: Table<'_>, fd: RawFd, cookie: u64, shut: Shut, dials: bool) ->
     let shut = shut.of_dial(dials);
     let is = settings(fd)?;
     let kept = table.hops(cookie);
-    let hops = kept.unwrap_or_else(|| Hops::behind(is));
+    let hops = kept.unwrap_or_else(|| Hops::from_kernel(is));
     // Before it is lost.
     if shut.is_any() && kept.is_none() && hops != Hops::default() {
         table.set_hops(cookie, hops);
@@ -221,9 +221,9 @@ mod tests {
                 (-1, least) => (DEFAULT, least),
                 other => other,
             };
-            assert_eq!(Hops::behind(in_kernel), hops);
+            assert_eq!(Hops::from_kernel(in_kernel), hops);
         }
-        assert_eq!(Hops::behind((SHUT_TTL, SHUT_LEAST)), Hops::default());
+        assert_eq!(Hops::from_kernel((SHUT_TTL, SHUT_LEAST)), Hops::default());
     }
 
     #[test]
