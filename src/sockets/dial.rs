@@ -38,7 +38,7 @@ static IS_OLD: AtomicBool = AtomicBool::new(false);
 
 /// What a program wants.
 #[derive(Clone, Copy)]
-pub struct Wish {
+pub struct DialParams {
     pub fd: i32,
     pub cookie: u64,
     pub family: i32,
@@ -101,32 +101,32 @@ fn loopback(face: Face) -> Ipv6Addr {
 /// Enters a dial, and binds its socket to its host's address.
 ///
 /// Errors are what bind(2) and a full machine answer.
-pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Errno> {
+pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<Begun, Errno> {
     let parts = actor.parts;
-    let (host, face, class) = match parts.block.place(wish.to.ip) {
+    let (host, face, class) = match parts.block.place(params.to.ip) {
         Place::Host(index, face) => (index, face, Classes::host(face)),
         Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
         Place::Unassigned | Place::NotLonet => return Ok(Begun::Ask),
     };
     // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
-    if wish.asked.v6only || actor.host == 0 {
+    if params.asked.v6only || actor.host == 0 {
         return Ok(Begun::Ask);
     }
     if actor.table.asks_about(actor.host, host) {
         return Ok(Begun::Ask);
     }
-    let dialed = Dialed { host, port: wish.to.port, class };
+    let dialed = Dialed { host, port: params.to.port, class };
     let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
-    if listens(actor, &listener, dialed, wish.fd) != Some(true) {
+    if listens(actor, &listener, dialed, params.fd) != Some(true) {
         return Ok(Begun::Ask);
     }
-    let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
+    let Some(reference) = parts.records.take(actor.first_record(), actor.slot, params.cookie) else {
         return Ok(Begun::Ask);
     };
     actor.own.records.took(reference);
-    actor.own.dials.begin(wish.cookie, reference);
+    actor.own.dials.begin(params.cookie, reference);
     let mut kernel = DiagQuery::new((listener.os, NOBODY, None), actor.slot);
-    let (host_of_ours, from) = (actor.host, wish.autobind_from);
+    let (host_of_ours, from) = (actor.host, params.autobind_from);
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
         Looked::Yes => {
@@ -138,7 +138,7 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
-        actor.own.dials.end(wish.cookie);
+        actor.own.dials.end(params.cookie);
         Ok(begun)
     };
     let port = match claim {
@@ -146,23 +146,23 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
         Claim::AskLonetd if looked == Looked::NotYet => return give_up(Begun::Look),
         Claim::AskLonetd | Claim::None => return give_up(Begun::Ask),
     };
-    let is_host = matches!(parts.block.place(wish.to.ip), Place::Host(..));
+    let is_host = matches!(parts.block.place(params.to.ip), Place::Host(..));
     let call = Call {
         local: Endpoint::new(
             if is_host { parts.block.shown(actor.host, face) } else { loopback(face) },
             port,
         ),
-        peer: Endpoint::new(if is_host { wish.to.ip } else { loopback(face) }, wish.to.port),
+        peer: Endpoint::new(if is_host { params.to.ip } else { loopback(face) }, params.to.port),
         os_local: None,
         os_remote: listener.os,
         peer_host: host,
-        dialed_port: wish.to.port,
+        dialed_port: params.to.port,
         class,
     };
     let entry = Entry {
         host: actor.host,
         port,
-        asked: wish.asked,
+        asked: params.asked,
         at: None,
         os: None,
         call: Some(call),
@@ -173,8 +173,8 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     };
     let from = parts.block.address(actor.host);
     let dial = Dial {
-        fd: wish.fd,
-        cookie: wish.cookie,
+        fd: params.fd,
+        cookie: params.cookie,
         reference,
         entry,
         listener,
@@ -183,13 +183,13 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
         source: 0,
         tries: 0,
     };
-    if !parts.describe(reference, wish.cookie, &entry) {
+    if !parts.describe(reference, params.cookie, &entry) {
         dial.withdraw(actor);
         return Ok(Begun::Ask);
     }
     // SAFETY: an address of ours with its length.
-    let call = |a: &Address| unsafe { sys::bind(wish.fd, a.pointer(), a.len) };
-    match kernel::bind_address(wish.fd, wish.family, from, wish.asked, &call) {
+    let call = |a: &Address| unsafe { sys::bind(params.fd, a.pointer(), a.len) };
+    match kernel::bind_address(params.fd, params.family, from, params.asked, &call) {
         Ok(()) => Ok(Begun::Dial(dial)),
         // Bound before lonet had a say: it dials from there, and lonetd has to know. Or a sandbox forbids it: lonetd can do it.
         Err(Errno::EINVAL | Errno::EACCES) => {

@@ -12,7 +12,7 @@ use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
-use lonet_sockets::dial::{self, Begun, Looked, Outcome, Wish};
+use lonet_sockets::dial::{self, Begun, DialParams, Looked, Outcome};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -58,8 +58,8 @@ pub fn plan(
     let autobind_from = client.config.options.autobind_from;
     // First: a thread that is made to leave this closes the socket.
     marks::set(fd);
-    let wish = Wish { fd, cookie: plan.cookie, family, asked, to, autobind_from };
-    let begun = match dial::begin(&actor, &wish, Looked::NotYet)? {
+    let params = DialParams { fd, cookie: plan.cookie, family, asked, to, autobind_from };
+    let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
         Begun::Look => {
             plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
             let looked = match ask_of(plan.limit, client, &Op::Look, Start::Yes) {
@@ -67,7 +67,7 @@ pub fn plan(
                 Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
                 Err(failed) => return Err(failed),
             };
-            dial::begin(&actor, &wish, looked)?
+            dial::begin(&actor, &params, looked)?
         }
         begun => begun,
     };
