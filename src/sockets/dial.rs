@@ -6,7 +6,7 @@
 //! already, connect says EADDRNOTAVAIL and another one is tried; a kernel without the option (before 6.3) chooses by itself,
 //! and the source is entered when connect has returned.
 //!
-//! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
+//! Whatever the table does not decide is asked of lonetd: [`DialStart::Ask`].
 
 use crate::address::Address;
 use crate::diag_query::DiagQuery;
@@ -63,7 +63,7 @@ pub struct Dial {
     tries: u8,
 }
 
-pub enum Begun {
+pub enum DialStart {
     /// The socket is bound to its host's address; [`Dial::aim`] comes next.
     Dial(Dial),
     /// lonetd decides.
@@ -101,27 +101,27 @@ fn loopback(face: Face) -> Ipv6Addr {
 /// Enters a dial, and binds its socket to its host's address.
 ///
 /// Errors are what bind(2) and a full machine answer.
-pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<Begun, Errno> {
+pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<DialStart, Errno> {
     let parts = actor.parts;
     let (host, face, class) = match parts.block.place(params.to.ip) {
         Place::Host(index, face) => (index, face, Classes::host(face)),
         Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
-        Place::Unassigned | Place::NotLonet => return Ok(Begun::Ask),
+        Place::Unassigned | Place::NotLonet => return Ok(DialStart::Ask),
     };
     // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
     if params.asked.v6only || actor.host == 0 {
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
     if actor.table.asks_about(actor.host, host) {
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
     let dialed = Dialed { host, port: params.to.port, class };
-    let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
+    let Some(listener) = parts.listeners.find(dialed) else { return Ok(DialStart::Ask) };
     if listens(actor, &listener, dialed, params.fd) != Some(true) {
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, params.cookie) else {
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     };
     actor.own.records.took(reference);
     actor.own.dials.begin(params.cookie, reference);
@@ -143,8 +143,8 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<B
     };
     let port = match claim {
         Claim::Port(port) => port,
-        Claim::AskLonetd if looked == Looked::NotYet => return give_up(Begun::Look),
-        Claim::AskLonetd | Claim::None => return give_up(Begun::Ask),
+        Claim::AskLonetd if looked == Looked::NotYet => return give_up(DialStart::Look),
+        Claim::AskLonetd | Claim::None => return give_up(DialStart::Ask),
     };
     let is_host = matches!(parts.block.place(params.to.ip), Place::Host(..));
     let call = Call {
@@ -185,16 +185,16 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<B
     };
     if !parts.describe(reference, params.cookie, &entry) {
         dial.withdraw(actor);
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
     // SAFETY: an address of ours with its length.
     let call = |a: &Address| unsafe { sys::bind(params.fd, a.pointer(), a.len) };
     match kernel::bind_address(params.fd, params.family, from, params.asked, &call) {
-        Ok(()) => Ok(Begun::Dial(dial)),
+        Ok(()) => Ok(DialStart::Dial(dial)),
         // Bound before lonet had a say: it dials from there, and lonetd has to know. Or a sandbox forbids it: lonetd can do it.
         Err(Errno::EINVAL | Errno::EACCES) => {
             dial.withdraw(actor);
-            Ok(Begun::Ask)
+            Ok(DialStart::Ask)
         }
         Err(e) => {
             dial.withdraw(actor);

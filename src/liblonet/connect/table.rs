@@ -12,7 +12,7 @@ use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
-use lonet_sockets::dial::{self, Begun, DialParams, Looked, Outcome};
+use lonet_sockets::dial::{self, DialParams, DialStart, Looked, Outcome};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -60,7 +60,7 @@ pub fn plan(
     marks::set(fd);
     let params = DialParams { fd, cookie: plan.cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
-        Begun::Look => {
+        DialStart::Look => {
             plan.limit = plan.limit.or_of_lonetd(TIME_LIMIT);
             let looked = match ask_of(plan.limit, client, &Op::Look, Start::Yes) {
                 Ok(_) => Looked::Yes,
@@ -71,7 +71,7 @@ pub fn plan(
         }
         begun => begun,
     };
-    let Begun::Dial(mut dial) = begun else { return Ok(false) };
+    let DialStart::Dial(mut dial) = begun else { return Ok(false) };
     dial.aim(&actor);
     plan.target = Address::of_os(dial.to(), family);
     // As it is now: the thread that joined may end meanwhile.
