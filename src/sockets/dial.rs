@@ -241,7 +241,7 @@ impl Dial {
     }
 
     /// Chooses a source port and enters the connection; connect may be made then.
-    pub fn aim(&mut self, actor: &Actor<'_>) {
+    pub fn prepare_connect(&mut self, actor: &Actor<'_>) {
         let is_first = self.tries == 0;
         self.choose_source(actor);
         if is_first {
@@ -286,7 +286,7 @@ impl Dial {
                 }
                 Err(_) => {
                     IS_OLD.store(true, Ordering::Relaxed);
-                    self.unaim(actor);
+                    self.unpublish_source(actor);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Dial {
             .change(self.reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Dialing)));
     }
 
-    fn unaim(&mut self, actor: &Actor<'_>) {
+    fn unpublish_source(&mut self, actor: &Actor<'_>) {
         if let Some(from) = self.entry.call.and_then(|c| c.os_local) {
             actor.parts.unpublish(self.reference, from, self.to());
         }
@@ -320,7 +320,7 @@ impl Dial {
     /// Draws the consequences of a connect that ended with `errno` (0: success).
     pub fn settle(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
         if errno == libc::EADDRNOTAVAIL && self.source != 0 {
-            self.unaim(actor);
+            self.unpublish_source(actor);
             actor.table.header().tried_again.add(1);
             return Outcome::Again;
         }
@@ -346,7 +346,7 @@ impl Dial {
         match source {
             Some(from) if from.port() == self.source => {}
             Some(from) => {
-                self.unaim(actor);
+                self.unpublish_source(actor);
                 // One that nobody has accepted had the same addresses: the kernel knows who is there.
                 if !actor.parts.publish(self.reference, from, self.to()) {
                     actor.parts.records.set_source(self.reference, pack_os(Some(from)));

@@ -72,7 +72,7 @@ pub fn plan(
         begun => begun,
     };
     let DialStart::Dial(mut dial) = begun else { return Ok(false) };
-    dial.aim(&actor);
+    dial.prepare_connect(&actor);
     plan.target = Address::of_os(dial.to(), family);
     // As it is now: the thread that joined may end meanwhile.
     plan.dial = Some((actor, dial));
@@ -105,7 +105,7 @@ pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
             }
             Outcome::Ask => Settled::Ask,
             Outcome::Again => {
-                dial.aim(actor);
+                dial.prepare_connect(actor);
                 Settled::Again
             }
         };
