@@ -318,7 +318,7 @@ impl Dial {
     }
 
     /// Draws the consequences of a connect that ended with `errno` (0: success).
-    pub fn settle(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
+    pub fn finish(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
         if errno == libc::EADDRNOTAVAIL && self.source != 0 {
             self.unpublish_source(actor);
             actor.table.header().tried_again.add(1);

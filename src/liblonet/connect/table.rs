@@ -97,7 +97,7 @@ pub extern "C" fn settle(result: c_int, plan: &mut Plan) -> Settled {
     let _ = guard(|| {
         let call = plan.call();
         let Some((actor, dial)) = plan.dial.as_mut() else { return };
-        settled = match dial.settle(actor, errno) {
+        settled = match dial.finish(actor, errno) {
             Outcome::Done => {
                 let outcome = if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) };
                 log::ended(call, outcome, format_args!(""));
