@@ -205,7 +205,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
 
 /// Takes back a dial of this socket that its thread has left before connect: the socket is as it was, but for its host's
 /// address. Whether there was one.
-pub fn take_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
+pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
     let Some(left) = actor.own.dials.end(cookie) else { return false };
     actor.parts.abandon(left, actor.slot, |_| true);
     let _ = sys::setsockopt(fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);

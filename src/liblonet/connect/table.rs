@@ -27,7 +27,7 @@ pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Opti
 /// A dial of this socket, which has no port, was left before connect, and is taken back.
 pub fn was_left(client: &Client, fd: c_int, cookie: u64) -> bool {
     actor::dials().is_some_and(|dials| dials.is_left(cookie))
-        && actor::actor(client, true).is_some_and(|actor| dial::take_back(&actor, fd, cookie))
+        && actor::actor(client, true).is_some_and(|actor| dial::roll_back(&actor, fd, cookie))
 }
 
 /// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
