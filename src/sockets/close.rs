@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 /// What lonetd has to know of a closed descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Notify {
     /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks.
     Nothing,
     /// The socket's descriptor was closed, or the socket shut down: lonetd decides about it.
@@ -46,7 +46,7 @@ pub fn closing(
     dials: Option<&UnderWay>,
     fd: i32,
     cookie: u64,
-) -> Told {
+) -> Notify {
     let source = || kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0);
     // A child of vfork has its parent's, which has not left its dial.
     let is_own = || parts.slots.owner(slot).is_some_and(|owner| owner.pid == sys::getpid());
@@ -58,7 +58,7 @@ pub fn closing(
         let is_made = source().is_some();
         parts.abandon(left, slot, |phase| phase == Phase::Writing || !is_made);
     }
-    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    let Some(found) = parts.find(cookie) else { return Notify::Closed };
     if found.state.slot == slot && parts.records.descriptor(found.reference) == Some(fd) {
         parts.records.set_descriptor(found.reference, None);
     }
@@ -70,27 +70,27 @@ pub fn closing(
     }
     parts.closing(&found, slot, sys::getpid);
     match found.state.phase {
-        Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
+        Phase::Dialing | Phase::Owned | Phase::Ended => Notify::Nothing,
         // With its listener gone it may have been the last one to hold the port.
         Phase::Server => {
             let e = &found.entry;
             let class = e.call.map_or(Classes::NONE, |c| c.class);
             match parts.listeners.find(Dialed { host: e.host, port: e.port, class }) {
-                Some(_) => Told::Nothing,
+                Some(_) => Notify::Nothing,
                 None => {
                     parts.ports.suspect_bound(e.host, e.port);
-                    Told::Closed
+                    Notify::Closed
                 }
             }
         }
-        Phase::Kept | Phase::Free | Phase::Writing => Told::Closed,
+        Phase::Kept | Phase::Free | Phase::Writing => Notify::Closed,
     }
 }
 
 /// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
-pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
-    let Some(found) = parts.find(cookie) else { return Told::Closed };
+pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Notify {
+    let Some(found) = parts.find(cookie) else { return Notify::Closed };
     parts.suspect_dial(found.reference);
     parts.suspect_partner(found.reference);
-    if found.state.phase == Phase::Kept { Told::Closed } else { Told::Nothing }
+    if found.state.phase == Phase::Kept { Notify::Closed } else { Notify::Nothing }
 }
