@@ -16,7 +16,7 @@ use lonet_core::sys::{self, check};
 use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
-use lonet_sockets::under_way::UnderWay;
+use lonet_sockets::pending_dials::PendingDials;
 use lonet_sockets::{Actor, Own};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -112,7 +112,7 @@ pub fn slot() -> u16 {
 }
 
 /// The dials of this process that have not returned.
-pub fn dials() -> Option<&'static UnderWay> {
+pub fn dials() -> Option<&'static PendingDials> {
     own().map(|own| &own.own.dials)
 }
 

@@ -1,6 +1,6 @@
 //! A process that acts on the table by itself.
 
-use crate::under_way::UnderWay;
+use crate::pending_dials::PendingDials;
 use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::record::FreeRecordCursor;
 use lonet_core::table::{Parts, Table};
@@ -25,7 +25,7 @@ pub struct Actor<'a> {
 pub struct Own {
     pub random: AtomicU64,
     pub records: FreeRecordCursor,
-    pub dials: UnderWay,
+    pub dials: PendingDials,
 }
 
 impl Actor<'_> {

@@ -1,7 +1,7 @@
 //! What a close leaves in the table, before the descriptor goes.
 
 use crate::kernel;
-use crate::under_way::UnderWay;
+use crate::pending_dials::PendingDials;
 use lonet_core::classes::Classes;
 use lonet_core::sys;
 use lonet_core::table::entry::{Dialed, pack_os};
@@ -43,7 +43,7 @@ pub fn note(table: Table<'_>, slot: u16, fd: i32, cookie: u64) {
 pub fn closing(
     parts: Parts<'_, AtomicU64>,
     slot: u16,
-    dials: Option<&UnderWay>,
+    dials: Option<&PendingDials>,
     fd: i32,
     cookie: u64,
 ) -> Notify {

@@ -12,6 +12,6 @@ mod diag_query;
 pub mod dial;
 pub mod kernel;
 pub mod name;
-pub mod under_way;
+pub mod pending_dials;
 
 pub use actor::{Actor, Own};

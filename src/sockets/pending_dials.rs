@@ -14,11 +14,11 @@ const PLACES: usize = 16;
 /// All zeroes at first.
 #[repr(C)]
 #[derive(Default)]
-pub struct UnderWay([Place; PLACES]);
+pub struct PendingDials([PendingDial; PLACES]);
 
 #[repr(C)]
 #[derive(Default)]
-struct Place {
+struct PendingDial {
     /// The socket; 0: none.
     cookie: AtomicU64,
     record: AtomicU64,
@@ -30,8 +30,8 @@ fn this_thread() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
-impl UnderWay {
-    fn find(&self, cookie: u64) -> Option<&Place> {
+impl PendingDials {
+    fn find(&self, cookie: u64) -> Option<&PendingDial> {
         self.0.iter().find(|place| place.cookie.load(Ordering::Relaxed) == cookie)
     }
 
@@ -42,7 +42,7 @@ impl UnderWay {
 
     /// A dial with this socket begins, and has this record.
     pub fn begin(&self, cookie: u64, record: Reference) {
-        let taken = |place: &&Place| {
+        let taken = |place: &&PendingDial| {
             place.cookie.compare_exchange(0, cookie, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         if let Some(place) = self.0.iter().find(taken) {
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn dial_is_found_by_its_socket_until_it_ends() {
-        let all = UnderWay::default();
+        let all = PendingDials::default();
         all.begin(7, Reference::new(1, 1));
         all.begin(8, Reference::new(2, 1));
         assert!(all.is_left(7) && !all.is_left(9));
@@ -77,14 +77,14 @@ mod tests {
 
     #[test]
     fn dial_of_another_thread_is_not_known_to_be_left() {
-        let all = UnderWay::default();
+        let all = PendingDials::default();
         all.begin(7, Reference::new(1, 1));
         assert!(!std::thread::scope(|s| s.spawn(|| all.is_left(7)).join()).expect("its answer"));
     }
 
     #[test]
     fn more_than_there_is_room_for_are_not_noted() {
-        let all = UnderWay::default();
+        let all = PendingDials::default();
         for cookie in 1..=PLACES as u64 + 1 {
             all.begin(cookie, Reference::new(1, 1));
         }
