@@ -17,7 +17,7 @@ use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
 use lonet_sockets::pending_dials::PendingDials;
-use lonet_sockets::{Actor, Own};
+use lonet_sockets::{Actor, ProcessState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Where the table is mapped; 0: it is not.
@@ -34,7 +34,7 @@ struct Page {
     seat: AtomicU64,
     /// The lonetd that may take copies of this process' sockets; 0: none.
     open_to: AtomicU64,
-    own: Own,
+    own: ProcessState,
 }
 
 const JOINED: u64 = 1 << 63;

@@ -16,13 +16,13 @@ pub struct Actor<'a> {
     pub host: u16,
     /// It dials for other processes, which close their sockets unseen: its dials are in doubt as soon as they are made.
     pub supervises: bool,
-    pub own: &'a Own,
+    pub own: &'a ProcessState,
 }
 
 /// What a process keeps to itself; all zeroes at first.
 #[repr(C)]
 #[derive(Default)]
-pub struct Own {
+pub struct ProcessState {
     pub random: AtomicU64,
     pub records: FreeRecordCursor,
     pub dials: PendingDials,

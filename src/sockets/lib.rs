@@ -14,4 +14,4 @@ pub mod kernel;
 pub mod name;
 pub mod pending_dials;
 
-pub use actor::{Actor, Own};
+pub use actor::{Actor, ProcessState};
