@@ -2,8 +2,8 @@
 //! sockets. No hooks here: anything may link it.
 
 pub mod address;
-pub mod aside;
 pub mod block;
+pub mod child;
 pub mod classes;
 pub mod client;
 pub mod config;

@@ -4,7 +4,7 @@
 //! sock_diag, or another network namespace, says the same. Whoever cannot ask takes what is in doubt for alive.
 
 use crate::kernel;
-use lonet_core::aside::aside;
+use lonet_core::child::run_in_child;
 use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
 use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
@@ -18,7 +18,7 @@ pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<An
     let mut answers = [None; N];
     let is_usable = match see(questions, &mut answers) {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
-            let (is_usable, theirs) = aside(spare, || {
+            let (is_usable, theirs) = run_in_child(spare, || {
                 let mut answers = [None; N];
                 (is_valid(see(questions, &mut answers), &answers), answers)
             })

@@ -3,8 +3,8 @@
 pub use lonet_core::sys::{cookie, traffic};
 
 use crate::address::Address;
-use lonet_core::aside::aside;
 use lonet_core::block::Face;
+use lonet_core::child::run_in_child;
 use lonet_core::control::Asked;
 use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::sys::{self, check};
@@ -144,7 +144,7 @@ pub fn disconnect(fd: i32, socket: u64) {
 pub fn listener(os: SocketAddrV4, spare: i32) -> Option<Option<u64>> {
     let look = || Diag::open().and_then(|diag| diag.lookup(os, NOBODY)).map(|found| found.map(|f| f.cookie));
     match look() {
-        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => aside(spare, || look().ok()).ok()?,
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => run_in_child(spare, || look().ok()).ok()?,
         seen => seen.ok(),
     }
 }

@@ -33,7 +33,7 @@ fn set_signal_mask(mask: u64) -> sys::Result<u64> {
 ///
 /// `work` keeps to system calls and to memory that is there, as after fork in a program with threads. T holds nothing
 /// that belongs to one process, such as descriptors. An error: there is no result, and nothing has been changed.
-pub fn aside<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> {
+pub fn run_in_child<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> {
     const { assert!(size_of::<Shared<T>>() <= PAGE && align_of::<Shared<T>>() <= PAGE) }
     let both = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn spare_descriptor_is_closed_in_the_child_alone() {
         let (spare, other) = (null(), null());
-        let seen = aside(spare.raw(), || (is_open(spare.raw()), is_open(other.raw())));
+        let seen = run_in_child(spare.raw(), || (is_open(spare.raw()), is_open(other.raw())));
         assert_eq!(seen, Ok((false, true)));
         assert!(is_open(spare.raw()));
     }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn child_that_is_killed_gives_no_result() {
         let spare = null();
-        let result = aside(spare.raw(), || {
+        let result = run_in_child(spare.raw(), || {
             // SAFETY: no pointers.
             unsafe { libc::syscall(libc::SYS_kill, sys::getpid(), libc::SIGKILL) };
         });
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn signal_mask_is_as_before() {
         let before = set_signal_mask(1 << 9).expect("a mask");
-        aside(null().raw(), || {}).expect("a result");
+        run_in_child(null().raw(), || {}).expect("a result");
         assert_eq!(set_signal_mask(before), Ok(1 << 9));
     }
 }
