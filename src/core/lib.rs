@@ -17,7 +17,7 @@ pub mod handshake;
 pub mod hookable;
 pub mod keyed_hash;
 pub mod limit;
-pub mod logged;
+pub mod log_prefix;
 pub mod pace;
 pub mod quote;
 pub mod start;

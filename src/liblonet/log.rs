@@ -14,7 +14,7 @@ use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::logged::Head;
+use lonet_core::log_prefix::LogPrefix;
 use lonet_core::sys::{self, Fd, Text, check};
 use lonet_core::table::entry::Dialed;
 use nix::errno::Errno;
@@ -167,7 +167,7 @@ fn line(call: Call, text: Arguments<'_>) {
     let Some(client) = process::client() else { return };
     let mut line = Line::new();
     let host = process::host();
-    let _ = write!(line, "{}{}", Head { host: host.as_deref().unwrap_or_default() }, call.name);
+    let _ = write!(line, "{}{}", LogPrefix { host: host.as_deref().unwrap_or_default() }, call.name);
     write_about(&mut line, &client, call.about);
     let _ = write!(line, ": {text}");
     write(&client, line);
@@ -180,7 +180,7 @@ pub fn note(text: Arguments<'_>) {
     let Some(client) = process::client().filter(|client| client.config.log.is_some()) else { return };
     let mut line = Line::new();
     let host = process::host();
-    let _ = write!(line, "{}{text}", Head { host: host.as_deref().unwrap_or_default() });
+    let _ = write!(line, "{}{text}", LogPrefix { host: host.as_deref().unwrap_or_default() });
     write(&client, line);
 }
 

@@ -7,12 +7,12 @@ use std::fmt;
 const COMM: usize = 16;
 
 /// The time of day, UTC, and who does something then.
-pub struct Head<'a> {
+pub struct LogPrefix<'a> {
     /// Of the process; empty: it is none.
     pub host: &'a str,
 }
 
-impl fmt::Display for Head<'_> {
+impl fmt::Display for LogPrefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = sys::clock(libc::CLOCK_REALTIME);
         let second = now.as_secs() % (24 * 60 * 60);
@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn head_has_time_host_program_and_pid() {
-        let head = Head { host: "γ" }.to_string();
+        let head = LogPrefix { host: "γ" }.to_string();
         let words: Vec<&str> = head.split(' ').collect();
         assert_eq!((words[0].len(), words[1], words.len()), ("12:00:01.123456".len(), "γ", 4), "{head}");
         assert!(words[2].ends_with(&format!("({})", std::process::id())), "{head}");
-        assert!(Head { host: "" }.to_string().contains(" - "));
+        assert!(LogPrefix { host: "" }.to_string().contains(" - "));
     }
 }
