@@ -140,7 +140,7 @@ impl Place {
         let stat = sys::fstat(fd.raw()).map_err(Unfit::Errno)?;
         is_directory(&stat)?;
         if stat.st_uid != 0 && stat.st_uid != owner {
-            is_roots_perhaps(stat.st_uid)?;
+            may_be_roots(stat.st_uid)?;
         }
         let (writable, sticky) = (libc::S_IWGRP | libc::S_IWOTH, libc::S_ISVTX);
         if stat.st_mode & writable != 0 && stat.st_mode & sticky == 0 {
@@ -342,7 +342,7 @@ fn is_directory(stat: &libc::stat) -> Result<(), Unfit> {
 /// Of a directory of all networks with another number than root's and the owner's. In a user namespace the owner may be
 /// shown by the own number, and root like all who have none: who of them it is cannot be told. What is in it can be: a
 /// network's directory is the own user's by the kernel's comparison.
-fn is_roots_perhaps(uid: u32) -> Result<(), Unfit> {
+fn may_be_roots(uid: u32) -> Result<(), Unfit> {
     match uids::all_have_numbers() {
         Some(true) => Err(Unfit::OfUid(uid)),
         _ if uid == sys::geteuid() || uid == uids::OVERFLOW => Ok(()),
