@@ -28,13 +28,13 @@ const IN: u16 = 1;
 
 /// What an answer says of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum Rcode {
     /// There is such a name.
-    Fine = 0,
+    NoError = 0,
     /// Ask again later.
-    ServerFailure = 2,
+    ServFail = 2,
     /// There is none.
-    NoName = 3,
+    NxDomain = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,14 +181,14 @@ pub enum Found<'n> {
     /// A name without records: `lonet` itself.
     Domain,
     /// None, or nobody can tell.
-    Not(Code),
+    Not(Rcode),
 }
 
 /// An answer that has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub len: usize,
-    pub code: Code,
+    pub code: Rcode,
     /// How many records it has.
     pub records: usize,
 }
@@ -210,7 +210,7 @@ pub fn answer(
             count += 1;
         }
     };
-    let mut code = Code::Fine;
+    let mut code = Rcode::NoError;
     match found {
         Found::Host { v4, v6 } => {
             add(A, Record::V4(v4));
@@ -229,7 +229,7 @@ fn write_answer(
     buffer: &mut [u8],
     query: &[u8],
     question: &Question,
-    code: Code,
+    code: Rcode,
     records: &[Record<'_>],
 ) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
@@ -343,7 +343,7 @@ mod tests {
         let (bytes, question) = query("b.lonet", A);
         let mut buffer = [0; MAX_ANSWER];
         let ip = Ipv4Addr::new(127, 7, 0, 2);
-        let n = write_answer(&mut buffer, &bytes, &question, Code::Fine, &[Record::V4(ip)]).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NoError, &[Record::V4(ip)]).unwrap();
         let answer = &buffer[..n];
         assert_eq!(&answer[..HEADER], &[0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
         assert_eq!(&answer[HEADER..bytes.len()], &bytes[HEADER..]);
@@ -351,9 +351,9 @@ mod tests {
 
         let (bytes, question) = query("2.0.7.127.in-addr.arpa", PTR);
         let name = [Record::Name("xn--nxa")];
-        let n = write_answer(&mut buffer, &bytes, &question, Code::Fine, &name).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NoError, &name).unwrap();
         assert_eq!(&buffer[bytes.len()..n][10..], b"\0\x0f\x07xn--nxa\x05lonet\0");
-        let n = write_answer(&mut buffer, &bytes, &question, Code::NoName, &[]).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NxDomain, &[]).unwrap();
         assert_eq!((n, buffer[3] & 15), (bytes.len(), 3));
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let (bytes, question) = query(&format!("{label}.{label}.{label}.{}.lonet", "h".repeat(55)), ANY);
         let records =
             [Record::V4(Ipv4Addr::LOCALHOST), Record::V6(Ipv6Addr::LOCALHOST), Record::Name(&label)];
-        assert!(write_answer(&mut [0; MAX_ANSWER], &bytes, &question, Code::Fine, &records).is_some());
+        assert!(write_answer(&mut [0; MAX_ANSWER], &bytes, &question, Rcode::NoError, &records).is_some());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::serve::LATE;
 use super::state::{Answer, Named, Sender};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
-use lonet_core::dns::{self, Code, Found, MAX_ANSWER, Question, Subject};
+use lonet_core::dns::{self, Found, MAX_ANSWER, Question, Rcode, Subject};
 use machine::is_of;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -272,8 +272,8 @@ impl Dns {
             Some(Answer::Host(Named { index, .. })) => {
                 Found::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
             }
-            Some(Answer::Refuse(Errno::ENOENT, _)) => Found::Not(Code::NoName),
-            Some(_) => Found::Not(Code::ServerFailure),
+            Some(Answer::Refuse(Errno::ENOENT, _)) => Found::Not(Rcode::NxDomain),
+            Some(_) => Found::Not(Rcode::ServFail),
         };
         Some(dns::answer(made, query, &question, found)?.len)
     }
@@ -344,7 +344,7 @@ impl Dns {
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
         if let Some(question) = Question::read(query)
-            && let Some(answer) = dns::answer(&mut made, query, &question, Found::Not(Code::ServerFailure))
+            && let Some(answer) = dns::answer(&mut made, query, &question, Found::Not(Rcode::ServFail))
             && let Some(server) = self.servers.get(server)
         {
             let _ = server.socket.send_to(made.get(..answer.len).unwrap_or_default(), from);
