@@ -171,7 +171,7 @@ pub fn write_query(buffer: &mut [u8], id: u16, name: &[u8], kind: u16, class: u1
 
 /// What there is behind the subject of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'n> {
+pub enum Lookup<'n> {
     Host {
         v4: Ipv4Addr,
         v6: Ipv6Addr,
@@ -181,7 +181,7 @@ pub enum Found<'n> {
     /// A name without records: `lonet` itself.
     Domain,
     /// None, or nobody can tell.
-    Not(Rcode),
+    Failed(Rcode),
 }
 
 /// An answer that has been written.
@@ -198,7 +198,7 @@ pub fn answer(
     buffer: &mut [u8; MAX_ANSWER],
     query: &[u8],
     question: &Question,
-    found: Found<'_>,
+    found: Lookup<'_>,
 ) -> Option<Answer> {
     let mut records = [Record::Name(""); 2];
     let mut count = 0;
@@ -212,13 +212,13 @@ pub fn answer(
     };
     let mut code = Rcode::NoError;
     match found {
-        Found::Host { v4, v6 } => {
+        Lookup::Host { v4, v6 } => {
             add(A, Record::V4(v4));
             add(AAAA, Record::V6(v6));
         }
-        Found::Name(name) => add(PTR, Record::Name(name)),
-        Found::Domain => {}
-        Found::Not(why) => code = why,
+        Lookup::Name(name) => add(PTR, Record::Name(name)),
+        Lookup::Domain => {}
+        Lookup::Failed(why) => code = why,
     }
     let records = records.get(..count)?;
     Some(Answer { len: write_answer(buffer, query, question, code, records)?, code, records: count })

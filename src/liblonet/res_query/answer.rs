@@ -5,7 +5,7 @@ use crate::host::{self, Miss};
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
-use lonet_core::dns::{self, Found, MAX_ANSWER, Question, Rcode, Subject};
+use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use std::ffi::CStr;
 
 unsafe extern "C" {
@@ -100,13 +100,13 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
         Subject::Address(ip) => Some(host::by_address(ip)?),
     };
     let found = match (&host, question.subject()) {
-        (None, _) => Found::Domain,
-        (Some(Ok(host)), Subject::Address(_)) => Found::Name(host.label()),
+        (None, _) => Lookup::Domain,
+        (Some(Ok(host)), Subject::Address(_)) => Lookup::Name(host.label()),
         (Some(Ok(host)), _) => {
-            Found::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
+            Lookup::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
         }
-        (Some(Err(Miss::Unknown)), _) => Found::Not(Rcode::NxDomain),
-        (Some(Err(Miss::Trouble)), _) => Found::Not(Rcode::ServFail),
+        (Some(Err(Miss::Unknown)), _) => Lookup::Failed(Rcode::NxDomain),
+        (Some(Err(Miss::Trouble)), _) => Lookup::Failed(Rcode::ServFail),
     };
     let mut made = [0; MAX_ANSWER];
     let written = dns::answer(&mut made, query, &question, found)?;
