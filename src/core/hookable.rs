@@ -135,8 +135,8 @@ pub fn look(dir: RawFd, program: &CStr) -> Look {
         // The longest interpreter has room for its zero.
         let Some(path) = path else { break };
         match look_once(dir, path, &mut loader) {
-            Once::Verdict(verdict) => return Look { verdict, script, loader },
-            Once::Script(next) => script = Some(next),
+            LookStep::Verdict(verdict) => return Look { verdict, script, loader },
+            LookStep::Script(next) => script = Some(next),
         }
     }
     Look { verdict: Verdict::Fails(Failure::TooManyScripts), script: None, loader }
@@ -144,12 +144,12 @@ pub fn look(dir: RawFd, program: &CStr) -> Look {
 
 // It lies on the stack of a hook, where nothing can be boxed.
 #[expect(clippy::large_enum_variant)]
-enum Once {
+enum LookStep {
     Verdict(Verdict),
     Script(Script),
 }
 
-fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) -> Once {
+fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) -> LookStep {
     let verdict = match executable(dir, path) {
         Err(failure) => Verdict::Fails(failure),
         Ok(stat) => match sys::open_at(dir, path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
@@ -157,11 +157,11 @@ fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) ->
             Ok(file) => {
                 let mut head = [0; HEAD];
                 let Ok(n) = sys::read_at(file.raw(), 0, &mut head) else {
-                    return Once::Verdict(Verdict::Unreadable);
+                    return LookStep::Verdict(Verdict::Unreadable);
                 };
                 let head = head.get(..n).unwrap_or_default();
                 if !head.starts_with(&::elf::abi::ELFMAGIC) {
-                    return Script::read(head).map_or(Once::Verdict(Verdict::Shell), Once::Script);
+                    return Script::read(head).map_or(LookStep::Verdict(Verdict::Shell), LookStep::Script);
                 }
                 match privilege::gained_by(file.raw(), &stat) {
                     Some(privilege) => Verdict::Unhookable(Unhookable::Privileged(privilege)),
@@ -171,7 +171,7 @@ fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) ->
         },
     };
     let is_static = verdict == Verdict::Unhookable(Unhookable::Static);
-    Once::Verdict(if is_static && loads_others(path.to_bytes()) { Verdict::Hooked } else { verdict })
+    LookStep::Verdict(if is_static && loads_others(path.to_bytes()) { Verdict::Hooked } else { verdict })
 }
 
 /// Whether the kernel would execute this file, and what it is. Nothing is opened: opening a FIFO waits, and opening a device
