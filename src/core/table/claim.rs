@@ -1,8 +1,8 @@
-//! Claiming the lowest free port of a host for a dial.
+//! Claims the lowest free port of a host for a dial.
 //!
-//! The walk begins at the host's mark. A port whose holder is not in doubt is passed over; those in doubt are asked about,
-//! eight in a message, and the first of them whose socket has gone is the one that is wanted. If all eight live the walk goes
-//! on behind them: the answer is exact, however many there are.
+//! The walk begins at the host's low-water mark and passes over held ports. It asks the kernel about the
+//! sockets of suspect ports, eight in a message, and takes the first port whose socket has gone. If all eight
+//! are alive it goes on behind them, so that the result is exact however many there are.
 
 use super::Parts;
 use super::entry::Dialed;
@@ -13,10 +13,10 @@ use super::word::Word;
 use crate::classes::Classes;
 use std::net::SocketAddrV4;
 
-/// So many sockets are asked about in one message.
+/// Sockets that one message to the kernel asks about.
 pub const QUERY_BATCH: usize = 8;
 
-/// Something changes under each of so many walks: there is no end to expect.
+/// Walks after which a claim gives up, if each has met a concurrent change.
 const WALKS: usize = 10_000;
 
 /// A socket that may have ended.
@@ -24,25 +24,29 @@ const WALKS: usize = 10_000;
 pub struct Suspect {
     pub reference: Reference,
     pub cookie: u64,
+    /// The kernel's addresses of its two ends.
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
-    /// The slot of the process that made it, and the descriptor by which that process has had it, if it has not closed it.
+    /// The slot of the process that made it.
     pub slot: u16,
+    /// The descriptor by which that process had it. `None`: it has closed it.
     pub descriptor: Option<i32>,
-    /// Nobody holds it, or it has been reset. Whoever cannot tell leaves this as it is.
+    /// The answer: no descriptor of it is left, or it was reset. Left as it is if the kernel cannot tell.
     pub has_gone: bool,
 }
 
-/// Says which of these have gone.
+/// The questions to the kernel on which a claim depends.
 pub trait SocketQuery {
+    /// Sets `has_gone` of those suspects that have gone.
     fn ask(&mut self, suspects: &mut [Suspect]);
 
-    /// The cookie of who listens at this address, if that can be told.
+    /// The cookie of the socket that listens at this address. `None`: there is none, or the kernel cannot be
+    /// asked.
     fn listener(&mut self, _: SocketAddrV4) -> Option<u64> {
         None
     }
 
-    /// Whether it is certain without that question that the socket has not gone.
+    /// Whether the socket is known to be alive without [`SocketQuery::ask`].
     fn is_alive(&self, _: &Suspect) -> bool {
         false
     }
@@ -65,18 +69,19 @@ pub enum OnUnverified {
     PassOver,
 }
 
-/// What came of it.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
+    /// This port is claimed.
     Port(u16),
     /// All ports are held, or the table has no room for more.
     None,
-    /// lonetd has to look first: a process of the host has ended, or a bound socket's descriptor was closed.
+    /// lonetd has to look first: a process of the host may have ended, or a bound port is unverified.
     AskLonetd,
 }
 
 impl<W: Word> Parts<'_, W> {
-    /// The lowest free port of `host` from `from` on, claimed with the record `claimer`.
+    /// Claims the lowest free port of `host` from `from` on with the record `claimer`.
     pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl SocketQuery) -> Claim {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
@@ -84,7 +89,7 @@ impl<W: Word> Parts<'_, W> {
         self.claim_with(host, from, claimer, OnUnverified::Ask, kernel)
     }
 
-    /// As [`Parts::claim`], whether or not lonetd has seen to processes of the host that have ended.
+    /// As [`Parts::claim`], even if lonetd has not looked at a process of the host that may have ended.
     pub fn claim_with(
         self,
         host: u16,
@@ -101,7 +106,7 @@ impl<W: Word> Parts<'_, W> {
         Claim::None
     }
 
-    /// `None`: a word has changed meanwhile.
+    /// One walk up the ports. `None`: a word has changed meanwhile.
     fn walk(
         self,
         host: u16,
@@ -124,7 +129,7 @@ impl<W: Word> Parts<'_, W> {
                     }
                     word.swap_if(is, claimer.word()).ok()?;
                     if is_certain {
-                        // The port behind the one that is held now. The last one has none behind it.
+                        // To the port behind the claimed one; the last port has none behind it.
                         self.ports.raise(host, mark, port.checked_add(1).unwrap_or(port));
                     }
                     return Some(Claim::Port(port));
@@ -164,7 +169,7 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
-    /// A listener of this port is there, as the kernel says.
+    /// Whether a listener of this port is alive, by the kernel's answer.
     fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl SocketQuery) -> bool {
         let at = |class| self.listeners.find(Dialed { host, port, class }).map(|listener| listener.os);
         let is_its = |found: Found| {
@@ -174,8 +179,8 @@ impl<W: Word> Parts<'_, W> {
         Classes::EACH.into_iter().filter_map(at).any(is_there)
     }
 
-    /// What the kernel is to be asked. `Some(None)`: the socket is not in the kernel's tables so far, and its process is at
-    /// work on it. `None`: it holds its port no more.
+    /// The query about the socket of a claim. `Some(None)`: the kernel may not know the socket yet, as its
+    /// process is in connect; it counts as alive. `None`: it no longer holds its port.
     fn suspect(self, reference: Reference) -> Option<Option<Suspect>> {
         let found = self.records.read(reference, self.block).filter(|found| found.state.holds_claim());
         let Some(found) = found else {
@@ -195,8 +200,8 @@ impl<W: Word> Parts<'_, W> {
         }))
     }
 
-    /// The first port of those in doubt whose socket has gone. `None`: all live, and are forgotten. `Err`: a word has changed
-    /// meanwhile.
+    /// Claims the first of the suspect ports whose socket has gone. `None`: all are alive, and `suspects` is
+    /// empty now. `Err`: a word has changed meanwhile.
     fn take_first_gone(
         self,
         host: u16,
@@ -219,7 +224,7 @@ impl<W: Word> Parts<'_, W> {
         })
     }
 
-    /// A dial's socket holds its port no more. The record stays for its name, and for an accept that may find it.
+    /// Ends a dial's hold on its port. The record stays for its names, and for an accept that may find it.
     pub fn end(self, reference: Reference) {
         let found = self.records.read(reference, self.block);
         let ended = self.records.change(reference, |s| {
@@ -231,7 +236,7 @@ impl<W: Word> Parts<'_, W> {
     }
 }
 
-/// Ports in doubt, in order.
+/// Suspect ports, ascending, up to a batch.
 struct Suspects {
     all: [Suspect; QUERY_BATCH],
     ports: [u16; QUERY_BATCH],

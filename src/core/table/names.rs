@@ -1,27 +1,28 @@
-//! How often what lonetd has answered about names has changed, in the table's header: what was answered under one count is
-//! valid while the count is the same, and need not be asked again.
+//! The generation of names, in the table's header: a cached answer of lonetd's about a name is valid while
+//! the generation is the one under which it was given.
 //!
-//! lonetd raises it before it tells anybody of the change, so that whoever has heard of it finds it raised. No two lonetds
-//! count alike: each begins with the nanoseconds since the machine's start, and above what the one before has left in
-//! the file. A program may still look into a file that was deleted.
+//! lonetd raises the generation before it tells anyone of a change, so that whoever knows of the change finds
+//! it raised. No two lonetds use the same values: each starts at the nanoseconds since boot, and above the
+//! value that the last one has left in the file. A program may still have a deleted file mapped.
 
 use super::Table;
 use super::word::Word;
 
 impl Table<'_> {
-    /// The count, never 0. `None`: nobody serves, and what was answered is valid no more than the network.
+    /// The generation, never 0. `None`: no lonetd serves the network, and no cached answer is valid.
     pub fn names_generation(self) -> Option<u64> {
         self.is_served().then(|| self.header().names_generation.get())
     }
 
-    /// lonetd's: what was answered about names so far is valid no more.
+    /// For lonetd: invalidates all cached answers about names.
     pub fn bump_names_generation(self) {
-        let count = &self.header().names_generation;
-        count.set(count.get().wrapping_add(1).max(since_start()));
+        let generation = &self.header().names_generation;
+        generation.set(generation.get().wrapping_add(1).max(since_boot()));
     }
 }
 
-fn since_start() -> u64 {
+/// Nanoseconds since boot.
+fn since_boot() -> u64 {
     crate::sys::clock(libc::CLOCK_BOOTTIME).as_nanos() as u64
 }
 
@@ -44,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_no_count_where_nobody_serves() {
+    fn names_have_no_generation_without_lonetd() {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
         assert_eq!(mapping.table().names_generation(), None);
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn count_of_names_is_not_lowered_by_a_clock_that_is_behind() {
+    fn names_generation_is_not_lowered_by_a_clock_that_is_behind() {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
         mapping.table().header().names_generation.set(u64::MAX / 2);

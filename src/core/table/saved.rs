@@ -1,18 +1,19 @@
-//! What the next lonetd has to know of hosts and processes, beside what the records say. lonetd alone reads and writes it.
+//! What the next lonetd restores of hosts and processes, beside the records. Only lonetd reads and writes it.
 //!
-//! A host's word holds where its name lies, the length of that and the flags; the name is written before the word. A member
-//! is a process together with one of its hosts, or with none; its word is written last, and cleared when what takes its place has been written.
+//! A host's word holds the position and length of its name and its flags; the name is written before the
+//! word. A member is a process together with one of its hosts, or with none; its word is written last, and
+//! cleared when its replacement has been written.
 
 use super::Table;
 use super::layout::{HOSTS, MEMBERS, Member, NAMES};
 use super::word::Word;
 
-/// A host by its index.
+/// A host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedHost {
     pub index: u16,
     pub name: String,
-    /// Accepted connections take the first free port of the host.
+    /// Accepted connections get the lowest free port of the host.
     pub fresh_accept_ports: bool,
 }
 
@@ -20,11 +21,11 @@ pub struct SavedHost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavedMember {
     pub pid: i32,
-    /// 0: none.
+    /// Index of the host; 0: none.
     pub host: u16,
     /// The host is named after the process's program.
     pub has_implicit_host: bool,
-    /// When it began, in clock ticks since boot.
+    /// Start time of the process, in clock ticks since boot.
     pub began: u64,
 }
 
@@ -34,7 +35,7 @@ const MEMBER: u64 = 1;
 const IMPLICIT: u64 = 2;
 
 impl Table<'_> {
-    /// Notes a host. `false`: there is no room for its name, and the next lonetd will not know it.
+    /// Saves a host. `false`: there is no room for its name, and the next lonetd will not know it.
     pub fn save_host(self, host: &SavedHost) -> bool {
         let layout = self.layout;
         let words = &layout.hosts[usize::from(host.index)];
@@ -65,7 +66,7 @@ impl Table<'_> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// All hosts, by index.
+    /// All saved hosts, by index.
     pub fn saved_hosts(self) -> Vec<SavedHost> {
         let known = |index: usize| {
             let word = self.layout.hosts[index].get();
@@ -79,9 +80,10 @@ impl Table<'_> {
         (1..HOSTS).map_while(known).collect()
     }
 
-    /// Notes all hosts of a process in the place of what was noted before. `false`: there is no room.
+    /// Saves all hosts of a process in place of those saved before. `false`: there is no room for all.
     ///
-    /// A death meanwhile leaves what was noted before, or a part of both: the process is known all the time.
+    /// If lonetd is killed meanwhile, the former ones remain, or these and some of the new ones: the process
+    /// is never missing.
     pub fn save_members(self, pid: i32, all: &[SavedMember]) -> bool {
         let used = &self.header().members_used;
         let words = &self.layout.members;
@@ -107,6 +109,7 @@ impl Table<'_> {
         next.is_none()
     }
 
+    /// All saved members.
     pub fn saved_members(self) -> Vec<SavedMember> {
         let used = self.header().members_used.get() as usize;
         let all = self.layout.members.iter().take(used);

@@ -1,4 +1,4 @@
-//! The protocols of the table, step by step and in every order.
+//! Tests of the table's protocols: step by step, and in every order of concurrent steps.
 
 mod events;
 mod orders;
@@ -16,9 +16,9 @@ fn small() -> Small<AtomicU64> {
     Small::new(AtomicU64::default)
 }
 
-/// Nobody may be asked.
+/// A query of the kernel that must not happen.
 fn nobody(_: &mut [Suspect]) {
-    unreachable!("a question")
+    unreachable!("a query of the kernel")
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn port_of_a_dial_that_was_left_before_connect_is_free() {
 }
 
 #[test]
-fn pages_of_hosts_that_are_down_are_handed_on_when_there_are_no_others() {
+fn page_of_a_host_that_is_down_is_reassigned_when_none_is_left() {
     let s = Small::sized(AtomicU64::default, 32, 1);
     let p = s.parts();
     let dial = s.dial(1, &mut nobody);
@@ -60,22 +60,22 @@ fn pages_of_hosts_that_are_down_are_handed_on_when_there_are_no_others() {
 }
 
 #[test]
-fn suspect_port_is_free_if_the_kernel_says_that_its_socket_has_gone() {
+fn suspect_port_whose_socket_has_gone_is_free() {
     let s = small();
     let dials: Vec<_> = (1..=12).map(|cookie| s.connected(cookie, &mut nobody)).collect();
     for d in &dials {
         s.close(d.cookie);
     }
-    // Eight live, the tenth has gone.
+    // The first eight are alive, the tenth has gone.
     let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 10);
     assert_eq!(s.dial(20, &mut { gone }).port, 10);
-    // The suspicion stays, and what was believed to live is asked about again.
+    // The ports stay suspect, and the kernel is asked again about those that were alive.
     let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 3);
     assert_eq!(s.dial(21, &mut { gone }).port, 3);
 }
 
 #[test]
-fn bound_port_is_skipped_and_a_suspect_one_is_lonetds_to_look_at() {
+fn claim_passes_a_bound_port_and_asks_lonetd_if_it_is_suspect() {
     let s = small();
     let p = s.parts();
     p.ports.set_bound(ALPHA, 1, true);
@@ -88,7 +88,7 @@ fn bound_port_is_skipped_and_a_suspect_one_is_lonetds_to_look_at() {
 }
 
 #[test]
-fn bound_port_is_lonetds_to_look_at_where_closes_are_unseen() {
+fn claim_asks_lonetd_about_a_bound_port_where_closes_are_unseen() {
     let s = small();
     let p = s.parts();
     p.ports.set_bound(ALPHA, 1, true);
@@ -134,7 +134,7 @@ fn claim_has_lonetd_look_when_a_process_of_the_host_has_ended() {
 }
 
 #[test]
-fn autobind_from_a_port_does_not_raise_the_mark_above_lower_ones() {
+fn autobind_from_a_port_leaves_the_mark_below_lower_free_ones() {
     let s = small();
     let p = s.parts();
     let high = p.records.take(0, s.slot, 1).expect("a record");
@@ -166,7 +166,7 @@ fn dial_is_found_by_its_addresses_and_taken_once() {
 }
 
 #[test]
-fn dial_of_before_the_listener_is_not_found() {
+fn dial_older_than_the_listener_is_not_found() {
     let s = small();
     let p = s.parts();
     let dial = s.connected(7, &mut nobody);
@@ -200,7 +200,7 @@ fn second_dial_between_the_same_addresses_is_not_entered() {
 }
 
 #[test]
-fn kept_record_says_that_its_dial_was_taken() {
+fn kept_record_has_the_flag_of_a_taken_dial() {
     let s = small();
     let p = s.parts();
     let entry = super::record::tests::entry(5);

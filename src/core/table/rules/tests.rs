@@ -3,7 +3,7 @@ use crate::table::Mapping;
 
 const CUT: Rule = Rule::new(Kind::Cut, 1, 2);
 
-/// But for their counters.
+/// The rules without their counters.
 fn rules(table: Table<'_>) -> Vec<Rule> {
     table.rules().into_iter().map(|r| Rule { counter: 0, ..r }).collect()
 }

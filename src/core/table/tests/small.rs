@@ -1,4 +1,4 @@
-//! A table of a few records, made of any kind of word, and what a process does on it.
+//! A small table of any kind of word, and the operations of a process on it, for tests.
 
 use crate::block::{Block, Endpoint, Face};
 use crate::classes::Classes;
@@ -18,13 +18,13 @@ use std::net::SocketAddrV4;
 pub const ALPHA: u16 = 1;
 const PID: i32 = 100;
 pub const BETA: u16 = 2;
-/// How many listeners there had been when its dials were made.
+/// The count of listens when its dials are made.
 pub const LISTENINGS: u64 = 5;
 
 pub struct Small<W> {
     records: Vec<Record<W>>,
     pub slots: Vec<Slot<W>>,
-    /// Cookies, tuples, directory, marks, heads.
+    /// The words of cookies, tuples, directory, marks and heads.
     words: [Vec<W>; 5],
     used: W,
     pages: Vec<Page<W>>,
@@ -84,7 +84,7 @@ impl<W: Word> Small<W> {
         }
     }
 
-    /// A dial up to the moment before connect.
+    /// Begins a dial, up to connect.
     pub fn dial(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let p = self.parts();
         let reference = p.records.take(0, self.slot, cookie).expect("a record");
@@ -115,7 +115,7 @@ impl<W: Word> Small<W> {
         Dial { reference, cookie, port, entry }
     }
 
-    /// A dial that the kernel has made.
+    /// Makes a dial whose connect has succeeded.
     pub fn connected(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let dial = self.dial(cookie, kernel);
         let (from, to) = tuple(dial.port);
@@ -124,7 +124,7 @@ impl<W: Word> Small<W> {
         dial
     }
 
-    /// The hint of a close.
+    /// Announces the close of a socket.
     pub fn close(&self, cookie: u64) {
         let found = self.parts().find(cookie).expect("its record");
         self.parts().closing(&found, self.slot, || PID);
