@@ -1,7 +1,8 @@
-//! What the kernel is asked about other sockets.
+//! Queries to the kernel (NETLINK_SOCK_DIAG) about sockets that this process may have no descriptor of.
 //!
-//! "There is none" counts only where the same message has found a socket that is known to be there: a kernel without
-//! sock_diag, or another network namespace, says the same. Whoever cannot ask takes what is in doubt for alive.
+//! "Not found" counts only if the same message has found a socket that is known to exist, the control: a
+//! kernel without sock_diag and another network namespace answer the same. If the kernel cannot be asked,
+//! unverified sockets count as alive.
 
 use crate::kernel;
 use lonet_core::child::run_in_child;
@@ -10,17 +11,19 @@ use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
 
-/// Answers to so many questions.
+/// Answers to N questions.
 pub type Answers<const N: usize> = [Option<Answer>; N];
 
-/// Asks all in one message. The answers, if it could be asked: the first question is the control. Where no descriptor is left a child asks, in which `spare` gives way.
+/// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
+///
+/// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
 pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
-    let is_usable = match see(questions, &mut answers) {
+    let is_usable = match send(questions, &mut answers) {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
             let (is_usable, theirs) = run_in_child(spare, || {
                 let mut answers = [None; N];
-                (is_valid(see(questions, &mut answers), &answers), answers)
+                (is_valid(send(questions, &mut answers), &answers), answers)
             })
             .ok()?;
             answers = theirs;
@@ -31,20 +34,22 @@ pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<An
     is_usable.then_some(answers)
 }
 
-fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+fn send<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
     Diag::open()?.answers_as_they_come(questions, answers)
 }
 
+/// Whether all was answered and the control was found.
 fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
     seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
 }
 
-/// The kernel's word on suspects, with a socket that is there as the control.
+/// The queries of a claim.
 pub struct DiagQuery {
+    /// The question about a socket that is known to exist.
     control: Question,
     /// The slot of the process that asks.
     slot: u16,
-    /// Open from the first question on.
+    /// Opened for the first query.
     diag: Option<Diag>,
 }
 
@@ -53,7 +58,7 @@ impl DiagQuery {
         DiagQuery { control, slot, diag: None }
     }
 
-    fn see<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+    fn send<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
         if self.diag.is_none() {
             self.diag = Some(Diag::open()?);
         }
@@ -75,7 +80,7 @@ impl SocketQuery for DiagQuery {
             *question = (suspect.local, suspect.remote, None);
         }
         let mut answers = [None; 1 + QUERY_BATCH];
-        let seen = self.see(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
+        let seen = self.send(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
         if !is_valid(seen, &answers) {
             return;
         }
@@ -91,8 +96,8 @@ impl SocketQuery for DiagQuery {
         }
     }
 
-    /// A process knows its own sockets by their descriptors, for two short calls each: a program with many connections that
-    /// their other ends have closed would ask the kernel about all of them with each dial.
+    /// Verifies a socket of this process by its descriptor, with two short system calls. A program with many
+    /// connections that their peers have closed would otherwise query all of them at each dial.
     fn is_alive(&self, suspect: &Suspect) -> bool {
         suspect.slot == self.slot
             && suspect

@@ -1,12 +1,13 @@
-//! A dial to a listener of a running host.
+//! A dial to a listener of a running host, by the table.
 //!
-//! The table says where it leads. The dial takes a record and the lowest free port, and chooses the source port by which an
-//! accept will find it: one port of the range from which the kernel takes them, asked for by IP_LOCAL_PORT_RANGE, so that
-//! connect binds it as it would have bound its own choice, and it is in nobody's way. Where another connection has it
-//! already, connect says EADDRNOTAVAIL and another one is tried; a kernel without the option (before 6.3) chooses by itself,
-//! and the source is entered when connect has returned.
+//! The table names the listener. The dial takes a record and the lowest free port, and chooses the OS source
+//! port by which an accept will find it: one of the kernel's range, requested by IP_LOCAL_PORT_RANGE, so that
+//! connect binds it as it would have bound its own choice, and other sockets can share it. If another
+//! connection to the destination has it already, connect fails with EADDRNOTAVAIL and the dial tries another
+//! one. A kernel without the option (before 6.3) chooses by itself, and the source is entered when connect
+//! has returned.
 //!
-//! Whatever the table does not decide is asked of lonetd: [`DialStart::Ask`].
+//! If the table does not decide, lonetd has to be asked: [`DialStart::Ask`].
 
 use crate::address::Address;
 use crate::diag_query::DiagQuery;
@@ -28,7 +29,7 @@ use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// So many source ports are tried before the kernel chooses.
+/// Source ports that a dial tries before it leaves the choice to the kernel.
 const TRIES: u8 = 16;
 
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -36,19 +37,21 @@ const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// This kernel has no IP_LOCAL_PORT_RANGE.
 static IS_OLD: AtomicBool = AtomicBool::new(false);
 
-/// What a program wants.
+/// The parameters of a dial.
 #[derive(Clone, Copy)]
 pub struct DialParams {
     pub fd: i32,
     pub cookie: u64,
     pub family: i32,
+    /// The options that the program has requested.
     pub asked: Asked,
+    /// The address that the program dials.
     pub to: Endpoint,
-    /// Where the search for a free port begins.
+    /// The lowest port for the search of a free one.
     pub autobind_from: u16,
 }
 
-/// A dial under way.
+/// A dial in progress.
 #[derive(Clone, Copy)]
 pub struct Dial {
     fd: i32,
@@ -58,36 +61,37 @@ pub struct Dial {
     listener: Listener,
     dialed: Dialed,
     from: Ipv4Addr,
-    /// The source port that was asked for; 0: the kernel chooses.
+    /// The requested source port; 0: the kernel chooses.
     source: u16,
     tries: u8,
 }
 
+/// The result of [`begin`].
 pub enum DialStart {
-    /// The socket is bound to its host's address; [`Dial::aim`] comes next.
+    /// The socket is bound to its host's address. [`Dial::prepare_connect`] is next.
     Dial(Dial),
-    /// lonetd decides.
+    /// lonetd has to be asked for the dial.
     Ask,
-    /// lonetd is to look first ([`Op::Look`](lonet_core::control::Op::Look)), and then it is to be tried again.
+    /// lonetd has to look first ([`Op::Look`](lonet_core::control::Op::Look)). Then call [`begin`] again.
     Look,
 }
 
-/// Whether lonetd has seen to whatever had ended on the host.
+/// Whether lonetd has looked at the processes and sockets of the host that may have ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
     NotYet,
     Yes,
-    /// There is no descriptor to ask it with: what may have ended counts as alive.
+    /// The process has no descriptor left to ask lonetd: what may have ended counts as alive.
     Cannot,
 }
 
-/// What becomes of a connect.
+/// What a dial does after connect has returned.
 pub enum Outcome {
-    /// The program gets what the kernel has answered.
+    /// The program gets the kernel's result.
     Done,
-    /// The kernel has another connection there: aim anew.
+    /// The source port is in use: call [`Dial::prepare_connect`] and connect again.
     Again,
-    /// The listener has gone, or another one has it: lonetd decides. The socket is as it was.
+    /// The listener has gone, or was replaced: ask lonetd. The socket is as before the dial.
     Ask,
 }
 
@@ -98,9 +102,9 @@ fn loopback(face: Face) -> Ipv6Addr {
     }
 }
 
-/// Enters a dial, and binds its socket to its host's address.
+/// Enters a dial in the table, and binds its socket to its host's address.
 ///
-/// Errors are what bind(2) and a full machine answer.
+/// Errors are those of bind(2) and of the socket options that it sets.
 pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<DialStart, Errno> {
     let parts = actor.parts;
     let (host, face, class) = match parts.block.place(params.to.ip) {
@@ -108,7 +112,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
         Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
         Place::Unassigned | Place::NotLonet => return Ok(DialStart::Ask),
     };
-    // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
+    // lonetd knows the errors of IPV6_V6ONLY sockets that dial IPv4 addresses.
     if params.asked.v6only || actor.host == 0 {
         return Ok(DialStart::Ask);
     }
@@ -168,7 +172,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
         call: Some(call),
         accept_port: None,
         role: DIAL,
-        // Counted after the listener was found: it is not younger.
+        // Read after the listener was found, so that the dial does not count as older than it.
         since: actor.table.listenings(),
     };
     let from = parts.block.address(actor.host);
@@ -191,7 +195,8 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     let call = |a: &Address| unsafe { sys::bind(params.fd, a.pointer(), a.len) };
     match kernel::bind_address(params.fd, params.family, from, params.asked, &call) {
         Ok(()) => Ok(DialStart::Dial(dial)),
-        // Bound before lonet had a say: it dials from there, and lonetd has to know. Or a sandbox forbids it: lonetd can do it.
+        // EINVAL: the socket was bound without lonet; it dials from there, and lonetd must know. EACCES: a
+        // sandbox forbids the bind, and lonetd can do it.
         Err(Errno::EINVAL | Errno::EACCES) => {
             dial.withdraw(actor);
             Ok(DialStart::Ask)
@@ -203,8 +208,8 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     }
 }
 
-/// Takes back a dial of this socket that its thread has left before connect: the socket is as it was, but for its host's
-/// address. Whether there was one.
+/// Rolls back a dial of this socket that this thread has left before connect. The socket is then as before,
+/// but bound to its host's address. Returns whether there was such a dial.
 pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
     let Some(left) = actor.own.dials.end(cookie) else { return false };
     actor.parts.abandon(left, actor.slot, |_| true);
@@ -212,9 +217,12 @@ pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
     true
 }
 
-/// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed, or may have
-/// been unseen, or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
-/// has gone. `None`: it cannot be asked. `fd`: the socket that dials.
+/// Whether a listener of the network is alive. `None`: that is unknown, and the kernel cannot be asked. `fd`:
+/// the dialing socket.
+///
+/// The kernel is asked if the listener's process may have ended, if a descriptor of it was or may have been
+/// closed, or if lonetd is replacing its record: a wildcard listener of the machine would accept in place of
+/// one that has gone.
 fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = !parts.ports.is_unseen(dialed.host)
@@ -224,7 +232,7 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> O
     if is_believed {
         return Some(true);
     }
-    // Of several that share the address the kernel names one.
+    // If several listeners share the address, the kernel names one of them.
     let cookie = kernel::listener(listener.os, fd)?;
     let is_there = |found: Found| {
         found.state.phase == Phase::Kept
@@ -235,12 +243,12 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> O
 }
 
 impl Dial {
-    /// Where to connect to.
+    /// The OS address to connect to.
     pub fn to(&self) -> SocketAddrV4 {
         self.listener.os
     }
 
-    /// Chooses a source port and enters the connection; connect may be made then.
+    /// Chooses a source port and enters the connection. The caller then calls connect.
     pub fn prepare_connect(&mut self, actor: &Actor<'_>) {
         let is_first = self.tries == 0;
         self.choose_source(actor);
@@ -253,7 +261,7 @@ impl Dial {
         }
     }
 
-    /// Makes an event of the dial, if somebody records.
+    /// Writes an event of the dial, if events are recorded.
     fn note(&self, actor: &Actor<'_>, kind: Kind, errno: i32) {
         actor.note(kind, self.entry.host, |event| {
             (event.from, event.to) = self.entry.call.map(|call| (call.local, call.peer)).unzip();
@@ -261,7 +269,7 @@ impl Dial {
         });
     }
 
-    /// Has the socket follow the rules for faults. `dials`: the connection is not made so far.
+    /// Applies the fault rules to the socket. `dials`: the connection is not established yet.
     fn apply_rules(&self, actor: &Actor<'_>, dials: bool) {
         valve::apply_rules(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
     }
@@ -270,7 +278,7 @@ impl Dial {
         let (low, high) = actor.table.sources();
         while self.tries < TRIES && !IS_OLD.load(Ordering::Relaxed) {
             self.tries += 1;
-            // connect takes every other port from the lowest on, and leaves the rest to bind.
+            // connect(2) uses every other port from the lowest on, and leaves the rest to bind(2).
             let choices = u32::from(high.saturating_sub(low)) / 2 + 1;
             let source = low + (actor.random() % choices) as u16 * 2;
             let from = SocketAddrV4::new(self.from, source);
@@ -317,7 +325,7 @@ impl Dial {
         }
     }
 
-    /// Draws the consequences of a connect that ended with `errno` (0: success).
+    /// Updates the table after connect has returned with `errno` (0: success), and says what to do next.
     pub fn finish(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
         if errno == libc::EADDRNOTAVAIL && self.source != 0 {
             self.unpublish_source(actor);
@@ -347,7 +355,8 @@ impl Dial {
             Some(from) if from.port() == self.source => {}
             Some(from) => {
                 self.unpublish_source(actor);
-                // One that nobody has accepted had the same addresses: the kernel knows who is there.
+                // An earlier dial, not accepted yet, had the same addresses: an accept will ask the kernel
+                // which it is.
                 if !actor.parts.publish(self.reference, from, self.to()) {
                     actor.parts.records.set_source(self.reference, pack_os(Some(from)));
                     actor.parts.records.change(self.reference, |s| {
@@ -355,7 +364,7 @@ impl Dial {
                     });
                 }
             }
-            // Reset already.
+            // The connection was reset already.
             None => {}
         }
         actor.parts.records.set_descriptor(self.reference, (!actor.supervises).then_some(self.fd));
@@ -365,18 +374,19 @@ impl Dial {
         if actor.supervises {
             actor.parts.suspect_dial(self.reference);
         }
-        // The rules may have changed while connect was about to be called, where nobody could reach the socket.
+        // The rules may have changed just before connect, when lonetd could not find the socket.
         self.apply_rules(actor, !is_made);
         actor.own.dials.end(self.cookie);
         Outcome::Done
     }
 
-    /// An accept has taken it: whoever closes a listener after its last accept does so behind that.
+    /// Whether an accept has taken the dial. A listener that was closed after its last accept has taken it
+    /// before.
     fn is_taken(&self, actor: &Actor<'_>) -> bool {
         actor.parts.records.state(self.reference).is_none_or(|state| state.is(TAKEN))
     }
 
-    /// The dial is not made.
+    /// Rolls the dial back.
     pub fn withdraw(&self, actor: &Actor<'_>) {
         actor.parts.withdraw(self.reference, self.cookie, &self.entry);
         actor.own.dials.end(self.cookie);
