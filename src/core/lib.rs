@@ -1,5 +1,5 @@
-//! What all processes of lonet agree on: addresses, messages, the way to lonetd, what the kernel knows of
-//! sockets. No hooks here: anything may link it.
+//! What all processes of lonet share: addresses, messages, the table, the client of lonetd, and queries to
+//! the kernel. The crate has no hooks, so that anything may link it.
 
 pub mod address;
 pub mod block;

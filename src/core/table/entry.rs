@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_programs_see_fits_a_word() {
+    fn every_address_that_programs_see_fits_a_word() {
         let b = block();
         let ips = [
             Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
