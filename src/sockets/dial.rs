@@ -148,7 +148,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     let port = match claim {
         Claim::Port(port) => port,
         Claim::AskLonetd if looked == Looked::NotYet => return give_up(DialStart::Look),
-        Claim::AskLonetd | Claim::None => return give_up(DialStart::Ask),
+        Claim::AskLonetd | Claim::NoPort => return give_up(DialStart::Ask),
     };
     let is_host = matches!(parts.block.place(params.to.ip), Place::Host(..));
     let call = Call {

@@ -75,7 +75,7 @@ pub enum Claim {
     /// This port is claimed.
     Port(u16),
     /// All ports are held, or the table has no room for more.
-    None,
+    NoPort,
     /// lonetd has to look first: a process of the host may have ended, or a bound port is unverified.
     AskLonetd,
 }
@@ -103,7 +103,7 @@ impl<W: Word> Parts<'_, W> {
                 return claim;
             }
         }
-        Claim::None
+        Claim::NoPort
     }
 
     /// One walk up the ports. `None`: a word has changed meanwhile.
@@ -120,7 +120,7 @@ impl<W: Word> Parts<'_, W> {
         let mut suspects = Suspects::default();
         let mut port = from.max(mark.port());
         loop {
-            let Some(word) = self.ports.word(host, port) else { return Some(Claim::None) };
+            let Some(word) = self.ports.word(host, port) else { return Some(Claim::NoPort) };
             match self.ports.decode(self.records, host, word.get()) {
                 Seen::Held => {}
                 Seen::Free(is) => {
@@ -164,7 +164,7 @@ impl<W: Word> Parts<'_, W> {
             }
             match port.checked_add(1) {
                 Some(next) => port = next,
-                None => return Some(Claim::None),
+                None => return Some(Claim::NoPort),
             }
         }
     }
@@ -217,7 +217,7 @@ impl<W: Word> Parts<'_, W> {
         let gone = (0..n).find(|i| suspects.all[*i].has_gone)?;
         let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
         self.end(reference);
-        let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::None)) };
+        let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::NoPort)) };
         Some(match self.ports.decode(self.records, host, word.get()) {
             Seen::Free(is) if word.swap_if(is, claimer.word()).is_ok() => Ok(Claim::Port(port)),
             _ => Err(()),

@@ -150,7 +150,7 @@ fn last_port_is_65535_and_then_there_is_none() {
         let claimer = p.records.take(0, s.slot, cookie).expect("a record");
         p.claim(ALPHA, 65534, claimer, &mut nobody)
     };
-    assert_eq!([claim(1), claim(2), claim(3)], [Claim::Port(65534), Claim::Port(65535), Claim::None]);
+    assert_eq!([claim(1), claim(2), claim(3)], [Claim::Port(65534), Claim::Port(65535), Claim::NoPort]);
 }
 
 #[test]
