@@ -55,7 +55,7 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
         let is_meant =
             |call: &Call| call.os_remote == a.local && listener.entry.answers(call.dialed(), parts.block);
         let Some(call) = dial.entry.call.filter(is_meant) else { return Peer::Ask };
-        if parts.take(&dial) {
+        if parts.take_dial(&dial) {
             return enter(actor, a, &listener, &dial, call);
         }
     }

@@ -91,7 +91,7 @@ impl<W: Word> Parts<'_, W> {
     }
 
     /// Takes a dial for an accept. `false`: its state has changed since it was read; read it again.
-    pub fn take(self, dial: &Found) -> bool {
+    pub fn take_dial(self, dial: &Found) -> bool {
         let state = dial.state;
         let done = if state.is(DESTROYED) { state.to(Phase::Free) } else { state.with(TAKEN) };
         if state.is(TAKEN) || !self.records.advance(dial.reference, state, done) {

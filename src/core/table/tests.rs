@@ -161,7 +161,7 @@ fn dial_is_found_by_its_addresses_and_taken_once() {
     let (from, to) = tuple(dial.port);
     let found = p.dial_between(from, to, 0).expect("the dial");
     assert!(p.is_certain(&found) && found.cookie == 7);
-    assert!(p.take(&found) && !p.take(&found));
+    assert!(p.take_dial(&found) && !p.take_dial(&found));
     assert_eq!(p.dial_between(from, to, 0), None);
 }
 
@@ -195,7 +195,7 @@ fn second_dial_between_the_same_addresses_is_not_entered() {
     let second = s.dial(8, &mut nobody);
     let (from, to) = tuple(first.port);
     assert!(!p.publish(second.reference, from, to));
-    assert!(p.take(&p.dial_between(from, to, 0).expect("the dial")));
+    assert!(p.take_dial(&p.dial_between(from, to, 0).expect("the dial")));
     assert!(p.publish(second.reference, from, to));
 }
 

@@ -174,7 +174,7 @@ fn dial_is_taken_by_one_of_two_accepts() {
         let (from, to) = tuple(dial.port);
         let accept = move |s: &Small<Checked>| {
             let found = s.parts().dial_between(from, to, 0);
-            found.is_some_and(|f| s.parts().take(&f))
+            found.is_some_and(|f| s.parts().take_dial(&f))
         };
         let other = {
             let s = s.clone();
@@ -203,8 +203,8 @@ fn accept_during_connect_finds_the_dial_as_it_was_written() {
         if let Some(f) = found {
             assert_eq!((f.cookie, f.entry), (1, entry));
             // The dialer may have returned from connect meanwhile; then the accept reads the dial again.
-            let taken =
-                s.parts().take(&f) || s.parts().take(&s.parts().dial_between(from, to, 0).expect("it"));
+            let taken = s.parts().take_dial(&f)
+                || s.parts().take_dial(&s.parts().dial_between(from, to, 0).expect("it"));
             assert!(taken);
         }
         dialer.join().expect("no panic");
@@ -223,7 +223,7 @@ fn dial_that_ends_during_its_accept_is_taken_and_holds_no_port() {
             let s = s.clone();
             thread::spawn(move || s.parts().end(dial.reference))
         };
-        let accept = || s.parts().dial_between(from, to, 0).is_some_and(|f| s.parts().take(&f));
+        let accept = || s.parts().dial_between(from, to, 0).is_some_and(|f| s.parts().take_dial(&f));
         assert!(accept() || accept(), "the dial is found before, during and after its end");
         ender.join().expect("no panic");
         assert_eq!(claim(&s, 2, &mut lives), 1);

@@ -68,7 +68,7 @@ fn accept(net: &mut Net, (pid, host): (Pid, &str), listener: Cookie, dial: Cooki
         ..call
     };
     let entry = Entry { call: Some(turned), ..entry((call.peer_host, call.dialed_port), ACCEPTED) };
-    assert!(parts.take(&dial) && parts.accepted(0, slot, cookie, &entry, dial.reference).is_some());
+    assert!(parts.take_dial(&dial) && parts.accepted(0, slot, cookie, &entry, dial.reference).is_some());
     cookie
 }
 
