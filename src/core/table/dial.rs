@@ -13,7 +13,7 @@ impl<W: Word> Parts<'_, W> {
     /// room.
     pub fn describe(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
         self.records.write(reference, entry, self.block);
-        self.show(reference, cookie)
+        self.index_record(reference, cookie)
     }
 
     /// Enters the addresses of the connection that connect is about to make, so that an accept finds the
@@ -116,7 +116,7 @@ impl<W: Word> Parts<'_, W> {
         let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_partner(reference, dial);
         self.records.set_partner(dial, reference);
-        if self.show(reference, cookie) {
+        if self.index_record(reference, cookie) {
             self.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Server)));
             return Some(reference);
         }

@@ -97,7 +97,7 @@ impl<W> Clone for Parts<'_, W> {
 impl<W> Copy for Parts<'_, W> {}
 
 impl<W: Word> Parts<'_, W> {
-    /// Takes a record for a socket and writes its body. [`Parts::show`] makes it findable.
+    /// Takes a record for a socket and writes its body. [`Parts::index_record`] makes it findable.
     ///
     /// `from`: number of the record at which the search for a free one begins. `None`: all are taken.
     pub fn enter(self, from: usize, slot: u16, cookie: u64, entry: &Entry) -> Option<Reference> {
@@ -107,7 +107,7 @@ impl<W: Word> Parts<'_, W> {
     }
 
     /// Makes the record findable by its cookie. `false`: the index has no room.
-    pub fn show(self, reference: Reference, cookie: u64) -> bool {
+    pub fn index_record(self, reference: Reference, cookie: u64) -> bool {
         self.cookies.insert(self.records, cookie_hash(cookie), reference)
     }
 
@@ -140,7 +140,7 @@ impl<W: Word> Parts<'_, W> {
         self.records.set_pid(reference, pid);
         // A reader may find either until the old one is freed; each is consistent.
         self.records.change(reference, |s| Some(s.to(Phase::Kept).with(flags)));
-        if !self.show(reference, cookie) {
+        if !self.index_record(reference, cookie) {
             self.records.change(reference, |s| Some(s.to(Phase::Free)));
             return None;
         }
