@@ -187,7 +187,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
         source: 0,
         tries: 0,
     };
-    if !parts.describe(reference, params.cookie, &entry) {
+    if !parts.enter_dial(reference, params.cookie, &entry) {
         dial.withdraw(actor);
         return Ok(DialStart::Ask);
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddrV4;
 impl<W: Word> Parts<'_, W> {
     /// Writes the record of a dial whose port is claimed, and makes it findable. `false`: the index has no
     /// room.
-    pub fn describe(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
+    pub fn enter_dial(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
         self.records.write(reference, entry, self.block);
         self.index_record(reference, cookie)
     }

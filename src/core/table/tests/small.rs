@@ -111,7 +111,7 @@ impl<W: Word> Small<W> {
             role: 0,
             since: LISTENINGS,
         };
-        assert!(p.describe(reference, cookie, &entry));
+        assert!(p.enter_dial(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }
     }
 
