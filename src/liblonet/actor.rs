@@ -184,7 +184,7 @@ fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
     if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.mutex()) {
         return Some(NEVER);
     }
-    parts.slots.enter(slot, slot::Phase::Live);
+    parts.slots.set_phase(slot, slot::Phase::Live);
     own.own.random.store(seed(slot), Ordering::Relaxed);
     Some(JOINED | u64::from(slot) << 16 | u64::from(host))
 }

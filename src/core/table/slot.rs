@@ -177,13 +177,13 @@ impl<'a, W: Word> Slots<'a, W> {
     /// has ended.
     pub fn renew(self, slot: u16) {
         if let Some(s) = self.get(slot) {
-            self.enter(slot, Phase::Reserved);
+            self.set_phase(slot, Phase::Reserved);
             s.mutex.iter().for_each(|w| w.set(0));
         }
     }
 
     /// Sets the phase of a slot that is not free.
-    pub fn enter(self, slot: u16, phase: Phase) {
+    pub fn set_phase(self, slot: u16, phase: Phase) {
         if let Some(s) = self.get(slot) {
             update(&s.owner, |is| {
                 let owner = Owner::unpack(is);
@@ -234,11 +234,11 @@ pub mod tests {
         let (all, heads) = slots(4);
         let s = Slots::new(&all, &heads);
         let taken = [(7, 1), (8, 2), (9, 1)].map(|(pid, host)| s.reserve(pid, host, 0).expect("a slot"));
-        taken.iter().for_each(|slot| s.enter(*slot, Phase::Live));
+        taken.iter().for_each(|slot| s.set_phase(*slot, Phase::Live));
         assert!(!s.has_unseen_end(1) && s.is_live(taken[0]));
         all[usize::from(taken[0])].mark();
         assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_live(taken[0]));
-        s.enter(taken[0], Phase::Unverified);
+        s.set_phase(taken[0], Phase::Unverified);
         assert!(!s.has_unseen_end(1));
     }
 

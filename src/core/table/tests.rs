@@ -129,7 +129,7 @@ fn claim_has_lonetd_look_when_a_process_of_the_host_has_ended() {
     s.slots[usize::from(s.slot)].mark();
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
-    p.slots.enter(s.slot, slot::Phase::Unverified);
+    p.slots.set_phase(s.slot, slot::Phase::Unverified);
     assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(2));
 }
 

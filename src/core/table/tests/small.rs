@@ -67,7 +67,7 @@ impl<W: Word> Small<W> {
             slot: 0,
         };
         small.slot = small.parts().slots.reserve(PID, ALPHA, 0).expect("a slot");
-        small.parts().slots.enter(small.slot, Phase::Live);
+        small.parts().slots.set_phase(small.slot, Phase::Live);
         small
     }
 

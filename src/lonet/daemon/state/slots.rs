@@ -105,7 +105,7 @@ impl State {
             let host = self.parts().slots.owner(*slot).map_or(0, |o| o.host);
             self.parts().ports.lower(host, 1);
             if !is_over {
-                self.parts().slots.enter(*slot, slot::Phase::Unverified);
+                self.parts().slots.set_phase(*slot, slot::Phase::Unverified);
             }
         }
     }
