@@ -16,7 +16,7 @@ use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::log_prefix::LogPrefix;
 use lonet_core::sys::{self, Fd, Text, check};
-use lonet_core::table::entry::Dialed;
+use lonet_core::table::entry::Destination;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::fmt::{Arguments, Write};
@@ -108,7 +108,8 @@ pub fn refused(call: Call) {
 fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
     let Some(parts) = actor::mapped() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
-    let listens = |face| parts.listeners.find(Dialed { host, port: to.port, class: classes(face) }).is_some();
+    let listens =
+        |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();
     [Face::V4, Face::V6].into_iter().any(listens)
 }
 

@@ -52,8 +52,9 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     for _ in 0..LOOKS {
         let Some(dial) = dial(actor, a, &listener.entry) else { return Peer::Ask };
         // The OS address may have belonged to another listener.
-        let is_meant =
-            |call: &Call| call.os_remote == a.local && listener.entry.answers(call.dialed(), parts.block);
+        let is_meant = |call: &Call| {
+            call.os_remote == a.local && listener.entry.answers(call.destination(), parts.block)
+        };
         let Some(call) = dial.entry.call.filter(is_meant) else { return Peer::Ask };
         if parts.take_dial(&dial) {
             return enter(actor, a, &listener, &dial, call);
@@ -114,6 +115,6 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         (event.from, event.to) = (Some(theirs.local), Some(theirs.peer));
         event.cookie = a.cookie;
     });
-    let is_last = parts.listeners.find(theirs.dialed()).is_none();
+    let is_last = parts.listeners.find(theirs.destination()).is_none();
     Peer::Dialer { local: theirs.peer, name: theirs.local, is_last }
 }

@@ -4,7 +4,7 @@ use crate::kernel;
 use crate::pending_dials::PendingDials;
 use lonet_core::classes::Classes;
 use lonet_core::sys;
-use lonet_core::table::entry::{Dialed, pack_os};
+use lonet_core::table::entry::{Destination, pack_os};
 use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::Phase;
 use lonet_core::table::{Parts, Table};
@@ -79,7 +79,7 @@ pub fn closing(
         Phase::Server => {
             let e = &found.entry;
             let class = e.call.map_or(Classes::NONE, |c| c.class);
-            match parts.listeners.find(Dialed { host: e.host, port: e.port, class }) {
+            match parts.listeners.find(Destination { host: e.host, port: e.port, class }) {
                 Some(_) => Notify::Nothing,
                 None => {
                     parts.ports.suspect_bound(e.host, e.port);

@@ -18,7 +18,7 @@ use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
 use lonet_core::table::claim::{Claim, OnUnverified};
-use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
+use lonet_core::table::entry::{Call, DIAL, Destination, Entry, pack_os};
 use lonet_core::table::events::Kind;
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
@@ -59,7 +59,7 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
-    dialed: Dialed,
+    dialed: Destination,
     from: Ipv4Addr,
     /// The requested source port; 0: the kernel chooses.
     source: u16,
@@ -119,7 +119,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     if actor.table.asks_about(actor.host, host) {
         return Ok(DialStart::Ask);
     }
-    let dialed = Dialed { host, port: params.to.port, class };
+    let dialed = Destination { host, port: params.to.port, class };
     let Some(listener) = parts.listeners.find(dialed) else { return Ok(DialStart::Ask) };
     if listens(actor, &listener, dialed, params.fd) != Some(true) {
         return Ok(DialStart::Ask);
@@ -223,7 +223,7 @@ pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
 /// The kernel is asked if the listener's process may have ended, if a descriptor of it was or may have been
 /// closed, or if lonetd is replacing its record: a wildcard listener of the machine would accept in place of
 /// one that has gone.
-fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> Option<bool> {
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Destination, fd: i32) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = !parts.ports.is_unseen(dialed.host)
         && parts.records.state(listener.record).is_some_and(|state| {

@@ -5,7 +5,7 @@
 //! are alive it goes on behind them, so that the result is exact however many there are.
 
 use super::Parts;
-use super::entry::Dialed;
+use super::entry::Destination;
 use super::ports::Seen;
 use super::record::Found;
 use super::state::{Phase, Reference, State};
@@ -171,7 +171,7 @@ impl<W: Word> Parts<'_, W> {
 
     /// Whether a listener of this port is alive, by the kernel's answer.
     fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl SocketQuery) -> bool {
-        let at = |class| self.listeners.find(Dialed { host, port, class }).map(|listener| listener.os);
+        let at = |class| self.listeners.find(Destination { host, port, class }).map(|listener| listener.os);
         let is_its = |found: Found| {
             found.state.phase == Phase::Kept && (found.entry.host, found.entry.port) == (host, port)
         };

@@ -112,7 +112,7 @@ pub fn unpack_os(word: u64) -> Option<SocketAddrV4> {
 
 /// The destination of a dial: host, port, and scope and family of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialed {
+pub struct Destination {
     pub host: u16,
     pub port: u16,
     pub class: Classes,
@@ -120,8 +120,8 @@ pub struct Dialed {
 
 impl Call {
     /// The destination of the dial that made the connection.
-    pub fn dialed(&self) -> Dialed {
-        Dialed { host: self.peer_host, port: self.dialed_port, class: self.class }
+    pub fn destination(&self) -> Destination {
+        Destination { host: self.peer_host, port: self.dialed_port, class: self.class }
     }
 }
 
@@ -130,7 +130,7 @@ pub const OS_LOCAL: usize = 6;
 
 impl Entry {
     /// Whether this socket, if it listens, accepts a dial to this destination.
-    pub fn answers(&self, dialed: Dialed, block: Block) -> bool {
+    pub fn answers(&self, dialed: Destination, block: Block) -> bool {
         (dialed.host, dialed.port) == (self.host, self.port) && self.classes(block).overlap(dialed.class)
     }
 

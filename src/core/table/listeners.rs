@@ -6,7 +6,7 @@
 //! consistent value. If lonetd is killed in between the entry is missing, and dials ask lonetd until the next
 //! one has written it.
 
-use super::entry::Dialed;
+use super::entry::Destination;
 use super::state::Reference;
 use super::word::Word;
 use std::net::SocketAddrV4;
@@ -43,8 +43,8 @@ impl<W> Copy for Listeners<'_, W> {}
 const WINDOW: usize = 32;
 
 /// The key of an entry, never 0 or 1: 0 is a free place, and 1 an entry that was removed or is being changed.
-fn key(dialed: Dialed) -> u64 {
-    let Dialed { host, port, class } = dialed;
+fn key(dialed: Destination) -> u64 {
+    let Destination { host, port, class } = dialed;
     1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class.0)
 }
 
@@ -60,7 +60,7 @@ impl<'a, W: Word> Listeners<'a, W> {
     }
 
     /// The listener that accepts a dial. `None`: lonetd has to be asked.
-    pub fn find(self, dialed: Dialed) -> Option<Listener> {
+    pub fn find(self, dialed: Destination) -> Option<Listener> {
         let key = key(dialed);
         let changes = |place: &ListenerCell<W>| place.changes.get();
         let read = |place: &'a ListenerCell<W>| {
@@ -74,7 +74,7 @@ impl<'a, W: Word> Listeners<'a, W> {
     }
 
     /// For lonetd: enters the listener that accepts a dial, or removes it.
-    pub fn set(self, dialed: Dialed, listener: Option<Listener>) {
+    pub fn set(self, dialed: Destination, listener: Option<Listener>) {
         let key = key(dialed);
         let old = self.window(key).find(|place| place.key.get() == key);
         if let Some(old) = old {
@@ -114,8 +114,8 @@ pub mod tests {
         (0..n).map(|_| place(AtomicU64::default)).collect()
     }
 
-    fn at(host: u16, port: u16, class: u8) -> Dialed {
-        Dialed { host, port, class: Classes(class) }
+    fn at(host: u16, port: u16, class: u8) -> Destination {
+        Destination { host, port, class: Classes(class) }
     }
 
     fn listener(port: u16) -> Listener {
