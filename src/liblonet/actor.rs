@@ -150,7 +150,7 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
         slot,
         host,
         supervises: SUPERVISES.load(Ordering::Relaxed),
-        own: &own.own,
+        process: &own.own,
     })
 }
 

@@ -108,7 +108,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
     if let Some(reference) =
         parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference)
     {
-        actor.own.records.took(reference);
+        actor.process.records.took(reference);
     }
     valve::apply_rules(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
     actor.note(Kind::Accepted, entry.host, |event| {

@@ -17,7 +17,7 @@ pub struct Actor<'a> {
     /// The process dials for supervised programs, whose closes go unseen: its dials are suspect from the
     /// beginning.
     pub supervises: bool,
-    pub own: &'a ProcessState,
+    pub process: &'a ProcessState,
 }
 
 /// State of a process that is not in the table. All zeroes at first.
@@ -45,19 +45,19 @@ impl Actor<'_> {
     /// Index at which the search for a free record begins. Each process has a base of its own, so that it
     /// works on few pages, and not on those of all others.
     pub fn first_record(&self) -> usize {
-        self.own.records.from(usize::from(self.slot) * 64 % self.parts.records.capacity())
+        self.process.records.from(usize::from(self.slot) * 64 % self.parts.records.capacity())
     }
 
     /// A random number for the choice of source ports, by a linear congruential generator.
     pub fn random(&self) -> u32 {
         const FACTOR: u64 = 6_364_136_223_846_793_005;
         let next = self
-            .own
+            .process
             .random
             .load(Ordering::Relaxed)
             .wrapping_mul(FACTOR)
             .wrapping_add(1_442_695_040_888_963_407);
-        self.own.random.store(next, Ordering::Relaxed);
+        self.process.random.store(next, Ordering::Relaxed);
         (next >> 33) as u32
     }
 }

@@ -127,8 +127,8 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     let Some(reference) = parts.records.take(actor.first_record(), actor.slot, params.cookie) else {
         return Ok(DialStart::Ask);
     };
-    actor.own.records.took(reference);
-    actor.own.dials.begin(params.cookie, reference);
+    actor.process.records.took(reference);
+    actor.process.dials.begin(params.cookie, reference);
     let mut kernel = DiagQuery::new((listener.os, NOBODY, None), actor.slot);
     let (host_of_ours, from) = (actor.host, params.autobind_from);
     let claim = match looked {
@@ -142,7 +142,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
-        actor.own.dials.end(params.cookie);
+        actor.process.dials.end(params.cookie);
         Ok(begun)
     };
     let port = match claim {
@@ -211,7 +211,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
 /// Rolls back a dial of this socket that this thread has left before connect. The socket is then as before,
 /// but bound to its host's address. Returns whether there was such a dial.
 pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
-    let Some(left) = actor.own.dials.end(cookie) else { return false };
+    let Some(left) = actor.process.dials.end(cookie) else { return false };
     actor.parts.abandon(left, actor.slot, |_| true);
     let _ = sys::setsockopt(fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);
     true
@@ -376,7 +376,7 @@ impl Dial {
         }
         // The rules may have changed just before connect, when lonetd could not find the socket.
         self.apply_rules(actor, !is_made);
-        actor.own.dials.end(self.cookie);
+        actor.process.dials.end(self.cookie);
         Outcome::Done
     }
 
@@ -389,6 +389,6 @@ impl Dial {
     /// Rolls the dial back.
     pub fn withdraw(&self, actor: &Actor<'_>) {
         actor.parts.withdraw(self.reference, self.cookie, &self.entry);
-        actor.own.dials.end(self.cookie);
+        actor.process.dials.end(self.cookie);
     }
 }
