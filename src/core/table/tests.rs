@@ -17,7 +17,7 @@ fn small() -> Small<AtomicU64> {
 }
 
 /// A query of the kernel that must not happen.
-fn nobody(_: &mut [Suspect]) {
+fn no_query(_: &mut [Suspect]) {
     unreachable!("a query of the kernel")
 }
 
@@ -25,31 +25,31 @@ fn nobody(_: &mut [Suspect]) {
 fn port_is_claimed_in_order_and_released_by_withdrawal() {
     let s = small();
     let p = s.parts();
-    let dials: Vec<_> = (1..=3).map(|cookie| s.dial(cookie, &mut nobody)).collect();
+    let dials: Vec<_> = (1..=3).map(|cookie| s.dial(cookie, &mut no_query)).collect();
     assert_eq!(dials.iter().map(|d| d.port).collect::<Vec<_>>(), [1, 2, 3]);
     p.withdraw(dials[1].reference, 2, &dials[1].entry);
-    assert_eq!(s.dial(4, &mut nobody).port, 2);
-    assert_eq!(s.dial(5, &mut nobody).port, 4);
+    assert_eq!(s.dial(4, &mut no_query).port, 2);
+    assert_eq!(s.dial(5, &mut no_query).port, 4);
 }
 
 #[test]
 fn port_of_a_dial_that_was_left_before_connect_is_free() {
     let s = small();
     let p = s.parts();
-    let left = s.dial(1, &mut nobody);
-    assert_eq!(s.dial(2, &mut nobody).port, 2);
+    let left = s.dial(1, &mut no_query);
+    assert_eq!(s.dial(2, &mut no_query).port, 2);
     p.abandon(left.reference, s.slot, |phase| phase == Phase::Writing);
-    assert_eq!(s.dial(3, &mut nobody).port, 1);
-    let made = s.connected(4, &mut nobody);
+    assert_eq!(s.dial(3, &mut no_query).port, 1);
+    let made = s.connected(4, &mut no_query);
     p.abandon(made.reference, s.slot, |_| true);
-    assert_eq!((made.port, s.dial(5, &mut nobody).port), (3, 4));
+    assert_eq!((made.port, s.dial(5, &mut no_query).port), (3, 4));
 }
 
 #[test]
 fn page_of_a_host_that_is_down_is_reassigned_when_none_is_left() {
     let s = Small::sized(AtomicU64::default, 32, 1);
     let p = s.parts();
-    let dial = s.dial(1, &mut nobody);
+    let dial = s.dial(1, &mut no_query);
     let room = |host, down| p.ports.make_room(p.records, host, 1, |index| index == down);
     assert!(room(ALPHA, 0) && !room(BETA, 0), "there is one page");
     assert!(!room(BETA, ALPHA), "a port of it is held");
@@ -62,7 +62,7 @@ fn page_of_a_host_that_is_down_is_reassigned_when_none_is_left() {
 #[test]
 fn suspect_port_whose_socket_has_gone_is_free() {
     let s = small();
-    let dials: Vec<_> = (1..=12).map(|cookie| s.connected(cookie, &mut nobody)).collect();
+    let dials: Vec<_> = (1..=12).map(|cookie| s.connected(cookie, &mut no_query)).collect();
     for d in &dials {
         s.close(d.cookie);
     }
@@ -79,12 +79,12 @@ fn claim_passes_a_bound_port_and_asks_lonetd_if_it_is_suspect() {
     let s = small();
     let p = s.parts();
     p.ports.set_bound(ALPHA, 1, true);
-    assert_eq!(s.dial(1, &mut nobody).port, 2);
+    assert_eq!(s.dial(1, &mut no_query).port, 2);
     p.ports.suspect_bound(ALPHA, 1);
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
-    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut no_query), Claim::AskLonetd);
     p.ports.set_bound(ALPHA, 1, false);
-    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(1));
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut no_query), Claim::Port(1));
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn claim_asks_lonetd_about_a_bound_port_where_closes_are_unseen() {
     let s = small();
     let p = s.parts();
     p.ports.set_bound(ALPHA, 1, true);
-    assert_eq!(s.dial(1, &mut nobody).port, 2);
+    assert_eq!(s.dial(1, &mut no_query).port, 2);
     p.ports.set_unseen(ALPHA, true);
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
-    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
-    let looked = |claimer| p.claim_with(ALPHA, 1, claimer, OnUnverified::AskIfSuspect, &mut nobody);
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut no_query), Claim::AskLonetd);
+    let looked = |claimer| p.claim_with(ALPHA, 1, claimer, OnUnverified::AskIfSuspect, &mut no_query);
     assert_eq!(looked(claimer), Claim::Port(3));
     p.ports.suspect_bound(ALPHA, 1);
     let claimer = p.records.take(0, s.slot, 10).expect("a record");
@@ -106,14 +106,14 @@ fn claim_asks_lonetd_about_a_bound_port_where_closes_are_unseen() {
     assert_eq!(looked(claimer), Claim::Port(1));
     p.ports.set_bound(ALPHA, 4, true);
     p.ports.set_unseen(ALPHA, false);
-    assert_eq!(s.dial(11, &mut nobody).port, 5);
+    assert_eq!(s.dial(11, &mut no_query).port, 5);
 }
 
 #[test]
 fn binding_a_port_that_a_dial_has_claimed_leaves_both() {
     let s = small();
     let p = s.parts();
-    let dial = s.connected(1, &mut nobody);
+    let dial = s.connected(1, &mut no_query);
     p.ports.set_bound(ALPHA, 1, true);
     p.end(dial.reference);
     assert_eq!(p.ports.look(p.records, ALPHA, 1), Seen::Held);
@@ -125,12 +125,12 @@ fn binding_a_port_that_a_dial_has_claimed_leaves_both() {
 fn claim_has_lonetd_look_when_a_process_of_the_host_has_ended() {
     let s = small();
     let p = s.parts();
-    s.connected(1, &mut nobody);
+    s.connected(1, &mut no_query);
     s.slots[usize::from(s.slot)].mark();
     let claimer = p.records.take(0, s.slot, 9).expect("a record");
-    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::AskLonetd);
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut no_query), Claim::AskLonetd);
     p.slots.set_phase(s.slot, slot::Phase::Unverified);
-    assert_eq!(p.claim(ALPHA, 1, claimer, &mut nobody), Claim::Port(2));
+    assert_eq!(p.claim(ALPHA, 1, claimer, &mut no_query), Claim::Port(2));
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn autobind_from_a_port_leaves_the_mark_below_lower_free_ones() {
     let s = small();
     let p = s.parts();
     let high = p.records.take(0, s.slot, 1).expect("a record");
-    assert_eq!(p.claim(ALPHA, 100, high, &mut nobody), Claim::Port(100));
-    assert_eq!(s.dial(2, &mut nobody).port, 1);
+    assert_eq!(p.claim(ALPHA, 100, high, &mut no_query), Claim::Port(100));
+    assert_eq!(s.dial(2, &mut no_query).port, 1);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn last_port_is_65535_and_then_there_is_none() {
     let p = s.parts();
     let claim = |cookie| {
         let claimer = p.records.take(0, s.slot, cookie).expect("a record");
-        p.claim(ALPHA, 65534, claimer, &mut nobody)
+        p.claim(ALPHA, 65534, claimer, &mut no_query)
     };
     assert_eq!([claim(1), claim(2), claim(3)], [Claim::Port(65534), Claim::Port(65535), Claim::NoPort]);
 }
@@ -157,7 +157,7 @@ fn last_port_is_65535_and_then_there_is_none() {
 fn dial_is_found_by_its_addresses_and_taken_once() {
     let s = small();
     let p = s.parts();
-    let dial = s.connected(7, &mut nobody);
+    let dial = s.connected(7, &mut no_query);
     let (from, to) = tuple(dial.port);
     let found = p.dial_between(from, to, 0).expect("the dial");
     assert!(p.is_certain(&found) && found.cookie == 7);
@@ -169,7 +169,7 @@ fn dial_is_found_by_its_addresses_and_taken_once() {
 fn dial_older_than_the_listener_is_not_found() {
     let s = small();
     let p = s.parts();
-    let dial = s.connected(7, &mut nobody);
+    let dial = s.connected(7, &mut no_query);
     let (from, to) = tuple(dial.port);
     assert!(p.dial_between(from, to, LISTENINGS).is_some());
     assert_eq!(p.dial_between(from, to, LISTENINGS + 1), None);
@@ -179,7 +179,7 @@ fn dial_older_than_the_listener_is_not_found() {
 fn dial_that_was_closed_or_whose_process_ended_is_not_certain() {
     let s = small();
     let p = s.parts();
-    let [one, two] = [s.connected(7, &mut nobody), s.connected(8, &mut nobody)];
+    let [one, two] = [s.connected(7, &mut no_query), s.connected(8, &mut no_query)];
     s.close(7);
     let look = |port| p.dial_between(tuple(port).0, tuple(port).1, 0).expect("the dial");
     assert!(!p.is_certain(&look(one.port)) && p.is_certain(&look(two.port)));
@@ -191,8 +191,8 @@ fn dial_that_was_closed_or_whose_process_ended_is_not_certain() {
 fn second_dial_between_the_same_addresses_is_not_entered() {
     let s = small();
     let p = s.parts();
-    let first = s.connected(7, &mut nobody);
-    let second = s.dial(8, &mut nobody);
+    let first = s.connected(7, &mut no_query);
+    let second = s.dial(8, &mut no_query);
     let (from, to) = tuple(first.port);
     assert!(!p.publish(second.reference, from, to));
     assert!(p.take_dial(&p.dial_between(from, to, 0).expect("the dial")));
