@@ -163,7 +163,7 @@ impl<'a, W: Word> Slots<'a, W> {
     }
 
     /// For lonetd: rebuilds the hosts' lists of slots.
-    pub fn link(self) {
+    pub fn rebuild_lists(self) {
         self.heads.iter().filter(|head| head.get() != 0).for_each(|head| head.set(0));
         for (slot, owner) in self.all() {
             if let (Some(s), Some(head)) = (self.get(slot), self.heads.get(usize::from(owner.host))) {
@@ -175,7 +175,7 @@ impl<'a, W: Word> Slots<'a, W> {
 
     /// For lonetd: resets the mutex, so that another thread of the process can lock it after the first one
     /// has ended.
-    pub fn renew(self, slot: u16) {
+    pub fn reset_mutex(self, slot: u16) {
         if let Some(s) = self.get(slot) {
             self.set_phase(slot, Phase::Reserved);
             s.mutex.iter().for_each(|w| w.set(0));

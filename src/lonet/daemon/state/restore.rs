@@ -127,7 +127,7 @@ impl State {
             }
         }
         // Killed while it gave one away, a lonetd has left it where nobody looks for it.
-        self.parts().slots.link();
+        self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let began = self.parts().slots.began(slot);

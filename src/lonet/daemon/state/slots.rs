@@ -39,7 +39,7 @@ impl State {
             // Its other threads may be at work in it.
             (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
                 self.sweep(kernel, &BTreeSet::from([slot]), false);
-                self.parts().slots.renew(slot);
+                self.parts().slots.reset_mutex(slot);
                 Some(slot)
             }
             _ => {
