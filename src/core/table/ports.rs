@@ -1,10 +1,10 @@
 //! The ports of the hosts: which socket holds which port, and where the search for a free one begins.
 //!
-//! A port has a word with the [`Reference`] of the dial that has claimed it and two flags of lonetd's:
-//! `BOUND` while a socket that a program has bound holds the port, or one that was accepted from such a
-//! socket and has outlived it; `SUSPECT_BOUND` if one of these may have ended. Autobind wants a word without
-//! claim and `BOUND`; a bind by number looks at `BOUND` alone, because a dial keeps nobody from binding its
-//! port.
+//! A port has a word with the [`Reference`] of the dial that has claimed it and three flags: `SUSPECT` if that
+//! dial may have ended; `BOUND` while a socket that a program has bound holds the port, or one that was
+//! accepted from such a socket and has outlived it; `SUSPECT_BOUND` if one of these may have ended. Autobind
+//! wants a word without claim and `BOUND`; a bind by number looks at `BOUND` alone, because a dial keeps
+//! nobody from binding its port.
 //!
 //! A claim is valid only while its record belongs to the same socket and has not ended
 //! ([`State::holds_claim`]). So one change of the record releases the claim, and a word that still names it
