@@ -85,7 +85,7 @@ impl fmt::Display for Unfit {
             Unfit::NoDirectory => f.write_str("is no directory"),
             Unfit::OfUid(uid) => write!(f, "belongs to uid {uid}"),
             Unfit::Unknown(uid) => {
-                write!(f, "is shown as uid {uid}'s in this user namespace, and may be anybody's")
+                write!(f, "belongs to uid {uid}, which may be any user in this user namespace")
             }
             Unfit::Open => f.write_str("is open to others"),
         }
