@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     end: Option<Duration>,
-    lonetds: Option<Duration>,
+    for_lonetd: Option<Duration>,
 }
 
 fn now() -> Duration {
@@ -18,7 +18,7 @@ fn now() -> Duration {
 }
 
 impl Limit {
-    pub const NONE: Limit = Limit { end: None, lonetds: None };
+    pub const NONE: Limit = Limit { end: None, for_lonetd: None };
 
     /// A deadline after `time`.
     pub fn within(time: Duration) -> Limit {
@@ -39,23 +39,23 @@ impl Limit {
     /// This deadline, and for lonetd none later than after `time`.
     pub fn and_of_lonetd(self, time: Duration) -> Limit {
         let end = now().saturating_add(time);
-        Limit { lonetds: Some(self.lonetds.map_or(end, |old| old.min(end))), ..self }
+        Limit { for_lonetd: Some(self.for_lonetd.map_or(end, |old| old.min(end))), ..self }
     }
 
     /// This deadline after lonetd has made progress: if its own has passed, it had to wait for a processor,
     /// and gets `time` for the next step.
     pub fn forgiven(self, time: Duration) -> Limit {
-        let is_over = self.lonetds.is_some_and(|end| end <= now());
+        let is_over = self.for_lonetd.is_some_and(|end| end <= now());
         if is_over { self.without_lonetds().and_of_lonetd(time) } else { self }
     }
 
     /// The part that holds even if lonetd has to wait for a processor.
     pub fn without_lonetds(self) -> Limit {
-        Limit { lonetds: None, ..self }
+        Limit { for_lonetd: None, ..self }
     }
 
     fn first(self) -> Option<Duration> {
-        [self.end, self.lonetds].into_iter().flatten().min()
+        [self.end, self.for_lonetd].into_iter().flatten().min()
     }
 
     /// Remaining time in milliseconds, rounded up. `None`: there is no deadline.
