@@ -19,7 +19,7 @@ impl Classes {
     pub fn loopback(face: Face) -> Classes {
         Classes(if face == Face::V4 { 2 } else { 8 })
     }
-    /// Both scopes: of IPv4 for 0.0.0.0, of IPv6 for [::] with IPV6_V6ONLY, of both families for [::]
+    /// Both scopes: of IPv4 for `0.0.0.0`, of IPv6 for `[::]` with IPV6_V6ONLY, of both families for `[::]`
     /// without.
     pub fn any(face: Face, v6only: bool) -> Classes {
         match (face, v6only) {

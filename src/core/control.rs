@@ -282,7 +282,7 @@ pub enum Reply<'a> {
         v6only: bool,
     },
     /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it. `stands`: the same is
-    /// answered to this process while the table has this count of names ([`crate::table::Table::names`]); 0: ask each time.
+    /// answered to this process while names have this generation ([`crate::table::Table::names_generation`]); 0: ask each time.
     Host {
         index: u16,
         name: &'a str,

@@ -26,7 +26,7 @@ pub fn reset_at_close(fd: RawFd) -> Result<()> {
 /// State of a TCP socket, and the payload that it has sent and received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// The kernel's number of the state, as in [`State`](crate::diag::State).
+    /// The kernel's number of the state, as in [`State`].
     pub state: u8,
     /// Bytes that the program has sent.
     pub sent: u64,
