@@ -173,7 +173,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
         accept_port: None,
         role: DIAL,
         // Read after the listener was found, so that the dial does not count as older than it.
-        since: actor.table.listenings(),
+        since: actor.table.listen_count(),
     };
     let from = parts.block.address(actor.host);
     let dial = Dial {

@@ -50,7 +50,7 @@ pub struct Header {
     /// Number of the control socket's abstract name; 0: it has none.
     pub abstract_name: AtomicU64,
     /// Counts sockets that begin to listen. A dial with a lower number than a listener was not made to it.
-    pub listenings: AtomicU64,
+    pub listen_count: AtomicU64,
     /// Counts changes of the fault rules.
     pub faults_made: AtomicU64,
     /// Length of the part of `hops` that was ever used.

@@ -213,13 +213,13 @@ impl<'a> Table<'a> {
     }
 
     /// Number of times that sockets of the network have begun to listen.
-    pub fn listenings(self) -> u64 {
-        self.header().listenings.get()
+    pub fn listen_count(self) -> u64 {
+        self.header().listen_count.get()
     }
 
     /// For lonetd: counts a socket that is about to listen, before dials can find it. Returns the new count.
-    pub fn count_listening(self) -> u64 {
-        self.header().listenings.add(1) + 1
+    pub fn count_listen(self) -> u64 {
+        self.header().listen_count.add(1) + 1
     }
 
     pub fn parts(self, block: Block) -> Parts<'a, AtomicU64> {

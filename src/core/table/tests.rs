@@ -9,7 +9,7 @@ use super::claim::{Claim, OnUnverified, Suspect};
 use super::ports::Seen;
 use super::slot;
 use super::state::{Phase, TAKEN};
-use small::{ALPHA, BETA, LISTENINGS, Small, tuple};
+use small::{ALPHA, BETA, LISTEN_COUNT, Small, tuple};
 use std::sync::atomic::AtomicU64;
 
 fn small() -> Small<AtomicU64> {
@@ -171,8 +171,8 @@ fn dial_older_than_the_listener_is_not_found() {
     let p = s.parts();
     let dial = s.connected(7, &mut no_query);
     let (from, to) = tuple(dial.port);
-    assert!(p.dial_between(from, to, LISTENINGS).is_some());
-    assert_eq!(p.dial_between(from, to, LISTENINGS + 1), None);
+    assert!(p.dial_between(from, to, LISTEN_COUNT).is_some());
+    assert_eq!(p.dial_between(from, to, LISTEN_COUNT + 1), None);
 }
 
 #[test]

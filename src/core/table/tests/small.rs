@@ -19,7 +19,7 @@ pub const ALPHA: u16 = 1;
 const PID: i32 = 100;
 pub const BETA: u16 = 2;
 /// The count of listens when its dials are made.
-pub const LISTENINGS: u64 = 5;
+pub const LISTEN_COUNT: u64 = 5;
 
 pub struct Small<W> {
     records: Vec<Record<W>>,
@@ -109,7 +109,7 @@ impl<W: Word> Small<W> {
             call: Some(call),
             accept_port: None,
             role: 0,
-            since: LISTENINGS,
+            since: LISTEN_COUNT,
         };
         assert!(p.enter_dial(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }

@@ -167,7 +167,7 @@ impl State {
             since: 0,
         });
         let asked = Asked { v6only, ..base.asked };
-        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
+        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listen_count());
         // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
         let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });

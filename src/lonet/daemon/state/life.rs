@@ -164,7 +164,7 @@ impl State {
     }
 
     pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
-        let since = self.table.table().count_listening();
+        let since = self.table.table().count_listen();
         self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
         self.note_socket(Kind::Listening, cookie);
     }
