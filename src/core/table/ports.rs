@@ -155,7 +155,7 @@ impl<'a, W: Word> Ports<'a, W> {
     }
 
     /// As [`Ports::word`], without assigning a page: `None` also if the page does not exist yet.
-    fn known(self, host: u16, port: u16) -> Option<&'a W> {
+    fn existing_word(self, host: u16, port: u16) -> Option<&'a W> {
         self.page(host, port, false).map(|page| &page.0[usize::from(port) % PAGE])
     }
 
@@ -208,7 +208,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// The state of a port, without assigning it a page.
     pub fn look(self, records: Records<'_, W>, host: u16, port: u16) -> Seen {
-        self.known(host, port).map_or(Seen::Free(0), |word| self.decode(records, host, word.get()))
+        self.existing_word(host, port).map_or(Seen::Free(0), |word| self.decode(records, host, word.get()))
     }
 
     /// Marks a port suspect if the dial `claim` holds it: its socket may have ended.
@@ -222,7 +222,7 @@ impl<'a, W: Word> Ports<'a, W> {
     }
 
     fn mark_suspect(self, host: u16, port: u16, flag: u64, concerns: impl Fn(u64) -> bool) {
-        let Some(word) = self.known(host, port) else { return };
+        let Some(word) = self.existing_word(host, port) else { return };
         let before = update(word, |is| (concerns(is) && is & flag == 0).then_some(is | flag));
         if concerns(before) {
             self.lower(host, port);
@@ -235,7 +235,7 @@ impl<'a, W: Word> Ports<'a, W> {
             if let Some(word) = self.word(host, port) {
                 word.set_bits(BOUND);
             }
-        } else if let Some(word) = self.known(host, port) {
+        } else if let Some(word) = self.existing_word(host, port) {
             word.clear_bits(BOUND | SUSPECT_BOUND);
             self.lower(host, port);
         }
@@ -243,7 +243,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// For lonetd: marks a bound port as not suspect, as its sockets are alive.
     pub fn clear_suspicion(self, host: u16, port: u16) {
-        if let Some(word) = self.known(host, port) {
+        if let Some(word) = self.existing_word(host, port) {
             word.clear_bits(SUSPECT_BOUND);
         }
     }
@@ -267,7 +267,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// The dial that has claimed a port, whether or not the port is bound as well, and whether it is suspect.
     pub fn claim_of(self, records: Records<'_, W>, host: u16, port: u16) -> Option<(Reference, bool)> {
-        let word = self.known(host, port)?.get();
+        let word = self.existing_word(host, port)?.get();
         let claim =
             Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim))?;
         Some((claim, word & SUSPECT != 0))
@@ -275,7 +275,7 @@ impl<'a, W: Word> Ports<'a, W> {
 
     /// Clears the claim of a dial that has ended.
     pub fn release(self, host: u16, port: u16, claim: Reference) {
-        let Some(word) = self.known(host, port) else { return };
+        let Some(word) = self.existing_word(host, port) else { return };
         update(word, |is| (Reference::from_word(is) == Some(claim)).then_some(is & (BOUND | SUSPECT_BOUND)));
         self.lower(host, port);
     }
