@@ -42,7 +42,7 @@ impl<W> Copy for Listeners<'_, W> {}
 /// Number of consecutive places that a key can be in.
 const WINDOW: usize = 32;
 
-/// The key of an entry, never 0 or 1: 0 is a free place, and 1 an entry that was removed or is being changed.
+/// The key of an entry, never 0 or 1: 0 is a free place, and 1 an entry that is being changed.
 fn key(dialed: Destination) -> u64 {
     let Destination { host, port, class } = dialed;
     1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class.0)
