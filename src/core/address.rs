@@ -1,13 +1,13 @@
-//! Lonet addresses and host names as the API and the command line take them.
+//! Parses lonet addresses, as the API and the command line accept them.
 //!
-//! An address is `host:port`, `:port` (the host is left to the context) or `[host]:port`, which a host
-//! with colons needs. Only decimal digits make a port. Addresses that arrive from foreign peers follow
-//! the laxer rules of the reference implementation: see [`handshake::WireAddr`](crate::handshake::WireAddr).
+//! An address is `host:port`, `:port` (the context determines the host) or `[host]:port`, which a host with
+//! colons needs. A port consists of decimal digits. For addresses from foreign peers the laxer rules of the
+//! reference implementation apply: see [`handshake::WireAddr`](crate::handshake::WireAddr).
 
 use crate::quote::quote;
 use std::fmt;
 
-/// Longest host of an address, in bytes. Foreign hosts may be called anything up to this.
+/// The longest host of an address, in bytes. Names of foreign hosts may be anything up to this length.
 pub const MAX_HOST: usize = 255;
 
 /// A lonet address, e.g. `α:80`.
@@ -28,7 +28,7 @@ impl Address {
         }
     }
 
-    /// [`Address::parse`] for callers that have bytes, such as those from C.
+    /// [`Address::parse`] of bytes, such as those from C.
     pub fn parse_bytes(bytes: &[u8]) -> Result<Address, AddressError> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Address::parse(text),
@@ -55,7 +55,7 @@ impl std::str::FromStr for Address {
     }
 }
 
-/// [`Address::parse_bytes`] where nothing may be allocated.
+/// [`Address::parse_bytes`] without allocation.
 pub fn host_and_port(text: &[u8]) -> Result<(&str, u16), AddressProblem> {
     let text = std::str::from_utf8(text).map_err(|_| AddressProblem::NotUtf8)?;
     let (host, port) = split(text)?;
@@ -82,14 +82,15 @@ fn split(text: &str) -> Result<(&str, &str), AddressProblem> {
 }
 
 fn parse_port(text: &str) -> Option<u16> {
-    // u16's own parser takes a leading '+' too.
+    // u16's own parser accepts a leading '+' too.
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     text.parse().ok()
 }
 
-/// A text that is not a lonet address. Its message is one sentence: the text, what is wrong, what is wanted.
+/// The error for a text that is not a lonet address. Its message has the text, what is wrong, and what is
+/// expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
     /// The text, quoted.
@@ -97,7 +98,7 @@ pub struct AddressError {
     problem: AddressProblem,
 }
 
-/// What is wrong with it, and what is wanted.
+/// What is wrong with an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressProblem {
     NotUtf8,

@@ -1,11 +1,11 @@
-//! A network's block of addresses: 127.N.0.0/16 and its IPv6 face.
+//! A network's block of addresses: 127.N.0.0/16, and its IPv6 equivalent.
 //!
-//! Host number `i` (from 1) has 127.N.(i div 256).(i mod 256). 127.N.255.x belongs to the stack itself.
-//! fd6c:6f6e:6574:N::i is the same host for programs that insist on IPv6; it exists only in what programs
-//! are told, and is the v4-mapped address underneath.
+//! The host with index `i` (from 1) has 127.N.(i div 256).(i mod 256). 127.N.255.x is reserved for lonet
+//! itself. fd6c:6f6e:6574:N::i is the same host for programs that insist on IPv6. Only programs see that
+//! address; the kernel has the IPv4 address, v4-mapped, in its place.
 //!
-//! Addresses travel inside lonet as `Ipv6Addr`, IPv4 ones v4-mapped, so that one type says both what an
-//! AF_INET and what an AF_INET6 socket was given.
+//! lonet represents addresses as `Ipv6Addr`, IPv4 ones v4-mapped, so that one type serves AF_INET and
+//! AF_INET6 sockets.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -14,30 +14,31 @@ pub const MAX_INDEX: u16 = 0xfeff;
 
 const FACE: [u16; 3] = [0xfd6c, 0x6f6e, 0x6574];
 
-/// What the IPv6 addresses of all hosts of all networks begin with: the first [`FACE_BITS`] of this.
+/// The prefix of the IPv6 addresses of all hosts of all networks, of [`FACE_BITS`] bits.
 pub const FACES: Ipv6Addr = Ipv6Addr::new(FACE[0], FACE[1], FACE[2], 0, 0, 0, 0, 0);
+/// The length of the prefix [`FACES`].
 pub const FACE_BITS: u8 = 48;
 
-/// Which family a program speaks when it names an address.
+/// The family of an address that a program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Face {
     V4,
     V6,
 }
 
-/// What an address means to a host of a network.
+/// The kind of an address, for a host of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// 0.0.0.0 or ::
     Any(Face),
-    /// 127.0.0.1 or ::1, and no other loopback address: 127.0.0.53 and its like are the machine's.
+    /// 127.0.0.1 or ::1. Other loopback addresses, such as 127.0.0.53, are the machine's.
     Loopback(Face),
     /// The address of the host with this index.
     Host(u16, Face),
-    /// In the block, but no host's: index 0 or the stack's 127.N.255.x.
-    Nobody,
-    /// No business of lonet's.
-    Elsewhere,
+    /// In the block, but no host's: index 0, or 127.N.255.x.
+    Unassigned,
+    /// Any other address.
+    NotLonet,
 }
 
 /// The block of one network: N of 127.N.0.0/16, in 1..=254.
@@ -56,23 +57,23 @@ impl Block {
 
     /// The block that a network of this name tries first.
     pub fn first_choice(network: &str) -> Block {
-        // FNV-1a: stable over versions and machines, which is all that is asked of it.
+        // FNV-1a is the same in all versions and on all machines.
         let hash = fnv1a(network.as_bytes());
         Block((hash % 254) as u8 + 1)
     }
 
-    /// The block that is tried after this one; all 254 are reached.
+    /// The block that is tried after this one. Repeated, it reaches all 254.
     pub fn next(self) -> Block {
         Block(self.0 % 254 + 1)
     }
 
-    /// The real address of the host with this index.
+    /// The OS address of the host with this index.
     pub fn address(self, index: u16) -> Ipv4Addr {
         let [hi, lo] = index.to_be_bytes();
         Ipv4Addr::new(127, self.0, hi, lo)
     }
 
-    /// The address of the host with this index, as `face` says it.
+    /// The address of the host with this index that programs see, in this family.
     pub fn shown(self, index: u16, face: Face) -> Ipv6Addr {
         match face {
             Face::V4 => self.address(index).to_ipv6_mapped(),
@@ -80,7 +81,7 @@ impl Block {
         }
     }
 
-    /// The stack's own address.
+    /// The address of lonet itself.
     pub fn stack(self) -> Ipv4Addr {
         Ipv4Addr::new(127, self.0, 255, 254)
     }
@@ -95,14 +96,14 @@ impl Block {
         o[0] == 127 && o[1] == self.0
     }
 
-    /// What `ip` means to hosts of this network.
+    /// The kind of the address `ip`, for hosts of this network.
     pub fn place(self, ip: Ipv6Addr) -> Place {
         if let Some(v4) = ip.to_ipv4_mapped() {
             return match v4 {
                 Ipv4Addr::UNSPECIFIED => Place::Any(Face::V4),
                 Ipv4Addr::LOCALHOST => Place::Loopback(Face::V4),
                 v4 if self.contains(v4) => self.host(v4.octets()[2], v4.octets()[3], Face::V4),
-                _ => Place::Elsewhere,
+                _ => Place::NotLonet,
             };
         }
         match ip {
@@ -111,28 +112,28 @@ impl Block {
             ip if is_face(ip) => {
                 let s = ip.segments();
                 if s[3] != u16::from(self.0) {
-                    return Place::Elsewhere;
+                    return Place::NotLonet;
                 }
                 if s[4..7] != [0, 0, 0] {
-                    return Place::Nobody;
+                    return Place::Unassigned;
                 }
                 let [hi, lo] = s[7].to_be_bytes();
                 self.host(hi, lo, Face::V6)
             }
-            _ => Place::Elsewhere,
+            _ => Place::NotLonet,
         }
     }
 
     fn host(self, hi: u8, lo: u8, face: Face) -> Place {
         match u16::from_be_bytes([hi, lo]) {
-            0 => Place::Nobody,
+            0 => Place::Unassigned,
             index if index <= MAX_INDEX => Place::Host(index, face),
-            _ => Place::Nobody,
+            _ => Place::Unassigned,
         }
     }
 }
 
-/// Whether `ip` could be in some network's block: the question a hook asks before anything that costs.
+/// Whether `ip` may be in some network's block. Hooks check this first, as it needs no system call.
 pub fn may_be_lonet(ip: Ipv6Addr) -> bool {
     match ip.to_ipv4_mapped() {
         Some(v4) => in_some_block(v4),
@@ -155,12 +156,12 @@ pub fn in_some_block(ip: Ipv4Addr) -> bool {
     o[0] == 127 && (1..=254).contains(&o[1])
 }
 
-/// Whether `ip` has the prefix of the IPv6 face.
+/// Whether `ip` has the prefix [`FACES`].
 pub fn is_face(ip: Ipv6Addr) -> bool {
     ip.segments()[..3] == FACE
 }
 
-/// An address and port, IPv4 ones v4-mapped.
+/// An address and a port; IPv4 addresses are v4-mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub ip: Ipv6Addr,
@@ -172,6 +173,7 @@ impl Endpoint {
         Endpoint { ip, port }
     }
 
+    /// The IPv4 address and port, if it is v4-mapped.
     pub fn v4(self) -> Option<SocketAddrV4> {
         self.ip.to_ipv4_mapped().map(|ip| SocketAddrV4::new(ip, self.port))
     }
@@ -213,24 +215,24 @@ mod tests {
     }
 
     #[test]
-    fn both_faces_of_a_host_name_the_same_host() {
+    fn addresses_of_both_families_are_the_same_hosts() {
         for face in [Face::V4, Face::V6] {
             assert_eq!(block().place(block().shown(300, face)), Place::Host(300, face));
         }
     }
 
     #[test]
-    fn only_the_one_loopback_address_is_a_hosts_loopback() {
+    fn loopback_is_127_0_0_1_alone() {
         let place = |ip: Ipv4Addr| block().place(ip.to_ipv6_mapped());
         assert_eq!(place(Ipv4Addr::LOCALHOST), Place::Loopback(Face::V4));
-        assert_eq!(place(Ipv4Addr::new(127, 0, 0, 53)), Place::Elsewhere);
-        assert_eq!(place(Ipv4Addr::new(127, 8, 0, 1)), Place::Elsewhere);
-        assert_eq!(place(Ipv4Addr::new(127, 7, 255, 254)), Place::Nobody);
-        assert_eq!(place(Ipv4Addr::new(127, 7, 0, 0)), Place::Nobody);
+        assert_eq!(place(Ipv4Addr::new(127, 0, 0, 53)), Place::NotLonet);
+        assert_eq!(place(Ipv4Addr::new(127, 8, 0, 1)), Place::NotLonet);
+        assert_eq!(place(Ipv4Addr::new(127, 7, 255, 254)), Place::Unassigned);
+        assert_eq!(place(Ipv4Addr::new(127, 7, 0, 0)), Place::Unassigned);
     }
 
     #[test]
-    fn the_choice_of_blocks_goes_round_all_of_them() {
+    fn choice_of_blocks_reaches_all() {
         let mut seen = std::collections::BTreeSet::new();
         let mut b = Block::first_choice("mynet");
         for _ in 0..254 {

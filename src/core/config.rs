@@ -1,4 +1,4 @@
-//! The environment: which network, which host, which way to lonetd.
+//! The configuration of a process, read from its LONET_… environment variables.
 
 use crate::address::MAX_HOST;
 use crate::control::{Caller, Key, Options};
@@ -11,36 +11,36 @@ use std::path::{Path, PathBuf};
 /// The longest name of a network, in bytes.
 pub const MAX_NETWORK: usize = 64;
 
-/// What a process was told about lonet. Flags of the command beat variables; the variables are read here.
+/// The configuration of a process. Command-line flags override variables.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The bare name: `mynet`.
+    /// The network's name, e.g. `mynet`.
     pub network: String,
     /// `<net>`: the network's directory, absolute.
     pub dir: PathBuf,
-    /// What takes its place where `<tmp>/lonet` cannot be used: see [`crate::directory`]. `None`: nothing does, LONET_DIR
-    /// or [`Config::choose_directory`] has said which.
+    /// The directory to use if `<tmp>/lonet` cannot be used: see [`crate::directory`]. `None`: there is no
+    /// alternative, as LONET_DIR or [`Config::choose_directory`] has decided.
     pub private_dir: Option<PathBuf>,
-    /// LONET_HOST; `None`: the process is no host until it binds or dials.
+    /// LONET_HOST. `None`: the process has no host until it binds or dials.
     pub host: Option<String>,
     pub membership: Option<Membership>,
     pub options: Options,
-    /// LONET_LOG: where the library says what it did and why.
+    /// LONET_LOG: the file for the library's log.
     pub log: Option<PathBuf>,
     /// LONET_BIN: the lonet command.
     pub bin: Option<PathBuf>,
-    /// PATH, the last place where the lonet command is looked for.
+    /// PATH, which is searched last for the lonet command.
     pub path: Option<OsString>,
 }
 
-/// LONET_KEY: lets processes that dropped the owner's uid stay members of its network.
+/// LONET_KEY: lets processes that have dropped the owner's uid stay members of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership {
     pub owner: u32,
     pub key: Key,
 }
 
-/// A variable that says nothing that lonet can follow; the text names it and what was expected.
+/// An invalid variable or network name. The text names it and says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -53,7 +53,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Membership {
-    /// `<owner uid>-<32 hexadecimal digits>`
+    /// Parses `<owner uid>-<32 hexadecimal digits>`.
     pub fn parse(text: &str) -> Option<Membership> {
         let (owner, hex) = text.split_once('-')?;
         let mut key = [0; 16];
@@ -75,8 +75,8 @@ impl fmt::Display for Membership {
 }
 
 impl Config {
-    /// Reads the variables through `get`; `uid` names the default network. `network` is the command's
-    /// `--network`, which beats LONET_NETWORK and LONET_DIR.
+    /// Reads the variables through `get`. `uid` names the default network. `network` is the command's
+    /// `--network`, which overrides LONET_NETWORK and LONET_DIR.
     pub fn read(
         get: &dyn Fn(&str) -> Option<OsString>,
         uid: u32,
@@ -152,6 +152,7 @@ impl Config {
         })
     }
 
+    /// What requests to lonetd say of this process.
     pub fn caller(&self) -> Caller<'_> {
         Caller {
             host: self.host.as_deref().unwrap_or(""),
@@ -160,8 +161,8 @@ impl Config {
         }
     }
 
-    /// Looks which directory is to be used, for who may look at files now, and keeps to it. `Some`: that it is not in
-    /// `<tmp>/lonet`, and why.
+    /// Decides between `dir` and `private_dir`, for processes that may access files, and sets `dir`. Returns
+    /// a message if the directory is not in `<tmp>/lonet`, with the reason.
     pub fn choose_directory(&mut self, uid: u32) -> Option<String> {
         let private = self.private_dir.take()?;
         let owner = self.membership.map_or(uid, |m| m.owner);
@@ -178,7 +179,7 @@ impl Config {
     }
 }
 
-/// `α` of `α`, `α.lonet` and `α.lonet.`
+/// A host's name without the suffix: `α` for `α`, `α.lonet` and `α.lonet.`
 pub fn bare_host(name: &str) -> &str {
     let bare = name.strip_suffix('.').unwrap_or(name);
     let at = bare.len().wrapping_sub(LONET_SUFFIX.len());
@@ -188,20 +189,20 @@ pub fn bare_host(name: &str) -> &str {
     }
 }
 
-/// The variable of supervision by `lonet run`: what is supervised has [`IS_SUPERVISED`] there, and its supervisor
-/// [`SUPERVISES`].
+/// The variable that `lonet run` sets for supervision: to [`IS_SUPERVISED`] in supervised programs, and to
+/// [`SUPERVISES`] in their supervisor.
 pub const SUPERVISED: &str = "LONET_SUPERVISED";
 
-/// The calls of this process are lonet's already, so that the library does nothing there.
+/// A supervisor handles the calls of this process, so that the library does nothing in it.
 pub const IS_SUPERVISED: &str = "1";
 
-/// This process makes calls for others, and does not see them close.
+/// This process makes calls for others, whose closes it does not see.
 pub const SUPERVISES: &str = "others";
 
-/// What the resolver answers for.
+/// The domain of the hosts' names.
 pub const LONET_SUFFIX: &str = ".lonet";
 
-/// A network's name is one path component of at most [`MAX_NETWORK`] bytes.
+/// Checks the name of a network, which must be one path component of at most [`MAX_NETWORK`] bytes.
 pub fn check_network(name: &str) -> Result<(), ConfigError> {
     let why = if name.is_empty() {
         "is empty"
@@ -217,7 +218,7 @@ pub fn check_network(name: &str) -> Result<(), ConfigError> {
     Err(ConfigError(format!("network {name:?} {why}: give it a short plain name such as \"mynet\"")))
 }
 
-/// The value of an environment given as C programs get it: `NAME=value` strings.
+/// Looks a variable up in an environment of `NAME=value` strings.
 pub fn lookup<'a>(environment: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<OsString> {
     environment
         .filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_network_is_the_users_own() {
+    fn default_network_is_the_users_own() {
         let c = read(&[], None).expect("a configuration");
         assert_eq!((c.network.as_str(), c.dir.as_path()), ("u1000", Path::new("/tmp/lonet/u1000")));
     }
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn lonet_dir_alone_has_no_directory_in_its_place() {
+    fn lonet_dir_has_no_private_alternative() {
         let given = read(&[("LONET_DIR", "/a/lonet/n")], None).expect("a configuration");
         assert_eq!(given.private_dir, None);
         let other =
@@ -259,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_beats_the_variables() {
+    fn flag_overrides_the_variables() {
         let c = read(&[("LONET_DIR", "/a/lonet/n"), ("LONET_NETWORK", "n"), ("TMPDIR", "/b")], Some("m"));
         assert_eq!(c.expect("a configuration").dir, Path::new("/b/lonet/m"));
     }
 
     #[test]
-    fn a_bad_variable_is_named() {
+    fn invalid_variable_is_named() {
         let e = read(&[("LONET_AUTOBIND", "0")], None).expect_err("0 is no port");
         assert!(e.to_string().contains("LONET_AUTOBIND"), "{e}");
         assert!(read(&[("LONET_NETWORK", "a/b")], None).is_err());
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_suffix_is_taken_off_in_any_case() {
+    fn suffix_of_a_host_is_removed_in_any_case() {
         for name in ["α", "α.lonet", "α.LONET", "α.Lonet."] {
             assert_eq!(bare_host(name), "α");
         }
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_back_as_written() {
+    fn key_is_parsed_as_it_was_written() {
         let m = Membership { owner: 65534, key: std::array::from_fn(|i| i as u8 * 17) };
         assert_eq!(Membership::parse(&m.to_string()), Some(m));
         assert_eq!(Membership::parse("0-zz"), None);

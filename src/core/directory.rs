@@ -1,29 +1,33 @@
-//! The directories of networks, reached so that no other user can lead anybody elsewhere.
+//! The directories of networks, opened so that other users cannot redirect them (symlink races).
 //!
 //! # Theory of operation
 //!
-//! `<tmp>` (TMPDIR, or /tmp) is everybody's. In it lies `<tmp>/lonet`, the directory of all networks, made for all users
-//! by whoever comes first, and in that `<net>`, the directory of one network. Whoever owns `<tmp>/lonet` may replace
-//! `<net>` by a link at any moment, also between a check and a use of the same path, and everything that lonetd, root's
-//! perhaps, writes and removes there would be written and removed elsewhere. So no path is used twice:
+//! `<tmp>` (TMPDIR, or /tmp) belongs to everybody. It contains `<tmp>/lonet`, the directory of all networks,
+//! made for all users by the first one that needs it, and that contains `<net>`, the directory of one
+//! network. The owner of `<tmp>/lonet` may replace `<net>` by a link at any moment, also between a check and
+//! a use of the same path. Then a lonetd, perhaps root's, would write and remove files elsewhere. So no path
+//! is used twice:
 //!
-//! * The directory of all networks is opened ([`Place::root`]) without following a link in its own place, and looked at
-//!   through the descriptor. It must be a directory of root's or of the network's owner, and sticky if others may write:
-//!   then nobody else can rename or remove what the owner has in it.
-//! * `<net>` is opened below that descriptor ([`Root::open`]). It must be a directory of the owner's that is closed to
-//!   everybody else.
-//! * Files are opened, made, renamed and removed below the descriptor of `<net>` ([`Directory`]), each by one name and
-//!   without following links. For a single name, O_NOFOLLOW is all that openat2 could promise by RESOLVE_BENEATH and
-//!   RESOLVE_NO_SYMLINKS, and it works on every kernel and in sandboxes that do not know openat2.
-//! * What is opened must be a regular file of the owner's. It is opened with O_NONBLOCK: a FIFO stops nobody.
-//! * Sockets and SQLite know paths only. They get one through the descriptor, `/proc/self/fd/N/NAME`; the length of
-//!   `<net>`'s own path does not matter then. A client without /proc has the socket's abstract name.
+//! * The directory of all networks is opened ([`Place::root`]) without following a link at its path, and
+//!   checked through the descriptor. It must be a directory of root or of the network's owner, and sticky if
+//!   others may write: then nobody else can rename or remove what the owner has in it.
+//! * `<net>` is opened below that descriptor ([`Root::open`]). It must be a directory of the owner that is
+//!   closed to everybody else.
+//! * Files are opened, made, renamed and removed below the descriptor of `<net>` ([`Directory`]), each by one
+//!   name and without following links. For a single name, O_NOFOLLOW guarantees as much as openat2 with
+//!   RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, and it works on every kernel and in sandboxes that do not know
+//!   openat2.
+//! * A file must be a regular one of the owner. It is opened with O_NONBLOCK, so that a FIFO does not block.
+//! * Sockets and SQLite need paths. They get one through the descriptor, `/proc/self/fd/N/NAME`, so that the
+//!   length of `<net>`'s own path does not matter. A client without /proc uses the socket's abstract name.
 //!
-//! Where `<tmp>/lonet` fails the check, another user came first, or made it again after it had been removed. Then
-//! `<tmp>/lonet-<uid>` takes its place ([`find`]), with the same checks. A network that has begun there stays there until
-//! it ends, whatever becomes of `<tmp>/lonet`: else who can make and remove that could divide a network.
+//! `<tmp>/lonet` fails the check if another user made it first, or made it again after it was removed. Then
+//! `<tmp>/lonet-<uid>` replaces it ([`find`]), with the same checks. A network that has begun there stays
+//! there until it ends, whatever happens to `<tmp>/lonet`: otherwise a user who can make and remove that
+//! could split a network.
 //!
-//! Nothing here allocates after [`Place::new`], and no descriptor outlives its [`Root`] or [`Directory`]: hooks use it.
+//! Hooks use this: nothing allocates after [`Place::new`], and no descriptor outlives its [`Root`] or
+//! [`Directory`].
 
 #[cfg(test)]
 mod tests;
@@ -42,30 +46,32 @@ use std::path::{Path, PathBuf};
 /// The name of the directory of all networks.
 pub const SHARED: &str = "lonet";
 
-/// What is open at a path, and not followed if it is a link. It need not be readable.
+/// Flags that open what is at a path, even if it is not readable, without following a link.
 const LOOK: i32 = libc::O_PATH | libc::O_NOFOLLOW;
 
 /// Why a directory cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It cannot be opened; ENOENT: it is not there.
+    /// It cannot be opened; ENOENT: it does not exist.
     Errno(Errno),
     Link,
     NoDirectory,
+    /// Another user owns it.
     OfUid(u32),
-    /// It belongs to who has this number in a user namespace where users without one of their own share it.
+    /// Its owner is unknown: this uid stands for several users in this user namespace.
     Unknown(u32),
-    /// Others may replace what is in it, or enter it.
+    /// Others may replace its contents, or enter it.
     Open,
 }
 
 impl Unfit {
-    /// Whether something is there that must not be used, by somebody's intention perhaps.
+    /// Whether something exists at the path that must not be used, perhaps an attacker's.
     pub fn is_there(self) -> bool {
         !matches!(self, Unfit::Errno(_))
     }
 
-    /// Whether another directory would do. In a user namespace no directory can be told to be anybody's.
+    /// Whether another directory would help. It would not if a user namespace hides the owners of all
+    /// directories.
     pub fn is_remedied_elsewhere(self) -> bool {
         self.is_there() && !matches!(self, Unfit::Unknown(_))
     }
@@ -79,14 +85,14 @@ impl fmt::Display for Unfit {
             Unfit::NoDirectory => f.write_str("is no directory"),
             Unfit::OfUid(uid) => write!(f, "belongs to uid {uid}"),
             Unfit::Unknown(uid) => {
-                write!(f, "is shown as uid {uid}'s in this user namespace, and may be anybody's")
+                write!(f, "belongs to uid {uid}, which may be any user in this user namespace")
             }
             Unfit::Open => f.write_str("is open to others"),
         }
     }
 }
 
-/// Which of two directories is unfit.
+/// Which of the two directories is unfit, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The directory of all networks.
@@ -114,7 +120,7 @@ impl Trouble {
     }
 }
 
-/// Where a network's directory is, or is to be.
+/// The path of a network's directory, which need not exist.
 pub struct Place {
     root: CString,
     network: CString,
@@ -122,7 +128,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// `dir`: `<net>`, absolute.
+    /// The place of the network whose directory is `dir`, an absolute path.
     pub fn new(dir: &Path) -> Place {
         let root = dir.parent().unwrap_or(Path::new("/"));
         let name = dir.file_name().unwrap_or_default();
@@ -134,13 +140,13 @@ impl Place {
         }
     }
 
-    /// The directory of all networks. `owner`: the network's.
+    /// Opens and checks the directory of all networks. `owner`: uid of the network's owner.
     pub fn root(&self, owner: u32) -> Result<Root, Unfit> {
         let fd = open_at(libc::AT_FDCWD, &self.root, LOOK, 0).map_err(Unfit::Errno)?;
         let stat = sys::fstat(fd.raw()).map_err(Unfit::Errno)?;
         is_directory(&stat)?;
         if stat.st_uid != 0 && stat.st_uid != owner {
-            is_roots_perhaps(stat.st_uid)?;
+            may_be_roots(stat.st_uid)?;
         }
         let (writable, sticky) = (libc::S_IWGRP | libc::S_IWOTH, libc::S_ISVTX);
         if stat.st_mode & writable != 0 && stat.st_mode & sticky == 0 {
@@ -149,24 +155,24 @@ impl Place {
         Ok(Root { fd, owner })
     }
 
-    /// As [`Place::root`]; makes it if it is not there.
+    /// As [`Place::root`]; makes it if it does not exist.
     pub fn make_root(&self, owner: u32) -> Result<Root, Unfit> {
         let mode = if self.is_shared { 0o1777 } else { 0o700 };
         let is_new = make_directory(libc::AT_FDCWD, &self.root, mode).map_err(Unfit::Errno)?;
         let root = self.root(owner)?;
         if is_new && self.is_shared {
-            // mkdir's mode is cut by the program's umask, which would lock other users out.
+            // The program's umask has reduced mkdir's mode, which would lock other users out.
             root.fd_chmod(mode).map_err(Unfit::Errno)?;
         }
         Ok(root)
     }
 
-    /// The network's directory.
+    /// Opens and checks the network's directory.
     pub fn open(&self, owner: u32) -> Result<Directory, Trouble> {
         self.root(owner).map_err(Trouble::Root)?.open(self.name()).map_err(Trouble::Network)
     }
 
-    /// The network's directory.
+    /// The path of the network's directory.
     pub fn path(&self) -> PathBuf {
         let part = |text: &CStr| PathBuf::from(OsStr::from_bytes(text.to_bytes()));
         part(&self.root).join(part(&self.network))
@@ -178,7 +184,7 @@ impl Place {
     }
 }
 
-/// The place where a network is, or is to be made: `private` if it has begun there or `shared` cannot be used.
+/// Finds the place of a network, existing or not: `private` if it has begun there or `shared` cannot be used.
 pub fn find(shared: &Place, private: &Place, owner: u32) -> (Which, Result<Directory, Trouble>) {
     match (private.open(owner), shared.root(owner)) {
         (found, Err(why)) if why.is_there() => (Which::PrivateAs(why), found),
@@ -188,13 +194,13 @@ pub fn find(shared: &Place, private: &Place, owner: u32) -> (Which, Result<Direc
     }
 }
 
-/// What [`find`] has found.
+/// Which place [`find`] has chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     Shared,
-    /// The network has begun there.
+    /// The private one, as the network has begun there.
     Private,
-    /// The shared one cannot be used.
+    /// The private one, as the shared one cannot be used.
     PrivateAs(Unfit),
 }
 
@@ -205,7 +211,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// The directory of a network.
+    /// Opens and checks the directory of a network.
     pub fn open(&self, name: &CStr) -> Result<Directory, Unfit> {
         let fd = open_at(self.fd.raw(), name, LOOK, 0).map_err(Unfit::Errno)?;
         let stat = sys::fstat(fd.raw()).map_err(Unfit::Errno)?;
@@ -219,25 +225,25 @@ impl Root {
         Ok(Directory { fd, owner: stat.st_uid })
     }
 
-    /// As [`Root::open`]; makes it if it is not there.
+    /// As [`Root::open`]; makes it if it does not exist.
     pub fn make(&self, name: &CStr) -> Result<Directory, Unfit> {
         make_directory(self.fd.raw(), name, 0o700).map_err(Unfit::Errno)?;
         self.open(name)
     }
 
-    /// Whether the network with this name has this directory.
+    /// Whether this name still leads to this directory.
     pub fn leads_to(&self, name: &CStr, directory: &Directory) -> bool {
         is_same(stat_at(self.fd.raw(), name), sys::fstat(directory.fd.raw()))
     }
 
-    /// Removes a network's directory, if it is this one and nothing is left in it.
+    /// Removes a network's directory, if it is this one and empty.
     pub fn remove(&self, name: &CStr, directory: &Directory) {
         if self.leads_to(name, directory) {
             let _ = unlink_at(self.fd.raw(), name, libc::AT_REMOVEDIR);
         }
     }
 
-    /// The descriptor, to list what is in it.
+    /// The descriptor, e.g. to list the directory.
     pub fn raw(&self) -> i32 {
         self.fd.raw()
     }
@@ -252,13 +258,13 @@ impl Root {
 #[derive(Debug)]
 pub struct Directory {
     fd: Fd,
-    /// As this user namespace shows the owner.
+    /// The owner's uid in this user namespace.
     owner: u32,
 }
 
 impl Directory {
-    /// Opens a file, which must be a regular one of the owner's; EINVAL: it is not. `flags`: O_RDONLY, O_WRONLY or
-    /// O_RDWR, with O_CREAT, O_EXCL, O_APPEND if so wanted. O_TRUNC would come before the check: it is not for here.
+    /// Opens a file. EINVAL: it is not a regular file of the owner. `flags`: O_RDONLY, O_WRONLY or O_RDWR,
+    /// with O_CREAT, O_EXCL or O_APPEND if needed, but not O_TRUNC, which would truncate before the check.
     pub fn open(&self, name: &CStr, flags: i32) -> Result<Fd, Errno> {
         let flags = flags | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
         let fd = open_at(self.fd.raw(), name, flags, 0o600)?;
@@ -272,24 +278,24 @@ impl Directory {
         Ok(unsafe { File::from_raw_fd(fd.into_raw()) })
     }
 
-    /// The whole of a file.
+    /// The whole contents of a file.
     pub fn read(&self, name: &CStr) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut self.file(name, libc::O_RDONLY)?, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// The directory itself, opened for what a descriptor that only marks a place cannot do.
+    /// Opens the directory itself for operations that an O_PATH descriptor does not allow.
     pub fn reopen(&self) -> Result<Fd, Errno> {
         open_at(self.fd.raw(), c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
     }
 
-    /// Whether there is something with this name. What cannot be looked at may be there.
+    /// Whether something with this name exists. What cannot be examined counts as existing.
     pub fn has(&self, name: &CStr) -> bool {
         !matches!(stat_at(self.fd.raw(), name), Err(Errno::ENOENT | Errno::ENOTDIR))
     }
 
-    /// Whether what has this name, if anything does, is a regular file of the owner's.
+    /// Whether this name is a regular file of the owner, or does not exist.
     pub fn is_file_or_nothing(&self, name: &CStr) -> bool {
         match stat_at(self.fd.raw(), name) {
             Ok(stat) => self.is_own_file(&stat),
@@ -313,14 +319,14 @@ impl Directory {
             .map(drop)
     }
 
-    /// The name by which this process connects or binds a Unix socket here, and nobody else does.
+    /// The address of a Unix socket in this directory, for connect and bind by this process only.
     pub fn socket_name(&self, name: &CStr) -> Option<SocketName> {
         let mut path = Text::<64>::new();
         write!(path, "/proc/self/fd/{}/", self.fd.raw()).ok()?;
         path.push(name.to_bytes()).then(|| SocketName::new(path.bytes()))?
     }
 
-    /// The descriptor: it leads here, whatever becomes of the path.
+    /// The descriptor, which stays valid whatever happens to the path.
     pub fn raw(&self) -> i32 {
         self.fd.raw()
     }
@@ -332,17 +338,17 @@ impl Directory {
 
 fn is_directory(stat: &libc::stat) -> Result<(), Unfit> {
     match stat.st_mode & libc::S_IFMT {
-        // Whose link it is does not matter: the owner's own would be followed to a place that has not been looked at.
+        // A link of the owner is refused as well: it would lead to a directory that was not checked.
         libc::S_IFLNK => Err(Unfit::Link),
         libc::S_IFDIR => Ok(()),
         _ => Err(Unfit::NoDirectory),
     }
 }
 
-/// Of a directory of all networks with another number than root's and the owner's. In a user namespace the owner may be
-/// shown by the own number, and root like all who have none: who of them it is cannot be told. What is in it can be: a
-/// network's directory is the own user's by the kernel's comparison.
-fn is_roots_perhaps(uid: u32) -> Result<(), Unfit> {
+/// Checks a directory of all networks whose uid is neither root's nor the owner's. In a user namespace the
+/// owner may be shown as this process's uid, and root as the overflow uid, like all users without a mapping,
+/// so that these have to be accepted. A network's directory in it is verified by the kernel's comparison.
+fn may_be_roots(uid: u32) -> Result<(), Unfit> {
     match uids::all_have_numbers() {
         Some(true) => Err(Unfit::OfUid(uid)),
         _ if uid == sys::geteuid() || uid == uids::OVERFLOW => Ok(()),
@@ -350,7 +356,8 @@ fn is_roots_perhaps(uid: u32) -> Result<(), Unfit> {
     }
 }
 
-/// Of a network's directory with another number than its owner's: the own user may be renamed in a user namespace.
+/// Checks a network's directory whose uid is not its owner's: a user namespace may rename this process's
+/// user.
 fn is_own_by_kernel(directory: &Fd, uid: u32) -> Result<(), Unfit> {
     match uids::all_have_numbers() {
         Some(true) => Err(Unfit::OfUid(uid)),
@@ -372,7 +379,7 @@ fn unlink_at(dir: i32, name: &CStr, flags: i32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_unlinkat, dir, name.as_ptr(), flags) }).map(drop)
 }
 
-/// Whether it is new.
+/// Makes a directory if it does not exist. Returns whether it is new.
 fn make_directory(dir: i32, path: &CStr, mode: u32) -> Result<bool, Errno> {
     // SAFETY: a path that ends in zero.
     match check(unsafe { libc::syscall(libc::SYS_mkdirat, dir, path.as_ptr(), mode) }) {

@@ -1,15 +1,15 @@
-//! DNS messages, as far as it takes to answer for hosts of a network (RFC 1035): one question, and answers with A, AAAA
-//! and PTR records. All other names are for the machine's name servers.
+//! DNS messages (RFC 1035), as far as needed to answer for hosts of a network: one question, and answers with
+//! A, AAAA and PTR records. All other names are left to the machine's name servers.
 //!
-//! Answers are valid for 0 seconds: who caches them would not see that a network has ended. Nothing here allocates.
+//! The TTL of answers is 0, as a cache would not see that a network has ended. Nothing here allocates.
 
 use crate::config::LONET_SUFFIX;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Where name servers listen.
+/// The port of name servers.
 pub const PORT: u16 = 53;
 
-/// Room for any answer of ours: a header, the question, two addresses or one name.
+/// Room for any of lonet's answers: a header, the question, two addresses or one name.
 pub const MAX_ANSWER: usize = 640;
 
 const HEADER: usize = 12;
@@ -23,18 +23,18 @@ pub const PTR: u16 = 12;
 pub const AAAA: u16 = 28;
 pub const ANY: u16 = 255;
 
-/// Classes: the internet, and any.
+/// The class of the internet.
 const IN: u16 = 1;
 
-/// What an answer says of the name.
+/// The response code of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// There is such a name.
-    Fine = 0,
-    /// Ask again later.
-    ServerFailure = 2,
-    /// There is none.
-    NoName = 3,
+pub enum Rcode {
+    /// The name exists.
+    NoError = 0,
+    /// The look-up failed temporarily.
+    ServFail = 2,
+    /// The name does not exist.
+    NxDomain = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +45,12 @@ enum Record<'n> {
     Name(&'n str),
 }
 
-/// Whom a question is about.
+/// The subject of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject<'q> {
-    /// What stands before `.lonet`, as it was spelled; empty: `lonet` itself.
+    /// A host: the part before `.lonet`, as it was spelled; empty: `lonet` itself.
     Host(&'q [u8]),
-    /// The name of this address; IPv4 ones v4-mapped. It need not be one of lonet's.
+    /// The name of an address (reverse look-up); IPv4 ones v4-mapped. It need not be one of lonet's.
     Address(Ipv6Addr),
     /// Not lonet's.
     Other,
@@ -63,12 +63,12 @@ pub struct Question {
     len: usize,
     pub kind: u16,
     class: u16,
-    /// Where it ends in the query.
+    /// Its end in the query.
     end: usize,
 }
 
 impl Question {
-    /// Reads a query. `None`: it is no query with one question, or its name cannot be written as text.
+    /// Parses a query. `None`: it is no query with one question, or its name cannot be written as text.
     pub fn read(query: &[u8]) -> Option<Question> {
         let flags = u16_at(query, 2)?;
         // A response, or an operation other than a query.
@@ -83,7 +83,7 @@ impl Question {
             if length == 0 {
                 break;
             }
-            // A compressed name has no place in a question, and a dot within a label none in text.
+            // A question has no compressed name, and text cannot have a dot within a label.
             if length > 63 || label.contains(&b'.') {
                 return None;
             }
@@ -134,7 +134,7 @@ fn strip_suffix<'n>(name: &'n [u8], suffix: &str) -> Option<&'n [u8]> {
     tail.eq_ignore_ascii_case(suffix.as_bytes()).then_some(head)
 }
 
-/// `4.3.2.1` is 1.2.3.4.
+/// Parses the reversed form of an IPv4 address: `4.3.2.1` is 1.2.3.4.
 fn ipv4(reversed: &[u8]) -> Option<Ipv6Addr> {
     let reversed: Ipv4Addr = std::str::from_utf8(reversed).ok()?.parse().ok()?;
     let mut octets = reversed.octets();
@@ -142,7 +142,7 @@ fn ipv4(reversed: &[u8]) -> Option<Ipv6Addr> {
     Some(Ipv4Addr::from(octets).to_ipv6_mapped())
 }
 
-/// 32 hexadecimal digits, the last one first.
+/// Parses the reversed form of an IPv6 address: 32 hexadecimal digits, the last one first.
 fn ipv6(reversed: &[u8]) -> Option<Ipv6Addr> {
     let mut bits: u128 = 0;
     let mut count = 0;
@@ -155,7 +155,7 @@ fn ipv6(reversed: &[u8]) -> Option<Ipv6Addr> {
     (count == 32).then(|| Ipv6Addr::from(bits))
 }
 
-/// Writes a query; its length. `None`: `name` is none, or there is no room.
+/// Writes a query and returns its length. `None`: `name` is invalid, or there is no room.
 pub fn write_query(buffer: &mut [u8], id: u16, name: &[u8], kind: u16, class: u16) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
     w.u16(id)?;
@@ -169,27 +169,27 @@ pub fn write_query(buffer: &mut [u8], id: u16, name: &[u8], kind: u16, class: u1
     Some(w.at)
 }
 
-/// What there is behind the subject of a question.
+/// The result of looking up the subject of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'n> {
+pub enum Lookup<'n> {
     Host {
         v4: Ipv4Addr,
         v6: Ipv6Addr,
     },
-    /// Of an address: its host's name in ASCII, without `.lonet`.
+    /// For an address: its host's name in ASCII, without `.lonet`.
     Name(&'n str),
     /// A name without records: `lonet` itself.
     Domain,
-    /// None, or nobody can tell.
-    Not(Code),
+    /// The subject does not exist, or the look-up failed.
+    Failed(Rcode),
 }
 
 /// An answer that has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub len: usize,
-    pub code: Code,
-    /// How many records it has.
+    pub code: Rcode,
+    /// Number of its records.
     pub records: usize,
 }
 
@@ -198,7 +198,7 @@ pub fn answer(
     buffer: &mut [u8; MAX_ANSWER],
     query: &[u8],
     question: &Question,
-    found: Found<'_>,
+    found: Lookup<'_>,
 ) -> Option<Answer> {
     let mut records = [Record::Name(""); 2];
     let mut count = 0;
@@ -210,26 +210,27 @@ pub fn answer(
             count += 1;
         }
     };
-    let mut code = Code::Fine;
+    let mut code = Rcode::NoError;
     match found {
-        Found::Host { v4, v6 } => {
+        Lookup::Host { v4, v6 } => {
             add(A, Record::V4(v4));
             add(AAAA, Record::V6(v6));
         }
-        Found::Name(name) => add(PTR, Record::Name(name)),
-        Found::Domain => {}
-        Found::Not(why) => code = why,
+        Lookup::Name(name) => add(PTR, Record::Name(name)),
+        Lookup::Domain => {}
+        Lookup::Failed(why) => code = why,
     }
     let records = records.get(..count)?;
     Some(Answer { len: write_answer(buffer, query, question, code, records)?, code, records: count })
 }
 
-/// Writes the answer to `query`, whose question is `question`; its length. `None`: there is no room.
+/// Writes the answer to `query`, whose question is `question`, and returns its length. `None`: there is no
+/// room.
 fn write_answer(
     buffer: &mut [u8],
     query: &[u8],
     question: &Question,
-    code: Code,
+    code: Rcode,
     records: &[Record<'_>],
 ) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
@@ -244,7 +245,7 @@ fn write_answer(
     }
     w.bytes(query.get(HEADER..question.end)?)?;
     for record in records {
-        // The name of the question, by its place.
+        // A compressed name: that of the question.
         w.u16(0xc000 | HEADER as u16)?;
         w.u16(match record {
             Record::V4(_) => A,
@@ -291,7 +292,7 @@ impl Writer<'_> {
         self.bytes(label)
     }
 
-    /// With or without a dot at its end.
+    /// Writes a name, given with or without a final dot.
     fn name(&mut self, name: &[u8]) -> Option<()> {
         let name = name.strip_suffix(b".").unwrap_or(name);
         let start = self.at;
@@ -339,11 +340,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_repeats_the_question_and_has_the_records() {
+    fn answer_repeats_the_question_and_has_the_records() {
         let (bytes, question) = query("b.lonet", A);
         let mut buffer = [0; MAX_ANSWER];
         let ip = Ipv4Addr::new(127, 7, 0, 2);
-        let n = write_answer(&mut buffer, &bytes, &question, Code::Fine, &[Record::V4(ip)]).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NoError, &[Record::V4(ip)]).unwrap();
         let answer = &buffer[..n];
         assert_eq!(&answer[..HEADER], &[0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
         assert_eq!(&answer[HEADER..bytes.len()], &bytes[HEADER..]);
@@ -351,23 +352,23 @@ mod tests {
 
         let (bytes, question) = query("2.0.7.127.in-addr.arpa", PTR);
         let name = [Record::Name("xn--nxa")];
-        let n = write_answer(&mut buffer, &bytes, &question, Code::Fine, &name).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NoError, &name).unwrap();
         assert_eq!(&buffer[bytes.len()..n][10..], b"\0\x0f\x07xn--nxa\x05lonet\0");
-        let n = write_answer(&mut buffer, &bytes, &question, Code::NoName, &[]).unwrap();
+        let n = write_answer(&mut buffer, &bytes, &question, Rcode::NxDomain, &[]).unwrap();
         assert_eq!((n, buffer[3] & 15), (bytes.len(), 3));
     }
 
     #[test]
-    fn the_largest_answer_has_room() {
+    fn largest_answer_has_room() {
         let label = "h".repeat(63);
         let (bytes, question) = query(&format!("{label}.{label}.{label}.{}.lonet", "h".repeat(55)), ANY);
         let records =
             [Record::V4(Ipv4Addr::LOCALHOST), Record::V6(Ipv6Addr::LOCALHOST), Record::Name(&label)];
-        assert!(write_answer(&mut [0; MAX_ANSWER], &bytes, &question, Code::Fine, &records).is_some());
+        assert!(write_answer(&mut [0; MAX_ANSWER], &bytes, &question, Rcode::NoError, &records).is_some());
     }
 
     #[test]
-    fn what_is_no_query_is_not_read() {
+    fn message_that_is_no_query_is_not_parsed() {
         let (mut bytes, _) = query("b.lonet", A);
         for n in 0..bytes.len() {
             assert!(Question::read(&bytes[..n]).is_none(), "{n}");

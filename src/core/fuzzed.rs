@@ -1,4 +1,4 @@
-//! The inputs that fuzzing has found worth keeping: see `fuzz/run`.
+//! Tests that replay the corpora of the fuzz targets: see `fuzz/run`.
 
 use crate as lonet_core;
 

@@ -1,7 +1,8 @@
-//! The handshake between a dialer and an acceptor of a lonet network: its lines, without any I/O.
+//! The handshake between a dialer and an acceptor of a lonet network: parser and writer of its lines, without
+//! I/O.
 //!
-//! A dialer connects to the OS address of the acceptor's subnetwork and says whom it calls; the acceptor
-//! answers, and what follows the answer on the same connection is the data of the program:
+//! A dialer connects to the OS address of the acceptor's subnetwork and sends the address that it dials; the
+//! acceptor replies. Behind the reply the connection carries the data of the programs:
 //!
 //! ```text
 //! > lonet "lonetmynet" dial "β:1" "α:80"\n
@@ -9,24 +10,24 @@
 //! < lonet "lonetmynet" E "connection refused"\n
 //! ```
 //!
-//! # For whoever does the I/O
+//! # What the caller's I/O must do
 //!
-//! A line has at most [`MAX_LINE`] bytes, and no byte behind it may be taken: it belongs to the program.
-//! So peek (`MSG_PEEK`) at most [`LineBuf::room`] bytes, ask [`LineBuf::wanted`] how many of them to take,
-//! take those, and [`LineBuf::push`] them; it returns the line when it is complete. Partial lines are
-//! taken as well, or else poll would go on reporting the same bytes. When the connection ends before that,
-//! an acceptor closes without an answer and a dialer has [`ReplyError::UnexpectedEof`].
+//! A line has at most [`MAX_LINE`] bytes. No byte behind it may be read, as it belongs to the program. So
+//! peek (`MSG_PEEK`) at most [`LineBuf::room`] bytes, ask [`LineBuf::wanted`] how many of them to read, read
+//! those, and [`LineBuf::push`] them; it returns the line when it is complete. Read partial lines too, or
+//! else poll would report the same bytes again and again. If the connection ends before that, an acceptor
+//! closes without a reply and a dialer has [`ReplyError::UnexpectedEof`].
 //!
-//! Acceptor: [`answer`] the line, send [`Reply::to_line`], close unless the reply is `Connected`. A decision
-//! that takes time: [`DialRequest::parse`], and a `Reply` later.
+//! Acceptor: [`answer`] the line, send [`Reply::to_line`], close unless the reply is `Connected`. If the
+//! decision takes time: [`DialRequest::parse`], and a `Reply` later.
 //!
 //! Dialer: send [`DialRequest::to_line`], read a line, [`Reply::parse`] it.
 //!
 //! # What is accepted
 //!
-//! What the reference implementation (Go) accepts: fields are separated by one or more spaces, a line may
+//! The same as by the reference implementation (Go): fields are separated by one or more spaces, a line may
 //! end in spaces, strings are in double quotes or backquotes, a line that reaches the limit counts as
-//! ended. What is sent is the plain form above, as the Python implementation wants it.
+//! complete. Sent is the plain form above, which the Python implementation requires.
 
 mod line;
 
@@ -37,7 +38,7 @@ use std::fmt;
 /// An address on the wire.
 ///
 /// Laxer than [`Address`](crate::address::Address): the host is any bytes, the port any number up to 2⁶³-1,
-/// written with leading zeros or a plus sign if the peer likes. Only a look-up decides whether it exists.
+/// with leading zeros or a plus sign if the peer likes. Only a look-up decides whether it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WireAddr {
     /// Name of the host, mostly UTF-8; may be empty.
@@ -81,14 +82,14 @@ impl fmt::Display for WireAddr {
     }
 }
 
-/// What a dialer asks for.
+/// A dialer's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialRequest {
     /// Full name of the network, e.g. `lonetmynet`.
     pub network: Vec<u8>,
-    /// Who dials.
+    /// The dialer's address.
     pub src: WireAddr,
-    /// Who is dialed.
+    /// The dialed address.
     pub dst: WireAddr,
 }
 
@@ -111,9 +112,9 @@ impl DialRequest {
         format!("> lonet {network} dial {src} {dst}\n").into_bytes()
     }
 
-    /// Says that this dial failed, and why, in the words of the reference's `Dial`; None if it did not.
+    /// The error message of this dial, in the words of the reference's `Dial`. `None`: it succeeded.
     ///
-    /// `os_addr` is the OS address that was connected to.
+    /// `os_addr`: the OS address that was connected to.
     pub fn failure(&self, os_addr: impl fmt::Display, outcome: &Result<Reply, ReplyError>) -> Option<String> {
         let cause = cause(os_addr, outcome)?;
         let network = String::from_utf8_lossy(&self.network);
@@ -121,7 +122,7 @@ impl DialRequest {
     }
 }
 
-/// Why a dial failed, without saying which; None if it did not.
+/// Why a dial failed, without the dial's addresses. `None`: it succeeded.
 pub fn cause(os_addr: impl fmt::Display, outcome: &Result<Reply, ReplyError>) -> Option<String> {
     Some(match outcome {
         Ok(Reply::Connected(_)) => return None,
@@ -131,7 +132,7 @@ pub fn cause(os_addr: impl fmt::Display, outcome: &Result<Reply, ReplyError>) ->
     })
 }
 
-/// Why a line is no dial request for this network. The text is what the dialer is told.
+/// Why a line is no dial request for this network. Its text is sent to the dialer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// Not of the form of a request.
@@ -157,7 +158,7 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// What an acceptor answers.
+/// An acceptor's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The connection is established; the address is the accepting end.
@@ -168,11 +169,11 @@ pub enum Reply {
     Error(Vec<u8>),
 }
 
-/// The text of the error that dialers know as ECONNREFUSED.
+/// The error text that dialers map to ECONNREFUSED.
 const REFUSED: &str = "connection refused";
 
 impl Reply {
-    /// The answer to a request for a host that is not of this subnetwork.
+    /// The reply to a request for a host that is not of this subnetwork.
     pub fn no_such_host(dst: &WireAddr) -> Reply {
         Reply::Error([b"address ", &dst.to_bytes()[..], b": no such host"].concat())
     }
@@ -187,9 +188,9 @@ impl Reply {
         format!("< lonet {} {verb} {arg}\n", quote(network)).into_bytes()
     }
 
-    /// Parses the line that answered a request.
+    /// Parses the reply to a request.
     ///
-    /// An error is taken from any network, "connected" only from the request's and for its host.
+    /// An error is accepted from any network, "connected" only from the request's network and for its host.
     pub fn parse(line: &[u8], request: &DialRequest) -> Result<Reply, ReplyError> {
         let (network, verb, arg) = scan_reply(line).ok_or_else(|| ReplyError::Invalid(line.to_vec()))?;
         match &verb[..] {
@@ -215,7 +216,7 @@ impl From<RequestError> for Reply {
     }
 }
 
-/// Why a reply establishes nothing, although it reports no error.
+/// Why a reply that reports no error establishes no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyError {
     /// The connection ended before the line did.
@@ -244,7 +245,7 @@ impl fmt::Display for ReplyError {
             ReplyError::NetworkMismatch(network) => {
                 write!(f, "connected, but network mismatch: {}", quote(network))
             }
-            // "<nil>" is the reference's: it prints the result of the parse that failed.
+            // As in the reference, which prints the result of the failed parse.
             ReplyError::AddressInvalid => f.write_str("connected, but accept address invalid: <nil>"),
             ReplyError::OtherHost(host) => {
                 write!(f, "connected, but accept address is for different host: {}", quote(host))
@@ -255,7 +256,7 @@ impl fmt::Display for ReplyError {
 
 impl std::error::Error for ReplyError {}
 
-/// Answers the line of a dialer. `decide` is asked about requests that are in order.
+/// The reply to a dialer's line. `decide` is called for valid requests.
 pub fn answer(line: &[u8], network: &[u8], decide: impl FnOnce(DialRequest) -> Reply) -> Reply {
     match DialRequest::parse(line, network) {
         Ok(request) => decide(request),
@@ -297,7 +298,7 @@ fn next_char(text: &[u8]) -> Option<(char, &[u8])> {
     if text.is_empty() { None } else { Some(take_char(text)) }
 }
 
-/// Skips one or more spaces. The spaces of Go's scanning are those of Unicode; a newline is none.
+/// Skips one or more spaces. As in Go's scanning, these are Unicode's, but for the newline.
 fn spaces(text: &[u8]) -> Option<&[u8]> {
     let rest = skip_spaces(text);
     (rest.len() < text.len()).then_some(rest)
@@ -310,7 +311,7 @@ fn skip_spaces(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Whether nothing but spaces and the newline is left; a line cut at the limit has no newline.
+/// Whether only spaces and the newline are left; a line cut at the limit has no newline.
 fn at_end(text: &[u8]) -> bool {
     matches!(skip_spaces(text), b"" | b"\n")
 }

@@ -1,11 +1,13 @@
-//! Whether a program can be hooked: the one place that knows, for `lonet check`, `lonet run` and the exec hooks of liblonet.
+//! Decides whether a program can be hooked, for `lonet check`, `lonet run` and the exec hooks of liblonet.
 //!
-//! Theory of operation. LD_PRELOAD reaches what glibc's loader loads without privileges. So the file is looked at that the kernel
-//! is going to load: the program, or the interpreter of a script. A usual program costs six system calls and the first KiB of
-//! its file. What only tools read of a file (sections, notes) counts if it makes sense, and is not there otherwise.
+//! Theory of operation. LD_PRELOAD works for programs that glibc's loader loads without privileges. So this
+//! examines the file that the kernel is going to load: the program, or the interpreter of a script. For a
+//! usual program that takes six system calls and the first KiB of its file. Parts of the file that only tools
+//! read (sections, notes) count as absent if they are malformed.
 //!
-//! Limits. This is advice and no fence: a file can change between the look and the exec, and a script can start what cannot be
-//! hooked. What env(1) executes is not followed here: where env is hooked its exec is looked at, and `lonet check` follows it.
+//! Limits. The result is advice, not protection: a file can change between the look and the exec, and a
+//! script can start a program that cannot be hooked. What env(1) executes is not followed here: if env is
+//! hooked, its exec is examined, and `lonet check` follows it.
 //!
 //! The exec hooks run in signal handlers and between vfork and exec: nothing here allocates or locks.
 
@@ -27,13 +29,14 @@ use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::RawFd;
 
-/// How many scripts may be each other's interpreters: the kernel fails with ELOOP beyond that.
+/// The longest chain of scripts that interpret each other: beyond it the kernel fails with ELOOP.
 const MAX_SCRIPTS: usize = 5;
 
-/// How much of a file is read at once, in bytes: a script's first line, or the headers of a usual program with its notes.
+/// Bytes read from the beginning of a file: room for a script's first line, or a usual program's headers and
+/// notes.
 const HEAD: usize = 1024;
 
-/// What becomes of a program under LD_PRELOAD.
+/// What happens to a program under LD_PRELOAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It loads liblonet.so.
@@ -42,17 +45,18 @@ pub enum Verdict {
     Unhookable(Unhookable),
     /// The kernel does not execute it.
     Fails(Failure),
-    /// Neither ELF nor a script: execve(2) fails with ENOEXEC, and execvp(3) gives it to the shell.
+    /// Neither ELF nor a script: execve(2) fails with ENOEXEC, and execvp(3) runs it with the shell.
     Shell,
-    /// It may be executed and not read, so that nobody can tell.
+    /// It may be executed but not read, so that this is unknown.
     Unreadable,
 }
 
-/// Why LD_PRELOAD does not reach a program. The text is the rest of a sentence that begins with its name.
+/// Why LD_PRELOAD does not work for a program. The text completes a sentence that begins with the program's
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unhookable {
     Static,
-    /// Linked dynamically or not.
+    /// A Go program, linked dynamically or statically.
     Go,
     Libc(Libc),
     Architecture(Abi),
@@ -69,18 +73,18 @@ pub enum Failure {
     Damaged(&'static str),
     /// An ELF file of another kind: an object, a core dump.
     NotAProgram,
-    /// [`Look::loader`] is not there.
+    /// [`Look::loader`] does not exist.
     NoLoader,
     TooManyScripts,
 }
 
 impl Unhookable {
-    /// The program may run under supervision: it is for this machine, and gains no privileges.
+    /// Whether the program can run under supervision: it is for this machine, and gains no privileges.
     pub fn is_supervisable(self) -> bool {
         matches!(self, Unhookable::Static | Unhookable::Go | Unhookable::Libc(_))
     }
 
-    /// What its user can do about it.
+    /// What the user can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
             Unhookable::Static => "use a dynamically linked build",
@@ -115,16 +119,17 @@ impl fmt::Display for Unhookable {
     }
 }
 
-/// What a look at a program has shown.
+/// The result of [`look`].
 pub struct Look {
     pub verdict: Verdict,
-    /// If the program is a script: how its interpreter is run, which the verdict is about. Of scripts that run scripts the last.
+    /// If the program is a script: how its interpreter is run, which the verdict is about. In a chain of
+    /// scripts, the last one.
     pub script: Option<Script>,
     /// The loader that the program names, if any.
     pub loader: Text<{ elf::MAX_LOADER }>,
 }
 
-/// Looks at the file that execveat(2) would execute for `program` in `dir`.
+/// Examines the file that execveat(2) would execute for `program` in `dir`.
 pub fn look(dir: RawFd, program: &CStr) -> Look {
     let (mut script, mut loader) = (None::<Script>, Text::new());
     for _ in 0..=MAX_SCRIPTS {
@@ -135,21 +140,22 @@ pub fn look(dir: RawFd, program: &CStr) -> Look {
         // The longest interpreter has room for its zero.
         let Some(path) = path else { break };
         match look_once(dir, path, &mut loader) {
-            Once::Verdict(verdict) => return Look { verdict, script, loader },
-            Once::Script(next) => script = Some(next),
+            LookStep::Verdict(verdict) => return Look { verdict, script, loader },
+            LookStep::Script(next) => script = Some(next),
         }
     }
     Look { verdict: Verdict::Fails(Failure::TooManyScripts), script: None, loader }
 }
 
-// It lies on the stack of a hook, where nothing can be boxed.
+/// The result of examining one file of a chain of scripts.
+// It lies on the stack of a hook, which must not allocate a box.
 #[expect(clippy::large_enum_variant)]
-enum Once {
+enum LookStep {
     Verdict(Verdict),
     Script(Script),
 }
 
-fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) -> Once {
+fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) -> LookStep {
     let verdict = match executable(dir, path) {
         Err(failure) => Verdict::Fails(failure),
         Ok(stat) => match sys::open_at(dir, path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
@@ -157,11 +163,11 @@ fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) ->
             Ok(file) => {
                 let mut head = [0; HEAD];
                 let Ok(n) = sys::read_at(file.raw(), 0, &mut head) else {
-                    return Once::Verdict(Verdict::Unreadable);
+                    return LookStep::Verdict(Verdict::Unreadable);
                 };
                 let head = head.get(..n).unwrap_or_default();
                 if !head.starts_with(&::elf::abi::ELFMAGIC) {
-                    return Script::read(head).map_or(Once::Verdict(Verdict::Shell), Once::Script);
+                    return Script::read(head).map_or(LookStep::Verdict(Verdict::Shell), LookStep::Script);
                 }
                 match privilege::gained_by(file.raw(), &stat) {
                     Some(privilege) => Verdict::Unhookable(Unhookable::Privileged(privilege)),
@@ -171,11 +177,11 @@ fn look_once(dir: RawFd, path: &CStr, loader: &mut Text<{ elf::MAX_LOADER }>) ->
         },
     };
     let is_static = verdict == Verdict::Unhookable(Unhookable::Static);
-    Once::Verdict(if is_static && loads_others(path.to_bytes()) { Verdict::Hooked } else { verdict })
+    LookStep::Verdict(if is_static && loads_others(path.to_bytes()) { Verdict::Hooked } else { verdict })
 }
 
-/// Whether the kernel would execute this file, and what it is. Nothing is opened: opening a FIFO waits, and opening a device
-/// can do anything.
+/// The stat of a file that the kernel would execute. It opens nothing: opening a FIFO blocks, and opening a
+/// device can have any effect.
 fn executable(dir: RawFd, path: &CStr) -> Result<libc::stat, Failure> {
     let stat = sys::fstatat(dir, path, 0).map_err(|errno| match errno {
         Errno::EACCES => Failure::Denied(errno),
@@ -188,7 +194,8 @@ fn executable(dir: RawFd, path: &CStr) -> Result<libc::stat, Failure> {
     Ok(stat)
 }
 
-/// Static programs that load another one, with what LD_PRELOAD says: ld.so itself, and valgrind's tools.
+/// Whether this is a static program that loads another one and obeys LD_PRELOAD: ld.so itself, or a tool of
+/// valgrind.
 fn loads_others(path: &[u8]) -> bool {
     let mut parts = path.rsplit(|b| *b == b'/');
     let name = parts.next().unwrap_or_default();

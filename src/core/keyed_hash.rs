@@ -1,10 +1,11 @@
-//! A number that only those can compute who have the key, and that does not give the key away.
+//! A keyed hash (SipHash-2-4), which only holders of the key can compute, and which does not reveal the key.
 
 use crate::control::Key;
 use std::hash::Hasher;
 
-/// The number that belongs to `message` under `key`: SipHash-2-4.
-// Deprecated for hash tables, for which it is not meant here; std's other hashers do not promise which function they are.
+/// SipHash-2-4 of `message` under `key`.
+// std deprecates SipHasher for hash tables, which this is not; its other hashers do not promise their
+// function.
 #[expect(deprecated)]
 pub fn keyed_hash(key: &Key, message: &[u8]) -> u64 {
     let key = u128::from_le_bytes(*key);
@@ -19,7 +20,8 @@ mod tests {
 
     #[test]
     fn keyed_hash_of_reference_inputs_is_siphash_2_4() {
-        // The first outputs of vectors_sip64 in the reference implementation; input N is the bytes 0 to N - 1.
+        // The first outputs of vectors_sip64 in the reference implementation; input N is the bytes 0 to N -
+        // 1.
         let key: Key = std::array::from_fn(|i| i as u8);
         let input: [u8; 16] = std::array::from_fn(|i| i as u8);
         for (len, output) in [

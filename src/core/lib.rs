@@ -1,9 +1,9 @@
-//! What all processes of lonet agree on: addresses, messages, the way to lonetd, what the kernel knows of
-//! sockets. No hooks here: anything may link it.
+//! What all processes of lonet share: addresses, messages, the table, the client of lonetd, and queries to
+//! the kernel. The crate has no hooks, so that anything may link it.
 
 pub mod address;
-pub mod aside;
 pub mod block;
+pub mod child;
 pub mod classes;
 pub mod client;
 pub mod config;
@@ -19,7 +19,7 @@ pub mod keyed_hash;
 pub mod launch;
 pub mod limit;
 pub mod lock;
-pub mod logged;
+pub mod log_prefix;
 pub mod pace;
 pub mod quote;
 mod starved;

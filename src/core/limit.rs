@@ -1,4 +1,4 @@
-//! How long something may take that is done in several steps.
+//! Deadlines for operations of several steps.
 
 use crate::sys;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use std::time::Duration;
 pub const TIME_LIMIT_SECONDS: i64 = 5;
 pub const TIME_LIMIT: Duration = Duration::from_secs(TIME_LIMIT_SECONDS as u64);
 
-/// A moment at which whoever waits gives up, or none; on the clock that nobody sets.
+/// A deadline on CLOCK_MONOTONIC, or none.
 ///
-/// There are two: one that holds whatever happens, and one for what lonetd may take, of which time that it waits for a
-/// processor is no part.
+/// It consists of two: one that always holds, and one for lonetd's part, which is extended if lonetd has to
+/// wait for a processor ([`Limit::forgiven`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     end: Option<Duration>,
-    lonetds: Option<Duration>,
+    for_lonetd: Option<Duration>,
 }
 
 fn now() -> Duration {
@@ -22,46 +22,47 @@ fn now() -> Duration {
 }
 
 impl Limit {
-    pub const NONE: Limit = Limit { end: None, lonetds: None };
+    pub const NONE: Limit = Limit { end: None, for_lonetd: None };
 
+    /// A deadline after `time`.
     pub fn within(time: Duration) -> Limit {
         Limit::NONE.at_most(time)
     }
 
-    /// This one, or the end of `time` if that comes first.
+    /// The earlier one of this and a deadline after `time`.
     pub fn at_most(self, time: Duration) -> Limit {
         let end = now().saturating_add(time);
         Limit { end: Some(self.end.map_or(end, |old| old.min(end))), ..self }
     }
 
-    /// This one, or if it is none, `time` for lonetd.
+    /// This deadline, or if there is none, one after `time` for lonetd.
     pub fn or_of_lonetd(self, time: Duration) -> Limit {
         if self.first().is_some() { self } else { self.and_of_lonetd(time) }
     }
 
-    /// This one, and no more than `time` for lonetd.
+    /// This deadline, and for lonetd none later than after `time`.
     pub fn and_of_lonetd(self, time: Duration) -> Limit {
         let end = now().saturating_add(time);
-        Limit { lonetds: Some(self.lonetds.map_or(end, |old| old.min(end))), ..self }
+        Limit { for_lonetd: Some(self.for_lonetd.map_or(end, |old| old.min(end))), ..self }
     }
 
-    /// This one, after lonetd has done something: if that took longer than it may take, it had no processor, and has `time`
-    /// for what comes next.
+    /// This deadline after lonetd has made progress: if its own has passed, it had to wait for a processor,
+    /// and gets `time` for the next step.
     pub fn forgiven(self, time: Duration) -> Limit {
-        let is_over = self.lonetds.is_some_and(|end| end <= now());
+        let is_over = self.for_lonetd.is_some_and(|end| end <= now());
         if is_over { self.without_lonetds().and_of_lonetd(time) } else { self }
     }
 
-    /// What holds while lonetd has no processor, too.
+    /// The part that holds even if lonetd has to wait for a processor.
     pub fn without_lonetds(self) -> Limit {
-        Limit { lonetds: None, ..self }
+        Limit { for_lonetd: None, ..self }
     }
 
     fn first(self) -> Option<Duration> {
-        [self.end, self.lonetds].into_iter().flatten().min()
+        [self.end, self.for_lonetd].into_iter().flatten().min()
     }
 
-    /// Milliseconds, rounded up.
+    /// Remaining time in milliseconds, rounded up. `None`: there is no deadline.
     pub fn left(self) -> Option<i64> {
         let left = self.first()?.saturating_sub(now());
         Some(left.as_micros().div_ceil(1000) as i64)
@@ -71,7 +72,8 @@ impl Limit {
         self.left() == Some(0)
     }
 
-    /// What is left, in milliseconds, of a step that may take `longest`; 1 at least, as 0 is no limit to some calls.
+    /// Timeout of a step that may take `longest`, in milliseconds; at least 1, as 0 means no timeout to some
+    /// calls.
     pub fn of(self, longest: Duration) -> i64 {
         let longest = longest.as_millis() as i64;
         self.left().map_or(longest, |left| left.clamp(1, longest))
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_takes_no_longer_than_what_is_left() {
+    fn timeout_of_a_step_is_not_longer_than_the_remaining_time() {
         let step = Duration::from_secs(5);
         assert_eq!(Limit::NONE.of(step), 5000);
         assert_eq!(Limit::within(Duration::from_secs(60)).of(step), 5000);
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_of_two_limits_holds() {
+    fn earlier_of_two_deadlines_holds() {
         let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
         assert!(Limit::NONE.at_most(second).left().is_some_and(|left| left <= 1000));
         assert!(Limit::within(minute).at_most(second).left().is_some_and(|left| left <= 1000));
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn time_of_lonetds_that_is_over_leaves_the_callers() {
+    fn deadline_of_the_caller_stays_when_that_of_lonetd_passes() {
         let minute = Duration::from_secs(60);
         let over = Limit::within(minute).and_of_lonetd(Duration::ZERO);
         assert!(over.is_over());
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn caller_with_a_limit_gives_lonetd_no_other() {
+    fn caller_with_a_deadline_gives_lonetd_no_other() {
         let second = Duration::from_secs(1);
         assert!(Limit::NONE.or_of_lonetd(second).left().is_some_and(|left| left <= 1000));
         let own = Limit::within(Duration::from_secs(60)).or_of_lonetd(second);

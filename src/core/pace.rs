@@ -1,25 +1,25 @@
-//! How fast and how late a socket sends: SO_MAX_PACING_RATE and TCP_TX_DELAY, which any holder of a descriptor may set on a live
-//! socket.
+//! Rate and delay of what a socket sends: SO_MAX_PACING_RATE and TCP_TX_DELAY, which any holder of a
+//! descriptor may set on a live socket.
 //!
-//! The kernel paces each connection by itself, but for the first ten segments that it sends. A program that has set a lower
-//! rate keeps it; a higher one it has set itself is gone after the rule, and so is a delay. A delay is a time stamp on each segment,
-//! which the fq queueing discipline alone looks at.
+//! The kernel paces each connection, but for its first ten segments. If the program has set a lower rate than
+//! the rule, it keeps that. A higher rate that it has set is lost when the rule ends, and so is a delay. The
+//! delay is a time stamp on each segment, which only the fq queueing discipline obeys.
 
 use crate::sys::{self, Result};
 use std::os::fd::RawFd;
 
 const TCP_TX_DELAY: i32 = 37;
 
-/// What rules make of what a socket sends.
+/// Rate and delay that the fault rules want for a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// Bytes a second; `None`: no rule is about it.
+    /// Bytes a second. `None`: no rule limits it.
     pub rate: Option<u64>,
     /// Microseconds.
     pub delay: u32,
 }
 
-/// Sets it, where the rules have had it be `was`.
+/// Sets rate and delay of a socket. `was`: those that the rules have set before.
 pub fn set(fd: RawFd, was: Pace, is: Pace) -> Result<()> {
     set_rate(fd, was.rate, is.rate)?;
     if was.delay == is.delay && is.delay == 0 {

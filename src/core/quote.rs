@@ -3,17 +3,16 @@
 //! Writing: [`quote`] is `strconv.Quote`, that is `%q` of printing. Bytes that are not UTF-8 become
 //! `\xNN`, characters that Go does not print become escapes, all others stand for themselves.
 //!
-//! Reading: [`scan_quoted`] is `%q` of scanning, the reader of the protocol: it takes a string off the
-//! front of a text, leaves its input alone, and on success says what follows. A byte that is not UTF-8 reads
-//! as U+FFFD; such bytes are written as escapes.
+//! Reading: [`scan_quoted`] is `%q` of scanning. It parses a string at the beginning of a text, and returns
+//! what follows. A byte that is not UTF-8 reads as U+FFFD; such bytes are written as escapes.
 //!
-//! Which characters are printed depends on the Unicode version (16 here, 15 in Go 1.21). This
-//! matters to nobody who reads: a character and its escape read the same.
+//! Which characters are printed depends on the Unicode version (16 here, 15 in Go 1.21). Readers do not
+//! depend on it, as a character and its escape read the same.
 
 use std::fmt;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// A text that is not a quoted string.
+/// The error for a text that is not a quoted string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuoteError;
 
@@ -64,7 +63,7 @@ fn quote_char(c: char, out: &mut String) {
     }
 }
 
-/// `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols, and of all spaces the ASCII one.
+/// `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols, and the ASCII space.
 fn is_print(c: char) -> bool {
     c == ' '
         || !matches!(
@@ -80,10 +79,10 @@ fn is_print(c: char) -> bool {
         )
 }
 
-/// The character that the bytes begin with; None if there is none or it is not UTF-8.
+/// The first character of the bytes. `None`: they are empty, or do not begin with UTF-8.
 ///
-/// Go counts each byte of a broken sequence as an error of its own, so whoever gets None for bytes that
-/// are there goes on one byte later. (Rust's lossy conversion counts a broken sequence once.)
+/// Go counts each byte of a broken sequence as an error of its own. So after `None` for bytes that are not
+/// empty, continue one byte later. (Rust's lossy conversion counts a broken sequence once.)
 pub(crate) fn first_char(bytes: &[u8]) -> Option<char> {
     let len = match bytes.first()? {
         0x00..=0x7f => 1,
@@ -95,7 +94,7 @@ pub(crate) fn first_char(bytes: &[u8]) -> Option<char> {
     std::str::from_utf8(bytes.get(..len)?).ok()?.chars().next()
 }
 
-/// Takes the first character off non-empty bytes; a byte that is not UTF-8 counts as U+FFFD.
+/// Splits the first character off non-empty bytes; a byte that is not UTF-8 counts as U+FFFD.
 pub(crate) fn take_char(bytes: &[u8]) -> (char, &[u8]) {
     match first_char(bytes) {
         Some(c) => (c, &bytes[c.len_utf8()..]),
@@ -103,7 +102,7 @@ pub(crate) fn take_char(bytes: &[u8]) -> (char, &[u8]) {
     }
 }
 
-/// Reads a `"…"` or `` `…` `` string at the very start of the text. Returns its value and what follows it.
+/// Reads a `"…"` or `` `…` `` string at the start of the text. Returns its value and what follows it.
 pub fn scan_quoted(text: &[u8]) -> Result<(Vec<u8>, &[u8]), QuoteError> {
     match text.split_first() {
         Some((b'"', body)) => interpreted(body, b'"'),

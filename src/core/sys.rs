@@ -1,10 +1,10 @@
-//! System calls, made directly.
+//! System calls, made directly instead of through libc's functions.
 //!
-//! This code also runs inside other people's processes, under liblonet's hooks. libc's own `close` or
-//! `connect` would be those hooks; its `recv` and `poll` are cancellation points, at which a thread may
-//! vanish in the middle of an exchange; and any function of libc's may be another interposer's, which may hold a lock
-//! over the call that led here. `syscall` is none of these: scripts/check-imports compares what the library takes from
-//! others with what is known to be safe.
+//! This code also runs inside other people's processes, under liblonet's hooks. There libc's `close` or
+//! `connect` would be those hooks; `recv` and `poll` are cancellation points, at which a thread may vanish in
+//! the middle of an exchange; and any function of libc may be another interposer's, which may hold a lock
+//! during the call that led here. `syscall` has none of these problems. scripts/check-imports compares the
+//! library's imports with a list of safe ones.
 
 mod file;
 mod memory;
@@ -24,18 +24,18 @@ use std::os::fd::RawFd;
 
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// What a raw system call answered: its value, or errno.
+/// Converts the return value of `syscall`: a value, or errno.
 pub fn check(value: libc::c_long) -> Result<libc::c_long> {
     if value < 0 { Err(Errno::last()) } else { Ok(value) }
 }
 
-/// A descriptor that is closed when it goes out of scope, by a system call of its own.
+/// A descriptor that is closed when it goes out of scope, by a direct system call.
 #[derive(Debug)]
 pub struct Fd(RawFd);
 
 impl Fd {
-    /// Takes ownership of `fd` and moves it off 0, 1 and 2: a program that closed its standard streams
-    /// finds them closed at every instant.
+    /// Takes ownership of `fd` and moves it off 0, 1 and 2, so that a program that has closed its standard
+    /// streams does not find them open.
     pub fn new(fd: RawFd) -> Result<Fd> {
         let fd = Fd(fd);
         if fd.0 > 2 {
@@ -46,7 +46,7 @@ impl Fd {
         Ok(Fd(high as RawFd))
     }
 
-    /// Takes ownership of `fd` where it is.
+    /// Takes ownership of `fd` without moving it.
     pub fn adopt(fd: RawFd) -> Fd {
         Fd(fd)
     }
@@ -55,7 +55,7 @@ impl Fd {
         self.0
     }
 
-    /// Gives the descriptor away.
+    /// Releases ownership of the descriptor.
     pub fn into_raw(self) -> RawFd {
         let fd = self.0;
         std::mem::forget(self);
@@ -76,13 +76,13 @@ impl std::os::fd::AsRawFd for Fd {
     }
 }
 
-/// A system call, as a cached answer would be the parent's.
+/// The process id, by a system call: a cached one would be wrong after fork.
 pub fn getpid() -> i32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
-/// The effective user id, as the kernel has it: fakeroot's is another.
+/// The effective user id that the kernel has; fakeroot's would be another.
 pub fn geteuid() -> u32 {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::syscall(libc::SYS_geteuid) as u32 }
@@ -100,20 +100,20 @@ pub fn getgid() -> u32 {
     unsafe { libc::syscall(libc::SYS_getgid) as u32 }
 }
 
-/// Whether the process gains nothing by set-user-ID programs (PR_SET_NO_NEW_PRIVS).
+/// Whether PR_SET_NO_NEW_PRIVS is set: set-user-ID programs give this process no privileges.
 pub fn no_new_privs() -> bool {
     // SAFETY: no pointers.
     unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
 }
 
-/// Whether the process has a filter of its system calls.
+/// Whether the process has a seccomp filter.
 pub fn is_filtered() -> bool {
     const FILTERED: i64 = libc::SECCOMP_MODE_FILTER as i64;
     // SAFETY: no pointers.
     unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_SECCOMP, 0, 0, 0, 0) == FILTERED }
 }
 
-/// What a clock shows, since it began. A system call: libc's function may be one that shows another time.
+/// The time of a clock, by a system call: libc's function may be an interposer's that fakes the time.
 pub fn clock(clock: libc::clockid_t) -> std::time::Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a structure to fill.
@@ -170,7 +170,7 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Receives one packet; 0 bytes is the end. EAGAIN when the socket's receive time limit has passed.
+/// Receives one packet; 0 bytes is the end. EAGAIN: the socket's receive timeout has passed.
 pub fn recv(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
     loop {
         // SAFETY: the buffer is valid for its length; null pointers for an unwanted address.
@@ -193,7 +193,7 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Receives one packet, as [`recv`], but a signal ends it (EINTR) where the kernel does not restart the call.
+/// As [`recv`], but fails with EINTR at a signal after which the kernel does not restart the call.
 pub fn recv_once(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
     // SAFETY: the buffer is valid for its length; null pointers for an unwanted address.
     let got = check(unsafe {
@@ -228,7 +228,7 @@ impl OneRight {
         OneRight { header, fd, _padding: 0 }
     }
 
-    /// The header of a message with these bytes and this control message.
+    /// A message header with these bytes and this control message.
     fn message(&mut self, part: &mut libc::iovec) -> libc::msghdr {
         // SAFETY: all zeroes is a msghdr.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -255,7 +255,7 @@ pub fn send_with(fd: RawFd, bytes: &[u8], right: RawFd) -> Result<()> {
     }
 }
 
-/// Receives one packet, and the descriptor that came with it, with FD_CLOEXEC if so wanted.
+/// Receives one packet and the descriptor that came with it, if any. `cloexec`: sets FD_CLOEXEC.
 pub fn recv_with(fd: RawFd, buffer: &mut [u8], cloexec: bool) -> Result<(usize, Option<RawFd>)> {
     let mut right = OneRight::new(-1);
     right.header.cmsg_type = 0;
@@ -278,7 +278,7 @@ pub fn recv_with(fd: RawFd, buffer: &mut [u8], cloexec: bool) -> Result<(usize, 
     Ok((n, came.then_some(right.fd)))
 }
 
-/// A socket option of plain type `T`: an integer, or a struct of libc's.
+/// Reads a socket option of plain type `T`: an integer, or a struct of libc's.
 pub fn getsockopt<T: Copy>(fd: RawFd, level: i32, name: i32) -> Result<T> {
     let mut value = std::mem::MaybeUninit::<T>::zeroed();
     let mut len = std::mem::size_of::<T>() as libc::socklen_t;
@@ -304,19 +304,19 @@ pub fn setsockopt<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> Resul
     .map(drop)
 }
 
-/// Waits until `fd` is readable or at its end. `false`: the time limit has passed.
+/// Waits until `fd` is readable or at its end. `false`: the timeout has passed.
 pub fn readable_within(fd: RawFd, milliseconds: i64) -> Result<bool> {
     ready_within(fd, libc::POLLIN, Some(milliseconds))
 }
 
-/// As [`readable_within`], for other events of poll's, or without a time limit.
+/// As [`readable_within`], for these events of poll(2). `None`: without timeout.
 pub fn ready_within(fd: RawFd, events: libc::c_short, milliseconds: Option<i64>) -> Result<bool> {
     let mut poll = libc::pollfd { fd, events, revents: 0 };
     let limit = milliseconds.unwrap_or(0);
     let mut left = libc::timespec { tv_sec: limit / 1000, tv_nsec: (limit % 1000) * 1_000_000 };
     let time = if milliseconds.is_some() { &raw mut left } else { std::ptr::null_mut() };
     loop {
-        // The kernel writes the time that is left into `left`, so that EINTR does not prolong the wait.
+        // The kernel stores the remaining time in `left`, so that EINTR does not prolong the wait.
         // SAFETY: one pollfd, one timespec, no signal mask.
         let n = check(unsafe {
             libc::syscall(
@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_of_ours_never_lands_on_a_standard_stream() {
+    fn descriptor_never_lands_on_a_standard_stream() {
         // SAFETY: duplicates of descriptor 1, closed by the drop of `Fd`.
         let fd = unsafe { libc::dup(1) };
         let fd = Fd::new(fd).expect("a descriptor");
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_travels_with_a_packet() {
+    fn descriptor_arrives_with_a_packet() {
         let mut pair = [0; 2];
         // SAFETY: room for two descriptors.
         let made = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, pair.as_mut_ptr()) };

@@ -1,18 +1,18 @@
-//! Which user a uid stands for.
+//! Which user a uid stands for, in view of user namespaces.
 //!
-//! The kernel compares users, and shows their numbers as the reader's user namespace has them. A user that has none
-//! there is shown as the overflow uid, which may be a user's own number, too (nobody's, 65534): there, equal numbers
-//! say nothing. Below a user namespace of its own a process may also find its own uid renamed.
+//! The kernel compares users, and shows their numbers as the reader's user namespace maps them. A user
+//! without a mapping there is shown as the overflow uid, which may also be a real user's number (nobody's,
+//! 65534): then equal numbers prove nothing. In a user namespace a process may also find its own uid renamed.
 
 use crate::sys::{self, check};
 
-/// The number of users without one, unless root has chosen another (`kernel.overflowuid`).
+/// The uid of users without a mapping, unless root has chosen another one (`kernel.overflowuid`).
 pub const OVERFLOW: u32 = 65534;
 
-/// How many uids there are.
+/// The number of uids.
 const ALL: u64 = 4_294_967_295;
 
-/// Whether each user has a number of its own in this process' user namespace. `None`: cannot tell.
+/// Whether each user has a uid of its own in this process's user namespace. `None`: unknown.
 pub fn all_have_numbers() -> Option<bool> {
     let fd = sys::open(c"/proc/self/uid_map", libc::O_RDONLY).ok()?;
     let mut text = [0u8; 128];
@@ -21,7 +21,8 @@ pub fn all_have_numbers() -> Option<bool> {
     covers_all(&text[..n as usize])
 }
 
-/// A map of several lines may cover everything as well; one that does not say so in its first counts as one that does not.
+/// Whether the first line of a uid_map covers all uids. A map of several lines may do so as well, but counts
+/// as `false`.
 fn covers_all(map: &[u8]) -> Option<bool> {
     let line = map.split(|b| *b == b'\n').next()?;
     let mut fields = line.split(|b| *b == b' ').filter(|field| !field.is_empty());
@@ -29,8 +30,10 @@ fn covers_all(map: &[u8]) -> Option<bool> {
     Some(count == ALL)
 }
 
-/// Whether the open `dir` is a directory of this process' user and closed to all others. By the kernel's own comparison: who is
-/// not the owner may not leave the time of access alone, unless it has power over the owner, which then has a number
+/// Whether the open `dir` belongs to this process's user, by the kernel's comparison, and is closed to all
+/// others.
+///
+/// Only the owner may open it with O_NOATIME, and processes with power over the owner, which then has a uid
 /// of its own.
 pub fn is_own_closed_directory(dir: i32) -> bool {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOATIME;
@@ -61,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_own_closed_directory_is_one() {
+    fn directory_is_own_and_closed_only_with_mode_700() {
         let dir = std::env::temp_dir().join(format!("uids.{}", std::process::id()));
         std::fs::create_dir(&dir).expect("a directory");
         let file = std::fs::File::open(&dir).expect("a directory");

@@ -1,4 +1,4 @@
-//! Names of Unix sockets.
+//! Addresses of Unix sockets, among them the abstract name of a network's control socket.
 
 use crate::control::Key;
 use crate::keyed_hash::keyed_hash;
@@ -6,11 +6,11 @@ use crate::sys;
 use nix::errno::Errno;
 use std::fmt;
 
-/// The abstract name of a network's control socket, for programs that have left the file system or the owner's uid
-/// behind: `lonet-` and the digits of a number that only members can know beforehand.
+/// The abstract name of a network's control socket, for programs that have changed their root directory or
+/// uid: `lonet-` and the hexadecimal digits of a number that only members can compute.
 ///
-/// Every user of the machine can read the abstract names that are bound (/proc/net/unix). So the number gives nothing
-/// away, and no one is let in for having it: lonetd looks at who comes, and programs at who listens.
+/// Every user of the machine can read the abstract names that are bound (/proc/net/unix). So the number
+/// reveals nothing and authorises nobody: lonetd checks who connects, and programs check who listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbstractName(u64);
 
@@ -19,14 +19,14 @@ const PREFIX: &[u8; 6] = b"lonet-";
 impl AbstractName {
     pub const LEN: usize = PREFIX.len() + 16;
 
-    /// The name that belongs to a network's key; of another network, of which somebody with this key in its environment
-    /// asks, it is another one.
+    /// The name for a network and its key. It depends on the network too, as a process with the key of one
+    /// network in its environment may ask for another.
     pub fn of(key: &Key, network: &str) -> AbstractName {
-        // 0 stands for none.
+        // 0 stands for no name.
         AbstractName(keyed_hash(key, network.as_bytes()).max(1))
     }
 
-    /// `None` for 0, which stands for none.
+    /// The name with this number. `None` for 0, which stands for no name.
     pub fn from_number(number: u64) -> Option<AbstractName> {
         (number != 0).then_some(AbstractName(number))
     }
@@ -35,7 +35,7 @@ impl AbstractName {
         self.0
     }
 
-    /// Without the zero that begins every abstract name.
+    /// The name without the zero byte that begins every abstract name.
     pub fn bytes(self) -> [u8; AbstractName::LEN] {
         let mut name = [0; AbstractName::LEN];
         let (prefix, digits) = name.split_at_mut(PREFIX.len());
@@ -47,7 +47,7 @@ impl AbstractName {
         name
     }
 
-    /// `None`: too long, which it is not.
+    /// The address with this name; never `None`, as the name is short enough.
     pub fn socket_name(self) -> Option<SocketName> {
         let mut name = [0; AbstractName::LEN + 1];
         name[1..].copy_from_slice(&self.bytes());
@@ -65,14 +65,14 @@ impl fmt::Display for AbstractName {
     }
 }
 
-/// A Unix socket's address, ready to use.
+/// A Unix socket's address, for system calls.
 pub struct SocketName {
     address: libc::sockaddr_un,
     len: u32,
 }
 
 impl SocketName {
-    /// `None`: too long.
+    /// The address with this path, or abstract name with its zero byte. `None`: it is too long.
     pub fn new(path: &[u8]) -> Option<SocketName> {
         // SAFETY: all zeroes is a sockaddr_un.
         let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };

@@ -1,27 +1,29 @@
-//! The valve of a TCP socket: what makes the kernel drop the segments that it sends, or those that it is sent.
+//! The valve of a TCP socket: makes the kernel drop the segments that the socket sends, receives, or both.
 //!
 //! # Theory of operation
 //!
-//! The kernel drops a segment whose TTL is below IP_MINTTL of the socket that it is for, before TCP sees it. Every socket of
-//! lonet's has IP_MINTTL 2 ([`LEAST`]); what is accepted inherits it. So either end of a connection shuts both directions:
+//! The kernel drops a received segment whose TTL is below the socket's IP_MINTTL, before TCP sees it. Every
+//! socket of lonet has IP_MINTTL 2 ([`LEAST`]); accepted sockets inherit it. So either end of a connection
+//! can shut both directions:
 //!
 //! | direction | at the socket |
 //! |---|---|
-//! | what it sends is dropped | IP_TTL 1: below what every peer wants |
-//! | what it is sent is dropped | IP_MINTTL 255: above what any peer sends |
+//! | sending | IP_TTL 1: below the minimum of every peer |
+//! | receiving | IP_MINTTL 255: above the TTL of every peer |
 //!
-//! Nothing is lost: TCP sends again what has not been acknowledged, gives up when its time limits say so, and goes on as soon
-//! as a segment passes. Both options may be set on a live socket, by whoever has a descriptor of it, and stay with the socket
-//! through fork, exec and messages.
+//! No data is lost: TCP retransmits what was not acknowledged, gives up when its timeouts say so, and goes on
+//! as soon as a segment passes. Any holder of a descriptor may set both options on a live socket, and they
+//! stay with the socket through fork, exec and SCM_RIGHTS.
 //!
-//! **What the program sets** of the two lies between: never 1 or 255 in the kernel ([`Hops`]), so that these values always
-//! mean a shut valve. The program is shown what it has set. While a valve is shut that is kept in the table
-//! ([`crate::table::hops`]).
+//! **The program's own values** of the two options are clamped, so that the kernel never has 1 or 255 of them
+//! ([`Hops`]) and these values always mean a shut valve. The program sees the values that it has set. While a
+//! valve is shut the table stores them ([`crate::table::hops`]).
 //!
-//! **Who sets it.** lonetd, on all sockets that a change of the rules concerns; and the process itself, where a dial or an
-//! accept makes a socket that rules concern ([`obey`]). Both compute the setting from the rules in the table and then set it,
-//! in any order and as often as they like. lonetd writes the rules and then looks for records of sockets; the process writes
-//! the record and then looks for rules, and looks again after it has set something: one of the two sees the other.
+//! **Who sets it.** lonetd, on all sockets that a change of the rules concerns; and the process itself, when
+//! a dial or an accept makes a socket that rules concern ([`apply_rules`]). Both compute the setting from the
+//! rules in the table and then set it, in any order and as often as they like. lonetd writes the rules and
+//! then looks for records of sockets; the process writes the record and then reads the rules, and reads them
+//! again after it has set something. So at least one of the two sees the other's change.
 
 use crate::pace::{self, Pace};
 use crate::sys::{self, Result};
@@ -32,16 +34,18 @@ use std::sync::atomic::{Ordering, fence};
 pub const IP_TTL: i32 = libc::IP_TTL;
 pub const IP_MINTTL: i32 = 21;
 
-/// IP_MINTTL of an open socket.
+/// IP_MINTTL of a socket whose valve is open.
 pub const LEAST: u8 = 2;
 
 /// The settings of a shut valve.
 const SHUT_TTL: i32 = 1;
 const SHUT_LEAST: i32 = 255;
 
-/// What the kernel may have of a program's, and its own choice of a TTL where nobody has set another.
+/// The range to which a program's values are clamped.
 const LOWEST: u8 = 2;
 const HIGHEST: u8 = 254;
+
+/// The kernel's default TTL.
 const DEFAULT: i32 = 64;
 
 /// The directions that are shut at a socket.
@@ -58,31 +62,32 @@ impl Shut {
         self.sending || self.receiving
     }
 
-    /// As it is set at a socket whose handshake is under way, if `dials`: the other end of a handshake drops nothing that
-    /// this end sends, so that this end must not hear of it.
+    /// What to shut at a socket. If `dials` (its handshake is in progress), a socket that must not send must
+    /// not receive either: during the handshake the other end does not drop what this end sends.
     fn of_dial(self, dials: bool) -> Shut {
         Shut { receiving: self.receiving || dials && self.sending, ..self }
     }
 }
 
-/// What a program has set IP_TTL and IP_MINTTL to.
+/// A program's values of IP_TTL and IP_MINTTL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hops {
-    /// `None`: the system's default.
+    /// IP_TTL. `None`: the system's default.
     pub ttl: Option<u8>,
+    /// IP_MINTTL.
     pub least: u8,
 }
 
 impl Hops {
-    /// What the kernel has of it in an open socket.
+    /// The kernel's values in a socket whose valve is open; -1 is the default TTL.
     fn in_kernel(self) -> (i32, i32) {
         let ttl = self.ttl.map_or(-1, |ttl| i32::from(ttl.clamp(LOWEST, HIGHEST)));
         (ttl, i32::from(self.least.clamp(LEAST, HIGHEST)))
     }
 
-    /// What a program is taken to have set by what the kernel has, which for some values is the nearest that it may have.
-    /// Of a shut valve: nothing.
-    fn behind((ttl, least): (i32, i32)) -> Hops {
+    /// The program's values behind those of the kernel. The ends of the clamped range stand for the values
+    /// beyond them, and those of a shut valve for unset.
+    fn from_kernel((ttl, least): (i32, i32)) -> Hops {
         let ttl = match ttl {
             SHUT_TTL | SHUT_LEAST | DEFAULT => None,
             2 => Some(1),
@@ -102,12 +107,12 @@ fn settings(fd: RawFd) -> Result<(i32, i32)> {
     Ok((sys::getsockopt(fd, libc::SOL_IP, IP_TTL)?, sys::getsockopt(fd, libc::SOL_IP, IP_MINTTL)?))
 }
 
-/// A socket is about to get its place in the network.
+/// Prepares a socket that is about to join the network: opens its valve.
 pub fn fit(fd: RawFd) -> Result<()> {
     sys::setsockopt(fd, libc::SOL_IP, IP_MINTTL, &i32::from(LEAST))
 }
 
-/// As [`fit`], where its program may have set the options.
+/// As [`fit`], for a socket on which the program may have set the options.
 pub fn fit_as_set(fd: RawFd) -> Result<()> {
     let (ttl, least) = settings(fd)?;
     let lowest = i32::from(LOWEST);
@@ -118,27 +123,27 @@ pub fn fit_as_set(fd: RawFd) -> Result<()> {
     sys::setsockopt(fd, libc::SOL_IP, IP_MINTTL, &least.clamp(i32::from(LEAST), highest))
 }
 
-/// What the program has set, as it is to be shown.
+/// The values that the program sees.
 pub fn hops(table: Table<'_>, fd: RawFd, cookie: u64) -> Result<Hops> {
     match table.hops(cookie) {
         Some(hops) => Ok(hops),
-        None => settings(fd).map(Hops::behind),
+        None => settings(fd).map(Hops::from_kernel),
     }
 }
 
-/// Whether anything is shut at a socket.
+/// The directions that are shut at a socket.
 pub fn shut(fd: RawFd) -> Result<Shut> {
     let (ttl, least) = settings(fd)?;
     Ok(Shut { sending: ttl == SHUT_TTL, receiving: least == SHUT_LEAST })
 }
 
-/// Sets the valve of a socket. `dials`: its handshake is under way.
+/// Sets the valve of a socket. `dials`: its handshake is in progress.
 pub fn set(table: Table<'_>, fd: RawFd, cookie: u64, shut: Shut, dials: bool) -> Result<()> {
     let shut = shut.of_dial(dials);
     let is = settings(fd)?;
     let kept = table.hops(cookie);
-    let hops = kept.unwrap_or_else(|| Hops::behind(is));
-    // Before it is lost.
+    let hops = kept.unwrap_or_else(|| Hops::from_kernel(is));
+    // The kernel is about to lose the program's values.
     if shut.is_any() && kept.is_none() && hops != Hops::default() {
         table.set_hops(cookie, hops);
     }
@@ -154,38 +159,38 @@ pub fn set(table: Table<'_>, fd: RawFd, cookie: u64, shut: Shut, dials: bool) ->
     Ok(())
 }
 
-/// Opens a socket so wide that its segments pass whatever the other end is stuck with, which nobody can reach any more; and
-/// hears whatever comes from there.
+/// Opens a valve so wide that segments pass in both directions even if the other end, which nobody can reach
+/// any more, is stuck with a shut valve.
 pub fn open_wide(fd: RawFd) -> Result<()> {
     sys::setsockopt(fd, libc::SOL_IP, IP_TTL, &SHUT_LEAST)?;
     sys::setsockopt(fd, libc::SOL_IP, IP_MINTTL, &0)
 }
 
-/// Sets the valve of a socket of this process as the rules have it, if there are any. The socket has its record, or it has been
-/// accepted. `ends`: the hosts of this end and of the other one.
-pub fn obey(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) {
+/// Applies the fault rules, if there are any, to a socket of this process that has a record or was accepted.
+/// `ends`: the hosts of this end and of the other one. `dials`: as for [`set`].
+pub fn apply_rules(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) {
     fence(Ordering::SeqCst);
     if table.faults() != 0 {
         let _ = enforce(table, fd, cookie, ends, dials);
     }
 }
 
-/// As [`obey`], for a dial that is about to be made.
-pub fn obey_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) {
+/// As [`apply_rules`], before connect. Counts the dial as a hit of the rules that cut it.
+pub fn apply_rules_at_dial(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16)) {
     fence(Ordering::SeqCst);
     if table.faults() != 0 {
-        table.met_by_dial(ends.0, ends.1);
+        table.count_dial_hits(ends.0, ends.1);
         let _ = enforce(table, fd, cookie, ends, true);
     }
 }
 
-/// As [`obey`], whether there are rules or not.
+/// As [`apply_rules`], even if there are no rules.
 #[cold]
 #[inline(never)]
 pub fn enforce(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) -> Result<()> {
     let mut paced = Pace::default();
     loop {
-        let (rules, (shut, pace)) = table.course_between(ends);
+        let (rules, (shut, pace)) = table.shut_and_pace_between(ends);
         set(table, fd, cookie, shut, dials)?;
         pace::set(fd, paced, pace)?;
         paced = pace;
@@ -201,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_sets_is_never_a_shut_valve_in_the_kernel() {
+    fn value_of_a_program_is_never_a_shut_valve_in_the_kernel() {
         for value in 0..=255 {
             let hops = Hops { ttl: Some(value), least: value };
             let (ttl, least) = hops.in_kernel();
@@ -221,13 +226,13 @@ mod tests {
                 (-1, least) => (DEFAULT, least),
                 other => other,
             };
-            assert_eq!(Hops::behind(in_kernel), hops);
+            assert_eq!(Hops::from_kernel(in_kernel), hops);
         }
-        assert_eq!(Hops::behind((SHUT_TTL, SHUT_LEAST)), Hops::default());
+        assert_eq!(Hops::from_kernel((SHUT_TTL, SHUT_LEAST)), Hops::default());
     }
 
     #[test]
-    fn dial_that_may_not_send_does_not_hear_either() {
+    fn dial_that_may_not_send_does_not_receive_either() {
         let shut = Shut { sending: true, receiving: false };
         assert_eq!(shut.of_dial(true), Shut { sending: true, receiving: true });
         assert_eq!(shut.of_dial(false), shut);

@@ -16,8 +16,8 @@ use lonet_core::sys::{self, check};
 use lonet_core::table::state::NO_SLOT;
 use lonet_core::table::word::Word;
 use lonet_core::table::{Parts, Table, slot};
-use lonet_sockets::under_way::UnderWay;
-use lonet_sockets::{Actor, Own};
+use lonet_sockets::pending_dials::PendingDials;
+use lonet_sockets::{Actor, ProcessState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Where the table is mapped; 0: it is not.
@@ -34,7 +34,7 @@ struct Page {
     seat: AtomicU64,
     /// The lonetd that may take copies of this process' sockets; 0: none.
     open_to: AtomicU64,
-    own: Own,
+    own: ProcessState,
 }
 
 const JOINED: u64 = 1 << 63;
@@ -112,7 +112,7 @@ pub fn slot() -> u16 {
 }
 
 /// The dials of this process that have not returned.
-pub fn dials() -> Option<&'static UnderWay> {
+pub fn dials() -> Option<&'static PendingDials> {
     own().map(|own| &own.own.dials)
 }
 
@@ -144,13 +144,13 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
-    (!is_over(table) && !parts.slots.is_marked(slot)).then_some(Actor {
+    (!is_over(table) && !parts.slots.owner_died(slot)).then_some(Actor {
         table,
         parts,
         slot,
         host,
         supervises: SUPERVISES.load(Ordering::Relaxed),
-        own: &own.own,
+        process: &own.own,
     })
 }
 
@@ -181,10 +181,10 @@ fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
     let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };
     let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(NEVER) };
     let Some(seat) = parts.slots.get(slot) else { return Some(NEVER) };
-    if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.life()) {
+    if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.mutex()) {
         return Some(NEVER);
     }
-    parts.slots.enter(slot, slot::Phase::Live);
+    parts.slots.set_phase(slot, slot::Phase::Live);
     own.own.random.store(seed(slot), Ordering::Relaxed);
     Some(JOINED | u64::from(slot) << 16 | u64::from(host))
 }
@@ -206,7 +206,7 @@ fn has_robust_list() -> bool {
 }
 
 /// Locks the slot's mutex for as long as this thread lives. lonetd has left it all zeroes.
-fn lock(life: *mut libc::pthread_mutex_t) -> bool {
+fn lock(mutex: *mut libc::pthread_mutex_t) -> bool {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::zeroed();
     let attributes = attributes.as_mut_ptr();
     // SAFETY: attributes of our own, and a mutex in a mapping that stays, which nobody else makes or locks: the slot is
@@ -215,7 +215,7 @@ fn lock(life: *mut libc::pthread_mutex_t) -> bool {
         libc::pthread_mutexattr_init(attributes) == 0
             && libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) == 0
             && libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) == 0
-            && libc::pthread_mutex_init(life, attributes) == 0
-            && libc::pthread_mutex_lock(life) == 0
+            && libc::pthread_mutex_init(mutex, attributes) == 0
+            && libc::pthread_mutex_lock(mutex) == 0
     }
 }

@@ -11,7 +11,7 @@ use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
 use lonet_core::table::Parts;
-use lonet_sockets::close::{Told, closing as close_in, note, shutting_down};
+use lonet_sockets::close::{Notify, closing as close_in, note, shutting_down};
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 
@@ -124,9 +124,9 @@ fn closing(fd: c_int) -> Option<Leaving> {
 }
 
 /// Says in the table what is about to become of a socket. It, if lonetd has to know.
-fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told) -> Option<Leaving> {
+fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Notify) -> Option<Leaving> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Told::Nothing) {
+    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Notify::Nothing) {
         return None;
     }
     Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })

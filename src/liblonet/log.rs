@@ -14,9 +14,9 @@ use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::logged::Head;
+use lonet_core::log_prefix::LogPrefix;
 use lonet_core::sys::{self, Fd, Text, check};
-use lonet_core::table::entry::Dialed;
+use lonet_core::table::entry::Destination;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::fmt::{Arguments, Write};
@@ -108,7 +108,8 @@ pub fn refused(call: Call) {
 fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
     let Some(parts) = actor::mapped() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
-    let listens = |face| parts.listeners.find(Dialed { host, port: to.port, class: classes(face) }).is_some();
+    let listens =
+        |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();
     [Face::V4, Face::V6].into_iter().any(listens)
 }
 
@@ -167,7 +168,7 @@ fn line(call: Call, text: Arguments<'_>) {
     let Some(client) = process::client() else { return };
     let mut line = Line::new();
     let host = process::host();
-    let _ = write!(line, "{}{}", Head { host: host.as_deref().unwrap_or_default() }, call.name);
+    let _ = write!(line, "{}{}", LogPrefix { host: host.as_deref().unwrap_or_default() }, call.name);
     write_about(&mut line, &client, call.about);
     let _ = write!(line, ": {text}");
     write(&client, line);
@@ -180,7 +181,7 @@ pub fn note(text: Arguments<'_>) {
     let Some(client) = process::client().filter(|client| client.config.log.is_some()) else { return };
     let mut line = Line::new();
     let host = process::host();
-    let _ = write!(line, "{}{text}", Head { host: host.as_deref().unwrap_or_default() });
+    let _ = write!(line, "{}{text}", LogPrefix { host: host.as_deref().unwrap_or_default() });
     write(&client, line);
 }
 
@@ -213,7 +214,7 @@ fn seen(fd: c_int) -> Option<Endpoint> {
 
 /// An address by its host's name: `α:80`; `*:80` where all are meant.
 fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
-    let place = process::block().map_or(Place::Elsewhere, |block| block.place(at.ip));
+    let place = process::block().map_or(Place::NotLonet, |block| block.place(at.ip));
     let _ = match place {
         Place::Any(_) => write!(line, "*:{}", at.port),
         Place::Loopback(_) if process::is_host() => write!(line, "localhost:{}", at.port),

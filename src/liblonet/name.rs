@@ -91,8 +91,8 @@ fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
     let Some(Ok(own)) = host::own() else { return None };
     let reaches_out = match process::block()?.place(to.ip) {
         // Nobody: what stands for a name server.
-        Place::Host(..) | Place::Nobody => true,
-        Place::Elsewhere => !to.ip.to_canonical().is_loopback(),
+        Place::Host(..) | Place::Unassigned => true,
+        Place::NotLonet => !to.ip.to_canonical().is_loopback(),
         _ => false,
     };
     let face = if local.v4().is_some() { Face::V4 } else { Face::V6 };

@@ -283,7 +283,7 @@ pub fn is_own(client: &Client) -> bool {
 /// Whether `ip` may be an address of this network: certain once its block is known.
 pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     match block() {
-        Some(block) => !matches!(block.place(ip), Place::Elsewhere | Place::Any(_) | Place::Loopback(_)),
+        Some(block) => !matches!(block.place(ip), Place::NotLonet | Place::Any(_) | Place::Loopback(_)),
         None => may_be_lonet(ip),
     }
 }

@@ -17,7 +17,7 @@ pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint
     // What is refused has no record.
     let refused = || Some((own_index(block)?, index(block, to?)?));
     if let Some(ends) = recorded(table, block, cookie).or_else(refused) {
-        valve::obey_at_dial(table, fd, cookie, ends);
+        valve::apply_rules_at_dial(table, fd, cookie, ends);
     }
 }
 

@@ -1,10 +1,11 @@
-//! Who is at the other end of an accepted connection.
+//! Identifies the peer of an accepted connection.
 //!
-//! The table knows the dials of this network by the kernel's addresses. A dial is believed without a question if it is
-//! certain ([`lonet_core::table::Parts::is_certain`]) and this end of the connection lives; else the kernel is asked which
-//! socket is at the other end, and that socket's record counts. What is in no record lonetd decides about.
+//! The table finds the dials of this network by the kernel's addresses. A dial that is certain
+//! ([`lonet_core::table::Parts::is_certain`]) is the peer if this end of the connection is alive. Otherwise
+//! the kernel is asked which socket is at the other end, and that socket's record counts. If it has none
+//! lonetd decides.
 
-use crate::question::ask_or_aside;
+use crate::diag_query::query;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
 use lonet_core::diag::Answer;
@@ -18,8 +19,9 @@ use std::net::SocketAddrV4;
 /// A connection that the kernel has accepted.
 #[derive(Clone, Copy)]
 pub struct Accepted {
-    /// The cookie of the listener, and of this.
+    /// The listener's cookie.
     pub listener: u64,
+    /// The accepted socket's cookie.
     pub cookie: u64,
     pub fd: i32,
     /// The kernel's addresses of its two ends.
@@ -27,18 +29,21 @@ pub struct Accepted {
     pub remote: SocketAddrV4,
 }
 
+/// The peer of an accepted connection.
 pub enum Peer {
-    /// A dial of this network: the addresses of this end and of the other one that the program is to see. `is_last`: the
-    /// listener has gone meanwhile, and lonetd has to know that this socket holds its port.
+    /// A dialer of this network. `local` and `name` are the addresses of this end and of the peer that the
+    /// program sees. `is_last`: the listener has gone meanwhile, and lonetd must be told that this socket
+    /// holds its port.
     Dialer { local: Endpoint, name: Endpoint, is_last: bool },
-    /// lonetd decides.
+    /// lonetd has to be asked.
     Ask,
 }
 
-/// How often a dial that changes under the look is looked at again.
+/// Number of tries to take a dial whose state changes meanwhile.
 const LOOKS: usize = 4;
 
-/// Who is at the other end; if the table knows, the accepted socket is entered.
+/// Identifies the peer by the table and the kernel. If that succeeds the accepted socket is entered in the
+/// table.
 pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     let parts = actor.parts;
     let Some(listener) = parts.find(a.listener).filter(|f| f.state.phase == Phase::Kept) else {
@@ -46,29 +51,31 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     };
     for _ in 0..LOOKS {
         let Some(dial) = dial(actor, a, &listener.entry) else { return Peer::Ask };
-        // The same OS address may have been another listener's.
-        let is_meant =
-            |call: &Call| call.os_remote == a.local && listener.entry.answers(call.dialed(), parts.block);
+        // The OS address may have belonged to another listener.
+        let is_meant = |call: &Call| {
+            call.os_remote == a.local && listener.entry.answers(call.destination(), parts.block)
+        };
         let Some(call) = dial.entry.call.filter(is_meant) else { return Peer::Ask };
-        if parts.take(&dial) {
+        if parts.take_dial(&dial) {
             return enter(actor, a, &listener, &dial, call);
         }
     }
     Peer::Ask
 }
 
-/// The dial, if it is certain or the kernel names it.
+/// The dial at the other end, if it is certain or the kernel names its socket.
 fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     let parts = actor.parts;
     let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
     let lives = kernel::remote(a.fd).is_some();
-    // One of several listeners at an address may have gone, and with it the dials that it had not accepted.
+    // With SO_REUSEPORT one of several listeners may have gone, and with it the dials that it had not
+    // accepted.
     let is_alone = !listener.asked.reuse_port;
     if let Some(dial) = by_addresses.filter(|dial| lives && is_alone && parts.is_certain(dial)) {
         return Some(dial);
     }
-    let answers = ask_or_aside(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
-    // This end is dead, or another connection has its addresses by now.
+    let answers = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
+    // Otherwise this end is dead, or another connection has its addresses by now.
     let is_this = matches!(answers[0], Some(Answer::Found(f)) if f.cookie == a.cookie);
     let Some(Answer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
     let is_dial = |f: &Found| {
@@ -97,17 +104,17 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         since: 0,
         ..listener.entry
     };
-    // Where there is no room its names are asked for.
+    // Without room, lonetd is asked for the socket's names.
     if let Some(reference) =
         parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference)
     {
-        actor.own.records.took(reference);
+        actor.process.records.took(reference);
     }
-    valve::obey(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
+    valve::apply_rules(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
     actor.note(Kind::Accepted, entry.host, |event| {
         (event.from, event.to) = (Some(theirs.local), Some(theirs.peer));
         event.cookie = a.cookie;
     });
-    let is_last = parts.listeners.find(theirs.dialed()).is_none();
+    let is_last = parts.listeners.find(theirs.destination()).is_none();
     Peer::Dialer { local: theirs.peer, name: theirs.local, is_last }
 }

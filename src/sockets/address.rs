@@ -1,15 +1,15 @@
-//! C's socket addresses.
+//! Conversions between `sockaddr` of C and addresses of lonet.
 
 use lonet_core::block::Endpoint;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-/// An address that a program passed, if it is IPv4 or IPv6, with its family.
+/// Reads an IPv4 or IPv6 address that a program has passed. Returns it with its family.
 ///
-/// Pointers that cannot be valid, and lengths that the kernel would refuse, are nobody's address: the kernel says
+/// `None` also for pointers that cannot be valid and lengths that the kernel would refuse: the kernel reports
 /// what is wrong with them.
 ///
 /// # Safety
-/// `address` must be readable for `len` bytes if it can be valid at all.
+/// `address` must be readable for `len` bytes if [`is_plausible`].
 pub unsafe fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Option<(Endpoint, i32)> {
     let most = std::mem::size_of::<libc::sockaddr_storage>();
     if !is_plausible(address) || !(std::mem::size_of::<libc::sa_family_t>()..=most).contains(&(len as usize))
@@ -18,7 +18,7 @@ pub unsafe fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Opti
     }
     // SAFETY: two bytes are readable, as the caller promises.
     let family = i32::from(unsafe { address.cast::<libc::sa_family_t>().read_unaligned() });
-    // The kernel takes IPv6 addresses without the scope that RFC 2553 added.
+    // The kernel accepts IPv6 addresses without the scope that RFC 2553 added.
     const SIN6_LEN_RFC2133: usize = 24;
     match family {
         libc::AF_INET if len as usize >= std::mem::size_of::<libc::sockaddr_in>() => {
@@ -39,7 +39,7 @@ pub unsafe fn read(address: *const libc::sockaddr, len: libc::socklen_t) -> Opti
     }
 }
 
-/// The family alone.
+/// Reads the family of an address that a program has passed. `None`: as for [`read`].
 ///
 /// # Safety
 /// As for [`read`].
@@ -51,13 +51,14 @@ pub unsafe fn family(address: *const libc::sockaddr, len: libc::socklen_t) -> Op
     Some(i32::from(unsafe { address.cast::<libc::sa_family_t>().read_unaligned() }))
 }
 
-/// Not in the first page, which no program maps: what programs pass by mistake or to see EFAULT.
+/// Whether a pointer can be valid. Programs pass ones into the first or last page by mistake or to get
+/// EFAULT.
 pub fn is_plausible<T>(pointer: *const T) -> bool {
     let at = pointer.addr();
     (4096..usize::MAX - 4096).contains(&at)
 }
 
-/// A socket address with its length, as the kernel takes and gives it.
+/// A `sockaddr` with its length, for system calls.
 #[derive(Clone, Copy)]
 pub struct Address {
     storage: libc::sockaddr_storage,
@@ -65,13 +66,14 @@ pub struct Address {
 }
 
 impl Address {
+    /// Room for any address that a system call may write.
     pub fn empty() -> Address {
         // SAFETY: all zeroes is a sockaddr_storage.
         let storage = unsafe { std::mem::zeroed() };
         Address { storage, len: std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t }
     }
 
-    /// `endpoint` for a socket of this family, IPv4 addresses v4-mapped where it is AF_INET6.
+    /// `endpoint` for a socket of this family; an IPv4 address is v4-mapped for AF_INET6.
     pub fn of(endpoint: Endpoint, family: i32) -> Address {
         let mut all = Address::empty();
         if family == libc::AF_INET {
@@ -105,7 +107,7 @@ impl Address {
         Address::of(os.into(), family)
     }
 
-    /// A copy of an IPv4 or IPv6 address of `len` bytes. `None`: it is none, or not all of it is there.
+    /// Copies an IPv4 or IPv6 address of `len` bytes. `None`: as for [`read`].
     ///
     /// # Safety
     /// As for [`read`].
@@ -131,12 +133,12 @@ impl Address {
         unsafe { read(self.pointer(), self.len) }.map(|(endpoint, _)| endpoint)
     }
 
-    /// The OS address, if it is an IPv4 one.
+    /// The address as an OS address, if it is IPv4.
     pub fn os(&self) -> Option<SocketAddrV4> {
         self.endpoint()?.v4()
     }
 
-    /// Copies it out as the kernel does: as much as fits, and the full length.
+    /// Copies the address to a program as the kernel does: as much as fits, and the full length.
     ///
     /// # Safety
     /// `len` must be writable, and `address` for `room` bytes.
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_for_a_family_is_read_back() {
+    fn address_of_each_family_is_read_back() {
         let v4 = Endpoint::from(SocketAddrV4::new(Ipv4Addr::new(127, 7, 0, 1), 80));
         for family in [libc::AF_INET, libc::AF_INET6] {
             let a = Address::of(v4, family);

@@ -1,28 +1,31 @@
-//! What a close leaves in the table, before the descriptor goes.
+//! What a process does in the table before it closes or shuts down a socket.
 
 use crate::kernel;
-use crate::under_way::UnderWay;
+use crate::pending_dials::PendingDials;
 use lonet_core::classes::Classes;
 use lonet_core::sys;
-use lonet_core::table::entry::{Dialed, pack_os};
+use lonet_core::table::entry::{Destination, pack_os};
 use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::Phase;
 use lonet_core::table::{Parts, Table};
 use std::sync::atomic::AtomicU64;
 
-/// What lonetd has to know of a closed descriptor.
+/// What lonetd must be notified of after a close or shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks.
+pub enum Notify {
+    /// Nothing: the kernel announces the socket's end, and whoever needs its port before that asks the
+    /// kernel.
     Nothing,
-    /// The socket's descriptor was closed, or the socket shut down: lonetd decides about it.
+    /// A descriptor of the socket was closed, or the socket was shut down: lonetd keeps its record, or may
+    /// have to.
     Closed,
 }
 
-/// Makes an event of it that a descriptor of a socket is about to be closed, if somebody records. Whether it was the last one
-/// the kernel tells lonetd.
+/// Writes an event before a descriptor of a socket is closed, if events are recorded. The kernel tells lonetd
+/// whether it was the last one.
 ///
-/// The connection may be over already: lonetd tells whether it was reset, which nothing else has said.
+/// If the connection is over already, a second event lets lonetd tell whether it was reset, which no other
+/// event says.
 #[inline]
 pub fn note(table: Table<'_>, slot: u16, fd: i32, cookie: u64) {
     table.note(slot, || {
@@ -38,17 +41,17 @@ pub fn note(table: Table<'_>, slot: u16, fd: i32, cookie: u64) {
     });
 }
 
-/// The descriptor `fd` of the socket with this cookie is about to be closed by the process in `slot`, which has these dials
-/// under way.
+/// Prepares the table for the close of the descriptor `fd`, of the socket with this cookie, by the process in
+/// `slot`, which has these pending dials.
 pub fn closing(
     parts: Parts<'_, AtomicU64>,
     slot: u16,
-    dials: Option<&UnderWay>,
+    dials: Option<&PendingDials>,
     fd: i32,
     cookie: u64,
-) -> Told {
+) -> Notify {
     let source = || kernel::local(fd).and_then(|a| a.os()).filter(|from| from.port() != 0);
-    // A child of vfork has its parent's, which has not left its dial.
+    // A child of vfork shares the pending dials of its parent, which has not left them.
     let is_own = || parts.slots.owner(slot).is_some_and(|owner| owner.pid == sys::getpid());
     if let Some(dials) = dials
         && dials.is_left(cookie)
@@ -58,11 +61,12 @@ pub fn closing(
         let is_made = source().is_some();
         parts.abandon(left, slot, |phase| phase == Phase::Writing || !is_made);
     }
-    let Some(found) = parts.find(cookie) else { return Told::Closed };
+    let Some(found) = parts.find(cookie) else { return Notify::Closed };
     if found.state.slot == slot && parts.records.descriptor(found.reference) == Some(fd) {
         parts.records.set_descriptor(found.reference, None);
     }
-    // Its thread has left a connect whose source the kernel has chosen: by its address the kernel is asked about it.
+    // A thread has left a connect whose source the kernel has chosen: the kernel is asked about it by that
+    // address.
     if found.entry.call.is_some_and(|call| call.os_local.is_none())
         && let Some(from) = source()
     {
@@ -70,27 +74,27 @@ pub fn closing(
     }
     parts.closing(&found, slot, sys::getpid);
     match found.state.phase {
-        Phase::Dialing | Phase::Owned | Phase::Ended => Told::Nothing,
-        // With its listener gone it may have been the last one to hold the port.
+        Phase::Dialing | Phase::Owned | Phase::Ended => Notify::Nothing,
+        // If the listener has gone, this may have been the last socket to hold the port.
         Phase::Server => {
             let e = &found.entry;
             let class = e.call.map_or(Classes::NONE, |c| c.class);
-            match parts.listeners.find(Dialed { host: e.host, port: e.port, class }) {
-                Some(_) => Told::Nothing,
+            match parts.listeners.find(Destination { host: e.host, port: e.port, class }) {
+                Some(_) => Notify::Nothing,
                 None => {
                     parts.ports.suspect_bound(e.host, e.port);
-                    Told::Closed
+                    Notify::Closed
                 }
             }
         }
-        Phase::Kept | Phase::Free | Phase::Writing => Told::Closed,
+        Phase::Kept | Phase::Free | Phase::Writing => Notify::Closed,
     }
 }
 
-/// The socket with this cookie is about to be shut down: a dial holds no port when that is over.
-pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Told {
-    let Some(found) = parts.find(cookie) else { return Told::Closed };
-    parts.doubt(found.reference);
-    parts.doubt_partner(found.reference);
-    if found.state.phase == Phase::Kept { Told::Closed } else { Told::Nothing }
+/// Prepares the table for the shutdown of the socket with this cookie: a dial then holds its port no longer.
+pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Notify {
+    let Some(found) = parts.find(cookie) else { return Notify::Closed };
+    parts.suspect_dial(found.reference);
+    parts.suspect_partner(found.reference);
+    if found.state.phase == Phase::Kept { Notify::Closed } else { Notify::Nothing }
 }

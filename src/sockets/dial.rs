@@ -1,23 +1,24 @@
-//! A dial to a listener of a running host.
+//! A dial to a listener of a running host, by the table.
 //!
-//! The table says where it leads. The dial takes a record and the lowest free port, and chooses the source port by which an
-//! accept will find it: one port of the range from which the kernel takes them, asked for by IP_LOCAL_PORT_RANGE, so that
-//! connect binds it as it would have bound its own choice, and it is in nobody's way. Where another connection has it
-//! already, connect says EADDRNOTAVAIL and another one is tried; a kernel without the option (before 6.3) chooses by itself,
-//! and the source is entered when connect has returned.
+//! The table names the listener. The dial takes a record and the lowest free port, and chooses the OS source
+//! port by which an accept will find it: one of the kernel's range, requested by IP_LOCAL_PORT_RANGE, so that
+//! connect binds it as it would have bound its own choice, and other sockets can share it. If another
+//! connection to the destination has it already, connect fails with EADDRNOTAVAIL and the dial tries another
+//! one. A kernel without the option (before 6.3) chooses by itself, and the source is entered when connect
+//! has returned.
 //!
-//! Whatever the table does not decide is asked of lonetd: [`Begun::Ask`].
+//! If the table does not decide, lonetd has to be asked: [`DialStart::Ask`].
 
 use crate::address::Address;
-use crate::question::Asked as AskedKernel;
+use crate::diag_query::DiagQuery;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;
 use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
 use lonet_core::sys;
-use lonet_core::table::claim::{Claim, InDoubt};
-use lonet_core::table::entry::{Call, DIAL, Dialed, Entry, pack_os};
+use lonet_core::table::claim::{Claim, OnUnverified};
+use lonet_core::table::entry::{Call, DIAL, Destination, Entry, pack_os};
 use lonet_core::table::events::Kind;
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
@@ -28,7 +29,7 @@ use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// So many source ports are tried before the kernel chooses.
+/// Source ports that a dial tries before it leaves the choice to the kernel.
 const TRIES: u8 = 16;
 
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -36,19 +37,21 @@ const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// This kernel has no IP_LOCAL_PORT_RANGE.
 static IS_OLD: AtomicBool = AtomicBool::new(false);
 
-/// What a program wants.
+/// The parameters of a dial.
 #[derive(Clone, Copy)]
-pub struct Wish {
+pub struct DialParams {
     pub fd: i32,
     pub cookie: u64,
     pub family: i32,
+    /// The options that the program has requested.
     pub asked: Asked,
+    /// The address that the program dials.
     pub to: Endpoint,
-    /// Where the search for a free port begins.
+    /// The lowest port for the search of a free one.
     pub autobind_from: u16,
 }
 
-/// A dial under way.
+/// A dial in progress.
 #[derive(Clone, Copy)]
 pub struct Dial {
     fd: i32,
@@ -56,38 +59,39 @@ pub struct Dial {
     reference: Reference,
     entry: Entry,
     listener: Listener,
-    dialed: Dialed,
+    dialed: Destination,
     from: Ipv4Addr,
-    /// The source port that was asked for; 0: the kernel chooses.
+    /// The requested source port; 0: the kernel chooses.
     source: u16,
     tries: u8,
 }
 
-pub enum Begun {
-    /// The socket is bound to its host's address; [`Dial::aim`] comes next.
+/// The result of [`begin`].
+pub enum DialStart {
+    /// The socket is bound to its host's address. [`Dial::prepare_connect`] is next.
     Dial(Dial),
-    /// lonetd decides.
+    /// lonetd has to be asked for the dial.
     Ask,
-    /// lonetd is to look first ([`Op::Look`](lonet_core::control::Op::Look)), and then it is to be tried again.
+    /// lonetd has to look first ([`Op::Look`](lonet_core::control::Op::Look)). Then call [`begin`] again.
     Look,
 }
 
-/// Whether lonetd has seen to whatever had ended on the host.
+/// Whether lonetd has looked at the processes and sockets of the host that may have ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
     NotYet,
     Yes,
-    /// There is no descriptor to ask it with: what may have ended counts as alive.
+    /// The process has no descriptor left to ask lonetd: what may have ended counts as alive.
     Cannot,
 }
 
-/// What becomes of a connect.
+/// What a dial does after connect has returned.
 pub enum Outcome {
-    /// The program gets what the kernel has answered.
+    /// The program gets the kernel's result.
     Done,
-    /// The kernel has another connection there: aim anew.
+    /// The source port is in use: call [`Dial::prepare_connect`] and connect again.
     Again,
-    /// The listener has gone, or another one has it: lonetd decides. The socket is as it was.
+    /// The listener has gone, or was replaced: ask lonetd. The socket is as before the dial.
     Ask,
 }
 
@@ -98,79 +102,83 @@ fn loopback(face: Face) -> Ipv6Addr {
     }
 }
 
-/// Enters a dial, and binds its socket to its host's address.
+/// Enters a dial in the table, and binds its socket to its host's address.
 ///
-/// Errors are what bind(2) and a full machine answer.
-pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Errno> {
+/// Errors are those of bind(2) and of the socket options that it sets.
+pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<DialStart, Errno> {
     let parts = actor.parts;
-    let (host, face, class) = match parts.block.place(wish.to.ip) {
+    let (host, face, class) = match parts.block.place(params.to.ip) {
         Place::Host(index, face) => (index, face, Classes::host(face)),
         Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
-        Place::Nobody | Place::Elsewhere => return Ok(Begun::Ask),
+        Place::Unassigned | Place::NotLonet => return Ok(DialStart::Ask),
     };
-    // What IPV6_V6ONLY keeps from IPv4 addresses lonetd says.
-    if wish.asked.v6only || actor.host == 0 {
-        return Ok(Begun::Ask);
+    // lonetd knows the errors of IPV6_V6ONLY sockets that dial IPv4 addresses.
+    if params.asked.v6only || actor.host == 0 {
+        return Ok(DialStart::Ask);
     }
     if actor.table.asks_about(actor.host, host) {
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
-    let dialed = Dialed { host, port: wish.to.port, class };
-    let Some(listener) = parts.listeners.find(dialed) else { return Ok(Begun::Ask) };
-    if listens(actor, &listener, dialed, wish.fd) != Some(true) {
-        return Ok(Begun::Ask);
+    let dialed = Destination { host, port: params.to.port, class };
+    let Some(listener) = parts.listeners.find(dialed) else { return Ok(DialStart::Ask) };
+    if listens(actor, &listener, dialed, params.fd) != Some(true) {
+        return Ok(DialStart::Ask);
     }
-    let Some(reference) = parts.records.take(actor.first_record(), actor.slot, wish.cookie) else {
-        return Ok(Begun::Ask);
+    let Some(reference) = parts.records.take(actor.first_record(), actor.slot, params.cookie) else {
+        return Ok(DialStart::Ask);
     };
-    actor.own.records.took(reference);
-    actor.own.dials.begin(wish.cookie, reference);
-    let mut kernel = AskedKernel::new((listener.os, NOBODY, None), actor.slot);
-    let (host_of_ours, from) = (actor.host, wish.autobind_from);
+    actor.process.records.took(reference);
+    actor.process.dials.begin(params.cookie, reference);
+    let mut kernel = DiagQuery::new((listener.os, NOBODY, None), actor.slot);
+    let (host_of_ours, from) = (actor.host, params.autobind_from);
     let claim = match looked {
         Looked::NotYet => parts.claim(host_of_ours, from, reference, &mut kernel),
-        Looked::Yes => parts.claim_past(host_of_ours, from, reference, InDoubt::Looked, &mut kernel),
-        Looked::Cannot => parts.claim_past(host_of_ours, from, reference, InDoubt::Held, &mut kernel),
+        Looked::Yes => {
+            parts.claim_with(host_of_ours, from, reference, OnUnverified::AskIfSuspect, &mut kernel)
+        }
+        Looked::Cannot => {
+            parts.claim_with(host_of_ours, from, reference, OnUnverified::PassOver, &mut kernel)
+        }
     };
     let give_up = |begun| {
         parts.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
-        actor.own.dials.end(wish.cookie);
+        actor.process.dials.end(params.cookie);
         Ok(begun)
     };
     let port = match claim {
         Claim::Port(port) => port,
-        Claim::AskLonetd if looked == Looked::NotYet => return give_up(Begun::Look),
-        Claim::AskLonetd | Claim::None => return give_up(Begun::Ask),
+        Claim::AskLonetd if looked == Looked::NotYet => return give_up(DialStart::Look),
+        Claim::AskLonetd | Claim::NoPort => return give_up(DialStart::Ask),
     };
-    let is_host = matches!(parts.block.place(wish.to.ip), Place::Host(..));
+    let is_host = matches!(parts.block.place(params.to.ip), Place::Host(..));
     let call = Call {
         local: Endpoint::new(
             if is_host { parts.block.shown(actor.host, face) } else { loopback(face) },
             port,
         ),
-        peer: Endpoint::new(if is_host { wish.to.ip } else { loopback(face) }, wish.to.port),
+        peer: Endpoint::new(if is_host { params.to.ip } else { loopback(face) }, params.to.port),
         os_local: None,
         os_remote: listener.os,
         peer_host: host,
-        dialed_port: wish.to.port,
+        dialed_port: params.to.port,
         class,
     };
     let entry = Entry {
         host: actor.host,
         port,
-        asked: wish.asked,
+        asked: params.asked,
         at: None,
         os: None,
         call: Some(call),
         accept_port: None,
         role: DIAL,
-        // Counted after the listener was found: it is not younger.
-        since: actor.table.listenings(),
+        // Read after the listener was found, so that the dial does not count as older than it.
+        since: actor.table.listen_count(),
     };
     let from = parts.block.address(actor.host);
     let dial = Dial {
-        fd: wish.fd,
-        cookie: wish.cookie,
+        fd: params.fd,
+        cookie: params.cookie,
         reference,
         entry,
         listener,
@@ -179,18 +187,19 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
         source: 0,
         tries: 0,
     };
-    if !parts.describe(reference, wish.cookie, &entry) {
+    if !parts.enter_dial(reference, params.cookie, &entry) {
         dial.withdraw(actor);
-        return Ok(Begun::Ask);
+        return Ok(DialStart::Ask);
     }
     // SAFETY: an address of ours with its length.
-    let call = |a: &Address| unsafe { sys::bind(wish.fd, a.pointer(), a.len) };
-    match kernel::bind_address(wish.fd, wish.family, from, wish.asked, &call) {
-        Ok(()) => Ok(Begun::Dial(dial)),
-        // Bound before lonet had a say: it dials from there, and lonetd has to know. Or a sandbox forbids it: lonetd can do it.
+    let call = |a: &Address| unsafe { sys::bind(params.fd, a.pointer(), a.len) };
+    match kernel::bind_address(params.fd, params.family, from, params.asked, &call) {
+        Ok(()) => Ok(DialStart::Dial(dial)),
+        // EINVAL: the socket was bound without lonet; it dials from there, and lonetd must know. EACCES: a
+        // sandbox forbids the bind, and lonetd can do it.
         Err(Errno::EINVAL | Errno::EACCES) => {
             dial.withdraw(actor);
-            Ok(Begun::Ask)
+            Ok(DialStart::Ask)
         }
         Err(e) => {
             dial.withdraw(actor);
@@ -199,28 +208,31 @@ pub fn begin(actor: &Actor<'_>, wish: &Wish, looked: Looked) -> Result<Begun, Er
     }
 }
 
-/// Takes back a dial of this socket that its thread has left before connect: the socket is as it was, but for its host's
-/// address. Whether there was one.
-pub fn take_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
-    let Some(left) = actor.own.dials.end(cookie) else { return false };
+/// Rolls back a dial of this socket that this thread has left before connect. The socket is then as before,
+/// but bound to its host's address. Returns whether there was such a dial.
+pub fn roll_back(actor: &Actor<'_>, fd: i32, cookie: u64) -> bool {
+    let Some(left) = actor.process.dials.end(cookie) else { return false };
     actor.parts.abandon(left, actor.slot, |_| true);
     let _ = sys::setsockopt(fd, libc::SOL_IP, IP_LOCAL_PORT_RANGE, &0u32);
     true
 }
 
-/// Whether a listener of the network's is there. Where nobody speaks for it any more, a descriptor of it was closed, or may have
-/// been unseen, or lonetd writes its record anew, the kernel is asked: a wildcard listener of the machine's would answer in the place of one that
-/// has gone. `None`: it cannot be asked. `fd`: the socket that dials.
-fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> Option<bool> {
+/// Whether a listener of the network is alive. `None`: that is unknown, and the kernel cannot be asked. `fd`:
+/// the dialing socket.
+///
+/// The kernel is asked if the listener's process may have ended, if a descriptor of it was or may have been
+/// closed, or if lonetd is replacing its record: a wildcard listener of the machine would accept in place of
+/// one that has gone.
+fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Destination, fd: i32) -> Option<bool> {
     let parts = actor.parts;
     let is_believed = !parts.ports.is_unseen(dialed.host)
         && parts.records.state(listener.record).is_some_and(|state| {
-            state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_believed(state.slot)
+            state.phase == Phase::Kept && !state.is(SUSPECT) && parts.slots.is_live(state.slot)
         });
     if is_believed {
         return Some(true);
     }
-    // Of several that share the address the kernel names one.
+    // If several listeners share the address, the kernel names one of them.
     let cookie = kernel::listener(listener.os, fd)?;
     let is_there = |found: Found| {
         found.state.phase == Phase::Kept
@@ -231,25 +243,25 @@ fn listens(actor: &Actor<'_>, listener: &Listener, dialed: Dialed, fd: i32) -> O
 }
 
 impl Dial {
-    /// Where to connect to.
+    /// The OS address to connect to.
     pub fn to(&self) -> SocketAddrV4 {
         self.listener.os
     }
 
-    /// Chooses a source port and enters the connection; connect may be made then.
-    pub fn aim(&mut self, actor: &Actor<'_>) {
+    /// Chooses a source port and enters the connection. The caller then calls connect.
+    pub fn prepare_connect(&mut self, actor: &Actor<'_>) {
         let is_first = self.tries == 0;
         self.choose_source(actor);
         if is_first {
             let ends = (self.entry.host, self.dialed.host);
-            valve::obey_at_dial(actor.table, self.fd, self.cookie, ends);
+            valve::apply_rules_at_dial(actor.table, self.fd, self.cookie, ends);
             self.note(actor, Kind::Dial, 0);
         } else {
-            self.obey(actor, true);
+            self.apply_rules(actor, true);
         }
     }
 
-    /// Makes an event of the dial, if somebody records.
+    /// Writes an event of the dial, if events are recorded.
     fn note(&self, actor: &Actor<'_>, kind: Kind, errno: i32) {
         actor.note(kind, self.entry.host, |event| {
             (event.from, event.to) = self.entry.call.map(|call| (call.local, call.peer)).unzip();
@@ -257,16 +269,16 @@ impl Dial {
         });
     }
 
-    /// Has the socket follow the rules for faults. `dials`: the connection is not made so far.
-    fn obey(&self, actor: &Actor<'_>, dials: bool) {
-        valve::obey(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
+    /// Applies the fault rules to the socket. `dials`: the connection is not established yet.
+    fn apply_rules(&self, actor: &Actor<'_>, dials: bool) {
+        valve::apply_rules(actor.table, self.fd, self.cookie, (self.entry.host, self.dialed.host), dials);
     }
 
     fn choose_source(&mut self, actor: &Actor<'_>) {
         let (low, high) = actor.table.sources();
         while self.tries < TRIES && !IS_OLD.load(Ordering::Relaxed) {
             self.tries += 1;
-            // connect takes every other port from the lowest on, and leaves the rest to bind.
+            // connect(2) uses every other port from the lowest on, and leaves the rest to bind(2).
             let choices = u32::from(high.saturating_sub(low)) / 2 + 1;
             let source = low + (actor.random() % choices) as u16 * 2;
             let from = SocketAddrV4::new(self.from, source);
@@ -282,7 +294,7 @@ impl Dial {
                 }
                 Err(_) => {
                     IS_OLD.store(true, Ordering::Relaxed);
-                    self.unaim(actor);
+                    self.unpublish_source(actor);
                 }
             }
         }
@@ -297,7 +309,7 @@ impl Dial {
             .change(self.reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Dialing)));
     }
 
-    fn unaim(&mut self, actor: &Actor<'_>) {
+    fn unpublish_source(&mut self, actor: &Actor<'_>) {
         if let Some(from) = self.entry.call.and_then(|c| c.os_local) {
             actor.parts.unpublish(self.reference, from, self.to());
         }
@@ -313,10 +325,10 @@ impl Dial {
         }
     }
 
-    /// Draws the consequences of a connect that ended with `errno` (0: success).
-    pub fn settle(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
+    /// Updates the table after connect has returned with `errno` (0: success), and says what to do next.
+    pub fn finish(&mut self, actor: &Actor<'_>, errno: i32) -> Outcome {
         if errno == libc::EADDRNOTAVAIL && self.source != 0 {
-            self.unaim(actor);
+            self.unpublish_source(actor);
             actor.table.header().tried_again.add(1);
             return Outcome::Again;
         }
@@ -342,8 +354,9 @@ impl Dial {
         match source {
             Some(from) if from.port() == self.source => {}
             Some(from) => {
-                self.unaim(actor);
-                // One that nobody has accepted had the same addresses: the kernel knows who is there.
+                self.unpublish_source(actor);
+                // An earlier dial, not accepted yet, had the same addresses: an accept will ask the kernel
+                // which it is.
                 if !actor.parts.publish(self.reference, from, self.to()) {
                     actor.parts.records.set_source(self.reference, pack_os(Some(from)));
                     actor.parts.records.change(self.reference, |s| {
@@ -351,7 +364,7 @@ impl Dial {
                     });
                 }
             }
-            // Reset already.
+            // The connection was reset already.
             None => {}
         }
         actor.parts.records.set_descriptor(self.reference, (!actor.supervises).then_some(self.fd));
@@ -359,22 +372,23 @@ impl Dial {
         actor.parts.connected(self.reference, is_made);
         self.note(actor, if is_made { Kind::Connected } else { Kind::UnderWay }, 0);
         if actor.supervises {
-            actor.parts.doubt(self.reference);
+            actor.parts.suspect_dial(self.reference);
         }
-        // The rules may have changed while connect was about to be called, where nobody could reach the socket.
-        self.obey(actor, !is_made);
-        actor.own.dials.end(self.cookie);
+        // The rules may have changed just before connect, when lonetd could not find the socket.
+        self.apply_rules(actor, !is_made);
+        actor.process.dials.end(self.cookie);
         Outcome::Done
     }
 
-    /// An accept has taken it: whoever closes a listener after its last accept does so behind that.
+    /// Whether an accept has taken the dial. A listener that was closed after its last accept has taken it
+    /// before.
     fn is_taken(&self, actor: &Actor<'_>) -> bool {
         actor.parts.records.state(self.reference).is_none_or(|state| state.is(TAKEN))
     }
 
-    /// The dial is not made.
+    /// Rolls the dial back.
     pub fn withdraw(&self, actor: &Actor<'_>) {
         actor.parts.withdraw(self.reference, self.cookie, &self.entry);
-        actor.own.dials.end(self.cookie);
+        actor.process.dials.end(self.cookie);
     }
 }

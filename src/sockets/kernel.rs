@@ -1,10 +1,10 @@
-//! What the kernel knows of a socket of the program's.
+//! The state that the kernel has of a socket of the program, and the options that lonet sets on it.
 
 pub use lonet_core::sys::{cookie, traffic};
 
 use crate::address::Address;
-use lonet_core::aside::aside;
 use lonet_core::block::Face;
+use lonet_core::child::run_in_child;
 use lonet_core::control::Asked;
 use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::sys::{self, check};
@@ -13,10 +13,10 @@ use nix::errno::Errno;
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The process has set IP_TTL or IP_MINTTL of some socket: what lonet sets is not to be less.
+/// Whether the process has set IP_TTL or IP_MINTTL of some socket, so that lonet has to respect its values.
 pub static SETS_HOPS: AtomicBool = AtomicBool::new(false);
 
-/// AF_INET or AF_INET6 if `fd` is a TCP socket; MPTCP and all others are not lonet's.
+/// AF_INET or AF_INET6 if `fd` is a TCP socket. Others, including MPTCP, are not lonet's.
 pub fn tcp_family(fd: i32) -> Option<i32> {
     let protocol: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL).ok()?;
     let domain: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok()?;
@@ -35,22 +35,22 @@ pub fn listens(fd: i32) -> bool {
     flag(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
 }
 
-/// Whether a TCP socket is connected, is on its way there, or comes from there.
+/// Whether a TCP socket has a connection: established, being made, or being closed.
 pub fn has_connection(fd: i32) -> bool {
     state(fd).is_some_and(|state| ![State::CLOSE, State::LISTEN].contains(&state))
 }
 
-/// Whether the handshake of a TCP socket that was connected is under way.
+/// Whether a TCP socket is in SYN_SENT.
 pub fn is_dialing(fd: i32) -> bool {
     state(fd) == Some(State::SYN_SENT)
 }
 
 fn state(fd: i32) -> Option<State> {
-    // The state is what TCP_INFO begins with.
+    // The state is the first byte of TCP_INFO.
     sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).ok().map(State)
 }
 
-/// What the program has asked of the socket so far.
+/// The options that the program has requested so far.
 pub fn asked(fd: i32, family: i32) -> Asked {
     let v6 = family == libc::AF_INET6;
     Asked {
@@ -73,7 +73,7 @@ pub fn local(fd: i32) -> Option<Address> {
     address(libc::SYS_getsockname, fd)
 }
 
-/// Where it is, if it has a port.
+/// The socket's own OS address, if it has a port.
 pub fn source(fd: i32) -> Option<SocketAddrV4> {
     local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0)
 }
@@ -82,11 +82,11 @@ pub fn remote(fd: i32) -> Option<Address> {
     address(libc::SYS_getpeername, fd)
 }
 
-/// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use, open
-/// to IPv4, which is what lies under both families, and with a valve (`lonet_core::valve`). The program's settings come back if
-/// that fails.
+/// Binds the program's socket to an OS address: with SO_REUSEADDR, as lonet alone decides what is in use;
+/// without IPV6_V6ONLY, as IPv4 underlies both families; and with a valve (`lonet_core::valve`). On failure
+/// the program's settings are restored.
 ///
-/// `call` is bind(2), or what stands for it.
+/// `call` is bind(2) or a substitute.
 pub fn bind(
     fd: i32,
     family: i32,
@@ -102,7 +102,7 @@ pub fn bind(
     let a = Address::of_os(os, family);
     let bound = call(&a);
     if bound.is_ok() {
-        // It cannot fail where IP_MINTTL exists, and where it does not nothing is ever dropped by it.
+        // It can fail only if IP_MINTTL does not exist, and then the kernel never drops a segment for it.
         let _ = if SETS_HOPS.load(Ordering::Relaxed) { valve::fit_as_set(fd) } else { valve::fit(fd) };
     } else {
         let _ = set(libc::SOL_SOCKET, libc::SO_REUSEADDR, asked.reuse_address);
@@ -113,7 +113,7 @@ pub fn bind(
     bound
 }
 
-/// As [`bind`], but leaves the port to connect, which chooses one for each destination.
+/// As [`bind`], to an address without a port: connect chooses one for each destination.
 pub fn bind_address(
     fd: i32,
     family: i32,
@@ -132,19 +132,21 @@ pub fn bind_address(
     bound
 }
 
-/// Takes the connection off a socket, unless another thread has given its descriptor's number to another one.
+/// Disconnects a socket, unless another thread has reused its descriptor for another socket.
 pub fn disconnect(fd: i32, socket: u64) {
     if cookie(fd) == Ok(socket) {
         let _ = sys::disconnect(fd);
     }
 }
 
-/// The cookie of the socket that takes connections to this address; `Some(None)`: nobody does. `None`: the kernel cannot be
-/// asked. Where no descriptor is left a child asks, in which `spare` gives way.
+/// The cookie of the socket that listens at this address. `Some(None)`: there is none. `None`: the kernel
+/// cannot be asked.
+///
+/// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
 pub fn listener(os: SocketAddrV4, spare: i32) -> Option<Option<u64>> {
     let look = || Diag::open().and_then(|diag| diag.lookup(os, NOBODY)).map(|found| found.map(|f| f.cookie));
     match look() {
-        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => aside(spare, || look().ok()).ok()?,
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => run_in_child(spare, || look().ok()).ok()?,
         seen => seen.ok(),
     }
 }

@@ -1,17 +1,18 @@
-//! lonet's operations on sockets: what a dial, an accept and a close do, as functions of the network, the process on whose
-//! behalf it is done, a descriptor and addresses.
+//! lonet's operations on sockets (dial, accept, close, names) as functions of a process, a descriptor and
+//! addresses.
 //!
-//! No hooks here: anything may link it. Nothing allocates, locks or keeps a descriptor, and system calls are made directly,
-//! so that all of it may run inside a hook, in a signal handler, and after fork in a program with threads.
+//! The crate has no hooks, so that anything may link it. It does not allocate or lock, keeps no descriptor,
+//! and makes system calls directly, so that it can run inside a hook, in a signal handler, and after fork in
+//! a program with threads.
 
 pub mod accept;
 mod actor;
 pub mod address;
 pub mod close;
+mod diag_query;
 pub mod dial;
 pub mod kernel;
 pub mod name;
-mod question;
-pub mod under_way;
+pub mod pending_dials;
 
-pub use actor::{Actor, Own};
+pub use actor::{Actor, ProcessState};

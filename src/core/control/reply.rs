@@ -36,7 +36,7 @@ messages! {
         /// `None`: what the kernel says.
         12 Named { local: Option<Endpoint>, peer: Option<Endpoint>, reuse_address: bool, v6only: bool },
         /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it. `stands`: the same is
-        /// answered to this process while the table has this count of names ([`crate::table::Table::names`]); 0: ask each time.
+        /// answered to this process while names have this generation ([`crate::table::Table::names_generation`]); 0: ask each time.
         13 Host { index: u16, name: &'a str, ascii: &'a str, stands: u64 },
         14 Located { os: SocketAddrV4 },
         /// As [`Reply::ConnectTo`], with the lonet port that the dial has; one that will be refused would have had it.

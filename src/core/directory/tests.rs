@@ -2,7 +2,7 @@ use super::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-/// A directory of the test's own, removed with this.
+/// A directory for one test, removed on drop.
 struct Tmp(PathBuf);
 
 impl Tmp {
@@ -83,16 +83,16 @@ fn directories_of_other_users_are_unfit() {
     let tmp = Tmp::new("users");
     let place = tmp.place("lonet");
     made(&place);
-    let stranger = own() + 1;
+    let other_user = own() + 1;
     let unfit = |uid| {
         if own() == 0 { Trouble::Network(Unfit::OfUid(uid)) } else { Trouble::Root(Unfit::OfUid(uid)) }
     };
-    assert_eq!(place.open(stranger).err(), Some(unfit(own())));
+    assert_eq!(place.open(other_user).err(), Some(unfit(own())));
     assert!(place.open(own()).is_ok());
 }
 
 #[test]
-fn private_place_is_taken_where_the_shared_is_unfit_or_has_no_network() {
+fn private_place_is_found_if_used_or_if_the_shared_is_unfit() {
     let tmp = Tmp::new("find");
     let (shared, private) = (tmp.place("lonet"), tmp.place("lonet-7"));
     let which = || find(&shared, &private, own());
@@ -108,7 +108,7 @@ fn private_place_is_taken_where_the_shared_is_unfit_or_has_no_network() {
 }
 
 #[test]
-fn only_regular_files_are_opened_and_a_fifo_stops_nobody() {
+fn only_regular_files_are_opened_and_a_fifo_does_not_block() {
     let tmp = Tmp::new("files");
     let directory = made(&tmp.place("lonet"));
     let at = |name: &str| tmp.0.join("lonet/net").join(name);
@@ -129,7 +129,7 @@ fn only_regular_files_are_opened_and_a_fifo_stops_nobody() {
 }
 
 #[test]
-fn directory_is_the_opened_one_whatever_its_path_leads_to() {
+fn directory_stays_the_opened_one_when_its_path_changes() {
     let tmp = Tmp::new("moved");
     let place = tmp.place("lonet");
     let directory = made(&place);

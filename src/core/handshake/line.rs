@@ -1,31 +1,31 @@
-//! One line off a stream.
+//! Reads one line of the handshake from a stream, and no byte behind it.
 
-/// Longest line, in bytes, newline included. A longer one is cut here, and its first part is the line.
+/// The longest line in bytes, with its newline. Of a longer one, the first part is the line.
 pub const MAX_LINE: usize = 1024;
 
-/// Gathers one line from a stream without taking a byte of what follows it.
+/// Collects one line from a stream without reading a byte of what follows it.
 #[derive(Clone, Debug, Default)]
 pub struct LineBuf {
     line: Vec<u8>,
 }
 
 impl LineBuf {
-    /// How many bytes to peek at most; 0 when the line is complete.
+    /// The number of bytes to peek at most; 0 when the line is complete.
     pub fn room(&self) -> usize {
         if self.is_complete() { 0 } else { MAX_LINE - self.line.len() }
     }
 
-    /// How many of the peeked bytes to take: those up to the newline or the limit.
+    /// The number of peeked bytes to read: those up to the newline or the limit.
     pub fn wanted(&self, peeked: &[u8]) -> usize {
         let peeked = &peeked[..peeked.len().min(self.room())];
         peeked.iter().position(|&b| b == b'\n').map_or(peeked.len(), |newline| newline + 1)
     }
 
-    /// Adds bytes that were taken, no more than were wanted. Returns the line once it is complete: up to
-    /// and including the newline, or [`MAX_LINE`] bytes without one.
+    /// Adds bytes that were read, no more than were wanted. Returns the line once it is complete: up to and
+    /// including the newline, or [`MAX_LINE`] bytes without one.
     ///
     /// # Panics
-    /// If bytes behind the line are pushed: they are the program's, and would be lost.
+    /// If bytes behind the line are pushed: they belong to the program, and would be lost.
     pub fn push(&mut self, taken: &[u8]) -> Option<&[u8]> {
         assert!(taken.len() <= self.wanted(taken), "bytes behind the line were taken");
         self.line.extend_from_slice(taken);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_line_and_no_byte_more() {
+    fn line_is_read_and_no_byte_more() {
         for step in [1, 2, 3, 5, 4096] {
             assert_eq!(read(b"abc\nhello\n", step), Some((b"abc\n".to_vec(), &b"hello\n"[..])));
             assert_eq!(read(b"\n\n", step), Some((b"\n".to_vec(), &b"\n"[..])));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_at_the_limit() {
+    fn line_ends_at_the_limit() {
         let long = [b'x'; MAX_LINE + 1];
         for step in [1, 1000, 4096] {
             assert_eq!(read(&long, step), Some((long[..MAX_LINE].to_vec(), &b"x"[..])));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_line_wants_nothing() {
+    fn complete_line_wants_nothing() {
         let mut line = LineBuf::default();
         assert_eq!(line.push(b"abc\n"), Some(&b"abc\n"[..]));
         assert_eq!((line.room(), line.wanted(b"more")), (0, 0));

@@ -22,7 +22,7 @@ fn addr(host: &str, port: u64) -> WireAddr {
     WireAddr { host: host.into(), port }
 }
 
-/// The line that a stream begins with, and what is left in the stream; None if it has no whole line.
+/// The first line of a stream, and the rest of the stream. `None`: there is no complete line.
 fn first_line(stream: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut line = LineBuf::default();
     let (taken, rest) = stream.split_at(line.wanted(stream));
@@ -39,7 +39,7 @@ fn answers_as_the_reference_acceptor_does() {
     for case in cases(ACCEPTOR) {
         let name = case["case"].as_str().unwrap();
         let sent = bytes(case["send_hex"].as_str().unwrap());
-        // "" is a connection closed without an answer, null one that is left waiting for more.
+        // "" is a connection closed without a reply, null one that waits for more.
         let recorded = case["reply"].as_str().unwrap_or_default();
         let Some((line, rest)) = first_line(&sent) else {
             assert_eq!(recorded, "", "{name}");
@@ -179,7 +179,7 @@ fn wire_addresses_are_those_of_the_reference() {
 }
 
 #[test]
-fn bytes_of_a_line_that_are_not_utf8_arrive_as_replacement_characters() {
+fn bytes_that_are_not_utf8_become_replacement_characters() {
     let line = b"> lonet \"lonetwiretest\" dial \"\xff:1\" \"\\xff:10\"\n";
     let request = DialRequest::parse(line, NETWORK).unwrap();
     assert_eq!(request.src, addr("\u{fffd}", 1));

@@ -1,10 +1,11 @@
-//! What an ELF file says about who will load it.
+//! Reads from an ELF file whether it loads liblonet.so.
 //!
-//! The structures are decoded by the `elf` crate, which has no unsafe code and does not allocate. The reading is done here, in
-//! small pieces: a browser of 200 MiB is told by a few KiB of headers, a mapped file that is truncated meanwhile would be a
-//! SIGBUS, and a damaged header can ask for any amount of memory.
+//! The `elf` crate, which has no unsafe code and does not allocate, decodes the structures. The file is read
+//! here, in small pieces: a few KiB of headers suffice for a browser of 200 MiB, a mapped file that is
+//! truncated meanwhile would be a SIGBUS, and a damaged header can claim any size.
 //!
-//! What the kernel reads (header, segments, interpreter) must be right, since it would refuse the file as well.
+//! The parts that the kernel reads (header, segments, interpreter) must be valid, as it would refuse the file
+//! otherwise.
 
 use super::{Failure, HEAD, Unhookable, Verdict};
 use crate::sys::{self, Text};
@@ -17,19 +18,19 @@ use ::elf::segment::ProgramHeader;
 use std::fmt;
 use std::os::fd::RawFd;
 
-/// The most program headers that the kernel takes, in bytes (load_elf_phdrs in fs/binfmt_elf.c).
+/// The kernel's limit for the program headers, in bytes (load_elf_phdrs in fs/binfmt_elf.c).
 const MAX_SEGMENTS: usize = 65536;
 
-/// The longest path of a loader that is looked at, in bytes, with its zero. The kernel takes PATH_MAX.
+/// The longest path of a loader that is supported, in bytes, with its zero. The kernel's limit is PATH_MAX.
 pub(super) const MAX_LOADER: usize = 256;
 
-/// How many notes of a segment are looked at.
+/// Number of notes of a segment that are read.
 const MAX_NOTES: usize = 64;
 
-/// How much of the sections' names is looked at, in bytes.
+/// Bytes of the sections' names that are read.
 const MAX_NAMES: u64 = 64 << 10;
 
-/// The machine that this is built for, as ELF files name it.
+/// The machine that this is built for (`e_machine`).
 pub const MACHINE: u16 = if cfg!(target_arch = "x86_64") {
     abi::EM_X86_64
 } else if cfg!(target_arch = "aarch64") {
@@ -45,7 +46,7 @@ pub(super) const OURS: Abi = Abi {
     machine: MACHINE,
 };
 
-/// What two ELF files must have in common to share a process.
+/// The properties that ELF files must have in common to share a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abi {
     is_64_bit: bool,
@@ -81,7 +82,7 @@ pub enum Libc {
 }
 
 impl Libc {
-    /// Told by the name of the loader.
+    /// The C library, by the name of the loader.
     fn of_loader(path: &[u8]) -> Option<Libc> {
         let name = path.rsplit(|b| *b == b'/').next()?;
         let all: [(&[u8], Libc); 3] =
@@ -100,7 +101,7 @@ impl fmt::Display for Libc {
     }
 }
 
-/// Where there is code in a file, and the address that it is loaded at.
+/// A piece of code in a file, and the address that it is loaded at.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
     pub offset: u64,
@@ -108,7 +109,8 @@ pub struct Code {
     pub address: u64,
 }
 
-/// Decides whether an open file, which begins with `head`, is a program that loads liblonet.so.
+/// Decides whether an open file, which begins with `head`, is a program that loads liblonet.so. Stores its
+/// loader.
 pub(super) fn check(fd: RawFd, head: &[u8], loader: &mut Text<MAX_LOADER>) -> Verdict {
     let unhookable = Verdict::Unhookable;
     let elf = match Elf::read(fd, head) {
@@ -141,7 +143,8 @@ pub(super) fn check(fd: RawFd, head: &[u8], loader: &mut Text<MAX_LOADER>) -> Ve
     }
 }
 
-/// Decides whether an open file is a library of the machine that this is built for. The error says what is wrong.
+/// Checks that an open file is a library for the machine that this is built for. The error says what is
+/// wrong.
 pub fn library(fd: RawFd) -> Result<(), &'static str> {
     let mut head = [0; HEAD];
     let n = sys::read_at(fd, 0, &mut head).map_err(|_| "it cannot be read")?;
@@ -150,7 +153,7 @@ pub fn library(fd: RawFd) -> Result<(), &'static str> {
     if is_ours { Ok(()) } else { Err("it is not a library for this machine") }
 }
 
-/// Calls `each` for all code of a program. The error says what is wrong with the file.
+/// Calls `each` for each piece of code of a program. The error says what is wrong with the file.
 pub fn code(fd: RawFd, mut each: impl FnMut(Code)) -> Result<(), &'static str> {
     let mut head = [0; HEAD];
     let n = sys::read_at(fd, 0, &mut head).map_err(|_| "it cannot be read")?;
@@ -197,7 +200,8 @@ impl<'h> Elf<'h> {
         }
     }
 
-    /// At most `room`, from the head or else from the file. Fewer at the end of the file.
+    /// Bytes from `offset` on, of the head or else of the file: as many as `room` has, or fewer at the end of
+    /// the file.
     fn bytes<'a>(&'a self, offset: u64, room: &'a mut [u8]) -> &'a [u8] {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         match self.head.get(from..from.saturating_add(room.len())) {
@@ -209,7 +213,7 @@ impl<'h> Elf<'h> {
         }
     }
 
-    /// An entry of a table of headers. `None`: it is not all there, or the table's entries are of another size.
+    /// An entry of a table of headers. `None`: it is cut off, or the table's entries have another size.
     fn entry<P: ParseAt>(&self, table: u64, index: u16, size: u16) -> Option<P> {
         let class = self.header.class;
         if usize::from(size) != P::size_for(class) {
@@ -226,7 +230,8 @@ impl<'h> Elf<'h> {
         self.entry(header.e_phoff, index, header.e_phentsize).ok_or("its program headers are cut off")
     }
 
-    /// Reads all segments, and what they say of the loader. Whether one has the note of Go's linker.
+    /// Reads all segments, and stores the loader that they name. Returns whether one has the note of Go's
+    /// linker.
     fn segments(&self, loader: &mut Text<MAX_LOADER>) -> Result<bool, &'static str> {
         let mut go = false;
         *loader = Text::new();
@@ -251,8 +256,8 @@ impl<'h> Elf<'h> {
         (!path.is_empty() && loader.push(path)).then_some(())
     }
 
-    /// Whether one of the notes is the build id of Go's linker, which leaves it even where `strip` removes everything that has a
-    /// name. Notes are of this machine's byte order, as the file is.
+    /// Whether one of the notes is the build id of Go's linker, which stays even if `strip` removes all
+    /// names. Notes have this machine's byte order, as the file does.
     fn has_go_note(&self, segment: &ProgramHeader) -> Option<bool> {
         const GO_BUILD_ID: u32 = 4;
         let align: u64 = if segment.p_align == 8 { 8 } else { 4 };
@@ -273,7 +278,7 @@ impl<'h> Elf<'h> {
         Some(false)
     }
 
-    /// Whether a section is called so. `name` ends with a zero.
+    /// Whether there is a section with this name, which must end with a zero.
     fn has_section(&self, name: &[u8]) -> Option<bool> {
         const PIECE: usize = 512;
         let header = &self.header;
@@ -290,7 +295,7 @@ impl<'h> Elf<'h> {
             if piece.len() < PIECE {
                 break;
             }
-            // A name that is cut off is seen whole in the next piece.
+            // Pieces overlap, so that a name that is cut off is whole in the next one.
             at += (piece.len() - name.len() + 1) as u64;
         }
         Some(false)

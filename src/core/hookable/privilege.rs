@@ -1,5 +1,5 @@
-//! Programs that gain privileges when they are executed. For them the kernel sets AT_SECURE, and ld.so then ignores an
-//! LD_PRELOAD with slashes in it and removes it from what they start (ld.so(8)).
+//! Detects programs that gain privileges when they are executed. For these the kernel sets AT_SECURE, and
+//! ld.so then ignores an LD_PRELOAD with slashes in it and removes it from their environment (ld.so(8)).
 
 use crate::sys;
 use std::fmt;
@@ -23,7 +23,7 @@ impl fmt::Display for Privilege {
     }
 }
 
-/// Who executes a program.
+/// The process that executes a program.
 #[derive(Clone, Copy)]
 pub(super) struct Executor {
     pub uid: u32,
@@ -31,7 +31,7 @@ pub(super) struct Executor {
     pub no_new_privs: bool,
 }
 
-/// What this process gains by executing an open file. What cannot be found out counts as nothing.
+/// The privilege that this process gains by executing an open file. What cannot be determined counts as none.
 pub(super) fn gained_by(fd: RawFd, stat: &libc::stat) -> Option<Privilege> {
     let sets_ids = stat.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0;
     let uid = sys::getuid();
@@ -45,7 +45,8 @@ pub(super) fn gained_by(fd: RawFd, stat: &libc::stat) -> Option<Privilege> {
     gained(stat, has_capabilities, Executor { uid, gid: sys::getgid(), no_new_privs: sys::no_new_privs() })
 }
 
-/// The rules of the kernel (security/commoncap.c, and bprm_fill_uid in fs/exec.c), on a file system without nosuid.
+/// The kernel's rules (security/commoncap.c, and bprm_fill_uid in fs/exec.c), on a file system without
+/// nosuid.
 pub(super) fn gained(stat: &libc::stat, has_capabilities: bool, by: Executor) -> Option<Privilege> {
     // A set-group-ID bit without execute permission for the group has another meaning: mandatory locks.
     let setgid = libc::S_ISGID | libc::S_IXGRP;
@@ -57,6 +58,7 @@ pub(super) fn gained(stat: &libc::stat, has_capabilities: bool, by: Executor) ->
             return Some(Privilege::SetGroup(stat.st_gid));
         }
     }
-    // Root has all capabilities anyway and is told nothing of these; no_new_privs does not undo them.
+    // Root has all capabilities anyway, so that AT_SECURE is not set for these; no_new_privs does not undo
+    // them.
     (by.uid != 0 && has_capabilities).then_some(Privilege::Capabilities)
 }

@@ -1,20 +1,21 @@
-//! `#!` lines, as the kernel reads them (fs/binfmt_script.c).
+//! Parses `#!` lines as the kernel does (fs/binfmt_script.c).
 
 use crate::sys::Text;
 
-/// How much of a script the kernel looks at, in bytes (BINPRM_BUF_SIZE).
+/// Bytes of a script that the kernel reads (BINPRM_BUF_SIZE).
 pub(super) const LINE: usize = 256;
 
 /// How the kernel runs a script.
 pub struct Script {
-    /// A path.
+    /// The interpreter's path.
     pub interpreter: Text<LINE>,
-    /// Its argument before the script's name: one, or empty, whatever blanks are in it.
+    /// The argument before the script's name; empty: none. Blanks do not split it.
     pub argument: Text<LINE>,
 }
 
 impl Script {
-    /// What the first bytes of a file say; [`LINE`] of them, or all if the file is shorter. `None`: not a script for the kernel.
+    /// Parses the beginning of a file: [`LINE`] bytes, or all if it is shorter. `None`: it is no script to
+    /// the kernel.
     pub(super) fn read(head: &[u8]) -> Option<Script> {
         let head = head.get(..LINE).unwrap_or(head);
         let rest = head.strip_prefix(b"#!")?;
@@ -22,7 +23,7 @@ impl Script {
         let line = rest.get(..end.unwrap_or(rest.len()))?;
         let line = line.get(line.iter().position(|b| !is_blank(*b))?..)?;
         let blank = line.iter().position(|b| is_blank(*b));
-        // Neither blank nor end of line in what the kernel reads: the path may be cut off.
+        // Without blank or end of line in what the kernel reads, the path may be cut off.
         if blank.is_none() && end.is_none() && head.len() >= LINE {
             return None;
         }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 #[test]
-fn this_program_can_be_hooked_and_no_file_cannot() {
+fn this_program_is_hooked_and_a_missing_file_fails() {
     let look = |path| look(libc::AT_FDCWD, path).verdict;
     assert_eq!(look(c"/proc/self/exe"), Verdict::Hooked);
     assert_eq!(look(c"/no/such/file"), Verdict::Fails(Failure::NotFound(Errno::ENOENT)));
@@ -56,7 +56,7 @@ fn programs_that_change_ids_gain_privileges() {
 }
 
 #[test]
-fn loaders_of_other_programs_are_told_by_their_names() {
+fn loaders_of_other_programs_are_recognised_by_name() {
     for path in [&b"/lib64/ld-linux-x86-64.so.2"[..], b"ld.so", b"/usr/libexec/valgrind/memcheck-amd64-linux"]
     {
         assert!(loads_others(path));

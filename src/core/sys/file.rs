@@ -1,4 +1,5 @@
-//! What the kernel knows of files, asked directly: fakeroot and its like have functions of these names, which take locks.
+//! System calls on files, made directly: fakeroot and its like interpose libc's functions, and take locks in
+//! them.
 
 use super::{Fd, Result, Text, check};
 use nix::errno::Errno;
@@ -24,14 +25,14 @@ pub fn fstatat(dir: RawFd, path: &CStr, flags: i32) -> Result<libc::stat> {
     Ok(stat)
 }
 
-/// Whether the process may execute a file, by its effective ids. `stat` is what the file is.
+/// Whether the process may execute a file, by its effective ids. `stat`: the file's.
 pub fn may_execute(dir: RawFd, path: &CStr, stat: &libc::stat) -> Result<()> {
     // SAFETY: a path that ends in zero.
     let answer = check(unsafe {
         libc::syscall(libc::SYS_faccessat2, dir, path.as_ptr(), libc::X_OK, libc::AT_EACCESS)
     });
     match answer {
-        // Before Linux 5.8, or in a container that does not know the call: somebody may.
+        // Before Linux 5.8, or in a container that does not know the call: executable by anybody has to do.
         Err(Errno::ENOSYS | Errno::EPERM) if stat.st_mode & 0o111 != 0 => Ok(()),
         Err(Errno::ENOSYS | Errno::EPERM) => Err(Errno::EACCES),
         answer => answer.map(drop),
@@ -46,7 +47,8 @@ pub fn has_attribute(fd: RawFd, name: &CStr) -> bool {
     length > 0
 }
 
-/// What an open file has at `offset`: how many bytes, fewer than `buffer` has room for only at the file's end.
+/// Reads an open file from `offset` on. Returns the number of bytes, less than the buffer's size only at the
+/// end of file.
 pub fn read_at(fd: RawFd, offset: u64, buffer: &mut [u8]) -> Result<usize> {
     let mut done = 0;
     while let Some(rest @ [_, ..]) = buffer.get_mut(done..) {
@@ -63,9 +65,10 @@ pub fn read_at(fd: RawFd, offset: u64, buffer: &mut [u8]) -> Result<usize> {
     Ok(done)
 }
 
-/// Whether a file's file system makes nothing of set-user-ID.
+/// Whether an open file's file system is mounted nosuid.
 pub fn is_nosuid(fd: RawFd) -> Result<bool> {
-    /// The kernel's `struct statfs` of 64-bit systems is words; libc's has no name for this one.
+    /// Index of `f_flags` in the kernel's `struct statfs`, which consists of words on 64-bit systems; libc's
+    /// struct does not name it.
     const FLAGS: usize = 10;
     let mut fs: [libc::c_ulong; 15] = [0; 15];
     // SAFETY: a structure to fill.
@@ -73,12 +76,12 @@ pub fn is_nosuid(fd: RawFd) -> Result<bool> {
     Ok(fs[FLAGS] & libc::ST_NOSUID != 0)
 }
 
-/// Opens a file for reading. A path that leads nowhere is an error, as for open(2).
+/// open(2) with O_CLOEXEC, of an existing file.
 pub fn open(path: &CStr, flags: i32) -> Result<Fd> {
     open_at(libc::AT_FDCWD, path, flags, 0)
 }
 
-/// openat(2), closed by exec. `mode`: of a file that O_CREAT makes.
+/// openat(2) with O_CLOEXEC. `mode`: of a file that O_CREAT makes.
 pub fn open_at(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     let flags = flags | libc::O_CLOEXEC;
     // SAFETY: a path that ends in zero.
@@ -86,7 +89,7 @@ pub fn open_at(dir: RawFd, path: &CStr, flags: i32, mode: u32) -> Result<Fd> {
     Fd::new(fd as RawFd)
 }
 
-/// All that is in a file. Allocates.
+/// The whole contents of a file. Allocates.
 pub fn read_file(path: &CStr) -> Result<Vec<u8>> {
     let file = open(path, libc::O_RDONLY)?;
     let (mut all, mut buffer) = (Vec::new(), [0u8; 1024]);
@@ -102,7 +105,7 @@ pub fn read_file(path: &CStr) -> Result<Vec<u8>> {
     }
 }
 
-/// Where a path leads, absolute and without links, in `buffer`.
+/// Resolves a path to an absolute one without links, stored in `buffer`.
 pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize]) -> Result<&'b [u8]> {
     let file = open(path, libc::O_PATH)?;
     let mut link = Text::<32>::new();
@@ -119,7 +122,7 @@ pub fn real_path<'b>(path: &CStr, buffer: &'b mut [u8; libc::PATH_MAX as usize])
     }
 }
 
-/// Calls `each` for every descriptor that the process has; not for the one that this takes.
+/// Calls `each` for every descriptor of the process, but for the one that this function opens.
 pub fn each_descriptor(mut each: impl FnMut(RawFd)) -> Result<()> {
     let dir = open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY)?;
     each_number(&dir, |fd| {
@@ -129,12 +132,12 @@ pub fn each_descriptor(mut each: impl FnMut(RawFd)) -> Result<()> {
     })
 }
 
-/// Calls `each` for every entry of an open directory that is called by a number, as /proc calls processes, threads and
-/// descriptors.
+/// Calls `each` for every entry of an open directory whose name is a number, as are those of processes,
+/// threads and descriptors in /proc.
 pub fn each_number(dir: &Fd, mut each: impl FnMut(i32)) -> Result<()> {
-    /// Before the name in the kernel's `struct linux_dirent64`: inode, offset, length, kind.
+    /// Offset of the name in the kernel's `struct linux_dirent64`, behind inode, offset, length and kind.
     const NAME: usize = 19;
-    // Hooks may run on small stacks.
+    // Small, as hooks may run on small stacks.
     let mut buffer = [0u8; 1024];
     loop {
         // SAFETY: a buffer with its length.
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn link_is_followed_only_where_it_is_to_be() {
+    fn link_is_not_followed_with_symlink_nofollow() {
         let kind =
             |flags| fstatat(libc::AT_FDCWD, c"/proc/self/exe", flags).expect("a file").st_mode & libc::S_IFMT;
         assert_eq!((kind(0), kind(libc::AT_SYMLINK_NOFOLLOW)), (libc::S_IFREG, libc::S_IFLNK));

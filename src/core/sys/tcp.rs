@@ -1,16 +1,16 @@
-//! What is done with TCP sockets wherever lonet has them.
+//! Operations on TCP sockets that several parts of lonet use.
 
 use super::{Result, connect, getsockopt, setsockopt};
 use crate::diag::State;
 use std::os::fd::RawFd;
 use zerocopy::FromBytes;
 
-/// The identity of a socket, never given to another while the machine runs.
+/// SO_COOKIE: the identity of a socket, never reused while the machine runs.
 pub fn cookie(fd: RawFd) -> Result<u64> {
     getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
 }
 
-/// Takes the connection off a socket, which stays open; the other end sees a reset.
+/// Disconnects a socket, which stays open (connect to AF_UNSPEC). The peer sees a reset.
 pub fn disconnect(fd: RawFd) -> Result<()> {
     // SAFETY: all zeroes is a sockaddr of AF_UNSPEC.
     let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
@@ -18,21 +18,22 @@ pub fn disconnect(fd: RawFd) -> Result<()> {
     unsafe { connect(fd, &raw const nobody, size_of::<libc::sockaddr>() as u32) }
 }
 
-/// Makes the last close of a connection's descriptors a reset.
+/// Makes the last close of a connection's descriptors send a reset (SO_LINGER 0).
 pub fn reset_at_close(fd: RawFd) -> Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
-/// How a TCP socket stands, and the bytes of its program that it has sent and received.
+/// State of a TCP socket, and the payload that it has sent and received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// A number of the kernel's, as in [`State`](crate::diag::State).
+    /// The kernel's number of the state, as in [`State`].
     pub state: u8,
+    /// Bytes that the program has sent.
     pub sent: u64,
-    /// One more than the bytes where the other end's FIN has arrived.
+    /// Bytes received, plus 1 if the peer's FIN has arrived.
     pub received: u64,
-    /// What was acknowledged beside the bytes: of who has dialed the SYN, and the FIN.
+    /// Acknowledged sequence numbers that are not bytes: the dialer's SYN, and the FIN.
     pub acknowledged: u64,
 }
 
@@ -90,7 +91,7 @@ struct Info {
 const _: () = assert!(size_of::<OldInfo>() == 104 && size_of::<Info>() == 216);
 
 impl Traffic {
-    /// Reads a struct tcp_info. `None`: of a kernel before 4.19.
+    /// Reads a struct tcp_info. `None`: it is of a kernel before 4.19.
     pub fn of(info: &[u8]) -> Option<Traffic> {
         let (info, _) = Info::read_from_prefix(info).ok()?;
         let sent = info.bytes_sent.saturating_sub(info.bytes_retrans);
@@ -102,23 +103,24 @@ impl Traffic {
         })
     }
 
-    /// The connection is over though nobody has closed this end.
+    /// Whether the connection is over, although this end is open.
     pub fn is_over(&self) -> bool {
         State(self.state) == State::CLOSE
     }
 
-    /// It is over, or never was, and not because both ends have said that they are done. `dialed`: by this end.
+    /// Whether the connection is over by anything else than a FIN of each end, or was never established.
+    /// `dialed`: by this end.
     pub fn was_cut_off(&self, dialed: bool) -> bool {
         self.is_over() && self.acknowledged <= u64::from(dialed)
     }
 
-    /// The other end has said that it is done.
+    /// Whether the peer has sent its FIN.
     pub fn is_done(&self, dialed: bool) -> bool {
         let done = [State::CLOSE_WAIT, State::LAST_ACK, State::CLOSING, State::TIME_WAIT];
         done.contains(&State(self.state)) || self.is_over() && !self.was_cut_off(dialed)
     }
 
-    /// In one word, but for the bytes.
+    /// Packs everything but the bytes into a word.
     pub fn pack(&self) -> u64 {
         self.acknowledged << 8 | u64::from(self.state)
     }
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn end_by_both_and_reset_are_told_apart_and_bytes_are_the_programs() {
+    fn end_by_both_and_reset_differ_and_bytes_are_payload() {
         for dials in [true, false] {
             let (a, b) = pair();
             let (mut mine, mut other) = if dials { (a, b) } else { (b, a) };

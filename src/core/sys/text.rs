@@ -1,9 +1,9 @@
-//! Text of limited length, put together on the stack.
+//! A string buffer of fixed size, for code that must not allocate.
 
 use std::ffi::CStr;
 use std::fmt;
 
-/// At most N bytes, followed by zeros.
+/// Up to N bytes of text. The rest of the buffer is zero.
 pub struct Text<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -14,7 +14,7 @@ impl<const N: usize> Text<N> {
         Text { bytes: [0; N], len: 0 }
     }
 
-    /// `false`: there is no room, and nothing has been appended.
+    /// Appends bytes. `false`: there is no room, and nothing was appended.
     pub fn push(&mut self, part: &[u8]) -> bool {
         let Some(to) = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..part.len())) else {
             return false;
@@ -28,7 +28,7 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// `None`: there is no room for the zero.
+    /// The text as a C string, up to its first zero. `None`: there is no room for the terminating zero.
     pub fn c_str(&self) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.bytes).ok()
     }

@@ -1,11 +1,11 @@
-//! Claiming the lowest free port of a host for a dial.
+//! Claims the lowest free port of a host for a dial.
 //!
-//! The walk begins at the host's mark. A port whose holder is not in doubt is passed over; those in doubt are asked about,
-//! eight in a message, and the first of them whose socket has gone is the one that is wanted. If all eight live the walk goes
-//! on behind them: the answer is exact, however many there are.
+//! The walk begins at the host's low-water mark and passes over held ports. It asks the kernel about the
+//! sockets of suspect ports, eight in a message, and takes the first port whose socket has gone. If all eight
+//! are alive it goes on behind them, so that the result is exact however many there are.
 
 use super::Parts;
-use super::entry::Dialed;
+use super::entry::Destination;
 use super::ports::Seen;
 use super::record::Found;
 use super::state::{Phase, Reference, State};
@@ -13,10 +13,10 @@ use super::word::Word;
 use crate::classes::Classes;
 use std::net::SocketAddrV4;
 
-/// So many sockets are asked about in one message.
-pub const ASKED_AT_ONCE: usize = 8;
+/// Sockets that one message to the kernel asks about.
+pub const QUERY_BATCH: usize = 8;
 
-/// Something changes under each of so many walks: there is no end to expect.
+/// Walks after which a claim gives up, if each has met a concurrent change.
 const WALKS: usize = 10_000;
 
 /// A socket that may have ended.
@@ -24,107 +24,112 @@ const WALKS: usize = 10_000;
 pub struct Suspect {
     pub reference: Reference,
     pub cookie: u64,
+    /// The kernel's addresses of its two ends.
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
-    /// The slot of the process that made it, and the descriptor by which that process has had it, if it has not closed it.
+    /// The slot of the process that made it.
     pub slot: u16,
+    /// The descriptor by which that process had it. `None`: it has closed it.
     pub descriptor: Option<i32>,
-    /// Nobody holds it, or it has been reset. Whoever cannot tell leaves this as it is.
+    /// The answer: no descriptor of it is left, or it was reset. Left as it is if the kernel cannot tell.
     pub has_gone: bool,
 }
 
-/// Says which of these have gone.
-pub trait Kernel {
+/// The questions to the kernel on which a claim depends.
+pub trait SocketQuery {
+    /// Sets `has_gone` of those suspects that have gone.
     fn ask(&mut self, suspects: &mut [Suspect]);
 
-    /// The cookie of who listens at this address, if that can be told.
+    /// The cookie of the socket that listens at this address. `None`: there is none, or the kernel cannot be
+    /// asked.
     fn listener(&mut self, _: SocketAddrV4) -> Option<u64> {
         None
     }
 
-    /// Whether it is certain without that question that the socket has not gone.
+    /// Whether the socket is known to be alive without [`SocketQuery::ask`].
     fn is_alive(&self, _: &Suspect) -> bool {
         false
     }
 }
 
-impl<F: FnMut(&mut [Suspect])> Kernel for F {
+impl<F: FnMut(&mut [Suspect])> SocketQuery for F {
     fn ask(&mut self, suspects: &mut [Suspect]) {
         self(suspects);
     }
 }
 
-/// What a port is that lonetd has marked as bound, and one of whose sockets may have ended.
+/// What a claim does at a port that lonetd has marked as bound and of whose sockets one may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InDoubt {
-    /// lonetd's to look at.
-    Lonetds,
-    /// lonetd has looked: it is told of those alone that somebody has marked since.
-    Looked,
-    /// Held: lonetd cannot be asked.
-    Held,
+pub enum OnUnverified {
+    /// Ends with [`Claim::AskLonetd`].
+    Ask,
+    /// As `Ask`, but only for ports marked suspect: lonetd has verified the others just now.
+    AskIfSuspect,
+    /// Takes the port for held: lonetd cannot be asked.
+    PassOver,
 }
 
-/// What came of it.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
+    /// This port is claimed.
     Port(u16),
     /// All ports are held, or the table has no room for more.
-    None,
-    /// lonetd has to look first: a process of the host has ended, or a bound socket's descriptor was closed.
+    NoPort,
+    /// lonetd has to look first: a process of the host may have ended, or a bound port is unverified.
     AskLonetd,
 }
 
 impl<W: Word> Parts<'_, W> {
-    /// The lowest free port of `host` from `from` on, claimed with the record `claimer`.
-    pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl Kernel) -> Claim {
+    /// Claims the lowest free port of `host` from `from` on with the record `claimer`.
+    pub fn claim(self, host: u16, from: u16, claimer: Reference, kernel: &mut impl SocketQuery) -> Claim {
         if self.slots.has_unseen_end(host) {
             return Claim::AskLonetd;
         }
-        self.claim_past(host, from, claimer, InDoubt::Lonetds, kernel)
+        self.claim_with(host, from, claimer, OnUnverified::Ask, kernel)
     }
 
-    /// As [`Parts::claim`], whether or not lonetd has seen to processes of the host that have ended.
-    pub fn claim_past(
+    /// As [`Parts::claim`], even if lonetd has not looked at a process of the host that may have ended.
+    pub fn claim_with(
         self,
         host: u16,
         from: u16,
         claimer: Reference,
-        in_doubt: InDoubt,
-        kernel: &mut impl Kernel,
+        on_unverified: OnUnverified,
+        kernel: &mut impl SocketQuery,
     ) -> Claim {
         for _ in 0..WALKS {
-            if let Some(claim) = self.walk(host, from.max(1), claimer, in_doubt, kernel) {
+            if let Some(claim) = self.walk(host, from.max(1), claimer, on_unverified, kernel) {
                 return claim;
             }
         }
-        Claim::None
+        Claim::NoPort
     }
 
-    /// `None`: a word has changed meanwhile.
+    /// One walk up the ports. `None`: a word has changed meanwhile.
     fn walk(
         self,
         host: u16,
         from: u16,
         claimer: Reference,
-        in_doubt: InDoubt,
-        kernel: &mut impl Kernel,
+        on_unverified: OnUnverified,
+        kernel: &mut impl SocketQuery,
     ) -> Option<Claim> {
         let mark = self.ports.mark(host);
         let mut is_certain = from <= mark.port();
         let mut suspects = Suspects::default();
         let mut port = from.max(mark.port());
         loop {
-            let Some(word) = self.ports.word(host, port) else { return Some(Claim::None) };
-            match self.ports.see(self.records, host, word.get()) {
+            let Some(word) = self.ports.word(host, port) else { return Some(Claim::NoPort) };
+            match self.ports.decode(self.records, host, word.get()) {
                 Seen::Held => {}
                 Seen::Free(is) => {
-                    if let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel) {
+                    if let Some(claim) = self.take_first_gone(host, claimer, &mut suspects, kernel) {
                         return claim.ok();
                     }
                     word.swap_if(is, claimer.word()).ok()?;
                     if is_certain {
-                        // The port behind the one that is held now. The last one has none behind it.
+                        // To the port behind the claimed one; the last port has none behind it.
                         self.ports.raise(host, mark, port.checked_add(1).unwrap_or(port));
                     }
                     return Some(Claim::Port(port));
@@ -136,17 +141,22 @@ impl<W: Word> Parts<'_, W> {
                         suspects.push(port, suspect);
                     }
                     if suspects.is_full()
-                        && let Some(claim) = self.take_from(host, claimer, &mut suspects, kernel)
+                        && let Some(claim) = self.take_first_gone(host, claimer, &mut suspects, kernel)
                     {
                         return claim.ok();
                     }
                 }
-                Seen::SuspectBound | Seen::Unseen if in_doubt == InDoubt::Held => is_certain = false,
-                Seen::Unseen if in_doubt == InDoubt::Looked || self.is_listened_on(host, port, kernel) => {
+                Seen::SuspectBound | Seen::Unseen if on_unverified == OnUnverified::PassOver => {
+                    is_certain = false
+                }
+                Seen::Unseen
+                    if on_unverified == OnUnverified::AskIfSuspect
+                        || self.is_listened_on(host, port, kernel) =>
+                {
                     is_certain = false
                 }
                 Seen::SuspectBound | Seen::Unseen => {
-                    return match self.take_from(host, claimer, &mut suspects, kernel) {
+                    return match self.take_first_gone(host, claimer, &mut suspects, kernel) {
                         Some(claim) => claim.ok(),
                         None => Some(Claim::AskLonetd),
                     };
@@ -154,14 +164,14 @@ impl<W: Word> Parts<'_, W> {
             }
             match port.checked_add(1) {
                 Some(next) => port = next,
-                None => return Some(Claim::None),
+                None => return Some(Claim::NoPort),
             }
         }
     }
 
-    /// A listener of this port is there, as the kernel says.
-    fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl Kernel) -> bool {
-        let at = |class| self.listeners.find(Dialed { host, port, class }).map(|listener| listener.os);
+    /// Whether a listener of this port is alive, by the kernel's answer.
+    fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl SocketQuery) -> bool {
+        let at = |class| self.listeners.find(Destination { host, port, class }).map(|listener| listener.os);
         let is_its = |found: Found| {
             found.state.phase == Phase::Kept && (found.entry.host, found.entry.port) == (host, port)
         };
@@ -169,8 +179,8 @@ impl<W: Word> Parts<'_, W> {
         Classes::EACH.into_iter().filter_map(at).any(is_there)
     }
 
-    /// What the kernel is to be asked. `Some(None)`: the socket is not in the kernel's tables so far, and its process is at
-    /// work on it. `None`: it holds its port no more.
+    /// The query about the socket of a claim. `Some(None)`: the kernel may not know the socket yet, as its
+    /// process is in connect; it counts as alive. `None`: it no longer holds its port.
     fn suspect(self, reference: Reference) -> Option<Option<Suspect>> {
         let found = self.records.read(reference, self.block).filter(|found| found.state.holds_claim());
         let Some(found) = found else {
@@ -190,14 +200,14 @@ impl<W: Word> Parts<'_, W> {
         }))
     }
 
-    /// The first port of those in doubt whose socket has gone. `None`: all live, and are forgotten. `Err`: a word has changed
-    /// meanwhile.
-    fn take_from(
+    /// Claims the first of the suspect ports whose socket has gone. `None`: all are alive, and `suspects` is
+    /// empty now. `Err`: a word has changed meanwhile.
+    fn take_first_gone(
         self,
         host: u16,
         claimer: Reference,
         suspects: &mut Suspects,
-        kernel: &mut impl Kernel,
+        kernel: &mut impl SocketQuery,
     ) -> Option<Result<Claim, ()>> {
         let n = std::mem::take(&mut suspects.len);
         if n == 0 {
@@ -207,14 +217,14 @@ impl<W: Word> Parts<'_, W> {
         let gone = (0..n).find(|i| suspects.all[*i].has_gone)?;
         let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
         self.end(reference);
-        let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::None)) };
-        Some(match self.ports.see(self.records, host, word.get()) {
+        let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::NoPort)) };
+        Some(match self.ports.decode(self.records, host, word.get()) {
             Seen::Free(is) if word.swap_if(is, claimer.word()).is_ok() => Ok(Claim::Port(port)),
             _ => Err(()),
         })
     }
 
-    /// A dial's socket holds its port no more. The record stays for its name, and for an accept that may find it.
+    /// Ends a dial's hold on its port. The record stays for its names, and for an accept that may find it.
     pub fn end(self, reference: Reference) {
         let found = self.records.read(reference, self.block);
         let ended = self.records.change(reference, |s| {
@@ -226,10 +236,10 @@ impl<W: Word> Parts<'_, W> {
     }
 }
 
-/// Ports in doubt, in order.
+/// Suspect ports, ascending, up to a batch.
 struct Suspects {
-    all: [Suspect; ASKED_AT_ONCE],
-    ports: [u16; ASKED_AT_ONCE],
+    all: [Suspect; QUERY_BATCH],
+    ports: [u16; QUERY_BATCH],
     len: usize,
 }
 
@@ -244,7 +254,7 @@ impl Default for Suspects {
             descriptor: None,
             has_gone: false,
         };
-        Suspects { all: [nobody; ASKED_AT_ONCE], ports: [0; ASKED_AT_ONCE], len: 0 }
+        Suspects { all: [nobody; QUERY_BATCH], ports: [0; QUERY_BATCH], len: 0 }
     }
 }
 
@@ -257,6 +267,6 @@ impl Suspects {
     }
 
     fn is_full(&self) -> bool {
-        self.len == ASKED_AT_ONCE
+        self.len == QUERY_BATCH
     }
 }

@@ -1,4 +1,4 @@
-//! The steps of a dial, an accept and a close on the table, in the order in which they are made.
+//! The steps that dial, accept and close take in the table, in their order.
 
 use super::Parts;
 use super::entry::{Entry, pack_os};
@@ -9,15 +9,17 @@ use super::word::Word;
 use std::net::SocketAddrV4;
 
 impl<W: Word> Parts<'_, W> {
-    /// Writes the record of a dial whose port is claimed. `false`: there is no room to find it by.
-    pub fn describe(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
+    /// Writes the record of a dial whose port is claimed, and makes it findable. `false`: the index has no
+    /// room.
+    pub fn enter_dial(self, reference: Reference, cookie: u64, entry: &Entry) -> bool {
         self.records.write(reference, entry, self.block);
-        self.show(reference, cookie)
+        self.index_record(reference, cookie)
     }
 
-    /// Enters the connection that is about to be made, by the source that it is to have; from now on an accept finds it.
+    /// Enters the addresses of the connection that connect is about to make, so that an accept finds the
+    /// dial.
     ///
-    /// `false`: a dial that nobody has accepted has, or had, the same addresses. Nothing is entered.
+    /// `false`: a dial that is not accepted yet has, or had, the same addresses; nothing is entered.
     pub fn publish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) -> bool {
         if self.dial_between(from, to, 0).is_some_and(|other| other.reference != reference) {
             return false;
@@ -32,21 +34,21 @@ impl<W: Word> Parts<'_, W> {
         true
     }
 
-    /// The kernel refuses the source: the connection is not to be expected.
+    /// Undoes [`Parts::publish`], after the kernel has refused the source address.
     pub fn unpublish(self, reference: Reference, from: SocketAddrV4, to: SocketAddrV4) {
         self.records.change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Writing)));
         self.tuples.remove(tuple_hash(Some(from), to), reference);
     }
 
-    /// connect has returned with a connection, or with one on its way (`is_made`: the kernel has it): what may fail yet is not
-    /// believed without a question.
+    /// Marks a dial whose connect has returned. `is_made`: the connection is established; else it is under
+    /// way and may still fail, so that the dial is suspect.
     pub fn connected(self, reference: Reference, is_made: bool) {
         let flag = if is_made { MADE } else { SUSPECT };
         self.records
             .change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned).with(flag)));
     }
 
-    /// The dial is not made: its port is free, and nobody finds it.
+    /// Rolls a dial back: frees its record and its port.
     pub fn withdraw(self, reference: Reference, cookie: u64, entry: &Entry) {
         let freed = self.records.change(reference, |s| {
             matches!(s.phase, Phase::Writing | Phase::Dialing).then_some(s.to(Phase::Free))
@@ -56,21 +58,21 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
-    /// A dial of the process in `slot` whose thread has left it before connect, in a phase of which `is_left` says so: its
-    /// record is free, and with it the port that it may have claimed.
+    /// Rolls back a dial of the process in `slot` whose thread has left it before connect: frees its record,
+    /// and thus the port that it may have claimed. `is_left` says in which phases the dial counts as left.
     pub fn abandon(self, reference: Reference, slot: u16, is_left: impl Fn(Phase) -> bool) {
         let is_left = |s: &State| matches!(s.phase, Phase::Writing | Phase::Dialing) && is_left(s.phase);
         let before = self.records.change(reference, |s| is_left(&s).then_some(s.to(Phase::Free)));
         if before.as_ref().is_some_and(is_left)
             && let Some(owner) = self.slots.owner(slot)
         {
-            // Which port it is may not be written down so far.
+            // The record may not name the port yet.
             self.ports.lower(owner.host, 1);
         }
     }
 
-    /// The dial between these addresses that nobody has accepted, if there is one. None of before `since`: that has gone
-    /// with the listener to which it was made, and who calls now has come to its addresses.
+    /// The dial between these addresses that is not accepted yet. `since`: the listener's count of listens;
+    /// an older dial has gone with an earlier listener, and another connection has its addresses now.
     pub fn dial_between(self, from: SocketAddrV4, to: SocketAddrV4, since: u64) -> Option<Found> {
         let hash = tuple_hash(Some(from), to);
         let is_it = |f: &Found| {
@@ -82,13 +84,14 @@ impl<W: Word> Parts<'_, W> {
         self.tuples.candidates(hash).filter_map(read).find(is_it)
     }
 
-    /// The dial may be believed without a question: connect has returned, nobody has closed it, and its process is there.
+    /// Whether the dial is alive for certain: connect has returned, nobody has closed it, and its process is
+    /// live.
     pub fn is_certain(self, dial: &Found) -> bool {
-        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_believed(dial.state.slot)
+        dial.state.phase == Phase::Owned && !dial.state.is(SUSPECT) && self.slots.is_live(dial.state.slot)
     }
 
-    /// Takes a dial for an accept, as it was seen. `false`: it has moved on since, and is to be looked at anew.
-    pub fn take(self, dial: &Found) -> bool {
+    /// Takes a dial for an accept. `false`: its state has changed since it was read; read it again.
+    pub fn take_dial(self, dial: &Found) -> bool {
         let state = dial.state;
         let done = if state.is(DESTROYED) { state.to(Phase::Free) } else { state.with(TAKEN) };
         if state.is(TAKEN) || !self.records.advance(dial.reference, state, done) {
@@ -101,7 +104,7 @@ impl<W: Word> Parts<'_, W> {
         true
     }
 
-    /// Enters an accepted socket. `None`: there is no room, and its names are asked for.
+    /// Enters an accepted socket. `None`: there is no room, and lonetd is asked for the socket's names.
     pub fn accepted(
         self,
         from: usize,
@@ -113,7 +116,7 @@ impl<W: Word> Parts<'_, W> {
         let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_partner(reference, dial);
         self.records.set_partner(dial, reference);
-        if self.show(reference, cookie) {
+        if self.index_record(reference, cookie) {
             self.records.change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Server)));
             return Some(reference);
         }
@@ -121,18 +124,18 @@ impl<W: Word> Parts<'_, W> {
         None
     }
 
-    /// A descriptor of a socket is about to be closed by the process in `slot`: from now on its port is in doubt. Not
-    /// so of what a child of a fork has inherited and closes: the process that made the socket is there, and will say when
-    /// it closes it. `pid`: the process, for where it is needed, as it takes a system call.
+    /// Marks the port of a socket suspect, as the process in `slot` is about to close a descriptor of it. A
+    /// forked child that closes an inherited descriptor marks nothing: the process that made the socket is
+    /// live, and will mark the port at its own close. `pid`: returns the process's id by a system call.
     pub fn closing(self, socket: &Found, slot: u16, pid: impl Fn() -> i32) {
         let owner = socket.state.slot;
         let is_entered = matches!(socket.state.phase, Phase::Dialing | Phase::Owned | Phase::Server);
-        if is_entered && owner != slot && self.slots.is_believed(owner) {
+        if is_entered && owner != slot && self.slots.is_live(owner) {
             return;
         }
         self.records.change(socket.reference, |s| {
-            // A connect that its thread has left does not return any more: the kernel knows what has become of it. A child
-            // of vfork, which has its parent's slot, has not left it.
+            // A connect that its thread has left never returns, but the kernel knows the outcome. A child of
+            // vfork, which has its parent's slot, has not left the parent's connect.
             let is_left = s.phase == Phase::Dialing
                 && s.slot == slot
                 && self.slots.owner(slot).is_some_and(|owner| owner.pid == pid());
@@ -143,21 +146,23 @@ impl<W: Word> Parts<'_, W> {
         match socket.state.phase {
             Phase::Dialing | Phase::Owned => self.ports.suspect(host, port, socket.reference),
             Phase::Kept => self.ports.suspect_bound(host, port),
-            // The other end may be reset by it, and holds no port then, however long its program keeps it.
-            Phase::Server => self.doubt_partner(socket.reference),
+            // The close may reset the other end, which then holds no port, however long its program keeps it
+            // open.
+            Phase::Server => self.suspect_partner(socket.reference),
             Phase::Free | Phase::Writing | Phase::Ended => {}
         }
     }
 
-    /// The dial at the other end of an accepted socket may have been reset.
-    pub fn doubt_partner(self, accepted: Reference) {
+    /// Marks the dial at the other end of an accepted socket suspect: it may have been reset.
+    pub fn suspect_partner(self, accepted: Reference) {
         if let Some(dial) = self.records.partner(accepted) {
-            self.doubt(dial);
+            self.suspect_dial(dial);
         }
     }
 
-    /// A dial may have been reset, or have ended: its addresses may be another's.
-    pub fn doubt(self, dial: Reference) {
+    /// Marks a dial suspect: it may have been reset or have ended, and its addresses may be another
+    /// connection's.
+    pub fn suspect_dial(self, dial: Reference) {
         let is_owned = |s: &State| s.phase == Phase::Owned;
         let before =
             self.records.change(dial, |s| (is_owned(&s) && !s.is(SUSPECT)).then_some(s.with(SUSPECT)));

@@ -1,14 +1,14 @@
-//! What a record says of its socket, as words.
+//! The body of a record: what lonet knows of a socket, packed into words.
 //!
-//! Addresses that programs see are always a host's, its loopback, "any" address, or an IPv4 address of the machine's:
-//! each fits a word with its port.
+//! An address that programs see is a host's, its loopback, the unspecified one, or an IPv4 address of the
+//! machine, so that it fits a word together with its port.
 
 use crate::block::{Block, Endpoint, Face, Place};
 use crate::classes::Classes;
 use crate::control::Asked;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-/// The words of a record's body.
+/// Number of words of a record's body.
 pub const WORDS: usize = 9;
 
 /// A socket as lonet knows it.
@@ -18,41 +18,46 @@ pub struct Entry {
     pub host: u16,
     /// Its lonet port.
     pub port: u16,
+    /// Options that its program has requested.
     pub asked: Asked,
-    /// What its program bound it to; `None`: connect or accept has chosen.
+    /// Address that its program bound it to. `None`: connect or accept chose one.
     pub at: Option<Endpoint>,
-    /// Where the kernel has it bound, if its program bound it.
+    /// The kernel's address of it, if its program bound it.
     pub os: Option<SocketAddrV4>,
     pub call: Option<Call>,
-    /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
+    /// Port of the accepting host for the accepted end of this dial, on hosts where these get fresh ports.
     pub accept_port: Option<u16>,
-    /// lonetd's own number for what the socket is, from when on lonetd keeps the record: [`DIAL`] or [`ACCEPTED`] where a
-    /// process has entered it.
+    /// lonetd's number for the kind of socket; [`DIAL`] or [`ACCEPTED`] in a record that a process has
+    /// entered.
     pub role: u8,
-    /// How many times a socket of the network had begun to listen when this one dialed, or began itself; 0: it did neither.
-    /// A dial of before a listener was not made to it.
+    /// The table's count of listens when this socket dialed or began to listen; 0: it did neither. A dial
+    /// with a lower count than a listener was not made to it.
     pub since: u64,
 }
 
-/// lonetd's numbers for a dial that may not have been made so far, for an accepted socket, and for one that has ended.
+/// Role of a dial, whether or not its connection is established.
 pub const DIAL: u8 = 4;
+/// Role of an accepted socket.
 pub const ACCEPTED: u8 = 6;
-pub const GONE: u8 = 7;
+/// Role of a socket that has ended, whose record is kept for its names.
+pub const TOMBSTONE: u8 = 7;
 
-/// A connection, or one on its way.
+/// A connection, established or being made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What the program sees.
+    /// This end, as the program sees it.
     pub local: Endpoint,
+    /// The other end, as the program sees it.
     pub peer: Endpoint,
-    /// The kernel's addresses; the source is not known before connect has chosen it.
+    /// The kernel's address of this end. `None`: connect has not chosen it yet.
     pub os_local: Option<SocketAddrV4>,
+    /// The kernel's address of the other end.
     pub os_remote: SocketAddrV4,
-    /// The host at the other end; 0: none of this subnetwork.
+    /// Index of the host at the other end; 0: it is not of this subnetwork.
     pub peer_host: u16,
     /// The port that was dialed.
     pub dialed_port: u16,
-    /// Which kind of the host's addresses was dialed.
+    /// Scope and family of the address that was dialed.
     pub class: Classes,
 }
 
@@ -64,7 +69,7 @@ const MACHINE: u64 = 4;
 const KIND: u32 = 61;
 const IPV6: u64 = 1 << 60;
 
-/// An address that a program sees. What cannot be packed becomes the "any" address: no operation makes one.
+/// Packs an address that a program sees. An IPv6 address outside lonet does not fit; no operation makes one.
 pub fn pack_name(name: Option<Endpoint>, block: Block) -> u64 {
     let Some(Endpoint { ip, port }) = name else { return NONE };
     let face = |face| if face == Face::V6 { IPV6 } else { 0 };
@@ -72,15 +77,16 @@ pub fn pack_name(name: Option<Endpoint>, block: Block) -> u64 {
         Place::Any(f) => (ANY, face(f), 0),
         Place::Loopback(f) => (LOOPBACK, face(f), 0),
         Place::Host(index, f) => (HOST, face(f), u32::from(index)),
-        Place::Nobody | Place::Elsewhere => match ip.to_ipv4_mapped() {
+        Place::Unassigned | Place::NotLonet => match ip.to_ipv4_mapped() {
             Some(v4) => (MACHINE, 0, u32::from(v4)),
-            // The face of index 0: who calls from a host that has no index.
+            // Index 0: a dialer on a host that has no index.
             None => (HOST, IPV6, 0),
         },
     };
     kind << KIND | face | u64::from(payload) << 16 | u64::from(port)
 }
 
+/// Unpacks what [`pack_name`] has packed.
 pub fn unpack_name(word: u64, block: Block) -> Option<Endpoint> {
     let (face, payload) = (if word & IPV6 != 0 { Face::V6 } else { Face::V4 }, (word >> 16) as u32);
     let by_face = |v4: Ipv4Addr, v6: Ipv6Addr| if face == Face::V6 { v6 } else { v4.to_ipv6_mapped() };
@@ -94,39 +100,41 @@ pub fn unpack_name(word: u64, block: Block) -> Option<Endpoint> {
     Some(Endpoint::new(ip, word as u16))
 }
 
-/// An address of the kernel's. 0: none.
+/// Packs an address of the kernel's; `None` is 0.
 pub fn pack_os(os: Option<SocketAddrV4>) -> u64 {
     os.map_or(0, |os| u64::from(u32::from(*os.ip())) << 16 | u64::from(os.port()))
 }
 
+/// Unpacks what [`pack_os`] has packed.
 pub fn unpack_os(word: u64) -> Option<SocketAddrV4> {
     (word != 0).then(|| SocketAddrV4::new(Ipv4Addr::from((word >> 16) as u32), word as u16))
 }
 
-/// To which port of which host somebody dialed, and to which kind of its addresses.
+/// The destination of a dial: host, port, and scope and family of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialed {
+pub struct Destination {
     pub host: u16,
     pub port: u16,
     pub class: Classes,
 }
 
 impl Call {
-    pub fn dialed(&self) -> Dialed {
-        Dialed { host: self.peer_host, port: self.dialed_port, class: self.class }
+    /// The destination of the dial that made the connection.
+    pub fn destination(&self) -> Destination {
+        Destination { host: self.peer_host, port: self.dialed_port, class: self.class }
     }
 }
 
-/// The place of the kernel's own source address among the words: it may be known late.
+/// Index of the word with the kernel's source address, which may be stored late.
 pub const OS_LOCAL: usize = 6;
 
 impl Entry {
-    /// Whether a dial is for this listener.
-    pub fn answers(&self, dialed: Dialed, block: Block) -> bool {
+    /// Whether this socket, if it listens, accepts a dial to this destination.
+    pub fn answers(&self, dialed: Destination, block: Block) -> bool {
         (dialed.host, dialed.port) == (self.host, self.port) && self.classes(block).overlap(dialed.class)
     }
 
-    /// The addresses on which a socket that is bound answers.
+    /// Scopes and families of the addresses that the socket is bound to.
     pub fn classes(&self, block: Block) -> Classes {
         self.at.map_or(Classes::NONE, |at| Classes::at(block.place(at.ip), self.asked.v6only))
     }
@@ -202,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_programs_see_fits_a_word() {
+    fn every_address_that_programs_see_fits_a_word() {
         let b = block();
         let ips = [
             Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),

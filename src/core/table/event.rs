@@ -1,13 +1,13 @@
-//! An event as it lies in the table: see [`events`](super::events).
+//! One event of the network, and its packed form in the ring of [`events`](super::events).
 
 use super::entry::{pack_name, unpack_name};
 use crate::block::{Block, Endpoint};
 use crate::sys;
 
-/// Words of an event.
+/// Number of words of a packed event.
 pub const WORDS: usize = 7;
 
-/// What has happened.
+/// Kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -30,12 +30,12 @@ pub enum Kind {
     FaultSet = 17,
     FaultHit = 18,
     FaultHealed = 19,
-    /// A descriptor of the socket is about to be closed: `numbers` are the bytes that this end has sent and received. It is
-    /// the close if the kernel announces the socket's end.
+    /// A descriptor of the socket is about to be closed; `numbers` are the bytes that this end has sent and
+    /// received. It is the last close if the kernel announces the socket's end.
     Closing = 20,
-    /// connect has returned, and the kernel has no connection so far.
+    /// connect has returned, and the connection is not established yet.
     UnderWay = 21,
-    /// A socket has ended of which no close was seen: with its process where `number` is not 0.
+    /// A socket has ended whose close was not seen: with its process if `number` is not 0.
     Closed = 22,
 }
 
@@ -65,7 +65,7 @@ impl Kind {
         Kind::Closed,
     ];
 
-    /// What a failed connect is, by its errno.
+    /// The kind of event for a connect that failed with this errno.
     pub fn of_failure(errno: i32) -> Kind {
         match errno {
             libc::ECONNREFUSED => Kind::Refused,
@@ -76,27 +76,30 @@ impl Kind {
     }
 }
 
-/// An event, as it lies in the ring.
+/// An event. It has addresses (`from`, `to`) or `numbers`, not both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     pub kind: Kind,
     /// Microseconds since 1970.
     pub time: u64,
     pub pid: i32,
-    /// The index of the host whose event it is; 0: none's.
+    /// Index of the host that the event is about; 0: none.
     pub host: u16,
     pub errno: u16,
-    /// The kernel's identity of the socket; 0: it is not about one.
+    /// SO_COOKIE of the socket that the event is about; 0: none.
     pub cookie: u64,
-    /// The dialer's and the listener's address, or, as `to`, that of a socket without a peer. On a loopback: of the same host.
+    /// The dialer's address. A loopback address is one of the host `host`.
     pub from: Option<Endpoint>,
+    /// The listener's address, or that of a socket without a peer.
     pub to: Option<Endpoint>,
-    /// What the kind says.
+    /// Its meaning depends on the kind.
     pub number: u64,
+    /// Their meaning depends on the kind.
     pub numbers: Option<[u64; 2]>,
 }
 
 impl Event {
+    /// An event that happens now, without details.
     pub fn new(kind: Kind, pid: i32, host: u16) -> Event {
         Event {
             kind,
@@ -121,7 +124,7 @@ impl Event {
         [self.time, head, self.pid as u32 as u64, self.cookie, a, b, self.number]
     }
 
-    /// `None`: no event of this version's.
+    /// Unpacks an event. `None`: its kind is unknown to this version.
     pub fn unpack(words: &[u64; WORDS], block: Block) -> Option<Event> {
         let [time, head, pid, cookie, a, b, number] = *words;
         let has_numbers = head >> 8 & 1 == 1;

@@ -1,30 +1,31 @@
-//! Events: what happens in the network, for whoever records it.
+//! Events of the network, in a lock-free ring buffer with many writers and lonetd as its reader.
 //!
 //! # Theory of operation
 //!
-//! An event has a number from one counter in the table ([`Header::events`](super::layout::Header)), taken by whoever makes
-//! it at the moment at which others can see its effect. So the events of a program are in its own order, and one that another
-//! program can react to has the lower number of the two. Two that overlap have either order.
+//! The writer of an event takes its number from one counter in the table
+//! ([`Header::events`](super::layout::Header)), at the moment at which others can see the event's effect. So
+//! the events of one program are in program order, and an event that another program reacts to has a lower
+//! number than the reaction. Concurrent events have either order.
 //!
-//! Event number N is written to place N modulo [`EVENTS`] of a ring. lonetd takes the events in the order of their numbers,
-//! and counts those as lost that were not there to be taken: each number is taken once, or lost once.
+//! Event N is written to cell N modulo [`EVENTS`]. lonetd takes the events in the order of their numbers, and
+//! counts those as lost that it does not find: each number is taken once, or lost once.
 //!
-//! | stamp of a place | who may change it | to what |
+//! | stamp of a cell | who may change it | to what |
 //! |---|---|---|
-//! | `Written` N or `Left` N, or nothing so far | who has a higher number for the place | `Writing`, that number |
-//! | | lonetd, which waits for a higher number no longer | `Left`, that number |
-//! | `Writing` N | who writes it | `Written` N |
-//! | | lonetd, when the writer has ended | `Left` N |
+//! | `Written` N or `Skipped` N, or nothing yet | the writer of a higher number for the cell | `Writing`, that number |
+//! | | lonetd, when it gives up on a higher number | `Skipped`, that number |
+//! | `Writing` N | its writer | `Written` N |
+//! | | lonetd, when the writer has ended | `Skipped` N |
 //!
-//! **Nobody waits.** Who finds its place being written by another, a whole round ago, or finds that it is too late itself,
-//! leaves its event out. The body of a place has one writer at a time, which is why a place in `Writing` is not taken from
-//! its writer.
+//! **No writer waits.** A writer drops its event if another one, a whole round behind, is still writing the
+//! cell, or if it is too late itself. The body of a cell has one writer at a time; so nobody takes a cell in
+//! `Writing` from its writer.
 //!
-//! **A death between two steps.** Who ends with a number and without an event, or in `Writing`, has lost one event. lonetd
-//! leaves a number that nobody writes when it has waited long enough, and a place in `Writing` when its writer, whose slot the
-//! stamp names, has ended. One that merely stands still keeps its place, so that it spoils nothing when it goes on.
+//! **A writer that is killed between two steps** loses its event. lonetd skips a number that is not written
+//! after some time, and a cell in `Writing` when its writer, whose slot the stamp names, has ended. A writer
+//! that is merely stopped keeps its cell, and so does no harm when it goes on.
 //!
-//! **Off** it costs one relaxed load: [`Table::is_recorded`].
+//! **While events are not recorded** the cost is one relaxed load: [`Table::is_recorded`].
 
 use super::Table;
 use super::event::WORDS;
@@ -32,15 +33,16 @@ pub use super::event::{Event, Kind};
 use super::word::Word;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many events wait to be taken at most. A power of two.
+/// Capacity of the ring. A power of two.
 pub const EVENTS: usize = 1 << 16;
 
-/// The greatest number that a stamp has room for: a millennium of events. A member may write anything into the counter.
+/// The greatest number that fits a stamp: a millennium of events. A member may write anything into the
+/// counter.
 const LAST: u64 = (1 << 44) - 1;
 
-/// A cache line.
+/// A cell of the ring: one cache line.
 #[repr(C, align(64))]
-pub struct Place<W = AtomicU64> {
+pub struct EventCell<W = AtomicU64> {
     /// `number << 20 | slot << 4 | phase`
     stamp: W,
     body: [W; WORDS],
@@ -51,7 +53,7 @@ enum Phase {
     Nothing,
     Writing,
     Written,
-    Left,
+    Skipped,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +68,7 @@ impl Stamp {
         let phase = match word & 15 {
             1 => Phase::Writing,
             2 => Phase::Written,
-            3 => Phase::Left,
+            3 => Phase::Skipped,
             _ => Phase::Nothing,
         };
         Stamp { number: word >> 20, slot: (word >> 4) as u16, phase }
@@ -77,19 +79,19 @@ impl Stamp {
     }
 }
 
-/// What an event's place holds for who takes it.
+/// The result of taking an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     Event([u64; WORDS]),
-    /// It may come yet; from the process in this slot, where that is known.
+    /// It is not written yet. The slot of its writer, if that is known.
     NotYet(Option<u16>),
-    /// It will not.
+    /// It was dropped, skipped or overwritten.
     Lost,
 }
 
 /// The ring, and the counter of events.
 pub struct Ring<'a, W> {
-    places: &'a [Place<W>],
+    places: &'a [EventCell<W>],
     count: &'a W,
 }
 
@@ -102,7 +104,7 @@ impl<W> Clone for Ring<'_, W> {
 impl<W> Copy for Ring<'_, W> {}
 
 impl<'a, W: Word> Ring<'a, W> {
-    pub fn new(places: &'a [Place<W>], count: &'a W) -> Ring<'a, W> {
+    pub fn new(places: &'a [EventCell<W>], count: &'a W) -> Ring<'a, W> {
         Ring { places, count }
     }
 
@@ -111,16 +113,16 @@ impl<'a, W: Word> Ring<'a, W> {
         self.count.get().min(LAST)
     }
 
-    /// So many events it holds.
+    /// Number of cells.
     pub fn room(self) -> u64 {
         self.places.len() as u64
     }
 
-    fn place(self, number: u64) -> &'a Place<W> {
+    fn place(self, number: u64) -> &'a EventCell<W> {
         &self.places[(number % self.room()) as usize]
     }
 
-    /// Makes an event: the number that it has. `slot`: of the process that makes it.
+    /// Writes an event and returns its number. `slot`: of the writing process.
     pub fn write(self, slot: u16, body: &[u64; WORDS]) -> u64 {
         let number = self.count.add(1).wrapping_add(1);
         let place = self.place(number);
@@ -137,7 +139,7 @@ impl<'a, W: Word> Ring<'a, W> {
         number
     }
 
-    /// lonetd's: the event of this number, which somebody has taken.
+    /// For lonetd: takes the event with this number, which a writer has drawn.
     pub fn take(self, number: u64) -> Taken {
         let place = self.place(number);
         let is = place.stamp.get();
@@ -149,27 +151,28 @@ impl<'a, W: Word> Ring<'a, W> {
             Phase::Writing if stamp.number == number => Taken::NotYet(Some(stamp.slot)),
             Phase::Written if stamp.number == number => {
                 let body = std::array::from_fn(|i| place.body[i].get());
-                // Somebody may have begun the next round meanwhile.
+                // A writer may have begun the next round meanwhile.
                 if place.stamp.get() == is { Taken::Event(body) } else { Taken::Lost }
             }
             _ => Taken::Lost,
         }
     }
 
-    /// lonetd's: waits for this event no longer. `false`: it has come just then, or is lost already.
-    pub fn leave(self, number: u64) -> bool {
+    /// For lonetd: gives up on an event that is not written. `false`: it was written just now, or is lost
+    /// already.
+    pub fn skip(self, number: u64) -> bool {
         let place = self.place(number);
         let is = place.stamp.get();
         let stamp = Stamp::unpack(is);
         let waits = stamp.number < number && stamp.phase != Phase::Writing
             || stamp.number == number && stamp.phase == Phase::Writing;
-        let left = Stamp { number, slot: stamp.slot, phase: Phase::Left };
-        waits && place.stamp.swap_if(is, left.pack()).is_ok()
+        let skipped = Stamp { number, slot: stamp.slot, phase: Phase::Skipped };
+        waits && place.stamp.swap_if(is, skipped.pack()).is_ok()
     }
 }
 
 impl<'a> Table<'a> {
-    /// Somebody records events.
+    /// Whether events are recorded.
     pub fn is_recorded(self) -> bool {
         self.header().recording.load(Ordering::Relaxed) != 0
     }
@@ -178,7 +181,7 @@ impl<'a> Table<'a> {
         Ring::new(&self.layout.events, &self.header().events)
     }
 
-    /// Makes an event, if somebody records. Its number. `slot`: of the process that makes it.
+    /// Writes an event, if events are recorded, and returns its number. `slot`: of the writing process.
     #[inline]
     pub fn note(self, slot: u16, event: impl FnOnce() -> Event) -> Option<u64> {
         if !self.is_recorded() {
@@ -199,9 +202,9 @@ pub mod tests {
     use super::*;
     use crate::table::Mapping;
 
-    pub fn places<W>(word: fn() -> W, n: usize) -> Vec<Place<W>> {
+    pub fn places<W>(word: fn() -> W, n: usize) -> Vec<EventCell<W>> {
         let body = || std::array::from_fn(|_| word());
-        (0..n).map(|_| Place { stamp: word(), body: body() }).collect()
+        (0..n).map(|_| EventCell { stamp: word(), body: body() }).collect()
     }
 
     fn body(n: u64) -> [u64; WORDS] {
@@ -227,20 +230,20 @@ pub mod tests {
     }
 
     #[test]
-    fn number_whose_taker_has_ended_is_left_and_its_place_serves_the_next_round() {
+    fn number_of_a_killed_writer_is_skipped_and_its_cell_reused() {
         let (places, count) = (places(AtomicU64::default, 2), AtomicU64::new(0));
         let ring = Ring::new(&places, &count);
-        // Killed before it has begun to write, and in the midst of it.
+        // Writer 1 was killed before it began to write, writer 2 while it wrote.
         count.set(1);
         let stuck = Stamp { number: 2, slot: 5, phase: Phase::Writing };
         count.set(2);
         places[0].stamp.set(stuck.pack());
         assert_eq!([1, 2].map(|n| ring.take(n)), [Taken::NotYet(None), Taken::NotYet(Some(5))]);
-        // A round later its place is not taken from it.
+        // A round later, writer 4 does not take the cell from writer 2.
         assert_eq!(ring.write(0, &body(3)), 3);
         assert_eq!(ring.write(0, &body(4)), 4);
         assert_eq!([3, 4].map(|n| ring.take(n)), [Taken::Event(body(3)), Taken::NotYet(None)]);
-        assert!(!ring.leave(1) && ring.leave(2));
+        assert!(!ring.skip(1) && ring.skip(2));
         assert_eq!([1, 2].map(|n| ring.take(n)), [Taken::Lost; 2]);
         (5..=6).for_each(|n| _ = ring.write(0, &body(n)));
         assert_eq!([5, 6].map(|n| ring.take(n)), [5, 6].map(|n| Taken::Event(body(n))));

@@ -1,19 +1,20 @@
-//! What programs have set IP_TTL and IP_MINTTL of their sockets to, where the kernel may have other values
-//! ([`crate::valve`]). Few programs set either.
+//! The values of IP_TTL and IP_MINTTL that programs have set on sockets where the kernel has lonet's values
+//! instead ([`crate::valve`]). Few programs set either.
 //!
-//! A place is taken by its socket's cookie, and its value is written afterwards: 0 says that there is none so far. A death
-//! between the two leaves a place without a value, until the socket ends and lonetd gives the place away.
+//! A process takes a cell by storing its socket's cookie, and writes the value afterwards; 0 is no value. If
+//! it is killed in between the cell has no value until the socket ends and lonetd clears the cell.
 
 use super::Table;
 use super::word::{Word, update};
 use crate::valve::Hops;
 use std::sync::atomic::AtomicU64;
 
-/// Sockets of which it can be said.
-pub const PLACES: usize = 1 << 11;
+/// Number of sockets that there is room for.
+pub const CELLS: usize = 1 << 11;
 
+/// The values of one socket.
 #[repr(C)]
-pub struct Place {
+pub struct HopsCell {
     cookie: AtomicU64,
     value: AtomicU64,
 }
@@ -31,18 +32,19 @@ fn unpack(word: u64) -> Option<Hops> {
 }
 
 impl<'a> Table<'a> {
-    fn hops_used(self) -> impl Iterator<Item = &'a Place> {
+    fn hops_used(self) -> impl Iterator<Item = &'a HopsCell> {
         let used = self.header().hops_used.get() as usize;
         self.layout.hops.iter().take(used)
     }
 
+    /// The values that the program has set on this socket, if they are stored.
     pub fn hops(self, cookie: u64) -> Option<Hops> {
         self.hops_used().find(|p| p.cookie.get() == cookie).and_then(|p| unpack(p.value.get()))
     }
 
-    /// `false`: there is no room.
+    /// Stores the values that the program has set on this socket. `false`: there is no room.
     pub fn set_hops(self, cookie: u64, hops: Hops) -> bool {
-        let is_its = |p: &&Place| p.cookie.get() == cookie;
+        let is_its = |p: &&HopsCell| p.cookie.get() == cookie;
         let place = self.hops_used().find(is_its).or_else(|| {
             let (index, place) = { self.layout.hops.iter().enumerate() }
                 .find(|(_, p)| p.cookie.get() == 0 && p.cookie.swap_if(0, cookie).is_ok())?;
@@ -52,13 +54,14 @@ impl<'a> Table<'a> {
         place.inspect(|p| p.value.set(pack(hops))).is_some()
     }
 
-    /// lonetd's: forgets what is said of sockets that have ended unheard.
+    /// For lonetd: clears the cells of all sockets for which `lives` is false, as their end may have been
+    /// missed.
     pub fn retain_hops(self, lives: impl Fn(u64) -> bool) {
         let cookies = self.hops_used().map(|p| p.cookie.get());
         cookies.filter(|cookie| *cookie != 0 && !lives(*cookie)).for_each(|cookie| self.forget_hops(cookie));
     }
 
-    /// lonetd's: the socket has ended.
+    /// For lonetd: clears the cell of a socket that has ended.
     pub fn forget_hops(self, cookie: u64) {
         for place in self.hops_used().filter(|p| p.cookie.get() == cookie) {
             place.value.set(0);
@@ -73,7 +76,7 @@ mod tests {
     use crate::table::Mapping;
 
     #[test]
-    fn what_is_set_is_found_until_the_socket_ends() {
+    fn set_values_are_found_until_the_socket_ends() {
         let mapping = Mapping::private().expect("a table");
         let table = mapping.table();
         let hops = Hops { ttl: Some(255), least: 254 };
@@ -93,7 +96,7 @@ mod tests {
     fn socket_for_which_there_is_no_room_is_refused() {
         let mapping = Mapping::private().expect("a table");
         let table = mapping.table();
-        assert!((1..=PLACES as u64).all(|cookie| table.set_hops(cookie, Hops::default())));
+        assert!((1..=CELLS as u64).all(|cookie| table.set_hops(cookie, Hops::default())));
         assert!(!table.set_hops(u64::MAX, Hops::default()));
         table.forget_hops(5);
         assert!(table.set_hops(u64::MAX, Hops::default()));

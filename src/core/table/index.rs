@@ -1,9 +1,10 @@
-//! An index: where the record of a socket is, by something that is known of it.
+//! Hash index that finds the record of a socket by a key: its cookie, or the addresses of its connection.
 //!
-//! A key has two buckets of neighbouring places, and lies anywhere in the emptier one: of an index that is half full no bucket
-//! comes near to being full, whatever the keys. Each place holds a [`Reference`] or nothing. A
-//! reference to a record that is another socket's by now counts as nothing, so a death before an entry is removed leaves
-//! only that. What is found is compared with the record itself by whoever looks: two keys may share a bucket.
+//! A key has two buckets of neighbouring places, and is entered in the emptier one: as long as the index is
+//! at most half full no bucket comes near to being full, whatever the keys. Each place holds a [`Reference`]
+//! or nothing. A reference to a record that has become another socket's counts as nothing, so that a process
+//! killed before it removes an entry does no harm. Keys may share a bucket: the reader compares each
+//! candidate's record with what it looks for.
 
 use super::entry::pack_os;
 use super::record::Records;
@@ -44,10 +45,10 @@ impl<'a, W: Word> Index<'a, W> {
         self.buckets(hash).into_iter().flatten()
     }
 
-    /// Enters a record. `false`: both buckets are full of others' that live.
+    /// Enters a record. `false`: both buckets are full of valid references.
     pub fn insert(self, records: Records<'_, W>, hash: u64, reference: Reference) -> bool {
         let mut buckets = self.buckets(hash);
-        // By what lies there, dead or alive: to look at each record would take as long as all else.
+        // Invalid references count as well: reading each record would take as long as everything else.
         buckets.sort_by_key(|bucket| bucket.iter().filter(|place| place.get() != 0).count());
         for place in buckets.into_iter().flatten() {
             let is = place.get();
@@ -59,11 +60,12 @@ impl<'a, W: Word> Index<'a, W> {
         false
     }
 
-    /// The records in the buckets of a key that live, this key's and others'.
+    /// The references in a key's buckets, including those of other keys and invalid ones.
     pub fn candidates(self, hash: u64) -> impl Iterator<Item = Reference> + 'a {
         self.places(hash).filter_map(|place| Reference::from_word(place.get()))
     }
 
+    /// Removes a record's entry, if there is one.
     pub fn remove(self, hash: u64, reference: Reference) {
         for place in self.places(hash) {
             if place.get() == reference.word() && place.swap_if(reference.word(), 0).is_ok() {
@@ -84,7 +86,7 @@ pub fn cookie_hash(cookie: u64) -> u64 {
     mix(cookie)
 }
 
-/// The hash of a connection by its source, which may not be known so far, and its destination.
+/// The hash of a connection's addresses; the source may not be known yet.
 pub fn tuple_hash(from: Option<SocketAddrV4>, to: SocketAddrV4) -> u64 {
     mix(pack_os(from).wrapping_mul(31) ^ pack_os(Some(to)).rotate_left(17))
 }

@@ -1,24 +1,26 @@
-//! Who listens where: lonetd's answers to dials, for everybody to read.
+//! The listeners: a hash table from the destination of a dial to the socket that accepts it.
 //!
-//! An entry is found by host, port and kind of address, and says where the kernel has the listener, and which record is its,
-//! whose state says which process speaks for it. lonetd alone writes: an entry is taken out before it is changed, and its
-//! changes are counted, so a reader that finds the key, and the same count before and after, has read what belongs to it. A
-//! lonetd that is killed in between leaves no entry, and dials ask until the next one has written it.
+//! The key is host, port, scope and family; the value is the listener's OS address and its record, whose
+//! state names its process. lonetd alone writes. It removes an entry before it changes it and counts the
+//! change, so that a reader that has found the key, and the same count before and after, has read a
+//! consistent value. If lonetd is killed in between the entry is missing, and dials ask lonetd until the next
+//! one has written it.
 
-use super::entry::Dialed;
+use super::entry::Destination;
 use super::state::Reference;
 use super::word::Word;
 use std::net::SocketAddrV4;
 
+/// An entry of the hash table.
 #[repr(C)]
-pub struct Place<W> {
+pub struct ListenerCell<W> {
     key: W,
     os: W,
     record: W,
     changes: W,
 }
 
-/// A listener, as it is dialed.
+/// A listener, as a dial needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub os: SocketAddrV4,
@@ -26,7 +28,7 @@ pub struct Listener {
 }
 
 pub struct Listeners<'a, W> {
-    places: &'a [Place<W>],
+    places: &'a [ListenerCell<W>],
 }
 
 impl<W> Clone for Listeners<'_, W> {
@@ -37,31 +39,31 @@ impl<W> Clone for Listeners<'_, W> {
 
 impl<W> Copy for Listeners<'_, W> {}
 
-/// So many places are looked at for a key.
+/// Number of consecutive places that a key can be in.
 const WINDOW: usize = 32;
 
-/// A key is never 0; 1 stands for an entry that is being changed.
-fn key(dialed: Dialed) -> u64 {
-    let Dialed { host, port, class } = dialed;
+/// The key of an entry, never 0 or 1: 0 is a free place, and 1 an entry that is being changed.
+fn key(dialed: Destination) -> u64 {
+    let Destination { host, port, class } = dialed;
     1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class.0)
 }
 
 impl<'a, W: Word> Listeners<'a, W> {
-    pub fn new(places: &'a [Place<W>]) -> Listeners<'a, W> {
+    pub fn new(places: &'a [ListenerCell<W>]) -> Listeners<'a, W> {
         Listeners { places }
     }
 
-    fn window(self, key: u64) -> impl Iterator<Item = &'a Place<W>> {
+    fn window(self, key: u64) -> impl Iterator<Item = &'a ListenerCell<W>> {
         let n = self.places.len();
         let first = super::index::mix(key) as usize % n;
         (0..WINDOW.min(n)).map(move |i| &self.places[(first + i) % n])
     }
 
-    /// Where a dial leads. `None`: ask.
-    pub fn find(self, dialed: Dialed) -> Option<Listener> {
+    /// The listener that accepts a dial. `None`: lonetd has to be asked.
+    pub fn find(self, dialed: Destination) -> Option<Listener> {
         let key = key(dialed);
-        let changes = |place: &Place<W>| place.changes.get();
-        let read = |place: &'a Place<W>| {
+        let changes = |place: &ListenerCell<W>| place.changes.get();
+        let read = |place: &'a ListenerCell<W>| {
             let before = changes(place);
             (place.key.get() == key).then_some((place, before))
         };
@@ -71,8 +73,8 @@ impl<'a, W: Word> Listeners<'a, W> {
         (changes(place) == before).then_some(found)
     }
 
-    /// lonetd's: says where a dial leads, or nothing any more.
-    pub fn set(self, dialed: Dialed, listener: Option<Listener>) {
+    /// For lonetd: enters the listener that accepts a dial, or removes it.
+    pub fn set(self, dialed: Destination, listener: Option<Listener>) {
         let key = key(dialed);
         let old = self.window(key).find(|place| place.key.get() == key);
         if let Some(old) = old {
@@ -89,7 +91,7 @@ impl<'a, W: Word> Listeners<'a, W> {
         }
     }
 
-    /// lonetd's, as it begins: removes all entries.
+    /// For lonetd, when it starts: removes all entries.
     pub fn clear(self) {
         for place in self.places.iter().filter(|place| place.key.get() != 0) {
             place.key.set(0);
@@ -104,16 +106,16 @@ pub mod tests {
     use crate::classes::Classes;
     use std::sync::atomic::AtomicU64;
 
-    pub fn place<W>(word: fn() -> W) -> Place<W> {
-        Place { key: word(), os: word(), record: word(), changes: word() }
+    pub fn place<W>(word: fn() -> W) -> ListenerCell<W> {
+        ListenerCell { key: word(), os: word(), record: word(), changes: word() }
     }
 
-    fn places(n: usize) -> Vec<Place<AtomicU64>> {
+    fn places(n: usize) -> Vec<ListenerCell<AtomicU64>> {
         (0..n).map(|_| place(AtomicU64::default)).collect()
     }
 
-    fn at(host: u16, port: u16, class: u8) -> Dialed {
-        Dialed { host, port, class: Classes(class) }
+    fn at(host: u16, port: u16, class: u8) -> Destination {
+        Destination { host, port, class: Classes(class) }
     }
 
     fn listener(port: u16) -> Listener {

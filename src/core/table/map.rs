@@ -1,7 +1,7 @@
-//! The file, and its mapping.
+//! The table's file and its mapping.
 //!
-//! It is of fixed size and allocated in full before anybody maps it, so that no disk that is full later takes a page away
-//! from a program.
+//! The file has a fixed size and is allocated in full before it is mapped, so that a disk that becomes full
+//! never makes a store fail with SIGBUS.
 
 use super::Table;
 use super::layout::{Layout, MAGIC, SIZE};
@@ -9,7 +9,7 @@ use super::word::Word;
 use crate::sys::check;
 use nix::errno::Errno;
 
-/// A mapping of a table, which goes with this.
+/// A mapping of a table, unmapped on drop.
 pub struct Mapping(*const Layout);
 
 // SAFETY: all of it is atomic words.
@@ -18,16 +18,17 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Allocates the open file `fd` in full and maps it, for lonetd.
+    /// For lonetd: allocates the open file `fd` in full and maps it.
     pub fn create(fd: i32) -> Result<Mapping, Errno> {
         // SAFETY: no pointers.
         check(unsafe { libc::syscall(libc::SYS_fallocate, fd, 0, 0usize, SIZE) })?;
         Mapping::of(fd)
     }
 
-    /// Maps the open file `fd`. EAGAIN: no lonetd has made a table of it so far, or one of another layout.
+    /// Maps the open file `fd`. EAGAIN: no lonetd has initialised it yet, or one with another layout.
     ///
-    /// A file that could not be allocated in full is shorter: to look into its mapping would be a SIGBUS.
+    /// A file that could not be allocated in full is shorter, and is not mapped: reading it would be a
+    /// SIGBUS.
     pub fn open(fd: i32) -> Result<Mapping, Errno> {
         // SAFETY: all zeroes is a stat structure.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
@@ -55,11 +56,12 @@ impl Mapping {
         Table { layout: unsafe { &*self.0 } }
     }
 
+    /// Whether a lonetd has initialised the table, with this layout.
     pub fn is_ready(&self) -> bool {
         self.table().header().magic.get() == MAGIC
     }
 
-    /// Memory of lonetd's own, where there can be no file: nobody else sees it, and it goes with lonetd.
+    /// A table in private memory, for a lonetd that cannot have a file: no other process sees it.
     pub fn private() -> Result<Mapping, Errno> {
         let (protection, anywhere) = (libc::PROT_READ | libc::PROT_WRITE, std::ptr::null_mut::<u8>());
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -69,11 +71,11 @@ impl Mapping {
         Ok(Mapping(std::ptr::with_exposed_provenance(at as usize)))
     }
 
-    /// Keeps the mapping for as long as the process lives.
+    /// Keeps the mapping until the process ends.
     pub fn keep(self) -> Table<'static> {
         let layout = self.0;
         std::mem::forget(self);
-        // SAFETY: as in `table`, and nobody takes it away any more.
+        // SAFETY: as in `table`, and it is never unmapped.
         Table { layout: unsafe { &*layout } }
     }
 }

@@ -1,45 +1,48 @@
-//! The table: the state of a network, in memory that its processes share.
+//! The table: the state of a network, in shared memory that all its processes map.
 //!
 //! # Theory of operation
 //!
-//! A process that dials, accepts or closes does its own bookkeeping here, with atomic operations and the kernel's answers,
-//! and waits for nobody. lonetd does what needs one authority, on the same table: it gives names, indexes and slots, decides
-//! about bind and listen, says who listens where, and clears up after the dead.
+//! A process that dials, accepts or closes does its own bookkeeping here, with atomic operations and by
+//! asking the kernel; it waits for no other process. lonetd works on the same table and does what needs one
+//! authority: it assigns names, indexes and slots, decides about bind and listen, publishes the listeners,
+//! and cleans up after processes that have ended.
 //!
-//! | part | who writes it | what it says |
+//! | part | writer | contents |
 //! |---|---|---|
-//! | [`record`] | the process whose socket it is; lonetd for what it decides | one for each socket: its names and addresses |
-//! | [`ports`] | claims: dialing processes; flags: lonetd | who holds which port of a host |
-//! | tuples ([`index`]) | dialing processes | dials that nobody has accepted, by the kernel's addresses |
-//! | cookies ([`index`]) | who takes a record | records by the kernel's identity of the socket |
+//! | [`record`] | the socket's process; lonetd for what it decides | names and addresses of each socket |
+//! | [`ports`] | claims: dialing processes; flags: lonetd | which socket holds which port of a host |
+//! | tuples ([`index`]) | dialing processes | dials not yet accepted, by the kernel's addresses |
+//! | cookies ([`index`]) | whoever takes a record | records by SO_COOKIE |
 //! | [`slot`] | lonetd; the mutex: the process and the kernel | the processes, and whether they may have ended |
-//! | [`listeners`] | lonetd | where a dial to a host's port leads |
-//! | [`rules`] | lonetd | what is to go wrong between hosts |
-//! | [`hops`] | the process that sets an option; lonetd | what programs have set two options to that lonet sets otherwise |
-//! | [`events`] | whoever makes one; lonetd leaves those that do not come | what happens, while somebody records it |
-//! | hosts, members, names ([`saved`]) | lonetd | what the next lonetd has to know of hosts and processes |
+//! | [`listeners`] | lonetd | OS address and record of the listener for each host and port |
+//! | [`rules`] | lonetd | faults to inject between hosts |
+//! | [`hops`] | the process that sets an option; lonetd | the program's values of options that lonet overrides |
+//! | [`events`] | whoever makes one; lonetd skips those that never arrive | what happens, while it is recorded |
+//! | hosts, members, names ([`saved`]) | lonetd | what the next lonetd restores of hosts and processes |
 //!
-//! **A dial** takes a record, claims the lowest free port with it, enters its connection (source and destination) in the
-//! index of tuples, connects, and marks the record `Owned`. Each step is visible before the next one begins; to take a dial
-//! back the record is freed first, by which everything that names it becomes nothing, and is cleared afterwards.
+//! **A dial** takes a record, claims the lowest free port with it, enters its connection (source and
+//! destination) in the index of tuples, connects, and marks the record `Owned`. Each step is visible before
+//! the next one begins. To roll a dial back, its record is freed first, which invalidates every reference to
+//! it; the references are cleared afterwards.
 //!
-//! **An accept** finds the dial by the kernel's addresses of what it has accepted, and marks it `TAKEN`, once. What it finds
-//! is believed without a question only if the record is `Owned` and not suspect, and its process is believed; before
-//! connect has returned, or where anything is in doubt, the kernel is asked which socket is at the other end.
+//! **An accept** finds the dial by the kernel's addresses of the accepted connection, and marks it `TAKEN`,
+//! once. It trusts the record without asking the kernel only if the record is `Owned` and not suspect and its
+//! process is live. Before connect has returned, or if anything is unverified, it asks the kernel which
+//! socket is at the other end.
 //!
-//! **A close** by the process that made the socket marks its port suspect, before the descriptor is closed. The mark stays:
-//! whoever wants a port asks the kernel whether the suspect lives.
+//! **A close** by the process that made the socket marks its port suspect before the descriptor is closed.
+//! The mark stays: whoever wants the port asks the kernel whether the suspect is alive.
 //!
-//! **Ends that nobody announces** (raw system calls, copies behind the hooks, SIGKILL) lonetd learns from the kernel. A
-//! process that ends is seen by the mark in its slot before anybody can know of its end otherwise; who claims a port of its
-//! host then has lonetd look first.
+//! **Ends that no hook announces** (raw system calls, copies behind the hooks, SIGKILL): the kernel tells
+//! lonetd. The kernel marks the slot of a process that ends before anybody can learn of the end in another
+//! way; whoever then claims a port of that host has lonetd look first.
 //!
-//! **Order.** A store releases and a load acquires ([`word`]), and what a program knows of another's deed came through a
-//! system call: a step that was finished before another call began is seen by it.
+//! **Order.** A store releases and a load acquires ([`word`]), and a program learns of another's action
+//! through a system call only: a step finished before another call began is visible to that call.
 
+mod abstract_name;
 pub mod claim;
 pub mod dial;
-mod door;
 pub mod entry;
 pub mod event;
 pub mod events;
@@ -74,7 +77,7 @@ use state::{Phase, Reference};
 use std::sync::atomic::AtomicU64;
 use word::Word;
 
-/// The parts that dials, accepts and closes work on, of whatever words they are made.
+/// The parts of the table that dials, accepts and closes use; generic over the word for the tests.
 pub struct Parts<'a, W> {
     pub block: Block,
     pub records: Records<'a, W>,
@@ -94,35 +97,36 @@ impl<W> Clone for Parts<'_, W> {
 impl<W> Copy for Parts<'_, W> {}
 
 impl<W: Word> Parts<'_, W> {
-    /// Takes a record for a socket and writes it; nobody finds it before [`Parts::show`].
+    /// Takes a record for a socket and writes its body. [`Parts::index_record`] makes it findable.
     ///
-    /// `from`: where the search for a free record begins.
+    /// `from`: number of the record at which the search for a free one begins. `None`: all are taken.
     pub fn enter(self, from: usize, slot: u16, cookie: u64, entry: &Entry) -> Option<Reference> {
         let reference = self.records.take(from, slot, cookie)?;
         self.records.write(reference, entry, self.block);
         Some(reference)
     }
 
-    /// From now on the record is found by its cookie. `false`: the index has no room.
-    pub fn show(self, reference: Reference, cookie: u64) -> bool {
+    /// Makes the record findable by its cookie. `false`: the index has no room.
+    pub fn index_record(self, reference: Reference, cookie: u64) -> bool {
         self.cookies.insert(self.records, cookie_hash(cookie), reference)
     }
 
-    /// The record of a socket. `None`: there is none that can be read.
+    /// The record of the socket with this cookie. `None`: it has none, or one that is still being written.
     pub fn find(self, cookie: u64) -> Option<Found> {
         let found = |reference| self.records.read(reference, self.block).filter(|f| f.cookie == cookie);
         self.cookies.candidates(cookie_hash(cookie)).find_map(found)
     }
 
-    /// As [`Parts::find`], of records in any phase.
+    /// Reference to the record of the socket with this cookie, in any phase but `Free`.
     pub fn reference(self, cookie: u64) -> Option<Reference> {
         self.cookies.candidates(cookie_hash(cookie)).find(|r| self.records.cookie(*r) == Some(cookie))
     }
 
-    /// lonetd's: a record with this `entry` takes the place of the socket's, if it has one. `None`: there is no room.
+    /// For lonetd: gives the socket a record with this `entry`, in place of the one that it may have. `None`:
+    /// there is no room.
     ///
-    /// `slot` and `pid`: of the process that speaks for it. `from`: where the search for a free record begins. `flags`: of its
-    /// [`State`](state::State).
+    /// `slot` and `pid`: of the process that owns the socket. `from`: as for [`Parts::enter`]. `flags`: of
+    /// the new record's [`State`](state::State).
     pub fn keep(
         self,
         from: usize,
@@ -134,9 +138,9 @@ impl<W: Word> Parts<'_, W> {
         let old = self.reference(cookie);
         let reference = self.enter(from, slot, cookie, entry)?;
         self.records.set_pid(reference, pid);
-        // Whoever looks before the old one is freed finds either.
+        // A reader may find either until the old one is freed; each is consistent.
         self.records.change(reference, |s| Some(s.to(Phase::Kept).with(flags)));
-        if !self.show(reference, cookie) {
+        if !self.index_record(reference, cookie) {
             self.records.change(reference, |s| Some(s.to(Phase::Free)));
             return None;
         }
@@ -146,7 +150,7 @@ impl<W: Word> Parts<'_, W> {
         Some(reference)
     }
 
-    /// Frees a record that can be read, and clears what named it. `false`: somebody else has.
+    /// Frees a record, and clears the references to it if its body was written. `false`: it was free already.
     pub fn free(self, reference: Reference) -> bool {
         let found = self.records.read(reference, self.block);
         if self.records.change(reference, |s| Some(s.to(Phase::Free))).is_none() {
@@ -158,7 +162,7 @@ impl<W: Word> Parts<'_, W> {
         true
     }
 
-    /// Clears what names a record that has been freed.
+    /// Clears the references to a record that has been freed.
     fn clear(self, reference: Reference, cookie: u64, entry: &Entry) {
         self.cookies.remove(cookie_hash(cookie), reference);
         self.clear_tuple(reference, entry);
@@ -172,22 +176,22 @@ impl<W: Word> Parts<'_, W> {
     }
 }
 
-/// The table of a network, mapped.
+/// A network's table, mapped into this process.
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
     layout: &'a Layout,
 }
 
 impl<'a> Table<'a> {
-    /// The address of the mapping, to keep it in an atomic.
+    /// Address of the mapping, for storage in an atomic.
     pub fn address(self) -> usize {
         std::ptr::from_ref(self.layout).expose_provenance()
     }
 
-    /// The table at `address`, which [`Table::address`] gave in this process or one that it is a child of.
+    /// The table at `address`, which [`Table::address`] returned in this process or an ancestor.
     ///
     /// # Safety
-    /// `address` is of a mapping that is not taken away meanwhile.
+    /// The mapping at `address` must stay for as long as the result is used.
     pub unsafe fn at(address: usize) -> Table<'a> {
         // SAFETY: as the caller promises; all access is atomic.
         Table { layout: unsafe { &*std::ptr::with_exposed_provenance(address) } }
@@ -197,25 +201,25 @@ impl<'a> Table<'a> {
         &self.layout.header
     }
 
-    /// The network's block. `None`: nobody has made anything of the table so far.
+    /// The network's block of addresses. `None`: no lonetd has initialised the table yet.
     pub fn block(self) -> Option<Block> {
         Block::new(self.header().block.get() as u8)
     }
 
-    /// The range from which the kernel takes source ports.
+    /// Lowest and highest port of the range from which the kernel takes source ports.
     pub fn sources(self) -> (u16, u16) {
         let word = self.header().sources.get();
         ((word >> 16) as u16, word as u16)
     }
 
-    /// How many times sockets of the network have begun to listen.
-    pub fn listenings(self) -> u64 {
-        self.header().listenings.get()
+    /// Number of times that sockets of the network have begun to listen.
+    pub fn listen_count(self) -> u64 {
+        self.header().listen_count.get()
     }
 
-    /// lonetd's: a socket is about to listen. How many times that makes; before a dial can find it.
-    pub fn count_listening(self) -> u64 {
-        self.header().listenings.add(1) + 1
+    /// For lonetd: counts a socket that is about to listen, before dials can find it. Returns the new count.
+    pub fn count_listen(self) -> u64 {
+        self.header().listen_count.add(1) + 1
     }
 
     pub fn parts(self, block: Block) -> Parts<'a, AtomicU64> {

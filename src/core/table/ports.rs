@@ -1,22 +1,28 @@
-//! The ports of the hosts: who holds which, and where the search for a free one begins.
+//! The ports of the hosts: which socket holds which port, and where the search for a free one begins.
 //!
-//! A port has a word: what a dial has claimed it with (a [`Reference`]), the flag that lonetd sets while a socket holds it
-//! that a program has bound, or that was accepted from one and has outlived it, and the flag that says that one of these
-//! may have ended. An autobind wants a word without either; a bind by number looks at lonetd's flag alone, because a dial
-//! keeps nobody from binding its port.
+//! A port has a word with the [`Reference`] of the dial that has claimed it and three flags: `SUSPECT` if that
+//! dial may have ended; `BOUND` while a socket that a program has bound holds the port, or one that was
+//! accepted from such a socket and has outlived it; `SUSPECT_BOUND` if one of these may have ended. Autobind
+//! wants a word without claim and `BOUND`; a bind by number looks at `BOUND` alone, because a dial keeps
+//! nobody from binding its port.
 //!
-//! A claim holds only while its record is the same socket's and has not ended ([`State::holds_claim`]): to release one is a
-//! single change of the record, and a word that still names it is free.
+//! A claim is valid only while its record belongs to the same socket and has not ended
+//! ([`State::holds_claim`]). So one change of the record releases the claim, and a word that still names it
+//! is free.
 //!
-//! The words of a host lie in pages, which are given out when a port in one is first wanted. When all are given out lonetd
-//! hands on those of hosts that are down; so nobody else ever takes a page whose key it has seen as another's.
-//! Each host has a mark: no port below it is free or suspect. Whoever frees or suspects a port lowers the mark afterwards;
-//! whoever has found no reason to doubt a port on the way up raises it, unless it was lowered since it was read (it counts
-//! its changes). The mark also says whether closes of the host's programs may be unseen, as those of supervised programs
-//! are: then whatever lonetd has marked may have ended at any moment ([`Seen::Unseen`]).
+//! The words of a host lie in pages, which are assigned when a port in one is first wanted. When all are
+//! assigned lonetd reassigns those of hosts that are down; so nobody else ever takes a page whose key it has
+//! seen as another's.
 //!
-//! **A death between two steps.** A port that is suspect above a mark that was not lowered: the marks of a host are lowered
-//! to the bottom when one of its processes has ended, and when a lonetd begins.
+//! Each host has a low-water mark: no port below it is free or suspect. Whoever frees or suspects a port
+//! lowers the mark afterwards. A claim that finds only held ports on its way up raises the mark, unless that
+//! was lowered since it was read (the mark counts its changes). A flag in the mark says that closes of the
+//! host's programs may go unseen, as those of supervised programs do: then any bound port may be free at any
+//! moment ([`Seen::Unseen`]).
+//!
+//! **A process that is killed between two steps** may leave a suspect port below a mark that it has not
+//! lowered. So the marks of a host are lowered to the bottom when one of its processes has ended, and when a
+//! lonetd starts.
 
 use super::record::Records;
 use super::state::{Reference, State};
@@ -25,27 +31,27 @@ use super::word::{Word, update};
 /// Ports in a page.
 const PAGE: usize = 64;
 
-/// The socket of the claim may have ended: the kernel knows.
+/// Flag: the socket of the claim may have ended; the kernel knows.
 const SUSPECT: u64 = 1 << 63;
 
-/// lonetd's: a bound socket holds the port, or one that was accepted.
+/// Flag of lonetd's: a bound socket holds the port, or one that was accepted from it.
 const BOUND: u64 = 1 << 62;
 
-/// One of the sockets that lonetd has marked the port for may have ended: lonetd knows.
+/// Flag: a socket for which the port is marked `BOUND` may have ended; lonetd knows.
 const SUSPECT_BOUND: u64 = 1 << 61;
 
-/// In a mark: programs of the host close sockets that nobody is told of.
+/// Flag in a low-water mark: closes of the host's programs may go unseen.
 const UNSEEN: u64 = 1 << 31;
 
+/// The words of `PAGE` consecutive ports of a host.
 #[repr(C)]
 pub struct Page<W>([W; PAGE]);
 
 pub struct Ports<'a, W> {
-    /// For each page whose ports it has: a host and a part of the port range. A key lies in the first place for it on that
-    /// is not another's.
+    /// The key of each page: a host and a part of the port range. Open addressing with linear probing.
     directory: &'a [W],
     pages: &'a [Page<W>],
-    /// A mark for each host: `changes << 32 | UNSEEN | port`.
+    /// The low-water mark of each host: `changes << 32 | UNSEEN | port`.
     marks: &'a [W],
 }
 
@@ -57,40 +63,40 @@ impl<W> Clone for Ports<'_, W> {
 
 impl<W> Copy for Ports<'_, W> {}
 
-/// What a walk up the ports finds.
+/// The state of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Nobody holds it; the word that says so.
+    /// No socket holds it. With its word, for a compare-and-swap.
     Free(u64),
-    /// A living socket holds it.
+    /// A socket holds it.
     Held,
-    /// The claim of a socket that may have ended, and the word.
+    /// A dial that may have ended holds it: its record, and the word.
     Suspect(Reference, u64),
-    /// lonetd's, and one of its sockets may have ended.
+    /// It is bound, and one of its sockets may have ended.
     SuspectBound,
-    /// lonetd's, on a host whose programs close sockets unseen.
+    /// It is bound, on a host whose closes may go unseen.
     Unseen,
 }
 
-/// A mark that was read.
+/// A low-water mark, as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u64);
+pub struct LowWaterMark(u64);
 
-impl Mark {
+impl LowWaterMark {
     pub fn port(self) -> u16 {
         (self.0 as u16).max(1)
     }
 
-    /// At another port, after one more change.
+    /// The mark at another port, after one more change.
     fn changed(self, port: u16) -> u64 {
         (self.0 >> 32).wrapping_add(1) << 32 | self.0 & UNSEEN | u64::from(port)
     }
 }
 
-/// Where a host's index is in a key; the bit above it is always set.
+/// Position of the host's index in a key; the bit above it is always set.
 const HOST_SHIFT: u32 = 16;
 
-/// Says in the directory whose ports a page has.
+/// The key of a page in the directory.
 fn key(host: u16, port: u16) -> u64 {
     1 << 32 | u64::from(host) << HOST_SHIFT | (u64::from(port) / PAGE as u64)
 }
@@ -119,7 +125,8 @@ impl<'a, W: Word> Ports<'a, W> {
         None
     }
 
-    /// lonetd's: sees to it that this port has a word, if need be in a page of a host that is down. `false`: it has none.
+    /// For lonetd: makes sure that this port has a word, if need be by reassigning a page of a host that is
+    /// down. `false`: there is no page.
     pub fn make_room(
         self,
         records: Records<'_, W>,
@@ -130,12 +137,12 @@ impl<'a, W: Word> Ports<'a, W> {
         if self.word(host, port).is_some() {
             return true;
         }
-        // The directory is full, and stays so: nobody else writes it any more.
+        // The directory is full, and stays so: no other process writes it any more.
         let n = self.directory.len();
         let first = super::index::mix(key(host, port)) as usize % n;
         let unused = (0..n).map(|i| (first + i) % n).find(|at| {
             let theirs = (self.directory[*at].get() >> HOST_SHIFT) as u16;
-            let is_free = |word: &W| matches!(self.see(records, theirs, word.get()), Seen::Free(_));
+            let is_free = |word: &W| matches!(self.decode(records, theirs, word.get()), Seen::Free(_));
             is_down(theirs) && self.pages.get(*at).is_some_and(|page| page.0.iter().all(is_free))
         });
         let Some(at) = unused else { return false };
@@ -147,44 +154,47 @@ impl<'a, W: Word> Ports<'a, W> {
         self.page(host, port, true).map(|page| &page.0[usize::from(port) % PAGE])
     }
 
-    /// As [`Ports::word`]; `None` also where nobody has wanted a port of the page so far.
-    fn known(self, host: u16, port: u16) -> Option<&'a W> {
+    /// As [`Ports::word`], without assigning a page: `None` also if the page does not exist yet.
+    fn existing_word(self, host: u16, port: u16) -> Option<&'a W> {
         self.page(host, port, false).map(|page| &page.0[usize::from(port) % PAGE])
     }
 
-    pub fn mark(self, host: u16) -> Mark {
-        Mark(self.marks.get(usize::from(host)).map_or(0, Word::get))
+    /// The low-water mark of a host.
+    pub fn mark(self, host: u16) -> LowWaterMark {
+        LowWaterMark(self.marks.get(usize::from(host)).map_or(0, Word::get))
     }
 
-    /// A port of this host is free or suspect.
+    /// Lowers the mark to a port that has become free or suspect.
     pub fn lower(self, host: u16, port: u16) {
         let Some(mark) = self.marks.get(usize::from(host)) else { return };
-        update(mark, |is| Some(Mark(is).changed(port.min(Mark(is).port()))));
+        update(mark, |is| Some(LowWaterMark(is).changed(port.min(LowWaterMark(is).port()))));
     }
 
-    /// No port from the mark up to `port` is free or suspect.
-    pub fn raise(self, host: u16, read: Mark, port: u16) {
+    /// Raises the mark to `port`, if it has not changed since it was `read`: no port in between is free or
+    /// suspect.
+    pub fn raise(self, host: u16, read: LowWaterMark, port: u16) {
         if let Some(mark) = self.marks.get(usize::from(host)).filter(|_| port > read.port()) {
             let _ = mark.swap_if(read.0, read.changed(port));
         }
     }
 
-    /// lonetd's: whether closes of this host's programs may be unseen from now on.
+    /// For lonetd: sets whether closes of this host's programs may go unseen.
     pub fn set_unseen(self, host: u16, unseen: bool) {
         let Some(mark) = self.marks.get(usize::from(host)) else { return };
         update(mark, |is| {
-            let to = Mark(if unseen { is | UNSEEN } else { is & !UNSEEN });
-            // What was not in doubt is, from the lowest port on.
+            let to = LowWaterMark(if unseen { is | UNSEEN } else { is & !UNSEEN });
+            // Ports that counted as held have to be looked at again, from the lowest on.
             (to.0 != is).then_some(to.changed(1))
         });
     }
 
+    /// Whether closes of this host's programs may go unseen.
     pub fn is_unseen(self, host: u16) -> bool {
         self.mark(host).0 & UNSEEN != 0
     }
 
-    /// What the word of a port of this host says.
-    pub fn see(self, records: Records<'_, W>, host: u16, word: u64) -> Seen {
+    /// The state that the word of a port of this host stands for.
+    pub fn decode(self, records: Records<'_, W>, host: u16, word: u64) -> Seen {
         let claim = Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim));
         match claim {
             _ if word & BOUND != 0 && word & SUSPECT_BOUND != 0 => Seen::SuspectBound,
@@ -196,50 +206,50 @@ impl<'a, W: Word> Ports<'a, W> {
         }
     }
 
-    /// What a port is, without making room for it.
+    /// The state of a port, without assigning it a page.
     pub fn look(self, records: Records<'_, W>, host: u16, port: u16) -> Seen {
-        self.known(host, port).map_or(Seen::Free(0), |word| self.see(records, host, word.get()))
+        self.existing_word(host, port).map_or(Seen::Free(0), |word| self.decode(records, host, word.get()))
     }
 
-    /// The socket that has claimed this port may have ended.
+    /// Marks a port suspect if the dial `claim` holds it: its socket may have ended.
     pub fn suspect(self, host: u16, port: u16, claim: Reference) {
         self.mark_suspect(host, port, SUSPECT, |is| Reference::from_word(is) == Some(claim));
     }
 
-    /// One of the sockets that lonetd has marked this port for may have ended.
+    /// Marks a bound port suspect: one of its sockets may have ended.
     pub fn suspect_bound(self, host: u16, port: u16) {
         self.mark_suspect(host, port, SUSPECT_BOUND, |is| is & BOUND != 0);
     }
 
     fn mark_suspect(self, host: u16, port: u16, flag: u64, concerns: impl Fn(u64) -> bool) {
-        let Some(word) = self.known(host, port) else { return };
+        let Some(word) = self.existing_word(host, port) else { return };
         let before = update(word, |is| (concerns(is) && is & flag == 0).then_some(is | flag));
         if concerns(before) {
             self.lower(host, port);
         }
     }
 
-    /// lonetd's: a bound socket holds the port from now on, or none any more.
+    /// For lonetd: marks a port as bound, or as not bound any more.
     pub fn set_bound(self, host: u16, port: u16, bound: bool) {
         if bound {
             if let Some(word) = self.word(host, port) {
                 word.set_bits(BOUND);
             }
-        } else if let Some(word) = self.known(host, port) {
+        } else if let Some(word) = self.existing_word(host, port) {
             word.clear_bits(BOUND | SUSPECT_BOUND);
             self.lower(host, port);
         }
     }
 
-    /// lonetd's: those that it has marked the port for live.
+    /// For lonetd: marks a bound port as not suspect, as its sockets are alive.
     pub fn clear_suspicion(self, host: u16, port: u16) {
-        if let Some(word) = self.known(host, port) {
+        if let Some(word) = self.existing_word(host, port) {
             word.clear_bits(SUSPECT_BOUND);
         }
     }
 
-    /// lonetd's: marks a free port as bound, as it was seen ([`Seen::Free`]). `Some(false)`: it is not free any more; `None`:
-    /// the table has no room for it.
+    /// For lonetd: marks a free port as bound; `seen`: its word in [`Seen::Free`]. `Some(false)`: it is not
+    /// free any more. `None`: the table has no room for it.
     pub fn reserve(self, host: u16, port: u16, seen: u64) -> Option<bool> {
         Some(self.word(host, port)?.swap_if(seen, BOUND).is_ok())
     }
@@ -255,17 +265,17 @@ impl<'a, W: Word> Ports<'a, W> {
         )
     }
 
-    /// The dial that has claimed a port, also beside lonetd's flag, and whether it is in doubt.
+    /// The dial that has claimed a port, whether or not the port is bound as well, and whether it is suspect.
     pub fn claim_of(self, records: Records<'_, W>, host: u16, port: u16) -> Option<(Reference, bool)> {
-        let word = self.known(host, port)?.get();
+        let word = self.existing_word(host, port)?.get();
         let claim =
             Reference::from_word(word).filter(|r| records.state(*r).is_some_and(State::holds_claim))?;
         Some((claim, word & SUSPECT != 0))
     }
 
-    /// Gives a port up that was claimed with `claim`, which has ended.
+    /// Clears the claim of a dial that has ended.
     pub fn release(self, host: u16, port: u16, claim: Reference) {
-        let Some(word) = self.known(host, port) else { return };
+        let Some(word) = self.existing_word(host, port) else { return };
         update(word, |is| (Reference::from_word(is) == Some(claim)).then_some(is & (BOUND | SUSPECT_BOUND)));
         self.lower(host, port);
     }

@@ -1,11 +1,11 @@
 //! Records: one for each socket that lonet knows.
 //!
-//! A record is taken ([`Records::take`]), its body is written, and from then on the body stays as it is for as long as its
-//! generation, but for the kernel's source address of a dial, which may come late: one word, stored once. Who changes what
-//! is said of a socket takes another record for it, and frees the old one when the new one can be found: a death in between
-//! leaves both, and each is true of some moment.
+//! A record is taken ([`Records::take`]) and its body is written. The body of a generation is then immutable,
+//! but for the kernel's source address of a dial, which may be stored late: one word, once. To change what is
+//! known of a socket, a process takes another record for it and frees the old one when the new one can be
+//! found. If it is killed in between both remain, and each was true at some moment.
 //!
-//! **A death between two steps.** A record in [`Phase::Writing`] whose process has ended is nobody's: lonetd frees it.
+//! **A process that is killed between two steps** may leave a record in [`Phase::Writing`]. lonetd frees it.
 
 use super::entry::{Entry, OS_LOCAL, WORDS};
 use super::state::{Phase, Reference, State};
@@ -13,22 +13,23 @@ use super::word::{Word, update};
 use crate::block::Block;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Two cache lines.
+/// A record: two cache lines.
 #[repr(C, align(128))]
 pub struct Record<W = AtomicU64> {
     /// See [`State`].
     state: W,
-    /// The kernel's identity of the socket; never used again.
+    /// SO_COOKIE of the socket, which is never reused.
     cookie: W,
-    /// The record at the other end of the connection, a [`Reference`], where a process has accepted it.
+    /// [`Reference`] to the record of the connection's other end, once a process has accepted it.
     partner: W,
     /// See [`Entry`].
     body: [W; WORDS],
-    /// The program that made the socket, where its process has ended: 16 bytes, as the kernel names programs.
+    /// Name of the program that made the socket, set when its process has ended: 16 bytes, as in
+    /// /proc/PID/comm.
     program: [W; 2],
-    /// The process that was last allowed something by lonetd, where lonetd keeps the record.
+    /// In a record that lonetd keeps: the process to which lonetd last allowed something.
     pid: W,
-    /// One more than the descriptor that a dial was made by, while its process has not closed it; 0: none. A hint.
+    /// A hint: 1 plus the descriptor of a dial, until its process closes that; 0: none.
     descriptor: W,
 }
 
@@ -46,31 +47,31 @@ impl<W> Clone for Records<'_, W> {
 
 impl<W> Copy for Records<'_, W> {}
 
-/// Where one looks for a free record first: onward from the last one that was taken, and now and then from the beginning,
-/// where others have become free meanwhile. So a search is short however many records are taken, and those that are lie
-/// close together.
+/// Where a search for a free record begins: behind the last one that was taken, and now and then at the base,
+/// where others may have become free. Searches stay short however many records are taken, and these lie close
+/// together.
 #[derive(Default)]
 #[repr(transparent)]
-pub struct Search(AtomicU64);
+pub struct FreeRecordCursor(AtomicU64);
 
-/// So many records are taken between two searches from the beginning.
+/// Number of records taken between two searches from the base.
 const ONWARD: u64 = 64;
 
-impl Search {
-    /// The number of the record to begin with. `base`: where the searches of this process begin.
+impl FreeRecordCursor {
+    /// Index of the record to begin with. `base`: where this process's searches begin.
     pub fn from(&self, base: usize) -> usize {
         let word = self.0.load(Ordering::Relaxed);
         if word.is_multiple_of(ONWARD) { base } else { (word / ONWARD) as usize }
     }
 
-    /// This one was found.
+    /// Advances behind a record that was taken.
     pub fn took(&self, reference: Reference) {
         let times = self.0.load(Ordering::Relaxed) + 1;
         self.0.store((reference.index() as u64 + 1) * ONWARD + times % ONWARD, Ordering::Relaxed);
     }
 }
 
-/// A record that was found, as it was then.
+/// A copy of a record's state and contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     pub reference: Reference,
@@ -84,16 +85,17 @@ impl<'a, W: Word> Records<'a, W> {
         Records { all, used }
     }
 
+    /// Number of records that there is room for.
     pub fn capacity(self) -> usize {
         self.all.len()
     }
 
-    /// How many of the first records may be others than free.
+    /// Length of the part in which records may be taken.
     pub fn used(self) -> usize {
         (self.used.get() as usize).min(self.all.len())
     }
 
-    /// The record, if it is still the one that is named.
+    /// The record and its state, if the reference is valid.
     fn named(self, reference: Reference) -> Option<(&'a Record<W>, State)> {
         let record = self.all.get(reference.index())?;
         let state = State::unpack(record.state.get());
@@ -101,14 +103,12 @@ impl<'a, W: Word> Records<'a, W> {
         is_same.then_some((record, state))
     }
 
-    /// How far the record has come. `None`: it is not that socket's any more.
+    /// State of the record. `None`: the reference is no longer valid.
     pub fn state(self, reference: Reference) -> Option<State> {
         self.named(reference).map(|(_, state)| state)
     }
 
-    /// Takes a free record for a socket, the first one from number `from` on.
-    ///
-    /// `None`: there is none.
+    /// Takes a free record for a socket: the first one from index `from` on, wrapping. `None`: there is none.
     pub fn take(self, from: usize, slot: u16, cookie: u64) -> Option<Reference> {
         let n = self.all.len();
         for i in 0..n {
@@ -121,7 +121,7 @@ impl<'a, W: Word> Records<'a, W> {
             }
             let taken =
                 State { generation: state.generation.wrapping_add(1), slot, flags: 0, phase: Phase::Writing };
-            // First: whoever walks the records that may be taken is to see this one.
+            // First, so that a walk over the used records includes this one.
             update(self.used, |used| (used as usize <= index).then_some(index as u64 + 1));
             if record.state.swap_if(is, taken.pack()).is_ok() {
                 record.partner.set(0);
@@ -135,7 +135,7 @@ impl<'a, W: Word> Records<'a, W> {
         None
     }
 
-    /// Writes the body of a record that this process has taken and not shown to anybody.
+    /// Writes the body of a record that the caller has taken and that cannot be found yet.
     pub fn write(self, reference: Reference, entry: &Entry, block: Block) {
         let Some(record) = self.all.get(reference.index()) else { return };
         for (word, value) in record.body.iter().zip(entry.pack(block)) {
@@ -143,21 +143,21 @@ impl<'a, W: Word> Records<'a, W> {
         }
     }
 
-    /// Where the kernel has a dial's end, once it is known.
+    /// Stores the kernel's source address of a dial, packed.
     pub fn set_source(self, reference: Reference, os: u64) {
         if let Some((record, _)) = self.named(reference) {
             record.body[OS_LOCAL].set(os);
         }
     }
 
-    /// By which descriptor its process has the socket; `None`: it is about to close it.
+    /// Stores the descriptor by which the socket's process has it. `None`: it is about to be closed.
     pub fn set_descriptor(self, reference: Reference, fd: Option<i32>) {
         if let Some((record, _)) = self.named(reference) {
             record.descriptor.set(fd.map_or(0, |fd| fd as u64 + 1));
         }
     }
 
-    /// As [`Records::set_descriptor`] has left it.
+    /// The descriptor stored by [`Records::set_descriptor`]: a hint.
     pub fn descriptor(self, reference: Reference) -> Option<i32> {
         let descriptor = self.named(reference)?.0.descriptor.get();
         Some(descriptor.checked_sub(1)? as i32)
@@ -173,14 +173,14 @@ impl<'a, W: Word> Records<'a, W> {
         Reference::from_word(self.named(reference)?.0.partner.get())
     }
 
-    /// Moves on from a state that was seen. `false`: somebody else has changed it since.
+    /// Replaces a state that was read. `false`: it has changed since.
     pub fn advance(self, reference: Reference, from: State, to: State) -> bool {
         let record = self.all.get(reference.index());
         record.is_some_and(|r| r.state.swap_if(from.pack(), to.pack()).is_ok())
     }
 
-    /// Moves on from whatever state the record is in, unless `next` says that it stays. The state before; `None`: it is
-    /// not that socket's any more.
+    /// Replaces the state by `next` of it, or leaves it if that is `None`. Returns the state before; `None`:
+    /// the reference is no longer valid.
     pub fn change(self, reference: Reference, mut next: impl FnMut(State) -> Option<State>) -> Option<State> {
         let record = self.all.get(reference.index())?;
         let is_same = |s: &State| s.generation == reference.generation() && s.phase != Phase::Free;
@@ -195,7 +195,7 @@ impl<'a, W: Word> Records<'a, W> {
         self.named(reference).map(|(record, _)| record.cookie.get())
     }
 
-    /// The contents of a record. `None`: it is not that socket's any more, or is being written.
+    /// Copies a record. `None`: the reference is no longer valid, or the record is still being written.
     pub fn read(self, reference: Reference, block: Block) -> Option<Found> {
         let (record, state) = self.named(reference)?;
         if state.phase == Phase::Writing {
@@ -207,7 +207,7 @@ impl<'a, W: Word> Records<'a, W> {
         Some(Found { reference, state, cookie, entry: Entry::unpack(&words, block) })
     }
 
-    /// Every record that is not free, with its state. What is taken meanwhile may be missed.
+    /// Every record that is not free, with its state. Records taken during the walk may be missed.
     pub fn all(self) -> impl Iterator<Item = (Reference, State)> + 'a {
         self.all.iter().take(self.used()).enumerate().filter_map(|(index, record)| {
             let state = State::unpack(record.state.get());

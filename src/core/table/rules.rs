@@ -1,12 +1,12 @@
-//! The rules for faults: between which hosts nothing passes, and what else is to go wrong.
+//! The rules for injected faults, such as "cut α from β".
 //!
-//! lonetd writes them, all at once, and every process reads them. There are two places for them: the header's word `faults`
-//! says which one counts, with a number that grows with each change; it is 0 while there are no rules. lonetd writes the
-//! other place and then the word, so that a death in between changes nothing; whoever has read rules reads the word again, and
-//! begins anew if it is another.
+//! lonetd writes the rules, all at once, and every process reads them. There are two sets of them: the
+//! header's word `faults` names the valid one, together with a version that grows with each change; it is 0
+//! while there are no rules. lonetd writes the other set and then the word, so that a lonetd killed in
+//! between changes nothing. A reader reads the word again after the rules, and starts over if it has changed.
 //!
-//! Each rule has a counter of what it has met, which stays where it is while the rule stands: whoever makes something that the
-//! rule is about, or finds it, adds to it.
+//! Each rule has a counter of hits, which it keeps for its lifetime. Whoever causes or detects a hit adds to
+//! it.
 
 use super::Table;
 use super::word::Word;
@@ -15,52 +15,57 @@ use crate::valve::Shut;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// So many rules there may be.
+/// Capacity of a set of rules.
 pub const RULES: usize = 1 << 10;
 
-/// So many counters, of which each rule has one: enough that a rule that comes gets none of those that go.
+/// Number of counters: enough that a new rule never gets the counter of one that it replaces.
 pub const COUNTERS: usize = 2 * RULES;
 
+/// A set of rules.
 #[repr(C)]
-pub struct Place {
+pub struct RuleSet {
     count: AtomicU64,
     rules: [[AtomicU64; 3]; RULES],
 }
 
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Nothing passes.
+    /// All segments are dropped.
     Cut = 1,
     /// Dials are refused.
     Refuse = 2,
-    /// The connections that are there are reset with a dial. From then on it has no effect, and tells that it had one.
+    /// A dial resets the existing connections, once. The rule then has no effect, and stays to tell that it
+    /// had one.
     Reset = 3,
-    /// What is sent is paced: at most `value` bytes a second on each connection.
+    /// Each connection is paced: at most `value` bytes a second.
     Rate = 4,
-    /// Names of the second host that the first one asks for are answered otherwise: `value` is a [`NameFault`].
+    /// Look-ups of the second host by the first one go wrong: `value` is a [`NameFault`].
     Names = 5,
-    /// So much of [`LOSS_WHOLE`] of what is sent is lost.
+    /// `value` of [`LOSS_WHOLE`] parts of all segments are dropped.
     Loss = 6,
-    /// What is sent is on its way for `value` microseconds.
+    /// Segments are delayed by `value` microseconds.
     Delay = 7,
 }
 
+/// The `value` of [`Kind::Loss`] at which everything is lost.
 pub const LOSS_WHOLE: u64 = 1_000_000;
 
-/// What becomes of a question for a name.
+/// How a look-up of a name goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameFault {
-    /// It cannot be answered at the moment.
+    /// It fails temporarily.
     Fail = 1,
     /// It is answered late.
     Slow = 2,
-    /// There is no such name.
+    /// The answer is that there is no such name.
     Unknown = 3,
 }
 
 impl NameFault {
     pub const ALL: [NameFault; 3] = [NameFault::Fail, NameFault::Slow, NameFault::Unknown];
 
+    /// The fault of a rule of the kind [`Kind::Names`].
     pub fn of(rule: &Rule) -> Option<NameFault> {
         NameFault::ALL.into_iter().find(|fault| rule.kind == Kind::Names && *fault as u64 == rule.value)
     }
@@ -71,30 +76,34 @@ impl Kind {
         [Kind::Delay, Kind::Cut, Kind::Refuse, Kind::Reset, Kind::Rate, Kind::Names, Kind::Loss];
 }
 
-/// What is to go wrong from one host to another.
+/// A fault in one direction between hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     pub kind: Kind,
-    /// Indexes of hosts; 0: every other host.
+    /// Index of the sending or dialing host; 0: every other host.
     pub from: u16,
+    /// Index of the receiving or dialed host; 0: every other host.
     pub to: u16,
-    /// The port that is dialed; 0: any.
+    /// The dialed port; 0: any.
     pub port: u16,
-    /// It takes effect with so many-th dial from now, at most [`AT_MOST`]; 0: it has.
+    /// Number of dials, at most [`AT_MOST`], until the rule takes effect, which it does with the last of
+    /// them; 0: it is in effect.
     pub at: u16,
-    /// The dials that are counted go in the other direction: it is the way back of a cut of both.
+    /// The dials that `at` counts go in the other direction: the rule is the way back of a cut in both
+    /// directions.
     pub is_back: bool,
-    /// When it ends, in milliseconds since boot; 0: when it is taken back.
+    /// End of the rule, in milliseconds since boot; 0: it ends when it is removed.
     pub until: u64,
-    /// How much of it, at most [`VALUE_MOST`]: what that means is the kind's.
+    /// At most [`VALUE_MOST`]; see [`Kind`].
     pub value: u64,
-    /// The number of its counter; 0: it has none yet.
+    /// Number of its counter, from 1; 0: it has none yet.
     pub counter: u16,
 }
 
+/// The greatest `value` of a rule.
 pub const VALUE_MOST: u64 = (1 << 48) - 1;
 
-/// The most dials that a rule waits for.
+/// The greatest `at` of a rule.
 pub const AT_MOST: u16 = (1 << 15) - 1;
 
 const BACK: u16 = 1 << 15;
@@ -122,7 +131,7 @@ impl Rule {
         Some(Rule { kind, from, to, port, at, is_back, until: b << 8 >> 8, value, counter })
     }
 
-    /// Whether it is about what one host sends to another. What a host says to itself passes.
+    /// Whether the rule applies to what one host sends to another; never to what a host sends to itself.
     pub fn concerns(&self, from: u16, to: u16) -> bool {
         let is = |rule, host| host != 0 && (rule == 0 || rule == host);
         from != to && is(self.from, from) && is(self.to, to)
@@ -130,19 +139,19 @@ impl Rule {
 }
 
 impl Rule {
-    /// Whether something is lost by it on a connection between these hosts.
+    /// Whether the rule loses segments of a connection between these hosts.
     pub fn loses(&self, (here, there): (u16, u16)) -> bool {
         self.kind == Kind::Loss && (self.concerns(here, there) || self.concerns(there, here))
     }
 
-    /// Whether it waits for a dial from one host to another.
+    /// Whether the rule is not in effect yet and counts dials from one host to another.
     pub fn counts(&self, from: u16, to: u16) -> bool {
         let is_of_dials = self.at != 0 && self.kind != Kind::Names;
         is_of_dials && if self.is_back { self.concerns(to, from) } else { self.concerns(from, to) }
     }
 }
 
-/// What these rules shut at the socket of a host, whose connection leads to another one.
+/// The directions that these rules shut at a socket. The ends are the hosts of this and of the other end.
 pub fn shut_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> Shut {
     let mut shut = Shut::NEITHER;
     for rule in rules.filter(|r| r.kind == Kind::Cut && r.at == 0) {
@@ -152,7 +161,7 @@ pub fn shut_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> 
     shut
 }
 
-/// What these rules make of what the socket of a host sends, whose connection leads to another one.
+/// How these rules pace a socket. The ends are as for [`shut_by`].
 pub fn pace_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> Pace {
     rules.filter(|r| r.concerns(here, there)).fold(Pace::default(), |pace, r| match r.kind {
         Kind::Rate => Pace { rate: Some(pace.rate.map_or(r.value, |rate| rate.min(r.value))), ..pace },
@@ -162,24 +171,24 @@ pub fn pace_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> 
 }
 
 impl<'a> Table<'a> {
-    /// The word by which the rules are known; 0: there are none.
+    /// The word that names the valid set of rules and its version; 0: there are no rules.
     pub fn faults(self) -> u64 {
         self.header().faults.get()
     }
 
-    /// Rules have been written since the table was made.
+    /// Whether rules have been written since the table was made.
     pub fn had_faults(self) -> bool {
         self.header().faults_made.get() != 0
     }
 
-    /// The rules that go with a word, if they still do when all have been read.
+    /// The rules that a word names; consistent only if the word is unchanged when all are read.
     fn rules_of(self, word: u64) -> impl Iterator<Item = Rule> + 'a {
         let place = &self.layout.rules[(word & 1) as usize];
         let count = if word == 0 { 0 } else { place.count.get() as usize };
         place.rules.iter().take(count).filter_map(|words| Rule::unpack([0, 1, 2].map(|n| words[n].get())))
     }
 
-    /// What `read` makes of the rules, and the word that they go with.
+    /// Applies `read` to a consistent set of rules. Returns their word and the result.
     fn with_rules<T>(self, read: impl Fn(&mut dyn Iterator<Item = Rule>) -> T) -> (u64, T) {
         loop {
             let word = self.faults();
@@ -195,24 +204,25 @@ impl<'a> Table<'a> {
         self.with_rules(|rules| rules.collect()).1
     }
 
-    /// What is shut at the socket of a host, whose connection leads to another one; and the word of the rules that say so.
+    /// [`shut_by`] the valid rules, and their word.
     pub fn shut_between(self, ends: (u16, u16)) -> (u64, Shut) {
         self.with_rules(|rules| shut_by(rules, ends))
     }
 
-    /// As [`Table::shut_between`], with how fast and how late it sends.
-    pub fn course_between(self, ends: (u16, u16)) -> (u64, (Shut, Pace)) {
+    /// [`shut_by`] and [`pace_by`] the valid rules, and the word of the former.
+    pub fn shut_and_pace_between(self, ends: (u16, u16)) -> (u64, (Shut, Pace)) {
         let (word, shut) = self.shut_between(ends);
-        // Of rules that have changed in between whoever reads the word again hears.
+        // If the rules change in between, the caller sees it when it compares the word again.
         (word, (shut, self.with_rules(|rules| pace_by(rules, ends)).1))
     }
 
-    /// Whether there are rules for names: then lonetd is asked for each.
+    /// Whether there are rules for names; if so lonetd must be asked for every name.
     pub fn has_name_faults(self) -> bool {
         self.faults() != 0 && self.with_rules(|rules| rules.filter(|r| r.kind == Kind::Names).count() > 0).1
     }
 
-    /// Whether lonetd has to hear of a dial from one host to another: a rule waits for it, or may refuse it.
+    /// Whether lonetd has to be asked about a dial from one host to another: a rule counts it, or may refuse
+    /// it.
     pub fn asks_about(self, from: u16, to: u16) -> bool {
         if self.faults() == 0 {
             return false;
@@ -221,18 +231,20 @@ impl<'a> Table<'a> {
         self.with_rules(|rules| rules.filter(|r| asks(*r)).count() > 0).1
     }
 
-    /// lonetd's: whether a dial from one host to a port of another is refused. The rules that say so have met one.
+    /// For lonetd: whether a dial from one host to a port of another is refused. Counts a hit of each rule
+    /// that does so.
     pub fn refuse(self, from: u16, to: u16, port: u16) -> bool {
         let does = |r: &&Rule| r.kind == Kind::Refuse && r.at == 0 && r.port == port && r.concerns(from, to);
         let rules = if self.faults() == 0 { Vec::new() } else { self.rules() };
         rules.iter().filter(does).inspect(|r| self.add_hits(r, 1)).count() > 0
     }
 
-    /// How often a rule has met something.
+    /// Number of hits of a rule.
     pub fn hits(self, rule: &Rule) -> u64 {
         self.counter(rule.counter).map_or(0, Word::get)
     }
 
+    /// Adds to the hits of a rule.
     pub fn add_hits(self, rule: &Rule, n: u64) {
         if let Some(counter) = self.counter(rule.counter) {
             counter.add(n);
@@ -243,10 +255,10 @@ impl<'a> Table<'a> {
         self.layout.hits.get(usize::from(number).checked_sub(1)?)
     }
 
-    /// A host begins a dial of another one, which is cut.
-    pub fn met_by_dial(self, from: u16, to: u16) {
+    /// Counts a dial from one host to another as a hit of the rules that cut it.
+    pub fn count_dial_hits(self, from: u16, to: u16) {
         let does = |r: &Rule| r.kind == Kind::Cut && r.at == 0 && r.concerns(from, to);
-        // More rules than these about the same two hosts are not told of it.
+        // Only the first four rules that match count the hit.
         let counters = self.with_rules(|rules| {
             let mut counters = rules.filter(does).map(|r| r.counter);
             [(); 4].map(|()| counters.next().unwrap_or(0))
@@ -258,7 +270,7 @@ impl<'a> Table<'a> {
             .for_each(|counter| _ = counter.add(1));
     }
 
-    /// lonetd's: these are the rules now. `false`: there is no room, and nothing has changed.
+    /// For lonetd: replaces the rules. `false`: they are too many, and nothing has changed.
     pub fn set_rules(self, rules: &[Rule]) -> bool {
         if rules.len() > RULES {
             return false;
@@ -279,7 +291,7 @@ impl<'a> Table<'a> {
         true
     }
 
-    /// Gives counters to rules that have none.
+    /// Gives each rule without a counter one.
     fn number(self, rules: &mut [Rule]) {
         let mut used: BTreeSet<u16> = self.rules().iter().chain(&*rules).map(|r| r.counter).collect();
         for rule in rules.iter_mut().filter(|r| r.counter == 0) {

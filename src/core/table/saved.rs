@@ -1,18 +1,19 @@
-//! What the next lonetd has to know of hosts and processes, beside what the records say. lonetd alone reads and writes it.
+//! What the next lonetd restores of hosts and processes, beside the records. Only lonetd reads and writes it.
 //!
-//! A host's word holds where its name lies, the length of that and the flags; the name is written before the word. A member
-//! is a process together with one of its hosts, or with none; its word is written last, and cleared when what takes its place has been written.
+//! A host's word holds the position and length of its name and its flags; the name is written before the
+//! word. A member is a process together with one of its hosts, or with none; its word is written last, and
+//! cleared when its replacement has been written.
 
 use super::Table;
-use super::layout::{HOSTS, Layout, MEMBERS, Member, NAMES};
+use super::layout::{HOSTS, MEMBERS, Member, NAMES};
 use super::word::Word;
 
-/// A host by its index.
+/// A host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedHost {
     pub index: u16,
     pub name: String,
-    /// Accepted connections take the first free port of the host.
+    /// Accepted connections get the lowest free port of the host.
     pub fresh_accept_ports: bool,
 }
 
@@ -20,27 +21,23 @@ pub struct SavedHost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavedMember {
     pub pid: i32,
-    /// 0: none.
+    /// Index of the host; 0: none.
     pub host: u16,
     /// The host is named after the process's program.
-    pub is_own: bool,
-    /// When it began, in clock ticks since boot.
+    pub has_implicit_host: bool,
+    /// Start time of the process, in clock ticks since boot.
     pub began: u64,
 }
 
 const KNOWN: u64 = 1 << 40;
 const FRESH: u64 = 1 << 41;
 const MEMBER: u64 = 1;
-const OWN: u64 = 2;
+const IMPLICIT: u64 = 2;
 
-impl<'a> Table<'a> {
-    fn parts_of_lonetd(self) -> &'a Layout {
-        self.layout
-    }
-
-    /// Notes a host. `false`: there is no room for its name, and the next lonetd will not know it.
+impl Table<'_> {
+    /// Saves a host. `false`: there is no room for its name, and the next lonetd will not know it.
     pub fn save_host(self, host: &SavedHost) -> bool {
-        let layout = self.parts_of_lonetd();
+        let layout = self.layout;
         let words = &layout.hosts[usize::from(host.index)];
         let is = words.get();
         let flags = KNOWN | if host.fresh_accept_ports { FRESH } else { 0 };
@@ -63,16 +60,16 @@ impl<'a> Table<'a> {
 
     fn name_at(self, word: u64) -> String {
         let (at, len) = (word as u32 as usize, (word >> 32) as u8 as usize);
-        let words = self.parts_of_lonetd().names.get(at..at + len.div_ceil(8)).unwrap_or_default();
+        let words = self.layout.names.get(at..at + len.div_ceil(8)).unwrap_or_default();
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.get().to_le_bytes()).collect();
         bytes.truncate(len);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// All hosts, by index.
+    /// All saved hosts, by index.
     pub fn saved_hosts(self) -> Vec<SavedHost> {
         let known = |index: usize| {
-            let word = self.parts_of_lonetd().hosts[index].get();
+            let word = self.layout.hosts[index].get();
             (word & KNOWN != 0).then(|| SavedHost {
                 index: index as u16,
                 name: self.name_at(word),
@@ -83,12 +80,13 @@ impl<'a> Table<'a> {
         (1..HOSTS).map_while(known).collect()
     }
 
-    /// Notes all hosts of a process in the place of what was noted before. `false`: there is no room.
+    /// Saves all hosts of a process in place of those saved before. `false`: there is no room for all.
     ///
-    /// A death meanwhile leaves what was noted before, or a part of both: the process is known all the time.
+    /// If lonetd is killed meanwhile, the former ones remain, or these and some of the new ones: the process
+    /// is never missing.
     pub fn save_members(self, pid: i32, all: &[SavedMember]) -> bool {
         let used = &self.header().members_used;
-        let words = &self.parts_of_lonetd().members;
+        let words = &self.layout.members;
         let is_its = |member: &Member| {
             let is = member.who.get();
             is & MEMBER != 0 && (is >> 32) as i32 == pid
@@ -102,7 +100,7 @@ impl<'a> Table<'a> {
             if member.who.get() & MEMBER == 0 {
                 used.set(used.get().max(n));
                 member.began.set(saved.began);
-                let flags = MEMBER | if saved.is_own { OWN } else { 0 };
+                let flags = MEMBER | if saved.has_implicit_host { IMPLICIT } else { 0 };
                 member.who.set((saved.pid as u32 as u64) << 32 | u64::from(saved.host) << 16 | flags);
                 next = left.next();
             }
@@ -111,15 +109,16 @@ impl<'a> Table<'a> {
         next.is_none()
     }
 
+    /// All saved members.
     pub fn saved_members(self) -> Vec<SavedMember> {
         let used = self.header().members_used.get() as usize;
-        let all = self.parts_of_lonetd().members.iter().take(used);
+        let all = self.layout.members.iter().take(used);
         all.filter_map(|member| {
             let is = member.who.get();
             (is & MEMBER != 0).then(|| SavedMember {
                 pid: (is >> 32) as i32,
                 host: (is >> 16) as u16,
-                is_own: is & OWN != 0,
+                has_implicit_host: is & IMPLICIT != 0,
                 began: member.began.get(),
             })
         })
@@ -147,7 +146,7 @@ mod tests {
         hosts[0] = host(1, "alpha", true);
         assert!(table.save_host(&hosts[0]));
         assert_eq!(table.saved_hosts(), hosts);
-        let member = |pid, host| SavedMember { pid, host, is_own: host == 2, began: 9 };
+        let member = |pid, host| SavedMember { pid, host, has_implicit_host: host == 2, began: 9 };
         assert!(table.save_members(5, &[member(5, 1), member(5, 2)]));
         assert!(table.save_members(6, &[member(6, 0)]));
         assert!(table.save_members(5, &[member(5, 3)]));

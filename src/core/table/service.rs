@@ -1,7 +1,7 @@
-//! Whether a lonetd serves this network, in the table's header.
+//! Whether a lonetd serves the network: a robust futex in the table's header.
 //!
-//! lonetd is killed without a word. So the kernel says it: the word is a robust futex of lonetd's, which the kernel marks
-//! when the thread that has it ends, before anything else of the process does.
+//! A lonetd that is killed cannot announce it. The kernel does: it marks the futex when the thread that holds
+//! it ends, before anything else of the process does.
 
 use super::Table;
 use crate::sys::{self, check};
@@ -23,13 +23,13 @@ impl Table<'_> {
         unsafe { AtomicU32::from_ptr(self.header().service.as_ptr().cast()) }
     }
 
-    /// A lonetd serves the network.
+    /// Whether a lonetd serves the network.
     pub fn is_served(self) -> bool {
         let by = self.service().load(Ordering::Acquire);
         by & libc::FUTEX_TID_MASK != 0 && by & libc::FUTEX_OWNER_DIED == 0
     }
 
-    /// From now on, until it ends or [`leaves`](Table::leave), the calling thread serves the network. For lonetd alone, once.
+    /// For lonetd, once: marks the network as served until the calling thread ends or calls [`Table::leave`].
     pub fn serve(self) {
         let futex = self.service();
         let robust = Box::leak(Box::new(Robust {
@@ -38,13 +38,13 @@ impl Table<'_> {
             pending: std::ptr::null(),
             entry: std::ptr::null(),
         }));
-        // A list that ends where it began.
+        // A circular list of one entry.
         robust.first = &raw const robust.entry;
         robust.entry = robust;
         let entry = (&raw const robust.entry).addr();
         robust.offset = futex.as_ptr().addr().wrapping_sub(entry) as libc::c_long;
         let head = &raw const *robust;
-        // SAFETY: a list that is never changed or given back, whose futex lies in a mapping that stays.
+        // SAFETY: a list that is never changed or freed, whose futex lies in a mapping that stays.
         let set = check(unsafe {
             libc::syscall(libc::SYS_set_robust_list, head, std::mem::offset_of!(Robust, entry))
         });
@@ -53,7 +53,7 @@ impl Table<'_> {
         }
     }
 
-    /// Nobody serves it any more.
+    /// For lonetd: marks the network as not served any more.
     pub fn leave(self) {
         self.service().store(0, Ordering::Release);
     }

@@ -1,32 +1,33 @@
-//! Slots: the processes that act on the table, and the sign that one has ended.
+//! Slots: the processes that act on the table, and how others see that one has ended.
 //!
-//! lonetd gives a process its slot when it joins, and takes it back when it has seen to what the process has left. The slot
-//! holds a robust mutex that a thread of the process locks for good. The kernel marks the mutex when that thread ends, before
-//! the peers of its sockets see their end and before waitpid returns: a look at one word says whether the process may
-//! have ended, where any other way is a system call.
+//! lonetd gives a process a slot when it joins, and frees the slot when it has cleaned up after the process.
+//! The slot holds a robust mutex that a thread of the process locks and never unlocks. The kernel marks the
+//! mutex when that thread ends, before the peers of its sockets see their end and before waitpid returns:
+//! reading one word tells whether the process may have ended, where any other way is a system call.
 //!
-//! The mark says too much, never too little, where the thread ends and the process goes on, and after exec: then what the
-//! process holds is asked of the kernel until it joins anew. It says nothing of a process whose libc has registered no list
-//! of robust mutexes: that one gets no slot.
+//! The mark has false positives, but no false negatives: it is also set if only the thread ends, and at exec.
+//! Then the kernel is asked about the process's sockets until it joins again. A process whose libc has
+//! registered no list of robust mutexes would never be marked, and gets no slot.
 //!
-//! | phase | what others do with what the process holds |
+//! | phase | how others treat the sockets of the process |
 //! |---|---|
 //! | `Free` | nothing refers to the slot |
-//! | `Reserved` | the process has not locked its mutex so far, and holds nothing |
-//! | `Live` | believe it while the mutex is not marked; else have lonetd look |
-//! | `Doubtful` | lonetd has looked, and the process lives, or others have its sockets: everything of it is marked suspect |
+//! | `Reserved` | the process has not locked its mutex yet, and has no records |
+//! | `Live` | as alive while the mutex is not marked; else they have lonetd look |
+//! | `Unverified` | all are marked suspect: lonetd has looked; the process is alive, or others hold its sockets |
 
 use super::word::{Word, update};
 
-/// A robust mutex takes 40 bytes on x86-64 and 48 on other machines.
-pub const LIFE: usize = 6;
+/// Room for a robust mutex, which takes 40 bytes on x86-64 and 48 on other machines.
+pub const MUTEX_WORDS: usize = 6;
 
+/// A process that acts on the table.
 #[repr(C, align(128))]
 pub struct Slot<W> {
-    life: [W; LIFE],
+    mutex: [W; MUTEX_WORDS],
     /// `pid << 32 | host << 16 | phase`
     owner: W,
-    /// When the process began, in clock ticks since boot: its pid may be another's later.
+    /// Start time of the process, in clock ticks since boot, as its pid may be reused.
     began: W,
     /// The next slot of the same host, counted from 1.
     next: W,
@@ -39,10 +40,10 @@ pub enum Phase {
     Free = 0,
     Reserved = 1,
     Live = 2,
-    Doubtful = 3,
+    Unverified = 3,
 }
 
-/// Whose a slot is.
+/// The process that has a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub pid: i32,
@@ -56,7 +57,7 @@ impl Owner {
         let phase = match word as u16 {
             1 => Phase::Reserved,
             2 => Phase::Live,
-            3 => Phase::Doubtful,
+            3 => Phase::Unverified,
             _ => Phase::Free,
         };
         Owner { pid: (word >> 32) as i32, host: (word >> 16) as u16, phase }
@@ -81,7 +82,7 @@ impl<W> Clone for Slots<'_, W> {
 
 impl<W> Copy for Slots<'_, W> {}
 
-/// The bit that the kernel sets in the mutex.
+/// FUTEX_OWNER_DIED: the bit that the kernel sets in the mutex.
 const OWNER_DIED: u32 = 0x4000_0000;
 
 impl<'a, W: Word> Slots<'a, W> {
@@ -93,35 +94,36 @@ impl<'a, W: Word> Slots<'a, W> {
         self.all.get(usize::from(slot))
     }
 
-    /// Whose the slot is; `None`: nobody's.
+    /// The process that has the slot. `None`: the slot is free.
     pub fn owner(self, slot: u16) -> Option<Owner> {
         Some(Owner::unpack(self.get(slot)?.owner.get())).filter(|o| o.phase != Phase::Free)
     }
 
+    /// Start time of the slot's process, in clock ticks since boot.
     pub fn began(self, slot: u16) -> u64 {
         self.get(slot).map_or(0, |s| s.began.get())
     }
 
-    /// The process may have ended.
-    pub fn is_marked(self, slot: u16) -> bool {
-        let lock = self.get(slot).map_or(0, |s| s.life[0].get());
+    /// Whether the kernel has marked the mutex: the process may have ended.
+    pub fn owner_died(self, slot: u16) -> bool {
+        let lock = self.get(slot).map_or(0, |s| s.mutex[0].get());
         // The first four bytes of the mutex are the futex.
         let futex = if cfg!(target_endian = "little") { lock as u32 } else { (lock >> 32) as u32 };
         futex & OWNER_DIED != 0
     }
 
-    /// The process that speaks for a record is there, as far as can be seen without asking anybody.
-    pub fn is_believed(self, slot: u16) -> bool {
-        self.owner(slot).is_some_and(|o| o.phase == Phase::Live) && !self.is_marked(slot)
+    /// Whether the slot's process is alive, as far as the table tells.
+    pub fn is_live(self, slot: u16) -> bool {
+        self.owner(slot).is_some_and(|o| o.phase == Phase::Live) && !self.owner_died(slot)
     }
 
-    /// A process of this host may have ended, and lonetd has not seen to it.
+    /// Whether a process of this host may have ended at which lonetd has not looked yet.
     pub fn has_unseen_end(self, host: u16) -> bool {
         let mut next = self.heads.get(usize::from(host)).map_or(0, Word::get);
-        // A slot that is taken back meanwhile may lead into another host's.
+        // Bounded: a slot that is freed during the walk may lead into another host's list.
         for _ in 0..self.all.len() {
             let Some(slot) = (next as u16).checked_sub(1).filter(|_| next != 0) else { return false };
-            if self.is_marked(slot) && self.owner(slot).is_some_and(|o| o.phase == Phase::Live) {
+            if self.owner_died(slot) && self.owner(slot).is_some_and(|o| o.phase == Phase::Live) {
                 return true;
             }
             next = self.get(slot).map_or(0, |s| s.next.get());
@@ -129,11 +131,11 @@ impl<'a, W: Word> Slots<'a, W> {
         false
     }
 
-    /// lonetd's: gives a process a slot.
+    /// For lonetd: gives a process a slot. `None`: all are taken.
     pub fn reserve(self, pid: i32, host: u16, began: u64) -> Option<u16> {
         let index = self.all.iter().position(|s| Owner::unpack(s.owner.get()).phase == Phase::Free)?;
         let (slot, head) = (&self.all[index], self.heads.get(usize::from(host))?);
-        slot.life.iter().for_each(|w| w.set(0));
+        slot.mutex.iter().for_each(|w| w.set(0));
         slot.began.set(began);
         slot.owner.set(Owner { pid, host, phase: Phase::Reserved }.pack());
         slot.next.set(head.get());
@@ -141,7 +143,7 @@ impl<'a, W: Word> Slots<'a, W> {
         Some(index as u16)
     }
 
-    /// lonetd's: takes a slot back. Nothing refers to it any more.
+    /// For lonetd: frees a slot, to which nothing may refer any more.
     pub fn free(self, slot: u16) {
         let (Some(freed), Some(owner)) = (self.get(slot), self.owner(slot)) else { return };
         let this = u64::from(slot) + 1;
@@ -160,8 +162,8 @@ impl<'a, W: Word> Slots<'a, W> {
         freed.owner.set(0);
     }
 
-    /// lonetd's: leads to all slots from their hosts anew.
-    pub fn link(self) {
+    /// For lonetd: rebuilds the hosts' lists of slots.
+    pub fn rebuild_lists(self) {
         self.heads.iter().filter(|head| head.get() != 0).for_each(|head| head.set(0));
         for (slot, owner) in self.all() {
             if let (Some(s), Some(head)) = (self.get(slot), self.heads.get(usize::from(owner.host))) {
@@ -171,16 +173,17 @@ impl<'a, W: Word> Slots<'a, W> {
         }
     }
 
-    /// lonetd's: the thread that held the mutex has ended, and another one of its process is to lock it.
-    pub fn renew(self, slot: u16) {
+    /// For lonetd: resets the mutex, so that another thread of the process can lock it after the first one
+    /// has ended.
+    pub fn reset_mutex(self, slot: u16) {
         if let Some(s) = self.get(slot) {
-            self.enter(slot, Phase::Reserved);
-            s.life.iter().for_each(|w| w.set(0));
+            self.set_phase(slot, Phase::Reserved);
+            s.mutex.iter().for_each(|w| w.set(0));
         }
     }
 
-    /// The process has locked its mutex, or lonetd has looked at what it holds.
-    pub fn enter(self, slot: u16, phase: Phase) {
+    /// Sets the phase of a slot that is not free.
+    pub fn set_phase(self, slot: u16, phase: Phase) {
         if let Some(s) = self.get(slot) {
             update(&s.owner, |is| {
                 let owner = Owner::unpack(is);
@@ -195,10 +198,10 @@ impl<'a, W: Word> Slots<'a, W> {
 }
 
 impl<W> Slot<W> {
-    /// Where the mutex lies.
-    pub fn life(&self) -> *mut libc::pthread_mutex_t {
-        const { assert!(size_of::<libc::pthread_mutex_t>() <= LIFE * 8) };
-        std::ptr::from_ref(&self.life).cast_mut().cast()
+    /// Pointer to the mutex.
+    pub fn mutex(&self) -> *mut libc::pthread_mutex_t {
+        const { assert!(size_of::<libc::pthread_mutex_t>() <= MUTEX_WORDS * 8) };
+        std::ptr::from_ref(&self.mutex).cast_mut().cast()
     }
 }
 
@@ -208,9 +211,9 @@ pub mod tests {
     use std::sync::atomic::AtomicU64;
 
     pub fn slot<W>(word: fn() -> W) -> Slot<W> {
-        let life = std::array::from_fn(|_| word());
+        let mutex = std::array::from_fn(|_| word());
         let _spare = std::array::from_fn(|_| word());
-        Slot { life, owner: word(), began: word(), next: word(), _spare }
+        Slot { mutex, owner: word(), began: word(), next: word(), _spare }
     }
 
     fn slots(n: usize) -> (Vec<Slot<AtomicU64>>, Vec<AtomicU64>) {
@@ -219,10 +222,10 @@ pub mod tests {
     }
 
     impl<W: Word> Slot<W> {
-        /// As the kernel does it when the thread ends.
+        /// Marks the mutex as the kernel does when the thread ends.
         pub fn mark(&self) {
             let died = u64::from(OWNER_DIED | 1);
-            self.life[0].set(if cfg!(target_endian = "little") { died } else { died << 32 });
+            self.mutex[0].set(if cfg!(target_endian = "little") { died } else { died << 32 });
         }
     }
 
@@ -231,11 +234,11 @@ pub mod tests {
         let (all, heads) = slots(4);
         let s = Slots::new(&all, &heads);
         let taken = [(7, 1), (8, 2), (9, 1)].map(|(pid, host)| s.reserve(pid, host, 0).expect("a slot"));
-        taken.iter().for_each(|slot| s.enter(*slot, Phase::Live));
-        assert!(!s.has_unseen_end(1) && s.is_believed(taken[0]));
+        taken.iter().for_each(|slot| s.set_phase(*slot, Phase::Live));
+        assert!(!s.has_unseen_end(1) && s.is_live(taken[0]));
         all[usize::from(taken[0])].mark();
-        assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_believed(taken[0]));
-        s.enter(taken[0], Phase::Doubtful);
+        assert!(s.has_unseen_end(1) && !s.has_unseen_end(2) && !s.is_live(taken[0]));
+        s.set_phase(taken[0], Phase::Unverified);
         assert!(!s.has_unseen_end(1));
     }
 

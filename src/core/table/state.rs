@@ -1,20 +1,19 @@
-//! The word that says whose a record is and how far its socket has come.
+//! The state word of a record: its generation, the slot of its process, flags, and its phase.
 //!
-//! It holds four things that change together or not at all: a generation, the slot of the process that speaks for the
-//! record, flags and the phase. Whoever changes it compares the whole word, so nobody acts on a record that has become
-//! another socket's: the generation is raised each time a free record is taken.
+//! The four are one word so that they change together. Every change compares the whole word and each taker of
+//! a free record raises the generation, so that nobody acts on a record that has become another socket's.
 
-/// How far a record has come.
+/// The life cycle of a record.
 ///
-/// | phase | who writes the body | the port | what is true of the socket |
+/// | phase | writer of the body | the port | the socket |
 /// |---|---|---|---|
 /// | `Free` | nobody | – | there is none |
-/// | `Writing` | the process that took the record | claimed, or about to be | the kernel does not know it |
-/// | `Dialing` | nobody | held | connect has begun; the kernel may not know it yet, so "not found" says nothing |
-/// | `Owned` | nobody, but for a late source address | held | connect has returned; the kernel is asked by its addresses |
+/// | `Writing` | the process that took the record | claimed, or about to be | the kernel has no connection of it |
+/// | `Dialing` | nobody | held | connect has begun; the kernel may not know it yet: "not found" means nothing |
+/// | `Owned` | nobody, but for a late source address | held | connect has returned; the kernel finds it by its addresses |
 /// | `Server` | nobody | the listener's | accepted by a process |
 /// | `Kept` | lonetd | as lonetd marks it | bound, listening, or dialed by lonetd's decision |
-/// | `Ended` | nobody | free | dead or reset; the record stays for those who ask for its name |
+/// | `Ended` | nobody | free | closed or reset; the record stays for its names |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -32,21 +31,23 @@ impl Phase {
         [Phase::Free, Phase::Writing, Phase::Dialing, Phase::Owned, Phase::Server, Phase::Kept, Phase::Ended];
 }
 
-/// The slot of a record that no process speaks for any more.
+/// The slot of a record whose process has ended.
 pub const NO_SLOT: u16 = u16::MAX;
 
-/// The peer has accepted the connection: no accept may find it again.
+/// Flag: an accept has taken the connection, and no other may find it.
 pub const TAKEN: u8 = 1;
 
-/// A descriptor of the socket was closed, or its process has ended: whoever needs to know whether it lives asks the kernel.
+/// Flag: a descriptor of the socket was closed, or its process has ended. Only the kernel knows whether it is
+/// alive.
 pub const SUSPECT: u8 = 2;
 
-/// The kernel has announced the socket's destruction.
+/// Flag: the kernel has announced the socket's destruction.
 pub const DESTROYED: u8 = 4;
 
-/// The connection was there: it may wait at its listener when the dial has ended.
+/// Flag: the connection was established. It may wait in its listener's backlog after the dial has ended.
 pub const MADE: u8 = 8;
 
+/// A state word, unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     pub generation: u32,
@@ -61,7 +62,7 @@ impl State {
             generation: (word >> 32) as u32,
             slot: (word >> 16) as u16,
             flags: (word >> 8) as u8,
-            // No process stores another number; a table that somebody has overwritten has no record here.
+            // No process stores another number. In a table that was overwritten the record counts as free.
             phase: Phase::ALL.get(usize::from(word as u8)).copied().unwrap_or(Phase::Free),
         }
     }
@@ -73,29 +74,32 @@ impl State {
             | self.phase as u64
     }
 
+    /// Whether this flag is set.
     pub fn is(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
+    /// The state with this flag set.
     pub fn with(self, flag: u8) -> State {
         State { flags: self.flags | flag, ..self }
     }
 
+    /// The state in another phase.
     pub fn to(self, phase: Phase) -> State {
         State { phase, ..self }
     }
 
-    /// A socket in this phase holds the port that it has claimed.
+    /// Whether a socket in this phase holds the port that it has claimed.
     pub fn holds_claim(self) -> bool {
         matches!(self.phase, Phase::Writing | Phase::Dialing | Phase::Owned | Phase::Kept)
     }
 }
 
-/// Names a record for as long as it is the same socket's: its number and its generation. 52 bits, never 0.
+/// Reference to a record while it belongs to the same socket: its index and generation. 52 bits, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reference(u64);
 
-/// Bits of the number of a record, counted from 1.
+/// Bits for the number of a record, which is its index plus 1.
 const NUMBER: u32 = 20;
 
 impl Reference {
@@ -105,7 +109,7 @@ impl Reference {
         Reference(u64::from(generation) << NUMBER | (index as u64 + 1))
     }
 
-    /// `None`: the word names nothing. Bits above [`Reference::BITS`] are others'.
+    /// Unpacks a word and ignores its bits above [`Reference::BITS`]. `None`: it refers to no record.
     pub fn from_word(word: u64) -> Option<Reference> {
         let bits = word & Reference::BITS;
         (bits & ((1 << NUMBER) - 1) != 0).then_some(Reference(bits))

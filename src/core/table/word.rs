@@ -1,23 +1,24 @@
 //! The atomic words that the table is made of.
 //!
-//! Everything in the table is a 64-bit word, and every access to one is atomic. The protocols are generic over the word, so
-//! that a model checker's word can stand in the place of the processor's.
+//! Everything in the table is a 64-bit word, and every access to one is atomic. The protocols are generic
+//! over the word, so that a model checker can substitute its own.
 //!
-//! Memory order: a load acquires, a store releases, and a read-modify-write does both. Whoever sees a value that another
-//! process has stored sees all that it had stored before.
+//! Memory order: a load acquires, a store releases, and a read-modify-write does both. A process that sees a
+//! value sees everything that its writer had stored before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A 64-bit atomic.
 pub trait Word: Send + Sync {
     fn get(&self) -> u64;
     fn set(&self, value: u64);
-    /// Stores `to` if the word is `is`. `Err`: what it is instead.
+    /// Compare-and-swap: stores `to` if the value is `is`. `Err`: the actual value.
     fn swap_if(&self, is: u64, to: u64) -> Result<(), u64>;
-    /// Sets these bits. The value before.
+    /// Sets these bits. Returns the value before.
     fn set_bits(&self, bits: u64) -> u64;
-    /// Clears these bits. The value before.
+    /// Clears these bits. Returns the value before.
     fn clear_bits(&self, bits: u64) -> u64;
-    /// Adds to the word, wrapping. The value before.
+    /// Adds to the word, wrapping. Returns the value before.
     fn add(&self, n: u64) -> u64;
 }
 
@@ -42,8 +43,8 @@ impl Word for AtomicU64 {
     }
 }
 
-/// Changes a word by a pure function until nobody has changed it meanwhile. The value before. `None` from `next`: the
-/// word stays as it is.
+/// Replaces the value of a word by `next` of it, atomically; `next` must be pure, as it is called again after
+/// each concurrent change. `None` from `next` leaves the word as it is. Returns the value before.
 pub fn update<W: Word>(word: &W, mut next: impl FnMut(u64) -> Option<u64>) -> u64 {
     let mut is = word.get();
     while let Some(to) = next(is) {

@@ -10,8 +10,8 @@ use crate::address::Address;
 use crate::ask::{Start, ask_for_more, tell_to};
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
-use lonet_core::aside::aside;
 use lonet_core::block::{Block, Place};
+use lonet_core::child::run_in_child;
 use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
@@ -127,7 +127,7 @@ impl Ends {
     /// gives way: `new`.
     fn look_or_aside(&self, new: c_int) -> Result<Option<Found>, Errno> {
         match self.look() {
-            Err(Errno::EMFILE) => aside(new, || self.look())?,
+            Err(Errno::EMFILE) => run_in_child(new, || self.look())?,
             seen => seen,
         }
     }
@@ -166,5 +166,5 @@ impl Ends {
 }
 
 fn all_have_numbers(new: c_int) -> Option<bool> {
-    uids::all_have_numbers().or_else(|| aside(new, uids::all_have_numbers).ok()?)
+    uids::all_have_numbers().or_else(|| run_in_child(new, uids::all_have_numbers).ok()?)
 }

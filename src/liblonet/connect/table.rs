@@ -14,7 +14,7 @@ use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
 use lonet_sockets::Actor;
-use lonet_sockets::dial::{self, Begun, Looked, Outcome, Wish};
+use lonet_sockets::dial::{self, DialParams, DialStart, Looked, Outcome};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -29,7 +29,7 @@ pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Opti
 /// A dial of this socket, which has no port, was left before connect, and is taken back.
 pub fn was_left(client: &Client, fd: c_int, cookie: u64) -> bool {
     actor::dials().is_some_and(|dials| dials.is_left(cookie))
-        && actor::actor(client, true).is_some_and(|actor| dial::take_back(&actor, fd, cookie))
+        && actor::actor(client, true).is_some_and(|actor| dial::roll_back(&actor, fd, cookie))
 }
 
 /// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
@@ -62,21 +62,21 @@ pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result
     let autobind_from = client.config.options.autobind_from;
     // First: a thread that is made to leave this closes the socket.
     marks::set(fd);
-    let wish = Wish { fd, cookie, family, asked, to, autobind_from };
-    let begun = match dial::begin(&actor, &wish, Looked::NotYet)? {
-        Begun::Look => {
+    let params = DialParams { fd, cookie, family, asked, to, autobind_from };
+    let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
+        DialStart::Look => {
             attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
             let looked = match ask_of(attempt.limit, client, &Op::Look, Start::Yes) {
                 Ok(_) => Looked::Yes,
                 Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
                 Err(failed) => return Err(failed),
             };
-            dial::begin(&actor, &wish, looked)?
+            dial::begin(&actor, &params, looked)?
         }
         begun => begun,
     };
-    let Begun::Dial(mut dial) = begun else { return Ok(None) };
-    dial.aim(&actor);
+    let DialStart::Dial(mut dial) = begun else { return Ok(None) };
+    dial.prepare_connect(&actor);
     let target = Target { cookie, port: to.port, address: Address::of_os(dial.to(), family) };
     Ok(Some(Dial { target, actor, dial }))
 }
@@ -99,14 +99,14 @@ pub extern "C" fn settle(attempt: &Attempt, result: c_int, begun: &mut Dial) -> 
     let mut settled = Settled::Done;
     let _ = guard(|| {
         let Dial { actor, dial, .. } = begun;
-        settled = match dial.settle(actor, errno) {
+        settled = match dial.finish(actor, errno) {
             Outcome::Done => {
                 log::ended(attempt.call(), super::outcome(errno), format_args!(""));
                 Settled::Done
             }
             Outcome::Ask => Settled::Ask,
             Outcome::Again => {
-                dial.aim(actor);
+                dial.prepare_connect(actor);
                 Settled::Again
             }
         };

@@ -2,7 +2,7 @@
 //! time.
 //!
 //! lonetd says with an answer how long it stands: while the table has the same count of names, and a lonetd serves it
-//! ([`Table::names`]). Whoever asks is a member of the network from then on, so an answer is for the process that
+//! ([`Table::names_generation`]). Whoever asks is a member of the network from then on, so an answer is for the process that
 //! asked: a child of a fork asks itself.
 //!
 //! The answers lie in a few slots of static memory, by the name as it was asked for. A slot has a sequence number that
@@ -61,7 +61,7 @@ impl Kept {
 
 /// What was said of this name, if it stands.
 pub fn find(table: Table<'_>, name: &[u8]) -> Option<Kept> {
-    find_in(&KEPT, table.names()?, name)
+    find_in(&KEPT, table.names_generation()?, name)
 }
 
 /// Keeps what was said of this name, if it is to be kept.

@@ -5,7 +5,7 @@ use crate::host::{self, Miss};
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
-use lonet_core::dns::{self, Code, Found, MAX_ANSWER, Question, Subject};
+use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use std::ffi::CStr;
 
 unsafe extern "C" {
@@ -100,13 +100,13 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
         Subject::Address(ip) => Some(host::by_address(ip)?),
     };
     let found = match (&host, question.subject()) {
-        (None, _) => Found::Domain,
-        (Some(Ok(host)), Subject::Address(_)) => Found::Name(host.label()),
+        (None, _) => Lookup::Domain,
+        (Some(Ok(host)), Subject::Address(_)) => Lookup::Name(host.label()),
         (Some(Ok(host)), _) => {
-            Found::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
+            Lookup::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
         }
-        (Some(Err(Miss::Unknown)), _) => Found::Not(Code::NoName),
-        (Some(Err(Miss::Trouble)), _) => Found::Not(Code::ServerFailure),
+        (Some(Err(Miss::Unknown)), _) => Lookup::Failed(Rcode::NxDomain),
+        (Some(Err(Miss::Trouble)), _) => Lookup::Failed(Rcode::ServFail),
     };
     let mut made = [0; MAX_ANSWER];
     let written = dns::answer(&mut made, query, &question, found)?;
@@ -114,10 +114,10 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
     // SAFETY: as the caller promises. Of what does not fit the head is there, as in libc, and the length of all.
     unsafe { std::ptr::copy_nonoverlapping(made.as_ptr(), answer, written.len.min(room)) };
     let h_errno = match written.code {
-        Code::Fine if written.records == 0 => NO_DATA,
-        Code::Fine => 0,
-        Code::NoName => HOST_NOT_FOUND,
-        Code::ServerFailure => TRY_AGAIN,
+        Rcode::NoError if written.records == 0 => NO_DATA,
+        Rcode::NoError => 0,
+        Rcode::NxDomain => HOST_NOT_FOUND,
+        Rcode::ServFail => TRY_AGAIN,
     };
     Some(Answered { len: written.len as c_int, h_errno })
 }

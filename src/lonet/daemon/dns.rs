@@ -20,7 +20,7 @@ mod machine;
 use super::state::{Answer, Named, Sender};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
-use lonet_core::dns::{self, Code, Found, MAX_ANSWER, Question, Subject};
+use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use machine::is_of;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -268,14 +268,14 @@ impl Dns {
             Subject::Address(ip) => (Some(ask(asker, &Op::Reverse { ip })?), true),
         };
         let found = match &answer {
-            None => Found::Domain,
+            None => Lookup::Domain,
             Some(Answer::Reply(Reply::Native)) => return None,
-            Some(Answer::Host(Named { ascii, .. })) if reverse => Found::Name(ascii),
+            Some(Answer::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
             Some(Answer::Host(Named { index, .. })) => {
-                Found::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
+                Lookup::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
             }
-            Some(Answer::Refuse(Errno::ENOENT, _)) => Found::Not(Code::NoName),
-            Some(_) => Found::Not(Code::ServerFailure),
+            Some(Answer::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
+            Some(_) => Lookup::Failed(Rcode::ServFail),
         };
         Some(dns::answer(made, query, &question, found)?.len)
     }
@@ -346,7 +346,7 @@ impl Dns {
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
         if let Some(question) = Question::read(query)
-            && let Some(answer) = dns::answer(&mut made, query, &question, Found::Not(Code::ServerFailure))
+            && let Some(answer) = dns::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
             && let Some(server) = self.servers.get(server)
         {
             let _ = server.socket.send_to(made.get(..answer.len).unwrap_or_default(), from);

@@ -4,7 +4,7 @@
 
 use super::current::Current;
 use lonet_core::directory::Directory;
-use lonet_core::logged::Head;
+use lonet_core::log_prefix::LogPrefix;
 use lonet_core::sys;
 use std::ffi::CStr;
 use std::fmt;
@@ -57,9 +57,9 @@ where
         let now = sys::clock(libc::CLOCK_REALTIME).as_secs();
         let day = now / (24 * 60 * 60);
         if self.day.swap(day, Ordering::Relaxed) != day {
-            writeln!(to, "{}{}", Head { host: "" }, date(now))?;
+            writeln!(to, "{}{}", LogPrefix { host: "" }, date(now))?;
         }
-        write!(to, "{}", Head { host: "" })?;
+        write!(to, "{}", LogPrefix { host: "" })?;
         match *event.metadata().level() {
             Level::ERROR => to.write_str("error: ")?,
             Level::WARN => to.write_str("warning: ")?,

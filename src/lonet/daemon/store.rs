@@ -84,7 +84,7 @@ impl Store {
         header.sources.set(u64::from(low) << 16 | u64::from(high));
         // The listeners are written anew, as what they refer to.
         self.table.parts(block).listeners.clear();
-        self.table.names_changed();
+        self.table.bump_names_generation();
         header.magic.set(layout::MAGIC);
     }
 }

@@ -3,7 +3,7 @@ use crate::table::Mapping;
 
 const CUT: Rule = Rule::new(Kind::Cut, 1, 2);
 
-/// But for their counters.
+/// The rules without their counters.
 fn rules(table: Table<'_>) -> Vec<Rule> {
     table.rules().into_iter().map(|r| Rule { counter: 0, ..r }).collect()
 }
@@ -45,8 +45,8 @@ fn counter_stays_a_rules_own_and_a_new_rule_begins_with_0() {
     assert!(table.set_rules(&[CUT, other]));
     let [first, second] = table.rules()[..] else { unreachable!("two rules") };
     table.add_hits(&second, 5);
-    table.met_by_dial(3, 2);
-    table.met_by_dial(2, 3);
+    table.count_dial_hits(3, 2);
+    table.count_dial_hits(2, 3);
     assert_eq!((table.hits(&first), table.hits(&second)), (0, 6));
     assert!(table.set_rules(&[second]));
     assert_eq!(table.hits(&table.rules()[0]), 6);
@@ -106,11 +106,11 @@ fn lowest_rate_of_what_is_sent_counts_and_nothing_is_shut() {
     let rate = |from, to, value| Rule { value, ..Rule::new(Kind::Rate, from, to) };
     assert!(table.set_rules(&[rate(1, 2, 70), rate(1, 0, 50), rate(1, 3, 20)]));
     let pace = |rate| Pace { rate, ..Pace::default() };
-    assert_eq!(table.course_between((1, 2)).1, (Shut::NEITHER, pace(Some(50))));
-    assert_eq!(table.course_between((1, 3)).1, (Shut::NEITHER, pace(Some(20))));
-    assert_eq!(table.course_between((2, 1)).1, (Shut::NEITHER, pace(None)));
+    assert_eq!(table.shut_and_pace_between((1, 2)).1, (Shut::NEITHER, pace(Some(50))));
+    assert_eq!(table.shut_and_pace_between((1, 3)).1, (Shut::NEITHER, pace(Some(20))));
+    assert_eq!(table.shut_and_pace_between((2, 1)).1, (Shut::NEITHER, pace(None)));
     assert!(table.set_rules(&[rate(1, 2, 70), Rule { value: 900, ..Rule::new(Kind::Delay, 0, 2) }]));
-    assert_eq!(table.course_between((1, 2)).1.1, Pace { rate: Some(70), delay: 900 });
+    assert_eq!(table.shut_and_pace_between((1, 2)).1.1, Pace { rate: Some(70), delay: 900 });
     assert!(!table.asks_about(1, 2));
 }
 

@@ -1,10 +1,10 @@
-//! Writers of events beside each other and beside lonetd, in every order, and what is left where one of them ends.
+//! Tests of the ring of events: concurrent writers and lonetd in every order, and writers that are killed.
 
 use super::orders::{Checked, in_every_order, word};
 use super::steps::{Stepped, at_each_step, stepped};
 use crate::table::event::WORDS;
 use crate::table::events::tests::places;
-use crate::table::events::{Place, Ring, Taken};
+use crate::table::events::{EventCell, Ring, Taken};
 use crate::table::word::Word;
 use loom::sync::Arc;
 use loom::thread;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 struct Events<W> {
-    places: Vec<Place<W>>,
+    places: Vec<EventCell<W>>,
     count: W,
 }
 
@@ -25,7 +25,7 @@ impl<W: Word> Events<W> {
         Ring::new(&self.places, &self.count)
     }
 
-    /// What is taken of the events up to the last one, if lonetd waits for none.
+    /// Number and body of each event that lonetd gets if it takes all up to the last one without waiting.
     fn taken(&self) -> Vec<(u64, u64)> {
         let take = |number| match self.ring().take(number) {
             Taken::Event(body) => {
@@ -59,7 +59,7 @@ fn two_events_at_once_are_both_taken_whole() {
 }
 
 #[test]
-fn event_that_is_overwritten_while_it_is_taken_is_taken_whole_or_lost() {
+fn event_overwritten_during_a_take_is_taken_whole_or_lost() {
     in_every_order(|| {
         let e = Arc::new(Events::<Checked>::new(word, 1));
         e.ring().write(1, &body(10));
@@ -75,22 +75,22 @@ fn event_that_is_overwritten_while_it_is_taken_is_taken_whole_or_lost() {
 }
 
 #[test]
-fn event_that_lonetd_leaves_is_left_or_taken_and_the_next_round_is_whole() {
+fn skipped_event_is_not_taken_and_the_next_round_is_whole() {
     in_every_order(|| {
         let e = Arc::new(Events::<Checked>::new(word, 1));
         let writer = {
             let e = e.clone();
             thread::spawn(move || e.ring().write(1, &body(10)))
         };
-        let left = e.ring().last() == 1 && e.ring().leave(1);
+        let skipped = e.ring().last() == 1 && e.ring().skip(1);
         writer.join().expect("no panic");
-        assert_eq!(e.taken(), if left { vec![] } else { vec![(1, 10)] });
+        assert_eq!(e.taken(), if skipped { vec![] } else { vec![(1, 10)] });
         e.ring().write(1, &body(20));
         assert_eq!(e.taken(), [(2, 20)]);
     });
 }
 
-/// What is killed between two steps goes no further. Whether it was.
+/// Runs a writer that may be killed between two steps. Returns whether it was.
 fn killed(run: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => false,
@@ -103,17 +103,17 @@ fn killed(run: impl FnOnce()) -> bool {
 struct Killed;
 
 #[test]
-fn writer_that_is_killed_between_any_two_steps_stops_no_other() {
+fn writer_killed_between_any_two_steps_stops_no_other() {
     at_each_step(|begin| {
         let e = Events::<Stepped>::new(stepped, 2);
         begin(Box::new(|| resume_unwind(Box::new(Killed))));
-        // It may come to its end before.
+        // It may complete before it is killed.
         if !killed(|| _ = e.ring().write(1, &body(10))) {
             return;
         }
         (0..4).for_each(|n| _ = e.ring().write(2, &body(100 + n)));
-        // What does not come is left: from then on its place is the others' again.
-        (1..=e.ring().last()).for_each(|number| _ = e.ring().leave(number));
+        // lonetd skips what was not written, and others can use the cell again.
+        (1..=e.ring().last()).for_each(|number| _ = e.ring().skip(number));
         let next = e.ring().last() + 1;
         (0..2).for_each(|n| _ = e.ring().write(2, &body(200 + n)));
         assert_eq!(e.taken(), [(next, 200), (next + 1, 201)]);
@@ -121,7 +121,7 @@ fn writer_that_is_killed_between_any_two_steps_stops_no_other() {
 }
 
 #[test]
-fn writer_that_stands_still_between_any_two_steps_keeps_nobody_and_spoils_nothing() {
+fn writer_stopped_between_any_two_steps_harms_no_other() {
     at_each_step(|begin| {
         let e = Rc::new(Events::<Stepped>::new(stepped, 2));
         let others = e.clone();

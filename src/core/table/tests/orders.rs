@@ -1,12 +1,13 @@
-//! Two and three processes at once, in every order that their steps and the processor's memory allow.
+//! Model-checked tests: two or three processes at once, in every order that their steps and the memory model
+//! allow.
 //!
-//! What is checked in each order is what a program could see: no port twice, the first free port afterwards, each dial
-//! taken once, nothing read that was never written.
+//! Each order is checked for what a program could see: no port twice, the lowest free port afterwards, each
+//! dial taken once, nothing read that was never written.
 
 use super::small::{ALPHA, Small, tuple};
 use crate::classes::Classes;
 use crate::table::claim::{Claim, Suspect};
-use crate::table::entry::Dialed;
+use crate::table::entry::Destination;
 use crate::table::listeners::Listener;
 use crate::table::record::tests::entry;
 use crate::table::state::{Phase, Reference};
@@ -18,20 +19,24 @@ use std::cell::Cell;
 use std::net::SocketAddrV4;
 
 thread_local! {
-    /// How words are read: as values that may be old, or as steps that others come before or after.
+    /// How the checker treats reads at the moment.
     static READS: Cell<Reads> = const { Cell::new(Reads::MayBeOld) };
 }
 
-/// The checker looks for other orders where two processes use a word, and remembers who used it last: a process that reads a
-/// word and then changes it hides the other's read from it. So all orders are looked for with reads that it takes for
-/// changes, which are never old, and old values with reads that are reads.
+/// How the checker treats reads.
+///
+/// loom tries other orders where two processes use the same word, but remembers only the last use: a process
+/// that reads a word and then changes it hides the other's read. So every test runs twice: once with reads
+/// that loom takes for changes, to find all orders, and once with true reads, to find stale values.
 #[derive(Clone, Copy)]
 enum Reads {
+    /// True loads, which may return a stale value.
     MayBeOld,
+    /// Read-modify-writes, which are never stale.
     AreSteps,
 }
 
-/// A word whose order the checker chooses.
+/// A word that loom checks.
 pub struct Checked(AtomicU64);
 
 impl Word for Checked {
@@ -44,7 +49,7 @@ impl Word for Checked {
     fn set(&self, value: u64) {
         match READS.get() {
             Reads::MayBeOld => self.0.store(value, Ordering::Release),
-            // As to the checker a plain store may come before a change that has not seen it.
+            // To loom, a plain store may be ordered before a change that has not seen it.
             Reads::AreSteps => _ = self.0.swap(value, Ordering::AcqRel),
         }
     }
@@ -66,6 +71,7 @@ pub fn word() -> Checked {
     Checked(AtomicU64::new(0))
 }
 
+/// Runs `check` in every order of its steps, with at most two preemptions.
 pub fn in_every_order(check: impl Fn() + Copy + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
@@ -168,7 +174,7 @@ fn dial_is_taken_by_one_of_two_accepts() {
         let (from, to) = tuple(dial.port);
         let accept = move |s: &Small<Checked>| {
             let found = s.parts().dial_between(from, to, 0);
-            found.is_some_and(|f| s.parts().take(&f))
+            found.is_some_and(|f| s.parts().take_dial(&f))
         };
         let other = {
             let s = s.clone();
@@ -196,9 +202,9 @@ fn accept_during_connect_finds_the_dial_as_it_was_written() {
         let found = s.parts().dial_between(from, to, 0);
         if let Some(f) = found {
             assert_eq!((f.cookie, f.entry), (1, entry));
-            // It may have returned from connect meanwhile; then it is looked at once more.
-            let taken =
-                s.parts().take(&f) || s.parts().take(&s.parts().dial_between(from, to, 0).expect("it"));
+            // The dialer may have returned from connect meanwhile; then the accept reads the dial again.
+            let taken = s.parts().take_dial(&f)
+                || s.parts().take_dial(&s.parts().dial_between(from, to, 0).expect("it"));
             assert!(taken);
         }
         dialer.join().expect("no panic");
@@ -208,7 +214,7 @@ fn accept_during_connect_finds_the_dial_as_it_was_written() {
 }
 
 #[test]
-fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
+fn dial_that_ends_during_its_accept_is_taken_and_holds_no_port() {
     in_every_order(|| {
         let s = small();
         let dial = s.connected(1, &mut lives);
@@ -217,8 +223,8 @@ fn dial_that_ends_while_it_is_accepted_is_taken_and_holds_no_port() {
             let s = s.clone();
             thread::spawn(move || s.parts().end(dial.reference))
         };
-        let accept = || s.parts().dial_between(from, to, 0).is_some_and(|f| s.parts().take(&f));
-        assert!(accept() || accept(), "it is found, however far its end has come");
+        let accept = || s.parts().dial_between(from, to, 0).is_some_and(|f| s.parts().take_dial(&f));
+        assert!(accept() || accept(), "the dial is found before, during and after its end");
         ender.join().expect("no panic");
         assert_eq!(claim(&s, 2, &mut lives), 1);
     });
@@ -242,7 +248,7 @@ fn record_is_read_as_it_was_before_or_after_a_change() {
 
 #[test]
 fn listener_is_read_as_it_was_before_or_after_a_change() {
-    const DIALED: Dialed = Dialed { host: 2, port: 80, class: Classes(1) };
+    const DIALED: Destination = Destination { host: 2, port: 80, class: Classes(1) };
     in_every_order(|| {
         let s = small();
         let listener = |n: u16| Listener {

@@ -1,13 +1,13 @@
-//! A table of a few records, made of any kind of word, and what a process does on it.
+//! A small table of any kind of word, and the operations of a process on it, for tests.
 
 use crate::block::{Block, Endpoint, Face};
 use crate::classes::Classes;
 use crate::control::Asked;
 use crate::table::Parts;
-use crate::table::claim::{Claim, Kernel};
+use crate::table::claim::{Claim, SocketQuery};
 use crate::table::entry::{Call, Entry};
 use crate::table::index::Index;
-use crate::table::listeners::{Listeners, Place, tests::place};
+use crate::table::listeners::{ListenerCell, Listeners, tests::place};
 use crate::table::ports::{Page, Ports, tests::page};
 use crate::table::record::{Record, Records, tests::record};
 use crate::table::slot::{Phase, Slot, Slots, tests::slot};
@@ -18,17 +18,17 @@ use std::net::SocketAddrV4;
 pub const ALPHA: u16 = 1;
 const PID: i32 = 100;
 pub const BETA: u16 = 2;
-/// How many listeners there had been when its dials were made.
-pub const LISTENINGS: u64 = 5;
+/// The count of listens when its dials are made.
+pub const LISTEN_COUNT: u64 = 5;
 
 pub struct Small<W> {
     records: Vec<Record<W>>,
     pub slots: Vec<Slot<W>>,
-    /// Cookies, tuples, directory, marks, heads.
+    /// The words of cookies, tuples, directory, marks and heads.
     words: [Vec<W>; 5],
     used: W,
     pages: Vec<Page<W>>,
-    places: Vec<Place<W>>,
+    places: Vec<ListenerCell<W>>,
     /// The slot of a process of α.
     pub slot: u16,
 }
@@ -67,7 +67,7 @@ impl<W: Word> Small<W> {
             slot: 0,
         };
         small.slot = small.parts().slots.reserve(PID, ALPHA, 0).expect("a slot");
-        small.parts().slots.enter(small.slot, Phase::Live);
+        small.parts().slots.set_phase(small.slot, Phase::Live);
         small
     }
 
@@ -84,8 +84,8 @@ impl<W: Word> Small<W> {
         }
     }
 
-    /// A dial up to the moment before connect.
-    pub fn dial(&self, cookie: u64, kernel: &mut impl Kernel) -> Dial {
+    /// Begins a dial, up to connect.
+    pub fn dial(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let p = self.parts();
         let reference = p.records.take(0, self.slot, cookie).expect("a record");
         let Claim::Port(port) = p.claim(ALPHA, 1, reference, kernel) else { unreachable!("no port") };
@@ -109,14 +109,14 @@ impl<W: Word> Small<W> {
             call: Some(call),
             accept_port: None,
             role: 0,
-            since: LISTENINGS,
+            since: LISTEN_COUNT,
         };
-        assert!(p.describe(reference, cookie, &entry));
+        assert!(p.enter_dial(reference, cookie, &entry));
         Dial { reference, cookie, port, entry }
     }
 
-    /// A dial that the kernel has made.
-    pub fn connected(&self, cookie: u64, kernel: &mut impl Kernel) -> Dial {
+    /// Makes a dial whose connect has succeeded.
+    pub fn connected(&self, cookie: u64, kernel: &mut impl SocketQuery) -> Dial {
         let dial = self.dial(cookie, kernel);
         let (from, to) = tuple(dial.port);
         assert!(self.parts().publish(dial.reference, from, to));
@@ -124,7 +124,7 @@ impl<W: Word> Small<W> {
         dial
     }
 
-    /// The hint of a close.
+    /// Announces the close of a socket.
     pub fn close(&self, cookie: u64) {
         let found = self.parts().find(cookie).expect("its record");
         self.parts().closing(&found, self.slot, || PID);

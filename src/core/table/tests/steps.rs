@@ -1,13 +1,14 @@
-//! What another process does as a whole between any two steps of this one.
+//! Runs a test once for each step of a process, with all actions of another process before that step.
 
 use crate::table::word::Word;
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
 
+/// The actions of the other process.
 pub type Other = Box<dyn FnOnce()>;
 
 thread_local! {
-    /// How many more steps there are before the other one comes.
+    /// The other process, and the number of steps before it acts.
     static NEXT: RefCell<Option<(usize, Other)>> = const { RefCell::new(None) };
 }
 
@@ -23,7 +24,7 @@ fn step() {
     other.into_iter().for_each(|other| other());
 }
 
-/// A word to which the other one may come before any access.
+/// A word before each access to which the other process may act.
 pub struct Stepped(AtomicU64);
 
 pub fn stepped() -> Stepped {
@@ -57,7 +58,8 @@ impl Word for Stepped {
     }
 }
 
-/// Runs it with the other one before its first step, its second and so on, until it ends before the other one has come.
+/// Calls `run` again and again, with the other process before its first step, its second and so on, until it
+/// completes before the other process acts.
 pub fn at_each_step(run: impl Fn(&dyn Fn(Other))) {
     for steps in 0.. {
         run(&|other| NEXT.set(Some((steps, other))));

@@ -1,7 +1,7 @@
 //! What the rules of cuts have met: segments that the kernel has dropped.
 //!
 //! Each socket counts what was for it and was dropped; a dial that nobody answers counts what it sends again, and its first
-//! segment is counted by who makes it ([`Table::met_by_dial`]). Both only grow, so each look at the sockets adds what has come
+//! segment is counted by who makes it ([`Table::count_dial_hits`]). Both only grow, so each look at the sockets adds what has come
 //! since the one before to the rules that stand. What a socket drops for other reasons is among it: that is little, where
 //! nobody reads what comes. What a socket had dropped between the last look and its end is not.
 

@@ -172,7 +172,7 @@ impl Daemon {
     /// Answers what the state decides.
     pub(super) fn answer(&mut self, fd: OwnedFd, peer: Sender, (caller, op): (&Caller<'_>, Op<'_>)) {
         // Of before it is answered: what changes meanwhile is not in the answer.
-        let names = self.store.table().names().unwrap_or(0);
+        let names = self.store.table().names_generation().unwrap_or(0);
         let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
         self.settle();
         self.faults_begin();

@@ -61,7 +61,7 @@ impl State {
             Caller::Relayed(theirs) => call = theirs,
             Caller::Entered(dial) => {
                 // Another accept may have taken it just then.
-                let theirs = dial.entry.call.filter(|_| self.parts().take(&dial))?;
+                let theirs = dial.entry.call.filter(|_| self.parts().take_dial(&dial))?;
                 call.local = theirs.peer;
                 call.peer = theirs.local;
                 call.class = theirs.class;

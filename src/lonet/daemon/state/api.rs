@@ -132,7 +132,7 @@ impl State {
         let index = match self.block.place(at.ip) {
             Place::Host(index, _) => index,
             Place::Any(_) | Place::Loopback(_) => s.host,
-            Place::Nobody | Place::Elsewhere => 0,
+            Place::Unassigned | Place::NotLonet => 0,
         };
         let name = match (self.hosts.get(index), at.ip.to_ipv4_mapped()) {
             (Some(host), _) => host.name.clone(),

@@ -21,7 +21,7 @@ impl State {
         while self.parts().slots.has_unseen_end(host) {
             let parts = self.parts();
             let ended = |(slot, owner): &(u16, slot::Owner)| {
-                owner.host == host && owner.phase == slot::Phase::Live && parts.slots.is_marked(*slot)
+                owner.host == host && owner.phase == slot::Phase::Live && parts.slots.owner_died(*slot)
             };
             let slots: BTreeSet<u16> = parts.slots.all().filter(ended).map(|(slot, _)| slot).collect();
             if slots.is_empty() {

@@ -86,7 +86,7 @@ impl State {
     ) -> Outcome {
         let face_of = |face: Face| Classes::any(face, wish.asked.v6only);
         let (host, classes) = match self.place(at) {
-            Place::Elsewhere => return Ok(Reply::Native),
+            Place::NotLonet => return Ok(Reply::Native),
             Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
             Place::Any(face) => (self.home(kernel, sender.pid, caller)?, face_of(face)),
             Place::Loopback(face) => (self.home(kernel, sender.pid, caller)?, Classes::loopback(face)),
@@ -96,7 +96,7 @@ impl State {
                 }
                 (index, Classes::host(face))
             }
-            Place::Nobody => return Err((Errno::EADDRNOTAVAIL, "no host's address".into())),
+            Place::Unassigned => return Err((Errno::EADDRNOTAVAIL, "no host's address".into())),
         };
         if self.hosts.get(host).is_none() {
             return Err((Errno::EADDRNOTAVAIL, "no host has this address".into()));

@@ -42,8 +42,8 @@ impl State {
         self.supersede(kernel, sender.pid, dial.cookie, Role::Dialing, Some(has_port));
         let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
         let (face, class) = match place {
-            Place::Elsewhere => return Ok(Reply::Native),
-            Place::Nobody => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
+            Place::NotLonet => return Ok(Reply::Native),
+            Place::Unassigned => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
             Place::Loopback(_) if caller.host.is_empty() && own.is_none() => return Ok(Reply::Native),
             Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
             Place::Host(_, face) => (face, Classes::host(face)),
@@ -167,7 +167,7 @@ impl State {
             since: 0,
         });
         let asked = Asked { v6only, ..base.asked };
-        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listenings());
+        let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listen_count());
         // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
         let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
@@ -238,7 +238,7 @@ impl State {
         let is_known = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Gone && s.os.is_some());
         let from = dial.local.filter(|_| !is_known)?;
         match self.block.place(from.ip().to_ipv6_mapped()) {
-            Place::Elsewhere => Some(from),
+            Place::NotLonet => Some(from),
             Place::Loopback(_) if from.port() != 0 => Some(from),
             _ => None,
         }

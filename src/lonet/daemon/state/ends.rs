@@ -150,7 +150,7 @@ impl State {
         let waits =
             |f: &Found| !f.state.is(TAKEN) && f.entry.call.is_some_and(|c| listeners.contains(&c.os_remote));
         (self.entered_in(|phase| phase == Phase::Owned).filter(waits))
-            .for_each(|dial| parts.doubt(dial.reference));
+            .for_each(|dial| parts.suspect_dial(dial.reference));
         let waits = |s: &&Socket| {
             s.role == Role::Connected && !s.taken && s.call.is_some_and(|c| listeners.contains(&c.os_remote))
         };

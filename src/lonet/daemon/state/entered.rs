@@ -101,7 +101,7 @@ impl State {
     fn end_entered(&mut self, found: &Found) {
         let parts = self.parts();
         if found.state.phase == Phase::Server {
-            parts.doubt_partner(found.reference);
+            parts.suspect_partner(found.reference);
             parts.records.change(found.reference, |s| {
                 (s.phase == Phase::Server).then_some(s.to(Phase::Ended).with(TAKEN))
             });

@@ -326,8 +326,8 @@ impl State {
     pub(super) fn reverse(&self, ip: Ipv6Addr) -> Option<Result<Named, (Errno, String)>> {
         match self.block.place(ip) {
             Place::Host(index, _) => Some(self.named(index)),
-            Place::Nobody => Some(Err((Errno::ENOENT, format!("{ip} is no host's address")))),
-            Place::Any(_) | Place::Loopback(_) | Place::Elsewhere => None,
+            Place::Unassigned => Some(Err((Errno::ENOENT, format!("{ip} is no host's address")))),
+            Place::Any(_) | Place::Loopback(_) | Place::NotLonet => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Life and death of sockets and processes: the rule for each role, asked of the kernel.
 
 use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
-use lonet_core::table::entry::Dialed;
+use lonet_core::table::entry::Destination;
 use lonet_core::table::events::Kind;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl State {
             // First: who accepts after the look below is to see that its listener has gone; and the port is somebody's all
             // the time.
             for class in super::Classes::EACH {
-                let dialed = Dialed { host: socket.host, port: socket.port, class };
+                let dialed = Destination { host: socket.host, port: socket.port, class };
                 self.parts().listeners.set(dialed, None);
             }
             self.seek_accepted(socket.host, socket.port);
@@ -164,7 +164,7 @@ impl State {
     }
 
     pub(super) fn begins_to_listen(&mut self, cookie: Cookie) {
-        let since = self.table.table().count_listening();
+        let since = self.table.table().count_listen();
         self.change(cookie, |s| (s.role, s.since) = (Role::Listening, since));
         self.note_socket(Kind::Listening, cookie);
     }

@@ -45,7 +45,7 @@ pub use show::{HostShown, NetworkShown, SocketShown};
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
 use lonet_core::table::entry;
-use lonet_core::table::record::Search;
+use lonet_core::table::record::FreeRecordCursor;
 use lonet_core::table::rules::Rule;
 use lonet_core::table::state::Reference;
 use nix::errno::Errno;
@@ -105,7 +105,7 @@ impl Role {
 // What a process has entered is the same to the lonetd that takes it over and to the next one.
 const _: () = assert!(Role::Dialing as u8 == entry::DIAL && Role::Accepted as u8 == entry::ACCEPTED);
 // Programs see by it what a socket is called.
-const _: () = assert!(Role::Gone as u8 == entry::GONE);
+const _: () = assert!(Role::Gone as u8 == entry::TOMBSTONE);
 
 #[derive(Clone, Debug)]
 pub struct Socket {
@@ -161,7 +161,7 @@ pub struct State {
     table: Box<dyn Tables>,
     /// Ports that were found free for the message at hand.
     reserved: Vec<(Index, u16)>,
-    records: Search,
+    records: FreeRecordCursor,
     /// Dials that processes have entered, that have ended, and that an accept may find, oldest first.
     tombstones: VecDeque<Reference>,
     pub hosts: Hosts,
@@ -230,7 +230,7 @@ impl State {
             block,
             table,
             reserved: Vec::new(),
-            records: Search::default(),
+            records: FreeRecordCursor::default(),
             tombstones: VecDeque::new(),
             hosts: Hosts::default(),
             sockets: Map::default(),

@@ -212,7 +212,7 @@ impl State {
     pub fn may_have_ended(&self, pid: Pid) -> bool {
         match self.processes.get(&pid) {
             None => true,
-            Some(process) => process.slot.is_some_and(|slot| self.parts().slots.is_marked(slot)),
+            Some(process) => process.slot.is_some_and(|slot| self.parts().slots.owner_died(slot)),
         }
     }
 

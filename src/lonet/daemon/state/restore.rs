@@ -41,7 +41,8 @@ impl State {
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
         let Some(process) = self.processes.get(&pid) else { return Vec::new() };
         let began = kernel.began(pid);
-        let member = |host: Index| SavedMember { pid, host, is_own: process.own == Some(host), began };
+        let member =
+            |host: Index| SavedMember { pid, host, has_implicit_host: process.own == Some(host), began };
         match process.hosts.len() {
             0 => vec![member(0)],
             _ => process.hosts.iter().map(|host| member(*host)).collect(),
@@ -119,14 +120,14 @@ impl State {
                 host.members.insert(m.pid);
                 if let Some(process) = self.processes.get_mut(&m.pid) {
                     process.hosts.insert(m.host);
-                    if m.is_own {
+                    if m.has_implicit_host {
                         process.own = Some(m.host);
                     }
                 }
             }
         }
         // Killed while it gave one away, a lonetd has left it where nobody looks for it.
-        self.parts().slots.link();
+        self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let began = self.parts().slots.began(slot);

@@ -1,7 +1,7 @@
 //! What the state has of sockets, hosts and processes, written where programs and the next lonetd find it.
 
 use super::{Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
-use lonet_core::table::entry::{Dialed, Entry};
+use lonet_core::table::entry::{Destination, Entry};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::SavedHost;
@@ -59,7 +59,7 @@ impl State {
     pub fn save(&self, kernel: &mut dyn Kernel, changes: &Changes) {
         let table = self.table.table();
         if changes.names {
-            table.names_changed();
+            table.bump_names_generation();
         }
         for index in &changes.hosts {
             let Some(host) = self.hosts.get(*index) else { continue };
@@ -126,7 +126,7 @@ impl State {
             let listener = found
                 .filter(|_| !is_fresh)
                 .and_then(|(cookie, os)| Some(Listener { os, record: parts.reference(cookie)? }));
-            parts.listeners.set(Dialed { host, port, class }, listener);
+            parts.listeners.set(Destination { host, port, class }, listener);
         }
     }
 }

@@ -32,14 +32,14 @@ impl State {
         let owner = old.and_then(|slot| self.parts().slots.owner(slot));
         let slot = match (old, owner) {
             (Some(slot), Some(owner))
-                if !self.parts().slots.is_marked(slot) && (owner.host == home || home == 0) =>
+                if !self.parts().slots.owner_died(slot) && (owner.host == home || home == 0) =>
             {
                 Some(slot)
             }
             // Its other threads may be at work in it.
             (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
                 self.sweep(kernel, &BTreeSet::from([slot]), false);
-                self.parts().slots.renew(slot);
+                self.parts().slots.reset_mutex(slot);
                 Some(slot)
             }
             _ => {
@@ -105,7 +105,7 @@ impl State {
             let host = self.parts().slots.owner(*slot).map_or(0, |o| o.host);
             self.parts().ports.lower(host, 1);
             if !is_over {
-                self.parts().slots.enter(*slot, slot::Phase::Doubtful);
+                self.parts().slots.set_phase(*slot, slot::Phase::Unverified);
             }
         }
     }

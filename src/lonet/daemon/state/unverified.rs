@@ -50,7 +50,7 @@ impl State {
             Op::Dial { to, .. } => {
                 let to = match self.place(to) {
                     Place::Host(index, _) => self.unverified.contains(&index),
-                    Place::Any(_) | Place::Loopback(_) | Place::Nobody | Place::Elsewhere => false,
+                    Place::Any(_) | Place::Loopback(_) | Place::Unassigned | Place::NotLonet => false,
                 };
                 to || is_new()
             }

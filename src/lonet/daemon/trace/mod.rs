@@ -177,7 +177,7 @@ impl Recorder {
                 Some(NO_SLOT) | None => is_late,
                 Some(slot) => state.parts().slots.owner(slot).is_none(),
             };
-            if may_leave && ring.leave(number) {
+            if may_leave && ring.skip(number) {
                 taken = Taken::Lost;
             } else if is_late {
                 // It has come just then; or its place is held by a process that stands still, maybe rounds ago.

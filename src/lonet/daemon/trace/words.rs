@@ -44,7 +44,7 @@ fn address(state: &State, at: Endpoint, own: Index) -> String {
     let name = match state.block.place(at.ip) {
         Place::Host(index, _) => host(state, index),
         Place::Any(_) | Place::Loopback(_) => host(state, own),
-        Place::Nobody | Place::Elsewhere => None,
+        Place::Unassigned | Place::NotLonet => None,
     };
     match (name, at.port) {
         // It has had none.

@@ -47,7 +47,7 @@ fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
     let entry = Entry { call: Some(call), ..entry((index, 9), DIAL) };
     let parts = net.state.parts();
     let reference = parts.records.take(0, slot, cookie).expect("a record");
-    assert!(parts.describe(reference, cookie, &entry) && parts.publish(reference, from, os_remote));
+    assert!(parts.enter_dial(reference, cookie, &entry) && parts.publish(reference, from, os_remote));
     parts.connected(reference, true);
     cookie
 }
@@ -68,7 +68,7 @@ fn accept(net: &mut Net, (pid, host): (Pid, &str), listener: Cookie, dial: Cooki
         ..call
     };
     let entry = Entry { call: Some(turned), ..entry((call.peer_host, call.dialed_port), ACCEPTED) };
-    assert!(parts.take(&dial) && parts.accepted(0, slot, cookie, &entry, dial.reference).is_some());
+    assert!(parts.take_dial(&dial) && parts.accepted(0, slot, cookie, &entry, dial.reference).is_some());
     cookie
 }
 

@@ -1,24 +1,24 @@
 //! The dials of a process that have begun and not returned.
 //!
-//! A signal handler may jump out of connect, and a thread may be cancelled in it, between any two steps. A dial that was left
-//! before it was made known has a record, and perhaps a port, that nothing leads to: so its socket is noted here before it
-//! claims anything, and when its thread next dials with the socket, or closes it, it finds what it has left. Of another
-//! thread's nobody can say whether it was left.
+//! A signal handler may jump out of connect, or the thread be cancelled in it, between any two steps. A dial
+//! that is left before it is published has a record, and perhaps a port, that nothing refers to. So its
+//! socket is entered here before it claims anything, and when the same thread next dials with the socket, or
+//! closes it, it finds what it has left. A dial of another thread may still be running.
 
 use lonet_core::table::state::Reference;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So many at once are noted. The others are not found before their process ends.
+/// Capacity. What further dials leave behind is cleaned up when their process ends.
 const PLACES: usize = 16;
 
-/// All zeroes at first.
+/// The pending dials of a process. All zeroes is empty.
 #[repr(C)]
 #[derive(Default)]
-pub struct UnderWay([Place; PLACES]);
+pub struct PendingDials([PendingDial; PLACES]);
 
 #[repr(C)]
 #[derive(Default)]
-struct Place {
+struct PendingDial {
     /// The socket; 0: none.
     cookie: AtomicU64,
     record: AtomicU64,
@@ -30,19 +30,19 @@ fn this_thread() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
-impl UnderWay {
-    fn find(&self, cookie: u64) -> Option<&Place> {
+impl PendingDials {
+    fn find(&self, cookie: u64) -> Option<&PendingDial> {
         self.0.iter().find(|place| place.cookie.load(Ordering::Relaxed) == cookie)
     }
 
-    /// This thread has begun a dial with this socket and is not in it any more.
+    /// Whether this thread has a pending dial with this socket. As the thread is here, it has left that dial.
     pub fn is_left(&self, cookie: u64) -> bool {
         self.find(cookie).is_some_and(|place| place.thread.load(Ordering::Relaxed) == this_thread())
     }
 
-    /// A dial with this socket begins, and has this record.
+    /// Enters a dial with this socket that has this record, if there is room.
     pub fn begin(&self, cookie: u64, record: Reference) {
-        let taken = |place: &&Place| {
+        let taken = |place: &&PendingDial| {
             place.cookie.compare_exchange(0, cookie, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         if let Some(place) = self.0.iter().find(taken) {
@@ -51,10 +51,10 @@ impl UnderWay {
         }
     }
 
-    /// The socket's dial has returned, or was left. Its record.
+    /// Removes the socket's dial, which has returned or was left. Returns its record.
     pub fn end(&self, cookie: u64) -> Option<Reference> {
         let place = self.find(cookie)?;
-        // First: who takes the place and is left at once has no record.
+        // First, so that a dial which is left right after it takes this place has no record in it.
         let record = place.record.swap(0, Ordering::Relaxed);
         place.cookie.store(0, Ordering::Release);
         Reference::from_word(record)
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn dial_is_found_by_its_socket_until_it_ends() {
-        let all = UnderWay::default();
+        let all = PendingDials::default();
         all.begin(7, Reference::new(1, 1));
         all.begin(8, Reference::new(2, 1));
         assert!(all.is_left(7) && !all.is_left(9));
@@ -77,14 +77,14 @@ mod tests {
 
     #[test]
     fn dial_of_another_thread_is_not_known_to_be_left() {
-        let all = UnderWay::default();
+        let all = PendingDials::default();
         all.begin(7, Reference::new(1, 1));
         assert!(!std::thread::scope(|s| s.spawn(|| all.is_left(7)).join()).expect("its answer"));
     }
 
     #[test]
-    fn more_than_there_is_room_for_are_not_noted() {
-        let all = UnderWay::default();
+    fn dial_without_room_is_not_entered() {
+        let all = PendingDials::default();
         for cookie in 1..=PLACES as u64 + 1 {
             all.begin(cookie, Reference::new(1, 1));
         }

@@ -1,18 +1,18 @@
-//! How a line of a log begins, of LONET_LOG's and of lonetd's: `12:00:01.123456 γ curl(4711) `.
+//! The prefix of lines in LONET_LOG and lonetd's log: `12:00:01.123456 γ curl(4711) `.
 
 use crate::sys::{self, Text};
 use std::fmt;
 
-/// The longest name that the kernel has for a program, in bytes, with its zero (TASK_COMM_LEN).
+/// The kernel's limit of a program's name in bytes, with the terminating zero (TASK_COMM_LEN).
 const COMM: usize = 16;
 
-/// The time of day, UTC, and who does something then.
-pub struct Head<'a> {
-    /// Of the process; empty: it is none.
+/// Displays the time of day in UTC, the host, and this process's program and pid.
+pub struct LogPrefix<'a> {
+    /// The host of the process; empty: it has none.
     pub host: &'a str,
 }
 
-impl fmt::Display for Head<'_> {
+impl fmt::Display for LogPrefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = sys::clock(libc::CLOCK_REALTIME);
         let second = now.as_secs() % (24 * 60 * 60);
@@ -24,7 +24,7 @@ impl fmt::Display for Head<'_> {
     }
 }
 
-/// What `ps` calls this process.
+/// The name of this process's program, as `ps` shows it.
 fn program() -> Text<COMM> {
     let (mut name, mut bytes) = (Text::new(), [0; COMM]);
     let n = sys::open(c"/proc/self/comm", libc::O_RDONLY)
@@ -35,7 +35,7 @@ fn program() -> Text<COMM> {
     name
 }
 
-/// Bytes of any kind, without what would end the line.
+/// Writes a name of any bytes, with `?` for control characters and for what is not UTF-8.
 fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
     for chunk in name.utf8_chunks() {
         let printed = |c: char| if c.is_control() { '?' } else { c };
@@ -52,11 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_has_time_host_program_and_pid() {
-        let head = Head { host: "γ" }.to_string();
+    fn prefix_has_time_host_program_and_pid() {
+        let head = LogPrefix { host: "γ" }.to_string();
         let words: Vec<&str> = head.split(' ').collect();
         assert_eq!((words[0].len(), words[1], words.len()), ("12:00:01.123456".len(), "γ", 4), "{head}");
         assert!(words[2].ends_with(&format!("({})", std::process::id())), "{head}");
-        assert!(Head { host: "" }.to_string().contains(" - "));
+        assert!(LogPrefix { host: "" }.to_string().contains(" - "));
     }
 }

@@ -1,8 +1,9 @@
-//! Work that needs a descriptor where the process has none left: done by a child with a descriptor table of its own.
+//! Runs work that needs a descriptor in a child process, when this process has no descriptor left.
 //!
-//! The child is made by a bare clone without an exit signal, as `start` makes lonetd: the program gets no SIGCHLD, and its
-//! wait(-1) finds nothing. It closes a descriptor in its copy of the table, which the parent keeps, and leaves the result in
-//! memory that both share. All signals are blocked meanwhile: no handler of the program's is to run twice.
+//! The child is made by a bare clone without an exit signal, as `start` makes lonetd: the program gets no
+//! SIGCHLD, and its wait(-1) finds nothing. The child closes a descriptor in its copy of the descriptor table
+//! and stores the result in shared memory. All signals are blocked meanwhile, so that no handler of the
+//! program runs in the child.
 
 use crate::launch;
 use crate::sys::{self, check};
@@ -10,7 +11,7 @@ use nix::errno::Errno;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the two processes share, in a page of its own.
+/// The page that the two processes share.
 struct Shared<T> {
     is_done: AtomicU32,
     result: std::mem::MaybeUninit<T>,
@@ -31,9 +32,10 @@ fn set_signal_mask(mask: u64) -> sys::Result<u64> {
 
 /// Runs `work` in a child in which the descriptor `spare` is closed, and returns what it returns.
 ///
-/// `work` keeps to system calls and to memory that is there, as after fork in a program with threads. T holds nothing
-/// that belongs to one process, such as descriptors. An error: there is no result, and nothing has been changed.
-pub fn aside<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> {
+/// `work` may use system calls and existing memory only, as after fork in a program with threads. `T` must
+/// not hold anything that belongs to one process, such as a descriptor. After an error there is no result,
+/// and the parent is unchanged.
+pub fn run_in_child<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> {
     const { assert!(size_of::<Shared<T>>() <= PAGE && align_of::<Shared<T>>() <= PAGE) }
     let both = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
@@ -45,7 +47,8 @@ pub fn aside<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> 
         // SAFETY: like fork; the child never leaves this function, and keeps to what `work` promises.
         let child = check(unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) });
         if child == Ok(0) {
-            // SAFETY: the page is this process' and its parent's, which reads it when the flag is set.
+            // SAFETY: the page belongs to this process and its parent, which reads the result after the flag
+            // is set.
             unsafe {
                 libc::syscall(libc::SYS_close, spare);
                 if let Ok(result) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
@@ -63,7 +66,8 @@ pub fn aside<T: Copy>(spare: RawFd, work: impl FnOnce() -> T) -> sys::Result<T> 
         let _ = set_signal_mask(mask);
         child
     });
-    // SAFETY: a fresh page is zero, which is a flag that is not set; where the child has set it there is a result.
+    // SAFETY: a fresh page is zero, which is a flag that is not set; if the child has set it there is a
+    // result.
     let result = unsafe {
         let is_done = (*shared).is_done.load(Ordering::Acquire) == 1;
         is_done.then(|| (*shared).result.assume_init_read())
@@ -91,7 +95,7 @@ mod tests {
     #[test]
     fn spare_descriptor_is_closed_in_the_child_alone() {
         let (spare, other) = (null(), null());
-        let seen = aside(spare.raw(), || (is_open(spare.raw()), is_open(other.raw())));
+        let seen = run_in_child(spare.raw(), || (is_open(spare.raw()), is_open(other.raw())));
         assert_eq!(seen, Ok((false, true)));
         assert!(is_open(spare.raw()));
     }
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn child_that_is_killed_gives_no_result() {
         let spare = null();
-        let result = aside(spare.raw(), || {
+        let result = run_in_child(spare.raw(), || {
             // SAFETY: no pointers.
             unsafe { libc::syscall(libc::SYS_kill, sys::getpid(), libc::SIGKILL) };
         });
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn signal_mask_is_as_before() {
         let before = set_signal_mask(1 << 9).expect("a mask");
-        aside(null().raw(), || {}).expect("a result");
+        run_in_child(null().raw(), || {}).expect("a result");
         assert_eq!(set_signal_mask(before), Ok(1 << 9));
     }
 }

@@ -1,19 +1,20 @@
-//! The abstract name of the control socket, in the header: who has the table mapped finds lonetd by it, also from another
-//! root directory and as another user, and also where lonetd could not have the name that the network's key gives.
+//! The control socket's abstract name, in the table's header. A process that has mapped the table finds
+//! lonetd by it from another root directory, as another user, and also if lonetd could not bind the name
+//! derived from the key.
 
 use super::Table;
 use super::word::Word;
 use crate::unix::AbstractName;
 
 impl Table<'_> {
-    /// The name, as the lonetd that served last has written it.
+    /// The name, as the last lonetd that served has written it. `None`: it had none.
     pub fn abstract_name(self) -> Option<AbstractName> {
-        AbstractName::from_number(self.header().door.get())
+        AbstractName::from_number(self.header().abstract_name.get())
     }
 
-    /// lonetd's.
+    /// For lonetd: publishes the name, or that there is none.
     pub fn set_abstract_name(self, name: Option<AbstractName>) {
-        self.header().door.set(name.map_or(0, AbstractName::number));
+        self.header().abstract_name.set(name.map_or(0, AbstractName::number));
     }
 }
 

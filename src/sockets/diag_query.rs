@@ -1,0 +1,107 @@
+//! Queries to the kernel (NETLINK_SOCK_DIAG) about sockets that this process may have no descriptor of.
+//!
+//! "Not found" counts only if the same message has found a socket that is known to exist, the control: a
+//! kernel without sock_diag and another network namespace answer the same. If the kernel cannot be asked,
+//! unverified sockets count as alive.
+
+use crate::kernel;
+use lonet_core::child::run_in_child;
+use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
+use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
+use std::io;
+use std::net::SocketAddrV4;
+
+/// Answers to N questions.
+pub type Answers<const N: usize> = [Option<Answer>; N];
+
+/// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
+///
+/// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
+pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
+    let mut answers = [None; N];
+    let is_usable = match send(questions, &mut answers) {
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
+            let (is_usable, theirs) = run_in_child(spare, || {
+                let mut answers = [None; N];
+                (is_valid(send(questions, &mut answers), &answers), answers)
+            })
+            .ok()?;
+            answers = theirs;
+            is_usable
+        }
+        seen => is_valid(seen, &answers),
+    };
+    is_usable.then_some(answers)
+}
+
+fn send<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+    Diag::open()?.answers_as_they_come(questions, answers)
+}
+
+/// Whether all was answered and the control was found.
+fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
+    seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
+}
+
+/// The queries of a claim.
+pub struct DiagQuery {
+    /// The question about a socket that is known to exist.
+    control: Question,
+    /// The slot of the process that asks.
+    slot: u16,
+    /// Opened for the first query.
+    diag: Option<Diag>,
+}
+
+impl DiagQuery {
+    pub fn new(control: Question, slot: u16) -> DiagQuery {
+        DiagQuery { control, slot, diag: None }
+    }
+
+    fn send<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+        if self.diag.is_none() {
+            self.diag = Some(Diag::open()?);
+        }
+        self.diag.as_ref().map_or(Ok(()), |diag| diag.answers_as_they_come(questions, answers))
+    }
+}
+
+impl SocketQuery for DiagQuery {
+    fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
+        if self.diag.is_none() {
+            self.diag = Diag::open().ok();
+        }
+        self.diag.as_ref()?.lookup(os, NOBODY).ok().flatten().map(|found| found.cookie)
+    }
+
+    fn ask(&mut self, suspects: &mut [Suspect]) {
+        let mut questions = [self.control; 1 + QUERY_BATCH];
+        for (question, suspect) in questions[1..].iter_mut().zip(suspects.iter()) {
+            *question = (suspect.local, suspect.remote, None);
+        }
+        let mut answers = [None; 1 + QUERY_BATCH];
+        let seen = self.send(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
+        if !is_valid(seen, &answers) {
+            return;
+        }
+        for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
+            suspect.has_gone = match answer {
+                Some(Answer::Found(f)) => {
+                    let is_over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
+                    f.cookie != suspect.cookie || f.inode == 0 || is_over
+                }
+                Some(Answer::Another | Answer::Nobody) => true,
+                None => false,
+            };
+        }
+    }
+
+    /// Verifies a socket of this process by its descriptor, with two short system calls. A program with many
+    /// connections that their peers have closed would otherwise query all of them at each dial.
+    fn is_alive(&self, suspect: &Suspect) -> bool {
+        suspect.slot == self.slot
+            && suspect
+                .descriptor
+                .is_some_and(|fd| kernel::cookie(fd) == Ok(suspect.cookie) && kernel::has_connection(fd))
+    }
+}
