@@ -5,6 +5,9 @@
 //! other place and then the word, so that a death in between changes nothing; whoever has read rules reads the word again, and
 //! begins anew if it is another.
 //!
+//! A lonetd that changes the rules then sets the sockets that they are about, and may be killed in between: the place that has
+//! counted before keeps its rules, and its word `lingers`, until that is done. The next lonetd takes them back.
+//!
 //! Each rule has a counter of what it has met, which stays where it is while the rule stands: whoever makes something that the
 //! rule is about, or finds it, adds to it.
 
@@ -24,6 +27,8 @@ pub const COUNTERS: usize = 2 * RULES;
 #[repr(C)]
 pub struct Place {
     count: AtomicU64,
+    /// 1: sockets may still be set as these rules had it.
+    lingers: AtomicU64,
     rules: [[AtomicU64; 3]; RULES],
 }
 
@@ -98,6 +103,13 @@ pub const VALUE_MOST: u64 = (1 << 48) - 1;
 pub const AT_MOST: u16 = (1 << 15) - 1;
 
 const BACK: u16 = 1 << 15;
+
+impl Place {
+    fn rules(&self) -> impl Iterator<Item = Rule> {
+        let count = self.count.get() as usize;
+        self.rules.iter().take(count).filter_map(|words| Rule::unpack([0, 1, 2].map(|n| words[n].get())))
+    }
+}
 
 impl Rule {
     pub const fn new(kind: Kind, from: u16, to: u16) -> Rule {
@@ -175,8 +187,7 @@ impl<'a> Table<'a> {
     /// The rules that go with a word, if they still do when all have been read.
     fn rules_of(self, word: u64) -> impl Iterator<Item = Rule> + 'a {
         let place = &self.layout.rules[(word & 1) as usize];
-        let count = if word == 0 { 0 } else { place.count.get() as usize };
-        place.rules.iter().take(count).filter_map(|words| Rule::unpack([0, 1, 2].map(|n| words[n].get())))
+        place.rules().take(if word == 0 { 0 } else { RULES })
     }
 
     /// What `read` makes of the rules, and the word that they go with.
@@ -258,6 +269,17 @@ impl<'a> Table<'a> {
             .for_each(|counter| _ = counter.add(1));
     }
 
+    /// lonetd's: the rules by which sockets may be set though they do not stand any more, as they were when the lonetd before
+    /// was killed.
+    pub fn lingering_rules(self) -> Vec<Rule> {
+        self.layout.rules.iter().filter(|place| place.lingers.get() != 0).flat_map(Place::rules).collect()
+    }
+
+    /// lonetd's: all sockets that can be reached are set as the rules have it.
+    pub fn sockets_are_set(self) {
+        self.layout.rules.iter().for_each(|place| place.lingers.set(0));
+    }
+
     /// lonetd's: these are the rules now. `false`: there is no room, and nothing has changed.
     pub fn set_rules(self, rules: &[Rule]) -> bool {
         if rules.len() > RULES {
@@ -270,6 +292,11 @@ impl<'a> Table<'a> {
         let is = self.faults();
         let other = if is == 0 { 0 } else { 1 - (is & 1) };
         let place = &self.layout.rules[other as usize];
+        if is != 0 {
+            self.layout.rules[(is & 1) as usize].lingers.set(1);
+        }
+        // What was there had come into force before what is there.
+        place.lingers.set(0);
         for (words, rule) in place.rules.iter().zip(&rules) {
             words.iter().zip(rule.pack()).for_each(|(word, value)| word.set(value));
         }

@@ -126,3 +126,20 @@ fn cut_to_come_shuts_nothing_and_has_lonetd_asked() {
     assert!(table.set_rules(&[CUT]));
     assert!(!table.asks_about(1, 2));
 }
+
+#[test]
+fn rules_linger_until_the_sockets_are_set() {
+    let mapping = Mapping::private().expect("a table");
+    let table = mapping.table();
+    let other = Rule { from: 3, ..CUT };
+    let lingering = || table.lingering_rules().into_iter().map(|r| r.from).collect::<Vec<_>>();
+    assert!(table.set_rules(&[CUT]));
+    assert!(lingering().is_empty());
+    table.sockets_are_set();
+    for (next, before) in [(&[CUT, other][..], vec![1]), (&[], vec![1, 3]), (&[other], vec![])] {
+        assert!(table.set_rules(next));
+        assert_eq!(lingering(), before);
+        table.sockets_are_set();
+        assert!(lingering().is_empty());
+    }
+}

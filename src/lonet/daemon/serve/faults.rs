@@ -152,7 +152,9 @@ impl Daemon {
     fn enforce(&mut self, before: &[Rule]) -> Report {
         self.loss.look(&self.state, &self.kernel, self.store.table());
         let (table, refuser) = (self.store.table(), self.state.refuser());
-        enforce(&self.state, &self.kernel, table, before, self.state.ends(), Some(refuser))
+        let report = enforce(&self.state, &self.kernel, table, before, self.state.ends(), Some(refuser));
+        table.sockets_are_set();
+        report
     }
 
     /// Sets all sockets as the rules have it, whatever a lonetd before has left.
@@ -160,7 +162,7 @@ impl Daemon {
         let table = self.store.table();
         if table.had_faults() {
             self.meter.restore(&self.state, &self.kernel, table);
-            self.enforce(&[ANYTHING]);
+            self.enforce(&[&[ANYTHING][..], &table.lingering_rules()].concat());
         }
     }
 
