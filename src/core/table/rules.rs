@@ -144,7 +144,7 @@ impl Rule {
 impl Rule {
     /// Whether something is lost by it on a connection between these hosts.
     pub fn loses(&self, (here, there): (u16, u16)) -> bool {
-        self.kind == Kind::Loss && (self.concerns(here, there) || self.concerns(there, here))
+        self.kind == Kind::Loss && self.at == 0 && (self.concerns(here, there) || self.concerns(there, here))
     }
 
     /// Whether it waits for a dial from one host to another.
@@ -166,7 +166,7 @@ pub fn shut_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> 
 
 /// What these rules make of what the socket of a host sends, whose connection leads to another one.
 pub fn pace_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> Pace {
-    rules.filter(|r| r.concerns(here, there)).fold(Pace::default(), |pace, r| match r.kind {
+    rules.filter(|r| r.at == 0 && r.concerns(here, there)).fold(Pace::default(), |pace, r| match r.kind {
         Kind::Rate => Pace { rate: Some(pace.rate.map_or(r.value, |rate| rate.min(r.value))), ..pace },
         Kind::Delay => Pace { delay: pace.delay.max(r.value as u32), ..pace },
         _ => pace,

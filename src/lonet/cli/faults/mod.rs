@@ -80,14 +80,13 @@ pub struct Refuse {
     to: String,
 }
 
-// Whose sending is slowed down or lost, and for how long. As above no doc comment.
+// Whose sending is slowed down or lost, and when. As above no doc comment.
 #[derive(Args)]
 struct Sending {
     #[command(flatten)]
     network: Network,
-    /// Heal automatically after this time: 5s, 200ms, 2m
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
-    lasts: Option<Duration>,
+    #[command(flatten)]
+    when: When,
     /// A host, or several separated by commas; `a>b` is only what a sends to b
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -255,8 +254,7 @@ impl Sending {
             _ => return Err(format!("name hosts, and a {what}")),
         };
         let amount = read(text).map_err(|why| format!("{what} {text:?}: {why}"))?;
-        let lasts = self.lasts.map(|lasts| lasts.as_millis() as u64);
-        Ok((Between { lasts, ..between(Some(&self.from), to)? }, amount))
+        Ok((self.when.of(between(Some(&self.from), to)?), amount))
     }
 }
 

@@ -81,7 +81,7 @@ impl Loss {
     /// Looks for the sockets that rules are about.
     pub fn look(&mut self, state: &State, kernel: &Live, table: Table<'static>) {
         let rules = state.rules();
-        if !rules.iter().any(|r| r.kind == Kind::Loss) {
+        if !rules.iter().any(|r| r.kind == Kind::Loss && r.at == 0) {
             self.looked = None;
             if let Some(shared) = &self.shared {
                 shared.lock().drain().for_each(|(cookie, socket)| socket.release(cookie, table));
@@ -114,7 +114,8 @@ impl Socket {
 
 /// What part of what one host sends to another is lost.
 fn part(rules: &[Rule], from: Index, to: Index) -> f64 {
-    let of = rules.iter().filter(|r| r.kind == Kind::Loss && r.concerns(from, to)).map(|r| r.value);
+    let is = |r: &&Rule| r.kind == Kind::Loss && r.at == 0 && r.concerns(from, to);
+    let of = rules.iter().filter(is).map(|r| r.value);
     of.max().unwrap_or(0).min(LOSS_WHOLE) as f64 / LOSS_WHOLE as f64
 }
 
