@@ -6,7 +6,7 @@ use crate::address::Address;
 use lonet_core::aside::aside;
 use lonet_core::block::Face;
 use lonet_core::control::Asked;
-use lonet_core::diag::{Diag, NOBODY, State};
+use lonet_core::diag::{Diag, Loan, NOBODY, State};
 use lonet_core::sys::{self, check};
 use lonet_core::valve;
 use nix::errno::Errno;
@@ -142,9 +142,11 @@ pub fn disconnect(fd: i32, socket: u64) {
 /// The cookie of the socket that takes connections to this address; `Some(None)`: nobody does. `None`: the kernel cannot be
 /// asked. Where no descriptor is left a child asks, in which `spare` gives way.
 pub fn listener(os: SocketAddrV4, spare: i32) -> Option<Option<u64>> {
-    let look = || Diag::open().and_then(|diag| diag.lookup(os, NOBODY)).map(|found| found.map(|f| f.cookie));
-    match look() {
-        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => aside(spare, || look().ok()).ok()?,
+    let look = |diag: &Diag| diag.lookup(os, NOBODY).map(|found| found.map(|f| f.cookie));
+    match Loan::open().and_then(|mut loan| loan.ask(look)) {
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
+            aside(spare, || Diag::open().and_then(|diag| look(&diag)).ok()).ok()?
+        }
         seen => seen.ok(),
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::kernel;
 use lonet_core::aside::aside;
-use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
+use lonet_core::diag::{Answer, Diag, Loan, NOBODY, Question, State};
 use lonet_core::table::claim::{ASKED_AT_ONCE, Kernel, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
@@ -16,11 +16,13 @@ pub type Answers<const N: usize> = [Option<Answer>; N];
 /// Asks all in one message. The answers, if it could be asked: the first question is the control. Where no descriptor is left a child asks, in which `spare` gives way.
 pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
-    let is_heard = match see(questions, &mut answers) {
+    let seen = Loan::open().and_then(|mut loan| loan.ask(|diag| see(diag, questions, &mut answers)));
+    let is_heard = match seen {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
             let (is_heard, heard) = aside(spare, || {
                 let mut answers = [None; N];
-                (understood(see(questions, &mut answers), &answers), answers)
+                let seen = Diag::open().and_then(|diag| see(&diag, questions, &mut answers));
+                (understood(seen, &answers), answers)
             })
             .ok()?;
             answers = heard;
@@ -31,8 +33,8 @@ pub fn ask_or_aside<const N: usize>(questions: &[Question; N], spare: i32) -> Op
     is_heard.then_some(answers)
 }
 
-fn see<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
-    Diag::open()?.answers_as_they_come(questions, answers)
+fn see<const N: usize>(diag: &Diag, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+    diag.answers_as_they_come(questions, answers)
 }
 
 fn understood<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
@@ -45,7 +47,7 @@ pub struct Asked {
     /// The slot of the process that asks.
     slot: u16,
     /// Open from the first question on.
-    diag: Option<Diag>,
+    diag: Option<Loan>,
 }
 
 impl Asked {
@@ -53,20 +55,18 @@ impl Asked {
         Asked { control, slot, diag: None }
     }
 
-    fn see<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
-        if self.diag.is_none() {
-            self.diag = Some(Diag::open()?);
+    fn diag(&mut self) -> io::Result<&mut Loan> {
+        match &mut self.diag {
+            Some(diag) => Ok(diag),
+            none => Ok(none.insert(Loan::open()?)),
         }
-        self.diag.as_ref().map_or(Ok(()), |diag| diag.answers_as_they_come(questions, answers))
     }
 }
 
 impl Kernel for Asked {
     fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
-        if self.diag.is_none() {
-            self.diag = Diag::open().ok();
-        }
-        self.diag.as_ref()?.lookup(os, NOBODY).ok().flatten().map(|found| found.cookie)
+        let found = self.diag().ok()?.ask(|diag| diag.lookup(os, NOBODY));
+        found.ok().flatten().map(|found| found.cookie)
     }
 
     fn ask(&mut self, suspects: &mut [Suspect]) {
@@ -75,7 +75,8 @@ impl Kernel for Asked {
             *question = (suspect.local, suspect.remote, None);
         }
         let mut answers = [None; 1 + ASKED_AT_ONCE];
-        let seen = self.see(&questions[..=suspects.len().min(ASKED_AT_ONCE)], &mut answers);
+        let questions = &questions[..=suspects.len().min(ASKED_AT_ONCE)];
+        let seen = self.diag().and_then(|loan| loan.ask(|diag| see(diag, questions, &mut answers)));
         if !understood(seen, &answers) {
             return;
         }
