@@ -28,7 +28,7 @@ pub struct Record<W = AtomicU64> {
     program: [W; 2],
     /// The process that was last allowed something by lonetd, where lonetd keeps the record.
     pid: W,
-    /// One more than the descriptor that a dial was made by, while its process has not closed it; 0: none. A hint.
+    /// One more than the descriptor by which the process that dialed or accepted has it, and has not closed it; 0: none. A hint.
     descriptor: W,
 }
 

@@ -14,6 +14,11 @@ use lonet_core::table::rules::{Kind, Rule};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
+/// Whether the kernel counts what a rule meets: it has segments dropped.
+pub fn are_counted(rule: &Rule) -> bool {
+    matches!(rule.kind, Kind::Cut | Kind::Loss) && rule.at == 0
+}
+
 /// What the sockets had counted at the last look.
 #[derive(Default)]
 pub struct Meter {
@@ -39,8 +44,7 @@ impl Meter {
     }
 
     fn look_for(&mut self, state: &State, kernel: &Live, table: Table<'_>, rules: &[Rule]) {
-        let drops = |r: &&Rule| matches!(r.kind, Kind::Cut | Kind::Loss) && r.at == 0;
-        let rules: Vec<&Rule> = rules.iter().filter(drops).collect();
+        let rules: Vec<&Rule> = rules.iter().filter(|r| are_counted(r)).collect();
         let all = kernel.traffic(state.block);
         for (from, to, n) in dropped(state, &all, &self.before) {
             rules.iter().filter(|r| r.concerns(from, to)).for_each(|r| table.add_hits(r, u64::from(n)));
