@@ -349,12 +349,13 @@ pub fn met_by_dial(
 fn order(network: &Network, between: &Between, order: Order) -> Result<Report, String> {
     let client = network.client()?;
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
-    let text = ask(&client, &text).or_else(|why| {
+    let answer = ask(&client, &text).or_else(|_| {
         // Of names that no host has all are named, beside those that are up.
         query::are_up(&client, &[&between.from[..], &between.to[..]].concat())?;
-        Err(why)
+        // Now lonetd has looked for foreign hosts, too.
+        ask(&client, &text)
     })?;
-    serde_json::from_str(&text).map_err(|e| format!("what lonetd answered is no report: {e}"))
+    serde_json::from_str(&answer).map_err(|e| format!("what lonetd answered is no report: {e}"))
 }
 
 fn ask(client: &Client, text: &[u8]) -> Result<String, String> {

@@ -2,9 +2,10 @@
 //!
 //! Both ends of a connection are set where both can be had: one is enough for what passes, but not for the reset that the
 //! kernel sends when a process dies. A connection that nobody has accepted has the dialing end alone; one whose process has
-//! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions.
+//! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions. Of a connection with
+//! a foreign host, which has no valve, ours is the only one: it is also given a key ([`signed`]).
 
-use super::{Reached, Report, Unreached};
+use super::{Reached, Report, Unreached, signed};
 use crate::daemon::kernel::{Live, program};
 use crate::daemon::process::pidfd_open;
 use crate::daemon::reach::{self, copy_of, each_socket, why};
@@ -54,13 +55,21 @@ type Targets = HashMap<Cookie, Target>;
 pub(super) struct Seen {
     pub by_cookie: HashMap<Cookie, Found>,
     by_ends: HashMap<(SocketAddrV4, SocketAddrV4), Found>,
+    block: Block,
 }
 
 impl Seen {
     pub fn of(kernel: &Live, block: Block) -> Seen {
         let all = kernel.connections(block);
         let by_cookie = all.iter().map(|f| (f.cookie, *f)).collect();
-        Seen { by_cookie, by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect() }
+        Seen { by_cookie, by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect(), block }
+    }
+
+    /// The address of the other end, if that is a foreign host's, or lonetd's, which carries on to one.
+    fn foreign(&self, cookie: Cookie) -> Option<SocketAddrV4> {
+        let f = self.by_cookie.get(&cookie).filter(|f| f.state != Tcp::SYN_SENT)?;
+        let is_host = self.block.contains(*f.remote.ip()) && *f.remote.ip() != self.block.stack();
+        (!is_host).then_some(f.remote)
     }
 
     /// The socket at the other end.
@@ -296,7 +305,11 @@ fn set(table: Table<'_>, seen: &Seen, socket: &OwnedFd, target: &Target) -> Resu
             // What is connected dials no more.
             let may_dial = seen.by_cookie.get(&cookie).is_none_or(|f| f.state == Tcp::SYN_SENT);
             let dials = may_dial && matches!(tcp_state(fd)?, Tcp::SYN_SENT | Tcp::CLOSE);
-            valve::set(table, fd, cookie, shut, dials)
+            valve::set(table, fd, cookie, shut, dials)?;
+            match seen.foreign(cookie) {
+                Some(peer) => signed::set(fd, peer, shut.sending && shut.receiving),
+                None => Ok(()),
+            }
         }
     }
 }
@@ -343,6 +356,9 @@ fn report(seen: &Seen, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Re
     }
     let reason = |pid: Pid, refusal: Option<Errno>| match (refusals.get(&pid), refusal) {
         (Some(errno), _) => why(pid, *errno),
+        (None, Some(Errno::ENOPROTOOPT)) => {
+            "what is sent to a foreign host cannot be cut, as this kernel has no TCP_MD5SIG".into()
+        }
         (None, Some(errno)) => errno.desc().to_owned(),
         (None, None) => "no process has the socket that lonetd can look into".into(),
     };
