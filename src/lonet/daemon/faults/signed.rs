@@ -29,7 +29,19 @@ const KEY: &[u8] = b"lonet cut";
 
 /// Has the two ends drop what they send each other, or not any more. `peer`: the other end's address.
 pub fn set(fd: RawFd, peer: SocketAddrV4, is_cut: bool) -> Result<(), Errno> {
-    let family: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
+    // An IPv6 socket takes the one form alone, also when it has been made an IPv4 socket (IPV6_ADDRFORM); an IPv4 socket the other.
+    let set = match set_key(fd, libc::AF_INET, peer, is_cut) {
+        Err(Errno::EINVAL) => set_key(fd, libc::AF_INET6, peer, is_cut),
+        other => other,
+    };
+    match set {
+        // It had none; or no socket of this kernel can have one.
+        Err(Errno::ENOENT | Errno::ENOPROTOOPT) if !is_cut => Ok(()),
+        other => other,
+    }
+}
+
+fn set_key(fd: RawFd, family: i32, peer: SocketAddrV4, is_cut: bool) -> Result<(), Errno> {
     let mut signature =
         Signature { peer: [0; 128], flags: 0, prefix: 0, key_len: 0, interface: 0, key: [0; 80] };
     signature.peer[..2].copy_from_slice(&(family as u16).to_ne_bytes());
@@ -42,11 +54,7 @@ pub fn set(fd: RawFd, peer: SocketAddrV4, is_cut: bool) -> Result<(), Errno> {
         signature.key[..KEY.len()].copy_from_slice(KEY);
         signature.key_len = KEY.len() as u16;
     }
-    match sys::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature) {
-        // It had none; or no socket of this kernel can have one.
-        Err(Errno::ENOENT | Errno::ENOPROTOOPT) if !is_cut => Ok(()),
-        other => other,
-    }
+    sys::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
 }
 
 #[cfg(test)]
@@ -81,7 +89,14 @@ mod tests {
         let (mut accepted, from) = listener.accept().expect("the same");
         let SocketAddr::V6(from) = from else { unreachable!("a dual-stack listener") };
         let from = SocketAddrV4::new(Ipv4Addr::LOCALHOST, from.port());
-        for (fd, peer) in [(dialer.as_raw_fd(), local), (accepted.as_raw_fd(), from)] {
+        for (fd, peer, is_made_ipv4) in [
+            (dialer.as_raw_fd(), local, false),
+            (accepted.as_raw_fd(), from, false),
+            (accepted.as_raw_fd(), from, true),
+        ] {
+            if is_made_ipv4 {
+                sys::setsockopt(fd, libc::IPPROTO_IPV6, libc::IPV6_ADDRFORM, &libc::AF_INET).expect("IPv4");
+            }
             if set(fd, peer, true) == Err(Errno::ENOPROTOOPT) {
                 return;
             }
