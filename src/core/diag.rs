@@ -32,6 +32,7 @@
 //! Nothing here calls libc's bind, connect or close: see `sys`. Errors are made without allocation.
 
 mod destroyed;
+mod kept;
 pub mod layout;
 mod netlink;
 mod proc;
@@ -41,6 +42,7 @@ mod tests;
 pub mod wire;
 
 pub use destroyed::{Destroyed, End};
+pub use kept::{Loan, keep};
 pub use proc::proc_dump;
 pub use several::{Question, SEVERAL};
 

@@ -47,6 +47,9 @@ static SUPERVISES: AtomicBool = AtomicBool::new(false);
 /// Makes the page. Called once, before any hook has something to do.
 pub fn prepare(supervises: bool) {
     SUPERVISES.store(supervises, Ordering::Relaxed);
+    if supervises {
+        lonet_core::diag::keep();
+    }
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let anywhere = std::ptr::null_mut::<u8>();
     // SAFETY: a new mapping where the kernel likes.

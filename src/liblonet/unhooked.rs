@@ -30,6 +30,9 @@ pub enum Program {
     },
 }
 
+/// So many bytes of a path a hook keeps on the stack, with the zero at the end.
+const SHORT: usize = 512;
+
 /// The file of a program that is to be supervised.
 // It lies on the stack of a hook, where nothing can be boxed.
 #[expect(clippy::large_enum_variant)]
@@ -37,8 +40,8 @@ pub enum File {
     /// As the program names it.
     Given(*const libc::c_char),
     /// As it was found in PATH.
-    Found(Text<512>),
-    /// What no path leads to: an open file, or one in a directory that is open.
+    Found(Text<SHORT>),
+    /// What no path leads to, or none that there is room for: an open file, or one in a directory that is open.
     Open(Opened),
 }
 
@@ -130,16 +133,46 @@ fn look_at(dir: i32, given: *const libc::c_char, flags: i32) -> Option<File> {
     if is_reached && flags & libc::AT_SYMLINK_NOFOLLOW == 0 {
         return Some(File::Given(given));
     }
-    Opened::at(dir, path, flags).map(File::Open)
+    open_at(dir, path, flags, &look)
+}
+
+/// What is to be supervised, and what no path leads to.
+fn open_at(dir: i32, path: &CStr, flags: i32, look: &Look) -> Option<File> {
+    let opened = Opened::at(dir, path, flags);
+    if opened.is_none() {
+        say(look, path);
+    }
+    opened.map(File::Open)
 }
 
 /// The program that execvp(3) would find.
 fn look_in_path(name: &CStr) -> Option<File> {
     // SAFETY: the process' own environment. getenv would be the shell's own in some.
     let path = unsafe { environment::find(environment::own(), b"PATH=") };
+    let name = name.to_bytes();
+    let longest = path.unwrap_or_default().split(|b| *b == b':').map(<[u8]>::len).max().unwrap_or(0);
+    // With a slash and the zero.
+    if longest + name.len() + 2 > SHORT {
+        return look_in_long_path(name, path);
+    }
     let mut file = Text::new();
-    search(name.to_bytes(), path, &mut file).ok()?;
+    search(name, path, &mut file).ok()?;
     look_at(libc::AT_FDCWD, file.c_str()?.as_ptr(), 0).map(|_| File::Found(file))
+}
+
+/// The same, where a path may be as long as the kernel takes any. As libc, which has as much on the stack then.
+#[cold]
+#[inline(never)]
+fn look_in_long_path(name: &[u8], path: Option<&[u8]>) -> Option<File> {
+    let mut file = Text::<{ libc::PATH_MAX as usize }>::new();
+    search(name, path, &mut file).ok()?;
+    let file = file.c_str()?;
+    let look = look(libc::AT_FDCWD, file);
+    if is_to_be_supervised(&look) {
+        return open_at(libc::AT_FDCWD, file, 0, &look);
+    }
+    say(&look, file);
+    None
 }
 
 /// What a host executes is to be the host, too. Not where there is no lonet command, as after chroot.

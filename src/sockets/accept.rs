@@ -109,6 +109,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         parts.accepted(actor.first_record(), actor.slot, a.cookie, &entry, dial.reference)
     {
         actor.process.records.took(reference);
+        parts.records.set_descriptor(reference, (!actor.supervises).then_some(a.fd));
     }
     valve::apply_rules(actor.table, a.fd, a.cookie, (entry.host, call.peer_host), false);
     actor.note(Kind::Accepted, entry.host, |event| {

@@ -6,7 +6,7 @@
 
 use crate::kernel;
 use lonet_core::child::run_in_child;
-use lonet_core::diag::{Answer, Diag, NOBODY, Question, State};
+use lonet_core::diag::{Answer, Diag, Loan, NOBODY, Question, State};
 use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
@@ -19,11 +19,13 @@ pub type Answers<const N: usize> = [Option<Answer>; N];
 /// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
 pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
-    let is_usable = match send(questions, &mut answers) {
+    let seen = Loan::open().and_then(|mut loan| loan.ask(|diag| send(diag, questions, &mut answers)));
+    let is_usable = match seen {
         Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
             let (is_usable, theirs) = run_in_child(spare, || {
                 let mut answers = [None; N];
-                (is_valid(send(questions, &mut answers), &answers), answers)
+                let seen = Diag::open().and_then(|diag| send(&diag, questions, &mut answers));
+                (is_valid(seen, &answers), answers)
             })
             .ok()?;
             answers = theirs;
@@ -34,8 +36,8 @@ pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<An
     is_usable.then_some(answers)
 }
 
-fn send<const N: usize>(questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
-    Diag::open()?.answers_as_they_come(questions, answers)
+fn send<const N: usize>(diag: &Diag, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+    diag.answers_as_they_come(questions, answers)
 }
 
 /// Whether all was answered and the control was found.
@@ -50,7 +52,7 @@ pub struct DiagQuery {
     /// The slot of the process that asks.
     slot: u16,
     /// Opened for the first query.
-    diag: Option<Diag>,
+    diag: Option<Loan>,
 }
 
 impl DiagQuery {
@@ -58,20 +60,18 @@ impl DiagQuery {
         DiagQuery { control, slot, diag: None }
     }
 
-    fn send<const N: usize>(&mut self, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
-        if self.diag.is_none() {
-            self.diag = Some(Diag::open()?);
+    fn diag(&mut self) -> io::Result<&mut Loan> {
+        match &mut self.diag {
+            Some(diag) => Ok(diag),
+            none => Ok(none.insert(Loan::open()?)),
         }
-        self.diag.as_ref().map_or(Ok(()), |diag| diag.answers_as_they_come(questions, answers))
     }
 }
 
 impl SocketQuery for DiagQuery {
     fn listener(&mut self, os: SocketAddrV4) -> Option<u64> {
-        if self.diag.is_none() {
-            self.diag = Diag::open().ok();
-        }
-        self.diag.as_ref()?.lookup(os, NOBODY).ok().flatten().map(|found| found.cookie)
+        let found = self.diag().ok()?.ask(|diag| diag.lookup(os, NOBODY));
+        found.ok().flatten().map(|found| found.cookie)
     }
 
     fn ask(&mut self, suspects: &mut [Suspect]) {
@@ -80,7 +80,8 @@ impl SocketQuery for DiagQuery {
             *question = (suspect.local, suspect.remote, None);
         }
         let mut answers = [None; 1 + QUERY_BATCH];
-        let seen = self.send(&questions[..=suspects.len().min(QUERY_BATCH)], &mut answers);
+        let questions = &questions[..=suspects.len().min(QUERY_BATCH)];
+        let seen = self.diag().and_then(|loan| loan.ask(|diag| send(diag, questions, &mut answers)));
         if !is_valid(seen, &answers) {
             return;
         }

@@ -6,7 +6,7 @@ use crate::address::Address;
 use lonet_core::block::Face;
 use lonet_core::child::run_in_child;
 use lonet_core::control::Asked;
-use lonet_core::diag::{Diag, NOBODY, State};
+use lonet_core::diag::{Diag, Loan, NOBODY, State};
 use lonet_core::sys::{self, check};
 use lonet_core::valve;
 use nix::errno::Errno;
@@ -144,9 +144,11 @@ pub fn disconnect(fd: i32, socket: u64) {
 ///
 /// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
 pub fn listener(os: SocketAddrV4, spare: i32) -> Option<Option<u64>> {
-    let look = || Diag::open().and_then(|diag| diag.lookup(os, NOBODY)).map(|found| found.map(|f| f.cookie));
-    match look() {
-        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => run_in_child(spare, || look().ok()).ok()?,
+    let look = |diag: &Diag| diag.lookup(os, NOBODY).map(|found| found.map(|f| f.cookie));
+    match Loan::open().and_then(|mut loan| loan.ask(look)) {
+        Err(e) if e.raw_os_error() == Some(libc::EMFILE) => {
+            run_in_child(spare, || Diag::open().and_then(|diag| look(&diag)).ok()).ok()?
+        }
         seen => seen.ok(),
     }
 }

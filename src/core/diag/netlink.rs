@@ -18,6 +18,15 @@ impl Netlink {
         Ok(Netlink(fd))
     }
 
+    /// One that was given away.
+    pub fn of_raw(fd: sys::Fd) -> Netlink {
+        Netlink(fd)
+    }
+
+    pub fn into_raw(self) -> RawFd {
+        self.0.into_raw()
+    }
+
     pub fn raw(&self) -> RawFd {
         self.0.raw()
     }

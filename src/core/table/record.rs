@@ -29,7 +29,7 @@ pub struct Record<W = AtomicU64> {
     program: [W; 2],
     /// In a record that lonetd keeps: the process to which lonetd last allowed something.
     pid: W,
-    /// A hint: 1 plus the descriptor of a dial, until its process closes that; 0: none.
+    /// A hint: 1 plus the descriptor by which the process that dialed or accepted has the socket, until it closes that; 0: none.
     descriptor: W,
 }
 

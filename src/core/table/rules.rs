@@ -5,6 +5,9 @@
 //! while there are no rules. lonetd writes the other set and then the word, so that a lonetd killed in
 //! between changes nothing. A reader reads the word again after the rules, and starts over if it has changed.
 //!
+//! A lonetd that changes the rules then sets the sockets that they concern, and may be killed in between: the set that was
+//! valid before keeps its rules, and its word `lingers`, until that is done. The next lonetd takes them back.
+//!
 //! Each rule has a counter of hits, which it keeps for its lifetime. Whoever causes or detects a hit adds to
 //! it.
 
@@ -25,6 +28,8 @@ pub const COUNTERS: usize = 2 * RULES;
 #[repr(C)]
 pub struct RuleSet {
     count: AtomicU64,
+    /// 1: sockets may still be set as these rules had it.
+    lingers: AtomicU64,
     rules: [[AtomicU64; 3]; RULES],
 }
 
@@ -108,6 +113,13 @@ pub const AT_MOST: u16 = (1 << 15) - 1;
 
 const BACK: u16 = 1 << 15;
 
+impl RuleSet {
+    fn rules(&self) -> impl Iterator<Item = Rule> {
+        let count = self.count.get() as usize;
+        self.rules.iter().take(count).filter_map(|words| Rule::unpack([0, 1, 2].map(|n| words[n].get())))
+    }
+}
+
 impl Rule {
     pub const fn new(kind: Kind, from: u16, to: u16) -> Rule {
         Rule { kind, from, to, port: 0, at: 0, is_back: false, until: 0, value: 0, counter: 0 }
@@ -141,7 +153,7 @@ impl Rule {
 impl Rule {
     /// Whether the rule loses segments of a connection between these hosts.
     pub fn loses(&self, (here, there): (u16, u16)) -> bool {
-        self.kind == Kind::Loss && (self.concerns(here, there) || self.concerns(there, here))
+        self.kind == Kind::Loss && self.at == 0 && (self.concerns(here, there) || self.concerns(there, here))
     }
 
     /// Whether the rule is not in effect yet and counts dials from one host to another.
@@ -163,7 +175,7 @@ pub fn shut_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> 
 
 /// How these rules pace a socket. The ends are as for [`shut_by`].
 pub fn pace_by(rules: impl Iterator<Item = Rule>, (here, there): (u16, u16)) -> Pace {
-    rules.filter(|r| r.concerns(here, there)).fold(Pace::default(), |pace, r| match r.kind {
+    rules.filter(|r| r.at == 0 && r.concerns(here, there)).fold(Pace::default(), |pace, r| match r.kind {
         Kind::Rate => Pace { rate: Some(pace.rate.map_or(r.value, |rate| rate.min(r.value))), ..pace },
         Kind::Delay => Pace { delay: pace.delay.max(r.value as u32), ..pace },
         _ => pace,
@@ -184,8 +196,7 @@ impl<'a> Table<'a> {
     /// The rules that a word names; consistent only if the word is unchanged when all are read.
     fn rules_of(self, word: u64) -> impl Iterator<Item = Rule> + 'a {
         let place = &self.layout.rules[(word & 1) as usize];
-        let count = if word == 0 { 0 } else { place.count.get() as usize };
-        place.rules.iter().take(count).filter_map(|words| Rule::unpack([0, 1, 2].map(|n| words[n].get())))
+        place.rules().take(if word == 0 { 0 } else { RULES })
     }
 
     /// Applies `read` to a consistent set of rules. Returns their word and the result.
@@ -270,6 +281,17 @@ impl<'a> Table<'a> {
             .for_each(|counter| _ = counter.add(1));
     }
 
+    /// For lonetd: the rules by which sockets may still be set although they are not valid any more, as the last lonetd was
+    /// killed before it had set them back.
+    pub fn lingering_rules(self) -> Vec<Rule> {
+        self.layout.rules.iter().filter(|set| set.lingers.get() != 0).flat_map(RuleSet::rules).collect()
+    }
+
+    /// For lonetd: all sockets that can be reached are set as the rules have it.
+    pub fn sockets_are_set(self) {
+        self.layout.rules.iter().for_each(|set| set.lingers.set(0));
+    }
+
     /// For lonetd: replaces the rules. `false`: they are too many, and nothing has changed.
     pub fn set_rules(self, rules: &[Rule]) -> bool {
         if rules.len() > RULES {
@@ -282,6 +304,11 @@ impl<'a> Table<'a> {
         let is = self.faults();
         let other = if is == 0 { 0 } else { 1 - (is & 1) };
         let place = &self.layout.rules[other as usize];
+        if is != 0 {
+            self.layout.rules[(is & 1) as usize].lingers.set(1);
+        }
+        // What was there had come into force before what is there.
+        place.lingers.set(0);
         for (words, rule) in place.rules.iter().zip(&rules) {
             words.iter().zip(rule.pack()).for_each(|(word, value)| word.set(value));
         }

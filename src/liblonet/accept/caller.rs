@@ -15,7 +15,7 @@ use lonet_core::child::run_in_child;
 use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
-use lonet_core::diag::{self, Diag, Found, State};
+use lonet_core::diag::{self, Diag, Found, Loan, State};
 use lonet_core::limit::Limit;
 use lonet_core::uids;
 use lonet_sockets::accept::{Accepted, Peer, identify};
@@ -126,15 +126,12 @@ impl Ends {
     /// The caller's socket, if the kernel knows it. Where no descriptor is left a child looks, in which what was accepted
     /// gives way: `new`.
     fn look_or_aside(&self, new: c_int) -> Result<Option<Found>, Errno> {
-        match self.look() {
-            Err(Errno::EMFILE) => run_in_child(new, || self.look())?,
+        let look = |diag: &Diag| diag.lookup(self.remote, self.local);
+        let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        match Loan::open().and_then(|mut loan| loan.ask(look)).map_err(errno) {
+            Err(Errno::EMFILE) => run_in_child(new, || Diag::open().and_then(|diag| look(&diag)).map_err(errno))?,
             seen => seen,
         }
-    }
-
-    fn look(&self) -> Result<Option<Found>, Errno> {
-        let caller = Diag::open().and_then(|diag| diag.lookup(self.remote, self.local));
-        caller.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
     /// The caller's socket as /proc has it, for where the kernel's other way is closed.

@@ -45,6 +45,17 @@ pub fn each_socket(
     Ok(())
 }
 
+/// A copy of a process' descriptor. ESTALE: it is not of this socket.
+pub fn copy_of(process: &OwnedFd, number: i32, cookie: Cookie) -> Result<OwnedFd, Errno> {
+    let file = copy(process, number.into())?;
+    if sys::cookie(file.as_raw_fd()) == Ok(cookie) {
+        return Ok(file);
+    }
+    // It may be of a file system that takes its time with each close.
+    aside(file);
+    Err(Errno::ESTALE)
+}
+
 /// Of `socket:[INODE]`.
 fn inode(link: &std::path::Path) -> Option<u32> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
@@ -62,9 +73,13 @@ pub fn copy(process: &OwnedFd, number: libc::c_long) -> Result<OwnedFd, Errno> {
 pub fn close(socket: OwnedFd) {
     let linger = sys::getsockopt::<libc::linger>(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER);
     if linger.is_ok_and(|linger| linger.l_onoff != 0 && linger.l_linger != 0) {
-        let close = std::thread::Builder::new().name("lonetd-close".into()).spawn(move || drop(socket));
-        drop(close);
+        aside(socket);
     }
+}
+
+fn aside(file: OwnedFd) {
+    let close = std::thread::Builder::new().name("lonetd-close".into()).spawn(move || drop(file));
+    drop(close);
 }
 
 /// Why lonetd cannot reach a process' sockets, for people.
@@ -107,6 +122,17 @@ mod tests {
         assert_eq!((reached, seen), (Ok(()), 1));
         assert!(each_socket(own, &|_| false, &mut |_, _, _| unreachable!()).is_ok());
         assert!(all >= 1);
+    }
+
+    #[test]
+    fn descriptor_of_another_socket_is_not_copied() {
+        let [one, other] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a listener"));
+        let cookie = sys::cookie(one.as_raw_fd()).expect("its cookie");
+        let own = pidfd_open(std::process::id() as Pid).expect("this process");
+        let copied = |fd: i32| copy_of(&own, fd, cookie).and_then(|copy| sys::cookie(copy.as_raw_fd()));
+        assert_eq!(copied(one.as_raw_fd()), Ok(cookie));
+        let others = [other.as_raw_fd(), own.as_raw_fd(), -1].map(copied);
+        assert_eq!(others, [Err(Errno::ESTALE), Err(Errno::ESTALE), Err(Errno::EBADF)]);
     }
 
     #[test]

@@ -126,3 +126,31 @@ fn cut_to_come_shuts_nothing_and_has_lonetd_asked() {
     assert!(table.set_rules(&[CUT]));
     assert!(!table.asks_about(1, 2));
 }
+
+#[test]
+fn rule_that_waits_for_a_dial_sets_nothing() {
+    let rule = |kind, at, value| Rule { at, value, ..Rule::new(kind, 1, 2) };
+    let pace = |rules: &[Rule]| pace_by(rules.iter().copied(), (1, 2));
+    let waiting = [rule(Kind::Rate, 1, 5000), rule(Kind::Delay, 2, 70)];
+    assert_eq!(pace(&waiting), Pace::default());
+    let both = [waiting[0], rule(Kind::Rate, 0, 9000), rule(Kind::Delay, 0, 30)];
+    assert_eq!(pace(&both), Pace { rate: Some(9000), delay: 30 });
+    assert!(rule(Kind::Loss, 0, 1).loses((2, 1)) && !rule(Kind::Loss, 1, 1).loses((2, 1)));
+}
+
+#[test]
+fn rules_linger_until_the_sockets_are_set() {
+    let mapping = Mapping::private().expect("a table");
+    let table = mapping.table();
+    let other = Rule { from: 3, ..CUT };
+    let lingering = || table.lingering_rules().into_iter().map(|r| r.from).collect::<Vec<_>>();
+    assert!(table.set_rules(&[CUT]));
+    assert!(lingering().is_empty());
+    table.sockets_are_set();
+    for (next, before) in [(&[CUT, other][..], vec![1]), (&[], vec![1, 3]), (&[other], vec![])] {
+        assert!(table.set_rules(next));
+        assert_eq!(lingering(), before);
+        table.sockets_are_set();
+        assert!(lingering().is_empty());
+    }
+}

@@ -80,14 +80,13 @@ pub struct Refuse {
     to: String,
 }
 
-// Whose sending is slowed down or lost, and for how long. As above no doc comment.
+// Whose sending is slowed down or lost, and when. As above no doc comment.
 #[derive(Args)]
 struct Sending {
     #[command(flatten)]
     network: Network,
-    /// Heal automatically after this time: 5s, 200ms, 2m
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
-    lasts: Option<Duration>,
+    #[command(flatten)]
+    when: When,
     /// A host, or several separated by commas; `a>b` is only what a sends to b
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -255,8 +254,7 @@ impl Sending {
             _ => return Err(format!("name hosts, and a {what}")),
         };
         let amount = read(text).map_err(|why| format!("{what} {text:?}: {why}"))?;
-        let lasts = self.lasts.map(|lasts| lasts.as_millis() as u64);
-        Ok((Between { lasts, ..between(Some(&self.from), to)? }, amount))
+        Ok((self.when.of(between(Some(&self.from), to)?), amount))
     }
 }
 
@@ -351,12 +349,13 @@ pub fn met_by_dial(
 fn order(network: &Network, between: &Between, order: Order) -> Result<Report, String> {
     let client = network.client()?;
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
-    let text = ask(&client, &text).or_else(|why| {
+    let answer = ask(&client, &text).or_else(|_| {
         // Of names that no host has all are named, beside those that are up.
         query::are_up(&client, &[&between.from[..], &between.to[..]].concat())?;
-        Err(why)
+        // Now lonetd has looked for foreign hosts, too.
+        ask(&client, &text)
     })?;
-    serde_json::from_str(&text).map_err(|e| format!("what lonetd answered is no report: {e}"))
+    serde_json::from_str(&answer).map_err(|e| format!("what lonetd answered is no report: {e}"))
 }
 
 fn ask(client: &Client, text: &[u8]) -> Result<String, String> {

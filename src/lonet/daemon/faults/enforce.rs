@@ -2,11 +2,13 @@
 //!
 //! Both ends of a connection are set where both can be had: one is enough for what passes, but not for the reset that the
 //! kernel sends when a process dies. A connection that nobody has accepted has the dialing end alone; one whose process has
-//! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions.
+//! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions. Of a connection with
+//! a foreign host, which has no valve, ours is the only one: it is also given a key ([`signed`]).
 
-use super::{Reached, Report, Unreached};
+use super::{Reached, Report, Unreached, signed};
 use crate::daemon::kernel::{Live, program};
-use crate::daemon::reach::{each_socket, why};
+use crate::daemon::process::pidfd_open;
+use crate::daemon::reach::{self, copy_of, each_socket, why};
 use crate::daemon::state::{Cookie, End, Pid, State};
 use lonet_core::block::Block;
 use lonet_core::diag::{Found, State as Tcp};
@@ -16,7 +18,7 @@ use lonet_core::table::Table;
 use lonet_core::table::rules::{Rule, pace_by, shut_by};
 use lonet_core::valve::{self, Shut};
 use nix::errno::Errno;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -36,14 +38,14 @@ struct Target {
     setting: Setting,
     /// How fast and how late it sent, and is to send.
     paces: [Pace; 2],
-    /// The kernel's tables have it, and a process holds it.
-    is_held: bool,
     is_set: bool,
+    /// Why it could be reached, but not set.
+    refusal: Option<Errno>,
 }
 
 impl Target {
-    fn new(end: End, setting: Setting, is_held: bool) -> Target {
-        Target { end, setting, paces: [Pace::default(); 2], is_held, is_set: false }
+    fn new(end: End, setting: Setting) -> Target {
+        Target { end, setting, paces: [Pace::default(); 2], is_set: false, refusal: None }
     }
 }
 
@@ -53,13 +55,21 @@ type Targets = HashMap<Cookie, Target>;
 pub(super) struct Seen {
     pub by_cookie: HashMap<Cookie, Found>,
     by_ends: HashMap<(SocketAddrV4, SocketAddrV4), Found>,
+    block: Block,
 }
 
 impl Seen {
     pub fn of(kernel: &Live, block: Block) -> Seen {
         let all = kernel.connections(block);
         let by_cookie = all.iter().map(|f| (f.cookie, *f)).collect();
-        Seen { by_cookie, by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect() }
+        Seen { by_cookie, by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect(), block }
+    }
+
+    /// The address of the other end, if that is a foreign host's, or lonetd's, which carries on to one.
+    fn foreign(&self, cookie: Cookie) -> Option<SocketAddrV4> {
+        let f = self.by_cookie.get(&cookie).filter(|f| f.state != Tcp::SYN_SENT)?;
+        let is_host = self.block.contains(*f.remote.ip()) && *f.remote.ip() != self.block.stack();
+        (!is_host).then_some(f.remote)
     }
 
     /// The socket at the other end.
@@ -105,7 +115,7 @@ pub fn enforce(
         }
         let is_wide = !is.is_any() && seen.is_peer_orphan(&end);
         let setting = if is_wide { Setting::Wide } else { Setting::Shut(is) };
-        targets.insert(end.cookie, Target { paces, ..Target::new(end, setting, is_held) });
+        targets.insert(end.cookie, Target { paces, ..Target::new(end, setting) });
     }
     if let Some(refuser) = refuser {
         refused_dials(state, &seen, &rules, refuser, &mut targets);
@@ -146,7 +156,7 @@ pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule
         let is_made = |f: &&Found| f.inode != 0 && f.state != Tcp::SYN_SENT;
         let is_held = seen.by_cookie.get(&end.cookie).filter(is_made).is_some();
         if is_held && shut_by(between.iter().copied(), end.hosts).is_any() {
-            targets.insert(end.cookie, Target::new(end, Setting::Reset, is_held));
+            targets.insert(end.cookie, Target::new(end, Setting::Reset));
         }
     }
     let refusals = set_all(state, table, &seen, &mut targets);
@@ -172,83 +182,146 @@ fn refused_dials(state: &State, seen: &Seen, rules: &[Rule], refuser: SocketAddr
             });
         }
         if let Some(pid) = owner {
-            let end = End { cookie: f.cookie, hosts: (0, 0), pid, is_dial: true };
-            let setting = Setting::Shut(Shut::NEITHER);
-            targets.insert(f.cookie, Target::new(end, setting, true));
+            let end = End { cookie: f.cookie, hosts: (0, 0), pid, is_dial: true, descriptor: None };
+            targets.insert(f.cookie, Target::new(end, Setting::Shut(Shut::NEITHER)));
         }
     }
 }
 
 /// Sets whatever can be reached. The processes whose sockets cannot.
 fn set_all(state: &State, table: Table<'_>, seen: &Seen, targets: &mut Targets) -> BTreeMap<Pid, Errno> {
+    set_by_number(table, seen, targets);
+    let mut left = Left::of(seen, targets);
     let mut refusals = BTreeMap::new();
-    let is_left = |t: &&Target| t.is_held && !t.is_set;
-    let owners: BTreeSet<Pid> = targets.values().filter(is_left).map(|t| t.end.pid).collect();
+    let owners: BTreeSet<Pid> = targets.values().filter(|t| !t.is_set).map(|t| t.end.pid).collect();
     let members = state.processes.keys().copied();
     for pid in
         owners.iter().copied().filter(|pid| *pid != 0).chain(members.filter(|pid| !owners.contains(pid)))
     {
-        if !targets.values().any(|t| is_left(&t)) {
+        if left.n == 0 {
             return refusals;
         }
-        if let Err(e) = set_of(pid, table, seen, targets) {
+        if let Err(e) = set_of(pid, table, seen, targets, &mut left) {
             refusals.insert(pid, e);
         }
     }
     // Held by processes that the network does not know: sent in messages, or inherited.
-    if targets.values().any(|t| is_left(&t)) {
+    if left.n > 0 {
         let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
             if !owners.contains(&pid) && !state.processes.contains_key(&pid) {
-                let _ = set_of(pid, table, seen, targets);
+                let _ = set_of(pid, table, seen, targets, &mut left);
             }
         }
     }
     refusals
 }
 
+/// Sets those whose processes have said by which descriptors they have them, if they still do. To look for the others takes
+/// several times as long.
+fn set_by_number(table: Table<'_>, seen: &Seen, targets: &mut Targets) {
+    let mut by_process: BTreeMap<Pid, Vec<(i32, Cookie)>> = BTreeMap::new();
+    for (cookie, target) in targets.iter().filter(|(_, t)| !t.is_set) {
+        if let Some(number) = target.end.descriptor {
+            by_process.entry(target.end.pid).or_default().push((number, *cookie));
+        }
+    }
+    for (pid, sockets) in by_process {
+        let Ok(process) = pidfd_open(pid) else { continue };
+        for (number, cookie) in sockets {
+            match copy_of(&process, number, cookie) {
+                Ok(socket) => {
+                    if let Some(target) = targets.get_mut(&cookie) {
+                        target.set(table, seen, &socket);
+                    }
+                    reach::close(socket);
+                }
+                Err(Errno::EBADF) => {}
+                // It cannot be reached, or does other things with its descriptors than it says.
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// What is still to be set.
+struct Left {
+    n: usize,
+    inodes: HashSet<u32>,
+    /// Of what no table has the inode is not known.
+    is_any: bool,
+}
+
+impl Left {
+    fn of(seen: &Seen, targets: &Targets) -> Left {
+        let mut left = Left { n: 0, inodes: HashSet::new(), is_any: false };
+        for cookie in targets.iter().filter(|(_, t)| !t.is_set).map(|(cookie, _)| cookie) {
+            left.n += 1;
+            match seen.by_cookie.get(cookie) {
+                Some(found) => _ = left.inodes.insert(found.inode),
+                None => left.is_any = true,
+            }
+        }
+        left
+    }
+}
+
 /// Sets what a process holds.
-fn set_of(pid: Pid, table: Table<'_>, seen: &Seen, targets: &mut Targets) -> Result<(), Errno> {
-    let left = targets.values().filter(|t| !t.is_set);
-    let inodes: BTreeSet<u32> =
-        left.clone().filter_map(|t| seen.by_cookie.get(&t.end.cookie)).map(|f| f.inode).collect();
-    // Of what no table has the inode is not known.
-    let any = left.clone().any(|t| !seen.by_cookie.contains_key(&t.end.cookie));
-    let mut n = left.count();
-    if n == 0 {
+fn set_of(
+    pid: Pid,
+    table: Table<'_>,
+    seen: &Seen,
+    targets: &mut Targets,
+    Left { n, inodes, is_any }: &mut Left,
+) -> Result<(), Errno> {
+    if *n == 0 {
         return Ok(());
     }
-    let is_wanted = |inode| any || inodes.contains(&inode);
+    let is_wanted = |inode| *is_any || inodes.contains(&inode);
     each_socket(pid, &is_wanted, &mut |cookie, socket, _| {
-        if let Some(target) = targets.get_mut(&cookie).filter(|t| !t.is_set)
-            && set(table, socket, cookie, target).is_ok()
-        {
-            target.is_set = true;
-            n -= 1;
+        if let Some(target) = targets.get_mut(&cookie).filter(|t| !t.is_set) {
+            target.set(table, seen, socket);
+            *n -= usize::from(target.is_set);
         }
-        n > 0
+        *n > 0
     })
 }
 
-fn set(table: Table<'_>, socket: &OwnedFd, cookie: Cookie, target: &Target) -> Result<(), Errno> {
-    let fd = socket.as_raw_fd();
+impl Target {
+    fn set(&mut self, table: Table<'_>, seen: &Seen, socket: &OwnedFd) {
+        self.refusal = set(table, seen, socket, self).err();
+        self.is_set = self.refusal.is_none();
+    }
+}
+
+fn set(table: Table<'_>, seen: &Seen, socket: &OwnedFd, target: &Target) -> Result<(), Errno> {
+    let (fd, cookie) = (socket.as_raw_fd(), target.end.cookie);
     let [was, is] = target.paces;
     pace::set(fd, was, is)?;
     match target.setting {
         Setting::Wide => valve::open_wide(fd),
         Setting::Reset => reset(fd),
         Setting::Shut(shut) => {
-            // The state is what TCP_INFO begins with. A socket in CLOSE is about to be connected.
-            let state = Tcp(sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?);
-            valve::set(table, fd, cookie, shut, matches!(state, Tcp::SYN_SENT | Tcp::CLOSE))
+            // What is connected dials no more.
+            let may_dial = seen.by_cookie.get(&cookie).is_none_or(|f| f.state == Tcp::SYN_SENT);
+            let dials = may_dial && matches!(tcp_state(fd)?, Tcp::SYN_SENT | Tcp::CLOSE);
+            valve::set(table, fd, cookie, shut, dials)?;
+            match seen.foreign(cookie) {
+                Some(peer) => signed::set(fd, peer, shut.sending && shut.receiving),
+                None => Ok(()),
+            }
         }
     }
 }
 
+/// The state is what TCP_INFO begins with. A socket in CLOSE is about to be connected.
+fn tcp_state(fd: i32) -> Result<Tcp, Errno> {
+    sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).map(Tcp)
+}
+
 /// Sends a reset, and has the socket look as if it had been sent one.
 fn reset(fd: i32) -> Result<(), Errno> {
-    let state = Tcp(sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?);
-    if matches!(state, Tcp::SYN_SENT | Tcp::CLOSE) {
+    if matches!(tcp_state(fd)?, Tcp::SYN_SENT | Tcp::CLOSE) {
         return Ok(());
     }
     sys::disconnect(fd)?;
@@ -260,7 +333,7 @@ fn reset(fd: i32) -> Result<(), Errno> {
 
 fn report(seen: &Seen, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Report {
     let mut connections = Reached::default();
-    let mut pids = BTreeSet::new();
+    let mut missed = BTreeMap::new();
     for (cookie, target) in targets {
         let peer = seen.peer(&target.end).and_then(|peer| targets.get(&peer.cookie));
         let is_peer_set = peer.is_some_and(|peer| peer.is_set);
@@ -275,17 +348,24 @@ fn report(seen: &Seen, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Re
             (true, true) => connections.both += 1,
             (a, b) if is_missed || !a && !b => {
                 connections.none += 1;
-                pids.extend(
-                    [Some(target), peer].into_iter().flatten().filter(|t| !t.is_set).map(|t| t.end.pid),
-                );
+                let unset = [Some(target), peer].into_iter().flatten().filter(|t| !t.is_set);
+                missed.extend(unset.map(|t| (t.end.pid, t.refusal)));
             }
             _ => connections.one += 1,
         }
     }
-    let reason = |pid: &Pid| match refusals.get(pid) {
-        Some(errno) => why(*pid, *errno),
-        None => "no process has the socket that lonetd can look into".into(),
+    let reason = |pid: Pid, refusal: Option<Errno>| match (refusals.get(&pid), refusal) {
+        (Some(errno), _) => why(pid, *errno),
+        (None, Some(Errno::ENOPROTOOPT)) => {
+            "what is sent to a foreign host cannot be cut, as this kernel has no TCP_MD5SIG".into()
+        }
+        (None, Some(errno)) => errno.desc().to_owned(),
+        (None, None) => "no process has the socket that lonetd can look into".into(),
     };
-    let unreached = pids.iter().map(|pid| Unreached { pid: *pid, program: program(*pid), why: reason(pid) });
+    let unreached = missed.into_iter().map(|(pid, refusal)| Unreached {
+        pid,
+        program: program(pid),
+        why: reason(pid, refusal),
+    });
     Report { connections, unreached: unreached.collect(), ..Report::default() }
 }

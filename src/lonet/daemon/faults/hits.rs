@@ -14,6 +14,11 @@ use lonet_core::table::rules::{Kind, Rule};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
+/// Whether the kernel counts what a rule meets: it has segments dropped.
+pub fn are_counted(rule: &Rule) -> bool {
+    matches!(rule.kind, Kind::Cut | Kind::Loss) && rule.at == 0
+}
+
 /// What the sockets had counted at the last look.
 #[derive(Default)]
 pub struct Meter {
@@ -39,8 +44,7 @@ impl Meter {
     }
 
     fn look_for(&mut self, state: &State, kernel: &Live, table: Table<'_>, rules: &[Rule]) {
-        let drops = |r: &&Rule| matches!(r.kind, Kind::Cut | Kind::Loss) && r.at == 0;
-        let rules: Vec<&Rule> = rules.iter().filter(drops).collect();
+        let rules: Vec<&Rule> = rules.iter().filter(|r| are_counted(r)).collect();
         let all = kernel.traffic(state.block);
         for (from, to, n) in dropped(state, &all, &self.before) {
             rules.iter().filter(|r| r.concerns(from, to)).for_each(|r| table.add_hits(r, u64::from(n)));
@@ -55,14 +59,19 @@ fn dropped(
     all: &[(Found, Traffic)],
     before: &HashMap<Cookie, Traffic>,
 ) -> Vec<(Index, Index, u32)> {
-    let there: HashSet<(SocketAddrV4, SocketAddrV4)> = all.iter().map(|(f, _)| (f.local, f.remote)).collect();
+    let hosts = |f: &Found| {
+        let by_address = || Some((index(state.block, f.local)?, index(state.block, f.remote)?));
+        state.end(f.cookie).map(|end| end.hosts).or_else(by_address)
+    };
     let mut seen = HashSet::new();
+    // A dump may show a socket twice. Whose hosts are not known is a foreign host's.
+    let once = all.iter().filter(|(f, _)| seen.insert(f.cookie));
+    let all: Vec<_> = once.filter_map(|(f, now)| Some((f, now, hosts(f)?))).collect();
+    let there: HashSet<(SocketAddrV4, SocketAddrV4)> =
+        all.iter().map(|(f, ..)| (f.local, f.remote)).collect();
     let mut news = Vec::new();
-    // A dump may show a socket twice.
-    for (f, now) in all.iter().filter(|(f, _)| seen.insert(f.cookie)) {
+    for (f, now, (here, other)) in all {
         let was = before.get(&f.cookie).copied().unwrap_or_default();
-        let hosts = || Some((index(state.block, f.local)?, index(state.block, f.remote)?));
-        let Some((here, other)) = state.end(f.cookie).map(|end| end.hosts).or_else(hosts) else { continue };
         news.push((other, here, now.dropped.saturating_sub(was.dropped)));
         // Nobody else counts what it has sent.
         if f.state == Tcp::SYN_SENT || !there.contains(&(f.remote, f.local)) {

@@ -12,14 +12,15 @@
 use super::enforce::Seen;
 use crate::daemon::kernel::Live;
 use crate::daemon::process::pidfd_open;
-use crate::daemon::reach::{self, each_socket};
+use crate::daemon::reach::{self, copy_of, each_socket};
 use crate::daemon::state::{Cookie, End, Index, Pid, State};
 use lonet_core::diag::State as Tcp;
 use lonet_core::sys;
 use lonet_core::table::Table;
 use lonet_core::table::rules::{Kind, LOSS_WHOLE, Rule};
 use lonet_core::valve::{self, Shut};
-use std::collections::{BTreeMap, HashMap};
+use nix::errno::Errno;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,11 +66,23 @@ impl Shared {
     }
 }
 
+/// By which process and which descriptor there a socket is reached.
+struct Place {
+    process: Arc<OwnedFd>,
+    number: i32,
+    /// Its valve is shut now and then.
+    turns: bool,
+}
+
+type Places = HashMap<Cookie, Place>;
+
 /// The thread, once there has been a rule.
 #[derive(Default)]
 pub struct Loss {
     shared: Option<Arc<Shared>>,
     looked: Option<Instant>,
+    /// As the last look has found them: they need not be looked for again.
+    places: Places,
 }
 
 impl Loss {
@@ -81,16 +94,21 @@ impl Loss {
     /// Looks for the sockets that rules are about.
     pub fn look(&mut self, state: &State, kernel: &Live, table: Table<'static>) {
         let rules = state.rules();
-        if !rules.iter().any(|r| r.kind == Kind::Loss) {
+        if !rules.iter().any(|r| r.kind == Kind::Loss && r.at == 0) {
             self.looked = None;
+            self.places.clear();
             if let Some(shared) = &self.shared {
                 shared.lock().drain().for_each(|(cookie, socket)| socket.release(cookie, table));
             }
             return;
         }
-        let found = find(state, &Seen::of(kernel, state.block), &rules);
-        self.looked = Some(Instant::now());
         let shared = self.shared.get_or_insert_with(|| begin(table));
+        // What the thread has taken off the list could not be reached there any more.
+        let sockets = shared.lock();
+        self.places.retain(|cookie, place| !place.turns || sockets.contains_key(cookie));
+        drop(sockets);
+        let found = find(state, &Seen::of(kernel, state.block), &rules, &mut self.places);
+        self.looked = Some(Instant::now());
         let mut sockets = shared.lock();
         let is_over =
             |cookie: &Cookie, socket: &mut Socket| found.get(cookie).is_none_or(|f| !f.process_is(socket));
@@ -114,45 +132,37 @@ impl Socket {
 
 /// What part of what one host sends to another is lost.
 fn part(rules: &[Rule], from: Index, to: Index) -> f64 {
-    let of = rules.iter().filter(|r| r.kind == Kind::Loss && r.concerns(from, to)).map(|r| r.value);
+    let is = |r: &&Rule| r.kind == Kind::Loss && r.at == 0 && r.concerns(from, to);
+    let of = rules.iter().filter(is).map(|r| r.value);
     of.max().unwrap_or(0).min(LOSS_WHOLE) as f64 / LOSS_WHOLE as f64
 }
 
+/// Ends of connections, with what part is lost of what they send and of what they are sent.
+type Ends = HashMap<Cookie, (End, (f64, f64))>;
+
 /// The sockets at which something is to be lost: where it arrives, or where it is sent if that cannot be reached.
-fn find(state: &State, seen: &Seen, rules: &[Rule]) -> Sockets {
+fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sockets {
     let ends = state.ends().into_iter().filter_map(|end| {
         let parts = (part(rules, end.hosts.0, end.hosts.1), part(rules, end.hosts.1, end.hosts.0));
         let is_made =
             seen.by_cookie.get(&end.cookie).is_some_and(|f| f.inode != 0 && f.state != Tcp::SYN_SENT);
-        (is_made && parts != (0.0, 0.0)).then_some((end, parts))
+        (is_made && parts != (0.0, 0.0)).then_some((end.cookie, (end, parts)))
     });
-    let ends: Vec<(End, (f64, f64))> = ends.collect();
-    let mut reached: BTreeMap<Cookie, (Arc<OwnedFd>, i32)> = BTreeMap::new();
-    let pids: std::collections::BTreeSet<Pid> = ends.iter().map(|(end, _)| end.pid).collect();
-    for pid in pids.into_iter().chain(state.processes.keys().copied()) {
-        let left: HashMap<u32, Cookie> = { ends.iter() }
-            .filter(|(end, _)| !reached.contains_key(&end.cookie))
-            .filter_map(|(end, _)| Some((seen.by_cookie.get(&end.cookie)?.inode, end.cookie)))
-            .collect();
-        let Some(process) = pidfd_open(pid).ok().filter(|_| !left.is_empty()) else { continue };
-        let process = Arc::new(process);
-        let _ = each_socket(pid, &|inode| left.contains_key(&inode), &mut |cookie, _, number| {
-            reached.entry(cookie).or_insert_with(|| (Arc::clone(&process), number));
-            true
-        });
-    }
+    let ends: Ends = ends.collect();
+    places.retain(|cookie, _| ends.contains_key(cookie));
+    find_places(state, seen, &ends, places);
     let mut sockets = Sockets::new();
     let now = Instant::now();
-    for (end, (sent, received)) in ends {
-        let Some((process, number)) = reached.get(&end.cookie) else { continue };
-        let is_peer_reached = seen.peer(&end).is_some_and(|peer| reached.contains_key(&peer.cookie));
+    for (cookie, (end, (sent, received))) in ends {
+        let is_peer_reached = seen.peer(&end).is_some_and(|peer| places.contains_key(&peer.cookie));
+        let Some(place) = places.get_mut(&cookie) else { continue };
         let directions = Shut { receiving: received > 0.0, sending: sent > 0.0 && !is_peer_reached };
         let part = if directions.sending { sent.max(received) } else { received };
-        if directions.is_any() {
-            let (process, number) = (Arc::clone(process), *number);
+        place.turns = directions.is_any();
+        if place.turns {
             let socket = Socket {
-                process,
-                number,
+                process: Arc::clone(&place.process),
+                number: place.number,
                 hosts: end.hosts,
                 directions,
                 part,
@@ -162,10 +172,43 @@ fn find(state: &State, seen: &Seen, rules: &[Rule]) -> Sockets {
                 next: now,
                 owed: 0.0,
             };
-            sockets.insert(end.cookie, socket);
+            sockets.insert(cookie, socket);
         }
     }
     sockets
+}
+
+/// Finds where the ends are that have no place so far.
+fn find_places(state: &State, seen: &Seen, ends: &Ends, places: &mut Places) {
+    let pids: BTreeSet<Pid> = ends.values().map(|(end, _)| end.pid).collect();
+    for pid in pids.into_iter().chain(state.processes.keys().copied()) {
+        if places.len() == ends.len() {
+            return;
+        }
+        let Ok(process) = pidfd_open(pid).map(Arc::new) else { continue };
+        let place = |number| Place { process: Arc::clone(&process), number, turns: false };
+        // Its process has said by which descriptor.
+        let its = ends.values().map(|(end, _)| end).filter(|end| end.pid == pid);
+        for end in its {
+            let Some(number) = end.descriptor.filter(|_| !places.contains_key(&end.cookie)) else { continue };
+            match copy_of(&process, number, end.cookie) {
+                Ok(copy) => {
+                    places.insert(end.cookie, place(number));
+                    reach::close(copy);
+                }
+                Err(Errno::EBADF) => {}
+                Err(_) => break,
+            }
+        }
+        let left = ends.keys().filter(|cookie| !places.contains_key(cookie));
+        let left: HashSet<u32> = left.filter_map(|cookie| Some(seen.by_cookie.get(cookie)?.inode)).collect();
+        if !left.is_empty() {
+            let _ = each_socket(pid, &|inode| left.contains(&inode), &mut |cookie, _, number| {
+                places.entry(cookie).or_insert_with(|| place(number));
+                true
+            });
+        }
+    }
 }
 
 fn begin(table: Table<'static>) -> Arc<Shared> {
@@ -207,7 +250,7 @@ impl Socket {
         let fd = socket.as_raw_fd();
         self.is_shut = !self.is_shut;
         let set = match sys::cookie(fd)? == cookie {
-            false => Err(nix::errno::Errno::EBADF),
+            false => Err(Errno::EBADF),
             true => loop {
                 let (rules, mut shut) = table.shut_between(self.hosts);
                 shut.receiving |= self.is_shut && self.directions.receiving;

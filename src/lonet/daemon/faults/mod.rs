@@ -10,6 +10,7 @@ pub mod loss;
 pub mod orders;
 pub mod qdisc;
 pub mod shown;
+mod signed;
 pub mod words;
 
 use lonet_core::table::rules::NameFault;

@@ -155,7 +155,9 @@ fn with_value(
     between: &Between,
 ) -> Vec<Rule> {
     let mut all = with(rules, pairs.clone(), (kind, 0), between);
-    let is_one = |r: &&mut Rule| r.kind == kind && pairs.contains_key(&(r.from, r.to));
+    let is_one = |r: &&mut Rule| {
+        r.kind == kind && (r.at != 0) == between.at.is_some() && pairs.contains_key(&(r.from, r.to))
+    };
     all.iter_mut().filter(is_one).for_each(|r| r.value = value);
     all
 }

@@ -5,7 +5,7 @@ use super::messages::send_file;
 use super::rights::Right;
 use crate::daemon::faults::enforce::{enforce, reset_all};
 use crate::daemon::faults::orders::{self, Refusal};
-use crate::daemon::faults::{Order, Reached, Report, words};
+use crate::daemon::faults::{Order, Reached, Report, hits, words};
 use crate::daemon::state::Cookie;
 use crate::memory_file;
 use lonet_core::control::{Fault, Reply};
@@ -99,7 +99,6 @@ impl Daemon {
     }
 
     fn do_order(&mut self, order: &Order) -> Result<Report, Refusal> {
-        self.look_for_hits();
         let before = self.state.rules();
         let hosts = &self.state.hosts;
         let rules = match order {
@@ -110,6 +109,7 @@ impl Daemon {
             Order::Names(between, how) => Some(orders::names(hosts, before.clone(), (between, how))?),
             Order::Reset(between) if between.at.is_none() => {
                 let rules = orders::reset(hosts, between)?;
+                self.look_for_hits();
                 return Ok(self.reset(&rules));
             }
             Order::Rate(between, rate) => Some(orders::rate(hosts, before.clone(), (between, *rate))?),
@@ -119,6 +119,12 @@ impl Daemon {
         };
         let is_left = |r: &&Rule| rules.as_ref().is_none_or(|rules| rules.contains(r));
         let gone: Vec<Rule> = before.iter().filter(|r| !is_left(r)).copied().collect();
+        // One look where one will do: it takes as long as to set a good part of the sockets.
+        let comes = rules.iter().flatten().any(|r| hits::are_counted(r) && !before.contains(r));
+        let goes = gone.iter().any(hits::are_counted);
+        if comes || !goes {
+            self.look_for_hits();
+        }
         if let Some(rules) = &rules
             && !self.state.set_rules(rules)
         {
@@ -126,7 +132,7 @@ impl Daemon {
         }
         let mut report = self.enforce(&before);
         let table = self.store.table();
-        if rules.is_some() {
+        if goes {
             // What was dropped until the sockets were set.
             self.meter.look_with(&self.state, &self.kernel, table, &gone);
         }
@@ -152,7 +158,9 @@ impl Daemon {
     fn enforce(&mut self, before: &[Rule]) -> Report {
         self.loss.look(&self.state, &self.kernel, self.store.table());
         let (table, refuser) = (self.store.table(), self.state.refuser());
-        enforce(&self.state, &self.kernel, table, before, self.state.ends(), Some(refuser))
+        let report = enforce(&self.state, &self.kernel, table, before, self.state.ends(), Some(refuser));
+        table.sockets_are_set();
+        report
     }
 
     /// Sets all sockets as the rules have it, whatever a lonetd before has left.
@@ -160,7 +168,7 @@ impl Daemon {
         let table = self.store.table();
         if table.had_faults() {
             self.meter.restore(&self.state, &self.kernel, table);
-            self.enforce(&[ANYTHING]);
+            self.enforce(&[&[ANYTHING][..], &table.lingering_rules()].concat());
         }
     }
 

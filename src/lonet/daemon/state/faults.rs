@@ -15,6 +15,8 @@ pub struct End {
     pub pid: Pid,
     /// connect has not returned: no table of the kernel's need have it.
     pub is_dial: bool,
+    /// By which descriptor that process has it, as far as it has said. A hint.
+    pub descriptor: Option<i32>,
 }
 
 impl State {
@@ -97,6 +99,8 @@ impl State {
             || is_kept && !matches!(role, Some(Role::Dialing | Role::Connected | Role::Accepted));
         let is_dial = found.state.phase == Phase::Dialing || is_kept && role == Some(Role::Dialing);
         let pid = if is_kept { parts.records.pid(reference) } else { self.pid_of(found.state.slot) };
-        (!is_over).then_some(End { cookie: found.cookie, hosts: (found.entry.host, peer_host), pid, is_dial })
+        let descriptor = parts.records.descriptor(reference);
+        let hosts = (found.entry.host, peer_host);
+        (!is_over).then_some(End { cookie: found.cookie, hosts, pid, is_dial, descriptor })
     }
 }
