@@ -46,8 +46,9 @@ if ! mkdir -p "$prefix/lib" 2>/dev/null || [ ! -w "$prefix" ]; then
     exit 1
 fi
 # Who installs it over itself has made most of them before.
-{ printf '%s\n' "$missing" && cat "$made" 2>/dev/null || true; } >"$made.new"
-mv "$made.new" "$made"
+[ ! -f "$made" ] || missing="$missing
+$(cat "$made")"
+printf '%s\n' "$missing" >"$made"
 cp -R . "$prefix"
 # Where the loader looks by itself a path in the program would only be in the way.
 rpath="-Wl,-rpath,\${libdir} "

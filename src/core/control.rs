@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 14;
+pub const VERSION: u16 = 15;
 
 /// In the place of a version, in what never changes:
 ///
