@@ -2,7 +2,6 @@
 
 use super::report::{Report, close_all_but, leave_streams, pair};
 use crate::cli::run::FAILED;
-use crate::daemon::kernel;
 use crate::daemon::process::{asks_to_end, is_stopped};
 use lonet_core::config::{SUPERVISED, SUPERVISES};
 use lonet_core::sys::{self, Fd, check};
@@ -30,10 +29,11 @@ pub fn tell_tracer(program: &OsStr) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse::<i32>().ok());
     let Some(pid) = tracer.filter(|pid| *pid != 0) else { return };
-    let tracer = kernel::program(pid);
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = name.trim_end();
     eprintln!(
-        "lonet: {tracer} (pid {pid}) traces lonet's supervisor of {program:?}, not the program: start it with \
-         `lonet run --supervise always --host HOST -- {tracer} ...`"
+        "lonet: {name} traces a process of lonet's, which supervises {program:?}: to have it trace the program itself, \
+         start {name} by `lonet run --supervise always`"
     );
 }
 

@@ -89,7 +89,8 @@ impl Daemon {
                 self.signals.push(signalling);
                 continue;
             }
-            let text = format!("{} {} {}", signalling.sent.len(), signalling.refused.len(), signalling.stopped);
+            let text =
+                format!("{} {} {}", signalling.sent.len(), signalling.refused.len(), signalling.stopped);
             if let Err(e) = send_file(&signalling.fd, text.as_bytes()) {
                 tracing::warn!("signal: {e}");
             }
