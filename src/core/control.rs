@@ -138,12 +138,13 @@ pub enum Op<'a> {
     /// Answer when something listens on each of the lonet addresses, one a line, in the sealed memory file that comes
     /// with this message; `now`: answer at once, with a file of those on which nothing does if there are such. `fails`: not
     /// when a host of theirs has had a process meanwhile and has none for a second: then the answer is EHOSTDOWN, with
-    /// its name. `loopback`: who listens on its host's loopback alone counts whoever asks.
-    Wait { now: bool, fails: bool, loopback: bool },
+    /// its name. `loopback`: who listens on its host's loopback alone counts whoever asks. `again`: the lonetd before was
+    /// asked, and killed; what has died with it counts.
+    Wait { now: bool, fails: bool, loopback: bool, again: bool },
     /// End the network; with `kill`, its processes too.
     Down { kill: bool },
-    /// Send this signal to all processes of a host. The answer is a file with two numbers: how many had it, and to how many
-    /// lonetd may not send it.
+    /// Send this signal to all processes of a host. The answer is a file with three numbers: how many had it, to how many
+    /// lonetd may not send it, and how many of those that had it were stopped.
     Signal { host: &'a str, signal: u8 },
     /// The OS address behind a lonet address.
     Locate { address: &'a str },

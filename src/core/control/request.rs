@@ -105,9 +105,9 @@ pub fn write_request(
             w.flags(&[strict]);
         }
         Op::List => w.u8(14),
-        Op::Wait { now, fails, loopback } => {
+        Op::Wait { now, fails, loopback, again } => {
             w.u8(15);
-            w.flags(&[now, fails, loopback]);
+            w.flags(&[now, fails, loopback, again]);
         }
         // Written above.
         Op::Down { .. } => {}
@@ -245,8 +245,8 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, Op<'_>), Malformed> {
         13 => Op::Resolve { name: r.text()?, strict: r.flags::<1>()?[0] },
         14 => Op::List,
         15 => {
-            let [now, fails, loopback] = r.flags()?;
-            Op::Wait { now, fails, loopback }
+            let [now, fails, loopback, again] = r.flags()?;
+            Op::Wait { now, fails, loopback, again }
         }
         16 => Op::Signal { host: r.str()?, signal: r.u8()? },
         17 => Op::Locate { address: r.str()? },

@@ -223,9 +223,11 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let op = Op::Wait { now, fails: self.fails, loopback: self.loopback };
+        let mut again = false;
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
+            let op = Op::Wait { now, fails: self.fails, loopback: self.loopback, again };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
+            again = true;
             if let Some(asked) = &self.asked {
                 let _ = asked.send(());
             }
