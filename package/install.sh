@@ -24,17 +24,31 @@ case $prefix in
     *) prefix=$PWD/$prefix ;;
 esac
 cd "$here/files"
+# The directories that were not there before lonet: they go with it.
+made=$prefix/lib/lonet.dirs
 if [ "$uninstall" ]; then
+    dirs=$(cat "$made" 2>/dev/null || true)
+    rm -f "$made"
     find . ! -type d | while read -r file; do rm -f "$prefix/$file"; done
-    # What is left empty was ours.
-    find . -depth -mindepth 1 -type d | while read -r dir; do rmdir "$prefix/$dir" 2>/dev/null || true; done
+    # Unless something else has come into them.
+    printf '%s\n' "$dirs" | while read -r dir; do [ -z "$dir" ] || rmdir "$dir" 2>/dev/null || true; done
     echo "lonet is gone from $prefix"
     exit
 fi
-if ! mkdir -p "$prefix" || [ ! -w "$prefix" ]; then
+# Inner ones first.
+missing=$(
+    find . -depth -mindepth 1 -type d | while read -r dir; do [ -d "$prefix/$dir" ] || echo "$prefix/${dir#./}"; done
+    dir=$prefix
+    while [ ! -d "$dir" ]; do echo "$dir" && dir=$(dirname "$dir"); done
+)
+if ! mkdir -p "$prefix/lib" 2>/dev/null || [ ! -w "$prefix" ]; then
     echo "$0: $prefix cannot be written: run it as root, or with --prefix \$HOME/.local" >&2
     exit 1
 fi
+# Who installs it over itself has made most of them before.
+[ ! -f "$made" ] || missing="$missing
+$(cat "$made")"
+printf '%s\n' "$missing" >"$made"
 cp -R . "$prefix"
 # Where the loader looks by itself a path in the program would only be in the way.
 rpath="-Wl,-rpath,\${libdir} "

@@ -6,6 +6,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The version of lonet.
 version() { sed -nE '/^\[workspace.package\]/,/^\[/s/^version = "(.*)"/\1/p' "$root/Cargo.toml"; }
 
+# The oldest Rust that builds it.
+rust_version() { sed -nE 's/^rust-version = "(.*)"/\1/p' "$root/Cargo.toml"; }
+
 # In the C locale curl takes no name that is not ASCII, and sed no letter.
 export LC_ALL=C.UTF-8
 
@@ -137,7 +140,7 @@ need() {
     fi
     local how="; on Debian: apt-get install ${packages[*]}"
     [ ${#packages[@]} -gt 0 ] || how=
-    [[ " ${missing[*]} " != *" cargo "* ]] || how+="; cargo: the version is rust-version in Cargo.toml, as from rustup"
+    [[ " ${missing[*]} " != *" cargo "* ]] || how+="; cargo: Rust $(rust_version) or newer, by rustup"
     echo "$0: missing: ${missing[*]}$how" >&2
     exit 1
 }

@@ -28,10 +28,15 @@ refuses 1 'the network'\''s directory "lonet/x" is not an absolute path (see LON
 refuses 125 'LONET_LOOPBACK="maybe" is neither "host" nor "real"' env LONET_LOOPBACK=maybe lonet run -H α -- echo ran
 refuses 125 'LONET_KEY is not a key that `lonet run` made' env LONET_KEY=1 lonet run -H α -- echo ran
 
-# Usage errors are clap's, with exit code 2.
-for bad in "run --autobind-from 0 -- true" "run --autobind-from 65536 -- true" "run --loopback maybe -- true" \
-    "wait" "addr" "no-such-command" "wait --timeout soon α:1"; do
-    code 2 lonet $bad
-    like "$err" "^error: " "lonet $bad: $(head -n 1 <<<"$err")"
-done
+# What the command line itself has wrong.
+refuses 2 '--timeout "soon": it is not a time, such as 10s, 500ms or 2m, nor a number of seconds' lonet wait --timeout soon α:1
+refuses 2 '--timeout "-1": it is not a time, such as 10s, 500ms or 2m, nor a number of seconds' lonet wait --timeout -1 α:1
+refuses 2 '--ready "http": it is not a number from 1 to 65535' lonet run -H α --ready http -- echo ran
+refuses 2 '--autobind-from "0": it is not a number from 1 to 65535' lonet run --autobind-from 0 -- echo ran
+refuses 2 'LOCALPORT "65536": it is not a number from 0 to 65535' lonet forward α:80 65536
+refuses 2 '--loopback "maybe" is unknown: it is host or real' lonet run --loopback maybe -- echo ran
+refuses 2 'options come after the command: `lonet ls -n x`' lonet -n x ls
+refuses 2 '`lonet wait` needs ADDR; see `lonet help wait`' lonet wait
+refuses 2 '"no-such-command" is no command; `lonet help` lists them' lonet no-such-command
+refuses 2 '`lonet ls` has no option "--jsn": did you mean --json?; see `lonet help ls`' lonet ls --jsn
 [ ! -e "$TMPDIR/lonet" ] || fail "something was started"

@@ -11,12 +11,14 @@ code 0 lonet down
 is "$(ls "$TMPDIR/lonet")" "" "an empty one ends, and its files with it"
 
 # Programs that joined, by `lonet run` and no call of theirs, and a stranger.
-start polite lonet run -H α -- python3 -c '
+cat >"$work/polite.py" <<'PY'
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("TERM")))
 print("up", flush=True)
 while True:
-    signal.pause()'
+    signal.pause()
+PY
+start polite lonet run -H α -- python3 "$work/polite.py"
 polite=$pid
 start silent lonet run -H β -- sleep 1000
 silent=$pid
@@ -35,6 +37,15 @@ is "$(<"$work/polite")" $'up\nTERM' "TERM comes first"
 until_true ended "$silent"
 kill -0 "$stranger" || fail "a process that has not joined was ended"
 is "$(ls "$TMPDIR/lonet")" "" "nothing is left of the network"
+
+# One that is paused continues to take it.
+start paused lonet run -H α -- python3 "$work/polite.py"
+paused=$pid
+until_true grep up "$work/paused"
+lonet pause α >"$work/said"
+code 0 lonet down --kill
+wait "$paused" || fail "TERM did not come first: exit code $?"
+is "$(<"$work/paused")" $'up\nTERM' "a paused program has TERM, too"
 
 start stubborn lonet run -H α -- python3 -c '
 import signal

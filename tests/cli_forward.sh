@@ -5,7 +5,7 @@
 
 cat >"$work/server.py" <<'PY'
 import socket, struct, sys
-s = socket.create_server(("", 80))
+s = socket.create_server(("", int(sys.argv[2]) if len(sys.argv) > 2 else 80))
 while True:
     c = s.accept()[0]
     data = b"".join(iter(lambda: c.recv(65536), b""))
@@ -42,13 +42,21 @@ is "$(python3 "$work/call.py" "$port" x 10000000)" 10000006 "many bytes"
 is "$(python3 "$work/call.py" "$port" reset 1)" reset "a reset"
 code 1 lonet forward α:80 "$port"
 is "$err" "lonet: cannot listen on 127.0.0.1:$port: Address already in use (os error 98)" "a port that is taken"
-start other lonet forward α:"$port"
-other=$(says other)
-[ "$other" != "$port" ] || fail "two forwards at one port"
-is "$(python3 "$work/call.py" "$other" hello 1)" reset "nobody listens on α:$port"
-like "$(<"$work/other")" "lonet: nothing listens on α:$port; α listens on 80" "which is said"
+code 1 lonet forward α:"$port"
+is "$err" "lonet: nothing listens on α:$port; α listens on 80" "a port on which nothing listens"
 
 stop "$server"
+is "$(python3 "$work/call.py" "$port" hello 1)" reset "the server has ended"
+like "$(<"$work/forward")" "lonet: nothing listens on α:80" "which is said"
 start server lonet run -H α -- python3 "$work/server.py" second:
 lonet wait --timeout 120 α:80
 is "$(python3 "$work/call.py" "$port" hello 1)" second:hello "the next server"
+
+# One that comes later, at a port of its number that is taken: it is $port's own forward that has it.
+start waiting lonet forward --wait β:"$port"
+waiting=$pid
+start server lonet run -H β -- python3 "$work/server.py" third: "$port"
+other=$(says waiting)
+[ "$other" != "$port" ] || fail "two forwards at one port"
+is "$(python3 "$work/call.py" "$other" hello 1)" third:hello "--wait waits for a server"
+! ended "$waiting" || fail "the forward has ended"

@@ -19,7 +19,7 @@ until_true grep -x sleep "/proc/$other/comm"
 code 1 lonet kill αα
 is "$err" "lonet: no host \"αα\" is up in network $LONET_NETWORK; up are: α, β" "a host that is not up"
 code 2 lonet kill -s NONE α
-like "$err" "invalid value 'NONE'.*no such signal; \`kill -l\` lists them" "a signal that there is not"
+is "$err" 'lonet: --signal "NONE": no such signal; `kill -l` lists them' "a signal that there is not"
 code 2 lonet kill
 ended "$family" && fail "a signal was sent"
 

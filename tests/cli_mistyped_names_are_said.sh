@@ -14,7 +14,7 @@ for command in "kill alhpa" "pause alhpa"; do
     code 1 lonet $command
     is "$err" "lonet: $mistyped" "lonet $command"
 done
-for command in "addr alhpa:80" "wait --timeout 0 alhpa:80"; do
+for command in "addr alhpa:80" "forward alhpa:80 0" "wait --timeout 0 alhpa:80"; do
     code 1 lonet $command
     is "$err" "lonet: nothing listens on alhpa:80; $mistyped" "lonet $command"
 done

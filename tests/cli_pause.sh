@@ -17,8 +17,9 @@ print("connected", flush=True)
 print(s.recv(4).decode(), flush=True)
 PY
 # Who is killed does not end its child.
-end_the_rest() { lonet kill -s KILL α; }
+end_the_rest() { ! lonet ls | grep -q ^α || lonet kill -s KILL α; }
 start server lonet run -H α -- python3 "$work/server.py"
+server=$pid
 lonet wait --timeout 120 α:80
 code 0 lonet pause α
 is "$out" "paused 2 processes of α" "it says how many"
@@ -33,3 +34,28 @@ wait "$client"
 is "$(<"$work/client")" $'connected\nhere' "and answer"
 code 1 lonet pause γ
 is "$err" "lonet: no host \"γ\" is up in network $LONET_NETWORK; up are: α" "a host that is not up"
+
+gone() { ! lonet ls | grep -q ^α; }
+# Who is asked to end while it is paused continues for that; other signals wait.
+lonet pause α >"$work/said"
+code 0 lonet kill -s USR1 α
+is "$out" "sent SIGUSR1 to 2 processes of α; 2 that were paused will take it after \`lonet resume\`" "a signal that waits is said"
+ended "$server" && fail "USR1 was taken at once"
+lonet resume α >"$work/said"
+until_true ended "$server"
+until_true gone
+start server lonet run -H α -- python3 "$work/server.py"
+server=$pid
+lonet wait --timeout 20 α:80
+lonet pause α >"$work/said"
+code 0 lonet kill α
+like "$out" "^sent SIGTERM to 2 processes of α; 2 that were paused continued to take it$" "TERM"
+until_true ended "$server"
+until_true gone
+start server lonet run -H α -- python3 "$work/server.py"
+server=$pid
+lonet wait --timeout 20 α:80
+lonet pause α >"$work/said"
+code 0 lonet kill -s KILL α
+is "$out" "sent SIGKILL to 2 processes of α" "KILL needs no more words"
+until_true ended "$server"

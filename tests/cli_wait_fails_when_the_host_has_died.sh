@@ -33,6 +33,22 @@ start server lonet run -H γ -- python3 "$work/server.py" 80
 wait "$waiting" || fail "one program after another: $(<"$work/one_after_another")"
 echo "ok: one program after another"
 
+# One that dies while there is no lonetd: who waits is stopped, and asks another one when it continues.
+start hung lonet run -H ε -- sleep 1000
+hung=$pid
+until_true up ε
+descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
+start forgotten lonet wait --timeout 60 ε:80
+waiting=$pid
+until_true waits_begun 1
+kill -STOP "$waiting"
+kill_lonetd
+kill -KILL "$hung"
+until_true ended "$hung"
+kill -CONT "$waiting"
+code 1 wait "$waiting"
+like "$(<"$work/forgotten")" "^lonet: ε has ended " "a host that has died with lonetd"
+
 # A host that has died before the wait began may be about to begin.
 lonet run -H δ -- true
 gone() { ! up δ; }

@@ -4,7 +4,7 @@
 need cc
 if [ ! -d "$tests/../package" ]; then "$tests/../scripts/package" "$work/package" >/dev/null; else cp -r "$tests/../package" "$work"; fi
 tar -C "$work" -xzf "$work"/package/lonet-*.tar.gz
-mkdir "$work/home" && echo theirs >"$work/home/mine"
+mkdir -p "$work/home/share/man" && echo theirs >"$work/home/mine"
 install=("$work"/lonet-*/install.sh)
 like "$("${install[0]}" --prefix "$work/home")" "^lonet is in $work/home"$'\n'"put $work/home/bin into your PATH" "what it says"
 PATH=$work/home/bin:$PATH
@@ -22,7 +22,12 @@ C
 cc -o "$work/user" "$work/user.c" $(PKG_CONFIG_PATH=$work/home/lib/pkgconfig pkg-config --cflags --libs lonet)
 is "$("$work/user")" "$(lonet --version | sed 's/^[^ ]* //')" "a program that is linked with the library finds it"
 "${install[0]}" --prefix "$work/home" --uninstall >/dev/null
-is "$(find "$work/home" -mindepth 1)" "$work/home/mine" "what was there before is left, and nothing else"
+is "$(cd "$work/home" && find . -mindepth 1 | sort)" $'./mine\n./share\n./share/man' "what was there before is left, and nothing else"
+"${install[0]}" --prefix "$work/new/local" >"$work/said"
+"${install[0]}" --prefix "$work/new/local" >"$work/said"
+"${install[0]}" --prefix "$work/new/local" --uninstall >"$work/said"
+[ ! -e "$work/new" ] || fail "directories are left: $(find "$work/new")"
+echo "ok: a prefix that was not there before is taken away, also after two installations"
 code 2 "${install[0]}" --what
 code 1 "${install[0]}" --prefix "$work/a b"
 like "$err" 'LD_PRELOAD cannot carry a path with spaces' "a path that LD_PRELOAD cannot carry is refused"

@@ -69,8 +69,8 @@ impl fmt::Display for Trouble {
             }
             Trouble::Version { theirs } => write!(
                 f,
-                "lonetd speaks version {theirs} of the control protocol, this program version {}: \
-                 end the network (`lonet down`) and use one release of lonet",
+                "lonetd speaks version {theirs} of lonet's protocol, and this program's liblonet.so version {}: \
+                 end the network (`lonet down --kill`) and use one release of lonet",
                 control::VERSION
             ),
             Trouble::TooLong => f.write_str("the request is too long"),

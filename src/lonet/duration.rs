@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+const YEAR: f64 = 31_536_000.0;
+
 /// A number with ms, s, m or h behind it.
 pub fn time(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -15,10 +17,20 @@ pub fn time(text: &str) -> Result<Duration, String> {
     let number: f64 = text[..digits].parse().map_err(|_| "a time begins with a number".to_owned())?;
     let seconds = number * unit;
     // The kernel's clock counts milliseconds; a year is longer than any test.
-    if !(0.001..=31_536_000.0).contains(&seconds) {
+    if !(0.001..=YEAR).contains(&seconds) {
         return Err("a time is at least 1ms and at most a year".into());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// The same, or a number of seconds: 0 is one, too, and what is longer than a year is a year.
+pub fn limit(text: &str) -> Result<Duration, String> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    match text.parse::<f64>().ok().filter(|_| is_number) {
+        Some(seconds) => Ok(Duration::from_secs_f64(seconds.min(YEAR))),
+        None if is_number => time(text),
+        None => Err("it is not a time, such as 10s, 500ms or 2m, nor a number of seconds".into()),
+    }
 }
 
 #[cfg(test)]
@@ -32,6 +44,17 @@ mod tests {
         assert_eq!(time("20ms"), Ok(Duration::from_millis(20)));
         for text in ["5", "s", "", "-1s", "0s", "1d", "1e9h", "9999999h", "1.2.3s"] {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limit_is_a_time_or_a_number_of_seconds() {
+        assert_eq!(limit("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(limit("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(limit("0"), Ok(Duration::ZERO));
+        assert_eq!(limit("1e30"), Ok(Duration::from_secs_f64(YEAR)));
+        for text in ["", "x", "-1", "nan", "inf", "5d", "s"] {
+            assert!(limit(text).is_err(), "{text}");
         }
     }
 }

@@ -2,22 +2,42 @@
 
 use super::Client;
 use crate::directory;
-use crate::limit::TIME_LIMIT_SECONDS;
+use crate::limit::{Limit, TIME_LIMIT_SECONDS};
+use crate::sys::{self, Fd};
 use crate::trouble::Trouble;
+use crate::control;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// As a command says it, with the paths of the network's.
 pub struct TroubleOf {
     trouble: Trouble,
     /// The network's directory.
     dir: PathBuf,
+    /// Who serves it, where that is another version: the process and its program, as the kernel shows them.
+    lonetd: String,
 }
 
 impl Trouble {
     /// What went wrong for this client. For commands: it allocates.
     pub fn of(self, client: &Client) -> TroubleOf {
-        TroubleOf { trouble: self, dir: client.way().0.place.path() }
+        let lonetd = match self {
+            Trouble::Version { .. } => lonetd_of(client),
+            _ => String::new(),
+        };
+        TroubleOf { trouble: self, dir: client.way().0.place.path(), lonetd }
+    }
+}
+
+/// Who answers for the network, if it can be told.
+fn lonetd_of(client: &Client) -> String {
+    let fd = client.connect(Limit::within(Duration::from_secs(1)));
+    let peer = |fd: &Fd| sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).ok();
+    let Some(pid) = fd.ok().as_ref().and_then(peer).map(|peer| peer.pid) else { return String::new() };
+    match std::fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(program) => format!(" (pid {pid}, {})", program.display()),
+        Err(_) => format!(" (pid {pid})"),
     }
 }
 
@@ -42,6 +62,18 @@ impl fmt::Display for TroubleOf {
                 write!(f, "lonetd did not answer within {TIME_LIMIT_SECONDS} s ({e}); its log is {dir}/log")
             }
             Trouble::Failed => write!(f, "lonetd could not start; its log is {dir}/log"),
+            Trouble::Version { theirs } => {
+                let lonetd = &self.lonetd;
+                let this = std::env::current_exe().unwrap_or_default();
+                write!(
+                    f,
+                    "lonetd{lonetd} speaks version {theirs} of lonet's protocol, and this command ({}, lonet {}) version {}: \
+                     `lonet down --kill` ends the network, whatever its version; or use the lonet that started it",
+                    this.display(),
+                    env!("CARGO_PKG_VERSION"),
+                    control::VERSION
+                )
+            }
             Trouble::Setup { step, why } => write!(f, "cannot {step}: {why} (the directory is {dir})"),
             other => other.fmt(f),
         }

@@ -99,11 +99,13 @@ messages! {
             fails: bool,
             /// Who listens on its host's loopback alone counts whoever asks.
             loopback: bool,
+            /// The lonetd before was asked, and killed: a process that has ended since counts.
+            again: bool,
         },
         /// End the network; with `kill`, its processes too.
         42 Down { kill: bool },
-        /// Send this signal to all processes of a host. The answer is a file with two numbers: how many had it, and to how many
-        /// lonetd may not send it.
+        /// Send this signal to all processes of a host. The answer is a file with three numbers: how many had it, to how many
+        /// lonetd may not send it, and how many of those that had it were stopped.
         43 Signal { host: &'a str, signal: u8 },
         /// The socket that comes with this message is connected, or on its way, to a foreign peer: shake hands there
         /// on its behalf. `milliseconds`: how long the answer may take before the socket is to be relayed; 0: as

@@ -1,6 +1,6 @@
 use super::faults::met_by_dial;
 use super::{Network, address, completions, query, say, write_out};
-use crate::daemon::process::{stat, stat_field};
+use crate::daemon::process::is_stopped;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -134,9 +134,7 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
 fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
     let text =
         format!("{dial} and reaches {}, which listens there (OS address {})", program(socket), socket.os);
-    let stat = stat(socket.pid).unwrap_or_default();
-    let is_stopped = stat_field(&stat, 3) == Some("T");
-    let more = if is_stopped {
+    let more = if is_stopped(socket.pid) {
         "; that process is stopped: the kernel accepts the dial, but nobody answers until it continues"
     } else {
         ""

@@ -1,8 +1,11 @@
+use super::number::number;
+use super::wait::Waiting;
 use super::{Network, addr, completions, say, write_out};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
 use lonet_core::client::Client;
+use lonet_core::limit::Limit;
 use nix::sys::socket::{SetSockOpt, sockopt};
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -14,17 +17,20 @@ use std::time::Duration;
 /// Forward a port of 127.0.0.1 to a host, for browsers and other programs that insist on localhost.
 ///
 /// Runs until it is interrupted, and passes bytes on unchanged in both directions. The host is looked up anew for each
-/// connection, so its server may be restarted. Other programs outside lonet can use the address that `lonet addr`
-/// prints.
+/// connection, so its server may be restarted. If nothing listens there yet, the command fails, or with --wait begins
+/// when something does. Other programs outside lonet can use the address that `lonet addr` prints.
 #[derive(Args)]
 pub struct Forward {
     #[command(flatten)]
     network: Network,
+    /// Wait until something listens there, as `lonet wait` does
+    #[arg(long)]
+    wait: bool,
     /// A lonet address, such as web:8080
     #[arg(value_name = "ADDR", add = ArgValueCompleter::new(completions::addresses))]
     address: String,
     /// The port of 127.0.0.1, or 0 for any free one [default: the port of ADDR if it is free, else any]
-    #[arg(value_name = "LOCALPORT")]
+    #[arg(value_name = "LOCALPORT", value_parser = number::<0, { u16::MAX }>)]
     local: Option<u16>,
 }
 
@@ -35,6 +41,13 @@ impl Forward {
     pub fn run(self) -> Result<ExitCode, String> {
         let address = super::address(&self.address)?;
         let client = Arc::new(self.network.client()?);
+        if self.wait {
+            let wanted = vec![address.clone()];
+            Waiting::new(client.clone(), wanted)?.run(Limit::NONE).map_err(|e| e.text)?;
+        } else {
+            // Whose name is mistyped would see connections reset, and no reason where they are made.
+            addr::os_of(&client, address.clone())?;
+        }
         let listener = self.listener(address.port)?;
         let port = listener.local_addr().map_err(say)?.port();
         // Whoever waits for this line knows that it listens.

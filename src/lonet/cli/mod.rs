@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod down;
 mod env;
+mod examples;
 mod expect;
 mod explain;
 mod faults;
@@ -16,6 +17,7 @@ mod logs;
 mod ls;
 mod network;
 mod networks;
+mod number;
 mod picture;
 mod query;
 mod ready;
@@ -23,13 +25,15 @@ pub mod run;
 mod signal;
 mod trace;
 mod traced;
+mod usage;
 mod wait;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lonet_core::address::Address;
 use lonet_core::config::{Config, bare_host};
 use network::{Network, client_of};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
@@ -49,13 +53,13 @@ struct Cli {
 
 const EXAMPLE: &str = "\
 Example:
-  lonet run --host db -- redis-server --protected-mode no &
-  lonet wait db:6379
-  lonet run --host client -- redis-cli -h db.lonet ping
+  lonet run --host web --ready 80 -- python3 -m http.server 80
+  lonet run --host client -- curl -s http://web.lonet/
+  lonet ls
   lonet down --kill
 
-Environment: LONET_NETWORK (default: u<uid>), LONET_HOST, LONET_LOG and others: see lonet(1). Options
-take precedence over variables.";
+`lonet help COMMAND` explains a command, with examples. Variables: LONET_NETWORK (default: u<uid>),
+LONET_HOST, LONET_LOG and others (man 1 lonet); options take precedence over them.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -182,7 +186,12 @@ fn end_with_the_reader() {
 
 pub fn main() -> ExitCode {
     completions::answer();
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let matches = examples::add(Cli::command()).try_get_matches_from(&arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(e) => return usage::end(&e, &arguments),
+    };
     if !matches!(
         cli.command,
         Command::Run(_) | Command::Daemon(_) | Command::Forward(_) | Command::Supervise(_)

@@ -152,7 +152,7 @@ pub fn text_within(
         return Ok(match control::read_reply(&buffer[..n]) {
             Ok((_, Reply::Done)) => Ok(String::new()),
             Ok((_, Reply::Error { text, .. })) => Err(text.to_owned()),
-            Err(Malformed::Version(theirs)) => Err(Trouble::Version { theirs }.to_string()),
+            Err(Malformed::Version(theirs)) => return Err(Trouble::Version { theirs }),
             other => Err(format!("lonetd answered with {other:?}")),
         });
     };

@@ -1,3 +1,4 @@
+use super::number::port;
 use super::{Network, completions, ready, say};
 use crate::check;
 use crate::supervise::{self, File};
@@ -37,7 +38,7 @@ pub struct Run {
     unhooked: bool,
     /// Start the program in the background, and return when it listens on these ports of its host, as in 80,443, or
     /// has ended
-    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port)]
     ready: Vec<u16>,
     /// With --ready: write the program's output to this file, instead of one that `lonet logs` shows
     #[arg(long, value_name = "FILE", requires = "ready")]
@@ -81,7 +82,7 @@ pub struct HostOptions {
     #[arg(long, value_enum)]
     names: Option<Names>,
     /// The lowest port that a program gets when it asks for any free one [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = port)]
     autobind_from: Option<u16>,
 }
 
@@ -220,6 +221,9 @@ impl Run {
         // It is said once, and not by each program.
         let without_log = client.config.log.is_none();
         if supervised {
+            if self.path.is_some() || self.open.is_some() {
+                supervise::tell_tracer(name);
+            }
             let file = if self.open.is_some() { File::Open(&program) } else { File::At(&program) };
             return supervise::run(file, name, arguments, &variables, without_log);
         }

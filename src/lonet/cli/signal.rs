@@ -1,4 +1,5 @@
 use super::{Network, completions, query, write_out};
+use crate::daemon::process::asks_to_end;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
@@ -10,7 +11,8 @@ use std::process::ExitCode;
 /// Send a signal to all processes of a host: TERM to end them, KILL as if its machine had crashed.
 ///
 /// This includes child processes that have never used the network. A process that is several hosts, by the C API,
-/// counts for each.
+/// counts for each. A paused process continues to take TERM, INT, HUP or QUIT; other signals wait until `lonet
+/// resume`, except KILL.
 #[derive(Args)]
 pub struct Kill {
     #[command(flatten)]
@@ -50,19 +52,20 @@ impl Kill {
     pub fn run(self) -> Result<ExitCode, String> {
         let name = Signal::try_from(i32::from(self.signal))
             .map_or_else(|_| self.signal.to_string(), |s| s.to_string());
-        send(&self.network, &self.host, self.signal, &format!("sent {name} to"))
+        let done = Done { what: &format!("sent {name} to"), paused: what_becomes_of_paused(self.signal) };
+        send(&self.network, &self.host, self.signal, done)
     }
 }
 
 impl Pause {
     pub fn run(self) -> Result<ExitCode, String> {
-        send(&self.network, &self.host, libc::SIGSTOP as u8, "paused")
+        send(&self.network, &self.host, libc::SIGSTOP as u8, Done { what: "paused", paused: None })
     }
 }
 
 impl Resume {
     pub fn run(self) -> Result<ExitCode, String> {
-        send(&self.network, &self.host, libc::SIGCONT as u8, "resumed")
+        send(&self.network, &self.host, libc::SIGCONT as u8, Done { what: "resumed", paused: None })
     }
 }
 
@@ -77,21 +80,41 @@ fn signal(text: &str) -> Result<u8, String> {
     full.parse().map(|signal: Signal| signal as u8).map_err(|_| "no such signal; `kill -l` lists them".into())
 }
 
-/// `done`: what was done, in front of how many processes.
-fn send(network: &Network, host: &str, signal: u8, done: &str) -> Result<ExitCode, String> {
+/// What was done, as it is told.
+struct Done<'a> {
+    /// In front of how many processes.
+    what: &'a str,
+    /// What becomes of those that were paused, if that is to be told.
+    paused: Option<&'static str>,
+}
+
+fn what_becomes_of_paused(signal: u8) -> Option<&'static str> {
+    match i32::from(signal) {
+        libc::SIGKILL | libc::SIGSTOP | libc::SIGCONT => None,
+        signal if asks_to_end(signal) => Some("continued to take it"),
+        _ => Some("will take it after `lonet resume`"),
+    }
+}
+
+fn send(network: &Network, host: &str, signal: u8, done: Done<'_>) -> Result<ExitCode, String> {
     let client = network.client()?;
     let host = bare_host(host);
     query::is_up(&client, host)?;
     let text = answer(&client, host, signal)?;
-    let numbers = text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    let (sent, refused): (u32, u32) = numbers.ok_or_else(|| format!("lonetd answered with {text:?}"))?;
+    let numbers: Vec<u32> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
+    let [sent, refused, stopped] = numbers[..] else { return Err(format!("lonetd answered with {text:?}")) };
     let processes = |n| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let what = done.what;
+    let paused = match done.paused {
+        Some(becomes) if stopped > 0 => format!("; {} that were paused {becomes}", stopped),
+        _ => String::new(),
+    };
     match (sent, refused) {
         (0, 0) => Err(format!("no process of {host} is known; `lonet ls` shows who has its sockets")),
         (0, _) => Err(format!("{} of {host} may not be sent signals: another user's", processes(refused))),
-        (_, 0) => write_out(|out| writeln!(out, "{done} {} of {host}", processes(sent))),
+        (_, 0) => write_out(|out| writeln!(out, "{what} {} of {host}{paused}", processes(sent))),
         _ => Err(format!(
-            "{done} {} of {host}; {} may not be sent signals: another user's",
+            "{what} {} of {host}{paused}; {} may not be sent signals: another user's",
             processes(sent),
             processes(refused)
         )),

@@ -1,5 +1,5 @@
 use super::{Network, completions, logs, query, write_json};
-use crate::memory_file;
+use crate::{duration, memory_file};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
@@ -27,9 +27,9 @@ use std::time::Duration;
 pub struct Wait {
     #[command(flatten)]
     network: Network,
-    /// Give up after this many seconds [default: wait for ever]
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<f64>,
+    /// Give up after this time: 10s, 500ms, or a number of seconds [default: wait for ever]
+    #[arg(long, value_name = "TIME", value_parser = duration::limit, allow_negative_numbers = true)]
+    timeout: Option<Duration>,
     /// Also count listeners on their host's 127.0.0.1 or ::1 alone
     #[arg(long)]
     loopback: bool,
@@ -50,9 +50,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long lonetd may take, when the time is up, to say what is missing.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 
-/// The longest time limit that is kept; longer ones are none.
-const LONGEST: Duration = Duration::from_secs(86_400 * 365);
-
 /// What takes no longer than this is not worth a line on the terminal.
 const SILENT_FOR: Duration = Duration::from_millis(500);
 
@@ -60,12 +57,7 @@ impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
         let wanted: Vec<Address> =
             self.addresses.iter().map(|text| super::address(text)).collect::<Result<_, String>>()?;
-        let limit = match self.timeout.map(Duration::try_from_secs_f64) {
-            None => Limit::NONE,
-            Some(Ok(time)) if time > LONGEST => Limit::NONE,
-            Some(Ok(time)) => Limit::within(time),
-            Some(Err(e)) => return Err(format!("--timeout {}: {e}", self.timeout.unwrap_or_default())),
-        };
+        let limit = self.timeout.map_or(Limit::NONE, Limit::within);
         let client = self.network.client()?;
         let (fails, loopback) = (!self.keep_waiting, self.loopback);
         let remedy = " (--keep-waiting waits on)";
@@ -137,7 +129,8 @@ impl Waiting {
         Ok(Waiting { wanted, client, file, fails: true, loopback: true, remedy: "", asked: None })
     }
 
-    fn run(&self, limit: Limit) -> Result<(), Failed> {
+    /// As [`Waiting::wait`], and says on a terminal what it waits for. An error: the time is up, or a host has died.
+    pub fn run(&self, limit: Limit) -> Result<(), Failed> {
         if stderr().is_terminal() {
             if self.wait(limit.at_most(SILENT_FOR))? {
                 return Ok(());
@@ -230,9 +223,11 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback };
+        let mut again = false;
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
+            let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback, again };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
+            again = true;
             if let Some(asked) = &self.asked {
                 let _ = asked.send(());
             }

@@ -33,6 +33,17 @@ pub fn stat_field(stat: &[u8], number: usize) -> Option<&str> {
     fields.split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
+/// Whether a process is stopped: it takes no signal but KILL until it continues.
+pub fn is_stopped(pid: Pid) -> bool {
+    const STATE: usize = 3;
+    stat(pid).is_ok_and(|stat| stat_field(&stat, STATE) == Some("T"))
+}
+
+/// Whether a signal asks a program to end. Whoever sends one to a program that is stopped lets it continue, to take it.
+pub fn asks_to_end(signal: i32) -> bool {
+    matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
+}
+
 /// How a process has ended. `None`: it cannot be told. `process`: its pidfd.
 pub fn status(pid: Pid, process: &OwnedFd) -> Option<Status> {
     let code = status_of_unwaited(pid).or_else(|| status_of_waited(process))?;

@@ -45,7 +45,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{File, end_as, run, signals, wait_for};
+pub use user::{File, end_as, run, signals, tell_tracer, wait_for};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 

@@ -2,7 +2,7 @@
 
 use super::report::{Report, close_all_but, leave_streams, pair};
 use crate::cli::run::FAILED;
-use crate::daemon::process::{stat, stat_field};
+use crate::daemon::process::{asks_to_end, is_stopped};
 use lonet_core::config::{SUPERVISED, SUPERVISES};
 use lonet_core::sys::{self, Fd, check};
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -22,6 +22,19 @@ pub enum File<'a> {
     At(&'a Path),
     /// /proc/self/fd/N: a descriptor that the program does not get.
     Open(&'a Path),
+}
+
+/// Says that a debugger has the wrong process: it has started the program, and what it traces is this one, which only waits for it.
+pub fn tell_tracer(program: &OsStr) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse::<i32>().ok());
+    let Some(pid) = tracer.filter(|pid| *pid != 0) else { return };
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = name.trim_end();
+    eprintln!(
+        "lonet: {name} traces a process of lonet's, which supervises {program:?}: to have it trace the program itself, \
+         start {name} by `lonet run --supervise always`"
+    );
 }
 
 /// Runs a program under supervision; returns when that has ended, or was not begun. `variables`: what makes the supervisor
@@ -99,7 +112,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
                 program.as_ref().filter(|_| !is_groups && signal.ssi_signo != libc::SIGCHLD as u32)
             {
                 pass_on(program, signal.ssi_signo as i32);
-            } else if program.is_none() && ends(signal.ssi_signo as i32) {
+            } else if program.is_none() && asks_to_end(signal.ssi_signo as i32) {
                 // Nobody is there yet to whom it could be passed on.
                 return Ok(end_as(signal.ssi_signo as i32));
             }
@@ -136,18 +149,9 @@ pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
     }
 }
 
-fn ends(signal: i32) -> bool {
-    matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
-}
-
 fn pidfd_open(pid: i32) -> Option<Fd> {
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok().map(|fd| Fd::adopt(fd as i32))
-}
-
-fn is_stopped(pid: i32) -> bool {
-    const STATE: usize = 3;
-    stat(pid).is_ok_and(|stat| stat_field(&stat, STATE) == Some("T"))
 }
 
 fn pass_on(program: &Fd, signal: i32) {

@@ -1,5 +1,6 @@
 mod amount;
 
+use super::number::number;
 use super::{Network, query, write_json, write_out};
 use crate::daemon::faults::shown::commands;
 use crate::daemon::faults::words::between;
@@ -22,7 +23,7 @@ struct When {
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     lasts: Option<Duration>,
     /// Take effect at the Nth dial, from now on, of the second hosts by the first ones
-    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = clap::value_parser!(u16).range(1..=i64::from(AT_MOST)))]
+    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = number::<1, AT_MOST>)]
     at: Option<u16>,
 }
 
@@ -40,7 +41,7 @@ struct WhenAsked {
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     lasts: Option<Duration>,
     /// Take effect at the Nth lookup, from now on
-    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = clap::value_parser!(u16).range(1..=i64::from(AT_MOST)))]
+    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = number::<1, AT_MOST>)]
     at: Option<u16>,
 }
 
@@ -158,7 +159,7 @@ pub struct Reset {
     #[command(flatten)]
     network: Network,
     /// Reset once, just before the Nth dial, from now on, of the second hosts by the first ones
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(AT_MOST)))]
+    #[arg(long, value_name = "N", value_parser = number::<1, AT_MOST>)]
     at: Option<u16>,
     /// A host, or several separated by commas
     #[arg(value_name = "HOSTS")]
@@ -368,7 +369,7 @@ fn ask(client: &Client, text: &[u8]) -> Result<String, String> {
     match answer {
         Ok(text) => text,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(e.of(client).to_string()),
     }
 }
 

@@ -6,6 +6,7 @@
 use super::connections::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::members::may_be_signalled_by;
+use crate::daemon::process::{asks_to_end, is_stopped};
 use crate::daemon::state::{Pid, Sender};
 use crate::daemon::{kernel, store, trace};
 use lonet_core::control::{self, MAX_MESSAGE};
@@ -228,8 +229,11 @@ impl Daemon {
         };
         let programs = programs.iter().filter(is_itself);
         for (pid, process) in programs.filter_map(|pid| self.processes.get_key_value(pid)) {
+            let is_stopped = is_stopped(*pid);
             if let Err(e) = pidfd_signal(process, signal as i32) {
                 tracing::warn!("{signal} to pid {pid}: {e}");
+            } else if is_stopped && asks_to_end(signal as i32) {
+                let _ = pidfd_signal(process, libc::SIGCONT);
             }
         }
     }

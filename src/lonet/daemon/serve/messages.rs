@@ -143,11 +143,11 @@ impl Daemon {
                 Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
-            NetworkOp::Wait { now, fails, loopback } => {
+            NetworkOp::Wait { now, fails, loopback, again } => {
                 let by = if loopback { By::Anybody } else { By::Host(caller.host) };
                 match now {
                     true => self.tell_missing(&fd, right, by),
-                    false => self.wait(fd, right, by, fails),
+                    false => self.wait(fd, right, by, (fails, again)),
                 }
             }
             NetworkOp::Faults => self.order(&fd, right, is_owner),

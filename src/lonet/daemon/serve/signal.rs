@@ -2,13 +2,16 @@
 //!
 //! Each is reached by the pidfd that lonetd has of it: another process that has its pid by then is not meant. Children that
 //! never spoke to lonetd are looked for first, and again after the signal, as one may have been forked just before.
+//!
+//! A process that is stopped takes no signal until it continues. One that is asked to end continues for that, as service
+//! managers and container engines have it; of others it is told how many wait.
 
 use super::Daemon;
 use super::end::pidfd_signal;
 use super::messages::send_file;
 use crate::daemon::kernel::stands_for;
 use crate::daemon::members::may_be_signalled_by;
-use crate::daemon::process::{has_ended, pidfd_open};
+use crate::daemon::process::{asks_to_end, has_ended, is_stopped, pidfd_open};
 use crate::daemon::state::{Host, Index, Pid, Sender};
 use lonet_core::control::Reply;
 use nix::errno::Errno;
@@ -29,6 +32,8 @@ pub(super) struct Signalling {
     /// Who had the signal, and who did not as lonetd or the asker may not send it.
     sent: BTreeSet<Pid>,
     refused: BTreeSet<Pid>,
+    /// How many of those that had it were stopped.
+    stopped: u32,
     /// Who stood for another that had it, which may have ended of it by the next look.
     stood: BTreeSet<Pid>,
     looks: u32,
@@ -59,6 +64,7 @@ impl Daemon {
             signal,
             sent,
             refused,
+            stopped: 0,
             stood,
             looks: 0,
             is_looked_for,
@@ -83,7 +89,8 @@ impl Daemon {
                 self.signals.push(signalling);
                 continue;
             }
-            let text = format!("{} {}", signalling.sent.len(), signalling.refused.len());
+            let text =
+                format!("{} {} {}", signalling.sent.len(), signalling.refused.len(), signalling.stopped);
             if let Err(e) = send_file(&signalling.fd, text.as_bytes()) {
                 tracing::warn!("signal: {e}");
             }
@@ -118,8 +125,15 @@ impl Daemon {
             return;
         }
         let may = s.is_owner || may_be_signalled_by(s.sender.uid, pid, process);
+        let is_stopped = is_stopped(pid);
         match if may { pidfd_signal(process, s.signal) } else { Err(Errno::EPERM) } {
-            Ok(()) => _ = s.sent.insert(pid),
+            Ok(()) => {
+                s.sent.insert(pid);
+                s.stopped += u32::from(is_stopped);
+                if is_stopped && asks_to_end(s.signal) {
+                    let _ = pidfd_signal(process, libc::SIGCONT);
+                }
+            }
             Err(Errno::ESRCH) => {}
             Err(_) => _ = s.refused.insert(pid),
         }

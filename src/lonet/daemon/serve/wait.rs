@@ -82,10 +82,11 @@ impl Waiter {
 }
 
 impl Watched {
-    fn new(state: &State, name: &str) -> Watched {
+    /// `again`: the lonetd before was asked for it: all that this one knows has been there since.
+    fn new(state: &State, name: &str, again: bool) -> Watched {
         let host = state.hosts.find(name.as_bytes());
         let is_up = host.is_some_and(|host| host.is_up());
-        let joined = host.map_or(0, |host| host.joined);
+        let joined = host.filter(|_| !again).map_or(0, |host| host.joined);
         Watched { name: name.to_owned(), joined: (!is_up).then_some(joined), gone_since: None }
     }
 
@@ -105,12 +106,18 @@ impl Watched {
 }
 
 impl Daemon {
-    /// `fails`: the answer may be that a host has died.
-    pub(super) fn wait(&mut self, fd: OwnedFd, file: Option<Right>, by: By<'_>, fails: bool) {
+    /// `fails`: the answer may be that a host has died; `again`: also one that died with the lonetd before.
+    pub(super) fn wait(
+        &mut self,
+        fd: OwnedFd,
+        file: Option<Right>,
+        by: By<'_>,
+        (fails, again): (bool, bool),
+    ) {
         let Some(addresses) = self.addresses(&fd, file) else { return };
         let names: BTreeSet<&str> =
             addresses.iter().filter(|_| fails).map(|address| address.host.as_str()).collect();
-        let hosts = names.into_iter().map(|name| Watched::new(&self.state, name)).collect();
+        let hosts = names.into_iter().map(|name| Watched::new(&self.state, name, again)).collect();
         let _ = self.epoll.add(&fd, event(CONNECTION));
         let (loopback, host) = match by {
             By::Anybody => (true, String::new()),

@@ -22,7 +22,7 @@ pub struct Host {
     pub ports: Ports,
     /// The processes that keep it up.
     pub members: BTreeSet<Pid>,
-    /// How many processes have become members.
+    /// How many processes have become members, those that the lonetd before has left included.
     pub joined: u64,
     /// Accepted connections take the first free port instead of their listener's.
     pub fresh_accept_ports: bool,

@@ -109,6 +109,10 @@ impl State {
 
     fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
         for m in members.into_iter().filter(|m| m.began != 0) {
+            // Whoever waits for the host is told of its end, also where it came while nobody served.
+            if let Some(host) = self.hosts.get_mut(m.host) {
+                host.joined += 1;
+            }
             if kernel.began(m.pid) != m.began {
                 continue;
             }
