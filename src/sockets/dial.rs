@@ -254,6 +254,7 @@ impl Dial {
         actor.note(kind, self.entry.host, |event| {
             (event.from, event.to) = self.entry.call.map(|call| (call.local, call.peer)).unzip();
             (event.cookie, event.errno) = (self.cookie, errno as u16);
+            event.os = [self.entry.call.and_then(|call| call.os_local), Some(self.to())];
         });
     }
 
@@ -343,6 +344,7 @@ impl Dial {
             Some(from) if from.port() == self.source => {}
             Some(from) => {
                 self.unaim(actor);
+                self.set_source(Some(from));
                 // One that nobody has accepted had the same addresses: the kernel knows who is there.
                 if !actor.parts.publish(self.reference, from, self.to()) {
                     actor.parts.records.set_source(self.reference, pack_os(Some(from)));

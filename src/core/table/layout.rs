@@ -22,7 +22,7 @@ pub const MEMBERS: usize = 1 << 14;
 pub const NAMES: usize = 3 << 16;
 
 /// The first word of the file: a name, and the version of the layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x04");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x05");
 
 /// The head of the table, a page. Words that are often changed lie in cache lines of their own.
 #[repr(C, align(4096))]
