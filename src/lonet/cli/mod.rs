@@ -16,6 +16,7 @@ mod logs;
 mod ls;
 mod network;
 mod networks;
+mod pcap;
 mod picture;
 mod query;
 mod ready;
@@ -84,6 +85,7 @@ enum Command {
     Heal(faults::Heal),
     Faults(faults::Faults),
     Trace(trace::Trace),
+    Pcap(pcap::Pcap),
     Down(down::Down),
     Doctor(doctor::Doctor),
     Daemon(Daemon),
@@ -215,6 +217,7 @@ pub fn main() -> ExitCode {
         Command::Heal(c) => c.run(),
         Command::Faults(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Pcap(c) => c.run(),
         Command::Down(c) => c.run(),
         Command::Doctor(c) => c.run(),
         Command::Daemon(c) => c.run(),
