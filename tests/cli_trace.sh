@@ -66,7 +66,7 @@ header, *events = [json.loads(line) for line in open(sys.argv[1])]
 time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 assert list(header) == ["lonet_trace", "network", "time"], header
 assert (header["lonet_trace"], header["network"]) == (1, sys.argv[2]) and time.fullmatch(header["time"]), header
-order = "seq time event host pid program at scope from to error by sent received status name answer rule count".split()
+order = "seq time event host pid program at scope from to os_from os_to error by sent received status name answer rule count".split()
 for e in events:
     assert list(e) == [field for field in order if field in e] and {"seq", "time", "event"} <= set(e), e
     assert time.fullmatch(e["time"]), e

@@ -5,6 +5,7 @@ mod cli;
 mod daemon;
 mod duration;
 mod memory_file;
+mod pcap;
 mod supervise;
 mod trace;
 

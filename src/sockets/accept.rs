@@ -115,6 +115,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
     actor.note(Kind::Accepted, entry.host, |event| {
         (event.from, event.to) = (Some(theirs.local), Some(theirs.peer));
         event.cookie = a.cookie;
+        event.os = [Some(a.remote), Some(a.local)];
     });
     let is_last = parts.listeners.find(theirs.destination()).is_none();
     Peer::Dialer { local: theirs.peer, name: theirs.local, is_last }

@@ -266,6 +266,7 @@ impl Dial {
         actor.note(kind, self.entry.host, |event| {
             (event.from, event.to) = self.entry.call.map(|call| (call.local, call.peer)).unzip();
             (event.cookie, event.errno) = (self.cookie, errno as u16);
+            event.os = [self.entry.call.and_then(|call| call.os_local), Some(self.to())];
         });
     }
 
@@ -355,6 +356,7 @@ impl Dial {
             Some(from) if from.port() == self.source => {}
             Some(from) => {
                 self.unpublish_source(actor);
+                self.set_source(Some(from));
                 // An earlier dial, not accepted yet, had the same addresses: an accept will ask the kernel
                 // which it is.
                 if !actor.parts.publish(self.reference, from, self.to()) {

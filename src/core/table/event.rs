@@ -1,8 +1,9 @@
 //! One event of the network, and its packed form in the ring of [`events`](super::events).
 
-use super::entry::{pack_name, unpack_name};
+use super::entry::{pack_name, pack_os, unpack_name, unpack_os};
 use crate::block::{Block, Endpoint};
 use crate::sys;
+use std::net::SocketAddrV4;
 
 /// Number of words of a packed event.
 pub const WORDS: usize = 7;
@@ -92,11 +93,18 @@ pub struct Event {
     pub from: Option<Endpoint>,
     /// The listener's address, or that of a socket without a peer.
     pub to: Option<Endpoint>,
-    /// Its meaning depends on the kind.
+    /// Its meaning depends on the kind. 0 where `os` is known.
     pub number: u64,
     /// Their meaning depends on the kind.
     pub numbers: Option<[u64; 2]>,
+    /// Where the kernel has the two ends of a connection or of a dial, the dialer's first, as far as known.
+    pub os: Ends,
+    /// Who has called is no host.
+    pub is_outsiders: bool,
 }
+
+/// The kernel's addresses of two ends.
+pub type Ends = [Option<SocketAddrV4>; 2];
 
 impl Event {
     /// An event that happens now, without details.
@@ -112,23 +120,40 @@ impl Event {
             to: None,
             number: 0,
             numbers: None,
+            os: [None; 2],
+            is_outsiders: false,
         }
     }
 
     pub fn pack(&self, block: Block) -> [u64; WORDS] {
         let head = self.kind as u64
             | u64::from(self.numbers.is_some()) << 8
+            | u64::from(self.has_os()) << 9
+            | u64::from(self.is_outsiders) << 10
             | u64::from(self.errno) << 16
             | u64::from(self.host) << 32;
         let [a, b] = self.numbers.unwrap_or([pack_name(self.from, block), pack_name(self.to, block)]);
-        [self.time, head, self.pid as u32 as u64, self.cookie, a, b, self.number]
+        let pid = u64::from(self.pid as u32);
+        if !self.has_os() {
+            return [self.time, head, pid, self.cookie, a, b, self.number];
+        }
+        // The IP addresses in the number's place, the ports above head and pid.
+        let [from, to] = self.os.map(pack_os);
+        let number = from >> 16 << 32 | to >> 16;
+        [self.time, head | from << 48, pid | to << 48, self.cookie, a, b, number]
+    }
+
+    fn has_os(&self) -> bool {
+        self.os.iter().any(Option::is_some)
     }
 
     /// Unpacks an event. `None`: its kind is unknown to this version.
     pub fn unpack(words: &[u64; WORDS], block: Block) -> Option<Event> {
         let [time, head, pid, cookie, a, b, number] = *words;
         let has_numbers = head >> 8 & 1 == 1;
+        let has_os = head >> 9 & 1 == 1;
         let name = |word| if has_numbers { None } else { unpack_name(word, block) };
+        let os = [(number >> 32) << 16 | head >> 48, (number & 0xffff_ffff) << 16 | pid >> 48];
         Some(Event {
             kind: *Kind::ALL.iter().find(|k| **k as u64 == head & 0xff)?,
             time,
@@ -138,8 +163,10 @@ impl Event {
             cookie,
             from: name(a),
             to: name(b),
-            number,
+            number: if has_os { 0 } else { number },
             numbers: has_numbers.then_some([a, b]),
+            os: if has_os { os.map(unpack_os) } else { [None; 2] },
+            is_outsiders: head >> 10 & 1 == 1,
         })
     }
 }
@@ -158,7 +185,10 @@ mod tests {
             let event = Event { errno: 111, cookie: u64::MAX, number: 9, ..Event::new(kind, -1, u16::MAX) };
             let named = Event { from: at(3, 1), to: outside, ..event };
             let counted = Event { numbers: Some([u64::MAX, 1]), ..event };
-            for event in [event, named, counted] {
+            let os = [Some(SocketAddrV4::new(Ipv4Addr::new(127, 7, 0, 3), 65535)), None];
+            let called = Event { os, number: 0, is_outsiders: true, ..named };
+            let both = Event { os: [os[0], Some(SocketAddrV4::new(Ipv4Addr::BROADCAST, 1))], ..called };
+            for event in [event, named, counted, called, both] {
                 assert_eq!(Event::unpack(&event.pack(b), b), Some(event));
             }
         }

@@ -18,6 +18,7 @@ mod ls;
 mod network;
 mod networks;
 mod number;
+mod pcap;
 mod picture;
 mod query;
 mod ready;
@@ -88,6 +89,7 @@ enum Command {
     Heal(faults::Heal),
     Faults(faults::Faults),
     Trace(trace::Trace),
+    Pcap(pcap::Pcap),
     Down(down::Down),
     Doctor(doctor::Doctor),
     Daemon(Daemon),
@@ -224,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Heal(c) => c.run(),
         Command::Faults(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Pcap(c) => c.run(),
         Command::Down(c) => c.run(),
         Command::Doctor(c) => c.run(),
         Command::Daemon(c) => c.run(),

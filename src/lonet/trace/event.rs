@@ -167,6 +167,12 @@ pub struct Event {
     /// The listener's address; the same in the events of both ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Where the kernel has the dialer's end: "127.7.0.2:40000".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os_from: Option<String>,
+    /// Where the kernel has the listener's end: "127.7.0.1:80".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os_to: Option<String>,
     /// The errno of a call that failed: "ECONNREFUSED".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -208,6 +214,8 @@ impl Event {
             scope: None,
             from: None,
             to: None,
+            os_from: None,
+            os_to: None,
             error: None,
             by: None,
             sent: None,
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn json_of_an_event_has_its_fields_in_order_and_reads_the_same() {
-        let line = r#"{"seq":7,"time":"2026-11-29T14:00:00.123456Z","event":"closed","host":"α","pid":12,"program":"curl","at":"α:1","scope":"loopback","from":"α:1","to":"β:80","error":"EPIPE","by":"death","sent":5,"received":6,"status":{"signal":"SIGKILL"},"name":"β.lonet","answer":"none","rule":"cut a b","count":3}"#;
+        let line = r#"{"seq":7,"time":"2026-11-29T14:00:00.123456Z","event":"closed","host":"α","pid":12,"program":"curl","at":"α:1","scope":"loopback","from":"α:1","to":"β:80","os_from":"127.7.0.2:40000","os_to":"127.7.0.1:80","error":"EPIPE","by":"death","sent":5,"received":6,"status":{"signal":"SIGKILL"},"name":"β.lonet","answer":"none","rule":"cut a b","count":3}"#;
         let event = Event::parse(line).expect("an event");
         assert_eq!(serde_json::to_string(&event).expect("JSON"), line);
         let least = r#"{"seq":1,"time":"2026-11-29T14:00:00.000000Z","event":"lost"}"#;

@@ -104,8 +104,9 @@ impl State {
         );
         self.note(Kind::Accepted, pid, listener.host, |event| {
             (event.cookie, event.from, event.to) = (a.cookie, Some(call.peer), Some(call.local));
+            event.os = [Some(a.remote), Some(a.local)];
             // An outsider's address may be that of a host's loopback.
-            event.number = (call.peer_host == 0).into();
+            event.is_outsiders = call.peer_host == 0;
         });
         Some(call)
     }

@@ -323,10 +323,12 @@ impl State {
         let Some(s) = self.sockets.get(&cookie).filter(expected) else { return };
         let under_way = is_under_way(errno as i32);
         let Some(call) = s.call else { return };
-        match under_way && from.is_some() {
-            true if matches!(errno as i32, 0 | libc::EISCONN) => self.note_socket(Kind::Connected, cookie),
-            true => self.note_socket(Kind::UnderWay, cookie),
-            false => self.note_failed(cookie, errno as i32),
+        match from.filter(|_| under_way) {
+            Some(from) if matches!(errno as i32, 0 | libc::EISCONN) => {
+                self.note_dialed(Kind::Connected, cookie, from);
+            }
+            Some(_) => self.note_socket(Kind::UnderWay, cookie),
+            None => self.note_failed(cookie, errno as i32),
         }
         if errno == Errno::ECONNREFUSED {
             // Where a foreign host was, if it was one, nobody is.

@@ -10,6 +10,7 @@ use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::{NO_SLOT, Phase};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
 
 /// What an event says in words, which has no room in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,15 +153,20 @@ impl State {
 
     /// Makes an event of a socket that the state decides about: of its connection, if it has one.
     pub(super) fn note_socket(&self, kind: Kind, cookie: Cookie) {
-        self.note_of(kind, cookie, 0);
+        self.note_of(kind, cookie, 0, None);
+    }
+
+    /// As [`State::note_socket`], of a dial whose source the kernel has chosen: this one.
+    pub(super) fn note_dialed(&self, kind: Kind, cookie: Cookie, from: SocketAddrV4) {
+        self.note_of(kind, cookie, 0, Some(from));
     }
 
     /// The socket's dial has failed.
     pub(super) fn note_failed(&self, cookie: Cookie, errno: i32) {
-        self.note_of(Kind::of_failure(errno), cookie, errno);
+        self.note_of(Kind::of_failure(errno), cookie, errno, None);
     }
 
-    fn note_of(&self, kind: Kind, cookie: Cookie, errno: i32) {
+    fn note_of(&self, kind: Kind, cookie: Cookie, errno: i32, os_from: Option<SocketAddrV4>) {
         let Some(s) = self.sockets.get(&cookie).filter(|_| self.is_recorded()) else { return };
         self.note(kind, s.pid, s.host, |event| {
             (event.from, event.to) = match s.call {
@@ -169,6 +175,8 @@ impl State {
                 None => (None, s.at.map(|at| Endpoint::new(at.ip, s.port))),
             };
             (event.cookie, event.errno) = (cookie, errno as u16);
+            event.os =
+                s.call.map_or([None; 2], |call| [os_from.or(call.os_local).or(s.os), Some(call.os_remote)]);
         });
     }
 
@@ -231,9 +239,11 @@ impl State {
         host: Index,
         ends: (Option<Endpoint>, Option<Endpoint>),
     ) {
+        let call = self.parts().find(cookie).and_then(|found| found.entry.call);
         self.note(Kind::Connected, pid, host, |event| {
             (event.from, event.to) = ends;
             event.cookie = cookie;
+            event.os = call.map_or([None; 2], |call| [call.os_local, Some(call.os_remote)]);
         });
     }
 

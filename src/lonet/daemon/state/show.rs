@@ -66,6 +66,8 @@ pub struct SocketShown<'a> {
     pub family: Option<Cow<'a, str>>,
     /// The lonet address at the other end.
     pub peer: Option<String>,
+    /// Where the kernel has the other end, also while it is dialed, "ip:port".
+    pub os_peer: Option<String>,
     pub pid: i32,
     #[serde(borrow)]
     pub program: Cow<'a, str>,
@@ -150,6 +152,7 @@ impl State {
             .or(s.os)
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
         let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
+        let os_peer = s.call.map(|call| call.os_remote.to_string());
         let maker = || match self.processes.get(&s.pid) {
             Some(process) => (process.shown_pid(s.pid), process.program.as_str().into()),
             None => (s.pid, s.made_by.as_deref().unwrap_or_default().to_owned().into()),
@@ -162,7 +165,7 @@ impl State {
         };
         let family = scope.as_ref().map(|_| family_of(s).into());
         let (os, state) = (os.into(), state.into());
-        SocketShown { port: s.port, os, state, scope, family, peer, pid, program }
+        SocketShown { port: s.port, os, state, scope, family, peer, os_peer, pid, program }
     }
 
     /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.

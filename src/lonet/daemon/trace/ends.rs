@@ -13,7 +13,7 @@ impl Recorder {
         let (pid, program) = self.who(state, event.pid);
         let dialed = event.kind != Noted::Accepted;
         let (from, to) = (event.from, event.to);
-        let is_outsiders = event.kind == Noted::Accepted && event.number != 0;
+        let is_outsiders = event.is_outsiders;
         Connection { pid, program, host: event.host, from, to, dialed, is_outsiders, was_reset: false }
     }
 

@@ -104,12 +104,13 @@ impl Recorder {
                 event.scope = is_loopback.then_some(Scope::Loopback);
             }
             (from, to) => {
-                let is_outsiders = noted.kind == Noted::Accepted && noted.number != 0;
-                let dialer = if is_outsiders { 0 } else { noted.host };
+                let dialer = if noted.is_outsiders { 0 } else { noted.host };
                 event.from = from.map(|at| address(state, at, dialer));
                 event.to = to.map(|at| address(state, at, noted.host));
             }
         }
+        let [os_from, os_to] = noted.os;
+        (event.os_from, event.os_to) = (os_from.map(|os| os.to_string()), os_to.map(|os| os.to_string()));
         if noted.errno != 0 {
             event.error = Some(format!("{:?}", Errno::from_raw(noted.errno.into())));
         }

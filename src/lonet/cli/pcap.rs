@@ -1,0 +1,364 @@
+//! `lonet pcap`: what hosts send to each other, for Wireshark.
+
+use super::trace::{begin, open};
+use super::{Network, completions, query};
+use crate::duration;
+use crate::pcap::pcapng::Statistics;
+use crate::pcap::ring::{HANDED_OVER_WITHIN, Ring, Socket};
+use crate::pcap::{self, Capture, Need};
+use crate::trace::event::Event;
+use crate::trace::moment::Moment;
+use crate::trace::recorded::Recorded;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use lonet_core::block::Block;
+use lonet_core::client::{Client, StartIf};
+use lonet_core::control::{MAX_MESSAGE, Op, Trace as Order};
+use lonet_core::limit::Limit;
+use lonet_core::sys::Fd;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Capture what hosts send to each other, for Wireshark and tshark: a pcapng file.
+///
+/// Packets have the addresses and ports that programs see, the hosts' names, and the processes that send them, as
+/// comments. The capture begins when FILE has its first bytes, and ends when it is interrupted, when its time is over, or
+/// when the network ends. A network that does not run is started. To watch it live: `lonet pcap - | wireshark -k -i -`.
+///
+/// Reading packets takes CAP_NET_RAW in the network's namespace: root has it, and so has whoever runs the whole
+/// network in `unshare -Urn`. Without it, FILE gets the events of connections and none of their bytes, which is said.
+#[derive(Args)]
+pub struct Pcap {
+    #[command(flatten)]
+    network: Network,
+    /// End after this time: 10s, 500ms, 2m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::time)]
+    time: Option<Duration>,
+    /// The file to write; `-` is standard output
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only what these hosts send and receive; a host may come up later
+    #[arg(value_name = "HOST", add = ArgValueCompleter::new(completions::hosts))]
+    hosts: Vec<String>,
+}
+
+/// How often the trace is read where no packet asks for it.
+const READ_EVERY: Duration = Duration::from_millis(100);
+
+/// How long is waited for a packet that has been sent before the end.
+const ENDS_WITHIN: Duration = HANDED_OVER_WITHIN.saturating_mul(5);
+
+impl Pcap {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let hosts = pcap::wanted(&self.hosts)?;
+        let client = self.network.client()?;
+        let is_output = self.file == Path::new("-");
+        let name = if is_output { "the standard output".into() } else { self.file.display().to_string() };
+        // First: nothing is begun whose file cannot be written.
+        let out: Box<dyn Write> = match is_output {
+            true => Box::new(io::stdout()),
+            false => Box::new(File::create(&self.file).map_err(|e| format!("cannot write {name}: {e}"))?),
+        };
+        let signals = signals().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        let socket = match Socket::open() {
+            Ok(socket) => Some(socket),
+            Err(why) => {
+                say_what_is_missing(why);
+                None
+            }
+        };
+        let mut session = Session::begin(&client, Output { out, name }, &hosts, socket)?;
+        session.warn_of_absent(&self.hosts)?;
+        let until = self.time.map(|time| Instant::now() + time);
+        session.run(&signals, until)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn say_what_is_missing(why: Errno) {
+    eprintln!(
+        "lonet: no packets can be read here: {}. Only events of connections are written, without their bytes. For packets, \
+         run this as root or with CAP_NET_RAW, or the whole network in `unshare -Urn`: see PACKETS in lonet(1)",
+        why.desc()
+    );
+}
+
+/// What ends a capture: from now on it is read here.
+fn signals() -> Result<SignalFd, Errno> {
+    let all = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    all.thread_block()?;
+    SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+struct Output {
+    out: Box<dyn Write>,
+    name: String,
+}
+
+impl Output {
+    fn write(&mut self, blocks: &[u8]) -> Result<(), String> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let written = self.out.write_all(blocks).and_then(|()| self.out.flush());
+        written.map_err(|e| format!("cannot write to {}: {e}", self.name))
+    }
+}
+
+/// A capture under way.
+struct Session<'a> {
+    client: &'a Client,
+    out: Output,
+    capture: Capture,
+    ring: Option<Ring>,
+    /// Keeps the recording going, and is closed when lonetd ends.
+    held: Fd,
+    recorded: Recorded,
+    /// Answered when all events have been written; and how many packets had been read when it was asked.
+    asked: Option<(Fd, u64)>,
+    seen: Statistics,
+    /// The network has ended.
+    is_over: bool,
+}
+
+impl<'a> Session<'a> {
+    fn begin(
+        client: &'a Client,
+        out: Output,
+        hosts: &[String],
+        socket: Option<Socket>,
+    ) -> Result<Session<'a>, String> {
+        // In this order: of which connection a packet is, is in the trace from here on, or in the list.
+        let held = begin(client, Order::Hold, StartIf::Asked)?;
+        begin(client, Order::Write, StartIf::Killed)?;
+        let ended = || format!("network {:?} has ended", client.config.network);
+        let mut recorded = open(client)?.ok_or_else(ended)?;
+        recorded.skip(&mut |_| Ok(())).map_err(|e| cannot_read(client, &e))?;
+        let block = block(client)?;
+        let listing = query::network(client)?.ok_or_else(ended)?;
+        let ring = match socket.map(|socket| socket.receive(block)).transpose() {
+            Ok(ring) => ring,
+            Err(why) => {
+                say_what_is_missing(why);
+                None
+            }
+        };
+        let capture = Capture::new(&client.config.network, block, hosts, ring.is_some());
+        let mut session = Session {
+            client,
+            out,
+            capture,
+            ring,
+            held,
+            recorded,
+            asked: None,
+            seen: Statistics::default(),
+            is_over: false,
+        };
+        session.capture.add_list(&listing.shown()?);
+        session.go_on()?;
+        Ok(session)
+    }
+
+    /// Says which of these hosts are not up: a name may be mistyped.
+    fn warn_of_absent(&self, hosts: &[String]) -> Result<(), String> {
+        let names: Vec<&str> = hosts.iter().map(|host| lonet_core::config::bare_host(host)).collect();
+        if let Some(listing) = query::network(self.client)? {
+            let shown = listing.shown()?;
+            let absent: Vec<&str> =
+                names.into_iter().filter(|name| query::find(&shown, name).is_none()).collect();
+            if !absent.is_empty() {
+                eprintln!("lonet: {}; what comes later is captured", query::no_such_host(&shown, &absent));
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, signals: &SignalFd, until: Option<Instant>) -> Result<(), String> {
+        while !self.is_over {
+            let now = Instant::now();
+            let left = until.map(|until| until.saturating_duration_since(now));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            let wakes = self.wait(Some(signals), left.map_or(READ_EVERY, |left| left.min(READ_EVERY)))?;
+            if wakes.signal && signals.read_signal().is_ok_and(|signal| signal.is_some()) {
+                break;
+            }
+            self.take(&wakes)?;
+        }
+        self.finish()
+    }
+
+    /// Waits until something happens, or for this time.
+    fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<Wakes, String> {
+        let ring = self.ring.as_ref().filter(|_| self.capture.has_room()).map_or(-1, Ring::raw);
+        let held = if self.is_over { -1 } else { self.held.raw() };
+        let asked = self.asked.as_ref().map_or(-1, |(fd, _)| fd.raw());
+        let signal = signals.map_or(-1, |signals| signals.as_raw_fd());
+        let mut all =
+            [ring, held, asked, signal].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32;
+        // SAFETY: so many structures.
+        let ready = unsafe { libc::poll(all.as_mut_ptr(), all.len() as u64, milliseconds) };
+        if ready < 0 && Errno::last() != Errno::EINTR {
+            return Err(format!("cannot wait for packets: {}", Errno::last().desc()));
+        }
+        let [packets, held, answer, signal] = all.map(|fd| ready > 0 && fd.revents != 0);
+        Ok(Wakes { packets, held, answer, signal, is_late: ready == 0 })
+    }
+
+    /// Draws the consequences of what has happened.
+    fn take(&mut self, wakes: &Wakes) -> Result<(), String> {
+        if wakes.packets {
+            self.read_packets();
+        }
+        if wakes.held {
+            // Another lonetd follows one that was killed.
+            match begin(self.client, Order::Hold, StartIf::Killed) {
+                Ok(held) => self.held = held,
+                Err(_) => self.is_over = true,
+            }
+        }
+        if wakes.answer
+            && let Some((fd, of)) = self.asked.take()
+        {
+            // Without an answer lonetd has been killed: it is asked again.
+            let is_answered =
+                lonet_core::sys::recv_once(fd.raw(), &mut [0; MAX_MESSAGE]).is_ok_and(|length| length > 0);
+            self.read_events()?;
+            if is_answered {
+                self.capture.events_are_added(of);
+            }
+        } else if wakes.is_late {
+            self.read_events()?;
+            self.count()?;
+        }
+        self.go_on()
+    }
+
+    fn read_packets(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            let capture = &mut self.capture;
+            while capture.has_room()
+                && ring.read(|time, length, bytes| capture.add_packet(time, length, bytes))
+            {}
+        }
+    }
+
+    fn read_events(&mut self) -> Result<(), String> {
+        let capture = &mut self.capture;
+        let read = self.recorded.each(&mut |line| {
+            if let Ok(event) = Event::parse(line) {
+                capture.add_event(event);
+            }
+            Ok(())
+        });
+        read.map_err(|e| cannot_read(self.client, &e))
+    }
+
+    /// Writes what can be written, and asks for what the rest waits for.
+    fn go_on(&mut self) -> Result<(), String> {
+        loop {
+            match self.capture.go_on(now()) {
+                Need::Events if self.asked.is_none() && !self.is_over => {
+                    let of = self.capture.read();
+                    let asked = self.client.send(&Op::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
+                    // If nobody is there, what is held says so.
+                    self.asked = asked.ok().map(|fd| (fd, of));
+                }
+                Need::List if !self.is_over => {
+                    self.list()?;
+                    continue;
+                }
+                _ => {}
+            }
+            return self.write();
+        }
+    }
+
+    fn list(&mut self) -> Result<(), String> {
+        let listing = query::network(self.client)?;
+        match &listing {
+            Some(listing) => self.capture.add_list(&listing.shown()?),
+            None => self.is_over = true,
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), String> {
+        let blocks = self.capture.take();
+        self.out.write(&blocks)
+    }
+
+    /// Writes how many packets were lost, if there are more.
+    fn count(&mut self) -> Result<(), String> {
+        let Some(seen) = self.ring.as_mut().map(Ring::seen) else { return Ok(()) };
+        if seen.dropped != self.seen.dropped {
+            self.capture.add_statistics(now(), seen);
+        }
+        self.seen = seen;
+        self.write()
+    }
+
+    /// Writes what was sent before now.
+    fn finish(&mut self) -> Result<(), String> {
+        let until = Instant::now() + ENDS_WITHIN;
+        while self.ring.is_some() && Instant::now() < until {
+            self.wait(None, until.saturating_duration_since(Instant::now()))?;
+            self.read_packets();
+        }
+        if !self.is_over {
+            // If it cannot be asked the network ends just now, and what was written is all.
+            let _ = begin(self.client, Order::Write, StartIf::Killed);
+        }
+        self.read_events()?;
+        self.capture.events_are_added(self.capture.read());
+        if !self.is_over && self.capture.go_on(now()) == Need::List {
+            self.list()?;
+        }
+        let seen = self.ring.as_mut().map(Ring::seen);
+        self.capture.finish(now(), seen);
+        self.write()?;
+        if let Some(Statistics { received, dropped: dropped @ 1.. }) = seen {
+            eprintln!(
+                "lonet: {dropped} of {received} packets were lost: they came faster than they could be written"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What has woken up who waits.
+struct Wakes {
+    packets: bool,
+    held: bool,
+    answer: bool,
+    signal: bool,
+    /// Nothing: the time is over.
+    is_late: bool,
+}
+
+/// In nanoseconds since 1970.
+fn now() -> u64 {
+    Moment::now().0.saturating_mul(1000)
+}
+
+fn cannot_read(client: &Client, why: &io::Error) -> String {
+    format!("cannot read the trace of network {:?}: {why}", client.config.network)
+}
+
+/// The network's addresses.
+fn block(client: &Client) -> Result<Block, String> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let answer = client.ask_insisting(StartIf::Killed, Limit::NONE, &Op::Locate { address: "" }, &mut buffer);
+    let (opening, _) = answer.map_err(|e| e.of(client).to_string())?;
+    Block::new(opening.block).ok_or_else(|| "lonetd has not said which addresses it has".into())
+}

@@ -1,0 +1,290 @@
+//! Which lonet addresses, hosts and processes are behind the kernel's addresses.
+//!
+//! The trace tells of each dial and accept since the recording began; a list of the network tells of what was there before, and
+//! of what the trace does not tell so early. A pair of the kernel's addresses may be one connection's after another: each has the
+//! time of its dial, and a packet is of the last one that was dialed before it.
+
+use super::packet::Segment;
+use crate::daemon::names;
+use crate::daemon::state::NetworkShown;
+use crate::trace::event::{Event, Kind};
+use lonet_core::block::{Block, Place};
+use lonet_core::config::bare_host;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
+
+/// So many pairs of addresses are known before those are forgotten that have not been used for [`UNUSED`]: of what lives still
+/// a list tells again.
+const MANY: usize = 1 << 16;
+/// In nanoseconds.
+const UNUSED: u64 = 60_000_000_000;
+
+/// A process, as it is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub program: Rc<str>,
+}
+
+/// A connection: the dialer's end first.
+#[derive(Clone, Debug)]
+struct Connection {
+    /// When it was dialed, in nanoseconds; 0: before there was a trace.
+    since: u64,
+    ports: [u16; 2],
+    processes: [Option<Process>; 2],
+    /// The processes that were said in a comment.
+    said: [Option<Process>; 2],
+    /// The number of the first segment, where one was seen.
+    number: Option<u32>,
+    used: u64,
+    /// See [`Seen`]; 0: nothing has been seen of it.
+    order: u64,
+}
+
+/// What a segment is to be written as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The source's, and the destination's.
+    pub ports: [u16; 2],
+    /// Who sends it, if it is the first time, or another one.
+    pub sender: Option<Process>,
+    /// Of two connections, the one that began later has the higher number.
+    pub connection: u64,
+    /// It is the listener's.
+    pub is_listeners: bool,
+}
+
+pub struct Book {
+    block: Block,
+    /// By the kernel's addresses of the dialer and of the listener, in the order of time.
+    connections: HashMap<[SocketAddrV4; 2], Vec<Connection>>,
+    /// The ports of listeners, by the kernel's addresses.
+    listeners: HashMap<SocketAddrV4, u16>,
+    /// Who listens on a lonet address, as it is written.
+    listening: HashMap<String, Process>,
+    names: HashMap<Ipv4Addr, String>,
+    addresses: HashMap<String, Ipv4Addr>,
+    /// The names that came since they were taken.
+    fresh: Vec<Ipv4Addr>,
+    /// How many connections have been seen.
+    seen: u64,
+}
+
+/// A lonet address as it is written: the name, and the port; 0 where it has none.
+fn split(address: &str) -> (&str, u16) {
+    match address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some(split) => split,
+        None => (address, 0),
+    }
+}
+
+impl Book {
+    pub fn new(block: Block) -> Book {
+        Book {
+            block,
+            connections: HashMap::new(),
+            listeners: HashMap::new(),
+            listening: HashMap::new(),
+            names: HashMap::new(),
+            addresses: HashMap::new(),
+            fresh: Vec::new(),
+            seen: 0,
+        }
+    }
+
+    /// A host's name; none where it is not known.
+    pub fn name(&self, ip: Ipv4Addr) -> Option<&str> {
+        self.names.get(&ip).map(String::as_str)
+    }
+
+    /// The address of a lonet address as it is written, with its port.
+    pub fn address(&self, address: &str) -> Option<SocketAddrV4> {
+        let (host, port) = split(address);
+        let ip = self.addresses.get(host).copied().or_else(|| host.parse().ok())?;
+        Some(SocketAddrV4::new(ip, port))
+    }
+
+    /// Whether there may be a host of this address.
+    pub fn may_be_host(&self, ip: Ipv4Addr) -> bool {
+        matches!(self.block.place(ip.to_ipv6_mapped()), Place::Host(..))
+    }
+
+    /// The addresses that have got a name since the last time.
+    pub fn take_fresh(&mut self) -> Vec<Ipv4Addr> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    fn learn_name(&mut self, ip: Ipv4Addr, name: &str) {
+        if !self.may_be_host(ip) || name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') {
+            return;
+        }
+        if self.names.get(&ip).is_none_or(|known| known != name) {
+            self.names.insert(ip, name.to_owned());
+            self.addresses.insert(name.to_owned(), ip);
+            self.fresh.push(ip);
+        }
+    }
+
+    /// What the network has now.
+    pub fn learn_list(&mut self, shown: &NetworkShown<'_>) {
+        for host in &shown.hosts {
+            if let Ok(ip) = host.address.parse() {
+                self.learn_name(ip, &host.name);
+            }
+            for socket in &host.sockets {
+                let Ok(os) = socket.os.parse::<SocketAddrV4>() else { continue };
+                let process = Process { pid: socket.pid, program: (&*socket.program).into() };
+                if socket.state == "listening" {
+                    self.listeners.insert(os, socket.port);
+                    self.listening.insert(format!("{}:{}", host.name, socket.port), process);
+                    continue;
+                }
+                let other = socket.os_peer.as_deref().and_then(|os| os.parse::<SocketAddrV4>().ok());
+                if let Some(other) = other {
+                    // One that is dialed has no other end so far.
+                    let dialed = self.listeners.get(&other).copied();
+                    let peer = socket.peer.as_deref().map(|peer| split(peer).1).or(dialed);
+                    self.learn_end([os, other], [socket.port, peer.unwrap_or(other.port())], process);
+                }
+            }
+        }
+    }
+
+    /// An end of a connection, and the other one. Which of them has dialed is not known where there was no trace.
+    fn learn_end(&mut self, [own, other]: [SocketAddrV4; 2], [port, peer]: [u16; 2], process: Process) {
+        let known = |ends: [SocketAddrV4; 2]| self.connections.contains_key(&ends);
+        let is_first = known([own, other]) || !known([other, own]);
+        let (ends, ports) =
+            if is_first { ([own, other], [port, peer]) } else { ([other, own], [peer, port]) };
+        let all = self.connections.entry(ends).or_default();
+        if all.is_empty() {
+            all.push(Connection::new(0, ports));
+        }
+        if let Some(last) = all.last_mut() {
+            last.processes[usize::from(!is_first)].get_or_insert(process);
+        }
+    }
+
+    pub fn learn(&mut self, event: &Event) {
+        let process = event
+            .pid
+            .map(|pid| Process { pid, program: event.program.as_deref().unwrap_or_default().into() });
+        match (event.kind, &event.at, process) {
+            (Kind::Listening, Some(at), Some(process)) => _ = self.listening.insert(at.clone(), process),
+            (Kind::NameAnswered, ..) => {
+                let ip = event.answer.as_deref().and_then(|ip| ip.parse().ok());
+                if let (Some(ip), Some(name)) = (ip, event.name.as_deref()) {
+                    self.learn_name(ip, bare_host(name));
+                }
+            }
+            (Kind::Dial | Kind::Connected | Kind::Accepted, _, process) => self.learn_ends(event, process),
+            _ => {}
+        }
+    }
+
+    fn learn_ends(&mut self, event: &Event, process: Option<Process>) {
+        let parse = |os: &Option<String>| os.as_deref()?.parse::<SocketAddrV4>().ok();
+        let (Some(os_from), Some(os_to)) = (parse(&event.os_from), parse(&event.os_to)) else { return };
+        let (Some(from), Some(to)) = (&event.from, &event.to) else { return };
+        self.learn_name(*os_from.ip(), split(from).0);
+        self.learn_name(*os_to.ip(), split(to).0);
+        let (ports, since) = ([split(from).1, split(to).1], event.time.0.saturating_mul(1000));
+        self.listeners.insert(os_to, ports[1]);
+        let listens = self.listening.get(to).cloned();
+        let all = self.connections.entry([os_from, os_to]).or_default();
+        let is_another = event.kind == Kind::Dial || all.last().is_none_or(|last| last.ports != ports);
+        if is_another {
+            all.push(Connection::new(since, ports));
+        }
+        if let Some(last) = all.last_mut() {
+            let end = usize::from(event.kind == Kind::Accepted);
+            last.processes[end] = process.or(last.processes[end].take());
+            last.processes[1] = last.processes[1].take().or(listens);
+        }
+        if self.connections.len() > MANY {
+            self.forget(since);
+        }
+    }
+
+    fn forget(&mut self, now: u64) {
+        self.connections.retain(|_, all| {
+            all.retain(|c| c.used.max(c.since).saturating_add(UNUSED) > now);
+            !all.is_empty()
+        });
+    }
+
+    /// What a segment of this time is to be written as. `None`: it is not known.
+    ///
+    /// `all_is_known`: everything has been learned that there was at that time.
+    pub fn see(&mut self, segment: &Segment, time: u64, all_is_known: bool) -> Option<Seen> {
+        let ends = [segment.from, segment.to];
+        let (ends, sender) = match self.connections.contains_key(&ends) {
+            true => (ends, 0),
+            false => ([segment.to, segment.from], 1),
+        };
+        let all = self.connections.get_mut(&ends)?;
+        // One whose dial was not seen in time has been connected later than this.
+        let at = all.iter().rposition(|c| c.since <= time).unwrap_or(0);
+        if at > 0 {
+            // Packets come in the order of their times.
+            all.drain(..at);
+        }
+        let connection = all.first_mut()?;
+        if segment.dials() && connection.number != Some(segment.number) {
+            // Its pair of addresses was another's before.
+            if connection.number.is_some() && !all_is_known {
+                return None;
+            }
+            connection.number = Some(segment.number);
+        }
+        connection.used = time;
+        if connection.order == 0 {
+            self.seen += 1;
+            connection.order = self.seen;
+        }
+        let is_new = connection.processes[sender] != connection.said[sender];
+        let process = connection.processes[sender].clone().filter(|_| is_new);
+        if process.is_some() {
+            connection.said[sender].clone_from(&process);
+        }
+        let ports = [connection.ports[sender], connection.ports[1 - sender]];
+        Some(Seen { ports, sender: process, connection: connection.order, is_listeners: sender == 1 })
+    }
+
+    /// From now on, a segment between these addresses is of no connection of the network's, but one end of it may be a listener.
+    pub fn see_stranger(&mut self, segment: &Segment, time: u64) -> Seen {
+        let port = |at: SocketAddrV4| self.listeners.get(&at).copied().unwrap_or(at.port());
+        let ports = [port(segment.from), port(segment.to)];
+        let mut connection = Connection::new(time, ports);
+        connection.number = segment.dials().then_some(segment.number);
+        self.seen += 1;
+        connection.order = self.seen;
+        self.connections.insert([segment.from, segment.to], vec![connection]);
+        Seen { ports, sender: None, connection: self.seen, is_listeners: false }
+    }
+
+    /// Whether a packet between these addresses is one of these hosts', by their names as [`names::fold`] has them.
+    pub fn is_of(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
+        let is_named = |ip: Ipv4Addr| {
+            let name = self.name(ip).and_then(|name| names::fold(name.as_bytes()));
+            name.is_some_and(|name| hosts.contains(&name))
+        };
+        hosts.is_empty() || ends.into_iter().any(is_named)
+    }
+}
+
+impl Connection {
+    fn new(since: u64, ports: [u16; 2]) -> Connection {
+        Connection {
+            since,
+            ports,
+            processes: [None, None],
+            said: [None, None],
+            number: None,
+            used: 0,
+            order: 0,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What hosts send to each other, as a file for Wireshark: `lonet pcap`.
+//!
+//! Theory of operation: the kernel's packets ([`ring`]) have the right IP addresses, as each host has one of its own, but the ports
+//! that the kernel has given: every dial has another source port there than the one that programs see, and so have some
+//! listeners. The trace of the network tells which dial is behind a pair of addresses ([`book`]), and its process. A dial is noted
+//! before connect is called. So when a segment has been read whose connection is not known, the events that there are by then are
+//! waited for, and its dial is among them: no connection is too short. What the trace does not tell, of connections from before it
+//! began, a list of the network does. Packets wait in a queue for that, and are written in their order, with
+//! the ports of programs and right checksums ([`packet`]), in blocks ([`pcapng`]).
+//!
+//! Dials that lonetd refuses, and those to nobody, are no packets of the network: a refused program is sent elsewhere, so that it
+//! is refused there. These are written as what they are, events ([`pdu`]); so are all connections where packets cannot be had.
+
+pub mod book;
+pub mod packet;
+pub mod pcapng;
+pub mod pdu;
+pub mod ring;
+mod turns;
+
+use crate::daemon::names;
+use crate::daemon::state::NetworkShown;
+use crate::trace::event::{Event, Kind};
+use book::{Book, Process, Seen};
+use lonet_core::block::{self, Block};
+use packet::{Headers, Segment};
+use pcapng::{Blocks, LinkType, Statistics};
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use turns::{Ready, Turn, Turns};
+
+/// So many bytes of packets wait to be written at most; then the kernel's ring fills up, and the kernel counts what is lost.
+const MOST_WAITING: usize = 256 << 20;
+
+/// The port of name servers.
+const DNS: u16 = 53;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    /// The events of before now.
+    Events,
+    /// A list of the network.
+    List,
+}
+
+enum Item {
+    Packet { length: usize, bytes: Vec<u8> },
+    Event(Box<Event>),
+}
+
+struct Waiting {
+    /// In nanoseconds since 1970.
+    time: u64,
+    /// How many had come before.
+    number: u64,
+    item: Item,
+}
+
+/// What is written, and what is known for that.
+pub struct Capture {
+    block: Block,
+    pub book: Book,
+    /// The hosts whose packets are wanted, as [`names::fold`] has them; none: all.
+    hosts: Vec<String>,
+    has_packets: bool,
+    queue: VecDeque<Waiting>,
+    waiting: usize,
+    /// How many packets have been read, and of how many the events of before have been learned, and a list.
+    read: u64,
+    events_of: u64,
+    listed_of: u64,
+    turns: Turns,
+    blocks: Blocks,
+}
+
+impl Capture {
+    /// Begins a file. `has_packets`: it is to have packets, not only events.
+    pub fn new(network: &str, block: Block, hosts: &[String], has_packets: bool) -> Capture {
+        let mut blocks = Blocks::default();
+        blocks.section(concat!("lonet ", env!("CARGO_PKG_VERSION")));
+        let all = format!("network {network} of lonet, {}/16", block.address(0));
+        if has_packets {
+            blocks.interface(LinkType::Ip, network, &format!("packets of {all}"));
+        }
+        blocks.interface(LinkType::UpperPdu, &format!("{network} events"), &format!("events of {all}"));
+        Capture {
+            block,
+            book: Book::new(block),
+            hosts: hosts.to_vec(),
+            has_packets,
+            queue: VecDeque::new(),
+            waiting: 0,
+            read: 0,
+            events_of: 0,
+            listed_of: 0,
+            turns: Turns::default(),
+            blocks,
+        }
+    }
+
+    /// The whole blocks that there are to write.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.blocks.0)
+    }
+
+    /// Whether more packets may come.
+    pub fn has_room(&self) -> bool {
+        self.waiting < MOST_WAITING
+    }
+
+    /// How many packets have been read.
+    pub fn read(&self) -> u64 {
+        self.read
+    }
+
+    pub fn add_packet(&mut self, time: u64, length: usize, bytes: &[u8]) {
+        self.read += 1;
+        self.waiting += bytes.len();
+        let item = Item::Packet { length, bytes: bytes.to_vec() };
+        self.queue.push_back(Waiting { time, number: self.read, item });
+    }
+
+    /// An event that has happened.
+    pub fn add_event(&mut self, event: Event) {
+        self.book.learn(&event);
+        let is_failure = matches!(event.kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut);
+        let is_wanted = match self.has_packets {
+            true => is_failure && event.os_from.is_none(),
+            false => is_failure || is_of_connection(event.kind),
+        };
+        if is_wanted && event.to.is_some() {
+            let time = event.time.0.saturating_mul(1000);
+            if !self.has_packets {
+                // It waits for a list alone.
+                self.read += 1;
+                self.events_of = self.read;
+            }
+            let at = self.queue.iter().rposition(|w| w.time <= time).map_or(0, |at| at + 1);
+            let number = self.queue.get(at).map_or(self.read, |w| w.number);
+            self.queue.insert(at, Waiting { time, number, item: Item::Event(Box::new(event)) });
+        }
+    }
+
+    /// The events that had happened when so many packets had been read have been added.
+    pub fn events_are_added(&mut self, of: u64) {
+        self.events_of = self.events_of.max(of);
+    }
+
+    /// What the network has now.
+    pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
+        self.book.learn_list(shown);
+        self.listed_of = self.read;
+    }
+
+    /// Writes what can be written. What the rest waits for. `now`: in nanoseconds since 1970.
+    pub fn go_on(&mut self, now: u64) -> Need {
+        let need = self.go_through();
+        let blocks = &mut self.blocks;
+        self.turns.look(now, &mut |ready| write_ready(blocks, &ready));
+        need
+    }
+
+    fn go_through(&mut self) -> Need {
+        while let Some(mut next) = self.queue.pop_front() {
+            let size = match &next.item {
+                Item::Packet { bytes, .. } => bytes.len(),
+                Item::Event(_) => 0,
+            };
+            let need = match &mut next.item {
+                Item::Event(event) => self.write_event(next.time, next.number, event),
+                Item::Packet { length, bytes } => self.write_packet(next.time, next.number, *length, bytes),
+            };
+            match need {
+                Need::Nothing => self.waiting -= size,
+                need => {
+                    self.queue.push_front(next);
+                    return need;
+                }
+            }
+        }
+        Need::Nothing
+    }
+
+    /// Writes what is left, with what is known.
+    pub fn finish(&mut self, time: u64, seen: Option<Statistics>) {
+        (self.events_of, self.listed_of) = (u64::MAX, u64::MAX);
+        // Nothing is waited for any more.
+        self.go_on(u64::MAX);
+        if let Some(seen) = seen {
+            self.add_statistics(time, seen);
+        }
+    }
+
+    pub fn add_statistics(&mut self, time: u64, seen: Statistics) {
+        self.blocks.statistics(0, time, seen);
+    }
+
+    /// What a packet of this number has to wait for, if something is not known.
+    fn need(&self, number: u64) -> Need {
+        match () {
+            () if self.events_of < number => Need::Events,
+            () if self.listed_of < number => Need::List,
+            () => Need::Nothing,
+        }
+    }
+
+    fn write_packet(&mut self, time: u64, number: u64, length: usize, bytes: &mut Vec<u8>) -> Need {
+        let Some(headers) = Headers::read(bytes) else { return Need::Nothing };
+        let ends = [headers.from, headers.to];
+        let is_nameless = |ip: &Ipv4Addr| self.book.may_be_host(*ip) && self.book.name(*ip).is_none();
+        if ends.iter().any(is_nameless) && self.need(number) != Need::Nothing {
+            return self.need(number);
+        }
+        let segment = headers.segment(bytes);
+        if segment.is_some_and(|segment| is_refusal(self.block, &segment)) {
+            return Need::Nothing;
+        }
+        if !self.book.is_of(&self.hosts, ends) {
+            return Need::Nothing;
+        }
+        let length = length.max(bytes.len());
+        let Some(segment) = segment else {
+            // What a name server is asked, at the port of lonetd's.
+            let port = |ip: Ipv4Addr| (headers.is_udp() && block::is_name_server(ip)).then_some(DNS);
+            headers.finish(bytes, ends.map(port));
+            self.write_names();
+            self.blocks.packet(0, time, bytes, length, None);
+            return Need::Nothing;
+        };
+        let all_is_known = self.need(number) == Need::Nothing;
+        let seen = match self.book.see(&segment, time, all_is_known) {
+            Some(seen) => seen,
+            None if !all_is_known => return self.need(number),
+            None => self.book.see_stranger(&segment, time),
+        };
+        headers.finish(bytes, seen.ports.map(Some));
+        self.write_names();
+        let Seen { ports, sender, connection, is_listeners } = seen;
+        let comment = sender.map(|process| self.comment(&process, headers.from));
+        let [from, to] = [0, 1].map(|end| SocketAddrV4::new(ends[end], ports[end]));
+        let ends = if is_listeners { [to, from] } else { [from, to] };
+        let ready = Ready { time, length, bytes: std::mem::take(bytes), comment };
+        let turn = Turn { ends, connection, is_listeners };
+        let blocks = &mut self.blocks;
+        self.turns.take(turn, segment, ready, &mut |ready| write_ready(blocks, &ready));
+        Need::Nothing
+    }
+
+    fn comment(&self, process: &Process, at: Ipv4Addr) -> String {
+        let Process { pid, program } = process;
+        match self.book.name(at) {
+            Some(host) => format!("sent by {program} (pid {pid}) on {host}"),
+            None => format!("sent by {program} (pid {pid})"),
+        }
+    }
+
+    fn write_event(&mut self, time: u64, number: u64, event: &Event) -> Need {
+        let ends = [&event.from, &event.to].map(|at| at.as_deref().and_then(|at| self.book.address(at)));
+        if ends.iter().any(Option::is_none) && self.need(number) != Need::Nothing {
+            return self.need(number);
+        }
+        let ips = ends.map(|end| end.map_or(Ipv4Addr::UNSPECIFIED, |end| *end.ip()));
+        if !self.book.is_of(&self.hosts, ips) {
+            return Need::Nothing;
+        }
+        let host = event.host.as_deref().and_then(|host| self.book.address(host));
+        let is_listeners = host.is_some_and(|host| host.ip() == &ips[1]) && ips[0] != ips[1];
+        let [from, to] = ends;
+        let ends = if is_listeners { [to, from] } else { [from, to] };
+        self.write_names();
+        let bytes = pdu::pdu(event, ends);
+        let interface = u32::from(self.has_packets);
+        self.blocks.packet(interface, time, &bytes, bytes.len(), Some(&pdu::words(event)));
+        Need::Nothing
+    }
+
+    /// Says the names that are new, before the packets that have their addresses.
+    fn write_names(&mut self) {
+        let fresh = self.book.take_fresh();
+        if fresh.is_empty() {
+            return;
+        }
+        let named = |ip: &Ipv4Addr| Some((*ip, format!("{}.lonet", self.book.name(*ip)?)));
+        let named: Vec<(Ipv4Addr, String)> = fresh.iter().filter_map(named).collect();
+        self.blocks.names(named.iter().map(|(ip, name)| (*ip, name.as_str())));
+    }
+}
+
+fn write_ready(blocks: &mut Blocks, ready: &Ready) {
+    blocks.packet(0, ready.time, &ready.bytes, ready.length, ready.comment.as_deref());
+}
+
+fn is_of_connection(kind: Kind) -> bool {
+    matches!(kind, Kind::Dial | Kind::Connected | Kind::Accepted | Kind::Closed | Kind::Reset)
+}
+
+/// Whether a segment is of a dial that lonetd has sent where it is refused, or of the refusal.
+fn is_refusal(block: Block, segment: &Segment) -> bool {
+    let stack = block.stack();
+    segment.dials() && *segment.to.ip() == stack || segment.resets() && *segment.from.ip() == stack
+}
+
+/// The hosts of these names as they are compared. An error: which one is no name.
+pub fn wanted(hosts: &[String]) -> Result<Vec<String>, String> {
+    let fold = |host: &String| {
+        let bare = lonet_core::config::bare_host(host);
+        names::fold(bare.as_bytes()).ok_or_else(|| format!("{host:?} is not the name of a host"))
+    };
+    hosts.iter().map(fold).collect()
+}

@@ -1,0 +1,208 @@
+//! The packets of a network, as the kernel hands them over: a packet socket on the loopback, with a ring that it shares.
+//!
+//! packet(7), and Documentation/networking/packet_mmap.rst of the kernel. What has arrived is handed over in blocks: when one is
+//! full, or [`HANDED_OVER_WITHIN`] after it was begun. A socket for one protocol sees what arrives and not what is sent, so that a packet on
+//! the loopback comes once. Packets of other networks are dropped by a filter in the kernel.
+
+use super::pcapng::Statistics;
+use libc::{c_int, sock_filter};
+use lonet_core::block::Block;
+use lonet_core::sys::{self, Fd};
+use nix::errno::Errno;
+use std::mem::offset_of;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long a packet may wait in a block that is not full.
+pub const HANDED_OVER_WITHIN: Duration = Duration::from_millis(10);
+
+/// Sixteen of the largest packets; the kernel keeps a block in one piece if it has one.
+const BLOCK: usize = 1 << 20;
+/// So many blocks are asked for, and half of them, and so on, where there is no memory for that.
+const BLOCKS: usize = 64;
+const FEWEST_BLOCKS: usize = 2;
+/// The kernel wants to be told of frames, which blocks do not have.
+const FRAME: usize = 1 << 11;
+
+/// A packet socket that receives nothing so far.
+pub struct Socket(Fd);
+
+/// One that does.
+pub struct Ring {
+    socket: Fd,
+    memory: Memory,
+    /// The block that is handed over next.
+    next: usize,
+    seen: Statistics,
+}
+
+/// Memory that is shared with the kernel: so many blocks.
+struct Memory {
+    at: NonNull<u8>,
+    blocks: usize,
+}
+
+impl Socket {
+    /// EPERM: this process has no CAP_NET_RAW in its network namespace. Once there is one the programs that this process starts
+    /// do not have it from here.
+    pub fn open() -> Result<Socket, Errno> {
+        // No protocol: nothing arrives before there is a filter.
+        let socket = sys::socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0).map(Socket);
+        // SAFETY: no pointers.
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+        socket
+    }
+
+    /// From now on the packets of this block's network are kept.
+    pub fn receive(self, block: Block) -> Result<Ring, Errno> {
+        let Socket(socket) = self;
+        let fd = socket.raw();
+        let filter = filter(block);
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+        let version = libc::tpacket_versions::TPACKET_V3 as c_int;
+        sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
+        let memory = Memory::of(fd)?;
+        // SAFETY: all zeroes is an address.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+        // SAFETY: a name that ends.
+        address.sll_ifindex = unsafe { libc::if_nametoindex(c"lo".as_ptr()) } as c_int;
+        if address.sll_ifindex == 0 {
+            return Err(Errno::ENODEV);
+        }
+        // SAFETY: an address of this length.
+        let bound =
+            unsafe { libc::bind(fd, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32) };
+        Errno::result(bound)?;
+        Ok(Ring { socket, memory, next: 0, seen: Statistics::default() })
+    }
+}
+
+impl Ring {
+    /// Readable when a block is handed over.
+    pub fn raw(&self) -> i32 {
+        self.socket.raw()
+    }
+
+    /// The packets of the next block, each with its time and the length that it had. `false`: none is handed over so far.
+    pub fn read(&mut self, mut take: impl FnMut(u64, usize, &[u8])) -> bool {
+        let Some(block) = self.memory.block(self.next) else { return false };
+        let first = offset_of!(libc::tpacket_block_desc, hdr);
+        let [packets, mut at] = [
+            offset_of!(libc::tpacket_hdr_v1, num_pkts),
+            offset_of!(libc::tpacket_hdr_v1, offset_to_first_pkt),
+        ]
+        .map(|field| word(block, first + field) as usize);
+        for _ in 0..packets {
+            let Some(packet) = block.get(at..) else { break };
+            let field = |field| word(packet, field) as usize;
+            let [seconds, nanoseconds, kept, length, next] = [
+                field(offset_of!(libc::tpacket3_hdr, tp_sec)),
+                field(offset_of!(libc::tpacket3_hdr, tp_nsec)),
+                field(offset_of!(libc::tpacket3_hdr, tp_snaplen)),
+                field(offset_of!(libc::tpacket3_hdr, tp_len)),
+                field(offset_of!(libc::tpacket3_hdr, tp_next_offset)),
+            ];
+            let place = offset_of!(libc::tpacket3_hdr, tp_net);
+            let net =
+                packet.get(place..place + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_ne_bytes);
+            let net = usize::from(net);
+            if let Some(bytes) = packet.get(net..net + kept) {
+                take(seconds as u64 * 1_000_000_000 + nanoseconds as u64, length, bytes);
+            }
+            at += next;
+        }
+        self.memory.give_back(self.next);
+        self.next = (self.next + 1) % self.memory.blocks;
+        true
+    }
+
+    /// What has come by now, and for how much there was no room.
+    pub fn seen(&mut self) -> Statistics {
+        // The kernel counts from the last question on.
+        let counted =
+            sys::getsockopt::<libc::tpacket_stats_v3>(self.raw(), libc::SOL_PACKET, libc::PACKET_STATISTICS);
+        if let Ok(counted) = counted {
+            self.seen.received += u64::from(counted.tp_packets);
+            self.seen.dropped += u64::from(counted.tp_drops);
+        }
+        self.seen
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+impl Memory {
+    /// Has the kernel make a ring for this socket.
+    fn of(fd: i32) -> Result<Memory, Errno> {
+        let mut blocks = BLOCKS;
+        loop {
+            let wanted = libc::tpacket_req3 {
+                tp_block_size: BLOCK as u32,
+                tp_block_nr: blocks as u32,
+                tp_frame_size: FRAME as u32,
+                tp_frame_nr: (BLOCK / FRAME * blocks) as u32,
+                tp_retire_blk_tov: HANDED_OVER_WITHIN.as_millis() as u32,
+                tp_sizeof_priv: 0,
+                tp_feature_req_word: 0,
+            };
+            match sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &wanted) {
+                Err(Errno::ENOMEM) if blocks > FEWEST_BLOCKS => blocks /= 2,
+                made => break made?,
+            }
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping where the kernel likes.
+        let at =
+            unsafe { libc::mmap(std::ptr::null_mut(), BLOCK * blocks, protection, libc::MAP_SHARED, fd, 0) };
+        match NonNull::new(at.cast::<u8>()) {
+            Some(at) if at.as_ptr().cast::<libc::c_void>() != libc::MAP_FAILED => Ok(Memory { at, blocks }),
+            _ => Err(Errno::last()),
+        }
+    }
+
+    /// The word that says whose the block is.
+    fn status(&self, block: usize) -> &AtomicU32 {
+        let at = offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, block_status);
+        // SAFETY: a word of the mapping, which stays while this does; the kernel, too, reads and writes it in one piece.
+        unsafe { AtomicU32::from_ptr(self.at.add(block % self.blocks * BLOCK + at).as_ptr().cast()) }
+    }
+
+    /// A block that the kernel has handed over.
+    fn block(&self, block: usize) -> Option<&[u8]> {
+        let is_ours = self.status(block).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0;
+        // SAFETY: the block is in the mapping, which stays while this does, and the kernel writes nothing there before it
+        // is given back, for which the `Ring` has to be borrowed anew.
+        is_ours.then(|| unsafe {
+            std::slice::from_raw_parts(self.at.add(block % self.blocks * BLOCK).as_ptr(), BLOCK)
+        })
+    }
+
+    fn give_back(&self, block: usize) {
+        self.status(block).store(libc::TP_STATUS_KERNEL, Ordering::Release);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `of`, which nobody has a reference to any more.
+        unsafe { libc::munmap(self.at.as_ptr().cast(), BLOCK * self.blocks) };
+    }
+}
+
+/// Takes packets from or to an address of the block, whole.
+fn filter(block: Block) -> [sock_filter; 8] {
+    let op = |code: u32, k: u32, jt: u8, jf: u8| sock_filter { code: code as u16, jt, jf, k };
+    let load = |at| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);
+    let mask = || op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0xffff_0000, 0, 0);
+    let network = u32::from(block.address(0));
+    let is_there = |jt, jf| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, network, jt, jf);
+    let answer = |length| op(libc::BPF_RET | libc::BPF_K, length, 0, 0);
+    // The source, and the destination.
+    [load(12), mask(), is_there(3, 0), load(16), mask(), is_there(0, 1), answer(u32::MAX), answer(0)]
+}
