@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use std::fmt::{Display, Write};
 
 /// What lonetd says.
-pub type Answer = Result<Reply<'static>, Failed>;
+pub type RequestResult = Result<Reply<'static>, Failed>;
 
 /// Why something was not done: the errno is the program's, the text the log's.
 pub struct Failed {
@@ -79,7 +79,7 @@ pub fn limit() -> Limit {
 }
 
 /// Asks, and fails with what bind and connect fail with.
-pub fn ask(op: &Op<'_>, start: Start) -> Answer {
+pub fn ask(op: &Op<'_>, start: Start) -> RequestResult {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     ask_of(Limit::NONE, &client, op, start)
 }
@@ -87,7 +87,7 @@ pub fn ask(op: &Op<'_>, start: Start) -> Answer {
 /// As [`ask`], within a limit, of a lonetd that need not be that of the process' own network.
 // Its buffer is to have no place in the frames of hooks, which may be on a small stack.
 #[inline(never)]
-pub fn ask_of(limit: Limit, client: &Client, op: &Op<'_>, start: Start) -> Answer {
+pub fn ask_of(limit: Limit, client: &Client, op: &Op<'_>, start: Start) -> RequestResult {
     let mut buffer = [0u8; MAX_MESSAGE];
     ask_for_text(limit, client, op, start, &mut buffer).and_then(without_text)
 }
@@ -179,7 +179,7 @@ pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
 }
 
 /// What has no text in it.
-fn without_text(reply: Reply<'_>) -> Answer {
+fn without_text(reply: Reply<'_>) -> RequestResult {
     Ok(match reply {
         Reply::Error { errno, text } => return Err(Failed::new(Errno::from_raw(errno), text)),
         Reply::Host { .. } => return Err(Errno::EPROTO.into()),
