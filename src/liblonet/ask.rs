@@ -14,16 +14,16 @@ pub type RequestResult = Result<Reply<'static>, Failed>;
 /// Why something was not done: the errno is the program's, the text the log's.
 pub struct Failed {
     pub errno: Errno,
-    why: Text<WHY>,
+    why: Text<MAX_REASON>,
 }
 
 /// How much of a reason is kept, in bytes. What is more is cut.
-const WHY: usize = 200;
+const MAX_REASON: usize = 200;
 
 impl Failed {
     pub fn new(errno: Errno, why: impl Display) -> Failed {
         let mut failed = Failed::from(errno);
-        let _ = write!(Cut(&mut failed.why), "{why}");
+        let _ = write!(Truncated(&mut failed.why), "{why}");
         failed
     }
 
@@ -52,11 +52,11 @@ impl From<Trouble> for Failed {
 }
 
 /// Takes what there is room for.
-struct Cut<'t>(&'t mut Text<WHY>);
+struct Truncated<'t>(&'t mut Text<MAX_REASON>);
 
-impl Write for Cut<'_> {
+impl Write for Truncated<'_> {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        let room = WHY - self.0.bytes().len();
+        let room = MAX_REASON - self.0.bytes().len();
         self.0.push(s.get(..s.floor_char_boundary(room.min(s.len()))).unwrap_or_default().as_bytes());
         Ok(())
     }
