@@ -112,11 +112,11 @@ pub fn ask_for_text<'b>(
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
-        answer => understood(client, answer),
+        answer => check_reply(client, answer),
     }
 }
 
-fn understood<'b>(
+fn check_reply<'b>(
     client: &Client,
     answer: Result<(Opening, Reply<'b>), Trouble>,
 ) -> Result<Reply<'b>, Failed> {
@@ -149,7 +149,7 @@ pub fn ask_for_more(
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
             ask_of(limit, client, op, start).map(|reply| (None, reply))
         }
-        answer => understood(client, answer).and_then(without_text).map(|reply| (control, reply)),
+        answer => check_reply(client, answer).and_then(without_text).map(|reply| (control, reply)),
     }
 }
 
@@ -171,7 +171,7 @@ pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
         let told = client.tell(limit, op, &mut buffer);
         fence::place();
         if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
-            let _ = understood(client, told);
+            let _ = check_reply(client, told);
         }
     } else {
         let _ = ask_of(limit, client, op, Start::Yes);
