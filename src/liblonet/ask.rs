@@ -129,7 +129,7 @@ fn check_reply<'b>(
 }
 
 /// As [`ask_of`], with the connection to lonetd, on which more is to come.
-pub fn ask_for_more(
+pub fn ask_keeping_connection(
     limit: Limit,
     client: &Client,
     op: &Op<'_>,

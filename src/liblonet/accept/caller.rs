@@ -7,7 +7,7 @@
 
 use super::courier;
 use crate::address::Address;
-use crate::ask::{Start, ask_for_more, tell_to};
+use crate::ask::{Start, ask_keeping_connection, tell_to};
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
 use lonet_core::aside::aside;
@@ -70,7 +70,7 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
         return Caller::Named(Address::of(name, caller.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
-    match ask_for_more(
+    match ask_keeping_connection(
         Limit::NONE,
         &client,
         &Op::Accept { listener: cookie, cookie: accepted, local, remote },
