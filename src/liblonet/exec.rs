@@ -7,7 +7,7 @@
 
 use crate::bypass::Bypass;
 use crate::environment::{self, Environment};
-use crate::fence::{Decision, decide};
+use crate::fence::{Decision, run_hook};
 use crate::log::{About, Call};
 use crate::process;
 use crate::unhooked::{self, Program};
@@ -166,7 +166,7 @@ unsafe fn run(
     envp: Environment,
     real: &dyn Fn(Environment) -> c_int,
 ) -> c_int {
-    decide(
+    run_hook(
         Call { name: "exec", about: About::Nothing },
         || {
             if !process::is_active() {

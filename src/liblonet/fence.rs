@@ -70,7 +70,7 @@ pub fn quiet() {
 }
 
 /// Runs `decide`, and `libc` if it says so.
-pub fn decide(
+pub fn run_hook(
     call: Call,
     decide: impl FnOnce() -> Decided,
     libc: impl FnOnce() -> libc::c_int,

@@ -5,7 +5,7 @@
 //! a host that has its domain in its name.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision, decide};
+use crate::fence::{Decided, Decision, run_hook};
 use crate::host::FullName;
 use crate::log::{About, Call};
 use crate::next::Next;
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room:
     // SAFETY: the program's buffer.
     let put = || unsafe { put_hostname(name, len) };
     let call = Call { name: "gethostname", about: About::Nothing };
-    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
+    run_hook(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 /// As [`__gethostname_chk`].
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn __getdomainname_chk(name: *mut c_char, len: size_t, roo
     // SAFETY: as above.
     let put = || unsafe { put_domain(name, len) };
     let call = Call { name: "getdomainname", about: About::Nothing };
-    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
+    run_hook(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, room: size_t) -> c_int {

@@ -22,7 +22,7 @@ macro_rules! hook {
                 // SAFETY: libc's function with the program's arguments.
                 let $real = || unsafe { redhook::real!($name)($($argument),*) };
                 let call = $crate::log::Call { name: stringify!($name), about: $about };
-                $crate::fence::decide(call, || $decided, $real)
+                $crate::fence::run_hook(call, || $decided, $real)
             }
         }
     };
