@@ -2,7 +2,7 @@
 
 use crate::ask::{self, Failed, Start, ask_of, tell_to};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision, silently};
+use crate::fence::{Decision, HookResult, silently};
 use crate::log::About;
 use crate::sandbox::{self, UNPRIVILEGED};
 use crate::{given, kernel, marks, memory, process};
@@ -24,7 +24,7 @@ hook! {
 /// below 1024; of lonet's own choice a few may be, too.
 pub const ATTEMPTS: u8 = 16;
 
-fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
+fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult {
     let (at, family) = match concerns(fd, address, len) {
         Ok(there) => there,
         Err(why) => return Ok(Decision::Libc(why)),

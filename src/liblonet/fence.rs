@@ -16,7 +16,7 @@ pub enum Decision {
     Fail(Errno),
 }
 
-pub type Decided = Result<Decision, Failed>;
+pub type HookResult = Result<Decision, Failed>;
 
 /// A place that a test can make panic (scripts/check-fence): the n-th that the process comes to, where LONET_PANIC_AT is n.
 /// A close of a descriptor that cannot be says so in the test's trace.
@@ -72,7 +72,7 @@ pub fn quiet() {
 /// Runs `decide`, and `libc` if it says so.
 pub fn run_hook(
     call: Call,
-    decide: impl FnOnce() -> Decided,
+    decide: impl FnOnce() -> HookResult,
     libc: impl FnOnce() -> libc::c_int,
 ) -> libc::c_int {
     let errno = Errno::last_raw();
@@ -101,7 +101,7 @@ pub const PANIC: &str = "a fault in liblonet, which is to be reported";
 
 #[cold]
 #[inline(never)]
-fn report(call: Call, decided: &Decided) {
+fn report(call: Call, decided: &HookResult) {
     let _ = caught(|| match decided {
         Ok(Decision::Libc(why)) => log::bypassed(call, *why),
         Ok(Decision::Done(_)) => log::ended(call, Ok(()), format_args!("")),

@@ -5,7 +5,7 @@
 //! a host that has its domain in its name.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision, run_hook};
+use crate::fence::{Decision, HookResult, run_hook};
 use crate::host::FullName;
 use crate::log::{About, Call};
 use crate::next::Next;
@@ -92,7 +92,7 @@ fn hostname() -> Option<FullName> {
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
+unsafe fn put_hostname(name: *mut c_char, len: size_t) -> HookResult {
     let Some(hostname) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     // SAFETY: as the caller promises.
     let fits = unsafe { put(name, len, hostname.with_zero()) };
@@ -101,7 +101,7 @@ unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
+unsafe fn put_domain(name: *mut c_char, len: size_t) -> HookResult {
     if hostname().is_none() {
         return Ok(Decision::Libc(Bypass::NoHost));
     }
@@ -113,7 +113,7 @@ unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
 
 /// # Safety
 /// `all` is as uname(2) takes it; `real` fills it.
-unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> Decided {
+unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> HookResult {
     let Some(name) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));

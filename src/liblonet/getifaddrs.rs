@@ -4,7 +4,7 @@
 //! IPv4, then IPv6. What asks the kernel itself (ioctl, netlink, /proc/net) sees the machine's interfaces.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::host;
 use crate::if_nameindex::{LO, LO_INDEX, LONET0, LONET0_INDEX};
 use crate::log::About;
@@ -23,7 +23,7 @@ hook! {
 
 /// # Safety
 /// `all` is as getifaddrs(3) takes it.
-unsafe fn on_network(all: *mut *mut ifaddrs) -> Decided {
+unsafe fn on_network(all: *mut *mut ifaddrs) -> HookResult {
     let host = match host::own() {
         None => return Ok(Decision::Libc(Bypass::NoHost)),
         Some(Ok(host)) => host,

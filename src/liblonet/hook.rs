@@ -4,7 +4,7 @@
 //! hook looks for it for the first time in a signal handler or after fork. redhook exports it and finds libc's. There are two
 //! kinds:
 //!
-//! - `… => lonet_bind decides(ABOUT) |real| { … }`: the block is a [`crate::fence::Decided`]. What is not lonet's is then done by
+//! - `… => lonet_bind decides(ABOUT) |real| { … }`: the block is a [`crate::fence::HookResult`]. What is not lonet's is then done by
 //!   libc, a panic becomes an error, errno is as it is to be, and LONET_LOG has a line with the reason. `ABOUT` is the
 //!   [`crate::log::About`] of it, `real` the call that libc would make.
 //! - `… => lonet_accept { … }`: the block does the call itself, as one that may block and be left has to. It answers for panics.

@@ -3,7 +3,7 @@
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{Placed, place};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
@@ -16,7 +16,7 @@ hook! {
     }
 }
 
-fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> Decided {
+fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));
     }

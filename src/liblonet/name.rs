@@ -7,7 +7,7 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, dns, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -114,7 +114,7 @@ unsafe fn on_network(
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
     end: End,
-) -> Decided {
+) -> HookResult {
     let can_tell = |len: *const socklen_t| memory::is_readable(len.cast(), size_of::<socklen_t>());
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));

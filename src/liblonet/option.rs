@@ -7,7 +7,7 @@ mod keys;
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{kernel, marks, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
@@ -42,7 +42,7 @@ hook! {
 /// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
 /// needs. Where the socket is tells whose it is, at one system call: a copy of a descriptor, and one that came by exec or
 /// in a message, has no mark.
-fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
+fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> HookResult {
     let int = std::mem::size_of::<c_int>();
     // What the C API has made has a mark in a process whose own calls are left alone.
     let may_be_lonets = process::is_active() || marks::get(fd);
@@ -80,7 +80,7 @@ unsafe fn as_set(
     value: *mut c_void,
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
-) -> Decided {
+) -> HookResult {
     let ours = matches!(
         (level, option),
         (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)

@@ -4,7 +4,7 @@
 
 use crate::ask::Failed;
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::process;
 use libc::{c_char, c_int, size_t};
@@ -25,7 +25,7 @@ hook! {
 /// What uname(2) has room for.
 const LONGEST: size_t = 64;
 
-fn not_for_hosts(name: *const c_char, len: size_t) -> Decided {
+fn not_for_hosts(name: *const c_char, len: size_t) -> HookResult {
     if !process::is_host() {
         return Ok(Decision::Libc(Bypass::NoHost));
     }

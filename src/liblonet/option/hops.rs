@@ -2,7 +2,7 @@
 //! IPV6_UNICAST_HOPS and its kin say nothing of IPv4, which is below all of lonet's connections.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::{kernel, memory, process, valve};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::valve::{Hops, IP_MINTTL, IP_TTL};
@@ -34,7 +34,7 @@ fn asked(option: c_int, value: *const c_void, len: socklen_t) -> Option<Hops> {
     }
 }
 
-pub fn set(fd: c_int, option: c_int, value: *const c_void, len: socklen_t) -> Decided {
+pub fn set(fd: c_int, option: c_int, value: *const c_void, len: socklen_t) -> HookResult {
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));
     }

@@ -8,7 +8,7 @@
 
 use crate::address::{self, Address};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::{host, kernel, memory, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::block::{Endpoint, FACE_BITS, FACES, Face, Place, is_face};
@@ -42,7 +42,7 @@ pub fn set(
     value: *const c_void,
     len: socklen_t,
     real: &dyn Fn() -> c_int,
-) -> Decided {
+) -> HookResult {
     let needed =
         if option == TCP_AO_ADD_KEY { size_of::<libc::sockaddr_storage>() } else { size_of::<Key>() };
     if !process::is_active() || (len as usize) < needed || !memory::is_readable(value.cast(), needed) {
