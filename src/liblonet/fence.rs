@@ -40,7 +40,7 @@ pub fn place() {
 pub fn place() {}
 
 /// Runs `work`; `None` if it panicked.
-fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(|| {
         place();
         work()
@@ -65,7 +65,7 @@ pub fn uncancelled<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// From now on a panic says nothing: the standard streams are the program's.
-pub fn quiet() {
+pub fn silence_panics() {
     std::panic::set_hook(Box::new(|_| {}));
 }
 
@@ -76,7 +76,7 @@ pub fn run_hook(
     libc: impl FnOnce() -> libc::c_int,
 ) -> libc::c_int {
     let errno = Errno::last_raw();
-    let decided = caught(decide).unwrap_or_else(|| Err(Failed::new(Errno::EIO, PANIC)));
+    let decided = catch_panic(decide).unwrap_or_else(|| Err(Failed::new(Errno::EIO, PANIC)));
     if log::is_wanted() {
         report(call, &decided);
     }
@@ -102,7 +102,7 @@ pub const PANIC: &str = "a fault in liblonet, which is to be reported";
 #[cold]
 #[inline(never)]
 fn report(call: Call, decided: &HookResult) {
-    let _ = caught(|| match decided {
+    let _ = catch_panic(|| match decided {
         Ok(Decision::Libc(why)) => log::bypassed(call, *why),
         Ok(Decision::Done(_)) => log::ended(call, Ok(()), format_args!("")),
         Ok(Decision::Fail(errno)) => log::ended(call, Err(*errno), format_args!("")),
@@ -112,12 +112,12 @@ fn report(call: Call, decided: &HookResult) {
 
 /// Runs `work`; `None` if it panicked.
 pub fn guard(work: impl FnOnce()) -> Option<()> {
-    caught(work)
+    catch_panic(work)
 }
 
 /// Runs what cannot fail a call that has already been made; errno stays as it is.
 pub fn silently(work: impl FnOnce()) {
     let errno = Errno::last_raw();
-    let _ = caught(work);
+    let _ = catch_panic(work);
     Errno::set_raw(errno);
 }

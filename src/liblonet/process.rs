@@ -74,7 +74,7 @@ pub unsafe fn begin_once(envp: *const *const libc::c_char) {
         return;
     }
     let errno = Errno::last_raw();
-    fence::quiet();
+    fence::silence_panics();
     let begun = fence::guard(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
