@@ -100,14 +100,14 @@ pub fn ask_for_text<'b>(
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Failed> {
-    fence::place();
+    fence::panic_point();
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let answer = match start {
         Start::Yes => client.ask_insisting(StartIf::Asked, limit, op, buffer),
         Start::IfKilled => client.ask_insisting(StartIf::Killed, limit, op, buffer),
         Start::No => client.ask(limit, op, buffer),
     };
-    fence::place();
+    fence::panic_point();
     actor::open_to_lonetd(client);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
@@ -166,10 +166,10 @@ pub fn tell(op: &Op<'_>) {
 /// it, also one that has to be started anew.
 pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
     if op.one_way() {
-        fence::place();
+        fence::panic_point();
         let mut buffer = [0u8; MAX_MESSAGE];
         let told = client.tell(limit, op, &mut buffer);
-        fence::place();
+        fence::panic_point();
         if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
             let _ = check_reply(client, told);
         }

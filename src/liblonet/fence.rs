@@ -22,7 +22,7 @@ pub type HookResult = Result<Decision, Failed>;
 /// A close of a descriptor that cannot be says so in the test's trace.
 #[cfg(feature = "panics")]
 #[allow(clippy::panic, reason = "what is tested")]
-pub fn place() {
+pub fn panic_point() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PLACES: AtomicU32 = AtomicU32::new(0);
     static WANTED: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
@@ -37,12 +37,12 @@ pub fn place() {
 
 #[cfg(not(feature = "panics"))]
 #[inline(always)]
-pub fn place() {}
+pub fn panic_point() {}
 
 /// Runs `work`; `None` if it panicked.
 fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(|| {
-        place();
+        panic_point();
         work()
     }))
     .ok()
