@@ -173,7 +173,7 @@ pub fn is_host() -> bool {
 }
 
 /// The host that the process is.
-pub struct HostName(Way);
+pub struct HostName(ClientRef);
 
 impl Deref for HostName {
     type Target = str;
@@ -216,36 +216,36 @@ pub fn forget_default_host(handle: u64) {
 }
 
 /// A client in use. What belongs to a handle stays for as long as it is used.
-pub enum Way {
+pub enum ClientRef {
     Environment(&'static Client),
     Host(Used<Host>),
     Net(Used<Net>),
 }
 
-impl Deref for Way {
+impl Deref for ClientRef {
     type Target = Client;
 
     fn deref(&self) -> &Client {
         match self {
-            Way::Environment(client) => client,
-            Way::Host(host) => &host.client,
-            Way::Net(net) => &net.client,
+            ClientRef::Environment(client) => client,
+            ClientRef::Host(host) => &host.client,
+            ClientRef::Net(net) => &net.client,
         }
     }
 }
 
 /// The way to lonetd for what this process does. `None`: the environment made no sense.
-pub fn client() -> Option<Way> {
-    default_host().map(Way::Host).or_else(|| CLIENT.get().map(Way::Environment))
+pub fn client() -> Option<ClientRef> {
+    default_host().map(ClientRef::Host).or_else(|| CLIENT.get().map(ClientRef::Environment))
 }
 
 /// The way to the lonetd of the network that `ip` belongs to: the process' own, or one that it has joined.
-pub fn client_at(ip: Ipv4Addr) -> Option<Way> {
+pub fn client_at(ip: Ipv4Addr) -> Option<ClientRef> {
     let ours = is_active() && may_be_ours(ip.to_ipv6_mapped());
     if ours && block().is_some() {
         return client();
     }
-    net::of_block(ip).map(Way::Net).or_else(|| if ours { client() } else { None })
+    net::of_block(ip).map(ClientRef::Net).or_else(|| if ours { client() } else { None })
 }
 
 pub fn block() -> Option<Block> {

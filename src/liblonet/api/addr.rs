@@ -143,7 +143,7 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
 }
 
 /// The way to the lonetd that knows a socket.
-pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
+pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::ClientRef> {
     // The network of a program under lonet may be any, until its block is known.
     let own = process::block().is_some_and(|block| block.contains(*local.ip()));
     if !own && net::is_left(*local.ip()) {
