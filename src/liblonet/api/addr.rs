@@ -143,7 +143,7 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
 }
 
 /// The way to the lonetd that knows a socket.
-pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::ClientRef> {
+pub fn client_for(local: SocketAddrV4, what: impl Display) -> Result<process::ClientRef> {
     // The network of a program under lonet may be any, until its block is known.
     let own = process::block().is_some_and(|block| block.contains(*local.ip()));
     if !own && net::is_left(*local.ip()) {
@@ -159,7 +159,7 @@ pub fn whois<R>(
     then: impl FnOnce(Whois<'_>) -> Result<R>,
 ) -> Result<R> {
     let Candidate { cookie, local } = candidate(fd, what)?;
-    let client = way(local, what)?;
+    let client = client_for(local, what)?;
     let remote = kernel::remote(fd).and_then(|a| a.os());
     ask(&client, &Op::Whois { cookie, local, remote }, what, |_, reply| match reply {
         Reply::Names { local, peer, member, .. } => Some(then(Whois { local, peer, member })),

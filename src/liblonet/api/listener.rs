@@ -1,6 +1,6 @@
 //! Listening descriptors: lonet_listen and lonet_accept.
 
-use super::addr::{LonetAddr, Whois, Written, candidate, give, way, whois};
+use super::addr::{LonetAddr, Whois, Written, candidate, client_for, give, whois};
 use super::error::{Error, Failed, Result, Shown, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
@@ -128,7 +128,7 @@ extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
             return Err(Error::Invalid.because("accept", format_args!("unknown flags {flags:#x}")));
         }
         let listener = candidate(lfd, "accept")?;
-        way(listener.local, "accept")?;
+        client_for(listener.local, "accept")?;
         room_for_two().map_err(|e| e.of("accept"))?;
         Ok(0)
     })
