@@ -132,29 +132,29 @@ impl<'a> Dial<'a> {
         let asked = kernel::asked(fd.raw(), libc::AF_INET);
 
         let op = Op::DialHost { cookie, host: to, port: to_port, asked };
-        let way = ask_within(limit, &host.client, &op, path, |_, reply| match reply {
-            Reply::Way { to, from, port, foreign } => Some(Ok(Way { to, from, port, foreign })),
+        let route = ask_within(limit, &host.client, &op, path, |_, reply| match reply {
+            Reply::Way { to, from, port, foreign } => Some(Ok(Route { to, from, port, foreign })),
             Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
             _ => None,
         })?;
-        let way = way.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
-        path.port = way.port;
-        let dial = Dial { host, path, fd, cookie, limit, os: way.to };
-        match dial.connect(&way, asked) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, way.foreign)),
+        let route = route.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
+        path.port = route.port;
+        let dial = Dial { host, path, fd, cookie, limit, os: route.to };
+        match dial.connect(&route, asked) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, route.foreign)),
             // Where nobody listens there is no such host any more.
-            Err(Errno::ECONNREFUSED) if way.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
+            Err(Errno::ECONNREFUSED) if route.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
             Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
         }
     }
 
-    fn connect(&self, way: &Way, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
+    fn connect(&self, route: &Route, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
         let client = &self.host.client;
-        let refused = *way.to.ip() == self.host.block.stack();
+        let refused = *route.to.ip() == self.host.block.stack();
         let socket = Socket { client, limit: self.limit, fd: self.fd.raw(), cookie: self.cookie };
-        connect::set_out(&socket, (libc::AF_INET, asked), way.from, self.path.to_port)?;
+        connect::set_out(&socket, (libc::AF_INET, asked), route.from, self.path.to_port)?;
         valve::before_connect(client, self.fd.raw(), self.cookie, None);
-        let target = Address::of_os(way.to, libc::AF_INET);
+        let target = Address::of_os(route.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
         let mut result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
         if result == Err(Errno::EACCES) && sandbox::may_connect(self.path.to_port) {
@@ -162,9 +162,9 @@ impl<'a> Dial<'a> {
         }
         let errno = result.err().map_or(0, |e| e as i32);
         // lonetd learns from the handshake what becomes of a foreign dial.
-        let told = match refused || way.foreign {
+        let told = match refused || route.foreign {
             true => errno,
-            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, way.to, errno),
+            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
         };
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
     }
@@ -201,7 +201,7 @@ impl<'a> Dial<'a> {
 }
 
 /// Where lonetd says that a dial leads.
-struct Way {
+struct Route {
     to: SocketAddrV4,
     from: Option<Ipv4Addr>,
     port: u16,
