@@ -3,7 +3,7 @@
 mod foreign;
 
 use super::addr::Written;
-use super::error::{Error, Failed, Result, Shown, call};
+use super::error::{Error, Reported, Result, Shown, call};
 use super::handle::Used;
 use super::host::{self, Host, LonetHost, still_open};
 use super::{ask_within, bytes};
@@ -192,7 +192,7 @@ impl<'a> Dial<'a> {
 
     /// Closes the socket; its port is free again when this returns. A host that was closed meanwhile is the reason
     /// for whatever has failed.
-    fn give_up(self, failed: Failed) -> Failed {
+    fn give_up(self, failed: Reported) -> Reported {
         marks::clear(self.fd.raw());
         drop(self.fd);
         tell_to(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });

@@ -114,18 +114,18 @@ impl From<Trouble> for Error {
 
 /// A failure whose text is told already.
 #[derive(Clone, Copy, Debug)]
-pub struct Failed(pub Errno);
+pub struct Reported(pub Errno);
 
-pub type Result<T> = std::result::Result<T, Failed>;
+pub type Result<T> = std::result::Result<T, Reported>;
 
 impl Error {
     /// Fails with `what: text`.
-    pub fn of(self, what: impl Display) -> Failed {
+    pub fn of(self, what: impl Display) -> Reported {
         self.because(what, self.text())
     }
 
     /// Fails with `what: why`.
-    pub fn because(self, what: impl Display, why: impl Display) -> Failed {
+    pub fn because(self, what: impl Display, why: impl Display) -> Reported {
         let told = MESSAGE.try_with(|message| {
             // SAFETY: the thread's own, and nobody else has a reference: what is formatted never asks for it.
             let bytes = unsafe { &mut *message.get() };
@@ -134,7 +134,7 @@ impl Error {
             line.end();
         });
         let _ = told;
-        Failed(self.errno())
+        Reported(self.errno())
     }
 }
 
@@ -199,7 +199,7 @@ pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
             Errno::set_raw(errno);
             value
         }
-        Err(Failed(e)) => {
+        Err(Reported(e)) => {
             e.set();
             -1
         }

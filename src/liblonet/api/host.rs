@@ -1,6 +1,6 @@
 //! `lonet_host`: a host that the process is, beside others.
 
-use super::error::{Error, Failed, Result, Shown, call};
+use super::error::{Error, Reported, Result, Shown, call};
 use super::handle::{Stale, Table, Used};
 use super::net::{self, LonetNet};
 use super::{ask, bytes, room_for_two};
@@ -61,7 +61,7 @@ pub fn get(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
     HOSTS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
 }
 
-fn refuse(stale: Stale, what: &str) -> Failed {
+fn refuse(stale: Stale, what: &str) -> Reported {
     let why = match stale {
         Stale::NoHandle => "not a host's handle",
         Stale::Closed => "the host was closed",

@@ -1,7 +1,7 @@
 //! Listening descriptors: lonet_listen and lonet_accept.
 
 use super::addr::{LonetAddr, Whois, Written, candidate, client_for, give, whois};
-use super::error::{Error, Failed, Result, Shown, call};
+use super::error::{Error, Reported, Result, Shown, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
@@ -165,7 +165,7 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
 
 /// Why there is no connection. A listener that was shut down is one of a host or network that has ended, or was never
 /// one.
-fn why(lfd: c_int, errno: Errno) -> Failed {
+fn why(lfd: c_int, errno: Errno) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");
     }
@@ -176,5 +176,5 @@ fn why(lfd: c_int, errno: Errno) -> Failed {
             false => Error::HostDown.of(what),
         })
     });
-    told.err().unwrap_or(Failed(errno))
+    told.err().unwrap_or(Reported(errno))
 }

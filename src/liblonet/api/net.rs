@@ -52,7 +52,7 @@ pub fn get(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
     NETS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
 }
 
-fn refuse(stale: Stale, what: &str) -> super::error::Failed {
+fn refuse(stale: Stale, what: &str) -> super::error::Reported {
     match stale {
         Stale::NoHandle => Error::Invalid.because(what, "not a network's handle"),
         Stale::Closed | Stale::ClosedWithNetwork => Error::NetworkDown.because(what, "the network was left"),
