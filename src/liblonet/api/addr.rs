@@ -29,9 +29,9 @@ impl LonetAddr {
 }
 
 /// As text: `α:80`, and with brackets where the host has colons.
-pub struct Written<'a>(pub &'a str, pub u16);
+pub struct HostPort<'a>(pub &'a str, pub u16);
 
-impl Display for Written<'_> {
+impl Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains(':') {
             write!(f, "[{}]:{}", self.0, self.1)
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
         let (host, port) = host_and_port(text)
             .map_err(|e| Error::Invalid.because(format_args!("address \"{}\"", Shown(text)), e))?;
         // SAFETY: null or a place for an address, as lonet.h says.
-        unsafe { give(addr, Name { host, port }) }
+        unsafe { store_addr(addr, Name { host, port }) }
     })
 }
 
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
 ///
 /// # Safety
 /// `to` is null or writable.
-pub unsafe fn give(to: *mut LonetAddr, name: Name<'_>) -> Result<c_int> {
+pub unsafe fn store_addr(to: *mut LonetAddr, name: Name<'_>) -> Result<c_int> {
     let addr = LonetAddr::of(name)
         .ok_or_else(|| Error::Protocol.because("address", "the host's name is too long"))?;
     if !to.is_null() {
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn lonet_addr_format(addr: *const LonetAddr, buf: *mut c_c
         let host = CStr::from_bytes_until_nul(host).map_err(|_| bad("the host's name has no end"))?;
         let host = host.to_str().map_err(|_| bad("the host's name is not UTF-8"))?;
         let mut out = Counted { to: buf.cast(), room: size, len: 0 };
-        let _ = write!(out, "{}", Written(host, addr.port));
+        let _ = write!(out, "{}", HostPort(host, addr.port));
         Ok(out.end() as c_int)
     })
 }
@@ -171,7 +171,7 @@ pub fn whois<R>(
 pub unsafe extern "C" fn lonet_local_addr(fd: c_int, addr: *mut LonetAddr) -> c_int {
     call(|| {
         // SAFETY: null or a place for an address, as lonet.h says.
-        whois(fd, "local address", |all| unsafe { give(addr, all.local) })
+        whois(fd, "local address", |all| unsafe { store_addr(addr, all.local) })
     })
 }
 
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn lonet_peer_addr(fd: c_int, addr: *mut LonetAddr) -> c_i
         whois(fd, "peer address", |all| {
             let peer = all.peer.ok_or_else(|| Error::NotConnected.of("peer address"))?;
             // SAFETY: null or a place for an address, as lonet.h says.
-            unsafe { give(addr, peer) }
+            unsafe { store_addr(addr, peer) }
         })
     })
 }

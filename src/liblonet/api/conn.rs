@@ -2,7 +2,7 @@
 
 mod foreign;
 
-use super::addr::Written;
+use super::addr::HostPort;
 use super::error::{Error, Reported, Result, Shown, call};
 use super::handle::Used;
 use super::host::{self, Host, LonetHost, still_open};
@@ -92,9 +92,9 @@ impl fmt::Display for Path<'_> {
         write!(f, "dial lonet{} ", self.network)?;
         match self.port {
             0 => f.write_str(self.from)?,
-            port => write!(f, "{}", Written(self.from, port))?,
+            port => write!(f, "{}", HostPort(self.from, port))?,
         }
-        write!(f, "->{}", Written(self.to, self.to_port))
+        write!(f, "->{}", HostPort(self.to, self.to_port))
     }
 }
 

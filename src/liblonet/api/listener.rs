@@ -1,6 +1,6 @@
 //! Listening descriptors: lonet_listen and lonet_accept.
 
-use super::addr::{LonetAddr, Whois, Written, candidate, client_for, give, whois};
+use super::addr::{HostPort, LonetAddr, Whois, candidate, client_for, store_addr, whois};
 use super::error::{Error, Reported, Result, Shown, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
@@ -51,7 +51,7 @@ struct Listen<'a> {
 
 impl std::fmt::Display for Listen<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "listen lonet{} {}", self.network, Written(self.host, self.port))
+        write!(f, "listen lonet{} {}", self.network, HostPort(self.host, self.port))
     }
 }
 
@@ -149,8 +149,8 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
             let caller = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
             // SAFETY: as the caller promises.
             unsafe {
-                give(local, all.local)?;
-                give(peer, caller)
+                store_addr(local, all.local)?;
+                store_addr(peer, caller)
             }
         });
         match named {
@@ -170,7 +170,7 @@ fn why(lfd: c_int, errno: Errno) -> Reported {
         return Error::from_errno(errno).of("accept");
     }
     let told = whois(lfd, "accept", |Whois { local, member, .. }| {
-        let what = format_args!("accept {}", Written(local.host, local.port));
+        let what = format_args!("accept {}", HostPort(local.host, local.port));
         Err::<(), _>(match member {
             true => Error::Invalid.because(what, "not a listening descriptor"),
             false => Error::HostDown.of(what),
