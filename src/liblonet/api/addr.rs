@@ -42,13 +42,13 @@ impl Display for HostPort<'_> {
 }
 
 /// Writes to C's memory as snprintf does.
-struct Counted {
+struct SnprintfBuffer {
     to: *mut u8,
     room: usize,
     len: usize,
 }
 
-impl Write for Counted {
+impl Write for SnprintfBuffer {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         if let Some(left) = self.room.checked_sub(self.len + 1) {
             // SAFETY: `room` bytes are writable, and one stays for the zero.
@@ -59,7 +59,7 @@ impl Write for Counted {
     }
 }
 
-impl Counted {
+impl SnprintfBuffer {
     fn end(self) -> usize {
         if let Some(last) = self.room.checked_sub(1) {
             // SAFETY: within the `room` bytes.
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn lonet_addr_format(addr: *const LonetAddr, buf: *mut c_c
         let host = unsafe { std::slice::from_raw_parts(addr.host.as_ptr().cast::<u8>(), addr.host.len()) };
         let host = CStr::from_bytes_until_nul(host).map_err(|_| bad("the host's name has no end"))?;
         let host = host.to_str().map_err(|_| bad("the host's name is not UTF-8"))?;
-        let mut out = Counted { to: buf.cast(), room: size, len: 0 };
+        let mut out = SnprintfBuffer { to: buf.cast(), room: size, len: 0 };
         let _ = write!(out, "{}", HostPort(host, addr.port));
         Ok(out.end() as c_int)
     })
