@@ -12,7 +12,7 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-enum Shaken {
+enum Handshake {
     Done,
     /// The peer takes too long: connected there, it will be relayed.
     Relay(SocketAddrV4),
@@ -24,18 +24,18 @@ enum Shaken {
 /// off the socket: a relay would be for nobody.
 pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
     match hand_over(dial, 0, limit)? {
-        Shaken::Done => Ok(()),
-        Shaken::Relay(_) => Err(Error::TimedOut.of(dial.path)),
-        Shaken::Refused(_) => Err(Error::Refused.of(dial.path)),
+        Handshake::Done => Ok(()),
+        Handshake::Relay(_) => Err(Error::TimedOut.of(dial.path)),
+        Handshake::Refused(_) => Err(Error::Refused.of(dial.path)),
     }
 }
 
 /// The handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
     let (to, refused) = match hand_over(dial, MOMENT, Limit::NONE)? {
-        Shaken::Done => return Ok(()),
-        Shaken::Relay(to) => (to, false),
-        Shaken::Refused(to) => (to, true),
+        Handshake::Done => return Ok(()),
+        Handshake::Relay(to) => (to, false),
+        Handshake::Refused(to) => (to, true),
     };
     let target = Address::of_os(to, libc::AF_INET);
     // SAFETY: an address of ours with its length.
@@ -53,7 +53,7 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
 
 /// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. lonetd's own limit for a handshake
 /// holds where the caller has none.
-fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken> {
+fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Handshake> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = Op::HandOver { cookie: dial.cookie, milliseconds };
     let (client, path) = (&dial.host.client, dial.path);
@@ -70,9 +70,9 @@ fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken>
     }
     let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown.of(path))?;
     match control::read_reply(&buffer[..n]) {
-        Ok((_, Reply::Done)) => Ok(Shaken::Done),
-        Ok((_, Reply::DialForeign { to, .. })) => Ok(Shaken::Relay(to)),
-        Ok((_, Reply::ConnectTo { to, .. })) => Ok(Shaken::Refused(to)),
+        Ok((_, Reply::Done)) => Ok(Handshake::Done),
+        Ok((_, Reply::DialForeign { to, .. })) => Ok(Handshake::Relay(to)),
+        Ok((_, Reply::ConnectTo { to, .. })) => Ok(Handshake::Refused(to)),
         Ok((_, Reply::Error { errno, text })) => {
             Err(Error::from_errno(Errno::from_raw(errno)).because(path, text))
         }
