@@ -1,6 +1,6 @@
 //! `struct lonet_addr`: a lonet address, and those of a descriptor.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::{ask, bytes, net};
 use crate::{kernel, process};
 use lonet_core::address::{MAX_HOST, host_and_port};
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
             return Err(Error::Invalid.because("address", "the text is NULL"));
         };
         let (host, port) = host_and_port(text)
-            .map_err(|e| Error::Invalid.because(format_args!("address \"{}\"", Shown(text)), e))?;
+            .map_err(|e| Error::Invalid.because(format_args!("address \"{}\"", EscapedBytes(text)), e))?;
         // SAFETY: null or a place for an address, as lonet.h says.
         unsafe { store_addr(addr, Name { host, port }) }
     })

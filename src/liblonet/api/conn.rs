@@ -3,7 +3,7 @@
 mod foreign;
 
 use super::addr::HostPort;
-use super::error::{Error, Reported, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::handle::Used;
 use super::host::{self, Host, LonetHost, still_open};
 use super::{ask_within, bytes};
@@ -117,7 +117,7 @@ impl<'a> Dial<'a> {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
         let (to, to_port) = host_and_port(addr).map_err(|e| {
-            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), Shown(addr)), e)
+            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), EscapedBytes(addr)), e)
         })?;
         let to = match bare_host(to) {
             "" => host.name(),

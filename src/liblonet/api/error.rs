@@ -172,9 +172,9 @@ impl Line<'_> {
 }
 
 /// Bytes that a program passed, on their way into a message: what is not UTF-8 is shown as `\xNN`.
-pub struct Shown<'a>(pub &'a [u8]);
+pub struct EscapedBytes<'a>(pub &'a [u8]);
 
-impl Display for Shown<'_> {
+impl Display for EscapedBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             f.write_str(chunk.valid())?;
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_or_zero_do_not_break_a_message() {
-        let _ = Error::Invalid.of(Shown(b"a\xffb\0c"));
+        let _ = Error::Invalid.of(EscapedBytes(b"a\xffb\0c"));
         assert_eq!(message(), "a\\xffb?c: invalid argument");
     }
 

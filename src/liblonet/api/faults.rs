@@ -1,6 +1,6 @@
 //! Faults between hosts: what `lonet cut`, `lonet heal` and `lonet faults` do, for a program.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::net::{LonetNet, get};
 use super::{ask, bytes};
 use lonet_core::control::{Fault, Op, Reply};
@@ -26,7 +26,7 @@ unsafe fn order(
     let texts = [from, to].map(|text| unsafe { bytes(text) }.unwrap_or_default());
     let mut told = name.to_owned();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        told = format!("{told} {}", Shown(text));
+        told = format!("{told} {}", EscapedBytes(text));
     }
     let [Ok(from), Ok(to)] = texts.map(std::str::from_utf8) else {
         return Err(Error::Invalid.because(&told, "not UTF-8"));

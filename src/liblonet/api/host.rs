@@ -1,6 +1,6 @@
 //! `lonet_host`: a host that the process is, beside others.
 
-use super::error::{Error, Reported, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::handle::{Stale, Table, Used};
 use super::net::{self, LonetNet};
 use super::{ask, bytes, room_for_two};
@@ -103,7 +103,7 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
     let Some(name) = name else {
         return Err(Error::Invalid.because(format_args!("host lonet{network}"), "the host's name is NULL"));
     };
-    let what = format!("host lonet{network} {}", Shown(name));
+    let what = format!("host lonet{network} {}", EscapedBytes(name));
     if flags & !(LONET_SHARE | LONET_TCP_PORTS) != 0 {
         return Err(Error::Invalid.because(what, format_args!("unknown flags {flags:#x}")));
     }

@@ -1,7 +1,7 @@
 //! Listening descriptors: lonet_listen and lonet_accept.
 
 use super::addr::{HostPort, LonetAddr, Whois, candidate, client_for, store_addr, whois};
-use super::error::{Error, Reported, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
@@ -29,7 +29,8 @@ pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char
         let (name, port) = match laddr {
             b"" => ("", 0),
             laddr => host_and_port(laddr).map_err(|e| {
-                Error::Invalid.because(format_args!("listen lonet{} \"{}\"", host.network(), Shown(laddr)), e)
+                Error::Invalid
+                    .because(format_args!("listen lonet{} \"{}\"", host.network(), EscapedBytes(laddr)), e)
             })?,
         };
         let name = bare_host(name);

@@ -18,7 +18,7 @@ mod listener;
 pub mod net;
 mod trace;
 
-use error::{Error, Result, Shown};
+use error::{Error, EscapedBytes, Result};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
@@ -75,7 +75,7 @@ fn ask_within<R>(
     }
     if trouble == Trouble::Failed {
         let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
-        let why = format_args!("lonetd could not start: {}", Shown(&buffer[..end])).to_string();
+        let why = format_args!("lonetd could not start: {}", EscapedBytes(&buffer[..end])).to_string();
         return Err(Error::NetworkDown.because(what, why));
     }
     Err(Error::from(trouble).because(what, trouble))

@@ -1,6 +1,6 @@
 //! `lonet_net`: a network that the process has joined.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::handle::{Stale, Table, Used};
 use super::{ask, bytes, host, room_for_two};
 use crate::ask::limit;
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut Lonet
         let config = match std::str::from_utf8(name) {
             Ok("") => new_network(),
             Ok(name) => configuration(name),
-            Err(_) => Err(format!("network \"{}\" is not UTF-8", Shown(name))),
+            Err(_) => Err(format!("network \"{}\" is not UTF-8", EscapedBytes(name))),
         };
         let config = config.map_err(|e| Error::Invalid.because("join", e))?;
         let what = format!("join lonet{}", config.network);
