@@ -11,7 +11,7 @@
 //! system calls, and a switch to another process and back.
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::search::{self, Search};
 use libc::{addrinfo, c_char, c_int};
 use lonet_core::block::Face;
@@ -81,8 +81,8 @@ unsafe fn on_network(
         // SAFETY: a C string or null.
         match unsafe { named(node, asked.ai_family) }? {
             Ok(host) => host,
-            Err(Miss::Unknown) => return Some(libc::EAI_NONAME),
-            Err(Miss::Trouble) => return Some(libc::EAI_AGAIN),
+            Err(LookupError::NotFound) => return Some(libc::EAI_NONAME),
+            Err(LookupError::Unavailable) => return Some(libc::EAI_AGAIN),
         }
     };
     // SAFETY: as the caller promises.
@@ -93,7 +93,7 @@ unsafe fn on_network(
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, Miss>> {
+pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, LookupError>> {
     // SAFETY: all zeroes is an addrinfo.
     let hints =
         addrinfo { ai_family: family, ai_socktype: libc::SOCK_STREAM, ..unsafe { std::mem::zeroed() } };

@@ -6,7 +6,7 @@
 #![allow(clippy::too_many_arguments, reason = "as netdb.h has them")]
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::{getaddrinfo, process};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
 use lonet_core::block::Face;
@@ -116,7 +116,7 @@ struct Found {
 }
 
 /// `None`: not lonet's to say.
-type Looked = Option<Result<Found, Miss>>;
+type Looked = Option<Result<Found, LookupError>>;
 
 /// # Safety
 /// `name` is null or a C string.
@@ -167,8 +167,8 @@ unsafe fn in_room(room: &Room, look: impl FnOnce() -> Looked) -> Option<c_int> {
                 Some(()) => (0, NETDB_SUCCESS),
                 None => (libc::ERANGE, NETDB_INTERNAL),
             },
-            Err(Miss::Unknown) => (0, HOST_NOT_FOUND),
-            Err(Miss::Trouble) => (libc::EAGAIN, TRY_AGAIN),
+            Err(LookupError::NotFound) => (0, HOST_NOT_FOUND),
+            Err(LookupError::Unavailable) => (libc::EAGAIN, TRY_AGAIN),
         });
     });
     let (code, why) = answer?;
@@ -208,8 +208,8 @@ fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
                     None => (std::ptr::null_mut(), NO_RECOVERY),
                 }
             }
-            Err(Miss::Unknown) => (std::ptr::null_mut(), HOST_NOT_FOUND),
-            Err(Miss::Trouble) => (std::ptr::null_mut(), TRY_AGAIN),
+            Err(LookupError::NotFound) => (std::ptr::null_mut(), HOST_NOT_FOUND),
+            Err(LookupError::Unavailable) => (std::ptr::null_mut(), TRY_AGAIN),
         });
     });
     let (entry, why) = answer?;

@@ -3,7 +3,7 @@
 //! lonet says the host's name; the service, numeric addresses and what is wrong with the arguments are libc's to say.
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::{address, process};
 use libc::{c_char, c_int, sockaddr, socklen_t};
 use lonet_core::config::LONET_SUFFIX;
@@ -93,10 +93,10 @@ unsafe fn on_network(
             }
             Plan::Service
         }
-        Some(Err(Miss::Unknown)) if flags & libc::NI_NAMEREQD != 0 => Plan::Answer(libc::EAI_NONAME),
+        Some(Err(LookupError::NotFound)) if flags & libc::NI_NAMEREQD != 0 => Plan::Answer(libc::EAI_NONAME),
         // No name server needs to hear of it.
-        Some(Err(Miss::Unknown)) => Plan::Libc { flags: flags | libc::NI_NUMERICHOST },
-        Some(Err(Miss::Trouble)) => Plan::Answer(libc::EAI_AGAIN),
+        Some(Err(LookupError::NotFound)) => Plan::Libc { flags: flags | libc::NI_NUMERICHOST },
+        Some(Err(LookupError::Unavailable)) => Plan::Answer(libc::EAI_AGAIN),
     }
 }
 

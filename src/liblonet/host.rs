@@ -27,11 +27,11 @@ pub struct Host {
 
 /// Why there is no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
+pub enum LookupError {
     /// Nobody has that name or address, nor can have it.
-    Unknown,
+    NotFound,
     /// lonetd cannot be asked.
-    Trouble,
+    Unavailable,
 }
 
 /// A name with `.lonet` behind it, as a C string.
@@ -106,7 +106,7 @@ impl Host {
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, Miss>> {
+pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
     }
@@ -126,7 +126,7 @@ pub unsafe fn is_ours(name: *const libc::c_char) -> bool {
 }
 
 /// The host of this name. `None`: not lonet's to say.
-pub fn by_name(name: &[u8]) -> Option<Result<Host, Miss>> {
+pub fn by_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     if !process::is_active() {
         return None;
     }
@@ -134,15 +134,15 @@ pub fn by_name(name: &[u8]) -> Option<Result<Host, Miss>> {
 }
 
 /// As [`by_name`], of what stands before `.lonet`.
-pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, Miss>> {
+pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     if name.is_empty() || name.len() > MAX_HOST {
-        return Some(Err(Miss::Unknown));
+        return Some(Err(LookupError::NotFound));
     }
     resolve(name, false)
 }
 
 /// As [`by_bare_name`], where one that no host has is unknown: it gets no address from being asked for.
-pub fn that_is_there(name: &[u8]) -> Option<Result<Host, Miss>> {
+pub fn that_is_there(name: &[u8]) -> Option<Result<Host, LookupError>> {
     resolve(name, true)
 }
 
@@ -160,7 +160,7 @@ fn without_suffix(name: &[u8]) -> Option<&[u8]> {
 }
 
 /// The host with this address, IPv4 ones v4-mapped. `None`: not lonet's to say.
-pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
+pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || !process::may_be_ours(ip) {
         return None;
     }
@@ -175,14 +175,14 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
 }
 
 /// The host that this process is. `None`: it is none.
-pub fn own() -> Option<Result<Host, Miss>> {
+pub fn own() -> Option<Result<Host, LookupError>> {
     let name = process::host().filter(|_| process::is_active())?;
     resolve(name.as_bytes(), false)
 }
 
 /// What lonetd says of a name, or has said if that stands. `strict`: only if a host has it at this moment.
-fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, Miss>> {
-    let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
+fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
+    let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
     let table = actor::table(&client);
     if let Some(kept) =
@@ -206,14 +206,14 @@ fn quoted(name: &[u8]) -> impl std::fmt::Display {
     name.escape_ascii()
 }
 
-fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, Miss>> {
+fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, LookupError>> {
     match answer {
         Ok(Reply::Native) => None,
         Ok(Reply::Host { index, name, ascii, .. }) => {
-            Some(Host::new(index, name, ascii).ok_or(Miss::Trouble))
+            Some(Host::new(index, name, ascii).ok_or(LookupError::Unavailable))
         }
-        Err(failed) if failed.errno == Errno::ENOENT => Some(Err(Miss::Unknown)),
-        _ => Some(Err(Miss::Trouble)),
+        Err(failed) if failed.errno == Errno::ENOENT => Some(Err(LookupError::NotFound)),
+        _ => Some(Err(LookupError::Unavailable)),
     }
 }
 

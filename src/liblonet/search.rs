@@ -11,7 +11,7 @@
 mod files;
 
 use crate::fence::uncancelled;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::res_query::State;
 use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
@@ -86,7 +86,7 @@ pub fn state() -> Option<*mut State> {
 pub unsafe fn find<'a>(
     name: *const c_char,
     search: impl FnOnce() -> Option<Search<'a>>,
-) -> Option<Result<Host, Miss>> {
+) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
     }
@@ -106,7 +106,9 @@ pub unsafe fn find<'a>(
         return None;
     }
     let found = if is_searched { host::that_is_there(wanted)? } else { host::by_name(wanted)? };
-    if is_searched && matches!(found, Err(Miss::Unknown)) || knows_any(search.dns_knows, wanted, &before) {
+    if is_searched && matches!(found, Err(LookupError::NotFound))
+        || knows_any(search.dns_knows, wanted, &before)
+    {
         return None;
     }
     Some(found)

@@ -1,7 +1,7 @@
 //! DNS answers for hosts of the network, in the program's buffer.
 
 use crate::fence::silently;
-use crate::host::{self, Miss};
+use crate::host::{self, LookupError};
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
@@ -105,8 +105,8 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
         (Some(Ok(host)), _) => {
             Found::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
         }
-        (Some(Err(Miss::Unknown)), _) => Found::Not(Code::NoName),
-        (Some(Err(Miss::Trouble)), _) => Found::Not(Code::ServerFailure),
+        (Some(Err(LookupError::NotFound)), _) => Found::Not(Code::NoName),
+        (Some(Err(LookupError::Unavailable)), _) => Found::Not(Code::ServerFailure),
     };
     let mut made = [0; MAX_ANSWER];
     let written = dns::answer(&mut made, query, &question, found)?;
