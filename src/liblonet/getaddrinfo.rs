@@ -7,7 +7,7 @@
 //! nobody listens.
 //!
 //! The budget, counted by tests/hot_paths_take_few_system_calls.sh: a name that was asked for before takes one system call,
-//! which asks who this is (`host::kept`). One that was not, or whose host is not up, takes a question to lonetd: eight
+//! which asks who this is (`host::cache`). One that was not, or whose host is not up, takes a question to lonetd: eight
 //! system calls, and a switch to another process and back.
 
 use crate::fence::silently;

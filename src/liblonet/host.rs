@@ -4,7 +4,7 @@
 //! other byte as Latin-1. The name as it was given is there for those who ask for it (AI_CANONIDN, NI_IDN), and
 //! as an alias. All spellings lead to the host.
 
-mod kept;
+mod cache;
 
 use crate::ask::{Failed, Start, ask_for_text};
 use crate::{actor, log, process};
@@ -185,10 +185,10 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
     let table = actor::table(&client);
-    if let Some(kept) =
-        table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| kept::find(table, name))
+    if let Some(cached) =
+        table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| cache::find(table, name))
     {
-        let answer = Ok(kept.reply());
+        let answer = Ok(cached.reply());
         log::named(format_args!("resolve {}", quoted(name)), &answer);
         return read(answer);
     }
@@ -196,7 +196,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
     // What another network's lonetd says has nothing to do with this table.
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
-        kept::keep(name, reply);
+        cache::insert(name, reply);
     }
     log::named(format_args!("resolve {}", quoted(name)), &answer);
     read(answer)

@@ -22,8 +22,8 @@ const SLOTS: usize = 8;
 const TEXT: usize = 64;
 const TEXT_WORDS: usize = TEXT / 8;
 
-// A slot, in words: the sequence number, and what is kept.
-const STANDS: usize = 0;
+// A slot, in words: the sequence number, and what is cached.
+const GENERATION: usize = 0;
 const PID: usize = 1;
 /// The host's index, and the lengths of the texts.
 const NUMBERS: usize = 2;
@@ -37,17 +37,17 @@ struct Slot {
     words: [AtomicU64; WORDS],
 }
 
-static KEPT: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
+static CACHE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
 /// An answer, as it was given.
-pub struct Kept {
+pub struct CachedReply {
     numbers: u64,
     stands: u64,
     name: [u8; TEXT],
     ascii: [u8; TEXT],
 }
 
-impl Kept {
+impl CachedReply {
     pub fn reply(&self) -> Reply<'_> {
         let text = |bytes, len| text(bytes, len).unwrap_or_default();
         Reply::Host {
@@ -60,21 +60,21 @@ impl Kept {
 }
 
 /// What was said of this name, if it stands.
-pub fn find(table: Table<'_>, name: &[u8]) -> Option<Kept> {
-    find_in(&KEPT, table.names()?, name)
+pub fn find(table: Table<'_>, name: &[u8]) -> Option<CachedReply> {
+    find_in(&CACHE, table.names()?, name)
 }
 
-/// Keeps what was said of this name, if it is to be kept.
-pub fn keep(name: &[u8], reply: &Reply<'_>) {
-    keep_in(&KEPT, name, reply);
+/// Keeps what was said of this name, if it is to be cached.
+pub fn insert(name: &[u8], reply: &Reply<'_>) {
+    insert_in(&CACHE, name, reply);
 }
 
-fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<Kept> {
+fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<CachedReply> {
     let asked = pack(name)?;
-    let words = slots
-        .iter()
-        .find_map(|slot| slot.read().filter(|words| words[STANDS] == stands && is_of(words, name, &asked)))?;
-    (words[PID] == getpid() as u64).then(|| Kept {
+    let words = slots.iter().find_map(|slot| {
+        slot.read().filter(|words| words[GENERATION] == stands && is_of(words, name, &asked))
+    })?;
+    (words[PID] == getpid() as u64).then(|| CachedReply {
         numbers: words[NUMBERS],
         stands,
         name: unpack(&words[NAME..]),
@@ -82,10 +82,10 @@ fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<Kept> {
     })
 }
 
-fn keep_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
+fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
     let Reply::Host { index, name, ascii, stands: stands @ 1.. } = *reply else { return None };
     let mut words = [0; WORDS];
-    words[STANDS] = stands;
+    words[GENERATION] = stands;
     words[PID] = getpid() as u64;
     let lengths = [asked, name.as_bytes(), ascii.as_bytes()].map(|text| text.len() as u64);
     words[NUMBERS] = u64::from(index) | lengths[0] << 16 | lengths[1] << 24 | lengths[2] << 32;
@@ -95,7 +95,7 @@ fn keep_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
     let packed = pack(asked)?;
     // The name's own; or one of no use any more; or any.
     let same = slots.iter().find(|slot| slot.read().is_some_and(|words| is_of(&words, asked, &packed)));
-    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[STANDS] != stands));
+    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[GENERATION] != stands));
     let any = || slots.get(fnv1a(asked) as usize % slots.len());
     same.or_else(stale).or_else(any)?.write(&words);
     Some(())
@@ -173,18 +173,18 @@ mod tests {
     #[test]
     fn what_stands_is_found_as_it_was_said() {
         let slots = slots();
-        keep_in(&slots, "B\u{3b2}".as_bytes(), &reply(7, 3));
-        let kept = find_in(&slots, 3, "B\u{3b2}".as_bytes()).expect("an answer");
-        assert_eq!(kept.reply(), reply(7, 3));
+        insert_in(&slots, "B\u{3b2}".as_bytes(), &reply(7, 3));
+        let cached = find_in(&slots, 3, "B\u{3b2}".as_bytes()).expect("an answer");
+        assert_eq!(cached.reply(), reply(7, 3));
         assert_eq!(index(&slots, 3, "β"), None, "another spelling");
     }
 
     #[test]
     fn what_was_said_under_another_count_is_not_found() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 4, "b"), None);
-        keep_in(&slots, b"b", &reply(8, 4));
+        insert_in(&slots, b"b", &reply(8, 4));
         assert_eq!(index(&slots, 4, "b"), Some(8));
         assert_eq!(index(&slots, 3, "b"), None);
     }
@@ -192,18 +192,18 @@ mod tests {
     #[test]
     fn what_does_not_stand_is_not_kept() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 0));
-        keep_in(&slots, b"b", &Reply::Error { errno: libc::ENOENT, text: "" });
+        insert_in(&slots, b"b", &reply(7, 0));
+        insert_in(&slots, b"b", &Reply::Error { errno: libc::ENOENT, text: "" });
         assert!(slots.iter().all(|slot| slot.sequence.load(Ordering::Relaxed) == 0));
     }
 
     #[test]
     fn what_another_process_was_told_is_not_found() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         slots.iter().for_each(|slot| _ = slot.words[PID].fetch_add(1, Ordering::Relaxed));
         assert_eq!(index(&slots, 3, "b"), None);
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 3, "b"), Some(7), "in the place of the other's");
     }
 
@@ -214,11 +214,11 @@ mod tests {
         for stands in 1..=3 {
             (0u16..)
                 .zip(&names)
-                .for_each(|(n, name)| _ = keep_in(&slots, name.as_bytes(), &reply(n, stands)));
+                .for_each(|(n, name)| _ = insert_in(&slots, name.as_bytes(), &reply(n, stands)));
             let found: Vec<_> = names.iter().filter_map(|name| index(&slots, stands, name)).collect();
             assert_eq!(found, (0..SLOTS as u16).collect::<Vec<_>>());
         }
-        keep_in(&slots, b"one more", &reply(99, 3));
+        insert_in(&slots, b"one more", &reply(99, 3));
         assert_eq!(index(&slots, 3, "one more"), Some(99));
     }
 
@@ -226,9 +226,9 @@ mod tests {
     fn a_spelling_that_has_no_room_is_asked_for_each_time() {
         let slots = slots();
         let long = "x".repeat(TEXT);
-        assert!(keep_in(&slots, long.as_bytes(), &reply(7, 3)).is_some());
+        assert!(insert_in(&slots, long.as_bytes(), &reply(7, 3)).is_some());
         assert_eq!(index(&slots, 3, &long), Some(7));
-        assert!(keep_in(&slots, "x".repeat(TEXT + 1).as_bytes(), &reply(7, 3)).is_none());
+        assert!(insert_in(&slots, "x".repeat(TEXT + 1).as_bytes(), &reply(7, 3)).is_none());
         assert_eq!(index(&slots, 3, &"x".repeat(TEXT + 1)), None);
     }
 
@@ -236,10 +236,10 @@ mod tests {
     fn a_slot_whose_writer_does_not_come_back_keeps_nobody_waiting() {
         let slots = slots();
         slots[0].sequence.store(1, Ordering::Relaxed);
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 3, "b"), Some(7));
         slots.iter().for_each(|slot| slot.sequence.store(1, Ordering::Relaxed));
-        keep_in(&slots, b"c", &reply(8, 3));
+        insert_in(&slots, b"c", &reply(8, 3));
         assert_eq!((index(&slots, 3, "b"), index(&slots, 3, "c")), (None, None));
     }
 
@@ -256,7 +256,7 @@ mod tests {
                             let text = letter.repeat(60);
                             let said =
                                 Reply::Host { index: turn as u16 % 16, name: &text, ascii: &text, stands: 1 };
-                            keep_in(&slots, letter.as_bytes(), &said);
+                            insert_in(&slots, letter.as_bytes(), &said);
                         }
                     })
                 })
@@ -264,10 +264,10 @@ mod tests {
             while !speakers.iter().all(|s| s.is_finished()) {
                 for (n, letter) in letters.char_indices() {
                     let name = letter.to_string();
-                    let Some(kept) = find_in(&slots, 1, name.as_bytes()) else { continue };
+                    let Some(cached) = find_in(&slots, 1, name.as_bytes()) else { continue };
                     let text = name.repeat(60);
                     assert_eq!(
-                        kept.reply(),
+                        cached.reply(),
                         Reply::Host { index: n as u16, name: &text, ascii: &text, stands: 1 }
                     );
                 }
