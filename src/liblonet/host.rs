@@ -142,7 +142,7 @@ pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
 }
 
 /// As [`by_bare_name`], where one that no host has is unknown: it gets no address from being asked for.
-pub fn that_is_there(name: &[u8]) -> Option<Result<Host, LookupError>> {
+pub fn by_bare_name_if_up(name: &[u8]) -> Option<Result<Host, LookupError>> {
     resolve(name, true)
 }
 

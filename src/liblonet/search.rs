@@ -105,7 +105,7 @@ pub unsafe fn find<'a>(
     if search.files_for.is_some_and(|family| is_in_hosts(name, family)) {
         return None;
     }
-    let found = if is_searched { host::that_is_there(wanted)? } else { host::by_name(wanted)? };
+    let found = if is_searched { host::by_bare_name_if_up(wanted)? } else { host::by_name(wanted)? };
     if is_searched && matches!(found, Err(LookupError::NotFound))
         || knows_any(search.dns_knows, wanted, &before)
     {
