@@ -1,13 +1,13 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`turn`]), and one
+//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`retry`]), and one
 //! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
 //! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
 //! programs take all the time.
 
 mod caller;
 mod courier;
-mod turn;
+mod retry;
 
 use crate::address::{Address, is_plausible};
 use crate::bypass::Bypass;
@@ -18,7 +18,7 @@ use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
-use turn::Turn;
+use retry::Retry;
 
 hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -45,7 +45,7 @@ struct Plan {
     /// Not lonet's: libc takes the program's pointers as they are.
     native: bool,
     errno: i32,
-    turn: Turn,
+    retry: Retry,
 }
 
 /// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn run(
             }
             match finish(fd, new, own, address, len, flags, plan.errno) {
                 NOWHERE => return -1,
-                taken if taken >= 0 || !plan.turn.goes_on(fd) => return taken,
+                taken if taken >= 0 || !plan.retry.after_rejection(fd) => return taken,
                 _ => {}
             }
         }
@@ -111,9 +111,9 @@ unsafe extern "C" fn prepare(
         let call = Call { name: "accept", about: About::Socket(fd) };
         silently(|| log::bypassed(call, Bypass::Arguments));
     }
-    let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
+    let retry = if native { Retry::NATIVE } else { Retry::begin(fd) };
     Errno::set_raw(errno);
-    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, turn };
+    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, retry };
     // SAFETY: as the caller promises.
     unsafe { plan.write(made) };
 }
