@@ -1,12 +1,12 @@
 //! accept(2) and accept4(2).
 //!
-//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`retry`]), and one
+//! Who calls ([`peer`]) the table tells: one system call that looks whether somebody waits already ([`retry`]), and one
 //! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
 //! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
 //! programs take all the time.
 
-mod caller;
 mod courier;
+mod peer;
 mod retry;
 
 use crate::address::{Address, is_plausible};
@@ -14,10 +14,10 @@ use crate::bypass::Bypass;
 use crate::fence::silently;
 use crate::log::{self, About, Call};
 use crate::{memory, process};
-use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
+use peer::{Peer, identify_peer};
 use retry::Retry;
 
 hook! {
@@ -145,19 +145,19 @@ unsafe extern "C" fn finish(
 ) -> c_int {
     let mut shown = *caller;
     // Nor is anybody let in by a fault of the library's.
-    let mut who = Caller::Unwanted;
-    silently(|| who = who_calls(listener, new, caller));
+    let mut who = Peer::Rejected;
+    silently(|| who = identify_peer(listener, new, caller));
     silently(|| report(listener, &who, caller));
     let mut taken = -1;
     silently(|| match who {
-        Caller::Named(a) => (shown, taken) = (a, new),
-        Caller::Kernels => taken = new,
-        Caller::Foreign(a, connection) => {
+        Peer::Named(a) => (shown, taken) = (a, new),
+        Peer::Native => taken = new,
+        Peer::Foreign(a, connection) => {
             shown = a;
             let flags = flags.map_or(0, |f| *f);
             taken = connection.take(listener, new, flags).unwrap_or(-1);
         }
-        Caller::Unwanted => reset(new),
+        Peer::Rejected => reset(new),
     });
     let mut outcome = errno;
     if taken >= 0 && !address.is_null() {
@@ -181,20 +181,20 @@ unsafe extern "C" fn finish(
 }
 
 /// The log's line.
-fn report(listener: c_int, who: &Caller, caller: &Address) {
+fn report(listener: c_int, who: &Peer, caller: &Address) {
     if !log::is_wanted() {
         return;
     }
     let named = match who {
-        Caller::Named(address) | Caller::Foreign(address, _) => address,
-        Caller::Kernels | Caller::Unwanted => caller,
+        Peer::Named(address) | Peer::Foreign(address, _) => address,
+        Peer::Native | Peer::Rejected => caller,
     };
     let call = Call { name: "accept", about: About::From(listener, named.endpoint()) };
     match who {
-        Caller::Named(_) => log::ended(call, Ok(()), format_args!("")),
-        Caller::Foreign(..) => log::ended(call, Ok(()), format_args!("from a foreign host")),
-        Caller::Kernels => log::bypassed(call, Bypass::Outsider),
-        Caller::Unwanted => log::ended(
+        Peer::Named(_) => log::ended(call, Ok(()), format_args!("")),
+        Peer::Foreign(..) => log::ended(call, Ok(()), format_args!("from a foreign host")),
+        Peer::Native => log::bypassed(call, Bypass::Outsider),
+        Peer::Rejected => log::ended(
             call,
             Err(Errno::ECONNABORTED),
             format_args!("reset: not meant for this listener, or nobody whom lonet can identify"),

@@ -18,56 +18,56 @@ use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Found, State};
 use lonet_core::limit::Limit;
 use lonet_core::uids;
-use lonet_sockets::accept::{Accepted, Peer, identify};
+use lonet_sockets::accept::{Accepted, Peer as RecordedPeer, identify};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-pub enum Caller {
+pub enum Peer {
     /// As lonet names it.
     Named(Address),
     /// A courier came in this one's place.
     Foreign(Address, courier::Connection),
     /// As the kernel does: no business of lonet's, or a program of the owner's outside the network.
-    Kernels,
+    Native,
     /// Not for this listener, or it cannot be told.
-    Unwanted,
+    Rejected,
 }
 
 /// `new`: the descriptor that accept has given, for a caller at `caller`.
-pub fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
-    let who = ask_who_calls(listener, new, caller);
-    if !matches!(who, Caller::Kernels) {
+pub fn identify_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
+    let who = find_peer(listener, new, caller);
+    if !matches!(who, Peer::Native) {
         marks::set(listener);
     }
     who
 }
 
-fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
-    let Some(remote) = caller.os() else { return Caller::Kernels };
-    let Some(local) = kernel::local(new) else { return Caller::Unwanted };
+fn find_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
+    let Some(remote) = caller.os() else { return Peer::Native };
+    let Some(local) = kernel::local(new) else { return Peer::Rejected };
     // An IPv4 caller of what is none.
-    let Some(local) = local.os() else { return Caller::Kernels };
+    let Some(local) = local.os() else { return Peer::Native };
     let Some(client) = process::client_at(*local.ip()) else {
         // What the environment says makes no sense, so that nobody can be asked.
         let ours = process::is_active() && process::may_be_ours(local.ip().to_ipv6_mapped());
-        return if ours { Caller::Unwanted } else { Caller::Kernels };
+        return if ours { Peer::Rejected } else { Peer::Native };
     };
     let (Ok(cookie), Ok(accepted)) = (kernel::cookie(listener), kernel::cookie(new)) else {
-        return Caller::Unwanted;
+        return Peer::Rejected;
     };
     marks::set(new);
     // For whom the stack itself calls is in no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
         && let Some(actor) = actor::actor(&client, false)
-        && let Peer::Dialer { local: at, name, is_last } =
+        && let RecordedPeer::Dialer { local: at, name, is_last } =
             identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
     {
         if is_last {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
         given::is_used(at);
-        return Caller::Named(Address::of(name, caller.family()));
+        return Peer::Named(Address::of(name, caller.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
     match ask_keeping_connection(
@@ -78,28 +78,24 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
     ) {
         Ok((_, Reply::Accepted { local, peer })) => {
             given::is_used(local);
-            Caller::Named(Address::of(peer, caller.family()))
+            Peer::Named(Address::of(peer, caller.family()))
         }
         Ok((Some(control), Reply::Courier { peer, buffers })) => {
             if !given::is_empty() {
                 name::named(listener).local.into_iter().for_each(given::is_used);
             }
             let connection = courier::Connection::new(control, buffers);
-            Caller::Foreign(Address::of(peer, caller.family()), connection)
+            Peer::Foreign(Address::of(peer, caller.family()), connection)
         }
-        Ok((_, Reply::Native)) => Caller::Kernels,
-        Ok(_) => Caller::Unwanted,
+        Ok((_, Reply::Native)) => Peer::Native,
+        Ok(_) => Peer::Rejected,
         Err(_) => {
             let ends = Ends { local, remote };
             let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
             // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
             let is_whole = kernel::remote(new).is_some();
             let is_outsider = caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
-            if is_outsider && is_whole && !is_on_loopback(cookie) {
-                Caller::Kernels
-            } else {
-                Caller::Unwanted
-            }
+            if is_outsider && is_whole && !is_on_loopback(cookie) { Peer::Native } else { Peer::Rejected }
         }
     }
 }
