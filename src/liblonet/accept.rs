@@ -39,7 +39,7 @@ hook! {
 type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
 type Accept4 = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
 
-struct Plan {
+struct PreparedCall {
     accept: Accept,
     accept4: Accept4,
     /// Not lonet's: libc takes the program's pointers as they are.
@@ -60,28 +60,28 @@ pub unsafe extern "C" fn run(
     flags: Option<&c_int>,
     active: bool,
 ) -> c_int {
-    let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
+    let mut call = std::mem::MaybeUninit::<PreparedCall>::uninit();
     let mut caller = std::mem::MaybeUninit::<Address>::uninit();
-    // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
+    // SAFETY: the program's arguments; `prepare` fills the call, `ready` the address.
     unsafe {
-        prepare(fd, address, len, active, plan.as_mut_ptr());
-        let plan = &mut *plan.as_mut_ptr();
+        prepare(fd, address, len, active, call.as_mut_ptr());
+        let call = &mut *call.as_mut_ptr();
         loop {
             ready(caller.as_mut_ptr());
             // Into memory of our own: a caller that has gone by now has no getpeername any more.
             let own = &mut *caller.as_mut_ptr();
             let (to, to_len) =
-                if plan.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
+                if call.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
             let new = match flags {
-                None => (plan.accept)(fd, to, to_len),
-                Some(flags) => (plan.accept4)(fd, to, to_len, *flags),
+                None => (call.accept)(fd, to, to_len),
+                Some(flags) => (call.accept4)(fd, to, to_len, *flags),
             };
-            if plan.native || new < 0 {
+            if call.native || new < 0 {
                 return new;
             }
-            match finish(fd, new, own, address, len, flags, plan.errno) {
-                NOWHERE => return -1,
-                taken if taken >= 0 || !plan.retry.after_rejection(fd) => return taken,
+            match finish(fd, new, own, address, len, flags, call.errno) {
+                BAD_ADDRESS => return -1,
+                taken if taken >= 0 || !call.retry.after_rejection(fd) => return taken,
                 _ => {}
             }
         }
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn run(
 }
 
 /// # Safety
-/// `plan` is writable and is filled.
+/// `call` is writable and is filled.
 // Frames of their own: what each takes of a small stack is given back before the next one.
 #[inline(never)]
 unsafe extern "C" fn prepare(
@@ -97,7 +97,7 @@ unsafe extern "C" fn prepare(
     address: *mut sockaddr,
     len: *mut socklen_t,
     active: bool,
-    plan: *mut Plan,
+    call: *mut PreparedCall,
 ) {
     let mut native = !active;
     if !address.is_null() && !native {
@@ -113,9 +113,9 @@ unsafe extern "C" fn prepare(
     }
     let retry = if native { Retry::NATIVE } else { Retry::begin(fd) };
     Errno::set_raw(errno);
-    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, retry };
+    let made = PreparedCall { accept: accept.get(), accept4: accept4.get(), native, errno, retry };
     // SAFETY: as the caller promises.
-    unsafe { plan.write(made) };
+    unsafe { call.write(made) };
 }
 
 /// # Safety
@@ -126,10 +126,10 @@ unsafe extern "C" fn ready(caller: *mut Address) {
 }
 
 /// What [`finish`] answers where the caller's name cannot be put: EFAULT. The connection is lost, as it is natively.
-const NOWHERE: c_int = -2;
+const BAD_ADDRESS: c_int = -2;
 
 /// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
-/// cannot be told, and the connection has been reset; or [`NOWHERE`].
+/// cannot be told, and the connection has been reset; or [`BAD_ADDRESS`].
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -173,7 +173,7 @@ unsafe extern "C" fn finish(
             unsafe { shown.copy_out(address, room, len) };
         } else {
             drop(sys::Fd::adopt(taken));
-            (taken, outcome) = (NOWHERE, libc::EFAULT);
+            (taken, outcome) = (BAD_ADDRESS, libc::EFAULT);
         }
     }
     Errno::set_raw(outcome);
