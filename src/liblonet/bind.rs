@@ -36,19 +36,19 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     let is_given = at.port == 0 && process::is_own(&client);
     let vain = if is_given { given::in_vain(at.ip) } else { Collected::nothing() };
-    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
     let limit = ask::limit();
-    let placed = match place(limit, &client, fd, (family, asked), wish, &may, start) {
+    let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
         // Of a port that it may not have at all a program does not hear that it is taken.
         Err(failed) if failed.errno == Errno::EADDRINUSE && !may() => {
             Err(Failed::new(Errno::EACCES, "the program's sandbox forbids the port"))
         }
-        placed => placed,
+        bound => bound,
     };
-    match placed? {
-        Placed::Native => Ok(Decision::Libc(Bypass::LeftByLonetd)),
-        Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
-        Placed::At { os, port } => {
+    match bound? {
+        BindOutcome::Native => Ok(Decision::Libc(Bypass::LeftByLonetd)),
+        BindOutcome::Already => Ok(Decision::Fail(Errno::EINVAL)),
+        BindOutcome::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
             marks::set(fd);
             if is_given {
@@ -78,7 +78,7 @@ pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
 }
 
 /// What came of asking for a place and putting the socket there.
-pub enum Placed {
+pub enum BindOutcome {
     /// Not lonet's.
     Native,
     /// It has a place.
@@ -89,20 +89,20 @@ pub enum Placed {
 
 /// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address. `may`: whether no sandbox
 /// forbids it to the program.
-pub fn place<'a>(
+pub fn bind_assigned<'a>(
     limit: Limit,
     client: &Client,
     fd: c_int,
     (family, asked): (c_int, Asked),
-    wish: impl Fn(u8) -> Op<'a>,
+    request: impl Fn(u8) -> Op<'a>,
     may: &dyn Fn() -> bool,
     start: Start,
-) -> Result<Placed, Failed> {
+) -> Result<BindOutcome, Failed> {
     for attempt in 0..ATTEMPTS {
-        let op = wish(attempt);
+        let op = request(attempt);
         let (os, port) = match ask_of(limit, client, &op, start)? {
-            Reply::Native => return Ok(Placed::Native),
-            Reply::Go => return Ok(Placed::Already),
+            Reply::Native => return Ok(BindOutcome::Native),
+            Reply::Go => return Ok(BindOutcome::Already),
             Reply::BindTo { os, port } => (os, port),
             _ => return Err(Errno::ENETDOWN.into()),
         };
@@ -111,7 +111,7 @@ pub fn place<'a>(
         };
         let socket = sandbox::Socket { client, limit, fd, cookie };
         match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
-            Ok(()) => return Ok(Placed::At { os, port }),
+            Ok(()) => return Ok(BindOutcome::At { os, port }),
             Err(Errno::EADDRINUSE) => {}
             // The OS port takes a privilege; another one may not.
             Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}
@@ -121,7 +121,7 @@ pub fn place<'a>(
             }
         }
     }
-    give_up(limit, client, &wish(0));
+    give_up(limit, client, &request(0));
     Err(Failed::new(Errno::EADDRINUSE, "no OS address that was tried is free"))
 }
 

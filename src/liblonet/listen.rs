@@ -1,7 +1,7 @@
 //! listen(2).
 
 use crate::ask::{self, Start, tell_to};
-use crate::bind::{Placed, place};
+use crate::bind::{BindOutcome, bind_assigned};
 use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult};
 use crate::log::About;
@@ -46,12 +46,12 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     // Who dials is to see whether the listener's process is there.
     let _ = actor::actor(&client, false);
     let limit = ask::limit();
-    let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
+    let request = |attempt| Op::Listen { cookie, bound, asked, attempt };
     // The kernel's own choice of a port no sandbox forbids.
-    match place(limit, &client, fd, (family, asked), wish, &|| true, start)? {
-        Placed::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
-        Placed::Already => {}
-        Placed::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
+    match bind_assigned(limit, &client, fd, (family, asked), request, &|| true, start)? {
+        BindOutcome::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
+        BindOutcome::Already => {}
+        BindOutcome::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
     if real() == 0 {

@@ -5,7 +5,7 @@ use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::host::{self, Host, LonetHost, still_open};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
-use crate::bind::{Placed, place};
+use crate::bind::{BindOutcome, bind_assigned};
 use crate::{accept, kernel, marks, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
@@ -83,11 +83,11 @@ fn listen_with(
 ) -> std::result::Result<(), Errno> {
     let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
-    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
     let may = || sandbox::may_bind(port);
-    match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, &may, Start::Yes)? {
-        Placed::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
-        Placed::Native | Placed::Already => return Err(Errno::EPROTO),
+    match bind_assigned(limit, &host.client, fd, (libc::AF_INET, asked), request, &may, Start::Yes)? {
+        BindOutcome::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
+        BindOutcome::Native | BindOutcome::Already => return Err(Errno::EPROTO),
     }
     marks::set(fd);
     let op = Op::Listen { cookie, bound: true, asked, attempt: 0 };
