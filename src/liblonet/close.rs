@@ -18,32 +18,32 @@ use std::sync::atomic::AtomicU64;
 
 hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
-        let cookie = leaving(fd);
+        let cookie = before_close(fd);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close)(fd) };
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
 
 hook! {
     unsafe fn dup2(old: c_int, new: c_int) -> c_int => lonet_dup2 {
-        let cookie = if old == new { None } else { leaving(new) };
+        let cookie = if old == new { None } else { before_close(new) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(dup2)(old, new) };
         duplicated(old, result);
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
 
 hook! {
     unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int => lonet_dup3 {
-        let cookie = if old == new { None } else { leaving(new) };
+        let cookie = if old == new { None } else { before_close(new) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(dup3)(old, new, flags) };
         duplicated(old, result);
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
@@ -71,20 +71,20 @@ pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
 hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
-        let told = closes && leaving_all(first, last);
+        let told = closes && before_close_all(first, last);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close_range)(first, last, flags) };
-        left_all(told);
+        after_close_all(told);
         result
     }
 }
 
 hook! {
     unsafe fn closefrom(first: c_int) -> () => lonet_closefrom {
-        let told = leaving_all(first.max(0) as c_uint, c_uint::MAX);
+        let told = before_close_all(first.max(0) as c_uint, c_uint::MAX);
         // SAFETY: the program's arguments.
         unsafe { redhook::real!(closefrom)(first) };
-        left_all(told);
+        after_close_all(told);
     }
 }
 
@@ -92,18 +92,18 @@ hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
         if marks::get(fd) {
-            silently(|| socket = told_of(fd, shutting_down));
+            silently(|| socket = note_in_table(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(shutdown)(fd, how) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
 
 /// The socket that loses this descriptor, if lonetd has to know. Its name has to be taken before: afterwards the number
 /// may be anything's.
-pub fn leaving(fd: c_int) -> Option<Leaving> {
+pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
     if !marks::get(fd) {
         return None;
     }
@@ -115,8 +115,8 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
     socket
 }
 
-fn closing(fd: c_int) -> Option<Leaving> {
-    told_of(fd, |parts, cookie| {
+fn closing(fd: c_int) -> Option<ClosingSocket> {
+    note_in_table(fd, |parts, cookie| {
         if let Some(table) = actor::mapped_table() {
             note(table, actor::slot(), fd, cookie);
         }
@@ -125,22 +125,25 @@ fn closing(fd: c_int) -> Option<Leaving> {
 }
 
 /// Says in the table what is about to become of a socket. It, if lonetd has to know.
-fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told) -> Option<Leaving> {
+fn note_in_table(
+    fd: c_int,
+    say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told,
+) -> Option<ClosingSocket> {
     let cookie = kernel::cookie(fd).ok()?;
     if actor::mapped().is_some_and(|parts| say(parts, cookie) == Told::Nothing) {
         return None;
     }
-    Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
+    Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
 }
 
 /// A socket that loses a descriptor, and its address, which says whose it is.
-pub struct Leaving {
+pub struct ClosingSocket {
     cookie: u64,
     ip: Option<Ipv4Addr>,
 }
 
-pub fn left(socket: Option<Leaving>) {
-    let Some(Leaving { cookie, ip }) = socket else { return };
+pub fn after_close(socket: Option<ClosingSocket>) {
+    let Some(ClosingSocket { cookie, ip }) = socket else { return };
     silently(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie });
@@ -155,7 +158,7 @@ fn duplicated(old: c_int, new: c_int) {
 }
 
 /// Descriptors are about to be closed in bulk. Whether lonetd has to know.
-fn leaving_all(first: c_uint, last: c_uint) -> bool {
+fn before_close_all(first: c_uint, last: c_uint) -> bool {
     let mut told = false;
     if marks::any(first, last) {
         silently(|| marks::each(first, last, |fd| told |= closing(fd).is_some()));
@@ -163,7 +166,7 @@ fn leaving_all(first: c_uint, last: c_uint) -> bool {
     told
 }
 
-fn left_all(told: bool) {
+fn after_close_all(told: bool) {
     if told {
         silently(|| {
             if let Some(client) = process::client() {
