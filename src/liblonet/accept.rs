@@ -61,15 +61,15 @@ pub unsafe extern "C" fn run(
     active: bool,
 ) -> c_int {
     let mut call = std::mem::MaybeUninit::<PreparedCall>::uninit();
-    let mut caller = std::mem::MaybeUninit::<Address>::uninit();
+    let mut peer = std::mem::MaybeUninit::<Address>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the call, `ready` the address.
     unsafe {
         prepare(fd, address, len, active, call.as_mut_ptr());
         let call = &mut *call.as_mut_ptr();
         loop {
-            ready(caller.as_mut_ptr());
+            ready(peer.as_mut_ptr());
             // Into memory of our own: a caller that has gone by now has no getpeername any more.
-            let own = &mut *caller.as_mut_ptr();
+            let own = &mut *peer.as_mut_ptr();
             let (to, to_len) =
                 if call.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
             let new = match flags {
@@ -120,9 +120,9 @@ unsafe extern "C" fn prepare(
 
 /// # Safety
 /// `caller` is writable.
-unsafe extern "C" fn ready(caller: *mut Address) {
+unsafe extern "C" fn ready(peer: *mut Address) {
     // SAFETY: as the caller promises.
-    unsafe { caller.write(Address::empty()) };
+    unsafe { peer.write(Address::empty()) };
 }
 
 /// What [`finish`] answers where the caller's name cannot be put: EFAULT. The connection is lost, as it is natively.
@@ -137,17 +137,17 @@ const BAD_ADDRESS: c_int = -2;
 unsafe extern "C" fn finish(
     listener: c_int,
     new: c_int,
-    caller: &Address,
+    peer: &Address,
     address: *mut sockaddr,
     len: *mut socklen_t,
     flags: Option<&c_int>,
     errno: i32,
 ) -> c_int {
-    let mut shown = *caller;
+    let mut shown = *peer;
     // Nor is anybody let in by a fault of the library's.
     let mut who = Peer::Rejected;
-    silently(|| who = identify_peer(listener, new, caller));
-    silently(|| report(listener, &who, caller));
+    silently(|| who = identify_peer(listener, new, peer));
+    silently(|| report(listener, &who, peer));
     let mut taken = -1;
     silently(|| match who {
         Peer::Named(a) => (shown, taken) = (a, new),
@@ -181,13 +181,13 @@ unsafe extern "C" fn finish(
 }
 
 /// The log's line.
-fn report(listener: c_int, who: &Peer, caller: &Address) {
+fn report(listener: c_int, who: &Peer, peer: &Address) {
     if !log::is_wanted() {
         return;
     }
     let named = match who {
         Peer::Named(address) | Peer::Foreign(address, _) => address,
-        Peer::Native | Peer::Rejected => caller,
+        Peer::Native | Peer::Rejected => peer,
     };
     let call = Call { name: "accept", about: About::From(listener, named.endpoint()) };
     match who {

@@ -199,9 +199,9 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
         }
         About::At(address, len) => arrow(line, " ", memory::address(address, len).map(|(at, _)| at)),
         About::Socket(fd) => arrow(line, " ", seen(fd)),
-        About::From(listener, caller) => {
+        About::From(listener, peer) => {
             arrow(line, " ", seen(listener));
-            arrow(line, " ← ", caller);
+            arrow(line, " ← ", peer);
         }
     }
 }

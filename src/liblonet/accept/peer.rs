@@ -34,16 +34,16 @@ pub enum Peer {
 }
 
 /// `new`: the descriptor that accept has given, for a caller at `caller`.
-pub fn identify_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
-    let who = find_peer(listener, new, caller);
+pub fn identify_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
+    let who = find_peer(listener, new, address);
     if !matches!(who, Peer::Native) {
         marks::set(listener);
     }
     who
 }
 
-fn find_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
-    let Some(remote) = caller.os() else { return Peer::Native };
+fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
+    let Some(remote) = address.os() else { return Peer::Native };
     let Some(local) = kernel::local(new) else { return Peer::Rejected };
     // An IPv4 caller of what is none.
     let Some(local) = local.os() else { return Peer::Native };
@@ -67,7 +67,7 @@ fn find_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
         given::is_used(at);
-        return Peer::Named(Address::of(name, caller.family()));
+        return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
     match ask_keeping_connection(
@@ -78,23 +78,23 @@ fn find_peer(listener: c_int, new: c_int, caller: &Address) -> Peer {
     ) {
         Ok((_, Reply::Accepted { local, peer })) => {
             given::is_used(local);
-            Peer::Named(Address::of(peer, caller.family()))
+            Peer::Named(Address::of(peer, address.family()))
         }
         Ok((Some(control), Reply::Courier { peer, buffers })) => {
             if !given::is_empty() {
                 name::named(listener).local.into_iter().for_each(given::is_used);
             }
             let connection = courier::Connection::new(control, buffers);
-            Peer::Foreign(Address::of(peer, caller.family()), connection)
+            Peer::Foreign(Address::of(peer, address.family()), connection)
         }
         Ok((_, Reply::Native)) => Peer::Native,
         Ok(_) => Peer::Rejected,
         Err(_) => {
             let ends = Ends { local, remote };
-            let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
+            let socket = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
             // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
             let is_whole = kernel::remote(new).is_some();
-            let is_outsider = caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
+            let is_outsider = socket.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
             if is_outsider && is_whole && !is_on_loopback(cookie) { Peer::Native } else { Peer::Rejected }
         }
     }
@@ -129,20 +129,20 @@ impl Ends {
     }
 
     fn look(&self) -> Result<Option<Found>, Errno> {
-        let caller = Diag::open().and_then(|diag| diag.lookup(self.remote, self.local));
-        caller.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+        let socket = Diag::open().and_then(|diag| diag.lookup(self.remote, self.local));
+        socket.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
     /// The caller's socket as /proc has it, for where the kernel's other way is closed.
     #[cold]
     fn in_proc(&self) -> Option<Found> {
-        let (mut caller, mut several) = (None, false);
+        let (mut socket, mut several) = (None, false);
         let read = diag::proc_dump(&mut |found| {
             if (found.local, found.remote) == (self.remote, self.local) {
-                several |= caller.replace(found).is_some();
+                several |= socket.replace(found).is_some();
             }
         });
-        caller.filter(|_| read.is_ok() && !several)
+        socket.filter(|_| read.is_ok() && !several)
     }
 
     /// Whether the caller is a program of the owner's outside the network: it is alive, so that its uid is its own. A host's

@@ -147,11 +147,11 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
             return Ok(new);
         }
         let named = whois(new, "accept", |all| {
-            let caller = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
+            let name = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
             // SAFETY: as the caller promises.
             unsafe {
                 store_addr(local, all.local)?;
-                store_addr(peer, caller)
+                store_addr(peer, name)
             }
         });
         match named {
