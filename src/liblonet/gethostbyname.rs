@@ -109,18 +109,18 @@ unsafe extern "C" {
 }
 
 /// A host, and the one address of it that was asked for.
-struct Found {
+struct HostAddress {
     host: Host,
     family: c_int,
     ip: Ipv6Addr,
 }
 
 /// `None`: not lonet's to say.
-type Looked = Option<Result<Found, LookupError>>;
+type LookupResult = Option<Result<HostAddress, LookupError>>;
 
 /// # Safety
 /// `name` is null or a C string.
-unsafe fn named(name: *const c_char, family: c_int) -> Looked {
+unsafe fn named(name: *const c_char, family: c_int) -> LookupResult {
     let face = match family {
         libc::AF_INET => Face::V4,
         libc::AF_INET6 => Face::V6,
@@ -128,12 +128,12 @@ unsafe fn named(name: *const c_char, family: c_int) -> Looked {
     };
     // SAFETY: as the caller promises.
     let host = unsafe { getaddrinfo::named(name, family) }?;
-    Some(host.map(|host| Found { ip: host.address(face), host, family }))
+    Some(host.map(|host| HostAddress { ip: host.address(face), host, family }))
 }
 
 /// # Safety
 /// `address` is null or readable for `len` bytes.
-unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Looked {
+unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> LookupResult {
     if !process::is_active() || address.is_null() {
         return None;
     }
@@ -144,7 +144,7 @@ unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Lo
         (libc::AF_INET6, 16) => Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }),
         _ => return None,
     };
-    Some(host::by_address(ip)?.map(|host| Found { ip, host, family }))
+    Some(host::by_address(ip)?.map(|host| HostAddress { ip, host, family }))
 }
 
 /// Where a reentrant form is to answer.
@@ -158,7 +158,7 @@ struct Room {
 
 /// # Safety
 /// The room is as the program passed it.
-unsafe fn in_room(room: &Room, look: impl FnOnce() -> Looked) -> Option<c_int> {
+unsafe fn in_room(room: &Room, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
     let mut answer = Some((libc::EIO, NO_RECOVERY));
     silently(|| {
         answer = look().map(|looked| match looked {
@@ -194,7 +194,7 @@ unsafe impl Sync for Static {}
 static ANSWER: Static = Static(UnsafeCell::new((unsafe { std::mem::zeroed() }, [0; 128])));
 
 /// `None`: not lonet's to say.
-fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
+fn in_static(look: impl FnOnce() -> LookupResult) -> Option<*mut hostent> {
     let mut answer = Some((std::ptr::null_mut(), NO_RECOVERY));
     silently(|| {
         answer = look().map(|looked| match looked {
@@ -222,7 +222,7 @@ fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
 ///
 /// # Safety
 /// `entry` is writable, and `buffer` for `len` bytes.
-unsafe fn fill(found: &Found, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
+unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
     let mut rest = Rest { at: buffer, left: len };
     let v4 = found.ip.to_ipv4_mapped().filter(|_| found.family == libc::AF_INET);
     let (v4, v6) = (v4.map(|ip| ip.octets()), found.ip.octets());
