@@ -54,9 +54,9 @@ hook! {
         name: *const c_char,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyname_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's name and room.
-        match unsafe { in_room(&room, || named(name, libc::AF_INET)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's name and buffers.
+        match unsafe { in_buffers(&buffers, || named(name, libc::AF_INET)) } {
             Some(code) => code,
             // SAFETY: the program's arguments.
             None => unsafe { redhook::real!(gethostbyname_r)(name, entry, buffer, len, result, why) },
@@ -69,9 +69,9 @@ hook! {
         name: *const c_char, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyname2_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's name and room.
-        match unsafe { in_room(&room, || named(name, family)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's name and buffers.
+        match unsafe { in_buffers(&buffers, || named(name, family)) } {
             Some(code) => code,
             // SAFETY: the program's arguments.
             None => unsafe { redhook::real!(gethostbyname2_r)(name, family, entry, buffer, len, result, why) },
@@ -84,9 +84,9 @@ hook! {
         address: *const c_void, address_len: socklen_t, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyaddr_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's address and room.
-        match unsafe { in_room(&room, || addressed(address, address_len, family)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's address and buffers.
+        match unsafe { in_buffers(&buffers, || addressed(address, address_len, family)) } {
             Some(code) => code,
             None => {
                 let real = redhook::real!(gethostbyaddr_r);
@@ -148,7 +148,7 @@ unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Lo
 }
 
 /// Where a reentrant form is to answer.
-struct Room {
+struct ResultBuffers {
     entry: *mut hostent,
     buffer: *mut c_char,
     len: usize,
@@ -158,12 +158,12 @@ struct Room {
 
 /// # Safety
 /// The room is as the program passed it.
-unsafe fn in_room(room: &Room, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
+unsafe fn in_buffers(buffers: &ResultBuffers, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
     let mut answer = Some((libc::EIO, NO_RECOVERY));
     silently(|| {
         answer = look().map(|looked| match looked {
             // SAFETY: as the caller promises.
-            Ok(found) => match unsafe { fill(&found, room.entry, room.buffer.cast(), room.len) } {
+            Ok(found) => match unsafe { fill(&found, buffers.entry, buffers.buffer.cast(), buffers.len) } {
                 Some(()) => (0, NETDB_SUCCESS),
                 None => (libc::ERANGE, NETDB_INTERNAL),
             },
@@ -175,8 +175,8 @@ unsafe fn in_room(room: &Room, look: impl FnOnce() -> LookupResult) -> Option<c_
     let there = code == 0 && why == NETDB_SUCCESS;
     // SAFETY: as the caller promises.
     unsafe {
-        *room.result = if there { room.entry } else { std::ptr::null_mut() };
-        *room.why = why;
+        *buffers.result = if there { buffers.entry } else { std::ptr::null_mut() };
+        *buffers.why = why;
     }
     if code != 0 {
         Errno::set_raw(code);
@@ -223,7 +223,7 @@ fn in_static(look: impl FnOnce() -> LookupResult) -> Option<*mut hostent> {
 /// # Safety
 /// `entry` is writable, and `buffer` for `len` bytes.
 unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
-    let mut rest = Rest { at: buffer, left: len };
+    let mut rest = Remaining { at: buffer, left: len };
     let v4 = found.ip.to_ipv4_mapped().filter(|_| found.family == libc::AF_INET);
     let (v4, v6) = (v4.map(|ip| ip.octets()), found.ip.octets());
     let address: &[u8] = v4.as_ref().map_or(&v6[..], |octets| &octets[..]);
@@ -256,12 +256,12 @@ unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: u
 }
 
 /// What is left of a buffer.
-struct Rest {
+struct Remaining {
     at: *mut u8,
     left: usize,
 }
 
-impl Rest {
+impl Remaining {
     fn take(&mut self, len: usize, align: usize) -> Option<*mut u8> {
         let skip = self.at.align_offset(align);
         self.left = self.left.checked_sub(skip.checked_add(len)?)?;
