@@ -15,17 +15,17 @@ hook! {
         service: *mut c_char, service_len: socklen_t,
         flags: c_int
     ) -> c_int => lonet_getnameinfo {
-        let mut plan = Plan::Answer(libc::EAI_FAIL);
+        let mut result = NameResult::Return(libc::EAI_FAIL);
         // SAFETY: the program's pointers.
-        silently(|| plan = unsafe { on_network(address, len, name, name_len, flags) });
+        silently(|| result = unsafe { on_network(address, len, name, name_len, flags) });
         let real = redhook::real!(getnameinfo);
         // SAFETY: the program's arguments, some left out.
         unsafe {
-            match plan {
-                Plan::Answer(code) => code,
-                Plan::Libc { flags } => real(address, len, name, name_len, service, service_len, flags),
-                Plan::Service if service.is_null() || service_len == 0 => 0,
-                Plan::Service => {
+            match result {
+                NameResult::Return(code) => code,
+                NameResult::Libc { flags } => real(address, len, name, name_len, service, service_len, flags),
+                NameResult::NameWritten if service.is_null() || service_len == 0 => 0,
+                NameResult::NameWritten => {
                     let flags = flags & !libc::NI_NAMEREQD;
                     real(address, len, std::ptr::null_mut(), 0, service, service_len, flags)
                 }
@@ -34,11 +34,11 @@ hook! {
     }
 }
 
-enum Plan {
+enum NameResult {
     /// This is the answer.
-    Answer(c_int),
+    Return(c_int),
     /// The name is there; libc says the service.
-    Service,
+    NameWritten,
     /// libc says it all.
     Libc { flags: c_int },
 }
@@ -64,8 +64,8 @@ unsafe fn on_network(
     name: *mut c_char,
     name_len: socklen_t,
     flags: c_int,
-) -> Plan {
-    let libc_says = Plan::Libc { flags };
+) -> NameResult {
+    let libc_says = NameResult::Libc { flags };
     if !process::is_active()
         || name.is_null()
         || name_len == 0
@@ -84,19 +84,21 @@ unsafe fn on_network(
         Some(Ok(host)) => {
             let text = shown(&host, flags);
             if text.len() >= name_len as usize {
-                return Plan::Answer(libc::EAI_OVERFLOW);
+                return NameResult::Return(libc::EAI_OVERFLOW);
             }
             // SAFETY: there is room for it and a closing zero.
             unsafe {
                 std::ptr::copy_nonoverlapping(text.as_ptr(), name.cast(), text.len());
                 name.add(text.len()).write(0);
             }
-            Plan::Service
+            NameResult::NameWritten
         }
-        Some(Err(LookupError::NotFound)) if flags & libc::NI_NAMEREQD != 0 => Plan::Answer(libc::EAI_NONAME),
+        Some(Err(LookupError::NotFound)) if flags & libc::NI_NAMEREQD != 0 => {
+            NameResult::Return(libc::EAI_NONAME)
+        }
         // No name server needs to hear of it.
-        Some(Err(LookupError::NotFound)) => Plan::Libc { flags: flags | libc::NI_NUMERICHOST },
-        Some(Err(LookupError::Unavailable)) => Plan::Answer(libc::EAI_AGAIN),
+        Some(Err(LookupError::NotFound)) => NameResult::Libc { flags: flags | libc::NI_NUMERICHOST },
+        Some(Err(LookupError::Unavailable)) => NameResult::Return(libc::EAI_AGAIN),
     }
 }
 
