@@ -7,7 +7,7 @@ mod rresvport;
 use crate::connect;
 use crate::listen::lonet_listen_hook;
 use crate::process;
-use circuit::{Found, Socket, bytes, descriptor_of, endpoint, say, say_errno};
+use circuit::{HostAddresses, Socket, bytes, descriptor_of, endpoint, say, say_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
 use lonet_core::sys::{self, Text, check};
 use nix::errno::Errno;
@@ -76,9 +76,9 @@ pub unsafe extern "C" fn rcmd_af(
     let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
-            let found = find(*host, u16::from_be(port), c_int::from(family))?;
-            native = !found.concerns();
-            if native { None } else { run(&found, host, strings, errors) }
+            let host_addresses = find(*host, u16::from_be(port), c_int::from(family))?;
+            native = !host_addresses.concerns();
+            if native { None } else { run(&host_addresses, host, strings, errors) }
         }
     });
     if native { real() } else { result }
@@ -88,11 +88,11 @@ pub unsafe extern "C" fn rcmd_af(
 ///
 /// # Safety
 /// A C string, or null.
-unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<Found> {
+unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<HostAddresses> {
     // SAFETY: as the caller promises; what gai_strerror answers stays.
     unsafe {
-        match Found::of(host, port, family) {
-            Ok(found) => return Some(found),
+        match HostAddresses::of(host, port, family) {
+            Ok(host_addresses) => return Some(host_addresses),
             Err(libc::EAI_NONAME) if !host.is_null() => say(&[bytes(host), b": Unknown host\n"]),
             Err(code) => say(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
         }
@@ -102,16 +102,21 @@ unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<Found> {
 
 /// # Safety
 /// As for rcmd(3).
-unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+unsafe fn run(
+    host_addresses: &HostAddresses,
+    host: *mut *mut c_char,
+    strings: Strings,
+    errors: *mut c_int,
+) -> Option<c_int> {
     static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: the program's arguments.
     unsafe {
-        if found.name_to(host, &NAME).is_none() {
+        if host_addresses.name_to(host, &NAME).is_none() {
             say(&[b"rcmd: Cannot allocate memory\n"]);
             return None;
         }
         let _blocked = Blocked::new();
-        let (socket, family, mut port) = dial(found, bytes(*host))?;
+        let (socket, family, mut port) = dial(host_addresses, bytes(*host))?;
         let second = if errors.is_null() {
             socket.write(b"\0");
             None
@@ -139,9 +144,9 @@ unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *
 
 /// Dials from a port below 1024: one address after the other, and all anew, later each time, while they refuse. The socket,
 /// its family, and the next port to try.
-fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
+fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
     let (mut port, mut pause, mut refused) = (1023, 1, false);
-    let mut all = found.all().peekable();
+    let mut all = host_addresses.all().peekable();
     let mut at = all.next()?;
     loop {
         let socket = from_reserved(&mut port, at.ai_family)?;
@@ -166,7 +171,7 @@ fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
         } else if refused && pause <= 16 {
             sleep(pause);
             (pause, refused) = (2 * pause, false);
-            all = found.all().peekable();
+            all = host_addresses.all().peekable();
             at = all.next()?;
         } else {
             errno.set();

@@ -3,7 +3,7 @@
 
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
-use crate::rcmd::circuit::{Found, Socket, bytes, descriptor_of, say_errno};
+use crate::rcmd::circuit::{HostAddresses, Socket, bytes, descriptor_of, say_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
@@ -73,9 +73,10 @@ pub unsafe extern "C" fn rexec_af(
     let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
-            let found = Found::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
-            native = !found.concerns();
-            if native { None } else { run(&found, host, [user, password, command], errors) }
+            let host_addresses =
+                HostAddresses::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
+            native = !host_addresses.concerns();
+            if native { None } else { run(&host_addresses, host, [user, password, command], errors) }
         }
     });
     if native { real() } else { result }
@@ -83,16 +84,21 @@ pub unsafe extern "C" fn rexec_af(
 
 /// # Safety
 /// As for rexec(3).
-unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+unsafe fn run(
+    host_addresses: &HostAddresses,
+    host: *mut *mut c_char,
+    strings: Strings,
+    errors: *mut c_int,
+) -> Option<c_int> {
     static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: the program's arguments.
     unsafe {
-        if found.name_to(host, &NAME).is_none() {
+        if host_addresses.name_to(host, &NAME).is_none() {
             say_errno(b"rexec: strdup");
             return None;
         }
         let login = Login::of(*host, strings[0], strings[1]);
-        let first = found.all().next()?;
+        let first = host_addresses.all().next()?;
         let socket = dial(first)?;
         let second = if errors.is_null() {
             socket.write(b"\0");

@@ -146,12 +146,12 @@ impl Drop for Socket {
 }
 
 /// Where a name leads; the list is libc's.
-pub struct Found(*mut addrinfo);
+pub struct HostAddresses(*mut addrinfo);
 
-impl Found {
+impl HostAddresses {
     /// # Safety
     /// `name` is a C string, or null.
-    pub unsafe fn of(name: *const c_char, port: u16, family: c_int) -> Result<Found, c_int> {
+    pub unsafe fn of(name: *const c_char, port: u16, family: c_int) -> Result<HostAddresses, c_int> {
         let mut service = Text::<8>::new();
         let _ = write!(service, "{port}");
         // SAFETY: all zeroes is an addrinfo.
@@ -163,7 +163,7 @@ impl Found {
         let service = service.c_str().map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the caller's name, and hints and strings of ours.
         match unsafe { getaddrinfo::run(name, service, &raw const hints, &raw mut list) } {
-            0 => Ok(Found(list)),
+            0 => Ok(HostAddresses(list)),
             code => Err(code),
         }
     }
@@ -200,7 +200,7 @@ impl Found {
     }
 }
 
-impl Drop for Found {
+impl Drop for HostAddresses {
     fn drop(&mut self) {
         // SAFETY: a list of getaddrinfo's.
         unsafe { libc::freeaddrinfo(self.0) };
