@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::sync::atomic::AtomicPtr;
 
 type Strings = [*const c_char; 3];
-type Of = unsafe extern "C" fn(
+type RcmdAf = unsafe extern "C" fn(
     *mut *mut c_char,
     u16,
     *const c_char,
@@ -28,7 +28,7 @@ type Of = unsafe extern "C" fn(
 
 next! {
     // As netdb.h declares it.
-    static RCMD_AF: Of = c"rcmd_af";
+    static RCMD_AF: RcmdAf = c"rcmd_af";
 }
 
 /// # Safety

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::sync::atomic::AtomicPtr;
 
 type Strings = [*const c_char; 3];
-type Of = unsafe extern "C" fn(
+type RexecAf = unsafe extern "C" fn(
     *mut *mut c_char,
     c_int,
     *const c_char,
@@ -26,7 +26,7 @@ type UserPass = unsafe extern "C" fn(*const c_char, *mut *const c_char, *mut *co
 
 next! {
     // As netdb.h declares it.
-    static REXEC_AF: Of = c"rexec_af";
+    static REXEC_AF: RexecAf = c"rexec_af";
     // As libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
     static RUSERPASS: UserPass = c"ruserpass";
 }

@@ -7,13 +7,13 @@ use libc::{c_int, sa_family_t, sockaddr_storage};
 use lonet_core::sys::check;
 use nix::errno::Errno;
 
-type Of = unsafe extern "C" fn(*mut c_int, sa_family_t) -> c_int;
-type V4 = unsafe extern "C" fn(*mut c_int) -> c_int;
+type RresvportAf = unsafe extern "C" fn(*mut c_int, sa_family_t) -> c_int;
+type Rresvport = unsafe extern "C" fn(*mut c_int) -> c_int;
 
 next! {
     // As netdb.h declares it.
-    static RRESVPORT_AF: Of = c"rresvport_af";
-    static RRESVPORT: V4 = c"rresvport";
+    static RRESVPORT_AF: RresvportAf = c"rresvport_af";
+    static RRESVPORT: Rresvport = c"rresvport";
 }
 
 /// # Safety
