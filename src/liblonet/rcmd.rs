@@ -115,13 +115,13 @@ unsafe fn run(
             say(&[b"rcmd: Cannot allocate memory\n"]);
             return None;
         }
-        let _blocked = Blocked::new();
+        let _blocked = SigurgBlocked::new();
         let (socket, family, mut port) = dial(host_addresses, bytes(*host))?;
         let second = if errors.is_null() {
             socket.write(b"\0");
             None
         } else {
-            Some(second(&socket, &mut port, family)?)
+            Some(accept_second(&socket, &mut port, family)?)
         };
         socket.write_strings(strings);
         match socket.byte() {
@@ -201,7 +201,7 @@ fn say_address(before: &[u8], at: &addrinfo, after: &[u8]) {
 }
 
 /// The connection for stderr, which the other end makes to a port that it is told.
-fn second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
+fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
     let listener = reserve(port, family).ok().and_then(Socket::new)?;
     // SAFETY: no pointers.
     unsafe { lonet_listen_hook(listener.fd(), 1) };
@@ -211,7 +211,7 @@ fn second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
         say_errno(b"rcmd: write (setting up stderr)");
         return None;
     }
-    if !comes(first, &listener) {
+    if !await_second(first, &listener) {
         match Errno::last_raw() {
             0 => say(&[b"poll: protocol failure in circuit setup\n"]),
             _ => say_errno(b"rcmd: poll (setting up stderr)"),
@@ -231,7 +231,7 @@ fn second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
 
 /// Waits until somebody dials the listener. `false`: the other end says something before, or, if errno is not 0, the wait
 /// was broken off.
-fn comes(first: &Socket, listener: &Socket) -> bool {
+fn await_second(first: &Socket, listener: &Socket) -> bool {
     let of = |socket: &Socket| libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
     let mut both = [of(first), of(listener)];
     let (no_time, no_mask) = (std::ptr::null::<libc::timespec>(), std::ptr::null::<u64>());
@@ -248,17 +248,17 @@ pub fn sleep(seconds: i64) {
 }
 
 /// SIGURG is blocked, which the sockets send to the process.
-struct Blocked(u64);
+struct SigurgBlocked(u64);
 
-impl Blocked {
-    fn new() -> Blocked {
+impl SigurgBlocked {
+    fn new() -> SigurgBlocked {
         let mut before = 0;
         mask(libc::SIG_BLOCK, 1 << (libc::SIGURG - 1), &raw mut before);
-        Blocked(before)
+        SigurgBlocked(before)
     }
 }
 
-impl Drop for Blocked {
+impl Drop for SigurgBlocked {
     fn drop(&mut self) {
         mask(libc::SIG_SETMASK, self.0, std::ptr::null_mut());
     }

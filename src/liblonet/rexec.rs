@@ -104,7 +104,7 @@ unsafe fn run(
             socket.write(b"\0");
             None
         } else {
-            Some(second(&socket, first)?)
+            Some(accept_second(&socket, first)?)
         };
         socket.write_strings([login.user, login.password, strings[2]]);
         match socket.byte() {
@@ -182,7 +182,7 @@ fn dial(to: &addrinfo) -> Option<Socket> {
 }
 
 /// The connection for stderr, which the other end makes to a port that it is told.
-fn second(first: &Socket, like: &addrinfo) -> Option<Socket> {
+fn accept_second(first: &Socket, like: &addrinfo) -> Option<Socket> {
     let listener = tcp(like.ai_family)?;
     // SAFETY: all zeroes is an address.
     let mut at: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
