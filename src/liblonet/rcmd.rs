@@ -7,7 +7,7 @@ mod rresvport;
 use crate::connect;
 use crate::listen::lonet_listen_hook;
 use crate::process;
-use circuit::{HostAddresses, Socket, bytes, descriptor_of, endpoint, say, say_errno};
+use circuit::{HostAddresses, Socket, bytes, descriptor_of, endpoint, print, print_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
 use lonet_core::sys::{self, Text, check};
 use nix::errno::Errno;
@@ -93,8 +93,8 @@ unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<HostAddr
     unsafe {
         match HostAddresses::of(host, port, family) {
             Ok(host_addresses) => return Some(host_addresses),
-            Err(libc::EAI_NONAME) if !host.is_null() => say(&[bytes(host), b": Unknown host\n"]),
-            Err(code) => say(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
+            Err(libc::EAI_NONAME) if !host.is_null() => print(&[bytes(host), b": Unknown host\n"]),
+            Err(code) => print(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
         }
     }
     None
@@ -112,7 +112,7 @@ unsafe fn run(
     // SAFETY: the program's arguments.
     unsafe {
         if host_addresses.name_to(host, &NAME).is_none() {
-            say(&[b"rcmd: Cannot allocate memory\n"]);
+            print(&[b"rcmd: Cannot allocate memory\n"]);
             return None;
         }
         let _blocked = SigurgBlocked::new();
@@ -125,10 +125,10 @@ unsafe fn run(
         };
         socket.write_strings(strings);
         match socket.byte() {
-            None if Errno::last_raw() == 0 => say(&[b"rcmd: ", bytes(*host), b": short read"]),
+            None if Errno::last_raw() == 0 => print(&[b"rcmd: ", bytes(*host), b": short read"]),
             None => {
-                say(&[b"rcmd: "]);
-                say_errno(bytes(*host));
+                print(&[b"rcmd: "]);
+                print_errno(bytes(*host));
             }
             Some(0) => {
                 if let Some(second) = second {
@@ -136,7 +136,7 @@ unsafe fn run(
                 }
                 return Some(socket.into_program());
             }
-            Some(_) => socket.show_line(),
+            Some(_) => socket.copy_line_to_stderr(),
         }
     }
     None
@@ -164,10 +164,10 @@ fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c
         if errno == Errno::EADDRINUSE {
             port -= 1;
         } else if all.peek().is_some() {
-            say_address(b"connect to address ", at, b": ");
-            say(&[errno.desc().as_bytes(), b"\n"]);
+            print_address(b"connect to address ", at, b": ");
+            print(&[errno.desc().as_bytes(), b"\n"]);
             at = all.next()?;
-            say_address(b"Trying ", at, b"...\n");
+            print_address(b"Trying ", at, b"...\n");
         } else if refused && pause <= 16 {
             sleep(pause);
             (pause, refused) = (2 * pause, false);
@@ -175,7 +175,7 @@ fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c
             at = all.next()?;
         } else {
             errno.set();
-            say_errno(name);
+            print_errno(name);
             return None;
         }
     }
@@ -184,20 +184,20 @@ fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c
 fn from_reserved(port: &mut c_int, family: c_int) -> Option<Socket> {
     match reserve(port, family) {
         Ok(fd) => return Socket::new(fd),
-        Err(Errno::EAGAIN) => say(&[b"rcmd: socket: All ports in use\n"]),
-        Err(e) => say(&[b"rcmd: socket: ", e.desc().as_bytes(), b"\n"]),
+        Err(Errno::EAGAIN) => print(&[b"rcmd: socket: All ports in use\n"]),
+        Err(e) => print(&[b"rcmd: socket: ", e.desc().as_bytes(), b"\n"]),
     }
     None
 }
 
-fn say_address(before: &[u8], at: &addrinfo, after: &[u8]) {
+fn print_address(before: &[u8], at: &addrinfo, after: &[u8]) {
     let mut text = Text::<64>::new();
     let _ = match endpoint(at).map(|to| (to.ip, to.ip.to_ipv4_mapped())) {
         Some((_, Some(v4))) => write!(text, "{v4}"),
         Some((v6, None)) => write!(text, "{v6}"),
         None => Ok(()),
     };
-    say(&[before, text.bytes(), after]);
+    print(&[before, text.bytes(), after]);
 }
 
 /// The connection for stderr, which the other end makes to a port that it is told.
@@ -208,22 +208,22 @@ fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Sock
     let mut number = Text::<8>::new();
     let _ = write!(number, "{port}\0");
     if !first.write(number.bytes()) {
-        say_errno(b"rcmd: write (setting up stderr)");
+        print_errno(b"rcmd: write (setting up stderr)");
         return None;
     }
     if !await_second(first, &listener) {
         match Errno::last_raw() {
-            0 => say(&[b"poll: protocol failure in circuit setup\n"]),
-            _ => say_errno(b"rcmd: poll (setting up stderr)"),
+            0 => print(&[b"poll: protocol failure in circuit setup\n"]),
+            _ => print_errno(b"rcmd: poll (setting up stderr)"),
         }
         return None;
     }
     let Some((socket, from)) = listener.accept() else {
-        say_errno(b"rcmd: accept");
+        print_errno(b"rcmd: accept");
         return None;
     };
     if !from.is_some_and(|from| (512..1024).contains(&from.port)) {
-        say(&[b"socket: protocol failure in circuit setup\n"]);
+        print(&[b"socket: protocol failure in circuit setup\n"]);
         return None;
     }
     Some(socket)

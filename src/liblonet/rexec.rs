@@ -3,7 +3,7 @@
 
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
-use crate::rcmd::circuit::{HostAddresses, Socket, bytes, descriptor_of, say_errno};
+use crate::rcmd::circuit::{HostAddresses, Socket, bytes, descriptor_of, print_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
@@ -94,7 +94,7 @@ unsafe fn run(
     // SAFETY: the program's arguments.
     unsafe {
         if host_addresses.name_to(host, &NAME).is_none() {
-            say_errno(b"rexec: strdup");
+            print_errno(b"rexec: strdup");
             return None;
         }
         let login = Login::of(*host, strings[0], strings[1]);
@@ -108,14 +108,14 @@ unsafe fn run(
         };
         socket.write_strings([login.user, login.password, strings[2]]);
         match socket.byte() {
-            None => say_errno(bytes(*host)),
+            None => print_errno(bytes(*host)),
             Some(0) => {
                 if let Some(second) = second {
                     errors.write(second.into_program());
                 }
                 return Some(socket.into_program());
             }
-            Some(_) => socket.show_line(),
+            Some(_) => socket.copy_line_to_stderr(),
         }
     }
     None
@@ -163,7 +163,7 @@ fn dial(to: &addrinfo) -> Option<Socket> {
     let mut pause = 1;
     loop {
         let Some(socket) = tcp(to.ai_family) else {
-            say_errno(b"rexec: socket");
+            print_errno(b"rexec: socket");
             return None;
         };
         // SAFETY: an address with its length.
@@ -172,7 +172,7 @@ fn dial(to: &addrinfo) -> Option<Socket> {
         }
         if Errno::last() != Errno::ECONNREFUSED || pause > 16 {
             // SAFETY: a C string of the list's.
-            say_errno(unsafe { bytes(to.ai_canonname) });
+            print_errno(unsafe { bytes(to.ai_canonname) });
             return None;
         }
         drop(socket);
@@ -194,7 +194,7 @@ fn accept_second(first: &Socket, like: &addrinfo) -> Option<Socket> {
         lonet_getsockname(listener.fd(), to, &raw mut len)
     };
     if named != 0 {
-        say_errno(b"getsockname");
+        print_errno(b"getsockname");
         return None;
     }
     // SAFETY: getsockname has written there.
@@ -205,7 +205,7 @@ fn accept_second(first: &Socket, like: &addrinfo) -> Option<Socket> {
     match listener.accept() {
         Some((socket, _)) => Some(socket),
         None => {
-            say_errno(b"accept");
+            print_errno(b"accept");
             None
         }
     }

@@ -27,7 +27,7 @@ pub fn descriptor_of(call: impl FnOnce() -> Option<c_int>) -> c_int {
 }
 
 /// Says something where libc says it, on stderr. errno stays.
-pub fn say(parts: &[&[u8]]) {
+pub fn print(parts: &[&[u8]]) {
     let mut line = Text::<512>::new();
     let _ = parts.iter().all(|part| line.push(part));
     let (errno, bytes) = (Errno::last_raw(), line.bytes());
@@ -37,8 +37,8 @@ pub fn say(parts: &[&[u8]]) {
 }
 
 /// As perror(3).
-pub fn say_errno(what: &[u8]) {
-    say(&[what, b": ", Errno::last().desc().as_bytes(), b"\n"]);
+pub fn print_errno(what: &[u8]) {
+    print(&[what, b": ", Errno::last().desc().as_bytes(), b"\n"]);
 }
 
 /// The bytes of a C string; null has none.
@@ -126,9 +126,9 @@ impl Socket {
     }
 
     /// Passes on to stderr what the other end says, up to the end of the line.
-    pub fn show_line(&self) {
+    pub fn copy_line_to_stderr(&self) {
         while let Some(byte) = self.byte() {
-            say(&[&[byte]]);
+            print(&[&[byte]]);
             if byte == b'\n' {
                 break;
             }
