@@ -77,7 +77,7 @@ pub unsafe extern "C" fn rcmd_af(
         // SAFETY: the program's arguments.
         unsafe {
             let host_addresses = find(*host, u16::from_be(port), c_int::from(family))?;
-            native = !host_addresses.concerns();
+            native = !host_addresses.any_in_network();
             if native { None } else { run(&host_addresses, host, strings, errors) }
         }
     });

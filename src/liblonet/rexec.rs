@@ -75,7 +75,7 @@ pub unsafe extern "C" fn rexec_af(
         unsafe {
             let host_addresses =
                 HostAddresses::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
-            native = !host_addresses.concerns();
+            native = !host_addresses.any_in_network();
             if native { None } else { run(&host_addresses, host, [user, password, command], errors) }
         }
     });

@@ -175,7 +175,7 @@ impl HostAddresses {
     }
 
     /// Whether an address is lonet's.
-    pub fn concerns(&self) -> bool {
+    pub fn any_in_network(&self) -> bool {
         self.all().any(|a| endpoint(a).is_some_and(|to| process::concerns(to.ip).is_ok()))
     }
 
