@@ -114,7 +114,7 @@ fn begin(environment: &[&'static [u8]]) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
             if let Some(why) = log::trouble(&client)
-                && unhooked::takes_a_line()
+                && unhooked::is_stderr_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
                 complain(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));

@@ -217,7 +217,7 @@ fn say(look: &Look, program: &CStr) {
     if line_about(&mut line, program.to_bytes(), interpreter, why).is_none() {
         return;
     }
-    if takes_a_line() {
+    if is_stderr_writable() {
         // SAFETY: a valid buffer; what cannot be written is lost.
         unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.bytes().len()) };
     }
@@ -237,7 +237,7 @@ fn line_about(line: &mut Text<1024>, name: &[u8], interpreter: Option<&[u8]>, wh
 }
 
 /// Whether descriptor 2 is one for words, and takes them without waiting or a signal.
-pub fn takes_a_line() -> bool {
+pub fn is_stderr_writable() -> bool {
     if !sys::fstat(2).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFSOCK) {
         return false;
     }
