@@ -79,16 +79,16 @@ fn variable_name(entry: &[u8]) -> Option<&[u8]> {
 }
 
 /// What an environment lacks.
-struct Lost {
+struct Missing {
     kept: &'static Kept,
     /// Bit `i`: `kept.variables[i]`.
     variables: u32,
-    preload: LostPreload,
+    preload: MissingPreload,
     /// How many strings there are.
     count: usize,
 }
 
-enum LostPreload {
+enum MissingPreload {
     Nothing,
     All,
     /// This entry has others only.
@@ -112,11 +112,11 @@ pub unsafe fn leaves(all: Environment) -> bool {
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
-unsafe fn lost(all: Environment) -> Option<Lost> {
+unsafe fn missing(all: Environment) -> Option<Missing> {
     let kept = KEPT.get()?;
     let every = 1u32.checked_shl(kept.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
-    let preload = if kept.preload.is_some() { LostPreload::All } else { LostPreload::Nothing };
-    let mut lost = Lost { kept, variables: every, preload, count: 0 };
+    let preload = if kept.preload.is_some() { MissingPreload::All } else { MissingPreload::Nothing };
+    let mut missing = Missing { kept, variables: every, preload, count: 0 };
     // SAFETY: as the caller promises.
     for entry in unsafe { strings(all) } {
         let entry = entry?;
@@ -124,18 +124,19 @@ unsafe fn lost(all: Environment) -> Option<Lost> {
             return None;
         } else if let Some(name) = variable_name(entry) {
             let found = kept.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
-            lost.variables &= !found.map_or(0, |i| 1 << i);
+            missing.variables &= !found.map_or(0, |i| 1 << i);
         } else if let Some(value) = entry.strip_prefix(LD_PRELOAD)
             && kept.preload.is_some()
         {
             // Of several, ld.so takes the last.
             let there = libraries(value).any(is_library);
-            lost.preload = if there { LostPreload::Nothing } else { LostPreload::Library { at: lost.count } };
+            missing.preload =
+                if there { MissingPreload::Nothing } else { MissingPreload::Library { at: missing.count } };
         }
-        lost.count += 1;
+        missing.count += 1;
     }
-    let nothing = lost.variables == 0 && matches!(lost.preload, LostPreload::Nothing);
-    (!nothing).then_some(lost)
+    let nothing = missing.variables == 0 && matches!(missing.preload, MissingPreload::Nothing);
+    (!nothing).then_some(missing)
 }
 
 /// The entries; `None` for one that cannot be read, at which the kernel ends.
@@ -168,7 +169,7 @@ pub unsafe fn find<'a>(all: Environment, name: &[u8]) -> Option<&'a [u8]> {
     unsafe { strings(all) }.find_map(|entry| entry?.strip_prefix(name))
 }
 
-impl Lost {
+impl Missing {
     /// Pointers of the copy, with its null.
     fn pointers(&self) -> usize {
         self.count + self.variables.count_ones() as usize + 2
@@ -181,7 +182,7 @@ impl Lost {
     unsafe fn text(&self, all: Environment) -> usize {
         match (&self.preload, &self.kept.preload) {
             // SAFETY: the entry is there.
-            (LostPreload::Library { at }, Some(ours)) => unsafe {
+            (MissingPreload::Library { at }, Some(ours)) => unsafe {
                 CStr::from_ptr(*all.add(*at)).count_bytes() + ours.entries.len() + 2
             },
             _ => 0,
@@ -191,7 +192,7 @@ impl Lost {
     /// Writes the copy.
     ///
     /// # Safety
-    /// `all` is the environment that this is of; there is room for [`Lost::pointers`] and [`Lost::text`].
+    /// `all` is the environment that this is of; there is room for [`Missing::pointers`] and [`Missing::text`].
     unsafe fn put_back(&self, all: Environment, pointers: *mut *const c_char, text: *mut u8) {
         let mut to = pointers;
         let mut push = |entry: *const c_char| {
@@ -205,7 +206,7 @@ impl Lost {
             // SAFETY: there are that many, and one with this index is not a null.
             let entry = unsafe { *all.add(i) };
             match (&self.preload, &self.kept.preload) {
-                (LostPreload::Library { at }, Some(ours)) if *at == i => {
+                (MissingPreload::Library { at }, Some(ours)) if *at == i => {
                     // SAFETY: as the caller promises.
                     unsafe { merge(CStr::from_ptr(entry).to_bytes(), &ours.entries, text) };
                     push(text.cast());
@@ -213,7 +214,7 @@ impl Lost {
                 _ => push(entry),
             }
         }
-        if let (LostPreload::All, Some(ours)) = (&self.preload, &self.kept.preload) {
+        if let (MissingPreload::All, Some(ours)) = (&self.preload, &self.kept.preload) {
             push(ours.alone.as_ptr());
         }
         for (i, variable) in self.kept.variables.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Copies of an environment that have what was lost: for one call, or lent to the process itself.
 
-use super::{Environment, environ, lost, own};
+use super::{Environment, environ, missing, own};
 use libc::c_char;
 use lonet_core::sys::check;
 use nix::errno::Errno;
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// `all` is what an exec call takes.
 pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
     // SAFETY: as the caller promises.
-    let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
+    let Some(missing) = (unsafe { missing(all) }) else { return Ok(call(all)) };
     // SAFETY: as the caller promises.
-    let text = unsafe { lost.text(all) };
-    with_room(lost.pointers(), text, &|pointers, text| {
+    let text = unsafe { missing.text(all) };
+    with_room(missing.pointers(), text, &|pointers, text| {
         // SAFETY: there is room for so much.
-        unsafe { lost.put_back(all, pointers, text) };
+        unsafe { missing.put_back(all, pointers, text) };
         call(pointers)
     })
 }
@@ -74,17 +74,17 @@ static LENT: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
 pub fn lend() -> Option<(Environment, Environment)> {
     let had = own();
     // SAFETY: the process' own environment.
-    let lost = unsafe { lost(had) }?;
-    let (pointers, word) = (lost.pointers(), size_of::<usize>());
+    let missing = unsafe { missing(had) }?;
+    let (pointers, word) = (missing.pointers(), size_of::<usize>());
     // SAFETY: memory that nobody has; all writes are within what was asked for.
     unsafe {
-        let size = (1 + pointers) * word + lost.text(had);
+        let size = (1 + pointers) * word + missing.text(had);
         let new: *mut usize = libc::calloc(1, size).cast();
         if new.is_null() {
             return None;
         }
         new.write(pointers);
-        lost.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
+        missing.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
         let last = LENT.load(Ordering::Acquire);
         let same = !last.is_null()
             && *last == pointers
