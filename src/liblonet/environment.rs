@@ -16,7 +16,7 @@ mod copy;
 mod preload;
 
 use crate::memory;
-pub use copy::{lend, take_back, with_kept, with_room};
+pub use copy::{lend, take_back, with_room, with_saved};
 use libc::c_char;
 use once_cell::race::OnceRef;
 use preload::{LD_PRELOAD, Preload, is_library, libraries, merge};
@@ -42,34 +42,34 @@ pub fn variable(name: &str) -> Option<&'static [u8]> {
 }
 
 /// What is put back.
-struct Kept {
+struct Saved {
     /// LONET_* entries, each name once.
     variables: Vec<CString>,
     preload: Option<Preload>,
 }
 
-static KEPT: OnceRef<'static, Kept> = OnceRef::new();
+static SAVED: OnceRef<'static, Saved> = OnceRef::new();
 
 /// How many variables are kept; there are about ten.
-const MOST: usize = 32;
+const MAX_SAVED: usize = 32;
 
 /// Notes what the process began with. Copies: programs write their titles over the memory of the original.
-pub fn keep(environment: &[&'static [u8]]) {
-    let mut kept = Kept { variables: Vec::new(), preload: None };
+pub fn save(environment: &[&'static [u8]]) {
+    let mut saved = Saved { variables: Vec::new(), preload: None };
     for entry in environment {
         let Some(name) = variable_name(entry) else { continue };
-        let known = kept.variables.iter().any(|v| variable_name(v.as_bytes()) == Some(name));
-        if !known && kept.variables.len() < MOST {
-            kept.variables.extend(CString::new(*entry));
+        let known = saved.variables.iter().any(|v| variable_name(v.as_bytes()) == Some(name));
+        if !known && saved.variables.len() < MAX_SAVED {
+            saved.variables.extend(CString::new(*entry));
         }
     }
-    kept.preload = environment.iter().find_map(|e| Preload::of(e.strip_prefix(LD_PRELOAD)?));
-    let _ = KEPT.set(Box::leak(Box::new(kept)));
+    saved.preload = environment.iter().find_map(|e| Preload::of(e.strip_prefix(LD_PRELOAD)?));
+    let _ = SAVED.set(Box::leak(Box::new(saved)));
 }
 
 /// Whether what this process starts is to load the library.
 pub fn is_preloaded() -> bool {
-    KEPT.get().is_some_and(|k| k.preload.is_some())
+    SAVED.get().is_some_and(|k| k.preload.is_some())
 }
 
 /// `LONET_X` of `LONET_X=value`.
@@ -80,7 +80,7 @@ fn variable_name(entry: &[u8]) -> Option<&[u8]> {
 
 /// What an environment lacks.
 struct Missing {
-    kept: &'static Kept,
+    saved: &'static Saved,
     /// Bit `i`: `kept.variables[i]`.
     variables: u32,
     preload: MissingPreload,
@@ -97,7 +97,7 @@ enum MissingPreload {
     },
 }
 
-const WAY_OUT: &[u8] = b"LONET_HOST=";
+const NO_HOST: &[u8] = b"LONET_HOST=";
 
 /// Whether what starts with this environment is to leave the host, or does not start at all, as it cannot be read.
 ///
@@ -105,7 +105,7 @@ const WAY_OUT: &[u8] = b"LONET_HOST=";
 /// `all` is an environment if it can be valid at all.
 pub unsafe fn leaves(all: Environment) -> bool {
     // SAFETY: as the caller promises.
-    unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == WAY_OUT))
+    unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == NO_HOST))
 }
 
 /// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
@@ -113,20 +113,20 @@ pub unsafe fn leaves(all: Environment) -> bool {
 /// # Safety
 /// `all` is an environment if it can be valid at all.
 unsafe fn missing(all: Environment) -> Option<Missing> {
-    let kept = KEPT.get()?;
-    let every = 1u32.checked_shl(kept.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
-    let preload = if kept.preload.is_some() { MissingPreload::All } else { MissingPreload::Nothing };
-    let mut missing = Missing { kept, variables: every, preload, count: 0 };
+    let saved = SAVED.get()?;
+    let every = 1u32.checked_shl(saved.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
+    let preload = if saved.preload.is_some() { MissingPreload::All } else { MissingPreload::Nothing };
+    let mut missing = Missing { saved, variables: every, preload, count: 0 };
     // SAFETY: as the caller promises.
     for entry in unsafe { strings(all) } {
         let entry = entry?;
-        if entry == WAY_OUT {
+        if entry == NO_HOST {
             return None;
         } else if let Some(name) = variable_name(entry) {
-            let found = kept.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
+            let found = saved.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
             missing.variables &= !found.map_or(0, |i| 1 << i);
         } else if let Some(value) = entry.strip_prefix(LD_PRELOAD)
-            && kept.preload.is_some()
+            && saved.preload.is_some()
         {
             // Of several, ld.so takes the last.
             let there = libraries(value).any(is_library);
@@ -180,7 +180,7 @@ impl Missing {
     /// # Safety
     /// `all` is the environment that this is of.
     unsafe fn text(&self, all: Environment) -> usize {
-        match (&self.preload, &self.kept.preload) {
+        match (&self.preload, &self.saved.preload) {
             // SAFETY: the entry is there.
             (MissingPreload::Library { at }, Some(ours)) => unsafe {
                 CStr::from_ptr(*all.add(*at)).count_bytes() + ours.entries.len() + 2
@@ -205,7 +205,7 @@ impl Missing {
         for i in 0..self.count {
             // SAFETY: there are that many, and one with this index is not a null.
             let entry = unsafe { *all.add(i) };
-            match (&self.preload, &self.kept.preload) {
+            match (&self.preload, &self.saved.preload) {
                 (MissingPreload::Library { at }, Some(ours)) if *at == i => {
                     // SAFETY: as the caller promises.
                     unsafe { merge(CStr::from_ptr(entry).to_bytes(), &ours.entries, text) };
@@ -214,10 +214,10 @@ impl Missing {
                 _ => push(entry),
             }
         }
-        if let (MissingPreload::All, Some(ours)) = (&self.preload, &self.kept.preload) {
+        if let (MissingPreload::All, Some(ours)) = (&self.preload, &self.saved.preload) {
             push(ours.alone.as_ptr());
         }
-        for (i, variable) in self.kept.variables.iter().enumerate() {
+        for (i, variable) in self.saved.variables.iter().enumerate() {
             if self.variables & 1 << i != 0 {
                 push(variable.as_ptr());
             }
@@ -232,15 +232,15 @@ mod tests {
 
     /// What becomes of `given` in a process that began with `began`.
     fn put_back(began: &[&str], given: &[&str]) -> Vec<String> {
-        let mut kept = Kept { variables: Vec::new(), preload: None };
+        let mut saved = Saved { variables: Vec::new(), preload: None };
         for entry in began {
             match entry.strip_prefix("LD_PRELOAD=") {
-                Some(value) => kept.preload = Preload::of(value.as_bytes()),
-                None => kept.variables.extend(CString::new(*entry)),
+                Some(value) => saved.preload = Preload::of(value.as_bytes()),
+                None => saved.variables.extend(CString::new(*entry)),
             }
         }
         // The only test that sets it.
-        KEPT.set(Box::leak(Box::new(kept))).ok();
+        SAVED.set(Box::leak(Box::new(saved))).ok();
         let strings: Vec<CString> = given.iter().flat_map(|s| CString::new(*s)).collect();
         let mut array: Vec<*const c_char> = strings.iter().map(|s| s.as_ptr()).collect();
         array.push(std::ptr::null());
@@ -252,7 +252,7 @@ mod tests {
                 .collect()
         };
         // SAFETY: an environment.
-        unsafe { with_kept(array.as_ptr(), &read) }.unwrap_or_default()
+        unsafe { with_saved(array.as_ptr(), &read) }.unwrap_or_default()
     }
 
     #[test]

@@ -183,7 +183,7 @@ unsafe fn run(
                 // SAFETY: as the caller promises.
                 let executed = unsafe {
                     unhooked::with_supervisor(&file, argv, &|command, argv| {
-                        environment::with_kept(envp, &|all| redhook::real!(execve)(command, argv, all))
+                        environment::with_saved(envp, &|all| redhook::real!(execve)(command, argv, all))
                     })
                 };
                 if let Some(executed) = executed {
@@ -191,7 +191,7 @@ unsafe fn run(
                 }
             }
             // SAFETY: as the caller promises.
-            decided(unsafe { environment::with_kept(envp, real) }?)
+            decided(unsafe { environment::with_saved(envp, real) }?)
         },
         || real(envp),
     )

@@ -115,13 +115,13 @@ unsafe fn run(
         let spawned = (!leaves).then(|| unhooked::supervised(program)).flatten().and_then(|file| unsafe {
             // A path: what looks names up takes it as it is.
             unhooked::with_supervisor(&file, argv.cast(), &|command, argv| {
-                environment::with_kept(envp, &|all| real(command, argv.cast(), all))
+                environment::with_saved(envp, &|all| real(command, argv.cast(), all))
             })
         });
         answer = match spawned {
             Some(spawned) => spawned.flatten(),
             // SAFETY: as the caller promises.
-            None => unsafe { environment::with_kept(envp, &|all| real(given, argv, all)) },
+            None => unsafe { environment::with_saved(envp, &|all| real(given, argv, all)) },
         };
     });
     Errno::set_raw(errno);

@@ -107,7 +107,7 @@ fn begin(environment: &[&'static [u8]]) {
     if !preloaded && !host || is_said(IS_SUPERVISED) && sys::is_filtered() {
         return;
     }
-    crate::environment::keep(environment);
+    crate::environment::save(environment);
     actor::prepare(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 ///
 /// # Safety
 /// `all` is what an exec call takes.
-pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
+pub unsafe fn with_saved<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
     // SAFETY: as the caller promises.
     let Some(missing) = (unsafe { missing(all) }) else { return Ok(call(all)) };
     // SAFETY: as the caller promises.
