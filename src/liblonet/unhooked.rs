@@ -123,7 +123,7 @@ fn look_at(dir: i32, given: *const libc::c_char, flags: i32) -> Option<File> {
     let path = c_str(given)?;
     let look = look(dir, path);
     if !is_to_be_supervised(&look) {
-        say(&look, path);
+        warn(&look, path);
         return None;
     }
     let is_reached = dir == libc::AT_FDCWD || path.to_bytes().starts_with(b"/");
@@ -206,15 +206,15 @@ fn look_at_open(fd: i32) -> Option<File> {
     unsafe {
         libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, at.as_ptr(), name.as_mut_ptr(), name.len() - 1)
     };
-    say(&look, CStr::from_bytes_until_nul(&name).unwrap_or(at));
+    warn(&look, CStr::from_bytes_until_nul(&name).unwrap_or(at));
     None
 }
 
-fn say(look: &Look, program: &CStr) {
+fn warn(look: &Look, program: &CStr) {
     let Verdict::Unhookable(why) = look.verdict else { return };
     let mut line = Text::<1024>::new();
     let interpreter = look.script.as_ref().map(|script| script.interpreter.bytes());
-    if line_about(&mut line, program.to_bytes(), interpreter, why).is_none() {
+    if write_warning(&mut line, program.to_bytes(), interpreter, why).is_none() {
         return;
     }
     if is_stderr_writable() {
@@ -226,7 +226,12 @@ fn say(look: &Look, program: &CStr) {
 }
 
 /// `None`: it has no room.
-fn line_about(line: &mut Text<1024>, name: &[u8], interpreter: Option<&[u8]>, why: Unhookable) -> Option<()> {
+fn write_warning(
+    line: &mut Text<1024>,
+    name: &[u8],
+    interpreter: Option<&[u8]>,
+    why: Unhookable,
+) -> Option<()> {
     // Of a long path its end says more.
     let name = name.get(name.len().saturating_sub(256)..).unwrap_or(name);
     let mut all = line.push(b"lonet: ") && line.push(name);
