@@ -68,7 +68,7 @@ use lonet_sockets::{address, kernel};
 /// one; the environment as passed is the truth.
 extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
     // SAFETY: the loader passes a null-terminated array of strings, or null.
-    unsafe { process::begin_once(envp) };
+    unsafe { process::init_once(envp) };
 }
 
 /// Before what finds libc's functions (`hook`), as a panic is to say nothing by then.

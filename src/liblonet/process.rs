@@ -60,46 +60,47 @@ pub unsafe fn strings(array: *const *const libc::c_char) -> Vec<&'static [u8]> {
 
 /// How far the library is. The constructors of the program's libraries run before ours and may use the network: the
 /// first call begins then. A call that beginning makes itself, as of an allocator's, finds the hooks inert.
-static STATE: AtomicU8 = AtomicU8::new(COLD);
-const COLD: u8 = 0;
-const BEGINNING: u8 = 1;
-const BEGUN: u8 = 2;
+static INIT_STATE: AtomicU8 = AtomicU8::new(UNINITIALIZED);
+const UNINITIALIZED: u8 = 0;
+const INITIALIZING: u8 = 1;
+const INITIALIZED: u8 = 2;
 
 /// Begins with this environment, unless it has been done.
 ///
 /// # Safety
 /// As for [`strings`].
-pub unsafe fn begin_once(envp: *const *const libc::c_char) {
-    if STATE.compare_exchange(COLD, BEGINNING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+pub unsafe fn init_once(envp: *const *const libc::c_char) {
+    if INIT_STATE.compare_exchange(UNINITIALIZED, INITIALIZING, Ordering::AcqRel, Ordering::Relaxed).is_err()
+    {
         return;
     }
     let errno = Errno::last_raw();
     fence::silence_panics();
-    let begun = fence::guard(|| {
+    let result = fence::guard(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
         memory::learn(envp, &environment);
-        begin(&environment);
+        init(&environment);
     });
-    if begun.is_none() {
-        begin_nowhere();
+    if result.is_none() {
+        init_unreachable();
     }
     Errno::set_raw(errno);
-    STATE.store(BEGUN, Ordering::Release);
+    INIT_STATE.store(INITIALIZED, Ordering::Release);
 }
 
 #[cold]
-fn begin_early() {
+fn init_early() {
     let environment = crate::environment::own();
     // libc's own constructor has not run: nobody has a host yet.
     if !environment.is_null() {
         // SAFETY: the process' own environment, which nobody has had a chance to change.
-        unsafe { begin_once(environment) };
+        unsafe { init_once(environment) };
     }
 }
 
 /// Reads the environment; no I/O unless it is wrong, or wants a log.
-fn begin(environment: &[&'static [u8]]) {
+fn init(environment: &[&'static [u8]]) {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
     let host = get("LONET_HOST").is_some_and(|v| !v.is_empty());
@@ -128,7 +129,7 @@ fn begin(environment: &[&'static [u8]]) {
 }
 
 /// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
-fn begin_nowhere() {
+fn init_unreachable() {
     complain("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
     IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
@@ -162,8 +163,8 @@ pub fn library_directory() -> Option<PathBuf> {
 
 /// Whether the hooks have anything to do in this process.
 pub fn is_active() -> bool {
-    if STATE.load(Ordering::Acquire) == COLD {
-        begin_early();
+    if INIT_STATE.load(Ordering::Acquire) == UNINITIALIZED {
+        init_early();
     }
     ACTIVE.load(Ordering::Acquire) || has_default_host()
 }
