@@ -36,7 +36,7 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 static BLOCK: AtomicU8 = AtomicU8::new(0);
 
 /// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
-static DEFAULT: AtomicU64 = AtomicU64::new(0);
+static DEFAULT_HOST: AtomicU64 = AtomicU64::new(0);
 
 /// The strings of an environment.
 ///
@@ -118,11 +118,11 @@ fn init(environment: &[&'static [u8]]) {
                 && unhooked::is_stderr_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
-                complain(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
+                warn(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
             }
             let _ = CLIENT.set(Box::leak(Box::new(client)));
         }
-        Err(e) => complain(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
+        Err(e) => warn(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
     }
     IS_HOST.store(host, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
@@ -130,14 +130,14 @@ fn init(environment: &[&'static [u8]]) {
 
 /// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
 fn init_unreachable() {
-    complain("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
+    warn("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
     IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
 }
 
 /// A variable that cannot be followed is the user's to mend, who sees it where ld.so speaks of its own, at the
 /// start of the program and never later.
-fn complain(text: &str) {
+fn warn(text: &str) {
     // SAFETY: a valid buffer; what cannot be written is lost.
     unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
 }
@@ -196,11 +196,11 @@ pub fn hostname_fits(host: &str) -> bool {
 }
 
 fn has_default_host() -> bool {
-    DEFAULT.load(Ordering::Acquire) != 0
+    DEFAULT_HOST.load(Ordering::Acquire) != 0
 }
 
 fn default_host() -> Option<Used<Host>> {
-    match DEFAULT.load(Ordering::Acquire) {
+    match DEFAULT_HOST.load(Ordering::Acquire) {
         0 => None,
         handle => host::HOSTS.get(handle).ok(),
     }
@@ -208,12 +208,12 @@ fn default_host() -> Option<Used<Host>> {
 
 /// From now on the process is this host; 0: what the environment says.
 pub fn set_default_host(handle: u64) {
-    DEFAULT.store(handle, Ordering::Release);
+    DEFAULT_HOST.store(handle, Ordering::Release);
 }
 
 /// A host that is being closed is the process' default no more.
 pub fn forget_default_host(handle: u64) {
-    let _ = DEFAULT.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
+    let _ = DEFAULT_HOST.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
 }
 
 /// A client in use. What belongs to a handle stays for as long as it is used.
