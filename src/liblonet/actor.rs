@@ -45,7 +45,7 @@ const NEVER: u64 = 1 << 61;
 static SUPERVISES: AtomicBool = AtomicBool::new(false);
 
 /// Makes the page. Called once, before any hook has something to do.
-pub fn prepare(supervises: bool) {
+pub fn map_page(supervises: bool) {
     SUPERVISES.store(supervises, Ordering::Relaxed);
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let anywhere = std::ptr::null_mut::<u8>();
@@ -60,7 +60,7 @@ pub fn prepare(supervises: bool) {
     }
 }
 
-fn own() -> Option<&'static Page> {
+fn page() -> Option<&'static Page> {
     let page = PAGE.load(Ordering::Acquire);
     // SAFETY: a page of this process that is never given back; all zeroes is a `Page` of atomic words.
     (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Page>(page) })
@@ -107,13 +107,13 @@ pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
 
 /// The slot of this process; `NO_SLOT`: none.
 pub fn slot() -> u16 {
-    let seat = own().map_or(0, |own| own.seat.load(Ordering::Acquire));
+    let seat = page().map_or(0, |page| page.seat.load(Ordering::Acquire));
     if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
 }
 
 /// The dials of this process that have not returned.
 pub fn dials() -> Option<&'static UnderWay> {
-    own().map(|own| &own.own.dials)
+    page().map(|page| &page.own.dials)
 }
 
 /// This process, acting on the table of `client`'s network. `None`: lonetd is asked.
@@ -123,24 +123,24 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     if !process::is_own(client) {
         return None;
     }
-    let own = own()?;
-    let is = own.seat.load(Ordering::Acquire);
-    if let Some(actor) = seated(client, own, is).filter(|a| a.host != 0 || !dials) {
+    let page = page()?;
+    let is = page.seat.load(Ordering::Acquire);
+    if let Some(actor) = seated(client, page, is).filter(|a| a.host != 0 || !dials) {
         return Some(actor);
     }
     if is & (NEVER | BUSY) != 0 {
         return None;
     }
-    own.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
-    let seat = join(client, own, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
+    page.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+    let seat = join(client, page, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
     // What lonetd could not answer is tried again.
-    own.seat.store(seat.unwrap_or(0), Ordering::Release);
+    page.seat.store(seat.unwrap_or(0), Ordering::Release);
     open_to_lonetd(client);
-    seated(client, own, seat?)
+    seated(client, page, seat?)
 }
 
 /// `None`: not joined, or the thread that did has ended, or the network has.
-fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'static>> {
+fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'static>> {
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
@@ -150,7 +150,7 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
         slot,
         host,
         supervises: SUPERVISES.load(Ordering::Relaxed),
-        own: &own.own,
+        own: &page.own,
     })
 }
 
@@ -158,12 +158,12 @@ fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'stati
 /// (kernel.yama.ptrace_scope is 1). Kept over exec. Another lonetd than before is let in with the next question to it.
 pub fn open_to_lonetd(client: &Client) {
     const PR_SET_PTRACER: i32 = 0x5961_6d61;
-    let (Some(own), Some(table)) = (own(), table(client)) else { return };
+    let (Some(page), Some(table)) = (page(), table(client)) else { return };
     let lonetd = table.header().lonetd.get();
-    let is_joined = own.seat.load(Ordering::Relaxed) & JOINED != 0;
+    let is_joined = page.seat.load(Ordering::Relaxed) & JOINED != 0;
     // The table may have been written by a member that is not the owner's, and some numbers are everybody.
     let is_pid = (1..=i32::MAX as u64).contains(&lonetd);
-    if is_joined && is_pid && own.open_to.swap(lonetd, Ordering::Relaxed) != lonetd {
+    if is_joined && is_pid && page.open_to.swap(lonetd, Ordering::Relaxed) != lonetd {
         // Without Yama there is no such call, and no need of it.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_prctl, PR_SET_PTRACER, lonetd, 0, 0, 0) };
@@ -171,7 +171,7 @@ pub fn open_to_lonetd(client: &Client) {
 }
 
 /// `None`: lonetd could not be asked.
-fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
+fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(NEVER);
     }
@@ -185,7 +185,7 @@ fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
         return Some(NEVER);
     }
     parts.slots.enter(slot, slot::Phase::Live);
-    own.own.random.store(seed(slot), Ordering::Relaxed);
+    page.own.random.store(seed(slot), Ordering::Relaxed);
     Some(JOINED | u64::from(slot) << 16 | u64::from(host))
 }
 

@@ -109,7 +109,7 @@ fn init(environment: &[&'static [u8]]) {
         return;
     }
     crate::environment::save(environment);
-    actor::prepare(is_said(SUPERVISES));
+    actor::map_page(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
