@@ -30,7 +30,7 @@ const PAGE_SIZE: usize = 4096;
 /// What the page holds.
 #[repr(C)]
 struct Page {
-    /// `JOINED | slot << 16 | host`, `BUSY` while a thread joins, `NEVER`, or 0.
+    /// `JOINED | slot << 16 | host`, `JOINING` while a thread joins, `CANNOT_JOIN`, or 0.
     seat: AtomicU64,
     /// The lonetd that may take copies of this process' sockets; 0: none.
     open_to: AtomicU64,
@@ -38,8 +38,8 @@ struct Page {
 }
 
 const JOINED: u64 = 1 << 63;
-const BUSY: u64 = 1 << 62;
-const NEVER: u64 = 1 << 61;
+const JOINING: u64 = 1 << 62;
+const CANNOT_JOIN: u64 = 1 << 61;
 
 /// See [`Actor::supervises`].
 static SUPERVISES: AtomicBool = AtomicBool::new(false);
@@ -70,7 +70,7 @@ fn page() -> Option<&'static Page> {
 pub fn map(client: &Client) {
     let is = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
-    if is != 0 && !is_over(unsafe { Table::at(is) }) {
+    if is != 0 && !has_ended(unsafe { Table::at(is) }) {
         return;
     }
     if let Some(mapping) = client.map_table() {
@@ -83,7 +83,7 @@ pub fn map(client: &Client) {
 }
 
 /// The network has ended, and another one of its name has another table.
-fn is_over(table: Table<'_>) -> bool {
+fn has_ended(table: Table<'_>) -> bool {
     table.header().service.get() as u32 == 0
 }
 
@@ -128,10 +128,10 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     if let Some(actor) = seated(client, page, is).filter(|a| a.host != 0 || !dials) {
         return Some(actor);
     }
-    if is & (NEVER | BUSY) != 0 {
+    if is & (CANNOT_JOIN | JOINING) != 0 {
         return None;
     }
-    page.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+    page.seat.compare_exchange(is, JOINING, Ordering::AcqRel, Ordering::Relaxed).ok()?;
     let seat = join(client, page, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
     // What lonetd could not answer is tried again.
     page.seat.store(seat.unwrap_or(0), Ordering::Release);
@@ -144,7 +144,7 @@ fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'stat
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
-    (!is_over(table) && !parts.slots.is_marked(slot)).then_some(Actor {
+    (!has_ended(table) && !parts.slots.is_marked(slot)).then_some(Actor {
         table,
         parts,
         slot,
@@ -173,16 +173,16 @@ pub fn open_to_lonetd(client: &Client) {
 /// `None`: lonetd could not be asked.
 fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
-        return Some(NEVER);
+        return Some(CANNOT_JOIN);
     }
     let reply = ask_of(Limit::NONE, client, &Op::Enter { dials, seat }, Start::Yes).ok()?;
-    let Reply::Entered { slot, host } = reply else { return Some(NEVER) };
+    let Reply::Entered { slot, host } = reply else { return Some(CANNOT_JOIN) };
     map(client);
-    let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };
-    let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(NEVER) };
-    let Some(seat) = parts.slots.get(slot) else { return Some(NEVER) };
+    let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(CANNOT_JOIN) };
+    let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(CANNOT_JOIN) };
+    let Some(seat) = parts.slots.get(slot) else { return Some(CANNOT_JOIN) };
     if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.life()) {
-        return Some(NEVER);
+        return Some(CANNOT_JOIN);
     }
     parts.slots.enter(slot, slot::Phase::Live);
     page.own.random.store(seed(slot), Ordering::Relaxed);
