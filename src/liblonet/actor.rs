@@ -33,7 +33,7 @@ struct Page {
     /// `JOINED | slot << 16 | host`, `JOINING` while a thread joins, `CANNOT_JOIN`, or 0.
     seat: AtomicU64,
     /// The lonetd that may take copies of this process' sockets; 0: none.
-    open_to: AtomicU64,
+    tracer: AtomicU64,
     own: Own,
 }
 
@@ -135,7 +135,7 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     let seat = join(client, page, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
     // What lonetd could not answer is tried again.
     page.seat.store(seat.unwrap_or(0), Ordering::Release);
-    open_to_lonetd(client);
+    allow_ptrace_by_lonetd(client);
     seated(client, page, seat?)
 }
 
@@ -156,14 +156,14 @@ fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'stat
 
 /// Has the kernel let lonetd take copies of this process' sockets, for faults, where Yama would keep it from them
 /// (kernel.yama.ptrace_scope is 1). Kept over exec. Another lonetd than before is let in with the next question to it.
-pub fn open_to_lonetd(client: &Client) {
+pub fn allow_ptrace_by_lonetd(client: &Client) {
     const PR_SET_PTRACER: i32 = 0x5961_6d61;
     let (Some(page), Some(table)) = (page(), table(client)) else { return };
     let lonetd = table.header().lonetd.get();
     let is_joined = page.seat.load(Ordering::Relaxed) & JOINED != 0;
     // The table may have been written by a member that is not the owner's, and some numbers are everybody.
     let is_pid = (1..=i32::MAX as u64).contains(&lonetd);
-    if is_joined && is_pid && page.open_to.swap(lonetd, Ordering::Relaxed) != lonetd {
+    if is_joined && is_pid && page.tracer.swap(lonetd, Ordering::Relaxed) != lonetd {
         // Without Yama there is no such call, and no need of it.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_prctl, PR_SET_PTRACER, lonetd, 0, 0, 0) };

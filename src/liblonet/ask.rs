@@ -108,7 +108,7 @@ pub fn ask_for_text<'b>(
         Start::No => client.ask(limit, op, buffer),
     };
     fence::panic_point();
-    actor::open_to_lonetd(client);
+    actor::allow_ptrace_by_lonetd(client);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
