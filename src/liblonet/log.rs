@@ -198,16 +198,16 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
             arrow(line, " → ", memory::address(address, len).map(|(to, _)| to));
         }
         About::At(address, len) => arrow(line, " ", memory::address(address, len).map(|(at, _)| at)),
-        About::Socket(fd) => arrow(line, " ", seen(fd)),
+        About::Socket(fd) => arrow(line, " ", socket_address(fd)),
         About::From(listener, peer) => {
-            arrow(line, " ", seen(listener));
+            arrow(line, " ", socket_address(listener));
             arrow(line, " ← ", peer);
         }
     }
 }
 
 /// What the program sees of a socket.
-fn seen(fd: c_int) -> Option<Endpoint> {
+fn socket_address(fd: c_int) -> Option<Endpoint> {
     name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint())
 }
 
@@ -261,6 +261,6 @@ fn open_at(path: &CStr) -> sys::Result<Fd> {
 }
 
 /// Why no line can be written, if lines are wanted.
-pub fn trouble(client: &Client) -> Option<Errno> {
+pub fn open_error(client: &Client) -> Option<Errno> {
     open(client)?.err()
 }

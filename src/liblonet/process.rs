@@ -114,7 +114,7 @@ fn init(environment: &[&'static [u8]]) {
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
-            if let Some(why) = log::trouble(&client)
+            if let Some(why) = log::open_error(&client)
                 && unhooked::is_stderr_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
