@@ -170,7 +170,7 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
         Some(client) => ask_for_text(Limit::NONE, &client, &Op::Reverse { ip }, start, &mut buffer),
         None => Err(Errno::ENETDOWN.into()),
     };
-    log::named(format_args!("reverse {}", ip.to_canonical()), &answer);
+    log::resolved(format_args!("reverse {}", ip.to_canonical()), &answer);
     read(answer)
 }
 
@@ -189,7 +189,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
         table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| cache::find(table, name))
     {
         let answer = Ok(cached.reply());
-        log::named(format_args!("resolve {}", quoted(name)), &answer);
+        log::resolved(format_args!("resolve {}", quoted(name)), &answer);
         return read(answer);
     }
     let mut buffer = [0; MAX_MESSAGE];
@@ -198,7 +198,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
         cache::insert(name, reply);
     }
-    log::named(format_args!("resolve {}", quoted(name)), &answer);
+    log::resolved(format_args!("resolve {}", quoted(name)), &answer);
     read(answer)
 }
 

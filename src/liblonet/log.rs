@@ -113,14 +113,14 @@ fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
 }
 
 /// Says what a name or an address was found to be.
-pub fn named(question: Arguments<'_>, answer: &Result<Reply<'_>, Failed>) {
-    match answer {
+pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failed>) {
+    match reply {
         Ok(Reply::Host { index, name, .. }) => {
             let address = process::block().map(|block| block.address(*index));
-            note(format_args!("{question}: {name}{}", At(address)));
+            note(format_args!("{query}: {name}{}", At(address)));
         }
-        Ok(_) => note(format_args!("{question}: not lonet's: {}", Bypass::LeftByLonetd)),
-        Err(failed) => note(format_args!("{question}: {}: {}", result(failed.errno), failed.why())),
+        Ok(_) => note(format_args!("{query}: not lonet's: {}", Bypass::LeftByLonetd)),
+        Err(failed) => note(format_args!("{query}: {}: {}", result(failed.errno), failed.why())),
     }
 }
 
