@@ -20,8 +20,8 @@ const MAGIC: u64 = 0x4c4e;
 const USERS: u64 = (1 << 20) - 1;
 const WITH_NETWORK: u64 = 1 << 20;
 const OPEN: u64 = 1 << 21;
-const TURN_SHIFT: u32 = 32;
-const TURNS: u64 = (1 << 30) - 1;
+const GENERATION_SHIFT: u32 = 32;
+const GENERATIONS: u64 = (1 << 30) - 1;
 
 struct Slot<T> {
     state: AtomicU64,
@@ -105,8 +105,8 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         }
     }
 
-    fn handle(&self, index: usize, turn: u64) -> u64 {
-        MAGIC << 48 | turn << 18 | (index as u64) << 2 | KIND
+    fn handle(&self, index: usize, generation: u64) -> u64 {
+        MAGIC << 48 | generation << 18 | (index as u64) << 2 | KIND
     }
 
     /// A handle for `object`, in use by the caller. `None`: all slots are taken.
@@ -116,8 +116,8 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
             if state & (USERS | OPEN) != 0 {
                 continue;
             }
-            let turn = ((state >> TURN_SHIFT) + 1) & TURNS;
-            let claimed = turn << TURN_SHIFT | 1;
+            let generation = ((state >> GENERATION_SHIFT) + 1) & GENERATIONS;
+            let claimed = generation << GENERATION_SHIFT | 1;
             if slot.state.compare_exchange(state, claimed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
             }
@@ -125,28 +125,33 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
             slot.object.store(object, Ordering::Release);
             slot.state.fetch_or(OPEN, Ordering::AcqRel);
             self.end.fetch_max(index + 1, Ordering::AcqRel);
-            return Some(Used { slot, object, handle: self.handle(index, turn), _not_send: PhantomData });
+            return Some(Used {
+                slot,
+                object,
+                handle: self.handle(index, generation),
+                _not_send: PhantomData,
+            });
         }
         None
     }
 
     fn find(&'static self, handle: u64) -> Result<(&'static Slot<T>, u64), Stale> {
         let index = (handle >> 2) as usize & ((1 << 14) - 1);
-        let turn = (handle >> 18) & TURNS;
+        let generation = (handle >> 18) & GENERATIONS;
         let slot = self.slots.get(index).ok_or(Stale::NoHandle)?;
-        let used = slot.state.load(Ordering::Acquire) >> TURN_SHIFT;
-        if handle != self.handle(index, turn) || turn == 0 || turn > used {
+        let used = slot.state.load(Ordering::Acquire) >> GENERATION_SHIFT;
+        if handle != self.handle(index, generation) || generation == 0 || generation > used {
             return Err(Stale::NoHandle);
         }
-        Ok((slot, turn))
+        Ok((slot, generation))
     }
 
     /// What a handle names.
     pub fn get(&'static self, handle: u64) -> Result<Used<T>, Stale> {
-        let (slot, turn) = self.find(handle)?;
+        let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
         loop {
-            check(state, turn)?;
+            check(state, generation)?;
             match slot.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => break,
                 Err(now) => state = now,
@@ -157,10 +162,10 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
 
     /// Takes a handle out of use; of several that try one succeeds.
     pub fn close(&'static self, handle: u64, with_network: bool) -> Result<Used<T>, Stale> {
-        let (slot, turn) = self.find(handle)?;
+        let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
         loop {
-            check(state, turn)?;
+            check(state, generation)?;
             let how = if with_network { WITH_NETWORK } else { 0 };
             let closed = (state & !OPEN | how) + 1;
             match slot.state.compare_exchange_weak(state, closed, Ordering::AcqRel, Ordering::Acquire) {
@@ -175,13 +180,13 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
     pub fn all(&'static self) -> impl Iterator<Item = Used<T>> {
         (0..self.end.load(Ordering::Acquire)).filter_map(move |index| {
             let state = self.slots[index].state.load(Ordering::Acquire);
-            self.get(self.handle(index, state >> TURN_SHIFT)).ok()
+            self.get(self.handle(index, state >> GENERATION_SHIFT)).ok()
         })
     }
 }
 
-fn check(state: u64, turn: u64) -> Result<(), Stale> {
-    match state >> TURN_SHIFT == turn {
+fn check(state: u64, generation: u64) -> Result<(), Stale> {
+    match state >> GENERATION_SHIFT == generation {
         true if state & OPEN != 0 => Ok(()),
         true if state & WITH_NETWORK != 0 => Err(Stale::ClosedWithNetwork),
         _ => Err(Stale::Closed),
