@@ -18,18 +18,18 @@ pub const UNPRIVILEGED: u16 = 1024;
 /// Whether the program may bind this port.
 pub fn may_bind(port: u16) -> bool {
     // An address of no machine.
-    asked(Ipv4Addr::new(240, 0, 0, 1), port, sys::bind)
+    is_allowed(Ipv4Addr::new(240, 0, 0, 1), port, sys::bind)
 }
 
 /// Whether the program may connect to this port.
 pub fn may_connect(port: u16) -> bool {
     // No connection leads to all.
-    asked(Ipv4Addr::BROADCAST, port, sys::connect)
+    is_allowed(Ipv4Addr::BROADCAST, port, sys::connect)
 }
 
 type Call = unsafe fn(i32, *const libc::sockaddr, u32) -> sys::Result<()>;
 
-fn asked(ip: Ipv4Addr, port: u16, call: Call) -> bool {
+fn is_allowed(ip: Ipv4Addr, port: u16, call: Call) -> bool {
     let Ok(fd) = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0) else { return false };
     let at = Address::of_os(SocketAddrV4::new(ip, port), libc::AF_INET);
     // SAFETY: an address with its length.

@@ -14,7 +14,7 @@ pub fn is_one(level: c_int, option: c_int) -> bool {
 }
 
 /// What the program asks for, as the kernel reads it: an int, or a byte. `None`: the kernel says what is wrong with it.
-fn asked(option: c_int, value: *const c_void, len: socklen_t) -> Option<Hops> {
+fn requested(option: c_int, value: *const c_void, len: socklen_t) -> Option<Hops> {
     let int = size_of::<c_int>();
     let n = if len as usize >= int { int } else { 1 };
     if len == 0 || !memory::is_readable(value.cast(), n) {
@@ -40,7 +40,7 @@ pub fn set(fd: c_int, option: c_int, value: *const c_void, len: socklen_t) -> Ho
     }
     // A socket that has no place in the network has what its program sets, until it gets one.
     kernel::SETS_HOPS.store(true, Ordering::Relaxed);
-    let Some(wanted) = asked(option, value, len) else { return Ok(Decision::Libc(Bypass::Arguments)) };
+    let Some(wanted) = requested(option, value, len) else { return Ok(Decision::Libc(Bypass::Arguments)) };
     let change = |hops: &mut Hops| match option {
         IP_TTL => hops.ttl = wanted.ttl,
         _ => hops.least = wanted.least,
