@@ -97,7 +97,7 @@ pub unsafe fn find<'a>(
     }
     let search = search()?;
     // SAFETY: as the caller promises.
-    let list = unsafe { List::of(search.state) };
+    let list = unsafe { SearchList::of(search.state) };
     let alias = if list.options & RES_NOALIASES == 0 { alias_of(name) } else { None };
     let wanted = alias.as_deref().unwrap_or(name);
     let is_searched = is_short(wanted) && (alias.is_none() || search.files_for.is_some());
@@ -155,16 +155,16 @@ fn alias_of(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The domains that libc searches, and what it does with them.
-struct List<'a> {
+struct SearchList<'a> {
     options: libc::c_ulong,
     dots: u32,
     domains: Vec<&'a [u8]>,
 }
 
-impl<'a> List<'a> {
+impl<'a> SearchList<'a> {
     /// # Safety
     /// `state` is one of libc's, which stays as it is.
-    unsafe fn of(state: *const State) -> List<'a> {
+    unsafe fn of(state: *const State) -> SearchList<'a> {
         // SAFETY: as the caller promises; each entry of the list is null, its end, or a C string.
         let (options, dots, all) = unsafe { ((*state).options, (*state).dots(), (*state).search) };
         let texts = all.iter().take_while(|at| !at.is_null());
@@ -173,7 +173,7 @@ impl<'a> List<'a> {
         if process::host().is_some_and(|host| process::hostname_fits(&host)) && is_machines_own(&domains) {
             domains = vec![without_dot(LONET_SUFFIX.as_bytes())];
         }
-        List { options, dots, domains }
+        SearchList { options, dots, domains }
     }
 
     /// What comes before `lonet`; an empty domain: the name as it is. `None`: libc does not get to `lonet`.
@@ -232,7 +232,7 @@ mod tests {
 
     fn before<'a>(options: libc::c_ulong, dots: u32, domains: &[&'a str]) -> Option<Vec<&'a str>> {
         let domains = domains.iter().map(|d| d.as_bytes()).collect();
-        let before = List { options, dots, domains }.before_lonet()?;
+        let before = SearchList { options, dots, domains }.before_lonet()?;
         Some(before.into_iter().map(|d| std::str::from_utf8(d).expect("text")).collect())
     }
 
