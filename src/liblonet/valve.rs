@@ -36,7 +36,7 @@ fn index(block: Block, at: Endpoint) -> Option<u16> {
 }
 
 /// The table, if this is a TCP socket of lonet's that has its place there.
-fn of_lonets(fd: i32) -> Option<Table<'static>> {
+fn table_of_socket(fd: i32) -> Option<Table<'static>> {
     let local = kernel::local(fd)?.os()?;
     let client = process::client_at(*local.ip())?;
     let table = actor::table(&client)?;
@@ -45,14 +45,14 @@ fn of_lonets(fd: i32) -> Option<Table<'static>> {
 }
 
 /// What the program has set, of one of lonet's sockets.
-pub fn hops(fd: i32) -> Option<Hops> {
-    let table = of_lonets(fd)?;
+pub fn program_hops(fd: i32) -> Option<Hops> {
+    let table = table_of_socket(fd)?;
     valve::hops(table, fd, kernel::cookie(fd).ok()?).ok()
 }
 
 /// Changes what the program has set. `None`: it is none of lonet's sockets, or what it sets is said nowhere else.
 pub fn set_hops(fd: i32, change: impl FnOnce(&mut Hops)) -> Option<Result<(), Errno>> {
-    let table = of_lonets(fd)?;
+    let table = table_of_socket(fd)?;
     let cookie = kernel::cookie(fd).ok()?;
     let mut hops = valve::hops(table, fd, cookie).ok()?;
     change(&mut hops);
