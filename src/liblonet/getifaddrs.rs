@@ -38,7 +38,7 @@ unsafe fn on_network(all: *mut *mut ifaddrs) -> HookResult {
 
 #[derive(Clone, Copy)]
 #[repr(C)]
-union Socket {
+union SocketAddress {
     link: sockaddr_ll,
     v4: sockaddr_in,
     v6: sockaddr_in6,
@@ -47,8 +47,8 @@ union Socket {
 #[repr(C)]
 struct Entry {
     entry: ifaddrs,
-    address: Socket,
-    netmask: Socket,
+    address: SocketAddress,
+    netmask: SocketAddress,
     name: [u8; 8],
     /// A link's statistics: struct rtnl_link_stats, of 24 counters, all zero.
     statistics: [u32; 24],
@@ -70,7 +70,7 @@ fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
     let o = v4.octets();
     let hardware = [0x02, b'l', b'n', o[1], o[2], o[3]];
     let lo_hardware = [0; 6];
-    let entries: [(&CStr, Socket, Option<Socket>); ENTRIES] = [
+    let entries: [(&CStr, SocketAddress, Option<SocketAddress>); ENTRIES] = [
         (LO, link(LO_INDEX, libc::ARPHRD_LOOPBACK, lo_hardware), None),
         (LONET0, link(LONET0_INDEX, libc::ARPHRD_ETHER, hardware), None),
         (LO, ipv4(Ipv4Addr::LOCALHOST), Some(ipv4(Ipv4Addr::new(255, 0, 0, 0)))),
@@ -110,10 +110,10 @@ fn flags(name: &CStr) -> c_uint {
     (if name == LO { up | libc::IFF_LOOPBACK } else { up }) as c_uint
 }
 
-fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> Socket {
+fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> SocketAddress {
     let mut sll_addr = [0; 8];
     sll_addr[..6].copy_from_slice(&hardware);
-    Socket {
+    SocketAddress {
         link: sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
             sll_protocol: 0,
@@ -126,8 +126,8 @@ fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> Socket {
     }
 }
 
-fn ipv4(ip: Ipv4Addr) -> Socket {
-    Socket {
+fn ipv4(ip: Ipv4Addr) -> SocketAddress {
+    SocketAddress {
         v4: sockaddr_in {
             sin_family: libc::AF_INET as u16,
             sin_port: 0,
@@ -137,8 +137,8 @@ fn ipv4(ip: Ipv4Addr) -> Socket {
     }
 }
 
-fn ipv6(ip: Ipv6Addr) -> Socket {
-    Socket {
+fn ipv6(ip: Ipv6Addr) -> SocketAddress {
+    SocketAddress {
         v6: sockaddr_in6 {
             sin6_family: libc::AF_INET6 as u16,
             sin6_port: 0,
