@@ -31,7 +31,7 @@ pub unsafe extern "C" fn redirect(
     silently(|| {
         if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
-            && let Ok(Some(address)) = stand_in(fd, to, family)
+            && let Ok(Some(address)) = resolver_address(fd, to, family)
         {
             // SAFETY: as the caller promises.
             unsafe { instead.write(address) };
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn redirect(
     found
 }
 
-fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
+fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
     let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
     if get(libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP
         || get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
