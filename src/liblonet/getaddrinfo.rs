@@ -70,23 +70,23 @@ unsafe fn on_network(
     list: *mut *mut addrinfo,
 ) -> Option<c_int> {
     // SAFETY: all zeroes is an addrinfo; hints are one or null.
-    let asked: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
+    let hints: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
     // What is wrong with the hints libc says, and it says so before it looks at names.
-    let host = if !matches!(asked.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
-        || asked.ai_flags & libc::AI_NUMERICHOST != 0
+    let host = if !matches!(hints.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
+        || hints.ai_flags & libc::AI_NUMERICHOST != 0
     {
         // SAFETY: as the caller promises.
-        return unsafe { as_no_address(node, service, &asked) };
+        return unsafe { as_no_address(node, service, &hints) };
     } else {
         // SAFETY: a C string or null.
-        match unsafe { named(node, asked.ai_family) }? {
+        match unsafe { named(node, hints.ai_family) }? {
             Ok(host) => host,
             Err(LookupError::NotFound) => return Some(libc::EAI_NONAME),
             Err(LookupError::Unavailable) => return Some(libc::EAI_AGAIN),
         }
     };
     // SAFETY: as the caller promises.
-    Some(unsafe { build(&host, service, &asked, list) })
+    Some(unsafe { build(&host, service, &hints, list) })
 }
 
 /// The host of this name, also of a short one. `None`: libc answers.
@@ -129,14 +129,14 @@ pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo) -> bool {
 ///
 /// # Safety
 /// As for getaddrinfo(3).
-unsafe fn as_no_address(node: *const c_char, service: *const c_char, asked: &addrinfo) -> Option<c_int> {
+unsafe fn as_no_address(node: *const c_char, service: *const c_char, hints: &addrinfo) -> Option<c_int> {
     // SAFETY: a C string or null.
     if !unsafe { host::is_ours(node) } {
         return None;
     }
     let mut list = std::ptr::null_mut();
-    let literal = if asked.ai_family == libc::AF_INET6 { c"::1" } else { c"127.0.0.1" };
-    let mut hints = *asked;
+    let literal = if hints.ai_family == libc::AF_INET6 { c"::1" } else { c"127.0.0.1" };
+    let mut hints = *hints;
     hints.ai_flags |= libc::AI_NUMERICHOST;
     // SAFETY: a literal and hints of ours, the program's service, a list that is freed.
     unsafe {
@@ -151,18 +151,18 @@ unsafe fn as_no_address(node: *const c_char, service: *const c_char, asked: &add
 
 /// # Safety
 /// As for getaddrinfo(3).
-unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mut *mut addrinfo) -> c_int {
+unsafe fn build(host: &Host, service: *const c_char, hints: &addrinfo, list: *mut *mut addrinfo) -> c_int {
     const BOTH: c_int = libc::AI_V4MAPPED | libc::AI_ALL;
-    let v6 = asked.ai_family == libc::AF_INET6;
+    let v6 = hints.ai_family == libc::AF_INET6;
     // SAFETY: as the caller promises.
     unsafe {
-        let code = of_literal(host.address(if v6 { Face::V6 } else { Face::V4 }), service, asked, list);
+        let code = of_literal(host.address(if v6 { Face::V6 } else { Face::V4 }), service, hints, list);
         if code != 0 {
             return code;
         }
-        if v6 && asked.ai_flags & BOTH == BOTH {
+        if v6 && hints.ai_flags & BOTH == BOTH {
             let mut mapped = std::ptr::null_mut();
-            let code = of_literal(host.address(Face::V4), service, asked, &raw mut mapped);
+            let code = of_literal(host.address(Face::V4), service, hints, &raw mut mapped);
             if code != 0 {
                 libc::freeaddrinfo(*list);
                 return code;
@@ -173,9 +173,9 @@ unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mu
             }
             (*last).ai_next = mapped;
         }
-        if asked.ai_flags & libc::AI_CANONNAME != 0 {
+        if hints.ai_flags & libc::AI_CANONNAME != 0 {
             const AI_CANONIDN: c_int = 0x80;
-            let name = if asked.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
+            let name = if hints.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
             // What freeaddrinfo frees is to be malloc's, as strdup's is.
             let copy = libc::strdup(name.pointer());
             if copy.is_null() {
@@ -193,11 +193,11 @@ unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mu
 unsafe fn of_literal(
     ip: Ipv6Addr,
     service: *const c_char,
-    asked: &addrinfo,
+    hints: &addrinfo,
     list: *mut *mut addrinfo,
 ) -> c_int {
     let Some(literal) = Literal::of(ip) else { return libc::EAI_FAIL };
-    let mut hints = *asked;
+    let mut hints = *hints;
     // Which addresses the machine has is asked of the kernel for AI_ADDRCONFIG, each time. A host has one of each family on
     // its lonet0 (`getifaddrs`), also where the machine has none.
     hints.ai_flags = hints.ai_flags & !(libc::AI_CANONNAME | libc::AI_ADDRCONFIG) | libc::AI_NUMERICHOST;
