@@ -1,4 +1,4 @@
-//! `struct lonet_addr`: a lonet address, and those of a descriptor.
+//! `struct lonet_addr`: lonet addresses as text, and those of a descriptor.
 
 use super::error::{Error, EscapedBytes, Result, call};
 use super::{ask, bytes, net};
@@ -17,7 +17,7 @@ pub struct LonetAddr {
 }
 
 impl LonetAddr {
-    /// `None`: the host's name is too long for C.
+    /// `None`: the host's name is too long for the C struct.
     fn of(name: Name<'_>) -> Option<LonetAddr> {
         let mut host = [0; MAX_HOST + 1];
         let room = host[..MAX_HOST].get_mut(..name.host.len())?;
@@ -28,7 +28,7 @@ impl LonetAddr {
     }
 }
 
-/// As text: `α:80`, and with brackets where the host has colons.
+/// An address as text: `α:80`, with brackets if the host contains colons.
 pub struct HostPort<'a>(pub &'a str, pub u16);
 
 impl Display for HostPort<'_> {
@@ -41,7 +41,7 @@ impl Display for HostPort<'_> {
     }
 }
 
-/// Writes to C's memory as snprintf does.
+/// A writer into C's memory that behaves as snprintf does.
 struct SnprintfBuffer {
     to: *mut u8,
     room: usize,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
     })
 }
 
-/// Writes an output that may be null.
+/// Stores an address in an output that may be null.
 ///
 /// # Safety
 /// `to` is null or writable.
@@ -116,21 +116,21 @@ pub unsafe extern "C" fn lonet_addr_format(addr: *const LonetAddr, buf: *mut c_c
     })
 }
 
-/// What lonetd says of a descriptor.
+/// What lonetd knows of a descriptor.
 pub struct Whois<'a> {
     pub local: Name<'a>,
     pub peer: Option<Name<'a>>,
-    /// This process is the socket's host.
+    /// Whether the process is a member as the socket's host.
     pub member: bool,
 }
 
-/// A socket that may be lonet's.
+/// A TCP socket that may be lonet's.
 pub struct Candidate {
     pub cookie: u64,
     pub local: SocketAddrV4,
 }
 
-/// Fails with what is wrong with a descriptor before lonetd is asked.
+/// Fails with the error of a descriptor that cannot be lonet's, before lonetd is asked.
 pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
     let cookie = kernel::cookie(fd).map_err(|e| match e {
         Errno::EBADF => Error::BadDescriptor.of(what),
@@ -142,9 +142,9 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
     Ok(Candidate { cookie, local })
 }
 
-/// The way to the lonetd that knows a socket.
+/// The client of the network that a socket belongs to.
 pub fn client_for(local: SocketAddrV4, what: impl Display) -> Result<process::ClientRef> {
-    // The network of a program under lonet may be any, until its block is known.
+    // Until its block is known, the environment's network may have any.
     let own = process::block().is_some_and(|block| block.contains(*local.ip()));
     if !own && net::is_left(*local.ip()) {
         return Err(Error::NetworkDown.because(what, "the network was left"));
@@ -152,7 +152,7 @@ pub fn client_for(local: SocketAddrV4, what: impl Display) -> Result<process::Cl
     process::client_at(*local.ip()).ok_or_else(|| Error::Invalid.because(what, "not a lonet socket"))
 }
 
-/// Asks lonetd whose a descriptor is.
+/// Asks lonetd about a descriptor.
 pub fn whois<R>(
     fd: c_int,
     what: impl Display + Copy,

@@ -1,4 +1,4 @@
-//! Connected descriptors: lonet_dial and lonet_dial_start.
+//! Functions that make connected descriptors: lonet_dial and lonet_dial_start.
 
 mod foreign;
 
@@ -31,12 +31,13 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         let host = host::get(host, "dial")?;
         let limit =
             u64::try_from(timeout_ms).map_or(Limit::NONE, |ms| Limit::within(Duration::from_millis(ms)));
-        // Who does not wait for the peer has to wait for lonetd: nothing can be dialed without its answer.
+        // A dial that does not wait for the peer still waits for lonetd: nothing can be dialed without its
+        // reply.
         let lonetds = if timeout_ms == 0 { Limit::NONE } else { limit };
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, lonetds, unsafe { bytes(addr) })?;
         let connected = match (dial.wait(limit), foreign) {
-            // Where nobody listens there is no such host any more.
+            // Nothing listens at the peer's address: the foreign host has ended.
             (Err(Error::Refused), true) => {
                 connect::arrived(
                     dial.limit,
@@ -76,12 +77,12 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
     })
 }
 
-/// Who dials whom: `dial lonetmynet β:1->α:11`.
+/// The dialer and the destination, for messages: `dial lonetmynet β:1->α:11`.
 #[derive(Clone, Copy)]
 struct Path<'a> {
     network: &'a str,
     from: &'a str,
-    /// 0 while it is not known.
+    /// 0 while it is unknown.
     port: u16,
     to: &'a str,
     to_port: u16,
@@ -104,14 +105,14 @@ struct Dial<'a> {
     path: Path<'a>,
     fd: Fd,
     cookie: u64,
-    /// How long lonetd may take.
+    /// The time limit for lonetd.
     limit: Limit,
-    /// Where the kernel connects it to.
+    /// The OS address of the destination.
     os: SocketAddrV4,
 }
 
 impl<'a> Dial<'a> {
-    /// The dial, and whether it is to a foreign host.
+    /// Starts a dial; also returns whether it is to a foreign host.
     fn start(host: &'a Used<Host>, limit: Limit, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
@@ -142,7 +143,7 @@ impl<'a> Dial<'a> {
         let dial = Dial { host, path, fd, cookie, limit, os: route.to };
         match dial.connect(&route, asked) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, route.foreign)),
-            // Where nobody listens there is no such host any more.
+            // Nothing listens at the peer's address: the foreign host has ended.
             Err(Errno::ECONNREFUSED) if route.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
             Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
         }
@@ -161,7 +162,7 @@ impl<'a> Dial<'a> {
             result = socket.connect(&target);
         }
         let errno = result.err().map_or(0, |e| e as i32);
-        // lonetd learns from the handshake what becomes of a foreign dial.
+        // The handshake tells lonetd the outcome of a foreign dial.
         let told = match refused || route.foreign {
             true => errno,
             false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
@@ -169,7 +170,7 @@ impl<'a> Dial<'a> {
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
     }
 
-    /// Waits for the connection.
+    /// Waits until the connection is established or has failed.
     fn wait(&self, limit: Limit) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
         if !sys::ready_within(fd, libc::POLLOUT, limit.left()).map_err(Error::from_errno)? {
@@ -181,7 +182,7 @@ impl<'a> Dial<'a> {
         }
     }
 
-    /// Makes the socket a blocking one.
+    /// Makes the socket blocking.
     fn block(&self) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
         let flags = check(fcntl(fd, libc::F_GETFL, 0)).map_err(Error::from_errno)?;
@@ -190,8 +191,8 @@ impl<'a> Dial<'a> {
         Ok(())
     }
 
-    /// Closes the socket; its port is free again when this returns. A host that was closed meanwhile is the reason
-    /// for whatever has failed.
+    /// Closes the socket; its port is free when this returns. If the host was closed meanwhile, that is the
+    /// reason of any failure.
     fn give_up(self, failed: Reported) -> Reported {
         marks::clear(self.fd.raw());
         drop(self.fd);
@@ -200,7 +201,7 @@ impl<'a> Dial<'a> {
     }
 }
 
-/// Where lonetd says that a dial leads.
+/// The route of a dial, from lonetd.
 struct Route {
     to: SocketAddrV4,
     from: Option<Ipv4Addr>,

@@ -1,4 +1,4 @@
-//! What a call can fail with, and what lonet_errmsg says of it.
+//! The errors of the API, and the texts of lonet_errmsg.
 
 use super::handle::Stale;
 use lonet_core::client::Trouble;
@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Write};
 
 macro_rules! errors {
     ($($variant:ident $name:ident $text:literal,)*) => {
-        /// The one table of errors: each has its errno, its name in C and its text.
+        /// All errors, each with its errno, its name in C and its text.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Error {
             $($variant,)*
@@ -39,7 +39,8 @@ macro_rules! errors {
                 }
             }
 
-            /// What the kernel or lonetd says. What no call is said to give is a fault of lonet's.
+            /// The error for an errno of the kernel or lonetd. One that no call documents is an internal
+            /// error of lonet.
             pub fn from_errno(errno: Errno) -> Error {
                 match errno {
                     $(Errno::$name => Error::$variant,)*
@@ -112,7 +113,7 @@ impl From<Trouble> for Error {
     }
 }
 
-/// A failure whose text is told already.
+/// A failure whose text is in place for lonet_errmsg.
 #[derive(Clone, Copy, Debug)]
 pub struct Reported(pub Errno);
 
@@ -127,7 +128,8 @@ impl Error {
     /// Fails with `what: why`.
     pub fn because(self, what: impl Display, why: impl Display) -> Reported {
         let told = MESSAGE.try_with(|message| {
-            // SAFETY: the thread's own, and nobody else has a reference: what is formatted never asks for it.
+            // SAFETY: the thread's own, and nobody else has a reference: formatting `what` and `why` never
+            // asks for it.
             let bytes = unsafe { &mut *message.get() };
             let mut line = Line { bytes, len: 0 };
             let _ = write!(line, "{what}: {why}");
@@ -138,11 +140,11 @@ impl Error {
     }
 }
 
-/// Paths are 255 bytes at most for each host; what is longer is cut.
+/// The size of a text: a dial names two hosts of at most 255 bytes. Longer texts are cut.
 const LENGTH: usize = 1024;
 
 thread_local! {
-    /// Without a destructor, so that it is there also while a thread ends.
+    /// Without a destructor, so that it can be used also while a thread ends.
     static MESSAGE: UnsafeCell<[u8; LENGTH]> = const { UnsafeCell::new([0; LENGTH]) };
 }
 
@@ -171,7 +173,7 @@ impl Line<'_> {
     }
 }
 
-/// Bytes that a program passed, on their way into a message: what is not UTF-8 is shown as `\xNN`.
+/// Bytes that a program passed, for a message: those that are not UTF-8 appear as `\xNN`.
 pub struct EscapedBytes<'a>(pub &'a [u8]);
 
 impl Display for EscapedBytes<'_> {
@@ -184,7 +186,7 @@ impl Display for EscapedBytes<'_> {
     }
 }
 
-/// A call of the API's: what it returns, or -1 with errno. A panic ends here.
+/// Runs a function of the API: returns its result, or -1 with errno. A panic becomes EIO.
 pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
     let errno = Errno::last_raw();
     let mut result = Err(None);

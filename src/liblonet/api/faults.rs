@@ -1,4 +1,4 @@
-//! Faults between hosts: what `lonet cut`, `lonet heal` and `lonet faults` do, for a program.
+//! Faults between hosts: `lonet cut`, `lonet heal` and `lonet faults` as functions.
 
 use super::error::{Error, EscapedBytes, Result, call};
 use super::net::{LonetNet, get};
@@ -6,7 +6,7 @@ use super::{ask, bytes};
 use lonet_core::control::{Fault, Op, Reply};
 use std::ffi::{c_char, c_int};
 
-/// Has lonetd do it: how many rules it was about, and how often they have met something.
+/// Has lonetd carry it out. Returns the number of rules concerned, and what they have affected.
 ///
 /// # Safety
 /// `from` and `to` are null or C strings.
@@ -40,8 +40,7 @@ unsafe fn order(
     })
 }
 
-/// # Safety
-/// The places are null, or for a value.
+/// `rules` and `hits` are null or writable.
 unsafe fn store(outcome: (u32, u64), rules: *mut u32, hits: *mut u64) -> Result<c_int> {
     if !rules.is_null() {
         // SAFETY: as the caller promises.

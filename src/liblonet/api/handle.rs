@@ -1,22 +1,23 @@
-//! Handles: what a C program holds as `lonet_net *` and `lonet_host *`.
+//! Handles, which a C program holds as `lonet_net *` and `lonet_host *`.
 //!
-//! A handle is no address but a name that is never given twice: a table index, how often that slot has been
-//! used, and the kind of handle. A closed handle is therefore recognised for certain, where the address of a freed
-//! object may be somebody else's by then, and nothing that a program passes is ever followed. What it names lives
-//! in a slot and is freed by whoever leaves it last, so that a thread may close a host on which another one dials.
+//! A handle is not an address but a number that is never reused: a table index, the generation of that slot,
+//! and the kind of handle. A closed handle is therefore recognised with certainty, where the address of a
+//! freed object may be another's by then, and nothing that a program passes is ever dereferenced. The object
+//! is in a slot and is freed by its last user, so that a thread may close a host on which another one dials.
 //!
-//! There is no lock: each operation is one compare-and-swap of the slot's state. So handles work in signal handlers,
-//! and in the child of a fork whatever other threads were doing; what those held is never freed in that child.
+//! There is no lock: each operation is one compare-and-swap of the slot's state. So handles work in signal
+//! handlers, and in the child of a fork whatever other threads were doing; what those held is never freed in
+//! that child.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-/// Opens every handle: no address of user memory begins so.
+/// The top 16 bits of every handle: no address of user memory has them.
 const MAGIC: u64 = 0x4c4e;
 
-/// A slot's state: users in the low bits, how it ended, whether it is open, and how often it was used.
+/// A slot's state: the number of users in the low bits, how it ended, whether it is open, and its generation.
 const USERS: u64 = (1 << 20) - 1;
 const WITH_NETWORK: u64 = 1 << 20;
 const OPEN: u64 = 1 << 21;
@@ -28,26 +29,27 @@ struct Slot<T> {
     object: AtomicPtr<T>,
 }
 
-/// All handles of one kind, which is 1 to 3. All of it is zero at first, so that it lies in no file (.bss) and in no
-/// memory before it is used.
+/// All handles of one kind, which is 1 to 3. All zero at first, so that it takes no room in the file (.bss),
+/// and no memory before it is used.
 pub struct Table<T: 'static, const KIND: u64, const N: usize> {
     slots: [Slot<T>; N],
-    /// No slot from here on was ever used.
+    /// The slots from this one on were never used.
     end: AtomicUsize,
 }
 
-/// Why a handle names nothing.
+/// Why a handle has no object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
-    /// Null, or never given to anybody.
+    /// Null, or no handle that was ever given.
     NoHandle,
-    /// It was closed.
+    /// Closed.
     Closed,
-    /// Its network was left.
+    /// Closed when its network was left.
     ClosedWithNetwork,
 }
 
-/// An object in use: it stays until this is dropped, also if its handle is closed meanwhile.
+/// A reference to an object, which keeps it alive until it is dropped, also if its handle is closed
+/// meanwhile.
 pub struct Used<T: 'static> {
     slot: &'static Slot<T>,
     object: *const T,
@@ -76,8 +78,8 @@ impl<T> Drop for Used<T> {
         loop {
             let last = state & USERS == 1 && state & OPEN == 0;
             if last {
-                // Nobody else can come or go: the slot is not open, and free for another object only when it has
-                // no users.
+                // No other user can come or go: the slot is not open, and available for another object only
+                // when it has no users.
                 let object = self.slot.object.swap(null_mut(), Ordering::AcqRel);
                 if !object.is_null() {
                     // SAFETY: it came from a Box and this was its last user.
@@ -109,7 +111,7 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         MAGIC << 48 | generation << 18 | (index as u64) << 2 | KIND
     }
 
-    /// A handle for `object`, in use by the caller. `None`: all slots are taken.
+    /// Makes a handle for `object`, with a reference for the caller. `None`: all slots are taken.
     pub fn open(&'static self, object: T) -> Option<Used<T>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let state = slot.state.load(Ordering::Relaxed);
@@ -146,7 +148,7 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         Ok((slot, generation))
     }
 
-    /// What a handle names.
+    /// A reference to the object of a handle.
     pub fn get(&'static self, handle: u64) -> Result<Used<T>, Stale> {
         let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
@@ -160,7 +162,7 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         Ok(Used { slot, object: slot.object.load(Ordering::Acquire), handle, _not_send: PhantomData })
     }
 
-    /// Takes a handle out of use; of several that try one succeeds.
+    /// Closes a handle; if several threads try, one succeeds.
     pub fn close(&'static self, handle: u64, with_network: bool) -> Result<Used<T>, Stale> {
         let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
@@ -176,7 +178,7 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         Ok(Used { slot, object: slot.object.load(Ordering::Acquire), handle, _not_send: PhantomData })
     }
 
-    /// All that are open.
+    /// References to all objects whose handles are open.
     pub fn all(&'static self) -> impl Iterator<Item = Used<T>> {
         (0..self.end.load(Ordering::Acquire)).filter_map(move |index| {
             let state = self.slots[index].state.load(Ordering::Acquire);

@@ -1,4 +1,4 @@
-//! `lonet_host`: a host that the process is, beside others.
+//! `lonet_host`: a host that the process runs, possibly beside others.
 
 use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::handle::{Stale, Table, Used};
@@ -24,14 +24,14 @@ pub struct Host {
     /// The handle of its network.
     pub net: u64,
     name: CString,
-    /// Where its sockets are, for the kernel.
+    /// The OS address of its sockets.
     ip: Ipv4Addr,
-    /// Where its client looks.
+    /// The table that its client reads.
     _table: Option<Arc<Mapping>>,
 }
 
 impl Host {
-    /// As its maker called it.
+    /// The name as it was given.
     pub fn name(&self) -> &str {
         self.client.config.host.as_deref().unwrap_or_default()
     }
@@ -47,7 +47,7 @@ impl Host {
 
 pub static HOSTS: Table<Host, 2, 16384> = Table::new();
 
-/// Never looked into.
+/// An opaque type, never dereferenced.
 #[repr(C)]
 pub struct LonetHost {
     _opaque: [u8; 0],
@@ -56,7 +56,7 @@ pub struct LonetHost {
 const LONET_SHARE: c_int = 1;
 const LONET_TCP_PORTS: c_int = 2;
 
-/// What a host's handle names.
+/// The host of a handle.
 pub fn get(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
     HOSTS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
 }
@@ -70,7 +70,7 @@ fn refuse(stale: Stale, what: &str) -> Reported {
     Error::from(stale).because(what, why)
 }
 
-/// Fails if a host was closed while a call was made for it.
+/// Fails if the host was closed during a call for it.
 pub fn still_open(host: &Used<Host>, what: impl std::fmt::Display) -> Result<()> {
     match HOSTS.get(host.handle) {
         Ok(_) => Ok(()),
@@ -170,7 +170,7 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
         }
         let used = get(host, "default host")?;
         process::set_default_host(used.handle);
-        // Closed meanwhile: it must not come back.
+        // If it was closed meanwhile it must not become the default.
         if !used.is_open() {
             process::forget_default_host(used.handle);
         }
@@ -178,8 +178,8 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
     })
 }
 
-/// Ends a host, unless the process holds it by another handle, too. lonetd is told before any socket is shut down:
-/// who is woken by that finds the host down.
+/// Ends a host, unless the process has another handle of it. lonetd is notified before any socket is shut
+/// down, so that whoever is woken by that finds the host down.
 pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Result<(), Stale> {
     let host = HOSTS.close(handle, with_network)?;
     process::forget_default_host(handle);
@@ -187,7 +187,7 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
         return Ok(());
     }
     let sockets = own_sockets(limit, &host);
-    // Where no lonetd is left the host is down.
+    // Without a lonetd the host is down already.
     let _ = host.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
         if kernel::cookie(fd) == Ok(cookie) {
@@ -195,7 +195,7 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
             // SAFETY: no pointers.
             unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
             if listens {
-                // The connections in its queue have gone just now.
+                // This has also ended the connections in its queue.
                 tell_to(limit, &host.client, &Op::Closed { cookie });
             }
         }
@@ -203,19 +203,19 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     Ok(())
 }
 
-/// The descriptors of the sockets that this process has bound, dialed or accepted as this host. What it only
-/// inherited is its parent's.
+/// The descriptors and cookies of the sockets that this process has bound, dialed or accepted as this host.
+/// Inherited ones are its parent's.
 fn own_sockets(limit: Limit, host: &Host) -> Vec<(c_int, u64)> {
     let mut all = Vec::new();
     let _ = sys::each_descriptor(|fd| all.push(fd));
     all.into_iter().filter_map(|fd| Some((fd, own_socket(limit, host, fd)?))).collect()
 }
 
-/// Its cookie, if it is one.
+/// The cookie of `fd`, if it is one.
 fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
-    // What came through lonetd has lonetd's address.
+    // Connections that lonetd relays have lonetd's address.
     if *local.ip() != host.ip && *local.ip() != host.block.stack() {
         return None;
     }
@@ -227,7 +227,7 @@ fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
             (own && here).then_some(cookie)
         }
         Ok(_) => None,
-        // Without a lonetd the address has to do.
+        // Without a lonetd only the address tells.
         Err(_) => (*local.ip() == host.ip).then_some(cookie),
     }
 }

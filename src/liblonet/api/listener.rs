@@ -1,4 +1,4 @@
-//! Listening descriptors: lonet_listen and lonet_accept.
+//! Functions of listening descriptors: lonet_listen and lonet_accept.
 
 use super::addr::{HostPort, LonetAddr, Whois, candidate, client_for, store_addr, whois};
 use super::error::{Error, EscapedBytes, Reported, Result, call};
@@ -56,7 +56,7 @@ impl std::fmt::Display for Listen<'_> {
     }
 }
 
-/// Bound as 0.0.0.0, so that the host's own loopback reaches it, too.
+/// A listener bound to 0.0.0.0, so that the host's own loopback reaches it, too.
 fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
     let fail = |e: Errno| Error::from_errno(e).of(what);
     // SAFETY: no pointers.
@@ -64,7 +64,7 @@ fn listen(host: &super::handle::Used<Host>, port: u16, backlog: c_int, what: Lis
     let fd = Fd::adopt(fd.map_err(fail)? as i32);
     let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
     let listening = listen_with(host, fd.raw(), cookie, port, backlog);
-    // A host that was closed meanwhile is the reason for whatever has failed: its ports are others' by now.
+    // If the host was closed meanwhile, that is the reason of any failure: its ports are others' by now.
     if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
         marks::clear(fd.raw());
         drop(fd);
@@ -104,7 +104,7 @@ fn listen_with(
     Ok(())
 }
 
-/// A frame that cancellation passes through, as `accept::run`, which may block.
+/// A frame that cancellation passes through, like `accept::run`, which may block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_accept(
     lfd: c_int,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn lonet_accept(
     }
 }
 
-/// What is wrong with the arguments is said before a connection is taken out of the queue.
+/// Checks the arguments, before a connection is taken out of the queue.
 extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
     call(|| {
         if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
@@ -164,8 +164,8 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
     })
 }
 
-/// Why there is no connection. A listener that was shut down is one of a host or network that has ended, or was never
-/// one.
+/// The reason of a failed accept. A listener that was shut down belongs to a host or network that has ended,
+/// or was no listener.
 fn why(lfd: c_int, errno: Errno) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");

@@ -20,20 +20,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Net {
-    /// Without a host.
+    /// The client, without a host.
     pub client: Client,
-    /// `lonetmynet`
+    /// The full name: `lonetmynet`.
     full_name: CString,
     block: Block,
-    /// Where the client of this looks for lonetd, and its hosts'.
+    /// The table that this client and those of its hosts read.
     pub table: Option<Arc<Mapping>>,
-    /// By this lonetd knows the children of a fork for members.
+    /// The mapping by which lonetd recognises the children of a fork as members.
     _key: Option<KeyMap>,
 }
 
 pub static NETS: Table<Net, 1, 256> = Table::new();
 
-/// Blocks of networks that the process has left: their sockets are nobody's.
+/// A bitmap of the blocks of networks that the process has left, whose sockets belong to no network any more.
 static LEFT: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 /// The network that `ip` belongs to, if the process has joined it.
@@ -47,7 +47,7 @@ pub fn is_left(ip: Ipv4Addr) -> bool {
     of_block(ip).is_none() && LEFT[n / 64].load(Ordering::Acquire) >> (n % 64) & 1 == 1
 }
 
-/// What a handle of a network names.
+/// The network of a handle.
 pub fn get(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
     NETS.get(handle.addr() as u64).map_err(|stale| refuse(stale, what))
 }
@@ -59,7 +59,7 @@ fn refuse(stale: Stale, what: &str) -> super::error::Reported {
     }
 }
 
-/// Never looked into.
+/// An opaque type, never dereferenced.
 #[repr(C)]
 pub struct LonetNet {
     _opaque: [u8; 0],
@@ -100,7 +100,7 @@ pub extern "C" fn lonet_network(net: *const LonetNet) -> *const c_char {
 pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
     call(|| {
         let handle = net.addr() as u64;
-        // Before anything is ended: with no descriptor left nothing can be.
+        // Checked before anything is ended, which takes descriptors.
         let open = get(net, "leave")?;
         let what = format!("leave {}", open.full_name.to_string_lossy());
         room_for_two().map_err(|e| e.of(what))?;
@@ -114,7 +114,7 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
             let _ = host::close(limit, host.handle, true);
         }
         if !NETS.all().any(|other| other.client.config.dir == net.client.config.dir) {
-            // Where no lonetd is left there is no membership either.
+            // Without a lonetd there is no membership either.
             let _ = net.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
         }
         Ok(0)
@@ -122,18 +122,18 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
 }
 
 fn configuration(network: &str) -> std::result::Result<Config, String> {
-    // As the program has it by now: it may have set TMPDIR since it began.
-    // SAFETY: the program's environment; who changes it in another thread meanwhile breaks getenv, too.
+    // The current environment: the program may have set TMPDIR since it started.
+    // SAFETY: the program's environment; a program that changes it meanwhile in another thread breaks getenv, too.
     let environment = unsafe { strings(environment::own()) };
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let uid = sys::geteuid();
     let mut config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
-    // A library says nothing: lonet(7) tells where the network is.
+    // A library prints no note about the directory: lonet(7) tells where it is.
     let _ = config.choose_directory(uid);
     Ok(Config { host: None, ..config })
 }
 
-/// A network that nobody has: nothing is in its place.
+/// The configuration of a new network, whose directory does not exist.
 fn new_network() -> std::result::Result<Config, String> {
     loop {
         let config = configuration(&random_name()?)?;
@@ -173,7 +173,7 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
     let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
     let table = client.map_table().map(Arc::new);
     if let Some(table) = &table {
-        // SAFETY: it goes after the client.
+        // SAFETY: the table is dropped after the client.
         unsafe { client.look_at(table.table()) };
     }
     NETS.open(Net { client, full_name, block, table, _key: key })

@@ -1,5 +1,5 @@
-//! Dials to hosts of other subnetworks: the socket is connected to the peer, and lent to lonetd, which shakes hands
-//! on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
+//! Dials to foreign hosts: the socket is connected to the peer and lent to lonetd, which performs the
+//! handshake on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
 
 use super::super::error::{Error, Result};
 use super::Dial;
@@ -14,14 +14,14 @@ use std::net::SocketAddrV4;
 
 enum Handshake {
     Done,
-    /// The peer takes too long: connected there, it will be relayed.
+    /// The peer takes too long: the socket is to be connected to this address, where lonetd relays it.
     Relay(SocketAddrV4),
-    /// The peer refuses; connected there, the socket says so.
+    /// The peer refuses: connected to this address, the socket reports that.
     Refused(SocketAddrV4),
 }
 
-/// Waits until the peer has answered. When the time is over, lonetd sees that nobody waits, and takes the connection
-/// off the socket: a relay would be for nobody.
+/// Waits until the peer has replied. At the time limit, lonetd notices that nobody waits, and disconnects the
+/// socket, as a relay would be pointless.
 pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
     match hand_over(dial, 0, limit)? {
         Handshake::Done => Ok(()),
@@ -30,7 +30,7 @@ pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
     }
 }
 
-/// The handshake of a dial that does not wait.
+/// Performs the handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
     let (to, refused) = match hand_over(dial, MOMENT, Limit::NONE)? {
         Handshake::Done => return Ok(()),
@@ -51,8 +51,8 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
     }
 }
 
-/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. lonetd's own limit for a handshake
-/// holds where the caller has none.
+/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. Without a limit of the caller
+/// lonetd's own limit for a handshake applies.
 fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Handshake> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = Op::HandOver { cookie: dial.cookie, milliseconds };
