@@ -1,9 +1,9 @@
-//! accept(2) and accept4(2).
+//! Hooks of accept(2) and accept4(2).
 //!
-//! Who calls ([`peer`]) the table tells: one system call that looks whether somebody waits already ([`retry`]), and one
-//! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
-//! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
-//! programs take all the time.
+//! The table names the peer ([`peer`]). This takes one system call to see whether a connection waits already
+//! ([`retry`]), and one getsockname, one getpeername and two cookies to identify both sockets. Where the dial
+//! has not returned yet or is unverified, the kernel is asked as well: four calls.
+//! tests/hot_paths_take_few_system_calls.sh counts them, like those of other frequent paths.
 
 mod courier;
 mod peer;
@@ -42,14 +42,15 @@ type Accept4 = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int)
 struct PreparedCall {
     accept: Accept,
     accept4: Accept4,
-    /// Not lonet's: libc takes the program's pointers as they are.
+    /// Not lonet's: libc gets the program's pointers unchanged.
     native: bool,
     errno: i32,
     retry: Retry,
 }
 
-/// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
-/// nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's. `active`: lonet has a say.
+/// The body of both hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and
+/// those above it own nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's.
+/// `active`: whether the hooks apply.
 ///
 /// # Safety
 /// The arguments are as accept(2) takes them.
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn run(
         let call = &mut *call.as_mut_ptr();
         loop {
             ready(peer.as_mut_ptr());
-            // Into memory of our own: a caller that has gone by now has no getpeername any more.
+            // Into memory of our own: a peer that has gone by now has no getpeername any more.
             let own = &mut *peer.as_mut_ptr();
             let (to, to_len) =
                 if call.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
@@ -90,7 +91,7 @@ pub unsafe extern "C" fn run(
 
 /// # Safety
 /// `call` is writable and is filled.
-// Frames of their own: what each takes of a small stack is given back before the next one.
+// Not inlined: each frame's space on a small stack is released before the next one.
 #[inline(never)]
 unsafe extern "C" fn prepare(
     fd: c_int,
@@ -102,7 +103,7 @@ unsafe extern "C" fn prepare(
     let mut native = !active;
     if !address.is_null() && !native {
         let is_there = memory::is_readable(len.cast(), size_of::<socklen_t>());
-        // What the kernel refuses, it is to refuse in its own way.
+        // What the kernel refuses is left for it to refuse.
         // SAFETY: it can be read.
         native = !is_plausible(address) || !is_there || unsafe { len.read() as c_int } < 0;
     }
@@ -118,18 +119,18 @@ unsafe extern "C" fn prepare(
     unsafe { call.write(made) };
 }
 
-/// # Safety
-/// `caller` is writable.
+/// `peer` is writable.
 unsafe extern "C" fn ready(peer: *mut Address) {
     // SAFETY: as the caller promises.
     unsafe { peer.write(Address::empty()) };
 }
 
-/// What [`finish`] answers where the caller's name cannot be put: EFAULT. The connection is lost, as it is natively.
+/// The result of [`finish`] where the peer's address cannot be stored: EFAULT. The connection is lost, as it
+/// is natively.
 const BAD_ADDRESS: c_int = -2;
 
-/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
-/// cannot be told, and the connection has been reset; or [`BAD_ADDRESS`].
+/// Stores the peer's lonet address. Returns the descriptor for the program; -1 if the connection was not
+/// meant for this listener or its peer cannot be identified, and has been reset; or [`BAD_ADDRESS`].
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -144,7 +145,7 @@ unsafe extern "C" fn finish(
     errno: i32,
 ) -> c_int {
     let mut shown = *peer;
-    // Nor is anybody let in by a fault of the library's.
+    // A panic in `identify_peer` must not let anybody in.
     let mut who = Peer::Rejected;
     silently(|| who = identify_peer(listener, new, peer));
     silently(|| report(listener, &who, peer));
@@ -163,9 +164,9 @@ unsafe extern "C" fn finish(
     if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
         let room = unsafe { len.read() };
-        // The kernel tells, by writing another name there.
+        // Whether it is writable the kernel finds out by writing another address there.
         let fill = || {
-            // SAFETY: what cannot be written is the kernel's to refuse.
+            // SAFETY: the kernel refuses what cannot be written.
             check(unsafe { libc::syscall(libc::SYS_getsockname, taken, address, len) }).is_ok()
         };
         if memory::is_writable(address.cast(), room.min(shown.len) as usize, fill) {
@@ -180,7 +181,7 @@ unsafe extern "C" fn finish(
     taken
 }
 
-/// The log's line.
+/// Writes the line for LONET_LOG.
 fn report(listener: c_int, who: &Peer, peer: &Address) {
     if !log::is_wanted() {
         return;
@@ -197,12 +198,12 @@ fn report(listener: c_int, who: &Peer, peer: &Address) {
         Peer::Rejected => log::ended(
             call,
             Err(Errno::ECONNABORTED),
-            format_args!("reset: not meant for this listener, or nobody whom lonet can identify"),
+            format_args!("reset: not meant for this listener, or the peer cannot be identified"),
         ),
     }
 }
 
-/// Closes with a reset: who called was not meant to come here.
+/// Closes the connection with a reset.
 fn reset(fd: c_int) {
     let _ = sys::reset_at_close(fd);
     drop(sys::Fd::adopt(fd));

@@ -1,11 +1,13 @@
-//! The process as one that acts on its network's table by itself.
+//! The process's own access to its network's table: how it gets a slot there, and when it may act without
+//! asking lonetd.
 //!
-//! It joins with its first dial, listen or accept: lonetd gives it a slot, and a thread of it locks the slot's mutex for good,
-//! by which the others see its end. What the process knows of this lies in a page that is empty in a child of a fork, which
-//! joins by itself. The mapping of the table passes to the child.
+//! A process joins with its first dial, listen or accept: lonetd assigns it a slot, and the joining thread
+//! locks the slot's mutex for the rest of its life, so that the other processes notice its end. The state of
+//! this is in a page that the kernel clears in a child of a fork, which joins for itself. The mapping of the
+//! table passes to the child.
 //!
-//! A process that has given the owner's uid up before it joins does not act by itself. Where anything is missing (the table,
-//! a list of robust mutexes, a slot) lonetd is asked for everything.
+//! A process that has dropped the owner's uid before it joins does not act by itself. Where anything is
+//! missing (the table, a list of robust mutexes, a slot) it asks lonetd for everything.
 
 use crate::ask::{Start, ask_of};
 use crate::process;
@@ -20,19 +22,19 @@ use lonet_sockets::under_way::UnderWay;
 use lonet_sockets::{Actor, Own};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Where the table is mapped; 0: it is not.
+/// The address of the table's mapping; 0: not mapped.
 static TABLE: AtomicUsize = AtomicUsize::new(0);
 
-/// The address of the page that is empty in a child of a fork; 0: there is none.
+/// The address of the page that is cleared in a child of a fork; 0: there is none.
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 const PAGE_SIZE: usize = 4096;
 
-/// What the page holds.
+/// The contents of the page.
 #[repr(C)]
 struct Page {
     /// `JOINED | slot << 16 | host`, `JOINING` while a thread joins, `CANNOT_JOIN`, or 0.
     seat: AtomicU64,
-    /// The lonetd that may take copies of this process' sockets; 0: none.
+    /// The pid of the lonetd that may duplicate this process's sockets; 0: none.
     tracer: AtomicU64,
     own: Own,
 }
@@ -44,12 +46,12 @@ const CANNOT_JOIN: u64 = 1 << 61;
 /// See [`Actor::supervises`].
 static SUPERVISES: AtomicBool = AtomicBool::new(false);
 
-/// Makes the page. Called once, before any hook has something to do.
+/// Maps the page. Called once, before any hook does anything.
 pub fn map_page(supervises: bool) {
     SUPERVISES.store(supervises, Ordering::Relaxed);
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let anywhere = std::ptr::null_mut::<u8>();
-    // SAFETY: a new mapping where the kernel likes.
+    // SAFETY: a new mapping at an address that the kernel chooses.
     let page =
         check(unsafe { libc::syscall(libc::SYS_mmap, anywhere, PAGE_SIZE, protection, flags, -1, 0usize) });
     let Ok(page) = page else { return };
@@ -66,7 +68,7 @@ fn page() -> Option<&'static Page> {
     (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Page>(page) })
 }
 
-/// Maps the network's table, if that can be had.
+/// Maps the network's table, if lonetd provides it.
 pub fn map(client: &Client) {
     let is = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
@@ -76,49 +78,50 @@ pub fn map(client: &Client) {
     if let Some(mapping) = client.map_table() {
         let address = mapping.table().address();
         if TABLE.compare_exchange(is, address, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            // SAFETY: it is kept for good.
+            // SAFETY: the mapping is never unmapped.
             unsafe { client.look_at(mapping.keep()) };
         }
     }
 }
 
-/// The network has ended, and another one of its name has another table.
+/// Whether the network has ended; a new one of the same name has another table.
 fn has_ended(table: Table<'_>) -> bool {
     table.header().service.get() as u32 == 0
 }
 
-/// The table of the network that `client` leads to, if it is the environment's and the process sees it.
+/// The table of `client`'s network, if that is the environment's and the process maps it.
 pub fn table(client: &Client) -> Option<Table<'static>> {
     if process::is_own(client) { mapped_table() } else { None }
 }
 
-/// The table of the environment's network, if the process sees it.
+/// The table of the environment's network, if the process maps it.
 pub fn mapped_table() -> Option<Table<'static>> {
     let address = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
     (address != 0).then(|| unsafe { Table::at(address) })
 }
 
-/// What the process sees of the environment's network.
+/// The parts of the environment's network's table, if the process maps it.
 pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
     let table = mapped_table()?;
     Some(table.parts(table.block()?))
 }
 
-/// The slot of this process; `NO_SLOT`: none.
+/// This process's slot; `NO_SLOT`: none.
 pub fn slot() -> u16 {
     let seat = page().map_or(0, |page| page.seat.load(Ordering::Acquire));
     if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
 }
 
-/// The dials of this process that have not returned.
+/// This process's dials that have not returned.
 pub fn dials() -> Option<&'static UnderWay> {
     page().map(|page| &page.own.dials)
 }
 
-/// This process, acting on the table of `client`'s network. `None`: lonetd is asked.
+/// This process as an actor on the table of `client`'s network, which it joins if necessary. `None`: ask
+/// lonetd.
 ///
-/// `dials`: it has to be known which host it dials from.
+/// `dials`: the actor's host must be known, as for a dial.
 pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     if !process::is_own(client) {
         return None;
@@ -133,13 +136,14 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     }
     page.seat.compare_exchange(is, JOINING, Ordering::AcqRel, Ordering::Relaxed).ok()?;
     let seat = join(client, page, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
-    // What lonetd could not answer is tried again.
+    // A request that failed is tried again with the next call.
     page.seat.store(seat.unwrap_or(0), Ordering::Release);
     allow_ptrace_by_lonetd(client);
     seated(client, page, seat?)
 }
 
-/// `None`: not joined, or the thread that did has ended, or the network has.
+/// The actor for a value of `Page::seat`. `None`: not joined, or the thread that joined has ended, or the
+/// network has.
 fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'static>> {
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
@@ -154,23 +158,24 @@ fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'stat
     })
 }
 
-/// Has the kernel let lonetd take copies of this process' sockets, for faults, where Yama would keep it from them
-/// (kernel.yama.ptrace_scope is 1). Kept over exec. Another lonetd than before is let in with the next question to it.
+/// Permits lonetd to duplicate this process's sockets (pidfd_getfd), for faults, where Yama would forbid it
+/// (kernel.yama.ptrace_scope is 1). The permission survives exec. A new lonetd gets it with the next request
+/// to it.
 pub fn allow_ptrace_by_lonetd(client: &Client) {
     const PR_SET_PTRACER: i32 = 0x5961_6d61;
     let (Some(page), Some(table)) = (page(), table(client)) else { return };
     let lonetd = table.header().lonetd.get();
     let is_joined = page.seat.load(Ordering::Relaxed) & JOINED != 0;
-    // The table may have been written by a member that is not the owner's, and some numbers are everybody.
+    // A member that is not the owner's may have written the table, and some values permit every process.
     let is_pid = (1..=i32::MAX as u64).contains(&lonetd);
     if is_joined && is_pid && page.tracer.swap(lonetd, Ordering::Relaxed) != lonetd {
-        // Without Yama there is no such call, and no need of it.
+        // Without Yama the call fails, and is not needed.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_prctl, PR_SET_PTRACER, lonetd, 0, 0, 0) };
     }
 }
 
-/// `None`: lonetd could not be asked.
+/// Joins the network: the new value of `Page::seat`. `None`: the request to lonetd failed.
 fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(CANNOT_JOIN);
@@ -191,12 +196,12 @@ fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<u64> {
 
 fn seed(slot: u16) -> u64 {
     let mut random = [0u8; 8];
-    // SAFETY: the buffer is valid for its length. Where it fails the slot alone tells processes apart.
+    // SAFETY: the buffer is valid for its length. If it fails, the slot alone tells processes apart.
     unsafe { libc::syscall(libc::SYS_getrandom, random.as_mut_ptr(), random.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(random) ^ u64::from(slot) << 32
 }
 
-/// Whether the kernel will see the mutex of this thread when it ends.
+/// Whether the kernel marks robust mutexes of this thread when it ends.
 fn has_robust_list() -> bool {
     let mut head: usize = 0;
     let mut len: usize = 0;

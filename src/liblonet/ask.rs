@@ -1,4 +1,4 @@
-//! Questions to lonetd, from inside a hook.
+//! Requests and one-way messages to lonetd from inside a hook.
 
 use crate::{actor, fence, process};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
@@ -8,16 +8,16 @@ use lonet_core::sys::{Fd, Text};
 use nix::errno::Errno;
 use std::fmt::{Display, Write};
 
-/// What lonetd says.
+/// The result of a request.
 pub type RequestResult = Result<Reply<'static>, Failed>;
 
-/// Why something was not done: the errno is the program's, the text the log's.
+/// A failure: an errno for the program, and a reason for the log.
 pub struct Failed {
     pub errno: Errno,
     why: Text<MAX_REASON>,
 }
 
-/// How much of a reason is kept, in bytes. What is more is cut.
+/// The longest reason, in bytes. The rest is cut off.
 const MAX_REASON: usize = 200;
 
 impl Failed {
@@ -27,7 +27,7 @@ impl Failed {
         failed
     }
 
-    /// Empty: what the errno says is all.
+    /// The reason; empty if the errno says it all.
     pub fn why(&self) -> &str {
         std::str::from_utf8(self.why.bytes()).unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl From<Trouble> for Failed {
     }
 }
 
-/// Takes what there is room for.
+/// Writes as much as fits.
 struct Truncated<'t>(&'t mut Text<MAX_REASON>);
 
 impl Write for Truncated<'_> {
@@ -62,37 +62,38 @@ impl Write for Truncated<'_> {
     }
 }
 
-/// Whether a lonetd may be started for a question.
+/// Whether a request may start a lonetd.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     Yes,
-    /// If the network's last one was killed. Without a lonetd the answer is `Reply::Native`: there is no such network.
+    /// Only if the network's last one was killed. Otherwise no such network runs, and the reply is
+    /// `Reply::Native`.
     IfKilled,
-    /// Without a lonetd the question has no point: the answer is `Reply::Native`.
+    /// No: without a lonetd the request is pointless, and the reply is `Reply::Native`.
     No,
 }
 
-/// How long one call of the program's may wait for lonetd, whatever it asks. Who asks one question passes
-/// [`Limit::NONE`] instead, and the clock is read where there is a question.
+/// The time limit of one call of the program for all its requests to lonetd. A call that sends a single
+/// request passes [`Limit::NONE`] instead, so that the clock is read only when the request is sent.
 pub fn limit() -> Limit {
     Limit::NONE.or_of_lonetd(TIME_LIMIT)
 }
 
-/// Asks, and fails with what bind and connect fail with.
+/// Sends a request to the process's own lonetd. Its errors are those that bind and connect may return.
 pub fn ask(op: &Op<'_>, start: Start) -> RequestResult {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     ask_of(Limit::NONE, &client, op, start)
 }
 
-/// As [`ask`], within a limit, of a lonetd that need not be that of the process' own network.
-// Its buffer is to have no place in the frames of hooks, which may be on a small stack.
+/// As [`ask`], within a limit, to the lonetd of any network.
+// Not inlined: the buffer would enlarge the frames of hooks, which may run on a small stack.
 #[inline(never)]
 pub fn ask_of(limit: Limit, client: &Client, op: &Op<'_>, start: Start) -> RequestResult {
     let mut buffer = [0u8; MAX_MESSAGE];
     ask_for_text(limit, client, op, start, &mut buffer).and_then(without_text)
 }
 
-/// As [`ask_of`], for answers with text in them, which lies in `buffer`.
+/// As [`ask_of`], for replies that contain text, which is stored in `buffer`.
 pub fn ask_for_text<'b>(
     limit: Limit,
     client: &Client,
@@ -128,7 +129,7 @@ fn check_reply<'b>(
     }
 }
 
-/// As [`ask_of`], with the connection to lonetd, on which more is to come.
+/// As [`ask_of`], and also returns the connection to lonetd, on which more will follow.
 pub fn ask_keeping_connection(
     limit: Limit,
     client: &Client,
@@ -153,17 +154,17 @@ pub fn ask_keeping_connection(
     }
 }
 
-/// Tells lonetd something. Where nobody listens nobody needs to know.
+/// Notifies lonetd, if one runs.
 pub fn tell(op: &Op<'_>) {
     if let Some(client) = process::client() {
         tell_to(Limit::NONE, &client, op);
     }
 }
 
-/// As [`tell`], within a limit, to a lonetd that need not be that of the process' own network.
+/// As [`tell`], within a limit, to the lonetd of any network.
 ///
-/// What needs no answer is not waited for. What is answered changes a name that may be read at once: lonetd is to know
-/// it, also one that has to be started anew.
+/// A one-way message is not waited for. One with a reply changes a name that the program may read at once, so
+/// it must reach lonetd, also one that has to be restarted.
 pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
     if op.one_way() {
         fence::panic_point();
@@ -178,7 +179,7 @@ pub fn tell_to(limit: Limit, client: &Client, op: &Op<'_>) {
     }
 }
 
-/// What has no text in it.
+/// Replies that contain no text; the others are protocol errors.
 fn without_text(reply: Reply<'_>) -> RequestResult {
     Ok(match reply {
         Reply::Error { errno, text } => return Err(Failed::new(Errno::from_raw(errno), text)),
@@ -201,7 +202,7 @@ fn without_text(reply: Reply<'_>) -> RequestResult {
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
         Reply::Met { rules, hits } => Reply::Met { rules, hits },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
-        // Its names are in the buffer: who wants them asks with a buffer of its own.
+        // The names are in the buffer: who wants them passes a buffer of its own (`ask_for_text`).
         Reply::Names { .. } => return Err(Errno::EPROTO.into()),
     })
 }

@@ -1,4 +1,4 @@
-//! bind(2).
+//! The hook of bind(2), and the binding of sockets to addresses that lonetd assigns.
 
 use crate::ask::{self, Failed, Start, ask_of, tell_to};
 use crate::bypass::Bypass;
@@ -20,8 +20,8 @@ hook! {
     }
 }
 
-/// How many OS addresses are tried before the port counts as taken: natively it may be another program's, or
-/// below 1024; of lonet's own choice a few may be, too.
+/// How many OS addresses are tried before the port counts as taken. A lonet port used natively may belong to
+/// another program or be below 1024, and some of lonet's own choice may be taken, too.
 pub const ATTEMPTS: u8 = 16;
 
 fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult {
@@ -39,7 +39,7 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
     let limit = ask::limit();
     let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
-        // Of a port that it may not have at all a program does not hear that it is taken.
+        // For a port that its sandbox forbids, the program gets EACCES even if it is taken.
         Err(failed) if failed.errno == Errno::EADDRINUSE && !may() => {
             Err(Failed::new(Errno::EACCES, "the program's sandbox forbids the port"))
         }
@@ -59,7 +59,7 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     }
 }
 
-/// Where a TCP socket is to be bound if that is lonet's to decide, with its family.
+/// The requested address of a TCP socket, with its family, if the bind is lonet's to handle.
 fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endpoint, c_int), Bypass> {
     if !process::is_active() {
         return Err(Bypass::Inactive);
@@ -70,25 +70,25 @@ fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endp
     if is_tcp { Ok((at, family)) } else { Err(Bypass::OtherSocket) }
 }
 
-/// Whether to bind this socket there is lonet's to decide, or may be.
+/// Whether binding this socket there is lonet's to handle, or may be.
 pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
     let mut is = true;
     silently(|| is = concerns(fd, address, len).is_ok());
     is
 }
 
-/// What came of asking for a place and putting the socket there.
+/// The outcome of [`bind_assigned`].
 pub enum BindOutcome {
-    /// Not lonet's.
+    /// Not lonet's to bind.
     Native,
-    /// It has a place.
+    /// The socket is bound already.
     Already,
-    /// The kernel has it at `os`; `port` is its lonet port.
+    /// Bound to the OS address `os`; `port` is the lonet port.
     At { os: SocketAddrV4, port: u16 },
 }
 
-/// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address. `may`: whether no sandbox
-/// forbids it to the program.
+/// Asks lonetd for an OS address and binds there, repeatedly while the kernel refuses the address. `may`:
+/// whether the program's sandbox allows the port.
 pub fn bind_assigned<'a>(
     limit: Limit,
     client: &Client,
@@ -113,7 +113,7 @@ pub fn bind_assigned<'a>(
         match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
             Ok(()) => return Ok(BindOutcome::At { os, port }),
             Err(Errno::EADDRINUSE) => {}
-            // The OS port takes a privilege; another one may not.
+            // This OS port needs a privilege; another one may not.
             Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}
             Err(e) => {
                 give_up(limit, client, &op);

@@ -1,8 +1,9 @@
-//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3), shutdown(2): hints that a socket may have come to its end. They
-//! decide nothing: whoever needs its port asks the kernel. A socket of lonet's takes one system call more for it, its cookie;
-//! one that lonetd decides about its name, too, and what a message to lonetd takes.
+//! Hooks of close(2), dup2(2), dup3(2), close_range(2), closefrom(3) and shutdown(2). They give hints that a
+//! socket may have ended, on which no result depends: whoever needs its port asks the kernel. A lonet socket
+//! takes one more system call, for its cookie; one that lonetd decides about also takes getsockname and a
+//! message to lonetd.
 //!
-//! A descriptor that is none of lonet's costs the look at one bit, and no system call.
+//! A descriptor that is not lonet's costs the test of one bit, and no system call.
 
 use crate::api::net;
 use crate::ask::tell_to;
@@ -48,7 +49,7 @@ hook! {
     }
 }
 
-/// close's other name: libc exports some calls under the names that it has for them itself.
+/// close's other name: libc exports some calls also under its internal names.
 ///
 /// # Safety
 /// As for close(2).
@@ -101,8 +102,8 @@ hook! {
     }
 }
 
-/// The socket that loses this descriptor, if lonetd has to know. Its name has to be taken before: afterwards the number
-/// may be anything's.
+/// Called before `fd` is closed: the socket, if lonetd must be notified. It must be identified first, as
+/// afterwards the number may be anything's.
 pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
     if !marks::get(fd) {
         return None;
@@ -124,7 +125,8 @@ fn closing(fd: c_int) -> Option<ClosingSocket> {
     })
 }
 
-/// Says in the table what is about to become of a socket. It, if lonetd has to know.
+/// Records in the table, by `say`, what is about to happen to a socket. Returns the socket if lonetd must be
+/// notified.
 fn note_in_table(
     fd: c_int,
     say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told,
@@ -136,7 +138,7 @@ fn note_in_table(
     Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
 }
 
-/// A socket that loses a descriptor, and its address, which says whose it is.
+/// A socket about to lose a descriptor, and its address, which tells its network.
 pub struct ClosingSocket {
     cookie: u64,
     ip: Option<Ipv4Addr>,
@@ -157,7 +159,7 @@ fn duplicated(old: c_int, new: c_int) {
     }
 }
 
-/// Descriptors are about to be closed in bulk. Whether lonetd has to know.
+/// Called before descriptors are closed in bulk: whether lonetd must be notified.
 fn before_close_all(first: c_uint, last: c_uint) -> bool {
     let mut told = false;
     if marks::any(first, last) {

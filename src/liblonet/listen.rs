@@ -1,4 +1,4 @@
-//! listen(2).
+//! The hook of listen(2).
 
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{BindOutcome, bind_assigned};
@@ -20,7 +20,7 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));
     }
-    // Also a second time, for another backlog; lonetd knows it.
+    // listen again, for another backlog; lonetd knows the listener.
     if kernel::listens(fd) {
         return Ok(Decision::Libc(Bypass::Listens));
     }
@@ -35,7 +35,7 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
         return Ok(Decision::Libc(Bypass::NoHost));
     }
     let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc(Bypass::OtherSocket)) };
-    // lonetd would take the connection off its record.
+    // lonetd would remove the connection from its record.
     if bound && kernel::has_connection(fd) {
         return Ok(Decision::Fail(Errno::EINVAL));
     }
@@ -43,11 +43,11 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    // Who dials is to see whether the listener's process is there.
+    // Dialers must be able to see whether the listener's process is alive.
     let _ = actor::actor(&client, false);
     let limit = ask::limit();
     let request = |attempt| Op::Listen { cookie, bound, asked, attempt };
-    // The kernel's own choice of a port no sandbox forbids.
+    // No sandbox forbids a port that the kernel chooses.
     match bind_assigned(limit, &client, fd, (family, asked), request, &|| true, start)? {
         BindOutcome::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
         BindOutcome::Already => {}

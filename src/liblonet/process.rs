@@ -1,5 +1,5 @@
-//! What this process is to lonet: what the environment that it began with says, unless the C API has named a
-//! default host.
+//! The process's host, network and client of lonetd: from the environment that it started with, unless the C
+//! API has set a default host.
 
 use crate::actor;
 use crate::api::handle::Used;
@@ -26,16 +26,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 
-/// LONET_HOST is set: all sockets of the process are the host's.
+/// Whether LONET_HOST is set: all sockets of the process are then the host's.
 static IS_HOST: AtomicBool = AtomicBool::new(false);
 
-/// The hooks do something. Not so in a program that is merely linked with the library.
+/// Whether the hooks do anything. They do not in a program that is merely linked with the library.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
-/// N of the block of the environment's network; 0 while it is not known.
+/// N of the environment's network, whose block is 127.N.0.0/16; 0 while it is unknown.
 static BLOCK: AtomicU8 = AtomicU8::new(0);
 
-/// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
+/// The handle of the host set by lonet_set_default_host, or 0. While it is set it overrides all of the above.
 static DEFAULT_HOST: AtomicU64 = AtomicU64::new(0);
 
 /// The strings of an environment.
@@ -58,14 +58,15 @@ pub unsafe fn strings(array: *const *const libc::c_char) -> Vec<&'static [u8]> {
     all
 }
 
-/// How far the library is. The constructors of the program's libraries run before ours and may use the network: the
-/// first call begins then. A call that beginning makes itself, as of an allocator's, finds the hooks inert.
+/// Progress of the library's initialisation. The constructors of the program's libraries run before ours and
+/// may use the network: initialisation then happens in the first call. A call that initialisation itself
+/// causes, such as an allocator's, finds the hooks inactive.
 static INIT_STATE: AtomicU8 = AtomicU8::new(UNINITIALIZED);
 const UNINITIALIZED: u8 = 0;
 const INITIALIZING: u8 = 1;
 const INITIALIZED: u8 = 2;
 
-/// Begins with this environment, unless it has been done.
+/// Initialises the library from this environment, once.
 ///
 /// # Safety
 /// As for [`strings`].
@@ -92,14 +93,14 @@ pub unsafe fn init_once(envp: *const *const libc::c_char) {
 #[cold]
 fn init_early() {
     let environment = crate::environment::own();
-    // libc's own constructor has not run: nobody has a host yet.
+    // Before libc's own constructor there is no environment, and no process has a host yet.
     if !environment.is_null() {
-        // SAFETY: the process' own environment, which nobody has had a chance to change.
+        // SAFETY: the process's own environment, which nothing has had a chance to change.
         unsafe { init_once(environment) };
     }
 }
 
-/// Reads the environment; no I/O unless it is wrong, or wants a log.
+/// Reads the environment. Does no I/O unless a variable is invalid or asks for a log.
 fn init(environment: &[&'static [u8]]) {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
@@ -128,21 +129,22 @@ fn init(environment: &[&'static [u8]]) {
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
+/// Used where `init` has failed: makes all of lonet's calls fail, so that nothing reaches the machine's
+/// network by mistake.
 fn init_unreachable() {
-    warn("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
+    warn("liblonet: initialization failed; this program's lonet calls fail with ENETDOWN\n");
     IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// A variable that cannot be followed is the user's to mend, who sees it where ld.so speaks of its own, at the
-/// start of the program and never later.
+/// Writes to stderr. An invalid variable is the user's to correct: who sees it where ld.so reports its own
+/// errors, when the program starts and never later.
 fn warn(text: &str) {
     // SAFETY: a valid buffer; what cannot be written is lost.
     unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
 }
 
-/// Where this library lies: the lonet command may be beside it.
+/// The directory of this library; the lonet command may be beside it.
 pub fn library_directory() -> Option<PathBuf> {
     let here: *const libc::c_void = (&raw const ACTIVE).cast();
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
@@ -161,7 +163,7 @@ pub fn library_directory() -> Option<PathBuf> {
     Path::new(OsStr::from_bytes(path)).parent().map(Path::to_owned)
 }
 
-/// Whether the hooks have anything to do in this process.
+/// Whether the hooks do anything in this process.
 pub fn is_active() -> bool {
     if INIT_STATE.load(Ordering::Acquire) == UNINITIALIZED {
         init_early();
@@ -173,7 +175,7 @@ pub fn is_host() -> bool {
     IS_HOST.load(Ordering::Acquire) || has_default_host()
 }
 
-/// The host that the process is.
+/// The name of the process's host.
 pub struct HostName(ClientRef);
 
 impl Deref for HostName {
@@ -184,12 +186,12 @@ impl Deref for HostName {
     }
 }
 
-/// LONET_HOST, if it made sense, or the default host.
+/// The process's host: LONET_HOST if it is valid, or the default host.
 pub fn host() -> Option<HostName> {
     client().filter(|client| client.config.host.is_some()).map(HostName)
 }
 
-/// Whether `host` with `.lonet` behind it is short enough for what uname(2) has room for.
+/// Whether `host` followed by `.lonet` fits uname(2)'s field.
 pub fn hostname_fits(host: &str) -> bool {
     const HOST_NAME_MAX: usize = 64;
     host.len() + lonet_core::config::LONET_SUFFIX.len() <= HOST_NAME_MAX
@@ -206,17 +208,17 @@ fn default_host() -> Option<Used<Host>> {
     }
 }
 
-/// From now on the process is this host; 0: what the environment says.
+/// Sets the default host; 0: as the environment says.
 pub fn set_default_host(handle: u64) {
     DEFAULT_HOST.store(handle, Ordering::Release);
 }
 
-/// A host that is being closed is the process' default no more.
+/// Unsets the default host if it is this one, which is being closed.
 pub fn forget_default_host(handle: u64) {
     let _ = DEFAULT_HOST.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
 }
 
-/// A client in use. What belongs to a handle stays for as long as it is used.
+/// A reference to a client. The object behind a handle stays alive for as long as it is referenced.
 pub enum ClientRef {
     Environment(&'static Client),
     Host(Used<Host>),
@@ -235,12 +237,12 @@ impl Deref for ClientRef {
     }
 }
 
-/// The way to lonetd for what this process does. `None`: the environment made no sense.
+/// The client for this process's own calls. `None`: the environment is invalid.
 pub fn client() -> Option<ClientRef> {
     default_host().map(ClientRef::Host).or_else(|| CLIENT.get().map(ClientRef::Environment))
 }
 
-/// The way to the lonetd of the network that `ip` belongs to: the process' own, or one that it has joined.
+/// The client of the network that `ip` belongs to: the process's own network, or one that it has joined.
 pub fn client_at(ip: Ipv4Addr) -> Option<ClientRef> {
     let ours = is_active() && may_be_ours(ip.to_ipv6_mapped());
     if ours && block().is_some() {
@@ -256,7 +258,7 @@ pub fn block() -> Option<Block> {
     }
 }
 
-/// N, as the lonetd that `client` leads to has told it.
+/// Stores the N that `client`'s lonetd has reported.
 pub fn learn_block(client: &Client, n: u8) {
     let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
     if own && Block::new(n).is_some() && BLOCK.swap(n, Ordering::AcqRel) == 0 {
@@ -264,10 +266,10 @@ pub fn learn_block(client: &Client, n: u8) {
     }
 }
 
-/// Maps the network's key file: what is mapped passes to the children of a fork, which tell nobody, and lonetd sees
-/// by it that they are members, too. The key also tells the abstract name of lonetd's socket, for a program that leaves the
-/// file system or the owner's uid behind. No descriptor stays. A process that may not read the file has LONET_KEY in its
-/// environment.
+/// Maps the network's key file. The mapping passes to the children of a fork, which do not announce
+/// themselves: lonetd recognises them as members by it. The key also yields the abstract name of lonetd's
+/// socket, for a program that changes its root or drops the owner's uid. No descriptor stays open. A process
+/// that may not read the file has LONET_KEY in its environment.
 fn map_key() {
     let Some(client) = CLIENT.get() else { return };
     let Some(directory) = client.directory() else { return };
@@ -277,7 +279,7 @@ fn map_key() {
     actor::map(client);
 }
 
-/// Whether `client` leads to the network of the environment, whose table the process sees.
+/// Whether `client` is that of the environment's network, whose table the process maps.
 pub fn is_own(client: &Client) -> bool {
     CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
 }
@@ -291,13 +293,13 @@ impl KeyMap {
     pub fn new(client: &Client, directory: &Directory) -> Option<KeyMap> {
         let fd = directory.open(c"key", libc::O_RDONLY).ok()?;
         let mut key = [0; 16];
-        // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
+        // SAFETY: a buffer of ours. A shorter file is a key that could not be saved.
         let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });
         if read == Ok(key.len() as i64) {
             client.learn_key(&key);
         }
         let anywhere = std::ptr::null_mut();
-        // SAFETY: a new mapping where the kernel likes, which nobody reads.
+        // SAFETY: a new mapping at an address that the kernel chooses, which is never read.
         let at = unsafe { sys::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw()) };
         at.ok().map(KeyMap)
     }
@@ -310,7 +312,7 @@ impl Drop for KeyMap {
     }
 }
 
-/// Whether `ip` may be an address of this network: certain once its block is known.
+/// Whether `ip` may be an address of this network; exact once its block is known.
 pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     match block() {
         Some(block) => !matches!(block.place(ip), Place::Elsewhere | Place::Any(_) | Place::Loopback(_)),
@@ -318,7 +320,7 @@ pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// Whether binding or connecting to `ip` is lonet's to decide; why not.
+/// Whether binding or connecting to `ip` is lonet's to handle; if not, why.
 pub fn concerns(ip: Ipv6Addr) -> Result<(), Bypass> {
     let own = |ip: Ipv6Addr| match ip.to_ipv4_mapped() {
         Some(v4) => v4.is_unspecified() || v4 == std::net::Ipv4Addr::LOCALHOST,
@@ -335,7 +337,7 @@ pub fn concerns(ip: Ipv6Addr) -> Result<(), Bypass> {
     }
 }
 
-/// Whether a question about `ip` is worth starting a lonetd: it is certain that lonet is meant.
+/// Whether a request about `ip` is worth starting lonetd: `ip` is certainly lonet's.
 pub fn is_certain(ip: Ipv6Addr) -> bool {
     is_host() || block().is_some() || is_face(ip)
 }

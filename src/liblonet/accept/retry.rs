@@ -1,20 +1,21 @@
-//! What a call of accept does when it has found somebody who is not let in.
+//! The decision whether accept goes on after it has rejected a connection.
 //!
-//! A program that polls before it accepts expects that accept does not wait: where a caller was there before the call, that is
-//! kept, and the call fails with ECONNABORTED if there is nobody else. A call that had to wait for somebody goes on waiting: an
-//! accept loop that has no answer to an error is not ended by others. Whether a caller was there is looked up
-//! beforehand, as nothing tells it afterwards; it takes one system call (0.3 µs), and none of what is not lonet's.
+//! A program that polls before it accepts expects accept not to wait: where a connection waited before the
+//! call, the call fails with ECONNABORTED once no other one waits. A call that had to wait goes on waiting:
+//! rejected peers must not end an accept loop that does not handle errors. Whether a connection waited must
+//! be looked up before the call, as nothing tells it afterwards; that takes one system call (0.3 µs), and
+//! none for a listener that is not lonet's.
 
 use crate::marks;
 use libc::c_int;
 use lonet_core::sys;
 use nix::errno::Errno;
 
-/// How many are turned away by one call that others do not expect to wait.
+/// The most connections that one call rejects if it is expected not to wait.
 const MAX_REJECTED: u32 = 16;
 
 pub struct Retry {
-    /// Somebody was there before the call.
+    /// A connection waited before the call.
     was_readable: bool,
     rejected: u32,
 }
@@ -22,20 +23,21 @@ pub struct Retry {
 impl Retry {
     pub const NATIVE: Retry = Retry { was_readable: false, rejected: 0 };
 
-    /// Of a listener that this process has not seen yet, such as one that it was executed with, nothing is known: it may
-    /// be no business of lonet's.
+    /// Called before accept. Looks only at listeners that this process has marked: an unmarked one, such as
+    /// one inherited by exec, may not be lonet's.
     pub fn begin(listener: c_int) -> Retry {
         Retry { was_readable: marks::get(listener) && has_waiting_peer(listener), rejected: 0 }
     }
 
-    /// Somebody was turned away: whether accept is to be called again. `false`: the call fails with errno.
+    /// Called after a connection was rejected: whether to call accept again. `false`: the call fails with
+    /// errno.
     pub extern "C" fn after_rejection(&mut self, listener: c_int) -> bool {
         self.rejected = self.rejected.saturating_add(1);
         if !self.was_readable {
             return true;
         }
         let errno = Errno::last_raw();
-        // Of a non-blocking listener the kernel says that nobody is there.
+        // On a non-blocking listener the kernel itself reports that no connection waits.
         let goes_on = self.rejected < MAX_REJECTED && (has_waiting_peer(listener) || !is_blocking(listener));
         Errno::set_raw(if goes_on { errno } else { libc::ECONNABORTED });
         goes_on
