@@ -1,14 +1,14 @@
-//! getaddrinfo(3), for names that end in `.lonet`, and short names of hosts (`search`).
+//! Hook of getaddrinfo(3), for names that end in `.lonet` and short names of hosts (`search`).
 //!
-//! libc builds the list, from the address and the program's own service and hints: so it is libc's to free,
-//! whoever frees it, and every rule about services and socket types is libc's.
+//! libc builds the list from the host's address and the program's own service and hints: so libc frees it,
+//! and all rules about services and socket types are libc's.
 //!
-//! Unless it asks for IPv6 a program gets the IPv4 address alone: a second one would make it connect twice where
-//! nobody listens.
+//! Unless it asks for IPv6, a program gets only the IPv4 address: with a second one it would connect twice
+//! where nothing listens.
 //!
-//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: a name that was asked for before takes one system call,
-//! which asks who this is (`host::cache`). One that was not, or whose host is not up, takes a question to lonetd: eight
-//! system calls, and a switch to another process and back.
+//! The cost, counted by tests/hot_paths_take_few_system_calls.sh: a cached name takes one system call, getpid
+//! (`host::cache`). Another name, or one whose host is not up, takes a request to lonetd: eight system calls,
+//! and a switch to another process and back.
 
 use crate::fence::silently;
 use crate::host::{self, Host, LookupError};
@@ -28,7 +28,7 @@ hook! {
     }
 }
 
-/// What getaddrinfo answers.
+/// getaddrinfo as the hook answers it.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -59,7 +59,7 @@ unsafe fn real(
     unsafe { redhook::real!(getaddrinfo)(node, service, hints, list) }
 }
 
-/// `None`: not lonet's. Else 0 with the list, or an EAI_* code.
+/// The result if the name is lonet's: 0 with the list, or an EAI_* code.
 ///
 /// # Safety
 /// The pointers are as getaddrinfo(3) takes them.
@@ -71,7 +71,7 @@ unsafe fn on_network(
 ) -> Option<c_int> {
     // SAFETY: all zeroes is an addrinfo; hints are one or null.
     let hints: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
-    // What is wrong with the hints libc says, and it says so before it looks at names.
+    // libc reports errors in the hints, before it looks at names.
     let host = if !matches!(hints.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
         || hints.ai_flags & libc::AI_NUMERICHOST != 0
     {
@@ -89,7 +89,7 @@ unsafe fn on_network(
     Some(unsafe { build(&host, service, &hints, list) })
 }
 
-/// The host of this name, also of a short one. `None`: libc answers.
+/// The host of this name, which may be a short one. `None`: libc answers.
 ///
 /// # Safety
 /// `name` is null or a C string.
@@ -113,7 +113,7 @@ pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, L
     unsafe { host::by_c_name(name).or_else(|| search::find(name, search)) }
 }
 
-/// Whether lonet answers.
+/// Whether lonet answers for this name.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -125,7 +125,7 @@ pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo) -> bool {
     }
 }
 
-/// The answer where a `.lonet` name cannot be an answer. `None`: it is not one.
+/// The error code where the hints do not allow a `.lonet` name. `None`: not such a name.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -176,7 +176,7 @@ unsafe fn build(host: &Host, service: *const c_char, hints: &addrinfo, list: *mu
         if hints.ai_flags & libc::AI_CANONNAME != 0 {
             const AI_CANONIDN: c_int = 0x80;
             let name = if hints.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
-            // What freeaddrinfo frees is to be malloc's, as strdup's is.
+            // freeaddrinfo frees it, so it must be malloc's, as strdup's is.
             let copy = libc::strdup(name.pointer());
             if copy.is_null() {
                 libc::freeaddrinfo(*list);
@@ -198,8 +198,8 @@ unsafe fn of_literal(
 ) -> c_int {
     let Some(literal) = Literal::of(ip) else { return libc::EAI_FAIL };
     let mut hints = *hints;
-    // Which addresses the machine has is asked of the kernel for AI_ADDRCONFIG, each time. A host has one of each family on
-    // its lonet0 (`getifaddrs`), also where the machine has none.
+    // For AI_ADDRCONFIG libc asks the kernel each time for the machine's addresses. A host has one of each
+    // family on its lonet0 (`getifaddrs`), also where the machine has none.
     hints.ai_flags = hints.ai_flags & !(libc::AI_CANONNAME | libc::AI_ADDRCONFIG) | libc::AI_NUMERICHOST;
     // SAFETY: a C string and hints of ours, the program's service and list.
     unsafe { real(literal.text.as_ptr().cast(), service, &raw const hints, list) }

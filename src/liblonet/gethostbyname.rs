@@ -1,8 +1,8 @@
-//! gethostbyname(3), gethostbyname2, gethostbyaddr and their reentrant forms.
+//! Hooks of gethostbyname(3), gethostbyname2, gethostbyaddr and their reentrant forms.
 //!
-//! The reentrant ones answer with 0 and no result where there is no such host, and with ERANGE where the buffer
-//! is too small, upon which callers come back with a larger one. The others answer in memory of their own,
-//! which the next call overwrites.
+//! The reentrant ones return 0 and no result if there is no such host, and ERANGE if the buffer is too small,
+//! upon which callers retry with a larger one. The others return static memory, which the next call
+//! overwrites.
 #![allow(clippy::too_many_arguments, reason = "as netdb.h has them")]
 
 use crate::fence::silently;
@@ -97,7 +97,7 @@ hook! {
     }
 }
 
-/// h_errno as netdb.h has it.
+/// Values of h_errno, from netdb.h.
 const NETDB_INTERNAL: c_int = -1;
 const NETDB_SUCCESS: c_int = 0;
 const HOST_NOT_FOUND: c_int = 1;
@@ -108,7 +108,7 @@ unsafe extern "C" {
     fn __h_errno_location() -> *mut c_int;
 }
 
-/// A host, and the one address of it that was asked for.
+/// A host and its address of the requested family.
 struct HostAddress {
     host: Host,
     family: c_int,
@@ -147,7 +147,7 @@ unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Lo
     Some(host::by_address(ip)?.map(|host| HostAddress { ip, host, family }))
 }
 
-/// Where a reentrant form is to answer.
+/// Where a reentrant form stores its result.
 struct ResultBuffers {
     entry: *mut hostent,
     buffer: *mut c_char,
@@ -156,8 +156,7 @@ struct ResultBuffers {
     why: *mut c_int,
 }
 
-/// # Safety
-/// The room is as the program passed it.
+/// The buffers are as the program passed them.
 unsafe fn in_buffers(buffers: &ResultBuffers, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
     let mut answer = Some((libc::EIO, NO_RECOVERY));
     silently(|| {
@@ -184,10 +183,10 @@ unsafe fn in_buffers(buffers: &ResultBuffers, look: impl FnOnce() -> LookupResul
     Some(code)
 }
 
-/// The memory of the forms that have no other. Their callers take turns, as they have to with libc.
+/// The result of the forms that return static memory. Their callers take turns, as they must with libc.
 struct Static(UnsafeCell<(hostent, [u64; 128])>);
 
-// SAFETY: whoever uses the functions that return it from several threads has to take turns, says gethostbyname(3).
+// SAFETY: threads that use the functions that return it must take turns, according to gethostbyname(3).
 unsafe impl Sync for Static {}
 
 // SAFETY: all zeroes is a hostent.
@@ -218,7 +217,7 @@ fn in_static(look: impl FnOnce() -> LookupResult) -> Option<*mut hostent> {
     Some(entry)
 }
 
-/// Writes an entry, with all that it points to in `buffer`. `None`: that is too small.
+/// Writes an entry, with all that it points to in `buffer`. `None`: the buffer is too small.
 ///
 /// # Safety
 /// `entry` is writable, and `buffer` for `len` bytes.
@@ -229,7 +228,7 @@ unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: u
     let address: &[u8] = v4.as_ref().map_or(&v6[..], |octets| &octets[..]);
     let aliased = found.host.given.bytes() != found.host.ascii.bytes();
 
-    // Two lists of pointers, each with its closing null.
+    // Two arrays of pointers, each with its closing null.
     let pointers = rest.take(4 * size_of::<*mut c_char>(), align_of::<*mut c_char>())?.cast::<*mut c_char>();
     // SAFETY: memory that `take` gave.
     unsafe {
@@ -255,7 +254,7 @@ unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: u
     Some(())
 }
 
-/// What is left of a buffer.
+/// The unused rest of a buffer.
 struct Remaining {
     at: *mut u8,
     left: usize,
@@ -270,8 +269,7 @@ impl Remaining {
         Some(taken)
     }
 
-    /// # Safety
-    /// What is left is writable.
+    /// The rest is writable.
     unsafe fn copy(&mut self, bytes: &[u8], align: usize) -> Option<*mut c_char> {
         let to = self.take(bytes.len(), align)?;
         // SAFETY: `take` gave that many.

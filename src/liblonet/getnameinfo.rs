@@ -1,6 +1,6 @@
-//! getnameinfo(3), for the addresses of the network.
+//! Hook of getnameinfo(3), for the addresses of the network.
 //!
-//! lonet says the host's name; the service, numeric addresses and what is wrong with the arguments are libc's to say.
+//! lonet supplies the host's name; libc supplies the service and numeric addresses, and checks the arguments.
 
 use crate::fence::silently;
 use crate::host::{self, Host, LookupError};
@@ -35,17 +35,17 @@ hook! {
 }
 
 enum NameResult {
-    /// This is the answer.
+    /// Return this code.
     Return(c_int),
-    /// The name is there; libc says the service.
+    /// The name is stored; libc adds the service.
     NameWritten,
-    /// libc says it all.
+    /// libc does it all.
     Libc { flags: c_int },
 }
 
 const NI_IDN: c_int = 32;
 
-/// All flags that there are.
+/// All flags that glibc knows.
 const KNOWN: c_int = libc::NI_NUMERICHOST
     | libc::NI_NUMERICSERV
     | libc::NI_NOFQDN
@@ -96,13 +96,13 @@ unsafe fn on_network(
         Some(Err(LookupError::NotFound)) if flags & libc::NI_NAMEREQD != 0 => {
             NameResult::Return(libc::EAI_NONAME)
         }
-        // No name server needs to hear of it.
+        // Not a query for a name server.
         Some(Err(LookupError::NotFound)) => NameResult::Libc { flags: flags | libc::NI_NUMERICHOST },
         Some(Err(LookupError::Unavailable)) => NameResult::Return(libc::EAI_AGAIN),
     }
 }
 
-/// NI_NOFQDN leaves out the domain that the machine itself is in, and that is lonet's for hosts of lonet alone.
+/// The name to store. NI_NOFQDN leaves out the domain of the machine itself, which is `lonet` only for hosts.
 fn shown(host: &Host, flags: c_int) -> &[u8] {
     let full = if flags & NI_IDN != 0 { host.in_locale().bytes() } else { host.ascii.bytes() };
     if flags & libc::NI_NOFQDN != 0 && process::is_host() {

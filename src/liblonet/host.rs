@@ -1,8 +1,8 @@
-//! Whose is a name or an address: what every call of the resolver asks first.
+//! Lookup of hosts by name and address, for all resolver hooks.
 //!
-//! What programs are told is ASCII (`xn--nxa.lonet` for `β.lonet`), as libc and the DNS have it: some print any
-//! other byte as Latin-1. The name as it was given is there for those who ask for it (AI_CANONIDN, NI_IDN), and
-//! as an alias. All spellings lead to the host.
+//! Programs get names in ASCII (`xn--nxa.lonet` for `β.lonet`), as from libc and the DNS: some print any
+//! other byte as Latin-1. They get the name in its own script where they ask for it (AI_CANONIDN, NI_IDN),
+//! and as an alias. All spellings lead to the host.
 
 mod cache;
 
@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::net::Ipv6Addr;
 
-/// A host of the network, as resolvers speak of it.
+/// A host of the network, as found by a lookup.
 pub struct Host {
     block: Block,
     index: u16,
@@ -25,28 +25,28 @@ pub struct Host {
     pub given: FullName,
 }
 
-/// Why there is no host.
+/// Why a lookup has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupError {
-    /// Nobody has that name or address, nor can have it.
+    /// No host has or can have this name or address.
     NotFound,
-    /// lonetd cannot be asked.
+    /// The request to lonetd failed.
     Unavailable,
 }
 
-/// A name with `.lonet` behind it, as a C string.
+/// A host's name with `.lonet`, as a C string.
 pub struct FullName {
     bytes: [u8; MAX_HOST + LONET_SUFFIX.len() + 1],
     len: usize,
 }
 
 impl FullName {
-    /// `None`: too long for a host's name.
+    /// The full name of a host. `None`: too long.
     pub fn new(bare: &str) -> Option<FullName> {
         FullName::with(bare, LONET_SUFFIX)
     }
 
-    /// `bare` with nothing behind it.
+    /// The name without `.lonet`.
     pub fn bare(bare: &str) -> Option<FullName> {
         FullName::with(bare, "")
     }
@@ -66,12 +66,12 @@ impl FullName {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// As C has it.
+    /// As a C string.
     pub fn pointer(&self) -> *const libc::c_char {
         self.with_zero().as_ptr().cast()
     }
 
-    /// With the closing zero.
+    /// The bytes with the closing zero.
     pub fn with_zero(&self) -> &[u8] {
         self.bytes.get(..=self.len).unwrap_or(b"\0")
     }
@@ -89,12 +89,12 @@ impl Host {
         std::str::from_utf8(name).unwrap_or_default()
     }
 
-    /// Its address; IPv4 ones v4-mapped.
+    /// Its address; IPv4 addresses are v4-mapped.
     pub fn address(&self, face: Face) -> Ipv6Addr {
         self.block.shown(self.index, face)
     }
 
-    /// The name for those who asked for it in their own script, if their locale can write it.
+    /// The name in its own script, if the program's locale can write it; else in ASCII.
     pub fn in_locale(&self) -> &FullName {
         // SAFETY: the codeset of the locale, a string that libc keeps.
         let codeset = unsafe { CStr::from_ptr(libc::nl_langinfo(libc::CODESET)) };
@@ -114,7 +114,7 @@ pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, Lookup
     by_name(unsafe { CStr::from_ptr(name) }.to_bytes())
 }
 
-/// Whether lonet answers for this name.
+/// Whether this name is in the domain `lonet`.
 ///
 /// # Safety
 /// `name` is null or a C string.
@@ -133,7 +133,7 @@ pub fn by_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     by_bare_name(without_suffix(name)?)
 }
 
-/// As [`by_name`], of what stands before `.lonet`.
+/// As [`by_name`], for a name without `.lonet`.
 pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     if name.is_empty() || name.len() > MAX_HOST {
         return Some(Err(LookupError::NotFound));
@@ -141,13 +141,14 @@ pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     resolve(name, false)
 }
 
-/// As [`by_bare_name`], where one that no host has is unknown: it gets no address from being asked for.
+/// As [`by_bare_name`], for hosts that are up: other names are not found, and get no address by being looked
+/// up.
 pub fn by_bare_name_if_up(name: &[u8]) -> Option<Result<Host, LookupError>> {
     resolve(name, true)
 }
 
-/// What stands before `.lonet`, in any case and with or without a dot at the end. A host that cannot put
-/// `.lonet` into its hostname (see `gethostname`) is known by its bare name to itself.
+/// The name before `.lonet`, which may be in any case and have a dot at its end. A host whose hostname has no
+/// room for `.lonet` (see `gethostname`) knows itself by its bare name.
 fn without_suffix(name: &[u8]) -> Option<&[u8]> {
     let trimmed = name.strip_suffix(b".").unwrap_or(name);
     if let Some((head, tail)) = trimmed.len().checked_sub(LONET_SUFFIX.len()).map(|n| trimmed.split_at(n))
@@ -159,7 +160,7 @@ fn without_suffix(name: &[u8]) -> Option<&[u8]> {
     (!process::hostname_fits(&own) && trimmed == own.as_bytes()).then_some(trimmed)
 }
 
-/// The host with this address, IPv4 ones v4-mapped. `None`: not lonet's to say.
+/// The host with this address; IPv4 addresses are v4-mapped. `None`: not lonet's.
 pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || !process::may_be_ours(ip) {
         return None;
@@ -174,13 +175,13 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
     read(answer)
 }
 
-/// The host that this process is. `None`: it is none.
+/// The process's own host. `None`: it has none.
 pub fn own() -> Option<Result<Host, LookupError>> {
     let name = process::host().filter(|_| process::is_active())?;
     resolve(name.as_bytes(), false)
 }
 
-/// What lonetd says of a name, or has said if that stands. `strict`: only if a host has it at this moment.
+/// The host of a name, from the cache or from lonetd. `strict`: only a host that is up.
 fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
@@ -194,7 +195,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     }
     let mut buffer = [0; MAX_MESSAGE];
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
-    // What another network's lonetd says has nothing to do with this table.
+    // Replies of another network's lonetd are not valid for this table.
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
         cache::insert(name, reply);
     }

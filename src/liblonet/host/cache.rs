@@ -1,14 +1,14 @@
-//! What lonetd has said of names and would say again: a program that makes many connections asks for the same name each
+//! Cache of lonetd's replies about names: a program that makes many connections looks up the same name each
 //! time.
 //!
-//! lonetd says with an answer how long it stands: while the table has the same count of names, and a lonetd serves it
-//! ([`Table::names`]). Whoever asks is a member of the network from then on, so an answer is for the process that
-//! asked: a child of a fork asks itself.
+//! A reply carries the generation of names for which it is valid: it is valid while the table has the same
+//! generation and a lonetd serves it ([`Table::names`]). A lookup makes the process a member of the network,
+//! so replies are for the process that asked: a child of a fork asks for itself.
 //!
-//! The answers lie in a few slots of static memory, by the name as it was asked for. A slot has a sequence number that
-//! is odd while somebody writes: who reads compares it before and after, and who would write too leaves it. So nobody
-//! waits, in a signal handler or in a child that was forked in the middle of it; a slot whose writer does not come back
-//! is lost to that process.
+//! The replies are in a few slots of static memory, by the name as it was looked up. A slot has a sequence
+//! number that is odd during a write: a reader compares it before and after, and a second writer leaves the
+//! slot alone. So nobody waits, in a signal handler or in a child that was forked in the middle of a write; a
+//! slot whose writer does not return is lost to that process.
 
 use lonet_core::block::fnv1a;
 use lonet_core::control::Reply;
@@ -18,14 +18,14 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 const SLOTS: usize = 8;
 
-/// As long as a host's name may be, rounded up; longer spellings of it are asked for each time.
+/// The longest name of a host, rounded up; longer spellings are not cached.
 const TEXT: usize = 64;
 const TEXT_WORDS: usize = TEXT / 8;
 
-// A slot, in words: the sequence number, and what is cached.
+// The words of a slot besides its sequence number.
 const GENERATION: usize = 0;
 const PID: usize = 1;
-/// The host's index, and the lengths of the texts.
+/// The host's index and the lengths of the three texts.
 const NUMBERS: usize = 2;
 const ASKED: usize = 3;
 const NAME: usize = ASKED + TEXT_WORDS;
@@ -39,7 +39,7 @@ struct Slot {
 
 static CACHE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
-/// An answer, as it was given.
+/// A cached reply.
 pub struct CachedReply {
     numbers: u64,
     stands: u64,
@@ -59,12 +59,12 @@ impl CachedReply {
     }
 }
 
-/// What was said of this name, if it stands.
+/// The cached reply for this name, if it is valid.
 pub fn find(table: Table<'_>, name: &[u8]) -> Option<CachedReply> {
     find_in(&CACHE, table.names()?, name)
 }
 
-/// Keeps what was said of this name, if it is to be cached.
+/// Caches the reply for this name, if lonetd allows it.
 pub fn insert(name: &[u8], reply: &Reply<'_>) {
     insert_in(&CACHE, name, reply);
 }
@@ -93,7 +93,7 @@ fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
         words[at..at + TEXT_WORDS].copy_from_slice(&pack(text)?);
     }
     let packed = pack(asked)?;
-    // The name's own; or one of no use any more; or any.
+    // The slot of this name; else one that is no longer valid; else any.
     let same = slots.iter().find(|slot| slot.read().is_some_and(|words| is_of(&words, asked, &packed)));
     let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[GENERATION] != stands));
     let any = || slots.get(fnv1a(asked) as usize % slots.len());
@@ -110,7 +110,7 @@ impl Slot {
         Slot { sequence: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
     }
 
-    /// `None`: somebody writes.
+    /// The words; `None` during a write.
     fn read(&self) -> Option<[u64; WORDS]> {
         let sequence = self.sequence.load(Ordering::Acquire);
         let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
@@ -119,7 +119,7 @@ impl Slot {
         is_steady.then_some(words)
     }
 
-    /// Unless somebody else does.
+    /// Writes the words, unless another writer is at it.
     fn write(&self, words: &[u64; WORDS]) {
         let sequence = self.sequence.load(Ordering::Relaxed);
         let odd = sequence | 1;
@@ -135,7 +135,7 @@ impl Slot {
     }
 }
 
-/// `None`: too long.
+/// The name in words; `None`: too long.
 fn pack(text: &[u8]) -> Option<[u64; TEXT_WORDS]> {
     let mut bytes = [0; TEXT];
     bytes.get_mut(..text.len())?.copy_from_slice(text);
