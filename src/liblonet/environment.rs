@@ -1,16 +1,18 @@
-//! The environment of what a program executes: what makes it the same host is put back where it was lost.
+//! The environment that executed programs get: what makes them the same host is put back where it is missing.
 //!
-//! A host's programs start others with `env -i`, clean their environment, or build a new one; what they start is
-//! to stay the host all the same. So the LONET_* variables that the process began with, and liblonet.so in
-//! LD_PRELOAD, are put behind what the program passes, if they are not there. All else stays as it is and where it
-//! is, what the program passes is never written to, and an environment that has everything is passed on itself.
+//! A host's programs may start others with `env -i`, clean their environment, or build a new one; what they
+//! start must still be the host. So the LONET_* variables that the process started with, and liblonet.so in
+//! LD_PRELOAD, are appended to the environment that the program passes, if they are missing. Everything else
+//! keeps its value and place, the program's environment is never written to, and one that has everything is
+//! passed on as it is.
 //!
-//! A variable that is there counts, whatever its value: `LONET_HOST=β program` is β. An empty LONET_HOST is the way
-//! out: `LONET_HOST= program` is no host, and nothing is put back; without LD_PRELOAD it is the machine's.
+//! A variable that is set is kept, whatever its value: `LONET_HOST=β program` is β. An empty LONET_HOST
+//! leaves the host: `LONET_HOST= program` is no host, and nothing is put back; without LD_PRELOAD it uses the
+//! machine's network.
 //!
-//! All this runs in children of vfork, which have their parent's memory, and after fork in programs with threads: the
-//! copy is made on the stack, or in mapped memory where it is large. Mapped memory stays in the parent of a vfork
-//! child that executes.
+//! All this runs in children of vfork, which share their parent's memory, and after fork in programs with
+//! threads: the copy is made on the stack, or in mapped memory where it is large. The mapping stays in the
+//! parent of a vfork child that executes.
 
 mod copy;
 mod preload;
@@ -29,19 +31,20 @@ unsafe extern "C" {
     static mut environ: Environment;
 }
 
-/// The process' own.
+/// The process's own environment.
 pub fn own() -> Environment {
-    // SAFETY: a pointer of libc's; programs that change it while others look take turns.
+    // SAFETY: a pointer of libc's; a program must not change it in one thread while another one reads it.
     unsafe { (&raw const environ).read() }
 }
 
-/// What a variable is set to.
+/// The value of a variable.
 pub fn variable(name: &str) -> Option<&'static [u8]> {
-    // SAFETY: the process' own; programs that change it while others look take turns, as for getenv(3).
+    // SAFETY: the process's own environment; a program must not change it in one thread while another one
+    // reads it, as for getenv(3).
     unsafe { strings(own()) }.find_map(|entry| entry?.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// What is put back.
+/// The variables to put back.
 struct Saved {
     /// LONET_* entries, each name once.
     variables: Vec<CString>,
@@ -50,10 +53,11 @@ struct Saved {
 
 static SAVED: OnceRef<'static, Saved> = OnceRef::new();
 
-/// How many variables are kept; there are about ten.
+/// The most variables that are saved; there are about ten.
 const MAX_SAVED: usize = 32;
 
-/// Notes what the process began with. Copies: programs write their titles over the memory of the original.
+/// Saves the variables that the process started with. Copies them, as programs write their titles over the
+/// original's memory.
 pub fn save(environment: &[&'static [u8]]) {
     let mut saved = Saved { variables: Vec::new(), preload: None };
     for entry in environment {
@@ -67,31 +71,31 @@ pub fn save(environment: &[&'static [u8]]) {
     let _ = SAVED.set(Box::leak(Box::new(saved)));
 }
 
-/// Whether what this process starts is to load the library.
+/// Whether the programs that this process starts must load the library.
 pub fn is_preloaded() -> bool {
     SAVED.get().is_some_and(|k| k.preload.is_some())
 }
 
-/// `LONET_X` of `LONET_X=value`.
+/// The name of a LONET_* entry: `LONET_X` of `LONET_X=value`.
 fn variable_name(entry: &[u8]) -> Option<&[u8]> {
     let equals = entry.iter().position(|b| *b == b'=')?;
     entry.starts_with(b"LONET_").then(|| &entry[..equals])
 }
 
-/// What an environment lacks.
+/// The variables that an environment lacks.
 struct Missing {
     saved: &'static Saved,
-    /// Bit `i`: `kept.variables[i]`.
+    /// Bit `i`: `saved.variables[i]` is missing.
     variables: u32,
     preload: MissingPreload,
-    /// How many strings there are.
+    /// The number of its strings.
     count: usize,
 }
 
 enum MissingPreload {
     Nothing,
     All,
-    /// This entry has others only.
+    /// The LD_PRELOAD at this index names only other libraries.
     Library {
         at: usize,
     },
@@ -99,7 +103,8 @@ enum MissingPreload {
 
 const NO_HOST: &[u8] = b"LONET_HOST=";
 
-/// Whether what starts with this environment is to leave the host, or does not start at all, as it cannot be read.
+/// Whether a program with this environment leaves the host, or cannot be executed as the environment is
+/// unreadable.
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
@@ -108,7 +113,7 @@ pub unsafe fn leaves(all: Environment) -> bool {
     unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == NO_HOST))
 }
 
-/// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
+/// The variables to put back. `None`: none, or the environment is unreadable and the kernel will refuse it.
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
@@ -139,7 +144,7 @@ unsafe fn missing(all: Environment) -> Option<Missing> {
     (!nothing).then_some(missing)
 }
 
-/// The entries; `None` for one that cannot be read, at which the kernel ends.
+/// The entries; `None` for one that cannot be read, at which the kernel stops.
 ///
 /// # Safety
 /// `all` is an environment, as far as it can be read.
@@ -160,7 +165,7 @@ pub unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = Option<&'a [
     })
 }
 
-/// The value of the entry that begins with `name`, which has the equals sign.
+/// The value of the entry that starts with `name`, which includes the equals sign.
 ///
 /// # Safety
 /// `all` is an environment.
@@ -170,12 +175,12 @@ pub unsafe fn find<'a>(all: Environment, name: &[u8]) -> Option<&'a [u8]> {
 }
 
 impl Missing {
-    /// Pointers of the copy, with its null.
+    /// The number of pointers of the copy, with its null.
     fn pointers(&self) -> usize {
         self.count + self.variables.count_ones() as usize + 2
     }
 
-    /// Bytes of a new LD_PRELOAD.
+    /// The size of a new LD_PRELOAD, in bytes.
     ///
     /// # Safety
     /// `all` is the environment that this is of.
@@ -189,7 +194,7 @@ impl Missing {
         }
     }
 
-    /// Writes the copy.
+    /// Writes the completed copy.
     ///
     /// # Safety
     /// `all` is the environment that this is of; there is room for [`Missing::pointers`] and [`Missing::text`].
@@ -230,7 +235,7 @@ impl Missing {
 mod tests {
     use super::*;
 
-    /// What becomes of `given` in a process that began with `began`.
+    /// What becomes of `given` in a process that started with `began`.
     fn put_back(began: &[&str], given: &[&str]) -> Vec<String> {
         let mut saved = Saved { variables: Vec::new(), preload: None };
         for entry in began {

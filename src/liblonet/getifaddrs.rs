@@ -1,7 +1,7 @@
-//! getifaddrs(3): a host has two interfaces, lo and lonet0, and lonet0 has its addresses.
+//! Hook of getifaddrs(3): a host has two interfaces, lo and lonet0, and lonet0 has its addresses.
 //!
-//! The answer is one block of malloc's, as libc's freeifaddrs frees it. The order is libc's: links first, then
-//! IPv4, then IPv6. What asks the kernel itself (ioctl, netlink, /proc/net) sees the machine's interfaces.
+//! The list is one block of malloc's, as libc's freeifaddrs frees it, in libc's order: links, IPv4, IPv6.
+//! Programs that ask the kernel itself (ioctl, netlink, /proc/net) see the machine's interfaces.
 
 use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult};
@@ -56,17 +56,17 @@ struct Entry {
 
 const ENTRIES: usize = 6;
 
-/// What is freed by freeing its first entry.
+/// One allocation, freed by freeing its first entry.
 #[repr(C)]
 struct List([Entry; ENTRIES]);
 
 fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
-    // SAFETY: memory that nobody has, all zeroes.
+    // SAFETY: new memory, all zeroes.
     let list: *mut List = unsafe { libc::calloc(1, size_of::<List>()) }.cast();
     if list.is_null() {
         return None;
     }
-    // A locally administered address of hardware, of the host's own.
+    // A locally administered hardware address, one for each host.
     let o = v4.octets();
     let hardware = [0x02, b'l', b'n', o[1], o[2], o[3]];
     let lo_hardware = [0; 6];
@@ -104,7 +104,7 @@ fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
     Some(list.cast())
 }
 
-/// lonet has neither broadcast nor multicast.
+/// The flags of an interface: lonet has neither broadcast nor multicast.
 fn flags(name: &CStr) -> c_uint {
     let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOWER_UP;
     (if name == LO { up | libc::IFF_LOOPBACK } else { up }) as c_uint

@@ -1,5 +1,6 @@
-//! rcmd(3) and rcmd_af: a command on another host, with ports below 1024 at both ends of both connections. libc dials and
-//! listens inside itself; where the other is a host, it is done here as libc does it, words on stderr included.
+//! rcmd(3) and rcmd_af: a command on another host, with ports below 1024 at both ends of both connections.
+//! libc dials and listens inside itself; for a host of the network this is done here as libc does it,
+//! including the messages on stderr.
 
 pub mod circuit;
 mod rresvport;
@@ -84,12 +85,12 @@ pub unsafe extern "C" fn rcmd_af(
     if native { real() } else { result }
 }
 
-/// Where the host is; or why not is said.
+/// The addresses of the host; prints an error if there are none.
 ///
 /// # Safety
 /// A C string, or null.
 unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<HostAddresses> {
-    // SAFETY: as the caller promises; what gai_strerror answers stays.
+    // SAFETY: as the caller promises; gai_strerror returns a static string.
     unsafe {
         match HostAddresses::of(host, port, family) {
             Ok(host_addresses) => return Some(host_addresses),
@@ -142,8 +143,8 @@ unsafe fn run(
     None
 }
 
-/// Dials from a port below 1024: one address after the other, and all anew, later each time, while they refuse. The socket,
-/// its family, and the next port to try.
+/// Dials from a port below 1024: one address after the other, and again after growing pauses while they
+/// refuse. Returns the socket, its family and the next port to try.
 fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
     let (mut port, mut pause, mut refused) = (1023, 1, false);
     let mut all = host_addresses.all().peekable();
@@ -200,7 +201,7 @@ fn print_address(before: &[u8], at: &addrinfo, after: &[u8]) {
     print(&[before, text.bytes(), after]);
 }
 
-/// The connection for stderr, which the other end makes to a port that it is told.
+/// Accepts the connection for stderr, which the other end makes to a port that it is told.
 fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
     let listener = reserve(port, family).ok().and_then(Socket::new)?;
     // SAFETY: no pointers.
@@ -229,8 +230,8 @@ fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Sock
     Some(socket)
 }
 
-/// Waits until somebody dials the listener. `false`: the other end says something before, or, if errno is not 0, the wait
-/// was broken off.
+/// Waits until a connection arrives at the listener. `false`: data arrived on the first connection before,
+/// or, if errno is not 0, the wait failed.
 fn await_second(first: &Socket, listener: &Socket) -> bool {
     let of = |socket: &Socket| libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
     let mut both = [of(first), of(listener)];
@@ -243,11 +244,11 @@ fn await_second(first: &Socket, listener: &Socket) -> bool {
 
 pub fn sleep(seconds: i64) {
     let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
-    // SAFETY: a time; what is left of it when a signal comes is nobody's.
+    // SAFETY: a time; the rest of it after a signal is not wanted.
     unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, std::ptr::null_mut::<libc::timespec>()) };
 }
 
-/// SIGURG is blocked, which the sockets send to the process.
+/// Blocks SIGURG, which the sockets send to the process, until it is dropped.
 struct SigurgBlocked(u64);
 
 impl SigurgBlocked {

@@ -1,5 +1,5 @@
-//! rexec(3) and rexec_af: a command on another host, with a name and a password. As with rcmd, libc dials and listens inside
-//! itself; where the other is a host, it is done here as libc does it.
+//! rexec(3) and rexec_af: a command on another host, with a user name and a password. As with rcmd, libc
+//! dials and listens inside itself; for a host of the network this is done here as libc does it.
 
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
@@ -27,7 +27,8 @@ type UserPass = unsafe extern "C" fn(*const c_char, *mut *const c_char, *mut *co
 next! {
     // As netdb.h declares it.
     static REXEC_AF: RexecAf = c"rexec_af";
-    // As libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
+    // As libc's rexec calls it: the entry of ~/.netrc for a host, in memory of malloc's. netdb.h does not
+    // declare it.
     static RUSERPASS: UserPass = c"ruserpass";
 }
 
@@ -121,7 +122,8 @@ unsafe fn run(
     None
 }
 
-/// A name and a password: the program's, or where it gives none, what libc finds in ~/.netrc or asks the user for.
+/// A user name and a password: the program's, or if it gives none, those that libc finds in ~/.netrc or asks
+/// the user for.
 struct Login {
     user: *const c_char,
     password: *const c_char,
@@ -158,7 +160,7 @@ fn tcp(family: c_int) -> Option<Socket> {
     made.map_err(|e| e.set()).ok().and_then(|fd| Socket::new(fd as c_int))
 }
 
-/// Dials, and again, later each time, while it is refused.
+/// Dials, and again after growing pauses while it is refused.
 fn dial(to: &addrinfo) -> Option<Socket> {
     let mut pause = 1;
     loop {
@@ -181,7 +183,7 @@ fn dial(to: &addrinfo) -> Option<Socket> {
     }
 }
 
-/// The connection for stderr, which the other end makes to a port that it is told.
+/// Accepts the connection for stderr, which the other end makes to a port that it is told.
 fn accept_second(first: &Socket, like: &addrinfo) -> Option<Socket> {
     let listener = tcp(like.ai_family)?;
     // SAFETY: all zeroes is an address.

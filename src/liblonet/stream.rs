@@ -1,4 +1,5 @@
-//! fclose(3), freopen(3), pclose(3): libc closes the descriptor of the stream by itself. Hints, as those of `close`.
+//! Hooks of fclose(3), freopen(3) and pclose(3): libc closes the stream's descriptor by itself. They give
+//! hints, like those of `close`.
 
 use crate::close::{after_close, before_close};
 use libc::{FILE, c_char, c_int};
@@ -58,14 +59,13 @@ hook! {
     }
 }
 
-/// # Safety
-/// Null, or a stream of the program's.
+/// `stream` is null, or a stream of the program's.
 unsafe fn of(stream: *mut FILE) -> Option<crate::close::ClosingSocket> {
     if stream.is_null() {
         return None;
     }
     let errno = Errno::last_raw();
-    // SAFETY: as the caller promises; -1, and an error, for a stream without a descriptor.
+    // SAFETY: as the caller promises; fails with -1 for a stream without a descriptor.
     let fd = unsafe { libc::fileno(stream) };
     Errno::set_raw(errno);
     before_close(fd)
