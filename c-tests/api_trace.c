@@ -1,4 +1,5 @@
-/* lonet_trace_open and lonet_trace_next: a descriptor to poll, and what happens in the network, an event at a time. */
+/* lonet_trace_open and lonet_trace_next: a descriptor to poll, which delivers the network's events one by
+ * one. */
 #include "api.h"
 #include <poll.h>
 
