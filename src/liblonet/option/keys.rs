@@ -56,7 +56,7 @@ pub fn set(
     if option == TCP_AO_ADD_KEY {
         // Refused as by a kernel without TCP-AO: with a second address the key could neither be deleted by
         // its number nor listed.
-        let is_seen = beneath(peer.ip, 128)?.is_none();
+        let is_seen = os_address(peer.ip, 128)?.is_none();
         return Ok(if is_seen {
             Decision::Libc(Bypass::OtherAddress)
         } else {
@@ -71,7 +71,7 @@ pub fn set(
         (true, Some(_)) => key.prefix.saturating_add(96).min(128),
         (true, None) => key.prefix.min(128),
     };
-    let Some(os) = beneath(peer.ip, bits)? else {
+    let Some(os) = os_address(peer.ip, bits)? else {
         return Ok(Decision::Libc(Bypass::OtherAddress));
     };
     // The kernel checks the rest of the key.
@@ -90,7 +90,7 @@ pub fn set(
 
 /// The OS address behind the addresses that begin with the first `bits` of `ip`. `None`: the kernel sees
 /// these addresses themselves.
-fn beneath(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
+fn os_address(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
     let has = |other: Ipv6Addr| {
         let differ = u128::from(ip) ^ u128::from(other);
         differ.checked_shr(128 - u32::from(bits)).unwrap_or(0) == 0
