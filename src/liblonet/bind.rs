@@ -35,8 +35,8 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     let is_given = at.port == 0 && process::is_own(&client);
-    let vain = if is_given { given::in_vain(at.ip) } else { Collected::nothing() };
-    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
+    let unused = if is_given { given::unused(at.ip) } else { Collected::nothing() };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: unused.runs() };
     let limit = ask::limit();
     let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
         // For a port that its sandbox forbids, the program gets EACCES even if it is taken.

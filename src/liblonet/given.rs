@@ -33,13 +33,13 @@ const IDLE: u32 = 1 << 15;
 const LISTENS: u32 = 100;
 
 /// The number of entries that are not 0; in most processes it is 0, and nothing else is looked at.
-static KEPT: AtomicU32 = AtomicU32::new(0);
+static ENTRIES: AtomicU32 = AtomicU32::new(0);
 
 /// The highest port whose entry is or was not 0.
 static HIGHEST: AtomicU32 = AtomicU32::new(0);
 
 pub fn is_empty() -> bool {
-    KEPT.load(Ordering::Relaxed) == 0
+    ENTRIES.load(Ordering::Relaxed) == 0
 }
 
 /// The host of an address, as `GIVEN` stores it; 0: the process's own.
@@ -50,17 +50,18 @@ fn host(ip: Ipv6Addr) -> u32 {
     }
 }
 
-fn is_vain(word: u32, host: u32) -> bool {
+fn is_unused(word: u32, host: u32) -> bool {
     word != 0 && word >> 16 == host && (word & IDLE != 0 || word & (IDLE - 1) >= LISTENS)
 }
 
 /// The ports to skip on the host of `ip`.
-pub fn in_vain(ip: Ipv6Addr) -> Collected {
+pub fn unused(ip: Ipv6Addr) -> Collected {
     let mut all = Collected::nothing();
     if !is_empty() {
         let host = host(ip);
         let known = GIVEN.iter().take(HIGHEST.load(Ordering::Relaxed) as usize + 1);
-        for (port, _) in (0..=u16::MAX).zip(known).filter(|(_, w)| is_vain(w.load(Ordering::Relaxed), host)) {
+        for (port, _) in (0..=u16::MAX).zip(known).filter(|(_, w)| is_unused(w.load(Ordering::Relaxed), host))
+        {
             all.add(port);
         }
     }
@@ -79,8 +80,8 @@ fn change(at: Endpoint, to: impl Fn(u32) -> u32) {
     };
     if let Ok(before) = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put) {
         match (before != 0, put(before) != Some(0)) {
-            (false, true) => _ = KEPT.fetch_add(1, Ordering::Relaxed),
-            (true, false) => _ = KEPT.fetch_sub(1, Ordering::Relaxed),
+            (false, true) => _ = ENTRIES.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = ENTRIES.fetch_sub(1, Ordering::Relaxed),
             _ => {}
         }
     }
