@@ -72,20 +72,20 @@ pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
 hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
-        let told = closes && before_close_all(first, last);
+        let must_notify = closes && before_close_all(first, last);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close_range)(first, last, flags) };
-        after_close_all(told);
+        after_close_all(must_notify);
         result
     }
 }
 
 hook! {
     unsafe fn closefrom(first: c_int) -> () => lonet_closefrom {
-        let told = before_close_all(first.max(0) as c_uint, c_uint::MAX);
+        let must_notify = before_close_all(first.max(0) as c_uint, c_uint::MAX);
         // SAFETY: the program's arguments.
         unsafe { redhook::real!(closefrom)(first) };
-        after_close_all(told);
+        after_close_all(must_notify);
     }
 }
 
@@ -129,10 +129,10 @@ fn closing(fd: c_int) -> Option<ClosingSocket> {
 /// notified.
 fn note_in_table(
     fd: c_int,
-    say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told,
+    record: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Told,
 ) -> Option<ClosingSocket> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Told::Nothing) {
+    if actor::mapped().is_some_and(|parts| record(parts, cookie) == Told::Nothing) {
         return None;
     }
     Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
@@ -161,15 +161,15 @@ fn duplicated(old: c_int, new: c_int) {
 
 /// Called before descriptors are closed in bulk: whether lonetd must be notified.
 fn before_close_all(first: c_uint, last: c_uint) -> bool {
-    let mut told = false;
+    let mut must_notify = false;
     if marks::any(first, last) {
-        silently(|| marks::each(first, last, |fd| told |= closing(fd).is_some()));
+        silently(|| marks::each(first, last, |fd| must_notify |= closing(fd).is_some()));
     }
-    told
+    must_notify
 }
 
-fn after_close_all(told: bool) {
-    if told {
+fn after_close_all(must_notify: bool) {
+    if must_notify {
         silently(|| {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);
