@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_port_below_1024_has_its_turn() {
+    fn every_port_from_512_to_1023_is_tried() {
         let all: Vec<u16> = (0..COUNT).map(port).collect();
         assert_eq!((all[0], all[423], all[424], all[511]), (600, 1023, 512, 599));
         assert!((LAST..END).all(|p| all.contains(&p)));

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_is_put_back_and_nothing_else_is_touched() {
+    fn only_missing_variables_are_put_back() {
         let began =
             ["LONET_HOST=a", "LONET_NETWORK=n", "LD_PRELOAD=/x/other.so:/x/libasan.so.8:/l/liblonet.so"];
         let ours = "/x/libasan.so.8:/l/liblonet.so";

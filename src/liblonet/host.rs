@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_suffix_is_known_in_any_case_and_with_a_dot() {
+    fn suffix_is_known_in_any_case_and_with_a_dot() {
         for name in ["α.lonet", "α.LONET", "α.Lonet."] {
             assert_eq!(without_suffix(name.as_bytes()), Some("α".as_bytes()));
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_name_ends_in_zero() {
+    fn full_name_ends_in_zero() {
         assert_eq!(FullName::new("α").map(|n| n.with_zero().to_vec()), Some("α.lonet\0".into()));
         assert!(FullName::new(&"h".repeat(MAX_HOST)).is_some());
         assert!(FullName::new(&"h".repeat(MAX_HOST + 1)).is_none());

@@ -69,7 +69,7 @@ pub fn each(first: u32, last: u32, mut each: impl FnMut(i32)) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_mark_is_found_until_it_is_cleared() {
+    fn mark_is_found_until_it_is_cleared() {
         super::set(70);
         assert!(super::get(70) && super::any(64, 100) && !super::any(128, 200));
         super::clear(70);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_into_memory_that_is_not_there_cannot_be_read() {
+    fn range_into_unmapped_memory_is_not_readable() {
         let at = pages();
         for _ in 0..2 {
             assert!(is_readable(at, 16) && is_readable(at.wrapping_add(PAGE - 16), 16));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_read_up_to_its_zero_and_no_further() {
+    fn text_is_read_only_up_to_its_zero() {
         let at = pages();
         // SAFETY: the last bytes of the first page.
         unsafe { at.add(PAGE - 3).copy_from(c"ab".as_ptr().cast(), 3) };
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_written_once_is_known() {
+    fn written_page_is_cached_as_writable() {
         let at = pages();
         assert!(is_readable(at, 1));
         assert!(!is_writable(at, 16, || false));

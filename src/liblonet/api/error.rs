@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_has_an_errno_of_its_own_that_leads_back_to_it_and_is_in_the_header() {
+    fn each_error_has_its_own_errno_and_a_line_in_the_header() {
         let header = include_str!("../../../include/lonet.h");
         for error in Error::ALL {
             assert_eq!(Error::from_errno(error.errno()), *error);
@@ -234,31 +234,31 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_no_call_gives_are_faults() {
+    fn undocumented_errno_is_a_fault() {
         assert_eq!(Error::from_errno(Errno::EXDEV), Error::Fault);
     }
 
     #[test]
-    fn a_message_is_a_path_with_addresses() {
+    fn message_names_the_addresses_of_a_dial() {
         let failed = Error::Refused.of(format_args!("dial lonet{} {}:1->{}:11", "mynet", "β", "α"));
         assert_eq!(failed.0, Errno::ECONNREFUSED);
         assert_eq!(message(), "dial lonetmynet β:1->α:11: connection refused");
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
+    fn long_message_is_cut_between_characters() {
         let _ = Error::Invalid.of("α".repeat(2000));
         assert!(message().len() >= LENGTH - 2 && message().chars().all(|c| c == 'α'));
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_or_zero_do_not_break_a_message() {
+    fn invalid_utf8_and_zeroes_are_escaped_in_a_message() {
         let _ = Error::Invalid.of(EscapedBytes(b"a\xffb\0c"));
         assert_eq!(message(), "a\\xffb?c: invalid argument");
     }
 
     #[test]
-    fn a_panic_becomes_an_error() {
+    fn panic_becomes_eio() {
         let quiet = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
         let result = call(|| {

@@ -201,7 +201,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn a_closed_handle_names_nothing_and_is_never_given_again() {
+    fn closed_handle_is_stale_and_never_reused() {
         static TABLE: Table<String, 1, 2> = Table::new();
         let first = TABLE.open("a".into()).map(|u| u.handle).expect("a slot");
         assert_eq!(TABLE.get(first).map(|u| u.clone()), Ok("a".to_owned()));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_given_is_no_handle() {
+    fn unknown_number_is_no_handle() {
         static HOSTS: Table<u8, 1, 2> = Table::new();
         static NETS: Table<u8, 2, 2> = Table::new();
         let host = HOSTS.open(1).map(|u| u.handle).expect("a slot");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_stays_while_it_is_used() {
+    fn object_lives_as_long_as_a_reference() {
         static TABLE: Table<Arc<()>, 1, 1> = Table::new();
         let watch = Arc::new(());
         let user = TABLE.open(watch.clone()).expect("a slot");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_may_open_use_and_close_at_once() {
+    fn threads_open_use_and_close_concurrently() {
         static TABLE: Table<u64, 1, 4> = Table::new();
         std::thread::scope(|scope| {
             for n in 0..4u64 {

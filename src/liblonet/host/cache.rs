@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_is_found_as_it_was_said() {
+    fn valid_reply_is_found_as_it_was_cached() {
         let slots = slots();
         insert_in(&slots, "B\u{3b2}".as_bytes(), &reply(7, 3));
         let cached = find_in(&slots, 3, "B\u{3b2}".as_bytes()).expect("an answer");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_under_another_count_is_not_found() {
+    fn reply_of_another_generation_is_not_found() {
         let slots = slots();
         insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 4, "b"), None);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_stand_is_not_kept() {
+    fn reply_without_a_generation_is_not_cached() {
         let slots = slots();
         insert_in(&slots, b"b", &reply(7, 0));
         insert_in(&slots, b"b", &Reply::Error { errno: libc::ENOENT, text: "" });
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_was_told_is_not_found() {
+    fn reply_to_another_process_is_not_found() {
         let slots = slots();
         insert_in(&slots, b"b", &reply(7, 3));
         slots.iter().for_each(|slot| _ = slot.words[PID].fetch_add(1, Ordering::Relaxed));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_names_are_kept_as_there_are_slots_and_old_ones_make_room() {
+    fn full_cache_replaces_invalid_replies() {
         let slots = slots();
         let names: Vec<String> = (0..SLOTS).map(|n| format!("host-{n}")).collect();
         for stands in 1..=3 {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spelling_that_has_no_room_is_asked_for_each_time() {
+    fn name_that_is_too_long_is_not_cached() {
         let slots = slots();
         let long = "x".repeat(TEXT);
         assert!(insert_in(&slots, long.as_bytes(), &reply(7, 3)).is_some());
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_whose_writer_does_not_come_back_keeps_nobody_waiting() {
+    fn abandoned_write_blocks_nobody() {
         let slots = slots();
         slots[0].sequence.store(1, Ordering::Relaxed);
         insert_in(&slots, b"b", &reply(7, 3));
@@ -244,24 +244,24 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_mixed_of_two() {
+    fn concurrent_writes_are_never_mixed() {
         let slots = slots();
         let letters = "abcdefghijklmnop";
         std::thread::scope(|scope| {
-            let speakers: Vec<_> = (0..2)
+            let writers: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
                         for turn in 0..40_000 {
                             let letter = &letters[turn % 16..][..1];
                             let text = letter.repeat(60);
-                            let said =
+                            let reply =
                                 Reply::Host { index: turn as u16 % 16, name: &text, ascii: &text, stands: 1 };
-                            insert_in(&slots, letter.as_bytes(), &said);
+                            insert_in(&slots, letter.as_bytes(), &reply);
                         }
                     })
                 })
                 .collect();
-            while !speakers.iter().all(|s| s.is_finished()) {
+            while !writers.iter().all(|s| s.is_finished()) {
                 for (n, letter) in letters.char_indices() {
                     let name = letter.to_string();
                     let Some(cached) = find_in(&slots, 1, name.as_bytes()) else { continue };

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_the_stack_are_known() {
+    fn variables_and_the_stack_are_known_to_be_readable() {
         let strings: [&[u8]; 1] = [b"A=b"];
         learn(std::ptr::null(), &strings);
         assert!(is_known(page_of(&CONSTANT), 0) && !is_known(page_of(&CONSTANT), WRITABLE));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_threads_stack_is_known_and_no_more() {
+    fn only_the_end_of_a_thread_stack_is_known() {
         std::thread::spawn(|| {
             // SAFETY: no preconditions.
             let end = unsafe { libc::pthread_self() } as usize;
