@@ -137,8 +137,8 @@ fn init_unreachable() {
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// Writes to stderr. An invalid variable is the user's to correct: who sees it where ld.so reports its own
-/// errors, when the program starts and never later.
+/// Writes to stderr. An invalid variable is the user's to correct, who is told where ld.so reports its own
+/// errors: when the program starts, and never later.
 fn warn(text: &str) {
     // SAFETY: a valid buffer; what cannot be written is lost.
     unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
