@@ -89,9 +89,9 @@ impl Settings {
     /// Sets only what differs: setting an option to its current value can change its effect (TCP_LINGER2,
     /// buffers).
     fn apply(&self, fd: c_int) {
-        let usual = usual(fd);
+        let defaults = default_integers(fd);
         for (i, ((level, name), value)) in INTEGERS.iter().zip(self.integers).enumerate() {
-            if let Some(value) = value.filter(|v| usual[i] != Some(*v)) {
+            if let Some(value) = value.filter(|v| defaults[i] != Some(*v)) {
                 let _ = sys::setsockopt(fd, *level, *name, &value);
             }
         }
@@ -112,15 +112,15 @@ impl Settings {
 
 /// The integer options of a connection as lonetd accepts it. They are those of lonetd's listener, hence the
 /// same for all connections, and are read from the first one.
-fn usual(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
+fn default_integers(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
     static KNOWN: AtomicBool = AtomicBool::new(false);
-    static USUAL: [AtomicI32; INTEGERS.len()] = [const { AtomicI32::new(0) }; INTEGERS.len()];
+    static DEFAULTS: [AtomicI32; INTEGERS.len()] = [const { AtomicI32::new(0) }; INTEGERS.len()];
     if KNOWN.load(Ordering::Acquire) {
-        return std::array::from_fn(|i| Some(USUAL[i].load(Ordering::Relaxed)));
+        return std::array::from_fn(|i| Some(DEFAULTS[i].load(Ordering::Relaxed)));
     }
     let read = INTEGERS.map(|(level, name)| sys::getsockopt::<i32>(fd, level, name).ok());
     if read.iter().all(Option::is_some) {
-        for (to, value) in USUAL.iter().zip(read) {
+        for (to, value) in DEFAULTS.iter().zip(read) {
             to.store(value.unwrap_or_default(), Ordering::Relaxed);
         }
         KNOWN.store(true, Ordering::Release);
