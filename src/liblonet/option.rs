@@ -20,7 +20,7 @@ hook! {
         fd: c_int, level: c_int, option: c_int, value: *mut c_void, len: *mut socklen_t
     ) -> c_int => lonet_getsockopt decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        unsafe { as_set(fd, level, option, value, len, &real) }
+        unsafe { get_as_program_set(fd, level, option, value, len, &real) }
     }
 }
 
@@ -73,7 +73,7 @@ fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> HookResult
 
 /// # Safety
 /// `value` and `len` are as getsockopt(2) takes them.
-unsafe fn as_set(
+unsafe fn get_as_program_set(
     fd: c_int,
     level: c_int,
     option: c_int,
@@ -98,7 +98,7 @@ unsafe fn as_set(
     let room = unsafe { len.read() };
     if hops::is_one(level, option) {
         // SAFETY: as the kernel has filled them.
-        unsafe { hops::correct(fd, option, value, room) };
+        unsafe { hops::show_program_value(fd, option, value, room) };
         return Ok(Decision::Done(0));
     }
     if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {

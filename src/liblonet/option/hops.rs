@@ -55,7 +55,7 @@ pub fn set(fd: c_int, option: c_int, value: *const c_void, len: socklen_t) -> Ho
 ///
 /// # Safety
 /// `value` and `len` are as the kernel has filled them.
-pub unsafe fn correct(fd: c_int, option: c_int, value: *mut c_void, len: socklen_t) {
+pub unsafe fn show_program_value(fd: c_int, option: c_int, value: *mut c_void, len: socklen_t) {
     let Some(hops) = valve::program_hops(fd) else { return };
     let shown = match (option, hops.ttl) {
         (IP_TTL, Some(ttl)) => c_int::from(ttl),
