@@ -30,14 +30,14 @@ static KNOWN: [AtomicUsize; 128] = [const { AtomicUsize::new(0) }; 128];
 /// The flag of a writable page, in the low bits of its address.
 const WRITABLE: usize = 1;
 
-fn place(page: usize) -> &'static AtomicUsize {
+fn cache_entry(page: usize) -> &'static AtomicUsize {
     let number = page / PAGE;
     #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
     &KNOWN[(number ^ number >> 7) % KNOWN.len()]
 }
 
 fn is_known(page: usize, how: usize) -> bool {
-    let known = place(page).load(Ordering::Relaxed);
+    let known = cache_entry(page).load(Ordering::Relaxed);
     known & !WRITABLE == page && known & how == how || ordinary::is_known(page, how)
 }
 
@@ -70,7 +70,7 @@ pub extern "C" fn is_readable(at: *const u8, len: usize) -> bool {
             if !reads(if word + 3 <= last { word } else { from & !3 }) {
                 return false;
             }
-            place(page).store(page, Ordering::Relaxed);
+            cache_entry(page).store(page, Ordering::Relaxed);
         }
         page += PAGE;
     }
@@ -87,7 +87,7 @@ pub fn is_writable(at: *const u8, len: usize, fill: impl FnOnce() -> bool) -> bo
     }
     let done = fill();
     if done && len > 0 {
-        pages.iter().for_each(|page| place(*page).store(page | WRITABLE, Ordering::Relaxed));
+        pages.iter().for_each(|page| cache_entry(*page).store(page | WRITABLE, Ordering::Relaxed));
     }
     done
 }
@@ -144,7 +144,7 @@ mod tests {
             let second = at.byte_add(PAGE);
             sys::mmap(second, PAGE, libc::PROT_NONE, kind | libc::MAP_FIXED, -1).expect("the second");
             // An ended thread may have had its stack there.
-            [at, second].iter().for_each(|page| place(page.addr()).store(0, Ordering::Relaxed));
+            [at, second].iter().for_each(|page| cache_entry(page.addr()).store(0, Ordering::Relaxed));
             at.cast()
         }
     }

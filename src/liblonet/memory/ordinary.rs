@@ -114,14 +114,14 @@ fn segments() -> impl Iterator<Item = (usize, usize, usize)> {
 /// Records the page of this block as the start of the heap, if it is below the break with no segment in
 /// between: other memory of malloc's is not.
 fn learn_heap(block: usize) {
-    let end = the_break();
+    let end = heap_end();
     if block < end && !segments().any(|(start, ..)| (block..end).contains(&start)) {
         HEAP.store(block & !(PAGE - 1), Ordering::Relaxed);
     }
 }
 
 /// The end of the heap; 0 if unknown. No system call, once there is a heap.
-fn the_break() -> usize {
+fn heap_end() -> usize {
     // SAFETY: moves nothing.
     let end = unsafe { libc::sbrk(0) }.addr();
     if end == usize::MAX { 0 } else { end }
@@ -152,7 +152,7 @@ pub fn is_known(page: usize, how: usize) -> bool {
         return true;
     }
     let heap = HEAP.load(Ordering::Relaxed);
-    heap != 0 && heap <= page && page < the_break()
+    heap != 0 && heap <= page && page < heap_end()
 }
 
 #[cfg(test)]
