@@ -114,16 +114,16 @@ pub unsafe extern "C" fn lonet_accept(
 ) -> c_int {
     // SAFETY: null for an address that is not wanted; outputs as lonet.h says.
     unsafe {
-        if before(lfd, flags) != 0 {
+        if check_arguments(lfd, flags) != 0 {
             return -1;
         }
         let new = accept::run(lfd, null_mut(), null_mut(), Some(&flags), true);
-        after(lfd, new, local, peer)
+        finish_accept(lfd, new, local, peer)
     }
 }
 
 /// Checks the arguments, before a connection is taken out of the queue.
-extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
+extern "C" fn check_arguments(lfd: c_int, flags: c_int) -> c_int {
     call(|| {
         if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid.because("accept", format_args!("unknown flags {flags:#x}")));
@@ -137,11 +137,16 @@ extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
 
 /// # Safety
 /// The outputs are null or writable.
-unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: *mut LonetAddr) -> c_int {
+unsafe extern "C" fn finish_accept(
+    lfd: c_int,
+    new: c_int,
+    local: *mut LonetAddr,
+    peer: *mut LonetAddr,
+) -> c_int {
     let errno = Errno::last();
     call(|| {
         if new < 0 {
-            return Err(why(lfd, errno));
+            return Err(accept_error(lfd, errno));
         }
         if local.is_null() && peer.is_null() {
             return Ok(new);
@@ -166,7 +171,7 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
 
 /// The reason of a failed accept. A listener that was shut down belongs to a host or network that has ended,
 /// or was no listener.
-fn why(lfd: c_int, errno: Errno) -> Reported {
+fn accept_error(lfd: c_int, errno: Errno) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");
     }
