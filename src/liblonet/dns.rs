@@ -75,7 +75,7 @@ fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option
 /// of a server.
 ///
 /// `at` is writable for `room` bytes, and so is `len`, or they are as the call has accepted them.
-pub unsafe fn rename(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
+pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
     if !process::is_active() || !is_plausible(at) || !is_plausible(len) {
         return;
     }

@@ -149,7 +149,7 @@ unsafe fn on_network(
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
         // SAFETY: as above.
-        None => unsafe { dns::rename(address, room, len) },
+        None => unsafe { dns::show_server_address(address, room, len) },
     }
     Ok(Decision::Done(0))
 }
