@@ -12,20 +12,20 @@ use nix::errno::Errno;
 
 hook! {
     unsafe fn sethostname(name: *const c_char, len: size_t) -> c_int => lonet_sethostname decides(About::Nothing) |real| {
-        not_for_hosts(name, len)
+        refuse_for_hosts(name, len)
     }
 }
 
 hook! {
     unsafe fn setdomainname(name: *const c_char, len: size_t) -> c_int => lonet_setdomainname decides(About::Nothing) |real| {
-        not_for_hosts(name, len)
+        refuse_for_hosts(name, len)
     }
 }
 
 /// The size of uname(2)'s fields, without the zero.
 const LONGEST: size_t = 64;
 
-fn not_for_hosts(name: *const c_char, len: size_t) -> HookResult {
+fn refuse_for_hosts(name: *const c_char, len: size_t) -> HookResult {
     if !process::is_host() {
         return Ok(Decision::Libc(Bypass::NoHost));
     }
