@@ -108,7 +108,7 @@ const NO_HOST: &[u8] = b"LONET_HOST=";
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
-pub unsafe fn leaves(all: Environment) -> bool {
+pub unsafe fn leaves_host(all: Environment) -> bool {
     // SAFETY: as the caller promises.
     unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == NO_HOST))
 }

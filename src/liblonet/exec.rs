@@ -173,7 +173,7 @@ unsafe fn run(
                 return Ok(Decision::Libc(Bypass::Inactive));
             }
             // SAFETY: as the caller promises.
-            let leaves = unsafe { environment::leaves(envp) };
+            let leaves = unsafe { environment::leaves_host(envp) };
             // exec returns only if it failed.
             let decided = |result| match result {
                 -1 => Ok(Decision::Fail(Errno::last())),

@@ -111,7 +111,7 @@ unsafe fn run(
     let mut answer = Err(Errno::EIO);
     guard(|| {
         // SAFETY: as the caller promises.
-        let leaves = unsafe { environment::leaves(envp) };
+        let leaves = unsafe { environment::leaves_host(envp) };
         // SAFETY: as the caller promises.
         let spawned = (!leaves).then(|| unhooked::supervised(program)).flatten().and_then(|file| unsafe {
             // A path, which posix_spawnp does not look up.

@@ -37,7 +37,7 @@ hook! {
     ) -> c_int => lonet_recvmmsg {
         // SAFETY: the program's arguments.
         unsafe {
-            let roomy = roomy(messages, count);
+            let roomy = messages_with_room(messages, count);
             let got = real_recvmmsg()(fd, messages, count, flags, limit);
             named_all(got, messages, roomy)
         }
@@ -135,7 +135,7 @@ unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *m
 }
 
 /// Bit `i`: message `i` has room for any address. Messages after the first 64 keep the kernel's addresses.
-extern "C" fn roomy(messages: *const mmsghdr, count: c_uint) -> u64 {
+extern "C" fn messages_with_room(messages: *const mmsghdr, count: c_uint) -> u64 {
     // The header is the first field of mmsghdr.
     let headers = (0..count.min(64) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
     headers.take_while(|header| is_message(*header)).enumerate().fold(0, |all, (i, header)| {
