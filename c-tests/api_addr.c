@@ -1,4 +1,4 @@
-/* Addresses as text: what is one, what is none, and formatting as snprintf does. */
+/* Addresses as text: valid and invalid ones, and formatting as snprintf does. */
 #include "api.h"
 
 static void reads(const char *text, const char *host, int port)

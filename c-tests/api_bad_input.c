@@ -1,4 +1,4 @@
-/* What is wrong is refused with its errno and a message, and nothing is left behind. */
+/* Invalid arguments are refused with an errno and a message, and nothing is left behind. */
 #include "api.h"
 
 static lonet_net *net;

@@ -1,4 +1,4 @@
-/* What the end of a host or a network does to its listeners, connections, names and handles. */
+/* What closing a host or leaving a network does to its listeners, connections, names and handles. */
 #include "api.h"
 #include <pthread.h>
 

@@ -1,4 +1,4 @@
-/* A program that is linked with the library keeps its own socket calls, until it names a default host. */
+/* A program linked with the library keeps its own socket calls until it sets a default host. */
 #include "api.h"
 #include <netdb.h>
 

@@ -1,4 +1,4 @@
-/* Time limits, and dials without waiting. */
+/* Time limits of dials, and dials without waiting. */
 #include "api.h"
 
 static int so_error(int fd)

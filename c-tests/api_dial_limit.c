@@ -1,4 +1,4 @@
-/* The time limit of lonet_dial holds for lonetd, too: one that does not answer is not waited for any longer. */
+/* The time limit of lonet_dial includes waiting for a lonetd that does not reply. */
 #include "api.h"
 #include <sys/un.h>
 

@@ -1,4 +1,4 @@
-/* No descriptor left: each call says so, loses nothing, and works again when there is one. */
+/* With no descriptor left, each call fails with EMFILE, loses nothing, and works again when there is one. */
 #include "api.h"
 #include <sys/resource.h>
 

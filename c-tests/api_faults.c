@@ -1,4 +1,5 @@
-/* lonet_cut, lonet_heal and lonet_faults: what is sent between two hosts does not arrive, and does after heal. */
+/* lonet_cut stops the traffic between two hosts, lonet_heal lets it through again, and lonet_faults
+ * counts. */
 #include "api.h"
 #include <netinet/tcp.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
-/* Hosts of another subnetwork, which a peer in Python has (tests/peer, given by LONET_PEER): they are dialed,
- * they dial, and their names are taken. */
+/* Hosts of another subnetwork, run by a peer in Python (tests/peer, given by LONET_PEER), can be dialed
+ * and dial, and their names are taken. */
 #include "api.h"
 
 static const char script[] =

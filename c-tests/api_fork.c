@@ -1,4 +1,4 @@
-/* Handles and descriptors after fork: the child uses them, and what each process makes is its own. */
+/* Handles and descriptors after fork: the child can use them, and each process owns what it makes. */
 #include "api.h"
 
 int main(void)

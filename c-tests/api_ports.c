@@ -1,4 +1,4 @@
-/* Which ports are taken and when they are free again. */
+/* Which ports are held, and when they are free again. */
 #include "api.h"
 
 /* The port that the next listener of h gets. */

@@ -1,4 +1,4 @@
-/* A registry.db that makes no sense: hosts cannot be made, which is said, and nothing else is lost. */
+/* With an invalid registry.db, making a host fails with a message, and everything else works. */
 #include "api.h"
 #include <sys/stat.h>
 

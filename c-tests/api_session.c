@@ -1,4 +1,4 @@
-/* The addresses of a whole session: ports from 1 on, the first free one each time. */
+/* The addresses of a whole session: ports from 1 on, the lowest free one each time. */
 #include "api.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* Networks that cannot be joined: what is said of their directories. */
+/* Networks that cannot be joined: the errors about their directories. */
 #include "api.h"
 #include <sys/stat.h>
 

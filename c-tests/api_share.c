@@ -1,4 +1,4 @@
-/* Hosts that more than one handle or process is. */
+/* Hosts shared by several handles or processes. */
 #include "api.h"
 
 int main(void)

@@ -1,7 +1,6 @@
-/* Threads make, use and end hosts at once, while others dial, accept and ask about what is being ended under them, and
- * a signal comes all the time: every call ends with success or with an error of the header's, nothing hangs, and no
- * descriptor or port is left.
- */
+/* Threads make, use and close hosts at once, while others dial, accept and query on those that are being
+ * closed, and signals arrive constantly: every call ends with success or with an error that lonet.h
+ * documents, nothing hangs, and no descriptor or port is left. */
 #include "api.h"
 #include <pthread.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Eight threads dial and accept at once: every connection has the right names, and nothing is left. */
+/* Eight threads dial and accept at once: every connection has the right addresses, and nothing is left
+ * behind. */
 #include "api.h"
 #include <pthread.h>
 

@@ -1,4 +1,5 @@
-/* lonet_trace_open and lonet_trace_next: a descriptor to poll, and what happens in the network, an event at a time. */
+/* lonet_trace_open and lonet_trace_next: a descriptor to poll, which delivers the network's events one by
+ * one. */
 #include "api.h"
 #include <poll.h>
 
@@ -24,7 +25,7 @@ static const char *next(int fd, const char *what)
 int main(void)
 {
 	lonet_net *net = joined(NULL);
-	is_err(lonet_trace_open(net, 2), EINVAL, "flags that are none");
+	is_err(lonet_trace_open(net, 2), EINVAL, "invalid flags");
 	is_err(lonet_trace_open(NULL, 0), EINVAL, "no network");
 	int t = lonet_trace_open(net, 0);
 	ok(t >= 0, "a trace");

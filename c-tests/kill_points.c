@@ -1,15 +1,15 @@
-/* kill_points - kills lonetd at every step of a script, or at every step of its own, and looks whether anybody notices.
+/* kill_points - kills lonetd at every step of a script, or at every step of its own, and checks that no program notices.
  *
  *     kill_points program FIRST LAST STEP   stops the script at its FIRST, FIRST + STEP, … LASTth entry into or exit
  *                                           from a system call, kills lonetd there, and lets the script go on
- *     kill_points lonetd FIRST LAST STEP    kills lonetd at that step of its own; the script knows nothing
+ *     kill_points lonetd FIRST LAST STEP    kills lonetd at that step of its own, and leaves the script alone
  *     kill_points starter FIRST LAST STEP   kills a program at that step of its first bind, which starts lonetd; the
- *                                           next program finds all in order. Preload the library beforehand.
+ *                                           next program must find all in order. Preload the library beforehand.
  *
  *     kill_points first FIRST LAST STEP     kills lonetd at that step of its start
  *
- * A turn runs in a network of its own, $LONET_NETWORK. A round ends with the first number that the script, or
- * lonetd, does not reach. Needs `lonet` in PATH. Prints the points that went wrong, and how many there were.
+ * Each step is tried in a network of its own, $LONET_NETWORK. The run ends with the first step that the script, or
+ * lonetd, does not reach. Needs `lonet` in PATH. Prints the steps that failed, and how many were tried.
  */
 #include "lonet.h"
 #include "trace.h"

@@ -1,4 +1,5 @@
-/* accept names its caller also when that has closed, reset its connection, ended or been killed before. */
+/* accept stores the address of a peer that has already closed or reset the connection, ended or been
+ * killed. */
 #include "lonet.h"
 
 /* What the caller does before anybody accepts; argv: "caller", address, port, go, told, way */

@@ -1,5 +1,6 @@
-/* Between lonetd's answer to a dial and the kernel's connect the world may change. What comes to a listener that it
- * was not dialed for is never delivered, and neither side gets an error that its call does not document. */
+/* The network may change between lonetd's reply to a dial and the kernel's connect. A connection that
+ * reaches a listener it was not dialed for is never delivered, and neither side gets an error that its
+ * call does not document. */
 #include "lonet.h"
 #include "trace.h"
 

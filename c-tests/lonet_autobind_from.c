@@ -1,5 +1,5 @@
-/* LONET_AUTOBIND: ports below are left to servers that ask for them by number. It is the program's own affair: others
- * on the same host begin where they begin. */
+/* LONET_AUTOBIND leaves the ports below it to servers that bind them by number. It applies to one program:
+ * others on the same host start with the lowest port. */
 #include "hosts.h"
 
 int main(void)

@@ -1,5 +1,6 @@
-/* Port 0 gives the first free port, from 1 on, whatever it is that asks: a bind, a listen or a dial, in either
- * family, on the loopback or not. Each host has ports of its own. (What bind gives a second time is another test's.) */
+/* An unspecified port is the lowest free one, counting from 1, for bind, listen and dial, in either
+ * family, on the loopback or not. Each host has ports of its own.
+ * (lonet_bind_to_port_0_passes_over_unused_ports tests what a second bind gets.) */
 #include "hosts.h"
 
 int main(void)

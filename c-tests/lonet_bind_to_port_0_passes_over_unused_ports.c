@@ -1,6 +1,6 @@
-/* bind to port 0 does not give a process a port again that it has been given so and closed unused: whoever looks for a free
- * port asks until it is told another one. Once its socket has listened or connected the port may be the first free one
- * again. Nobody else's ports change by it. */
+/* bind to port 0 does not give a process a port again that it got this way and closed unused, so that a
+ * program which looks for a free port until it gets another one comes to an end. Once its socket has
+ * listened or connected, the port may be given again. Other processes' ports are not affected. */
 #include "child.h"
 #include "lonet.h"
 

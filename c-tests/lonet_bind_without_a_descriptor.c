@@ -1,5 +1,5 @@
-/* bind and listen ask the network's daemon, and need a descriptor for it: with none left they fail with EMFILE, change
- * nothing, and work again when there is one. */
+/* bind and listen need a descriptor for their request to lonetd: with none left they fail with EMFILE,
+ * change nothing, and work again when there is one. */
 #include "lonet.h"
 #include <sys/resource.h>
 

@@ -1,5 +1,6 @@
-/* 2,000 connections from one host to 600 listeners of another: every accept names the right caller, though source
- * ports repeat across destinations and every other caller has closed, and given its port to a later one, by then. */
+/* 2,000 connections from one host to 600 listeners of another: every accept stores the right peer address,
+ * although source ports repeat across destinations, and every other dialer has closed by then and its port
+ * been reused. */
 #include "lonet.h"
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
-/* The port of a dial that did not bind can be bound by its number, as source ports are never well-known ones on a machine:
- * the two do not meet. Whoever wants any port gets neither's. */
+/* The port of a dial that did not bind can be bound by number, as source ports on a machine are never
+ * well-known ones: the two do not conflict. An unspecified port is neither of them. */
 #include "lonet.h"
 
 int main(void)

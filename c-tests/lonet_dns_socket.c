@@ -1,5 +1,5 @@
-/* Programs with a resolver of their own: questions that a UDP socket sends to the machine's name server are answered
- * for hosts, however they are sent, and the answers come from the server's address. */
+/* Programs with a resolver of their own: queries sent from a UDP socket to the machine's name server are
+ * answered for hosts, by whichever call they are sent, and the answers come from the server's address. */
 #include "resolve.h"
 #include <resolv.h>
 #include <sys/syscall.h>

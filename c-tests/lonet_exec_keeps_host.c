@@ -1,5 +1,5 @@
-/* What a host executes or spawns is the host, whatever has become of its environment, and what that executes in
- * turn; and nothing is there twice. */
+/* A program that a host executes or spawns is the host, whatever its environment, and so is what that
+ * program executes; nothing is added twice. */
 #include "child.h"
 #include <wordexp.h>
 

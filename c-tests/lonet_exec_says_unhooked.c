@@ -1,5 +1,5 @@
-/* What a host executes, LD_PRELOAD does not reach and no lonet command is there to supervise is named on stderr, once, and
- * runs. */
+/* An executed program that LD_PRELOAD does not reach, with no lonet command to supervise it, is reported
+ * on stderr, once, and runs. */
 #include "child.h"
 #include <elf.h>
 #include <stddef.h>

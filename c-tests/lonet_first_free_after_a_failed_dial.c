@@ -1,4 +1,5 @@
-/* A dial that fails holds no port: refused at once, refused later, taken back, or ended from outside. */
+/* A failed dial holds no port, whether it was refused at once or later, rolled back, or ended from
+ * outside. */
 #include "lonet.h"
 
 /* A listener of port `port` of α whose backlog is full: the next dial waits. */

@@ -1,4 +1,5 @@
-/* However the last descriptor of a socket goes, the next autobind gets its port if that is the first free one. */
+/* However a socket's last descriptor is closed, the next autobind gets its port if that is the lowest free
+ * one. */
 #include "lonet.h"
 #include "ways_to_close.h"
 

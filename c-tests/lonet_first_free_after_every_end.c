@@ -1,4 +1,4 @@
-/* However a process ends, what it held is free when wait has returned, among many held ports, too. */
+/* However a process ends, its ports are free when wait returns, also among many held ports. */
 #include "lonet.h"
 #include <pthread.h>
 

@@ -1,4 +1,4 @@
-/* exec ends sockets that are close-on-exec, and no other. */
+/* exec frees the ports of sockets that are close-on-exec, and no others. */
 #include "lonet.h"
 
 enum { HELD = 3 };

@@ -1,4 +1,5 @@
-/* A thread that is cancelled, or jumps, out of a blocking connect or accept leaves nothing behind but its socket. */
+/* A thread that is cancelled in, or jumps out of, a blocking connect or accept leaves nothing behind but
+ * its socket. */
 #include "lonet.h"
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* A signal handler jumps out of connect between any two of its steps: once its socket is closed, or dials again, the dial
- * holds no port. */
+/* A signal handler jumps out of connect between any two of its steps: once the socket is closed or dials
+ * again, the abandoned dial holds no port. */
 #include "lonet.h"
 #include <fcntl.h>
 #include <setjmp.h>

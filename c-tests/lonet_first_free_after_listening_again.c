@@ -1,4 +1,5 @@
-/* shutdown of a listener ends its listening. It keeps its port, unless somebody else took it, and listens again. */
+/* shutdown ends listening. The socket keeps its port unless another one has taken it, and can listen
+ * again. */
 #include "lonet.h"
 
 int main(void)

@@ -1,4 +1,5 @@
-/* A socket that travels in a message holds its port until the last one who has it, or could still get it, is gone. */
+/* A socket passed in a message holds its port until it is closed in the last process that has it, or could
+ * still receive it. */
 #include "lonet.h"
 
 static void send_fd(int via, int fd)

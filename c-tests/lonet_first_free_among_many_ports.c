@@ -1,4 +1,5 @@
-/* Among many held ports the next one is exact at once after what a hook saw, and soon after what none did. */
+/* Among many held ports the lowest free one is exact at once after a close that a hook saw, and soon after
+ * one that none saw. */
 #include "lonet.h"
 #include "ways_to_close.h"
 

@@ -1,4 +1,4 @@
-/* Connections that wait in a backlog: who dialed holds a port; who has not accepted holds none but the listener's. */
+/* For connections in a backlog the dialer holds a port, and the listener's side none but the listener's. */
 #include "lonet.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* A socket that a fork shares holds its port until both have closed it, in whatever order and way. */
+/* A socket shared by fork holds its port until both processes have closed it, in whatever order and way. */
 #include "lonet.h"
 
 static int server;

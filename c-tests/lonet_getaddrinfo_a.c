@@ -1,4 +1,4 @@
-/* getaddrinfo_a answers for hosts, alone and among others, waiting or not, and tells when it has. */
+/* getaddrinfo_a answers for hosts, alone and among other names, waiting or not, and notifies. */
 #include "resolve.h"
 
 static const char *got(struct gaicb *r)

@@ -1,4 +1,4 @@
-/* gethostbyname and gethostbyname2 of a host; the names are ASCII first, then as given. */
+/* gethostbyname and gethostbyname2 of a host: the name is in ASCII, the name as given is an alias. */
 #include "resolve.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* gethostid is made of the host's address, as libc makes it: hosts differ. */
+/* gethostid derives the id from the host's address, as libc does: hosts differ. */
 #include "lonet.h"
 
 /* As in glibc, for an address as in sin_addr. */

@@ -1,4 +1,4 @@
-/* A host is called by its name, which the resolver finds; its interfaces have its addresses. */
+/* A host's hostname is its name, which the resolver finds, and its interfaces have its addresses. */
 #include "resolve.h"
 #include <ifaddrs.h>
 #include <net/if.h>

@@ -1,5 +1,5 @@
-/* A host never reaches the machine's own services by accident. LONET_LOOPBACK=real lets what the host does not serve
- * on its loopback fall through to them. */
+/* A host never reaches the machine's own services by accident. With LONET_LOOPBACK=real, dials to its
+ * loopback that the host does not serve reach them. */
 #include "hosts.h"
 
 int main(void)

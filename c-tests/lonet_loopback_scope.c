@@ -1,5 +1,5 @@
-/* 127.0.0.1 and ::1 are the host's own: five hosts each have their 127.0.0.1:6379, and reach that one; nobody else
- * reaches it, neither from another host nor under the host's own address. */
+/* 127.0.0.1 and ::1 are the host's own: each of five hosts has and reaches its own 127.0.0.1:6379, which
+ * cannot be reached from another host or at the host's own address. */
 #include "hosts.h"
 
 enum { HOSTS = 5 };

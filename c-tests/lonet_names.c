@@ -1,5 +1,5 @@
-/* A host is found under every spelling of its name: as given, in any case, in IDNA's ASCII form, with the root's dot.
- * What does not end in .lonet, or cannot be a name, is none. */
+/* A host is found under every spelling of its name: as given, in any case, in IDNA's ASCII form, with the
+ * root's dot. A name that does not end in .lonet, or is invalid, is not found. */
 #include "hosts.h"
 
 int main(void)

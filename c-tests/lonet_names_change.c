@@ -1,4 +1,4 @@
-/* A program that has asked for a name hears of what has become of its host when it asks again. */
+/* A program that looks a name up again sees what has become of its host. */
 #include "hosts.h"
 
 /* The canonical name and address of b, however it is spelled. */

@@ -1,4 +1,4 @@
-/* getaddrinfo of a host: which addresses for which family and flags, and the canonical name. */
+/* getaddrinfo of a host: its addresses for each family and flag, and its canonical name. */
 #include "resolve.h"
 #include <locale.h>
 

@@ -1,4 +1,5 @@
-/* Every address of a host leads back to its name; one that is nobody's has none, and no name server is asked. */
+/* Every address of a host resolves to its name; one without a host has none, and no name server is
+ * queried. */
 #include "resolve.h"
 #include <locale.h>
 

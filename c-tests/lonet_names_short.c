@@ -1,5 +1,6 @@
-/* A name without a dot is searched for as on a machine that is called α.lonet: with its own domain, or those of LOCALDOMAIN,
- * and by HOSTALIASES, in all calls alike. What a host is not called is libc's: here no name server is asked. */
+/* A name without a dot is searched for as on a machine called α.lonet: in its own domain or those of
+ * LOCALDOMAIN, and by HOSTALIASES, in all calls alike. Names of no host are libc's; here no name server is
+ * queried. */
 #include "hosts.h"
 #include "resolve.h"
 #include <resolv.h>

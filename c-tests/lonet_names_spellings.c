@@ -1,4 +1,5 @@
-/* All spellings of a host's name lead to its one address; what is no name is refused; others are libc's. */
+/* All spellings of a host's name resolve to its one address; invalid names are refused; other names are
+ * libc's. */
 #include "resolve.h"
 
 static void one_host(const char *want, const char *const *spellings)

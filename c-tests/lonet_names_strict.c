@@ -1,4 +1,5 @@
-/* LONET_NAMES=strict: a name that no host has is no name, for programs that look whether somebody is there. */
+/* With LONET_NAMES=strict a name that no host has does not exist, for programs that test whether a host is
+ * up. */
 #include "hosts.h"
 
 int main(void)

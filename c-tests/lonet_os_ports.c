@@ -1,6 +1,6 @@
-/* Where the kernel has a listener: at the very lonet address if that can be had, so that programs outside lonet reach
- * it; with LONET_OS_PORTS=private never, so that nothing is kept from ordinary programs. Lonet addresses are the same
- * in both. */
+/* The OS port of a listener is its lonet port if available, so that programs outside lonet reach it; with
+ * LONET_OS_PORTS=private always a different one, so that it never takes a port from them. Lonet addresses
+ * are the same in both. */
 #include "hosts.h"
 
 int main(void)

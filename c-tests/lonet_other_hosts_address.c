@@ -1,4 +1,4 @@
-/* A host binds its own address and no other's. */
+/* A host can bind its own address and no other host's. */
 #include "hosts.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Addresses that are not lonet's are the kernel's business, also within 127.0.0.0/8: 127.0.0.53 is a resolver on many
- * machines. */
+/* Addresses that are not lonet's are left to the kernel, also within 127.0.0.0/8: 127.0.0.53 is a resolver
+ * on many machines. */
 #include "hosts.h"
 
 int main(void)

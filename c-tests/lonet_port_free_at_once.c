@@ -1,5 +1,5 @@
-/* A port is free as soon as the last socket that holds it is gone, whatever ended it: the next listen without bind
- * gets it, the bind after it gets it by number. */
+/* A port is free as soon as its last socket is gone, whatever ended it: the next listen without bind gets
+ * it, and the next bind gets it by number. */
 #include "hosts.h"
 
 static struct host a;

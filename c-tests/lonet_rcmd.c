@@ -1,5 +1,5 @@
-/* rcmd and rexec reach hosts by name, which see the ports that are their caller's; a name that is no host is said to be
- * none. */
+/* rcmd and rexec reach hosts by name, which see their peer's lonet ports; the name of no host is reported
+ * as unknown. */
 #include "hosts.h"
 #include "lonet.h"
 #include "remote.h"

@@ -1,5 +1,5 @@
-/* A host that is up refuses where nothing listens: what is bound and does not listen, what has stopped listening,
- * what listens on another port, another host or the loopback alone. */
+/* A host that is up refuses dials where nothing listens: a socket that is only bound, has stopped
+ * listening, or listens on another port, another host or only the loopback. */
 #include "hosts.h"
 
 int main(void)

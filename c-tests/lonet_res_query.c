@@ -1,4 +1,4 @@
-/* The resolver's own calls answer for hosts: addresses, names, what is not there, and short buffers. */
+/* The resolver's own calls answer for hosts: addresses, names, names that do not exist, and short buffers. */
 #include "resolve.h"
 #include <resolv.h>
 

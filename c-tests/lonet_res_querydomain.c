@@ -1,4 +1,5 @@
-/* res_querydomain and its other names answer what res_query does of the whole name: given in two parts, or in one. */
+/* res_querydomain and its other names answer as res_query does for the whole name, given in two parts or
+ * in one. */
 #include "resolve.h"
 #include <resolv.h>
 

@@ -1,5 +1,5 @@
-/* What binds to a port below 1024 by itself gets the host's ports, the same ones each time; other hosts see them, and what
- * listens there is the host's alone. */
+/* Functions that choose a port below 1024 themselves use the host's ports, the same ones each time; other
+ * hosts see these, and a listener there is the host's alone. */
 #include "lonet.h"
 #include "hosts.h"
 

@@ -1,5 +1,5 @@
-/* A host cannot rename the machine, nor give it another number, whoever runs it; what is wrong with the arguments is said
- * first. */
+/* A host can set neither the machine's name nor its id, whatever its privileges; errors in the arguments
+ * come first. */
 #include "tap.h"
 #include <sys/mman.h>
 

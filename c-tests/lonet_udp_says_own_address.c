@@ -1,5 +1,5 @@
-/* A host asks for the address that others reach it at, as programs do: it connects a UDP socket to another host, or to
- * anywhere outside, and asks for the socket's name. No datagram is sent. */
+/* A host finds the address at which others reach it as programs do: it connects a UDP socket to another
+ * host, or to anywhere outside, and calls getsockname. No datagram is sent. */
 #include "lonet.h"
 
 /* The name, without its port, of a new UDP socket that is connected there; "" if there is no way to there. */

@@ -1,5 +1,5 @@
-/* A name that nobody has yet has an address, so that the order in which programs start does not matter; dialing it
- * is EHOSTUNREACH until the host is up, and again when it has gone. */
+/* A name that no host has yet has an address, so that programs can start in any order; dialing it fails
+ * with EHOSTUNREACH until the host is up, and again when it has ended. */
 #include "hosts.h"
 
 /* β as the others see it: its address is the same before it is there, while it is, and afterwards. */

@@ -1,5 +1,5 @@
-/* Programs that insist on IPv6 get it: every host has an address in fd6c:6f6e:6574::/48, which they resolve, bind,
- * dial and are told, while the same host is reached over IPv4 as well. */
+/* Programs that insist on IPv6 get it: every host has an address in fd6c:6f6e:6574::/48, which they can
+ * resolve, bind, dial and see, while the same host can be reached over IPv4 as well. */
 #include "hosts.h"
 
 int main(void)

@@ -1,5 +1,6 @@
-/* Without LONET_HOST a program's sockets are the machine's, and only .lonet names are special. Binding a host's address
- * makes that socket the host's. A program that dials one gets a host of its own, named after it, until it ends. */
+/* Without LONET_HOST a program's sockets are the machine's, and only .lonet names are special. Binding a
+ * host's address makes a socket the host's. A program that dials a host gets an implicit host, named after
+ * it, until it ends. */
 #include "hosts.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* Runs a program as on a kernel before 6.3, which has no IP_LOCAL_PORT_RANGE: a filter of system calls answers so.
+/* Runs a program as on a kernel before 6.3, which has no IP_LOCAL_PORT_RANGE: simulated by a seccomp filter.
  *
  *     old_kernel PROGRAM [ARG…] */
 #include <errno.h>

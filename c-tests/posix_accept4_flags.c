@@ -1,4 +1,4 @@
-/* accept4 gives the accepted socket the flags that were asked for, and no others. */
+/* accept4 gives the accepted socket the requested flags, and no others. */
 #include "net.h"
 
 static const struct { int flags, nonblock, cloexec; } cases[] = {

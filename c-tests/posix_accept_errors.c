@@ -1,4 +1,5 @@
-/* What accept refuses: what is no descriptor, no socket, no listener, no stream; unknown flags; nowhere to write to. */
+/* Errors of accept: no descriptor, no socket, no listener, no stream socket; unknown flags; an unwritable
+ * address. */
 #include "net.h"
 
 static int taken(int fd, int by_accept4)

@@ -1,4 +1,4 @@
-/* Address buffers that are missing, short or wrong: the truth table of each call. */
+/* Address buffers that are missing, short or invalid: the truth table of each call. */
 #include "net.h"
 
 static int ls, fd, accepted, notsock, unconnected;

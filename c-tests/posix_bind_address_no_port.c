@@ -1,5 +1,5 @@
-/* IP_BIND_ADDRESS_NO_PORT: a socket that is bound to an address and port 0 dials from that address, with a port that it
- * has at the latest when it is connected; what was set is read back throughout. */
+/* IP_BIND_ADDRESS_NO_PORT: a socket that is bound to an address and port 0 dials from that address, and
+ * has a port at the latest when it is connected; the option reads back as set throughout. */
 #include "net.h"
 
 int main(void)

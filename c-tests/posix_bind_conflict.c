@@ -1,8 +1,8 @@
 /* Which pairs of binds to one port conflict.
  *
- * Two addresses overlap or not; that is the first table. Two that overlap may still share the port: when both
- * sockets have SO_REUSEPORT, or when both have SO_REUSEADDR and the first does not listen. An option on one
- * side alone never helps. The second table says this for each combination of options.
+ * The first table has the pairs of addresses that overlap. Two sockets whose addresses overlap may still share the port:
+ * if both have SO_REUSEPORT, or if both have SO_REUSEADDR and the first does not listen. An option on one side alone
+ * never helps. The second table has each combination of options.
  */
 #include "net.h"
 

@@ -1,4 +1,4 @@
-/* A port held by another process is held: the rules of conflict do not ask who. */
+/* A port held by another process is held: bind conflicts do not depend on the process. */
 #include "net.h"
 
 static const struct {

@@ -1,4 +1,4 @@
-/* A socket that is bound and then dials keeps its port, and is seen under it. */
+/* A socket that is bound and then dials keeps its port, and its peer sees it there. */
 #include "net.h"
 
 static void bound_dial(const char *ip, const char *dest, int reuse)

@@ -1,5 +1,5 @@
-/* SO_BINDTODEVICE: sockets that are bound to the loopback interface bind, listen, dial and accept there; an interface that
- * is not there is refused. */
+/* SO_BINDTODEVICE: sockets bound to the loopback interface bind, listen, dial and accept there; an
+ * interface that does not exist is refused. */
 #include "net.h"
 #include <net/if.h>
 

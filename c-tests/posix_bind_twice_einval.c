@@ -1,4 +1,4 @@
-/* A socket is bound once. A bind that failed leaves it free to bind elsewhere. */
+/* A socket can be bound once. A failed bind leaves it free to bind elsewhere. */
 #include "net.h"
 
 static void twice(const char *ip)

@@ -1,4 +1,4 @@
-/* bindresvport binds to a port below 1024, which is the socket's in every way: it has that name, dials from there, and
+/* bindresvport binds to a port below 1024 as bind would: getsockname returns it, and the socket dials and
  * listens there. */
 #include "reserved.h"
 

@@ -1,4 +1,5 @@
-/* A thread cancelled in accept, connect, recv or sendto leaves nothing held: others go on with the same sockets. */
+/* A thread cancelled in accept, connect, recv or sendto leaves no lock held: others go on with the same
+ * sockets. */
 #include "net.h"
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,5 +1,6 @@
-/* A server binds, and changes its root to an empty directory, where nothing of the machine's files is left: it goes on to
- * accept, to name its callers, to dial and to bind. Who is not root does so in a user namespace, where that is allowed. */
+/* A server binds and changes its root to an empty directory, without any of the machine's files: it can
+ * still accept, see its peers' addresses, dial and bind. Without root it does so in a user namespace,
+ * where that is allowed. */
 #include "net.h"
 #include <sched.h>
 

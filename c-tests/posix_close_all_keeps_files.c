@@ -1,5 +1,6 @@
-/* A process with sockets closes all descriptors, by each of five methods, opens files in their place, and uses the network
- * again: the files have what was written into them and nothing else, and their numbers are the lowest as ever. */
+/* A process with sockets closes all descriptors, by each of five methods, opens files in their place, and
+ * uses the network again: the files contain only what was written to them, and descriptor numbers are the
+ * lowest as ever. */
 #include "net.h"
 #include <linux/close_range.h>
 #include <sys/resource.h>

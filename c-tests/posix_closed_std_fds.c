@@ -1,4 +1,4 @@
-/* With 0, 1 and 2 closed, sockets get these numbers, lowest first, and nobody else writes to them. */
+/* With 0, 1 and 2 closed, sockets get these numbers, lowest first, and nothing else writes to them. */
 #include "net.h"
 
 /* What happened, kept until there is a standard output again. */

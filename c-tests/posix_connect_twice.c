@@ -1,4 +1,4 @@
-/* A connected socket dials no more: EISCONN, whoever it dials; and it is as it was. */
+/* A connected socket that dials again gets EISCONN, whatever the address, and stays connected. */
 #include "net.h"
 
 static void twice(const char *ip)

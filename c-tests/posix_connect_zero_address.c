@@ -1,4 +1,4 @@
-/* Dialing 0.0.0.0 or [::] reaches one's own listener; the name of the peer is the loopback address. */
+/* Dialing 0.0.0.0 or [::] reaches the host's own listener; the peer's address is the loopback address. */
 #include "net.h"
 
 static void zero(const char *ls_ip, const char *dest, const char *face)

@@ -1,5 +1,5 @@
-/* A daemon as the textbooks make it: fork, setsid, fork, chdir, all descriptors closed, standard ones to /dev/null. What
- * it had bound before goes on, what it binds after works, and both end with it. */
+/* A daemon by the book: fork, setsid, fork, chdir, all descriptors closed, standard ones to /dev/null.
+ * Sockets it bound before go on, new ones work, and both end with it. */
 #include "net.h"
 #include <sys/stat.h>
 #include <sys/wait.h>

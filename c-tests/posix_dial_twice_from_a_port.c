@@ -1,4 +1,5 @@
-/* Sockets that share a port dial different destinations from there: a connection is known by its two ends. */
+/* Sockets that share a port dial different destinations from it: a connection is identified by both of its
+ * ends. */
 #include "net.h"
 
 static int from(const char *ip, int port)

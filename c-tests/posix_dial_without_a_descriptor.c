@@ -1,5 +1,5 @@
-/* connect needs no descriptor but its socket's, and accept none but the one that it gives: with no other one left they work,
- * whatever has become of other sockets and of whoever made the listener. */
+/* connect needs no descriptor but its socket's, and accept only the one that it returns: with no other one
+ * left they work, whatever has happened to other sockets and to the process that made the listener. */
 #include "net.h"
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
-/* connect with AF_UNSPEC through another descriptor of the socket disconnects it all the same: it has no peer, the other
- * end sees a reset, and it dials anew, under its new name. */
+/* connect with AF_UNSPEC through a duplicate descriptor disconnects the socket: it has no peer, the other
+ * end sees a reset, and it can dial again, under its new address. */
 #include "fd_passing.h"
 
 static int disconnect(int fd)

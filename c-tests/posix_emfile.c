@@ -1,5 +1,6 @@
-/* No descriptor left: accept, socket and dup say EMFILE; what needs no descriptor works; the caller waits on.
- * bind and connect are left out: whoever serves them may need a descriptor for it. */
+/* No descriptor left: accept, socket and dup fail with EMFILE; calls that need no descriptor work; the
+ * peer's connection goes on waiting. bind and connect are left out: an implementation may need a
+ * descriptor for them. */
 #include "net.h"
 #include <sys/resource.h>
 

@@ -1,4 +1,4 @@
-/* A socket put into epoll before it dials stays there: the events of its connection arrive. */
+/* A socket added to epoll before it dials stays there: the events of its connection arrive. */
 #include "net.h"
 #include <sys/epoll.h>
 

@@ -1,4 +1,4 @@
-/* A socket put into epoll before bind and listen stays there: connections to accept arrive. */
+/* A socket added to epoll before bind and listen stays there: connections to accept are reported. */
 #include "net.h"
 #include <sys/epoll.h>
 

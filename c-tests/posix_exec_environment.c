@@ -1,5 +1,5 @@
-/* exec and posix_spawn pass on what they are given: all arguments, whatever their number, and all variables in
- * their order, without writing to either. */
+/* exec and posix_spawn pass on what they are given: all arguments, whatever their number, and all
+ * variables in their order, without writing to either. */
 #include "child.h"
 
 extern char **environ;

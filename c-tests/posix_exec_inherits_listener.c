@@ -1,4 +1,4 @@
-/* A listener and a connection live through exec: the new program finds them under their names. */
+/* A listener and a connection survive exec: the new program finds them under their addresses. */
 #include "net.h"
 
 /* The program after exec: fd numbers and the names to expect. Its report is its exit code. */

@@ -1,4 +1,4 @@
-/* execvp gives a file that the kernel does not know to the shell; scripts and their interpreters are found. */
+/* execvp passes a file of unknown format to the shell; scripts and their interpreters are found. */
 #include "child.h"
 #include <sys/stat.h>
 

@@ -1,5 +1,5 @@
-/* TCP_FASTOPEN_CONNECT where no cookie is needed: connect says 0 at once, and the dial goes out with the first bytes that
- * are sent. Both ends have their names then. */
+/* TCP_FASTOPEN_CONNECT where no cookie is needed: connect returns 0 at once, and the first send makes the
+ * connection. Both ends then have their addresses. */
 #include "net.h"
 
 #ifndef TCP_FASTOPEN_NO_COOKIE

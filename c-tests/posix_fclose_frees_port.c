@@ -1,4 +1,4 @@
-/* However its descriptor ends, a socket's port is free again and can be bound explicitly. */
+/* However a socket's descriptor is closed, its port is free again and can be bound explicitly. */
 #include "net.h"
 #include <sys/syscall.h>
 

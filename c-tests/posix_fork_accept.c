@@ -1,4 +1,4 @@
-/* A listener is inherited: a child accepts, and four preforked children share the work. */
+/* A listener is inherited: a child can accept, and four preforked children share the work. */
 #include "net.h"
 
 /* The child's report, by exit code: 0 is good. */

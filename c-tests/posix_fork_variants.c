@@ -1,5 +1,6 @@
-/* Children that no fork handler hears of: _Fork, the system calls fork, clone and clone3, clone with shared memory. They
- * use what they inherited and sockets of their own; what they close stays open in the parent. */
+/* Children that no fork handler sees: _Fork, the system calls fork, clone and clone3, clone with shared
+ * memory. They can use inherited sockets and sockets of their own; what they close stays open in the
+ * parent. */
 #include "net.h"
 #include <linux/sched.h>
 #include <sched.h>

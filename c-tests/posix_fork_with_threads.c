@@ -1,5 +1,5 @@
-/* Threads use sockets without a pause while the main thread forks 500 times. Each child uses sockets too, and none hangs:
- * nothing that a thread holds at the moment of the fork is needed by the child. */
+/* Threads use sockets without a pause while the main thread forks 500 times. Each child uses sockets too,
+ * and none hangs: no child needs a lock that a thread held at the fork. */
 #include "net.h"
 #include <pthread.h>
 #include <stdatomic.h>

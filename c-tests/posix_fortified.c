@@ -1,5 +1,5 @@
-/* With _FORTIFY_SOURCE a program calls gethostname, getdomainname, recvfrom, recv, read and poll by other names
- * (__gethostname_chk …): they say the same as the plain ones. */
+/* With _FORTIFY_SOURCE a program calls gethostname, getdomainname, recvfrom, recv, read and poll by other
+ * names (__gethostname_chk …), which behave as the plain ones. */
 #define _FORTIFY_SOURCE 2
 #include "net.h"
 #include <dlfcn.h>

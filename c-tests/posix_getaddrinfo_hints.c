@@ -1,4 +1,4 @@
-/* getaddrinfo: hints, services, socket types and errors are the same for any name. */
+/* getaddrinfo handles hints, services, socket types and errors alike for any name. */
 #include "resolve.h"
 
 int main(void)

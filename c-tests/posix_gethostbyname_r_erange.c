@@ -1,5 +1,5 @@
-/* The reentrant look-ups: ERANGE until the buffer is large enough, all pointers into it, 0 and no result for what
- * is not there. */
+/* The reentrant lookups: ERANGE until the buffer is large enough, all pointers into it, 0 and no result
+ * for a name that does not exist. */
 #include "resolve.h"
 
 typedef int look(struct hostent *, char *, size_t, struct hostent **, int *);

@@ -1,5 +1,5 @@
-/* gethostname, getdomainname and uname agree, also through the checked variants; short buffers are filled and refused
- * as glibc does. */
+/* gethostname, getdomainname and uname agree, also in their checked variants; short buffers are filled and
+ * refused as by glibc. */
 #include "net.h"
 #include <sys/utsname.h>
 

@@ -1,4 +1,4 @@
-/* getifaddrs and if_nameindex tell of the same interfaces; one of them is the loopback; all is freed by libc. */
+/* getifaddrs and if_nameindex list the same interfaces; one of them is the loopback; libc frees the lists. */
 #include "net.h"
 #include <dlfcn.h>
 #include <ifaddrs.h>

@@ -1,4 +1,4 @@
-/* Addresses of the wrong kind, and AF_UNIX paths at the limits of their length. */
+/* Addresses of the wrong type, and AF_UNIX paths at the limits of their length. */
 #include "net.h"
 #include <stddef.h>
 #include <sys/un.h>

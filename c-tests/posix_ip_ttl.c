@@ -1,4 +1,4 @@
-/* IP_TTL and IP_MINTTL are what the program has set, and do what it wants of them. */
+/* IP_TTL and IP_MINTTL read back as the program has set them, and have their effect. */
 #include "net.h"
 #ifndef IP_MINTTL
 #define IP_MINTTL 21

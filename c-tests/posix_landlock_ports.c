@@ -1,5 +1,5 @@
-/* Landlock rules for TCP ports: what they allow works, and what they do not is EACCES, of bind and of connect, in both
- * families. Port numbers in rules are those that the program uses. */
+/* Landlock rules for TCP ports: what they allow works, and bind and connect fail with EACCES for all else,
+ * in both families. Port numbers in rules are those that the program uses. */
 #include "net.h"
 #include "waiting.h"
 #include <sys/syscall.h>

@@ -1,4 +1,5 @@
-/* listen on a socket that has dialed from a port of its program's choice is EINVAL, and it stays connected from there. */
+/* listen on a socket that has dialed from a port it had bound fails with EINVAL, and the socket stays
+ * connected from there. */
 #include "net.h"
 
 static int from(const char *ip, int port)

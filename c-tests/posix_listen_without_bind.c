@@ -1,4 +1,4 @@
-/* listen binds a socket that is not bound: to the wildcard address and a port that getsockname tells. */
+/* listen binds an unbound socket to the wildcard address and a port that getsockname returns. */
 #include "net.h"
 
 static void unbound(const char *any, const char *dest)

@@ -1,5 +1,5 @@
-/* A server that takes one caller, closes its listener, answers and ends, as nc -l does: however early that comes, its caller
- * has the connection that was made. */
+/* A server that accepts one connection, closes its listener, replies and ends, as nc -l does: however soon
+ * that happens, its client keeps the connection. */
 #include "net.h"
 
 enum { ROUNDS = 200 };

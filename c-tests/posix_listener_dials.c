@@ -1,4 +1,4 @@
-/* A listener that dials gets EISCONN, whoever it dials, and listens as before. */
+/* A listener that dials gets EISCONN, whatever the address, and listens as before. */
 #include "net.h"
 
 enum whom { ITSELF, ANOTHER, NOBODY };

@@ -1,5 +1,6 @@
-/* A program whose allocator makes system calls of the kind that sockets are made of: close, getsockname, getsockopt. It is
- * called in the middle of libc's and everybody's work, the loader's included, and nothing recurses or waits for itself. */
+/* A program whose allocator makes system calls like those of sockets: close, getsockname, getsockopt. It
+ * is called in the middle of other code, including libc's and the loader's, and nothing recurses or
+ * deadlocks. */
 #include "net.h"
 #include <netdb.h>
 #include <pthread.h>

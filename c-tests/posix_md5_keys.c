@@ -1,5 +1,5 @@
-/* TCP_MD5SIG: a key for the peer at an address keeps out who does not sign. That goes for loopback addresses, and for
- * prefixes that they are in. */
+/* TCP_MD5SIG: a key for the peer at an address keeps out peers that do not sign, also for loopback
+ * addresses, and for prefixes that contain them. */
 #include "net.h"
 
 static int set_key(int fd, const char *ip, int prefix, const char *key)

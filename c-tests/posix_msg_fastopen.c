@@ -1,4 +1,4 @@
-/* sendto, sendmsg and sendmmsg with MSG_FASTOPEN dial: with no cookie known it is a connect, then the data. */
+/* sendto, sendmsg and sendmmsg with MSG_FASTOPEN dial: without a cookie this is a connect, then the data. */
 #include "net.h"
 
 static const char *const ways[] = { "sendto", "sendmsg", "sendmmsg" };

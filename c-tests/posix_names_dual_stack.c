@@ -1,5 +1,5 @@
-/* Names where the families meet: an AF_INET6 socket sees an IPv4 peer, and itself, v4-mapped; the AF_INET
- * socket at the other end sees plain IPv4. */
+/* Addresses where the families meet: an AF_INET6 socket sees an IPv4 peer, and itself, v4-mapped; the
+ * AF_INET socket at the other end sees plain IPv4. */
 #include "net.h"
 
 #define V4 "127.0.0.1"

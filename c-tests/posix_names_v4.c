@@ -1,4 +1,4 @@
-/* getsockname and getpeername of IPv4 sockets at each stage of their lives. */
+/* getsockname and getpeername of IPv4 sockets in each state. */
 #include "net.h"
 
 /* A listener on ip, dialed at dest. */

@@ -1,4 +1,5 @@
-/* A non-blocking accept with nobody waiting is EAGAIN, each time; what it accepts does not inherit O_NONBLOCK. */
+/* A non-blocking accept without a connection fails with EAGAIN, each time; accepted sockets do not inherit
+ * O_NONBLOCK. */
 #include "net.h"
 
 static void nobody(const char *ip, const char *dest)

@@ -1,4 +1,4 @@
-/* A non-blocking dial: EINPROGRESS, then writable with SO_ERROR 0; further connects tell how far it is. */
+/* A non-blocking dial: EINPROGRESS, then writable with SO_ERROR 0; further connects report its progress. */
 #include "net.h"
 
 static void nonblocking(const char *ip)

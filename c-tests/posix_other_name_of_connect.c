@@ -1,4 +1,5 @@
-/* __connect, by which libc exports connect, too, is connect: it arrives, both ends have the names, and is refused alike. */
+/* __connect, libc's other name for connect, behaves as connect: it connects, both ends have their
+ * addresses, and it is refused alike. */
 #include "net.h"
 
 int __connect(int, const struct sockaddr *, socklen_t);

@@ -1,4 +1,5 @@
-/* rcmd and rcmd_af dial from ports below 1024, say what is to be done, and have a second connection for its errors. */
+/* rcmd and rcmd_af dial from ports below 1024, pass the users and the command, and get a second connection
+ * for stderr. */
 #include "remote.h"
 
 static void call(const char *ip, int af, int with_errors)

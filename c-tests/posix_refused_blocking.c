@@ -1,4 +1,4 @@
-/* Dialing a port where nobody listens is ECONNREFUSED, and the socket can dial again. */
+/* Dialing a port where nothing listens fails with ECONNREFUSED, and the socket can dial again. */
 #include "net.h"
 
 static void refused(const char *ip, const char *held)

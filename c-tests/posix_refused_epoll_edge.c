@@ -1,4 +1,4 @@
-/* What edge-triggered epoll says of a dial that is refused: it says it once. */
+/* Edge-triggered epoll reports a refused dial once. */
 #include "net.h"
 #include <sys/epoll.h>
 

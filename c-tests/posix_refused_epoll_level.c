@@ -1,4 +1,4 @@
-/* What level-triggered epoll says of a dial that is refused: it says it until the error is read. */
+/* Level-triggered epoll reports a refused dial until the error is read. */
 #include "net.h"
 #include <sys/epoll.h>
 

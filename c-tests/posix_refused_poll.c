@@ -1,4 +1,4 @@
-/* What poll says of a non-blocking dial that is refused. */
+/* The events that poll reports for a refused non-blocking dial. */
 #include "net.h"
 
 static void refused(const char *ip)

@@ -1,4 +1,4 @@
-/* What select says of a non-blocking dial that is refused: readable and writable, and SO_ERROR says why. */
+/* select reports a refused non-blocking dial as readable and writable, and SO_ERROR has the error. */
 #include "net.h"
 #include <sys/select.h>
 

@@ -1,4 +1,4 @@
-/* Resets: SO_LINGER 0, unread data, and a caller that is gone before it is accepted. */
+/* Resets: SO_LINGER 0, unread data, and a peer that has gone before its connection is accepted. */
 #include "net.h"
 
 static void reset(const char *ip)

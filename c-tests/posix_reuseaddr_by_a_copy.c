@@ -1,5 +1,5 @@
-/* SO_REUSEADDR is the socket's, and not the descriptor's: whichever descriptor sets it, all read it, and a second socket
- * may bind the port, or may not. */
+/* SO_REUSEADDR belongs to the socket, not to a descriptor: whichever descriptor sets it, all read it, and
+ * it decides whether a second socket may bind the port. */
 #include "fd_passing.h"
 
 static int reuse(int fd)

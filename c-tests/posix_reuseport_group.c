@@ -1,4 +1,4 @@
-/* Several processes listen on one port with SO_REUSEPORT: every caller is served by one of them. */
+/* Several processes listen on one port with SO_REUSEPORT: each client is served by one of them. */
 #include "net.h"
 
 enum { WORKERS = 4, CALLERS = 64 };

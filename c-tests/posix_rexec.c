@@ -1,4 +1,5 @@
-/* rexec and rexec_af dial, say who asks and what is to be done, and have a second connection for its errors. */
+/* rexec and rexec_af dial, pass the user, the password and the command, and get a second connection for
+ * stderr. */
 #include "remote.h"
 
 static void call(const char *ip, int af, int with_errors)

@@ -1,4 +1,4 @@
-/* rresvport and rresvport_af make a socket at the port that is named, or else at the next free one below. */
+/* rresvport and rresvport_af make a socket bound to the given port, or else to the next free one below. */
 #include "reserved.h"
 
 static void family(int af, const char *ip)

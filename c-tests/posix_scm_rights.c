@@ -1,4 +1,4 @@
-/* Sockets passed over an AF_UNIX socket are what they were: a listener, a connection, a bound socket. */
+/* Sockets passed over an AF_UNIX socket stay what they are: a listener, a connection, a bound socket. */
 #include "net.h"
 #include <sys/un.h>
 

@@ -1,7 +1,7 @@
-/* A sandbox that allows a call its own system call and nothing else: each call on what is no business of a network's still
- * works there. One extra system call, and the child would die of SIGSYS.
+/* In a sandbox that allows each call only its own system call, calls that do not concern a network still work. One
+ * more system call would kill the child with SIGSYS.
  *
- * exec is not here: a sandbox that lets a program be loaded allows opening and mapping files, too. */
+ * exec is left out: a sandbox that lets a program be loaded allows opening and mapping files, too. */
 #include "net.h"
 #include <linux/audit.h>
 #include <linux/filter.h>

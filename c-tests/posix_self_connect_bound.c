@@ -1,4 +1,4 @@
-/* A bound socket that dials its own address is connected to itself, as TCP has it when both ends open at once. */
+/* A bound socket that dials its own address is connected to itself, as in TCP when both ends open at once. */
 #include "net.h"
 
 static void talks_to_itself(const char *bind_ip, const char *ip, int flags)

@@ -1,5 +1,5 @@
-/* A closed port refuses, also when the dialer's own port could be that very port: a dial never connects a socket
- * to itself by accident. */
+/* A closed port refuses, even if the dialer's own port could be that very port: a dial never connects a
+ * socket to itself by accident. */
 #include "net.h"
 
 /* Is fd connected to itself? */

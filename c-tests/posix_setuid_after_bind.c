@@ -1,5 +1,5 @@
-/* A server binds as root and then gives up being root, for good: it goes on to accept, to name its callers, to dial and to
- * bind, and so does a worker that it forks, and a program that it executes. */
+/* A server binds as root and then drops root for good: it can still accept, see its peers' addresses, dial
+ * and bind, and so can a worker that it forks and a program that it executes. */
 #include "net.h"
 #include <grp.h>
 

@@ -1,4 +1,4 @@
-/* shutdown ends listening, the port that was bound stays, and the socket can listen again. */
+/* shutdown ends listening; the socket keeps its port and can listen again. */
 #include "net.h"
 #include <pthread.h>
 

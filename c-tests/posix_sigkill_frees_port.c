@@ -1,4 +1,4 @@
-/* When a killed process has been waited for, its ports are free and its peers know. */
+/* Once a killed process has been waited for, its ports are free and its peers have seen the end. */
 #include "net.h"
 
 /* The victim: listens, accepts one, and waits for its end. */

@@ -1,4 +1,5 @@
-/* A signal during accept: EINTR without SA_RESTART; with it accept goes on, and the handler may use sockets. */
+/* A signal during accept: EINTR without SA_RESTART; with it accept goes on, and the handler may use
+ * sockets. */
 #include "net.h"
 #include "waiting.h"
 

@@ -1,7 +1,7 @@
-/* A timer's signal interrupts every call, again and again, and its handler makes all calls that POSIX allows in handlers:
- * accept, bind, close, connect, dup2, getpeername, getsockname, getsockopt, listen, recvfrom, recvmsg, sendmsg, sendto,
- * setsockopt, shutdown, uname. The interrupted calls and those of the handler do what they do alone, and errno is put back
- * by the handler as POSIX asks. */
+/* A timer's signal interrupts every call, again and again, and its handler makes all calls that POSIX
+ * allows in handlers: accept, bind, close, connect, dup2, getpeername, getsockname, getsockopt, listen,
+ * recvfrom, recvmsg, sendmsg, sendto, setsockopt, shutdown, uname. The interrupted calls and the handler's
+ * behave as they do alone, and the handler restores errno as POSIX asks. */
 #include "net.h"
 #include <sys/time.h>
 #include <sys/utsname.h>

@@ -1,4 +1,4 @@
-/* getsockopt(SO_PEERNAME) says what getpeername says. */
+/* getsockopt(SO_PEERNAME) returns the same address as getpeername. */
 #include "net.h"
 
 #ifndef SO_PEERNAME

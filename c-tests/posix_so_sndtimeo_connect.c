@@ -1,4 +1,4 @@
-/* SO_SNDTIMEO bounds connect: EINPROGRESS when the time is over, and the dial goes on by itself. */
+/* SO_SNDTIMEO limits connect: EINPROGRESS when the time is over, and the dial goes on by itself. */
 #include "net.h"
 #include "waiting.h"
 

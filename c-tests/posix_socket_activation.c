@@ -1,5 +1,6 @@
-/* Socket activation: a manager binds, and starts the service with its listeners as descriptors 3 and 4, LISTEN_FDS and
- * LISTEN_PID set and an environment of its own making. The service accepts, names itself and its caller. */
+/* Socket activation: a manager binds, and starts the service with its listeners as descriptors 3 and 4,
+ * LISTEN_FDS and LISTEN_PID set, and an environment of its own making. The service accepts, and sees its
+ * own and its peers' addresses. */
 #include "net.h"
 #include <linux/close_range.h>
 

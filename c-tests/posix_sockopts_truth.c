@@ -1,4 +1,4 @@
-/* What socket options say: what the socket is, what was set, and the state of the connection. */
+/* Socket options return what the socket is, the values that were set, and the state of the connection. */
 #include "net.h"
 
 static void kind(int fd, const char *ip, const char *what, int listening)

@@ -1,5 +1,5 @@
-/* A socket that is bound to another address of the loopback's, and dials: both ends agree on its name, and its peer is what
- * it has dialed. */
+/* A socket bound to another loopback address dials: both ends agree on its address, and its peer is the
+ * address that it dialed. */
 #include "net.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT

@@ -1,4 +1,5 @@
-/* Several threads accept from one listener while several dial: each caller is served once, under its name. */
+/* Several threads accept from one listener while several dial: each client is served once, under its
+ * address. */
 #include "net.h"
 #include <pthread.h>
 #include <stdatomic.h>

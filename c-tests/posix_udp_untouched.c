@@ -1,4 +1,5 @@
-/* UDP on loopback: datagrams arrive under their sender's name; connect fixes a peer, AF_UNSPEC frees it. */
+/* UDP on loopback: datagrams arrive with their sender's address; connect sets a peer, AF_UNSPEC removes
+ * it. */
 #include "net.h"
 
 static int udp(const char *ip)

@@ -1,4 +1,4 @@
-/* AF_UNIX sockets: names, credentials, dials and refusals are as they are without any network. */
+/* AF_UNIX sockets: addresses, credentials, dials and refusals are as without lonet. */
 #include "net.h"
 #include <stddef.h>
 #include <sys/un.h>

@@ -1,5 +1,5 @@
-/* Pointers into memory that is not there, on the main thread and on another: the kernel says EFAULT where it would, and
- * what it would not have looked at does not matter. */
+/* Pointers into unmapped memory, on the main thread and on another: the kernel reports EFAULT where it
+ * would, and pointers that it would not look at do not matter. */
 #include "net.h"
 #include <pthread.h>
 #include <spawn.h>

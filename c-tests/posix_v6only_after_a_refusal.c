@@ -1,4 +1,4 @@
-/* IPV6_V6ONLY is what the program has set also when a dial was refused. */
+/* IPV6_V6ONLY reads back as the program has set it also after a refused dial. */
 #include "net.h"
 
 static void is_as_set(int flags, const char *how)

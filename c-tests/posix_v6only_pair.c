@@ -1,5 +1,5 @@
-/* Servers open 0.0.0.0:p and [::]:p with IPV6_V6ONLY, in either order. The two are different listeners of one
- * port, each serving its own family, and say of themselves what the program set. */
+/* Servers open 0.0.0.0:p and [::]:p with IPV6_V6ONLY, in either order. They are different listeners on one
+ * port, each serving its own family, and their options read back as set. */
 #include "net.h"
 
 static int half(const char *ip, int port, int reuse)

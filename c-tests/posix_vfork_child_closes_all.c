@@ -1,5 +1,5 @@
-/* A vfork child shares its parent's memory but not its descriptors: closing all of them is no event to the
- * parent, whose sockets keep their names and go on. */
+/* A vfork child shares its parent's memory but not its descriptors: when it closes them all, the parent's
+ * sockets keep their addresses and go on. */
 #include "net.h"
 
 static int ls, fd, accepted, held;

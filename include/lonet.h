@@ -77,7 +77,7 @@ extern "C" {
 #endif
 
 typedef struct lonet_net lonet_net;   /* a network that the process has joined */
-typedef struct lonet_host lonet_host; /* a host of it that the process is */
+typedef struct lonet_host lonet_host; /* a host of it, run by the process */
 
 /* A lonet address. */
 struct lonet_addr {
@@ -93,7 +93,7 @@ enum {
 
 /* Flags of lonet_trace_open. */
 enum {
-	LONET_TRACE_ALL = 1 /* also what was recorded before */
+	LONET_TRACE_ALL = 1 /* include events recorded before */
 };
 
 /* Joins a network, and starts it if necessary; NULL or "": a new one with a random name. It is the network of
@@ -106,7 +106,7 @@ enum {
  * EMFILE, ENFILE, ENOSPC. */
 int lonet_join(const char *network, lonet_net **net);
 
-/* The network's full name: "lonetmynet" for mynet. EINVAL, ENETDOWN: it was left. */
+/* The network's full name: "lonetmynet" for mynet. EINVAL, ENETDOWN: the network was left. */
 const char *lonet_network(const lonet_net *net);
 
 /* Leaves a network: closes all hosts that were made with this handle, and ends it. Descriptors stay open.
@@ -115,10 +115,10 @@ const char *lonet_network(const lonet_net *net);
 int lonet_leave(lonet_net *net);
 
 /* Makes a host, which is up until it is closed or the process ends. Its ports are free, from 1 on.
- * Accepted connections take its lowest free port; with LONET_TCP_PORTS they have their listener's, as in TCP.
+ * An accepted connection takes the lowest free port; with LONET_TCP_PORTS it has its listener's, as in TCP.
  * A listener or dial without a given port gets the lowest free one, each time; on hosts of unmodified programs bind(2)
- * to port 0 does not give a process again what it has closed unused (lonet(7)).
- * With LONET_SHARE it may be a host that is up already, whoever made it; how that assigns ports does not change.
+ * to port 0 does not give a process a port again that it has closed unused (lonet(7)).
+ * With LONET_SHARE it may be a host that is up already, whoever made it; that host goes on assigning ports as before.
  *
  * The name is a DNS label of 1 to 63 bytes, in UTF-8 or in its xn-- form; names that differ only in case are the same.
  *
@@ -126,7 +126,7 @@ int lonet_leave(lonet_net *net);
  * 65,279 hosts. EPROTO, EMFILE, ENFILE. */
 int lonet_host_new(lonet_net *net, const char *name, int flags, lonet_host **host);
 
-/* The host's name, as it was given. EINVAL, EHOSTDOWN: it was closed. ENETDOWN: its network was left. */
+/* The host's name, as given to lonet_host_new. EINVAL, EHOSTDOWN: it was closed. ENETDOWN: its network was left. */
 const char *lonet_host_name(const lonet_host *host);
 
 /* Closes a host: shuts down its listeners and connections that this process has made, so that peers see the end and
@@ -147,8 +147,8 @@ int lonet_listen(lonet_host *host, const char *laddr, int backlog);
  * both ends. flags are SOCK_NONBLOCK and SOCK_CLOEXEC, as in accept4(2). accept(2) works as well.
  *
  * EBADF, ENOTSOCK, EINVAL: lfd does not listen, or is no lonet socket; unknown flags. EAGAIN: nothing waits on a
- * non-blocking lfd. EINTR: a signal without SA_RESTART. ECONNABORTED: no other connection waited, and this one has ended
- * with its peer unknown, or its peer is another user's or cannot be identified. EHOSTDOWN: its host was closed.
+ * non-blocking lfd. EINTR: a signal without SA_RESTART. ECONNABORTED: no other connection waited, and this one has
+ * ended with its peer unknown, or its peer is another user's or cannot be identified. EHOSTDOWN: its host was closed.
  * ENETDOWN: its network was left, or the network's daemon does not answer. EMFILE, ENFILE: it needs two descriptors,
  * one of them for a moment; the connection still waits. EPROTO, EACCES. */
 int lonet_accept(int lfd, int flags, struct lonet_addr *local, struct lonet_addr *peer);
@@ -156,7 +156,7 @@ int lonet_accept(int lfd, int flags, struct lonet_addr *local, struct lonet_addr
 /* Returns a descriptor of a connection to addr from the host's lowest free port, within timeout_ms milliseconds, time
  * for the network's daemon included; 0: without waiting for the peer; -1: no time limit. Signals do not interrupt it.
  *
- * ECONNREFUSED: nothing listens there. EHOSTUNREACH: no host of this name is up. ETIMEDOUT. EINVAL: not an address,
+ * ECONNREFUSED: nothing listens at addr. EHOSTUNREACH: no host of this name is up. ETIMEDOUT. EINVAL: not an address,
  * timeout_ms below -1. EADDRINUSE: no port is free. ECONNRESET: the peer has ended it at once. EHOSTDOWN, ENETDOWN:
  * the dialing host was closed, or its network left. EPROTO, EACCES, EMFILE, ENFILE. */
 int lonet_dial(lonet_host *host, const char *addr, int timeout_ms);
@@ -172,7 +172,7 @@ int lonet_dial_start(lonet_host *host, const char *addr);
  * answer. EPROTO, EACCES, EMFILE, ENFILE. */
 int lonet_local_addr(int fd, struct lonet_addr *addr);
 
-/* Stores the address of its peer. The same errors; ENOTCONN: it has none. */
+/* Stores the lonet address of a descriptor's peer. Errors as of lonet_local_addr; ENOTCONN: it has no peer. */
 int lonet_peer_addr(int fd, struct lonet_addr *addr);
 
 /* Parses an address. The host is empty in ":port". EINVAL: no address, a host of more than 255 bytes, no UTF-8. */
@@ -189,40 +189,41 @@ int lonet_addr_format(const struct lonet_addr *addr, char *buf, size_t size);
  * EINVAL, EHOSTDOWN, ENETDOWN: the host was closed. */
 int lonet_set_default_host(lonet_host *host);
 
-/* Cuts hosts off from each other, as `lonet cut` does: nothing that they send from now on arrives, until lonet_heal. from is
- * a host, or several separated by commas, and to the hosts to cut them off from; NULL or "": all others. "α>β" without to
- * cuts only what α sends to β. Only the network's owner may do this.
+/* Cuts hosts off from each other, as `lonet cut` does: nothing that they send arrives until lonet_heal. from is a
+ * host, or several separated by commas, and to the hosts to cut them off from; NULL or "": all others. "α>β" in from,
+ * without to, cuts only the direction from α to β. Only the network's owner may do this.
  *
- * EINVAL: not names of hosts, or a host and itself. EHOSTUNREACH: no host of a name is up. EACCES: not the network's owner,
- * or the sockets of some processes, which lonet_errmsg() names, could not be reached. ENOSPC: too many rules. ENETDOWN,
- * EPROTO, EMFILE, ENFILE. */
+ * EINVAL: not names of hosts, or a host and itself. EHOSTUNREACH: no host of a name is up. EACCES: not the network's
+ * owner, or the sockets of some processes, which lonet_errmsg() names, could not be reached. ENOSPC: too many rules.
+ * ENETDOWN, EPROTO, EMFILE, ENFILE. */
 int lonet_cut(lonet_net *net, const char *from, const char *to);
 
-/* Undoes the faults that lonet_cut and the commands of lonet(1) have made between hosts, and stores what they have affected:
- * the number of segments dropped and dials refused. Without to: all faults that name a host of from; NULL, NULL: all faults.
- * If there is nothing to undo, hits is 0.
+/* Undoes the faults that lonet_cut and the commands of lonet(1) have made between hosts, and stores in hits the
+ * number of segments dropped and dials refused. Without to: all faults that name a host of from; NULL, NULL: all
+ * faults. If there is nothing to undo, hits is 0.
  *
- * As lonet_cut. EINVAL also: a fault concerns all other hosts, and cannot be undone for one. */
+ * Errors as of lonet_cut. EINVAL also: a fault concerns all other hosts, and cannot be undone for one. */
 int lonet_heal(lonet_net *net, const char *from, const char *to, uint64_t *hits);
 
-/* Stores how many rules for faults there are, one for each direction between two hosts, and what they have affected.
+/* Stores the number of rules for faults, one for each direction between two hosts, and in hits what they have
+ * affected, as lonet_heal does.
  *
  * EINVAL, EACCES, ENETDOWN, EPROTO, EMFILE, ENFILE. */
 int lonet_faults(lonet_net *net, uint32_t *rules, uint64_t *hits);
 
-/* Opens the events of the network, from now on: returns a descriptor, with O_CLOEXEC, that is readable when there is an
- * event for lonet_trace_next. Events are recorded while it is open; close(2) closes it. flags: 0, or LONET_TRACE_ALL for the
- * events that were recorded before, too. Only the network's owner may do this.
+/* Opens the stream of the network's events: returns a descriptor, with O_CLOEXEC, that is readable when there is an
+ * event for lonet_trace_next. Events are recorded while it is open; close(2) closes it. flags: 0, or LONET_TRACE_ALL
+ * to include the events that were recorded before. Only the network's owner may do this.
  *
- * EINVAL: no network, or invalid flags. EACCES: not the network's owner. ENETDOWN: the network was left, or its daemon does not answer.
- * EPROTO, EMFILE, ENFILE. */
+ * EINVAL: no network, or invalid flags. EACCES: not the network's owner. ENETDOWN: the network was left, or its daemon
+ * does not answer. EPROTO, EMFILE, ENFILE. */
 int lonet_trace_open(lonet_net *net, int flags);
 
-/* Stores the next event in buf, which has size bytes, as a line of JSON without the newline, terminated by a zero; lonet(7)
- * has its fields. Returns its length, or 0 if there is none at the moment.
+/* Stores the next event in buf, which has size bytes, as a line of JSON without the newline, terminated by a zero;
+ * lonet(7) has its fields. Returns its length, or 0 if there is none at the moment.
  *
- * EINVAL: buf is too small, and the event is kept, or NULL. ENETDOWN: the network has ended, or its daemon was killed:
- * open a new descriptor. EBADF, ENOTSOCK, ENOTCONN: not such a descriptor. */
+ * EINVAL: buf is NULL, or too small; the event is kept. ENETDOWN: the network has ended, or its daemon was killed:
+ * open a new descriptor. EBADF, ENOTSOCK, ENOTCONN: not a descriptor of lonet_trace_open. */
 int lonet_trace_next(int fd, char *buf, size_t size);
 
 /* Describes the last failure of this thread, with addresses and the reason, such as
@@ -232,7 +233,7 @@ int lonet_trace_next(int fd, char *buf, size_t size);
  * "" before the first one; never NULL. */
 const char *lonet_errmsg(void);
 
-/* The version of the library: "0.1.0". */
+/* The version of the library, such as "0.1.0". */
 const char *lonet_version(void);
 
 #ifdef __cplusplus

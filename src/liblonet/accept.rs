@@ -1,24 +1,24 @@
-//! accept(2) and accept4(2).
+//! Hooks of accept(2) and accept4(2).
 //!
-//! Who calls ([`caller`]) the table tells: one system call that looks whether somebody waits already ([`turn`]), and one
-//! getsockname, one getpeername and two cookies for what both sockets are. Where the dial has not returned yet, or is in doubt,
-//! the kernel is asked as well: four calls. Counted by tests/hot_paths_take_few_system_calls.sh, as are the other paths that
-//! programs take all the time.
+//! The table names the peer ([`peer`]). This takes one system call to see whether a connection waits already
+//! ([`retry`]), and one getsockname, one getpeername and two cookies to identify both sockets. Where the dial
+//! has not returned yet or is unverified, the kernel is asked as well: four calls.
+//! tests/hot_paths_take_few_system_calls.sh counts them, like those of other frequent paths.
 
-mod caller;
 mod courier;
-mod turn;
+mod peer;
+mod retry;
 
 use crate::address::{Address, is_plausible};
 use crate::bypass::Bypass;
 use crate::fence::silently;
 use crate::log::{self, About, Call};
 use crate::{memory, process};
-use caller::{Caller, who_calls};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
-use turn::Turn;
+use peer::{Peer, identify_peer};
+use retry::Retry;
 
 hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
@@ -39,17 +39,18 @@ hook! {
 type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
 type Accept4 = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
 
-struct Plan {
+struct PreparedCall {
     accept: Accept,
     accept4: Accept4,
-    /// Not lonet's: libc takes the program's pointers as they are.
+    /// Not lonet's: libc gets the program's pointers unchanged.
     native: bool,
     errno: i32,
-    turn: Turn,
+    retry: Retry,
 }
 
-/// The hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it hold
-/// nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's. `active`: lonet has a say.
+/// The body of both hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and
+/// those above it own nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's.
+/// `active`: whether the hooks apply.
 ///
 /// # Safety
 /// The arguments are as accept(2) takes them.
@@ -60,28 +61,28 @@ pub unsafe extern "C" fn run(
     flags: Option<&c_int>,
     active: bool,
 ) -> c_int {
-    let mut plan = std::mem::MaybeUninit::<Plan>::uninit();
-    let mut caller = std::mem::MaybeUninit::<Address>::uninit();
-    // SAFETY: the program's arguments; `prepare` fills the plan, `ready` the address.
+    let mut call = std::mem::MaybeUninit::<PreparedCall>::uninit();
+    let mut peer = std::mem::MaybeUninit::<Address>::uninit();
+    // SAFETY: the program's arguments; `prepare` fills the call, `ready` the address.
     unsafe {
-        prepare(fd, address, len, active, plan.as_mut_ptr());
-        let plan = &mut *plan.as_mut_ptr();
+        prepare(fd, address, len, active, call.as_mut_ptr());
+        let call = &mut *call.as_mut_ptr();
         loop {
-            ready(caller.as_mut_ptr());
-            // Into memory of our own: a caller that has gone by now has no getpeername any more.
-            let own = &mut *caller.as_mut_ptr();
+            ready(peer.as_mut_ptr());
+            // Into memory of our own: a peer that has gone by now has no getpeername any more.
+            let own = &mut *peer.as_mut_ptr();
             let (to, to_len) =
-                if plan.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
+                if call.native { (address, len) } else { (own.pointer_mut(), &raw mut own.len) };
             let new = match flags {
-                None => (plan.accept)(fd, to, to_len),
-                Some(flags) => (plan.accept4)(fd, to, to_len, *flags),
+                None => (call.accept)(fd, to, to_len),
+                Some(flags) => (call.accept4)(fd, to, to_len, *flags),
             };
-            if plan.native || new < 0 {
+            if call.native || new < 0 {
                 return new;
             }
-            match finish(fd, new, own, address, len, flags, plan.errno) {
-                NOWHERE => return -1,
-                taken if taken >= 0 || !plan.turn.goes_on(fd) => return taken,
+            match finish(fd, new, own, address, len, flags, call.errno) {
+                BAD_ADDRESS => return -1,
+                taken if taken >= 0 || !call.retry.after_rejection(fd) => return taken,
                 _ => {}
             }
         }
@@ -89,20 +90,20 @@ pub unsafe extern "C" fn run(
 }
 
 /// # Safety
-/// `plan` is writable and is filled.
-// Frames of their own: what each takes of a small stack is given back before the next one.
+/// `call` is writable and is filled.
+// Not inlined: each frame's space on a small stack is released before the next one.
 #[inline(never)]
 unsafe extern "C" fn prepare(
     fd: c_int,
     address: *mut sockaddr,
     len: *mut socklen_t,
     active: bool,
-    plan: *mut Plan,
+    call: *mut PreparedCall,
 ) {
     let mut native = !active;
     if !address.is_null() && !native {
         let is_there = memory::is_readable(len.cast(), size_of::<socklen_t>());
-        // What the kernel refuses, it is to refuse in its own way.
+        // What the kernel refuses is left for it to refuse.
         // SAFETY: it can be read.
         native = !is_plausible(address) || !is_there || unsafe { len.read() as c_int } < 0;
     }
@@ -111,25 +112,25 @@ unsafe extern "C" fn prepare(
         let call = Call { name: "accept", about: About::Socket(fd) };
         silently(|| log::bypassed(call, Bypass::Arguments));
     }
-    let turn = if native { Turn::NATIVE } else { Turn::begin(fd) };
+    let retry = if native { Retry::NATIVE } else { Retry::begin(fd) };
     Errno::set_raw(errno);
-    let made = Plan { accept: accept.get(), accept4: accept4.get(), native, errno, turn };
+    let made = PreparedCall { accept: accept.get(), accept4: accept4.get(), native, errno, retry };
     // SAFETY: as the caller promises.
-    unsafe { plan.write(made) };
+    unsafe { call.write(made) };
 }
 
-/// # Safety
-/// `caller` is writable.
-unsafe extern "C" fn ready(caller: *mut Address) {
+/// `peer` is writable.
+unsafe extern "C" fn ready(peer: *mut Address) {
     // SAFETY: as the caller promises.
-    unsafe { caller.write(Address::empty()) };
+    unsafe { peer.write(Address::empty()) };
 }
 
-/// What [`finish`] answers where the caller's name cannot be put: EFAULT. The connection is lost, as it is natively.
-const NOWHERE: c_int = -2;
+/// The result of [`finish`] where the peer's address cannot be stored: EFAULT. The connection is lost, as it
+/// is natively.
+const BAD_ADDRESS: c_int = -2;
 
-/// Names the caller to the program. The descriptor that it gets; -1: who called was not meant to come here, or it
-/// cannot be told, and the connection has been reset; or [`NOWHERE`].
+/// Stores the peer's lonet address. Returns the descriptor for the program; -1 if the connection was not
+/// meant for this listener or its peer cannot be identified, and has been reset; or [`BAD_ADDRESS`].
 ///
 /// # Safety
 /// `address` and `len` have passed `prepare`.
@@ -137,35 +138,35 @@ const NOWHERE: c_int = -2;
 unsafe extern "C" fn finish(
     listener: c_int,
     new: c_int,
-    caller: &Address,
+    peer: &Address,
     address: *mut sockaddr,
     len: *mut socklen_t,
     flags: Option<&c_int>,
     errno: i32,
 ) -> c_int {
-    let mut shown = *caller;
-    // Nor is anybody let in by a fault of the library's.
-    let mut who = Caller::Unwanted;
-    silently(|| who = who_calls(listener, new, caller));
-    silently(|| report(listener, &who, caller));
+    let mut shown = *peer;
+    // A panic in `identify_peer` must not let anybody in.
+    let mut who = Peer::Rejected;
+    silently(|| who = identify_peer(listener, new, peer));
+    silently(|| report(listener, &who, peer));
     let mut taken = -1;
     silently(|| match who {
-        Caller::Named(a) => (shown, taken) = (a, new),
-        Caller::Kernels => taken = new,
-        Caller::Foreign(a, connection) => {
+        Peer::Named(a) => (shown, taken) = (a, new),
+        Peer::Native => taken = new,
+        Peer::Foreign(a, connection) => {
             shown = a;
             let flags = flags.map_or(0, |f| *f);
             taken = connection.take(listener, new, flags).unwrap_or(-1);
         }
-        Caller::Unwanted => reset(new),
+        Peer::Rejected => reset(new),
     });
     let mut outcome = errno;
     if taken >= 0 && !address.is_null() {
         // SAFETY: as the caller promises.
         let room = unsafe { len.read() };
-        // The kernel tells, by writing another name there.
+        // Whether it is writable the kernel finds out by writing another address there.
         let fill = || {
-            // SAFETY: what cannot be written is the kernel's to refuse.
+            // SAFETY: the kernel refuses what cannot be written.
             check(unsafe { libc::syscall(libc::SYS_getsockname, taken, address, len) }).is_ok()
         };
         if memory::is_writable(address.cast(), room.min(shown.len) as usize, fill) {
@@ -173,36 +174,36 @@ unsafe extern "C" fn finish(
             unsafe { shown.copy_out(address, room, len) };
         } else {
             drop(sys::Fd::adopt(taken));
-            (taken, outcome) = (NOWHERE, libc::EFAULT);
+            (taken, outcome) = (BAD_ADDRESS, libc::EFAULT);
         }
     }
     Errno::set_raw(outcome);
     taken
 }
 
-/// The log's line.
-fn report(listener: c_int, who: &Caller, caller: &Address) {
+/// Writes the line for LONET_LOG.
+fn report(listener: c_int, who: &Peer, peer: &Address) {
     if !log::is_wanted() {
         return;
     }
     let named = match who {
-        Caller::Named(address) | Caller::Foreign(address, _) => address,
-        Caller::Kernels | Caller::Unwanted => caller,
+        Peer::Named(address) | Peer::Foreign(address, _) => address,
+        Peer::Native | Peer::Rejected => peer,
     };
     let call = Call { name: "accept", about: About::From(listener, named.endpoint()) };
     match who {
-        Caller::Named(_) => log::ended(call, Ok(()), format_args!("")),
-        Caller::Foreign(..) => log::ended(call, Ok(()), format_args!("from a foreign host")),
-        Caller::Kernels => log::bypassed(call, Bypass::Outsider),
-        Caller::Unwanted => log::ended(
+        Peer::Named(_) => log::ended(call, Ok(()), format_args!("")),
+        Peer::Foreign(..) => log::ended(call, Ok(()), format_args!("from a foreign host")),
+        Peer::Native => log::bypassed(call, Bypass::Outsider),
+        Peer::Rejected => log::ended(
             call,
             Err(Errno::ECONNABORTED),
-            format_args!("reset: not meant for this listener, or nobody whom lonet can identify"),
+            format_args!("reset: not meant for this listener, or the peer cannot be identified"),
         ),
     }
 }
 
-/// Closes with a reset: who called was not meant to come here.
+/// Closes the connection with a reset.
 fn reset(fd: c_int) {
     let _ = sys::reset_at_close(fd);
     drop(sys::Fd::adopt(fd));

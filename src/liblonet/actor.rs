@@ -1,11 +1,13 @@
-//! The process as one that acts on its network's table by itself.
+//! The process's own access to its network's table: how it gets a slot there, and when it may act without
+//! asking lonetd.
 //!
-//! It joins with its first dial, listen or accept: lonetd gives it a slot, and a thread of it locks the slot's mutex for good,
-//! by which the others see its end. What the process knows of this lies in a page that is empty in a child of a fork, which
-//! joins by itself. The mapping of the table passes to the child.
+//! A process joins with its first dial, listen or accept: lonetd assigns it a slot, and the joining thread
+//! locks the slot's mutex for the rest of its life, so that the other processes notice its end. The state of
+//! this is in a page that the kernel clears in a child of a fork, which joins for itself. The mapping of the
+//! table passes to the child.
 //!
-//! A process that has given the owner's uid up before it joins does not act by itself. Where anything is missing (the table,
-//! a list of robust mutexes, a slot) lonetd is asked for everything.
+//! A process that has dropped the owner's uid before it joins does not act by itself. Where anything is
+//! missing (the table, a list of robust mutexes, a slot) it asks lonetd for everything.
 
 use crate::ask::{Start, ask_of};
 use crate::process;
@@ -20,39 +22,39 @@ use lonet_sockets::pending_dials::PendingDials;
 use lonet_sockets::{Actor, ProcessState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Where the table is mapped; 0: it is not.
+/// The address of the table's mapping; 0: not mapped.
 static TABLE: AtomicUsize = AtomicUsize::new(0);
 
-/// The address of the page that is empty in a child of a fork; 0: there is none.
+/// The address of the page that is cleared in a child of a fork; 0: there is none.
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 const PAGE_SIZE: usize = 4096;
 
-/// What the page holds.
+/// The contents of the page.
 #[repr(C)]
 struct Page {
-    /// `JOINED | slot << 16 | host`, `BUSY` while a thread joins, `NEVER`, or 0.
+    /// `JOINED | slot << 16 | host`, `JOINING` while a thread joins, `CANNOT_JOIN`, or 0.
     seat: AtomicU64,
-    /// The lonetd that may take copies of this process' sockets; 0: none.
-    open_to: AtomicU64,
+    /// The pid of the lonetd that may duplicate this process's sockets; 0: none.
+    tracer: AtomicU64,
     own: ProcessState,
 }
 
 const JOINED: u64 = 1 << 63;
-const BUSY: u64 = 1 << 62;
-const NEVER: u64 = 1 << 61;
+const JOINING: u64 = 1 << 62;
+const CANNOT_JOIN: u64 = 1 << 61;
 
 /// See [`Actor::supervises`].
 static SUPERVISES: AtomicBool = AtomicBool::new(false);
 
-/// Makes the page. Called once, before any hook has something to do.
-pub fn prepare(supervises: bool) {
+/// Maps the page. Called once, before any hook does anything.
+pub fn map_page(supervises: bool) {
     SUPERVISES.store(supervises, Ordering::Relaxed);
     if supervises {
         lonet_core::diag::keep();
     }
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let anywhere = std::ptr::null_mut::<u8>();
-    // SAFETY: a new mapping where the kernel likes.
+    // SAFETY: a new mapping at an address that the kernel chooses.
     let page =
         check(unsafe { libc::syscall(libc::SYS_mmap, anywhere, PAGE_SIZE, protection, flags, -1, 0usize) });
     let Ok(page) = page else { return };
@@ -63,143 +65,146 @@ pub fn prepare(supervises: bool) {
     }
 }
 
-fn own() -> Option<&'static Page> {
+fn page() -> Option<&'static Page> {
     let page = PAGE.load(Ordering::Acquire);
     // SAFETY: a page of this process that is never given back; all zeroes is a `Page` of atomic words.
     (page != 0).then(|| unsafe { &*std::ptr::with_exposed_provenance::<Page>(page) })
 }
 
-/// Maps the network's table, if that can be had.
+/// Maps the network's table, if lonetd provides it.
 pub fn map(client: &Client) {
     let is = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
-    if is != 0 && !is_over(unsafe { Table::at(is) }) {
+    if is != 0 && !has_ended(unsafe { Table::at(is) }) {
         return;
     }
     if let Some(mapping) = client.map_table() {
         let address = mapping.table().address();
         if TABLE.compare_exchange(is, address, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            // SAFETY: it is kept for good.
+            // SAFETY: the mapping is never unmapped.
             unsafe { client.look_at(mapping.keep()) };
         }
     }
 }
 
-/// The network has ended, and another one of its name has another table.
-fn is_over(table: Table<'_>) -> bool {
+/// Whether the network has ended; a new one of the same name has another table.
+fn has_ended(table: Table<'_>) -> bool {
     table.header().service.get() as u32 == 0
 }
 
-/// The table of the network that `client` leads to, if it is the environment's and the process sees it.
+/// The table of `client`'s network, if that is the environment's and the process maps it.
 pub fn table(client: &Client) -> Option<Table<'static>> {
     if process::is_own(client) { mapped_table() } else { None }
 }
 
-/// The table of the environment's network, if the process sees it.
+/// The table of the environment's network, if the process maps it.
 pub fn mapped_table() -> Option<Table<'static>> {
     let address = TABLE.load(Ordering::Acquire);
     // SAFETY: a mapping that is never given back.
     (address != 0).then(|| unsafe { Table::at(address) })
 }
 
-/// What the process sees of the environment's network.
+/// The parts of the environment's network's table, if the process maps it.
 pub fn mapped() -> Option<Parts<'static, AtomicU64>> {
     let table = mapped_table()?;
     Some(table.parts(table.block()?))
 }
 
-/// The slot of this process; `NO_SLOT`: none.
+/// This process's slot; `NO_SLOT`: none.
 pub fn slot() -> u16 {
-    let seat = own().map_or(0, |own| own.seat.load(Ordering::Acquire));
+    let seat = page().map_or(0, |page| page.seat.load(Ordering::Acquire));
     if seat & JOINED != 0 { (seat >> 16) as u16 } else { NO_SLOT }
 }
 
-/// The dials of this process that have not returned.
+/// This process's dials that have not returned.
 pub fn dials() -> Option<&'static PendingDials> {
-    own().map(|own| &own.own.dials)
+    page().map(|page| &page.own.dials)
 }
 
-/// This process, acting on the table of `client`'s network. `None`: lonetd is asked.
+/// This process as an actor on the table of `client`'s network, which it joins if necessary. `None`: ask
+/// lonetd.
 ///
-/// `dials`: it has to be known which host it dials from.
+/// `dials`: the actor's host must be known, as for a dial.
 pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     if !process::is_own(client) {
         return None;
     }
-    let own = own()?;
-    let is = own.seat.load(Ordering::Acquire);
-    if let Some(actor) = seated(client, own, is).filter(|a| a.host != 0 || !dials) {
+    let page = page()?;
+    let is = page.seat.load(Ordering::Acquire);
+    if let Some(actor) = seated(client, page, is).filter(|a| a.host != 0 || !dials) {
         return Some(actor);
     }
-    if is & (NEVER | BUSY) != 0 {
+    if is & (CANNOT_JOIN | JOINING) != 0 {
         return None;
     }
-    own.seat.compare_exchange(is, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
-    let seat = join(client, own, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
-    // What lonetd could not answer is tried again.
-    own.seat.store(seat.unwrap_or(0), Ordering::Release);
-    open_to_lonetd(client);
-    seated(client, own, seat?)
+    page.seat.compare_exchange(is, JOINING, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+    let seat = join(client, page, dials, if is & JOINED != 0 { (is >> 16) as u16 } else { NO_SLOT });
+    // A request that failed is tried again with the next call.
+    page.seat.store(seat.unwrap_or(0), Ordering::Release);
+    allow_ptrace_by_lonetd(client);
+    seated(client, page, seat?)
 }
 
-/// `None`: not joined, or the thread that did has ended, or the network has.
-fn seated(client: &Client, own: &'static Page, seat: u64) -> Option<Actor<'static>> {
+/// The actor for a value of `Page::seat`. `None`: not joined, or the thread that joined has ended, or the
+/// network has.
+fn seated(client: &Client, page: &'static Page, seat: u64) -> Option<Actor<'static>> {
     let table = table(client).filter(|_| seat & JOINED != 0)?;
     let parts = table.parts(table.block()?);
     let (slot, host) = ((seat >> 16) as u16, seat as u16);
-    (!is_over(table) && !parts.slots.owner_died(slot)).then_some(Actor {
+    (!has_ended(table) && !parts.slots.owner_died(slot)).then_some(Actor {
         table,
         parts,
         slot,
         host,
         supervises: SUPERVISES.load(Ordering::Relaxed),
-        process: &own.own,
+        process: &page.own,
     })
 }
 
-/// Has the kernel let lonetd take copies of this process' sockets, for faults, where Yama would keep it from them
-/// (kernel.yama.ptrace_scope is 1). Kept over exec. Another lonetd than before is let in with the next question to it.
-pub fn open_to_lonetd(client: &Client) {
+/// Permits lonetd to duplicate this process's sockets (pidfd_getfd), for faults, where Yama would forbid it
+/// (kernel.yama.ptrace_scope is 1). The permission survives exec. A new lonetd gets it with the next request
+/// to it.
+pub fn allow_ptrace_by_lonetd(client: &Client) {
     const PR_SET_PTRACER: i32 = 0x5961_6d61;
-    let (Some(own), Some(table)) = (own(), table(client)) else { return };
+    let (Some(page), Some(table)) = (page(), table(client)) else { return };
     let lonetd = table.header().lonetd.get();
-    let is_joined = own.seat.load(Ordering::Relaxed) & JOINED != 0;
-    // The table may have been written by a member that is not the owner's, and some numbers are everybody.
+    let is_joined = page.seat.load(Ordering::Relaxed) & JOINED != 0;
+    // A member that is not the owner's may have written the table, and some values permit every process.
     let is_pid = (1..=i32::MAX as u64).contains(&lonetd);
-    if is_joined && is_pid && own.open_to.swap(lonetd, Ordering::Relaxed) != lonetd {
-        // Without Yama there is no such call, and no need of it.
+    if is_joined && is_pid && page.tracer.swap(lonetd, Ordering::Relaxed) != lonetd {
+        // Without Yama the call fails, and is not needed.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_prctl, PR_SET_PTRACER, lonetd, 0, 0, 0) };
     }
 }
 
-/// `None`: lonetd could not be asked.
-fn join(client: &Client, own: &Page, dials: bool, seat: u16) -> Option<u64> {
+/// Joins the network: the new value of `Page::seat`. `None`: the request to lonetd failed.
+fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<u64> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
-        return Some(NEVER);
+        return Some(CANNOT_JOIN);
     }
     let reply = ask_of(Limit::NONE, client, &Op::Enter { dials, seat }, Start::Yes).ok()?;
-    let Reply::Entered { slot, host } = reply else { return Some(NEVER) };
+    let Reply::Entered { slot, host } = reply else { return Some(CANNOT_JOIN) };
     map(client);
-    let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(NEVER) };
-    let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(NEVER) };
-    let Some(seat) = parts.slots.get(slot) else { return Some(NEVER) };
+    let Some(table) = table(client).filter(|_| slot != NO_SLOT) else { return Some(CANNOT_JOIN) };
+    let Some(parts) = table.block().map(|block| table.parts(block)) else { return Some(CANNOT_JOIN) };
+    let Some(seat) = parts.slots.get(slot) else { return Some(CANNOT_JOIN) };
     if parts.slots.owner(slot).is_some_and(|o| o.phase == slot::Phase::Reserved) && !lock(seat.mutex()) {
-        return Some(NEVER);
+        return Some(CANNOT_JOIN);
     }
     parts.slots.set_phase(slot, slot::Phase::Live);
-    own.own.random.store(seed(slot), Ordering::Relaxed);
+    page.own.random.store(seed(slot), Ordering::Relaxed);
     Some(JOINED | u64::from(slot) << 16 | u64::from(host))
 }
 
 fn seed(slot: u16) -> u64 {
     let mut random = [0u8; 8];
-    // SAFETY: the buffer is valid for its length. Where it fails the slot alone tells processes apart.
+    // SAFETY: the buffer is valid for its length. If it fails, the slot alone tells processes apart.
     unsafe { libc::syscall(libc::SYS_getrandom, random.as_mut_ptr(), random.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(random) ^ u64::from(slot) << 32
 }
 
-/// Whether the kernel will see the mutex of this thread when it ends.
+/// Whether the kernel marks robust mutexes of this thread when it ends.
 fn has_robust_list() -> bool {
     let mut head: usize = 0;
     let mut len: usize = 0;

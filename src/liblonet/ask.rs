@@ -1,4 +1,4 @@
-//! Questions to lonetd, from inside a hook.
+//! Requests and one-way messages to lonetd from inside a hook.
 
 use crate::{actor, fence, process};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
@@ -8,26 +8,26 @@ use lonet_core::sys::{Fd, Text};
 use nix::errno::Errno;
 use std::fmt::{Display, Write};
 
-/// What lonetd says.
-pub type Answer = Result<Reply<'static>, Failed>;
+/// The result of a request.
+pub type RequestResult = Result<Reply<'static>, Failed>;
 
-/// Why something was not done: the errno is the program's, the text the log's.
+/// A failure: an errno for the program, and a reason for the log.
 pub struct Failed {
     pub errno: Errno,
-    why: Text<WHY>,
+    why: Text<MAX_REASON>,
 }
 
-/// How much of a reason is kept, in bytes. What is more is cut.
-const WHY: usize = 200;
+/// The longest reason, in bytes. The rest is cut off.
+const MAX_REASON: usize = 200;
 
 impl Failed {
     pub fn new(errno: Errno, why: impl Display) -> Failed {
         let mut failed = Failed::from(errno);
-        let _ = write!(Cut(&mut failed.why), "{why}");
+        let _ = write!(Truncated(&mut failed.why), "{why}");
         failed
     }
 
-    /// Empty: what the errno says is all.
+    /// The reason; empty if the errno says it all.
     pub fn why(&self) -> &str {
         std::str::from_utf8(self.why.bytes()).unwrap_or_default()
     }
@@ -51,48 +51,49 @@ impl From<Trouble> for Failed {
     }
 }
 
-/// Takes what there is room for.
-struct Cut<'t>(&'t mut Text<WHY>);
+/// Writes as much as fits.
+struct Truncated<'t>(&'t mut Text<MAX_REASON>);
 
-impl Write for Cut<'_> {
+impl Write for Truncated<'_> {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        let room = WHY - self.0.bytes().len();
+        let room = MAX_REASON - self.0.bytes().len();
         self.0.push(s.get(..s.floor_char_boundary(room.min(s.len()))).unwrap_or_default().as_bytes());
         Ok(())
     }
 }
 
-/// Whether a lonetd may be started for a question.
+/// Whether a request may start a lonetd.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     Yes,
-    /// If the network's last one was killed. Without a lonetd the answer is `Reply::Native`: there is no such network.
+    /// Only if the network's last one was killed. Otherwise no such network runs, and the reply is
+    /// `Reply::Native`.
     IfKilled,
-    /// Without a lonetd the question has no point: the answer is `Reply::Native`.
+    /// No: without a lonetd the request is pointless, and the reply is `Reply::Native`.
     No,
 }
 
-/// How long one call of the program's may wait for lonetd, whatever it asks. Who asks one question passes
-/// [`Limit::NONE`] instead, and the clock is read where there is a question.
+/// The time limit of one call of the program for all its requests to lonetd. A call that sends a single
+/// request passes [`Limit::NONE`] instead, so that the clock is read only when the request is sent.
 pub fn limit() -> Limit {
     Limit::NONE.or_of_lonetd(TIME_LIMIT)
 }
 
-/// Asks, and fails with what bind and connect fail with.
-pub fn ask(request: &dyn Request, start: Start) -> Answer {
+/// Sends a request to the process's own lonetd. Its errors are those that bind and connect may return.
+pub fn ask(request: &dyn Request, start: Start) -> RequestResult {
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     ask_of(Limit::NONE, &client, request, start)
 }
 
-/// As [`ask`], within a limit, of a lonetd that need not be that of the process' own network.
-// Its buffer is to have no place in the frames of hooks, which may be on a small stack.
+/// As [`ask`], within a limit, to the lonetd of any network.
+// Not inlined: the buffer would enlarge the frames of hooks, which may run on a small stack.
 #[inline(never)]
-pub fn ask_of(limit: Limit, client: &Client, request: &dyn Request, start: Start) -> Answer {
+pub fn ask_of(limit: Limit, client: &Client, request: &dyn Request, start: Start) -> RequestResult {
     let mut buffer = [0u8; MAX_MESSAGE];
     ask_for_text(limit, client, request, start, &mut buffer).and_then(without_text)
 }
 
-/// As [`ask_of`], for answers with text in them, which lies in `buffer`.
+/// As [`ask_of`], for replies that contain text, which is stored in `buffer`.
 pub fn ask_for_text<'b>(
     limit: Limit,
     client: &Client,
@@ -100,23 +101,23 @@ pub fn ask_for_text<'b>(
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Failed> {
-    fence::place();
+    fence::panic_point();
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let answer = match start {
         Start::Yes => client.ask_insisting(StartIf::Asked, limit, request, buffer),
         Start::IfKilled => client.ask_insisting(StartIf::Killed, limit, request, buffer),
         Start::No => client.ask(limit, request, buffer),
     };
-    fence::place();
-    actor::open_to_lonetd(client);
+    fence::panic_point();
+    actor::allow_ptrace_by_lonetd(client);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
-        answer => understood(client, answer),
+        answer => check_reply(client, answer),
     }
 }
 
-fn understood<'b>(
+fn check_reply<'b>(
     client: &Client,
     answer: Result<(Opening, Reply<'b>), Trouble>,
 ) -> Result<Reply<'b>, Failed> {
@@ -128,8 +129,8 @@ fn understood<'b>(
     }
 }
 
-/// As [`ask_of`], with the connection to lonetd, on which more is to come.
-pub fn ask_for_more(
+/// As [`ask_of`], and also returns the connection to lonetd, on which more will follow.
+pub fn ask_keeping_connection(
     limit: Limit,
     client: &Client,
     request: &dyn Request,
@@ -149,37 +150,37 @@ pub fn ask_for_more(
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
             ask_of(limit, client, request, start).map(|reply| (None, reply))
         }
-        answer => understood(client, answer).and_then(without_text).map(|reply| (control, reply)),
+        answer => check_reply(client, answer).and_then(without_text).map(|reply| (control, reply)),
     }
 }
 
-/// Tells lonetd something. Where nobody listens nobody needs to know.
+/// Notifies lonetd, if one runs.
 pub fn tell(request: &dyn Request) {
     if let Some(client) = process::client() {
         tell_to(Limit::NONE, &client, request);
     }
 }
 
-/// As [`tell`], within a limit, to a lonetd that need not be that of the process' own network.
+/// As [`tell`], within a limit, to the lonetd of any network.
 ///
-/// What needs no answer is not waited for. What is answered changes a name that may be read at once: lonetd is to know
-/// it, also one that has to be started anew.
+/// A one-way message is not waited for. One with a reply changes a name that the program may read at once, so
+/// it must reach lonetd, also one that has to be restarted.
 pub fn tell_to(limit: Limit, client: &Client, request: &dyn Request) {
     if request.delivery() != Delivery::Replied {
-        fence::place();
+        fence::panic_point();
         let mut buffer = [0u8; MAX_MESSAGE];
         let told = client.tell(limit, request, &mut buffer);
-        fence::place();
+        fence::panic_point();
         if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
-            let _ = understood(client, told);
+            let _ = check_reply(client, told);
         }
     } else {
         let _ = ask_of(limit, client, request, Start::Yes);
     }
 }
 
-/// What has no text in it.
-fn without_text(reply: Reply<'_>) -> Answer {
+/// Replies that contain no text; the others are protocol errors.
+fn without_text(reply: Reply<'_>) -> RequestResult {
     Ok(match reply {
         Reply::Error { errno, text } => return Err(Failed::new(Errno::from_raw(errno), text)),
         Reply::Host { .. } => return Err(Errno::EPROTO.into()),
@@ -206,7 +207,7 @@ fn without_text(reply: Reply<'_>) -> Answer {
         Reply::Way { to, from, port, foreign } => Reply::Way { to, from, port, foreign },
         Reply::Met { rules, hits } => Reply::Met { rules, hits },
         Reply::NoWay { errno, port } => Reply::NoWay { errno, port },
-        // Its names are in the buffer: who wants them asks with a buffer of its own.
+        // The names are in the buffer: who wants them passes a buffer of its own (`ask_for_text`).
         Reply::Names { .. } => return Err(Errno::EPROTO.into()),
     })
 }

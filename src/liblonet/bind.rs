@@ -1,8 +1,8 @@
-//! bind(2).
+//! The hook of bind(2), and the binding of sockets to addresses that lonetd assigns.
 
 use crate::ask::{self, Failed, Start, ask_of, tell_to};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision, silently};
+use crate::fence::{Decision, HookResult, silently};
 use crate::log::About;
 use crate::sandbox::{self, UNPRIVILEGED};
 use crate::{given, kernel, marks, memory, process};
@@ -20,11 +20,11 @@ hook! {
     }
 }
 
-/// How many OS addresses are tried before the port counts as taken: natively it may be another program's, or
-/// below 1024; of lonet's own choice a few may be, too.
+/// How many OS addresses are tried before the port counts as taken. A lonet port used natively may belong to
+/// another program or be below 1024, and some of lonet's own choice may be taken, too.
 pub const ATTEMPTS: u8 = 16;
 
-fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
+fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult {
     let (at, family) = match concerns(fd, address, len) {
         Ok(there) => there,
         Err(why) => return Ok(Decision::Libc(why)),
@@ -35,20 +35,20 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
     let is_given = at.port == 0 && process::is_own(&client);
-    let vain = if is_given { given::in_vain(at.ip) } else { Collected::nothing() };
-    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: vain.runs() };
+    let unused = if is_given { given::unused(at.ip) } else { Collected::nothing() };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: unused.runs() };
     let limit = ask::limit();
-    let placed = match place(limit, &client, fd, (family, asked), wish, &may, start) {
-        // Of a port that it may not have at all a program does not hear that it is taken.
+    let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
+        // For a port that its sandbox forbids, the program gets EACCES even if it is taken.
         Err(failed) if failed.errno == Errno::EADDRINUSE && !may() => {
             Err(Failed::new(Errno::EACCES, "the program's sandbox forbids the port"))
         }
-        placed => placed,
+        bound => bound,
     };
-    match placed? {
-        Placed::Native => Ok(Decision::Libc(Bypass::LeftByLonetd)),
-        Placed::Already => Ok(Decision::Fail(Errno::EINVAL)),
-        Placed::At { os, port } => {
+    match bound? {
+        BindOutcome::Native => Ok(Decision::Libc(Bypass::LeftByLonetd)),
+        BindOutcome::Already => Ok(Decision::Fail(Errno::EINVAL)),
+        BindOutcome::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
             marks::set(fd);
             if is_given {
@@ -59,7 +59,7 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> Decided {
     }
 }
 
-/// Where a TCP socket is to be bound if that is lonet's to decide, with its family.
+/// The requested address of a TCP socket, with its family, if the bind is lonet's to handle.
 fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endpoint, c_int), Bypass> {
     if !process::is_active() {
         return Err(Bypass::Inactive);
@@ -70,39 +70,39 @@ fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endp
     if is_tcp { Ok((at, family)) } else { Err(Bypass::OtherSocket) }
 }
 
-/// Whether to bind this socket there is lonet's to decide, or may be.
+/// Whether binding this socket there is lonet's to handle, or may be.
 pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
     let mut is = true;
     silently(|| is = concerns(fd, address, len).is_ok());
     is
 }
 
-/// What came of asking for a place and putting the socket there.
-pub enum Placed {
-    /// Not lonet's.
+/// The outcome of [`bind_assigned`].
+pub enum BindOutcome {
+    /// Not lonet's to bind.
     Native,
-    /// It has a place.
+    /// The socket is bound already.
     Already,
-    /// The kernel has it at `os`; `port` is its lonet port.
+    /// Bound to the OS address `os`; `port` is the lonet port.
     At { os: SocketAddrV4, port: u16 },
 }
 
-/// Asks lonetd where to bind, and binds; as often as the kernel has something against the OS address. `may`: whether no sandbox
-/// forbids it to the program.
-pub fn place<'a>(
+/// Asks lonetd for an OS address and binds there, repeatedly while the kernel refuses the address. `may`:
+/// whether the program's sandbox allows the port.
+pub fn bind_assigned<'a>(
     limit: Limit,
     client: &Client,
     fd: c_int,
     (family, asked): (c_int, Asked),
-    wish: impl Fn(u8) -> Op<'a>,
+    request: impl Fn(u8) -> Op<'a>,
     may: &dyn Fn() -> bool,
     start: Start,
-) -> Result<Placed, Failed> {
+) -> Result<BindOutcome, Failed> {
     for attempt in 0..ATTEMPTS {
-        let op = wish(attempt);
+        let op = request(attempt);
         let (os, port) = match ask_of(limit, client, &op, start)? {
-            Reply::Native => return Ok(Placed::Native),
-            Reply::Listen => return Ok(Placed::Already),
+            Reply::Native => return Ok(BindOutcome::Native),
+            Reply::Listen => return Ok(BindOutcome::Already),
             Reply::BindTo { os, port } => (os, port),
             _ => return Err(Errno::ENETDOWN.into()),
         };
@@ -111,9 +111,9 @@ pub fn place<'a>(
         };
         let socket = sandbox::Socket { client, limit, fd, cookie };
         match kernel::bind(fd, family, os, asked, &|at| socket.bind(at, may)) {
-            Ok(()) => return Ok(Placed::At { os, port }),
+            Ok(()) => return Ok(BindOutcome::At { os, port }),
             Err(Errno::EADDRINUSE) => {}
-            // The OS port takes a privilege; another one may not.
+            // This OS port needs a privilege; another one may not.
             Err(Errno::EACCES) if os.port() < UNPRIVILEGED && may() => {}
             Err(e) => {
                 give_up(limit, client, &op);
@@ -121,7 +121,7 @@ pub fn place<'a>(
             }
         }
     }
-    give_up(limit, client, &wish(0));
+    give_up(limit, client, &request(0));
     Err(Failed::new(Errno::EADDRINUSE, "no OS address that was tried is free"))
 }
 

@@ -1,7 +1,8 @@
-//! bindresvport(3): libc tries one port below 1024 after the other, inside itself. Here they are the host's ports.
+//! Hook of bindresvport(3). libc tries ports below 1024 one after the other, inside itself; here they are the
+//! host's ports.
 //!
-//! libc begins with one that depends on the process' number. A host's ports are to be predictable, so here the first is
-//! 600, where libc's choice begins, too.
+//! libc starts with a port that depends on the pid. A host's ports must be predictable, so the hook starts
+//! with 600, the lowest of libc's preferred range.
 
 use crate::bind::{is_lonets, lonet_bind};
 use libc::{c_int, sockaddr_in, socklen_t};
@@ -27,14 +28,14 @@ hook! {
 
 const LEN: socklen_t = size_of::<sockaddr_in>() as socklen_t;
 
-/// From 600 to 1023, then from 512 to 599: libc leaves those for last.
+/// First 600 to 1023, then 512 to 599, which libc leaves for last.
 const FIRST: u16 = 600;
 const END: u16 = 1024;
 const LAST: u16 = 512;
 const COUNT: u16 = END - LAST;
 
-/// How many have been tried. Each call goes on where the last one has ended, as in libc, so that a port that was just given
-/// up is not the next one's.
+/// How many ports have been tried. Each call goes on where the last one ended, as in libc, so that a port
+/// that was just released is not the next one given.
 static TRIED: AtomicU16 = AtomicU16::new(0);
 
 fn port(tried: u16) -> u16 {
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_port_below_1024_has_its_turn() {
+    fn every_port_from_512_to_1023_is_tried() {
         let all: Vec<u16> = (0..COUNT).map(port).collect();
         assert_eq!((all[0], all[423], all[424], all[511]), (600, 1023, 512, 599));
         assert!((LAST..END).all(|p| all.contains(&p)));

@@ -1,5 +1,6 @@
-//! The SONAME, with the major version, so that programs linked with the library find one that they fit; and
-//! nodelete, as code and handlers of the library may be in use when a program calls dlclose.
+//! Linker options: the SONAME, with the major version, so that programs linked with the library find a
+//! compatible one; and nodelete, as code and handlers of the library may be in use when a program calls
+//! dlclose.
 
 fn main() {
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,liblonet.so.{}", env!("CARGO_PKG_VERSION_MAJOR"));

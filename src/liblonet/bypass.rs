@@ -1,27 +1,29 @@
-//! What is left to libc, and why: the list of what the hooks do not intercept. LONET_LOG prints it.
+//! The reasons for which hooks leave a call to libc: the complete list of what they do not handle. LONET_LOG
+//! prints them.
 
 use std::fmt;
 
-/// Why a call is not lonet's. The text is the end of a line: `connect → 192.0.2.1:80: not lonet's: …`.
+/// Why a call is not lonet's. Its text ends a line of the log: `connect → 192.0.2.1:80: not lonet's: …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bypass {
-    /// The library is linked, and not preloaded, and no default host is set.
+    /// The library is linked rather than preloaded, and no default host is set.
     Inactive,
-    /// The process has no host, so that its own addresses and names are the machine's.
+    /// The process has no host: its own addresses and names are the machine's.
     NoHost,
-    /// No IPv4 or IPv6 address, or one that cannot be read or is cut short: the kernel says what is wrong with it.
+    /// Not an IPv4 or IPv6 address, or one that is unreadable or truncated: the kernel reports the error.
     NoAddress,
-    /// No address of a host of this network, and not the own host's loopback.
+    /// Neither an address of a host of this network nor the process's own loopback.
     OtherAddress,
-    /// UDP, Unix and all that is not TCP of the address' family.
+    /// UDP, Unix and any other socket that is not TCP of the address's family.
     OtherSocket,
     /// The socket listens already: the kernel takes the new backlog.
     Listens,
-    /// An option of which the kernel has what the program has set.
+    /// An option that the kernel keeps as the program has set it.
     OtherOption,
-    /// A buffer that cannot be, or is too small: libc says what is wrong with it.
+    /// An invalid or too small buffer: libc reports the error.
     Arguments,
-    /// lonetd knows nothing of it, or no network runs; or the host has the machine's loopback (LONET_LOOPBACK=real).
+    /// lonetd does not know the socket or address, or no network runs; or the host uses the machine's
+    /// loopback (LONET_LOOPBACK=real).
     LeftByLonetd,
     /// The connection comes from outside the network.
     Outsider,

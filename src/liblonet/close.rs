@@ -1,8 +1,9 @@
-//! close(2), dup2(2), dup3(2), close_range(2), closefrom(3), shutdown(2): hints that a socket may have come to its end. They
-//! decide nothing: whoever needs its port asks the kernel. A socket of lonet's takes one system call more for it, its cookie;
-//! one that lonetd decides about its name, too, and what a message to lonetd takes.
+//! Hooks of close(2), dup2(2), dup3(2), close_range(2), closefrom(3) and shutdown(2). They give hints that a
+//! socket may have ended, on which no result depends: whoever needs its port asks the kernel. A lonet socket
+//! takes one more system call, for its cookie; one that lonetd decides about also takes getsockname and a
+//! message to lonetd.
 //!
-//! A descriptor that is none of lonet's costs the look at one bit, and no system call.
+//! A descriptor that is not lonet's costs the test of one bit, and no system call.
 
 use crate::ask::tell_to;
 use crate::fence::silently;
@@ -17,37 +18,37 @@ use std::sync::atomic::AtomicU64;
 
 hook! {
     unsafe fn close(fd: c_int) -> c_int => lonet_close {
-        let cookie = leaving(fd);
+        let cookie = before_close(fd);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close)(fd) };
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
 
 hook! {
     unsafe fn dup2(old: c_int, new: c_int) -> c_int => lonet_dup2 {
-        let cookie = if old == new { None } else { leaving(new) };
+        let cookie = if old == new { None } else { before_close(new) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(dup2)(old, new) };
         duplicated(old, result);
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
 
 hook! {
     unsafe fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int => lonet_dup3 {
-        let cookie = if old == new { None } else { leaving(new) };
+        let cookie = if old == new { None } else { before_close(new) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(dup3)(old, new, flags) };
         duplicated(old, result);
-        left(cookie);
+        after_close(cookie);
         result
     }
 }
 
-/// close's other name: libc exports some calls under the names that it has for them itself.
+/// close's other name: libc exports some calls also under its internal names.
 ///
 /// # Safety
 /// As for close(2).
@@ -70,20 +71,20 @@ pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
 hook! {
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => lonet_close_range {
         let closes = flags & libc::CLOSE_RANGE_CLOEXEC as c_int == 0;
-        let told = closes && leaving_all(first, last);
+        let must_notify = closes && before_close_all(first, last);
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(close_range)(first, last, flags) };
-        left_all(told);
+        after_close_all(must_notify);
         result
     }
 }
 
 hook! {
     unsafe fn closefrom(first: c_int) -> () => lonet_closefrom {
-        let told = leaving_all(first.max(0) as c_uint, c_uint::MAX);
+        let must_notify = before_close_all(first.max(0) as c_uint, c_uint::MAX);
         // SAFETY: the program's arguments.
         unsafe { redhook::real!(closefrom)(first) };
-        left_all(told);
+        after_close_all(must_notify);
     }
 }
 
@@ -91,18 +92,18 @@ hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
         if marks::get(fd) {
-            silently(|| socket = told_of(fd, shutting_down));
+            silently(|| socket = note_in_table(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(shutdown)(fd, how) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
 
-/// The socket that loses this descriptor, if lonetd has to know. Its name has to be taken before: afterwards the number
-/// may be anything's.
-pub fn leaving(fd: c_int) -> Option<Leaving> {
+/// Called before `fd` is closed: the socket, if lonetd must be notified. It must be identified first, as
+/// afterwards the number may be anything's.
+pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
     if !marks::get(fd) {
         return None;
     }
@@ -114,8 +115,8 @@ pub fn leaving(fd: c_int) -> Option<Leaving> {
     socket
 }
 
-fn closing(fd: c_int) -> Option<Leaving> {
-    told_of(fd, |parts, cookie| {
+fn closing(fd: c_int) -> Option<ClosingSocket> {
+    note_in_table(fd, |parts, cookie| {
         if let Some(table) = actor::mapped_table() {
             note(table, actor::slot(), fd, cookie);
         }
@@ -123,23 +124,27 @@ fn closing(fd: c_int) -> Option<Leaving> {
     })
 }
 
-/// Says in the table what is about to become of a socket. It, if lonetd has to know.
-fn told_of(fd: c_int, say: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Notify) -> Option<Leaving> {
+/// Records in the table, by `say`, what is about to happen to a socket. Returns the socket if lonetd must be
+/// notified.
+fn note_in_table(
+    fd: c_int,
+    record: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Notify,
+) -> Option<ClosingSocket> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| say(parts, cookie) == Notify::Nothing) {
+    if actor::mapped().is_some_and(|parts| record(parts, cookie) == Notify::Nothing) {
         return None;
     }
-    Some(Leaving { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
+    Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
 }
 
-/// A socket that loses a descriptor, and its address, which says whose it is.
-pub struct Leaving {
+/// A socket about to lose a descriptor, and its address, which tells its network.
+pub struct ClosingSocket {
     cookie: u64,
     ip: Option<Ipv4Addr>,
 }
 
-pub fn left(socket: Option<Leaving>) {
-    let Some(Leaving { cookie, ip }) = socket else { return };
+pub fn after_close(socket: Option<ClosingSocket>) {
+    let Some(ClosingSocket { cookie, ip }) = socket else { return };
     silently(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie });
@@ -153,17 +158,17 @@ fn duplicated(old: c_int, new: c_int) {
     }
 }
 
-/// Descriptors are about to be closed in bulk. Whether lonetd has to know.
-fn leaving_all(first: c_uint, last: c_uint) -> bool {
-    let mut told = false;
+/// Called before descriptors are closed in bulk: whether lonetd must be notified.
+fn before_close_all(first: c_uint, last: c_uint) -> bool {
+    let mut must_notify = false;
     if marks::any(first, last) {
-        silently(|| marks::each(first, last, |fd| told |= closing(fd).is_some()));
+        silently(|| marks::each(first, last, |fd| must_notify |= closing(fd).is_some()));
     }
-    told
+    must_notify
 }
 
-fn left_all(told: bool) {
-    if told {
+fn after_close_all(must_notify: bool) {
+    if must_notify {
         silently(|| {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);

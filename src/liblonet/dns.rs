@@ -1,5 +1,6 @@
-//! Programs with a resolver of their own: a UDP socket that is meant for a name server of the machine goes to lonetd
-//! instead, which answers for hosts and sends on everything else. The program sees the server's address.
+//! Support for programs with a resolver of their own: what a UDP socket sends to a name server of the machine
+//! goes to lonetd instead, which answers for hosts and forwards everything else. The program sees the
+//! server's address.
 
 use crate::address::{self, Address, is_plausible};
 use crate::ask::{Start, ask};
@@ -13,8 +14,8 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Fills `instead` with where that is to go which is meant for this address; false: there. Nothing is held, and
-/// nothing can be cancelled, so that callers need no frame to clean up.
+/// Fills `instead` with the address to use in place of a name server's; `false`: the address is not
+/// redirected. Holds nothing and contains no cancellation point, so that callers need no cleanup.
 ///
 /// # Safety
 /// `to` and `len` are as connect(2) takes them; `instead` is writable.
@@ -31,7 +32,7 @@ pub unsafe extern "C" fn redirect(
     silently(|| {
         if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
-            && let Ok(Some(address)) = stand_in(fd, to, family)
+            && let Ok(Some(address)) = resolver_address(fd, to, family)
         {
             // SAFETY: as the caller promises.
             unsafe { instead.write(address) };
@@ -41,7 +42,7 @@ pub unsafe extern "C" fn redirect(
     found
 }
 
-fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
+fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
     let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
     if get(libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP
         || get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
@@ -49,7 +50,7 @@ fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address
     {
         return Ok(None);
     }
-    // lonetd knows who asks by the port, so it has to have one.
+    // lonetd identifies the program by the socket's port, so it needs one.
     let nobody = Ipv6Addr::UNSPECIFIED;
     let any = if family == libc::AF_INET { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { nobody };
     let mut local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
@@ -59,7 +60,7 @@ fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address
         unsafe { sys::bind(fd, wildcard.pointer(), wildcard.len) }?;
         local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
     }
-    // From any other address of the machine's there is no way to a loopback address.
+    // From any other address of the machine no loopback address can be reached.
     let v4 = local.ip.to_ipv4_mapped();
     if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
         return Ok(None);
@@ -70,15 +71,15 @@ fn stand_in(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address
     }
 }
 
-/// Gives an address that a call has filled its server's name, if it stands for a server.
+/// Replaces the address that a call has stored by the name server's, if it is one that lonetd uses in place
+/// of a server.
 ///
-/// # Safety
-/// `at` is writable for `room` bytes and `len` too, or they are what the call has taken.
-pub unsafe fn rename(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
+/// `at` is writable for `room` bytes, and so is `len`, or they are as the call has accepted them.
+pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
     if !process::is_active() || !is_plausible(at) || !is_plausible(len) {
         return;
     }
-    // SAFETY: as the caller promises; so much has the call written.
+    // SAFETY: as the caller promises; the call has written that much.
     unsafe {
         let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
         if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {

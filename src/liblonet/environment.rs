@@ -1,22 +1,24 @@
-//! The environment of what a program executes: what makes it the same host is put back where it was lost.
+//! The environment that executed programs get: what makes them the same host is put back where it is missing.
 //!
-//! A host's programs start others with `env -i`, clean their environment, or build a new one; what they start is
-//! to stay the host all the same. So the LONET_* variables that the process began with, and liblonet.so in
-//! LD_PRELOAD, are put behind what the program passes, if they are not there. All else stays as it is and where it
-//! is, what the program passes is never written to, and an environment that has everything is passed on itself.
+//! A host's programs may start others with `env -i`, clean their environment, or build a new one; what they
+//! start must still be the host. So the LONET_* variables that the process started with, and liblonet.so in
+//! LD_PRELOAD, are appended to the environment that the program passes, if they are missing. Everything else
+//! keeps its value and place, the program's environment is never written to, and one that has everything is
+//! passed on as it is.
 //!
-//! A variable that is there counts, whatever its value: `LONET_HOST=β program` is β. An empty LONET_HOST is the way
-//! out: `LONET_HOST= program` is no host, and nothing is put back; without LD_PRELOAD it is the machine's.
+//! A variable that is set is kept, whatever its value: `LONET_HOST=β program` is β. An empty LONET_HOST
+//! leaves the host: `LONET_HOST= program` is no host, and nothing is put back; without LD_PRELOAD it uses the
+//! machine's network.
 //!
-//! All this runs in children of vfork, which have their parent's memory, and after fork in programs with threads: the
-//! copy is made on the stack, or in mapped memory where it is large. Mapped memory stays in the parent of a vfork
-//! child that executes.
+//! All this runs in children of vfork, which share their parent's memory, and after fork in programs with
+//! threads: the copy is made on the stack, or in mapped memory where it is large. The mapping stays in the
+//! parent of a vfork child that executes.
 
 mod copy;
 mod preload;
 
 use crate::memory;
-pub use copy::{lend, take_back, with_kept, with_room};
+pub use copy::{lend, take_back, with_room, with_saved};
 use libc::c_char;
 use once_cell::race::OnceRef;
 use preload::{LD_PRELOAD, Preload, is_library, libraries, merge};
@@ -29,116 +31,120 @@ unsafe extern "C" {
     static mut environ: Environment;
 }
 
-/// The process' own.
+/// The process's own environment.
 pub fn own() -> Environment {
-    // SAFETY: a pointer of libc's; programs that change it while others look take turns.
+    // SAFETY: a pointer of libc's; a program must not change it in one thread while another one reads it.
     unsafe { (&raw const environ).read() }
 }
 
-/// What a variable is set to.
+/// The value of a variable.
 pub fn variable(name: &str) -> Option<&'static [u8]> {
-    // SAFETY: the process' own; programs that change it while others look take turns, as for getenv(3).
+    // SAFETY: the process's own environment; a program must not change it in one thread while another one
+    // reads it, as for getenv(3).
     unsafe { strings(own()) }.find_map(|entry| entry?.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// What is put back.
-struct Kept {
+/// The variables to put back.
+struct Saved {
     /// LONET_* entries, each name once.
     variables: Vec<CString>,
     preload: Option<Preload>,
 }
 
-static KEPT: OnceRef<'static, Kept> = OnceRef::new();
+static SAVED: OnceRef<'static, Saved> = OnceRef::new();
 
-/// How many variables are kept; there are about ten.
-const MOST: usize = 32;
+/// The most variables that are saved; there are about ten.
+const MAX_SAVED: usize = 32;
 
-/// Notes what the process began with. Copies: programs write their titles over the memory of the original.
-pub fn keep(environment: &[&'static [u8]]) {
-    let mut kept = Kept { variables: Vec::new(), preload: None };
+/// Saves the variables that the process started with. Copies them, as programs write their titles over the
+/// original's memory.
+pub fn save(environment: &[&'static [u8]]) {
+    let mut saved = Saved { variables: Vec::new(), preload: None };
     for entry in environment {
         let Some(name) = variable_name(entry) else { continue };
-        let known = kept.variables.iter().any(|v| variable_name(v.as_bytes()) == Some(name));
-        if !known && kept.variables.len() < MOST {
-            kept.variables.extend(CString::new(*entry));
+        let known = saved.variables.iter().any(|v| variable_name(v.as_bytes()) == Some(name));
+        if !known && saved.variables.len() < MAX_SAVED {
+            saved.variables.extend(CString::new(*entry));
         }
     }
-    kept.preload = environment.iter().find_map(|e| Preload::of(e.strip_prefix(LD_PRELOAD)?));
-    let _ = KEPT.set(Box::leak(Box::new(kept)));
+    saved.preload = environment.iter().find_map(|e| Preload::of(e.strip_prefix(LD_PRELOAD)?));
+    let _ = SAVED.set(Box::leak(Box::new(saved)));
 }
 
-/// Whether what this process starts is to load the library.
+/// Whether the programs that this process starts must load the library.
 pub fn is_preloaded() -> bool {
-    KEPT.get().is_some_and(|k| k.preload.is_some())
+    SAVED.get().is_some_and(|k| k.preload.is_some())
 }
 
-/// `LONET_X` of `LONET_X=value`.
+/// The name of a LONET_* entry: `LONET_X` of `LONET_X=value`.
 fn variable_name(entry: &[u8]) -> Option<&[u8]> {
     let equals = entry.iter().position(|b| *b == b'=')?;
     entry.starts_with(b"LONET_").then(|| &entry[..equals])
 }
 
-/// What an environment lacks.
-struct Lost {
-    kept: &'static Kept,
-    /// Bit `i`: `kept.variables[i]`.
+/// The variables that an environment lacks.
+struct Missing {
+    saved: &'static Saved,
+    /// Bit `i`: `saved.variables[i]` is missing.
     variables: u32,
-    preload: LostPreload,
-    /// How many strings there are.
+    preload: MissingPreload,
+    /// The number of its strings.
     count: usize,
 }
 
-enum LostPreload {
+enum MissingPreload {
     Nothing,
     All,
-    /// This entry has others only.
+    /// The LD_PRELOAD at this index names only other libraries.
     Library {
         at: usize,
     },
 }
 
-const WAY_OUT: &[u8] = b"LONET_HOST=";
+const NO_HOST: &[u8] = b"LONET_HOST=";
 
-/// Whether what starts with this environment is to leave the host, or does not start at all, as it cannot be read.
+/// Whether a program with this environment leaves the host, or cannot be executed as the environment is
+/// unreadable.
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
-pub unsafe fn leaves(all: Environment) -> bool {
+pub unsafe fn leaves_host(all: Environment) -> bool {
     // SAFETY: as the caller promises.
-    unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == WAY_OUT))
+    unsafe { strings(all) }.any(|entry| entry.is_none_or(|entry| entry == NO_HOST))
 }
 
-/// What this process is to put back. `None`: nothing, or the pointer is the kernel's to refuse.
+/// The variables to put back. `None`: none, or the environment is unreadable and the kernel will refuse it.
 ///
 /// # Safety
 /// `all` is an environment if it can be valid at all.
-unsafe fn lost(all: Environment) -> Option<Lost> {
-    let kept = KEPT.get()?;
-    let every = 1u32.checked_shl(kept.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
-    let preload = if kept.preload.is_some() { LostPreload::All } else { LostPreload::Nothing };
-    let mut lost = Lost { kept, variables: every, preload, count: 0 };
+unsafe fn missing(all: Environment) -> Option<Missing> {
+    let saved = SAVED.get()?;
+    let every = 1u32.checked_shl(saved.variables.len() as u32).map_or(u32::MAX, |bit| bit - 1);
+    let preload = if saved.preload.is_some() { MissingPreload::All } else { MissingPreload::Nothing };
+    let mut missing = Missing { saved, variables: every, preload, count: 0 };
     // SAFETY: as the caller promises.
     for entry in unsafe { strings(all) } {
         let entry = entry?;
-        if entry == WAY_OUT {
+        if entry == NO_HOST {
             return None;
         } else if let Some(name) = variable_name(entry) {
-            let found = kept.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
-            lost.variables &= !found.map_or(0, |i| 1 << i);
+            let found = saved.variables.iter().position(|v| variable_name(v.as_bytes()) == Some(name));
+            missing.variables &= !found.map_or(0, |i| 1 << i);
         } else if let Some(value) = entry.strip_prefix(LD_PRELOAD)
-            && kept.preload.is_some()
+            && saved.preload.is_some()
         {
             // Of several, ld.so takes the last.
             let there = libraries(value).any(is_library);
-            lost.preload = if there { LostPreload::Nothing } else { LostPreload::Library { at: lost.count } };
+            missing.preload =
+                if there { MissingPreload::Nothing } else { MissingPreload::Library { at: missing.count } };
         }
-        lost.count += 1;
+        missing.count += 1;
     }
-    let nothing = lost.variables == 0 && matches!(lost.preload, LostPreload::Nothing);
-    (!nothing).then_some(lost)
+    let nothing = missing.variables == 0 && matches!(missing.preload, MissingPreload::Nothing);
+    (!nothing).then_some(missing)
 }
 
-/// The entries; `None` for one that cannot be read, at which the kernel ends.
+/// The entries; `None` for one that cannot be read, at which the kernel stops.
 ///
 /// # Safety
 /// `all` is an environment, as far as it can be read.
@@ -159,7 +165,7 @@ pub unsafe fn strings<'a>(all: Environment) -> impl Iterator<Item = Option<&'a [
     })
 }
 
-/// The value of the entry that begins with `name`, which has the equals sign.
+/// The value of the entry that starts with `name`, which includes the equals sign.
 ///
 /// # Safety
 /// `all` is an environment.
@@ -168,30 +174,30 @@ pub unsafe fn find<'a>(all: Environment, name: &[u8]) -> Option<&'a [u8]> {
     unsafe { strings(all) }.find_map(|entry| entry?.strip_prefix(name))
 }
 
-impl Lost {
-    /// Pointers of the copy, with its null.
+impl Missing {
+    /// The number of pointers of the copy, with its null.
     fn pointers(&self) -> usize {
         self.count + self.variables.count_ones() as usize + 2
     }
 
-    /// Bytes of a new LD_PRELOAD.
+    /// The size of a new LD_PRELOAD, in bytes.
     ///
     /// # Safety
     /// `all` is the environment that this is of.
     unsafe fn text(&self, all: Environment) -> usize {
-        match (&self.preload, &self.kept.preload) {
+        match (&self.preload, &self.saved.preload) {
             // SAFETY: the entry is there.
-            (LostPreload::Library { at }, Some(ours)) => unsafe {
+            (MissingPreload::Library { at }, Some(ours)) => unsafe {
                 CStr::from_ptr(*all.add(*at)).count_bytes() + ours.entries.len() + 2
             },
             _ => 0,
         }
     }
 
-    /// Writes the copy.
+    /// Writes the completed copy.
     ///
     /// # Safety
-    /// `all` is the environment that this is of; there is room for [`Lost::pointers`] and [`Lost::text`].
+    /// `all` is the environment that this is of; there is room for [`Missing::pointers`] and [`Missing::text`].
     unsafe fn put_back(&self, all: Environment, pointers: *mut *const c_char, text: *mut u8) {
         let mut to = pointers;
         let mut push = |entry: *const c_char| {
@@ -204,8 +210,8 @@ impl Lost {
         for i in 0..self.count {
             // SAFETY: there are that many, and one with this index is not a null.
             let entry = unsafe { *all.add(i) };
-            match (&self.preload, &self.kept.preload) {
-                (LostPreload::Library { at }, Some(ours)) if *at == i => {
+            match (&self.preload, &self.saved.preload) {
+                (MissingPreload::Library { at }, Some(ours)) if *at == i => {
                     // SAFETY: as the caller promises.
                     unsafe { merge(CStr::from_ptr(entry).to_bytes(), &ours.entries, text) };
                     push(text.cast());
@@ -213,10 +219,10 @@ impl Lost {
                 _ => push(entry),
             }
         }
-        if let (LostPreload::All, Some(ours)) = (&self.preload, &self.kept.preload) {
+        if let (MissingPreload::All, Some(ours)) = (&self.preload, &self.saved.preload) {
             push(ours.alone.as_ptr());
         }
-        for (i, variable) in self.kept.variables.iter().enumerate() {
+        for (i, variable) in self.saved.variables.iter().enumerate() {
             if self.variables & 1 << i != 0 {
                 push(variable.as_ptr());
             }
@@ -229,17 +235,17 @@ impl Lost {
 mod tests {
     use super::*;
 
-    /// What becomes of `given` in a process that began with `began`.
+    /// What becomes of `given` in a process that started with `began`.
     fn put_back(began: &[&str], given: &[&str]) -> Vec<String> {
-        let mut kept = Kept { variables: Vec::new(), preload: None };
+        let mut saved = Saved { variables: Vec::new(), preload: None };
         for entry in began {
             match entry.strip_prefix("LD_PRELOAD=") {
-                Some(value) => kept.preload = Preload::of(value.as_bytes()),
-                None => kept.variables.extend(CString::new(*entry)),
+                Some(value) => saved.preload = Preload::of(value.as_bytes()),
+                None => saved.variables.extend(CString::new(*entry)),
             }
         }
         // The only test that sets it.
-        KEPT.set(Box::leak(Box::new(kept))).ok();
+        SAVED.set(Box::leak(Box::new(saved))).ok();
         let strings: Vec<CString> = given.iter().flat_map(|s| CString::new(*s)).collect();
         let mut array: Vec<*const c_char> = strings.iter().map(|s| s.as_ptr()).collect();
         array.push(std::ptr::null());
@@ -251,11 +257,11 @@ mod tests {
                 .collect()
         };
         // SAFETY: an environment.
-        unsafe { with_kept(array.as_ptr(), &read) }.unwrap_or_default()
+        unsafe { with_saved(array.as_ptr(), &read) }.unwrap_or_default()
     }
 
     #[test]
-    fn what_was_lost_is_put_back_and_nothing_else_is_touched() {
+    fn only_missing_variables_are_put_back() {
         let began =
             ["LONET_HOST=a", "LONET_NETWORK=n", "LD_PRELOAD=/x/other.so:/x/libasan.so.8:/l/liblonet.so"];
         let ours = "/x/libasan.so.8:/l/liblonet.so";

@@ -1,13 +1,13 @@
-//! execve(2), exec(3), execveat(2), fexecve(3): what a host's program executes is the same host (`environment`),
-//! or the user hears that it is not (`unhooked`).
+//! Hooks of execve(2), exec(3), execveat(2) and fexecve(3): what a host's program executes is the same host
+//! (`environment`), or the user is warned that it is not (`unhooked`).
 //!
-//! execl, execlp and execle take any number of arguments, which stable Rust cannot say: their entries are a few
-//! instructions that lay the arguments that came in registers in front of those on the stack, where they are the
-//! array that the other calls take. They exist for x86-64; elsewhere these three are libc's.
+//! execl, execlp and execle take any number of arguments, which stable Rust cannot express: their entry
+//! points are a few instructions that push the arguments from registers in front of those on the stack, where
+//! they form the array that the other calls take. They exist for x86-64; elsewhere these three are libc's.
 
 use crate::bypass::Bypass;
 use crate::environment::{self, Environment};
-use crate::fence::{Decision, decide};
+use crate::fence::{Decision, run_hook};
 use crate::log::{About, Call};
 use crate::process;
 use crate::unhooked::{self, Program};
@@ -92,7 +92,7 @@ mod variadic {
             pub unsafe extern "C" fn $name(path: *const c_char, first: *const c_char) -> c_int {
                 std::arch::naked_asm!(
                     "endbr64",
-                    // Where the return address was, the last of the registers goes.
+                    // The last register goes where the return address was.
                     "pop rax",
                     "push r9",
                     "push r8",
@@ -166,15 +166,15 @@ unsafe fn run(
     envp: Environment,
     real: &dyn Fn(Environment) -> c_int,
 ) -> c_int {
-    decide(
+    run_hook(
         Call { name: "exec", about: About::Nothing },
         || {
             if !process::is_active() {
                 return Ok(Decision::Libc(Bypass::Inactive));
             }
             // SAFETY: as the caller promises.
-            let leaves = unsafe { environment::leaves(envp) };
-            // exec comes back to say why it failed.
+            let leaves = unsafe { environment::leaves_host(envp) };
+            // exec returns only if it failed.
             let decided = |result| match result {
                 -1 => Ok(Decision::Fail(Errno::last())),
                 other => Ok(Decision::Done(other)),
@@ -183,7 +183,7 @@ unsafe fn run(
                 // SAFETY: as the caller promises.
                 let executed = unsafe {
                     unhooked::with_supervisor(&file, argv, &|command, argv| {
-                        environment::with_kept(envp, &|all| redhook::real!(execve)(command, argv, all))
+                        environment::with_saved(envp, &|all| redhook::real!(execve)(command, argv, all))
                     })
                 };
                 if let Some(executed) = executed {
@@ -191,7 +191,7 @@ unsafe fn run(
                 }
             }
             // SAFETY: as the caller promises.
-            decided(unsafe { environment::with_kept(envp, real) }?)
+            decided(unsafe { environment::with_saved(envp, real) }?)
         },
         || real(envp),
     )

@@ -1,5 +1,5 @@
-//! No panic leaves a hook. redhook would answer a panic by calling the real function, with the address that the
-//! program gave: a fault of ours would then reach the machine's network. Here it becomes an error.
+//! The panic barrier: no panic leaves a hook. On a panic redhook would call the real function with the
+//! program's address, so that a bug in lonet would reach the machine's network. Here it becomes an error.
 
 use crate::ask::Failed;
 use crate::bypass::Bypass;
@@ -7,22 +7,22 @@ use crate::log::{self, Call};
 use nix::errno::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a hook has decided.
+/// What a hook does about a call.
 pub enum Decision {
-    /// Not lonet's: do what libc does, with the arguments as given.
+    /// Not lonet's: call libc, with the arguments as given.
     Libc(Bypass),
-    /// Done, with this result; errno stays as the program had it.
+    /// Return this value; errno stays as the program had it.
     Done(libc::c_int),
     Fail(Errno),
 }
 
-pub type Decided = Result<Decision, Failed>;
+pub type HookResult = Result<Decision, Failed>;
 
-/// A place that a test can make panic (scripts/check-fence): the n-th that the process comes to, where LONET_PANIC_AT is n.
-/// A close of a descriptor that cannot be says so in the test's trace.
+/// A point at which scripts/check-fence makes the library panic: at the n-th that the process reaches, where
+/// LONET_PANIC_AT is n. A close of an impossible descriptor marks the point in the test's trace.
 #[cfg(feature = "panics")]
 #[allow(clippy::panic, reason = "what is tested")]
-pub fn place() {
+pub fn panic_point() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PLACES: AtomicU32 = AtomicU32::new(0);
     static WANTED: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
@@ -37,26 +37,26 @@ pub fn place() {
 
 #[cfg(not(feature = "panics"))]
 #[inline(always)]
-pub fn place() {}
+pub fn panic_point() {}
 
 /// Runs `work`; `None` if it panicked.
-fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(|| {
-        place();
+        panic_point();
         work()
     }))
     .ok()
 }
 
-/// Runs `work`, in which the thread is not cancelled: cancellation does not pass through what catches panics, and what is held
-/// could not be given back.
+/// Runs `work` with thread cancellation disabled: a cancellation cannot pass through a frame that catches
+/// panics, and would leak what `work` holds.
 pub fn uncancelled<T>(work: impl FnOnce() -> T) -> T {
     const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
     unsafe extern "C" {
         fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
     }
     let mut before = 0;
-    // SAFETY: the thread's own state, and where to put what it was.
+    // SAFETY: the thread's own state, and room for its old value.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
     let result = work();
     // SAFETY: as above.
@@ -64,19 +64,19 @@ pub fn uncancelled<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// From now on a panic says nothing: the standard streams are the program's.
-pub fn quiet() {
+/// Makes panics print nothing: the standard streams are the program's.
+pub fn silence_panics() {
     std::panic::set_hook(Box::new(|_| {}));
 }
 
-/// Runs `decide`, and `libc` if it says so.
-pub fn decide(
+/// Runs a hook: `decide` behind the panic barrier, then `libc` if that is its decision.
+pub fn run_hook(
     call: Call,
-    decide: impl FnOnce() -> Decided,
+    decide: impl FnOnce() -> HookResult,
     libc: impl FnOnce() -> libc::c_int,
 ) -> libc::c_int {
     let errno = Errno::last_raw();
-    let decided = caught(decide).unwrap_or_else(|| Err(Failed::new(Errno::EIO, PANIC)));
+    let decided = catch_panic(decide).unwrap_or_else(|| Err(Failed::new(Errno::EIO, PANIC)));
     if log::is_wanted() {
         report(call, &decided);
     }
@@ -96,13 +96,13 @@ pub fn decide(
     }
 }
 
-/// What the log says of a call that met a fault of the library's.
+/// The reason in the log for a call that panicked.
 pub const PANIC: &str = "a fault in liblonet, which is to be reported";
 
 #[cold]
 #[inline(never)]
-fn report(call: Call, decided: &Decided) {
-    let _ = caught(|| match decided {
+fn report(call: Call, decided: &HookResult) {
+    let _ = catch_panic(|| match decided {
         Ok(Decision::Libc(why)) => log::bypassed(call, *why),
         Ok(Decision::Done(_)) => log::ended(call, Ok(()), format_args!("")),
         Ok(Decision::Fail(errno)) => log::ended(call, Err(*errno), format_args!("")),
@@ -112,12 +112,13 @@ fn report(call: Call, decided: &Decided) {
 
 /// Runs `work`; `None` if it panicked.
 pub fn guard(work: impl FnOnce()) -> Option<()> {
-    caught(work)
+    catch_panic(work)
 }
 
-/// Runs what cannot fail a call that has already been made; errno stays as it is.
+/// Runs `work`, whose failure or panic must not change the result of the call around it; errno stays as it
+/// is.
 pub fn silently(work: impl FnOnce()) {
     let errno = Errno::last_raw();
-    let _ = caught(work);
+    let _ = catch_panic(work);
     Errno::set_raw(errno);
 }

@@ -1,17 +1,17 @@
-//! getaddrinfo(3), for names that end in `.lonet`, and short names of hosts (`search`).
+//! Hook of getaddrinfo(3), for names that end in `.lonet` and short names of hosts (`search`).
 //!
-//! libc builds the list, from the address and the program's own service and hints: so it is libc's to free,
-//! whoever frees it, and every rule about services and socket types is libc's.
+//! libc builds the list from the host's address and the program's own service and hints: so libc frees it,
+//! and all rules about services and socket types are libc's.
 //!
-//! Unless it asks for IPv6 a program gets the IPv4 address alone: a second one would make it connect twice where
-//! nobody listens.
+//! Unless it asks for IPv6, a program gets only the IPv4 address: with a second one it would connect twice
+//! where nothing listens.
 //!
-//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: a name that was asked for before takes one system call,
-//! which asks who this is (`host::kept`). One that was not, or whose host is not up, takes a question to lonetd: eight
-//! system calls, and a switch to another process and back.
+//! The cost, counted by tests/hot_paths_take_few_system_calls.sh: a cached name takes one system call, getpid
+//! (`host::cache`). Another name, or one whose host is not up, takes a request to lonetd: eight system calls,
+//! and a switch to another process and back.
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::search::{self, Search};
 use libc::{addrinfo, c_char, c_int};
 use lonet_core::block::Face;
@@ -28,7 +28,7 @@ hook! {
     }
 }
 
-/// What getaddrinfo answers.
+/// getaddrinfo as the hook answers it.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -59,7 +59,7 @@ unsafe fn real(
     unsafe { redhook::real!(getaddrinfo)(node, service, hints, list) }
 }
 
-/// `None`: not lonet's. Else 0 with the list, or an EAI_* code.
+/// The result if the name is lonet's: 0 with the list, or an EAI_* code.
 ///
 /// # Safety
 /// The pointers are as getaddrinfo(3) takes them.
@@ -70,30 +70,30 @@ unsafe fn on_network(
     list: *mut *mut addrinfo,
 ) -> Option<c_int> {
     // SAFETY: all zeroes is an addrinfo; hints are one or null.
-    let asked: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
-    // What is wrong with the hints libc says, and it says so before it looks at names.
-    let host = if !matches!(asked.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
-        || asked.ai_flags & libc::AI_NUMERICHOST != 0
+    let hints: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
+    // libc reports errors in the hints, before it looks at names.
+    let host = if !matches!(hints.ai_family, libc::AF_UNSPEC | libc::AF_INET | libc::AF_INET6)
+        || hints.ai_flags & libc::AI_NUMERICHOST != 0
     {
         // SAFETY: as the caller promises.
-        return unsafe { as_no_address(node, service, &asked) };
+        return unsafe { as_no_address(node, service, &hints) };
     } else {
         // SAFETY: a C string or null.
-        match unsafe { named(node, asked.ai_family) }? {
+        match unsafe { named(node, hints.ai_family) }? {
             Ok(host) => host,
-            Err(Miss::Unknown) => return Some(libc::EAI_NONAME),
-            Err(Miss::Trouble) => return Some(libc::EAI_AGAIN),
+            Err(LookupError::NotFound) => return Some(libc::EAI_NONAME),
+            Err(LookupError::Unavailable) => return Some(libc::EAI_AGAIN),
         }
     };
     // SAFETY: as the caller promises.
-    Some(unsafe { build(&host, service, &asked, list) })
+    Some(unsafe { build(&host, service, &hints, list) })
 }
 
-/// The host of this name, also of a short one. `None`: libc answers.
+/// The host of this name, which may be a short one. `None`: libc answers.
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, Miss>> {
+pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, LookupError>> {
     // SAFETY: all zeroes is an addrinfo.
     let hints =
         addrinfo { ai_family: family, ai_socktype: libc::SOCK_STREAM, ..unsafe { std::mem::zeroed() } };
@@ -113,7 +113,7 @@ pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, M
     unsafe { host::by_c_name(name).or_else(|| search::find(name, search)) }
 }
 
-/// Whether lonet answers.
+/// Whether lonet answers for this name.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -125,18 +125,18 @@ pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo) -> bool {
     }
 }
 
-/// The answer where a `.lonet` name cannot be an answer. `None`: it is not one.
+/// The error code where the hints do not allow a `.lonet` name. `None`: not such a name.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
-unsafe fn as_no_address(node: *const c_char, service: *const c_char, asked: &addrinfo) -> Option<c_int> {
+unsafe fn as_no_address(node: *const c_char, service: *const c_char, hints: &addrinfo) -> Option<c_int> {
     // SAFETY: a C string or null.
     if !unsafe { host::is_ours(node) } {
         return None;
     }
     let mut list = std::ptr::null_mut();
-    let literal = if asked.ai_family == libc::AF_INET6 { c"::1" } else { c"127.0.0.1" };
-    let mut hints = *asked;
+    let literal = if hints.ai_family == libc::AF_INET6 { c"::1" } else { c"127.0.0.1" };
+    let mut hints = *hints;
     hints.ai_flags |= libc::AI_NUMERICHOST;
     // SAFETY: a literal and hints of ours, the program's service, a list that is freed.
     unsafe {
@@ -151,18 +151,18 @@ unsafe fn as_no_address(node: *const c_char, service: *const c_char, asked: &add
 
 /// # Safety
 /// As for getaddrinfo(3).
-unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mut *mut addrinfo) -> c_int {
+unsafe fn build(host: &Host, service: *const c_char, hints: &addrinfo, list: *mut *mut addrinfo) -> c_int {
     const BOTH: c_int = libc::AI_V4MAPPED | libc::AI_ALL;
-    let v6 = asked.ai_family == libc::AF_INET6;
+    let v6 = hints.ai_family == libc::AF_INET6;
     // SAFETY: as the caller promises.
     unsafe {
-        let code = of_literal(host.address(if v6 { Face::V6 } else { Face::V4 }), service, asked, list);
+        let code = of_literal(host.address(if v6 { Face::V6 } else { Face::V4 }), service, hints, list);
         if code != 0 {
             return code;
         }
-        if v6 && asked.ai_flags & BOTH == BOTH {
+        if v6 && hints.ai_flags & BOTH == BOTH {
             let mut mapped = std::ptr::null_mut();
-            let code = of_literal(host.address(Face::V4), service, asked, &raw mut mapped);
+            let code = of_literal(host.address(Face::V4), service, hints, &raw mut mapped);
             if code != 0 {
                 libc::freeaddrinfo(*list);
                 return code;
@@ -173,10 +173,10 @@ unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mu
             }
             (*last).ai_next = mapped;
         }
-        if asked.ai_flags & libc::AI_CANONNAME != 0 {
+        if hints.ai_flags & libc::AI_CANONNAME != 0 {
             const AI_CANONIDN: c_int = 0x80;
-            let name = if asked.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
-            // What freeaddrinfo frees is to be malloc's, as strdup's is.
+            let name = if hints.ai_flags & AI_CANONIDN != 0 { host.in_locale() } else { &host.ascii };
+            // freeaddrinfo frees it, so it must be malloc's, as strdup's is.
             let copy = libc::strdup(name.pointer());
             if copy.is_null() {
                 libc::freeaddrinfo(*list);
@@ -193,13 +193,13 @@ unsafe fn build(host: &Host, service: *const c_char, asked: &addrinfo, list: *mu
 unsafe fn of_literal(
     ip: Ipv6Addr,
     service: *const c_char,
-    asked: &addrinfo,
+    hints: &addrinfo,
     list: *mut *mut addrinfo,
 ) -> c_int {
     let Some(literal) = Literal::of(ip) else { return libc::EAI_FAIL };
-    let mut hints = *asked;
-    // Which addresses the machine has is asked of the kernel for AI_ADDRCONFIG, each time. A host has one of each family on
-    // its lonet0 (`getifaddrs`), also where the machine has none.
+    let mut hints = *hints;
+    // For AI_ADDRCONFIG libc asks the kernel each time for the machine's addresses. A host has one of each
+    // family on its lonet0 (`getifaddrs`), also where the machine has none.
     hints.ai_flags = hints.ai_flags & !(libc::AI_CANONNAME | libc::AI_ADDRCONFIG) | libc::AI_NUMERICHOST;
     // SAFETY: a C string and hints of ours, the program's service and list.
     unsafe { real(literal.text.as_ptr().cast(), service, &raw const hints, list) }

@@ -1,5 +1,5 @@
-//! getaddrinfo_a(3): libc's threads call its own getaddrinfo, which no hook sees. So the names of the network are
-//! answered here and now, and the rest is left to libc, with what there is to notify.
+//! Hook of getaddrinfo_a(3). libc's threads call libc's own getaddrinfo, which no hook sees. So names of the
+//! network are answered at once, and the rest is left to libc, with the notification.
 
 use crate::fence::silently;
 use crate::getaddrinfo;
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn getaddrinfo_a(
             Ok(None) => real(mode, list, count, event),
             Ok(Some(copy)) => {
                 let result = real(mode, copy, count, event);
-                // libc has its own notes of what it is to do.
+                // libc has copied the list.
                 libc::free(copy.cast());
                 result
             }
@@ -51,8 +51,8 @@ pub unsafe extern "C" fn getaddrinfo_a(
     }
 }
 
-/// Answers what is lonet's. A copy of the list where something was, with null in its place, which libc takes for
-/// nothing to do.
+/// Answers the requests that are lonet's. Returns a copy of the list if there were any, with null in their
+/// place, which libc skips.
 ///
 /// # Safety
 /// As for getaddrinfo_a(3).
@@ -73,7 +73,7 @@ unsafe fn answer_ours(
     if !MODES.contains(&mode) || list.is_null() || !(0..count).any(is_ours) {
         return Ok(None);
     }
-    // SAFETY: memory that nobody has.
+    // SAFETY: new memory.
     let copy: *mut *mut Request = unsafe { libc::malloc(count * size_of::<*mut Request>()) }.cast();
     if copy.is_null() {
         return Err(libc::EAI_MEMORY);

@@ -1,12 +1,12 @@
-//! gethostbyname(3), gethostbyname2, gethostbyaddr and their reentrant forms.
+//! Hooks of gethostbyname(3), gethostbyname2, gethostbyaddr and their reentrant forms.
 //!
-//! The reentrant ones answer with 0 and no result where there is no such host, and with ERANGE where the buffer
-//! is too small, upon which callers come back with a larger one. The others answer in memory of their own,
-//! which the next call overwrites.
+//! The reentrant ones return 0 and no result if there is no such host, and ERANGE if the buffer is too small,
+//! upon which callers retry with a larger one. The others return static memory, which the next call
+//! overwrites.
 #![allow(clippy::too_many_arguments, reason = "as netdb.h has them")]
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::{getaddrinfo, process};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
 use lonet_core::block::Face;
@@ -54,9 +54,9 @@ hook! {
         name: *const c_char,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyname_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's name and room.
-        match unsafe { in_room(&room, || named(name, libc::AF_INET)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's name and buffers.
+        match unsafe { in_buffers(&buffers, || named(name, libc::AF_INET)) } {
             Some(code) => code,
             // SAFETY: the program's arguments.
             None => unsafe { redhook::real!(gethostbyname_r)(name, entry, buffer, len, result, why) },
@@ -69,9 +69,9 @@ hook! {
         name: *const c_char, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyname2_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's name and room.
-        match unsafe { in_room(&room, || named(name, family)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's name and buffers.
+        match unsafe { in_buffers(&buffers, || named(name, family)) } {
             Some(code) => code,
             // SAFETY: the program's arguments.
             None => unsafe { redhook::real!(gethostbyname2_r)(name, family, entry, buffer, len, result, why) },
@@ -84,9 +84,9 @@ hook! {
         address: *const c_void, address_len: socklen_t, family: c_int,
         entry: *mut hostent, buffer: *mut c_char, len: size_t, result: *mut *mut hostent, why: *mut c_int
     ) -> c_int => lonet_gethostbyaddr_r {
-        let room = Room { entry, buffer, len, result, why };
-        // SAFETY: the program's address and room.
-        match unsafe { in_room(&room, || addressed(address, address_len, family)) } {
+        let buffers = ResultBuffers { entry, buffer, len, result, why };
+        // SAFETY: the program's address and buffers.
+        match unsafe { in_buffers(&buffers, || addressed(address, address_len, family)) } {
             Some(code) => code,
             None => {
                 let real = redhook::real!(gethostbyaddr_r);
@@ -97,7 +97,7 @@ hook! {
     }
 }
 
-/// h_errno as netdb.h has it.
+/// Values of h_errno, from netdb.h.
 const NETDB_INTERNAL: c_int = -1;
 const NETDB_SUCCESS: c_int = 0;
 const HOST_NOT_FOUND: c_int = 1;
@@ -108,19 +108,19 @@ unsafe extern "C" {
     fn __h_errno_location() -> *mut c_int;
 }
 
-/// A host, and the one address of it that was asked for.
-struct Found {
+/// A host and its address of the requested family.
+struct HostAddress {
     host: Host,
     family: c_int,
     ip: Ipv6Addr,
 }
 
 /// `None`: not lonet's to say.
-type Looked = Option<Result<Found, Miss>>;
+type LookupResult = Option<Result<HostAddress, LookupError>>;
 
 /// # Safety
 /// `name` is null or a C string.
-unsafe fn named(name: *const c_char, family: c_int) -> Looked {
+unsafe fn named(name: *const c_char, family: c_int) -> LookupResult {
     let face = match family {
         libc::AF_INET => Face::V4,
         libc::AF_INET6 => Face::V6,
@@ -128,12 +128,12 @@ unsafe fn named(name: *const c_char, family: c_int) -> Looked {
     };
     // SAFETY: as the caller promises.
     let host = unsafe { getaddrinfo::named(name, family) }?;
-    Some(host.map(|host| Found { ip: host.address(face), host, family }))
+    Some(host.map(|host| HostAddress { ip: host.address(face), host, family }))
 }
 
 /// # Safety
 /// `address` is null or readable for `len` bytes.
-unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Looked {
+unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> LookupResult {
     if !process::is_active() || address.is_null() {
         return None;
     }
@@ -144,11 +144,11 @@ unsafe fn addressed(address: *const c_void, len: socklen_t, family: c_int) -> Lo
         (libc::AF_INET6, 16) => Ipv6Addr::from(unsafe { address.cast::<[u8; 16]>().read() }),
         _ => return None,
     };
-    Some(host::by_address(ip)?.map(|host| Found { ip, host, family }))
+    Some(host::by_address(ip)?.map(|host| HostAddress { ip, host, family }))
 }
 
-/// Where a reentrant form is to answer.
-struct Room {
+/// Where a reentrant form stores its result.
+struct ResultBuffers {
     entry: *mut hostent,
     buffer: *mut c_char,
     len: usize,
@@ -156,27 +156,26 @@ struct Room {
     why: *mut c_int,
 }
 
-/// # Safety
-/// The room is as the program passed it.
-unsafe fn in_room(room: &Room, look: impl FnOnce() -> Looked) -> Option<c_int> {
+/// The buffers are as the program passed them.
+unsafe fn in_buffers(buffers: &ResultBuffers, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
     let mut answer = Some((libc::EIO, NO_RECOVERY));
     silently(|| {
         answer = look().map(|looked| match looked {
             // SAFETY: as the caller promises.
-            Ok(found) => match unsafe { fill(&found, room.entry, room.buffer.cast(), room.len) } {
+            Ok(found) => match unsafe { fill(&found, buffers.entry, buffers.buffer.cast(), buffers.len) } {
                 Some(()) => (0, NETDB_SUCCESS),
                 None => (libc::ERANGE, NETDB_INTERNAL),
             },
-            Err(Miss::Unknown) => (0, HOST_NOT_FOUND),
-            Err(Miss::Trouble) => (libc::EAGAIN, TRY_AGAIN),
+            Err(LookupError::NotFound) => (0, HOST_NOT_FOUND),
+            Err(LookupError::Unavailable) => (libc::EAGAIN, TRY_AGAIN),
         });
     });
     let (code, why) = answer?;
     let there = code == 0 && why == NETDB_SUCCESS;
     // SAFETY: as the caller promises.
     unsafe {
-        *room.result = if there { room.entry } else { std::ptr::null_mut() };
-        *room.why = why;
+        *buffers.result = if there { buffers.entry } else { std::ptr::null_mut() };
+        *buffers.why = why;
     }
     if code != 0 {
         Errno::set_raw(code);
@@ -184,17 +183,17 @@ unsafe fn in_room(room: &Room, look: impl FnOnce() -> Looked) -> Option<c_int> {
     Some(code)
 }
 
-/// The memory of the forms that have no other. Their callers take turns, as they have to with libc.
+/// The result of the forms that return static memory. Their callers take turns, as they must with libc.
 struct Static(UnsafeCell<(hostent, [u64; 128])>);
 
-// SAFETY: whoever uses the functions that return it from several threads has to take turns, says gethostbyname(3).
+// SAFETY: threads that use the functions that return it must take turns, according to gethostbyname(3).
 unsafe impl Sync for Static {}
 
 // SAFETY: all zeroes is a hostent.
 static ANSWER: Static = Static(UnsafeCell::new((unsafe { std::mem::zeroed() }, [0; 128])));
 
 /// `None`: not lonet's to say.
-fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
+fn in_static(look: impl FnOnce() -> LookupResult) -> Option<*mut hostent> {
     let mut answer = Some((std::ptr::null_mut(), NO_RECOVERY));
     silently(|| {
         answer = look().map(|looked| match looked {
@@ -208,8 +207,8 @@ fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
                     None => (std::ptr::null_mut(), NO_RECOVERY),
                 }
             }
-            Err(Miss::Unknown) => (std::ptr::null_mut(), HOST_NOT_FOUND),
-            Err(Miss::Trouble) => (std::ptr::null_mut(), TRY_AGAIN),
+            Err(LookupError::NotFound) => (std::ptr::null_mut(), HOST_NOT_FOUND),
+            Err(LookupError::Unavailable) => (std::ptr::null_mut(), TRY_AGAIN),
         });
     });
     let (entry, why) = answer?;
@@ -218,18 +217,18 @@ fn in_static(look: impl FnOnce() -> Looked) -> Option<*mut hostent> {
     Some(entry)
 }
 
-/// Writes an entry, with all that it points to in `buffer`. `None`: that is too small.
+/// Writes an entry, with all that it points to in `buffer`. `None`: the buffer is too small.
 ///
 /// # Safety
 /// `entry` is writable, and `buffer` for `len` bytes.
-unsafe fn fill(found: &Found, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
-    let mut rest = Rest { at: buffer, left: len };
+unsafe fn fill(found: &HostAddress, entry: *mut hostent, buffer: *mut u8, len: usize) -> Option<()> {
+    let mut rest = Remaining { at: buffer, left: len };
     let v4 = found.ip.to_ipv4_mapped().filter(|_| found.family == libc::AF_INET);
     let (v4, v6) = (v4.map(|ip| ip.octets()), found.ip.octets());
     let address: &[u8] = v4.as_ref().map_or(&v6[..], |octets| &octets[..]);
     let aliased = found.host.given.bytes() != found.host.ascii.bytes();
 
-    // Two lists of pointers, each with its closing null.
+    // Two arrays of pointers, each with its closing null.
     let pointers = rest.take(4 * size_of::<*mut c_char>(), align_of::<*mut c_char>())?.cast::<*mut c_char>();
     // SAFETY: memory that `take` gave.
     unsafe {
@@ -255,13 +254,13 @@ unsafe fn fill(found: &Found, entry: *mut hostent, buffer: *mut u8, len: usize) 
     Some(())
 }
 
-/// What is left of a buffer.
-struct Rest {
+/// The unused rest of a buffer.
+struct Remaining {
     at: *mut u8,
     left: usize,
 }
 
-impl Rest {
+impl Remaining {
     fn take(&mut self, len: usize, align: usize) -> Option<*mut u8> {
         let skip = self.at.align_offset(align);
         self.left = self.left.checked_sub(skip.checked_add(len)?)?;
@@ -270,8 +269,7 @@ impl Rest {
         Some(taken)
     }
 
-    /// # Safety
-    /// What is left is writable.
+    /// The rest is writable.
     unsafe fn copy(&mut self, bytes: &[u8], align: usize) -> Option<*mut c_char> {
         let to = self.take(bytes.len(), align)?;
         // SAFETY: `take` gave that many.

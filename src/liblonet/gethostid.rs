@@ -1,5 +1,5 @@
-//! gethostid(3) and sethostid(3): a host has the number that libc makes of its address, where the machine has none of its
-//! own in /etc/hostid. That file is the machine's: a host cannot set it.
+//! Hooks of gethostid(3) and sethostid(3). A host's id is what libc derives from its address where the
+//! machine has none in /etc/hostid. That file is the machine's: a host cannot set it.
 
 use crate::bypass::Bypass;
 use crate::fence::{Decision, silently};
@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 hook! {
     unsafe fn gethostid() -> c_long => lonet_gethostid {
-        // libc's answer if there is no address.
+        // libc's result if there is no address.
         let mut number = Some(0);
         silently(|| number = of_host());
         // SAFETY: it takes nothing.
@@ -28,6 +28,6 @@ hook! {
 /// `None`: the process is no host.
 fn of_host() -> Option<c_long> {
     let address = host::own()?.ok().and_then(|host| host.address(Face::V4).to_ipv4_mapped());
-    // As glibc does it: of the number in memory, with the halves exchanged, which is of 32 bits and has a sign.
+    // As in glibc: the address as it is in memory, with its halves exchanged, as a signed number of 32 bits.
     Some(address.map_or(0, |ip| c_long::from(u32::from_ne_bytes(ip.octets()).rotate_left(16) as i32)))
 }

@@ -1,11 +1,11 @@
-//! gethostname(2), getdomainname(2) and uname(2): a host is called `α.lonet`, in the domain `lonet`.
+//! Hooks of gethostname(2), getdomainname(2) and uname(2): a host is called `α.lonet`, in the domain `lonet`.
 //!
-//! The name is as it was given, in UTF-8, and the resolver finds it. A name that uname has no room for with
-//! `.lonet` behind it stands alone. The machine's NIS domain is not the host's; `lonet` is what programs make of
-//! a host that has its domain in its name.
+//! The name is in UTF-8, as it was given, and the resolver finds it. If uname has no room for it with
+//! `.lonet`, it stands without. getdomainname returns `lonet`, the domain in the host's name, rather than the
+//! machine's NIS domain.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision, decide};
+use crate::fence::{Decision, HookResult, run_hook};
 use crate::host::FullName;
 use crate::log::{About, Call};
 use crate::next::Next;
@@ -43,7 +43,7 @@ next! {
     static GETDOMAINNAME_CHK: Checked = c"__getdomainname_chk";
 }
 
-/// What gethostname becomes with _FORTIFY_SOURCE; `room` is what the compiler knows of the buffer.
+/// gethostname under _FORTIFY_SOURCE; `room` is the size of the buffer that the compiler knows.
 ///
 /// # Safety
 /// As for gethostname(2).
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn __gethostname_chk(name: *mut c_char, len: size_t, room:
     // SAFETY: the program's buffer.
     let put = || unsafe { put_hostname(name, len) };
     let call = Call { name: "gethostname", about: About::Nothing };
-    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
+    run_hook(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 /// As [`__gethostname_chk`].
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn __getdomainname_chk(name: *mut c_char, len: size_t, roo
     // SAFETY: as above.
     let put = || unsafe { put_domain(name, len) };
     let call = Call { name: "getdomainname", about: About::Nothing };
-    decide(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
+    run_hook(call, || if len > room { Ok(Decision::Libc(Bypass::Arguments)) } else { put() }, real)
 }
 
 unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, room: size_t) -> c_int {
@@ -84,7 +84,7 @@ unsafe fn call_checked(next: &Next<Checked>, name: *mut c_char, len: size_t, roo
 
 const DOMAIN: &CStr = c"lonet";
 
-/// The host's name as its programs get it. `None`: the process is no host.
+/// The host's name as its programs see it. `None`: the process is no host.
 fn hostname() -> Option<FullName> {
     let host = process::host().filter(|_| process::is_active())?;
     if process::hostname_fits(&host) { FullName::new(&host) } else { FullName::bare(&host) }
@@ -92,7 +92,7 @@ fn hostname() -> Option<FullName> {
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
+unsafe fn put_hostname(name: *mut c_char, len: size_t) -> HookResult {
     let Some(hostname) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     // SAFETY: as the caller promises.
     let fits = unsafe { put(name, len, hostname.with_zero()) };
@@ -101,11 +101,11 @@ unsafe fn put_hostname(name: *mut c_char, len: size_t) -> Decided {
 
 /// # Safety
 /// `name` is writable for `len` bytes.
-unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
+unsafe fn put_domain(name: *mut c_char, len: size_t) -> HookResult {
     if hostname().is_none() {
         return Ok(Decision::Libc(Bypass::NoHost));
     }
-    // What is cut off is no error, says getdomainname(2).
+    // Truncation is no error, according to getdomainname(2).
     // SAFETY: as the caller promises.
     unsafe { put(name, len, DOMAIN.to_bytes_with_nul()) };
     Ok(Decision::Done(0))
@@ -113,7 +113,7 @@ unsafe fn put_domain(name: *mut c_char, len: size_t) -> Decided {
 
 /// # Safety
 /// `all` is as uname(2) takes it; `real` fills it.
-unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> Decided {
+unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> HookResult {
     let Some(name) = hostname() else { return Ok(Decision::Libc(Bypass::NoHost)) };
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
@@ -126,7 +126,7 @@ unsafe fn put_names(all: *mut libc::utsname, real: &dyn Fn() -> c_int) -> Decide
     Ok(Decision::Done(0))
 }
 
-/// As much as fits, like libc. Whether that was all.
+/// Copies as much as fits, like libc; returns whether all did.
 ///
 /// # Safety
 /// `to` is writable for `len` bytes.

@@ -1,10 +1,10 @@
-//! getifaddrs(3): a host has two interfaces, lo and lonet0, and lonet0 has its addresses.
+//! Hook of getifaddrs(3): a host has two interfaces, lo and lonet0, and lonet0 has its addresses.
 //!
-//! The answer is one block of malloc's, as libc's freeifaddrs frees it. The order is libc's: links first, then
-//! IPv4, then IPv6. What asks the kernel itself (ioctl, netlink, /proc/net) sees the machine's interfaces.
+//! The list is one block of malloc's, as libc's freeifaddrs frees it, in libc's order: links, IPv4, IPv6.
+//! Programs that ask the kernel itself (ioctl, netlink, /proc/net) see the machine's interfaces.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::host;
 use crate::if_nameindex::{LO, LO_INDEX, LONET0, LONET0_INDEX};
 use crate::log::About;
@@ -23,7 +23,7 @@ hook! {
 
 /// # Safety
 /// `all` is as getifaddrs(3) takes it.
-unsafe fn on_network(all: *mut *mut ifaddrs) -> Decided {
+unsafe fn on_network(all: *mut *mut ifaddrs) -> HookResult {
     let host = match host::own() {
         None => return Ok(Decision::Libc(Bypass::NoHost)),
         Some(Ok(host)) => host,
@@ -38,7 +38,7 @@ unsafe fn on_network(all: *mut *mut ifaddrs) -> Decided {
 
 #[derive(Clone, Copy)]
 #[repr(C)]
-union Socket {
+union SocketAddress {
     link: sockaddr_ll,
     v4: sockaddr_in,
     v6: sockaddr_in6,
@@ -47,8 +47,8 @@ union Socket {
 #[repr(C)]
 struct Entry {
     entry: ifaddrs,
-    address: Socket,
-    netmask: Socket,
+    address: SocketAddress,
+    netmask: SocketAddress,
     name: [u8; 8],
     /// A link's statistics: struct rtnl_link_stats, of 24 counters, all zero.
     statistics: [u32; 24],
@@ -56,21 +56,21 @@ struct Entry {
 
 const ENTRIES: usize = 6;
 
-/// What is freed by freeing its first entry.
+/// One allocation, freed by freeing its first entry.
 #[repr(C)]
 struct List([Entry; ENTRIES]);
 
 fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
-    // SAFETY: memory that nobody has, all zeroes.
+    // SAFETY: new memory, all zeroes.
     let list: *mut List = unsafe { libc::calloc(1, size_of::<List>()) }.cast();
     if list.is_null() {
         return None;
     }
-    // A locally administered address of hardware, of the host's own.
+    // A locally administered hardware address, one for each host.
     let o = v4.octets();
     let hardware = [0x02, b'l', b'n', o[1], o[2], o[3]];
     let lo_hardware = [0; 6];
-    let entries: [(&CStr, Socket, Option<Socket>); ENTRIES] = [
+    let entries: [(&CStr, SocketAddress, Option<SocketAddress>); ENTRIES] = [
         (LO, link(LO_INDEX, libc::ARPHRD_LOOPBACK, lo_hardware), None),
         (LONET0, link(LONET0_INDEX, libc::ARPHRD_ETHER, hardware), None),
         (LO, ipv4(Ipv4Addr::LOCALHOST), Some(ipv4(Ipv4Addr::new(255, 0, 0, 0)))),
@@ -104,16 +104,16 @@ fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
     Some(list.cast())
 }
 
-/// lonet has neither broadcast nor multicast.
+/// The flags of an interface: lonet has neither broadcast nor multicast.
 fn flags(name: &CStr) -> c_uint {
     let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOWER_UP;
     (if name == LO { up | libc::IFF_LOOPBACK } else { up }) as c_uint
 }
 
-fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> Socket {
+fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> SocketAddress {
     let mut sll_addr = [0; 8];
     sll_addr[..6].copy_from_slice(&hardware);
-    Socket {
+    SocketAddress {
         link: sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
             sll_protocol: 0,
@@ -126,8 +126,8 @@ fn link(index: c_uint, kind: u16, hardware: [u8; 6]) -> Socket {
     }
 }
 
-fn ipv4(ip: Ipv4Addr) -> Socket {
-    Socket {
+fn ipv4(ip: Ipv4Addr) -> SocketAddress {
+    SocketAddress {
         v4: sockaddr_in {
             sin_family: libc::AF_INET as u16,
             sin_port: 0,
@@ -137,8 +137,8 @@ fn ipv4(ip: Ipv4Addr) -> Socket {
     }
 }
 
-fn ipv6(ip: Ipv6Addr) -> Socket {
-    Socket {
+fn ipv6(ip: Ipv6Addr) -> SocketAddress {
+    SocketAddress {
         v6: sockaddr_in6 {
             sin6_family: libc::AF_INET6 as u16,
             sin6_port: 0,

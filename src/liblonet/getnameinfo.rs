@@ -1,9 +1,9 @@
-//! getnameinfo(3), for the addresses of the network.
+//! Hook of getnameinfo(3), for the addresses of the network.
 //!
-//! lonet says the host's name; the service, numeric addresses and what is wrong with the arguments are libc's to say.
+//! lonet supplies the host's name; libc supplies the service and numeric addresses, and checks the arguments.
 
 use crate::fence::silently;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::{address, process};
 use libc::{c_char, c_int, sockaddr, socklen_t};
 use lonet_core::config::LONET_SUFFIX;
@@ -15,17 +15,17 @@ hook! {
         service: *mut c_char, service_len: socklen_t,
         flags: c_int
     ) -> c_int => lonet_getnameinfo {
-        let mut plan = Plan::Answer(libc::EAI_FAIL);
+        let mut result = NameResult::Return(libc::EAI_FAIL);
         // SAFETY: the program's pointers.
-        silently(|| plan = unsafe { on_network(address, len, name, name_len, flags) });
+        silently(|| result = unsafe { on_network(address, len, name, name_len, flags) });
         let real = redhook::real!(getnameinfo);
         // SAFETY: the program's arguments, some left out.
         unsafe {
-            match plan {
-                Plan::Answer(code) => code,
-                Plan::Libc { flags } => real(address, len, name, name_len, service, service_len, flags),
-                Plan::Service if service.is_null() || service_len == 0 => 0,
-                Plan::Service => {
+            match result {
+                NameResult::Return(code) => code,
+                NameResult::Libc { flags } => real(address, len, name, name_len, service, service_len, flags),
+                NameResult::NameWritten if service.is_null() || service_len == 0 => 0,
+                NameResult::NameWritten => {
                     let flags = flags & !libc::NI_NAMEREQD;
                     real(address, len, std::ptr::null_mut(), 0, service, service_len, flags)
                 }
@@ -34,18 +34,18 @@ hook! {
     }
 }
 
-enum Plan {
-    /// This is the answer.
-    Answer(c_int),
-    /// The name is there; libc says the service.
-    Service,
-    /// libc says it all.
+enum NameResult {
+    /// Return this code.
+    Return(c_int),
+    /// The name is stored; libc adds the service.
+    NameWritten,
+    /// libc does it all.
     Libc { flags: c_int },
 }
 
 const NI_IDN: c_int = 32;
 
-/// All flags that there are.
+/// All flags that glibc knows.
 const KNOWN: c_int = libc::NI_NUMERICHOST
     | libc::NI_NUMERICSERV
     | libc::NI_NOFQDN
@@ -64,8 +64,8 @@ unsafe fn on_network(
     name: *mut c_char,
     name_len: socklen_t,
     flags: c_int,
-) -> Plan {
-    let libc_says = Plan::Libc { flags };
+) -> NameResult {
+    let libc_says = NameResult::Libc { flags };
     if !process::is_active()
         || name.is_null()
         || name_len == 0
@@ -84,23 +84,25 @@ unsafe fn on_network(
         Some(Ok(host)) => {
             let text = shown(&host, flags);
             if text.len() >= name_len as usize {
-                return Plan::Answer(libc::EAI_OVERFLOW);
+                return NameResult::Return(libc::EAI_OVERFLOW);
             }
             // SAFETY: there is room for it and a closing zero.
             unsafe {
                 std::ptr::copy_nonoverlapping(text.as_ptr(), name.cast(), text.len());
                 name.add(text.len()).write(0);
             }
-            Plan::Service
+            NameResult::NameWritten
         }
-        Some(Err(Miss::Unknown)) if flags & libc::NI_NAMEREQD != 0 => Plan::Answer(libc::EAI_NONAME),
-        // No name server needs to hear of it.
-        Some(Err(Miss::Unknown)) => Plan::Libc { flags: flags | libc::NI_NUMERICHOST },
-        Some(Err(Miss::Trouble)) => Plan::Answer(libc::EAI_AGAIN),
+        Some(Err(LookupError::NotFound)) if flags & libc::NI_NAMEREQD != 0 => {
+            NameResult::Return(libc::EAI_NONAME)
+        }
+        // Not a query for a name server.
+        Some(Err(LookupError::NotFound)) => NameResult::Libc { flags: flags | libc::NI_NUMERICHOST },
+        Some(Err(LookupError::Unavailable)) => NameResult::Return(libc::EAI_AGAIN),
     }
 }
 
-/// NI_NOFQDN leaves out the domain that the machine itself is in, and that is lonet's for hosts of lonet alone.
+/// The name to store. NI_NOFQDN leaves out the domain of the machine itself, which is `lonet` only for hosts.
 fn shown(host: &Host, flags: c_int) -> &[u8] {
     let full = if flags & NI_IDN != 0 { host.in_locale().bytes() } else { host.ascii.bytes() };
     if flags & libc::NI_NOFQDN != 0 && process::is_host() {

@@ -1,16 +1,17 @@
-//! Which ports bind to port 0 has given to this process in vain.
+//! The ports that bind to port 0 has given to this process and that it has not used.
 //!
-//! Programs look for a free port by binding port 0, and close the socket and bind the port's number when they need it. They
-//! ask again until they are told a port that they have not been told before: one that is first free again and again would be
-//! no answer. So a port that was given so and closed again is passed over, unless its socket has listened or connected:
-//! then something came of it, and it may be the first free one again.
+//! Programs find a free port by binding port 0; they close the socket and bind the port by number when they
+//! need it. Some repeat this until they get a port that they have not got before, and would loop if it was
+//! the lowest free one again and again. So a port that was given this way and closed again is skipped, unless
+//! its socket has listened or connected: then the port was used, and may be the lowest free one again.
 //!
-//! Some look for a port by listening on it. One on which this process has listened [`LISTENS`] times and nobody has
-//! called is passed over as well, so that they come to an end.
+//! Some find a port by listening on it. One on which this process has listened [`LISTENS`] times without a
+//! connection is skipped as well, so that they come to an end.
 //!
-//! What is kept here depends on the process' own calls alone. It holds no port: lonetd says which are free, and where it
-//! knows of no other one it gives these from the first on. A child of fork has a copy, what is executed begins anew, and
-//! for a host of the C API nothing is kept. Atomic words: bind is called in signal handlers, too.
+//! This record depends only on the process's own calls. It holds no port: lonetd knows which are free, and
+//! where no other one is it gives these again, from the lowest on. A child of fork has a copy, exec starts
+//! anew, and hosts of the C API have no such record. It consists of atomic words, as bind is also called in
+//! signal handlers.
 
 use crate::process;
 use lonet_core::block::{Endpoint, Place};
@@ -20,27 +21,28 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const PORTS: usize = 1 << 16;
 
-/// For each port `host << 16 | IDLE | listens`; 0: nothing. A process that is no host may bind ports of several: the last one
-/// that has given it this port.
+/// For each port `host << 16 | IDLE | listens`; 0: no entry. A process that is no host may bind ports of
+/// several hosts: the last one that gave it this port.
 static GIVEN: [AtomicU32; PORTS] = [const { AtomicU32::new(0) }; PORTS];
 
-/// It has been given, and its socket has neither listened nor connected.
+/// The port has been given, and its socket has neither listened nor connected.
 const IDLE: u32 = 1 << 15;
 
-/// So often a port may be listened on in vain. A server that is begun anew in each of many tests has its port.
+/// How often a port may be listened on without a connection. High enough that a server that is restarted in
+/// each of many tests keeps its port.
 const LISTENS: u32 = 100;
 
-/// How many words are not 0: most processes never come past this one.
-static KEPT: AtomicU32 = AtomicU32::new(0);
+/// The number of entries that are not 0; in most processes it is 0, and nothing else is looked at.
+static ENTRIES: AtomicU32 = AtomicU32::new(0);
 
-/// The highest port whose word is not 0, or was.
+/// The highest port whose entry is or was not 0.
 static HIGHEST: AtomicU32 = AtomicU32::new(0);
 
 pub fn is_empty() -> bool {
-    KEPT.load(Ordering::Relaxed) == 0
+    ENTRIES.load(Ordering::Relaxed) == 0
 }
 
-/// The host that an address is of, as `GIVEN` has it; 0: the one that this process is.
+/// The host of an address, as `GIVEN` stores it; 0: the process's own.
 fn host(ip: Ipv6Addr) -> u32 {
     match process::block().map(|block| block.place(ip)) {
         Some(Place::Host(index, _)) if !process::is_host() => u32::from(index),
@@ -48,24 +50,25 @@ fn host(ip: Ipv6Addr) -> u32 {
     }
 }
 
-fn is_vain(word: u32, host: u32) -> bool {
+fn is_unused(word: u32, host: u32) -> bool {
     word != 0 && word >> 16 == host && (word & IDLE != 0 || word & (IDLE - 1) >= LISTENS)
 }
 
-/// The ports of the host of `ip` that are to be passed over.
-pub fn in_vain(ip: Ipv6Addr) -> Collected {
+/// The ports to skip on the host of `ip`.
+pub fn unused(ip: Ipv6Addr) -> Collected {
     let mut all = Collected::nothing();
     if !is_empty() {
         let host = host(ip);
         let known = GIVEN.iter().take(HIGHEST.load(Ordering::Relaxed) as usize + 1);
-        for (port, _) in (0..=u16::MAX).zip(known).filter(|(_, w)| is_vain(w.load(Ordering::Relaxed), host)) {
+        for (port, _) in (0..=u16::MAX).zip(known).filter(|(_, w)| is_unused(w.load(Ordering::Relaxed), host))
+        {
             all.add(port);
         }
     }
     all
 }
 
-/// Changes the word of an address if it is this host's, or has none.
+/// Changes the entry of an address's port if it is of the same host, or empty.
 fn change(at: Endpoint, to: impl Fn(u32) -> u32) {
     let host = host(at.ip) << 16;
     let Some(word) = GIVEN.get(usize::from(at.port)) else { return };
@@ -77,25 +80,25 @@ fn change(at: Endpoint, to: impl Fn(u32) -> u32) {
     };
     if let Ok(before) = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put) {
         match (before != 0, put(before) != Some(0)) {
-            (false, true) => _ = KEPT.fetch_add(1, Ordering::Relaxed),
-            (true, false) => _ = KEPT.fetch_sub(1, Ordering::Relaxed),
+            (false, true) => _ = ENTRIES.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = ENTRIES.fetch_sub(1, Ordering::Relaxed),
             _ => {}
         }
     }
 }
 
-/// bind to port 0 has given it to a socket.
+/// Records that bind to port 0 has given this port.
 pub fn gave(at: Endpoint) {
     HIGHEST.fetch_max(u32::from(at.port), Ordering::Relaxed);
     change(at, |word| word | IDLE);
 }
 
-/// A socket there listens.
+/// Records that a socket at this port listens.
 pub fn listens(at: Endpoint) {
     change(at, |word| if word & IDLE != 0 { ((word & !IDLE) + 1).min(LISTENS) } else { word });
 }
 
-/// A socket there has connected, or has accepted a connection.
+/// Records that a socket at this port has connected or accepted a connection.
 pub fn is_used(at: Endpoint) {
     if !is_empty() {
         change(at, |_| 0);

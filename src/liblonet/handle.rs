@@ -1,53 +1,55 @@
-//! Handles: what a C program holds as `lonet_net *` and `lonet_host *`.
+//! Handles, which a C program holds as `lonet_net *` and `lonet_host *`.
 //!
-//! A handle is no address but a name that is never given twice: a table index, how often that slot has been
-//! used, and the kind of handle. A closed handle is therefore recognised for certain, where the address of a freed
-//! object may be somebody else's by then, and nothing that a program passes is ever followed. What it names lives
-//! in a slot and is freed by whoever leaves it last, so that a thread may close a host on which another one dials.
+//! A handle is not an address but a number that is never reused: a table index, the generation of that slot,
+//! and the kind of handle. A closed handle is therefore recognised with certainty, where the address of a
+//! freed object may be another's by then, and nothing that a program passes is ever dereferenced. The object
+//! is in a slot and is freed by its last user, so that a thread may close a host on which another one dials.
 //!
-//! There is no lock: each operation is one compare-and-swap of the slot's state. So handles work in signal handlers,
-//! and in the child of a fork whatever other threads were doing; what those held is never freed in that child.
+//! There is no lock: each operation is one compare-and-swap of the slot's state. So handles work in signal
+//! handlers, and in the child of a fork whatever other threads were doing; what those held is never freed in
+//! that child.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-/// Opens every handle: no address of user memory begins so.
+/// The top 16 bits of every handle: no address of user memory has them.
 const MAGIC: u64 = 0x4c4e;
 
-/// A slot's state: users in the low bits, how it ended, whether it is open, and how often it was used.
+/// A slot's state: the number of users in the low bits, how it ended, whether it is open, and its generation.
 const USERS: u64 = (1 << 20) - 1;
 const WITH_NETWORK: u64 = 1 << 20;
 const OPEN: u64 = 1 << 21;
-const TURN_SHIFT: u32 = 32;
-const TURNS: u64 = (1 << 30) - 1;
+const GENERATION_SHIFT: u32 = 32;
+const GENERATIONS: u64 = (1 << 30) - 1;
 
 struct Slot<T> {
     state: AtomicU64,
     object: AtomicPtr<T>,
 }
 
-/// All handles of one kind, which is 1 to 3. All of it is zero at first, so that it lies in no file (.bss) and in no
-/// memory before it is used.
+/// All handles of one kind, which is 1 to 3. All zero at first, so that it takes no room in the file (.bss),
+/// and no memory before it is used.
 pub struct Table<T: 'static, const KIND: u64, const N: usize> {
     slots: [Slot<T>; N],
-    /// No slot from here on was ever used.
+    /// The slots from this one on were never used.
     end: AtomicUsize,
 }
 
-/// Why a handle names nothing.
+/// Why a handle has no object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
-    /// Null, or never given to anybody.
+    /// Null, or no handle that was ever given.
     NoHandle,
-    /// It was closed.
+    /// Closed.
     Closed,
-    /// Its network was left.
+    /// Closed when its network was left.
     ClosedWithNetwork,
 }
 
-/// An object in use: it stays until this is dropped, also if its handle is closed meanwhile.
+/// A reference to an object, which keeps it alive until it is dropped, also if its handle is closed
+/// meanwhile.
 pub struct Used<T: 'static> {
     slot: &'static Slot<T>,
     object: *const T,
@@ -76,8 +78,8 @@ impl<T> Drop for Used<T> {
         loop {
             let last = state & USERS == 1 && state & OPEN == 0;
             if last {
-                // Nobody else can come or go: the slot is not open, and free for another object only when it has
-                // no users.
+                // No other user can come or go: the slot is not open, and available for another object only
+                // when it has no users.
                 let object = self.slot.object.swap(null_mut(), Ordering::AcqRel);
                 if !object.is_null() {
                     // SAFETY: it came from a Box and this was its last user.
@@ -105,19 +107,19 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         }
     }
 
-    fn handle(&self, index: usize, turn: u64) -> u64 {
-        MAGIC << 48 | turn << 18 | (index as u64) << 2 | KIND
+    fn handle(&self, index: usize, generation: u64) -> u64 {
+        MAGIC << 48 | generation << 18 | (index as u64) << 2 | KIND
     }
 
-    /// A handle for `object`, in use by the caller. `None`: all slots are taken.
+    /// Makes a handle for `object`, with a reference for the caller. `None`: all slots are taken.
     pub fn open(&'static self, object: T) -> Option<Used<T>> {
         for (index, slot) in self.slots.iter().enumerate() {
             let state = slot.state.load(Ordering::Relaxed);
             if state & (USERS | OPEN) != 0 {
                 continue;
             }
-            let turn = ((state >> TURN_SHIFT) + 1) & TURNS;
-            let claimed = turn << TURN_SHIFT | 1;
+            let generation = ((state >> GENERATION_SHIFT) + 1) & GENERATIONS;
+            let claimed = generation << GENERATION_SHIFT | 1;
             if slot.state.compare_exchange(state, claimed, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;
             }
@@ -125,28 +127,33 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
             slot.object.store(object, Ordering::Release);
             slot.state.fetch_or(OPEN, Ordering::AcqRel);
             self.end.fetch_max(index + 1, Ordering::AcqRel);
-            return Some(Used { slot, object, handle: self.handle(index, turn), _not_send: PhantomData });
+            return Some(Used {
+                slot,
+                object,
+                handle: self.handle(index, generation),
+                _not_send: PhantomData,
+            });
         }
         None
     }
 
     fn find(&'static self, handle: u64) -> Result<(&'static Slot<T>, u64), Stale> {
         let index = (handle >> 2) as usize & ((1 << 14) - 1);
-        let turn = (handle >> 18) & TURNS;
+        let generation = (handle >> 18) & GENERATIONS;
         let slot = self.slots.get(index).ok_or(Stale::NoHandle)?;
-        let used = slot.state.load(Ordering::Acquire) >> TURN_SHIFT;
-        if handle != self.handle(index, turn) || turn == 0 || turn > used {
+        let used = slot.state.load(Ordering::Acquire) >> GENERATION_SHIFT;
+        if handle != self.handle(index, generation) || generation == 0 || generation > used {
             return Err(Stale::NoHandle);
         }
-        Ok((slot, turn))
+        Ok((slot, generation))
     }
 
-    /// What a handle names.
+    /// A reference to the object of a handle.
     pub fn get(&'static self, handle: u64) -> Result<Used<T>, Stale> {
-        let (slot, turn) = self.find(handle)?;
+        let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
         loop {
-            check(state, turn)?;
+            check(state, generation)?;
             match slot.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => break,
                 Err(now) => state = now,
@@ -155,12 +162,12 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         Ok(Used { slot, object: slot.object.load(Ordering::Acquire), handle, _not_send: PhantomData })
     }
 
-    /// Takes a handle out of use; of several that try one succeeds.
+    /// Closes a handle; if several threads try, one succeeds.
     pub fn close(&'static self, handle: u64, with_network: bool) -> Result<Used<T>, Stale> {
-        let (slot, turn) = self.find(handle)?;
+        let (slot, generation) = self.find(handle)?;
         let mut state = slot.state.load(Ordering::Acquire);
         loop {
-            check(state, turn)?;
+            check(state, generation)?;
             let how = if with_network { WITH_NETWORK } else { 0 };
             let closed = (state & !OPEN | how) + 1;
             match slot.state.compare_exchange_weak(state, closed, Ordering::AcqRel, Ordering::Acquire) {
@@ -171,17 +178,17 @@ impl<T: 'static, const KIND: u64, const N: usize> Table<T, KIND, N> {
         Ok(Used { slot, object: slot.object.load(Ordering::Acquire), handle, _not_send: PhantomData })
     }
 
-    /// All that are open.
+    /// References to all objects whose handles are open.
     pub fn all(&'static self) -> impl Iterator<Item = Used<T>> {
         (0..self.end.load(Ordering::Acquire)).filter_map(move |index| {
             let state = self.slots[index].state.load(Ordering::Acquire);
-            self.get(self.handle(index, state >> TURN_SHIFT)).ok()
+            self.get(self.handle(index, state >> GENERATION_SHIFT)).ok()
         })
     }
 }
 
-fn check(state: u64, turn: u64) -> Result<(), Stale> {
-    match state >> TURN_SHIFT == turn {
+fn check(state: u64, generation: u64) -> Result<(), Stale> {
+    match state >> GENERATION_SHIFT == generation {
         true if state & OPEN != 0 => Ok(()),
         true if state & WITH_NETWORK != 0 => Err(Stale::ClosedWithNetwork),
         _ => Err(Stale::Closed),
@@ -194,7 +201,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn a_closed_handle_names_nothing_and_is_never_given_again() {
+    fn closed_handle_is_stale_and_never_reused() {
         static TABLE: Table<String, 1, 2> = Table::new();
         let first = TABLE.open("a".into()).map(|u| u.handle).expect("a slot");
         assert_eq!(TABLE.get(first).map(|u| u.clone()), Ok("a".to_owned()));
@@ -208,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_given_is_no_handle() {
+    fn unknown_number_is_no_handle() {
         static HOSTS: Table<u8, 1, 2> = Table::new();
         static NETS: Table<u8, 2, 2> = Table::new();
         let host = HOSTS.open(1).map(|u| u.handle).expect("a slot");
@@ -219,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_stays_while_it_is_used() {
+    fn object_lives_as_long_as_a_reference() {
         static TABLE: Table<Arc<()>, 1, 1> = Table::new();
         let watch = Arc::new(());
         let user = TABLE.open(watch.clone()).expect("a slot");
@@ -232,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_may_open_use_and_close_at_once() {
+    fn threads_open_use_and_close_concurrently() {
         static TABLE: Table<u64, 1, 4> = Table::new();
         std::thread::scope(|scope| {
             for n in 0..4u64 {

@@ -1,17 +1,18 @@
-//! The one way to write a hook.
+//! Macros that define hooks: exported functions that take the place of libc's.
 //!
-//! `hook!` defines the function that the library exports under libc's name, and has libc's own found before main, so that no
-//! hook looks for it for the first time in a signal handler or after fork. redhook exports it and finds libc's. There are two
-//! kinds:
+//! `hook!` exports a function under libc's name and resolves libc's own before main, so that no hook looks it
+//! up in a signal handler or after fork. redhook does both. There are two kinds:
 //!
-//! - `… => lonet_bind decides(ABOUT) |real| { … }`: the block is a [`crate::fence::Decided`]. What is not lonet's is then done by
-//!   libc, a panic becomes an error, errno is as it is to be, and LONET_LOG has a line with the reason. `ABOUT` is the
-//!   [`crate::log::About`] of it, `real` the call that libc would make.
-//! - `… => lonet_accept { … }`: the block does the call itself, as one that may block and be left has to. It answers for panics.
+//! - `… => lonet_bind decides(ABOUT) |real| { … }`: the block returns a [`crate::fence::HookResult`].
+//!   [`crate::fence::run_hook`] then calls libc for what is not lonet's, turns a panic into an error, sets or
+//!   restores errno, and writes a line with the reason to LONET_LOG. `ABOUT` is the [`crate::log::About`] of
+//!   that line, `real` calls libc.
+//! - `… => lonet_accept { … }`: the block makes the call itself, as it must where a thread can be cancelled
+//!   or jump out of a blocking call. It contains its panics itself.
 //!
-//! A function that some libcs do not have is written out, and finds libc's by `next!`.
+//! A function that some versions of libc lack is written by hand and finds libc's by `next!`.
 
-/// Exports a hook; its own name is there for who calls it within the library.
+/// Exports a hook under libc's name, and for callers within the library under a name of its own.
 macro_rules! hook {
     (
         unsafe fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> c_int => $own:ident
@@ -22,7 +23,7 @@ macro_rules! hook {
                 // SAFETY: libc's function with the program's arguments.
                 let $real = || unsafe { redhook::real!($name)($($argument),*) };
                 let call = $crate::log::Call { name: stringify!($name), about: $about };
-                $crate::fence::decide(call, || $decided, $real)
+                $crate::fence::run_hook(call, || $decided, $real)
             }
         }
     };
@@ -36,24 +37,24 @@ macro_rules! hook {
     };
 }
 
-/// Functions of libc's that not every libc has, or that redhook's macro cannot say: see [`crate::next::Next`]. Each has the type
-/// that is named, says who uses this.
+/// Functions that some versions of libc lack, or whose type redhook's macro cannot express: see
+/// [`crate::next::Next`]. Whoever uses this macro asserts that each has the given type.
 macro_rules! next {
     ($(static $name:ident: $type:ty = $symbol:literal;)+) => {
         $(
-            // SAFETY: the type of the function, as whoever names it says.
+            // SAFETY: the function has this type, as the user of the macro asserts.
             static $name: $crate::next::Next<$type> = unsafe { $crate::next::Next::new($symbol) };
             before_main! { $name.resolve() }
         )+
     };
 }
 
-/// Run by the loader before main. What fails keeps nothing else from being done.
+/// Has the loader run `work` before main. A panic in one does not prevent the others from running.
 macro_rules! before_main {
     ($work:expr) => {
         const _: () = {
             extern "C" fn run() {
-                // One type for all, so that they share the code.
+                // One function type for all of them, so that they share the code of `silently`.
                 let work: fn() = || {
                     $work;
                 };

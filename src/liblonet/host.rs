@@ -1,10 +1,10 @@
-//! Whose is a name or an address: what every call of the resolver asks first.
+//! Lookup of hosts by name and address, for all resolver hooks.
 //!
-//! What programs are told is ASCII (`xn--nxa.lonet` for `β.lonet`), as libc and the DNS have it: some print any
-//! other byte as Latin-1. The name as it was given is there for those who ask for it (AI_CANONIDN, NI_IDN), and
-//! as an alias. All spellings lead to the host.
+//! Programs get names in ASCII (`xn--nxa.lonet` for `β.lonet`), as from libc and the DNS: some print any
+//! other byte as Latin-1. They get the name in its own script where they ask for it (AI_CANONIDN, NI_IDN),
+//! and as an alias. All spellings lead to the host.
 
-mod kept;
+mod cache;
 
 use crate::ask::{Failed, Start, ask_for_text};
 use crate::{actor, log, process};
@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::net::Ipv6Addr;
 
-/// A host of the network, as resolvers speak of it.
+/// A host of the network, as found by a lookup.
 pub struct Host {
     block: Block,
     index: u16,
@@ -25,28 +25,28 @@ pub struct Host {
     pub given: FullName,
 }
 
-/// Why there is no host.
+/// Why a lookup has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
-    /// Nobody has that name or address, nor can have it.
-    Unknown,
-    /// lonetd cannot be asked.
-    Trouble,
+pub enum LookupError {
+    /// No host has or can have this name or address.
+    NotFound,
+    /// The request to lonetd failed.
+    Unavailable,
 }
 
-/// A name with `.lonet` behind it, as a C string.
+/// A host's name with `.lonet`, as a C string.
 pub struct FullName {
     bytes: [u8; MAX_HOST + LONET_SUFFIX.len() + 1],
     len: usize,
 }
 
 impl FullName {
-    /// `None`: too long for a host's name.
+    /// The full name of a host. `None`: too long.
     pub fn new(bare: &str) -> Option<FullName> {
         FullName::with(bare, LONET_SUFFIX)
     }
 
-    /// `bare` with nothing behind it.
+    /// The name without `.lonet`.
     pub fn bare(bare: &str) -> Option<FullName> {
         FullName::with(bare, "")
     }
@@ -66,12 +66,12 @@ impl FullName {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// As C has it.
+    /// As a C string.
     pub fn pointer(&self) -> *const libc::c_char {
         self.with_zero().as_ptr().cast()
     }
 
-    /// With the closing zero.
+    /// The bytes with the closing zero.
     pub fn with_zero(&self) -> &[u8] {
         self.bytes.get(..=self.len).unwrap_or(b"\0")
     }
@@ -89,12 +89,12 @@ impl Host {
         std::str::from_utf8(name).unwrap_or_default()
     }
 
-    /// Its address; IPv4 ones v4-mapped.
+    /// Its address; IPv4 addresses are v4-mapped.
     pub fn address(&self, face: Face) -> Ipv6Addr {
         self.block.shown(self.index, face)
     }
 
-    /// The name for those who asked for it in their own script, if their locale can write it.
+    /// The name in its own script, if the program's locale can write it; else in ASCII.
     pub fn in_locale(&self) -> &FullName {
         // SAFETY: the codeset of the locale, a string that libc keeps.
         let codeset = unsafe { CStr::from_ptr(libc::nl_langinfo(libc::CODESET)) };
@@ -106,7 +106,7 @@ impl Host {
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, Miss>> {
+pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
     }
@@ -114,7 +114,7 @@ pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, Miss>>
     by_name(unsafe { CStr::from_ptr(name) }.to_bytes())
 }
 
-/// Whether lonet answers for this name.
+/// Whether this name is in the domain `lonet`.
 ///
 /// # Safety
 /// `name` is null or a C string.
@@ -126,28 +126,29 @@ pub unsafe fn is_ours(name: *const libc::c_char) -> bool {
 }
 
 /// The host of this name. `None`: not lonet's to say.
-pub fn by_name(name: &[u8]) -> Option<Result<Host, Miss>> {
+pub fn by_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     if !process::is_active() {
         return None;
     }
     by_bare_name(without_suffix(name)?)
 }
 
-/// As [`by_name`], of what stands before `.lonet`.
-pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, Miss>> {
+/// As [`by_name`], for a name without `.lonet`.
+pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
     if name.is_empty() || name.len() > MAX_HOST {
-        return Some(Err(Miss::Unknown));
+        return Some(Err(LookupError::NotFound));
     }
     resolve(name, false)
 }
 
-/// As [`by_bare_name`], where one that no host has is unknown: it gets no address from being asked for.
-pub fn that_is_there(name: &[u8]) -> Option<Result<Host, Miss>> {
+/// As [`by_bare_name`], for hosts that are up: other names are not found, and get no address by being looked
+/// up.
+pub fn by_bare_name_if_up(name: &[u8]) -> Option<Result<Host, LookupError>> {
     resolve(name, true)
 }
 
-/// What stands before `.lonet`, in any case and with or without a dot at the end. A host that cannot put
-/// `.lonet` into its hostname (see `gethostname`) is known by its bare name to itself.
+/// The name before `.lonet`, which may be in any case and have a dot at its end. A host whose hostname has no
+/// room for `.lonet` (see `gethostname`) knows itself by its bare name.
 fn without_suffix(name: &[u8]) -> Option<&[u8]> {
     let trimmed = name.strip_suffix(b".").unwrap_or(name);
     if let Some((head, tail)) = trimmed.len().checked_sub(LONET_SUFFIX.len()).map(|n| trimmed.split_at(n))
@@ -159,8 +160,8 @@ fn without_suffix(name: &[u8]) -> Option<&[u8]> {
     (!process::hostname_fits(&own) && trimmed == own.as_bytes()).then_some(trimmed)
 }
 
-/// The host with this address, IPv4 ones v4-mapped. `None`: not lonet's to say.
-pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
+/// The host with this address; IPv4 addresses are v4-mapped. `None`: not lonet's.
+pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || !process::may_be_ours(ip) {
         return None;
     }
@@ -170,35 +171,35 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, Miss>> {
         Some(client) => ask_for_text(Limit::NONE, &client, &Op::Reverse { ip }, start, &mut buffer),
         None => Err(Errno::ENETDOWN.into()),
     };
-    log::named(format_args!("reverse {}", ip.to_canonical()), &answer);
+    log::resolved(format_args!("reverse {}", ip.to_canonical()), &answer);
     read(answer)
 }
 
-/// The host that this process is. `None`: it is none.
-pub fn own() -> Option<Result<Host, Miss>> {
+/// The process's own host. `None`: it has none.
+pub fn own() -> Option<Result<Host, LookupError>> {
     let name = process::host().filter(|_| process::is_active())?;
     resolve(name.as_bytes(), false)
 }
 
-/// What lonetd says of a name, or has said if that stands. `strict`: only if a host has it at this moment.
-fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, Miss>> {
-    let Some(client) = process::client() else { return Some(Err(Miss::Trouble)) };
+/// The host of a name, from the cache or from lonetd. `strict`: only a host that is up.
+fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
+    let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
     let table = actor::table(&client);
-    if let Some(kept) =
-        table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| kept::find(table, name))
+    if let Some(cached) =
+        table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| cache::find(table, name))
     {
-        let answer = Ok(kept.reply());
-        log::named(format_args!("resolve {}", quoted(name)), &answer);
+        let answer = Ok(cached.reply());
+        log::resolved(format_args!("resolve {}", quoted(name)), &answer);
         return read(answer);
     }
     let mut buffer = [0; MAX_MESSAGE];
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
-    // What another network's lonetd says has nothing to do with this table.
+    // Replies of another network's lonetd are not valid for this table.
     if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
-        kept::keep(name, reply);
+        cache::insert(name, reply);
     }
-    log::named(format_args!("resolve {}", quoted(name)), &answer);
+    log::resolved(format_args!("resolve {}", quoted(name)), &answer);
     read(answer)
 }
 
@@ -206,14 +207,14 @@ fn quoted(name: &[u8]) -> impl std::fmt::Display {
     name.escape_ascii()
 }
 
-fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, Miss>> {
+fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, LookupError>> {
     match answer {
         Ok(Reply::Native) => None,
         Ok(Reply::Host { index, name, ascii, .. }) => {
-            Some(Host::new(index, name, ascii).ok_or(Miss::Trouble))
+            Some(Host::new(index, name, ascii).ok_or(LookupError::Unavailable))
         }
-        Err(failed) if failed.errno == Errno::ENOENT => Some(Err(Miss::Unknown)),
-        _ => Some(Err(Miss::Trouble)),
+        Err(failed) if failed.errno == Errno::ENOENT => Some(Err(LookupError::NotFound)),
+        _ => Some(Err(LookupError::Unavailable)),
     }
 }
 
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_suffix_is_known_in_any_case_and_with_a_dot() {
+    fn suffix_is_known_in_any_case_and_with_a_dot() {
         for name in ["α.lonet", "α.LONET", "α.Lonet."] {
             assert_eq!(without_suffix(name.as_bytes()), Some("α".as_bytes()));
         }
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_name_ends_in_zero() {
+    fn full_name_ends_in_zero() {
         assert_eq!(FullName::new("α").map(|n| n.with_zero().to_vec()), Some("α.lonet\0".into()));
         assert!(FullName::new(&"h".repeat(MAX_HOST)).is_some());
         assert!(FullName::new(&"h".repeat(MAX_HOST + 1)).is_none());

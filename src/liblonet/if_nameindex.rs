@@ -1,4 +1,4 @@
-//! if_nameindex(3), if_nametoindex(3), if_indextoname: the interfaces of `getifaddrs`.
+//! Hooks of if_nameindex(3), if_nametoindex(3) and if_indextoname: the interfaces of `getifaddrs`.
 
 use crate::process;
 use libc::{c_char, c_uint};
@@ -8,8 +8,8 @@ use std::ffi::CStr;
 pub const LO: &CStr = c"lo";
 pub const LO_INDEX: c_uint = 1;
 pub const LONET0: &CStr = c"lonet0";
-/// Far from those that the kernel gives, so that a program which hands it to the kernel hears that there is no such
-/// interface, and does not reach one of the machine's.
+/// Far above those that the kernel assigns, so that a program which passes it to the kernel is told that
+/// there is no such interface, rather than reaching one of the machine's.
 pub const LONET0_INDEX: c_uint = 0x6c_6f6e;
 
 hook! {
@@ -67,10 +67,10 @@ fn has_own() -> bool {
     process::is_active() && process::is_host()
 }
 
-/// As libc's if_freenameindex frees it: each name, then the array.
+/// The list, as libc's if_freenameindex frees it: each name, then the array.
 fn build() -> *mut libc::if_nameindex {
     let errno = Errno::last_raw();
-    // SAFETY: memory that nobody has, all zeroes: its last entry is the closing one.
+    // SAFETY: new memory, all zeroes: its last entry is the closing one.
     let all: *mut libc::if_nameindex =
         unsafe { libc::calloc(INTERFACES.len() + 1, size_of::<libc::if_nameindex>()) }.cast();
     if all.is_null() {
@@ -78,7 +78,7 @@ fn build() -> *mut libc::if_nameindex {
         return all;
     }
     for (i, (index, name)) in INTERFACES.iter().enumerate() {
-        // SAFETY: entry `i` of the array; what has been made is freed where no more can be.
+        // SAFETY: entry `i` of the array; on failure the entries made so far are freed.
         unsafe {
             let copy = libc::strdup(name.as_ptr());
             if copy.is_null() {

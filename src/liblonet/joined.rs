@@ -12,20 +12,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A network that the process has joined.
 pub struct Net {
-    /// Without a host.
+    /// The client, without a host.
     pub client: Client,
-    /// `lonetmynet`
+    /// The full name: `lonetmynet`.
     pub full_name: CString,
     pub block: Block,
-    /// Where the client of this looks for lonetd, and its hosts'.
+    /// The table that this client and those of its hosts read.
     pub table: Option<Arc<Mapping>>,
-    /// By this lonetd knows the children of a fork for members.
+    /// The mapping by which lonetd recognises the children of a fork as members.
     pub _key: Option<KeyMap>,
 }
 
 pub static NETS: Table<Net, 1, 256> = Table::new();
 
-/// Blocks of networks that the process has left: their sockets are nobody's.
+/// A bitmap of the blocks of networks that the process has left, whose sockets belong to no network any more.
 static LEFT: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 /// The network that `ip` belongs to, if the process has joined it.
@@ -39,7 +39,7 @@ pub fn is_left(ip: Ipv4Addr) -> bool {
     network_at(ip).is_none() && LEFT[n / 64].load(Ordering::Acquire) >> (n % 64) & 1 == 1
 }
 
-/// The process has left a network: what has an address of its block is nobody's.
+/// Marks the network of this block as one that the process has left.
 pub fn mark_left(block: Block) {
     let n = usize::from(block.number());
     LEFT[n / 64].fetch_or(1 << (n % 64), Ordering::AcqRel);
@@ -52,14 +52,14 @@ pub struct Host {
     /// The handle of its network.
     pub net: u64,
     pub c_name: CString,
-    /// Where its sockets are, for the kernel.
+    /// The OS address of its sockets.
     pub ip: Ipv4Addr,
-    /// Where its client looks.
+    /// The table that its client reads.
     pub _table: Option<Arc<Mapping>>,
 }
 
 impl Host {
-    /// As its maker called it.
+    /// The name as it was given.
     pub fn name(&self) -> &str {
         self.client.config.host.as_deref().unwrap_or_default()
     }

@@ -13,13 +13,13 @@ impl KeyMap {
     pub fn new(client: &Client, directory: &Directory) -> Option<KeyMap> {
         let fd = directory.open(c"key", libc::O_RDONLY).ok()?;
         let mut key = [0; 16];
-        // SAFETY: a buffer of ours. What is shorter is a key that could not be saved.
+        // SAFETY: a buffer of ours. A shorter file is a key that could not be saved.
         let read = check(unsafe { libc::syscall(libc::SYS_read, fd.raw(), key.as_mut_ptr(), key.len()) });
         if read == Ok(key.len() as i64) {
             client.learn_key(&key);
         }
         let anywhere = std::ptr::null_mut();
-        // SAFETY: a new mapping where the kernel likes, which nobody reads.
+        // SAFETY: a new mapping at an address that the kernel chooses, which is never read.
         let at = unsafe { sys::mmap(anywhere, KEY_MAP, libc::PROT_READ, libc::MAP_SHARED, fd.raw()) };
         at.ok().map(KeyMap)
     }

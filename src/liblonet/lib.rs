@@ -1,16 +1,20 @@
-//! liblonet.so: the hooks that make the sockets of a program those of a lonet host.
+//! liblonet.so: hooks over libc's socket and resolver functions that make a program's sockets those of a
+//! lonet host.
 //!
-//! Theory of operation. The sockets of the program stay the kernel's: a hook changes where a socket binds and
-//! what an address is called, and nothing else. It looks at the address first; what is no business of lonet's
-//! goes to libc without a system call. A dial to a listener of a running host, its accept and the close of either are done
-//! by the process itself, in the network's table (`lonet_sockets`, `actor`); all else is asked of lonetd (`ask`), and done
-//! with the program's own socket as the answer says. There is no thread here and no lasting descriptor. Of descriptors nothing
-//! is known but hints that decide nothing (`marks`), of ports those that bind has given in vain (`given`).
+//! Theory of operation. The program's sockets stay kernel sockets: a hook changes only where a socket is
+//! bound and which address the program sees. It looks at the address first and passes what does not concern
+//! lonet to libc, without a system call of its own. The process itself dials listeners of running hosts,
+//! accepts such dials and closes either, in the network's shared table (`lonet_sockets`, `actor`). For
+//! everything else it sends lonetd a request (`ask`) and carries out the reply on the program's own socket.
+//! The library has no thread and keeps no descriptor open. It keeps nothing by descriptor but hints, on which
+//! no result depends (`marks`), and by port only those that bind to port 0 gave and the program did not use
+//! (`given`).
 //!
-//! Rules of the house, which is somebody else's. bind, listen, connect, accept, getsockname, getpeername and
-//! close may be called in signal handlers and after fork in programs with threads: no allocation, no lock, no
-//! thread-local, no panic that escapes (`fence`), no word on the program's standard streams. errno is as it was
-//! when a call succeeds. The constructor reads the environment and does no I/O.
+//! Constraints. bind, listen, connect, accept, getsockname, getpeername and close may be called in signal
+//! handlers, and after fork in programs with threads. Their hooks therefore allocate nothing, take no lock,
+//! use no thread-local, let no panic escape (`fence`) and write nothing to the program's standard streams. A
+//! call that succeeds leaves errno as it was. The constructor reads the environment and does no I/O unless a
+//! variable is invalid or asks for a log.
 
 #[macro_use]
 mod hook;
@@ -67,14 +71,14 @@ mod valve;
 use libc::{c_char, c_int};
 use lonet_sockets::{address, kernel};
 
-/// Run by the loader with main's arguments, before main. getenv would be the program's own in shells that define
-/// one; the environment as passed is the truth.
+/// Called by the loader with main's arguments, before main. The environment comes from the argument because
+/// getenv may be the program's own: some shells define one.
 extern "C" fn constructor(_argc: c_int, _argv: *const *const c_char, envp: *const *const c_char) {
     // SAFETY: the loader passes a null-terminated array of strings, or null.
-    unsafe { process::begin_once(envp) };
+    unsafe { process::init_once(envp) };
 }
 
-/// Before what finds libc's functions (`hook`), as a panic is to say nothing by then.
+/// Runs before the constructors that look up libc's functions (`hook`), which must find panics silenced.
 #[used]
 #[unsafe(link_section = ".init_array.00200")]
 static CONSTRUCTOR: extern "C" fn(c_int, *const *const c_char, *const *const c_char) = constructor;

@@ -1,9 +1,9 @@
-//! listen(2).
+//! The hook of listen(2).
 
 use crate::ask::{self, Start, tell_to};
-use crate::bind::{Placed, place};
+use crate::bind::{BindOutcome, bind_assigned};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
@@ -16,11 +16,11 @@ hook! {
     }
 }
 
-fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> Decided {
+fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));
     }
-    // Also a second time, for another backlog; lonetd knows it.
+    // listen again, for another backlog; lonetd knows the listener.
     if kernel::listens(fd) {
         return Ok(Decision::Libc(Bypass::Listens));
     }
@@ -35,7 +35,7 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> Decided {
         return Ok(Decision::Libc(Bypass::NoHost));
     }
     let Some(family) = kernel::tcp_family(fd) else { return Ok(Decision::Libc(Bypass::OtherSocket)) };
-    // lonetd would take the connection off its record.
+    // lonetd would remove the connection from its record.
     if bound && kernel::has_connection(fd) {
         return Ok(Decision::Fail(Errno::EINVAL));
     }
@@ -43,15 +43,15 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> Decided {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    // Who dials is to see whether the listener's process is there.
+    // Dialers must be able to see whether the listener's process is alive.
     let _ = actor::actor(&client, false);
     let limit = ask::limit();
-    let wish = |attempt| Op::Listen { cookie, bound, asked, attempt };
-    // The kernel's own choice of a port no sandbox forbids.
-    match place(limit, &client, fd, (family, asked), wish, &|| true, start)? {
-        Placed::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
-        Placed::Already => {}
-        Placed::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
+    let request = |attempt| Op::Listen { cookie, bound, asked, attempt };
+    // No sandbox forbids a port that the kernel chooses.
+    match bind_assigned(limit, &client, fd, (family, asked), request, &|| true, start)? {
+        BindOutcome::Native => return Ok(Decision::Libc(Bypass::LeftByLonetd)),
+        BindOutcome::Already => {}
+        BindOutcome::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
     marks::set(fd);
     if real() == 0 {

@@ -1,9 +1,9 @@
-//! LONET_LOG: one line for each call that a hook has decided about, with what became of it and why.
+//! LONET_LOG: one line for each call that a hook has handled or left to libc, with the result and the reason.
 //!
 //! `12:00:01.123456 γ curl(4711) connect → α:5000: refused: α:5000 listens on α's loopback only`
 //!
-//! A line is built on the stack. The file is opened, written and closed for each, so that no descriptor stays in the program.
-//! Hosts are called by their names, which lonetd is asked for: what is logged takes longer.
+//! A line is built on the stack, and the file is opened, written and closed for each, so that no descriptor
+//! stays in the program. The names of hosts come from lonetd: logged calls take longer.
 
 use crate::ask::Failed;
 use crate::bypass::Bypass;
@@ -24,43 +24,43 @@ use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// A call of the program's, as the log is to name it.
+/// A call of the program, as the log names it.
 #[derive(Clone, Copy)]
 pub struct Call {
     pub name: &'static str,
     pub about: About,
 }
 
-/// What a call is about. Nothing of it is looked at if nobody wants to know.
+/// The address or socket of a call. It is looked at only if the call is logged.
 #[derive(Clone, Copy)]
 pub enum About {
     Nothing,
-    /// Where to: an address that the program passes.
+    /// A destination address that the program passes.
     To(*const sockaddr, socklen_t),
-    /// An address that a socket is to have.
+    /// An address for a socket to be bound to.
     At(*const sockaddr, socklen_t),
-    /// A socket, as the program sees it.
+    /// A socket, shown by its lonet address.
     Socket(c_int),
-    /// Who calls a listener.
+    /// A listener, and the peer of a connection that it has accepted.
     From(c_int, Option<Endpoint>),
 }
 
-/// How long the name of a host may take.
+/// The time limit for a host's name.
 const NAME_LIMIT: Duration = Duration::from_millis(500);
 
-/// Whether anybody wants lines.
+/// Whether LONET_LOG is set.
 pub fn is_wanted() -> bool {
     process::client().is_some_and(|client| client.config.log.is_some())
 }
 
-/// Says that a call is libc's, which is about to make it.
+/// Logs a call that is left to libc, before libc makes it.
 pub fn bypassed(call: Call, why: Bypass) {
     if is_wanted() {
         line(call, format_args!("not lonet's: {why}"));
     }
 }
 
-/// Says how a call ended. `why`: where it failed, or how else it was done; may be empty.
+/// Logs how a call ended. `why`: the reason of a failure, or another remark; may be empty.
 pub fn ended(call: Call, outcome: Result<(), Errno>, why: Arguments<'_>) {
     if !is_wanted() {
         return;
@@ -83,7 +83,7 @@ fn result(errno: Errno) -> &'static str {
     }
 }
 
-/// Says that nobody answers a dial, and why.
+/// Logs a dial that is refused, with the reason.
 pub fn refused(call: Call) {
     let Some(client) = process::client().filter(|client| client.config.log.is_some()) else { return };
     let About::To(address, len) = call.about else { return };
@@ -104,7 +104,7 @@ pub fn refused(call: Call) {
     }
 }
 
-/// Whether a host has a listener at this port, on addresses of this kind.
+/// Whether a host has a listener at this port, in the scope that `classes` gives for a family.
 fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
     let Some(parts) = actor::mapped() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
@@ -113,15 +113,15 @@ fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
     [Face::V4, Face::V6].into_iter().any(listens)
 }
 
-/// Says what a name or an address was found to be.
-pub fn named(question: Arguments<'_>, answer: &Result<Reply<'_>, Failed>) {
-    match answer {
+/// Logs the result of a name or address lookup.
+pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failed>) {
+    match reply {
         Ok(Reply::Host { index, name, .. }) => {
             let address = process::block().map(|block| block.address(*index));
-            note(format_args!("{question}: {name}{}", At(address)));
+            note(format_args!("{query}: {name}{}", At(address)));
         }
-        Ok(_) => note(format_args!("{question}: not lonet's: {}", Bypass::LeftByLonetd)),
-        Err(failed) => note(format_args!("{question}: {}: {}", result(failed.errno), failed.why())),
+        Ok(_) => note(format_args!("{query}: not lonet's: {}", Bypass::LeftByLonetd)),
+        Err(failed) => note(format_args!("{query}: {}: {}", result(failed.errno), failed.why())),
     }
 }
 
@@ -133,7 +133,7 @@ impl std::fmt::Display for At {
     }
 }
 
-/// A line as it is put together. What is too long is cut: half a line says more than none.
+/// A buffer for a line. What does not fit is cut off: half a line says more than none.
 struct Line {
     bytes: [u8; 512],
     len: usize,
@@ -151,7 +151,7 @@ impl Line {
 
 impl Write for Line {
     fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        // One byte is left for the end.
+        // One byte is left for the newline.
         let n = s.floor_char_boundary(s.len().min(self.bytes.len() - 1 - self.len));
         if let (Some(to), Some(from)) = (self.bytes.get_mut(self.len..self.len + n), s.as_bytes().get(..n)) {
             to.copy_from_slice(from);
@@ -161,7 +161,7 @@ impl Write for Line {
     }
 }
 
-/// Out of line: its buffers have no place on the stack of calls that are not logged.
+/// Not inlined: its buffers would enlarge the frames of calls that are not logged.
 #[cold]
 #[inline(never)]
 fn line(call: Call, text: Arguments<'_>) {
@@ -174,7 +174,7 @@ fn line(call: Call, text: Arguments<'_>) {
     write(&client, line);
 }
 
-/// Writes a line about what is no call, such as the start of a program.
+/// Logs something other than a call, such as the start of a program.
 #[cold]
 #[inline(never)]
 pub fn note(text: Arguments<'_>) {
@@ -199,20 +199,20 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
             arrow(line, " → ", memory::address(address, len).map(|(to, _)| to));
         }
         About::At(address, len) => arrow(line, " ", memory::address(address, len).map(|(at, _)| at)),
-        About::Socket(fd) => arrow(line, " ", seen(fd)),
-        About::From(listener, caller) => {
-            arrow(line, " ", seen(listener));
-            arrow(line, " ← ", caller);
+        About::Socket(fd) => arrow(line, " ", socket_address(fd)),
+        About::From(listener, peer) => {
+            arrow(line, " ", socket_address(listener));
+            arrow(line, " ← ", peer);
         }
     }
 }
 
-/// What the program sees of a socket.
-fn seen(fd: c_int) -> Option<Endpoint> {
+/// A socket's local address as the program sees it.
+fn socket_address(fd: c_int) -> Option<Endpoint> {
     name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint())
 }
 
-/// An address by its host's name: `α:80`; `*:80` where all are meant.
+/// Writes an address by its host's name: `α:80`; `*:80` for a wildcard.
 fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
     let place = process::block().map_or(Place::NotLonet, |block| block.place(at.ip));
     let _ = match place {
@@ -237,7 +237,7 @@ fn name_of<'b>(client: &Client, ip: Ipv6Addr, buffer: &'b mut [u8; MAX_MESSAGE])
 }
 
 fn write(client: &Client, mut line: Line) {
-    // What a program has put into an address or a name does not begin another line.
+    // A newline in a name that the program passes must not begin another line.
     line.bytes[..line.len].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
     line.bytes[line.len] = b'\n';
     if let Some(Ok(fd)) = open(client) {
@@ -246,7 +246,7 @@ fn write(client: &Client, mut line: Line) {
     }
 }
 
-/// `None`: nobody wants lines.
+/// Opens the log. `None`: LONET_LOG is not set.
 fn open(client: &Client) -> Option<sys::Result<Fd>> {
     let path = client.config.log.as_deref()?.as_os_str().as_bytes();
     let mut text = Text::<{ libc::PATH_MAX as usize }>::new();
@@ -261,7 +261,7 @@ fn open_at(path: &CStr) -> sys::Result<Fd> {
     Fd::new(fd as i32)
 }
 
-/// Why no line can be written, if lines are wanted.
-pub fn trouble(client: &Client) -> Option<Errno> {
+/// The error if LONET_LOG is set and cannot be opened.
+pub fn open_error(client: &Client) -> Option<Errno> {
     open(client)?.err()
 }

@@ -1,8 +1,8 @@
-//! Which descriptors may be lonet's.
+//! Descriptor hints: a bitmap of the descriptors that may be lonet's.
 //!
-//! A filter, so that close of any other descriptor costs nothing: a set bit means "ask the kernel", a missing one
-//! only that lonetd learns of a death a little later. A vfork child shares this memory, and its closes are not
-//! its parent's: only the process that began clears bits.
+//! They are a filter, so that close of any other descriptor costs no system call. A set bit means "ask the
+//! kernel"; a missing one only delays lonetd's knowledge of a close. A child of vfork shares this memory, and
+//! what it closes stays open in its parent: only the process that set the first bit clears bits.
 
 use lonet_core::sys::getpid;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ const WORDS: usize = 1024;
 
 static MARKS: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 
-/// Descriptors beyond the bitmap were marked.
+/// Not 0 once a descriptor beyond the bitmap has been marked.
 static BEYOND: AtomicU64 = AtomicU64::new(0);
 
 static OWNER: AtomicI32 = AtomicI32::new(0);
@@ -50,8 +50,8 @@ pub fn any(first: u32, last: u32) -> bool {
     words.into_iter().any(set) || BEYOND.load(Ordering::Relaxed) != 0
 }
 
-/// Calls `each` for every marked descriptor from `first` to `last`. Those beyond the bitmap are passed over: of their end
-/// the kernel tells.
+/// Calls `each` for every marked descriptor from `first` to `last`. Those beyond the bitmap are skipped: the
+/// kernel announces their end to lonetd.
 pub fn each(first: u32, last: u32, mut each: impl FnMut(i32)) {
     let words = (first as usize / 64).min(WORDS)..=(last as usize / 64).min(WORDS - 1);
     for (i, word) in words.filter_map(|i| Some((i, MARKS.get(i)?))) {
@@ -69,7 +69,7 @@ pub fn each(first: u32, last: u32, mut each: impl FnMut(i32)) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_mark_is_found_until_it_is_cleared() {
+    fn mark_is_found_until_it_is_cleared() {
         super::set(70);
         assert!(super::get(70) && super::any(64, 100) && !super::any(128, 200));
         super::clear(70);

@@ -1,11 +1,12 @@
-//! Whether what a program points at can be read.
+//! Tests whether memory that a program points to can be read or written.
 //!
-//! A hook looks at an address before the kernel does. Where the kernel would fail with EFAULT that must not be a crash, and
-//! no handler for SIGSEGV can help: that signal is the program's. So what cannot be read is left to the kernel to refuse.
+//! A hook looks at an address before the kernel does. Where the kernel would fail with EFAULT the hook must
+//! not crash, and a handler of SIGSEGV is no way out, as that signal is the program's. So unreadable memory
+//! is left for the kernel to refuse.
 //!
-//! Most of what programs point at is known to be there ([`ordinary`]). Of the rest the kernel tells by futex(2), which compares
-//! a word and changes nothing. It is asked once for each page. A program that gives its memory back and goes on to point
-//! there is therefore not saved from its crash.
+//! Most memory that programs point to is known to be mapped ([`ordinary`]). For the rest the kernel is asked
+//! by futex(2), which compares a word and changes nothing, once for each page. The answer is cached: a
+//! program that unmaps a page and passes a pointer into it crashes.
 
 mod ordinary;
 
@@ -19,32 +20,33 @@ pub use ordinary::learn;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The smallest page that there is.
+/// The smallest page size of any system.
 const PAGE: usize = 4096;
 
-/// Pages that can be read, each at the place that its number gives it, with [`WRITABLE`] if they can be written.
+/// A cache of readable pages, indexed by a hash of the page number, with [`WRITABLE`] if they can also be
+/// written.
 static KNOWN: [AtomicUsize; 128] = [const { AtomicUsize::new(0) }; 128];
 
-/// What is said of a page beside its address.
+/// The flag of a writable page, in the low bits of its address.
 const WRITABLE: usize = 1;
 
-fn place(page: usize) -> &'static AtomicUsize {
+fn cache_entry(page: usize) -> &'static AtomicUsize {
     let number = page / PAGE;
     #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
     &KNOWN[(number ^ number >> 7) % KNOWN.len()]
 }
 
 fn is_known(page: usize, how: usize) -> bool {
-    let known = place(page).load(Ordering::Relaxed);
+    let known = cache_entry(page).load(Ordering::Relaxed);
     known & !WRITABLE == page && known & how == how || ordinary::is_known(page, how)
 }
 
-/// Whether the kernel can read this word.
+/// Whether the kernel can read the word at this address.
 fn reads(word: usize) -> bool {
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     let errno = Errno::last_raw();
-    // One that the word is hardly ever: to find that it is takes the time that it takes to wait for no time.
+    // A value that the word hardly ever has: FUTEX_WAIT sleeps, if for no time, only if the value is equal.
     let other = u32::from_le_bytes(*b"lone");
     // SAFETY: the kernel looks at the word, whatever is there.
     let asked = check(unsafe { libc::syscall(libc::SYS_futex, word, operation, other, &raw const at_once) });
@@ -52,7 +54,7 @@ fn reads(word: usize) -> bool {
     asked != Err(Errno::EFAULT)
 }
 
-/// Whether `len` bytes can be read. One at least is looked at.
+/// Whether `len` bytes, and at least one, can be read.
 pub extern "C" fn is_readable(at: *const u8, len: usize) -> bool {
     let first = at.addr();
     let Some(last) = first.checked_add(len.max(1) - 1).filter(|_| is_plausible(at)) else { return false };
@@ -62,20 +64,20 @@ pub extern "C" fn is_readable(at: *const u8, len: usize) -> bool {
     let mut page = first & !(PAGE - 1);
     while page <= last {
         if !is_known(page, 0) {
-            // A whole word of the program's, where there is one.
+            // The test reads a whole word: one within the range if there is one.
             let from = first.max(page);
             let word = from.next_multiple_of(4);
             if !reads(if word + 3 <= last { word } else { from & !3 }) {
                 return false;
             }
-            place(page).store(page, Ordering::Relaxed);
+            cache_entry(page).store(page, Ordering::Relaxed);
         }
         page += PAGE;
     }
     true
 }
 
-/// Whether `len` bytes can be written, as `fill` finds out by having the kernel write there.
+/// Whether `len` bytes can be written. `fill` has the kernel write there, and tells whether it could.
 pub fn is_writable(at: *const u8, len: usize, fill: impl FnOnce() -> bool) -> bool {
     let first = at.addr();
     let last = first.saturating_add(len.max(1) - 1);
@@ -85,7 +87,7 @@ pub fn is_writable(at: *const u8, len: usize, fill: impl FnOnce() -> bool) -> bo
     }
     let done = fill();
     if done && len > 0 {
-        pages.iter().for_each(|page| place(*page).store(page | WRITABLE, Ordering::Relaxed));
+        pages.iter().for_each(|page| cache_entry(*page).store(page | WRITABLE, Ordering::Relaxed));
     }
     done
 }
@@ -109,7 +111,7 @@ pub fn text<'a>(at: *const c_char) -> Option<&'a CStr> {
     None
 }
 
-/// As [`address::read`], of an address that a program passes, if it can be read.
+/// As [`address::read`], for an address that a program passes; `None` also if it cannot be read.
 pub fn address(at: *const sockaddr, len: socklen_t) -> Option<(Endpoint, i32)> {
     // SAFETY: all of it can be read.
     if is_address(at, len) { unsafe { address::read(at, len) } } else { None }
@@ -121,7 +123,7 @@ pub fn family(at: *const sockaddr, len: socklen_t) -> Option<i32> {
     if is_address(at, len) { unsafe { address::family(at, len) } } else { None }
 }
 
-/// The kernel takes no longer ones, and none without a family.
+/// The kernel accepts no longer address, and none without a family.
 fn is_address(at: *const sockaddr, len: socklen_t) -> bool {
     let len = len as usize;
     (size_of::<libc::sa_family_t>()..=size_of::<libc::sockaddr_storage>()).contains(&len)
@@ -141,14 +143,14 @@ mod tests {
             let at = sys::mmap(std::ptr::null_mut(), 2 * PAGE, both, kind, -1).expect("two pages");
             let second = at.byte_add(PAGE);
             sys::mmap(second, PAGE, libc::PROT_NONE, kind | libc::MAP_FIXED, -1).expect("the second");
-            // The stack of a thread that has ended may have been there.
-            [at, second].iter().for_each(|page| place(page.addr()).store(0, Ordering::Relaxed));
+            // An ended thread may have had its stack there.
+            [at, second].iter().for_each(|page| cache_entry(page.addr()).store(0, Ordering::Relaxed));
             at.cast()
         }
     }
 
     #[test]
-    fn what_reaches_into_memory_that_is_not_there_cannot_be_read() {
+    fn range_into_unmapped_memory_is_not_readable() {
         let at = pages();
         for _ in 0..2 {
             assert!(is_readable(at, 16) && is_readable(at.wrapping_add(PAGE - 16), 16));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_read_up_to_its_zero_and_no_further() {
+    fn text_is_read_only_up_to_its_zero() {
         let at = pages();
         // SAFETY: the last bytes of the first page.
         unsafe { at.add(PAGE - 3).copy_from(c"ab".as_ptr().cast(), 3) };
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_written_once_is_known() {
+    fn written_page_is_cached_as_writable() {
         let at = pages();
         assert!(is_readable(at, 1));
         assert!(!is_writable(at, 16, || false));

@@ -1,13 +1,13 @@
-//! getsockname(2) and getpeername(2).
+//! Hooks of getsockname(2) and getpeername(2): the lonet addresses of a socket.
 //!
-//! What a connection's ends are called stands in the table, by the socket's cookie: getsockname takes one system call
-//! beside its own (the cookie), getpeername two (where the socket is, and the cookie). Another process is asked only
-//! where the table does not tell. Counted by tests/hot_paths_take_few_system_calls.sh.
+//! The table has the addresses of a connection's ends by the socket's cookie. getsockname takes one system
+//! call beside its own (the cookie), getpeername two (the local address and the cookie). lonetd is asked only
+//! where the table has no entry. tests/hot_paths_take_few_system_calls.sh counts them.
 
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, dns, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -32,19 +32,19 @@ hook! {
     }
 }
 
-/// Asks about a socket that the kernel has in a network's block. Without an answer: nothing.
+/// The lonet addresses of a socket that is bound in a network's block; empty if unknown.
 pub fn named(fd: c_int) -> Named {
     kernel::local(fd).map_or_else(Named::default, |local| named_at(fd, &local))
 }
 
-/// What lonet calls the other end of a socket's connection.
+/// The lonet address of a socket's peer.
 pub fn peer(fd: c_int) -> Option<Endpoint> {
     let local = kernel::local(fd)?;
     named_by(fd, &local, &kernel::remote(fd)?).peer
 }
 
-/// As [`named`], of a socket that the kernel has at `local`, and by which nobody knows whose it is: its program has bound it
-/// to another address of the loopback's, say. Then where it is connected to tells.
+/// As [`named`], for a socket at `local` whose network that address may not tell: its program may have bound
+/// it to another loopback address. Then the address of its peer tells.
 fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
     let is_ours = |a: &Address| a.os().filter(|os| process::client_at(*os.ip()).is_some());
     match (is_ours(local), is_ours(remote)) {
@@ -53,12 +53,12 @@ fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
     }
 }
 
-/// As [`named`], of a socket that the kernel has at `local`.
+/// As [`named`], for a socket at `local`.
 fn named_at(fd: c_int, local: &Address) -> Named {
     local.os().map_or_else(Named::default, |at| named_of(fd, local, at))
 }
 
-/// As [`named_at`]. `at` is an address of the network that is asked.
+/// As [`named_at`]. `at`: an address of the network to ask.
 fn named_of(fd: c_int, local: &Address, at: SocketAddrV4) -> Named {
     let Some(local) = local.os() else { return Named::default() };
     let ip = at.ip().to_ipv6_mapped();
@@ -82,15 +82,15 @@ fn named_of(fd: c_int, local: &Address, at: SocketAddrV4) -> Named {
     }
 }
 
-/// What a host's UDP socket is called that is connected to another host, or to anywhere outside: connecting one and
-/// asking for its name is how programs find the address that others reach them at. The kernel would say 127.0.0.1, or
-/// an address of the machine's that no host can bind.
+/// The address shown for a host's UDP socket that is connected to another host, or to anywhere outside.
+/// Programs find the address at which others reach them by connecting one and asking for its name; the kernel
+/// would say 127.0.0.1, or an address of the machine that no host can bind.
 fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
     let local = local.endpoint().filter(|a| process::is_host() && !a.ip.to_canonical().is_unspecified())?;
     let to = Some(fd).filter(|&fd| kernel::is_udp(fd)).and_then(kernel::remote)?.endpoint()?;
     let Some(Ok(own)) = host::own() else { return None };
     let reaches_out = match process::block()?.place(to.ip) {
-        // Nobody: what stands for a name server.
+        // Unassigned: an address that lonetd uses in place of a name server.
         Place::Host(..) | Place::Unassigned => true,
         Place::NotLonet => !to.ip.to_canonical().is_loopback(),
         _ => false,
@@ -99,7 +99,7 @@ fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
     reaches_out.then(|| Endpoint::new(own.address(face), local.port))
 }
 
-/// Whose name is wanted.
+/// Which end of the connection is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Local,
@@ -114,7 +114,7 @@ unsafe fn on_network(
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
     end: End,
-) -> Decided {
+) -> HookResult {
     let can_tell = |len: *const socklen_t| memory::is_readable(len.cast(), size_of::<socklen_t>());
     if !process::is_active() {
         return Ok(Decision::Libc(Bypass::Inactive));
@@ -124,7 +124,7 @@ unsafe fn on_network(
     }
     // SAFETY: it can be read.
     let room = unsafe { len.read() };
-    // The kernel judges the arguments, and writes what stands where lonet has nothing to say.
+    // The kernel checks the arguments, and writes the address that stays if lonet has none.
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
@@ -149,7 +149,7 @@ unsafe fn on_network(
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
         // SAFETY: as above.
-        None => unsafe { dns::rename(address, room, len) },
+        None => unsafe { dns::show_server_address(address, room, len) },
     }
     Ok(Decision::Done(0))
 }

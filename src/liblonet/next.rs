@@ -1,9 +1,11 @@
-//! libc's functions that not every libc has, and those that redhook's macro cannot say.
+//! Lookup of the next definition of a function after ours (RTLD_NEXT), for functions that some versions of
+//! libc lack or whose type redhook's macro cannot express.
 
 use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The function of this name behind ours: libc's, or another preload's. `F` is a function pointer.
+/// The next definition of a function: libc's, or another preloaded library's. `F` is its function pointer
+/// type.
 pub struct Next<F> {
     name: &'static CStr,
     at: AtomicPtr<c_void>,
@@ -18,20 +20,20 @@ impl<F: Copy> Next<F> {
         Next { name, at: AtomicPtr::new(std::ptr::null_mut()), is: std::marker::PhantomData }
     }
 
-    /// To be called in the constructor.
+    /// Looks the function up. The constructor calls this for each.
     pub fn resolve(&self) {
         // SAFETY: a C string; RTLD_NEXT is relative to this library, which the call is in.
         let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
         self.at.store(found, Ordering::Release);
     }
 
-    /// `None`: this libc has none. What is called before the constructor has run is looked up then.
+    /// The function; `None` if this libc has none. Looks it up if the constructor has not run yet.
     pub fn get(&self) -> Option<F> {
         if self.at.load(Ordering::Acquire).is_null() {
             self.resolve();
         }
         let at = self.at.load(Ordering::Acquire);
-        // SAFETY: not null, of the size of `F`, which is its type, as `new` was promised.
+        // SAFETY: not null, and of the size of `F`, which is its type, as the caller of `new` promised.
         (!at.is_null()).then(|| unsafe { std::mem::transmute_copy(&at) })
     }
 }

@@ -1,5 +1,5 @@
-//! getsockopt(2) and setsockopt(2), for the options that lonet sets on a socket for itself (those of IP in `hops`), for
-//! SO_PEERNAME, which is getpeername's answer as an option, and for those that name a peer by its address (`keys`).
+//! Hooks of getsockopt(2) and setsockopt(2): for options that lonet sets itself (those of IP in `hops`),
+//! SO_PEERNAME, which is getpeername as an option, and options that name a peer by its address (`keys`).
 
 mod hops;
 mod keys;
@@ -7,7 +7,7 @@ mod keys;
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::log::About;
 use crate::{kernel, marks, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
@@ -20,7 +20,7 @@ hook! {
         fd: c_int, level: c_int, option: c_int, value: *mut c_void, len: *mut socklen_t
     ) -> c_int => lonet_getsockopt decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        unsafe { as_set(fd, level, option, value, len, &real) }
+        unsafe { get_as_program_set(fd, level, option, value, len, &real) }
     }
 }
 
@@ -39,12 +39,12 @@ hook! {
     }
 }
 
-/// SO_REUSEADDR of a socket that lonet has bound: lonetd notes what the program wants, the kernel keeps what lonet
-/// needs. Where the socket is tells whose it is, at one system call: a copy of a descriptor, and one that came by exec or
-/// in a message, has no mark.
-fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
+/// Sets SO_REUSEADDR of a socket that lonet has bound: lonetd records the program's value, the kernel keeps
+/// the one that lonet needs. The socket's address tells its network, at one system call: a duplicate, or a
+/// descriptor that came by exec or in a message, has no mark.
+fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> HookResult {
     let int = std::mem::size_of::<c_int>();
-    // What the C API has made has a mark in a process whose own calls are left alone.
+    // Sockets of the C API are marked also in a process whose own calls are not hooked.
     let may_be_lonets = process::is_active() || marks::get(fd);
     if !may_be_lonets || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc(Bypass::Arguments));
@@ -62,7 +62,7 @@ fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
     let reuse_address = unsafe { value.cast::<c_int>().read_unaligned() } != 0;
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::No };
     match ask_of(Limit::NONE, &client, &Op::Set { cookie: kernel::cookie(fd)?, reuse_address }, start) {
-        // It is at an address of the network's, and not lonet's all the same.
+        // At an address of the network, and still not lonet's.
         Ok(Reply::Native) => Ok(Decision::Libc(Bypass::LeftByLonetd)),
         _ => {
             marks::set(fd);
@@ -73,14 +73,14 @@ fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> Decided {
 
 /// # Safety
 /// `value` and `len` are as getsockopt(2) takes them.
-unsafe fn as_set(
+unsafe fn get_as_program_set(
     fd: c_int,
     level: c_int,
     option: c_int,
     value: *mut c_void,
     len: *mut socklen_t,
     real: &dyn Fn() -> c_int,
-) -> Decided {
+) -> HookResult {
     let ours = matches!(
         (level, option),
         (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_PEERNAME) | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
@@ -98,14 +98,14 @@ unsafe fn as_set(
     let room = unsafe { len.read() };
     if hops::is_one(level, option) {
         // SAFETY: as the kernel has filled them.
-        unsafe { hops::correct(fd, option, value, room) };
+        unsafe { hops::show_program_value(fd, option, value, room) };
         return Ok(Decision::Done(0));
     }
     if option == libc::SO_PEERNAME && level == libc::SOL_SOCKET {
         if let Some(peer) = name::peer(fd)
             && let Some(family) = kernel::local(fd).map(|a| a.family())
         {
-            // Unlike getpeername it says how much is there, not how much there would have been.
+            // Unlike getpeername, SO_PEERNAME reports the length stored, not the full length.
             let mut full = 0;
             // SAFETY: as above.
             unsafe { Address::of(peer, family).copy_out(value.cast(), room, &raw mut full) };

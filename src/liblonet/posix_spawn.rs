@@ -1,4 +1,4 @@
-//! posix_spawn(3), posix_spawnp, pidfd_spawn and pidfd_spawnp: as exec, in a child that libc makes.
+//! Hooks of posix_spawn(3), posix_spawnp, pidfd_spawn and pidfd_spawnp: as exec, in a child that libc makes.
 
 use crate::environment::{self, Environment};
 use crate::fence::guard;
@@ -48,7 +48,7 @@ next! {
     static PIDFD_SPAWNP: PidfdSpawn = c"pidfd_spawnp";
 }
 
-/// ENOSYS where libc has none, as where the kernel lacks what it takes.
+/// ENOSYS if libc has no such function, as if the kernel lacks what it needs.
 ///
 /// # Safety
 /// As for pidfd_spawn(3).
@@ -92,7 +92,8 @@ pub unsafe extern "C" fn pidfd_spawnp(
     }
 }
 
-/// The answer is an error number and not -1. `real` spawns a file or name with these arguments and this environment.
+/// Returns an error number rather than -1. `real` spawns a file or name with these arguments and this
+/// environment.
 ///
 /// # Safety
 /// The pointers are the program's, as the call takes them.
@@ -110,18 +111,18 @@ unsafe fn run(
     let mut answer = Err(Errno::EIO);
     guard(|| {
         // SAFETY: as the caller promises.
-        let leaves = unsafe { environment::leaves(envp) };
+        let leaves = unsafe { environment::leaves_host(envp) };
         // SAFETY: as the caller promises.
         let spawned = (!leaves).then(|| unhooked::supervised(program)).flatten().and_then(|file| unsafe {
-            // A path: what looks names up takes it as it is.
+            // A path, which posix_spawnp does not look up.
             unhooked::with_supervisor(&file, argv.cast(), &|command, argv| {
-                environment::with_kept(envp, &|all| real(command, argv.cast(), all))
+                environment::with_saved(envp, &|all| real(command, argv.cast(), all))
             })
         });
         answer = match spawned {
             Some(spawned) => spawned.flatten(),
             // SAFETY: as the caller promises.
-            None => unsafe { environment::with_kept(envp, &|all| real(given, argv, all)) },
+            None => unsafe { environment::with_saved(envp, &|all| real(given, argv, all)) },
         };
     });
     Errno::set_raw(errno);

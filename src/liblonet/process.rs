@@ -1,5 +1,5 @@
-//! What this process is to lonet: what the environment that it began with says, unless the C API has named a
-//! default host.
+//! The process's host, network and client of lonetd: from the environment that it started with, unless the C
+//! API has set a default host.
 
 use crate::actor;
 use crate::bypass::Bypass;
@@ -25,17 +25,17 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 static CLIENT: OnceRef<'static, Client> = OnceRef::new();
 
-/// LONET_HOST is set: all sockets of the process are the host's.
+/// Whether LONET_HOST is set: all sockets of the process are then the host's.
 static IS_HOST: AtomicBool = AtomicBool::new(false);
 
-/// The hooks do something. Not so in a program that is merely linked with the library.
+/// Whether the hooks do anything. They do not in a program that is merely linked with the library.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
-/// N of the block of the environment's network; 0 while it is not known.
+/// N of the environment's network, whose block is 127.N.0.0/16; 0 while it is unknown.
 static BLOCK: AtomicU8 = AtomicU8::new(0);
 
-/// The handle of the host that lonet_set_default_host has named, or 0. While it is set, all above gives way to it.
-static DEFAULT: AtomicU64 = AtomicU64::new(0);
+/// The handle of the host set by lonet_set_default_host, or 0. While it is set it overrides all of the above.
+static DEFAULT_HOST: AtomicU64 = AtomicU64::new(0);
 
 /// The strings of an environment.
 ///
@@ -57,48 +57,50 @@ pub unsafe fn strings(array: *const *const libc::c_char) -> Vec<&'static [u8]> {
     all
 }
 
-/// How far the library is. The constructors of the program's libraries run before ours and may use the network: the
-/// first call begins then. A call that beginning makes itself, as of an allocator's, finds the hooks inert.
-static STATE: AtomicU8 = AtomicU8::new(COLD);
-const COLD: u8 = 0;
-const BEGINNING: u8 = 1;
-const BEGUN: u8 = 2;
+/// Progress of the library's initialisation. The constructors of the program's libraries run before ours and
+/// may use the network: initialisation then happens in the first call. A call that initialisation itself
+/// causes, such as an allocator's, finds the hooks inactive.
+static INIT_STATE: AtomicU8 = AtomicU8::new(UNINITIALIZED);
+const UNINITIALIZED: u8 = 0;
+const INITIALIZING: u8 = 1;
+const INITIALIZED: u8 = 2;
 
-/// Begins with this environment, unless it has been done.
+/// Initialises the library from this environment, once.
 ///
 /// # Safety
 /// As for [`strings`].
-pub unsafe fn begin_once(envp: *const *const libc::c_char) {
-    if STATE.compare_exchange(COLD, BEGINNING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+pub unsafe fn init_once(envp: *const *const libc::c_char) {
+    if INIT_STATE.compare_exchange(UNINITIALIZED, INITIALIZING, Ordering::AcqRel, Ordering::Relaxed).is_err()
+    {
         return;
     }
     let errno = Errno::last_raw();
-    fence::quiet();
-    let begun = fence::guard(|| {
+    fence::silence_panics();
+    let result = fence::guard(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
         memory::learn(envp, &environment);
-        begin(&environment);
+        init(&environment);
     });
-    if begun.is_none() {
-        begin_nowhere();
+    if result.is_none() {
+        init_unreachable();
     }
     Errno::set_raw(errno);
-    STATE.store(BEGUN, Ordering::Release);
+    INIT_STATE.store(INITIALIZED, Ordering::Release);
 }
 
 #[cold]
-fn begin_early() {
+fn init_early() {
     let environment = crate::environment::own();
-    // libc's own constructor has not run: nobody has a host yet.
+    // Before libc's own constructor there is no environment, and no process has a host yet.
     if !environment.is_null() {
-        // SAFETY: the process' own environment, which nobody has had a chance to change.
-        unsafe { begin_once(environment) };
+        // SAFETY: the process's own environment, which nothing has had a chance to change.
+        unsafe { init_once(environment) };
     }
 }
 
-/// Reads the environment; no I/O unless it is wrong, or wants a log.
-fn begin(environment: &[&'static [u8]]) {
+/// Reads the environment. Does no I/O unless a variable is invalid or asks for a log.
+fn init(environment: &[&'static [u8]]) {
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let preloaded = get("LD_PRELOAD").is_some_and(|v| v.to_string_lossy().contains("liblonet"));
     let host = get("LONET_HOST").is_some_and(|v| !v.is_empty());
@@ -106,41 +108,42 @@ fn begin(environment: &[&'static [u8]]) {
     if !preloaded && !host || is_said(IS_SUPERVISED) && sys::is_filtered() {
         return;
     }
-    crate::environment::keep(environment);
-    actor::prepare(is_said(SUPERVISES));
+    crate::environment::save(environment);
+    actor::map_page(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
-            if let Some(why) = log::trouble(&client)
-                && unhooked::takes_a_line()
+            if let Some(why) = log::open_error(&client)
+                && unhooked::is_stderr_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
-                complain(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
+                warn(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
             }
             let _ = CLIENT.set(Box::leak(Box::new(client)));
         }
-        Err(e) => complain(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
+        Err(e) => warn(&format!("liblonet: {e}; this program's lonet calls fail with ENETDOWN\n")),
     }
     IS_HOST.store(host, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// For when `begin` has failed: whatever the environment says, nothing shall go to the machine's network by mistake.
-fn begin_nowhere() {
-    complain("liblonet: cannot begin; this program's lonet calls fail with ENETDOWN\n");
+/// Used where `init` has failed: makes all of lonet's calls fail, so that nothing reaches the machine's
+/// network by mistake.
+fn init_unreachable() {
+    warn("liblonet: initialization failed; this program's lonet calls fail with ENETDOWN\n");
     IS_HOST.store(true, Ordering::Release);
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// A variable that cannot be followed is the user's to mend, who sees it where ld.so speaks of its own, at the
-/// start of the program and never later.
-fn complain(text: &str) {
+/// Writes to stderr. An invalid variable is the user's to correct, who is told where ld.so reports its own
+/// errors: when the program starts, and never later.
+fn warn(text: &str) {
     // SAFETY: a valid buffer; what cannot be written is lost.
     unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
 }
 
-/// Where this library lies: the lonet command may be beside it.
+/// The directory of this library; the lonet command may be beside it.
 pub fn library_directory() -> Option<PathBuf> {
     let here: *const libc::c_void = (&raw const ACTIVE).cast();
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
@@ -159,10 +162,10 @@ pub fn library_directory() -> Option<PathBuf> {
     Path::new(OsStr::from_bytes(path)).parent().map(Path::to_owned)
 }
 
-/// Whether the hooks have anything to do in this process.
+/// Whether the hooks do anything in this process.
 pub fn is_active() -> bool {
-    if STATE.load(Ordering::Acquire) == COLD {
-        begin_early();
+    if INIT_STATE.load(Ordering::Acquire) == UNINITIALIZED {
+        init_early();
     }
     ACTIVE.load(Ordering::Acquire) || has_default_host()
 }
@@ -171,8 +174,8 @@ pub fn is_host() -> bool {
     IS_HOST.load(Ordering::Acquire) || has_default_host()
 }
 
-/// The host that the process is.
-pub struct HostName(Way);
+/// The name of the process's host.
+pub struct HostName(ClientRef);
 
 impl Deref for HostName {
     type Target = str;
@@ -182,69 +185,69 @@ impl Deref for HostName {
     }
 }
 
-/// LONET_HOST, if it made sense, or the default host.
+/// The process's host: LONET_HOST if it is valid, or the default host.
 pub fn host() -> Option<HostName> {
     client().filter(|client| client.config.host.is_some()).map(HostName)
 }
 
-/// Whether `host` with `.lonet` behind it is short enough for what uname(2) has room for.
+/// Whether `host` followed by `.lonet` fits uname(2)'s field.
 pub fn hostname_fits(host: &str) -> bool {
     const HOST_NAME_MAX: usize = 64;
     host.len() + lonet_core::config::LONET_SUFFIX.len() <= HOST_NAME_MAX
 }
 
 fn has_default_host() -> bool {
-    DEFAULT.load(Ordering::Acquire) != 0
+    DEFAULT_HOST.load(Ordering::Acquire) != 0
 }
 
 fn default_host() -> Option<Used<Host>> {
-    match DEFAULT.load(Ordering::Acquire) {
+    match DEFAULT_HOST.load(Ordering::Acquire) {
         0 => None,
         handle => HOSTS.get(handle).ok(),
     }
 }
 
-/// From now on the process is this host; 0: what the environment says.
+/// Sets the default host; 0: as the environment says.
 pub fn set_default_host(handle: u64) {
-    DEFAULT.store(handle, Ordering::Release);
+    DEFAULT_HOST.store(handle, Ordering::Release);
 }
 
-/// A host that is being closed is the process' default no more.
+/// Unsets the default host if it is this one, which is being closed.
 pub fn forget_default_host(handle: u64) {
-    let _ = DEFAULT.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
+    let _ = DEFAULT_HOST.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed);
 }
 
-/// A client in use. What belongs to a handle stays for as long as it is used.
-pub enum Way {
+/// A reference to a client. The object behind a handle stays alive for as long as it is referenced.
+pub enum ClientRef {
     Environment(&'static Client),
     Host(Used<Host>),
     Net(Used<Net>),
 }
 
-impl Deref for Way {
+impl Deref for ClientRef {
     type Target = Client;
 
     fn deref(&self) -> &Client {
         match self {
-            Way::Environment(client) => client,
-            Way::Host(host) => &host.client,
-            Way::Net(net) => &net.client,
+            ClientRef::Environment(client) => client,
+            ClientRef::Host(host) => &host.client,
+            ClientRef::Net(net) => &net.client,
         }
     }
 }
 
-/// The way to lonetd for what this process does. `None`: the environment made no sense.
-pub fn client() -> Option<Way> {
-    default_host().map(Way::Host).or_else(|| CLIENT.get().map(Way::Environment))
+/// The client for this process's own calls. `None`: the environment is invalid.
+pub fn client() -> Option<ClientRef> {
+    default_host().map(ClientRef::Host).or_else(|| CLIENT.get().map(ClientRef::Environment))
 }
 
-/// The way to the lonetd of the network that `ip` belongs to: the process' own, or one that it has joined.
-pub fn client_at(ip: Ipv4Addr) -> Option<Way> {
+/// The client of the network that `ip` belongs to: the process's own network, or one that it has joined.
+pub fn client_at(ip: Ipv4Addr) -> Option<ClientRef> {
     let ours = is_active() && may_be_ours(ip.to_ipv6_mapped());
     if ours && block().is_some() {
         return client();
     }
-    joined::network_at(ip).map(Way::Net).or_else(|| if ours { client() } else { None })
+    joined::network_at(ip).map(ClientRef::Net).or_else(|| if ours { client() } else { None })
 }
 
 pub fn block() -> Option<Block> {
@@ -254,7 +257,7 @@ pub fn block() -> Option<Block> {
     }
 }
 
-/// N, as the lonetd that `client` leads to has told it.
+/// Stores the N that `client`'s lonetd has reported.
 pub fn learn_block(client: &Client, n: u8) {
     let own = CLIENT.get().is_some_and(|own| std::ptr::eq(own, client));
     if own && Block::new(n).is_some() && BLOCK.swap(n, Ordering::AcqRel) == 0 {
@@ -262,10 +265,10 @@ pub fn learn_block(client: &Client, n: u8) {
     }
 }
 
-/// Maps the network's key file: what is mapped passes to the children of a fork, which tell nobody, and lonetd sees
-/// by it that they are members, too. The key also tells the abstract name of lonetd's socket, for a program that leaves the
-/// file system or the owner's uid behind. No descriptor stays. A process that may not read the file has LONET_KEY in its
-/// environment.
+/// Maps the network's key file. The mapping passes to the children of a fork, which do not announce
+/// themselves: lonetd recognises them as members by it. The key also yields the abstract name of lonetd's
+/// socket, for a program that changes its root or drops the owner's uid. No descriptor stays open. A process
+/// that may not read the file has LONET_KEY in its environment.
 fn map_key() {
     let Some(client) = CLIENT.get() else { return };
     let Some(directory) = client.directory() else { return };
@@ -275,12 +278,12 @@ fn map_key() {
     actor::map(client);
 }
 
-/// Whether `client` leads to the network of the environment, whose table the process sees.
+/// Whether `client` is that of the environment's network, whose table the process maps.
 pub fn is_own(client: &Client) -> bool {
     CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
 }
 
-/// Whether `ip` may be an address of this network: certain once its block is known.
+/// Whether `ip` may be an address of this network; exact once its block is known.
 pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     match block() {
         Some(block) => !matches!(block.place(ip), Place::NotLonet | Place::Any(_) | Place::Loopback(_)),
@@ -288,7 +291,7 @@ pub fn may_be_ours(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// Whether binding or connecting to `ip` is lonet's to decide; why not.
+/// Whether binding or connecting to `ip` is lonet's to handle; if not, why.
 pub fn concerns(ip: Ipv6Addr) -> Result<(), Bypass> {
     let own = |ip: Ipv6Addr| match ip.to_ipv4_mapped() {
         Some(v4) => v4.is_unspecified() || v4 == std::net::Ipv4Addr::LOCALHOST,
@@ -305,7 +308,7 @@ pub fn concerns(ip: Ipv6Addr) -> Result<(), Bypass> {
     }
 }
 
-/// Whether a question about `ip` is worth starting a lonetd: it is certain that lonet is meant.
+/// Whether a request about `ip` is worth starting lonetd: `ip` is certainly lonet's.
 pub fn is_certain(ip: Ipv6Addr) -> bool {
     is_host() || block().is_some() || is_face(ip)
 }

@@ -1,5 +1,6 @@
-//! rcmd(3) and rcmd_af: a command on another host, with ports below 1024 at both ends of both connections. libc dials and
-//! listens inside itself; where the other is a host, it is done here as libc does it, words on stderr included.
+//! rcmd(3) and rcmd_af: a command on another host, with ports below 1024 at both ends of both connections.
+//! libc dials and listens inside itself; for a host of the network this is done here as libc does it,
+//! including the messages on stderr.
 
 pub mod circuit;
 mod rresvport;
@@ -7,7 +8,7 @@ mod rresvport;
 use crate::connect;
 use crate::listen::lonet_listen_hook;
 use crate::process;
-use circuit::{Found, Socket, bytes, descriptor_of, endpoint, say, say_errno};
+use circuit::{HostAddresses, Socket, bytes, descriptor_of, endpoint, print, print_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
 use lonet_core::sys::{self, Text, check};
 use nix::errno::Errno;
@@ -16,7 +17,7 @@ use std::fmt::Write;
 use std::sync::atomic::AtomicPtr;
 
 type Strings = [*const c_char; 3];
-type Of = unsafe extern "C" fn(
+type RcmdAf = unsafe extern "C" fn(
     *mut *mut c_char,
     u16,
     *const c_char,
@@ -28,7 +29,7 @@ type Of = unsafe extern "C" fn(
 
 next! {
     // As netdb.h declares it.
-    static RCMD_AF: Of = c"rcmd_af";
+    static RCMD_AF: RcmdAf = c"rcmd_af";
 }
 
 /// # Safety
@@ -76,25 +77,25 @@ pub unsafe extern "C" fn rcmd_af(
     let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
-            let found = find(*host, u16::from_be(port), c_int::from(family))?;
-            native = !found.concerns();
-            if native { None } else { run(&found, host, strings, errors) }
+            let host_addresses = find(*host, u16::from_be(port), c_int::from(family))?;
+            native = !host_addresses.any_in_network();
+            if native { None } else { run(&host_addresses, host, strings, errors) }
         }
     });
     if native { real() } else { result }
 }
 
-/// Where the host is; or why not is said.
+/// The addresses of the host; prints an error if there are none.
 ///
 /// # Safety
 /// A C string, or null.
-unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<Found> {
-    // SAFETY: as the caller promises; what gai_strerror answers stays.
+unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<HostAddresses> {
+    // SAFETY: as the caller promises; gai_strerror returns a static string.
     unsafe {
-        match Found::of(host, port, family) {
-            Ok(found) => return Some(found),
-            Err(libc::EAI_NONAME) if !host.is_null() => say(&[bytes(host), b": Unknown host\n"]),
-            Err(code) => say(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
+        match HostAddresses::of(host, port, family) {
+            Ok(host_addresses) => return Some(host_addresses),
+            Err(libc::EAI_NONAME) if !host.is_null() => print(&[bytes(host), b": Unknown host\n"]),
+            Err(code) => print(&[b"rcmd: getaddrinfo: ", bytes(libc::gai_strerror(code)), b"\n"]),
         }
     }
     None
@@ -102,28 +103,33 @@ unsafe fn find(host: *const c_char, port: u16, family: c_int) -> Option<Found> {
 
 /// # Safety
 /// As for rcmd(3).
-unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+unsafe fn run(
+    host_addresses: &HostAddresses,
+    host: *mut *mut c_char,
+    strings: Strings,
+    errors: *mut c_int,
+) -> Option<c_int> {
     static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: the program's arguments.
     unsafe {
-        if found.name_to(host, &NAME).is_none() {
-            say(&[b"rcmd: Cannot allocate memory\n"]);
+        if host_addresses.name_to(host, &NAME).is_none() {
+            print(&[b"rcmd: Cannot allocate memory\n"]);
             return None;
         }
-        let _blocked = Blocked::new();
-        let (socket, family, mut port) = dial(found, bytes(*host))?;
+        let _blocked = SigurgBlocked::new();
+        let (socket, family, mut port) = dial(host_addresses, bytes(*host))?;
         let second = if errors.is_null() {
             socket.write(b"\0");
             None
         } else {
-            Some(second(&socket, &mut port, family)?)
+            Some(accept_second(&socket, &mut port, family)?)
         };
         socket.write_strings(strings);
         match socket.byte() {
-            None if Errno::last_raw() == 0 => say(&[b"rcmd: ", bytes(*host), b": short read"]),
+            None if Errno::last_raw() == 0 => print(&[b"rcmd: ", bytes(*host), b": short read"]),
             None => {
-                say(&[b"rcmd: "]);
-                say_errno(bytes(*host));
+                print(&[b"rcmd: "]);
+                print_errno(bytes(*host));
             }
             Some(0) => {
                 if let Some(second) = second {
@@ -131,17 +137,17 @@ unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *
                 }
                 return Some(socket.into_program());
             }
-            Some(_) => socket.show_line(),
+            Some(_) => socket.copy_line_to_stderr(),
         }
     }
     None
 }
 
-/// Dials from a port below 1024: one address after the other, and all anew, later each time, while they refuse. The socket,
-/// its family, and the next port to try.
-fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
+/// Dials from a port below 1024: one address after the other, and again after growing pauses while they
+/// refuse. Returns the socket, its family and the next port to try.
+fn dial(host_addresses: &HostAddresses, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
     let (mut port, mut pause, mut refused) = (1023, 1, false);
-    let mut all = found.all().peekable();
+    let mut all = host_addresses.all().peekable();
     let mut at = all.next()?;
     loop {
         let socket = from_reserved(&mut port, at.ai_family)?;
@@ -159,18 +165,18 @@ fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
         if errno == Errno::EADDRINUSE {
             port -= 1;
         } else if all.peek().is_some() {
-            say_address(b"connect to address ", at, b": ");
-            say(&[errno.desc().as_bytes(), b"\n"]);
+            print_address(b"connect to address ", at, b": ");
+            print(&[errno.desc().as_bytes(), b"\n"]);
             at = all.next()?;
-            say_address(b"Trying ", at, b"...\n");
+            print_address(b"Trying ", at, b"...\n");
         } else if refused && pause <= 16 {
             sleep(pause);
             (pause, refused) = (2 * pause, false);
-            all = found.all().peekable();
+            all = host_addresses.all().peekable();
             at = all.next()?;
         } else {
             errno.set();
-            say_errno(name);
+            print_errno(name);
             return None;
         }
     }
@@ -179,54 +185,54 @@ fn dial(found: &Found, name: &[u8]) -> Option<(Socket, c_int, c_int)> {
 fn from_reserved(port: &mut c_int, family: c_int) -> Option<Socket> {
     match reserve(port, family) {
         Ok(fd) => return Socket::new(fd),
-        Err(Errno::EAGAIN) => say(&[b"rcmd: socket: All ports in use\n"]),
-        Err(e) => say(&[b"rcmd: socket: ", e.desc().as_bytes(), b"\n"]),
+        Err(Errno::EAGAIN) => print(&[b"rcmd: socket: All ports in use\n"]),
+        Err(e) => print(&[b"rcmd: socket: ", e.desc().as_bytes(), b"\n"]),
     }
     None
 }
 
-fn say_address(before: &[u8], at: &addrinfo, after: &[u8]) {
+fn print_address(before: &[u8], at: &addrinfo, after: &[u8]) {
     let mut text = Text::<64>::new();
     let _ = match endpoint(at).map(|to| (to.ip, to.ip.to_ipv4_mapped())) {
         Some((_, Some(v4))) => write!(text, "{v4}"),
         Some((v6, None)) => write!(text, "{v6}"),
         None => Ok(()),
     };
-    say(&[before, text.bytes(), after]);
+    print(&[before, text.bytes(), after]);
 }
 
-/// The connection for stderr, which the other end makes to a port that it is told.
-fn second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
+/// Accepts the connection for stderr, which the other end makes to a port that it is told.
+fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Socket> {
     let listener = reserve(port, family).ok().and_then(Socket::new)?;
     // SAFETY: no pointers.
     unsafe { lonet_listen_hook(listener.fd(), 1) };
     let mut number = Text::<8>::new();
     let _ = write!(number, "{port}\0");
     if !first.write(number.bytes()) {
-        say_errno(b"rcmd: write (setting up stderr)");
+        print_errno(b"rcmd: write (setting up stderr)");
         return None;
     }
-    if !comes(first, &listener) {
+    if !await_second(first, &listener) {
         match Errno::last_raw() {
-            0 => say(&[b"poll: protocol failure in circuit setup\n"]),
-            _ => say_errno(b"rcmd: poll (setting up stderr)"),
+            0 => print(&[b"poll: protocol failure in circuit setup\n"]),
+            _ => print_errno(b"rcmd: poll (setting up stderr)"),
         }
         return None;
     }
     let Some((socket, from)) = listener.accept() else {
-        say_errno(b"rcmd: accept");
+        print_errno(b"rcmd: accept");
         return None;
     };
     if !from.is_some_and(|from| (512..1024).contains(&from.port)) {
-        say(&[b"socket: protocol failure in circuit setup\n"]);
+        print(&[b"socket: protocol failure in circuit setup\n"]);
         return None;
     }
     Some(socket)
 }
 
-/// Waits until somebody dials the listener. `false`: the other end says something before, or, if errno is not 0, the wait
-/// was broken off.
-fn comes(first: &Socket, listener: &Socket) -> bool {
+/// Waits until a connection arrives at the listener. `false`: data arrived on the first connection before,
+/// or, if errno is not 0, the wait failed.
+fn await_second(first: &Socket, listener: &Socket) -> bool {
     let of = |socket: &Socket| libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
     let mut both = [of(first), of(listener)];
     let (no_time, no_mask) = (std::ptr::null::<libc::timespec>(), std::ptr::null::<u64>());
@@ -238,22 +244,22 @@ fn comes(first: &Socket, listener: &Socket) -> bool {
 
 pub fn sleep(seconds: i64) {
     let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
-    // SAFETY: a time; what is left of it when a signal comes is nobody's.
+    // SAFETY: a time; the rest of it after a signal is not wanted.
     unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, std::ptr::null_mut::<libc::timespec>()) };
 }
 
-/// SIGURG is blocked, which the sockets send to the process.
-struct Blocked(u64);
+/// Blocks SIGURG, which the sockets send to the process, until it is dropped.
+struct SigurgBlocked(u64);
 
-impl Blocked {
-    fn new() -> Blocked {
+impl SigurgBlocked {
+    fn new() -> SigurgBlocked {
         let mut before = 0;
         mask(libc::SIG_BLOCK, 1 << (libc::SIGURG - 1), &raw mut before);
-        Blocked(before)
+        SigurgBlocked(before)
     }
 }
 
-impl Drop for Blocked {
+impl Drop for SigurgBlocked {
     fn drop(&mut self) {
         mask(libc::SIG_SETMASK, self.0, std::ptr::null_mut());
     }

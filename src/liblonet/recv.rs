@@ -1,7 +1,7 @@
-//! recvfrom(2), recvmsg(2) and recvmmsg(2): what lonetd answers in a name server's stead comes from the server, as far
-//! as the program is told. Nothing else is touched.
+//! Hooks of recvfrom(2), recvmsg(2) and recvmmsg(2): datagrams that lonetd sends in place of a name server
+//! get the server's address. Everything else is unchanged.
 //!
-//! These calls block: as in `connect`, the frames around the real one hold nothing.
+//! These calls block: as in `connect`, the frames around the real call own nothing.
 
 use crate::{dns, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
@@ -37,7 +37,7 @@ hook! {
     ) -> c_int => lonet_recvmmsg {
         // SAFETY: the program's arguments.
         unsafe {
-            let roomy = roomy(messages, count);
+            let roomy = messages_with_room(messages, count);
             let got = real_recvmmsg()(fd, messages, count, flags, limit);
             named_all(got, messages, roomy)
         }
@@ -52,7 +52,7 @@ next! {
     static RECVFROM_CHK: RecvFromChk = c"__recvfrom_chk";
 }
 
-/// What recvfrom becomes with _FORTIFY_SOURCE.
+/// recvfrom under _FORTIFY_SOURCE.
 ///
 /// # Safety
 /// As for recvfrom(2); `size` is what the compiler knows of the buffer.
@@ -95,19 +95,19 @@ extern "C" fn real_recvmmsg() -> RecvMmsg {
     recvmmsg.get()
 }
 
-/// How much room there is for the name; 0 where it is not wanted, or the kernel will say what is wrong.
+/// The room for the address; 0 if it is not wanted, or the kernel will report an error.
 extern "C" fn room_at(from: *const sockaddr, len: *const socklen_t) -> u32 {
     let wanted = process::is_active() && !from.is_null();
     // SAFETY: it can be read.
     if wanted && memory::is_readable(len.cast(), size_of::<socklen_t>()) { unsafe { len.read() } } else { 0 }
 }
 
-/// Whether a message can be read, and is looked at.
+/// Whether the hooks are active and the message can be read.
 extern "C" fn is_message(message: *const msghdr) -> bool {
     process::is_active() && memory::is_readable(message.cast(), size_of::<msghdr>())
 }
 
-/// Where a message's name goes, and how much room it has; null: nowhere.
+/// Where the message's address is stored, and its room; null: nowhere.
 unsafe extern "C" fn name_of(message: *const msghdr, room: *mut u32) -> *mut sockaddr {
     if !is_message(message) {
         return std::ptr::null_mut();
@@ -129,14 +129,14 @@ unsafe fn name_at(message: *const msghdr) -> (*mut sockaddr, u32) {
 unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *mut socklen_t) -> ssize_t {
     if got >= 0 {
         // SAFETY: the kernel has just written there.
-        unsafe { dns::rename(from, room, len) };
+        unsafe { dns::show_server_address(from, room, len) };
     }
     got
 }
 
-/// Bit `i`: message `i` has room for any name. Those beyond the first 64 keep the kernel's names.
-extern "C" fn roomy(messages: *const mmsghdr, count: c_uint) -> u64 {
-    // The header comes first.
+/// Bit `i`: message `i` has room for any address. Messages after the first 64 keep the kernel's addresses.
+extern "C" fn messages_with_room(messages: *const mmsghdr, count: c_uint) -> u64 {
+    // The header is the first field of mmsghdr.
     let headers = (0..count.min(64) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
     headers.take_while(|header| is_message(*header)).enumerate().fold(0, |all, (i, header)| {
         // SAFETY: it can be read.
@@ -151,7 +151,7 @@ unsafe extern "C" fn named_all(got: c_int, messages: *mut mmsghdr, roomy: u64) -
         unsafe {
             let message = &raw mut (*messages.add(i)).msg_hdr;
             let room = size_of::<libc::sockaddr_in6>() as u32;
-            dns::rename((*message).msg_name.cast(), room, &raw mut (*message).msg_namelen);
+            dns::show_server_address((*message).msg_name.cast(), room, &raw mut (*message).msg_namelen);
         }
     }
     got

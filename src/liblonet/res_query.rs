@@ -1,7 +1,7 @@
-//! res_query(3), res_search, res_querydomain, res_send and their forms with a state: DNS answers for hosts of the network, made
-//! here; all other questions are libc's.
+//! Hooks of res_query(3), res_search, res_querydomain, res_send and their forms with a state: DNS queries
+//! about hosts of the network are answered here, all others by libc.
 //!
-//! Each has a second name, `__res_…`, by which programs know it that were linked before glibc 2.34.
+//! Each has a second name, `__res_…`, which programs use that were linked before glibc 2.34.
 
 mod answer;
 mod domain;
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn __res_nsend(
     unsafe { res_nsend(state, query, query_len, answer, len) }
 }
 
-/// struct __res_state of resolv.h, to the field that tells what went wrong.
+/// struct __res_state of resolv.h, up to its error code.
 #[repr(C)]
 pub struct State {
     times: [c_int; 2],
@@ -218,7 +218,7 @@ pub struct State {
     count: c_int,
     servers: [libc::sockaddr_in; 3],
     id: u16,
-    /// The domains of a search; the first null is the end.
+    /// The domains to search, up to the first null.
     pub search: [*mut c_char; 7],
     domain: [c_char; 256],
     codes: libc::c_ulong,
@@ -229,7 +229,7 @@ pub struct State {
 }
 
 impl State {
-    /// ndots: a name with so many dots is asked for as it is first.
+    /// ndots: a name with so many dots is first looked up as it is.
     pub fn dots(&self) -> u32 {
         self.bits & 0xf
     }
@@ -321,7 +321,7 @@ unsafe fn state_search(
     }
 }
 
-/// The name with `.lonet` behind it of the host that a search for `name` finds. `None`: libc searches.
+/// The full name of the host that a search for `name` finds. `None`: libc searches.
 ///
 /// # Safety
 /// As for res_search(3); `state` gives one of libc's.

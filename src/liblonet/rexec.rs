@@ -1,9 +1,9 @@
-//! rexec(3) and rexec_af: a command on another host, with a name and a password. As with rcmd, libc dials and listens inside
-//! itself; where the other is a host, it is done here as libc does it.
+//! rexec(3) and rexec_af: a command on another host, with a user name and a password. As with rcmd, libc
+//! dials and listens inside itself; for a host of the network this is done here as libc does it.
 
 use crate::listen::lonet_listen_hook;
 use crate::name::lonet_getsockname;
-use crate::rcmd::circuit::{Found, Socket, bytes, descriptor_of, say_errno};
+use crate::rcmd::circuit::{HostAddresses, Socket, bytes, descriptor_of, print_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::sync::atomic::AtomicPtr;
 
 type Strings = [*const c_char; 3];
-type Of = unsafe extern "C" fn(
+type RexecAf = unsafe extern "C" fn(
     *mut *mut c_char,
     c_int,
     *const c_char,
@@ -26,8 +26,9 @@ type UserPass = unsafe extern "C" fn(*const c_char, *mut *const c_char, *mut *co
 
 next! {
     // As netdb.h declares it.
-    static REXEC_AF: Of = c"rexec_af";
-    // As libc's rexec calls it: what ~/.netrc says of a host, in memory of malloc's. netdb.h does not declare it.
+    static REXEC_AF: RexecAf = c"rexec_af";
+    // As libc's rexec calls it: the entry of ~/.netrc for a host, in memory of malloc's. netdb.h does not
+    // declare it.
     static RUSERPASS: UserPass = c"ruserpass";
 }
 
@@ -73,9 +74,10 @@ pub unsafe extern "C" fn rexec_af(
     let result = descriptor_of(|| {
         // SAFETY: the program's arguments.
         unsafe {
-            let found = Found::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
-            native = !found.concerns();
-            if native { None } else { run(&found, host, [user, password, command], errors) }
+            let host_addresses =
+                HostAddresses::of(*host, u16::from_be(port as u16), c_int::from(family)).ok()?;
+            native = !host_addresses.any_in_network();
+            if native { None } else { run(&host_addresses, host, [user, password, command], errors) }
         }
     });
     if native { real() } else { result }
@@ -83,39 +85,45 @@ pub unsafe extern "C" fn rexec_af(
 
 /// # Safety
 /// As for rexec(3).
-unsafe fn run(found: &Found, host: *mut *mut c_char, strings: Strings, errors: *mut c_int) -> Option<c_int> {
+unsafe fn run(
+    host_addresses: &HostAddresses,
+    host: *mut *mut c_char,
+    strings: Strings,
+    errors: *mut c_int,
+) -> Option<c_int> {
     static NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: the program's arguments.
     unsafe {
-        if found.name_to(host, &NAME).is_none() {
-            say_errno(b"rexec: strdup");
+        if host_addresses.name_to(host, &NAME).is_none() {
+            print_errno(b"rexec: strdup");
             return None;
         }
         let login = Login::of(*host, strings[0], strings[1]);
-        let first = found.all().next()?;
+        let first = host_addresses.all().next()?;
         let socket = dial(first)?;
         let second = if errors.is_null() {
             socket.write(b"\0");
             None
         } else {
-            Some(second(&socket, first)?)
+            Some(accept_second(&socket, first)?)
         };
         socket.write_strings([login.user, login.password, strings[2]]);
         match socket.byte() {
-            None => say_errno(bytes(*host)),
+            None => print_errno(bytes(*host)),
             Some(0) => {
                 if let Some(second) = second {
                     errors.write(second.into_program());
                 }
                 return Some(socket.into_program());
             }
-            Some(_) => socket.show_line(),
+            Some(_) => socket.copy_line_to_stderr(),
         }
     }
     None
 }
 
-/// A name and a password: the program's, or where it gives none, what libc finds in ~/.netrc or asks the user for.
+/// A user name and a password: the program's, or if it gives none, those that libc finds in ~/.netrc or asks
+/// the user for.
 struct Login {
     user: *const c_char,
     password: *const c_char,
@@ -152,12 +160,12 @@ fn tcp(family: c_int) -> Option<Socket> {
     made.map_err(|e| e.set()).ok().and_then(|fd| Socket::new(fd as c_int))
 }
 
-/// Dials, and again, later each time, while it is refused.
+/// Dials, and again after growing pauses while it is refused.
 fn dial(to: &addrinfo) -> Option<Socket> {
     let mut pause = 1;
     loop {
         let Some(socket) = tcp(to.ai_family) else {
-            say_errno(b"rexec: socket");
+            print_errno(b"rexec: socket");
             return None;
         };
         // SAFETY: an address with its length.
@@ -166,7 +174,7 @@ fn dial(to: &addrinfo) -> Option<Socket> {
         }
         if Errno::last() != Errno::ECONNREFUSED || pause > 16 {
             // SAFETY: a C string of the list's.
-            say_errno(unsafe { bytes(to.ai_canonname) });
+            print_errno(unsafe { bytes(to.ai_canonname) });
             return None;
         }
         drop(socket);
@@ -175,8 +183,8 @@ fn dial(to: &addrinfo) -> Option<Socket> {
     }
 }
 
-/// The connection for stderr, which the other end makes to a port that it is told.
-fn second(first: &Socket, like: &addrinfo) -> Option<Socket> {
+/// Accepts the connection for stderr, which the other end makes to a port that it is told.
+fn accept_second(first: &Socket, like: &addrinfo) -> Option<Socket> {
     let listener = tcp(like.ai_family)?;
     // SAFETY: all zeroes is an address.
     let mut at: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
@@ -188,7 +196,7 @@ fn second(first: &Socket, like: &addrinfo) -> Option<Socket> {
         lonet_getsockname(listener.fd(), to, &raw mut len)
     };
     if named != 0 {
-        say_errno(b"getsockname");
+        print_errno(b"getsockname");
         return None;
     }
     // SAFETY: getsockname has written there.
@@ -199,7 +207,7 @@ fn second(first: &Socket, like: &addrinfo) -> Option<Socket> {
     match listener.accept() {
         Some((socket, _)) => Some(socket),
         None => {
-            say_errno(b"accept");
+            print_errno(b"accept");
             None
         }
     }

@@ -1,8 +1,9 @@
-//! Sandboxes of programs that allow TCP ports by their numbers (landlock(7)).
+//! Support for programs in a sandbox that allows TCP ports by number (landlock(7)).
 //!
-//! What the program means is a port of its host's; what the kernel would judge is the OS port behind it, and the bind before
-//! a dial, which the program knows nothing of. So the kernel is asked about the port that the program means, by calls of which
-//! nothing else can come; and where that is allowed, lonetd binds or connects the socket, which it is lent for it.
+//! The program's rules mean ports of its host, but the kernel would check the OS port behind one, and the
+//! bind before a dial, which the program does not know of. So the kernel is asked about the program's port,
+//! by calls that have no other effect. Where it allows that port, lonetd binds or connects the socket, which
+//! is lent to it.
 
 use crate::address::Address;
 use lonet_core::client::{Client, TIME_LIMIT, Trouble};
@@ -12,31 +13,31 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Ports below take a privilege that is not lonetd's to lend.
+/// Ports below this one need a privilege, which lonetd must not lend.
 pub const UNPRIVILEGED: u16 = 1024;
 
 /// Whether the program may bind this port.
 pub fn may_bind(port: u16) -> bool {
-    // An address of no machine.
-    asked(Ipv4Addr::new(240, 0, 0, 1), port, sys::bind)
+    // An address that no machine has.
+    is_allowed(Ipv4Addr::new(240, 0, 0, 1), port, sys::bind)
 }
 
 /// Whether the program may connect to this port.
 pub fn may_connect(port: u16) -> bool {
-    // No connection leads to all.
-    asked(Ipv4Addr::BROADCAST, port, sys::connect)
+    // The broadcast address, to which TCP cannot connect.
+    is_allowed(Ipv4Addr::BROADCAST, port, sys::connect)
 }
 
 type Call = unsafe fn(i32, *const libc::sockaddr, u32) -> sys::Result<()>;
 
-fn asked(ip: Ipv4Addr, port: u16, call: Call) -> bool {
+fn is_allowed(ip: Ipv4Addr, port: u16, call: Call) -> bool {
     let Ok(fd) = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0) else { return false };
     let at = Address::of_os(SocketAddrV4::new(ip, port), libc::AF_INET);
     // SAFETY: an address with its length.
     unsafe { call(fd.raw(), at.pointer(), at.len) != Err(Errno::EACCES) }
 }
 
-/// A socket that is to be bound or connected, for which lonetd can be asked.
+/// A socket to be bound or connected, if necessary by lonetd.
 pub struct Socket<'a> {
     pub client: &'a Client,
     pub limit: Limit,
@@ -45,7 +46,7 @@ pub struct Socket<'a> {
 }
 
 impl Socket<'_> {
-    /// Binds it; where the kernel forbids that to the program, and it `may`, by lonetd.
+    /// Binds the socket. Where the kernel forbids it although the program is allowed (`may`), lonetd does it.
     pub fn bind(&self, at: &Address, may: impl Fn() -> bool) -> Result<(), Errno> {
         // SAFETY: an address of ours with its length.
         let bound = unsafe { sys::bind(self.fd, at.pointer(), at.len) };
@@ -57,7 +58,7 @@ impl Socket<'_> {
         }
     }
 
-    /// Has lonetd connect it, which waits for nothing: EINPROGRESS if that takes time.
+    /// Has lonetd connect the socket without waiting: EINPROGRESS if that takes time.
     pub fn connect(&self, to: &Address) -> Result<(), Errno> {
         self.lend(to.os().ok_or(Errno::EACCES)?, true)
     }

@@ -1,17 +1,19 @@
-//! Short names: on host α, which is called `alpha.lonet`, the name `beta` is `beta.lonet`, as it is on a machine of that name.
+//! Lookup of short names: on host α, which is called `alpha.lonet`, the name `beta` is `beta.lonet`, as it is
+//! on a machine of that name.
 //!
-//! libc looks for a name without a dot in /etc/hosts. Then it takes what HOSTALIASES says for it, and asks the DNS with each
-//! domain of a list behind it, and with none: the domains are those of LOCALDOMAIN, or of resolv.conf, or, where neither
-//! names any, the one in the machine's own name. libc has worked out the list (`_res`); what it does not know is that hosts
-//! are in the domain `lonet`, and which hosts there are. So these questions are asked here, in libc's order, and only if a
-//! host that is there would be the answer; in all other cases the call is libc's, with its own answer, error and time.
+//! libc looks up a name without a dot in /etc/hosts. Then it takes the alias from HOSTALIASES, and queries
+//! the DNS with each domain of a list appended, and with none: the domains are those of LOCALDOMAIN, or of
+//! resolv.conf, or, where neither names any, the one in the machine's own name. libc has computed the list
+//! (`_res`), but does not know that hosts are in the domain `lonet`, and which hosts there are. So these
+//! queries are repeated here, in libc's order, and only if a host that is up would be the answer; in all
+//! other cases the call is libc's, with its own answer, error and duration.
 //!
-//! A name with a dot is a host's if it ends in `.lonet` (`host`): hosts have no dot in their names.
+//! A name with a dot is a host's only if it ends in `.lonet` (`host`): names of hosts have no dot.
 
 mod files;
 
 use crate::fence::uncancelled;
-use crate::host::{self, Host, Miss};
+use crate::host::{self, Host, LookupError};
 use crate::res_query::State;
 use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
@@ -20,14 +22,14 @@ use lonet_core::config::LONET_SUFFIX;
 use lonet_core::sys::{self, Text, check};
 use std::ffi::{CStr, CString};
 
-/// What is looked for, and how.
+/// The way in which a name is looked up.
 pub struct Search<'a> {
-    /// libc's state of the resolver.
+    /// libc's resolver state.
     pub state: *mut State,
-    /// What /etc/hosts says for this family comes first. `None`: the DNS alone is asked, and what HOSTALIASES says is not
-    /// searched for.
+    /// The family for which /etc/hosts is looked up first. `None`: only the DNS is queried, and an alias from
+    /// HOSTALIASES is not searched for.
     pub files_for: Option<c_int>,
-    /// Whether the DNS has an answer for a name, which ends in a dot.
+    /// Whether the DNS has a name, which ends in a dot.
     pub dns_knows: &'a dyn Fn(&CStr) -> bool,
 }
 
@@ -58,15 +60,16 @@ const RES_DEFNAMES: libc::c_ulong = 0x80;
 const RES_DNSRCH: libc::c_ulong = 0x200;
 const RES_NOALIASES: libc::c_ulong = 0x1000;
 
-/// The state of this thread, as it is when libc begins a search. `None`: there is none, or it cannot be had.
+/// This thread's resolver state, as at the start of a search by libc. `None`: there is none.
 pub fn state() -> Option<*mut State> {
     // SAFETY: it takes nothing.
     let state = unsafe { STATE.get()?() };
     match MAKE_QUERY.get() {
-        // This reads resolv.conf and the environment if that has not been done, and resolv.conf if it has changed.
+        // As a side effect this reads resolv.conf and the environment if that has not been done, and
+        // resolv.conf if it has changed.
         Some(make) => {
             let (mut query, none) = ([0; 64], std::ptr::null());
-            // SAFETY: a question about the root for an address, and a buffer with its length.
+            // SAFETY: a query for the root's address, and a buffer with its length.
             unsafe { make(0, c"".as_ptr(), 1, 1, none, 0, none, query.as_mut_ptr(), query.len() as c_int) };
         }
         // SAFETY: the thread's own state, which libc has not begun to use.
@@ -86,7 +89,7 @@ pub fn state() -> Option<*mut State> {
 pub unsafe fn find<'a>(
     name: *const c_char,
     search: impl FnOnce() -> Option<Search<'a>>,
-) -> Option<Result<Host, Miss>> {
+) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
     }
@@ -97,7 +100,7 @@ pub unsafe fn find<'a>(
     }
     let search = search()?;
     // SAFETY: as the caller promises.
-    let list = unsafe { List::of(search.state) };
+    let list = unsafe { SearchList::of(search.state) };
     let alias = if list.options & RES_NOALIASES == 0 { alias_of(name) } else { None };
     let wanted = alias.as_deref().unwrap_or(name);
     let is_searched = is_short(wanted) && (alias.is_none() || search.files_for.is_some());
@@ -105,14 +108,16 @@ pub unsafe fn find<'a>(
     if search.files_for.is_some_and(|family| is_in_hosts(name, family)) {
         return None;
     }
-    let found = if is_searched { host::that_is_there(wanted)? } else { host::by_name(wanted)? };
-    if is_searched && matches!(found, Err(Miss::Unknown)) || knows_any(search.dns_knows, wanted, &before) {
+    let found = if is_searched { host::by_bare_name_if_up(wanted)? } else { host::by_name(wanted)? };
+    if is_searched && matches!(found, Err(LookupError::NotFound))
+        || knows_any(search.dns_knows, wanted, &before)
+    {
         return None;
     }
     Some(found)
 }
 
-/// Whether the DNS has a name in one of these domains. libc waits for answers there.
+/// Whether the DNS has a name in one of these domains. libc blocks there.
 fn knows_any(dns_knows: &dyn Fn(&CStr) -> bool, name: &[u8], domains: &[&[u8]]) -> bool {
     if domains.is_empty() {
         return false;
@@ -127,8 +132,8 @@ fn knows_any(dns_knows: &dyn Fn(&CStr) -> bool, name: &[u8], domains: &[&[u8]]) 
     })
 }
 
-/// Whether a name may be a host's with its domain left out: not if it has a dot, or is an address in any notation, or is
-/// the name that every host has for itself.
+/// Whether a name may be a host's without its domain: not if it has a dot, is an address in any notation, or
+/// is `localhost`.
 fn is_short(name: &[u8]) -> bool {
     const LONGEST: usize = 63;
     let is_number = name.first().is_some_and(u8::is_ascii_digit)
@@ -141,7 +146,7 @@ fn is_short(name: &[u8]) -> bool {
         && !name.eq_ignore_ascii_case(b"localhost")
 }
 
-/// Whether /etc/hosts has a name, and libc looks there before it asks the DNS.
+/// Whether /etc/hosts has a name, and libc looks there before it queries the DNS.
 fn is_in_hosts(name: &[u8], family: c_int) -> bool {
     let has = |path, says: &dyn Fn(&[u8]) -> bool| sys::read_file(path).is_ok_and(|text| says(&text));
     has(c"/etc/hosts", &|text| hosts_has(text, name, family)) && !has(c"/etc/nsswitch.conf", &is_dns_first)
@@ -152,18 +157,18 @@ fn alias_of(name: &[u8]) -> Option<Vec<u8>> {
     alias_in(&sys::read_file(&path).ok()?, name)
 }
 
-/// The domains that libc searches, and what it does with them.
-struct List<'a> {
+/// The domains that libc searches, and the options of the search.
+struct SearchList<'a> {
     options: libc::c_ulong,
     dots: u32,
     domains: Vec<&'a [u8]>,
 }
 
-impl<'a> List<'a> {
+impl<'a> SearchList<'a> {
     /// # Safety
     /// `state` is one of libc's, which stays as it is.
-    unsafe fn of(state: *const State) -> List<'a> {
-        // SAFETY: as the caller promises; each entry of the list is null, its end, or a C string.
+    unsafe fn of(state: *const State) -> SearchList<'a> {
+        // SAFETY: as the caller promises; each entry of the list is a C string, or null, which ends it.
         let (options, dots, all) = unsafe { ((*state).options, (*state).dots(), (*state).search) };
         let texts = all.iter().take_while(|at| !at.is_null());
         // SAFETY: as above.
@@ -171,10 +176,11 @@ impl<'a> List<'a> {
         if process::host().is_some_and(|host| process::hostname_fits(&host)) && is_machines_own(&domains) {
             domains = vec![without_dot(LONET_SUFFIX.as_bytes())];
         }
-        List { options, dots, domains }
+        SearchList { options, dots, domains }
     }
 
-    /// What comes before `lonet`; an empty domain: the name as it is. `None`: libc does not get to `lonet`.
+    /// The domains that libc searches before `lonet`; an empty one: the name as it is. `None`: libc does not
+    /// get to `lonet`.
     fn before_lonet(self) -> Option<Vec<&'a [u8]>> {
         if self.options & RES_DEFNAMES == 0 {
             return None;
@@ -201,7 +207,8 @@ fn without_dot(domain: &[u8]) -> &[u8] {
     domain.strip_prefix(b".").unwrap_or(domain)
 }
 
-/// Whether a list is what libc makes of the machine's name, as nobody has said another: a host's is of its own name.
+/// Whether libc has derived the list from the machine's name, as no other was configured: a host's would come
+/// from its own name.
 fn is_machines_own(domains: &[&[u8]]) -> bool {
     let is_named = || {
         environment::variable("LOCALDOMAIN").is_some()
@@ -230,7 +237,7 @@ mod tests {
 
     fn before<'a>(options: libc::c_ulong, dots: u32, domains: &[&'a str]) -> Option<Vec<&'a str>> {
         let domains = domains.iter().map(|d| d.as_bytes()).collect();
-        let before = List { options, dots, domains }.before_lonet()?;
+        let before = SearchList { options, dots, domains }.before_lonet()?;
         Some(before.into_iter().map(|d| std::str::from_utf8(d).expect("text")).collect())
     }
 

@@ -1,6 +1,6 @@
-//! sendto(2), sendmsg(2) and sendmmsg(2): questions to a name server go to what stands for it (`dns`), and
-//! MSG_FASTOPEN, a connect that takes its first bytes along, is a connect and then a send. The kernel answers that in
-//! the same two ways: it falls back to a plain handshake whenever it has no cookie of the server's.
+//! Hooks of sendto(2), sendmsg(2) and sendmmsg(2). Queries to a name server go to lonetd instead (`dns`). A
+//! send with MSG_FASTOPEN, a connect that carries its first bytes, becomes a connect and then a send; the
+//! kernel, too, falls back to a plain handshake whenever it has no cookie of the server.
 
 use crate::address::Address;
 use crate::{connect, dns, memory, process};
@@ -59,12 +59,12 @@ extern "C" fn is_dial(address: *const sockaddr, len: socklen_t) -> bool {
         && memory::address(address, len).is_some_and(|(to, _)| process::concerns(to.ip).is_ok())
 }
 
-/// Whether a message may be lonet's, and can be read. The kernel judges those that cannot.
+/// Whether a message may be lonet's and can be read. The kernel refuses unreadable ones.
 extern "C" fn is_message(message: *const msghdr) -> bool {
     process::is_active() && memory::is_readable(message.cast(), size_of::<msghdr>())
 }
 
-/// As `connect::run`, a frame that cancellation passes through.
+/// A frame that cancellation passes through, like `connect::run`.
 ///
 /// # Safety
 /// The arguments are as sendto(2) takes them; `real` is libc's.
@@ -129,7 +129,7 @@ unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_in
     }
 }
 
-/// One by one if one of them may go elsewhere than it is for. As [`send_to`].
+/// Sends the messages one by one if one of them may be redirected or dial. As [`send_to`].
 ///
 /// # Safety
 /// The arguments are as sendmmsg(2) takes them; `real` is libc's.
@@ -158,10 +158,10 @@ unsafe extern "C" fn send_messages(
     }
 }
 
-/// Whether a name server, or with MSG_FASTOPEN an address of lonet's, is among those that messages are for, up to the first
-/// that cannot be read, where the kernel ends.
+/// Whether one of the messages is for a name server or, with MSG_FASTOPEN, for an address of lonet's. Looks
+/// as far as the first unreadable one, at which the kernel stops.
 extern "C" fn any_elsewhere(messages: *const mmsghdr, count: c_uint, flags: c_int) -> bool {
-    // The header comes first.
+    // The header is the first field of mmsghdr.
     let headers = (0..count.min(1024) as usize).map(|i| messages.wrapping_add(i).cast::<msghdr>());
     headers.take_while(|header| is_message(*header)).any(|header| {
         // SAFETY: it can be read.

@@ -1,6 +1,7 @@
-//! fclose(3), freopen(3), pclose(3): libc closes the descriptor of the stream by itself. Hints, as those of `close`.
+//! Hooks of fclose(3), freopen(3) and pclose(3): libc closes the stream's descriptor by itself. They give
+//! hints, like those of `close`.
 
-use crate::close::{leaving, left};
+use crate::close::{after_close, before_close};
 use libc::{FILE, c_char, c_int};
 use nix::errno::Errno;
 
@@ -10,7 +11,7 @@ hook! {
         let socket = unsafe { of(stream) };
         // SAFETY: as above.
         let result = unsafe { redhook::real!(fclose)(stream) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
@@ -31,7 +32,7 @@ hook! {
         let socket = unsafe { of(stream) };
         // SAFETY: as above.
         let result = unsafe { redhook::real!(pclose)(stream) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
@@ -42,7 +43,7 @@ hook! {
         let socket = unsafe { of(stream) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(freopen)(path, mode, stream) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
@@ -53,20 +54,19 @@ hook! {
         let socket = unsafe { of(stream) };
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(freopen64)(path, mode, stream) };
-        left(socket);
+        after_close(socket);
         result
     }
 }
 
-/// # Safety
-/// Null, or a stream of the program's.
-unsafe fn of(stream: *mut FILE) -> Option<crate::close::Leaving> {
+/// `stream` is null, or a stream of the program's.
+unsafe fn of(stream: *mut FILE) -> Option<crate::close::ClosingSocket> {
     if stream.is_null() {
         return None;
     }
     let errno = Errno::last_raw();
-    // SAFETY: as the caller promises; -1, and an error, for a stream without a descriptor.
+    // SAFETY: as the caller promises; fails with -1 for a stream without a descriptor.
     let fd = unsafe { libc::fileno(stream) };
     Errno::set_raw(errno);
-    leaving(fd)
+    before_close(fd)
 }

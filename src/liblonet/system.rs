@@ -1,8 +1,9 @@
-//! system(3), popen(3) and wordexp(3): libc starts the shell itself, with the process' own environment. Where that has been
-//! cleaned the shell gets a full one: the process has it for as long as libc takes.
+//! Hooks of system(3), popen(3) and wordexp(3). libc starts the shell itself, with the process's own
+//! environment. Where that lacks lonet's variables, the process gets a complete one for the duration of the
+//! call.
 //!
-//! system and wordexp wait, and a thread may be cancelled there: nothing is held meanwhile but the environment, which then
-//! stays.
+//! system and wordexp block, and a thread may be cancelled there: nothing is held meanwhile but the
+//! environment, which then stays.
 
 use crate::address::is_plausible;
 use crate::environment;
@@ -52,8 +53,8 @@ hook! {
     }
 }
 
-/// Whether a command is among the words. Variables are, too, and those are to be the program's own: without a command
-/// nothing is lent.
+/// Whether there is a command among the words. They may also contain variables, which must be the program's
+/// own: without a command the environment is not replaced.
 ///
 /// # Safety
 /// The arguments are as wordexp(3) takes them.

@@ -1,12 +1,12 @@
-//! A program that does not load this library: what is about to be executed is looked at ([`lonet_core::hookable`]). `lonet run`,
-//! which takes its place, supervises what it can. What it cannot uses the machine's network, and its user is to know: one line on
-//! stderr says why it cannot be hooked. It runs all the same.
+//! Handling of executed programs that cannot load this library, as [`lonet_core::hookable`] tells. `lonet
+//! run`, executed in their place, supervises those that it can. The others use the machine's network, and one
+//! line on stderr tells the user why they cannot be hooked; they run all the same.
 //!
-//! What cannot be told is let pass, and so is what the kernel does not execute, of which the program hears. Of a script its
-//! interpreter is looked at; what that executes it executes through the hooks.
+//! A file that cannot be judged is executed as it is, and so is one that the kernel will refuse, which the
+//! program is told. Of a script the interpreter is judged; what that executes passes the hooks.
 //!
-//! The line goes where the shell would complain. Not so where descriptor 2 is a socket, which is the
-//! program's and no terminal, or a pipe that would block or that nobody reads.
+//! The line goes where the shell would report an error, unless descriptor 2 is a socket, which is the
+//! program's and no terminal, or a pipe that would block or has no reader.
 
 use crate::environment;
 use crate::{log, process};
@@ -16,11 +16,11 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::fmt::Write;
 
-/// What is about to be executed, as the program says it.
+/// A program about to be executed, as the call names it.
 #[derive(Clone, Copy)]
 pub enum Program {
     Path(*const libc::c_char),
-    /// Looked for in PATH, unless it has a slash.
+    /// Searched for in PATH, unless it has a slash.
     Name(*const libc::c_char),
     Open(libc::c_int),
     At {
@@ -30,18 +30,18 @@ pub enum Program {
     },
 }
 
-/// So many bytes of a path a hook keeps on the stack, with the zero at the end.
+/// Longest path, in bytes with the terminating zero, that a hook stores on the stack.
 const SHORT: usize = 512;
 
-/// The file of a program that is to be supervised.
-// It lies on the stack of a hook, where nothing can be boxed.
+/// The file of a program to be supervised.
+// It is on the stack of a hook, where nothing can be boxed.
 #[expect(clippy::large_enum_variant)]
 pub enum File {
-    /// As the program names it.
+    /// The path that the call passes.
     Given(*const libc::c_char),
-    /// As it was found in PATH.
+    /// The path found in PATH.
     Found(Text<SHORT>),
-    /// What no path leads to, or none that there is room for: an open file, or one in a directory that is open.
+    /// A file without a path, or with one that there is no room for: an open one, or one in an open directory.
     Open(Opened),
 }
 
@@ -55,21 +55,21 @@ impl File {
     }
 }
 
-/// A descriptor that passes to what is executed, for as long as it is not; and the path that leads to it there.
+/// A descriptor that the executed program inherits, closed if exec fails; and its path there.
 pub struct Opened {
     fd: libc::c_int,
     path: Text<32>,
 }
 
 impl Opened {
-    /// Takes the descriptor.
+    /// Takes ownership of the descriptor.
     fn new(fd: libc::c_int) -> Option<Opened> {
         let mut opened = Opened { fd, path: Text::new() };
         write!(opened.path, "/proc/self/fd/{fd}").ok()?;
         Some(opened)
     }
 
-    /// A copy of a descriptor, which may be closed by exec.
+    /// A duplicate of a descriptor that may be close-on-exec.
     fn copy(fd: libc::c_int) -> Option<Opened> {
         // SAFETY: no pointers.
         let copy = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD, 3) });
@@ -81,7 +81,7 @@ impl Opened {
         // SAFETY: a string.
         let fd = unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), libc::O_PATH | follow) };
         let opened = Opened::new(sys::check(fd).ok()? as libc::c_int)?;
-        // A link that is not to be followed: the kernel refuses it.
+        // Not a symbolic link that must not be followed: the kernel refuses that.
         let kind = sys::fstat(opened.fd).ok()?.st_mode & libc::S_IFMT;
         (kind == libc::S_IFREG).then_some(opened)
     }
@@ -94,7 +94,8 @@ impl Drop for Opened {
     }
 }
 
-/// Whether `program` is to be supervised. `None`: it is executed as it is, and if it cannot be hooked its user has been told.
+/// The file of `program` if it must be supervised. `None`: it is executed as it is, after a warning if it
+/// cannot be hooked.
 pub fn supervised(program: Program) -> Option<File> {
     if !environment::is_preloaded() {
         return None;
@@ -126,7 +127,7 @@ fn look_at(dir: i32, given: *const libc::c_char, flags: i32) -> Option<File> {
     let path = c_str(given)?;
     let look = look(dir, path);
     if !is_to_be_supervised(&look) {
-        say(&look, path);
+        warn(&look, path);
         return None;
     }
     let is_reached = dir == libc::AT_FDCWD || path.to_bytes().starts_with(b"/");
@@ -147,7 +148,7 @@ fn open_at(dir: i32, path: &CStr, flags: i32, look: &Look) -> Option<File> {
 
 /// The program that execvp(3) would find.
 fn look_in_path(name: &CStr) -> Option<File> {
-    // SAFETY: the process' own environment. getenv would be the shell's own in some.
+    // SAFETY: the process's own environment. getenv would be the shell's own in some.
     let path = unsafe { environment::find(environment::own(), b"PATH=") };
     let name = name.to_bytes();
     let longest = path.unwrap_or_default().split(|b| *b == b':').map(<[u8]>::len).max().unwrap_or(0);
@@ -160,7 +161,7 @@ fn look_in_path(name: &CStr) -> Option<File> {
     look_at(libc::AT_FDCWD, file.c_str()?.as_ptr(), 0).map(|_| File::Found(file))
 }
 
-/// The same, where a path may be as long as the kernel takes any. As libc, which has as much on the stack then.
+/// As [`look_in_path`], with paths of any length that the kernel accepts. libc, too, has as much on the stack then.
 #[cold]
 #[inline(never)]
 fn look_in_long_path(name: &[u8], path: Option<&[u8]>) -> Option<File> {
@@ -175,7 +176,8 @@ fn look_in_long_path(name: &[u8], path: Option<&[u8]>) -> Option<File> {
     None
 }
 
-/// What a host executes is to be the host, too. Not where there is no lonet command, as after chroot.
+/// Whether to supervise: a host's programs must be the host, too. Not without a lonet command, as after
+/// chroot.
 fn is_to_be_supervised(look: &Look) -> bool {
     let Verdict::Unhookable(why) = look.verdict else { return false };
     why.is_supervisable()
@@ -185,8 +187,8 @@ fn is_to_be_supervised(look: &Look) -> bool {
 
 type Strings = *const *const libc::c_char;
 
-/// Calls with what is executed in the place of `file` with these arguments: `lonet run`, which supervises it. `None`: the
-/// arguments are the kernel's to refuse.
+/// Runs `call` with the program and arguments to execute in place of `file`: `lonet run`, which supervises
+/// it. `None`: the arguments are unreadable, and left for the kernel to refuse.
 ///
 /// # Safety
 /// `arguments` is an array that ends with null, as far as it can be read.
@@ -206,7 +208,7 @@ pub unsafe fn with_supervisor<R>(
         argument?;
         count += 1;
     }
-    // What has no name is called by its file's; and the null.
+    // Without arguments the file's path serves as argv[0]; one more for the null.
     let room = front.len() + count.max(1) + 1;
     Some(environment::with_room(room, 0, &|to, _| {
         // SAFETY: there is room for so many, and `count` arguments.
@@ -229,7 +231,7 @@ fn look_at_open(fd: i32) -> Option<File> {
     let mut at = Text::<32>::new();
     write!(at, "/proc/self/fd/{fd}").ok()?;
     let at = at.c_str()?;
-    // Not through the descriptor itself, which may be open for execution only.
+    // By its path, as the descriptor itself may be open for execution only.
     let look = look(libc::AT_FDCWD, at);
     if is_to_be_supervised(&look) {
         return Opened::copy(fd).map(File::Open);
@@ -239,18 +241,18 @@ fn look_at_open(fd: i32) -> Option<File> {
     unsafe {
         libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, at.as_ptr(), name.as_mut_ptr(), name.len() - 1)
     };
-    say(&look, CStr::from_bytes_until_nul(&name).unwrap_or(at));
+    warn(&look, CStr::from_bytes_until_nul(&name).unwrap_or(at));
     None
 }
 
-fn say(look: &Look, program: &CStr) {
+fn warn(look: &Look, program: &CStr) {
     let Verdict::Unhookable(why) = look.verdict else { return };
     let mut line = Text::<1024>::new();
     let interpreter = look.script.as_ref().map(|script| script.interpreter.bytes());
-    if line_about(&mut line, program.to_bytes(), interpreter, why).is_none() {
+    if write_warning(&mut line, program.to_bytes(), interpreter, why).is_none() {
         return;
     }
-    if takes_a_line() {
+    if is_stderr_writable() {
         // SAFETY: a valid buffer; what cannot be written is lost.
         unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.bytes().len()) };
     }
@@ -258,9 +260,14 @@ fn say(look: &Look, program: &CStr) {
     log::note(format_args!("exec: {}", str::from_utf8(line.unwrap_or_default()).unwrap_or_default()));
 }
 
-/// `None`: it has no room.
-fn line_about(line: &mut Text<1024>, name: &[u8], interpreter: Option<&[u8]>, why: Unhookable) -> Option<()> {
-    // Of a long path its end says more.
+/// `None`: the line does not fit.
+fn write_warning(
+    line: &mut Text<1024>,
+    name: &[u8],
+    interpreter: Option<&[u8]>,
+    why: Unhookable,
+) -> Option<()> {
+    // The end of a long path tells more.
     let name = name.get(name.len().saturating_sub(256)..).unwrap_or(name);
     let mut all = line.push(b"lonet: ") && line.push(name);
     if let Some(interpreter) = interpreter {
@@ -269,8 +276,8 @@ fn line_about(line: &mut Text<1024>, name: &[u8], interpreter: Option<&[u8]>, wh
     (all && writeln!(line, " {why}: it will use the machine's network").is_ok()).then_some(())
 }
 
-/// Whether descriptor 2 is one for words, and takes them without waiting or a signal.
-pub fn takes_a_line() -> bool {
+/// Whether stderr may be written to: descriptor 2 is no socket, and takes a line without waiting or SIGPIPE.
+pub fn is_stderr_writable() -> bool {
     if !sys::fstat(2).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFSOCK) {
         return false;
     }

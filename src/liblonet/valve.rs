@@ -1,5 +1,5 @@
-//! The valves of this process' sockets (`lonet_core::valve`), where lonetd has decided about a dial, and as programs see the
-//! two options that make them.
+//! Faults on this process's sockets (`lonet_core::valve`): applied to dials that lonetd has decided about,
+//! and hidden from programs in the two socket options that implement them.
 
 use crate::{actor, host, kernel, process};
 use lonet_core::block::{Block, Endpoint, Face, Place};
@@ -9,12 +9,12 @@ use lonet_core::table::word::Word;
 use lonet_core::valve::{self, Hops};
 use nix::errno::Errno;
 
-/// Has a socket that is about to be connected follow the rules for faults. `to`: what the program dials, if it has said so by
-/// address.
+/// Applies the rules for faults to a socket that is about to be connected. `to`: the address that the program
+/// dials, if it dials by address.
 pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint>) {
     let Some(table) = actor::table(client).filter(|table| table.faults() != 0) else { return };
     let Some(block) = table.block() else { return };
-    // What is refused has no record.
+    // A dial that is refused has no record.
     let refused = || Some((own_index(block)?, index(block, to?)?));
     if let Some(ends) = recorded(table, block, cookie).or_else(refused) {
         valve::apply_rules_at_dial(table, fd, cookie, ends);
@@ -35,8 +35,8 @@ fn index(block: Block, at: Endpoint) -> Option<u16> {
     if let Place::Host(index, _) = block.place(at.ip) { Some(index) } else { None }
 }
 
-/// The table, if this is a TCP socket of lonet's that has its place there.
-fn of_lonets(fd: i32) -> Option<Table<'static>> {
+/// The network's table, if this is a TCP socket at an address of the network.
+fn table_of_socket(fd: i32) -> Option<Table<'static>> {
     let local = kernel::local(fd)?.os()?;
     let client = process::client_at(*local.ip())?;
     let table = actor::table(&client)?;
@@ -44,15 +44,15 @@ fn of_lonets(fd: i32) -> Option<Table<'static>> {
     (is_there && kernel::tcp_family(fd).is_some()).then_some(table)
 }
 
-/// What the program has set, of one of lonet's sockets.
-pub fn hops(fd: i32) -> Option<Hops> {
-    let table = of_lonets(fd)?;
+/// The IP_TTL and IP_MINTTL that the program has set on a lonet socket.
+pub fn program_hops(fd: i32) -> Option<Hops> {
+    let table = table_of_socket(fd)?;
     valve::hops(table, fd, kernel::cookie(fd).ok()?).ok()
 }
 
-/// Changes what the program has set. `None`: it is none of lonet's sockets, or what it sets is said nowhere else.
+/// Changes the values that the program has set. `None`: not a lonet socket, or its values cannot be read.
 pub fn set_hops(fd: i32, change: impl FnOnce(&mut Hops)) -> Option<Result<(), Errno>> {
-    let table = of_lonets(fd)?;
+    let table = table_of_socket(fd)?;
     let cookie = kernel::cookie(fd).ok()?;
     let mut hops = valve::hops(table, fd, cookie).ok()?;
     change(&mut hops);

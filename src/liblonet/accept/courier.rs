@@ -1,14 +1,15 @@
-//! A foreign peer's connection, for which lonetd sent a courier to the listener.
+//! The program's side of a courier: takes over the connection of a foreign peer, for which lonetd sent a
+//! courier to the listener.
 
 use crate::marks;
 use libc::c_int;
 use lonet_core::sys::{self, Fd, check};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// Comes on this connection to lonetd.
+/// A foreign connection that will arrive over a connection to lonetd.
 pub struct Connection {
     control: Fd,
-    /// The sizes of buffers that a listener has whose program has set none: receive, send.
+    /// The buffer sizes of a listener whose program has set none: receive, send.
     buffers: [u32; 2],
 }
 
@@ -17,8 +18,8 @@ impl Connection {
         Connection { control, buffers }
     }
 
-    /// Closes the courier and receives the connection, which so gets the courier's descriptor and needs no other.
-    /// `None`: it is lost.
+    /// Closes the courier and receives the connection, which so takes the courier's descriptor number and
+    /// needs no other. `None`: it is lost.
     pub fn take(self, listener: c_int, courier: c_int, flags: c_int) -> Option<c_int> {
         let settings = Settings::of(courier);
         marks::clear(courier);
@@ -31,7 +32,7 @@ impl Connection {
         settings.apply(fd);
         buffers(listener, fd, self.buffers);
         if flags & libc::SOCK_NONBLOCK != 0 {
-            // SAFETY: no pointers. Nobody else has this open file any more.
+            // SAFETY: no pointers. No other process has this open file any more.
             let _ = check(unsafe {
                 let now = libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL);
                 libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, now | i64::from(libc::O_NONBLOCK))
@@ -41,7 +42,7 @@ impl Connection {
     }
 }
 
-/// Integers that an accepted socket has from its listener.
+/// Integer options that an accepted socket inherits from its listener.
 const INTEGERS: [(c_int, c_int); 18] = [
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
     (libc::SOL_SOCKET, libc::SO_OOBINLINE),
@@ -67,7 +68,7 @@ const TIMES: [c_int; 2] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO];
 
 type Congestion = [u8; 16];
 
-/// What the courier's end has from its listener, and the connection is to have.
+/// The options that the courier inherited from its listener, to be set on the connection.
 struct Settings {
     integers: [Option<i32>; INTEGERS.len()],
     times: [Option<libc::timeval>; TIMES.len()],
@@ -85,11 +86,12 @@ impl Settings {
         }
     }
 
-    /// Sets what differs: setting an option to what it is can change what it does (TCP_LINGER2, buffers).
+    /// Sets only what differs: setting an option to its current value can change its effect (TCP_LINGER2,
+    /// buffers).
     fn apply(&self, fd: c_int) {
-        let usual = usual(fd);
+        let defaults = default_integers(fd);
         for (i, ((level, name), value)) in INTEGERS.iter().zip(self.integers).enumerate() {
-            if let Some(value) = value.filter(|v| usual[i] != Some(*v)) {
+            if let Some(value) = value.filter(|v| defaults[i] != Some(*v)) {
                 let _ = sys::setsockopt(fd, *level, *name, &value);
             }
         }
@@ -108,17 +110,17 @@ impl Settings {
     }
 }
 
-/// The integers of a connection as lonetd accepts it, which are those of all of them: its listener's. They are read
-/// off the first one.
-fn usual(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
+/// The integer options of a connection as lonetd accepts it. They are those of lonetd's listener, hence the
+/// same for all connections, and are read from the first one.
+fn default_integers(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
     static KNOWN: AtomicBool = AtomicBool::new(false);
-    static USUAL: [AtomicI32; INTEGERS.len()] = [const { AtomicI32::new(0) }; INTEGERS.len()];
+    static DEFAULTS: [AtomicI32; INTEGERS.len()] = [const { AtomicI32::new(0) }; INTEGERS.len()];
     if KNOWN.load(Ordering::Acquire) {
-        return std::array::from_fn(|i| Some(USUAL[i].load(Ordering::Relaxed)));
+        return std::array::from_fn(|i| Some(DEFAULTS[i].load(Ordering::Relaxed)));
     }
     let read = INTEGERS.map(|(level, name)| sys::getsockopt::<i32>(fd, level, name).ok());
     if read.iter().all(Option::is_some) {
-        for (to, value) in USUAL.iter().zip(read) {
+        for (to, value) in DEFAULTS.iter().zip(read) {
             to.store(value.unwrap_or_default(), Ordering::Relaxed);
         }
         KNOWN.store(true, Ordering::Release);
@@ -126,8 +128,8 @@ fn usual(fd: c_int) -> [Option<i32>; INTEGERS.len()] {
     read
 }
 
-/// A program that set the sizes of its listener's buffers set those of its connections. Else the kernel goes on
-/// to fit them to the traffic, which it does not where they are set.
+/// Sets the buffer sizes if the program has set its listener's. Otherwise the kernel goes on adapting them to
+/// the traffic, which it stops once they are set.
 fn buffers(listener: c_int, fd: c_int, usual: [u32; 2]) {
     for (name, usual) in [libc::SO_RCVBUF, libc::SO_SNDBUF].into_iter().zip(usual) {
         if let Ok(size) = sys::getsockopt::<u32>(listener, libc::SOL_SOCKET, name)

@@ -1,6 +1,6 @@
-//! `struct lonet_addr`: a lonet address, and those of a descriptor.
+//! `struct lonet_addr`: lonet addresses as text, and those of a descriptor.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::{ask, bytes};
 use crate::{joined, kernel, process};
 use lonet_core::address::{MAX_HOST, host_and_port};
@@ -17,7 +17,7 @@ pub struct LonetAddr {
 }
 
 impl LonetAddr {
-    /// `None`: the host's name is too long for C.
+    /// `None`: the host's name is too long for the C struct.
     fn of(name: Name<'_>) -> Option<LonetAddr> {
         let mut host = [0; MAX_HOST + 1];
         let room = host[..MAX_HOST].get_mut(..name.host.len())?;
@@ -28,10 +28,10 @@ impl LonetAddr {
     }
 }
 
-/// As text: `α:80`, and with brackets where the host has colons.
-pub struct Written<'a>(pub &'a str, pub u16);
+/// An address as text: `α:80`, with brackets if the host contains colons.
+pub struct HostPort<'a>(pub &'a str, pub u16);
 
-impl Display for Written<'_> {
+impl Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains(':') {
             write!(f, "[{}]:{}", self.0, self.1)
@@ -41,14 +41,14 @@ impl Display for Written<'_> {
     }
 }
 
-/// Writes to C's memory as snprintf does.
-struct Counted {
+/// A writer into C's memory that behaves as snprintf does.
+struct SnprintfBuffer {
     to: *mut u8,
     room: usize,
     len: usize,
 }
 
-impl Write for Counted {
+impl Write for SnprintfBuffer {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         if let Some(left) = self.room.checked_sub(self.len + 1) {
             // SAFETY: `room` bytes are writable, and one stays for the zero.
@@ -59,7 +59,7 @@ impl Write for Counted {
     }
 }
 
-impl Counted {
+impl SnprintfBuffer {
     fn end(self) -> usize {
         if let Some(last) = self.room.checked_sub(1) {
             // SAFETY: within the `room` bytes.
@@ -77,17 +77,17 @@ pub unsafe extern "C" fn lonet_addr_parse(text: *const c_char, addr: *mut LonetA
             return Err(Error::Invalid.because("address", "the text is NULL"));
         };
         let (host, port) = host_and_port(text)
-            .map_err(|e| Error::Invalid.because(format_args!("address \"{}\"", Shown(text)), e))?;
+            .map_err(|e| Error::Invalid.because(format_args!("address \"{}\"", EscapedBytes(text)), e))?;
         // SAFETY: null or a place for an address, as lonet.h says.
-        unsafe { give(addr, Name { host, port }) }
+        unsafe { store_addr(addr, Name { host, port }) }
     })
 }
 
-/// Writes an output that may be null.
+/// Stores an address in an output that may be null.
 ///
 /// # Safety
 /// `to` is null or writable.
-pub unsafe fn give(to: *mut LonetAddr, name: Name<'_>) -> Result<c_int> {
+pub unsafe fn store_addr(to: *mut LonetAddr, name: Name<'_>) -> Result<c_int> {
     let addr = LonetAddr::of(name)
         .ok_or_else(|| Error::Protocol.because("address", "the host's name is too long"))?;
     if !to.is_null() {
@@ -110,27 +110,27 @@ pub unsafe extern "C" fn lonet_addr_format(addr: *const LonetAddr, buf: *mut c_c
         let host = unsafe { std::slice::from_raw_parts(addr.host.as_ptr().cast::<u8>(), addr.host.len()) };
         let host = CStr::from_bytes_until_nul(host).map_err(|_| bad("the host's name has no end"))?;
         let host = host.to_str().map_err(|_| bad("the host's name is not UTF-8"))?;
-        let mut out = Counted { to: buf.cast(), room: size, len: 0 };
-        let _ = write!(out, "{}", Written(host, addr.port));
+        let mut out = SnprintfBuffer { to: buf.cast(), room: size, len: 0 };
+        let _ = write!(out, "{}", HostPort(host, addr.port));
         Ok(out.end() as c_int)
     })
 }
 
-/// What lonetd says of a descriptor.
+/// What lonetd knows of a descriptor.
 pub struct Whois<'a> {
     pub local: Name<'a>,
     pub peer: Option<Name<'a>>,
-    /// This process is the socket's host.
+    /// Whether the process is a member as the socket's host.
     pub member: bool,
 }
 
-/// A socket that may be lonet's.
+/// A TCP socket that may be lonet's.
 pub struct Candidate {
     pub cookie: u64,
     pub local: SocketAddrV4,
 }
 
-/// Fails with what is wrong with a descriptor before lonetd is asked.
+/// Fails with the error of a descriptor that cannot be lonet's, before lonetd is asked.
 pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
     let cookie = kernel::cookie(fd).map_err(|e| match e {
         Errno::EBADF => Error::BadDescriptor.of(what),
@@ -142,9 +142,9 @@ pub fn candidate(fd: c_int, what: impl Display + Copy) -> Result<Candidate> {
     Ok(Candidate { cookie, local })
 }
 
-/// The way to the lonetd that knows a socket.
-pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
-    // The network of a program under lonet may be any, until its block is known.
+/// The client of the network that a socket belongs to.
+pub fn client_for(local: SocketAddrV4, what: impl Display) -> Result<process::ClientRef> {
+    // Until its block is known, the environment's network may have any.
     let own = process::block().is_some_and(|block| block.contains(*local.ip()));
     if !own && joined::is_left(*local.ip()) {
         return Err(Error::NetworkDown.because(what, "the network was left"));
@@ -152,14 +152,14 @@ pub fn way(local: SocketAddrV4, what: impl Display) -> Result<process::Way> {
     process::client_at(*local.ip()).ok_or_else(|| Error::Invalid.because(what, "not a lonet socket"))
 }
 
-/// Asks lonetd whose a descriptor is.
+/// Asks lonetd about a descriptor.
 pub fn whois<R>(
     fd: c_int,
     what: impl Display + Copy,
     then: impl FnOnce(Whois<'_>) -> Result<R>,
 ) -> Result<R> {
     let Candidate { cookie, local } = candidate(fd, what)?;
-    let client = way(local, what)?;
+    let client = client_for(local, what)?;
     let remote = kernel::remote(fd).and_then(|a| a.os());
     ask(&client, &Op::Whois { cookie, local, remote }, what, |_, reply| match reply {
         Reply::Names { local, peer, member, .. } => Some(then(Whois { local, peer, member })),
@@ -171,7 +171,7 @@ pub fn whois<R>(
 pub unsafe extern "C" fn lonet_local_addr(fd: c_int, addr: *mut LonetAddr) -> c_int {
     call(|| {
         // SAFETY: null or a place for an address, as lonet.h says.
-        whois(fd, "local address", |all| unsafe { give(addr, all.local) })
+        whois(fd, "local address", |all| unsafe { store_addr(addr, all.local) })
     })
 }
 
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn lonet_peer_addr(fd: c_int, addr: *mut LonetAddr) -> c_i
         whois(fd, "peer address", |all| {
             let peer = all.peer.ok_or_else(|| Error::NotConnected.of("peer address"))?;
             // SAFETY: null or a place for an address, as lonet.h says.
-            unsafe { give(addr, peer) }
+            unsafe { store_addr(addr, peer) }
         })
     })
 }

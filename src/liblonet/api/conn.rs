@@ -1,9 +1,9 @@
-//! Connected descriptors: lonet_dial and lonet_dial_start.
+//! Functions that make connected descriptors: lonet_dial and lonet_dial_start.
 
 mod foreign;
 
-use super::addr::Written;
-use super::error::{Error, Failed, Result, Shown, call};
+use super::addr::HostPort;
+use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::host::still_open;
 use super::named::{self, LonetHost};
 use super::{ask_within, bytes};
@@ -33,12 +33,13 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         let host = named::host(host, "dial")?;
         let limit =
             u64::try_from(timeout_ms).map_or(Limit::NONE, |ms| Limit::within(Duration::from_millis(ms)));
-        // Who does not wait for the peer has to wait for lonetd: nothing can be dialed without its answer.
+        // A dial that does not wait for the peer still waits for lonetd: nothing can be dialed without its
+        // reply.
         let lonetds = if timeout_ms == 0 { Limit::NONE } else { limit };
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, lonetds, unsafe { bytes(addr) })?;
         let connected = match (dial.wait(limit), foreign) {
-            // Where nobody listens there is no such host any more.
+            // Nothing listens at the peer's address: the foreign host has ended.
             (Err(Error::Refused), true) => {
                 connect::arrived(
                     dial.limit,
@@ -78,12 +79,12 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
     })
 }
 
-/// Who dials whom: `dial lonetmynet β:1->α:11`.
+/// The dialer and the destination, for messages: `dial lonetmynet β:1->α:11`.
 #[derive(Clone, Copy)]
 struct Path<'a> {
     network: &'a str,
     from: &'a str,
-    /// 0 while it is not known.
+    /// 0 while it is unknown.
     port: u16,
     to: &'a str,
     to_port: u16,
@@ -94,9 +95,9 @@ impl fmt::Display for Path<'_> {
         write!(f, "dial lonet{} ", self.network)?;
         match self.port {
             0 => f.write_str(self.from)?,
-            port => write!(f, "{}", Written(self.from, port))?,
+            port => write!(f, "{}", HostPort(self.from, port))?,
         }
-        write!(f, "->{}", Written(self.to, self.to_port))
+        write!(f, "->{}", HostPort(self.to, self.to_port))
     }
 }
 
@@ -106,20 +107,20 @@ struct Dial<'a> {
     path: Path<'a>,
     fd: Fd,
     cookie: u64,
-    /// How long lonetd may take.
+    /// The time limit for lonetd.
     limit: Limit,
-    /// Where the kernel connects it to.
+    /// The OS address of the destination.
     os: SocketAddrV4,
 }
 
 impl<'a> Dial<'a> {
-    /// The dial, and whether it is to a foreign host.
+    /// Starts a dial; also returns whether it is to a foreign host.
     fn start(host: &'a Used<Host>, limit: Limit, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
         let (to, to_port) = host_and_port(addr).map_err(|e| {
-            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), Shown(addr)), e)
+            Error::Invalid.because(format_args!("dial lonet{} \"{}\"", host.network(), EscapedBytes(addr)), e)
         })?;
         let to = match bare_host(to) {
             "" => host.name(),
@@ -134,44 +135,44 @@ impl<'a> Dial<'a> {
         let asked = kernel::asked(fd.raw(), libc::AF_INET);
 
         let op = Op::DialHost { cookie, host: to, port: to_port, asked };
-        let way = ask_within(limit, &host.client, &op, path, |_, reply| match reply {
-            Reply::Way { to, from, port, foreign } => Some(Ok(Way { to, from, port, foreign })),
+        let route = ask_within(limit, &host.client, &op, path, |_, reply| match reply {
+            Reply::Way { to, from, port, foreign } => Some(Ok(Route { to, from, port, foreign })),
             Reply::NoWay { errno, port } => Some(Err((Errno::from_raw(errno), port))),
             _ => None,
         })?;
-        let way = way.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
-        path.port = way.port;
-        let dial = Dial { host, path, fd, cookie, limit, os: way.to };
-        match dial.connect(&way, asked) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, way.foreign)),
-            // Where nobody listens there is no such host any more.
-            Err(Errno::ECONNREFUSED) if way.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
+        let route = route.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
+        path.port = route.port;
+        let dial = Dial { host, path, fd, cookie, limit, os: route.to };
+        match dial.connect(&route, asked) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, route.foreign)),
+            // Nothing listens at the peer's address: the foreign host has ended.
+            Err(Errno::ECONNREFUSED) if route.foreign => Err(dial.give_up(Error::Unreachable.of(path))),
             Err(e) => Err(dial.give_up(Error::from_errno(e).of(path))),
         }
     }
 
-    fn connect(&self, way: &Way, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
+    fn connect(&self, route: &Route, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
         let client = &self.host.client;
-        let refused = *way.to.ip() == self.host.block.stack();
+        let refused = *route.to.ip() == self.host.block.stack();
         let socket = Socket { client, limit: self.limit, fd: self.fd.raw(), cookie: self.cookie };
-        connect::set_out(&socket, (libc::AF_INET, asked), way.from, self.path.to_port)?;
+        connect::set_out(&socket, (libc::AF_INET, asked), route.from, self.path.to_port)?;
         valve::before_connect(client, self.fd.raw(), self.cookie, None);
-        let target = Address::of_os(way.to, libc::AF_INET);
+        let target = Address::of_os(route.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
         let mut result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };
         if result == Err(Errno::EACCES) && sandbox::may_connect(self.path.to_port) {
             result = socket.connect(&target);
         }
         let errno = result.err().map_or(0, |e| e as i32);
-        // lonetd learns from the handshake what becomes of a foreign dial.
-        let told = match refused || way.foreign {
+        // The handshake tells lonetd the outcome of a foreign dial.
+        let told = match refused || route.foreign {
             true => errno,
-            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, way.to, errno),
+            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
         };
         if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
     }
 
-    /// Waits for the connection.
+    /// Waits until the connection is established or has failed.
     fn wait(&self, limit: Limit) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
         if !sys::ready_within(fd, libc::POLLOUT, limit.left()).map_err(Error::from_errno)? {
@@ -183,7 +184,7 @@ impl<'a> Dial<'a> {
         }
     }
 
-    /// Makes the socket a blocking one.
+    /// Makes the socket blocking.
     fn block(&self) -> std::result::Result<(), Error> {
         let fd = self.fd.raw();
         let flags = check(fcntl(fd, libc::F_GETFL, 0)).map_err(Error::from_errno)?;
@@ -192,9 +193,9 @@ impl<'a> Dial<'a> {
         Ok(())
     }
 
-    /// Closes the socket; its port is free again when this returns. A host that was closed meanwhile is the reason
-    /// for whatever has failed.
-    fn give_up(self, failed: Failed) -> Failed {
+    /// Closes the socket; its port is free when this returns. If the host was closed meanwhile, that is the
+    /// reason of any failure.
+    fn give_up(self, failed: Reported) -> Reported {
         marks::clear(self.fd.raw());
         drop(self.fd);
         tell_to(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
@@ -202,8 +203,8 @@ impl<'a> Dial<'a> {
     }
 }
 
-/// Where lonetd says that a dial leads.
-struct Way {
+/// The route of a dial, from lonetd.
+struct Route {
     to: SocketAddrV4,
     from: Option<Ipv4Addr>,
     port: u16,

@@ -1,4 +1,4 @@
-//! What a call can fail with, and what lonet_errmsg says of it.
+//! The errors of the API, and the texts of lonet_errmsg.
 
 use crate::handle::Stale;
 use lonet_core::client::Trouble;
@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Write};
 
 macro_rules! errors {
     ($($variant:ident $name:ident $text:literal,)*) => {
-        /// The one table of errors: each has its errno, its name in C and its text.
+        /// All errors, each with its errno, its name in C and its text.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Error {
             $($variant,)*
@@ -39,7 +39,8 @@ macro_rules! errors {
                 }
             }
 
-            /// What the kernel or lonetd says. What no call is said to give is a fault of lonet's.
+            /// The error for an errno of the kernel or lonetd. One that no call documents is an internal
+            /// error of lonet.
             pub fn from_errno(errno: Errno) -> Error {
                 match errno {
                     $(Errno::$name => Error::$variant,)*
@@ -112,37 +113,38 @@ impl From<Trouble> for Error {
     }
 }
 
-/// A failure whose text is told already.
+/// A failure whose text is in place for lonet_errmsg.
 #[derive(Clone, Copy, Debug)]
-pub struct Failed(pub Errno);
+pub struct Reported(pub Errno);
 
-pub type Result<T> = std::result::Result<T, Failed>;
+pub type Result<T> = std::result::Result<T, Reported>;
 
 impl Error {
     /// Fails with `what: text`.
-    pub fn of(self, what: impl Display) -> Failed {
+    pub fn of(self, what: impl Display) -> Reported {
         self.because(what, self.text())
     }
 
     /// Fails with `what: why`.
-    pub fn because(self, what: impl Display, why: impl Display) -> Failed {
+    pub fn because(self, what: impl Display, why: impl Display) -> Reported {
         let told = MESSAGE.try_with(|message| {
-            // SAFETY: the thread's own, and nobody else has a reference: what is formatted never asks for it.
+            // SAFETY: the thread's own, and nobody else has a reference: formatting `what` and `why` never
+            // asks for it.
             let bytes = unsafe { &mut *message.get() };
             let mut line = Line { bytes, len: 0 };
             let _ = write!(line, "{what}: {why}");
             line.end();
         });
         let _ = told;
-        Failed(self.errno())
+        Reported(self.errno())
     }
 }
 
-/// Paths are 255 bytes at most for each host; what is longer is cut.
+/// The size of a text: a dial names two hosts of at most 255 bytes. Longer texts are cut.
 const LENGTH: usize = 1024;
 
 thread_local! {
-    /// Without a destructor, so that it is there also while a thread ends.
+    /// Without a destructor, so that it can be used also while a thread ends.
     static MESSAGE: UnsafeCell<[u8; LENGTH]> = const { UnsafeCell::new([0; LENGTH]) };
 }
 
@@ -171,10 +173,10 @@ impl Line<'_> {
     }
 }
 
-/// Bytes that a program passed, on their way into a message: what is not UTF-8 is shown as `\xNN`.
-pub struct Shown<'a>(pub &'a [u8]);
+/// Bytes that a program passed, for a message: those that are not UTF-8 appear as `\xNN`.
+pub struct EscapedBytes<'a>(pub &'a [u8]);
 
-impl Display for Shown<'_> {
+impl Display for EscapedBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             f.write_str(chunk.valid())?;
@@ -184,7 +186,7 @@ impl Display for Shown<'_> {
     }
 }
 
-/// A call of the API's: what it returns, or -1 with errno. A panic ends here.
+/// Runs a function of the API: returns its result, or -1 with errno. A panic becomes EIO.
 pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
     let errno = Errno::last_raw();
     let mut result = Err(None);
@@ -199,7 +201,7 @@ pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
             Errno::set_raw(errno);
             value
         }
-        Err(Failed(e)) => {
+        Err(Reported(e)) => {
             e.set();
             -1
         }
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_has_an_errno_of_its_own_that_leads_back_to_it_and_is_in_the_header() {
+    fn each_error_has_its_own_errno_and_a_line_in_the_header() {
         let header = include_str!("../../../include/lonet.h");
         for error in Error::ALL {
             assert_eq!(Error::from_errno(error.errno()), *error);
@@ -232,31 +234,31 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_no_call_gives_are_faults() {
+    fn undocumented_errno_is_a_fault() {
         assert_eq!(Error::from_errno(Errno::EXDEV), Error::Fault);
     }
 
     #[test]
-    fn a_message_is_a_path_with_addresses() {
+    fn message_names_the_addresses_of_a_dial() {
         let failed = Error::Refused.of(format_args!("dial lonet{} {}:1->{}:11", "mynet", "β", "α"));
         assert_eq!(failed.0, Errno::ECONNREFUSED);
         assert_eq!(message(), "dial lonetmynet β:1->α:11: connection refused");
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
+    fn long_message_is_cut_between_characters() {
         let _ = Error::Invalid.of("α".repeat(2000));
         assert!(message().len() >= LENGTH - 2 && message().chars().all(|c| c == 'α'));
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_or_zero_do_not_break_a_message() {
-        let _ = Error::Invalid.of(Shown(b"a\xffb\0c"));
+    fn invalid_utf8_and_zeroes_are_escaped_in_a_message() {
+        let _ = Error::Invalid.of(EscapedBytes(b"a\xffb\0c"));
         assert_eq!(message(), "a\\xffb?c: invalid argument");
     }
 
     #[test]
-    fn a_panic_becomes_an_error() {
+    fn panic_becomes_eio() {
         let quiet = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
         let result = call(|| {

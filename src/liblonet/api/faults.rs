@@ -1,12 +1,12 @@
-//! Faults between hosts: what `lonet cut`, `lonet heal` and `lonet faults` do, for a program.
+//! Faults between hosts: `lonet cut`, `lonet heal` and `lonet faults` as functions.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::named::{self, LonetNet};
 use super::{ask, bytes};
 use lonet_core::control::{Fault, NetworkOp, Reply};
 use std::ffi::{c_char, c_int};
 
-/// Has lonetd do it: how many rules it was about, and how often they have met something.
+/// Has lonetd carry it out. Returns the number of rules concerned, and what they have affected.
 ///
 /// # Safety
 /// `from` and `to` are null or C strings.
@@ -26,7 +26,7 @@ unsafe fn order(
     let texts = [from, to].map(|text| unsafe { bytes(text) }.unwrap_or_default());
     let mut told = name.to_owned();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        told = format!("{told} {}", Shown(text));
+        told = format!("{told} {}", EscapedBytes(text));
     }
     let [Ok(from), Ok(to)] = texts.map(std::str::from_utf8) else {
         return Err(Error::Invalid.because(&told, "not UTF-8"));
@@ -40,8 +40,7 @@ unsafe fn order(
     })
 }
 
-/// # Safety
-/// The places are null, or for a value.
+/// `rules` and `hits` are null or writable.
 unsafe fn store(outcome: (u32, u64), rules: *mut u32, hits: *mut u64) -> Result<c_int> {
     if !rules.is_null() {
         // SAFETY: as the caller promises.

@@ -1,6 +1,6 @@
-//! `lonet_host`: a host that the process is, beside others.
+//! `lonet_host`: a host that the process runs, possibly beside others.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::named::{self, LonetHost, LonetNet, refuse_host};
 use super::{ask, bytes, room_for_two};
 use crate::ask::{limit, tell_to};
@@ -19,7 +19,7 @@ use std::ffi::{CString, c_char, c_int};
 const LONET_SHARE: c_int = 1;
 const LONET_TCP_PORTS: c_int = 2;
 
-/// Fails if a host was closed while a call was made for it.
+/// Fails if the host was closed during a call for it.
 pub fn still_open(host: &Used<Host>, what: impl std::fmt::Display) -> Result<()> {
     match HOSTS.get(host.handle) {
         Ok(_) => Ok(()),
@@ -52,7 +52,7 @@ fn new(net: *const LonetNet, name: Option<&[u8]>, flags: c_int) -> Result<Used<H
     let Some(name) = name else {
         return Err(Error::Invalid.because(format_args!("host lonet{network}"), "the host's name is NULL"));
     };
-    let what = format!("host lonet{network} {}", Shown(name));
+    let what = format!("host lonet{network} {}", EscapedBytes(name));
     if flags & !(LONET_SHARE | LONET_TCP_PORTS) != 0 {
         return Err(Error::Invalid.because(what, format_args!("unknown flags {flags:#x}")));
     }
@@ -119,7 +119,7 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
         }
         let used = named::host(host, "default host")?;
         process::set_default_host(used.handle);
-        // Closed meanwhile: it must not come back.
+        // If it was closed meanwhile it must not become the default.
         if !used.is_open() {
             process::forget_default_host(used.handle);
         }
@@ -127,8 +127,8 @@ pub extern "C" fn lonet_set_default_host(host: *mut LonetHost) -> c_int {
     })
 }
 
-/// Ends a host, unless the process holds it by another handle, too. lonetd is told before any socket is shut down:
-/// who is woken by that finds the host down.
+/// Ends a host, unless the process has another handle of it. lonetd is notified before any socket is shut
+/// down, so that whoever is woken by that finds the host down.
 pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Result<(), Stale> {
     let host = HOSTS.close(handle, with_network)?;
     process::forget_default_host(handle);
@@ -136,7 +136,7 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
         return Ok(());
     }
     let sockets = own_sockets(limit, &host);
-    // Where no lonetd is left the host is down.
+    // Without a lonetd the host is down already.
     let _ = host.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
         if kernel::cookie(fd) == Ok(cookie) {
@@ -144,7 +144,7 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
             // SAFETY: no pointers.
             unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
             if listens {
-                // The connections in its queue have gone just now.
+                // This has also ended the connections in its queue.
                 tell_to(limit, &host.client, &Op::Closed { cookie });
             }
         }
@@ -152,19 +152,19 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     Ok(())
 }
 
-/// The descriptors of the sockets that this process has bound, dialed or accepted as this host. What it only
-/// inherited is its parent's.
+/// The descriptors and cookies of the sockets that this process has bound, dialed or accepted as this host.
+/// Inherited ones are its parent's.
 fn own_sockets(limit: Limit, host: &Host) -> Vec<(c_int, u64)> {
     let mut all = Vec::new();
     let _ = sys::each_descriptor(|fd| all.push(fd));
     all.into_iter().filter_map(|fd| Some((fd, own_socket(limit, host, fd)?))).collect()
 }
 
-/// Its cookie, if it is one.
+/// The cookie of `fd`, if it is one.
 fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
-    // What came through lonetd has lonetd's address.
+    // Connections that lonetd relays have lonetd's address.
     if *local.ip() != host.ip && *local.ip() != host.block.stack() {
         return None;
     }
@@ -176,7 +176,7 @@ fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
             (own && here).then_some(cookie)
         }
         Ok(_) => None,
-        // Without a lonetd the address has to do.
+        // Without a lonetd only the address tells.
         Err(_) => (*local.ip() == host.ip).then_some(cookie),
     }
 }

@@ -1,12 +1,12 @@
-//! Listening descriptors: lonet_listen and lonet_accept.
+//! Functions of listening descriptors: lonet_listen and lonet_accept.
 
-use super::addr::{LonetAddr, Whois, Written, candidate, give, way, whois};
-use super::error::{Error, Failed, Result, Shown, call};
+use super::addr::{HostPort, LonetAddr, Whois, candidate, client_for, store_addr, whois};
+use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::host::still_open;
 use super::named::{self, LonetHost};
 use super::{bytes, room_for_two};
 use crate::ask::{self, Start, ask_of, tell_to};
-use crate::bind::{Placed, place};
+use crate::bind::{BindOutcome, bind_assigned};
 use crate::handle::Used;
 use crate::joined::Host;
 use crate::{accept, kernel, marks, sandbox};
@@ -32,7 +32,8 @@ pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char
         let (name, port) = match laddr {
             b"" => ("", 0),
             laddr => host_and_port(laddr).map_err(|e| {
-                Error::Invalid.because(format_args!("listen lonet{} \"{}\"", host.network(), Shown(laddr)), e)
+                Error::Invalid
+                    .because(format_args!("listen lonet{} \"{}\"", host.network(), EscapedBytes(laddr)), e)
             })?,
         };
         let name = bare_host(name);
@@ -54,11 +55,11 @@ struct Listen<'a> {
 
 impl std::fmt::Display for Listen<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "listen lonet{} {}", self.network, Written(self.host, self.port))
+        write!(f, "listen lonet{} {}", self.network, HostPort(self.host, self.port))
     }
 }
 
-/// Bound as 0.0.0.0, so that the host's own loopback reaches it, too.
+/// A listener bound to 0.0.0.0, so that the host's own loopback reaches it, too.
 fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
     let fail = |e: Errno| Error::from_errno(e).of(what);
     // SAFETY: no pointers.
@@ -66,7 +67,7 @@ fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Res
     let fd = Fd::adopt(fd.map_err(fail)? as i32);
     let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
     let listening = listen_with(host, fd.raw(), cookie, port, backlog);
-    // A host that was closed meanwhile is the reason for whatever has failed: its ports are others' by now.
+    // If the host was closed meanwhile, that is the reason of any failure: its ports are others' by now.
     if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
         marks::clear(fd.raw());
         drop(fd);
@@ -85,11 +86,11 @@ fn listen_with(
 ) -> std::result::Result<(), Errno> {
     let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
-    let wish = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
     let may = || sandbox::may_bind(port);
-    match place(limit, &host.client, fd, (libc::AF_INET, asked), wish, &may, Start::Yes)? {
-        Placed::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
-        Placed::Native | Placed::Already => return Err(Errno::EPROTO),
+    match bind_assigned(limit, &host.client, fd, (libc::AF_INET, asked), request, &may, Start::Yes)? {
+        BindOutcome::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
+        BindOutcome::Native | BindOutcome::Already => return Err(Errno::EPROTO),
     }
     marks::set(fd);
     let op = Op::Listen { cookie, bound: true, asked, attempt: 0 };
@@ -106,7 +107,7 @@ fn listen_with(
     Ok(())
 }
 
-/// A frame that cancellation passes through, as `accept::run`, which may block.
+/// A frame that cancellation passes through, like `accept::run`, which may block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_accept(
     lfd: c_int,
@@ -116,22 +117,22 @@ pub unsafe extern "C" fn lonet_accept(
 ) -> c_int {
     // SAFETY: null for an address that is not wanted; outputs as lonet.h says.
     unsafe {
-        if before(lfd, flags) != 0 {
+        if check_arguments(lfd, flags) != 0 {
             return -1;
         }
         let new = accept::run(lfd, null_mut(), null_mut(), Some(&flags), true);
-        after(lfd, new, local, peer)
+        finish_accept(lfd, new, local, peer)
     }
 }
 
-/// What is wrong with the arguments is said before a connection is taken out of the queue.
-extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
+/// Checks the arguments, before a connection is taken out of the queue.
+extern "C" fn check_arguments(lfd: c_int, flags: c_int) -> c_int {
     call(|| {
         if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
             return Err(Error::Invalid.because("accept", format_args!("unknown flags {flags:#x}")));
         }
         let listener = candidate(lfd, "accept")?;
-        way(listener.local, "accept")?;
+        client_for(listener.local, "accept")?;
         room_for_two().map_err(|e| e.of("accept"))?;
         Ok(0)
     })
@@ -139,21 +140,26 @@ extern "C" fn before(lfd: c_int, flags: c_int) -> c_int {
 
 /// # Safety
 /// The outputs are null or writable.
-unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: *mut LonetAddr) -> c_int {
+unsafe extern "C" fn finish_accept(
+    lfd: c_int,
+    new: c_int,
+    local: *mut LonetAddr,
+    peer: *mut LonetAddr,
+) -> c_int {
     let errno = Errno::last();
     call(|| {
         if new < 0 {
-            return Err(why(lfd, errno));
+            return Err(accept_error(lfd, errno));
         }
         if local.is_null() && peer.is_null() {
             return Ok(new);
         }
         let named = whois(new, "accept", |all| {
-            let caller = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
+            let name = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
             // SAFETY: as the caller promises.
             unsafe {
-                give(local, all.local)?;
-                give(peer, caller)
+                store_addr(local, all.local)?;
+                store_addr(peer, name)
             }
         });
         match named {
@@ -166,18 +172,18 @@ unsafe extern "C" fn after(lfd: c_int, new: c_int, local: *mut LonetAddr, peer: 
     })
 }
 
-/// Why there is no connection. A listener that was shut down is one of a host or network that has ended, or was never
-/// one.
-fn why(lfd: c_int, errno: Errno) -> Failed {
+/// The reason of a failed accept. A listener that was shut down belongs to a host or network that has ended,
+/// or was no listener.
+fn accept_error(lfd: c_int, errno: Errno) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");
     }
     let told = whois(lfd, "accept", |Whois { local, member, .. }| {
-        let what = format_args!("accept {}", Written(local.host, local.port));
+        let what = format_args!("accept {}", HostPort(local.host, local.port));
         Err::<(), _>(match member {
             true => Error::Invalid.because(what, "not a listening descriptor"),
             false => Error::HostDown.of(what),
         })
     });
-    told.err().unwrap_or(Failed(errno))
+    told.err().unwrap_or(Reported(errno))
 }

@@ -1,12 +1,12 @@
-//! The C API, as include/lonet.h describes it: one file for each of its nouns.
+//! The C API that include/lonet.h describes, with one file for each of its nouns.
 //!
-//! Conventions. Each function takes C's types, hands them at once to plain Rust inside [`error::call`], through
-//! which no panic goes, and fails with -1, errno and a text for lonet_errmsg. Outputs are written last, when
-//! nothing can fail any more. What a program passes as a handle is looked up and never followed (`handle`).
-//! Every descriptor is given as the system calls gave it, or closed again.
+//! Conventions. Each function takes C types and passes them at once to plain Rust inside [`error::call`], the
+//! API's panic barrier. It fails with -1, errno and a text for lonet_errmsg. Outputs are written last, when
+//! nothing can fail any more. A handle that a program passes is looked up and never dereferenced
+//! (`handle`). Descriptors are returned as the system calls gave them, or closed.
 //!
-//! Calls on a handle or a descriptor neither lock nor allocate, like the hooks, with which they share bind, connect
-//! and accept. Only what makes or ends a handle allocates.
+//! Calls on a handle or a descriptor neither lock nor allocate, like the hooks, with which they share bind,
+//! connect and accept. Only calls that create or end a handle allocate.
 
 mod addr;
 mod conn;
@@ -18,7 +18,7 @@ mod named;
 mod net;
 mod trace;
 
-use error::{Error, Result, Shown};
+use error::{Error, EscapedBytes, Result};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Reply, Request};
 use lonet_core::limit::Limit;
@@ -41,8 +41,8 @@ unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// Asks lonetd, and starts one if none runs. `then` is given the network's block and the reply, and gives `None` for
-/// a reply that answers something else. A failure is told as `what: why`.
+/// Sends a request to lonetd, and starts one if none runs. `then` gets the network's block and the reply, and
+/// returns `None` for an unexpected reply. A failure is described as `what: why`.
 fn ask<R>(
     client: &Client,
     request: &dyn Request,
@@ -77,14 +77,14 @@ fn ask_within<R>(
     }
     if trouble == Trouble::Failed {
         let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
-        let why = format_args!("lonetd could not start: {}", Shown(&buffer[..end])).to_string();
+        let why = format_args!("lonetd could not start: {}", EscapedBytes(&buffer[..end])).to_string();
         return Err(Error::NetworkDown.because(what, why));
     }
     Err(Error::from(trouble).because(what, trouble))
 }
 
-/// Whether two descriptors are to be had: for what is wanted, and to ask lonetd about it. Asked before what cannot be
-/// taken back, such as taking a connection out of a listener's queue.
+/// Fails unless two descriptors are free: one for the result, and one to ask lonetd about it. Called before
+/// what cannot be undone, such as taking a connection out of a listener's queue.
 fn room_for_two() -> std::result::Result<(), Error> {
     let socket = || sys::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0).map_err(Error::from_errno);
     let _first = socket()?;

@@ -1,39 +1,39 @@
-//! What the handles name that a program passes.
+//! The networks and hosts behind the handles that a program passes.
 
-use super::error::{Error, Failed, Result};
+use super::error::{Error, Reported, Result};
 use crate::handle::{Stale, Used};
 use crate::joined::{HOSTS, Host, NETS, Net};
 
-/// What a network's handle names.
+/// The network of a handle.
 pub fn net(handle: *const LonetNet, what: &str) -> Result<Used<Net>> {
     NETS.get(handle.addr() as u64).map_err(|stale| refuse_net(stale, what))
 }
 
-pub fn refuse_net(stale: Stale, what: &str) -> Failed {
+pub fn refuse_net(stale: Stale, what: &str) -> Reported {
     match stale {
         Stale::NoHandle => Error::Invalid.because(what, "not a network's handle"),
         Stale::Closed | Stale::ClosedWithNetwork => Error::NetworkDown.because(what, "the network was left"),
     }
 }
 
-/// Never looked into.
+/// An opaque type, never dereferenced.
 #[repr(C)]
 pub struct LonetNet {
     _opaque: [u8; 0],
 }
 
-/// Never looked into.
+/// An opaque type, never dereferenced.
 #[repr(C)]
 pub struct LonetHost {
     _opaque: [u8; 0],
 }
 
-/// What a host's handle names.
+/// The host of a handle.
 pub fn host(handle: *const LonetHost, what: &str) -> Result<Used<Host>> {
     HOSTS.get(handle.addr() as u64).map_err(|stale| refuse_host(stale, what))
 }
 
-pub fn refuse_host(stale: Stale, what: &str) -> Failed {
+pub fn refuse_host(stale: Stale, what: &str) -> Reported {
     let why = match stale {
         Stale::NoHandle => "not a host's handle",
         Stale::Closed => "the host was closed",

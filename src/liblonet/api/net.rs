@@ -1,6 +1,6 @@
 //! `lonet_net`: a network that the process has joined.
 
-use super::error::{Error, Result, Shown, call};
+use super::error::{Error, EscapedBytes, Result, call};
 use super::named::{self, LonetNet, refuse_net};
 use super::{ask, bytes, host, room_for_two};
 use crate::ask::limit;
@@ -27,7 +27,7 @@ pub unsafe extern "C" fn lonet_join(network: *const c_char, net: *mut *mut Lonet
         let config = match std::str::from_utf8(name) {
             Ok("") => new_network(),
             Ok(name) => configuration(name),
-            Err(_) => Err(format!("network \"{}\" is not UTF-8", Shown(name))),
+            Err(_) => Err(format!("network \"{}\" is not UTF-8", EscapedBytes(name))),
         };
         let config = config.map_err(|e| Error::Invalid.because("join", e))?;
         let what = format!("join lonet{}", config.network);
@@ -54,7 +54,7 @@ pub extern "C" fn lonet_network(net: *const LonetNet) -> *const c_char {
 pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
     call(|| {
         let handle = net.addr() as u64;
-        // Before anything is ended: with no descriptor left nothing can be.
+        // Checked before anything is ended, which takes descriptors.
         let open = named::net(net, "leave")?;
         let what = format!("leave {}", open.full_name.to_string_lossy());
         room_for_two().map_err(|e| e.of(what))?;
@@ -67,7 +67,7 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
             let _ = host::close(limit, host.handle, true);
         }
         if !NETS.all().any(|other| other.client.config.dir == net.client.config.dir) {
-            // Where no lonetd is left there is no membership either.
+            // Without a lonetd there is no membership either.
             let _ = net.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
         }
         Ok(0)
@@ -75,18 +75,18 @@ pub extern "C" fn lonet_leave(net: *mut LonetNet) -> c_int {
 }
 
 fn configuration(network: &str) -> std::result::Result<Config, String> {
-    // As the program has it by now: it may have set TMPDIR since it began.
-    // SAFETY: the program's environment; who changes it in another thread meanwhile breaks getenv, too.
+    // The current environment: the program may have set TMPDIR since it started.
+    // SAFETY: the program's environment; a program that changes it meanwhile in another thread breaks getenv, too.
     let environment = unsafe { strings(environment::own()) };
     let get = |name: &str| lookup(environment.iter().copied(), name);
     let uid = sys::geteuid();
     let mut config = Config::read(&get, uid, Some(network)).map_err(|e| e.to_string())?;
-    // A library says nothing: lonet(7) tells where the network is.
+    // A library prints no note about the directory: lonet(7) tells where it is.
     let _ = config.choose_directory(uid);
     Ok(Config { host: None, ..config })
 }
 
-/// A network that nobody has: nothing is in its place.
+/// The configuration of a new network, whose directory does not exist.
 fn new_network() -> std::result::Result<Config, String> {
     loop {
         let config = configuration(&random_name()?)?;
@@ -126,7 +126,7 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
     let key = directory.as_ref().and_then(|directory| KeyMap::new(&client, directory));
     let table = client.map_table().map(Arc::new);
     if let Some(table) = &table {
-        // SAFETY: it goes after the client.
+        // SAFETY: the table is dropped after the client.
         unsafe { client.look_at(table.table()) };
     }
     NETS.open(Net { client, full_name, block, table, _key: key })

@@ -1,4 +1,4 @@
-//! What happens in a network: lonet_trace_open and lonet_trace_next.
+//! The stream of a network's events: lonet_trace_open and lonet_trace_next.
 //!
 //! The descriptor is a connection to lonetd, which sends each event in a packet of its own.
 
@@ -21,7 +21,7 @@ pub extern "C" fn lonet_trace_open(net: *mut LonetNet, flags: c_int) -> c_int {
         let order = match flags {
             0 => Trace::Read,
             ALL => Trace::ReadAll,
-            _ => return Err(Error::Invalid.because(what, "flags that are none")),
+            _ => return Err(Error::Invalid.because(what, "invalid flags")),
         };
         let mut buffer = [0; MAX_MESSAGE];
         let begun = net.client.insist(StartIf::Asked, Limit::NONE, &mut buffer, |buffer| {
@@ -48,7 +48,7 @@ pub extern "C" fn lonet_trace_open(net: *mut LonetNet, flags: c_int) -> c_int {
 pub unsafe extern "C" fn lonet_trace_next(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
     call(|| {
         let what = "lonet_trace_next";
-        // How long it is, first: what has no room stays.
+        // The length first, so that an event that does not fit stays in the queue.
         let receive = |size: usize, flags: c_int| {
             let nobody = std::ptr::null_mut::<libc::sockaddr>();
             // SAFETY: room for `size` bytes, as lonet.h says; null pointers for an unwanted address.

@@ -1,32 +1,32 @@
-//! Copies of an environment that have what was lost: for one call, or lent to the process itself.
+//! Completed copies of an environment: for one call, or lent to the process itself.
 
-use super::{Environment, environ, lost, own};
+use super::{Environment, environ, missing, own};
 use libc::c_char;
 use lonet_core::sys::check;
 use nix::errno::Errno;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Calls with `all`, or with a copy that has what was lost. Fails if there is no memory for the copy.
+/// Runs `call` with `all`, or with a copy that has the missing variables. Fails if there is no memory for the
+/// copy.
 ///
-/// # Safety
-/// `all` is what an exec call takes.
-pub unsafe fn with_kept<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
+/// `all` is as an exec call takes it.
+pub unsafe fn with_saved<R>(all: Environment, call: &dyn Fn(Environment) -> R) -> Result<R, Errno> {
     // SAFETY: as the caller promises.
-    let Some(lost) = (unsafe { lost(all) }) else { return Ok(call(all)) };
+    let Some(missing) = (unsafe { missing(all) }) else { return Ok(call(all)) };
     // SAFETY: as the caller promises.
-    let text = unsafe { lost.text(all) };
-    with_room(lost.pointers(), text, &|pointers, text| {
+    let text = unsafe { missing.text(all) };
+    with_room(missing.pointers(), text, &|pointers, text| {
         // SAFETY: there is room for so much.
-        unsafe { lost.put_back(all, pointers, text) };
+        unsafe { missing.put_back(all, pointers, text) };
         call(pointers)
     })
 }
 
-/// What fits the stack: 2 KiB in all, which programs that execute have left.
+/// The room on the stack: 2 KiB in all, which programs that execute others have left.
 const POINTERS: usize = 160;
 const TEXT: usize = 768;
 
-/// Calls with room for so many pointers and so many bytes of text: on the stack, or in mapped memory.
+/// Runs `call` with room for so many pointers and bytes of text: on the stack, or in mapped memory.
 pub fn with_room<R>(
     pointers: usize,
     text: usize,
@@ -50,7 +50,7 @@ fn in_mapping<R>(
 ) -> Result<R, Errno> {
     let pointers = pointers * size_of::<Environment>();
     let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a mapping of its own; unmapped when nothing points there any more.
+    // SAFETY: a mapping of its own, which is unmapped when nothing points there any more.
     unsafe {
         let nowhere = std::ptr::null::<u8>();
         let at = check(libc::syscall(libc::SYS_mmap, nowhere, pointers + text, protection, kind, -1, 0))?;
@@ -63,28 +63,28 @@ fn in_mapping<R>(
     }
 }
 
-/// The last array that [`lend`] made, with the number of its pointers in front.
+/// The last array that [`lend`] made, preceded by the number of its pointers.
 static LENT: AtomicPtr<usize> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Gives the process itself an environment that has everything, for calls that take it inside libc. What it had,
-/// for [`take_back`]; `None`: nothing was lost.
+/// Replaces the process's own environment by a complete one, for calls that use it inside libc. Returns the
+/// old and the new one, for [`take_back`]; `None`: nothing is missing.
 ///
-/// May allocate. What was lent stays: other threads may read it. The same is lent again where the process' own
-/// has not changed.
+/// May allocate. A lent environment is not freed, as other threads may read it; it is reused while the
+/// process's own has not changed.
 pub fn lend() -> Option<(Environment, Environment)> {
     let had = own();
-    // SAFETY: the process' own environment.
-    let lost = unsafe { lost(had) }?;
-    let (pointers, word) = (lost.pointers(), size_of::<usize>());
-    // SAFETY: memory that nobody has; all writes are within what was asked for.
+    // SAFETY: the process's own environment.
+    let missing = unsafe { missing(had) }?;
+    let (pointers, word) = (missing.pointers(), size_of::<usize>());
+    // SAFETY: new memory; all writes are within the size requested.
     unsafe {
-        let size = (1 + pointers) * word + lost.text(had);
+        let size = (1 + pointers) * word + missing.text(had);
         let new: *mut usize = libc::calloc(1, size).cast();
         if new.is_null() {
             return None;
         }
         new.write(pointers);
-        lost.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
+        missing.put_back(had, new.add(1).cast(), new.add(1 + pointers).cast());
         let last = LENT.load(Ordering::Acquire);
         let same = !last.is_null()
             && *last == pointers
@@ -103,10 +103,10 @@ pub fn lend() -> Option<(Environment, Environment)> {
     }
 }
 
-/// Ends [`lend`], unless the program has given itself another environment meanwhile.
+/// Restores the environment, unless the program has set another one meanwhile.
 pub fn take_back((had, lent): (Environment, Environment)) {
     if own() == lent {
-        // SAFETY: a pointer of libc's; what it had is still there.
+        // SAFETY: a pointer of libc's; the old environment is still there.
         unsafe { (&raw mut environ).write(had) };
     }
 }

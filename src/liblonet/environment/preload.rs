@@ -1,4 +1,4 @@
-//! LD_PRELOAD: this library's place in it.
+//! LD_PRELOAD: parsing it, and adding this library to it.
 
 use lonet_core::sys;
 use std::ffi::CString;
@@ -9,7 +9,7 @@ const LIBRARY: &[u8] = b"liblonet.so";
 pub struct Preload {
     /// `LD_PRELOAD=` and `entries`.
     pub alone: CString,
-    /// This library, behind the sanitizer's that insists on being first, as they stood in LD_PRELOAD.
+    /// This library, after the sanitizer's runtime if that must come first, as they stood in LD_PRELOAD.
     pub entries: Vec<u8>,
 }
 
@@ -31,10 +31,10 @@ fn is_sanitizer(entry: &[u8]) -> bool {
 }
 
 impl Preload {
-    /// Of LD_PRELOAD's value, if this library is in it.
+    /// From LD_PRELOAD's value, if this library is in it.
     pub fn of(value: &[u8]) -> Option<Preload> {
         let ours = libraries(value).find(|l| is_library(l))?;
-        // A relative path is somebody else's file after the next chdir.
+        // A relative path is another file after the next chdir.
         let mut buffer = [0; libc::PATH_MAX as usize];
         let absolute = match ours.contains(&b'/') && !ours.starts_with(b"/") {
             true => sys::real_path(&CString::new(ours).ok()?, &mut buffer).ok(),
@@ -52,7 +52,7 @@ impl Preload {
     }
 }
 
-/// LD_PRELOAD with the library in front of others, or behind them if a sanitizer is among them.
+/// Writes LD_PRELOAD with this library in front of the others, or behind them if a sanitizer is among them.
 ///
 /// # Safety
 /// `to` has room for both, a colon and a zero.

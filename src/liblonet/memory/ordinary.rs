@@ -1,38 +1,41 @@
-//! Memory of which it is known without a question that it can be read: where programs have their addresses, for the most part.
-//! A question is a system call, which a sandbox of the program's may refuse, or end the program for.
+//! Memory that is known to be readable without a system call: where most programs keep their addresses. A
+//! system call may be refused by the program's sandbox, or end the program.
 //!
 //! | what | how it is known |
 //! |---|---|
-//! | the stack of the main thread | from the frame that asks to the environment, which lies at its end |
-//! | the stack of another thread | the page of the frame that asks; all above it, while that is near the stack's end |
-//! | variables of the program and of the libraries that it starts with | the loader names their segments at the start |
-//! | the heap of libc's malloc | from a block that there is at the start to the break |
+//! | the stack of the main thread | from the current frame to the environment, which is at its end |
+//! | the stack of another thread | the page of the current frame; all above it, if that is near the stack's end |
+//! | variables of the program and of the libraries that it starts with | from the loader's list of segments at the start |
+//! | the heap of libc's malloc | from a block allocated at the start to the break |
 //!
-//! It is a limit that none of this is found to have gone: a program that unmaps it by itself and goes on to point there crashes.
-//! Of all else nothing is known: of frames far up the stack of a thread, of variables of libraries that are opened later,
-//! of large blocks of malloc's and those of other threads' arenas, and of other allocators' memory.
+//! Limit: unmapping any of this goes unnoticed, and a program that does so and passes a pointer there
+//! crashes. Everything else is unknown: frames far up a thread's stack, variables of libraries opened later,
+//! malloc's large blocks and other threads' arenas, and other allocators' memory.
 
 use super::{PAGE, WRITABLE};
 use libc::{c_char, c_int, c_void, dl_phdr_info};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// As far as the main thread's stack reaches by default: with what is mapped beside it the kernel keeps a larger distance.
+/// The default limit of the main thread's stack; the kernel keeps a larger distance to the mappings beside
+/// it.
 const STACK: usize = 8 << 20;
 
-/// Less than the smallest stack of a thread, without the guard below it and the thread's description, which ends it.
+/// Less than the smallest stack of a thread, not counting its guard page and the thread's descriptor at its
+/// end.
 const THREAD_STACK: usize = 8 << 10;
 
-/// Behind the last string of the environment that the kernel has put on the main thread's stack; 0: unknown.
+/// The end of the environment's last string, which the kernel has put on the main thread's stack; 0: unknown.
 static STACK_END: AtomicUsize = AtomicUsize::new(0);
 
-/// Where a segment begins, with [`WRITABLE`] if it can be written, and where it ends: whole pages. The first that is empty is
-/// behind the last. Of a program with more libraries the rest is not known.
+/// Start, with [`WRITABLE`] if it can be written, and end of each segment, in whole pages. The first empty
+/// entry ends the list. Further segments of a program with more libraries are unknown.
 static SEGMENTS: [[AtomicUsize; 2]; 256] = [const { [const { AtomicUsize::new(0) }; 2] }; 256];
 
-/// Where the heap begins, or later; 0: unknown.
+/// The start of the heap, or an address in its first part; 0: unknown.
 static HEAP: AtomicUsize = AtomicUsize::new(0);
 
-/// Learns what there is when the process begins: of this environment, whose strings are in a block of malloc's.
+/// Records the memory that there is when the process starts. `strings`, the entries of `environment`, is in a
+/// block of malloc's.
 pub fn learn(environment: *const *const c_char, strings: &[&[u8]]) {
     learn_stack(environment, strings);
     let mut segments = Segments { count: 0 };
@@ -41,7 +44,7 @@ pub fn learn(environment: *const *const c_char, strings: &[&[u8]]) {
     learn_heap(strings.as_ptr().addr());
 }
 
-/// Learns where the main thread's stack ends, if it is the stack that this runs on and has the environment.
+/// Records the end of the main thread's stack, if this runs on that stack and the environment is on it.
 fn learn_stack(environment: *const *const c_char, strings: &[&[u8]]) {
     let (here, array) = (here(), environment.addr());
     if here < array && array - here < STACK {
@@ -51,12 +54,12 @@ fn learn_stack(environment: *const *const c_char, strings: &[&[u8]]) {
     }
 }
 
-/// Those that have been learnt so far.
+/// The segments recorded so far.
 struct Segments {
     count: usize,
 }
 
-/// The segments of an object, for dl_iterate_phdr.
+/// Records the segments of an object, for dl_iterate_phdr.
 unsafe extern "C" fn note(object: *mut dl_phdr_info, _: usize, segments: *mut c_void) -> c_int {
     // SAFETY: the loader's description of an object, and what `learn` passes.
     let (object, segments) = unsafe { (&*object, &mut *segments.cast::<Segments>()) };
@@ -66,7 +69,7 @@ unsafe extern "C" fn note(object: *mut dl_phdr_info, _: usize, segments: *mut c_
         let start = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
         start..start.wrapping_add(header.p_memsz as usize)
     };
-    // What the loader has made read-only after it has written there: the beginning of a segment.
+    // The start of a segment, which the loader has made read-only after relocation.
     let settled = all.iter().find(|header| header.p_type == libc::PT_GNU_RELRO);
     let settled = settled.map_or(0, |header| range(header).end & !(PAGE - 1));
     for header in
@@ -101,24 +104,24 @@ impl Segments {
     }
 }
 
-/// The segments: where each begins, where it ends, and how it can be used.
+/// The recorded segments: start, end, and [`WRITABLE`] or 0.
 fn segments() -> impl Iterator<Item = (usize, usize, usize)> {
     let all =
         SEGMENTS.iter().map(|[first, last]| (first.load(Ordering::Relaxed), last.load(Ordering::Relaxed)));
     all.take_while(|(_, end)| *end != 0).map(|(first, end)| (first & !WRITABLE, end, first & WRITABLE))
 }
 
-/// The heap begins in the page of this block, if that lies below the break with no segment between them: other memory of
-/// malloc's does not.
+/// Records the page of this block as the start of the heap, if it is below the break with no segment in
+/// between: other memory of malloc's is not.
 fn learn_heap(block: usize) {
-    let end = the_break();
+    let end = heap_end();
     if block < end && !segments().any(|(start, ..)| (block..end).contains(&start)) {
         HEAP.store(block & !(PAGE - 1), Ordering::Relaxed);
     }
 }
 
-/// Where the heap ends; 0 if that cannot be told. No system call, once there is a heap.
-fn the_break() -> usize {
+/// The end of the heap; 0 if unknown. No system call, once there is a heap.
+fn heap_end() -> usize {
     // SAFETY: moves nothing.
     let end = unsafe { libc::sbrk(0) }.addr();
     if end == usize::MAX { 0 } else { end }
@@ -129,19 +132,19 @@ fn here() -> usize {
     (&raw const local).addr()
 }
 
-/// Whether all of this lies on the stack that this runs on, above this frame, as far as it is known.
+/// Whether this range is known to lie on the current stack, above this frame.
 pub fn is_on_stack(first: usize, last: usize) -> bool {
     let (here, end) = (here(), STACK_END.load(Ordering::Relaxed));
     if here <= first && last < end && end - here < STACK {
         return true;
     }
-    // libc has a thread's description at the end of its stack.
+    // libc has a thread's descriptor at the end of its stack.
     // SAFETY: no preconditions.
     let end = unsafe { libc::pthread_self() } as usize;
     here <= first && last < end && end - here < THREAD_STACK
 }
 
-/// Whether this page can be read, and written if `how` is [`WRITABLE`].
+/// Whether this page is known to be readable, and writable if `how` is [`WRITABLE`].
 pub fn is_known(page: usize, how: usize) -> bool {
     if page == here() & !(PAGE - 1)
         || segments().any(|(start, end, can)| (start..end).contains(&page) && can & how == how)
@@ -149,7 +152,7 @@ pub fn is_known(page: usize, how: usize) -> bool {
         return true;
     }
     let heap = HEAP.load(Ordering::Relaxed);
-    heap != 0 && heap <= page && page < the_break()
+    heap != 0 && heap <= page && page < heap_end()
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_the_stack_are_known() {
+    fn variables_and_the_stack_are_known_to_be_readable() {
         let strings: [&[u8]; 1] = [b"A=b"];
         learn(std::ptr::null(), &strings);
         assert!(is_known(page_of(&CONSTANT), 0) && !is_known(page_of(&CONSTANT), WRITABLE));
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_threads_stack_is_known_and_no_more() {
+    fn only_the_end_of_a_thread_stack_is_known() {
         std::thread::spawn(|| {
             // SAFETY: no preconditions.
             let end = unsafe { libc::pthread_self() } as usize;

@@ -1,14 +1,14 @@
-//! Keys that sign the segments of TCP (TCP_MD5SIG and TCP_MD5SIG_EXT, RFC 2385; TCP_AO_ADD_KEY, RFC 5925): they are for the
-//! peer of an address. The address may be one under which the kernel never sees a peer: a loopback address, which is the
-//! host's own beneath, or a host's IPv6 address, beneath which is its IPv4 one. A key that nobody is asked for would let in
-//! whom it is to keep out.
+//! Keys that sign TCP segments (TCP_MD5SIG and TCP_MD5SIG_EXT, RFC 2385; TCP_AO_ADD_KEY, RFC 5925). A key is
+//! for the peer at an address, which may be one that the kernel never sees: a loopback address, behind which
+//! is the host's own address, or a host's IPv6 address, behind which is its IPv4 one. A key for an address
+//! that is never looked up would let in the peers that it is to keep out.
 //!
-//! So such a key is set for the address beneath as well, or refused. That of a loopback address is for the host's own address,
-//! too, as the kernel cannot tell the two apart.
+//! So such a key is also set for the OS address, or refused. A key for a loopback address then applies to the
+//! host's own address, too, as the kernel cannot tell the two apart.
 
 use crate::address::{self, Address};
 use crate::bypass::Bypass;
-use crate::fence::{Decided, Decision};
+use crate::fence::{Decision, HookResult};
 use crate::{host, kernel, memory, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::block::{Endpoint, FACE_BITS, FACES, Face, Place, is_face};
@@ -32,37 +32,38 @@ struct Key {
     key: [u8; 80],
 }
 
-/// TCP_MD5SIG_EXT has a prefix.
+/// The flag of TCP_MD5SIG_EXT for a key with a prefix.
 const HAS_PREFIX: u8 = 1;
 
-/// Sets a key; `real` sets it as the program says it.
+/// Sets a key; `real` is the program's own call.
 pub fn set(
     fd: c_int,
     option: c_int,
     value: *const c_void,
     len: socklen_t,
     real: &dyn Fn() -> c_int,
-) -> Decided {
+) -> HookResult {
     let needed =
         if option == TCP_AO_ADD_KEY { size_of::<libc::sockaddr_storage>() } else { size_of::<Key>() };
     if !process::is_active() || (len as usize) < needed || !memory::is_readable(value.cast(), needed) {
         return Ok(Decision::Libc(Bypass::Arguments));
     }
-    // SAFETY: so much can be read.
+    // SAFETY: that many bytes can be read.
     let named = unsafe { address::read(value.cast(), size_of::<libc::sockaddr_storage>() as socklen_t) };
     let Some((peer, family)) = named.filter(|(_, family)| kernel::tcp_family(fd) == Some(*family)) else {
         return Ok(Decision::Libc(Bypass::OtherSocket));
     };
     if option == TCP_AO_ADD_KEY {
-        // As a kernel without it says. It could not be taken back by its number, nor listed, with a second address.
-        let is_seen = beneath(peer.ip, 128)?.is_none();
+        // Refused as by a kernel without TCP-AO: with a second address the key could neither be deleted by
+        // its number nor listed.
+        let is_seen = os_address(peer.ip, 128)?.is_none();
         return Ok(if is_seen {
             Decision::Libc(Bypass::OtherAddress)
         } else {
             Decision::Fail(Errno::ENOPROTOOPT)
         });
     }
-    // SAFETY: all of it can be read, and any bytes are one.
+    // SAFETY: all of it can be read, and any bytes are a valid `Key`.
     let mut key = unsafe { value.cast::<Key>().read_unaligned() };
     let has_prefix = option == TCP_MD5SIG_EXT && key.flags & HAS_PREFIX != 0;
     let bits = match (has_prefix, peer.v4()) {
@@ -70,15 +71,15 @@ pub fn set(
         (true, Some(_)) => key.prefix.saturating_add(96).min(128),
         (true, None) => key.prefix.min(128),
     };
-    let Some(os) = beneath(peer.ip, bits)? else {
+    let Some(os) = os_address(peer.ip, bits)? else {
         return Ok(Decision::Libc(Bypass::OtherAddress));
     };
-    // The kernel judges the rest of it.
+    // The kernel checks the rest of the key.
     if real() != 0 {
         return Ok(Decision::Fail(Errno::last()));
     }
     let other = Address::of(Endpoint::new(os.to_ipv6_mapped(), peer.port), family);
-    // SAFETY: as large as any address.
+    // SAFETY: an `Address` has room for any address.
     key.address = unsafe { other.pointer().cast::<libc::sockaddr_storage>().read() };
     if has_prefix {
         key.prefix = 32;
@@ -87,14 +88,15 @@ pub fn set(
     Ok(Decision::Done(0))
 }
 
-/// The address beneath those that begin with the first `bits` of `ip`. `None`: they are the kernel's own.
-fn beneath(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
+/// The OS address behind the addresses that begin with the first `bits` of `ip`. `None`: the kernel sees
+/// these addresses themselves.
+fn os_address(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
     let has = |other: Ipv6Addr| {
         let differ = u128::from(ip) ^ u128::from(other);
         differ.checked_shr(128 - u32::from(bits)).unwrap_or(0) == 0
     };
     if bits == 128 && is_face(ip) {
-        // A host that knows its name knows its network's block.
+        // Looking up the own host also yields the network's block.
         let own = || host::own().and_then(|_| process::block());
         return match process::block().or_else(own).map(|block| (block, block.place(ip))) {
             Some((block, Place::Host(index, _))) => Ok(Some(block.address(index))),
@@ -102,7 +104,7 @@ fn beneath(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
             None => Err(Errno::EADDRNOTAVAIL),
         };
     }
-    // Of many hosts there would be many.
+    // A prefix of many hosts has many OS addresses.
     if is_face(ip) || bits <= FACE_BITS && has(FACES) {
         return Err(Errno::EADDRNOTAVAIL);
     }

@@ -1,6 +1,6 @@
-//! What rcmd(3) and rexec(3) share: whom they dial, the strings that they begin with, and the answer.
+//! The parts that rcmd(3) and rexec(3) share: the addresses to dial, the strings to send, and the reply.
 //!
-//! A thread is not cancelled in here: what is held could not be given back then.
+//! Thread cancellation is disabled in here: it would leak descriptors and memory.
 
 use crate::address::read;
 use crate::close::lonet_close;
@@ -14,7 +14,7 @@ use std::ffi::CStr;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Runs `call`, which answers with a descriptor. `None`: it has said why it cannot, also by errno.
+/// Runs `call`, which returns a descriptor, or `None` after it has reported the error, also by errno.
 pub fn descriptor_of(call: impl FnOnce() -> Option<c_int>) -> c_int {
     let (mut result, mut errno) = (None, Errno::last_raw());
     match uncancelled(|| guard(|| result = call())) {
@@ -26,8 +26,8 @@ pub fn descriptor_of(call: impl FnOnce() -> Option<c_int>) -> c_int {
     result.unwrap_or(-1)
 }
 
-/// Says something where libc says it, on stderr. errno stays.
-pub fn say(parts: &[&[u8]]) {
+/// Prints to stderr, as libc does. errno stays.
+pub fn print(parts: &[&[u8]]) {
     let mut line = Text::<512>::new();
     let _ = parts.iter().all(|part| line.push(part));
     let (errno, bytes) = (Errno::last_raw(), line.bytes());
@@ -37,11 +37,11 @@ pub fn say(parts: &[&[u8]]) {
 }
 
 /// As perror(3).
-pub fn say_errno(what: &[u8]) {
-    say(&[what, b": ", Errno::last().desc().as_bytes(), b"\n"]);
+pub fn print_errno(what: &[u8]) {
+    print(&[what, b": ", Errno::last().desc().as_bytes(), b"\n"]);
 }
 
-/// The bytes of a C string; null has none.
+/// The bytes of a C string; empty for null.
 ///
 /// # Safety
 /// A C string that stays, or null.
@@ -50,11 +50,11 @@ pub unsafe fn bytes<'a>(text: *const c_char) -> &'a [u8] {
     if text.is_null() { b"" } else { unsafe { CStr::from_ptr(text) }.to_bytes() }
 }
 
-/// A socket that is closed unless the program gets it.
+/// A socket that is closed when dropped, unless it is passed to the program.
 pub struct Socket(c_int);
 
 impl Socket {
-    /// What a call has answered: a descriptor, or -1.
+    /// From the result of a call: a descriptor, or -1.
     pub fn new(fd: c_int) -> Option<Socket> {
         (fd >= 0).then_some(Socket(fd))
     }
@@ -69,7 +69,7 @@ impl Socket {
         fd
     }
 
-    /// The connection that comes, and who it is from.
+    /// Accepts a connection; returns it and its peer.
     pub fn accept(&self) -> Option<(Socket, Option<Endpoint>)> {
         // SAFETY: all zeroes is an address.
         let mut from: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
@@ -86,7 +86,7 @@ impl Socket {
         }
     }
 
-    /// Whether all of it was written.
+    /// Writes the bytes; returns whether all were written.
     pub fn write(&self, bytes: &[u8]) -> bool {
         // SAFETY: a valid buffer.
         check(unsafe { libc::syscall(libc::SYS_write, self.0, bytes.as_ptr(), bytes.len()) })
@@ -104,13 +104,13 @@ impl Socket {
             // SAFETY: as the caller promises.
             iov_len: unsafe { CStr::from_ptr(s) }.count_bytes() + 1,
         });
-        // SAFETY: strings that stay as long as the call takes. What has not arrived the answer will tell.
+        // SAFETY: strings that stay as long as the call takes. The reply tells if anything has not arrived.
         while check(unsafe { libc::syscall(libc::SYS_writev, self.0, parts.as_ptr(), parts.len()) })
             == Err(Errno::EINTR)
         {}
     }
 
-    /// The next byte; `None` at the end, with errno 0, or by an error.
+    /// Reads a byte; `None` at the end, with errno 0, or on an error.
     pub fn byte(&self) -> Option<u8> {
         let mut byte = 0u8;
         loop {
@@ -125,10 +125,10 @@ impl Socket {
         }
     }
 
-    /// Passes on to stderr what the other end says, up to the end of the line.
-    pub fn show_line(&self) {
+    /// Copies to stderr what the other end sends, up to the end of the line.
+    pub fn copy_line_to_stderr(&self) {
         while let Some(byte) = self.byte() {
-            say(&[&[byte]]);
+            print(&[&[byte]]);
             if byte == b'\n' {
                 break;
             }
@@ -145,13 +145,13 @@ impl Drop for Socket {
     }
 }
 
-/// Where a name leads; the list is libc's.
-pub struct Found(*mut addrinfo);
+/// The addresses of a host: a list of libc's.
+pub struct HostAddresses(*mut addrinfo);
 
-impl Found {
+impl HostAddresses {
     /// # Safety
     /// `name` is a C string, or null.
-    pub unsafe fn of(name: *const c_char, port: u16, family: c_int) -> Result<Found, c_int> {
+    pub unsafe fn of(name: *const c_char, port: u16, family: c_int) -> Result<HostAddresses, c_int> {
         let mut service = Text::<8>::new();
         let _ = write!(service, "{port}");
         // SAFETY: all zeroes is an addrinfo.
@@ -163,7 +163,7 @@ impl Found {
         let service = service.c_str().map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the caller's name, and hints and strings of ours.
         match unsafe { getaddrinfo::run(name, service, &raw const hints, &raw mut list) } {
-            0 => Ok(Found(list)),
+            0 => Ok(HostAddresses(list)),
             code => Err(code),
         }
     }
@@ -174,16 +174,15 @@ impl Found {
         std::iter::successors(entry(self.0), move |at| entry(at.ai_next))
     }
 
-    /// Whether an address is lonet's.
-    pub fn concerns(&self) -> bool {
+    /// Whether one of the addresses is lonet's.
+    pub fn any_in_network(&self) -> bool {
         self.all().any(|a| endpoint(a).is_some_and(|to| process::concerns(to.ip).is_ok()))
     }
 
-    /// Gives the program the full name, in memory that lives until it is given the next; null: there is none. `None`: there
-    /// is no memory for it.
+    /// Stores the full name for the program, in memory that lives until the next one is stored; null: there
+    /// is none. `None`: out of memory.
     ///
-    /// # Safety
-    /// `to` is writable; `last` is where the same call has put what it gave before.
+    /// `to` is writable; `last` holds what the same call stored before.
     pub unsafe fn name_to(&self, to: *mut *mut c_char, last: &AtomicPtr<c_char>) -> Option<()> {
         let name = self.all().next().map_or(std::ptr::null_mut(), |first| first.ai_canonname);
         // SAFETY: a C string of the list's, memory of strdup's that nobody is to use any more, and as the caller promises.
@@ -200,7 +199,7 @@ impl Found {
     }
 }
 
-impl Drop for Found {
+impl Drop for HostAddresses {
     fn drop(&mut self) {
         // SAFETY: a list of getaddrinfo's.
         unsafe { libc::freeaddrinfo(self.0) };

@@ -1,4 +1,5 @@
-//! rresvport(3) and rresvport_af: a TCP socket that is bound to a port below 1024, from the one that is named downwards.
+//! rresvport(3) and rresvport_af: a TCP socket bound to a port below 1024, searched downwards from a given
+//! one.
 
 use crate::bind::lonet_bind;
 use crate::fence::guard;
@@ -7,13 +8,13 @@ use libc::{c_int, sa_family_t, sockaddr_storage};
 use lonet_core::sys::check;
 use nix::errno::Errno;
 
-type Of = unsafe extern "C" fn(*mut c_int, sa_family_t) -> c_int;
-type V4 = unsafe extern "C" fn(*mut c_int) -> c_int;
+type RresvportAf = unsafe extern "C" fn(*mut c_int, sa_family_t) -> c_int;
+type Rresvport = unsafe extern "C" fn(*mut c_int) -> c_int;
 
 next! {
     // As netdb.h declares it.
-    static RRESVPORT_AF: Of = c"rresvport_af";
-    static RRESVPORT: V4 = c"rresvport";
+    static RRESVPORT_AF: RresvportAf = c"rresvport_af";
+    static RRESVPORT: Rresvport = c"rresvport";
 }
 
 /// # Safety
@@ -57,8 +58,8 @@ pub unsafe extern "C" fn rresvport_af(port: *mut c_int, family: sa_family_t) -> 
 const LOWEST: c_int = 512;
 const HIGHEST: c_int = 1023;
 
-/// A socket at the first port that is free from `port` downwards, and then from 1023 on; `port` is it then. EAGAIN: there is
-/// none.
+/// A socket bound to the first free port from `port` downwards, and then from 1023; stores it in `port`.
+/// EAGAIN: none is free.
 pub fn reserve(port: &mut c_int, family: c_int) -> Result<c_int, Errno> {
     let len = match family {
         libc::AF_INET => size_of::<libc::sockaddr_in>(),
@@ -87,7 +88,7 @@ pub fn reserve(port: &mut c_int, family: c_int) -> Result<c_int, Errno> {
     close(fd, Errno::EAGAIN)
 }
 
-/// Nobody has seen it.
+/// Closes a socket that no hook has seen yet, and fails.
 fn close(fd: c_int, why: Errno) -> Result<c_int, Errno> {
     // SAFETY: a descriptor of ours.
     unsafe { libc::syscall(libc::SYS_close, fd) };

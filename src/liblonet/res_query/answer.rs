@@ -1,7 +1,7 @@
-//! DNS answers for hosts of the network, in the program's buffer.
+//! Construction of DNS answers about hosts of the network in the program's buffer.
 
 use crate::fence::silently;
-use crate::host::{self, Miss};
+use crate::host::{self, LookupError};
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
@@ -16,18 +16,18 @@ const HOST_NOT_FOUND: c_int = 1;
 const TRY_AGAIN: c_int = 2;
 const NO_DATA: c_int = 4;
 
-/// Room for a query with the longest name.
+/// The size of a query with the longest name.
 const MAX_QUERY: usize = 300;
 
-/// An answer of ours, in the program's buffer.
+/// An answer in the program's buffer.
 pub struct Answered {
     len: c_int,
-    /// 0: there are records.
+    /// 0 if there are records.
     pub h_errno: c_int,
 }
 
 impl Answered {
-    /// What res_query answers; h_errno is set.
+    /// The result of res_query; sets h_errno.
     pub fn result(&self) -> c_int {
         if self.h_errno == 0 {
             return self.len;
@@ -38,7 +38,7 @@ impl Answered {
     }
 }
 
-/// The answer to a question about `name`. `None`: not lonet's to give.
+/// The answer to a query about `name`. `None`: not lonet's.
 ///
 /// # Safety
 /// As for res_query(3).
@@ -52,7 +52,7 @@ pub unsafe fn to_name(
     if !process::is_active() || name.is_null() {
         return None;
     }
-    // Unless it works out, what ends in .lonet is no name.
+    // If the query fails, a name that ends in .lonet does not exist.
     // SAFETY: a C string, as the caller promises.
     let none = unsafe { host::is_ours(name) }.then_some(Answered { len: 0, h_errno: HOST_NOT_FOUND });
     let mut answered = None;
@@ -67,7 +67,7 @@ pub unsafe fn to_name(
     answered.or(none)
 }
 
-/// The length of the answer to a message. `None`: not lonet's to give.
+/// The length of the answer to a query message. `None`: not lonet's.
 ///
 /// # Safety
 /// As for res_send(3).
@@ -105,13 +105,14 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
         (Some(Ok(host)), _) => {
             Lookup::Host { v4: host.address(Face::V4).to_ipv4_mapped()?, v6: host.address(Face::V6) }
         }
-        (Some(Err(Miss::Unknown)), _) => Lookup::Failed(Rcode::NxDomain),
-        (Some(Err(Miss::Trouble)), _) => Lookup::Failed(Rcode::ServFail),
+        (Some(Err(LookupError::NotFound)), _) => Lookup::Failed(Rcode::NxDomain),
+        (Some(Err(LookupError::Unavailable)), _) => Lookup::Failed(Rcode::ServFail),
     };
     let mut made = [0; MAX_ANSWER];
     let written = dns::answer(&mut made, query, &question, found)?;
     let room = usize::try_from(len).unwrap_or(0);
-    // SAFETY: as the caller promises. Of what does not fit the head is there, as in libc, and the length of all.
+    // SAFETY: as the caller promises. An answer that does not fit is cut, and its full length returned, as in
+    // libc.
     unsafe { std::ptr::copy_nonoverlapping(made.as_ptr(), answer, written.len.min(room)) };
     let h_errno = match written.code {
         Rcode::NoError if written.records == 0 => NO_DATA,

@@ -1,4 +1,4 @@
-//! res_querydomain(3) and res_nquerydomain: res_query with the name in two parts.
+//! Hooks of res_querydomain(3) and res_nquerydomain: res_query with the name in two parts.
 
 use super::answer::{Answered, to_name};
 use super::{State, missing};
@@ -99,10 +99,11 @@ pub unsafe extern "C" fn __res_nquerydomain(
     unsafe { res_nquerydomain(state, name, domain, class, kind, answer, len) }
 }
 
-/// MAXDNAME: what libc has room for, with the zero.
+/// MAXDNAME: libc's longest name, with the zero.
 const MAX_NAME: usize = 1025;
 
-/// As [`to_name`], about `name.domain`, or `name` alone where there is no domain. `None`, too: libc refuses the length.
+/// As [`to_name`], about `name.domain`, or `name` alone without a domain. `None` also for a name that is too
+/// long, which libc refuses.
 ///
 /// # Safety
 /// As for res_querydomain(3).

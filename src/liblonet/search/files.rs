@@ -1,5 +1,6 @@
-//! What libc's files say that decides who answers for a short name: hosts(5), nsswitch.conf(5), resolv.conf(5) and the file
-//! of HOSTALIASES (hostname(7)). Each is read as libc reads it; what is no line of it is passed over.
+//! Parsers of the files that decide whether libc or lonet answers for a short name: hosts(5),
+//! nsswitch.conf(5), resolv.conf(5) and the file of HOSTALIASES (hostname(7)). Each reads as libc does, and
+//! ignores invalid lines.
 
 use libc::c_int;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,7 +17,7 @@ fn without_comment(line: &[u8]) -> &[u8] {
     line.split(|b| *b == b'#').next().unwrap_or_default()
 }
 
-/// Whether a name has an address of this family in /etc/hosts; AF_UNSPEC: of any.
+/// Whether a name has an address of this family in /etc/hosts; AF_UNSPEC: of either.
 pub fn hosts_has(text: &[u8], name: &[u8], family: c_int) -> bool {
     lines(text).any(|line| {
         let mut words = words(without_comment(line));
@@ -24,7 +25,7 @@ pub fn hosts_has(text: &[u8], name: &[u8], family: c_int) -> bool {
     })
 }
 
-/// Who asks for IPv4 gets 127.0.0.1 for ::1, too.
+/// A lookup for IPv4 takes ::1 as 127.0.0.1, too.
 fn is_of(ip: &[u8], family: c_int) -> bool {
     let Ok(ip) = std::str::from_utf8(ip) else { return false };
     let v6 = ip.parse::<Ipv6Addr>();
@@ -36,7 +37,7 @@ fn is_of(ip: &[u8], family: c_int) -> bool {
     }
 }
 
-/// Whether nsswitch.conf has the DNS asked for hosts and not /etc/hosts before.
+/// Whether nsswitch.conf has libc query the DNS for hosts before /etc/hosts.
 pub fn is_dns_first(text: &[u8]) -> bool {
     let services =
         lines(text).find_map(|line| without_comment(line).trim_ascii_start().strip_prefix(b"hosts:"));
@@ -45,7 +46,7 @@ pub fn is_dns_first(text: &[u8]) -> bool {
     first == Some(b"dns")
 }
 
-/// Whether resolv.conf says which domains are searched.
+/// Whether resolv.conf names the domains to search.
 pub fn names_domains(text: &[u8]) -> bool {
     let says = |line: &[u8], key: &[u8]| {
         let rest = line.strip_prefix(key).filter(|rest| rest.first().is_some_and(|b| b" \t".contains(b)));
@@ -54,7 +55,8 @@ pub fn names_domains(text: &[u8]) -> bool {
     lines(text).any(|line| says(line, b"domain") || says(line, b"search"))
 }
 
-/// What a file of HOSTALIASES has for a name. It ends with the first line that is not a name, a blank and another.
+/// The alias of a name in a file of HOSTALIASES. The file ends with the first line that is not a name, a
+/// blank and another name.
 pub fn alias_in(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     for line in lines(text) {
         let end = line.iter().position(u8::is_ascii_whitespace)?;

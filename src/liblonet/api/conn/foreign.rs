@@ -1,5 +1,5 @@
-//! Dials to hosts of other subnetworks: the socket is connected to the peer, and lent to lonetd, which shakes hands
-//! on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
+//! Dials to foreign hosts: the socket is connected to the peer and lent to lonetd, which performs the
+//! handshake on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
 
 use super::super::error::{Error, Result};
 use super::Dial;
@@ -12,30 +12,30 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-enum Shaken {
+enum Handshake {
     Done,
-    /// The peer takes too long: connected there, it will be relayed.
+    /// The peer takes too long: the socket is to be connected to this address, where lonetd relays it.
     Relay(SocketAddrV4),
-    /// The peer refuses; connected there, the socket says so.
+    /// The peer refuses: connected to this address, the socket reports that.
     Refused(SocketAddrV4),
 }
 
-/// Waits until the peer has answered. When the time is over, lonetd sees that nobody waits, and takes the connection
-/// off the socket: a relay would be for nobody.
+/// Waits until the peer has replied. At the time limit, lonetd notices that nobody waits, and disconnects the
+/// socket, as a relay would be pointless.
 pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
     match hand_over(dial, 0, limit)? {
-        Shaken::Done => Ok(()),
-        Shaken::Relay(_) => Err(Error::TimedOut.of(dial.path)),
-        Shaken::Refused(_) => Err(Error::Refused.of(dial.path)),
+        Handshake::Done => Ok(()),
+        Handshake::Relay(_) => Err(Error::TimedOut.of(dial.path)),
+        Handshake::Refused(_) => Err(Error::Refused.of(dial.path)),
     }
 }
 
-/// The handshake of a dial that does not wait.
+/// Performs the handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
     let (to, refused) = match hand_over(dial, GRACE_MS, Limit::NONE)? {
-        Shaken::Done => return Ok(()),
-        Shaken::Relay(to) => (to, false),
-        Shaken::Refused(to) => (to, true),
+        Handshake::Done => return Ok(()),
+        Handshake::Relay(to) => (to, false),
+        Handshake::Refused(to) => (to, true),
     };
     let target = Address::of_os(to, libc::AF_INET);
     // SAFETY: an address of ours with its length.
@@ -51,9 +51,9 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
     }
 }
 
-/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. lonetd's own limit for a handshake
-/// holds where the caller has none.
-fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken> {
+/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. Without a limit of the caller
+/// lonetd's own limit for a handshake applies.
+fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Handshake> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = NetworkOp::HandOver { cookie: dial.cookie, milliseconds };
     let (client, path) = (&dial.host.client, dial.path);
@@ -70,9 +70,9 @@ fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Shaken>
     }
     let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown.of(path))?;
     match control::read_reply(&buffer[..n]) {
-        Ok((_, Reply::Done)) => Ok(Shaken::Done),
-        Ok((_, Reply::RelayAt { to })) => Ok(Shaken::Relay(to)),
-        Ok((_, Reply::RefusedAt { to })) => Ok(Shaken::Refused(to)),
+        Ok((_, Reply::Done)) => Ok(Handshake::Done),
+        Ok((_, Reply::RelayAt { to })) => Ok(Handshake::Relay(to)),
+        Ok((_, Reply::RefusedAt { to })) => Ok(Handshake::Refused(to)),
         Ok((_, Reply::Error { errno, text })) => {
             Err(Error::from_errno(Errno::from_raw(errno)).because(path, text))
         }

@@ -1,14 +1,14 @@
-//! What lonetd has said of names and would say again: a program that makes many connections asks for the same name each
+//! Cache of lonetd's replies about names: a program that makes many connections looks up the same name each
 //! time.
 //!
-//! lonetd says with an answer how long it stands: while the table has the same count of names, and a lonetd serves it
-//! ([`Table::names_generation`]). Whoever asks is a member of the network from then on, so an answer is for the process that
-//! asked: a child of a fork asks itself.
+//! A reply carries the generation of names for which it is valid: it is valid while the table has the same
+//! generation and a lonetd serves it ([`Table::names_generation`]). A lookup makes the process a member of the network,
+//! so replies are for the process that asked: a child of a fork asks for itself.
 //!
-//! The answers lie in a few slots of static memory, by the name as it was asked for. A slot has a sequence number that
-//! is odd while somebody writes: who reads compares it before and after, and who would write too leaves it. So nobody
-//! waits, in a signal handler or in a child that was forked in the middle of it; a slot whose writer does not come back
-//! is lost to that process.
+//! The replies are in a few slots of static memory, by the name as it was looked up. A slot has a sequence
+//! number that is odd during a write: a reader compares it before and after, and a second writer leaves the
+//! slot alone. So nobody waits, in a signal handler or in a child that was forked in the middle of a write; a
+//! slot whose writer does not return is lost to that process.
 
 use lonet_core::block::fnv1a;
 use lonet_core::control::Reply;
@@ -18,14 +18,14 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 const SLOTS: usize = 8;
 
-/// As long as a host's name may be, rounded up; longer spellings of it are asked for each time.
+/// The longest name of a host, rounded up; longer spellings are not cached.
 const TEXT: usize = 64;
 const TEXT_WORDS: usize = TEXT / 8;
 
-// A slot, in words: the sequence number, and what is kept.
-const STANDS: usize = 0;
+// The words of a slot besides its sequence number.
+const GENERATION: usize = 0;
 const PID: usize = 1;
-/// The host's index, and the lengths of the texts.
+/// The host's index and the lengths of the three texts.
 const NUMBERS: usize = 2;
 const ASKED: usize = 3;
 const NAME: usize = ASKED + TEXT_WORDS;
@@ -37,17 +37,17 @@ struct Slot {
     words: [AtomicU64; WORDS],
 }
 
-static KEPT: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
+static CACHE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
-/// An answer, as it was given.
-pub struct Kept {
+/// A cached reply.
+pub struct CachedReply {
     numbers: u64,
     stands: u64,
     name: [u8; TEXT],
     ascii: [u8; TEXT],
 }
 
-impl Kept {
+impl CachedReply {
     pub fn reply(&self) -> Reply<'_> {
         let text = |bytes, len| text(bytes, len).unwrap_or_default();
         Reply::Host {
@@ -59,22 +59,22 @@ impl Kept {
     }
 }
 
-/// What was said of this name, if it stands.
-pub fn find(table: Table<'_>, name: &[u8]) -> Option<Kept> {
-    find_in(&KEPT, table.names_generation()?, name)
+/// The cached reply for this name, if it is valid.
+pub fn find(table: Table<'_>, name: &[u8]) -> Option<CachedReply> {
+    find_in(&CACHE, table.names_generation()?, name)
 }
 
-/// Keeps what was said of this name, if it is to be kept.
-pub fn keep(name: &[u8], reply: &Reply<'_>) {
-    keep_in(&KEPT, name, reply);
+/// Caches the reply for this name, if lonetd allows it.
+pub fn insert(name: &[u8], reply: &Reply<'_>) {
+    insert_in(&CACHE, name, reply);
 }
 
-fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<Kept> {
+fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<CachedReply> {
     let asked = pack(name)?;
-    let words = slots
-        .iter()
-        .find_map(|slot| slot.read().filter(|words| words[STANDS] == stands && is_of(words, name, &asked)))?;
-    (words[PID] == getpid() as u64).then(|| Kept {
+    let words = slots.iter().find_map(|slot| {
+        slot.read().filter(|words| words[GENERATION] == stands && is_of(words, name, &asked))
+    })?;
+    (words[PID] == getpid() as u64).then(|| CachedReply {
         numbers: words[NUMBERS],
         stands,
         name: unpack(&words[NAME..]),
@@ -82,10 +82,10 @@ fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<Kept> {
     })
 }
 
-fn keep_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
+fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
     let Reply::Host { index, name, ascii, stands: stands @ 1.. } = *reply else { return None };
     let mut words = [0; WORDS];
-    words[STANDS] = stands;
+    words[GENERATION] = stands;
     words[PID] = getpid() as u64;
     let lengths = [asked, name.as_bytes(), ascii.as_bytes()].map(|text| text.len() as u64);
     words[NUMBERS] = u64::from(index) | lengths[0] << 16 | lengths[1] << 24 | lengths[2] << 32;
@@ -93,9 +93,9 @@ fn keep_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
         words[at..at + TEXT_WORDS].copy_from_slice(&pack(text)?);
     }
     let packed = pack(asked)?;
-    // The name's own; or one of no use any more; or any.
+    // The slot of this name; else one that is no longer valid; else any.
     let same = slots.iter().find(|slot| slot.read().is_some_and(|words| is_of(&words, asked, &packed)));
-    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[STANDS] != stands));
+    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[GENERATION] != stands));
     let any = || slots.get(fnv1a(asked) as usize % slots.len());
     same.or_else(stale).or_else(any)?.write(&words);
     Some(())
@@ -110,7 +110,7 @@ impl Slot {
         Slot { sequence: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
     }
 
-    /// `None`: somebody writes.
+    /// The words; `None` during a write.
     fn read(&self) -> Option<[u64; WORDS]> {
         let sequence = self.sequence.load(Ordering::Acquire);
         let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
@@ -119,7 +119,7 @@ impl Slot {
         is_steady.then_some(words)
     }
 
-    /// Unless somebody else does.
+    /// Writes the words, unless another writer is at it.
     fn write(&self, words: &[u64; WORDS]) {
         let sequence = self.sequence.load(Ordering::Relaxed);
         let odd = sequence | 1;
@@ -135,7 +135,7 @@ impl Slot {
     }
 }
 
-/// `None`: too long.
+/// The name in words; `None`: too long.
 fn pack(text: &[u8]) -> Option<[u64; TEXT_WORDS]> {
     let mut bytes = [0; TEXT];
     bytes.get_mut(..text.len())?.copy_from_slice(text);
@@ -171,103 +171,103 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_is_found_as_it_was_said() {
+    fn valid_reply_is_found_as_it_was_cached() {
         let slots = slots();
-        keep_in(&slots, "B\u{3b2}".as_bytes(), &reply(7, 3));
-        let kept = find_in(&slots, 3, "B\u{3b2}".as_bytes()).expect("an answer");
-        assert_eq!(kept.reply(), reply(7, 3));
+        insert_in(&slots, "B\u{3b2}".as_bytes(), &reply(7, 3));
+        let cached = find_in(&slots, 3, "B\u{3b2}".as_bytes()).expect("an answer");
+        assert_eq!(cached.reply(), reply(7, 3));
         assert_eq!(index(&slots, 3, "β"), None, "another spelling");
     }
 
     #[test]
-    fn what_was_said_under_another_count_is_not_found() {
+    fn reply_of_another_generation_is_not_found() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 4, "b"), None);
-        keep_in(&slots, b"b", &reply(8, 4));
+        insert_in(&slots, b"b", &reply(8, 4));
         assert_eq!(index(&slots, 4, "b"), Some(8));
         assert_eq!(index(&slots, 3, "b"), None);
     }
 
     #[test]
-    fn what_does_not_stand_is_not_kept() {
+    fn reply_without_a_generation_is_not_cached() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 0));
-        keep_in(&slots, b"b", &Reply::Error { errno: libc::ENOENT, text: "" });
+        insert_in(&slots, b"b", &reply(7, 0));
+        insert_in(&slots, b"b", &Reply::Error { errno: libc::ENOENT, text: "" });
         assert!(slots.iter().all(|slot| slot.sequence.load(Ordering::Relaxed) == 0));
     }
 
     #[test]
-    fn what_another_process_was_told_is_not_found() {
+    fn reply_to_another_process_is_not_found() {
         let slots = slots();
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         slots.iter().for_each(|slot| _ = slot.words[PID].fetch_add(1, Ordering::Relaxed));
         assert_eq!(index(&slots, 3, "b"), None);
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 3, "b"), Some(7), "in the place of the other's");
     }
 
     #[test]
-    fn as_many_names_are_kept_as_there_are_slots_and_old_ones_make_room() {
+    fn full_cache_replaces_invalid_replies() {
         let slots = slots();
         let names: Vec<String> = (0..SLOTS).map(|n| format!("host-{n}")).collect();
         for stands in 1..=3 {
             (0u16..)
                 .zip(&names)
-                .for_each(|(n, name)| _ = keep_in(&slots, name.as_bytes(), &reply(n, stands)));
+                .for_each(|(n, name)| _ = insert_in(&slots, name.as_bytes(), &reply(n, stands)));
             let found: Vec<_> = names.iter().filter_map(|name| index(&slots, stands, name)).collect();
             assert_eq!(found, (0..SLOTS as u16).collect::<Vec<_>>());
         }
-        keep_in(&slots, b"one more", &reply(99, 3));
+        insert_in(&slots, b"one more", &reply(99, 3));
         assert_eq!(index(&slots, 3, "one more"), Some(99));
     }
 
     #[test]
-    fn a_spelling_that_has_no_room_is_asked_for_each_time() {
+    fn name_that_is_too_long_is_not_cached() {
         let slots = slots();
         let long = "x".repeat(TEXT);
-        assert!(keep_in(&slots, long.as_bytes(), &reply(7, 3)).is_some());
+        assert!(insert_in(&slots, long.as_bytes(), &reply(7, 3)).is_some());
         assert_eq!(index(&slots, 3, &long), Some(7));
-        assert!(keep_in(&slots, "x".repeat(TEXT + 1).as_bytes(), &reply(7, 3)).is_none());
+        assert!(insert_in(&slots, "x".repeat(TEXT + 1).as_bytes(), &reply(7, 3)).is_none());
         assert_eq!(index(&slots, 3, &"x".repeat(TEXT + 1)), None);
     }
 
     #[test]
-    fn a_slot_whose_writer_does_not_come_back_keeps_nobody_waiting() {
+    fn abandoned_write_blocks_nobody() {
         let slots = slots();
         slots[0].sequence.store(1, Ordering::Relaxed);
-        keep_in(&slots, b"b", &reply(7, 3));
+        insert_in(&slots, b"b", &reply(7, 3));
         assert_eq!(index(&slots, 3, "b"), Some(7));
         slots.iter().for_each(|slot| slot.sequence.store(1, Ordering::Relaxed));
-        keep_in(&slots, b"c", &reply(8, 3));
+        insert_in(&slots, b"c", &reply(8, 3));
         assert_eq!((index(&slots, 3, "b"), index(&slots, 3, "c")), (None, None));
     }
 
     #[test]
-    fn no_answer_is_mixed_of_two() {
+    fn concurrent_writes_are_never_mixed() {
         let slots = slots();
         let letters = "abcdefghijklmnop";
         std::thread::scope(|scope| {
-            let speakers: Vec<_> = (0..2)
+            let writers: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
                         for turn in 0..40_000 {
                             let letter = &letters[turn % 16..][..1];
                             let text = letter.repeat(60);
-                            let said =
+                            let reply =
                                 Reply::Host { index: turn as u16 % 16, name: &text, ascii: &text, stands: 1 };
-                            keep_in(&slots, letter.as_bytes(), &said);
+                            insert_in(&slots, letter.as_bytes(), &reply);
                         }
                     })
                 })
                 .collect();
-            while !speakers.iter().all(|s| s.is_finished()) {
+            while !writers.iter().all(|s| s.is_finished()) {
                 for (n, letter) in letters.char_indices() {
                     let name = letter.to_string();
-                    let Some(kept) = find_in(&slots, 1, name.as_bytes()) else { continue };
+                    let Some(cached) = find_in(&slots, 1, name.as_bytes()) else { continue };
                     let text = name.repeat(60);
                     assert_eq!(
-                        kept.reply(),
+                        cached.reply(),
                         Reply::Host { index: n as u16, name: &text, ascii: &text, stands: 1 }
                     );
                 }

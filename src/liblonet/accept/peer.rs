@@ -1,13 +1,13 @@
-//! Who calls: what lonet's own records and the kernel say of the other end of a connection that was accepted.
+//! Identification of the peer of an accepted connection, from lonet's records and the kernel's.
 //!
-//! Nobody is let in because something could not be asked. The table names the callers from this network's hosts; whatever
-//! else calls lonetd decides upon. Where neither answers, there is what the kernel says
-//! alone: a live socket of the network owner's uid that does not speak from a host's address is a program of the owner's
-//! outside the network. All others are reset, also those that could be named with an answer.
+//! A failed request lets nobody in. The table names peers that are hosts of this network; lonetd decides
+//! about all others. Where both fail, only the kernel's information is left: a live socket of the network
+//! owner's uid that is not bound to a host's address belongs to a program of the owner outside the network.
+//! All other connections are reset, including those that a reply would have named.
 
 use super::courier;
 use crate::address::Address;
-use crate::ask::{Start, ask_for_more, tell_to};
+use crate::ask::{Start, ask_keeping_connection, tell_to};
 use crate::{actor, given, kernel, marks, name, process};
 use libc::c_int;
 use lonet_core::block::{Block, Place};
@@ -18,59 +18,60 @@ use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Found, Loan, State};
 use lonet_core::limit::Limit;
 use lonet_core::uids;
-use lonet_sockets::accept::{Accepted, Peer, identify};
+use lonet_sockets::accept::{Accepted, Peer as RecordedPeer, identify};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-pub enum Caller {
-    /// As lonet names it.
+pub enum Peer {
+    /// Has this lonet address.
     Named(Address),
-    /// A courier came in this one's place.
+    /// A foreign peer with this address, for which lonetd sent a courier.
     Foreign(Address, courier::Connection),
-    /// As the kernel does: no business of lonet's, or a program of the owner's outside the network.
-    Kernels,
-    /// Not for this listener, or it cannot be told.
-    Unwanted,
+    /// Keeps the kernel's address: not lonet's, or a program of the owner outside the network.
+    Native,
+    /// Not meant for this listener, or not identifiable.
+    Rejected,
 }
 
-/// `new`: the descriptor that accept has given, for a caller at `caller`.
-pub fn who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
-    let who = ask_who_calls(listener, new, caller);
-    if !matches!(who, Caller::Kernels) {
+/// Identifies the peer of an accepted connection. `new`: the descriptor from accept; `address`: the kernel's
+/// address of the peer.
+pub fn identify_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
+    let who = find_peer(listener, new, address);
+    if !matches!(who, Peer::Native) {
         marks::set(listener);
     }
     who
 }
 
-fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
-    let Some(remote) = caller.os() else { return Caller::Kernels };
-    let Some(local) = kernel::local(new) else { return Caller::Unwanted };
-    // An IPv4 caller of what is none.
-    let Some(local) = local.os() else { return Caller::Kernels };
+fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
+    let Some(remote) = address.os() else { return Peer::Native };
+    let Some(local) = kernel::local(new) else { return Peer::Rejected };
+    // An IPv4 peer on a socket that has no IPv4 address.
+    let Some(local) = local.os() else { return Peer::Native };
     let Some(client) = process::client_at(*local.ip()) else {
-        // What the environment says makes no sense, so that nobody can be asked.
+        // The environment is invalid, so no lonetd can be asked.
         let ours = process::is_active() && process::may_be_ours(local.ip().to_ipv6_mapped());
-        return if ours { Caller::Unwanted } else { Caller::Kernels };
+        return if ours { Peer::Rejected } else { Peer::Native };
     };
     let (Ok(cookie), Ok(accepted)) = (kernel::cookie(listener), kernel::cookie(new)) else {
-        return Caller::Unwanted;
+        return Peer::Rejected;
     };
     marks::set(new);
-    // For whom the stack itself calls is in no record.
+    // lonetd dials on behalf of others from the stack's own address; these connections have no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
         && let Some(actor) = actor::actor(&client, false)
-        && let Peer::Dialer { local: at, name, is_last } =
+        && let RecordedPeer::Dialer { local: at, name, is_last } =
             identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
     {
         if is_last {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
         given::is_used(at);
-        return Caller::Named(Address::of(name, caller.family()));
+        return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
-    match ask_for_more(
+    match ask_keeping_connection(
         Limit::NONE,
         &client,
         &Op::Accept { listener: cookie, cookie: accepted, local, remote },
@@ -78,34 +79,31 @@ fn ask_who_calls(listener: c_int, new: c_int, caller: &Address) -> Caller {
     ) {
         Ok((_, Reply::Accepted { local, peer })) => {
             given::is_used(local);
-            Caller::Named(Address::of(peer, caller.family()))
+            Peer::Named(Address::of(peer, address.family()))
         }
         Ok((Some(control), Reply::Courier { peer, receive_buffer, send_buffer })) => {
             if !given::is_empty() {
                 name::named(listener).local.into_iter().for_each(given::is_used);
             }
             let connection = courier::Connection::new(control, [receive_buffer, send_buffer]);
-            Caller::Foreign(Address::of(peer, caller.family()), connection)
+            Peer::Foreign(Address::of(peer, address.family()), connection)
         }
-        Ok((_, Reply::Native)) => Caller::Kernels,
-        Ok(_) => Caller::Unwanted,
+        Ok((_, Reply::Native)) => Peer::Native,
+        Ok(_) => Peer::Rejected,
         Err(_) => {
             let ends = Ends { local, remote };
-            let caller = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
-            // A connection that was reset while it waited has left its addresses to others: who is there now has not called.
+            let socket = ends.look_or_aside(new).unwrap_or_else(|_| ends.in_proc());
+            // A connection that was reset while it waited has released its address: the socket that has it
+            // now is not the peer.
             let is_whole = kernel::remote(new).is_some();
-            let is_outsider = caller.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
-            if is_outsider && is_whole && !is_on_loopback(cookie) {
-                Caller::Kernels
-            } else {
-                Caller::Unwanted
-            }
+            let is_outsider = socket.is_some_and(|found| ends.is_outsider_of(&client, &found, new));
+            if is_outsider && is_whole && !is_on_loopback(cookie) { Peer::Native } else { Peer::Rejected }
         }
     }
 }
 
-/// Whether a listener is there for its own host alone. Not inlined: the caller's frame would have room for what this reads,
-/// and may be one of many on a small stack.
+/// Whether a listener is on its host's loopback only. Not inlined: what this reads would enlarge the frame of
+/// its caller, which may be one of many on a small stack.
 #[cold]
 #[inline(never)]
 fn is_on_loopback(listener: u64) -> bool {
@@ -115,7 +113,7 @@ fn is_on_loopback(listener: u64) -> bool {
         .is_some_and(Classes::is_loopback)
 }
 
-/// The kernel's addresses of a connection that was accepted.
+/// The kernel's addresses of an accepted connection.
 #[derive(Clone, Copy)]
 struct Ends {
     local: SocketAddrV4,
@@ -123,8 +121,8 @@ struct Ends {
 }
 
 impl Ends {
-    /// The caller's socket, if the kernel knows it. Where no descriptor is left a child looks, in which what was accepted
-    /// gives way: `new`.
+    /// The peer's socket, if the kernel knows it. With no descriptor left a child process looks it up, and
+    /// closes its copy of `new` for it.
     fn look_or_aside(&self, new: c_int) -> Result<Option<Found>, Errno> {
         let look = |diag: &Diag| diag.lookup(self.remote, self.local);
         let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
@@ -134,21 +132,22 @@ impl Ends {
         }
     }
 
-    /// The caller's socket as /proc has it, for where the kernel's other way is closed.
+    /// The peer's socket according to /proc, where netlink is not available.
     #[cold]
     fn in_proc(&self) -> Option<Found> {
-        let (mut caller, mut several) = (None, false);
+        let (mut socket, mut several) = (None, false);
         let read = diag::proc_dump(&mut |found| {
             if (found.local, found.remote) == (self.remote, self.local) {
-                several |= caller.replace(found).is_some();
+                several |= socket.replace(found).is_some();
             }
         });
-        caller.filter(|_| read.is_ok() && !several)
+        socket.filter(|_| read.is_ok() && !several)
     }
 
-    /// Whether the caller is a program of the owner's outside the network: it is alive, so that its uid is its own. A host's
-    /// address is for those that lonet has a record of. In a user namespace where not each user has a number of its own the
-    /// owner's may be another's. `new`: as in `look_or_aside`.
+    /// Whether the peer is a program of the owner outside the network. Its socket must be alive, as only then
+    /// its uid is its own. A host's address belongs to sockets that lonet has a record of. In a user
+    /// namespace in which not each user has a uid of its own, the owner's uid may be another user's. `new`:
+    /// as in `look_or_aside`.
     fn is_outsider_of(&self, client: &Client, found: &Found, new: c_int) -> bool {
         let is_over = matches!(found.state, State::TIME_WAIT | State::CLOSE | State::SYN_RECV);
         let block = Block::new(self.local.ip().octets()[1]);
