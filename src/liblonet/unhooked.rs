@@ -137,11 +137,11 @@ fn look_at(dir: i32, given: *const libc::c_char, flags: i32) -> Option<File> {
     open_at(dir, path, flags, &look)
 }
 
-/// What is to be supervised, and what no path leads to.
+/// Opens a program to be supervised that no path leads to.
 fn open_at(dir: i32, path: &CStr, flags: i32, look: &Look) -> Option<File> {
     let opened = Opened::at(dir, path, flags);
     if opened.is_none() {
-        say(look, path);
+        warn(look, path);
     }
     opened.map(File::Open)
 }
@@ -172,7 +172,7 @@ fn look_in_long_path(name: &[u8], path: Option<&[u8]>) -> Option<File> {
     if is_to_be_supervised(&look) {
         return open_at(libc::AT_FDCWD, file, 0, &look);
     }
-    say(&look, file);
+    warn(&look, file);
     None
 }
 

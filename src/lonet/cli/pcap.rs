@@ -13,7 +13,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::block::Block;
 use lonet_core::client::{Client, StartIf};
-use lonet_core::control::{MAX_MESSAGE, Op, Trace as Order};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Trace as Order};
 use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
             match self.capture.go_on(now()) {
                 Need::Events if self.asked.is_none() && !self.is_over => {
                     let of = self.capture.read();
-                    let asked = self.client.send(&Op::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
+                    let asked = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
                     // If nobody is there, what is held says so.
                     self.asked = asked.ok().map(|fd| (fd, of));
                 }
