@@ -65,7 +65,7 @@ impl State {
         self.changes.processes.insert(sender.pid);
         for cookie in all {
             if self.sockets.get(&cookie).is_some_and(|s| s.host == index) {
-                self.bury(kernel, cookie);
+                self.retire(kernel, cookie);
             }
         }
         self.leave(index, sender.pid);

@@ -373,7 +373,7 @@ impl State {
         if s.os.is_some() {
             self.end_call(cookie);
         } else {
-            self.bury(kernel, cookie);
+            self.retire(kernel, cookie);
         }
     }
 }

@@ -59,7 +59,7 @@ impl State {
             self.by_tuple.insert((local, call.os_remote), cookie);
         }
         if socket.role == Role::Gone {
-            self.graves.push_back((std::time::Duration::ZERO, cookie));
+            self.retired.push_back((std::time::Duration::ZERO, cookie));
         }
         self.put(cookie, socket);
     }

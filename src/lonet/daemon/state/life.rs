@@ -6,9 +6,9 @@ use lonet_core::table::events::Kind;
 use std::time::Duration;
 
 /// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
-const GRAVES: usize = 4096;
-const GRAVE_TIME: Duration = Duration::from_secs(600);
-const MOST_GRAVES: usize = 1 << 14;
+const MIN_RETIRED: usize = 4096;
+const RETIRED_FOR: Duration = Duration::from_secs(600);
+const MAX_RETIRED: usize = 1 << 14;
 
 /// Holds a port while one record takes the place of another.
 const NO_SOCKET: Cookie = 0;
@@ -109,7 +109,7 @@ impl State {
     }
 
     /// The socket holds nothing any more; its record stays for those who ask for its name.
-    pub(super) fn bury(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+    pub(super) fn retire(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
         if socket.role == Role::Gone {
             return;
@@ -131,14 +131,14 @@ impl State {
             socket.os.into_iter().for_each(|os| self.seek_dials_to(os));
         }
         let now = kernel.now();
-        self.graves.push_back((now, cookie));
-        while let Some((since, oldest)) = self.graves.front().copied() {
+        self.retired.push_back((now, cookie));
+        while let Some((since, oldest)) = self.retired.front().copied() {
             let is_there = self.sockets.get(&oldest).is_some_and(|s| s.role == Role::Gone);
-            let old = now.saturating_sub(since) > GRAVE_TIME && self.graves.len() > GRAVES;
-            if is_there && !old && self.graves.len() <= MOST_GRAVES {
+            let old = now.saturating_sub(since) > RETIRED_FOR && self.retired.len() > MIN_RETIRED;
+            if is_there && !old && self.retired.len() <= MAX_RETIRED {
                 break;
             }
-            self.graves.pop_front();
+            self.retired.pop_front();
             if is_there {
                 self.forget(oldest);
             }
@@ -193,7 +193,7 @@ impl State {
                 let role = s.role;
                 match kernel.unconnected(cookie, os) {
                     Some(Idle::Gone) => {
-                        self.bury(kernel, cookie);
+                        self.retire(kernel, cookie);
                         return false;
                     }
                     Some(Idle::Listening) if role == Role::Bound => {
@@ -234,7 +234,7 @@ impl State {
             Some(None) => true,
             Some(Some(Idle::Gone)) | None => {
                 // A port taken for the other end is the connection's, which may wait in a backlog still.
-                self.bury_caller(kernel, cookie, call.os_remote, os_local);
+                self.retire_dialer(kernel, cookie, call.os_remote, os_local);
                 false
             }
         }
@@ -242,7 +242,7 @@ impl State {
 
     /// The caller has gone. Where the accepting host's port was taken at the dial, it stays taken while the
     /// kernel has the other end.
-    fn bury_caller(
+    fn retire_dialer(
         &mut self,
         kernel: &mut dyn Kernel,
         cookie: Cookie,
@@ -254,7 +254,7 @@ impl State {
         let claim = self.sockets.get(&cookie).and_then(|s| Some((s.accept_port?, s.call?.peer_host)));
         let claim = claim.filter(|_| waiting);
         claim.into_iter().for_each(|(port, peer)| self.hold_port(peer, port, NO_SOCKET));
-        self.bury(kernel, cookie);
+        self.retire(kernel, cookie);
         if let Some((port, peer)) = claim {
             self.change(cookie, |s| s.accept_port = Some(port));
             self.hold_port(peer, port, cookie);
@@ -322,8 +322,8 @@ impl State {
     pub(super) fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return self.destroyed_entered(kernel, cookie) };
         match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
-            Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
-            None => self.bury(kernel, cookie),
+            Some((other_end, this_end)) => self.retire_dialer(kernel, cookie, other_end, this_end),
+            None => self.retire(kernel, cookie),
         }
         self.drop_stale_claim(kernel, cookie);
         self.review_queue(kernel, cookie);

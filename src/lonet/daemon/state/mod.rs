@@ -174,7 +174,7 @@ pub struct State {
     /// The connection that a courier stands for, by the courier's source and the listener that it goes to.
     couriers: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Dead sockets, oldest first, with the time of death.
-    graves: VecDeque<(Duration, Cookie)>,
+    retired: VecDeque<(Duration, Cookie)>,
     /// What an earlier lonetd allowed and the kernel does not show so far, and until when that may still come.
     doubtful: Option<(Duration, Vec<Cookie>)>,
     os_ports: bind::OsPorts,
@@ -238,7 +238,7 @@ impl State {
             by_tuple: Map::default(),
             by_os: Map::default(),
             couriers: Map::default(),
-            graves: VecDeque::new(),
+            retired: VecDeque::new(),
             doubtful: None,
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,

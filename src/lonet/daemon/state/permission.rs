@@ -67,7 +67,7 @@ impl State {
             Some(Some(Idle::Gone)) | None
                 if role == Role::Dialing && kernel.anywhere(cookie) != Some(false) => {}
             Some(Some(Idle::Gone)) | None => {
-                self.bury(kernel, cookie);
+                self.retire(kernel, cookie);
                 return false;
             }
         }

@@ -87,7 +87,7 @@ impl State {
                 self.by_tuple.insert((local, call.os_remote), cookie);
             }
             if socket.role == Role::Gone {
-                self.graves.push_back((kernel.now(), cookie));
+                self.retired.push_back((kernel.now(), cookie));
             }
             if socket.role == Role::Listening && was != Role::Listening {
                 begun.push(cookie);
