@@ -176,7 +176,7 @@ pub struct State {
     /// Dead sockets, oldest first, with the time of death.
     retired: VecDeque<(Duration, Cookie)>,
     /// What an earlier lonetd allowed and the kernel does not show so far, and until when that may still come.
-    doubtful: Option<(Duration, Vec<Cookie>)>,
+    unverified_sockets: Option<(Duration, Vec<Cookie>)>,
     os_ports: bind::OsPorts,
     /// Where dials end that find nobody: a socket that is bound and does not listen.
     refuser: SocketAddrV4,
@@ -239,7 +239,7 @@ impl State {
             by_os: Map::default(),
             couriers: Map::default(),
             retired: VecDeque::new(),
-            doubtful: None,
+            unverified_sockets: None,
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
             owner,

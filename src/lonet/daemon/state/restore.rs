@@ -34,7 +34,7 @@ pub struct Sighting {
 
 /// How long a program may take between the permission and the deed, if lonetd dies in between. Nobody would tell of
 /// its socket's end in that time.
-const DOUBT: Duration = Duration::from_secs(2);
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl State {
     /// What the next lonetd has to know of a process.
@@ -65,7 +65,7 @@ impl State {
         let sockets = self.restore_sockets(kernel);
         let cookies: Vec<Cookie> = sockets.keys().copied().collect();
         let mut held: BTreeMap<Pid, Option<BTreeSet<Cookie>>> = BTreeMap::new();
-        let mut doubtful = Vec::new();
+        let mut unverified = Vec::new();
         let mut begun = Vec::new();
         for (cookie, mut socket) in sockets {
             let was = socket.role;
@@ -78,7 +78,7 @@ impl State {
                 settle(&mut socket, sightings.get(&cookie), is_expected);
             }
             if socket.is_allowed() {
-                doubtful.push(cookie);
+                unverified.push(cookie);
             }
             if let Some(call) = socket.call
                 && let Some(local) = call.os_local
@@ -95,7 +95,8 @@ impl State {
             self.put(cookie, socket);
         }
         begun.into_iter().for_each(|cookie| self.begins_to_listen(cookie));
-        self.doubtful = (!doubtful.is_empty()).then_some((kernel.now() + DOUBT, doubtful));
+        self.unverified_sockets =
+            (!unverified.is_empty()).then_some((kernel.now() + GRACE_PERIOD, unverified));
         if sightings.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
@@ -183,13 +184,13 @@ impl State {
 impl State {
     /// When [`State::settle_doubts`] has something to do.
     pub fn doubts_until(&self) -> Option<Duration> {
-        self.doubtful.as_ref().map(|(until, _)| *until)
+        self.unverified_sockets.as_ref().map(|(until, _)| *until)
     }
 
     /// What was allowed long ago and has not been done is not to be expected any more.
     pub fn settle_doubts(&mut self, kernel: &mut dyn Kernel) {
         if self.doubts_until().is_some_and(|until| kernel.now() >= until)
-            && let Some((_, all)) = self.doubtful.take()
+            && let Some((_, all)) = self.unverified_sockets.take()
         {
             all.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
@@ -197,8 +198,8 @@ impl State {
 
     /// Whether a socket may be dead without anybody knowing.
     #[cfg(test)]
-    pub fn is_doubtful(&self, cookie: Cookie) -> bool {
-        self.doubtful.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
+    pub fn is_unverified(&self, cookie: Cookie) -> bool {
+        self.unverified_sockets.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
     }
 }
 

@@ -39,7 +39,7 @@ impl Net {
         };
         let all = self.mine.iter().filter(|(c, m)| **c != cookie && (m.host, m.port) == (host, at.port));
         let doubtful = |(c, s): (&Cookie, &crate::daemon::state::Socket)| {
-            (s.host, s.port) == (host, at.port) && self.state.is_doubtful(*c)
+            (s.host, s.port) == (host, at.port) && self.state.is_unverified(*c)
         };
         let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
         for (c, m) in all {
@@ -104,7 +104,8 @@ impl Net {
             let known = ports.entry(m.port).or_insert(Holds::No);
             *known = self.holds(*cookie).max(*known);
         }
-        for (_, s) in self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_doubtful(**c))
+        for (_, s) in
+            self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_unverified(**c))
         {
             let known = ports.entry(s.port).or_insert(Holds::Perhaps);
             *known = Holds::Perhaps.max(*known);
@@ -144,7 +145,7 @@ impl Net {
             for port in host.ports.held_from(0) {
                 for cookie in host.ports.holders(port) {
                     let lives = self.world.sockets.get(cookie).is_some_and(|s| s.is_held());
-                    let unheard = self.world.destroyed.contains(cookie) || self.state.is_doubtful(*cookie);
+                    let unheard = self.world.destroyed.contains(cookie) || self.state.is_unverified(*cookie);
                     assert!(lives || unheard, "the dead {cookie} holds {}:{port}", host.name);
                 }
             }
