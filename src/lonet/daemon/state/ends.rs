@@ -93,7 +93,7 @@ impl State {
         let Sought { ports, listeners, hosts } = sought.unwrap_or_default();
         self.take_over_accepted(&ports);
         ports.iter().for_each(|(host, port)| self.release(*host, *port, SOUGHT));
-        self.doubt_dials_to(&listeners);
+        self.suspect_dials_to(&listeners);
         self.recount(&hosts);
     }
 
@@ -112,7 +112,7 @@ impl State {
     pub(super) fn seek_dials_to(&mut self, os: SocketAddrV4) {
         match &mut self.sought {
             Some(sought) => _ = sought.listeners.insert(os),
-            None => self.doubt_dials_to(&BTreeSet::from([os])),
+            None => self.suspect_dials_to(&BTreeSet::from([os])),
         }
     }
 
@@ -142,7 +142,7 @@ impl State {
     }
 
     /// Who dialed one of these listeners and was not accepted is reset, now or when the kernel tries again.
-    fn doubt_dials_to(&self, listeners: &BTreeSet<SocketAddrV4>) {
+    fn suspect_dials_to(&self, listeners: &BTreeSet<SocketAddrV4>) {
         if listeners.is_empty() {
             return;
         }
