@@ -16,17 +16,17 @@ pub(super) struct Accepted {
 }
 
 /// Who is at the other end.
-enum Caller {
+enum Peer {
     /// Dialed this very listener.
-    Known(Cookie),
+    Recorded(Cookie),
     /// The same, by a dial that its process has entered.
     Entered(Box<lonet_core::table::record::Found>),
     /// A courier that nobody has claimed: a foreign peer's, relayed.
     Relayed(Call),
     /// No record, but a live socket of the owner's: an unhooked program.
-    Stranger,
+    Outsider,
     /// Dialed somebody else, or cannot be told.
-    Unwanted,
+    Refused,
 }
 
 impl State {
@@ -55,11 +55,11 @@ impl State {
             dialed_port: listener.port,
             class: Classes::NONE,
         };
-        match self.caller(kernel, listener, a) {
-            Caller::Unwanted => return None,
-            Caller::Stranger => {}
-            Caller::Relayed(theirs) => call = theirs,
-            Caller::Entered(dial) => {
+        match self.find_peer(kernel, listener, a) {
+            Peer::Refused => return None,
+            Peer::Outsider => {}
+            Peer::Relayed(theirs) => call = theirs,
+            Peer::Entered(dial) => {
                 // Another accept may have taken it just then.
                 let theirs = dial.entry.call.filter(|_| self.parts().take_dial(&dial))?;
                 call.local = theirs.peer;
@@ -67,7 +67,7 @@ impl State {
                 call.class = theirs.class;
                 call.peer_host = dial.entry.host;
             }
-            Caller::Known(cookie) => {
+            Peer::Recorded(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
                 let theirs = self.called_from(caller.call?, a.remote);
                 call.local = theirs.peer;
@@ -127,9 +127,9 @@ impl State {
     }
 
     /// The kernel names the socket at the other end; where that has gone, what its dial has left.
-    fn caller(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Caller {
+    fn find_peer(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Peer {
         if let Some(call) = self.courier(a.local, a.remote) {
-            return Caller::Relayed(call);
+            return Peer::Relayed(call);
         }
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
         let found = kernel.connection(a.remote, a.local).flatten();
@@ -140,11 +140,11 @@ impl State {
             accepted.is_some_and(|f| f.cookie == a.cookie)
         };
         if found.is_some() && !is_whole(kernel) {
-            return Caller::Unwanted;
+            return Peer::Refused;
         }
         if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
             let wanted = dial.entry.call.is_some_and(|call| self.answers(listener, &call));
-            return if wanted { Caller::Entered(Box::new(dial)) } else { Caller::Unwanted };
+            return if wanted { Peer::Entered(Box::new(dial)) } else { Peer::Refused };
         }
         let cookie = match found {
             Some(f) => Some(f.cookie).filter(known),
@@ -153,11 +153,11 @@ impl State {
         let Some(cookie) = cookie else {
             // Who listens on the loopback alone may trust whoever comes, as from there: its own host's programs come.
             let is_open = !self.classes(listener).is_loopback();
-            return if is_open && self.is_owners_own(found) { Caller::Stranger } else { Caller::Unwanted };
+            return if is_open && self.is_owners_own(found) { Peer::Outsider } else { Peer::Refused };
         };
         let call = self.sockets.get(&cookie).and_then(|s| s.call);
         let wanted = call.is_some_and(|call| call.os_remote == a.local && self.answers(listener, &call));
-        if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+        if wanted { Peer::Recorded(cookie) } else { Peer::Refused }
     }
 
     /// Whether a dial is for this listener.
