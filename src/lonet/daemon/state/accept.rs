@@ -37,14 +37,20 @@ impl State {
             let caller = kernel.connection(a.remote, a.local).flatten();
             return Ok(if self.is_owners_own(caller) { Reply::Native } else { Reply::Drop });
         };
-        Ok(match self.take_up(kernel, sender.pid, &listener, a) {
+        Ok(match self.record_accepted(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
             None => Reply::Drop,
         })
     }
 
     /// Records the accepted socket. `None`: it is not for this listener.
-    fn take_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, listener: &Socket, a: Accepted) -> Option<Call> {
+    fn record_accepted(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        listener: &Socket,
+        a: Accepted,
+    ) -> Option<Call> {
         let ip = self.block.shown(listener.host, lonet_core::block::Face::V4);
         let mut call = Call {
             local: Endpoint::new(ip, listener.port),
@@ -201,7 +207,7 @@ impl State {
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
                 self.meet(kernel, sender.pid);
                 let accepted = Accepted { listener, cookie, local, remote };
-                let _ = self.take_up(kernel, sender.pid, &record, accepted);
+                let _ = self.record_accepted(kernel, sender.pid, &record, accepted);
             }
         }
         match self.sockets.get(&cookie) {
