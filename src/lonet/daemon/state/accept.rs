@@ -154,7 +154,7 @@ impl State {
         }
         let cookie = match found {
             Some(f) => Some(f.cookie).filter(known),
-            None => self.remembered(a, listener).filter(known),
+            None => self.dial_from(a, listener).filter(known),
         };
         let Some(cookie) = cookie else {
             // Who listens on the loopback alone may trust whoever comes, as from there: its own host's programs come.
@@ -179,7 +179,7 @@ impl State {
 
     /// Whose dial was the last one from there. Unless another connection has been accepted as that: a dial has one. Nor one of
     /// before the listener: that has gone with the listener to which it was made, and who calls now has come to its addresses.
-    fn remembered(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
+    fn dial_from(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
         let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
         let dial = self.sockets.get(&cookie).filter(|dial| dial.since >= listener.since)?;
         dial.call?;
