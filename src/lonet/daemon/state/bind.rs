@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What a program wants for a socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct BindRequest {
     pub cookie: Cookie,
     pub asked: Asked,
     /// How many OS addresses the kernel has refused for it.
@@ -81,10 +81,10 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        wish: Wish,
+        request: BindRequest,
         (at, past): (Endpoint, Runs<'_>),
     ) -> Outcome {
-        let face_of = |face: Face| Classes::any(face, wish.asked.v6only);
+        let face_of = |face: Face| Classes::any(face, request.asked.v6only);
         let (host, classes) = match self.place(at) {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
@@ -101,21 +101,21 @@ impl State {
         if self.hosts.get(host).is_none() {
             return Err((Errno::EADDRNOTAVAIL, "no host has this address".into()));
         }
-        if wish.asked.v6only && at.ip.to_ipv4_mapped().is_some() && wish.asked.family == Face::V6 {
+        if request.asked.v6only && at.ip.to_ipv4_mapped().is_some() && request.asked.family == Face::V6 {
             return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
         self.meet(kernel, sender.pid);
-        self.supersede(kernel, sender.pid, wish.cookie, Role::Claimed, None);
-        let claim = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Claimed);
+        self.supersede(kernel, sender.pid, request.cookie, Role::Claimed, None);
+        let claim = self.sockets.get(&request.cookie).filter(|s| s.role == Role::Claimed);
         // The kernel refused the OS address, or lonetd died before its answer arrived: the port that was found free is
         // kept. One that was named is another's by now, or can be had again.
         let is_same = |s: &Socket| {
-            at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, wish.asked, Some(at.ip))
+            at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, request.asked, Some(at.ip))
         };
         if claim.is_some_and(|s| !is_same(s)) {
-            self.forget(wish.cookie);
+            self.forget(request.cookie);
         }
-        let at = match self.sockets.get(&wish.cookie) {
+        let at = match self.sockets.get(&request.cookie) {
             Some(s) if s.role == Role::Claimed => Endpoint::new(at.ip, s.port),
             Some(s) if s.role != Role::Gone => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
@@ -129,28 +129,28 @@ impl State {
                 if is_strict && self.is_claimed(kernel, host, at.port) {
                     return Err(in_use(at));
                 }
-                self.may_share(kernel, host, at, wish.cookie, |s, mine| {
+                self.may_share(kernel, host, at, request.cookie, |s, mine| {
                     let is_dial = matches!(s.role, Role::Dialing | Role::Connected) && s.os.is_none();
                     if is_dial && !is_strict {
                         return true;
                     }
-                    let both_reuse = wish.asked.reuse_address && s.asked.reuse_address;
+                    let both_reuse = request.asked.reuse_address && s.asked.reuse_address;
                     let listens = matches!(s.role, Role::Starting | Role::Listening);
-                    let group = wish.asked.reuse_port && s.asked.reuse_port;
+                    let group = request.asked.reuse_port && s.asked.reuse_port;
                     !mine.overlap(classes) || (both_reuse && !listens) || group
                 })?;
                 at
             }
         };
-        let os = self.os_for(kernel, host, at.port, classes, wish, caller.options.private_ports)?;
+        let os = self.os_for(kernel, host, at.port, classes, request, caller.options.private_ports)?;
         self.put(
-            wish.cookie,
+            request.cookie,
             Socket {
                 host,
                 port: at.port,
                 role: Role::Claimed,
                 pid: sender.pid,
-                asked: wish.asked,
+                asked: request.asked,
                 at: Some(at),
                 os: Some(os),
                 call: None,
@@ -197,26 +197,26 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        wish: Wish,
+        request: BindRequest,
         bound: bool,
     ) -> Outcome {
         // What was shut down may go on as if it had never listened.
-        if self.sockets.get(&wish.cookie).is_some_and(|s| s.role == Role::Listening) {
-            self.examine(kernel, wish.cookie);
+        if self.sockets.get(&request.cookie).is_some_and(|s| s.role == Role::Listening) {
+            self.examine(kernel, request.cookie);
         }
-        self.supersede(kernel, sender.pid, wish.cookie, Role::Starting, Some(bound));
-        let record = self.sockets.get(&wish.cookie).cloned();
+        self.supersede(kernel, sender.pid, request.cookie, Role::Starting, Some(bound));
+        let record = self.sockets.get(&request.cookie).cloned();
         match record {
             // Also a second time: the backlog may be another.
             Some(s) if s.role == Role::Listening => {
                 self.meet(kernel, sender.pid);
-                self.put(wish.cookie, Socket { pid: sender.pid, ..s });
+                self.put(request.cookie, Socket { pid: sender.pid, ..s });
                 return Ok(Reply::Listen);
             }
             Some(s) if s.os.is_some() && bound => {
                 let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
                 let classes = self.classes(&s);
-                self.may_share(kernel, s.host, at, wish.cookie, |other, theirs| {
+                self.may_share(kernel, s.host, at, request.cookie, |other, theirs| {
                     let listens = matches!(other.role, Role::Starting | Role::Listening);
                     let group = s.asked.reuse_port && other.asked.reuse_port;
                     // A port that was given up in between may be somebody else's by now.
@@ -224,34 +224,34 @@ impl State {
                     !theirs.overlap(classes) || group || !(listens || lost)
                 })?;
                 self.meet(kernel, sender.pid);
-                self.put(wish.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
+                self.put(request.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
                 return Ok(Reply::Listen);
             }
             Some(s) if s.role == Role::Starting && !bound => {}
             _ if bound || caller.host.is_empty() => return Ok(Reply::Native),
             _ => {}
         }
-        let face = wish.asked.family;
+        let face = request.asked.family;
         let host = self.home(kernel, sender.pid, caller)?;
         let ip = match face {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,
         };
-        let port = match self.sockets.get(&wish.cookie) {
+        let port = match self.sockets.get(&request.cookie) {
             // The kernel refused the OS address, or lonetd died before its answer arrived.
             Some(s) if s.role == Role::Starting && s.host == host => s.port,
             _ => self.first_free(kernel, host, caller.options.autobind_from)?,
         };
-        let classes = Classes::any(face, wish.asked.v6only);
-        let os = self.os_for(kernel, host, port, classes, wish, caller.options.private_ports)?;
+        let classes = Classes::any(face, request.asked.v6only);
+        let os = self.os_for(kernel, host, port, classes, request, caller.options.private_ports)?;
         self.put(
-            wish.cookie,
+            request.cookie,
             Socket {
                 host,
                 port,
                 role: Role::Starting,
                 pid: sender.pid,
-                asked: wish.asked,
+                asked: request.asked,
                 at: Some(Endpoint::new(ip, port)),
                 os: Some(os),
                 call: None,
@@ -317,7 +317,7 @@ impl State {
         host: Index,
         port: u16,
         classes: Classes,
-        wish: Wish,
+        request: BindRequest,
         private: bool,
     ) -> Result<SocketAddrV4, (Errno, String)> {
         let ip = self.block.address(host);
@@ -325,26 +325,26 @@ impl State {
         let group = |s: &Socket| {
             // Those that merely put up with each other can do so at addresses of their own, if the kernel insists: one
             // may listen there before another has done what it was allowed.
-            let agreed = wish.asked.reuse_port && s.asked.reuse_port
-                || wish.attempt == 0 && wish.asked.reuse_address && s.asked.reuse_address;
+            let agreed = request.asked.reuse_port && s.asked.reuse_port
+                || request.attempt == 0 && request.asked.reuse_address && s.asked.reuse_address;
             s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        let members = holders.iter().filter(|c| **c != wish.cookie).filter_map(|c| self.sockets.get(c));
+        let members = holders.iter().filter(|c| **c != request.cookie).filter_map(|c| self.sockets.get(c));
         let members: Vec<&Socket> = members.filter(|s| group(s)).collect();
         let elsewhere = members.iter().filter_map(|s| s.os).find(|os| os.port() != port);
         let settled = members.iter().any(|s| !matches!(s.role, Role::Claimed | Role::Starting));
         // The kernel balances, and tells connections apart, only among sockets with the very same address. Of two
         // that are refused the port itself at the same time the second to hear it follows the first.
         match elsewhere.or_else(|| members.iter().find_map(|s| s.os)) {
-            Some(os) if wish.attempt == 0 || elsewhere.is_some() => return Ok(os),
+            Some(os) if request.attempt == 0 || elsewhere.is_some() => return Ok(os),
             Some(_) if settled => {
                 return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into()));
             }
             _ => {}
         }
         let free = |p: u16| !self.by_os.contains_key(&SocketAddrV4::new(ip, p));
-        if wish.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
+        if request.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
             return Ok(SocketAddrV4::new(ip, port));
         }
         let by_os = &self.by_os;

@@ -284,14 +284,14 @@ impl State {
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),
             Op::Bind { cookie, at, asked, attempt, past } => {
-                self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, (at, past))
+                self.bind(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, (at, past))
             }
             Op::Bound { cookie, os } => {
                 self.bound(kernel, cookie, os);
                 Ok(Reply::Done)
             }
             Op::Listen { cookie, bound, asked, attempt } => {
-                self.listen(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, bound)
+                self.listen(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, bound)
             }
             Op::Listening { cookie } => {
                 self.listening(kernel, cookie);
