@@ -56,7 +56,7 @@ impl State {
             return None;
         }
         let asks = self.hosts.find(caller.host.as_bytes()).map(|host| host.index);
-        let asks = asks.or_else(|| self.processes.get(&sender.pid)?.own)?;
+        let asks = asks.or_else(|| self.processes.get(&sender.pid)?.implicit_host)?;
         let wanted = self.hosts.find(name).map(|host| host.index);
         let is_about = |r: &Rule| {
             let is_wanted = r.to == 0 && wanted != Some(asks) || Some(r.to) == wanted;

@@ -212,7 +212,7 @@ impl State {
             return self.home(kernel, pid, caller);
         }
         let process = self.meet(kernel, pid);
-        if let Some(own) = process.own {
+        if let Some(own) = process.implicit_host {
             return Ok(own);
         }
         // Asked for anew: what joined as `lonet run` is its program by now.
@@ -226,7 +226,7 @@ impl State {
         let index = self.enter_named(&name)?;
         self.begin(index, caller.options.fresh_accept_ports);
         self.keep_up(kernel, pid, index);
-        self.meet(kernel, pid).own = Some(index);
+        self.meet(kernel, pid).implicit_host = Some(index);
         Ok(index)
     }
 

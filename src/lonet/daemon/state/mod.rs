@@ -140,7 +140,7 @@ pub struct Process {
     /// The hosts that it keeps up.
     pub hosts: BTreeSet<Index>,
     /// The host that was named after its program.
-    pub own: Option<Index>,
+    pub implicit_host: Option<Index>,
     pub sockets: BTreeSet<Cookie>,
     /// Where it acts on the table by itself.
     pub slot: Option<u16>,
@@ -307,7 +307,7 @@ impl State {
             Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
             Op::Look => {
                 let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
-                let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+                let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
                 if let Some(host) = home.or(own) {
                     self.look(kernel, host);
                 }

@@ -111,7 +111,7 @@ impl State {
         if !self.is_recorded() {
             return self.resolve(kernel, sender, caller, (name, strict));
         }
-        let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+        let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
         let host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index).or(own).unwrap_or(0);
         let known = self.hosts.find(name).map(|host| host.name.clone());
         let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());

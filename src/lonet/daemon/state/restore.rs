@@ -41,8 +41,12 @@ impl State {
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
         let Some(process) = self.processes.get(&pid) else { return Vec::new() };
         let began = kernel.began(pid);
-        let member =
-            |host: Index| SavedMember { pid, host, has_implicit_host: process.own == Some(host), began };
+        let member = |host: Index| SavedMember {
+            pid,
+            host,
+            has_implicit_host: process.implicit_host == Some(host),
+            began,
+        };
         match process.hosts.len() {
             0 => vec![member(0)],
             _ => process.hosts.iter().map(|host| member(*host)).collect(),
@@ -122,7 +126,7 @@ impl State {
                 if let Some(process) = self.processes.get_mut(&m.pid) {
                     process.hosts.insert(m.host);
                     if m.has_implicit_host {
-                        process.own = Some(m.host);
+                        process.implicit_host = Some(m.host);
                     }
                 }
             }

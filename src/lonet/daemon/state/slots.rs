@@ -22,7 +22,7 @@ impl State {
         let home = match (caller.host.is_empty(), dials) {
             (false, _) => self.home(kernel, sender.pid, caller)?,
             (true, true) => self.calling_host(kernel, sender.pid, caller)?,
-            (true, false) => self.meet(kernel, sender.pid).own.unwrap_or(0),
+            (true, false) => self.meet(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
         // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
         if !self.is_owners(sender.uid) {
