@@ -25,7 +25,7 @@ impl State {
         if taken && !share {
             return Err((Errno::EEXIST, "host already registered".into()));
         }
-        let index = self.home(kernel, sender.pid, caller)?;
+        let index = self.default_host(kernel, sender.pid, caller)?;
         Ok(Reply::Located { os: SocketAddrV4::new(self.block.address(index), 0) })
     }
 
@@ -81,7 +81,7 @@ impl State {
         (name, port): (&str, u16),
         (cookie, asked): (Cookie, Asked),
     ) -> Outcome {
-        let own = self.home(kernel, sender.pid, caller)?;
+        let own = self.default_host(kernel, sender.pid, caller)?;
         let to = if name.is_empty() { Some(own) } else { self.hosts.find_any(name).map(|h| h.index) };
         let to = to.filter(|index| self.foreign_address(*index).is_some() || self.is_host_up(kernel, *index));
         let answer = match to {

@@ -88,10 +88,12 @@ impl State {
         let (host, classes) = match self.place(at) {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
-            Place::Any(face) => (self.home(kernel, sender.pid, caller)?, face_of(face)),
-            Place::Loopback(face) => (self.home(kernel, sender.pid, caller)?, Classes::loopback(face)),
+            Place::Any(face) => (self.default_host(kernel, sender.pid, caller)?, face_of(face)),
+            Place::Loopback(face) => {
+                (self.default_host(kernel, sender.pid, caller)?, Classes::loopback(face))
+            }
             Place::Host(index, face) => {
-                if !caller.host.is_empty() && self.home(kernel, sender.pid, caller)? != index {
+                if !caller.host.is_empty() && self.default_host(kernel, sender.pid, caller)? != index {
                     return Err((Errno::EADDRNOTAVAIL, "the address of another host".into()));
                 }
                 (index, Classes::host(face))
@@ -232,7 +234,7 @@ impl State {
             _ => {}
         }
         let face = request.asked.family;
-        let host = self.home(kernel, sender.pid, caller)?;
+        let host = self.default_host(kernel, sender.pid, caller)?;
         let ip = match face {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,

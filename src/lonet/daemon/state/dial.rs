@@ -62,7 +62,7 @@ impl State {
             && foreign.is_none()
             && !self.hosts.get(index).is_some_and(super::Host::is_up)
             && !(caller.host.is_empty() && own == Some(index))
-            && (caller.host.is_empty() || self.home(kernel, sender.pid, caller)? != index)
+            && (caller.host.is_empty() || self.default_host(kernel, sender.pid, caller)? != index)
         {
             let from = own.or_else(|| self.hosts.find(caller.host.as_bytes()).map(|h| h.index));
             self.note_failure(sender.pid, (from.unwrap_or(0), 0), &dial, libc::EHOSTUNREACH);

@@ -177,13 +177,13 @@ impl State {
     pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
         self.meet(kernel, sender.pid);
         if !caller.host.is_empty() {
-            self.home(kernel, sender.pid, caller)?;
+            self.default_host(kernel, sender.pid, caller)?;
         }
         Ok(Reply::Done)
     }
 
     /// The host that the process is by LONET_HOST, up from now on.
-    pub(super) fn home(
+    pub(super) fn default_host(
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
@@ -209,7 +209,7 @@ impl State {
         caller: &Caller<'_>,
     ) -> Result<Index, (Errno, String)> {
         if !caller.host.is_empty() {
-            return self.home(kernel, pid, caller);
+            return self.default_host(kernel, pid, caller);
         }
         let process = self.meet(kernel, pid);
         if let Some(own) = process.implicit_host {

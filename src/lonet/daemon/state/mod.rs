@@ -306,9 +306,9 @@ impl State {
             }
             Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
             Op::Look => {
-                let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+                let default_host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
                 let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
-                if let Some(host) = home.or(own) {
+                if let Some(host) = default_host.or(own) {
                     self.look(kernel, host);
                 }
                 Ok(Reply::Done)

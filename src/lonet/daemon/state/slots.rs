@@ -19,25 +19,26 @@ impl State {
         caller: &Caller<'_>,
         (dials, seat): (bool, u16),
     ) -> Outcome {
-        let home = match (caller.host.is_empty(), dials) {
-            (false, _) => self.home(kernel, sender.pid, caller)?,
+        let default_host = match (caller.host.is_empty(), dials) {
+            (false, _) => self.default_host(kernel, sender.pid, caller)?,
             (true, true) => self.calling_host(kernel, sender.pid, caller)?,
             (true, false) => self.meet(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
         // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
         if !self.is_owners(sender.uid) {
-            return Ok(Reply::Entered { slot: NO_SLOT, host: home });
+            return Ok(Reply::Entered { slot: NO_SLOT, host: default_host });
         }
         let old = self.meet(kernel, sender.pid).slot;
         let owner = old.and_then(|slot| self.parts().slots.owner(slot));
         let slot = match (old, owner) {
             (Some(slot), Some(owner))
-                if !self.parts().slots.owner_died(slot) && (owner.host == home || home == 0) =>
+                if !self.parts().slots.owner_died(slot)
+                    && (owner.host == default_host || default_host == 0) =>
             {
                 Some(slot)
             }
             // Its other threads may be at work in it.
-            (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
+            (Some(slot), Some(owner)) if slot == seat && owner.host == default_host => {
                 self.sweep(kernel, &BTreeSet::from([slot]), false);
                 self.parts().slots.reset_mutex(slot);
                 Some(slot)
@@ -48,11 +49,11 @@ impl State {
                     self.leave_slots(kernel, &BTreeSet::from([slot]));
                 }
                 let began = kernel.began(sender.pid);
-                self.parts().slots.reserve(sender.pid, home, began)
+                self.parts().slots.reserve(sender.pid, default_host, began)
             }
         };
         self.meet(kernel, sender.pid).slot = slot;
-        let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(home, |o| o.host);
+        let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(default_host, |o| o.host);
         Ok(Reply::Entered { slot: slot.unwrap_or(NO_SLOT), host })
     }
 
