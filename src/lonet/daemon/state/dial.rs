@@ -77,7 +77,7 @@ impl State {
         }
         let host = match own {
             Some(host) => host,
-            None => self.calling_host(kernel, sender.pid, caller)?,
+            None => self.default_or_implicit_host(kernel, sender.pid, caller)?,
         };
         let to_host = match place {
             Place::Host(index, _) => index,

@@ -202,7 +202,7 @@ impl State {
     }
 
     /// The host of the process: LONET_HOST, or one of its own, named after its program.
-    pub(super) fn calling_host(
+    pub(super) fn default_or_implicit_host(
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,

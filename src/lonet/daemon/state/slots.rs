@@ -21,7 +21,7 @@ impl State {
     ) -> Outcome {
         let default_host = match (caller.host.is_empty(), dials) {
             (false, _) => self.default_host(kernel, sender.pid, caller)?,
-            (true, true) => self.calling_host(kernel, sender.pid, caller)?,
+            (true, true) => self.default_or_implicit_host(kernel, sender.pid, caller)?,
             (true, false) => self.meet(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
         // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
