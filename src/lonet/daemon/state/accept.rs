@@ -31,7 +31,7 @@ enum Peer {
 
 impl State {
     pub(super) fn accept(&mut self, kernel: &mut dyn Kernel, sender: Sender, a: Accepted) -> Outcome {
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
             // A listener that passed lonet by: the owner's own are let in.
             let caller = kernel.connection(a.remote, a.local).flatten();
@@ -205,7 +205,7 @@ impl State {
             let listener = self.by_os.get(&local).and_then(|all| all.iter().find(listens)).copied();
             let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
-                self.meet(kernel, sender.pid);
+                self.add_member(kernel, sender.pid);
                 let accepted = Accepted { listener, cookie, local, remote };
                 let _ = self.record_accepted(kernel, sender.pid, &record, accepted);
             }

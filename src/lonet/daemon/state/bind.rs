@@ -106,7 +106,7 @@ impl State {
         if request.asked.v6only && at.ip.to_ipv4_mapped().is_some() && request.asked.family == Face::V6 {
             return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         self.supersede(kernel, sender.pid, request.cookie, Role::Claimed, None);
         let claim = self.sockets.get(&request.cookie).filter(|s| s.role == Role::Claimed);
         // The kernel refused the OS address, or lonetd died before its answer arrived: the port that was found free is
@@ -211,7 +211,7 @@ impl State {
         match record {
             // Also a second time: the backlog may be another.
             Some(s) if s.role == Role::Listening => {
-                self.meet(kernel, sender.pid);
+                self.add_member(kernel, sender.pid);
                 self.put(request.cookie, Socket { pid: sender.pid, ..s });
                 return Ok(Reply::Listen);
             }
@@ -225,7 +225,7 @@ impl State {
                     let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
                     !theirs.overlap(classes) || group || !(listens || lost)
                 })?;
-                self.meet(kernel, sender.pid);
+                self.add_member(kernel, sender.pid);
                 self.put(request.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
                 return Ok(Reply::Listen);
             }

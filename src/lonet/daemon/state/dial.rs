@@ -53,7 +53,7 @@ impl State {
         if v6only && dial.asked.family == Face::V6 && face == Face::V4 {
             return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         let foreign = match place {
             Place::Host(index, _) => self.foreign_address(index),
             _ => None,

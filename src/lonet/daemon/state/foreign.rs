@@ -297,7 +297,7 @@ impl State {
 
     /// A process has accepted the courier and gets the connection instead. Its caller, as the program sees it.
     pub fn claimed(&mut self, kernel: &mut dyn Kernel, pid: Pid, connection: Cookie) -> Option<Endpoint> {
-        self.meet(kernel, pid);
+        self.add_member(kernel, pid);
         let s = self.sockets.get(&connection).filter(|s| s.role == Role::Accepted).cloned()?;
         let peer = s.call?.peer;
         self.put(connection, Socket { pid, ..s });

@@ -175,7 +175,7 @@ const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
     pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         if !caller.host.is_empty() {
             self.default_host(kernel, sender.pid, caller)?;
         }
@@ -211,7 +211,7 @@ impl State {
         if !caller.host.is_empty() {
             return self.default_host(kernel, pid, caller);
         }
-        let process = self.meet(kernel, pid);
+        let process = self.add_member(kernel, pid);
         if let Some(own) = process.implicit_host {
             return Ok(own);
         }
@@ -226,7 +226,7 @@ impl State {
         let index = self.enter_named(&name)?;
         self.begin(index, caller.options.fresh_accept_ports);
         self.keep_up(kernel, pid, index);
-        self.meet(kernel, pid).implicit_host = Some(index);
+        self.add_member(kernel, pid).implicit_host = Some(index);
         Ok(index)
     }
 
@@ -260,7 +260,7 @@ impl State {
 
     /// A process that inherited membership keeps the network, and its host, up.
     pub fn adopt(&mut self, kernel: &mut dyn Kernel, pid: Pid, host: Option<&str>) {
-        self.meet(kernel, pid);
+        self.add_member(kernel, pid);
         // Its host may have gone down, and be called otherwise by the process that is about to bring it up again.
         if let Some(name) = host.filter(|name| self.hosts.find(name.as_bytes()).is_some())
             && let Ok(index) = self.enter_named(name)
@@ -270,7 +270,7 @@ impl State {
     }
 
     pub(super) fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
-        if !self.meet(kernel, pid).hosts.insert(index) {
+        if !self.add_member(kernel, pid).hosts.insert(index) {
             return;
         }
         self.note_up(index, pid);
@@ -294,7 +294,7 @@ impl State {
         caller: &Caller<'_>,
         (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         // A host knows its own name, up or not, with strict names, too.
         let key = names::fold(name);
         if key.is_some() && key == names::fold(caller.host.as_bytes()) {

@@ -367,7 +367,7 @@ impl State {
     }
 
     /// The process is a member from now on.
-    pub fn meet(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
+    pub fn add_member(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
         let changes = &mut self.changes;
         let process = self.processes.entry(pid).or_insert_with(|| {
             changes.processes.insert(pid);

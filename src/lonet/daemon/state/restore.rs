@@ -139,7 +139,7 @@ impl State {
             let is_its = began != 0 && began == kernel.began(owner.pid);
             if is_its {
                 // It acts in the table, whatever was written down of it.
-                self.meet(kernel, owner.pid);
+                self.add_member(kernel, owner.pid);
                 if self.hosts.get(owner.host).is_some() {
                     self.keep_up(kernel, owner.pid, owner.host);
                 }

@@ -22,13 +22,13 @@ impl State {
         let default_host = match (caller.host.is_empty(), dials) {
             (false, _) => self.default_host(kernel, sender.pid, caller)?,
             (true, true) => self.default_or_implicit_host(kernel, sender.pid, caller)?,
-            (true, false) => self.meet(kernel, sender.pid).implicit_host.unwrap_or(0),
+            (true, false) => self.add_member(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
         // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
         if !self.is_owners(sender.uid) {
             return Ok(Reply::Entered { slot: NO_SLOT, host: default_host });
         }
-        let old = self.meet(kernel, sender.pid).slot;
+        let old = self.add_member(kernel, sender.pid).slot;
         let owner = old.and_then(|slot| self.parts().slots.owner(slot));
         let slot = match (old, owner) {
             (Some(slot), Some(owner))
@@ -52,7 +52,7 @@ impl State {
                 self.parts().slots.reserve(sender.pid, default_host, began)
             }
         };
-        self.meet(kernel, sender.pid).slot = slot;
+        self.add_member(kernel, sender.pid).slot = slot;
         let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(default_host, |o| o.host);
         Ok(Reply::Entered { slot: slot.unwrap_or(NO_SLOT), host })
     }
