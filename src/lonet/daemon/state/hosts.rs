@@ -197,7 +197,7 @@ impl State {
         names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(caller.host)?;
         self.begin(index, caller.options.fresh_accept_ports);
-        self.keep_up(kernel, pid, index);
+        self.join_host(kernel, pid, index);
         Ok(index)
     }
 
@@ -225,7 +225,7 @@ impl State {
             .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         let index = self.enter_named(&name)?;
         self.begin(index, caller.options.fresh_accept_ports);
-        self.keep_up(kernel, pid, index);
+        self.join_host(kernel, pid, index);
         self.add_member(kernel, pid).implicit_host = Some(index);
         Ok(index)
     }
@@ -265,11 +265,11 @@ impl State {
         if let Some(name) = host.filter(|name| self.hosts.find(name.as_bytes()).is_some())
             && let Ok(index) = self.enter_named(name)
         {
-            self.keep_up(kernel, pid, index);
+            self.join_host(kernel, pid, index);
         }
     }
 
-    pub(super) fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
+    pub(super) fn join_host(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
         if !self.add_member(kernel, pid).hosts.insert(index) {
             return;
         }

@@ -141,7 +141,7 @@ impl State {
                 // It acts in the table, whatever was written down of it.
                 self.add_member(kernel, owner.pid);
                 if self.hosts.get(owner.host).is_some() {
-                    self.keep_up(kernel, owner.pid, owner.host);
+                    self.join_host(kernel, owner.pid, owner.host);
                 }
             }
             match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {
