@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 
 /// What is to be looked for when all that end at once have been seen to.
 #[derive(Default)]
-pub(super) struct Sought {
+pub(super) struct Deferred {
     /// Ports without a listener: accepted sockets hold them on.
     ports: BTreeSet<(Index, u16)>,
     /// Where a listener was: who dialed it is reset.
@@ -23,7 +23,7 @@ pub(super) struct Sought {
 }
 
 /// Holds a port until it is known which accepted sockets do.
-const SOUGHT: Cookie = Cookie::MAX;
+const DEFERRED: Cookie = Cookie::MAX;
 
 impl State {
     /// Processes have ended. What they held is free, unless somebody else holds it too.
@@ -87,31 +87,31 @@ impl State {
         kernel: &mut dyn Kernel,
         ends: impl FnOnce(&mut State, &mut dyn Kernel),
     ) {
-        let outer = self.sought.replace(Sought::default());
+        let outer = self.deferred.replace(Deferred::default());
         ends(self, kernel);
-        let sought = std::mem::replace(&mut self.sought, outer);
-        let Sought { ports, listeners, hosts } = sought.unwrap_or_default();
+        let deferred = std::mem::replace(&mut self.deferred, outer);
+        let Deferred { ports, listeners, hosts } = deferred.unwrap_or_default();
         self.take_over_accepted(&ports);
-        ports.iter().for_each(|(host, port)| self.release(*host, *port, SOUGHT));
+        ports.iter().for_each(|(host, port)| self.release(*host, *port, DEFERRED));
         self.suspect_dials_to(&listeners);
         self.recount(&hosts);
     }
 
     /// The last socket of a port has gone that may have accepted others.
-    pub(super) fn seek_accepted(&mut self, host: Index, port: u16) {
-        match &mut self.sought {
-            Some(sought) => {
-                sought.ports.insert((host, port));
-                self.hold_port(host, port, SOUGHT);
+    pub(super) fn search_accepted(&mut self, host: Index, port: u16) {
+        match &mut self.deferred {
+            Some(deferred) => {
+                deferred.ports.insert((host, port));
+                self.hold_port(host, port, DEFERRED);
             }
             None => self.take_over_accepted(&BTreeSet::from([(host, port)])),
         }
     }
 
     /// A listener has gone, and with it the connections that nobody has accepted.
-    pub(super) fn seek_dials_to(&mut self, os: SocketAddrV4) {
-        match &mut self.sought {
-            Some(sought) => _ = sought.listeners.insert(os),
+    pub(super) fn search_dials_to(&mut self, os: SocketAddrV4) {
+        match &mut self.deferred {
+            Some(deferred) => _ = deferred.listeners.insert(os),
             None => self.suspect_dials_to(&BTreeSet::from([os])),
         }
     }
@@ -122,8 +122,8 @@ impl State {
         match h.entered {
             0 => {}
             // One may have been entered since they were counted.
-            1 => match &mut self.sought {
-                Some(sought) => _ = sought.hosts.insert(host),
+            1 => match &mut self.deferred {
+                Some(deferred) => _ = deferred.hosts.insert(host),
                 None => self.recount(&BTreeSet::from([host])),
             },
             _ => h.entered -= 1,

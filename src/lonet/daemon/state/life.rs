@@ -63,7 +63,7 @@ impl State {
                 let dialed = Destination { host: socket.host, port: socket.port, class };
                 self.parts().listeners.set(dialed, None);
             }
-            self.seek_accepted(socket.host, socket.port);
+            self.search_accepted(socket.host, socket.port);
         }
         let claim = socket.accept_port.zip(socket.call).map(|(port, call)| (call.peer_host, port));
         self.release(socket.host, socket.port, cookie);
@@ -128,7 +128,7 @@ impl State {
         });
         if socket.role == Role::Listening {
             self.review_claims(kernel, socket.host);
-            socket.os.into_iter().for_each(|os| self.seek_dials_to(os));
+            socket.os.into_iter().for_each(|os| self.search_dials_to(os));
         }
         let now = kernel.now();
         self.retired.push_back((now, cookie));

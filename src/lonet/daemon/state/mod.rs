@@ -185,7 +185,7 @@ pub struct State {
     /// Hosts that are up for as long as it is not known whether a process of theirs is left.
     unverified: BTreeSet<Index>,
     /// While many end at once.
-    sought: Option<ends::Sought>,
+    deferred: Option<ends::Deferred>,
     /// What has changed since the last [`State::take_changes`].
     changes: Changes,
     /// The rules for faults before a dial made one take effect.
@@ -244,7 +244,7 @@ impl State {
             refuser,
             owner,
             unverified: BTreeSet::new(),
-            sought: None,
+            deferred: None,
             changes: Changes::default(),
             rules_before: None,
             noted: noted::Noted::default(),
