@@ -291,7 +291,7 @@ impl Kernel for Live {
         }
     }
 
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
+    fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
         // Nobody holds one in TIME_WAIT, of which a machine may have a hundred thousand to list.
         match self.among(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
             true => Some(true),

@@ -12,7 +12,7 @@ pub trait Kernel {
     /// What the socket with this cookie, bound to this address and not connected, does.
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
     /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool>;
+    fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool>;
     /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
     fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>>;
     /// For each of these sockets a process that holds it, if one is found; the `members` are looked at first. Slow.

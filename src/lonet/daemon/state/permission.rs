@@ -35,7 +35,7 @@ impl State {
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.is_allowed() && !asks_again(s)) else { return };
         let bound = bound.or_else(|| match s.os {
             Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != Idle::Gone),
-            None => kernel.anywhere(cookie),
+            None => kernel.is_held_anywhere(cookie),
         });
         if bound == Some(false) {
             self.forget(cookie);
@@ -65,7 +65,7 @@ impl State {
             Some(None) => {}
             // It may have connected, from where only its process could have told.
             Some(Some(Idle::Gone)) | None
-                if role == Role::Dialing && kernel.anywhere(cookie) != Some(false) => {}
+                if role == Role::Dialing && kernel.is_held_anywhere(cookie) != Some(false) => {}
             Some(Some(Idle::Gone)) | None => {
                 self.retire(kernel, cookie);
                 return false;

@@ -259,7 +259,7 @@ impl Kernel for World {
         (!self.blind).then_some(idle)
     }
 
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
+    fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
         let there = self.sockets.get(&cookie).is_some_and(|s| s.is != Is::Unknown && s.is_held());
         (!self.blind).then_some(there)
     }
