@@ -60,10 +60,10 @@ impl Live {
         }
     }
 
-    /// As [`Kernel::together`], for all of the block.
+    /// As [`Kernel::batch`], for all of the block.
     pub fn many(&mut self, many: bool) {
         let [a, b, ..] = self.control.ip().octets();
-        self.together(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
+        self.batch(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
     }
 
     fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
@@ -333,7 +333,7 @@ impl Kernel for Live {
         began(pid).unwrap_or(0)
     }
 
-    fn together(&mut self, net: Option<(Ipv4Addr, u8)>) {
+    fn batch(&mut self, net: Option<(Ipv4Addr, u8)>) {
         self.unconnected =
             net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::ToBeAsked(address, prefix));
     }

@@ -98,14 +98,14 @@ impl State {
         from: u16,
         past: Runs<'_>,
     ) -> Result<u16, (Errno, String)> {
-        kernel.together(Some((self.block.address(host), 32)));
+        kernel.batch(Some((self.block.address(host), 32)));
         let other = self.search(kernel, host, from, past);
         let any = if past == Runs::NONE {
             other
         } else {
             other.or_else(|| self.search(kernel, host, from, Runs::NONE))
         };
-        kernel.together(None);
+        kernel.batch(None);
         any.ok_or_else(|| (Errno::EADDRINUSE, "the host has no free port".to_owned()))
     }
 

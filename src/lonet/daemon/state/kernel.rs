@@ -27,7 +27,7 @@ pub trait Kernel {
     fn began(&mut self, pid: Pid) -> u64;
     /// Many unconnected sockets within this net, an address and the length of its prefix, are about to be asked for, as they
     /// are at one moment; `None`: no more are.
-    fn together(&mut self, net: Option<(Ipv4Addr, u8)>);
+    fn batch(&mut self, net: Option<(Ipv4Addr, u8)>);
     /// Time since some fixed instant.
     fn now(&self) -> Duration;
 }

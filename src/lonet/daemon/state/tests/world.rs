@@ -282,7 +282,7 @@ impl Kernel for World {
         u64::from(self.processes.contains(&pid))
     }
 
-    fn together(&mut self, _: Option<(Ipv4Addr, u8)>) {}
+    fn batch(&mut self, _: Option<(Ipv4Addr, u8)>) {}
 
     fn now(&self) -> Duration {
         self.now
