@@ -3,7 +3,7 @@
 use super::holders;
 use super::owner::Owner;
 use super::process::{self, pidfd_open};
-use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
+use super::state::{ConnectedSocket, Cookie, Idle, Kernel, Pid, Sighting};
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
 use std::cell::Cell;
@@ -264,11 +264,11 @@ pub fn began(pid: Pid) -> Option<u64> {
 }
 
 impl Kernel for Live {
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
         match self.diag.as_ref()?.answer(local, remote).ok() {
             Some(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
-                Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
+                Some(Some(ConnectedSocket { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
             Some(Answer::Another) => Some(None),
             Some(Answer::Nobody) => self.can_tell().then_some(None),

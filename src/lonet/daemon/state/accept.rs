@@ -173,7 +173,7 @@ impl State {
     }
 
     /// Whether a socket that the kernel has found is somebody's, and that is the owner.
-    fn is_owners_own(&self, found: Option<super::Found>) -> bool {
+    fn is_owners_own(&self, found: Option<super::ConnectedSocket>) -> bool {
         found.is_some_and(|f| f.held && self.is_owners(f.uid))
     }
 

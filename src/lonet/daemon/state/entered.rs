@@ -196,7 +196,7 @@ impl State {
     /// by the addresses, unless it is one of before `since`.
     pub(super) fn entered_dial(
         &self,
-        found: Option<super::Found>,
+        found: Option<super::ConnectedSocket>,
         from: SocketAddrV4,
         to: SocketAddrV4,
         since: u64,

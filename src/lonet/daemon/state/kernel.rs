@@ -8,7 +8,7 @@ use std::time::Duration;
 /// `None` from any of them: cannot tell.
 pub trait Kernel {
     /// The socket of this connection.
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>>;
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
     /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
@@ -34,7 +34,7 @@ pub trait Kernel {
 
 /// A connected socket, as the kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ConnectedSocket {
     pub cookie: Cookie,
     /// Some descriptor, or message in flight, holds it; false for what is still in a backlog, too.
     pub held: bool,

@@ -4,7 +4,7 @@
 //! somebody holds them. What the kernel forgets (a reset socket that is still open) is forgotten here, too, and
 //! what it remembers (a closed connection whose peer is open) is remembered.
 
-use crate::daemon::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
+use crate::daemon::state::{ConnectedSocket, Cookie, Idle, Kernel, Pid, Sighting};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -244,8 +244,9 @@ impl World {
 }
 
 impl Kernel for World {
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        let found = |cookie: Cookie| Found { cookie, held: self.sockets[&cookie].is_held(), uid: OWNER };
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
+        let found =
+            |cookie: Cookie| ConnectedSocket { cookie, held: self.sockets[&cookie].is_held(), uid: OWNER };
         (!self.blind).then(|| self.at(local, remote).map(found))
     }
 
