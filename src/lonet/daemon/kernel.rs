@@ -3,7 +3,7 @@
 use super::holders;
 use super::owner::Owner;
 use super::process::{self, pidfd_open};
-use super::state::{ConnectedSocket, Cookie, Idle, Kernel, Pid, Sighting};
+use super::state::{ConnectedSocket, Cookie, Kernel, Pid, Sighting, UnconnectedState};
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
 use std::cell::Cell;
@@ -117,7 +117,8 @@ impl Live {
         let mut all = BTreeMap::new();
         let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
         let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
-            let idle = if f.state == State::LISTEN { Idle::Listening } else { Idle::Bound };
+            let idle =
+                if f.state == State::LISTEN { UnconnectedState::Listening } else { UnconnectedState::Bound };
             // What was reset and is bound still has its last peer's address.
             let connected = f.remote != NOBODY && f.state != State::BOUND_INACTIVE;
             let remote = connected.then_some(f.remote);
@@ -276,9 +277,9 @@ impl Kernel for Live {
         }
     }
 
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
         match self.diag.as_ref()?.listener(os, cookie) {
-            Ok(Some(_)) => return Some(Idle::Listening),
+            Ok(Some(_)) => return Some(UnconnectedState::Listening),
             Ok(None) => {}
             Err(_) => return None,
         }
@@ -286,8 +287,8 @@ impl Kernel for Live {
             return None;
         }
         match self.is_idle(cookie, os)? {
-            true => Some(Idle::Bound),
-            false => Some(Idle::Gone),
+            true => Some(UnconnectedState::Bound),
+            false => Some(UnconnectedState::Gone),
         }
     }
 

@@ -10,7 +10,7 @@ pub trait Kernel {
     /// The socket of this connection.
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>>;
     /// What the socket with this cookie, bound to this address and not connected, does.
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle>;
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState>;
     /// Whether some descriptor holds a socket with this cookie that the kernel has in any of its tables; slow.
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool>;
     /// The sockets that a process has descriptors of, whatever the kernel's tables say of them; slow.
@@ -43,7 +43,7 @@ pub struct ConnectedSocket {
 
 /// What an unconnected socket does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
+pub enum UnconnectedState {
     Listening,
     Bound,
     Gone,

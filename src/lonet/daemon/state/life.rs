@@ -1,6 +1,6 @@
 //! Life and death of sockets and processes: the rule for each role, asked of the kernel.
 
-use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
+use super::{Cookie, Index, Kernel, Pid, Role, Socket, State, UnconnectedState};
 use lonet_core::table::entry::Destination;
 use lonet_core::table::events::Kind;
 use std::time::Duration;
@@ -192,14 +192,14 @@ impl State {
                 let Some(os) = s.os else { return true };
                 let role = s.role;
                 match kernel.unconnected(cookie, os) {
-                    Some(Idle::Gone) => {
+                    Some(UnconnectedState::Gone) => {
                         self.retire(kernel, cookie);
                         return false;
                     }
-                    Some(Idle::Listening) if role == Role::Bound => {
+                    Some(UnconnectedState::Listening) if role == Role::Bound => {
                         self.begins_to_listen(cookie);
                     }
-                    Some(Idle::Bound) if role == Role::Listening => {
+                    Some(UnconnectedState::Bound) if role == Role::Listening => {
                         self.note_socket(Kind::Unlistened, cookie);
                         self.change(cookie, |s| s.role = Role::Bound);
                     }
@@ -222,17 +222,17 @@ impl State {
             Some(_) => {}
         }
         match bound.map(|os| kernel.unconnected(cookie, os)) {
-            Some(Some(Idle::Bound)) => {
+            Some(Some(UnconnectedState::Bound)) => {
                 self.end_call(cookie);
                 true
             }
-            Some(Some(Idle::Listening)) => {
+            Some(Some(UnconnectedState::Listening)) => {
                 self.end_call(cookie);
                 self.begins_to_listen(cookie);
                 true
             }
             Some(None) => true,
-            Some(Some(Idle::Gone)) | None => {
+            Some(Some(UnconnectedState::Gone)) | None => {
                 // A port taken for the other end is the connection's, which may wait in a backlog still.
                 self.retire_dialer(kernel, cookie, call.os_remote, os_local);
                 false

@@ -35,7 +35,7 @@ pub use entered::Tables;
 pub use faults::End;
 pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
 pub use hosts::{By, Host, Hosts};
-pub use kernel::{ConnectedSocket, Idle, Kernel};
+pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
 pub use noted::Said;

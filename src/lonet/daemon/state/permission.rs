@@ -5,7 +5,7 @@
 //! holds the socket no more. Whoever else holds the socket, by fork or SCM_RIGHTS, has what the kernel has: a socket
 //! that is bound, listens, or is nothing so far.
 
-use super::{Cookie, Idle, Kernel, Pid, Role, Socket, State};
+use super::{Cookie, Kernel, Pid, Role, Socket, State, UnconnectedState};
 
 impl Socket {
     /// Its process was told that it may, and nobody has said so far that it did.
@@ -34,7 +34,7 @@ impl State {
         let asks_again = |s: &&Socket| (s.pid, s.role) == (asks, deed);
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.is_allowed() && !asks_again(s)) else { return };
         let bound = bound.or_else(|| match s.os {
-            Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != Idle::Gone),
+            Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != UnconnectedState::Gone),
             None => kernel.is_held_anywhere(cookie),
         });
         if bound == Some(false) {
@@ -57,16 +57,16 @@ impl State {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let (role, os) = (s.role, s.os);
         match os.map(|os| kernel.unconnected(cookie, os)) {
-            Some(Some(Idle::Bound)) => self.end_call(cookie),
-            Some(Some(Idle::Listening)) => {
+            Some(Some(UnconnectedState::Bound)) => self.end_call(cookie),
+            Some(Some(UnconnectedState::Listening)) => {
                 self.end_call(cookie);
                 self.begins_to_listen(cookie);
             }
             Some(None) => {}
             // It may have connected, from where only its process could have told.
-            Some(Some(Idle::Gone)) | None
+            Some(Some(UnconnectedState::Gone)) | None
                 if role == Role::Dialing && kernel.is_held_anywhere(cookie) != Some(false) => {}
-            Some(Some(Idle::Gone)) | None => {
+            Some(Some(UnconnectedState::Gone)) | None => {
                 self.retire(kernel, cookie);
                 return false;
             }

@@ -1,6 +1,6 @@
 //! Taking up what an earlier lonetd has left in the table, as far as the kernel bears it out.
 
-use super::{Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
+use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State, UnconnectedState};
 use lonet_core::table::Table;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::{SavedHost, SavedMember};
@@ -28,7 +28,7 @@ pub struct Sighting {
     pub local: SocketAddrV4,
     /// Who it is connected to; `None`: it is listening or idle.
     pub remote: Option<SocketAddrV4>,
-    pub idle: Idle,
+    pub idle: UnconnectedState,
     pub held: bool,
 }
 
@@ -217,10 +217,10 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
     match seen {
         Some(Sighting { remote: None, idle, local, .. }) => {
             // It is bound, and its program may be about to listen or to connect.
-            if *idle == Idle::Bound && is_expected && role != Role::Claimed {
+            if *idle == UnconnectedState::Bound && is_expected && role != Role::Claimed {
                 return;
             }
-            socket.role = if *idle == Idle::Listening { Role::Listening } else { Role::Bound };
+            socket.role = if *idle == UnconnectedState::Listening { Role::Listening } else { Role::Bound };
             if socket.os.is_none() {
                 // An address without a port: a dial that has failed.
                 socket.role = Role::Gone;

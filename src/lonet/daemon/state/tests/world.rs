@@ -4,7 +4,7 @@
 //! somebody holds them. What the kernel forgets (a reset socket that is still open) is forgotten here, too, and
 //! what it remembers (a closed connection whose peer is open) is remembered.
 
-use crate::daemon::state::{ConnectedSocket, Cookie, Idle, Kernel, Pid, Sighting};
+use crate::daemon::state::{ConnectedSocket, Cookie, Kernel, Pid, Sighting, UnconnectedState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -233,9 +233,9 @@ impl World {
             let sighting = |local, remote, idle| Sighting { local, remote, idle, held: s.is_held() };
             let seen = match s.is {
                 Is::Unknown => return None,
-                Is::Bound => sighting(s.bound?, None, Idle::Bound),
-                Is::Listening => sighting(s.bound?, None, Idle::Listening),
-                Is::Connected { local, remote } => sighting(local, Some(remote), Idle::Bound),
+                Is::Bound => sighting(s.bound?, None, UnconnectedState::Bound),
+                Is::Listening => sighting(s.bound?, None, UnconnectedState::Listening),
+                Is::Connected { local, remote } => sighting(local, Some(remote), UnconnectedState::Bound),
             };
             Some((*cookie, seen))
         };
@@ -250,12 +250,12 @@ impl Kernel for World {
         (!self.blind).then(|| self.at(local, remote).map(found))
     }
 
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
         let s = self.sockets.get(&cookie).filter(|s| s.bound == Some(os));
         let idle = match s.map(|s| &s.is) {
-            Some(Is::Listening) => Idle::Listening,
-            Some(Is::Bound) => Idle::Bound,
-            _ => Idle::Gone,
+            Some(Is::Listening) => UnconnectedState::Listening,
+            Some(Is::Bound) => UnconnectedState::Bound,
+            _ => UnconnectedState::Gone,
         };
         (!self.blind).then_some(idle)
     }
