@@ -3,7 +3,7 @@
 use super::holders;
 use super::owner::Owner;
 use super::process::{self, pidfd_open};
-use super::state::{ConnectedSocket, Cookie, Kernel, Pid, Sighting, UnconnectedState};
+use super::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
 use std::cell::Cell;
@@ -110,7 +110,7 @@ impl Live {
     }
 
     /// All sockets of a block. `None`: cannot be asked.
-    pub fn sightings(&self, block: Block) -> Option<BTreeMap<Cookie, Sighting>> {
+    pub fn kernel_sockets(&self, block: Block) -> Option<BTreeMap<Cookie, KernelSocket>> {
         if !self.shows_bound || !self.can_tell() {
             return None;
         }
@@ -123,7 +123,7 @@ impl Live {
             let connected = f.remote != NOBODY && f.state != State::BOUND_INACTIVE;
             let remote = connected.then_some(f.remote);
             let held = f.inode != 0 && f.state != State::TIME_WAIT;
-            all.insert(f.cookie, Sighting { local: f.local, remote, idle, held });
+            all.insert(f.cookie, KernelSocket { local: f.local, remote, idle, held });
         });
         dumped.ok().map(|()| all)
     }

@@ -125,10 +125,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let whose = owner.if_told_by_number();
     let mut state = state::State::new(table, whose, held.refuser_address, setup::ephemeral_ports());
     if had.is_some() {
-        let sightings = kernel.sightings(held.block);
-        state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
-        if let Some(sightings) = &sightings {
-            store.table().retain_hops(|cookie| sightings.contains_key(&cookie));
+        let kernel_sockets = kernel.kernel_sockets(held.block);
+        state.restore(&mut kernel, state::Saved::of(store.table()), kernel_sockets.as_ref());
+        if let Some(kernel_sockets) = &kernel_sockets {
+            store.table().retain_hops(|cookie| kernel_sockets.contains_key(&cookie));
         }
         tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }

@@ -39,7 +39,7 @@ pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
 pub use noted::Said;
-pub use restore::{Saved, Sighting};
+pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
 use lonet_core::block::{Block, Endpoint, Place};

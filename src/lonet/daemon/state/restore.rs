@@ -24,7 +24,7 @@ impl Saved {
 
 /// A socket as the kernel has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sighting {
+pub struct KernelSocket {
     pub local: SocketAddrV4,
     /// Who it is connected to; `None`: it is listening or idle.
     pub remote: Option<SocketAddrV4>,
@@ -54,13 +54,13 @@ impl State {
     }
 
     /// Takes up what was left. What was sent one way while nobody listened (a socket is bound by now, or closed)
-    /// is to be seen in the kernel: `sightings`, if the kernel can be asked, are all sockets of the block, taken
+    /// is to be seen in the kernel: `kernel_sockets`, if the kernel can be asked, are all sockets of the block, taken
     /// after programs could reach this lonetd.
     pub fn restore(
         &mut self,
         kernel: &mut dyn Kernel,
         saved: Saved,
-        sightings: Option<&BTreeMap<Cookie, Sighting>>,
+        kernel_sockets: Option<&BTreeMap<Cookie, KernelSocket>>,
     ) {
         for host in saved.hosts {
             self.hosts.restore(host.index, &host.name, host.fresh_accept_ports);
@@ -73,13 +73,13 @@ impl State {
         let mut begun = Vec::new();
         for (cookie, mut socket) in sockets {
             let was = socket.role;
-            if let Some(sightings) = sightings {
+            if let Some(kernel_sockets) = kernel_sockets {
                 // Between the permission and the deed no table shows the socket, but its process has it.
                 let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
                     let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
                     held.as_ref().is_none_or(|held| held.contains(&cookie))
                 };
-                settle(&mut socket, sightings.get(&cookie), is_expected);
+                settle(&mut socket, kernel_sockets.get(&cookie), is_expected);
             }
             if socket.is_allowed() {
                 unverified.push(cookie);
@@ -101,7 +101,7 @@ impl State {
         begun.into_iter().for_each(|cookie| self.begins_to_listen(cookie));
         self.unverified_sockets =
             (!unverified.is_empty()).then_some((kernel.now() + GRACE_PERIOD, unverified));
-        if sightings.is_none() {
+        if kernel_sockets.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
         // A port that was given up just before stays marked for nobody.
@@ -209,13 +209,13 @@ impl State {
 
 /// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it
 /// was allowed.
-fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
+fn settle(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool) {
     let role = socket.role;
     if role == Role::Gone {
         return;
     }
     match seen {
-        Some(Sighting { remote: None, idle, local, .. }) => {
+        Some(KernelSocket { remote: None, idle, local, .. }) => {
             // It is bound, and its program may be about to listen or to connect.
             if *idle == UnconnectedState::Bound && is_expected && role != Role::Claimed {
                 return;
@@ -229,7 +229,7 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
                 socket.call = None;
             }
         }
-        Some(Sighting { remote: Some(remote), local, held: true, .. }) => match socket.call.as_mut() {
+        Some(KernelSocket { remote: Some(remote), local, held: true, .. }) => match socket.call.as_mut() {
             Some(call) => {
                 call.os_local = Some(*local);
                 call.os_remote = *remote;
@@ -241,6 +241,6 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
         },
         // The kernel does not know what has not been done yet.
         None if is_expected => {}
-        Some(Sighting { held: false, .. }) | None => socket.role = Role::Gone,
+        Some(KernelSocket { held: false, .. }) | None => socket.role = Role::Gone,
     }
 }

@@ -149,8 +149,8 @@ impl Net {
         let saved = Saved::of(self.table.table());
         // What was announced meanwhile was announced to nobody.
         self.world.destroyed.clear();
-        let sightings = self.world.sightings();
-        self.state.restore(&mut self.world, saved, sightings.as_ref());
+        let kernel_sockets = self.world.kernel_sockets();
+        self.state.restore(&mut self.world, saved, kernel_sockets.as_ref());
         self.save();
     }
 

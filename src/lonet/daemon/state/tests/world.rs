@@ -4,7 +4,7 @@
 //! somebody holds them. What the kernel forgets (a reset socket that is still open) is forgotten here, too, and
 //! what it remembers (a closed connection whose peer is open) is remembered.
 
-use crate::daemon::state::{ConnectedSocket, Cookie, Kernel, Pid, Sighting, UnconnectedState};
+use crate::daemon::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -225,12 +225,12 @@ impl World {
     }
 
     /// All that the kernel has of a block, or that it cannot be asked.
-    pub fn sightings(&self) -> Option<BTreeMap<Cookie, Sighting>> {
+    pub fn kernel_sockets(&self) -> Option<BTreeMap<Cookie, KernelSocket>> {
         if self.blind {
             return None;
         }
         let one = |(cookie, s): (&Cookie, &Sock)| {
-            let sighting = |local, remote, idle| Sighting { local, remote, idle, held: s.is_held() };
+            let sighting = |local, remote, idle| KernelSocket { local, remote, idle, held: s.is_held() };
             let seen = match s.is {
                 Is::Unknown => return None,
                 Is::Bound => sighting(s.bound?, None, UnconnectedState::Bound),
