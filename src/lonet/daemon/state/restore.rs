@@ -79,7 +79,7 @@ impl State {
                     let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
                     held.as_ref().is_none_or(|held| held.contains(&cookie))
                 };
-                settle(&mut socket, kernel_sockets.get(&cookie), is_expected);
+                reconcile(&mut socket, kernel_sockets.get(&cookie), is_expected);
             }
             if socket.is_allowed() {
                 unverified.push(cookie);
@@ -209,7 +209,7 @@ impl State {
 
 /// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it
 /// was allowed.
-fn settle(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool) {
+fn reconcile(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool) {
     let role = socket.role;
     if role == Role::Gone {
         return;
