@@ -88,15 +88,15 @@ impl State {
         if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
-        let outside = self.outside(&dial);
-        let is_loopback = outside.is_some_and(|from| from.ip().is_loopback());
+        let outside_source = self.outside_source(&dial);
+        let is_loopback = outside_source.is_some_and(|from| from.ip().is_loopback());
         if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
         self.count_dial(host, to_host);
-        let itself = self.itself(dial.cookie, (to_host, dial.to.port), class);
+        let to_itself = self.self_connect(dial.cookie, (to_host, dial.to.port), class);
         let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
-        let listener = (itself.or(foreign))
+        let listener = (to_itself.or(foreign))
             .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
             .filter(|_| !is_refused);
         let Some(os) = listener else {
@@ -108,12 +108,12 @@ impl State {
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
-        let is_fresh = itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        let is_fresh = to_itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
         let is_asked_about = self.table.table().asks_about(host, to_host);
         if dial.acts && record.is_none() && foreign.is_none() && !is_fresh && !is_asked_about {
             return Ok(Reply::DialByTable);
         }
-        let port = match (&record, outside.map(|from| from.port())) {
+        let port = match (&record, outside_source.map(|from| from.port())) {
             (Some(s), _) => s.port,
             (None, Some(port @ 1..)) => port,
             (None, _) => self.first_free(kernel, host, caller.options.autobind_from)?,
@@ -129,9 +129,11 @@ impl State {
             (_, Place::Host(..)) => self.block.shown(host, face),
             _ => loopback(face),
         };
-        let local_ip = outside.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
+        let local_ip = outside_source.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
         let ends = (Endpoint::new(local_ip, port), Endpoint::new(peer_ip, dial.to.port));
-        if record.as_ref().is_some_and(|s| s.os.is_some()) && self.is_made(kernel, host, dial.cookie, ends) {
+        if record.as_ref().is_some_and(|s| s.os.is_some())
+            && self.is_connected_already(kernel, host, dial.cookie, ends)
+        {
             return Err((Errno::EADDRNOTAVAIL, "another connection has these two ends".into()));
         }
         let accept_port = match is_fresh {
@@ -169,7 +171,7 @@ impl State {
         let asked = Asked { v6only, ..base.asked };
         let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listen_count());
         // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
-        let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
+        let (call, taken) = (Some(call), foreign.is_some() || to_itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
         self.note_socket(Kind::Dial, dial.cookie);
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
@@ -177,14 +179,19 @@ impl State {
 
     /// Where the kernel has the socket that dials, if it is bound to what it dials: TCP connects it to itself, also where
     /// another one listens there.
-    fn itself(&self, cookie: Cookie, (host, port): (Index, u16), class: Classes) -> Option<SocketAddrV4> {
+    fn self_connect(
+        &self,
+        cookie: Cookie,
+        (host, port): (Index, u16),
+        class: Classes,
+    ) -> Option<SocketAddrV4> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
         let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
         s.os.filter(|os| is_there && os.port() != 0)
     }
 
     /// Whether another socket is connected from this end to that one: several may be bound to a port, and one beside a dial.
-    fn is_made(
+    fn is_connected_already(
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
@@ -227,14 +234,14 @@ impl State {
     fn bind_first(&self, host: Index, bound: bool, dial: &Dial) -> Option<Ipv4Addr> {
         let ip = self.block.address(host);
         let is_there = bound || dial.local.is_some_and(|local| *local.ip() == ip);
-        let has_port = self.outside(dial).is_some_and(|from| from.port() != 0);
+        let has_port = self.outside_source(dial).is_some_and(|from| from.port() != 0);
         (!is_there && !has_port).then_some(ip)
     }
 
     /// Where the program has bound a socket that is none of lonet's so far: to an address that is no host's, such as
     /// 127.0.0.2. Both ends see it there, with the port that the kernel has given it; where that was left to connect
     /// (IP_BIND_ADDRESS_NO_PORT), with one of the host's, whose address lies below then.
-    fn outside(&self, dial: &Dial) -> Option<SocketAddrV4> {
+    fn outside_source(&self, dial: &Dial) -> Option<SocketAddrV4> {
         let is_known = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Gone && s.os.is_some());
         let from = dial.local.filter(|_| !is_known)?;
         match self.block.place(from.ip().to_ipv6_mapped()) {
