@@ -56,7 +56,7 @@ pub struct Outgoing {
 }
 
 /// The port of a foreign address as sockets can tell it.
-fn told(port: u64) -> u16 {
+fn port_or_zero(port: u64) -> u16 {
     u16::try_from(port).unwrap_or(0)
 }
 
@@ -186,7 +186,7 @@ impl State {
             s.role = Role::Connected;
             if let Some(call) = s.call.as_mut() {
                 call.os_local = Some(from);
-                call.peer.port = told(port);
+                call.peer.port = port_or_zero(port);
             }
         });
     }
@@ -205,7 +205,7 @@ impl State {
     pub fn foreign_accepted(&mut self, cookie: Cookie, port: u64) {
         self.change(cookie, |s| {
             if let Some(call) = s.call.as_mut() {
-                call.peer.port = told(port);
+                call.peer.port = port_or_zero(port);
             }
         });
     }
@@ -249,7 +249,7 @@ impl State {
         let peer = self.enter_foreign(&dial.from.host).unwrap_or(0);
         let call = Call {
             local: Endpoint::new(self.block.shown(index, face), port),
-            peer: Endpoint::new(self.block.shown(peer, face), told(dial.from.port)),
+            peer: Endpoint::new(self.block.shown(peer, face), port_or_zero(dial.from.port)),
             os_local: Some(dial.local),
             os_remote: dial.remote,
             peer_host: peer,
