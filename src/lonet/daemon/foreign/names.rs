@@ -7,7 +7,7 @@
 
 use super::Foreign;
 use crate::daemon::registry::{Answer, Question, Row, Told, Verdict};
-use crate::daemon::state::{Doubt, Index, State, cannot_tell};
+use crate::daemon::state::{Index, RegistryQuery, State, cannot_tell};
 use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub struct Parked {
     pub claimed: bool,
     pub found: bool,
     ticket: u64,
-    doubt: Doubt,
+    doubt: RegistryQuery,
     until: Instant,
 }
 
@@ -60,9 +60,9 @@ impl Names {
 
 impl Foreign {
     /// Puts a message aside until registry.db has been asked. `Err`: it need not be asked.
-    pub fn park(&mut self, state: &State, doubt: Doubt, mut parked: Parked) -> Result<(), Parked> {
+    pub fn park(&mut self, state: &State, doubt: RegistryQuery, mut parked: Parked) -> Result<(), Parked> {
         match &doubt {
-            Doubt::Claim(index) => {
+            RegistryQuery::Claim(index) => {
                 let Some(host) =
                     state.hosts.get(*index).filter(|_| !self.names.announced.contains_key(index))
                 else {
@@ -71,7 +71,7 @@ impl Foreign {
                 parked.ticket = self.announce(*index, host.name.clone());
                 parked.until = Instant::now() + CLAIM_FOR;
             }
-            Doubt::Find(name) => {
+            RegistryQuery::Find(name) => {
                 parked.ticket = self.new_id();
                 parked.until = Instant::now() + FIND_FOR;
                 self.registry.ask(Question::Find { ticket: parked.ticket, name: name.clone() });
@@ -104,7 +104,7 @@ impl Foreign {
         for index in state.hosts.take_touched() {
             let Some(host) = state.hosts.get(index) else { continue };
             let (up, name) = (host.is_up(), host.name.clone());
-            let claimed = self.names.parked.iter().any(|p| p.doubt == Doubt::Claim(index));
+            let claimed = self.names.parked.iter().any(|p| p.doubt == RegistryQuery::Claim(index));
             if up && !self.names.announced.contains_key(&index) {
                 self.announce(index, name);
             } else if !up && !claimed {
@@ -207,7 +207,7 @@ impl Foreign {
 
 impl Parked {
     pub fn new(fd: OwnedFd, bytes: &[u8], claimed: bool, found: bool) -> Parked {
-        let doubt = Doubt::Find(String::new());
+        let doubt = RegistryQuery::Find(String::new());
         Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, doubt, until: Instant::now() }
     }
 }
@@ -215,14 +215,14 @@ impl Parked {
 /// The message is taken, with one doubt less.
 fn go_on(mut parked: Parked) -> Resume {
     match parked.doubt {
-        Doubt::Claim(_) => parked.claimed = true,
-        Doubt::Find(_) => parked.found = true,
+        RegistryQuery::Claim(_) => parked.claimed = true,
+        RegistryQuery::Find(_) => parked.found = true,
     }
     Resume::Take(parked)
 }
 
 fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, String>) -> Resume {
-    let Doubt::Find(name) = &parked.doubt else { return go_on(parked) };
+    let RegistryQuery::Find(name) = &parked.doubt else { return go_on(parked) };
     match found {
         Ok(Some(row)) => state.foreign_found(&row.name, row.os),
         Ok(None) => state.foreign_missing(name),

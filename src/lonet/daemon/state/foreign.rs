@@ -15,7 +15,7 @@ use std::net::SocketAddrV4;
 
 /// What registry.db has to be asked before a message can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum RegistryQuery {
     /// Whether this host, which is about to come up, is somebody else's.
     Claim(Index),
     /// Where this host is, which is not one of ours that are up.
@@ -62,7 +62,13 @@ fn port_or_zero(port: u64) -> u16 {
 
 impl State {
     /// What has to be asked first. The host of a claim gets its index here.
-    pub fn doubt(&mut self, caller: &Caller<'_>, op: &Op<'_>, claimed: bool, found: bool) -> Option<Doubt> {
+    pub fn doubt(
+        &mut self,
+        caller: &Caller<'_>,
+        op: &Op<'_>,
+        claimed: bool,
+        found: bool,
+    ) -> Option<RegistryQuery> {
         let comes_up = matches!(
             op,
             Op::Join
@@ -79,7 +85,7 @@ impl State {
                 && names::check(caller.host).is_ok()
                 && let Ok(index) = self.enter_named(caller.host)
             {
-                return Some(Doubt::Claim(index));
+                return Some(RegistryQuery::Claim(index));
             }
         }
         if found {
@@ -89,17 +95,17 @@ impl State {
             Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
                 _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
-                Some(host) => Some(Doubt::Find(host.name.clone())),
-                None => names::shown(name).map(Doubt::Find),
+                Some(host) => Some(RegistryQuery::Find(host.name.clone())),
+                None => names::shown(name).map(RegistryQuery::Find),
             },
             Op::DialHost { host, .. } if !host.is_empty() => match self.hosts.find_any(host) {
                 Some(host) if host.is_up() => None,
-                Some(host) => Some(Doubt::Find(host.name.clone())),
-                None => Some(Doubt::Find(host.to_owned())),
+                Some(host) => Some(RegistryQuery::Find(host.name.clone())),
+                None => Some(RegistryQuery::Find(host.to_owned())),
             },
             Op::Dial { to, .. } => match self.block.place(to.ip) {
                 Place::Host(index, _) => {
-                    self.hosts.get(index).filter(|h| !h.is_up()).map(|h| Doubt::Find(h.name.clone()))
+                    self.hosts.get(index).filter(|h| !h.is_up()).map(|h| RegistryQuery::Find(h.name.clone()))
                 }
                 _ => None,
             },

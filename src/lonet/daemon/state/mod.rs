@@ -33,7 +33,7 @@ mod unverified;
 pub use answer::{Answer, Named};
 pub use entered::Tables;
 pub use faults::End;
-pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
+pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
