@@ -358,7 +358,7 @@ impl State {
     }
 
     /// The program took the connection off the socket: from now on it has no address, but still a port to tell.
-    pub(super) fn unconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+    pub(super) fn dissolved(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
         self.change(cookie, |s| {
             if s.role == Role::Gone && s.at.is_none() {

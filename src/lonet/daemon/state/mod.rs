@@ -318,7 +318,7 @@ impl State {
                 Ok(Reply::Done)
             }
             Op::Disconnected { cookie } => {
-                self.unconnected(kernel, cookie);
+                self.dissolved(kernel, cookie);
                 Ok(Reply::Done)
             }
             Op::Accept { listener, cookie, local, remote } => {
