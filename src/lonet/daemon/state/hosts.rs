@@ -4,7 +4,7 @@
 //! have noted (a cluster's table of nodes) stay true when the host comes back, and the next index never depends
 //! on how fast a death was noticed.
 
-use super::ports::Ports;
+use super::ports::PortHolders;
 use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
@@ -19,7 +19,7 @@ pub struct Host {
     /// As its owner gave it, or as it was first mentioned.
     pub name: String,
     pub index: Index,
-    pub ports: Ports,
+    pub ports: PortHolders,
     /// The processes that keep it up.
     pub members: BTreeSet<Pid>,
     /// How many processes have become members.
@@ -150,7 +150,7 @@ impl Hosts {
         self.all.push(Host {
             name: name.to_owned(),
             index,
-            ports: Ports::default(),
+            ports: PortHolders::default(),
             members: BTreeSet::new(),
             joined: 0,
             fresh_accept_ports: false,
