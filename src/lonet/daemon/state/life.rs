@@ -52,7 +52,7 @@ impl State {
     }
 
     /// Gives up the port, and all that is found by it, without touching the record.
-    fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
+    fn release_all(&mut self, cookie: Cookie, socket: &Socket) {
         self.changes.relist(socket);
         let is_last = |h: &super::Host| h.ports.holders(socket.port) == [cookie];
         let may_have_accepted = socket.os.is_some() && matches!(socket.role, Role::Bound | Role::Listening);
@@ -84,7 +84,7 @@ impl State {
     /// Removes every trace.
     pub(super) fn forget(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.remove(&cookie) else { return };
-        self.let_go(cookie, &socket);
+        self.release_all(cookie, &socket);
         self.forget_tuple(cookie, &socket);
         self.changes.sockets.insert(cookie);
     }
@@ -117,7 +117,7 @@ impl State {
         if socket.role == Role::Listening {
             self.note_socket(Kind::Unlistened, cookie);
         }
-        self.let_go(cookie, &socket);
+        self.release_all(cookie, &socket);
         if socket.call.is_none() && socket.at.is_none() {
             self.forget(cookie);
             return;
