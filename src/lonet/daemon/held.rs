@@ -44,7 +44,7 @@ pub struct Held {
 
 /// Who may be in a block that is taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Beside {
+enum Tolerance {
     Nobody,
     /// Other users, who do not serve a network there.
     Sockets,
@@ -72,16 +72,16 @@ pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError>
     if let Some(block) = had {
         let mut why = Refusal::Own;
         let attempt =
-            || Ok(try_block(block, Beside::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
+            || Ok(try_block(block, Tolerance::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
         return patiently(attempt)?
             .ok_or_else(|| SetupError::BlockTaken { block: block.number(), by: why.text() });
     }
     let mut all = [None; 254];
-    for beside in [Beside::Nobody, Beside::Sockets, Beside::Listeners] {
+    for tolerance in [Tolerance::Nobody, Tolerance::Sockets, Tolerance::Listeners] {
         let mut block = Block::first_choice(network);
         for refusal in &mut all {
-            if refusal.is_none_or(|refusal: Refusal| refusal.is_overcome(beside)) {
-                match try_block(block, beside)? {
+            if refusal.is_none_or(|refusal: Refusal| refusal.is_tolerated(tolerance)) {
+                match try_block(block, tolerance)? {
                     Ok(held) => return Ok(held),
                     Err(why) => *refusal = Some(why),
                 }
@@ -94,11 +94,13 @@ pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError>
 }
 
 impl Refusal {
-    fn is_overcome(self, beside: Beside) -> bool {
+    fn is_tolerated(self, tolerance: Tolerance) -> bool {
         match self {
             Refusal::Own | Refusal::NoPort { .. } => false,
-            Refusal::Other { listens: false, .. } => beside != Beside::Nobody,
-            Refusal::Other { listens: true, .. } => matches!(beside, Beside::Listeners | Beside::OwnPrograms),
+            Refusal::Other { listens: false, .. } => tolerance != Tolerance::Nobody,
+            Refusal::Other { listens: true, .. } => {
+                matches!(tolerance, Tolerance::Listeners | Tolerance::OwnPrograms)
+            }
         }
     }
 
@@ -112,7 +114,7 @@ impl Refusal {
     }
 }
 
-fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
+fn try_block(block: Block, tolerance: Tolerance) -> Result<Tried, SetupError> {
     let stack = block.stack();
     let lock = tcp_socket()?;
     let listens = |port| match bind(&lock, SocketAddrV4::new(stack, port))? {
@@ -120,13 +122,13 @@ fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
         bound => Ok(bound),
     };
     let no_port = || Ok(Err(Refusal::NoPort { uid: holder(SocketAddrV4::new(stack, LOCK_PORTS[0])) }));
-    let Some(lock_address) = first(LOCK_PORTS, listens)? else { return no_port() };
+    let Some(lock_address) = first_bound(LOCK_PORTS, listens)? else { return no_port() };
     let refuser = tcp_socket()?;
     let binds = |port| bind(&refuser, SocketAddrV4::new(stack, port));
-    let Some(refuser_address) = first(LOCK_PORTS.map(|p| p + 1), binds)? else { return no_port() };
+    let Some(refuser_address) = first_bound(LOCK_PORTS.map(|p| p + 1), binds)? else { return no_port() };
     // Listening first, looking second: of two that take a block at once both see the other and at most one
     // stays.
-    let (refusal, shows_bound) = look(block, [lock_address, refuser_address], beside);
+    let (refusal, shows_bound) = find_occupant(block, [lock_address, refuser_address], tolerance);
     if let Some(refusal) = refusal {
         return Ok(Err(refusal));
     }
@@ -135,11 +137,11 @@ fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
             "foreign peers are served at {lock_address}: all the usual ports there are held by others"
         );
     }
-    let door = open_door(stack);
+    let door = listen_ipv6(stack);
     Ok(Ok(Held { block, lock, lock_address, door, _refuser: refuser, refuser_address, shows_bound }))
 }
 
-fn open_door(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
+fn listen_ipv6(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let door = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
     sys::setsockopt(door.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
@@ -153,12 +155,12 @@ fn open_door(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
             Err(e) => Err(os("open the foreign peers' door")(e)),
         }
     };
-    let address = first(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
+    let address = first_bound(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
     Some((door, address))
 }
 
 /// The address that `attempt` gets: by one of the `usual` ports, by one that the kernel chooses, or by any other.
-fn first(
+fn first_bound(
     usual: [u16; 4],
     mut attempt: impl FnMut(u16) -> Result<Option<SocketAddrV4>, SetupError>,
 ) -> Result<Option<SocketAddrV4>, SetupError> {
@@ -206,7 +208,11 @@ pub fn tcp_socket() -> Result<OwnedFd, SetupError> {
 /// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
 /// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
 /// most of a start's time then, so it is done once, and tells of bound sockets, too.
-fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], beside: Beside) -> (Option<Refusal>, bool) {
+fn find_occupant(
+    block: Block,
+    [lock, refuser]: [SocketAddrV4; 2],
+    tolerance: Tolerance,
+) -> (Option<Refusal>, bool) {
     let Ok(diag) = Diag::open() else { return (None, false) };
     let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
     let owner = geteuid().as_raw();
@@ -222,15 +228,15 @@ fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], beside: Beside) -> (Op
             }
             let listens = *f.local.ip() == block.stack() && f.state == State::LISTEN;
             let new = match f.uid == owner {
-                true if beside == Beside::OwnPrograms && !listens => return,
+                true if tolerance == Tolerance::OwnPrograms && !listens => return,
                 true => Refusal::Own,
                 false => Refusal::Other { uid: f.uid, listens },
             };
             // The one that is the hardest to overcome is the reason.
             let is_harder = |old: Refusal| new == Refusal::Own || old != Refusal::Own && listens;
-            if !new.is_overcome(beside) && refusal.is_none_or(is_harder) {
+            if !new.is_tolerated(tolerance) && refusal.is_none_or(is_harder) {
                 refusal = Some(new);
-            } else if listens && beside == Beside::OwnPrograms {
+            } else if listens && tolerance == Tolerance::OwnPrograms {
                 tracing::warn!("a process of uid {} listens at {}, in the network's block", f.uid, f.local);
             }
         });
