@@ -7,7 +7,7 @@
 //! table mapped.
 
 use super::process;
-use super::setup::{SetupError, os, patiently, random};
+use super::setup::{SetupError, os, random, with_timeout};
 use lonet_core::control::Key;
 use lonet_core::directory::Directory;
 use lonet_core::unix::{AbstractName, SocketName};
@@ -38,7 +38,7 @@ pub type Service = Flock<File>;
 /// Becomes the one who serves. A lonetd too many ends here, before it touches anything: there is one if the holder of the
 /// start lock was killed and another one is started beside that one's.
 pub fn take_service(directory: &Directory) -> Result<Service, SetupError> {
-    patiently(|| try_service(directory))?.ok_or(SetupError::Served)
+    with_timeout(|| try_service(directory))?.ok_or(SetupError::Served)
 }
 
 /// As [`take_service`], without time for another one to die.

@@ -7,7 +7,7 @@
 //! those of another network of the owner's, and are never lived with.
 
 use super::foreign::io;
-use super::setup::{SetupError, os, patiently};
+use super::setup::{SetupError, os, with_timeout};
 use lonet_core::block::Block;
 use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::sys;
@@ -73,7 +73,7 @@ pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError>
         let mut why = Refusal::Own;
         let attempt =
             || Ok(try_block(block, Tolerance::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
-        return patiently(attempt)?
+        return with_timeout(attempt)?
             .ok_or_else(|| SetupError::BlockTaken { block: block.number(), by: why.text() });
     }
     let mut all = [None; 254];

@@ -26,16 +26,16 @@ pub enum SetupError {
 }
 
 /// How long the lonetd before may take to die. Clients wait for 5 s, which is enough for two such waits.
-const WAIT_FOR_THE_DYING: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
 /// Tries to take what the lonetd before may hold still: its last descriptors go within moments. `None`, from `attempt`
 /// as from this: somebody has it.
-pub fn patiently<T>(
+pub fn with_timeout<T>(
     mut attempt: impl FnMut() -> Result<Option<T>, SetupError>,
 ) -> Result<Option<T>, SetupError> {
     // Counted, as the dying may wait for a processor, too.
-    for _ in 0..WAIT_FOR_THE_DYING.as_millis() / STEP.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / STEP.as_millis() {
         if let Some(taken) = attempt()? {
             return Ok(Some(taken));
         }
