@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const PROBE: Duration = Duration::from_millis(300);
 
 /// How long a lonetd that was killed may have the database open still.
-const DYING: Duration = Duration::from_millis(200);
+const EXIT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A host of another subnetwork.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,10 +181,10 @@ impl Book {
 
     /// Closes the database, and removes it if no host is in it and nobody else has it open.
     pub fn leave(&mut self) {
-        let until = Instant::now() + DYING;
+        let until = Instant::now() + EXIT_TIMEOUT;
         if self.open.is_some() {
             // A host may have gone before it was known that its row is there: nobody has withdrawn that.
-            let _ = patiently(until, || self.sweep());
+            let _ = retry_until(until, || self.sweep());
         }
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
         let Some((connection, directory)) = self.open.take() else {
@@ -201,7 +201,7 @@ impl Book {
         // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
         // than what the others wrote last.
         let alone = || -> Result<(), Trouble> {
-            patiently(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
+            retry_until(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
             drop(connection);
             let connection = connect(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
@@ -226,10 +226,10 @@ impl Book {
 }
 
 /// Tries what finds the database in use until then: a lonetd that was killed has it open for as long as it takes to die.
-fn patiently<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+fn retry_until<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     loop {
         match attempt() {
-            Err(Trouble::Busy) if Instant::now() < until => std::thread::sleep(DYING / 20),
+            Err(Trouble::Busy) if Instant::now() < until => std::thread::sleep(EXIT_TIMEOUT / 20),
             result => return result,
         }
     }
