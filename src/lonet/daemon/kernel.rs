@@ -21,7 +21,7 @@ pub struct Live {
     control: SocketAddrV4,
     start: Instant,
     /// When the control was last found.
-    told: Cell<Option<Instant>>,
+    confirmed: Cell<Option<Instant>>,
     /// Unconnected sockets, all at once, where many are asked for.
     unconnected: Unconnected,
 }
@@ -36,7 +36,7 @@ enum Unconnected {
 }
 
 /// How long the control counts. It fails where a module of the kernel is taken away, if ever.
-const CONTROL_COUNTS: Duration = Duration::from_millis(100);
+const CONTROL_VALID_FOR: Duration = Duration::from_millis(100);
 
 /// The states of sockets that are connected, or on their way there, or on their way from there.
 const CONNECTIONS: u32 =
@@ -55,7 +55,7 @@ impl Live {
             shows_bound,
             control,
             start: Instant::now(),
-            told: Cell::new(None),
+            confirmed: Cell::new(None),
             unconnected: Unconnected::OneByOne,
         }
     }
@@ -75,14 +75,14 @@ impl Live {
                     all.insert(f.cookie);
                 }
             });
-            if dumped.is_ok() && self.can_tell() {
+            if dumped.is_ok() && self.is_reliable() {
                 self.unconnected = Unconnected::Asked(all);
             }
         }
         match &self.unconnected {
             Unconnected::Asked(all) => Some(all.contains(&cookie)),
             Unconnected::OneByOne | Unconnected::ToBeAsked(..) => {
-                self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
+                self.is_listed(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
             }
         }
     }
@@ -99,19 +99,19 @@ impl Live {
     }
 
     /// Whether a negative answer counts.
-    fn can_tell(&self) -> bool {
+    fn is_reliable(&self) -> bool {
         let now = Instant::now();
-        if self.told.get().is_some_and(|told| now.duration_since(told) < CONTROL_COUNTS) {
+        if self.confirmed.get().is_some_and(|at| now.duration_since(at) < CONTROL_VALID_FOR) {
             return true;
         }
         let tells = self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))));
-        self.told.set(tells.then_some(now));
+        self.confirmed.set(tells.then_some(now));
         tells
     }
 
     /// All sockets of a block. `None`: cannot be asked.
     pub fn kernel_sockets(&self, block: Block) -> Option<BTreeMap<Cookie, KernelSocket>> {
-        if !self.shows_bound || !self.can_tell() {
+        if !self.shows_bound || !self.is_reliable() {
             return None;
         }
         let mut all = BTreeMap::new();
@@ -154,7 +154,7 @@ impl Live {
         if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
     }
 
-    fn among(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
+    fn is_listed(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
         let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
             // Without an inode it is what a closed connection leaves.
@@ -162,7 +162,7 @@ impl Live {
         });
         match dumped {
             Ok(()) if there => Some(true),
-            Ok(()) => self.can_tell().then_some(false),
+            Ok(()) => self.is_reliable().then_some(false),
             Err(_) => None,
         }
     }
@@ -214,7 +214,7 @@ impl Live {
                 (f.state != State::SYN_SENT).then_some(f.state != State::CLOSE)
             }
             Answer::Found(_) | Answer::Another => Some(false),
-            Answer::Nobody => self.can_tell().then_some(false),
+            Answer::Nobody => self.is_reliable().then_some(false),
         }
     }
 
@@ -224,7 +224,7 @@ impl Live {
             Some(Answer::Found(f)) => f.cookie == cookie && f.inode != 0,
             Some(Answer::Another) => false,
             // Of one that was reset and is open it says the same: that is told when it ends.
-            Some(Answer::Nobody) => !self.can_tell(),
+            Some(Answer::Nobody) => !self.is_reliable(),
             None => true,
         }
     }
@@ -272,7 +272,7 @@ impl Kernel for Live {
                 Some(Some(ConnectedSocket { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
             Some(Answer::Another) => Some(None),
-            Some(Answer::Nobody) => self.can_tell().then_some(None),
+            Some(Answer::Nobody) => self.is_reliable().then_some(None),
             None => None,
         }
     }
@@ -294,7 +294,7 @@ impl Kernel for Live {
 
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
         // Nobody holds one in TIME_WAIT, of which a machine may have a hundred thousand to list.
-        match self.among(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
+        match self.is_listed(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
             true => Some(true),
             false => self.shows_bound.then_some(false),
         }
