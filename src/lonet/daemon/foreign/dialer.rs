@@ -27,7 +27,7 @@ const MOMENT: u32 = 50;
 const SLOW_FOR: Duration = Duration::from_secs(10);
 
 /// The handshake's part that is the same on whatever socket.
-struct Shake {
+struct Handshake {
     os: SocketAddrV4,
     request: DialRequest,
     /// `None`: not sent yet.
@@ -44,14 +44,14 @@ enum Progress {
     Peer(Result<Reply, ReplyError>),
 }
 
-impl Shake {
-    fn new(network: &[u8], out: Outgoing) -> Shake {
+impl Handshake {
+    fn new(network: &[u8], out: Outgoing) -> Handshake {
         let request = DialRequest { network: network.to_vec(), src: out.from, dst: out.to };
-        Shake { os: out.os, request, line: None }
+        Handshake { os: out.os, request, line: None }
     }
 
-    fn again(&self) -> Shake {
-        Shake { os: self.os, request: self.request.clone(), line: None }
+    fn restarted(&self) -> Handshake {
+        Handshake { os: self.os, request: self.request.clone(), line: None }
     }
 
     /// What to watch the socket for.
@@ -88,7 +88,7 @@ pub struct Dialer {
     control: OwnedFd,
     program: OwnedFd,
     cookie: Cookie,
-    shake: Shake,
+    handshake: Handshake,
     until: Instant,
     patience: Option<Instant>,
     /// The program does not wait at all, as far as it knows.
@@ -105,8 +105,8 @@ impl Dialer {
         milliseconds: u32,
     ) -> Option<Task> {
         let out = (io::cookie(&program) == cookie).then(|| cx.world.state.outgoing(cookie)).flatten();
-        let shake = out.map(|out| Shake::new(&cx.shared.network, out));
-        let Some(shake) = shake.filter(|s| s.request.to_line().len() <= MAX_LINE) else {
+        let handshake = out.map(|out| Handshake::new(&cx.shared.network, out));
+        let Some(handshake) = handshake.filter(|s| s.request.to_line().len() <= MAX_LINE) else {
             let text = "no such dial, or names too long for it";
             cx.reply(&control, &control::Reply::Error { errno: libc::EHOSTUNREACH, text });
             return None;
@@ -117,8 +117,8 @@ impl Dialer {
         cx.watch(1, &control, EpollFlags::EPOLLIN);
         let waits_a_moment = (1..=MOMENT).contains(&milliseconds);
         let until = now + HANDSHAKE;
-        let dialer = Dialer { control, program, cookie, shake, until, patience, waits_a_moment };
-        if dialer.waits_a_moment && cx.shared.slow.contains_key(&dialer.shake.os) {
+        let dialer = Dialer { control, program, cookie, handshake, until, patience, waits_a_moment };
+        if dialer.waits_a_moment && cx.shared.slow.contains_key(&dialer.handshake.os) {
             return dialer.relay(cx);
         }
         dialer.go_on(cx)
@@ -134,12 +134,12 @@ impl Dialer {
             What::Ready { .. } => self.go_on(cx),
             What::Late if self.patience.is_some_and(|at| at <= Instant::now()) => {
                 if self.waits_a_moment {
-                    cx.shared.slow.insert(self.shake.os, Instant::now());
+                    cx.shared.slow.insert(self.handshake.os, Instant::now());
                 }
                 self.relay(cx)
             }
             What::Late => {
-                let text = format!("the peer at {} does not answer", self.shake.os);
+                let text = format!("the peer at {} does not answer", self.handshake.os);
                 self.fail(cx, &control::Reply::Error { errno: libc::ETIMEDOUT, text: &text })
             }
         }
@@ -163,22 +163,22 @@ impl Dialer {
     }
 
     fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
-        match self.shake.go_on(&self.program) {
+        match self.handshake.go_on(&self.program) {
             Progress::Under => {
-                cx.watch(0, &self.program, self.shake.flags());
+                cx.watch(0, &self.program, self.handshake.flags());
                 Some(Task::Dialer(self))
             }
             Progress::Done(port) => {
                 cx.unwatch(&self.program);
                 if let Some(from) = io::local(&self.program) {
-                    cx.world.state.foreign_connected(self.cookie, from, self.shake.os, port);
+                    cx.world.state.foreign_connected(self.cookie, from, self.handshake.os, port);
                 }
                 cx.reply(&self.control, &control::Reply::Done);
                 None
             }
             Progress::Kernel(e) => {
-                let errno = nobody(cx, self.shake.os, e);
-                let text = format!("connection to {}: {e}", self.shake.os);
+                let errno = nobody(cx, self.handshake.os, e);
+                let text = format!("connection to {}: {e}", self.handshake.os);
                 tracing::info!("{text}");
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
             }
@@ -188,9 +188,9 @@ impl Dialer {
                 self.fail(cx, &control::Reply::RefusedAt { to })
             }
             Progress::Peer(outcome) => {
-                let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
+                let text = self.handshake.request.failure(self.handshake.os, &outcome).unwrap_or_default();
                 tracing::info!("{text}");
-                let text = cause(self.shake.os, &outcome).unwrap_or_default();
+                let text = cause(self.handshake.os, &outcome).unwrap_or_default();
                 let errno = errno_of(&outcome) as i32;
                 let end = text.floor_char_boundary(control::MAX_MESSAGE - 64);
                 self.fail(cx, &control::Reply::Error { errno, text: &text[..end] })
@@ -210,18 +210,18 @@ impl Dialer {
     fn relay(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         cx.unwatch(&self.program);
         io::disconnect(&self.program);
-        match io::connect(None, self.shake.os) {
+        match io::connect(None, self.handshake.os) {
             Ok(peer) => {
                 let to = cx.shared.listener;
-                tracing::info!("a dial to {} is relayed: it takes too long", self.shake.os);
+                tracing::info!("a dial to {} is relayed: it takes too long", self.handshake.os);
                 cx.world.state.foreign_relayed(self.cookie, to);
                 cx.shared.expected.insert(self.cookie, cx.id);
-                let shake = self.shake.again();
+                let handshake = self.handshake.restarted();
                 let slow = SlowDial {
                     peer,
                     program: None,
                     cookie: self.cookie,
-                    shake,
+                    handshake,
                     until: Instant::now() + HANDSHAKE,
                     phase: Phase::Under,
                     since: Instant::now(),
@@ -231,8 +231,8 @@ impl Dialer {
                 next
             }
             Err(e) => {
-                let errno = nobody(cx, self.shake.os, e);
-                let text = format!("connect to {}: {e}", self.shake.os);
+                let errno = nobody(cx, self.handshake.os, e);
+                let text = format!("connect to {}: {e}", self.handshake.os);
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
             }
         }
@@ -262,7 +262,7 @@ pub struct SlowDial {
     peer: OwnedFd,
     program: Option<OwnedFd>,
     cookie: Cookie,
-    shake: Shake,
+    handshake: Handshake,
     pub until: Instant,
     phase: Phase,
     since: Instant,
@@ -293,24 +293,24 @@ impl SlowDial {
     }
 
     fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
-        match self.shake.go_on(&self.peer) {
+        match self.handshake.go_on(&self.peer) {
             Progress::Under => {
-                cx.watch(0, &self.peer, self.shake.flags());
+                cx.watch(0, &self.peer, self.handshake.flags());
                 return Some(Task::SlowDial(self));
             }
             Progress::Done(port) => {
                 cx.world.state.foreign_accepted(self.cookie, port);
                 self.phase = Phase::Done;
                 if self.since.elapsed() < Duration::from_millis(20) {
-                    cx.shared.slow.remove(&self.shake.os);
+                    cx.shared.slow.remove(&self.handshake.os);
                 }
             }
             Progress::Kernel(e) => {
-                let _ = nobody(cx, self.shake.os, e);
+                let _ = nobody(cx, self.handshake.os, e);
                 self.phase = Phase::Failed;
             }
             Progress::Peer(outcome) => {
-                let text = self.shake.request.failure(self.shake.os, &outcome).unwrap_or_default();
+                let text = self.handshake.request.failure(self.handshake.os, &outcome).unwrap_or_default();
                 tracing::info!("{text}");
                 self.phase = Phase::Failed;
             }
