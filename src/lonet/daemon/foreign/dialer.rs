@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Who waits no longer than this, in milliseconds, does not want to wait.
-const MOMENT: u32 = 50;
+const HARDLY_WAITS_MS: u32 = 50;
 
 /// How long a peer that was slow counts as slow.
 const SLOW_FOR: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ struct Handshake {
 
 /// How far a handshake is.
 enum Progress {
-    Under,
+    Pending,
     Done(u64),
     /// The kernel's error of the connection.
     Kernel(Errno),
@@ -62,7 +62,7 @@ impl Handshake {
     fn go_on(&mut self, fd: &OwnedFd) -> Progress {
         if self.line.is_none() {
             if !io::is_decided(fd) {
-                return Progress::Under;
+                return Progress::Pending;
             }
             if let Some(e) = io::error(fd) {
                 return Progress::Kernel(e);
@@ -73,7 +73,7 @@ impl Handshake {
         }
         let line = self.line.get_or_insert_default();
         match io::hear(fd, line) {
-            Heard::More => Progress::Under,
+            Heard::More => Progress::Pending,
             Heard::End => Progress::Peer(Err(ReplyError::UnexpectedEof)),
             Heard::Failed(e) => Progress::Kernel(e),
             Heard::Line(line) => match Reply::parse(&line, &self.request) {
@@ -90,9 +90,9 @@ pub struct Dialer {
     cookie: Cookie,
     handshake: Handshake,
     until: Instant,
-    patience: Option<Instant>,
+    give_up_at: Option<Instant>,
     /// The program does not wait at all, as far as it knows.
-    waits_a_moment: bool,
+    hardly_waits: bool,
 }
 
 impl Dialer {
@@ -113,27 +113,27 @@ impl Dialer {
         };
         let now = Instant::now();
         cx.shared.slow.retain(|_, since| now < *since + SLOW_FOR);
-        let patience = (milliseconds > 0).then(|| now + Duration::from_millis(milliseconds.into()));
+        let give_up_at = (milliseconds > 0).then(|| now + Duration::from_millis(milliseconds.into()));
         cx.watch(1, &control, EpollFlags::EPOLLIN);
-        let waits_a_moment = (1..=MOMENT).contains(&milliseconds);
+        let hardly_waits = (1..=HARDLY_WAITS_MS).contains(&milliseconds);
         let until = now + HANDSHAKE;
-        let dialer = Dialer { control, program, cookie, handshake, until, patience, waits_a_moment };
-        if dialer.waits_a_moment && cx.shared.slow.contains_key(&dialer.handshake.os) {
+        let dialer = Dialer { control, program, cookie, handshake, until, give_up_at, hardly_waits };
+        if dialer.hardly_waits && cx.shared.slow.contains_key(&dialer.handshake.os) {
             return dialer.relay(cx);
         }
         dialer.go_on(cx)
     }
 
     pub fn until(&self) -> Instant {
-        self.patience.unwrap_or(self.until).min(self.until)
+        self.give_up_at.unwrap_or(self.until).min(self.until)
     }
 
     pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
         match what {
-            What::Ready { side: 1, .. } => self.listen_to_the_program(cx),
+            What::Ready { side: 1, .. } => self.program_ready(cx),
             What::Ready { .. } => self.go_on(cx),
-            What::Late if self.patience.is_some_and(|at| at <= Instant::now()) => {
-                if self.waits_a_moment {
+            What::Late if self.give_up_at.is_some_and(|at| at <= Instant::now()) => {
+                if self.hardly_waits {
                     cx.shared.slow.insert(self.handshake.os, Instant::now());
                 }
                 self.relay(cx)
@@ -146,7 +146,7 @@ impl Dialer {
     }
 
     /// It gives up, or has gone.
-    fn listen_to_the_program(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn program_ready(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         let mut buffer = [0u8; control::MAX_MESSAGE];
         match io::receive(&self.control, &mut buffer) {
             Ok(n)
@@ -164,7 +164,7 @@ impl Dialer {
 
     fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         match self.handshake.go_on(&self.program) {
-            Progress::Under => {
+            Progress::Pending => {
                 cx.watch(0, &self.program, self.handshake.flags());
                 Some(Task::Dialer(self))
             }
@@ -177,7 +177,7 @@ impl Dialer {
                 None
             }
             Progress::Kernel(e) => {
-                let errno = nobody(cx, self.handshake.os, e);
+                let errno = host_down(cx, self.handshake.os, e);
                 let text = format!("connection to {}: {e}", self.handshake.os);
                 tracing::info!("{text}");
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
@@ -223,7 +223,7 @@ impl Dialer {
                     cookie: self.cookie,
                     handshake,
                     until: Instant::now() + HANDSHAKE,
-                    phase: Phase::Under,
+                    phase: Phase::Pending,
                     since: Instant::now(),
                 };
                 let next = slow.go_on(cx);
@@ -231,7 +231,7 @@ impl Dialer {
                 next
             }
             Err(e) => {
-                let errno = nobody(cx, self.handshake.os, e);
+                let errno = host_down(cx, self.handshake.os, e);
                 let text = format!("connect to {}: {e}", self.handshake.os);
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
             }
@@ -240,7 +240,7 @@ impl Dialer {
 }
 
 /// Where nobody listens, the foreign host is not up.
-fn nobody(cx: &mut Cx<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
+fn host_down(cx: &mut Cx<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
     if e != Errno::ECONNREFUSED {
         return e;
     }
@@ -270,7 +270,7 @@ pub struct SlowDial {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Under,
+    Pending,
     Done,
     Failed,
 }
@@ -280,12 +280,12 @@ impl SlowDial {
     pub fn arrived(mut self, cx: &mut Cx<'_, '_>, program: OwnedFd) -> Option<Task> {
         cx.watch(1, &program, EpollFlags::empty());
         self.program = Some(program);
-        self.settle(cx)
+        self.conclude(cx)
     }
 
     pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
         match what {
-            What::Ready { side: 0, .. } if self.phase == Phase::Under => self.go_on(cx),
+            What::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
             // Waits for the program.
             What::Ready { side: 0, .. } => Some(Task::SlowDial(self)),
             What::Ready { .. } | What::Late => self.end(cx),
@@ -294,7 +294,7 @@ impl SlowDial {
 
     fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         match self.handshake.go_on(&self.peer) {
-            Progress::Under => {
+            Progress::Pending => {
                 cx.watch(0, &self.peer, self.handshake.flags());
                 return Some(Task::SlowDial(self));
             }
@@ -306,7 +306,7 @@ impl SlowDial {
                 }
             }
             Progress::Kernel(e) => {
-                let _ = nobody(cx, self.handshake.os, e);
+                let _ = host_down(cx, self.handshake.os, e);
                 self.phase = Phase::Failed;
             }
             Progress::Peer(outcome) => {
@@ -316,11 +316,11 @@ impl SlowDial {
             }
         }
         cx.unwatch(&self.peer);
-        self.settle(cx)
+        self.conclude(cx)
     }
 
     /// What is decided is done as soon as the program's socket is there.
-    fn settle(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn conclude(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         match (self.phase, self.program.take()) {
             (Phase::Done, Some(program)) => Some(Relay::begin(cx, [self.peer, program], None)),
             (Phase::Failed, Some(program)) => {
