@@ -3,7 +3,7 @@
 use super::caller::{Connection, refuse};
 use super::courier::Courier;
 use super::io::{self, Heard};
-use super::{Cx, HANDSHAKE, Task, What};
+use super::{Cx, HANDSHAKE, Task, TaskEvent};
 use crate::daemon::state::{Arrival, Incoming};
 use lonet_core::block::Face;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
@@ -33,11 +33,11 @@ impl Acceptor {
         Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.hear(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
-            What::Ready { .. } => self.hear(cx),
+            TaskEvent::Ready { .. } => self.hear(cx),
             // Without an answer: whoever that is does not speak our language.
-            What::Late => None,
+            TaskEvent::TimedOut => None,
         }
     }
 

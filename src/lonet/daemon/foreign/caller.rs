@@ -1,7 +1,7 @@
 //! The connection of a foreign dialer, and its refusal.
 
 use super::io;
-use super::{Cx, Task, What};
+use super::{Cx, Task, TaskEvent};
 use crate::daemon::state::Cookie;
 use lonet_core::handshake::Reply;
 use nix::sys::epoll::EpollFlags;
@@ -37,10 +37,10 @@ pub struct Lingering {
 }
 
 impl Lingering {
-    pub fn step(self, what: What) -> Option<Task> {
+    pub fn step(self, what: TaskEvent) -> Option<Task> {
         match what {
-            What::Ready { .. } => self.drain(),
-            What::Late => None,
+            TaskEvent::Ready { .. } => self.drain(),
+            TaskEvent::TimedOut => None,
         }
     }
 

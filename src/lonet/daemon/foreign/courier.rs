@@ -7,7 +7,7 @@
 
 use super::caller::{Connection, refuse};
 use super::relay::Relay;
-use super::{Cx, Task, What, io};
+use super::{Cx, Task, TaskEvent, io};
 use crate::daemon::state::{Kernel, Pid};
 use lonet_core::block::Endpoint;
 use lonet_core::handshake::{Reply, WireAddr};
@@ -92,16 +92,20 @@ impl Courier {
         matches!(self.phase, Phase::Connecting { .. })
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         match (&self.phase, what) {
             // The dialer has gone, or reset the connection.
-            (_, What::Ready { side: 0, .. }) | (Phase::Connecting { .. }, What::Late) => self.abort(cx),
-            (Phase::Connecting { .. }, What::Ready { .. }) => return self.connected(cx),
+            (_, TaskEvent::Ready { side: 0, .. }) | (Phase::Connecting { .. }, TaskEvent::TimedOut) => {
+                self.abort(cx)
+            }
+            (Phase::Connecting { .. }, TaskEvent::Ready { .. }) => return self.connected(cx),
             // The listener was closed with the courier in its backlog.
-            (Phase::Waiting { .. }, What::Ready { flags, .. }) if flags.intersects(over) => self.abort(cx),
-            (Phase::Waiting { .. }, What::Ready { .. }) => return Some(self.relay(cx, UNHOOKED)),
-            (Phase::Waiting { .. }, What::Late) => return Some(self.look(cx)),
+            (Phase::Waiting { .. }, TaskEvent::Ready { flags, .. }) if flags.intersects(over) => {
+                self.abort(cx)
+            }
+            (Phase::Waiting { .. }, TaskEvent::Ready { .. }) => return Some(self.relay(cx, UNHOOKED)),
+            (Phase::Waiting { .. }, TaskEvent::TimedOut) => return Some(self.look(cx)),
         }
         None
     }

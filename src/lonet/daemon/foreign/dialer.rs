@@ -10,7 +10,7 @@
 
 use super::io::{self, Heard};
 use super::relay::Relay;
-use super::{Cx, HANDSHAKE, Task, What};
+use super::{Cx, HANDSHAKE, Task, TaskEvent};
 use crate::daemon::state::{Cookie, Outgoing};
 use lonet_core::control::{self, AnyOp, NetworkOp};
 use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError, cause};
@@ -128,17 +128,17 @@ impl Dialer {
         self.give_up_at.unwrap_or(self.until).min(self.until)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
-            What::Ready { side: 1, .. } => self.program_ready(cx),
-            What::Ready { .. } => self.go_on(cx),
-            What::Late if self.give_up_at.is_some_and(|at| at <= Instant::now()) => {
+            TaskEvent::Ready { side: 1, .. } => self.program_ready(cx),
+            TaskEvent::Ready { .. } => self.go_on(cx),
+            TaskEvent::TimedOut if self.give_up_at.is_some_and(|at| at <= Instant::now()) => {
                 if self.hardly_waits {
                     cx.shared.slow.insert(self.handshake.os, Instant::now());
                 }
                 self.relay(cx)
             }
-            What::Late => {
+            TaskEvent::TimedOut => {
                 let text = format!("the peer at {} does not answer", self.handshake.os);
                 self.fail(cx, &control::Reply::Error { errno: libc::ETIMEDOUT, text: &text })
             }
@@ -283,12 +283,12 @@ impl SlowDial {
         self.conclude(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
-            What::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
+            TaskEvent::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
             // Waits for the program.
-            What::Ready { side: 0, .. } => Some(Task::SlowDial(self)),
-            What::Ready { .. } | What::Late => self.end(cx),
+            TaskEvent::Ready { side: 0, .. } => Some(Task::SlowDial(self)),
+            TaskEvent::Ready { .. } | TaskEvent::TimedOut => self.end(cx),
         }
     }
 

@@ -47,7 +47,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use task::{Task, What};
+use task::{Task, TaskEvent};
 
 pub use names::{Parked, Resume};
 
@@ -192,7 +192,7 @@ impl Foreign {
     /// What happened to a task's socket.
     pub fn ready(&mut self, world: &mut World<'_>, token: u64, flags: EpollFlags) {
         let at = token - FIRST_TASK;
-        self.step(world, at / 2, What::Ready { side: at % 2, flags });
+        self.step(world, at / 2, TaskEvent::Ready { side: at % 2, flags });
     }
 
     /// Tasks whose time is up.
@@ -203,11 +203,11 @@ impl Foreign {
                 break;
             }
             self.timers.remove(&(at, id));
-            self.step(world, id, What::Late);
+            self.step(world, id, TaskEvent::TimedOut);
         }
     }
 
-    fn step(&mut self, world: &mut World<'_>, id: Id, what: What) {
+    fn step(&mut self, world: &mut World<'_>, id: Id, what: TaskEvent) {
         let Some(slot) = self.tasks.remove(&id) else { return };
         if let Some(at) = slot.armed {
             self.timers.remove(&(at, id));

@@ -1,6 +1,6 @@
 //! Carries the bytes of a connection whose two ends could not be joined: see `courier` and `dialer`.
 
-use super::{Cx, Task, What, io};
+use super::{Cx, Task, TaskEvent, io};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
@@ -55,9 +55,9 @@ impl Relay {
         Task::Relay(relay)
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(mut self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         let mut over = false;
-        if let What::Ready { side, flags } = what {
+        if let TaskEvent::Ready { side, flags } = what {
             // An end that has said all and is now gone altogether will not take what is still to come.
             let gone = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
             over = gone && self.ends[usize::from(side == 1)].ended;

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 /// What a task is told.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum What {
+pub(super) enum TaskEvent {
     Ready { side: u64, flags: EpollFlags },
-    Late,
+    TimedOut,
 }
 
 pub(super) enum Task {
@@ -26,7 +26,7 @@ pub(super) enum Task {
 }
 
 impl Task {
-    pub(super) fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub(super) fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match self {
             Task::Acceptor(t) => t.step(cx, what),
             Task::Lingering(t) => t.step(what),
