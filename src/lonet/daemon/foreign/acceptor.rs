@@ -2,7 +2,7 @@
 
 use super::caller::{Connection, refuse};
 use super::courier::Courier;
-use super::io::{self, Heard};
+use super::io::{self, LineRead};
 use super::{Cx, HANDSHAKE, Task, TaskEvent};
 use crate::daemon::state::{Arrival, Incoming};
 use lonet_core::block::Face;
@@ -30,28 +30,28 @@ impl Acceptor {
     ) -> Option<Task> {
         let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote, is_misfit: false };
         let line = LineBuf::default();
-        Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.hear(cx)
+        Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.read_line(cx)
     }
 
     pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
-            TaskEvent::Ready { .. } => self.hear(cx),
+            TaskEvent::Ready { .. } => self.read_line(cx),
             // Without an answer: whoever that is does not speak our language.
             TaskEvent::TimedOut => None,
         }
     }
 
-    fn hear(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
-        match io::hear(&self.dialer.fd, &mut self.line) {
-            Heard::More => {
+    fn read_line(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match io::read_line(&self.dialer.fd, &mut self.line) {
+            LineRead::More => {
                 if !self.watched {
                     cx.watch(0, &self.dialer.fd, EpollFlags::EPOLLIN);
                     self.watched = true;
                 }
                 Some(Task::Acceptor(self))
             }
-            Heard::End | Heard::Failed(_) => None,
-            Heard::Line(line) => {
+            LineRead::End | LineRead::Failed(_) => None,
+            LineRead::Line(line) => {
                 if self.watched {
                     cx.unwatch(&self.dialer.fd);
                 }

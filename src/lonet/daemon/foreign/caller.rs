@@ -22,7 +22,7 @@ pub struct Connection {
 /// Says why not. The connection stays for a moment: closing it with the dialer's data unread would be a reset,
 /// which may overtake the answer.
 pub fn refuse(cx: &mut Cx<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
-    io::say(&fd, &reply.to_line(&cx.shared.network)).ok()?;
+    io::send_line(&fd, &reply.to_line(&cx.shared.network)).ok()?;
     io::end_of_data(&fd);
     cx.watch(0, &fd, EpollFlags::EPOLLIN);
     Lingering { fd, until: Instant::now() + LINGER }.drain()

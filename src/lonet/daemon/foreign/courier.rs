@@ -129,7 +129,7 @@ impl Courier {
     fn arrived(mut self, cx: &mut Cx<'_, '_>) -> Result<Courier, Courier> {
         let Phase::Connecting { at, .. } = &self.phase else { return Ok(self) };
         let reply = Reply::Connected(at.clone()).to_line(&cx.shared.network);
-        if io::say(&self.dialer.fd, &reply).is_err() {
+        if io::send_line(&self.dialer.fd, &reply).is_err() {
             return Err(self);
         }
         if self.watched {

@@ -8,7 +8,7 @@
 //! program that does not wait is not tried directly by such a program again for [`SLOW_FOR`]: it then sees a
 //! connection that says nothing, and the dial.
 
-use super::io::{self, Heard};
+use super::io::{self, LineRead};
 use super::relay::Relay;
 use super::{Cx, HANDSHAKE, Task, TaskEvent};
 use crate::daemon::state::{Cookie, Outgoing};
@@ -67,16 +67,16 @@ impl Handshake {
             if let Some(e) = io::error(fd) {
                 return Progress::Kernel(e);
             }
-            if let Err(e) = io::say(fd, &self.request.to_line()) {
+            if let Err(e) = io::send_line(fd, &self.request.to_line()) {
                 return Progress::Kernel(e);
             }
         }
         let line = self.line.get_or_insert_default();
-        match io::hear(fd, line) {
-            Heard::More => Progress::Pending,
-            Heard::End => Progress::Peer(Err(ReplyError::UnexpectedEof)),
-            Heard::Failed(e) => Progress::Kernel(e),
-            Heard::Line(line) => match Reply::parse(&line, &self.request) {
+        match io::read_line(fd, line) {
+            LineRead::More => Progress::Pending,
+            LineRead::End => Progress::Peer(Err(ReplyError::UnexpectedEof)),
+            LineRead::Failed(e) => Progress::Kernel(e),
+            LineRead::Line(line) => match Reply::parse(&line, &self.request) {
                 Ok(Reply::Connected(at)) => Progress::Done(at.port),
                 other => Progress::Peer(other),
             },

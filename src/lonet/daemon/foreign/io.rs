@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
 /// What became of reading a line.
-pub enum Heard {
+pub enum LineRead {
     Line(Vec<u8>),
     /// Not all of it is there yet.
     More,
@@ -22,28 +22,30 @@ pub enum Heard {
 }
 
 /// Reads on in a line and takes no byte that follows it.
-pub fn hear(fd: &OwnedFd, line: &mut LineBuf) -> Heard {
+pub fn read_line(fd: &OwnedFd, line: &mut LineBuf) -> LineRead {
     let mut buffer = [0u8; lonet_core::handshake::MAX_LINE];
     loop {
         let room = line.room();
         let n = match socket::recv(fd.as_raw_fd(), &mut buffer[..room], MsgFlags::MSG_PEEK | NOW) {
-            Ok(0) => return Heard::End,
+            Ok(0) => return LineRead::End,
             Ok(n) => n,
-            Err(Errno::EAGAIN) => return Heard::More,
+            Err(Errno::EAGAIN) => return LineRead::More,
             Err(Errno::EINTR) => continue,
-            Err(e) => return Heard::Failed(e),
+            Err(e) => return LineRead::Failed(e),
         };
         let wanted = line.wanted(&buffer[..n]);
         // What was peeked is there, and nobody else reads.
-        let Ok(taken) = socket::recv(fd.as_raw_fd(), &mut buffer[..wanted], NOW) else { return Heard::End };
+        let Ok(taken) = socket::recv(fd.as_raw_fd(), &mut buffer[..wanted], NOW) else {
+            return LineRead::End;
+        };
         if let Some(line) = line.push(&buffer[..taken]) {
-            return Heard::Line(line.to_vec());
+            return LineRead::Line(line.to_vec());
         }
     }
 }
 
 /// Sends a whole line. There is room: it is the first that is sent.
-pub fn say(fd: &OwnedFd, line: &[u8]) -> Result<(), Errno> {
+pub fn send_line(fd: &OwnedFd, line: &[u8]) -> Result<(), Errno> {
     match send(fd, line)? {
         n if n == line.len() => Ok(()),
         _ => Err(Errno::EAGAIN),
