@@ -105,7 +105,7 @@ impl Registry {
         let ready = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let (thread, messages) = channel();
         let (told, answers) = channel();
-        let desk = Desk {
+        let worker = Worker {
             book: Book::new(place),
             messages,
             told,
@@ -115,7 +115,7 @@ impl Registry {
             writes: VecDeque::from([Write::Sweep]),
             leaving: None,
         };
-        std::thread::Builder::new().name("registry".into()).spawn(move || desk.work())?;
+        std::thread::Builder::new().name("registry".into()).spawn(move || worker.work())?;
         Ok(Registry { thread, answers, ready })
     }
 
@@ -159,7 +159,7 @@ struct Find {
 }
 
 /// The thread's side.
-struct Desk {
+struct Worker {
     book: Book,
     messages: Receiver<Message>,
     told: Sender<Told>,
@@ -169,7 +169,7 @@ struct Desk {
     leaving: Option<Sender<()>>,
 }
 
-impl Desk {
+impl Worker {
     fn work(mut self) {
         loop {
             let busy = !self.look_up() | !self.write();
