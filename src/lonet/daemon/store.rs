@@ -38,7 +38,7 @@ impl Store {
     pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Left>)> {
         let former = map(directory, 0).filter(Mapping::is_ready);
         let left = former.as_ref().and_then(|m| {
-            let is_here = world(m.table()) == here(netns);
+            let is_here = saved_identity(m.table()) == identity(netns);
             if !is_here {
                 tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
             }
@@ -74,7 +74,7 @@ impl Store {
     /// `sources`: the range from which the kernel takes source ports.
     pub fn begin(&self, block: Block, sources: (u16, u16)) {
         let header = self.table.header();
-        let [boot_0, boot_1, netns] = here(self.netns);
+        let [boot_0, boot_1, netns] = identity(self.netns);
         header.boot[0].set(boot_0);
         header.boot[1].set(boot_1);
         header.netns.set(netns);
@@ -95,12 +95,12 @@ fn map(directory: &Directory, make: i32) -> Option<Mapping> {
     if make == 0 { Mapping::open(file.raw()) } else { Mapping::create(file.raw()) }.ok()
 }
 
-fn world(table: Table<'_>) -> [u64; 3] {
+fn saved_identity(table: Table<'_>) -> [u64; 3] {
     let header = table.header();
     [header.boot[0].get(), header.boot[1].get(), header.netns.get()]
 }
 
-fn here(netns: u64) -> [u64; 3] {
+fn identity(netns: u64) -> [u64; 3] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|d| u64::from_str_radix(d, 16).ok()).unwrap_or_default();
@@ -110,8 +110,8 @@ fn here(netns: u64) -> [u64; 3] {
 /// The processes that live of what a lonetd has left that served this network in another network namespace.
 pub fn processes_elsewhere(directory: &Directory, netns: u64) -> Option<Vec<Pid>> {
     let mapping = map(directory, 0).filter(Mapping::is_ready)?;
-    let [boot_0, boot_1, theirs] = world(mapping.table());
-    let is_elsewhere = [boot_0, boot_1] == here(netns)[..2] && theirs != netns;
+    let [boot_0, boot_1, theirs] = saved_identity(mapping.table());
+    let is_elsewhere = [boot_0, boot_1] == identity(netns)[..2] && theirs != netns;
     let lives = |pid: &Pid, began| super::kernel::began(*pid) == Some(began);
     let members = mapping.table().saved_members().into_iter();
     is_elsewhere.then(|| members.filter(|m| lives(&m.pid, m.began)).map(|m| m.pid).collect())
