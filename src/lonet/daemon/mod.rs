@@ -109,11 +109,11 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let key = setup::key(&mut service)?;
     let doors = doors::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
-    let (store, left) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
+    let (store, previous) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
     // It is there for as long as the process is.
     let store: &'static store::Store = Box::leak(Box::new(store));
-    let former = left.as_ref().map(|left| left.block.stack());
-    let had = left.filter(|left| left.is_here).map(|left| left.block);
+    let former = previous.as_ref().map(|previous| previous.block.stack());
+    let had = previous.filter(|previous| previous.is_here).map(|previous| previous.block);
     let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))

@@ -20,7 +20,7 @@ pub struct Store {
 }
 
 /// What a lonetd of this network has left.
-pub struct Left {
+pub struct Previous {
     pub block: Block,
     /// Its sockets and processes are this world's.
     pub is_here: bool,
@@ -35,16 +35,16 @@ impl Tables for &'static Store {
 impl Store {
     /// Maps the network's table, or makes one. Where there can be no file it is lonetd's own memory: programs ask for
     /// everything, and a lonetd after this one knows nothing.
-    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Left>)> {
+    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Previous>)> {
         let former = map(directory, 0).filter(Mapping::is_ready);
-        let left = former.as_ref().and_then(|m| {
+        let previous = former.as_ref().and_then(|m| {
             let is_here = saved_identity(m.table()) == identity(netns);
             if !is_here {
                 tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
             }
-            Some(Left { block: m.table().block()?, is_here })
+            Some(Previous { block: m.table().block()?, is_here })
         });
-        let mapping = match former.filter(|_| left.as_ref().is_some_and(|l| l.is_here)) {
+        let mapping = match former.filter(|_| previous.as_ref().is_some_and(|l| l.is_here)) {
             Some(mapping) => mapping,
             None => {
                 let _ = directory.remove(FILE);
@@ -62,7 +62,7 @@ impl Store {
                 )?
             }
         };
-        Ok((Store { table: mapping.keep(), netns }, left))
+        Ok((Store { table: mapping.keep(), netns }, previous))
     }
 
     pub fn table(&self) -> Table<'static> {
