@@ -1,6 +1,6 @@
 //! Somebody dials a host of ours: the handshake as the one who is dialed.
 
-use super::caller::{Connection, refuse};
+use super::connection::{Connection, refuse};
 use super::courier::Courier;
 use super::io::{self, LineRead};
 use super::{Cx, HANDSHAKE, Task, TaskEvent};

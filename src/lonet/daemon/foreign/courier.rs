@@ -5,7 +5,7 @@
 //! descriptor left to ask lonetd) talks to the courier: its bytes are relayed. So are those of a connection that is not
 //! of its listener's family and cannot be: its dialer has closed its end before it was answered.
 
-use super::caller::{Connection, refuse};
+use super::connection::{Connection, refuse};
 use super::relay::Relay;
 use super::{Cx, Task, TaskEvent, io};
 use crate::daemon::state::{Kernel, Pid};

@@ -19,7 +19,7 @@
 //! once, and the oldest is dropped for the newest.
 
 mod acceptor;
-mod caller;
+mod connection;
 mod courier;
 mod dialer;
 pub mod io;

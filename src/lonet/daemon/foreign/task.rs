@@ -2,7 +2,7 @@
 
 use super::Cx;
 use super::acceptor::Acceptor;
-use super::caller::Lingering;
+use super::connection::Lingering;
 use super::courier::Courier;
 use super::dialer::{Dialer, SlowDial};
 use super::relay::Relay;
