@@ -6,7 +6,7 @@
 //! registry.db.
 
 use super::Foreign;
-use crate::daemon::registry::{Answer, Question, Row, Told, Verdict};
+use crate::daemon::registry::{Answer, Question, Response, Row, Verdict};
 use crate::daemon::state::{Index, RegistryQuery, State, cannot_tell};
 use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
@@ -120,7 +120,7 @@ impl Foreign {
     /// What registry.db says, and the messages that waited for it.
     pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
         let mut all = Vec::new();
-        while let Some(Told { ticket, answer }) = self.registry.answer() {
+        while let Some(Response { ticket, answer }) = self.registry.answer() {
             let (waited, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.ticket == ticket);
             self.names.parked = rest;

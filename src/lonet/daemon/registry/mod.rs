@@ -68,7 +68,7 @@ pub enum Answer {
 }
 
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Response {
     pub ticket: u64,
     pub answer: Answer,
 }
@@ -95,7 +95,7 @@ enum Message {
 
 pub struct Registry {
     thread: Sender<Message>,
-    answers: Receiver<Told>,
+    answers: Receiver<Response>,
     ready: Arc<EventFd>,
 }
 
@@ -104,11 +104,11 @@ impl Registry {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let ready = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let (thread, messages) = channel();
-        let (told, answers) = channel();
+        let (sender, answers) = channel();
         let worker = Worker {
             book: Book::new(place),
             messages,
-            told,
+            responses: sender,
             ready: ready.clone(),
             finds: VecDeque::new(),
             // Rows that another lonetd of the network has left.
@@ -130,7 +130,7 @@ impl Registry {
         let _ = self.thread.send(Message::Ask(question));
     }
 
-    pub fn answer(&self) -> Option<Told> {
+    pub fn answer(&self) -> Option<Response> {
         let _ = self.ready.read();
         self.answers.try_recv().ok()
     }
@@ -162,7 +162,7 @@ struct Find {
 struct Worker {
     book: Book,
     messages: Receiver<Message>,
-    told: Sender<Told>,
+    responses: Sender<Response>,
     ready: Arc<EventFd>,
     finds: VecDeque<Find>,
     writes: VecDeque<Write>,
@@ -211,7 +211,7 @@ impl Worker {
     }
 
     fn tell(&self, ticket: u64, answer: Answer) {
-        let _ = self.told.send(Told { ticket, answer });
+        let _ = self.responses.send(Response { ticket, answer });
         let _ = self.ready.write(1);
     }
 
