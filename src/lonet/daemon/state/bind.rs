@@ -1,4 +1,4 @@
-//! bind and listen: who may have which port, and where the kernel is to put the socket.
+//! bind and listen: which socket may have which port, and the OS address that the kernel is to bind it to.
 
 use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-/// What a program wants for a socket.
+/// A program's request to bind a socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BindRequest {
     pub cookie: Cookie,
@@ -18,18 +18,18 @@ pub(super) struct BindRequest {
     pub attempt: u8,
 }
 
-/// Below the ephemeral range there are few reserved ports from here on.
+/// The lowest private port: between it and the ephemeral range few ports are reserved.
 const PRIVATE_FROM: u16 = 10_000;
 
 /// How long the kernel may hold a closed connection's addresses in TIME_WAIT.
 const TIME_WAIT: Duration = Duration::from_secs(60);
 
-/// Hands out OS ports that differ from the lonet port, in turn, so that one is not used again soon.
+/// Allocates OS ports that differ from the lonet port, in turn, so that none is reused soon.
 #[derive(Clone, Debug)]
 pub(super) struct OsPorts {
     ephemeral: (u16, u16),
     next: BTreeMap<Index, u16>,
-    /// When a bound socket last dialed from an OS port: its addresses may be in TIME_WAIT.
+    /// The time when a bound socket last dialed from an OS port: its addresses may be in TIME_WAIT.
     spent: BTreeMap<(Index, u16), Duration>,
 }
 
@@ -47,7 +47,7 @@ impl OsPorts {
         self.spent.get(&(host, port)).is_some_and(|when| now.saturating_sub(*when) < TIME_WAIT)
     }
 
-    /// The next port outside the ephemeral range that `free` has nothing against.
+    /// The next port outside the ephemeral range for which `free` is true.
     fn private(&mut self, host: Index, free: impl Fn(u16) -> bool) -> Option<u16> {
         let (low, high) = self.ephemeral;
         let step = |p: u16| match p {
@@ -109,8 +109,9 @@ impl State {
         self.add_member(kernel, sender.pid);
         self.supersede(kernel, sender.pid, request.cookie, Role::Claimed, None);
         let claim = self.sockets.get(&request.cookie).filter(|s| s.role == Role::Claimed);
-        // The kernel refused the OS address, or lonetd died before its answer arrived: the port that was found free is
-        // kept. One that was named is another's by now, or can be had again.
+        // The request is repeated because the kernel refused the OS address, or because lonetd died before
+        // its reply arrived. An autobound socket keeps its port. A port that the program named may be another
+        // socket's by now, or is free again.
         let is_same = |s: &Socket| {
             at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, request.asked, Some(at.ip))
         };
@@ -126,7 +127,7 @@ impl State {
                 Endpoint::new(at.ip, self.first_free_past(kernel, host, caller.options.autobind_from, past)?)
             }
             _ => {
-                // A dial keeps nobody from binding its port, but for hosts of the C API.
+                // A dial does not keep others from binding its port, except on hosts of the C API.
                 let is_strict = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
                 if is_strict && self.is_claimed(kernel, host, at.port) {
                     return Err(in_use(at));
@@ -182,7 +183,7 @@ impl State {
         }
     }
 
-    /// What was allowed did not happen.
+    /// Handles Failed: the call that was allowed has failed.
     pub(super) fn failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         match self.sockets.get(&cookie).map(|s| s.role) {
             Some(Role::Claimed) => self.forget(cookie),
@@ -202,14 +203,14 @@ impl State {
         request: BindRequest,
         bound: bool,
     ) -> Outcome {
-        // What was shut down may go on as if it had never listened.
+        // A socket that was shut down may be as if it had never listened.
         if self.sockets.get(&request.cookie).is_some_and(|s| s.role == Role::Listening) {
             self.examine(kernel, request.cookie);
         }
         self.supersede(kernel, sender.pid, request.cookie, Role::Starting, Some(bound));
         let record = self.sockets.get(&request.cookie).cloned();
         match record {
-            // Also a second time: the backlog may be another.
+            // listen may be called again, with another backlog.
             Some(s) if s.role == Role::Listening => {
                 self.add_member(kernel, sender.pid);
                 self.put(request.cookie, Socket { pid: sender.pid, ..s });
@@ -221,7 +222,7 @@ impl State {
                 self.may_share(kernel, s.host, at, request.cookie, |other, theirs| {
                     let listens = matches!(other.role, Role::Starting | Role::Listening);
                     let group = s.asked.reuse_port && other.asked.reuse_port;
-                    // A port that was given up in between may be somebody else's by now.
+                    // A port that was released meanwhile may belong to another socket now.
                     let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
                     !theirs.overlap(classes) || group || !(listens || lost)
                 })?;
@@ -240,7 +241,8 @@ impl State {
             Face::V6 => Ipv6Addr::UNSPECIFIED,
         };
         let port = match self.sockets.get(&request.cookie) {
-            // The kernel refused the OS address, or lonetd died before its answer arrived.
+            // The request is repeated: the kernel refused the OS address, or lonetd died before its reply
+            // arrived.
             Some(s) if s.role == Role::Starting && s.host == host => s.port,
             _ => self.first_free(kernel, host, caller.options.autobind_from)?,
         };
@@ -278,7 +280,8 @@ impl State {
         }
     }
 
-    /// EADDRINUSE unless `agree` with every live holder of the port, given the addresses that it answers on.
+    /// Fails with EADDRINUSE unless `agree` is true of every living holder of the port, given the addresses
+    /// that it uses.
     fn may_share(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -291,7 +294,7 @@ impl State {
         for holder in holders.into_iter().filter(|c| *c != cookie) {
             let against = |s: &Socket| !agree(s, self.classes(s));
             if self.sockets.get(&holder).is_some_and(against) && self.examine(kernel, holder) {
-                // It may hold the port in another way than it did before it was looked at.
+                // Its role may have changed while it was examined.
                 let against = |s: &Socket| s.role != Role::Gone && !agree(s, self.classes(s));
                 if self.sockets.get(&holder).is_some_and(against) {
                     return Err(in_use(at));
@@ -301,7 +304,7 @@ impl State {
         Ok(())
     }
 
-    /// The addresses of its host that a socket answers on, or speaks from.
+    /// The scopes of its host's addresses that a socket listens on or is connected from.
     pub(super) fn classes(&self, s: &Socket) -> Classes {
         let ip = match (s.call, s.at) {
             (Some(call), _) => call.local.ip,
@@ -311,8 +314,8 @@ impl State {
         Classes::at(self.block.place(ip), s.asked.v6only)
     }
 
-    /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser
-    /// see the very address, else one of lonet's choice.
+    /// The OS address for the socket: the lonet port itself if available, so that `ss` and any browser see
+    /// the same address, otherwise a port that lonet chooses.
     fn os_for(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -325,8 +328,9 @@ impl State {
         let ip = self.block.address(host);
         let now = kernel.now();
         let group = |s: &Socket| {
-            // Those that merely put up with each other can do so at addresses of their own, if the kernel insists: one
-            // may listen there before another has done what it was allowed.
+            // Sockets that share a port by SO_REUSEADDR alone can have addresses of their own if the kernel
+            // refuses to share: one may already listen there before another has made the call that it was
+            // allowed.
             let agreed = request.asked.reuse_port && s.asked.reuse_port
                 || request.attempt == 0 && request.asked.reuse_address && s.asked.reuse_address;
             s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
@@ -336,8 +340,9 @@ impl State {
         let members: Vec<&Socket> = members.filter(|s| group(s)).collect();
         let elsewhere = members.iter().filter_map(|s| s.os).find(|os| os.port() != port);
         let settled = members.iter().any(|s| !matches!(s.role, Role::Claimed | Role::Starting));
-        // The kernel balances, and tells connections apart, only among sockets with the very same address. Of two
-        // that are refused the port itself at the same time the second to hear it follows the first.
+        // The kernel balances connections, and tells them apart, only among sockets with the very same
+        // address. If two are refused the port itself at the same time, the second to report it follows the
+        // first.
         match elsewhere.or_else(|| members.iter().find_map(|s| s.os)) {
             Some(os) if request.attempt == 0 || elsewhere.is_some() => return Ok(os),
             Some(_) if settled => {
@@ -355,7 +360,7 @@ impl State {
         Ok(SocketAddrV4::new(ip, os))
     }
 
-    /// A bound socket dials from its OS port.
+    /// Notes that a bound socket dials from its OS port.
     pub(super) fn spend_os_port(&mut self, host: Index, os: SocketAddrV4, now: Duration) {
         self.os_ports.spend(host, os.port(), now);
     }

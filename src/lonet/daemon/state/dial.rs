@@ -1,4 +1,4 @@
-//! connect: where a destination leads, and from which port.
+//! connect: the OS address that a destination stands for, and the source port.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -11,10 +11,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub(super) struct Dial {
     pub cookie: Cookie,
     pub to: Endpoint,
-    /// Where the kernel has the socket, if it is bound.
+    /// The kernel's local address of the socket, if it is bound.
     pub local: Option<SocketAddrV4>,
     pub asked: Asked,
-    /// The process dials by itself what the table decides.
+    /// The process can make dials that the table decides by itself.
     pub acts: bool,
 }
 
@@ -34,7 +34,7 @@ impl State {
         dial: Dial,
     ) -> Outcome {
         let place = match self.place(dial.to) {
-            // Connecting to "any" address means the machine itself, as on any machine.
+            // Connecting to the "any" address means the machine itself, as on any machine.
             Place::Any(face) => Place::Loopback(face),
             place => place,
         };
@@ -48,7 +48,7 @@ impl State {
             Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
             Place::Host(_, face) => (face, Classes::host(face)),
         };
-        // What the kernel has is lonet's doing once the socket is bound.
+        // Once lonet has bound the socket, the kernel's IPV6_V6ONLY is lonet's, not the program's.
         let v6only = self.sockets.get(&dial.cookie).map_or(dial.asked.v6only, |s| s.asked.v6only);
         if v6only && dial.asked.family == Face::V6 && face == Face::V4 {
             return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
@@ -72,7 +72,8 @@ impl State {
             return Ok(answer);
         }
         if self.sockets.get(&dial.cookie).is_some_and(|s| s.role == Role::Dialing) {
-            // It was not made, and is not any more: the socket goes elsewhere, or nowhere.
+            // The dial that was allowed before has not been made, and will not be: the socket dials another
+            // destination, or none.
             self.disconnected(kernel, dial.cookie);
         }
         let host = match own {
@@ -170,15 +171,16 @@ impl State {
         });
         let asked = Asked { v6only, ..base.asked };
         let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listen_count());
-        // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
+        // A foreign listener asks another lonetd, and a connection to itself is not accepted: nobody looks
+        // for these dials.
         let (call, taken) = (Some(call), foreign.is_some() || to_itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
         self.note_socket(Kind::Dial, dial.cookie);
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 
-    /// Where the kernel has the socket that dials, if it is bound to what it dials: TCP connects it to itself, also where
-    /// another one listens there.
+    /// The OS address of a dialing socket that is bound to its own destination. TCP connects it to itself,
+    /// even if another socket listens there.
     fn self_connect(
         &self,
         cookie: Cookie,
@@ -190,7 +192,8 @@ impl State {
         s.os.filter(|os| is_there && os.port() != 0)
     }
 
-    /// Whether another socket is connected from this end to that one: several may be bound to a port, and one beside a dial.
+    /// Whether another socket has a connection with these two ends: several may be bound to a port, or one
+    /// beside a dial.
     fn is_connected_already(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -215,7 +218,8 @@ impl State {
         })
     }
 
-    /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
+    /// The lowest free port of the accepting host. If that is the dialer's own host, the port just chosen is
+    /// not free.
     fn accept_port(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -230,7 +234,8 @@ impl State {
         self.first_free(kernel, host, next)
     }
 
-    /// The address that the socket has to be bound to before it dials; `None`: it is, or its program has bound it elsewhere.
+    /// The address that the socket must be bound to before it dials. `None`: it is bound there already, or
+    /// its program has bound it elsewhere.
     fn bind_first(&self, host: Index, bound: bool, dial: &Dial) -> Option<Ipv4Addr> {
         let ip = self.block.address(host);
         let is_there = bound || dial.local.is_some_and(|local| *local.ip() == ip);
@@ -238,9 +243,10 @@ impl State {
         (!is_there && !has_port).then_some(ip)
     }
 
-    /// Where the program has bound a socket that is none of lonet's so far: to an address that is no host's, such as
-    /// 127.0.0.2. Both ends see it there, with the port that the kernel has given it; where that was left to connect
-    /// (IP_BIND_ADDRESS_NO_PORT), with one of the host's, whose address lies below then.
+    /// The address of a socket that lonet does not know and that its program has bound to an address of no
+    /// host, such as 127.0.0.2. Both ends see that address, with the port that the kernel has given it. If
+    /// the port was left to connect (IP_BIND_ADDRESS_NO_PORT), the host's own address is bound below and the
+    /// port is one of the host's.
     fn outside_source(&self, dial: &Dial) -> Option<SocketAddrV4> {
         let is_known = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Gone && s.os.is_some());
         let from = dial.local.filter(|_| !is_known)?;
@@ -251,8 +257,8 @@ impl State {
         }
     }
 
-    /// A dial whose source is known. At an address that is no host's the kernel may have given the socket another port than it
-    /// had: it does so after a refusal.
+    /// Completes a connection with its source. At an address of no host the kernel may have replaced the
+    /// port, as it does after a refusal.
     pub(super) fn called_from(&self, call: Call, from: SocketAddrV4) -> Call {
         let ip = from.ip().to_ipv6_mapped();
         let is_outside = call.local.ip == ip && !matches!(self.block.place(ip), Place::Host(..));
@@ -260,9 +266,9 @@ impl State {
         Call { local, os_local: Some(from), ..call }
     }
 
-    /// A connect that is under way or done: the kernel says how it stands. One that was answered and is not under
-    /// way, or of which the kernel cannot tell, gets the same answer: lonetd died before it had left. If the program
-    /// has another destination by now, it is a dial like any other.
+    /// Answers a repeated dial. If the dial is under way or done, the kernel's view of the connection
+    /// decides. If it is not under way, or the kernel cannot be asked, the reply is the same as before:
+    /// lonetd died before it was sent. If the program has another destination by now, this is a new dial.
     fn dial_again(&mut self, kernel: &mut dyn Kernel, asks: Pid, dial: &Dial) -> Option<Reply<'static>> {
         let s = self.sockets.get(&dial.cookie)?;
         let (role, call) = (s.role, s.call?);
@@ -295,7 +301,7 @@ impl State {
         }
     }
 
-    /// A live listener of this host and port that answers on this kind of address.
+    /// A living listener of this host and port within this scope.
     pub(super) fn find_listener(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -323,7 +329,8 @@ impl State {
         errno: Errno,
     ) {
         let revived = self.revive(cookie, Role::Dialing);
-        // One that has died since is announced before its last words are read: they still name the caller.
+        // A socket that has died since is announced as destroyed before its last notification is read, which
+        // still names the dialer.
         let expected = |s: &&Socket| {
             s.role == Role::Dialing || s.role == Role::Gone && s.call.is_some_and(|c| c.os_local.is_none())
         };
@@ -336,7 +343,7 @@ impl State {
             false => self.note_failed(cookie, errno as i32),
         }
         if errno == Errno::ECONNREFUSED {
-            // Where a foreign host was, if it was one, nobody is.
+            // If a foreign host was there, it is gone.
             self.foreign_gone(call.os_remote);
         }
         match from {
@@ -357,7 +364,8 @@ impl State {
         }
     }
 
-    /// The program took the connection off the socket: from now on it has no address, but still a port to tell.
+    /// Handles Disconnected: the program dissolved the association. The socket has no address from now on,
+    /// but getsockname still returns its port.
     pub(super) fn dissolved(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
         self.change(cookie, |s| {
@@ -371,7 +379,7 @@ impl State {
         });
     }
 
-    /// The connection has gone, or never came to be; the socket has not.
+    /// Ends the connection, or the dial that did not succeed; the socket stays.
     pub(super) fn disconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return };
         if !matches!(s.role, Role::Dialing | Role::Connected | Role::Accepted) {

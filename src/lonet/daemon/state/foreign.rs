@@ -1,9 +1,9 @@
-//! Hosts of other subnetworks: what is known of them, and their connections with ours.
+//! Hosts of other subnetworks, and their connections with this one's.
 //!
-//! A foreign host has an index and an address of ours like any other. Where it is, registry.db says, and says
-//! it anew at each dial: what is kept here is the last answer. A connection with a foreign host goes through two
-//! sockets at our end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is
-//! allowed, and the *courier* that lonetd sends to the program's listener in its place.
+//! A foreign host has an index and an address like any other host. registry.db says where it is, and is asked
+//! again at each dial: the state keeps the last answer. A connection from a foreign host has two sockets at
+//! this end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is allowed,
+//! and the *courier*, a connection that lonetd makes to the program's listener in its place.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use crate::daemon::names;
@@ -13,19 +13,19 @@ use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-/// What registry.db has to be asked before a message can be answered.
+/// A query to registry.db that must be answered before a message can be handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryQuery {
-    /// Whether this host, which is about to come up, is somebody else's.
+    /// Whether another subnetwork has this host, which is about to come up.
     Claim(Index),
-    /// Where this host is, which is not one of ours that are up.
+    /// Where this host is; it is not one of this subnetwork's that are up.
     Find(String),
 }
 
-/// A dial that a foreign host made.
+/// A dial from a foreign host.
 #[derive(Clone, Debug)]
 pub struct Incoming<'a> {
-    /// The dialer's connection, as it came to lonetd.
+    /// The dialer's connection to lonetd.
     pub cookie: Cookie,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
@@ -33,21 +33,21 @@ pub struct Incoming<'a> {
     pub to: &'a WireAddr,
 }
 
-/// What becomes of it.
+/// The decision about a dial from a foreign host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     NoSuchHost,
     Refused,
-    /// The listener's OS address, and the port that the connection has at the accepting host.
+    /// Accepted: the listener's OS address, and the port of the connection on the accepting host.
     At {
         os: SocketAddrV4,
         port: u16,
-        /// The listener's.
+        /// The listener's family.
         family: Face,
     },
 }
 
-/// A dial of ours to a foreign host.
+/// A dial to a foreign host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     pub os: SocketAddrV4,
@@ -55,13 +55,13 @@ pub struct Outgoing {
     pub to: WireAddr,
 }
 
-/// The port of a foreign address as sockets can tell it.
+/// The port of a foreign address; 0 if a socket address cannot hold it.
 fn port_or_zero(port: u64) -> u16 {
     u16::try_from(port).unwrap_or(0)
 }
 
 impl State {
-    /// What has to be asked first. The host of a claim gets its index here.
+    /// The query that a message needs first. A host that is to be claimed gets its index here.
     pub fn doubt(
         &mut self,
         caller: &Caller<'_>,
@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// registry.db has this foreign host.
+    /// Records a foreign host that registry.db has found.
     pub fn foreign_found(&mut self, name: &str, os: SocketAddrV4) {
         if let Some(index) = self.enter_foreign(name.as_bytes())
             && let Some(host) = self.hosts.get_mut(index)
@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// registry.db has no such host.
+    /// Records that registry.db has no such host.
     pub fn foreign_missing(&mut self, name: &str) {
         if let Some(index) = self.hosts.find_any(name).map(|h| h.index)
             && let Some(host) = self.hosts.get_mut(index)
@@ -135,12 +135,12 @@ impl State {
         }
     }
 
-    /// Foreign hosts at this address are gone: nobody answers there.
+    /// Forgets the foreign hosts at this address: nothing listens there.
     pub fn foreign_gone(&mut self, os: SocketAddrV4) {
         self.hosts.forget_foreign(|at| at == os);
     }
 
-    /// These are all the foreign hosts that live.
+    /// Replaces the known foreign hosts by these.
     pub fn foreign_are(&mut self, all: &[(String, SocketAddrV4)]) {
         self.hosts.forget_foreign(|_| true);
         for (name, os) in all {
@@ -148,7 +148,7 @@ impl State {
         }
     }
 
-    /// The index of a foreign host, whatever it is called.
+    /// Enters a foreign host, whose name need not be a valid one, and returns its index.
     fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
         let shown = String::from_utf8_lossy(name);
         let known = self.hosts.len();
@@ -162,12 +162,12 @@ impl State {
         Some(index)
     }
 
-    /// Where a foreign host is to be dialed. `None`: it is not foreign.
+    /// The OS address at which a foreign host is dialed. `None`: it is not foreign.
     pub(super) fn foreign_address(&self, index: Index) -> Option<SocketAddrV4> {
         self.hosts.get(index).filter(|h| !h.is_up())?.foreign
     }
 
-    /// What a dial that was answered with [`Reply::DialForeign`] has to say.
+    /// The handshake's addresses for a dial that was answered with [`Reply::DialForeign`].
     pub fn outgoing(&self, cookie: Cookie) -> Option<Outgoing> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Dialing)?;
         let call = s.call?;
@@ -182,7 +182,8 @@ impl State {
         })
     }
 
-    /// The handshake succeeded on the program's own socket. `port`: where the peer has accepted.
+    /// Records a handshake that succeeded on the program's own socket. `port`: the peer's port of the
+    /// connection.
     pub fn foreign_connected(&mut self, cookie: Cookie, from: SocketAddrV4, to: SocketAddrV4, port: u64) {
         if self.sockets.get(&cookie).is_none_or(|s| s.role != Role::Dialing) {
             return;
@@ -197,7 +198,7 @@ impl State {
         });
     }
 
-    /// The program's socket is to be connected to lonetd, which relays.
+    /// Records that the program's socket will be connected to lonetd, which relays.
     pub fn foreign_relayed(&mut self, cookie: Cookie, to: SocketAddrV4) {
         self.change(cookie, |s| {
             if let Some(call) = s.call.as_mut() {
@@ -206,7 +207,7 @@ impl State {
         });
     }
 
-    /// A peer has accepted a dial that is relayed, at this port: until then its program could only be told the port
+    /// Records the port at which a peer has accepted a relayed dial; until then the program was told the port
     /// that it dialed.
     pub fn foreign_accepted(&mut self, cookie: Cookie, port: u64) {
         self.change(cookie, |s| {
@@ -216,7 +217,7 @@ impl State {
         });
     }
 
-    /// The handshake failed, and the connection has been taken off the program's socket.
+    /// Records that the handshake failed and the program's socket has been disconnected.
     pub fn foreign_failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
     }
@@ -230,7 +231,7 @@ impl State {
         self.owner == Some(uid)
     }
 
-    /// Decides about a dial that a foreign host made; if it may come, its connection is on record.
+    /// Decides about a dial from a foreign host, and records its connection if it may come in.
     pub fn incoming(&mut self, kernel: &mut dyn Kernel, dial: &Incoming<'_>) -> Arrival {
         let Some(host) = self.hosts.find(&dial.to.host).filter(|h| h.is_up()) else {
             return Arrival::NoSuchHost;
@@ -280,12 +281,12 @@ impl State {
                 made_by: None,
             },
         );
-        // Until it is claimed lonetd alone has it, and who comes after this one has nothing to know.
+        // Only this lonetd has the connection until it is claimed; the next lonetd needs no record of it.
         self.changes.sockets.remove(&dial.cookie);
         Arrival::At { os, port, family: record.asked.family }
     }
 
-    /// A courier is on its way to a listener, from `source`, for a connection that [`State::incoming`] recorded.
+    /// Records a courier from `source` to a listener, for a connection that [`State::incoming`] recorded.
     pub fn courier_leaves(&mut self, source: SocketAddrV4, listener: SocketAddrV4, connection: Cookie) {
         self.couriers.insert((source, listener), connection);
     }
@@ -294,14 +295,15 @@ impl State {
         self.couriers.remove(&(source, listener));
     }
 
-    /// The connection that a courier stands for, by the kernel's names of what was accepted.
+    /// The connection that a courier stands for, by the kernel's addresses of the accepted socket.
     pub(super) fn courier(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Call> {
         let connection = self.couriers.get(&(remote, local))?;
         let call = self.sockets.get(connection)?.call?;
         Some(Call { os_local: Some(local), os_remote: remote, ..call })
     }
 
-    /// A process has accepted the courier and gets the connection instead. Its caller, as the program sees it.
+    /// Hands the connection to the process that has accepted its courier. Returns the dialer's address, as
+    /// the program sees it.
     pub fn claimed(&mut self, kernel: &mut dyn Kernel, pid: Pid, connection: Cookie) -> Option<Endpoint> {
         self.add_member(kernel, pid);
         let s = self.sockets.get(&connection).filter(|s| s.role == Role::Accepted).cloned()?;
@@ -310,12 +312,12 @@ impl State {
         Some(peer)
     }
 
-    /// A connection that nobody got.
+    /// Removes a connection that no process has claimed.
     pub fn incoming_ends(&mut self, connection: Cookie) {
         self.forget(connection);
     }
 
-    /// What a foreign host's dial is answered with at first.
+    /// The first reply to a dial, which may be to a foreign host.
     pub(super) fn dial_reply(
         foreign: bool,
         to: SocketAddrV4,
@@ -325,7 +327,7 @@ impl State {
     }
 }
 
-/// What the program gets when registry.db cannot tell.
+/// The program's error if registry.db cannot be read.
 pub fn cannot_tell(op: &Op<'_>) -> Errno {
     match op {
         Op::Resolve { .. } => Errno::ENOENT,

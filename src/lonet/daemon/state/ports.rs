@@ -1,5 +1,5 @@
-//! The ports of one host that sockets hold which lonetd decides about, and by which of them. The table says which ports
-//! are held at all.
+//! The ports of one host that are held by sockets which lonetd decides about, with their holders. The table
+//! says which ports are held at all.
 
 use super::Cookie;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Taking up what an earlier lonetd has left in the table, as far as the kernel bears it out.
+//! Restores the state from the table that the previous lonetd has left, as far as the kernel confirms it.
 
 use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State, UnconnectedState};
 use lonet_core::table::Table;
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// What an earlier lonetd knew of hosts and processes; of sockets the records say it.
+/// The hosts and processes that the previous lonetd has saved; the sockets are in the records.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
     pub hosts: Vec<SavedHost>,
@@ -22,22 +22,22 @@ impl Saved {
     }
 }
 
-/// A socket as the kernel has it.
+/// A socket as the kernel lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSocket {
     pub local: SocketAddrV4,
-    /// Who it is connected to; `None`: it is listening or idle.
+    /// The address of its peer. `None`: it is listening or idle.
     pub remote: Option<SocketAddrV4>,
     pub idle: UnconnectedState,
     pub held: bool,
 }
 
-/// How long a program may take between the permission and the deed, if lonetd dies in between. Nobody would tell of
-/// its socket's end in that time.
+/// The grace period for a call that was allowed when lonetd died. The end of its socket is not announced in
+/// that time.
 const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl State {
-    /// What the next lonetd has to know of a process.
+    /// What the next lonetd has to know of a process: an entry for each of its hosts.
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
         let Some(process) = self.processes.get(&pid) else { return Vec::new() };
         let began = kernel.began(pid);
@@ -53,9 +53,9 @@ impl State {
         }
     }
 
-    /// Takes up what was left. What was sent one way while nobody listened (a socket is bound by now, or closed)
-    /// is to be seen in the kernel: `kernel_sockets`, if the kernel can be asked, are all sockets of the block, taken
-    /// after programs could reach this lonetd.
+    /// Restores what was saved. One-way messages that were sent while no lonetd was there (a socket has been
+    /// bound, or closed) are replaced by the kernel's view: `kernel_sockets`, if the kernel can be asked, are
+    /// all sockets of the block, listed after programs could reach this lonetd.
     pub fn restore(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -74,7 +74,7 @@ impl State {
         for (cookie, mut socket) in sockets {
             let was = socket.role;
             if let Some(kernel_sockets) = kernel_sockets {
-                // Between the permission and the deed no table shows the socket, but its process has it.
+                // Between permission and call no table shows the socket, but its process holds it.
                 let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
                     let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
                     held.as_ref().is_none_or(|held| held.contains(&cookie))
@@ -104,7 +104,7 @@ impl State {
         if kernel_sockets.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
-        // A port that was given up just before stays marked for nobody.
+        // A port that was released just before stays marked as held by nobody.
         for index in self.hosts.all().map(|h| h.index).collect::<Vec<_>>() {
             self.clear_stale_marks(index);
             self.parts().ports.lower(index, 1);
@@ -131,14 +131,14 @@ impl State {
                 }
             }
         }
-        // Killed while it gave one away, a lonetd has left it where nobody looks for it.
+        // A lonetd that was killed while it assigned a slot has left it in none of the lists.
         self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let began = self.parts().slots.began(slot);
             let is_its = began != 0 && began == kernel.began(owner.pid);
             if is_its {
-                // It acts in the table, whatever was written down of it.
+                // It acts in the table, so it is a member whether or not that was saved.
                 self.add_member(kernel, owner.pid);
                 if self.hosts.get(owner.host).is_some() {
                     self.join_host(kernel, owner.pid, owner.host);
@@ -152,7 +152,7 @@ impl State {
         self.leave_slots(kernel, &left);
     }
 
-    /// The sockets that a lonetd before has kept. What processes have entered stays where it is, if it lives.
+    /// The records that the previous lonetd has kept. Entered sockets stay in the table if they are alive.
     fn restore_sockets(&mut self, kernel: &mut dyn Kernel) -> BTreeMap<Cookie, Socket> {
         let mut kept: BTreeMap<Cookie, (Found, Socket)> = BTreeMap::new();
         for (reference, state) in self.parts().records.all().collect::<Vec<_>>() {
@@ -169,7 +169,8 @@ impl State {
                         continue;
                     };
                     socket.made_by = parts.records.program(reference).map(String::into_boxed_str);
-                    // Killed between two records of one socket: either is true of some moment.
+                    // lonetd was killed between two writes of one socket's record: each was true at some
+                    // time.
                     if let Some((older, _)) = kept.insert(found.cookie, (found, socket)) {
                         self.parts().free(older.reference);
                     }
@@ -186,12 +187,12 @@ impl State {
 }
 
 impl State {
-    /// When [`State::settle_doubts`] has something to do.
+    /// When [`State::settle_doubts`] is due.
     pub fn doubts_until(&self) -> Option<Duration> {
         self.unverified_sockets.as_ref().map(|(until, _)| *until)
     }
 
-    /// What was allowed long ago and has not been done is not to be expected any more.
+    /// Ends the grace period: permissions whose calls have not been made lapse.
     pub fn settle_doubts(&mut self, kernel: &mut dyn Kernel) {
         if self.doubts_until().is_some_and(|until| kernel.now() >= until)
             && let Some((_, all)) = self.unverified_sockets.take()
@@ -200,15 +201,15 @@ impl State {
         }
     }
 
-    /// Whether a socket may be dead without anybody knowing.
+    /// Whether a socket may be dead without lonetd knowing.
     #[cfg(test)]
     pub fn is_unverified(&self, cookie: Cookie) -> bool {
         self.unverified_sockets.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
     }
 }
 
-/// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it
-/// was allowed.
+/// Updates a restored socket by what the kernel shows of it. `is_expected`: its program may still make the
+/// call that it was allowed.
 fn reconcile(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool) {
     let role = socket.role;
     if role == Role::Gone {
@@ -239,7 +240,7 @@ fn reconcile(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool
             }
             None => socket.role = Role::Gone,
         },
-        // The kernel does not know what has not been done yet.
+        // The kernel does not show a call that has not been made yet.
         None if is_expected => {}
         Some(KernelSocket { held: false, .. }) | None => socket.role = Role::Gone,
     }
