@@ -1,4 +1,4 @@
-//! The real kernel behind the state's questions.
+//! [`Kernel`] of the running system: NETLINK_SOCK_DIAG and /proc.
 
 use super::holders;
 use super::owner::Owner;
@@ -13,32 +13,33 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Asks NETLINK_SOCK_DIAG, and /proc for programs' names.
+/// Queries NETLINK_SOCK_DIAG, and /proc for programs' names.
 pub struct Live {
     diag: Option<Diag>,
     shows_bound: bool,
-    /// A listener of lonetd's own, which the kernel must find: without it "there is none" says nothing.
+    /// A listener of lonetd's own, which the kernel must find: otherwise its "there is none" proves nothing.
     control: SocketAddrV4,
     start: Instant,
-    /// When the control was last found.
+    /// The time when the kernel last found `control`.
     confirmed: Cell<Option<Instant>>,
-    /// Unconnected sockets, all at once, where many are asked for.
+    /// The current batch of queries about unconnected sockets.
     unconnected: Unconnected,
 }
 
-/// To tell of one that is bound and idle the kernel walks all ports of the machine.
+/// How queries about unconnected sockets are answered. To find one that is bound and idle the kernel walks
+/// all ports of the machine.
 enum Unconnected {
     OneByOne,
-    /// Those within this net, at the first question.
+    /// A batch: those within this net are listed at the first query.
     ToBeAsked(Ipv4Addr, u8),
-    /// Those that are bound or listen. Who stops listening meanwhile is among them.
+    /// The listed sockets, which are bound or listen. A socket that stops listening meanwhile is among them.
     Asked(BTreeSet<Cookie>),
 }
 
-/// How long the control counts. It fails where a module of the kernel is taken away, if ever.
+/// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
 const CONTROL_VALID_FOR: Duration = Duration::from_millis(100);
 
-/// The states of sockets that are connected, or on their way there, or on their way from there.
+/// The states of sockets that are connected, connecting or closing.
 const CONNECTIONS: u32 =
     State::ALL & !(State::LISTEN.bit() | State::BOUND_INACTIVE.bit() | State::TIME_WAIT.bit());
 
@@ -47,7 +48,7 @@ fn is_of(block: Block, found: &diag::Found) -> bool {
 }
 
 impl Live {
-    /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
+    /// `control`: a listener of lonetd's own. `shows_bound`: whether this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
         Live {
@@ -60,7 +61,7 @@ impl Live {
         }
     }
 
-    /// As [`Kernel::batch`], for all of the block.
+    /// Like [`Kernel::batch`], for all of the block.
     pub fn many(&mut self, many: bool) {
         let [a, b, ..] = self.control.ip().octets();
         self.batch(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
@@ -87,7 +88,7 @@ impl Live {
         }
     }
 
-    /// What this kernel cannot tell, for the log.
+    /// What this kernel cannot report, for the log.
     pub fn shortcomings(&self) -> Option<&'static str> {
         match (&self.diag, self.shows_bound) {
             (None, _) => Some("this kernel has no sock_diag: ports of the dead are found free late or never"),
@@ -98,7 +99,7 @@ impl Live {
         }
     }
 
-    /// Whether a negative answer counts.
+    /// Whether a negative answer of the kernel's is reliable.
     fn is_reliable(&self) -> bool {
         let now = Instant::now();
         if self.confirmed.get().is_some_and(|at| now.duration_since(at) < CONTROL_VALID_FOR) {
@@ -109,7 +110,7 @@ impl Live {
         tells
     }
 
-    /// All sockets of a block. `None`: cannot be asked.
+    /// All sockets of a block. `None`: the kernel cannot be asked.
     pub fn kernel_sockets(&self, block: Block) -> Option<BTreeMap<Cookie, KernelSocket>> {
         if !self.shows_bound || !self.is_reliable() {
             return None;
@@ -119,7 +120,7 @@ impl Live {
         let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
             let idle =
                 if f.state == State::LISTEN { UnconnectedState::Listening } else { UnconnectedState::Bound };
-            // What was reset and is bound still has its last peer's address.
+            // A socket that was reset and is bound still has its last peer's address.
             let connected = f.remote != NOBODY && f.state != State::BOUND_INACTIVE;
             let remote = connected.then_some(f.remote);
             let held = f.inode != 0 && f.state != State::TIME_WAIT;
@@ -128,7 +129,8 @@ impl Live {
         dumped.ok().map(|()| all)
     }
 
-    /// All connections of a block, and of those that dial there from elsewhere. None where the kernel cannot be asked.
+    /// All connections of a block, and those that dial into it from elsewhere. Empty if the kernel cannot be
+    /// asked.
     pub fn connections(&self, block: Block) -> Vec<diag::Found> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
@@ -141,7 +143,7 @@ impl Live {
         if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
     }
 
-    /// The same, with what has become of their segments.
+    /// Like [`Live::connections`], with the counts of their segments.
     pub fn traffic(&self, block: Block) -> Vec<(diag::Found, Traffic)> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
@@ -157,7 +159,7 @@ impl Live {
     fn is_listed(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
         let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
-            // Without an inode it is what a closed connection leaves.
+            // Without an inode it is the remnant of a closed connection.
             there |= f.cookie == cookie && f.inode != 0;
         });
         match dumped {
@@ -168,9 +170,9 @@ impl Live {
     }
 }
 
-/// The cookies of all sockets that a process holds. A socket that is neither bound nor connected is in none of the
-/// tables that sock_diag reads; its descriptor is all there is to ask. Fails where the kernel does not let lonetd
-/// take another process' descriptors (before 5.6, and by the rules of ptrace).
+/// The cookies of all sockets that a process holds. A socket that is neither bound nor connected is in none
+/// of the tables that sock_diag reads; only its descriptor shows it. Fails if the kernel does not let lonetd
+/// copy another process's descriptors (before 5.6, and by the rules of ptrace).
 fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
     let process = pidfd_open(pid)?;
     let take = |number: libc::c_long| {
@@ -207,7 +209,8 @@ fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
 }
 
 impl Live {
-    /// Whether a socket is connected between these addresses. `None`: it is on its way, or it cannot be told.
+    /// Whether a socket is connected between these addresses. `None`: it is connecting, or the kernel cannot
+    /// be asked.
     pub fn is_made(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<bool> {
         match self.diag.as_ref()?.answer(local, remote).ok()? {
             Answer::Found(f) if f.cookie == cookie => {
@@ -218,26 +221,29 @@ impl Live {
         }
     }
 
-    /// Whether some process has a socket that is, or was, connected between these addresses. What cannot be told is so.
+    /// Whether some process holds a socket that is, or was, connected between these addresses; true if the
+    /// kernel cannot be asked.
     pub fn is_held(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
             Some(Answer::Found(f)) => f.cookie == cookie && f.inode != 0,
             Some(Answer::Another) => false,
-            // Of one that was reset and is open it says the same: that is told when it ends.
+            // The kernel answers the same for a socket that was reset and is open: its end is announced
+            // later.
             Some(Answer::Nobody) => !self.is_reliable(),
             None => true,
         }
     }
 }
 
-/// What a process runs, as the kernel calls it.
+/// The name of a process's program, as the kernel has it.
 pub fn program(pid: Pid) -> String {
     let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
-/// The process in whose place this one is. Of a supervised program two others are members, its supervisor and the one that its
-/// user has started (`supervise`): it is the child of the one, which is the other's. What it has left behind takes its place.
+/// The process that this one stands for. A supervised program comes with two other members, its supervisor
+/// and the process that the user has started (`supervise`): the program is the child of one, which is the
+/// child of the other. Processes that it has left behind take its place.
 pub fn stands_for(pid: Pid) -> Pid {
     let executable = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
     let Some(ours) = executable(&"self") else { return pid };
@@ -255,7 +261,7 @@ pub fn stands_for(pid: Pid) -> Pid {
     if is_ours(&at) { pid } else { at }
 }
 
-/// When a process began, in clock ticks since boot. `None`: it has ended.
+/// The start time of a process, in clock ticks since boot. `None`: it has ended.
 pub fn began(pid: Pid) -> Option<u64> {
     const STATE: usize = 3;
     const START: usize = 22;
@@ -293,7 +299,7 @@ impl Kernel for Live {
     }
 
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
-        // Nobody holds one in TIME_WAIT, of which a machine may have a hundred thousand to list.
+        // No process holds a socket in TIME_WAIT, of which a machine may list a hundred thousand.
         match self.is_listed(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
             true => Some(true),
             false => self.shows_bound.then_some(false),
