@@ -1,4 +1,4 @@
-//! Somebody dials a host of ours: the handshake as the one who is dialed.
+//! The accepting side of the handshake: a foreign peer dials a host of this network.
 
 use super::connection::{Connection, refuse};
 use super::courier::Courier;
@@ -12,12 +12,12 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-/// Waits for the line of a dialer.
+/// Waits for the request line of a dialer.
 pub struct Acceptor {
     pub dialer: Connection,
     line: LineBuf,
     pub until: Instant,
-    /// Often the line has come with the connection: then there is nothing to watch.
+    /// Often the line has arrived with the connection: then there is nothing to watch.
     watched: bool,
 }
 
@@ -36,7 +36,7 @@ impl Acceptor {
     pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
             TaskEvent::Ready { .. } => self.read_line(cx),
-            // Without an answer: whoever that is does not speak our language.
+            // Without a reply: the dialer does not speak this protocol.
             TaskEvent::TimedOut => None,
         }
     }
@@ -80,7 +80,7 @@ impl Acceptor {
                     io::become_ipv4(&self.dialer.fd);
                 }
                 self.dialer.is_misfit = io::is_ipv6(&self.dialer.fd) != (family == Face::V6);
-                // The host as the dialer spells it: it compares.
+                // The host as the dialer spells it, which compares the two.
                 let at = WireAddr { host: request.dst.host, port: u64::from(port) };
                 Courier::begin(cx, self.dialer, os, at, self.until)
             }

@@ -1,12 +1,12 @@
-//! A program of ours dials a foreign host: the handshake as the dialer, on the program's own socket.
+//! The dialing side of the handshake: a program of this network dials a foreign host, on its own socket.
 //!
-//! The connect hook has connected the socket, or is about to have it connected, and waits for the answer. A
-//! program that does not want to wait as long as the peer takes (non-blocking, SO_SNDTIMEO, a signal) cannot keep
-//! the connection: it would see the peer's reply in its data. So the connection is taken off the socket, the peer
-//! is dialed once more by lonetd itself, and the program's socket is connected to lonetd, which relays or, if
-//! the dial fails, resets. The peer sees a dialer that gave up, and another one. One that was too slow for a
-//! program that does not wait is not tried directly by such a program again for [`SLOW_FOR`]: it then sees a
-//! connection that says nothing, and the dial.
+//! The connect hook has connected the socket, or is about to have it connected, and waits for the reply. A
+//! program that does not wait as long as the peer takes (non-blocking, SO_SNDTIMEO, a signal) cannot keep the
+//! connection: it would see the peer's reply in its data. So the socket is disconnected, lonetd dials the
+//! peer once more itself, and the program's socket is connected to lonetd, which relays or, if the dial
+//! fails, resets. The peer sees a dialer that gave up, and another one. If a peer was too slow for a program
+//! that does not wait, such programs do not dial it directly for [`SLOW_FOR`]: it would only see one more
+//! connection without a request before the dial.
 
 use super::io::{self, LineRead};
 use super::relay::Relay;
@@ -20,27 +20,27 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Who waits no longer than this, in milliseconds, does not want to wait.
+/// The longest timeout, in milliseconds, of a program that counts as not waiting.
 const HARDLY_WAITS_MS: u32 = 50;
 
-/// How long a peer that was slow counts as slow.
+/// How long a slow peer counts as slow.
 const SLOW_FOR: Duration = Duration::from_secs(10);
 
-/// The handshake's part that is the same on whatever socket.
+/// The state of a handshake, on any socket.
 struct Handshake {
     os: SocketAddrV4,
     request: DialRequest,
-    /// `None`: not sent yet.
+    /// `None`: the request has not been sent yet.
     line: Option<LineBuf>,
 }
 
-/// How far a handshake is.
+/// The progress of a handshake.
 enum Progress {
     Pending,
     Done(u64),
-    /// The kernel's error of the connection.
+    /// The connection has failed with this error.
     Kernel(Errno),
-    /// What the peer said, or not.
+    /// The peer's refusal, or the reason why its reply makes no sense.
     Peer(Result<Reply, ReplyError>),
 }
 
@@ -54,7 +54,7 @@ impl Handshake {
         Handshake { os: self.os, request: self.request.clone(), line: None }
     }
 
-    /// What to watch the socket for.
+    /// The events to watch the socket for.
     fn flags(&self) -> EpollFlags {
         if self.line.is_none() { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
     }
@@ -91,12 +91,12 @@ pub struct Dialer {
     handshake: Handshake,
     until: Instant,
     give_up_at: Option<Instant>,
-    /// The program does not wait at all, as far as it knows.
+    /// The program counts as not waiting.
     hardly_waits: bool,
 }
 
 impl Dialer {
-    /// `milliseconds`: the program's patience; 0: as long as any handshake.
+    /// `milliseconds`: the program's timeout; 0: that of the handshake.
     pub fn begin(
         cx: &mut Cx<'_, '_>,
         control: OwnedFd,
@@ -145,7 +145,7 @@ impl Dialer {
         }
     }
 
-    /// It gives up, or has gone.
+    /// Handles the program's message that it gives up, or the end of its connection.
     fn program_ready(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         let mut buffer = [0u8; control::MAX_MESSAGE];
         match io::receive(&self.control, &mut buffer) {
@@ -183,7 +183,7 @@ impl Dialer {
                 self.fail(cx, &control::Reply::Error { errno: errno as i32, text: &text })
             }
             Progress::Peer(Ok(Reply::Refused)) => {
-                // The kernel refuses in its own way.
+                // The program connects to a closed port instead, so that the kernel refuses.
                 let to = cx.world.state.refuser();
                 self.fail(cx, &control::Reply::RefusedAt { to })
             }
@@ -206,7 +206,7 @@ impl Dialer {
         None
     }
 
-    /// The program does not wait any longer.
+    /// Dials the peer anew for a program that does not wait any longer, to relay its connection.
     fn relay(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         cx.unwatch(&self.program);
         io::disconnect(&self.program);
@@ -239,7 +239,7 @@ impl Dialer {
     }
 }
 
-/// Where nobody listens, the foreign host is not up.
+/// The program's error for a failed connection: if nothing listens there, the foreign host is down.
 fn host_down(cx: &mut Cx<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
     if e != Errno::ECONNREFUSED {
         return e;
@@ -257,7 +257,7 @@ fn errno_of(outcome: &Result<Reply, ReplyError>) -> Errno {
     }
 }
 
-/// lonetd dials for a program whose socket is, or will be, connected to lonetd.
+/// A dial by lonetd for a program whose socket is, or will be, connected to lonetd.
 pub struct SlowDial {
     peer: OwnedFd,
     program: Option<OwnedFd>,
@@ -276,7 +276,7 @@ enum Phase {
 }
 
 impl SlowDial {
-    /// The program's socket has come.
+    /// Handles the arrival of the program's socket.
     pub fn arrived(mut self, cx: &mut Cx<'_, '_>, program: OwnedFd) -> Option<Task> {
         cx.watch(1, &program, EpollFlags::empty());
         self.program = Some(program);
@@ -286,7 +286,7 @@ impl SlowDial {
     pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
         match what {
             TaskEvent::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
-            // Waits for the program.
+            // The program's socket has not arrived yet.
             TaskEvent::Ready { side: 0, .. } => Some(Task::SlowDial(self)),
             TaskEvent::Ready { .. } | TaskEvent::TimedOut => self.end(cx),
         }
@@ -319,7 +319,7 @@ impl SlowDial {
         self.conclude(cx)
     }
 
-    /// What is decided is done as soon as the program's socket is there.
+    /// Relays or resets, by the outcome of the dial, as soon as the program's socket has arrived.
     fn conclude(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
         match (self.phase, self.program.take()) {
             (Phase::Done, Some(program)) => Some(Relay::begin(cx, [self.peer, program], None)),

@@ -1,9 +1,9 @@
-//! Which hosts registry.db has of ours, and messages that wait for what it says.
+//! The network's rows in registry.db, and the messages that wait for its replies.
 //!
-//! A host is announced when it comes up and withdrawn when it goes down. Before a host comes up that a program
-//! names (LONET_HOST), registry.db is asked whether somebody else has it; before a name is used that is none of
-//! a host of ours, where it is. Both wait for an answer within limits: what is up stays up whatever locks
-//! registry.db.
+//! A host is announced when it comes up and withdrawn when it goes down. Before a host comes up that a
+//! program names (LONET_HOST), registry.db is asked whether another subnetwork has it; before a name is used
+//! that is no running host's of this subnetwork, registry.db is asked where the host is. Both have time
+//! limits: a host that is up stays up even if registry.db is locked.
 
 use super::Foreign;
 use crate::daemon::registry::{Answer, Question, Response, Row, Verdict};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// How long a host that comes up waits to hear that nobody else has its name.
+/// How long a host that comes up waits for the reply that no other subnetwork has its name.
 const CLAIM_FOR: Duration = Duration::from_secs(1);
 
 /// How long a look-up waits: longer than the registry tries, and shorter than a program waits for lonetd.
@@ -31,18 +31,18 @@ pub struct Parked {
     until: Instant,
 }
 
-/// What becomes of it.
+/// What happens to a message after it has waited.
 pub enum Resume {
     Take(Parked),
     Refuse(Parked, Errno, String),
-    /// A list of hosts was asked for; it can be made.
+    /// A listing of the network was requested, and can be made.
     List(OwnedFd),
 }
 
 #[derive(Default)]
 pub struct Names {
     announced: HashMap<Index, String>,
-    /// Announcements that are not answered yet, by their tickets.
+    /// The tickets of announcements without a reply so far.
     announcing: HashMap<Index, u64>,
     parked: Vec<Parked>,
     lists: HashMap<u64, OwnedFd>,
@@ -59,7 +59,7 @@ impl Names {
 }
 
 impl Foreign {
-    /// Puts a message aside until registry.db has been asked. `Err`: it need not be asked.
+    /// Parks a message until registry.db has replied. `Err`: there is nothing to ask.
     pub fn park(&mut self, state: &State, doubt: RegistryQuery, mut parked: Parked) -> Result<(), Parked> {
         match &doubt {
             RegistryQuery::Claim(index) => {
@@ -92,14 +92,14 @@ impl Foreign {
         ticket
     }
 
-    /// Asks which foreign hosts there are before the network is listed.
+    /// Parks a request for a listing until registry.db has replied which foreign hosts there are.
     pub fn park_list(&mut self, fd: OwnedFd) {
         let ticket = self.new_id();
         self.names.lists.insert(ticket, fd);
         self.registry.ask(Question::Others { ticket });
     }
 
-    /// Hosts that came up or went down since the last time.
+    /// Announces and withdraws the hosts that came up or went down since the last call.
     pub fn keep_rows(&mut self, state: &mut State) {
         for index in state.hosts.take_touched() {
             let Some(host) = state.hosts.get(index) else { continue };
@@ -117,7 +117,7 @@ impl Foreign {
         }
     }
 
-    /// What registry.db says, and the messages that waited for it.
+    /// Handles the replies of registry.db. Returns the messages that waited for them.
     pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
         let mut all = Vec::new();
         while let Some(Response { ticket, answer }) = self.registry.answer() {
@@ -149,7 +149,7 @@ impl Foreign {
     ) {
         let index = self.names.announcing.iter().find(|(_, t)| **t == ticket).map(|(index, _)| *index);
         let Some(index) = index else {
-            // It has gone down again in between.
+            // It has gone down again meanwhile.
             return all.extend(waited.into_iter().map(go_on));
         };
         self.names.announcing.remove(&index);
@@ -176,14 +176,14 @@ impl Foreign {
                 Ok((_, AnyOp::Op(Op::Join | Op::Announce { .. }))) => Errno::EEXIST,
                 _ => Errno::EADDRNOTAVAIL,
             };
-            // Who announces a host says its name.
+            // A program that announces a host puts its name into the error itself.
             let named = !matches!(control::read_request(&p.bytes), Ok((_, AnyOp::Op(Op::Announce { .. }))));
             let why = if taken && named { format!("{name}: {why}") } else { why.clone() };
             Resume::Refuse(p, errno, why)
         }));
     }
 
-    /// Messages that have waited long enough.
+    /// Returns the messages whose time limit has passed.
     pub fn resume_late(&mut self) -> Vec<Resume> {
         let now = Instant::now();
         if self.names.until().is_none_or(|at| at > now) {
@@ -196,7 +196,7 @@ impl Foreign {
         late.into_iter().map(go_on).collect()
     }
 
-    /// Withdraws all rows, before lonetd ends.
+    /// Withdraws all rows before lonetd ends.
     pub fn leave(&mut self) {
         for (_, name) in self.names.announced.drain() {
             self.registry.ask(Question::Withdraw { name });
@@ -212,7 +212,7 @@ impl Parked {
     }
 }
 
-/// The message is taken, with one doubt less.
+/// Resumes a message after one of its queries.
 fn go_on(mut parked: Parked) -> Resume {
     match parked.doubt {
         RegistryQuery::Claim(_) => parked.claimed = true,

@@ -1,4 +1,4 @@
-//! One connection with a foreign peer, in whatever state it is.
+//! A connection with a foreign peer, in any of its states.
 
 use super::Cx;
 use super::acceptor::Acceptor;
@@ -9,7 +9,7 @@ use super::relay::Relay;
 use nix::sys::epoll::EpollFlags;
 use std::time::Instant;
 
-/// What a task is told.
+/// An event of a task.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TaskEvent {
     Ready { side: u64, flags: EpollFlags },
@@ -56,7 +56,7 @@ impl Task {
         }
     }
 
-    /// Drops what came in, to make room.
+    /// Ends an incoming connection to make room for a newer one.
     pub(super) fn give_way(self, cx: &mut Cx<'_, '_>) {
         if let Task::Courier(t) = self {
             t.abort(cx);
