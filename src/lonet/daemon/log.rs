@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn log_of_a_lonetd_before_counts() {
+    fn log_of_previous_lonetd_counts_towards_limit() {
         let (_tmp, dir) = directory();
         std::fs::write(dir.join("log"), vec![b'x'; PUT_ASIDE_AT as usize]).expect("a log");
         log_in(&dir).write_all(b"first\n").expect("written");

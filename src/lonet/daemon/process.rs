@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn process_that_nobody_has_waited_for_has_ended() {
+    fn zombie_has_ended() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
         let process = pidfd_open(child.id() as Pid).expect("a pidfd");

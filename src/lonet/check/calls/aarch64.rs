@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_their_numbers() {
+    fn calls_are_recognised_by_their_numbers() {
         const NOP: u32 = 0xd503_201f;
         // mov w8, #203; mov x8, #98; mov x8, x0
         let (connect, futex, unknown) = (0x5280_1968, 0xd280_0c48, 0xaa00_03e8);

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_their_numbers() {
+    fn calls_are_recognised_by_their_numbers() {
         let (connect, futex) = ([0xb8, 42, 0, 0, 0], [0xb8, 202, 0, 0, 0]);
         assert!(find_behind(&connect) && !find_behind(&futex));
         // mov 0x18(%rsp),%rax; mov $42,%rax; push $42, pop %rax; xor %eax,%eax, mov $42,%al
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_other_instructions_are_no_calls() {
+    fn call_bytes_within_other_instructions_are_ignored() {
         // je; call; lea; mov with the two bytes in their numbers
         let all: [&[u8]; 4] = [
             &[0x0f, 0x84, 0x0f, 0x05, 0, 0],

@@ -96,7 +96,7 @@ fn uids_are_read_from_status() {
 }
 
 #[test]
-fn signals_are_the_users_own_processes_alone() {
+fn user_may_signal_only_own_processes() {
     let tmp = tempfile::tempdir().expect("a directory");
     let child = child(&config(tmp.path()), 7);
     let pid = child.id() as Pid;

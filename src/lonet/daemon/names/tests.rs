@@ -36,7 +36,7 @@ fn different_names_are_different_hosts() {
 }
 
 #[test]
-fn what_is_no_name_has_no_key() {
+fn invalid_name_has_no_key() {
     let nested = format!("xn--{}", punycode::encode_str("ｘn--bcher-kva").unwrap());
     for label in ["", "\u{ad}", "xn--", "xn--!", "xn--db-", "xn--ü", "xn--99999999", &nested] {
         assert_eq!(fold(label.as_bytes()), None, "{label:?}");

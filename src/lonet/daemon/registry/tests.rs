@@ -121,7 +121,7 @@ fn another_networks_or_schemas_database_is_refused() {
 }
 
 #[test]
-fn a_row_whose_owner_lives_with_a_full_queue_is_not_reclaimed() {
+fn row_of_living_owner_with_full_backlog_is_not_reclaimed() {
     use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
     use std::os::fd::AsRawFd;
     let tcp =
@@ -191,7 +191,7 @@ fn a_name_is_taken_while_its_owner_lives_and_reclaimed_after() {
 }
 
 #[test]
-fn an_address_that_another_network_has_by_now_blocks_no_name() {
+fn address_reused_by_another_network_blocks_no_name() {
     use std::io::{Read, Write};
     let dir = tempfile::tempdir().unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -229,7 +229,7 @@ fn rows_of_a_lonetd_that_had_another_block_are_swept() {
 }
 
 #[test]
-fn who_leaves_takes_rows_along_that_nobody_has_withdrawn() {
+fn leave_removes_rows_that_were_not_withdrawn() {
     let dir = tempfile::tempdir().unwrap();
     let mut book = Book::new(place(dir.path()));
     assert_eq!(book.announce("α").unwrap(), Verdict::Announced);

@@ -184,7 +184,7 @@ proptest! {
     /// No port is held twice without permission, the first free one is exact against the model, the dead hold
     /// nothing, accept names the right caller, and none of it depends on which lonetd it is.
     #[test]
-    fn ports_and_names_are_right_whatever_happens(script in prop::collection::vec(steps(), 1..120)) {
+    fn ports_and_names_match_the_model_in_any_script(script in prop::collection::vec(steps(), 1..120)) {
         let mut net = Net::new();
         for step in &script {
             take(&mut net, step);
@@ -197,7 +197,7 @@ proptest! {
 
     /// A lonetd that follows another knows what that one knew.
     #[test]
-    fn a_restored_state_is_the_state(script in prop::collection::vec(steps(), 1..80)) {
+    fn restored_state_equals_the_previous_one(script in prop::collection::vec(steps(), 1..80)) {
         let mut net = Net::new();
         for step in &script {
             take(&mut net, step);
