@@ -1,4 +1,4 @@
-//! ELF files: those that can be hooked, those that cannot, and those that are none.
+//! ELF files that can be hooked, that cannot, and that are no programs.
 
 use super::*;
 use lonet_core::hookable::{Libc, Privilege, Unhookable};
@@ -56,7 +56,7 @@ fn programs_with_own_system_calls_are_uncertain() {
         let program = bench.cc(&with_call(before), &["-O1"]);
         assert!(matches!(bench.reason(&program), Reason::OwnCalls(_)), "{before}");
         assert_eq!(bench.check(&program).unwrap_err().exit_code(), 1);
-        // That is for `lonet check` to say: it can be loaded.
+        // Only `lonet check` says so: the library can be loaded.
         hookable(&program, &bench.library).unwrap();
     }
     bench.check(bench.cc(&with_call(futex), &["-O1"])).unwrap();

@@ -1,4 +1,4 @@
-//! What is one host, what may be one, and that no input panics.
+//! Spellings of one host, valid names, and inputs of any kind, none of which panics.
 
 use super::*;
 use proptest::prelude::*;

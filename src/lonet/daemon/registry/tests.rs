@@ -17,7 +17,7 @@ fn place(dir: &Path) -> Place {
     Place { directory, network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 
-/// A database with rows of another's.
+/// A database with another subnetwork's rows.
 fn with_rows(dir: &Path, rows: &[(&str, &str)]) -> Book {
     let mut book = Book::new(place(dir));
     assert_eq!(book.find("x").unwrap(), None);
@@ -130,7 +130,7 @@ fn row_of_living_owner_with_full_backlog_is_not_reclaimed() {
     socket::bind(owner.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
     socket::listen(&owner, Backlog::new(0).unwrap()).unwrap();
     let at: SockaddrIn = socket::getsockname(owner.as_raw_fd()).unwrap();
-    // What the queue takes is connected at once; the first that is not says that it is full.
+    // What the backlog takes is connected at once; the first that is not shows that it is full.
     let mut queue = Vec::new();
     loop {
         queue.push(tcp());
@@ -182,7 +182,7 @@ fn a_name_is_taken_while_its_owner_lives_and_reclaimed_after() {
     let at = owner.local_addr().unwrap().to_string();
     let mut book = with_rows(dir.path(), &[("Straße", &format!("'{at}'"))]);
     let taken = Verdict::Taken { by: at.parse().unwrap() };
-    // A silent owner is an owner, and so is one who spells the name in another way.
+    // A silent owner is alive, and so is one that spells the name in another way.
     assert_eq!(book.announce("Straße").unwrap(), taken);
     assert_eq!(book.announce("strasse").unwrap(), taken);
     drop(owner);

@@ -1,4 +1,4 @@
-//! What was found with arbitrary scripts, shortened and named.
+//! Failures found with arbitrary scripts, shortened and named.
 
 use super::net::{HOSTS, Ip, Net};
 use super::world::{Is, OWNER};
@@ -10,7 +10,7 @@ use lonet_core::table::ports::Seen;
 use lonet_core::table::state::NO_SLOT;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The processes that there are from the beginning, one of each host.
+/// The processes that exist from the beginning, one on each host.
 pub const ALPHA: Pid = 1;
 pub const BETA: Pid = 2;
 pub const GAMMA: Pid = 3;
@@ -18,9 +18,9 @@ pub const GAMMA: Pid = 3;
 const PLAIN: (bool, bool) = (false, false);
 pub const REUSE_ADDRESS: (bool, bool) = (true, false);
 
-/// It does what lonetd allows, at once.
+/// The process makes the call that lonetd allows, at once.
 pub const DOES: bool = false;
-/// It stops between lonetd's answer and the deed.
+/// The process stops between lonetd's reply and the call.
 const STOPS: bool = true;
 
 fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
@@ -99,7 +99,7 @@ fn process_with_slot_is_restored_as_member() {
     let enter = Op::Enter { dials: true, seat: NO_SLOT };
     net.state.handle(&mut net.world, Sender { pid: ALPHA, uid: OWNER }, &caller, &enter);
     net.save();
-    // Killed before it has written down whom it met.
+    // lonetd is killed before it has saved its new members.
     net.table().table().save_members(ALPHA, &[]);
     net.kill_lonetd();
     net.revive();
@@ -163,7 +163,8 @@ fn refused_dial_releases_port_of_earlier_pending_dial() {
     net.check();
 }
 
-/// A bound socket of γ's whose dial to α was not made by its process, which has closed it. The child that has it still.
+/// A bound socket of γ's whose dial to α was not made by its process, which has closed it; and the child that
+/// still has it.
 fn dialed_and_closed(net: &mut Net) -> (Cookie, Pid) {
     serve(net, ALPHA, 4);
     serve(net, GAMMA, 1);
@@ -360,7 +361,7 @@ fn accept_names_gone_dialer_alike_after_restart() {
     net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
     net.close(ALPHA, caller, true, false);
     net.kill_lonetd();
-    // It says which name it expects.
+    // The model checks the name.
     net.accept(BETA, listener);
     assert_eq!(net.sockets_of(BETA).len(), 2);
 }

@@ -1,4 +1,4 @@
-//! What processes have entered in the table by themselves, when many of them end at once.
+//! Entered sockets, when many of them end at once.
 
 use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
@@ -52,7 +52,7 @@ fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
     cookie
 }
 
-/// A process accepts what has been dialed, and enters it.
+/// An accept of a dial, as the process enters it.
 fn accept(net: &mut Net, (pid, host): (Pid, &str), listener: Cookie, dial: Cookie) -> Cookie {
     let (slot, _) = seat(net, pid, host);
     let cookie = net.world.accept(listener, pid).expect("a connection");
