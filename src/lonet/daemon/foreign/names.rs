@@ -6,7 +6,7 @@
 //! limits: a host that is up stays up even if registry.db is locked.
 
 use super::Foreign;
-use crate::daemon::registry::{Answer, Question, Response, Row, Verdict};
+use crate::daemon::registry::{Answer, Request, Response, Row, Verdict};
 use crate::daemon::state::{Index, RegistryQuery, State, cannot_tell};
 use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
@@ -74,7 +74,7 @@ impl Foreign {
             RegistryQuery::Find(name) => {
                 parked.ticket = self.new_id();
                 parked.until = Instant::now() + FIND_FOR;
-                self.registry.ask(Question::Find { ticket: parked.ticket, name: name.clone() });
+                self.registry.ask(Request::Find { ticket: parked.ticket, name: name.clone() });
             }
         }
         parked.doubt = doubt;
@@ -88,7 +88,7 @@ impl Foreign {
         }
         let ticket = self.new_id();
         self.names.announcing.insert(index, ticket);
-        self.registry.ask(Question::Announce { ticket, name });
+        self.registry.ask(Request::Announce { ticket, name });
         ticket
     }
 
@@ -96,7 +96,7 @@ impl Foreign {
     pub fn park_list(&mut self, fd: OwnedFd) {
         let ticket = self.new_id();
         self.names.lists.insert(ticket, fd);
-        self.registry.ask(Question::Others { ticket });
+        self.registry.ask(Request::Others { ticket });
     }
 
     /// Announces and withdraws the hosts that came up or went down since the last call.
@@ -111,7 +111,7 @@ impl Foreign {
                 let was = self.names.announced.remove(&index);
                 let was_about_to = self.names.announcing.remove(&index).map(|_| name);
                 if let Some(name) = was.or(was_about_to) {
-                    self.registry.ask(Question::Withdraw { name });
+                    self.registry.ask(Request::Withdraw { name });
                 }
             }
         }
@@ -199,7 +199,7 @@ impl Foreign {
     /// Withdraws all rows before lonetd ends.
     pub fn leave(&mut self) {
         for (_, name) in self.names.announced.drain() {
-            self.registry.ask(Question::Withdraw { name });
+            self.registry.ask(Request::Withdraw { name });
         }
         self.registry.leave();
     }

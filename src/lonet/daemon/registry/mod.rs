@@ -47,7 +47,7 @@ const FIND_FOR: Duration = Duration::from_secs(2);
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
-pub enum Question {
+pub enum Request {
     /// Adds the host to this subnetwork, unless another has it.
     Announce { ticket: u64, name: String },
     /// Removes the host. No answer.
@@ -88,7 +88,7 @@ pub struct Place {
 
 /// A message to the thread.
 enum Message {
-    Ask(Question),
+    Ask(Request),
     /// Finish all writes, remove the database if it is unused, and reply.
     Leave(Sender<()>),
 }
@@ -124,10 +124,10 @@ impl Registry {
         self.ready.as_fd()
     }
 
-    pub fn ask(&self, question: Question) {
+    pub fn ask(&self, request: Request) {
         // The thread ends with this struct and not before, unless it has panicked: then there is no answer,
         // and the callers' time limits pass.
-        let _ = self.thread.send(Message::Ask(question));
+        let _ = self.thread.send(Message::Ask(request));
     }
 
     pub fn answer(&self) -> Option<Response> {
@@ -196,14 +196,14 @@ impl Worker {
     fn take(&mut self, message: Message) {
         let since = Instant::now();
         match message {
-            Message::Ask(Question::Announce { ticket, name }) => {
+            Message::Ask(Request::Announce { ticket, name }) => {
                 self.writes.push_back(Write::Announce { ticket, name });
             }
-            Message::Ask(Question::Withdraw { name }) => self.writes.push_back(Write::Withdraw { name }),
-            Message::Ask(Question::Find { ticket, name }) => {
+            Message::Ask(Request::Withdraw { name }) => self.writes.push_back(Write::Withdraw { name }),
+            Message::Ask(Request::Find { ticket, name }) => {
                 self.finds.push_back(Find { ticket, name: Some(name), since });
             }
-            Message::Ask(Question::Others { ticket }) => {
+            Message::Ask(Request::Others { ticket }) => {
                 self.finds.push_back(Find { ticket, name: None, since });
             }
             Message::Leave(done) => self.leaving = Some(done),

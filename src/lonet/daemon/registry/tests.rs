@@ -2,7 +2,7 @@
 
 use super::book::Book;
 use super::trouble::Trouble;
-use super::{Answer, Place, Question, Registry, Row, Verdict};
+use super::{Answer, Place, Registry, Request, Row, Verdict};
 use rusqlite::Connection;
 use std::net::{SocketAddrV4, TcpListener};
 use std::path::Path;
@@ -257,11 +257,11 @@ fn look_ups_pass_writes_that_wait_for_a_lock() {
         let other = Connection::open(dir.path().join("registry.db")).unwrap();
         other.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
         let registry = Registry::start(place(dir.path())).unwrap();
-        registry.ask(Question::Find { ticket: 1, name: "γ".into() });
+        registry.ask(Request::Find { ticket: 1, name: "γ".into() });
         wait_for(&registry, 1);
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        registry.ask(Question::Announce { ticket: 2, name: "α".into() });
-        registry.ask(Question::Find { ticket: 3, name: "γ".into() });
+        registry.ask(Request::Announce { ticket: 2, name: "α".into() });
+        registry.ask(Request::Find { ticket: 3, name: "γ".into() });
         let os: SocketAddrV4 = "127.0.0.1:80".parse().unwrap();
         assert!(matches!(wait_for(&registry, 3), Answer::Found(Ok(Some(row))) if row.os == os), "{mode}");
         other.execute_batch("COMMIT").unwrap();
@@ -281,7 +281,7 @@ fn many_writers_at_once_all_get_their_rows() {
             std::thread::spawn(move || {
                 let registry = Registry::start(place).unwrap();
                 for i in 0..20 {
-                    registry.ask(Question::Announce { ticket: i, name: format!("h{n}-{i}") });
+                    registry.ask(Request::Announce { ticket: i, name: format!("h{n}-{i}") });
                     assert!(matches!(wait_for(&registry, i), Answer::Announced(Verdict::Announced)));
                 }
             })
