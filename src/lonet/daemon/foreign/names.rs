@@ -27,7 +27,7 @@ pub struct Parked {
     pub claimed: bool,
     pub found: bool,
     ticket: u64,
-    doubt: RegistryQuery,
+    query: RegistryQuery,
     until: Instant,
 }
 
@@ -60,8 +60,8 @@ impl Names {
 
 impl Foreign {
     /// Parks a message until registry.db has replied. `Err`: there is nothing to ask.
-    pub fn park(&mut self, state: &State, doubt: RegistryQuery, mut parked: Parked) -> Result<(), Parked> {
-        match &doubt {
+    pub fn park(&mut self, state: &State, query: RegistryQuery, mut parked: Parked) -> Result<(), Parked> {
+        match &query {
             RegistryQuery::Claim(index) => {
                 let Some(host) =
                     state.hosts.get(*index).filter(|_| !self.names.announced.contains_key(index))
@@ -77,7 +77,7 @@ impl Foreign {
                 self.registry.ask(Request::Find { ticket: parked.ticket, name: name.clone() });
             }
         }
-        parked.doubt = doubt;
+        parked.query = query;
         self.names.parked.push(parked);
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Foreign {
         for index in state.hosts.take_touched() {
             let Some(host) = state.hosts.get(index) else { continue };
             let (up, name) = (host.is_up(), host.name.clone());
-            let claimed = self.names.parked.iter().any(|p| p.doubt == RegistryQuery::Claim(index));
+            let claimed = self.names.parked.iter().any(|p| p.query == RegistryQuery::Claim(index));
             if up && !self.names.announced.contains_key(&index) {
                 self.announce(index, name);
             } else if !up && !claimed {
@@ -150,7 +150,7 @@ impl Foreign {
         let index = self.names.announcing.iter().find(|(_, t)| **t == ticket).map(|(index, _)| *index);
         let Some(index) = index else {
             // It has gone down again meanwhile.
-            return all.extend(waited.into_iter().map(go_on));
+            return all.extend(waited.into_iter().map(resumed));
         };
         self.names.announcing.remove(&index);
         let name = state.hosts.get(index).map(|h| h.name.clone()).unwrap_or_default();
@@ -160,11 +160,11 @@ impl Foreign {
                 self.names.announced.insert(index, name);
                 // It may not come up after all.
                 state.hosts.touch(index);
-                return all.extend(waited.into_iter().map(go_on));
+                return all.extend(waited.into_iter().map(resumed));
             }
             Verdict::Failed(text) => {
                 tracing::error!("host {name:?} is not announced: {text}");
-                return all.extend(waited.into_iter().map(go_on));
+                return all.extend(waited.into_iter().map(resumed));
             }
             Verdict::Taken { by } => format!("host already registered, by the process at {by}"),
             Verdict::Refused(text) => text,
@@ -193,7 +193,7 @@ impl Foreign {
             std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.until <= now);
         self.names.parked = rest;
         tracing::warn!("registry.db does not answer: {} calls go on without it", late.len());
-        late.into_iter().map(go_on).collect()
+        late.into_iter().map(resumed).collect()
     }
 
     /// Withdraws all rows before lonetd ends.
@@ -207,14 +207,14 @@ impl Foreign {
 
 impl Parked {
     pub fn new(fd: OwnedFd, bytes: &[u8], claimed: bool, found: bool) -> Parked {
-        let doubt = RegistryQuery::Find(String::new());
-        Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, doubt, until: Instant::now() }
+        let query = RegistryQuery::Find(String::new());
+        Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, query, until: Instant::now() }
     }
 }
 
 /// Resumes a message after one of its queries.
-fn go_on(mut parked: Parked) -> Resume {
-    match parked.doubt {
+fn resumed(mut parked: Parked) -> Resume {
+    match parked.query {
         RegistryQuery::Claim(_) => parked.claimed = true,
         RegistryQuery::Find(_) => parked.found = true,
     }
@@ -222,7 +222,7 @@ fn go_on(mut parked: Parked) -> Resume {
 }
 
 fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, String>) -> Resume {
-    let RegistryQuery::Find(name) = &parked.doubt else { return go_on(parked) };
+    let RegistryQuery::Find(name) = &parked.query else { return resumed(parked) };
     match found {
         Ok(Some(row)) => state.foreign_found(&row.name, row.os),
         Ok(None) => state.foreign_missing(name),
@@ -235,5 +235,5 @@ fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, Stri
             return Resume::Refuse(parked, errno, text.clone());
         }
     }
-    go_on(parked)
+    resumed(parked)
 }
