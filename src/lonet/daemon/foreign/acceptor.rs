@@ -33,8 +33,8 @@ impl Acceptor {
         Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.read_line(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
-        match what {
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+        match event {
             TaskEvent::Ready { .. } => self.read_line(cx),
             // Without a reply: the dialer does not speak this protocol.
             TaskEvent::TimedOut => None,

@@ -37,8 +37,8 @@ pub struct Lingering {
 }
 
 impl Lingering {
-    pub fn step(self, what: TaskEvent) -> Option<Task> {
-        match what {
+    pub fn step(self, event: TaskEvent) -> Option<Task> {
+        match event {
             TaskEvent::Ready { .. } => self.drain(),
             TaskEvent::TimedOut => None,
         }

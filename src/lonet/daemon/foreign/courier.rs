@@ -95,9 +95,9 @@ impl Courier {
         matches!(self.phase, Phase::Connecting { .. })
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        match (&self.phase, what) {
+        match (&self.phase, event) {
             // The dialer has closed or reset its connection.
             (_, TaskEvent::Ready { side: 0, .. }) | (Phase::Connecting { .. }, TaskEvent::TimedOut) => {
                 self.abort(cx)

@@ -128,8 +128,8 @@ impl Dialer {
         self.give_up_at.unwrap_or(self.until).min(self.until)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
-        match what {
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+        match event {
             TaskEvent::Ready { side: 1, .. } => self.program_ready(cx),
             TaskEvent::Ready { .. } => self.go_on(cx),
             TaskEvent::TimedOut if self.give_up_at.is_some_and(|at| at <= Instant::now()) => {
@@ -283,8 +283,8 @@ impl SlowDial {
         self.conclude(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
-        match what {
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+        match event {
             TaskEvent::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
             // The program's socket has not arrived yet.
             TaskEvent::Ready { side: 0, .. } => Some(Task::SlowDial(self)),

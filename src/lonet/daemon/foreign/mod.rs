@@ -209,13 +209,13 @@ impl Foreign {
         }
     }
 
-    fn step(&mut self, world: &mut World<'_>, id: Id, what: TaskEvent) {
+    fn step(&mut self, world: &mut World<'_>, id: Id, event: TaskEvent) {
         let Some(slot) = self.tasks.remove(&id) else { return };
         if let Some(at) = slot.armed {
             self.timers.remove(&(at, id));
         }
         let mut cx = Cx { world, shared: &mut self.shared, id };
-        let next = slot.task.step(&mut cx, what);
+        let next = slot.task.step(&mut cx, event);
         self.keep(world, id, next);
     }
 

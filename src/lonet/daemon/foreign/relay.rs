@@ -55,9 +55,9 @@ impl Relay {
         Task::Relay(relay)
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
+    pub fn step(mut self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         let mut over = false;
-        if let TaskEvent::Ready { side, flags } = what {
+        if let TaskEvent::Ready { side, flags } = event {
             // An end that has sent everything and is closed now will not take more data.
             let gone = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
             over = gone && self.ends[usize::from(side == 1)].ended;

@@ -26,14 +26,14 @@ pub(super) enum Task {
 }
 
 impl Task {
-    pub(super) fn step(self, cx: &mut Cx<'_, '_>, what: TaskEvent) -> Option<Task> {
+    pub(super) fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         match self {
-            Task::Acceptor(t) => t.step(cx, what),
-            Task::Lingering(t) => t.step(what),
-            Task::Courier(t) => t.step(cx, what),
-            Task::Dialer(t) => t.step(cx, what),
-            Task::SlowDial(t) => t.step(cx, what),
-            Task::Relay(t) => t.step(cx, what),
+            Task::Acceptor(t) => t.step(cx, event),
+            Task::Lingering(t) => t.step(event),
+            Task::Courier(t) => t.step(cx, event),
+            Task::Dialer(t) => t.step(cx, event),
+            Task::SlowDial(t) => t.step(cx, event),
+            Task::Relay(t) => t.step(cx, event),
         }
     }
 
