@@ -91,9 +91,11 @@ impl Live {
     /// What this kernel cannot report, for the log.
     pub fn shortcomings(&self) -> Option<&'static str> {
         match (&self.diag, self.shows_bound) {
-            (None, _) => Some("this kernel has no sock_diag: ports of the dead are found free late or never"),
+            (None, _) => {
+                Some("this kernel has no sock_diag: ports of ended processes are freed late or never")
+            }
             (Some(_), false) => {
-                Some("this kernel does not list bound sockets (6.8 does): their ports are found free late")
+                Some("this kernel does not list bound sockets (6.8 does): their ports are freed late")
             }
             (Some(_), true) => None,
         }
