@@ -14,17 +14,17 @@
 //! database needs no lock, is answered while an insert waits for one. Writes keep their order among
 //! themselves.
 
-mod book;
+mod database;
 mod file;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod vfs;
 
-pub use book::{Row, Verdict};
+pub use database::{Row, Verdict};
 
 use super::current::Current;
-use book::Book;
+use database::Database;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -106,7 +106,7 @@ impl Registry {
         let (thread, messages) = channel();
         let (sender, answers) = channel();
         let worker = Worker {
-            book: Book::new(place),
+            database: Database::new(place),
             messages,
             responses: sender,
             ready: ready.clone(),
@@ -160,7 +160,7 @@ struct Find {
 
 /// The thread's state.
 struct Worker {
-    book: Book,
+    database: Database,
     messages: Receiver<Message>,
     responses: Sender<Response>,
     ready: Arc<EventFd>,
@@ -176,7 +176,7 @@ impl Worker {
             let message = if busy {
                 self.messages.recv_timeout(RETRY)
             } else if let Some(done) = self.leaving.take() {
-                self.book.leave();
+                self.database.leave();
                 let _ = done.send(());
                 continue;
             } else {
@@ -219,8 +219,8 @@ impl Worker {
     fn look_up(&mut self) -> bool {
         while let Some(find) = self.finds.pop_front() {
             let answer = match &find.name {
-                Some(name) => self.book.find(name).map(|found| Answer::Found(Ok(found))),
-                None => self.book.others().map(|rows| Answer::Others(Some(rows))),
+                Some(name) => self.database.find(name).map(|found| Answer::Found(Ok(found))),
+                None => self.database.others().map(|rows| Answer::Others(Some(rows))),
             };
             let late = find.since.elapsed() >= if find.name.is_some() { FIND_FOR } else { LIST_FOR };
             match (answer, &find.name) {
@@ -242,9 +242,9 @@ impl Worker {
     fn write(&mut self) -> bool {
         while let Some(write) = self.writes.pop_front() {
             let done = match &write {
-                Write::Announce { ticket, name } => self.book.announce(name).map(|v| Some((*ticket, v))),
-                Write::Withdraw { name } => self.book.withdraw(name).map(|()| None),
-                Write::Sweep => self.book.sweep().map(|()| None),
+                Write::Announce { ticket, name } => self.database.announce(name).map(|v| Some((*ticket, v))),
+                Write::Withdraw { name } => self.database.withdraw(name).map(|()| None),
+                Write::Sweep => self.database.sweep().map(|()| None),
             };
             match (done, write) {
                 (Ok(Some((ticket, verdict))), _) => self.tell(ticket, Answer::Announced(verdict)),

@@ -78,15 +78,15 @@ impl Address {
 }
 
 /// The database, opened on first use.
-pub struct Book {
+pub struct Database {
     place: Place,
     /// The connection with its directory: SQLite reaches its other files by the number of that descriptor.
     open: Option<(Connection, Arc<Directory>)>,
 }
 
-impl Book {
-    pub fn new(place: Place) -> Book {
-        Book { place, open: None }
+impl Database {
+    pub fn new(place: Place) -> Database {
+        Database { place, open: None }
     }
 
     fn connection(&mut self) -> Result<&mut Connection, Trouble> {
