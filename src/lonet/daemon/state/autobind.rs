@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// How many of the lowest held ports of lonetd's own sockets are examined in one search: a socket whose end
 /// was not announced does not make the next port a higher one.
-const LOOKED_AT: usize = 8;
+const MAX_EXAMINED: usize = 8;
 
 /// How many free ports a look passes on a host with unseen closes. Others may claim the first ones meanwhile,
 /// and a process that has had lonetd look treats held ports behind these as held.
@@ -43,7 +43,7 @@ impl State {
             match parts.ports.look(parts.records, host, port) {
                 Seen::Free(_) if passed.next().is_none() => return,
                 Seen::Free(_) => {}
-                Seen::SuspectBound | Seen::Unseen => self.look_at_bound(kernel, host, port),
+                Seen::SuspectBound | Seen::Unseen => self.examine_holders(kernel, host, port),
                 Seen::Held | Seen::Suspect(..) => {}
             }
             let Some(next) = port.checked_add(1) else { return };
@@ -61,22 +61,22 @@ impl State {
     }
 
     /// Examines the sockets that hold a port marked as suspect.
-    fn look_at_bound(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
+    fn examine_holders(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
         // This comes first: a process that closes one of them meanwhile marks the port again.
         self.parts().ports.clear_suspicion(host, port);
-        let mut looked_at: Vec<Cookie> = Vec::new();
+        let mut examined: Vec<Cookie> = Vec::new();
         loop {
             let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
             if holders.is_empty() {
                 self.parts().ports.set_bound(host, port, false);
             }
             // When a listener has gone, its accepted sockets hold the port, and may have gone as well.
-            let new: Vec<Cookie> = holders.iter().copied().filter(|c| !looked_at.contains(c)).collect();
+            let new: Vec<Cookie> = holders.iter().copied().filter(|c| !examined.contains(c)).collect();
             if new.is_empty() {
                 return;
             }
             new.iter().for_each(|cookie| self.closed(kernel, *cookie));
-            looked_at.extend(new);
+            examined.extend(new);
         }
     }
 
@@ -115,7 +115,7 @@ impl State {
         self.look(kernel, host);
         let mark = self.parts().ports.mark(host).port();
         let mut port = from.max(mark).max(1);
-        let mut looks = 0..LOOKED_AT;
+        let mut looks = 0..MAX_EXAMINED;
         loop {
             if let Some(end) = past.end_of(port) {
                 port = end.checked_add(1)?;
@@ -126,7 +126,7 @@ impl State {
                 seen @ (Seen::Held | Seen::Unseen)
                     if self.is_kept(host, port) && (seen == Seen::Unseen || looks.next().is_some()) =>
                 {
-                    self.look_at_bound(kernel, host, port);
+                    self.examine_holders(kernel, host, port);
                     let parts = self.parts();
                     if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
                         port = port.checked_add(1)?;
@@ -141,7 +141,7 @@ impl State {
                     continue;
                 }
                 Seen::SuspectBound => {
-                    self.look_at_bound(kernel, host, port);
+                    self.examine_holders(kernel, host, port);
                     continue;
                 }
                 Seen::Suspect(reference, _) if !self.examine_entered(kernel, reference) => continue,

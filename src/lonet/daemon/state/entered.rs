@@ -216,11 +216,11 @@ impl State {
 
     /// The living entered sockets, for listings.
     pub(super) fn all_entered(&mut self, kernel: &mut dyn Kernel) -> Vec<(Cookie, Socket)> {
-        let in_doubt: Vec<Reference> = (self.parts().records.all())
+        let suspects: Vec<Reference> = (self.parts().records.all())
             .filter(|(_, state)| lives(state.phase) && state.is(SUSPECT))
             .map(|(reference, _)| reference)
             .collect();
-        in_doubt.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
+        suspects.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
         let parts = self.parts();
         (self.entered_in(lives))
             .filter_map(|f| {
