@@ -31,9 +31,9 @@ pub struct Live {
 enum Unconnected {
     OneByOne,
     /// A batch: those within this net are listed at the first query.
-    ToBeAsked(Ipv4Addr, u8),
+    Pending(Ipv4Addr, u8),
     /// The listed sockets, which are bound or listen. A socket that stops listening meanwhile is among them.
-    Asked(BTreeSet<Cookie>),
+    Listed(BTreeSet<Cookie>),
 }
 
 /// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
@@ -68,7 +68,7 @@ impl Live {
     }
 
     fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
-        if let Unconnected::ToBeAsked(address, prefix) = self.unconnected {
+        if let Unconnected::Pending(address, prefix) = self.unconnected {
             let mut all = BTreeSet::new();
             let states = State::BOUND_INACTIVE.bit() | State::LISTEN.bit();
             let dumped = self.diag.as_ref()?.dump(states, Some((address, prefix)), &mut |f| {
@@ -77,12 +77,12 @@ impl Live {
                 }
             });
             if dumped.is_ok() && self.is_reliable() {
-                self.unconnected = Unconnected::Asked(all);
+                self.unconnected = Unconnected::Listed(all);
             }
         }
         match &self.unconnected {
-            Unconnected::Asked(all) => Some(all.contains(&cookie)),
-            Unconnected::OneByOne | Unconnected::ToBeAsked(..) => {
+            Unconnected::Listed(all) => Some(all.contains(&cookie)),
+            Unconnected::OneByOne | Unconnected::Pending(..) => {
                 self.is_listed(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
             }
         }
@@ -344,7 +344,7 @@ impl Kernel for Live {
 
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>) {
         self.unconnected =
-            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::ToBeAsked(address, prefix));
+            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::Pending(address, prefix));
     }
 
     fn now(&self) -> Duration {
