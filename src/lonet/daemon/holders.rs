@@ -8,12 +8,12 @@ use super::state::{Cookie, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most descriptors that are read: a process can have any number of them.
-const LOOKS: usize = 1 << 17;
+const MAX_DESCRIPTORS: usize = 1 << 17;
 
 /// For each of these sockets, given by inode, a process that holds it. The `members` are tried first, then,
 /// for the sockets that none of them holds, the owner's other processes.
 pub fn find(mut sockets: BTreeMap<u64, Cookie>, members: &[Pid], owner: &Owner) -> BTreeMap<Cookie, Pid> {
-    let (mut holders, mut looks) = (BTreeMap::new(), 0..LOOKS);
+    let (mut holders, mut looks) = (BTreeMap::new(), 0..MAX_DESCRIPTORS);
     let mut seen = BTreeSet::new();
     for pid in members.iter().copied().chain(owners_processes(owner)).filter(|pid| seen.insert(*pid)) {
         if sockets.is_empty() {

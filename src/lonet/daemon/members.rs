@@ -43,7 +43,7 @@ pub struct Inherited {
 }
 
 /// How often the list of processes is read again for new ones.
-const LOOKS: usize = 8;
+const MAX_LISTINGS: usize = 8;
 
 /// What inherited members are recognised by.
 pub struct Members {
@@ -69,7 +69,7 @@ impl Members {
         let mut found = Vec::new();
         // A process in the list may have forked and ended before it is examined: its child is in the next
         // list.
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_LISTINGS {
             let new: Vec<Pid> = pids().filter(|pid| seen.insert(*pid)).collect();
             if new.is_empty() {
                 break;
