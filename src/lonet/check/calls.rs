@@ -1,12 +1,13 @@
-//! System calls that a program makes itself, past the functions of libc that are hooked: those of Free Pascal's library, for
-//! one, also in programs that are linked dynamically.
+//! Finds system calls that a program makes itself, past the hooked functions of libc: those of Free Pascal's
+//! run-time library, for example, even in dynamically linked programs.
 //!
-//! What is looked at is the code of the program, and not that of its libraries. The bytes of a `syscall` instruction are also
-//! parts of others, in one of seven programs: it counts if whoever begins to read before it comes to it as an instruction
-//! of its own, which is almost certain, as reading soon falls into step. It does not count if the code just before it says
-//! that the call is one that is not hooked, such as futex.
+//! Only the program's own code is searched, not that of its libraries. In one of seven programs the bytes of
+//! a `syscall` instruction also occur within other instructions. They count if decoding that starts before
+//! them reaches them as an instruction of their own; this is almost certain for a true one, as decoding soon
+//! falls into step. They do not count if the code just before them shows that the call is not a hooked one,
+//! but futex, for example.
 //!
-//! That such an instruction is reached, and for a socket, no look at the file can tell.
+//! Whether such an instruction is executed, and for a socket, the file cannot tell.
 
 mod aarch64;
 mod x86_64;
@@ -15,13 +16,13 @@ use lonet_core::hookable::{Code, MACHINE};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// How much of the code before an instruction is read to find out what it is.
+/// How many bytes before an instruction are decoded to identify it.
 const BEFORE: usize = 64;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const PIECE: usize = 1 << 20;
 
-/// The address of the first system call of the program's own that may be one that is hooked.
+/// The address of the program's first own system call that may be a hooked one.
 pub(super) fn first(file: &File, code: &[Code]) -> Option<u64> {
     let find = match MACHINE {
         libc::EM_X86_64 => x86_64::find,
@@ -31,14 +32,15 @@ pub(super) fn first(file: &File, code: &[Code]) -> Option<u64> {
     code.iter().find_map(|code| first_in(file, code, find))
 }
 
-/// Finds the first at `from` or behind it.
+/// Finds the first one at or after `from`.
 type Find = fn(code: &[u8], from: usize) -> Option<usize>;
 
 fn first_in(file: &File, code: &Code, find: Find) -> Option<u64> {
     let mut buffer = vec![0; PIECE + BEFORE];
     let mut done = 0;
     while done < code.length {
-        // What is before it is read again; what begins at the end comes with the next piece.
+        // The bytes before a piece are read again with it; an instruction at its end is found with the next
+        // piece.
         let before = done.min(BEFORE as u64);
         let wanted =
             usize::try_from(code.length - done + before).map_or(buffer.len(), |n| n.min(buffer.len()));
@@ -50,7 +52,7 @@ fn first_in(file: &File, code: &Code, find: Find) -> Option<u64> {
         if let Some(at) = find(piece.get(..got)?, before as usize) {
             return Some(code.address.wrapping_add(done - before + at as u64));
         }
-        // An instruction that is cut off is seen whole the next time.
+        // An instruction that is cut off is complete in the next piece.
         let end = done - before + got as u64;
         done = if got == wanted && end < code.length { end - 4 } else { code.length };
     }

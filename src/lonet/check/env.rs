@@ -1,18 +1,19 @@
-//! What env(1) executes as the interpreter of a script: it is hooked and looks for itself, but `lonet check` is to know before.
+//! The program that env(1) executes as the interpreter of a script. env is hooked and looks for it itself,
+//! but `lonet check` has to know it before.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// What env executes.
+/// The program that env executes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
-    /// `None`: nothing, or its arguments are beyond us.
+    /// `None`: nothing, or its arguments are not understood here.
     pub program: Option<OsString>,
-    /// The PATH in which it looks, if that is set by its arguments.
+    /// The PATH in which env looks, if its arguments set that.
     pub path: Option<OsString>,
 }
 
-/// What `env ARGUMENT` executes.
+/// The program that `env ARGUMENT` executes.
 pub(super) fn target(argument: &[u8]) -> Target {
     let split = |text: &[u8]| split_string(text).map(|words| words_of(&words)).unwrap_or_default();
     for option in [&b"--split-string="[..], b"-vS", b"-S"] {
@@ -20,7 +21,7 @@ pub(super) fn target(argument: &[u8]) -> Target {
             return split(text);
         }
     }
-    // Without -S the kernel's single argument is one word, blanks and all.
+    // Without -S the kernel's single argument is one word, including blanks.
     if argument.is_empty() { Target::default() } else { words_of(&[argument.to_owned()]) }
 }
 
@@ -35,7 +36,7 @@ fn words_of(words: &[Vec<u8>]) -> Target {
             b"-" | b"-i" | b"--ignore-environment" | b"-v" | b"--debug" if options => {}
             b"-u" | b"--unset" if options => _ = words.next(),
             option if options && option.starts_with(b"--unset=") => {}
-            // -C changes what a relative program is, and other options are rarer still.
+            // -C changes the meaning of a relative path, and other options are rarer still.
             option if options && option.starts_with(b"-") => return Target::default(),
             assignment if assignment.contains(&b'=') => {
                 options = false;
@@ -52,8 +53,7 @@ fn words_of(words: &[Vec<u8>]) -> Target {
     target
 }
 
-/// Splits the text of `env -S` into words. `None` for what it needs more than quotes for: variables
-/// and escapes.
+/// Splits the text of `env -S` into words. `None` if it needs more than quotes: variables and escapes.
 fn split_string(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;

@@ -1,12 +1,12 @@
-//! Tells what LD_PRELOAD cannot reach, before it starts.
+//! Checks whether a program can be hooked by LD_PRELOAD, before it is started.
 //!
-//! A program that does not load liblonet.so runs all the same, on the machine's own network and with
-//! no more than a line from ld.so, if that. So `lonet run` looks first and refuses with the reason.
-//! What is looked at is what the kernel is going to execute ([`lonet_core::hookable`]), and what env(1) goes on to execute for
-//! a script.
+//! A program that does not load liblonet.so would run all the same, on the machine's own network and with no
+//! more than a line from ld.so, if that. So `lonet run` checks it first and refuses with the reason. The
+//! check covers what the kernel is going to execute ([`lonet_core::hookable`]), and what env(1) goes on to
+//! execute for a script.
 //!
-//! This is advice to the user and not a fence: a file can change between the look and the exec, and a
-//! script can go on to start a static program. What cannot be told from the file is let through.
+//! This is advice to the user and no protection: a file can change between the check and the exec, and a
+//! script can go on to start a static program. If the file does not tell, the program is let through.
 
 mod calls;
 mod env;
@@ -31,7 +31,7 @@ pub use resolve::resolve;
 /// How often env(1) may execute a script that env(1) runs.
 const MAX_ENVS: usize = 5;
 
-/// What executes a file that is executable and neither ELF nor `#!`, says execvp(3).
+/// The interpreter of a file that is executable and neither ELF nor `#!`, by execvp(3).
 const SHELL: &str = "/bin/sh";
 
 /// Decides whether `program` will load `library` through LD_PRELOAD and make its network calls
@@ -48,7 +48,7 @@ pub fn hookable(program: &Path, library: &Path) -> Result<(), Refusal> {
     loaded(program, library, std::env::var_os("PATH").as_deref()).map(drop)
 }
 
-/// As [`hookable`], and says so of a program that may make its network calls past the library.
+/// Like [`hookable`], and refuses a program that may make its network calls past the library.
 ///
 /// # Errors
 ///
@@ -67,7 +67,7 @@ fn certain(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<(), R
     calls::first(&file, &code).map_or(Ok(()), |at| Err(refuse(Reason::OwnCalls(at))))
 }
 
-/// What the kernel loads; `None`: it cannot be told.
+/// The program that the kernel loads. `None`: the file does not tell.
 fn loaded(program: &Path, library: &Path, path: Option<&OsStr>) -> Result<Option<PathBuf>, Refusal> {
     let unusable = |why| Refusal::new(library, Reason::Library(why));
     let file = File::open(library).map_err(|e| unusable(describe(&e)))?;

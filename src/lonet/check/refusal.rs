@@ -1,20 +1,20 @@
-//! Why a program is not started, in the words that the user reads.
+//! The reasons why a program is not started, as the user reads them.
 
 use lonet_core::hookable::{Failure, Unhookable};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A program that `lonet run` does not start. Displays as one sentence: who, why, and what to do.
+/// A program that `lonet run` does not start. Its text is one sentence: which program, why, and what to do.
 #[derive(Debug)]
 pub struct Refusal {
-    /// What the reason is about: the program, or what would execute it.
+    /// The file that the reason is about: the program, or what would execute it.
     pub program: PathBuf,
     /// The script that the user named, if `program` is its interpreter.
     pub script: Option<PathBuf>,
     pub reason: Reason,
 }
 
-/// The text is the rest of a sentence that starts with a path.
+/// The reason. Its text is the rest of a sentence that starts with a path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     #[error("{}: {}", .0, .0.remedy())]
@@ -27,7 +27,7 @@ pub enum Reason {
     NotInPath,
     #[error("cannot be read, so lonet cannot tell whether LD_PRELOAD reaches it: make it readable")]
     Unreadable,
-    /// Not of [`hookable`](super::hookable): the address of one.
+    /// Not from [`hookable`](super::hookable): the address of such a call.
     #[error(
         "has what looks like system calls of its own (the first is at {0:#x}), so lonet cannot tell whether its calls to the \
          network can be hooked: run it, and see whether `lonet ls` shows its sockets"
@@ -58,14 +58,14 @@ impl Refusal {
         Self { program: program.to_owned(), script: None, reason }
     }
 
-    /// As it displays, without what to do.
+    /// Its text, without what to do.
     pub fn about(&self) -> String {
         let text = self.to_string();
         let Reason::Unhookable(why) = self.reason else { return text };
         text.strip_suffix(why.remedy()).and_then(|text| text.strip_suffix(": ")).unwrap_or(&text).to_owned()
     }
 
-    /// The program may run under supervision.
+    /// Whether the program can run under supervision.
     pub fn is_supervisable(&self) -> bool {
         matches!(self.reason, Reason::Unhookable(why) if why.is_supervisable())
     }

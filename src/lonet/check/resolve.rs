@@ -1,4 +1,4 @@
-//! Finds programs as execvp(3) does.
+//! Finds programs in PATH as execvp(3) does.
 
 use super::refusal::{Reason, Refusal};
 use lonet_core::hookable::search;
@@ -32,7 +32,7 @@ pub fn resolve(program: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Refusal
     }
 }
 
-/// The first file of this name in PATH that is known to be there.
+/// The first file of this name in PATH that is known to exist.
 fn first_there(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|dir| dir.join(program)).find(|file| file.symlink_metadata().is_ok())
 }

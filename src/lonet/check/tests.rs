@@ -1,4 +1,4 @@
-//! Real files: built by the C compiler, copied from the system, or damaged.
+//! Tests with real files: built by the C compiler, copied from the system, or damaged.
 
 mod programs;
 mod scripts;
@@ -54,7 +54,7 @@ impl Bench {
         certain(program.as_ref(), &self.library, Some(&path))
     }
 
-    /// The reason why `program` is refused, having looked at the sentence that the user gets.
+    /// The reason why `program` is refused; checks the sentence that the user gets.
     fn reason(&self, program: impl AsRef<Path>) -> Reason {
         let refusal = self.check(&program).unwrap_err();
         let said = refusal.to_string();

@@ -3,8 +3,8 @@
 use lonet_core::directory::Directory;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The directory in which the network's files are, for all of lonetd's threads. It is open for as long as it is: whatever
-/// becomes of the path, the files are in it.
+/// The open directory with the network's files, for all threads of lonetd. Whatever becomes of its path, the
+/// files are in it.
 #[derive(Clone, Debug)]
 pub struct Current(Arc<RwLock<Arc<Directory>>>);
 

@@ -1,19 +1,20 @@
-//! DNS for programs that bring their own resolver: c-ares (Node's dns.resolve), Java's, dig.
+//! A DNS proxy for programs that have their own resolver: c-ares (Node's dns.resolve), Java's, dig.
 //!
-//! Theory of operation. Such a program reads the machine's resolv.conf and sends its questions to port 53 of a name
-//! server listed there. Which name it will ask for is not known when it connects its socket, so all its questions
-//! come here: the library directs UDP sockets that are meant for one of these servers to an address of the stack's
-//! that stands for the server, one for each, and calls it by the server's own address to the program. Questions
-//! about `*.lonet` and about the addresses of hosts are answered here; all others go on to the server that they
-//! were meant for, unchanged, from a socket of their own for each socket that asks, and so do the answers.
+//! Theory of operation. Such a program reads the machine's resolv.conf and sends its queries to port 53 of a
+//! name server listed there. Which names it will query is not known when it connects its socket, so all its
+//! queries come here: the library directs UDP sockets that are meant for one of these servers to an address
+//! of the stack's that stands for the server, one for each, and shows the program the server's own address.
+//! Queries for `*.lonet` and for the addresses of hosts are answered here; all others are forwarded unchanged
+//! to the server that they were meant for, from a separate socket for each querying socket, and so are the
+//! replies.
 //!
-//! Only those are heard who were announced by the library: by local port, with the uid that the kernel gives for
-//! that port now and that announced it. Everybody else's questions are dropped.
+//! Only queries from announced sockets are answered: the library announces the local port, and the uid that
+//! the kernel has for that port now must be the one that announced it. All others are dropped.
 //!
-//! Limits. Questions over TCP go to the server itself, also where that is on the machine's loopback and the host has
-//! no server of its own there. It knows nothing of lonet; no answer of ours is so long that it would be asked for over
-//! TCP. A lonetd that takes over from one that was killed does not know who had been
-//! announced: resolvers that get no answer come back with a new socket.
+//! Limits. Queries over TCP go to the server itself, even if that is on the machine's loopback and the host
+//! has no server of its own there. It knows nothing of lonet; no reply from here is so long that a program
+//! would repeat its query over TCP. A lonetd that takes over from one that was killed does not know the
+//! announced sockets: resolvers that get no reply try again with a new socket.
 
 mod machine;
 
@@ -31,22 +32,23 @@ use std::time::{Duration, Instant};
 
 pub use machine::is_name_server;
 
-/// Where questions arrive, on the address that stands for a server: below the ephemeral range.
+/// The ports for queries, on the address that stands for a server: below the ephemeral range.
 const PORTS: [u16; 4] = [7353, 17353, 27353, 5353];
 
-/// How long an answer is waited for: longer than resolvers wait.
+/// How long a server's reply is waited for: longer than resolvers wait.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How many questions may be under way; beyond them the oldest is forgotten.
+/// How many querying sockets may be forwarded at once; beyond that the oldest is dropped.
 const MOST: usize = 256;
 
-/// How late an answer is where a rule makes names slow: less than programs wait for lonetd, and more than they would like to.
+/// The delay of a reply if a rule makes names slow: less than programs wait for lonetd, and more than they
+/// would like to.
 pub const LATE: Duration = Duration::from_secs(2);
 
-/// Upstream sockets are named by numbers from here on, servers by their place below.
+/// The epoll tokens: upstream sockets have numbers from here on, servers their index below.
 const UPSTREAM: u64 = NAME_SERVERS as u64;
 
-/// Who asks, as it was announced.
+/// The querying process, as it was announced.
 pub struct Asker {
     pub sender: Sender,
     host: String,
@@ -64,20 +66,20 @@ impl Asker {
     }
 }
 
-/// What stands for a name server.
+/// A name server's stand-in.
 struct Server {
     real: Endpoint,
     socket: UdpSocket,
     address: SocketAddrV4,
 }
 
-/// Questions of one socket that have gone on to a name server.
+/// The queries of one socket that are forwarded to a name server.
 struct Upstream {
     socket: UdpSocket,
     server: usize,
     from: SocketAddrV4,
     last: Instant,
-    /// The last question, for when the server cannot be reached.
+    /// The last query, for the error reply if the server cannot be reached.
     query: Vec<u8>,
 }
 
@@ -91,17 +93,17 @@ pub struct Dns {
     later: VecDeque<Later>,
 }
 
-/// The state's answer to Resolve and Reverse; the last argument: the question has waited.
+/// Asks the state: Resolve and Reverse; the last argument says that the query has been delayed.
 type Ask<'s> = dyn FnMut(&Asker, &Op<'_>, bool) -> Asked + 's;
 
-/// What is said to a question that has, or has not, waited already.
+/// The answer to a query that has, or has not, been delayed.
 pub enum Asked {
     Told(Answer),
-    /// In [`LATE`].
+    /// The query is to be asked again after [`LATE`].
     AskLater,
 }
 
-/// A question that is answered late, and when.
+/// A delayed query, and when it is due.
 struct Later {
     at: Instant,
     server: usize,
@@ -122,13 +124,13 @@ impl Dns {
         })
     }
 
-    /// Readable when there is something to [`Dns::take`].
+    /// Readable when [`Dns::take`] has something to do.
     pub fn events(&self) -> &std::os::fd::OwnedFd {
         &self.epoll.0
     }
 
-    /// Where a socket with the local port `from` is to send what is meant for `server`. `None`: there, as it is no
-    /// name server of the machine.
+    /// The address to which a socket with the local port `from` is to send queries for `server`. `None`: to
+    /// `server` itself, which is no name server of the machine.
     pub fn instead_of(&mut self, server: Endpoint, from: u16, asker: Asker) -> Option<SocketAddrV4> {
         if from == 0 || !is_name_server(server) {
             return None;
@@ -169,7 +171,7 @@ impl Dns {
         Ok(address)
     }
 
-    /// Takes what has come: questions, and answers of name servers.
+    /// Handles the queries and the servers' replies that have arrived.
     pub fn take(&mut self, ask: &mut Ask<'_>) {
         let mut buffer = vec![0; 65536];
         let mut events = [EpollEvent::empty(); 64];
@@ -184,14 +186,14 @@ impl Dns {
     }
 
     fn take_queries(&mut self, server: usize, buffer: &mut [u8], ask: &mut Ask<'_>) {
-        // A bound, so that one who asks without end does not keep all others waiting.
+        // A bound, so that one program with endless queries does not keep all others waiting.
         for _ in 0..64 {
             let Some(at) = self.servers.get(server) else { return };
             let (n, from) = match at.socket.recv_from(buffer) {
                 Ok((n, SocketAddr::V4(from))) => (n, from),
                 Ok(_) => continue,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                // What could not be delivered earlier.
+                // An error of an earlier reply that could not be delivered.
                 Err(_) => continue,
             };
             let Some(query) = buffer.get(..n) else { continue };
@@ -238,12 +240,12 @@ impl Dns {
         }
     }
 
-    /// When the next question is to be answered that is answered late.
+    /// The time when the next delayed query is due.
     pub fn until(&self) -> Option<Instant> {
         self.later.front().map(|later| later.at)
     }
 
-    /// Answers those that have waited long enough.
+    /// Answers the delayed queries that are due.
     fn take_late(&mut self, ask: &mut Ask<'_>) {
         let now = Instant::now();
         while self.until().is_some_and(|at| at <= now) {
@@ -252,7 +254,7 @@ impl Dns {
         }
     }
 
-    /// The length of our answer. `None`: the question is not about lonet.
+    /// Writes the reply and returns its length. `None`: the query is not about lonet.
     fn answer(
         &self,
         asker: &Asker,
@@ -331,7 +333,7 @@ impl Dns {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                // Nobody is there: the program need not wait to learn it.
+                // No server is there: the program gets an error at once.
                 Err(_) => {
                     if let Some(upstream) = self.upstreams.remove(&id) {
                         self.fail(upstream.server, upstream.from, &upstream.query);
@@ -342,7 +344,7 @@ impl Dns {
         }
     }
 
-    /// Tells a program that its question has no answer.
+    /// Sends a program an error reply to its query.
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
         if let Some(question) = Question::read(query)
@@ -353,7 +355,7 @@ impl Dns {
         }
     }
 
-    /// Questions that have got no answer for long are forgotten.
+    /// Drops upstream sockets whose queries have got no reply for [`IDLE`].
     pub fn forget_idle(&mut self, now: Instant) {
         self.upstreams.retain(|_, u| now.saturating_duration_since(u.last) < IDLE);
     }

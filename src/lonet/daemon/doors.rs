@@ -1,13 +1,13 @@
-//! lonetd's sockets for programs, and the lock that says who serves.
+//! lonetd's control sockets, and the lock that decides which lonetd serves.
 //!
-//! There are two: `<net>/control`, for whoever can reach it, and one with an abstract name, for members that have
-//! chrooted or dropped privileges. Everybody on the machine can read that name while it is bound, and can take it while no
-//! lonetd has it. So nothing depends on it: who serves the network is decided by a lock on `<net>/key`, a file for the
-//! owner alone, and where another user has the name lonetd takes one that nobody can know, which those find who have the
-//! table mapped.
+//! There are two control sockets: `<net>/control`, for programs that can reach the path, and one with an
+//! abstract name, for members that have chrooted or dropped privileges. Every process of the machine can read
+//! that name while it is bound, and take it while no lonetd has it. So nothing depends on it: a lock on
+//! `<net>/key`, a file for the owner alone, decides which lonetd serves, and if another user has the name,
+//! lonetd takes one that cannot be guessed, which programs that have the table mapped read there.
 
 use super::process;
-use super::setup::{SetupError, os, patiently, random};
+use super::setup::{SetupError, os, random, with_timeout};
 use lonet_core::control::Key;
 use lonet_core::directory::Directory;
 use lonet_core::unix::{AbstractName, SocketName};
@@ -29,19 +29,19 @@ pub struct Doors {
 const KEY: &CStr = c"key";
 const CONTROL: &CStr = c"control";
 
-/// How long the abstract name may stay with a lonetd that is dying, which has lost the lock by then.
+/// How long a lonetd that is exiting may still have the abstract name; it has lost the lock by then.
 const NAME_WITHIN: Duration = Duration::from_millis(500);
 
-/// Who holds this serves the network.
+/// The lock whose holder serves the network.
 pub type Service = Flock<File>;
 
-/// Becomes the one who serves. A lonetd too many ends here, before it touches anything: there is one if the holder of the
-/// start lock was killed and another one is started beside that one's.
+/// Takes the service lock. A second lonetd ends here, before it touches anything: one is started if the
+/// holder of the start lock was killed and another program starts lonetd, too.
 pub fn take_service(directory: &Directory) -> Result<Service, SetupError> {
-    patiently(|| try_service(directory))?.ok_or(SetupError::Served)
+    with_timeout(|| try_service(directory))?.ok_or(SetupError::Served)
 }
 
-/// As [`take_service`], without time for another one to die.
+/// Like [`take_service`], without a grace period for a lonetd that is exiting.
 pub fn take_service_at_once(directory: &Directory) -> Result<Service, SetupError> {
     try_service(directory)?.ok_or(SetupError::Served)
 }
@@ -56,23 +56,23 @@ fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
     }
     let file = directory.file(KEY, flags).map_err(os("open the network's key file"))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        // lonetd removes it when the network ends: only the file that the name leads to counts.
+        // lonetd removes the file when the network ends: only the file to which the name leads counts.
         Ok(lock) => Ok(directory.leads_to(KEY, lock.as_raw_fd()).then_some(lock)),
-        // A process that was killed loses its descriptors one by one, and this one late perhaps.
+        // The kernel closes the descriptors of a killed process one by one, and this one perhaps late.
         Err((_, Errno::EWOULDBLOCK)) if is_served(directory) => Err(SetupError::Served),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, why)) => Err(os("lock the network's key file")(why)),
     }
 }
 
-/// Opens both doors, for the one who serves.
+/// Opens both control sockets; the caller holds the service lock.
 pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<Doors, SetupError> {
-    // The path last: who finds nobody there looks for nobody elsewhere.
+    // The path comes last: a program that finds no socket there does not look for the abstract name.
     let (by_name, name) = take_name(key, network)?;
     Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
 }
 
-/// The socket in the file system; what is left there is a dead lonetd's.
+/// Listens on the socket in the file system. A file that is there is a dead lonetd's.
 pub fn listen_at_path(directory: &Directory) -> Result<OwnedFd, SetupError> {
     let _ = directory.remove(CONTROL);
     let name =
@@ -111,19 +111,19 @@ fn address(name: AbstractName) -> Result<SocketName, SetupError> {
     name.socket_name().ok_or_else(|| os("name the abstract control socket")(Errno::ENAMETOOLONG))
 }
 
-/// Whether a lonetd that is alive serves in the directory.
+/// Whether a living lonetd serves in the directory.
 fn is_served(directory: &Directory) -> bool {
     directory.socket_name(CONTROL).and_then(|at| holder(&at)).is_some_and(|by| !is_exiting(by.pid()))
 }
 
-/// Who listens there, if that can be told.
+/// The credentials of the listener, if they can be found.
 fn holder(name: &SocketName) -> Option<socket::UnixCredentials> {
     let fd = unix_socket().ok()?;
     name.connect(fd.as_raw_fd()).ok()?;
     socket::getsockopt(&fd, sockopt::PeerCredentials).ok()
 }
 
-/// Whether a process is on its way out, or has gone.
+/// Whether a process is exiting, or has ended.
 fn is_exiting(pid: i32) -> bool {
     const PF_EXITING: u32 = 4;
     const FLAGS: usize = 9;

@@ -1,13 +1,14 @@
-//! The block of addresses that a network has, and the sockets that make it this network's.
+//! Takes the network's block of loopback addresses, with the sockets that reserve it.
 //!
-//! Who serves a network listens on the stack's address of its block, and who looks for a block leaves those alone where
-//! somebody does. Every user of the machine may have sockets there, though, and nothing tells what for. So other users'
-//! sockets are left alone where there is another block, and lived with where there is none, or where the network's own
-//! programs are in this one: what they hold is a port at an address, and there are others. Sockets of the owner's are
-//! those of another network of the owner's, and are never lived with.
+//! A lonetd that serves a network listens on the stack's address of its block, and a lonetd that chooses a
+//! block avoids those where another listens. Every user of the machine may have sockets there, though, and
+//! nothing tells what they are for. So blocks with other users' sockets are avoided if another block is free,
+//! and used if none is, or if the network's own programs are in this one: such a socket holds one port at one
+//! address, and there are others. A socket of the owner's belongs to another network of the owner's, and its
+//! block is never used.
 
 use super::foreign::io;
-use super::setup::{SetupError, os, patiently};
+use super::setup::{SetupError, os, with_timeout};
 use lonet_core::block::Block;
 use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::sys;
@@ -18,39 +19,41 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// Where lonetd listens on the stack's address of its block, if it can. Several, below the ephemeral range: a wildcard
-/// listener of the machine's could hold any one of them for all 254 blocks. Where all are held another port does.
+/// The ports of lonetd's listener on the stack's address, tried in turn. They are several, below the
+/// ephemeral range, as a wildcard listener of the machine's could hold any one of them for all 254 blocks. If
+/// all are held, another port is used.
 const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
 
-/// The ports that nobody needs a privilege for.
+/// The lowest port that needs no privilege.
 const FIRST_PORT: u16 = 1024;
 
-/// A block, and the sockets that make it this network's.
+/// A block, with the sockets that reserve it for this network.
 pub struct Held {
     pub block: Block,
-    /// Listens on the stack's address: while it does, no other lonetd takes the block.
+    /// The listener on the stack's address: while it is open, no other lonetd takes the block.
     pub lock: OwnedFd,
     pub lock_address: SocketAddrV4,
-    /// Listens beside it, as a socket of AF_INET6's: foreign peers dial our hosts there. Its connections are what a listener
-    /// of that family accepts, and each can become what one of AF_INET's does (`foreign::io::become_ipv4`); the other way
-    /// round there is none. `None`: the machine has no IPv6, and so nobody has such listeners; then it is the lock.
+    /// An AF_INET6 listener beside it, to which foreign peers dial the network's hosts. Its connections are
+    /// like those of an AF_INET6 listener, and each can be turned into an AF_INET one
+    /// (`foreign::io::become_ipv4`), but not the other way round. `None`: the machine has no IPv6, so no
+    /// program has such listeners, and foreign peers dial `lock`.
     pub door: Option<(OwnedFd, SocketAddrV4)>,
-    /// Bound and not listening: where dials are refused.
+    /// Bound and not listening: dials to it are refused.
     _refuser: OwnedFd,
     pub refuser_address: SocketAddrV4,
     /// Whether the kernel lists bound idle sockets: it has listed the refuser.
     pub shows_bound: bool,
 }
 
-/// Who may be in a block that is taken.
+/// Whose sockets are tolerated in a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Beside {
+enum Tolerance {
     Nobody,
-    /// Other users, who do not serve a network there.
+    /// Other users' sockets, without a listener on the stack's address.
     Sockets,
-    /// Other users.
+    /// Other users' sockets and listeners.
     Listeners,
-    /// Other users, and programs of this network's that a lonetd which died has left.
+    /// Other users' sockets and listeners, and programs of this network's that a lonetd which died has left.
     OwnPrograms,
 }
 
@@ -61,27 +64,28 @@ enum Refusal {
     Own,
     /// Another user has sockets there, or even listens where networks are served.
     Other { uid: u32, listens: bool },
-    /// No port is to be had on the stack's address.
+    /// No port is free on the stack's address.
     NoPort { uid: Option<u32> },
 }
 
 type Tried = Result<Held, Refusal>;
 
-/// Takes the network's block: the one that it had, or the first free one from the name's first choice on.
+/// Takes the network's block: the one that it had, or the first free one, beginning with the name's first
+/// choice.
 pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
     if let Some(block) = had {
         let mut why = Refusal::Own;
         let attempt =
-            || Ok(try_block(block, Beside::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
-        return patiently(attempt)?
+            || Ok(try_block(block, Tolerance::OwnPrograms)?.inspect_err(|refusal| why = *refusal).ok());
+        return with_timeout(attempt)?
             .ok_or_else(|| SetupError::BlockTaken { block: block.number(), by: why.text() });
     }
     let mut all = [None; 254];
-    for beside in [Beside::Nobody, Beside::Sockets, Beside::Listeners] {
+    for tolerance in [Tolerance::Nobody, Tolerance::Sockets, Tolerance::Listeners] {
         let mut block = Block::first_choice(network);
         for refusal in &mut all {
-            if refusal.is_none_or(|refusal: Refusal| refusal.is_overcome(beside)) {
-                match try_block(block, beside)? {
+            if refusal.is_none_or(|refusal: Refusal| refusal.is_tolerated(tolerance)) {
+                match try_block(block, tolerance)? {
                     Ok(held) => return Ok(held),
                     Err(why) => *refusal = Some(why),
                 }
@@ -94,11 +98,13 @@ pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError>
 }
 
 impl Refusal {
-    fn is_overcome(self, beside: Beside) -> bool {
+    fn is_tolerated(self, tolerance: Tolerance) -> bool {
         match self {
             Refusal::Own | Refusal::NoPort { .. } => false,
-            Refusal::Other { listens: false, .. } => beside != Beside::Nobody,
-            Refusal::Other { listens: true, .. } => matches!(beside, Beside::Listeners | Beside::OwnPrograms),
+            Refusal::Other { listens: false, .. } => tolerance != Tolerance::Nobody,
+            Refusal::Other { listens: true, .. } => {
+                matches!(tolerance, Tolerance::Listeners | Tolerance::OwnPrograms)
+            }
         }
     }
 
@@ -112,7 +118,7 @@ impl Refusal {
     }
 }
 
-fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
+fn try_block(block: Block, tolerance: Tolerance) -> Result<Tried, SetupError> {
     let stack = block.stack();
     let lock = tcp_socket()?;
     let listens = |port| match bind(&lock, SocketAddrV4::new(stack, port))? {
@@ -120,13 +126,13 @@ fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
         bound => Ok(bound),
     };
     let no_port = || Ok(Err(Refusal::NoPort { uid: holder(SocketAddrV4::new(stack, LOCK_PORTS[0])) }));
-    let Some(lock_address) = first(LOCK_PORTS, listens)? else { return no_port() };
+    let Some(lock_address) = first_bound(LOCK_PORTS, listens)? else { return no_port() };
     let refuser = tcp_socket()?;
     let binds = |port| bind(&refuser, SocketAddrV4::new(stack, port));
-    let Some(refuser_address) = first(LOCK_PORTS.map(|p| p + 1), binds)? else { return no_port() };
-    // Listening first, looking second: of two that take a block at once both see the other and at most one
-    // stays.
-    let (refusal, shows_bound) = look(block, [lock_address, refuser_address], beside);
+    let Some(refuser_address) = first_bound(LOCK_PORTS.map(|p| p + 1), binds)? else { return no_port() };
+    // It listens first and looks second: if two lonetds take a block at once, both see the other, and at most
+    // one stays.
+    let (refusal, shows_bound) = find_occupant(block, [lock_address, refuser_address], tolerance);
     if let Some(refusal) = refusal {
         return Ok(Err(refusal));
     }
@@ -135,11 +141,11 @@ fn try_block(block: Block, beside: Beside) -> Result<Tried, SetupError> {
             "foreign peers are served at {lock_address}: all the usual ports there are held by others"
         );
     }
-    let door = open_door(stack);
+    let door = listen_ipv6(stack);
     Ok(Ok(Held { block, lock, lock_address, door, _refuser: refuser, refuser_address, shows_bound }))
 }
 
-fn open_door(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
+fn listen_ipv6(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let door = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
     sys::setsockopt(door.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
@@ -153,12 +159,13 @@ fn open_door(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
             Err(e) => Err(os("open the foreign peers' door")(e)),
         }
     };
-    let address = first(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
+    let address = first_bound(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
     Some((door, address))
 }
 
-/// The address that `attempt` gets: by one of the `usual` ports, by one that the kernel chooses, or by any other.
-fn first(
+/// The first address that `attempt` can bind: with one of the `usual` ports, a port that the kernel chooses,
+/// or any other.
+fn first_bound(
     usual: [u16; 4],
     mut attempt: impl FnMut(u16) -> Result<Option<SocketAddrV4>, SetupError>,
 ) -> Result<Option<SocketAddrV4>, SetupError> {
@@ -170,7 +177,7 @@ fn first(
     Ok(None)
 }
 
-/// `None`: somebody has it.
+/// `None`: the address is in use.
 fn bind(fd: &OwnedFd, address: SocketAddrV4) -> Result<Option<SocketAddrV4>, SetupError> {
     match socket::bind(fd.as_raw_fd(), &SockaddrIn::from(address)) {
         Ok(()) => {}
@@ -181,7 +188,7 @@ fn bind(fd: &OwnedFd, address: SocketAddrV4) -> Result<Option<SocketAddrV4>, Set
     Ok(Some(SocketAddrV4::new(bound.ip(), bound.port())))
 }
 
-/// Who listens there, if that can be told.
+/// The uid of the listener on this address, if that can be found.
 fn holder(address: SocketAddrV4) -> Option<u32> {
     let wild = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port());
     let diag = Diag::open().ok()?;
@@ -189,7 +196,7 @@ fn holder(address: SocketAddrV4) -> Option<u32> {
     at(address).or_else(|| at(wild))
 }
 
-/// The identity of the network namespace that lonetd lives in.
+/// The identity of lonetd's network namespace.
 pub fn network_namespace() -> Result<u64, SetupError> {
     lonet_core::diag::netns_cookie(tcp_socket()?.as_raw_fd()).map_err(os("name the network namespace"))
 }
@@ -199,18 +206,22 @@ pub fn tcp_socket() -> Result<OwnedFd, SetupError> {
     socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(os("make a socket"))
 }
 
-/// Looks who is in the block beside the two sockets by which lonetd takes it; the second is bound and idle. Who is not to
-/// be lived with, and whether the kernel lists bound idle sockets, too.
+/// Finds sockets in the block beside the two by which lonetd takes it; the second of these is bound and idle.
+/// Returns the reason if one of them is not tolerated, and whether the kernel lists bound idle sockets.
 ///
-/// Whoever serves a network listens, and listeners are in a small table: by the first dump most blocks that are taken
-/// are found so. Programs whose lonetd was killed may have nothing but connections. To find these the kernel walks all
-/// that the machine has, in TIME_WAIT and in other network namespaces, too: 6 to 12 ms where there are 120,000. That is
-/// most of a start's time then, so it is done once, and tells of bound sockets, too.
-fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], beside: Beside) -> (Option<Refusal>, bool) {
+/// Every lonetd listens, and listeners are in a small table: most blocks in use are found by the first dump.
+/// Programs whose lonetd was killed may have connections alone. To find these the kernel walks all sockets of
+/// the machine, also those in TIME_WAIT and in other network namespaces: 6 to 12 ms with 120,000 of them.
+/// That is most of a start's time then, so it is done once, and lists the bound sockets, too.
+fn find_occupant(
+    block: Block,
+    [lock, refuser]: [SocketAddrV4; 2],
+    tolerance: Tolerance,
+) -> (Option<Refusal>, bool) {
     let Ok(diag) = Diag::open() else { return (None, false) };
     let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
     let owner = geteuid().as_raw();
-    // Connections in TIME_WAIT are what a network that has ended leaves for a minute; nobody has them.
+    // Connections in TIME_WAIT stay for a minute after a network has ended; no process has them.
     let no_listeners = State::ALL & !State::LISTEN.bit() & !State::TIME_WAIT.bit();
     let mut shows_bound = false;
     for states in [State::LISTEN.bit(), no_listeners] {
@@ -222,15 +233,15 @@ fn look(block: Block, [lock, refuser]: [SocketAddrV4; 2], beside: Beside) -> (Op
             }
             let listens = *f.local.ip() == block.stack() && f.state == State::LISTEN;
             let new = match f.uid == owner {
-                true if beside == Beside::OwnPrograms && !listens => return,
+                true if tolerance == Tolerance::OwnPrograms && !listens => return,
                 true => Refusal::Own,
                 false => Refusal::Other { uid: f.uid, listens },
             };
-            // The one that is the hardest to overcome is the reason.
+            // The refusal that is hardest to tolerate is reported.
             let is_harder = |old: Refusal| new == Refusal::Own || old != Refusal::Own && listens;
-            if !new.is_overcome(beside) && refusal.is_none_or(is_harder) {
+            if !new.is_tolerated(tolerance) && refusal.is_none_or(is_harder) {
                 refusal = Some(new);
-            } else if listens && beside == Beside::OwnPrograms {
+            } else if listens && tolerance == Tolerance::OwnPrograms {
                 tracing::warn!("a process of uid {} listens at {}, in the network's block", f.uid, f.local);
             }
         });

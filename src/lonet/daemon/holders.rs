@@ -1,19 +1,19 @@
-//! Who holds a socket that others have made: its descriptors in /proc.
+//! Finds the process that holds a socket, by its descriptors in /proc.
 //!
-//! A socket may go from hand to hand, by fork or in messages, and nothing tells of it.
+//! A socket may be passed on by fork or in messages, and nothing announces that.
 
 use super::members::owners_processes;
 use super::owner::Owner;
 use super::state::{Cookie, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many descriptors are looked at, at most: how many a process has is its own to choose.
-const LOOKS: usize = 1 << 17;
+/// The most descriptors that are read: a process can have any number of them.
+const MAX_DESCRIPTORS: usize = 1 << 17;
 
-/// For each of these sockets, known by inode, a process that holds it. The `members` are looked at first, and only for what none
-/// of them holds the owner's other processes.
+/// For each of these sockets, given by inode, a process that holds it. The `members` are tried first, then,
+/// for the sockets that none of them holds, the owner's other processes.
 pub fn find(mut sockets: BTreeMap<u64, Cookie>, members: &[Pid], owner: &Owner) -> BTreeMap<Cookie, Pid> {
-    let (mut holders, mut looks) = (BTreeMap::new(), 0..LOOKS);
+    let (mut holders, mut looks) = (BTreeMap::new(), 0..MAX_DESCRIPTORS);
     let mut seen = BTreeSet::new();
     for pid in members.iter().copied().chain(owners_processes(owner)).filter(|pid| seen.insert(*pid)) {
         if sockets.is_empty() {
@@ -31,7 +31,7 @@ pub fn find(mut sockets: BTreeMap<u64, Cookie>, members: &[Pid], owner: &Owner) 
     holders
 }
 
-/// What the descriptors of a process lead to: the inode of a socket, or something else.
+/// The descriptors of a process: the inode if one is a socket.
 fn sockets_of(pid: Pid) -> impl Iterator<Item = Option<u64>> {
     let all = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     all.map(|entry| {

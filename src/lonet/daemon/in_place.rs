@@ -1,15 +1,16 @@
-//! Files that are written through memory: the table, SQLite's `-shm`.
+//! Makes sure that memory-mapped files (the table, SQLite's `-shm`) are overwritten in place.
 //!
-//! What is allocated is not taken away by a full disk, except where the file system writes to another place each time, as
-//! btrfs does. There a store that finds no room is a SIGBUS: lonetd's end, and that of a program that writes into the
-//! table.
+//! A full disk does not affect blocks that are allocated, unless the file system writes each time to new
+//! ones, as btrfs does. There a store to the mapping that finds no space raises SIGBUS: it ends lonetd, and
+//! any program that writes to the table.
 
 use lonet_core::directory::Directory;
 
 /// From linux/fs.h.
 const FS_NOCOW_FL: libc::c_int = 0x0080_0000;
 
-/// Has the files that will be made in `directory` written where they lie. Other file systems do so, and refuse to be asked.
+/// Turns off copy-on-write for files that will be made in `directory`. Other file systems overwrite in place,
+/// and refuse the request.
 pub fn write_in_place(directory: &Directory) {
     let Ok(dir) = directory.reopen() else { return };
     let mut flags: libc::c_int = 0;

@@ -1,9 +1,9 @@
-//! The real kernel behind the state's questions.
+//! [`Kernel`] of the running system: NETLINK_SOCK_DIAG and /proc.
 
 use super::holders;
 use super::owner::Owner;
 use super::process::{self, pidfd_open};
-use super::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
+use super::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
 use std::cell::Cell;
@@ -13,32 +13,33 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Asks NETLINK_SOCK_DIAG, and /proc for programs' names.
+/// Queries NETLINK_SOCK_DIAG, and /proc for programs' names.
 pub struct Live {
     diag: Option<Diag>,
     shows_bound: bool,
-    /// A listener of lonetd's own, which the kernel must find: without it "there is none" says nothing.
+    /// A listener of lonetd's own, which the kernel must find: otherwise its "there is none" proves nothing.
     control: SocketAddrV4,
     start: Instant,
-    /// When the control was last found.
-    told: Cell<Option<Instant>>,
-    /// Unconnected sockets, all at once, where many are asked for.
+    /// The time when the kernel last found `control`.
+    confirmed: Cell<Option<Instant>>,
+    /// The current batch of queries about unconnected sockets.
     unconnected: Unconnected,
 }
 
-/// To tell of one that is bound and idle the kernel walks all ports of the machine.
+/// How queries about unconnected sockets are answered. To find one that is bound and idle the kernel walks
+/// all ports of the machine.
 enum Unconnected {
     OneByOne,
-    /// Those within this net, at the first question.
-    ToBeAsked(Ipv4Addr, u8),
-    /// Those that are bound or listen. Who stops listening meanwhile is among them.
-    Asked(BTreeSet<Cookie>),
+    /// A batch: those within this net are listed at the first query.
+    Pending(Ipv4Addr, u8),
+    /// The listed sockets, which are bound or listen. A socket that stops listening meanwhile is among them.
+    Listed(BTreeSet<Cookie>),
 }
 
-/// How long the control counts. It fails where a module of the kernel is taken away, if ever.
-const CONTROL_COUNTS: Duration = Duration::from_millis(100);
+/// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
+const CONTROL_VALID_FOR: Duration = Duration::from_millis(100);
 
-/// The states of sockets that are connected, or on their way there, or on their way from there.
+/// The states of sockets that are connected, connecting or closing.
 const CONNECTIONS: u32 =
     State::ALL & !(State::LISTEN.bit() | State::BOUND_INACTIVE.bit() | State::TIME_WAIT.bit());
 
@@ -47,7 +48,7 @@ fn is_of(block: Block, found: &diag::Found) -> bool {
 }
 
 impl Live {
-    /// `control`: a listener of lonetd's own. `shows_bound`: this kernel lists bound idle sockets.
+    /// `control`: a listener of lonetd's own. `shows_bound`: whether this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
         Live {
@@ -55,19 +56,19 @@ impl Live {
             shows_bound,
             control,
             start: Instant::now(),
-            told: Cell::new(None),
+            confirmed: Cell::new(None),
             unconnected: Unconnected::OneByOne,
         }
     }
 
-    /// As [`Kernel::together`], for all of the block.
+    /// Like [`Kernel::batch`], for all of the block.
     pub fn many(&mut self, many: bool) {
         let [a, b, ..] = self.control.ip().octets();
-        self.together(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
+        self.batch(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
     }
 
     fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
-        if let Unconnected::ToBeAsked(address, prefix) = self.unconnected {
+        if let Unconnected::Pending(address, prefix) = self.unconnected {
             let mut all = BTreeSet::new();
             let states = State::BOUND_INACTIVE.bit() | State::LISTEN.bit();
             let dumped = self.diag.as_ref()?.dump(states, Some((address, prefix)), &mut |f| {
@@ -75,59 +76,63 @@ impl Live {
                     all.insert(f.cookie);
                 }
             });
-            if dumped.is_ok() && self.can_tell() {
-                self.unconnected = Unconnected::Asked(all);
+            if dumped.is_ok() && self.is_reliable() {
+                self.unconnected = Unconnected::Listed(all);
             }
         }
         match &self.unconnected {
-            Unconnected::Asked(all) => Some(all.contains(&cookie)),
-            Unconnected::OneByOne | Unconnected::ToBeAsked(..) => {
-                self.among(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
+            Unconnected::Listed(all) => Some(all.contains(&cookie)),
+            Unconnected::OneByOne | Unconnected::Pending(..) => {
+                self.is_listed(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
             }
         }
     }
 
-    /// What this kernel cannot tell, for the log.
+    /// What this kernel cannot report, for the log.
     pub fn shortcomings(&self) -> Option<&'static str> {
         match (&self.diag, self.shows_bound) {
-            (None, _) => Some("this kernel has no sock_diag: ports of the dead are found free late or never"),
+            (None, _) => {
+                Some("this kernel has no sock_diag: ports of ended processes are freed late or never")
+            }
             (Some(_), false) => {
-                Some("this kernel does not list bound sockets (6.8 does): their ports are found free late")
+                Some("this kernel does not list bound sockets (6.8 does): their ports are freed late")
             }
             (Some(_), true) => None,
         }
     }
 
-    /// Whether a negative answer counts.
-    fn can_tell(&self) -> bool {
+    /// Whether a negative answer of the kernel's is reliable.
+    fn is_reliable(&self) -> bool {
         let now = Instant::now();
-        if self.told.get().is_some_and(|told| now.duration_since(told) < CONTROL_COUNTS) {
+        if self.confirmed.get().is_some_and(|at| now.duration_since(at) < CONTROL_VALID_FOR) {
             return true;
         }
         let tells = self.diag.as_ref().is_some_and(|d| matches!(d.lookup(self.control, NOBODY), Ok(Some(_))));
-        self.told.set(tells.then_some(now));
+        self.confirmed.set(tells.then_some(now));
         tells
     }
 
-    /// All sockets of a block. `None`: cannot be asked.
-    pub fn sightings(&self, block: Block) -> Option<BTreeMap<Cookie, Sighting>> {
-        if !self.shows_bound || !self.can_tell() {
+    /// All sockets of a block. `None`: the kernel cannot be asked.
+    pub fn kernel_sockets(&self, block: Block) -> Option<BTreeMap<Cookie, KernelSocket>> {
+        if !self.shows_bound || !self.is_reliable() {
             return None;
         }
         let mut all = BTreeMap::new();
         let net = (Ipv4Addr::new(127, block.number(), 0, 0), 16);
         let dumped = self.diag.as_ref()?.dump(State::ALL, Some(net), &mut |f| {
-            let idle = if f.state == State::LISTEN { Idle::Listening } else { Idle::Bound };
-            // What was reset and is bound still has its last peer's address.
+            let idle =
+                if f.state == State::LISTEN { UnconnectedState::Listening } else { UnconnectedState::Bound };
+            // A socket that was reset and is bound still has its last peer's address.
             let connected = f.remote != NOBODY && f.state != State::BOUND_INACTIVE;
             let remote = connected.then_some(f.remote);
             let held = f.inode != 0 && f.state != State::TIME_WAIT;
-            all.insert(f.cookie, Sighting { local: f.local, remote, idle, held });
+            all.insert(f.cookie, KernelSocket { local: f.local, remote, idle, held });
         });
         dumped.ok().map(|()| all)
     }
 
-    /// All connections of a block, and of those that dial there from elsewhere. None where the kernel cannot be asked.
+    /// All connections of a block, and those that dial into it from elsewhere. Empty if the kernel cannot be
+    /// asked.
     pub fn connections(&self, block: Block) -> Vec<diag::Found> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
@@ -140,7 +145,7 @@ impl Live {
         if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
     }
 
-    /// The same, with what has become of their segments.
+    /// Like [`Live::connections`], with the counts of their segments.
     pub fn traffic(&self, block: Block) -> Vec<(diag::Found, Traffic)> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
@@ -153,23 +158,23 @@ impl Live {
         if dumped.is_some_and(|dumped| dumped.is_err()) { Vec::new() } else { all }
     }
 
-    fn among(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
+    fn is_listed(&self, states: u32, local: Option<(Ipv4Addr, u8)>, cookie: Cookie) -> Option<bool> {
         let mut there = false;
         let dumped = self.diag.as_ref()?.dump(states, local, &mut |f| {
-            // Without an inode it is what a closed connection leaves.
+            // Without an inode it is the remnant of a closed connection.
             there |= f.cookie == cookie && f.inode != 0;
         });
         match dumped {
             Ok(()) if there => Some(true),
-            Ok(()) => self.can_tell().then_some(false),
+            Ok(()) => self.is_reliable().then_some(false),
             Err(_) => None,
         }
     }
 }
 
-/// The cookies of all sockets that a process holds. A socket that is neither bound nor connected is in none of the
-/// tables that sock_diag reads; its descriptor is all there is to ask. Fails where the kernel does not let lonetd
-/// take another process' descriptors (before 5.6, and by the rules of ptrace).
+/// The cookies of all sockets that a process holds. A socket that is neither bound nor connected is in none
+/// of the tables that sock_diag reads; only its descriptor shows it. Fails if the kernel does not let lonetd
+/// copy another process's descriptors (before 5.6, and by the rules of ptrace).
 fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
     let process = pidfd_open(pid)?;
     let take = |number: libc::c_long| {
@@ -206,37 +211,41 @@ fn held_by(pid: Pid) -> io::Result<BTreeSet<Cookie>> {
 }
 
 impl Live {
-    /// Whether a socket is connected between these addresses. `None`: it is on its way, or it cannot be told.
+    /// Whether a socket is connected between these addresses. `None`: it is connecting, or the kernel cannot
+    /// be asked.
     pub fn is_made(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<bool> {
         match self.diag.as_ref()?.answer(local, remote).ok()? {
             Answer::Found(f) if f.cookie == cookie => {
                 (f.state != State::SYN_SENT).then_some(f.state != State::CLOSE)
             }
             Answer::Found(_) | Answer::Another => Some(false),
-            Answer::Nobody => self.can_tell().then_some(false),
+            Answer::Nobody => self.is_reliable().then_some(false),
         }
     }
 
-    /// Whether some process has a socket that is, or was, connected between these addresses. What cannot be told is so.
+    /// Whether some process holds a socket that is, or was, connected between these addresses; true if the
+    /// kernel cannot be asked.
     pub fn is_held(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
             Some(Answer::Found(f)) => f.cookie == cookie && f.inode != 0,
             Some(Answer::Another) => false,
-            // Of one that was reset and is open it says the same: that is told when it ends.
-            Some(Answer::Nobody) => !self.can_tell(),
+            // The kernel answers the same for a socket that was reset and is open: its end is announced
+            // later.
+            Some(Answer::Nobody) => !self.is_reliable(),
             None => true,
         }
     }
 }
 
-/// What a process runs, as the kernel calls it.
+/// The name of a process's program, as the kernel has it.
 pub fn program(pid: Pid) -> String {
     let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
-/// The process in whose place this one is. Of a supervised program two others are members, its supervisor and the one that its
-/// user has started (`supervise`): it is the child of the one, which is the other's. What it has left behind takes its place.
+/// The process that this one stands for. A supervised program comes with two other members, its supervisor
+/// and the process that the user has started (`supervise`): the program is the child of one, which is the
+/// child of the other. Processes that it has left behind take its place.
 pub fn stands_for(pid: Pid) -> Pid {
     let executable = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
     let Some(ours) = executable(&"self") else { return pid };
@@ -254,7 +263,7 @@ pub fn stands_for(pid: Pid) -> Pid {
     if is_ours(&at) { pid } else { at }
 }
 
-/// When a process began, in clock ticks since boot. `None`: it has ended.
+/// The start time of a process, in clock ticks since boot. `None`: it has ended.
 pub fn began(pid: Pid) -> Option<u64> {
     const STATE: usize = 3;
     const START: usize = 22;
@@ -264,21 +273,21 @@ pub fn began(pid: Pid) -> Option<u64> {
 }
 
 impl Kernel for Live {
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
         match self.diag.as_ref()?.answer(local, remote).ok() {
             Some(Answer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
-                Some(Some(Found { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
+                Some(Some(ConnectedSocket { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
             Some(Answer::Another) => Some(None),
-            Some(Answer::Nobody) => self.can_tell().then_some(None),
+            Some(Answer::Nobody) => self.is_reliable().then_some(None),
             None => None,
         }
     }
 
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
         match self.diag.as_ref()?.listener(os, cookie) {
-            Ok(Some(_)) => return Some(Idle::Listening),
+            Ok(Some(_)) => return Some(UnconnectedState::Listening),
             Ok(None) => {}
             Err(_) => return None,
         }
@@ -286,14 +295,14 @@ impl Kernel for Live {
             return None;
         }
         match self.is_idle(cookie, os)? {
-            true => Some(Idle::Bound),
-            false => Some(Idle::Gone),
+            true => Some(UnconnectedState::Bound),
+            false => Some(UnconnectedState::Gone),
         }
     }
 
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
-        // Nobody holds one in TIME_WAIT, of which a machine may have a hundred thousand to list.
-        match self.among(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
+    fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
+        // No process holds a socket in TIME_WAIT, of which a machine may list a hundred thousand.
+        match self.is_listed(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
             true => Some(true),
             false => self.shows_bound.then_some(false),
         }
@@ -333,9 +342,9 @@ impl Kernel for Live {
         began(pid).unwrap_or(0)
     }
 
-    fn together(&mut self, net: Option<(Ipv4Addr, u8)>) {
+    fn batch(&mut self, net: Option<(Ipv4Addr, u8)>) {
         self.unconnected =
-            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::ToBeAsked(address, prefix));
+            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::Pending(address, prefix));
     }
 
     fn now(&self) -> Duration {

@@ -1,6 +1,7 @@
-//! `<net>/log`, of limited size: a network may live for months, and what others make happen is not to fill a disk.
+//! The log file, `<net>/log`, of limited size: a network may run for months, and what others can cause must
+//! not fill a disk.
 //!
-//! Its lines are as those of LONET_LOG ([`lonet_core::logged`]), and the first one of a day has the date.
+//! Its lines have the format of LONET_LOG ([`lonet_core::logged`]), and the first one of a day has the date.
 
 use super::current::Current;
 use lonet_core::directory::Directory;
@@ -17,7 +18,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The size at which the log is put aside as `log.old`, in bytes. What was there before goes.
+/// The size in bytes at which the log is renamed to `log.old`, replacing an older one.
 const PUT_ASIDE_AT: u64 = 1 << 20;
 
 const NAME: &CStr = c"log";
@@ -36,10 +37,10 @@ impl Log {
     }
 }
 
-/// The format of a line.
+/// The formatter of a line.
 #[derive(Default)]
 pub struct Lines {
-    /// Of the last line, counted from 1970.
+    /// The day of the last line, counted from 1970.
     day: AtomicU64,
 }
 
@@ -70,7 +71,7 @@ where
     }
 }
 
-/// The day of a moment, UTC.
+/// The date of a time, UTC.
 fn date(seconds: u64) -> String {
     // SAFETY: all zeroes is a broken-down time.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
@@ -86,7 +87,7 @@ fn open(directory: &Directory) -> io::Result<(File, u64)> {
 }
 
 impl Write for Log {
-    /// What cannot be written is lost, and what would be too much is not written.
+    /// A line that cannot be written is lost, and one that would exceed the limit is not written.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let directory = self.directory.now();
         if !directory.leads_to(NAME, self.file.as_raw_fd()) {
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn log_of_a_lonetd_before_counts() {
+    fn log_of_previous_lonetd_counts_towards_limit() {
         let (_tmp, dir) = directory();
         std::fs::write(dir.join("log"), vec![b'x'; PUT_ASIDE_AT as usize]).expect("a log");
         log_in(&dir).write_all(b"first\n").expect("written");

@@ -1,17 +1,18 @@
-//! Members that never spoke to this lonetd: children of a process that joined.
+//! Inherited members: processes that never sent a message to this lonetd, children of a process that joined.
 //!
-//! A fork tells nobody. Two things are inherited, though, and can be seen from outside: the environment that
-//! `lonet run` gave, key and all, also through exec; and the mapping of `<net>/key` which the library makes when
-//! a process speaks to lonetd for the first time, through fork. They are looked for only when something is about
-//! to end for lack of members: a look at every process of the machine takes some milliseconds ([`search`]).
+//! A fork notifies nobody. Two things are inherited, though, and visible from outside: the environment that
+//! `lonet run` has set, with the network's key, also through exec; and the mapping of `<net>/key`, which the
+//! library makes with a process's first message, through fork. lonetd searches for them only when something
+//! is about to end for lack of members: examining every process of the machine takes some milliseconds
+//! ([`search`]).
 //!
-//! Only processes that are the owner's by all of their uids are looked at. Whoever else is a member says so with the
-//! network's key, when it has something to ask; and what another user shows of a process, how much of it there is and
-//! how long it takes to read are that user's to choose. What a process maps is compared by device and inode, as the
-//! kernel names them of lonetd's own mapping of the file: anybody may give a file any path.
+//! Only processes with all uids the owner's are examined. Other users' members show the network's key when
+//! they send a message; and what another user's process shows of itself, how much there is and how long it
+//! takes to read, is that user's to choose. Mappings are compared by device and inode, as the kernel shows
+//! them for lonetd's own mapping of the file: anybody may give a file any path.
 //!
-//! A pid says who it is only for as long as its process lives. All that is looked at is reached by one descriptor of the
-//! process' directory in /proc, and what is found is held by a pidfd, which was taken while that was alive.
+//! A pid identifies a process only while that is alive. Everything is read through one descriptor of the
+//! process's directory in /proc, and a member is held by a pidfd, which was taken while it was alive.
 
 pub mod search;
 mod signs;
@@ -33,7 +34,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A process that belongs to the network, and the host that it is, if its environment says so.
+/// An inherited member, and its host, if its environment names one.
 #[derive(Debug)]
 pub struct Inherited {
     pub pid: Pid,
@@ -41,15 +42,15 @@ pub struct Inherited {
     pub host: Option<String>,
 }
 
-/// How often the list of processes is read again for those that have come meanwhile.
-const LOOKS: usize = 8;
+/// How often the list of processes is read again for new ones.
+const MAX_LISTINGS: usize = 8;
 
-/// What inherited members are known by.
+/// What inherited members are recognised by.
 pub struct Members {
     owner: Owner,
     membership: Membership,
     dir: PathBuf,
-    /// `None`: there is none, and what a process maps says nothing.
+    /// `None`: the key could not be mapped, and mappings are not examined.
     key_file: Option<KeyFile>,
 }
 
@@ -62,12 +63,13 @@ impl Members {
         Members { owner, membership, dir: config.dir.clone(), key_file }
     }
 
-    /// All processes that inherited membership, but for those that are `known` already.
+    /// All processes that inherited membership, without those that are `known`.
     pub fn find(&self, known: &BTreeSet<Pid>) -> Vec<Inherited> {
         let mut seen = BTreeSet::from([std::process::id() as Pid]);
         let mut found = Vec::new();
-        // A process that is in the list may have forked and ended before it is looked at: its child is in the next one.
-        for _ in 0..LOOKS {
+        // A process in the list may have forked and ended before it is examined: its child is in the next
+        // list.
+        for _ in 0..MAX_LISTINGS {
             let new: Vec<Pid> = pids().filter(|pid| seen.insert(*pid)).collect();
             if new.is_empty() {
                 break;
@@ -95,7 +97,7 @@ impl Members {
         is_it.then_some(Inherited { pid, process, host })
     }
 
-    /// The host that a process with the network's key in its environment is.
+    /// The host of a process with the network's key in its environment. `None`: it does not have the key.
     fn by_environment(&self, directory: &ProcessDirectory) -> Option<Option<String>> {
         let environment = directory.environment()?;
         let get = |name: &str| lookup(environment.split(|b| *b == 0), name);
@@ -110,8 +112,8 @@ impl Members {
     }
 }
 
-/// Whether processes of the network live in another network namespace, where its sockets are: a lonetd that was killed
-/// there has left its state, and one here would find it all dead.
+/// Whether processes of the network are alive in another network namespace, where its sockets are: a lonetd
+/// that was killed there has left its table, and one here would take them all for dead.
 pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netns: u64) -> bool {
     let Some(mut all) = store::processes_elsewhere(directory, netns) else {
         return false;
@@ -122,7 +124,7 @@ pub fn live_elsewhere(config: &Config, directory: &Directory, owner: Owner, netn
         let found = Members::new(config, directory, owner, membership).find(&BTreeSet::new());
         all.extend(found.into_iter().map(|member| member.pid));
     }
-    // Who asks here is a member, too, perhaps.
+    // The program that started this lonetd may be a member, too: it is in this namespace.
     let namespace = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let here = namespace(&"self");
     all.iter().any(|pid| namespace(pid) != here)
@@ -138,7 +140,7 @@ fn pids() -> impl Iterator<Item = Pid> {
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// What a process shows of itself. When it has ended nothing is found there, also if another one has its pid.
+/// A process's directory in /proc. Once the process has ended it is empty, even if another one has its pid.
 struct ProcessDirectory(OwnedFd);
 
 impl ProcessDirectory {
@@ -161,7 +163,8 @@ impl ProcessDirectory {
         Some(text)
     }
 
-    /// The environment that the process' program has begun with. For a moment of exec there is none to be seen.
+    /// The environment that the process's program was started with. During exec the kernel shows none for a
+    /// moment.
     fn environment(&self) -> Option<Vec<u8>> {
         for _ in 0..EXEC_STEPS {
             let environment = self.read("environ")?;
@@ -173,15 +176,16 @@ impl ProcessDirectory {
         None
     }
 
-    /// Whether the process has memory, and the new program's environment does not lie there so far.
+    /// Whether the process has memory, and the new program's environment is not there yet.
     fn is_executing(&self) -> bool {
         self.read("stat").is_some_and(|stat| is_executing(&stat))
     }
 
-    /// Whether the process' real, effective and saved uid are the owner's. A set-user-ID program of the owner's that
-    /// somebody else has started is not, nor is one of somebody else's that the owner has started.
+    /// Whether the process's real, effective and saved uid are the owner's. Not so of a set-user-ID program
+    /// of the owner's that another user has started, nor of another user's that the owner has started.
     fn is_owners(&self, owner: &Owner) -> bool {
-        // Of a process that others must not look into it is root. This comes first, as it takes a tenth of the time.
+        // The directory of a process that is not dumpable is root's. This check comes first, as it takes a
+        // tenth of the time.
         if !fstat(&self.0).is_ok_and(|stat| owner.has_number(stat.st_uid)) {
             return false;
         }
@@ -189,7 +193,7 @@ impl ProcessDirectory {
     }
 }
 
-/// How long an exec may take.
+/// How long an exec may take, in steps.
 const EXEC_STEPS: u32 = 100;
 const EXEC_STEP: Duration = Duration::from_millis(1);
 
@@ -214,7 +218,7 @@ fn parse_uids(status: &[u8]) -> Option<Uids> {
 pub fn may_be_signalled_by(uid: u32, pid: Pid, process: &OwnedFd) -> bool {
     let uids = ProcessDirectory::open(pid).ok().and_then(|directory| directory.uids());
     let is_its = uids.is_some_and(|[real, _, saved]| real == uid || saved == uid);
-    // It is this process' status if it has not ended by now.
+    // The status is this process's if it has not ended by now.
     is_its && !has_ended(process)
 }
 

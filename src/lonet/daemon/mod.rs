@@ -1,11 +1,12 @@
-//! lonetd: one for each network and user; it decides what needs one authority, and clears up after the dead.
+//! lonetd, the daemon of a network: one for each network and user. It decides what needs one authority, and
+//! cleans up after processes that have ended.
 //!
-//! Theory of operation: one thread, around the machine in [`state`], which works on the same table as the network's
-//! processes ([`lonet_core::table`]). [`serve`] brings messages and the
-//! kernel's announcements to it in the order in which they happened, and carries its answers back. lonetd is
-//! started by whoever needs it first, under the lock file of the network's directory, and ends by itself when
-//! the network has been empty for a few seconds; it takes its sockets and files with it, under the same lock,
-//! so that a program which starts just then finds either a lonetd that serves or none.
+//! Theory of operation: one thread runs a state machine ([`state`]) on the same table that the network's
+//! processes use ([`lonet_core::table`]). [`serve`] passes it the messages and the kernel's announcements in
+//! the order in which they happened, and sends its replies. lonetd is started by the first program that needs
+//! it, under the lock file of the network's directory, and exits after the network has been empty for a few
+//! seconds. It removes its sockets and files under the same lock, so that a program which starts just then
+//! finds either a lonetd that serves or none.
 
 mod current;
 mod dns;
@@ -42,7 +43,7 @@ use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::process::ExitCode;
 
-/// How lonetd was called.
+/// How lonetd was started.
 pub struct Start {
     pub config: Config,
     /// A program started it and waits on the readiness pipe.
@@ -53,7 +54,7 @@ pub struct Start {
 
 /// Serves the network until it has been empty for a while.
 ///
-/// `lock`: the start lock of one that was started by hand, given back as soon as it serves.
+/// `lock`: the start lock of a lonetd that was started by hand; it is released as soon as lonetd serves.
 pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
     let pipe = start.on_demand.then(|| {
         // SAFETY: who starts lonetd on demand gives it this descriptor.
@@ -102,18 +103,18 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     if members::live_elsewhere(config, &directory.now(), owner, netns) {
         return Err(SetupError::Elsewhere);
     }
-    // What programs say from here on is heard; what they said in vain before is to be seen in the kernel. A lonetd
-    // too many ends here, before it touches anything.
+    // From here on messages are received; the effects of those that were sent before are visible in the
+    // kernel. A second lonetd ends here, before it touches anything.
     let here = directory.now();
     let mut service = doors::take_service(&here)?;
     let key = setup::key(&mut service)?;
     let doors = doors::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
-    let (store, left) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
-    // It is there for as long as the process is.
+    let (store, previous) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
+    // It lives as long as the process.
     let store: &'static store::Store = Box::leak(Box::new(store));
-    let former = left.as_ref().map(|left| left.block.stack());
-    let had = left.filter(|left| left.is_here).map(|left| left.block);
+    let former = previous.as_ref().map(|previous| previous.block.stack());
+    let had = previous.filter(|previous| previous.is_here).map(|previous| previous.block);
     let held = held::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
         .and_then(|d| d.only(held.block).map(|()| d))
@@ -125,10 +126,10 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let whose = owner.if_told_by_number();
     let mut state = state::State::new(table, whose, held.refuser_address, setup::ephemeral_ports());
     if had.is_some() {
-        let sightings = kernel.sightings(held.block);
-        state.restore(&mut kernel, state::Saved::of(store.table()), sightings.as_ref());
-        if let Some(sightings) = &sightings {
-            store.table().retain_hops(|cookie| sightings.contains_key(&cookie));
+        let kernel_sockets = kernel.kernel_sockets(held.block);
+        state.restore(&mut kernel, state::Saved::of(store.table()), kernel_sockets.as_ref());
+        if let Some(kernel_sockets) = &kernel_sockets {
+            store.table().retain_hops(|cookie| kernel_sockets.contains_key(&cookie));
         }
         tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }

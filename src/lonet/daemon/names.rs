@@ -1,5 +1,5 @@
-//! Host names: when two spellings are one host, how a name goes into DNS answers, and what a
-//! host of ours may be called.
+//! Host names: which spellings are the same host, how a name is written in DNS replies, and which names a
+//! host may have.
 //!
 //! A user writes `bücher`. Java and nc hand `bücher.lonet` to the resolver as it was typed, curl
 //! and Node hand it `xn--bcher-kva.lonet` (IDNA 2008, RFC 5891), Python hands it what IDNA 2003
@@ -27,7 +27,7 @@ use caseless::Caseless;
 use idna::punycode;
 use unicode_normalization::UnicodeNormalization;
 
-/// What a name is called when it was only mentioned, as programs spell it: without `xn--`.
+/// The displayed spelling of a name that was only mentioned, as programs spell it: without `xn--`.
 pub fn shown(label: &[u8]) -> Option<String> {
     let given = std::str::from_utf8(label).ok()?;
     let is_ascii_form = given.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"));
@@ -114,7 +114,7 @@ pub fn from_program(comm: &[u8]) -> String {
         if c.is_alphanumeric() || c == '_' {
             name.push(c);
         } else if !name.ends_with('-') {
-            // Never two in a row, so that no program is called `xn--…` and means somebody else.
+            // Never two dashes in a row, so that no program becomes `xn--…` and means another name.
             name.push('-');
         }
     }
@@ -219,8 +219,8 @@ fn mapped(text: &str, deviations: Deviations) -> String {
     text
 }
 
-/// Characters that are not there as far as names go: RFC 3454 table B.1 (IDNA 2003) and those that
-/// UTS #46 ignores beyond it.
+/// Characters that do not count in names: RFC 3454 table B.1 (IDNA 2003), and those that UTS #46 ignores
+/// beyond it.
 fn invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{1806}' | '\u{200b}'..='\u{200d}'

@@ -1,14 +1,15 @@
-//! The network's owner: the user that lonetd is.
+//! The network's owner: the user that lonetd runs as.
 
 use lonet_core::{sys, uids};
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// How the owner is told from other users.
+/// Identifies the owner among other users.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     uid: u32,
-    /// In lonetd's user namespace other users are shown by the same number, as they have none of their own there.
+    /// In lonetd's user namespace other users may be shown with the owner's uid, as they have none of their
+    /// own there.
     is_shared: bool,
 }
 
@@ -16,7 +17,7 @@ impl Owner {
     /// lonetd's own user, in the user namespace in which it stays.
     pub fn here() -> Owner {
         let uid = sys::geteuid();
-        // What the map does not say, or root has chosen another number for, is taken for the worse.
+        // What the map does not say, or a number that root has changed, is treated as the worse case.
         let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
         let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(uids::OVERFLOW);
         Owner { uid, is_shared: uid == overflow && uids::all_have_numbers() != Some(true) }
@@ -31,18 +32,20 @@ impl Owner {
         self.uid
     }
 
-    /// Whether this is the owner's number. Nobody else's is needed for a certain no; not so for a yes.
+    /// Whether this uid is the owner's. No is certain; yes is certain only if no other user is shown with the
+    /// same uid.
     pub fn has_number(&self, uid: u32) -> bool {
         uid == self.uid
     }
 
-    /// The owner's number, if it stands for nobody else.
+    /// The owner's uid, if no other user is shown with it.
     pub fn if_told_by_number(&self) -> Option<u32> {
         (!self.is_shared).then_some(self.uid)
     }
 
-    /// Of a process with the owner's number: whether it is the owner's. Where that says nothing the kernel is asked, which
-    /// compares users: lonetd, which has no power over others in such a namespace, may send signals to its own.
+    /// Whether a process with the owner's uid is the owner's. If the uid does not tell, the kernel is asked,
+    /// which compares users: lonetd, which has no privilege over others in such a namespace, may send signals
+    /// to its own user's processes.
     pub fn has(&self, process: &OwnedFd) -> bool {
         !self.is_shared || may_signal(process)
     }

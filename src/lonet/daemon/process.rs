@@ -1,4 +1,4 @@
-//! What the kernel shows of a process.
+//! A process as the kernel shows it: pidfd, /proc/PID/stat, exit status.
 
 use super::state::Pid;
 use crate::trace::event::Status;
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// A descriptor that names a process, also when its pid is another's by then.
+/// Opens a pidfd, which still names the process when another one has its pid.
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: no pointers.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
@@ -15,19 +15,19 @@ pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Whether a process has ended: also one that nobody has waited for. `process`: its pidfd.
+/// Whether a process has ended, reaped or not. `process`: its pidfd.
 pub fn has_ended(process: &OwnedFd) -> bool {
     sys::readable_within(process.as_raw_fd(), 0) == Ok(true)
 }
 
-/// /proc/PID/stat. An error: there is no such process.
+/// Reads /proc/PID/stat. Fails if there is no such process.
 pub fn stat(pid: Pid) -> std::io::Result<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/stat"))
 }
 
 /// A field of /proc/PID/stat by its number in proc(5), from 3 on.
 pub fn stat_field(stat: &[u8], number: usize) -> Option<&str> {
-    // The program's name, field 2, stands in brackets and may hold anything, brackets too.
+    // The program's name, field 2, is in brackets and may contain anything, brackets too.
     let name_ends = stat.iter().rposition(|b| *b == b')')?;
     let fields = std::str::from_utf8(stat.get(name_ends + 1..)?).ok()?;
     fields.split_ascii_whitespace().nth(number.checked_sub(3)?)
@@ -44,7 +44,7 @@ pub fn asks_to_end(signal: i32) -> bool {
     matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
 }
 
-/// How a process has ended. `None`: it cannot be told. `process`: its pidfd.
+/// The exit status of a process. `None`: it cannot be found. `process`: its pidfd.
 pub fn status(pid: Pid, process: &OwnedFd) -> Option<Status> {
     let code = status_of_unwaited(pid).or_else(|| status_of_waited(process))?;
     Some(match code & 0x7f {
@@ -56,7 +56,7 @@ pub fn status(pid: Pid, process: &OwnedFd) -> Option<Status> {
     })
 }
 
-/// What wait(2) will say of a process that nobody has waited for.
+/// The wait(2) status of a process that has not been reaped.
 fn status_of_unwaited(pid: Pid) -> Option<i32> {
     const STATE: usize = 3;
     const EXIT_CODE: usize = 52;
@@ -65,7 +65,7 @@ fn status_of_unwaited(pid: Pid) -> Option<i32> {
     code.filter(|_| stat_field(&stat, STATE) == Some("Z"))
 }
 
-/// What wait(2) has said of a process, from Linux 6.15 on.
+/// The wait(2) status of a process that has been reaped; since Linux 6.15.
 fn status_of_waited(process: &OwnedFd) -> Option<i32> {
     /// struct pidfd_info of `linux/pidfd.h`, in its first version.
     #[repr(C)]
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn process_that_nobody_has_waited_for_has_ended() {
+    fn zombie_has_ended() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
         let process = pidfd_open(child.id() as Pid).expect("a pidfd");

@@ -1,4 +1,5 @@
-//! Sockets in other processes: what is set on one is set wherever it is held.
+//! Access to other processes' sockets: an option set through one descriptor applies to all holders of the
+//! socket.
 
 use super::process::pidfd_open;
 use super::state::{Cookie, Pid};
@@ -6,10 +7,11 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Calls `each` for the TCP sockets of a process, among those whose inodes are wanted, with copies of their descriptors and the numbers that these have there, until it
-/// says that there is no more to do (`false`).
+/// Calls `each` for those TCP sockets of a process whose inode `is_wanted` accepts, with a copy of the
+/// descriptor and its number in that process, until `each` returns false.
 ///
-/// Fails where the kernel does not let lonetd take another process' descriptors: the rules are those of ptrace(2).
+/// Fails if the kernel does not let lonetd copy another process's descriptors: the rules are those of
+/// ptrace(2).
 pub fn each_socket(
     pid: Pid,
     is_wanted: &dyn Fn(u32) -> bool,
@@ -22,7 +24,7 @@ pub fn each_socket(
         Err(e) => return Err(e),
     };
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).map_err(errno)? {
-        // It has ended meanwhile.
+        // The process has ended meanwhile.
         let Ok(entry) = entry else { break };
         let inode = std::fs::read_link(entry.path()).ok().as_deref().and_then(inode);
         let number = entry.file_name().to_str().and_then(|n| n.parse().ok());
@@ -56,12 +58,12 @@ pub fn copy_of(process: &OwnedFd, number: i32, cookie: Cookie) -> Result<OwnedFd
     Err(Errno::ESTALE)
 }
 
-/// Of `socket:[INODE]`.
+/// The inode of `socket:[INODE]`.
 fn inode(link: &std::path::Path) -> Option<u32> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// A copy of a process' descriptor.
+/// Copies a descriptor of a process.
 pub fn copy(process: &OwnedFd, number: libc::c_long) -> Result<OwnedFd, Errno> {
     // SAFETY: numbers only.
     let fd = sys::check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })?;
@@ -69,7 +71,8 @@ pub fn copy(process: &OwnedFd, number: libc::c_long) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// The last close of a socket that lingers (SO_LINGER) takes as long as that, and the process may have closed its own meanwhile.
+/// Closes a socket without blocking. The last close of one that lingers (SO_LINGER) takes as long as that
+/// says, and the process may have closed its own descriptor meanwhile.
 pub fn close(socket: OwnedFd) {
     let linger = sys::getsockopt::<libc::linger>(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER);
     if linger.is_ok_and(|linger| linger.l_onoff != 0 && linger.l_linger != 0) {
@@ -82,7 +85,7 @@ fn aside(file: OwnedFd) {
     drop(close);
 }
 
-/// Why lonetd cannot reach a process' sockets, for people.
+/// The reason why lonetd cannot reach a process's sockets, as text.
 pub fn why(pid: Pid, errno: Errno) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let uid: Option<u32> =

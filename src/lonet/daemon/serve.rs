@@ -1,8 +1,8 @@
-//! The loop around the state: sockets, processes, time.
+//! The event loop around the state: control connections, processes, timers.
 //!
-//! Order is kept across connections: a message that was sent before another one is taken first, so that a program which
-//! closed a socket and then told another program finds the port free there ([`connections`]). Ends of processes and
-//! sockets that the kernel has announced are taken before any message.
+//! Messages are handled in the order in which they were sent, across connections, so that a program which
+//! closed a socket and then notified another program finds the port free there ([`connections`]). Ends of
+//! processes and sockets that the kernel has announced are handled before any message.
 
 mod connections;
 mod end;
@@ -55,28 +55,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wait::Waiting;
 
-/// How long a network stays when nobody is in it.
+/// How long a network stays when it is empty.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
 
-/// So many messages about ends of sockets are taken before other work has its turn.
+/// How many announcements of destroyed sockets are handled before other work.
 const ENDS_AT_ONCE: usize = 256;
 
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
-/// How long a caller may take to tell of its dial once more.
+/// How long a dialer may take to repeat the notification of its dial.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often KILL is sent again to those that have come meanwhile.
+/// How often KILL is sent again, to new processes.
 const KILL_AGAIN: Duration = Duration::from_millis(500);
 
-/// How soon an end that somebody waits for is tried again.
+/// How soon the end of the network is tried again while a program waits for it.
 const END_AGAIN: Duration = Duration::from_millis(10);
 
-/// All sockets are looked at again after so many times as long as it took the last time.
+/// All sockets are reviewed again after a pause of this many times the duration of the last review.
 const REVIEW_REST: u32 = 10;
 
-/// How often sockets are looked at that no process is known to have: what the kernel cannot announce is not missed for ever.
+/// How often sockets are examined that no known process has: ends that the kernel cannot announce are found
+/// in the end.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const CONTROL: u64 = 1;
@@ -89,7 +90,7 @@ const SEARCHED: u64 = 7;
 const CONNECTIONS: u64 = 8;
 const HOME: u64 = 9;
 
-/// A question who calls, asked before the caller's dial is known.
+/// An accept that was reported before its dial.
 struct Early {
     fd: OwnedFd,
     bytes: Vec<u8>,
@@ -102,13 +103,13 @@ pub struct Daemon {
     store: &'static Store,
     netns: u64,
     foreign: Foreign,
-    /// Keeps the block for as long as the daemon lives.
+    /// Reserves the block as long as the daemon lives.
     _held: Held,
-    /// Held for as long as it serves.
+    /// The service lock, held as long as the daemon serves.
     service: Service,
     home: Home,
     doors: Doors,
-    /// They are shut until then.
+    /// The control sockets are not watched until then.
     shut_until: Option<Instant>,
     place: Place,
     directory: Current,
@@ -120,23 +121,24 @@ pub struct Daemon {
     /// Becomes readable when a process ends.
     deaths: Epoll,
     processes: BTreeMap<Pid, OwnedFd>,
-    /// Who has sent the message that is being answered, if it was not known before.
+    /// The sender of the current message, if it was not known before.
     met: Option<(Pid, OwnedFd)>,
     destroyed: Option<Destroyed>,
-    /// `epoll` waits for ends of sockets, too.
+    /// Whether `epoll` watches `destroyed`.
     watches_ends: bool,
-    /// Ends were announced that lonetd has not heard of, and when it may look at all sockets for it.
+    /// Whether announcements of destroyed sockets were lost, and when lonetd may next review all sockets for
+    /// it.
     are_ends_lost: bool,
     reviews_at: Instant,
-    /// What the rules for faults have met.
+    /// Counts what fault rules have met.
     meter: Meter,
     loss: Loss,
     dns: Dns,
     connections: Connections,
-    /// What is done with sockets that programs have lent.
+    /// The threads that bind and connect sockets which programs have lent.
     lent: Hands,
     early: Vec<Early>,
-    /// Questions for names that are answered late.
+    /// Name queries that are answered late.
     slow: Slow,
     waiting: Waiting,
     ending: Option<Ending>,
@@ -150,19 +152,19 @@ fn event(data: u64) -> EpollEvent {
     EpollEvent::new(EpollFlags::EPOLLIN, data)
 }
 
-/// What a daemon is made of.
+/// The parts of a daemon.
 pub struct Parts {
     pub state: State,
     pub kernel: Live,
     pub store: &'static Store,
     pub held: Held,
-    /// Where a lonetd before had its listener.
+    /// The address of the previous lonetd's listener.
     pub former: Option<Ipv4Addr>,
     pub service: Service,
     pub doors: Doors,
-    /// Open since before the kernel was asked what there is: what ends in between is announced.
+    /// Opened before the kernel was asked for the sockets there are: ends in between are announced.
     pub destroyed: Option<Destroyed>,
-    /// Where the network is, and its directory.
+    /// The network's path, and its directory.
     pub place: Place,
     pub directory: Current,
     pub config: Config,
@@ -213,7 +215,7 @@ impl Daemon {
             processes: BTreeMap::new(),
             met: None,
             destroyed,
-            // Until it has been seen that there are none.
+            // Until the loop has found that there are none.
             watches_ends: false,
             are_ends_lost: false,
             reviews_at: Instant::now(),
@@ -241,7 +243,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Returns when the network has ended.
+    /// Serves until the network has ended.
     pub fn serve(&mut self) -> io::Result<()> {
         loop {
             let mut events = [EpollEvent::empty(); 64];
@@ -277,7 +279,8 @@ impl Daemon {
             self.take_early();
             self.take_slow();
             self.look_at_the_time();
-            // Before the rows of hosts that have gone down are taken back: others may have their names then.
+            // This comes before the rows of hosts that have gone down are withdrawn: others may have their
+            // names then.
             self.settle();
             self.foreign.keep_rows(&mut self.state);
             self.look_for_members(Instant::now());
@@ -287,18 +290,19 @@ impl Daemon {
         }
     }
 
-    /// Takes what the kernel has announced.
+    /// Handles the kernel's announcements.
     pub(super) fn take_news(&mut self) {
         self.take_deaths();
         self.take_ends();
         self.settle();
     }
 
-    /// Ends of sockets that the kernel has told of. To be settled.
+    /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::settle`].
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
         let (mut is_quiet, mut all) = (true, Vec::new());
-        // Whoever makes and closes sockets all the time, which may be another user, does not keep lonetd from its work.
+        // A process that makes and closes sockets all the time, which may be another user's, does not keep
+        // lonetd from its work.
         for _ in 0..ENDS_AT_ONCE {
             let Some(ends) = destroyed.next().transpose() else { break };
             is_quiet = false;
@@ -307,7 +311,7 @@ impl Daemon {
                 Err(_) => self.are_ends_lost = true,
             }
         }
-        // First: what they were is in the state still.
+        // This comes first: the state still has the sockets.
         self.record_ends(&all);
         let all: Vec<u64> = all.iter().map(|end| end.cookie).collect();
         self.state.all_destroyed(&mut self.kernel, &all);
@@ -328,7 +332,8 @@ impl Daemon {
         }
     }
 
-    /// Ends of sockets have been announced: until there are no more they are taken when lonetd is awake.
+    /// Stops watching `destroyed` until there are no more announcements; they are handled whenever lonetd is
+    /// awake.
     fn ends_begin(&mut self) {
         if let Some(destroyed) = &self.destroyed {
             self.watches_ends = self.epoll.delete(destroyed).is_err();

@@ -1,4 +1,4 @@
-//! What lonetd makes of itself before it serves: a process of its own, a block of addresses, its sockets.
+//! lonetd's setup before it serves: its process environment, the network's key, the machine's settings.
 
 use lonet_core::control::Key;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,17 +25,17 @@ pub enum SetupError {
     Os { step: &'static str, why: io::Error },
 }
 
-/// How long the lonetd before may take to die. Clients wait for 5 s, which is enough for two such waits.
-const WAIT_FOR_THE_DYING: Duration = Duration::from_secs(2);
+/// How long the previous lonetd may take to exit. Clients wait for 5 s, which is enough for two such waits.
+const TIMEOUT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
-/// Tries to take what the lonetd before may hold still: its last descriptors go within moments. `None`, from `attempt`
-/// as from this: somebody has it.
-pub fn patiently<T>(
+/// Retries `attempt` with timeout: the previous lonetd may still hold what it takes, and closes its last
+/// descriptors soon. `None`, from `attempt` and from this: it is held by another process.
+pub fn with_timeout<T>(
     mut attempt: impl FnMut() -> Result<Option<T>, SetupError>,
 ) -> Result<Option<T>, SetupError> {
-    // Counted, as the dying may wait for a processor, too.
-    for _ in 0..WAIT_FOR_THE_DYING.as_millis() / STEP.as_millis() {
+    // Attempts are counted, as the exiting process may wait for a processor, too.
+    for _ in 0..TIMEOUT.as_millis() / STEP.as_millis() {
         if let Some(taken) = attempt()? {
             return Ok(Some(taken));
         }
@@ -44,13 +44,13 @@ pub fn patiently<T>(
     attempt()
 }
 
-/// Adds the step to an error of the system's.
+/// Adds the step that failed to a system error.
 pub fn os<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetupError {
     move |why| SetupError::Os { step, why: why.into() }
 }
 
-/// Leaves the ways of the program that started lonetd behind: limits, umask, signals, directory. It has no
-/// descriptors and no environment of the program's since it was started.
+/// Resets what was inherited from the program that started lonetd: limits, umask, signals, working directory.
+/// Its descriptors and environment were left behind at the start.
 pub fn detach() -> Result<(), SetupError> {
     let _ = std::env::set_current_dir("/");
     umask(Mode::from_bits_truncate(0o077));
@@ -63,7 +63,7 @@ pub fn detach() -> Result<(), SetupError> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
-        // A full disk or a closed socket is an error of one call, not the end of the network.
+        // A full disk or a closed socket is an error of one call, and must not end the network.
         let silent = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ | Signal::SIGHUP);
         // SAFETY: no handler of ours, only default and ignored.
         let _ = unsafe { sigaction(signal, if silent { &ignore } else { &default }) };
@@ -81,8 +81,9 @@ pub fn ephemeral_ports() -> (u16, u16) {
     }
 }
 
-/// The network's random key: made once, kept in the file by which lonetd serves for lonetds to come. A disk that is full
-/// keeps nothing, and costs only those who have LONET_KEY alone, and only when another lonetd follows.
+/// The network's random key: made once, and kept for the next lonetd in the file that is also the service
+/// lock. On a full disk it is not kept; this affects only processes that have nothing but LONET_KEY, and only
+/// after another lonetd follows.
 pub fn key(file: &mut File) -> Result<Key, SetupError> {
     let mut key: Key = [0; 16];
     if file.metadata().is_ok_and(|m| m.len() == key.len() as u64) && file.read_exact(&mut key).is_ok() {
@@ -100,7 +101,7 @@ pub fn write_key(file: &mut File, key: &Key) {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes that cannot be guessed.
 pub fn random<const N: usize>() -> Result<[u8; N], SetupError> {
     let mut bytes = [0; N];
     let mut source = File::open("/dev/urandom").map_err(os("open /dev/urandom"))?;

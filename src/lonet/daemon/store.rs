@@ -1,7 +1,7 @@
-//! The table's file: what a lonetd before has left in it, and whether that is of this world.
+//! The table's file, and whether the one that the previous lonetd has left is still valid.
 //!
-//! Cookies and addresses mean something in one boot and one network namespace only. A table of another world, or of another
-//! layout, is left to whoever has it mapped, and a new one takes its place.
+//! Cookies and addresses are valid in one boot and one network namespace only. A table of another boot,
+//! namespace or layout is left to the processes that have it mapped, and a new one takes its place.
 
 use super::state::{Pid, Tables};
 use lonet_core::block::Block;
@@ -19,10 +19,10 @@ pub struct Store {
     netns: u64,
 }
 
-/// What a lonetd of this network has left.
-pub struct Left {
+/// The table of a previous lonetd of this network.
+pub struct Previous {
     pub block: Block,
-    /// Its sockets and processes are this world's.
+    /// Its sockets and processes are of this boot and network namespace.
     pub is_here: bool,
 }
 
@@ -33,24 +33,24 @@ impl Tables for &'static Store {
 }
 
 impl Store {
-    /// Maps the network's table, or makes one. Where there can be no file it is lonetd's own memory: programs ask for
-    /// everything, and a lonetd after this one knows nothing.
-    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Left>)> {
+    /// Maps the network's table, or makes one. If no file can be made, the table is in lonetd's own memory:
+    /// programs ask lonetd for everything, and the next lonetd restores nothing.
+    pub fn open(directory: &Directory, netns: u64) -> io::Result<(Store, Option<Previous>)> {
         let former = map(directory, 0).filter(Mapping::is_ready);
-        let left = former.as_ref().and_then(|m| {
-            let is_here = world(m.table()) == here(netns);
+        let previous = former.as_ref().and_then(|m| {
+            let is_here = saved_identity(m.table()) == identity(netns);
             if !is_here {
                 tracing::warn!("the saved state is of another boot or network namespace: it is left aside");
             }
-            Some(Left { block: m.table().block()?, is_here })
+            Some(Previous { block: m.table().block()?, is_here })
         });
-        let mapping = match former.filter(|_| left.as_ref().is_some_and(|l| l.is_here)) {
+        let mapping = match former.filter(|_| previous.as_ref().is_some_and(|l| l.is_here)) {
             Some(mapping) => mapping,
             None => {
                 let _ = directory.remove(FILE);
                 map(directory, libc::O_CREAT | libc::O_EXCL).map_or_else(
                     || {
-                        // Half a file only fills the disk.
+                        // An incomplete file would only fill the disk.
                         let _ = directory.remove(FILE);
                         tracing::error!(
                             "no table can be made, programs have to ask for everything: {}",
@@ -62,19 +62,19 @@ impl Store {
                 )?
             }
         };
-        Ok((Store { table: mapping.keep(), netns }, left))
+        Ok((Store { table: mapping.keep(), netns }, previous))
     }
 
     pub fn table(&self) -> Table<'static> {
         self.table
     }
 
-    /// From now on this process serves the network from this table.
+    /// Makes this process the one that serves the network from this table.
     ///
     /// `sources`: the range from which the kernel takes source ports.
     pub fn begin(&self, block: Block, sources: (u16, u16)) {
         let header = self.table.header();
-        let [boot_0, boot_1, netns] = here(self.netns);
+        let [boot_0, boot_1, netns] = identity(self.netns);
         header.boot[0].set(boot_0);
         header.boot[1].set(boot_1);
         header.netns.set(netns);
@@ -82,36 +82,36 @@ impl Store {
         header.lonetd.set(u64::from(std::process::id()));
         let (low, high) = sources;
         header.sources.set(u64::from(low) << 16 | u64::from(high));
-        // The listeners are written anew, as what they refer to.
+        // The listeners are written again, like the records that they refer to.
         self.table.parts(block).listeners.clear();
         self.table.bump_names_generation();
         header.magic.set(layout::MAGIC);
     }
 }
 
-/// `make`: the flags by which open(2) makes a new file; 0: one that is there.
+/// `make`: the flags with which open(2) makes a new file; 0: opens an existing one.
 fn map(directory: &Directory, make: i32) -> Option<Mapping> {
     let file = directory.open(FILE, libc::O_RDWR | make).ok()?;
     if make == 0 { Mapping::open(file.raw()) } else { Mapping::create(file.raw()) }.ok()
 }
 
-fn world(table: Table<'_>) -> [u64; 3] {
+fn saved_identity(table: Table<'_>) -> [u64; 3] {
     let header = table.header();
     [header.boot[0].get(), header.boot[1].get(), header.netns.get()]
 }
 
-fn here(netns: u64) -> [u64; 3] {
+fn identity(netns: u64) -> [u64; 3] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|d| u64::from_str_radix(d, 16).ok()).unwrap_or_default();
     [half(0..16), half(16..32), netns]
 }
 
-/// The processes that live of what a lonetd has left that served this network in another network namespace.
+/// The living processes of a network whose previous lonetd served it in another network namespace.
 pub fn processes_elsewhere(directory: &Directory, netns: u64) -> Option<Vec<Pid>> {
     let mapping = map(directory, 0).filter(Mapping::is_ready)?;
-    let [boot_0, boot_1, theirs] = world(mapping.table());
-    let is_elsewhere = [boot_0, boot_1] == here(netns)[..2] && theirs != netns;
+    let [boot_0, boot_1, theirs] = saved_identity(mapping.table());
+    let is_elsewhere = [boot_0, boot_1] == identity(netns)[..2] && theirs != netns;
     let lives = |pid: &Pid, began| super::kernel::began(*pid) == Some(began);
     let members = mapping.table().saved_members().into_iter();
     is_elsewhere.then(|| members.filter(|m| lives(&m.pid, m.began)).map(|m| m.pid).collect())

@@ -1,33 +1,34 @@
-//! What others can make happen as often as they like, in the log: at most a line a minute of each kind, with its count.
+//! Rate-limited log lines for events that others can cause as often as they like: at most one line a minute
+//! of each kind, with a count.
 
 use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What is counted.
+/// The kinds of events that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A connection to a listener of the network's by somebody who is not meant to reach it.
+    /// A connection to a listener of the network's by a program that may not reach it.
     Reset,
     /// A message of a process that is no member.
     NotLetIn,
-    /// A connection of another user's process that said nothing in time, or was one too many.
+    /// A connection of another user's process that sent nothing in time, or was one too many.
     Silent,
     /// Bytes that are no message.
     Malformed,
     /// A message of another version of the protocol.
     Version,
-    /// Who sent a message cannot be told.
+    /// A message whose sender cannot be identified.
     NoSender,
-    /// No descriptor for who comes to the control socket.
+    /// No descriptor was left for a connection to the control socket.
     NoDescriptor,
     /// Another user's process at the listener for foreign peers.
     ForeignUser,
-    /// A connection there of which nobody can say whose it is.
+    /// A connection there whose user cannot be identified.
     ForeignUnknown,
-    /// No descriptor for who comes there.
+    /// No descriptor was left for a connection there.
     ForeignNoDescriptor,
-    /// A handshake that gave way to newer ones.
+    /// A handshake that was dropped for newer ones.
     Handshake,
     /// A list that could not be sent.
     List,
@@ -36,7 +37,7 @@ pub enum Kind {
 const KINDS: usize = Kind::List as usize + 1;
 
 impl Kind {
-    /// What happened, said after a number.
+    /// What happened, as text that follows a number.
     fn text(self) -> &'static str {
         match self {
             Kind::Reset => {
@@ -68,7 +69,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Count {
-    /// What has happened since the last line, and what is to be said of the last time.
+    /// The count since the last line, and the detail of the last event.
     pending: u64,
     last: String,
     said: Option<Instant>,
@@ -81,7 +82,7 @@ impl Tally {
         Tally([const { Count { pending: 0, last: String::new(), said: None } }; KINDS])
     }
 
-    /// The line to write, if one is due.
+    /// Counts an event. Returns the line to write, if one is due.
     fn count(&mut self, kind: Kind, detail: &dyn Display, now: Instant) -> Option<String> {
         let count = &mut self.0[kind as usize];
         count.pending += 1;
@@ -131,18 +132,18 @@ impl Count {
 
 static TALLY: Mutex<Tally> = Mutex::new(Tally::new());
 
-/// It has happened once more. `detail`: of this time.
+/// Counts an event. `detail`: of this event.
 pub fn count(kind: Kind, detail: &dyn Display) {
     let line = TALLY.lock().ok().and_then(|mut tally| tally.count(kind, detail, Instant::now()));
     line.into_iter().for_each(|line| tracing::warn!("{line}"));
 }
 
-/// When there is something to write if nothing happens.
+/// The time at which a line is due if nothing else happens.
 pub fn due() -> Option<Instant> {
     TALLY.lock().ok()?.due()
 }
 
-/// Writes what is due.
+/// Writes the lines that are due.
 pub fn look_at_the_time(now: Instant) {
     let lines = TALLY.lock().map(|mut tally| tally.lines(now)).unwrap_or_default();
     lines.into_iter().for_each(|line| tracing::warn!("{line}"));

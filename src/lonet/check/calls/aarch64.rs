@@ -1,4 +1,4 @@
-//! `svc #0`: instructions are words, and the number of the call is in w8.
+//! Finds `svc #0` on aarch64: instructions are words, and the number of the call is in w8.
 
 use super::BEFORE;
 
@@ -18,11 +18,11 @@ pub(super) fn find(code: &[u8], from: usize) -> Option<usize> {
         .map(|at| at * 4)
 }
 
-/// Whether the code before a call leaves it open which one it is, or says that it is hooked.
+/// Whether the code before a call sets the number of a hooked one, or an unknown number.
 fn may_be_hooked(before: Option<&[u32]>) -> bool {
     // movz w8, #number; movz x8, #number
     let number = |word: &u32| (word & 0x7fe0_001f == 0x5280_0008).then_some(word >> 5 & 0xffff);
-    // Whatever else has register 8 as its destination.
+    // Any other instruction with register 8 as its destination.
     let last = before.unwrap_or_default().iter().rev().find(|word| *word & 0x1f == 8);
     last.and_then(number).is_none_or(|number| HOOKED.contains(&number))
 }
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_their_numbers() {
+    fn calls_are_recognised_by_their_numbers() {
         const NOP: u32 = 0xd503_201f;
         // mov w8, #203; mov x8, #98; mov x8, x0
         let (connect, futex, unknown) = (0x5280_1968, 0xd280_0c48, 0xaa00_03e8);

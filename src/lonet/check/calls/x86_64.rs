@@ -1,11 +1,11 @@
-//! `syscall`, 0f 05: instructions are of any length, and the number of the call is in eax.
+//! Finds `syscall`, 0f 05, on x86_64: instructions are of any length, and the number of the call is in eax.
 
 use super::BEFORE;
 
 /// accept, accept4, bind, connect, getpeername, getsockname, listen.
 const HOOKED: [u32; 7] = [43, 288, 49, 42, 52, 51, 50];
 
-/// The longest instruction.
+/// The length of the longest instruction.
 const LONGEST: usize = 15;
 
 pub(super) fn find(code: &[u8], from: usize) -> Option<usize> {
@@ -14,12 +14,14 @@ pub(super) fn find(code: &[u8], from: usize) -> Option<usize> {
     pairs.map(|(at, _)| from + at).find(|at| may_be_hooked(code, *at))
 }
 
-/// Whether this is an instruction, and the code before it leaves open which call it makes, or says that it is hooked.
+/// Whether this is an instruction, and the code before it sets the number of a hooked call, or an unknown
+/// number.
 ///
-/// Of true ones four in five starts or more come to it; where a pattern repeats, one in two may come to what is none.
+/// Decoding from four in five starting points or more reaches a true instruction; in code with a repeating
+/// pattern one in two may reach a false one.
 fn may_be_hooked(code: &[u8], at: usize) -> bool {
     let begin = at.saturating_sub(BEFORE);
-    // Those that begin too near may not have fallen into step.
+    // Decoding that begins too near may not have fallen into step.
     let starts = begin..=at.saturating_sub(LONGEST).max(begin);
     let count = starts.clone().count();
     let mut read = starts.filter_map(|start| number_read(code.get(start..at)?)).peekable();
@@ -27,7 +29,7 @@ fn may_be_hooked(code: &[u8], at: usize) -> bool {
     read.count() * 3 > count * 2 && follows(code, at) && number.is_none_or(|number| HOOKED.contains(&number))
 }
 
-/// Whether instructions follow, as far as it can be seen: data among the code look like a few at most.
+/// Whether instructions follow, as far as can be seen: data within the code look like a few at most.
 fn follows(code: &[u8], at: usize) -> bool {
     let mut rest = code.get(at + 2..).unwrap_or_default();
     for _ in 0..4 {
@@ -40,7 +42,8 @@ fn follows(code: &[u8], at: usize) -> bool {
     true
 }
 
-/// What eax holds behind this code, if that is certain. `None`: the code does not end where an instruction does.
+/// The value of eax after this code, if that is certain. `None`: the code does not end where an instruction
+/// does.
 fn number_read(code: &[u8]) -> Option<Option<u32>> {
     let (mut rest, mut eax, mut pushed) = (code, None, None);
     while !rest.is_empty() {
@@ -66,17 +69,17 @@ fn number_read(code: &[u8]) -> Option<Option<u32>> {
     Some(eax)
 }
 
-/// Which table of opcodes.
+/// The opcode map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Map {
     One,
     /// After 0f.
     Two,
-    /// After 0f 38, 0f 3a, and all that VEX and EVEX begin: vectors, for the most part.
+    /// After 0f 38, 0f 3a, and all VEX and EVEX prefixes: vector instructions for the most part.
     Others,
 }
 
-/// As much of an instruction as tells where the next one begins.
+/// An instruction, decoded as far as its length needs.
 struct Instruction {
     length: usize,
     map: Map,
@@ -107,7 +110,7 @@ impl Instruction {
             byte = next()?;
         }
         let wide = if narrow { 2 } else { 4 };
-        // The opcode, whether a ModRM byte follows, and how many bytes of numbers.
+        // The opcode, whether a ModRM byte follows, and the number of immediate bytes.
         let (map, opcode, has_modrm, mut immediate) = match byte {
             0x0f => match next()? {
                 0x38 => (Map::Others, next()?, true, 0),
@@ -144,7 +147,7 @@ impl Instruction {
                 (1, _) => 1,
                 _ => 0,
             };
-            // Only some of a group of operations have a number.
+            // Only some operations of the group have an immediate.
             if map == Map::One && matches!(opcode, 0xf6 | 0xf7) && byte >> 3 & 7 > 1 {
                 immediate = 0;
             }
@@ -171,7 +174,7 @@ impl Instruction {
         bytes.last_chunk().map(|last| u32::from_le_bytes(*last))
     }
 
-    /// Whether eax may be another one behind it, or the code behind it be reached from elsewhere alone.
+    /// Whether eax may have another value after it, or the code after it is reached only from elsewhere.
     fn may_change_eax(&self) -> bool {
         match (self.map, self.opcode) {
             // Comparisons.
@@ -199,8 +202,8 @@ impl Instruction {
     }
 }
 
-/// Of an opcode of one byte: whether a ModRM byte follows, and how many bytes of numbers. `None`: there is no such, or
-/// neither a compiler nor a program beside the system has a use for it.
+/// For a one-byte opcode: whether a ModRM byte follows, and the number of immediate bytes. `None`: there is
+/// no such opcode, or neither compilers nor user programs use it.
 fn one(opcode: u8, wide: usize, rex: u8) -> Option<(bool, usize)> {
     Some(match opcode {
         0x00..=0x3f => match opcode & 7 {
@@ -235,7 +238,7 @@ fn one(opcode: u8, wide: usize, rex: u8) -> Option<(bool, usize)> {
     })
 }
 
-/// As [`one`], after 0f.
+/// Like [`one`], for opcodes after 0f.
 fn two(opcode: u8) -> Option<(bool, usize)> {
     Some(match opcode {
         0x00..=0x04
@@ -264,7 +267,7 @@ fn two(opcode: u8) -> Option<(bool, usize)> {
 mod tests {
     use super::*;
 
-    /// The same code again and again, so that there is enough of it, and then a call.
+    /// Repeats the code so that there is enough of it, followed by a call.
     fn find_behind(code: &[u8]) -> bool {
         let mut all = code.repeat(80usize.div_ceil(code.len()));
         all.extend([0x0f, 0x05]);
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_by_their_numbers() {
+    fn calls_are_recognised_by_their_numbers() {
         let (connect, futex) = ([0xb8, 42, 0, 0, 0], [0xb8, 202, 0, 0, 0]);
         assert!(find_behind(&connect) && !find_behind(&futex));
         // mov 0x18(%rsp),%rax; mov $42,%rax; push $42, pop %rax; xor %eax,%eax, mov $42,%al
@@ -309,14 +312,14 @@ mod tests {
         );
         assert!(find_behind(&[0x6a, 42, 0x58]) && !find_behind(&[0x6a, 1, 0x58]));
         assert!(find_behind(&[0x31, 0xc0, 0xb0, 42]) && !find_behind(&[0x31, 0xc0, 0xb0, 1]));
-        // What follows a return is reached from elsewhere.
+        // The code after a return is reached from elsewhere.
         assert!(find_behind(&[&futex[..], &[0xc3]].concat()));
         // mov %r14d,0x8(%rsp); mov $7,%r8d: another register
         assert!(!find_behind(&[&futex[..], &[0x44, 0x89, 0x74, 0x24, 8, 0x41, 0xb8, 7, 0, 0, 0]].concat()));
     }
 
     #[test]
-    fn parts_of_other_instructions_are_no_calls() {
+    fn call_bytes_within_other_instructions_are_ignored() {
         // je; call; lea; mov with the two bytes in their numbers
         let all: [&[u8]; 4] = [
             &[0x0f, 0x84, 0x0f, 0x05, 0, 0],

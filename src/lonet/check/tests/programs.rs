@@ -1,4 +1,4 @@
-//! ELF files: those that can be hooked, those that cannot, and those that are none.
+//! ELF files that can be hooked, that cannot, and that are no programs.
 
 use super::*;
 use lonet_core::hookable::{Libc, Privilege, Unhookable};
@@ -46,7 +46,7 @@ fn with_call(before: &str) -> String {
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
-fn programs_with_system_calls_of_their_own_are_not_certain() {
+fn programs_with_own_system_calls_are_uncertain() {
     let bench = Bench::new();
     let [connect, futex, unknown] = match cfg!(target_arch = "x86_64") {
         true => ["mov $42, %eax", "mov $202, %eax", "mov %rdi, %rax"],
@@ -56,7 +56,7 @@ fn programs_with_system_calls_of_their_own_are_not_certain() {
         let program = bench.cc(&with_call(before), &["-O1"]);
         assert!(matches!(bench.reason(&program), Reason::OwnCalls(_)), "{before}");
         assert_eq!(bench.check(&program).unwrap_err().exit_code(), 1);
-        // That is for `lonet check` to say: it can be loaded.
+        // Only `lonet check` says so: the library can be loaded.
         hookable(&program, &bench.library).unwrap();
     }
     bench.check(bench.cc(&with_call(futex), &["-O1"])).unwrap();
@@ -86,7 +86,7 @@ fn programs_of_another_architecture_are_refused() {
 }
 
 #[test]
-fn what_is_elf_but_no_program_is_refused() {
+fn elf_file_that_is_no_program_is_refused() {
     let bench = Bench::new();
     let object = bench.cc(MAIN, &["-c"]);
     chmod(&object, 0o755);
@@ -95,7 +95,7 @@ fn what_is_elf_but_no_program_is_refused() {
 }
 
 #[test]
-fn set_user_id_to_somebody_else_is_refused_from_end_to_end() {
+fn set_user_id_of_another_user_is_refused_end_to_end() {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can give a file away");
         return;
@@ -108,7 +108,7 @@ fn set_user_id_to_somebody_else_is_refused_from_end_to_end() {
 }
 
 #[test]
-fn what_cannot_be_executed_is_told_from_what_is_not_there() {
+fn not_executable_differs_from_not_found() {
     let bench = Bench::new();
     let plain = bench.file("plain", "#!/bin/sh\n");
     chmod(&plain, 0o644);
@@ -125,7 +125,7 @@ fn what_cannot_be_executed_is_told_from_what_is_not_there() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused() {
+fn unreadable_program_is_refused() {
     if nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: root can read everything");
         return;
@@ -137,7 +137,7 @@ fn what_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_library_of_no_use_is_the_fault_of_lonet() {
+fn unusable_library_is_lonets_failure() {
     let bench = Bench::new();
     for library in [bench.path("missing"), bench.file("text", "text")] {
         let refusal = hookable(Path::new("/bin/true"), &library).unwrap_err();

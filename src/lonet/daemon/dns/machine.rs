@@ -1,10 +1,10 @@
-//! What the machine knows: its name servers, and whose a UDP socket is.
+//! The machine's name servers, and the owners of its UDP sockets.
 
 use lonet_core::block::Endpoint;
 use lonet_core::dns;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-/// Whether the machine's resolver would ask there.
+/// Whether the machine's resolver would send queries there.
 pub fn is_name_server(at: Endpoint) -> bool {
     let listed = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     at.port == dns::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
@@ -14,7 +14,7 @@ pub fn is_name_server(at: Endpoint) -> bool {
 fn name_servers(resolv_conf: &str) -> impl Iterator<Item = Ipv6Addr> {
     let listed = resolv_conf.lines().filter_map(|line| {
         let address = line.trim_start().strip_prefix("nameserver")?.split_whitespace().next()?;
-        // A scope is the socket's business.
+        // The scope identifier is for the socket.
         let address = address.split('%').next().unwrap_or(address);
         Some(match address.parse().ok()? {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
@@ -28,7 +28,7 @@ fn name_servers(resolv_conf: &str) -> impl Iterator<Item = Ipv6Addr> {
     all.into_iter()
 }
 
-/// Whether a UDP socket with this local port is the user's. "Cannot tell" means that it is not.
+/// Whether a UDP socket with this local port belongs to the user. False if it cannot be found.
 pub fn is_of(from: SocketAddrV4, uid: u32) -> bool {
     ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
         let text = std::fs::read_to_string(table).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Somebody dials a host of ours: the handshake as the one who is dialed.
+//! The accepting side of the handshake: a foreign peer dials a host of this network.
 
-use super::caller::{Connection, refuse};
+use super::connection::{Connection, refuse};
 use super::courier::Courier;
-use super::io::{self, Heard};
-use super::{Cx, HANDSHAKE, Task, What};
+use super::io::{self, LineRead};
+use super::{Cx, HANDSHAKE, Task, TaskEvent};
 use crate::daemon::state::{Arrival, Incoming};
 use lonet_core::block::Face;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
@@ -12,12 +12,12 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-/// Waits for the line of a dialer.
+/// Waits for the request line of a dialer.
 pub struct Acceptor {
     pub dialer: Connection,
     line: LineBuf,
     pub until: Instant,
-    /// Often the line has come with the connection: then there is nothing to watch.
+    /// Often the line has arrived with the connection: then there is nothing to watch.
     watched: bool,
 }
 
@@ -30,28 +30,28 @@ impl Acceptor {
     ) -> Option<Task> {
         let dialer = Connection { cookie: io::cookie(&fd), fd, local, remote, is_misfit: false };
         let line = LineBuf::default();
-        Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.hear(cx)
+        Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.read_line(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
-        match what {
-            What::Ready { .. } => self.hear(cx),
-            // Without an answer: whoever that is does not speak our language.
-            What::Late => None,
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+        match event {
+            TaskEvent::Ready { .. } => self.read_line(cx),
+            // Without a reply: the dialer does not speak this protocol.
+            TaskEvent::TimedOut => None,
         }
     }
 
-    fn hear(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
-        match io::hear(&self.dialer.fd, &mut self.line) {
-            Heard::More => {
+    fn read_line(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+        match io::read_line(&self.dialer.fd, &mut self.line) {
+            LineRead::More => {
                 if !self.watched {
                     cx.watch(0, &self.dialer.fd, EpollFlags::EPOLLIN);
                     self.watched = true;
                 }
                 Some(Task::Acceptor(self))
             }
-            Heard::End | Heard::Failed(_) => None,
-            Heard::Line(line) => {
+            LineRead::End | LineRead::Failed(_) => None,
+            LineRead::Line(line) => {
                 if self.watched {
                     cx.unwatch(&self.dialer.fd);
                 }
@@ -80,7 +80,7 @@ impl Acceptor {
                     io::become_ipv4(&self.dialer.fd);
                 }
                 self.dialer.is_misfit = io::is_ipv6(&self.dialer.fd) != (family == Face::V6);
-                // The host as the dialer spells it: it compares.
+                // The host as the dialer spells it, which compares the two.
                 let at = WireAddr { host: request.dst.host, port: u64::from(port) };
                 Courier::begin(cx, self.dialer, os, at, self.until)
             }

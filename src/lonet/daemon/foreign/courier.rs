@@ -1,13 +1,14 @@
-//! A courier: the connection that lonetd makes to a program's listener in a foreign dialer's place.
+//! A courier: the connection that lonetd makes to a program's listener in place of a foreign dialer.
 //!
-//! So refusal and backlog are the kernel's. The accept hook tells lonetd what it has accepted, closes the courier
-//! and gets the dialer's own connection. A program that accepted behind the hooks' back (a raw system call, no
-//! descriptor left to ask lonetd) talks to the courier: its bytes are relayed. So are those of a connection that is not
-//! of its listener's family and cannot be: its dialer has closed its end before it was answered.
+//! So refusal and backlog are the kernel's. The accept hook notifies lonetd of what it has accepted, closes
+//! the courier and gets the dialer's own connection. A program that accepted past the hooks (by a raw system
+//! call, or without a descriptor left to ask lonetd) talks to the courier, and its bytes are relayed. A
+//! connection is also relayed if it is not of its listener's family and cannot be changed to it: its dialer
+//! has closed its end before the reply.
 
-use super::caller::{Connection, refuse};
+use super::connection::{Connection, refuse};
 use super::relay::Relay;
-use super::{Cx, Task, What, io};
+use super::{Cx, Task, TaskEvent, io};
 use crate::daemon::state::{Kernel, Pid};
 use lonet_core::block::Endpoint;
 use lonet_core::handshake::{Reply, WireAddr};
@@ -20,13 +21,15 @@ use std::time::{Duration, Instant};
 /// How long a program that has accepted a courier may take to claim it.
 const CLAIM_WITHIN: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether somebody has accepted it: from every to every, doubling.
+/// The interval at which the kernel is asked whether the courier has been accepted: it doubles from the first
+/// value to the second.
 const LOOK: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(400)];
 
-/// Why most couriers are relayed that are.
+/// The reason why most relayed couriers are relayed.
 const UNHOOKED: &str = "the program accepted it without liblonet";
 
-/// A program that has accepted the courier says something, or its end of it is over.
+/// The events by which the kernel shows that the courier was accepted: its other end has sent something, or
+/// is closed.
 const ACCEPTED: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLRDHUP);
 
 pub struct Courier {
@@ -35,14 +38,14 @@ pub struct Courier {
     source: SocketAddrV4,
     listener: SocketAddrV4,
     phase: Phase,
-    /// Most couriers are claimed before it is worth while to watch them.
+    /// Most couriers are claimed before it pays to watch them.
     watched: bool,
 }
 
 enum Phase {
-    /// On its way. `at`: what the dialer is to be told.
+    /// Connecting. `at`: the address for the reply to the dialer.
     Connecting { at: WireAddr, until: Instant },
-    /// In the backlog, or accepted; the dialer knows.
+    /// In the backlog, or accepted; the dialer has its reply.
     Waiting { accepted: Option<Instant>, look: Instant, pause: Duration },
 }
 
@@ -74,7 +77,7 @@ impl Courier {
         Some(Task::Courier(courier))
     }
 
-    /// The dialer's data is the program's; only the end of its connection is of interest.
+    /// The dialer's data is for the program; only the end of its connection is of interest.
     fn watch(&mut self, cx: &mut Cx<'_, '_>, flags: EpollFlags) {
         cx.watch(0, &self.dialer.fd, EpollFlags::empty());
         cx.watch(1, &self.courier, flags);
@@ -92,16 +95,20 @@ impl Courier {
         matches!(self.phase, Phase::Connecting { .. })
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        match (&self.phase, what) {
-            // The dialer has gone, or reset the connection.
-            (_, What::Ready { side: 0, .. }) | (Phase::Connecting { .. }, What::Late) => self.abort(cx),
-            (Phase::Connecting { .. }, What::Ready { .. }) => return self.connected(cx),
+        match (&self.phase, event) {
+            // The dialer has closed or reset its connection.
+            (_, TaskEvent::Ready { side: 0, .. }) | (Phase::Connecting { .. }, TaskEvent::TimedOut) => {
+                self.abort(cx)
+            }
+            (Phase::Connecting { .. }, TaskEvent::Ready { .. }) => return self.connected(cx),
             // The listener was closed with the courier in its backlog.
-            (Phase::Waiting { .. }, What::Ready { flags, .. }) if flags.intersects(over) => self.abort(cx),
-            (Phase::Waiting { .. }, What::Ready { .. }) => return Some(self.relay(cx, UNHOOKED)),
-            (Phase::Waiting { .. }, What::Late) => return Some(self.look(cx)),
+            (Phase::Waiting { .. }, TaskEvent::Ready { flags, .. }) if flags.intersects(over) => {
+                self.abort(cx)
+            }
+            (Phase::Waiting { .. }, TaskEvent::Ready { .. }) => return Some(self.relay(cx, UNHOOKED)),
+            (Phase::Waiting { .. }, TaskEvent::TimedOut) => return Some(self.look(cx)),
         }
         None
     }
@@ -121,11 +128,11 @@ impl Courier {
         }
     }
 
-    /// The courier is in the backlog: the dialer is told, before anybody can have its connection.
+    /// The courier is in the backlog: the dialer gets its reply before any program can have its connection.
     fn arrived(mut self, cx: &mut Cx<'_, '_>) -> Result<Courier, Courier> {
         let Phase::Connecting { at, .. } = &self.phase else { return Ok(self) };
         let reply = Reply::Connected(at.clone()).to_line(&cx.shared.network);
-        if io::say(&self.dialer.fd, &reply).is_err() {
+        if io::send_line(&self.dialer.fd, &reply).is_err() {
             return Err(self);
         }
         if self.watched {
@@ -135,7 +142,7 @@ impl Courier {
         Ok(self)
     }
 
-    /// Has somebody accepted it?
+    /// Checks whether a program has accepted the courier.
     fn look(mut self, cx: &mut Cx<'_, '_>) -> Task {
         if !self.watched {
             self.watch(cx, ACCEPTED);
@@ -145,7 +152,7 @@ impl Courier {
         let Phase::Waiting { accepted, look, pause } = &mut self.phase else { return Task::Courier(self) };
         match held {
             Some(Some(found)) if !found.held => *accepted = None,
-            // Where the kernel cannot tell, too, nobody may have to wait for ever.
+            // Also if the kernel cannot be asked: no dialer may wait for ever.
             _ => *accepted = accepted.or(Some(now)),
         }
         match *accepted {
@@ -165,7 +172,7 @@ impl Courier {
         Relay::begin(cx, [self.dialer.fd, self.courier], Some((self.source, self.listener)))
     }
 
-    /// The program gets the dialer's own connection, unless that is to be relayed.
+    /// Hands the dialer's own connection to the program, unless it is to be relayed.
     pub fn claim(self, cx: &mut Cx<'_, '_>, pid: Pid) -> (Option<Task>, Option<(OwnedFd, Endpoint)>) {
         let courier = match self.arrived(cx) {
             Ok(courier) if courier.dialer.is_misfit => {
@@ -181,19 +188,19 @@ impl Courier {
         if courier.watched {
             cx.unwatch(&courier.dialer.fd);
         }
-        // The program closes its end, which so leaves no TIME_WAIT behind.
+        // The program closes its end; the reset keeps it from leaving a socket in TIME_WAIT.
         io::reset(courier.courier);
         let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie);
         (None, peer.map(|peer| (courier.dialer.fd, peer)))
     }
 
-    /// No courier any more: what is accepted there is nobody's.
+    /// Ends its role as a courier: a connection accepted with these addresses stands for no dialer.
     fn forget(&self, cx: &mut Cx<'_, '_>) {
         cx.shared.couriers.remove(&(self.source, self.listener));
         cx.world.state.courier_ends(self.source, self.listener);
     }
 
-    /// Both ends see a reset.
+    /// Resets both connections.
     pub fn abort(self, cx: &mut Cx<'_, '_>) {
         self.forget(cx);
         cx.world.state.incoming_ends(self.dialer.cookie);

@@ -1,4 +1,4 @@
-//! Sockets that must not be waited for, and must not be set to non-blocking.
+//! I/O on sockets that must neither block lonetd nor be set to non-blocking.
 
 use lonet_core::handshake::LineBuf;
 use nix::errno::Errno;
@@ -10,40 +10,42 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
-/// What became of reading a line.
-pub enum Heard {
+/// The result of reading a line.
+pub enum LineRead {
     Line(Vec<u8>),
-    /// Not all of it is there yet.
+    /// The line is incomplete so far.
     More,
     /// The connection has ended before the line did.
     End,
-    /// It has failed: a reset, for example.
+    /// The connection has failed, for example by a reset.
     Failed(Errno),
 }
 
-/// Reads on in a line and takes no byte that follows it.
-pub fn hear(fd: &OwnedFd, line: &mut LineBuf) -> Heard {
+/// Continues to read a line, and leaves all bytes that follow it.
+pub fn read_line(fd: &OwnedFd, line: &mut LineBuf) -> LineRead {
     let mut buffer = [0u8; lonet_core::handshake::MAX_LINE];
     loop {
         let room = line.room();
         let n = match socket::recv(fd.as_raw_fd(), &mut buffer[..room], MsgFlags::MSG_PEEK | NOW) {
-            Ok(0) => return Heard::End,
+            Ok(0) => return LineRead::End,
             Ok(n) => n,
-            Err(Errno::EAGAIN) => return Heard::More,
+            Err(Errno::EAGAIN) => return LineRead::More,
             Err(Errno::EINTR) => continue,
-            Err(e) => return Heard::Failed(e),
+            Err(e) => return LineRead::Failed(e),
         };
         let wanted = line.wanted(&buffer[..n]);
-        // What was peeked is there, and nobody else reads.
-        let Ok(taken) = socket::recv(fd.as_raw_fd(), &mut buffer[..wanted], NOW) else { return Heard::End };
+        // What was peeked can be read: there is no other reader.
+        let Ok(taken) = socket::recv(fd.as_raw_fd(), &mut buffer[..wanted], NOW) else {
+            return LineRead::End;
+        };
         if let Some(line) = line.push(&buffer[..taken]) {
-            return Heard::Line(line.to_vec());
+            return LineRead::Line(line.to_vec());
         }
     }
 }
 
-/// Sends a whole line. There is room: it is the first that is sent.
-pub fn say(fd: &OwnedFd, line: &[u8]) -> Result<(), Errno> {
+/// Sends a whole line. There is room for it, as it is the first data that is sent.
+pub fn send_line(fd: &OwnedFd, line: &[u8]) -> Result<(), Errno> {
     match send(fd, line)? {
         n if n == line.len() => Ok(()),
         _ => Err(Errno::EAGAIN),
@@ -93,14 +95,14 @@ pub fn is_ipv6(fd: &OwnedFd) -> bool {
     lonet_core::sys::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN) == Ok(libc::AF_INET6)
 }
 
-/// Makes an AF_INET socket of a v4-mapped connection of AF_INET6's; it stays the same socket. Not where its other end has
-/// closed already.
+/// Turns a v4-mapped AF_INET6 connection into an AF_INET one; it stays the same socket. It fails if the other
+/// end has closed already.
 pub fn become_ipv4(fd: &OwnedFd) {
     const IPV6_ADDRFORM: i32 = 1;
     let _ = lonet_core::sys::setsockopt(fd.as_raw_fd(), libc::IPPROTO_IPV6, IPV6_ADDRFORM, &libc::AF_INET);
 }
 
-/// The error that the socket has come to, which is taken from it.
+/// Takes the socket's pending error.
 pub fn error(fd: &OwnedFd) -> Option<Errno> {
     match socket::getsockopt(fd, sockopt::SocketError) {
         Ok(0) => None,
@@ -109,7 +111,7 @@ pub fn error(fd: &OwnedFd) -> Option<Errno> {
     }
 }
 
-/// Whether a connect has come to an end.
+/// Whether a connect has succeeded or failed.
 pub fn is_decided(fd: &OwnedFd) -> bool {
     let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLOUT)];
     nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|n| n > 0)

@@ -1,25 +1,26 @@
 //! Foreign peers: Go and Python processes that have hosts of their own on the network.
 //!
-//! Theory of operation. lonetd listens for all hosts of ours at once. Each connection with a foreign peer is a
-//! task with a state machine of its own, driven by the loop: it is told what happened to its sockets or that its
-//! time is up, does what can be done without waiting, and becomes the next task or none:
+//! Theory of operation. lonetd listens for all hosts of the network at once. Each connection with a foreign
+//! peer is a task with its own state machine, driven by the loop: it gets an event of one of its sockets or
+//! its timeout, does what it can without blocking, and becomes the next task, or none:
 //!
 //! ```text
 //! incoming:  Acceptor ──▶ Courier ──▶ claimed by the program, which gets the dialer's own connection
-//!                │            └─────▶ Relay, when a program has accepted the courier and did not claim it
-//!                └─────▶ Lingering, when it is refused
+//!                │            └─────▶ Relay, if a program has accepted the courier and did not claim it
+//!                └─────▶ Lingering, if it is refused
 //! outgoing:  Dialer ────▶ done: the program's own connection
-//!                └─────▶ SlowDial ──▶ Relay, when the peer does not answer within the program's patience
+//!                └─────▶ SlowDial ──▶ Relay, if the peer does not reply within the program's timeout
 //! ```
 //!
-//! A socket that a program has, too, is never set to non-blocking: that flag belongs to the open file, which is
-//! the program's. Every read and write here says MSG_DONTWAIT instead, and nothing here connects such a socket.
+//! A socket that a program holds, too, is never set to non-blocking: that flag belongs to the open file
+//! description, which is the program's. Every read and write here has MSG_DONTWAIT instead, and nothing here
+//! connects such a socket.
 //!
-//! Limits: a handshake takes at most [`HANDSHAKE`]; of those that came in at most [`HALF_DONE`] are under way at
+//! Limits: a handshake takes at most [`HANDSHAKE`]; at most [`HALF_DONE`] incoming ones are in progress at
 //! once, and the oldest is dropped for the newest.
 
 mod acceptor;
-mod caller;
+mod connection;
 mod courier;
 mod dialer;
 pub mod io;
@@ -47,25 +48,25 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use task::{Task, What};
+use task::{Task, TaskEvent};
 
 pub use names::{Parked, Resume};
 
 /// How long a handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How many handshakes of incoming connections may be under way at once.
+/// How many handshakes of incoming connections may be in progress at once.
 pub const HALF_DONE: usize = 1024;
 
-/// The tokens of the loop's epoll that are ours.
+/// The tokens of this module in the loop's epoll.
 pub const LISTENER: u64 = 100;
 pub const REGISTRY: u64 = 101;
 pub const FIRST_TASK: u64 = 1000;
 
-/// How many connections are taken before the loop looks at others.
+/// How many connections are accepted before the loop goes on.
 const ACCEPT_AT_ONCE: usize = 64;
 
-/// What tasks work with.
+/// The daemon's parts that tasks use.
 pub struct World<'a> {
     pub state: &'a mut State,
     pub kernel: &'a mut Live,
@@ -74,19 +75,19 @@ pub struct World<'a> {
 
 type Id = u64;
 
-/// What tasks know of each other.
+/// State that tasks share.
 struct Shared {
     /// The network's full name.
     network: Vec<u8>,
-    /// Where we are dialed.
+    /// The address at which foreign peers dial the network's hosts.
     listener: SocketAddrV4,
-    /// The sizes of buffers that a listener has whose program has set none.
+    /// The buffer sizes of a listener whose program has set none.
     buffers: [u32; 2],
-    /// Couriers that are not claimed, by their source and the listener that they go to.
+    /// Couriers that have not been claimed, by their source and their listener.
     couriers: HashMap<(SocketAddrV4, SocketAddrV4), Id>,
-    /// Sockets of programs that will connect to us to be relayed.
+    /// Programs' sockets that will connect to lonetd to be relayed.
     expected: HashMap<Cookie, Id>,
-    /// Peers that let a program wait too long, and when.
+    /// Peers for which a program did not wait, and since when.
     slow: HashMap<SocketAddrV4, Instant>,
 }
 
@@ -105,7 +106,8 @@ impl Cx<'_, '_> {
         }
     }
 
-    /// A socket that others hold, too, is watched for as long as the open file lives, unless this is said.
+    /// Stops watching a socket. epoll watches one that others hold, too, for as long as the open file
+    /// description exists.
     fn unwatch(&self, fd: &impl AsFd) {
         let _ = self.world.epoll.delete(fd);
     }
@@ -127,9 +129,9 @@ struct Slot {
 pub struct Foreign {
     pub registry: Registry,
     names: Names,
-    /// That which is announced first, with their addresses.
+    /// The listeners with their addresses; first the one that is announced in registry.db.
     listeners: Vec<(OwnedFd, SocketAddrV4)>,
-    /// Given up for a moment to take a connection that has no other descriptor left.
+    /// A spare descriptor, closed for a moment to accept a connection for which no other is left.
     spare: Option<OwnedFd>,
     shared: Shared,
     tasks: HashMap<Id, Slot>,
@@ -179,23 +181,23 @@ impl Foreign {
         })
     }
 
-    /// Nobody waits for anything here.
+    /// Whether no task and no message waits for anything.
     pub fn is_idle(&self) -> bool {
         self.tasks.is_empty() && self.names.is_idle()
     }
 
-    /// When something is to be done if nothing happens.
+    /// The time at which something is due if no event comes.
     pub fn until(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at).into_iter().chain(self.names.until()).min()
     }
 
-    /// What happened to a task's socket.
+    /// Handles an event of a task's socket.
     pub fn ready(&mut self, world: &mut World<'_>, token: u64, flags: EpollFlags) {
         let at = token - FIRST_TASK;
-        self.step(world, at / 2, What::Ready { side: at % 2, flags });
+        self.step(world, at / 2, TaskEvent::Ready { side: at % 2, flags });
     }
 
-    /// Tasks whose time is up.
+    /// Handles the tasks whose timeout has passed.
     pub fn look_at_the_time(&mut self, world: &mut World<'_>) {
         let now = Instant::now();
         while let Some((at, id)) = self.timers.first().copied() {
@@ -203,21 +205,21 @@ impl Foreign {
                 break;
             }
             self.timers.remove(&(at, id));
-            self.step(world, id, What::Late);
+            self.step(world, id, TaskEvent::TimedOut);
         }
     }
 
-    fn step(&mut self, world: &mut World<'_>, id: Id, what: What) {
+    fn step(&mut self, world: &mut World<'_>, id: Id, event: TaskEvent) {
         let Some(slot) = self.tasks.remove(&id) else { return };
         if let Some(at) = slot.armed {
             self.timers.remove(&(at, id));
         }
         let mut cx = Cx { world, shared: &mut self.shared, id };
-        let next = slot.task.step(&mut cx, what);
+        let next = slot.task.step(&mut cx, event);
         self.keep(world, id, next);
     }
 
-    /// The task goes on as `next`.
+    /// Continues a task as `next`.
     fn keep(&mut self, world: &mut World<'_>, id: Id, next: Option<Task>) {
         let Some(task) = next else {
             self.half_done.remove(&id);
@@ -238,7 +240,7 @@ impl Foreign {
         }
     }
 
-    /// Whether there was one.
+    /// Drops the oldest incoming handshake. Returns whether there was one.
     fn drop_oldest(&mut self, world: &mut World<'_>) -> bool {
         let Some(id) = self.half_done.pop_first() else { return false };
         if let Some(slot) = self.tasks.remove(&id) {
@@ -256,7 +258,7 @@ impl Foreign {
         self.next
     }
 
-    /// Takes the connections that have come to our listeners.
+    /// Accepts the connections to the listeners.
     pub fn accept(&mut self, world: &mut World<'_>) {
         for i in 0..self.listeners.len() {
             self.accept_at(world, i);
@@ -283,7 +285,7 @@ impl Foreign {
         }
     }
 
-    /// No descriptor is left: the next connection is closed, or the loop would never rest.
+    /// Accepts and closes the next connection: no descriptor is left, and the loop would spin.
     fn turn_away(&mut self, i: usize) {
         let (listener, local) = &self.listeners[i];
         tally::count(Kind::ForeignNoDescriptor, local);
@@ -295,7 +297,8 @@ impl Foreign {
         self.spare = self.listeners[i].0.try_clone().ok();
     }
 
-    /// Who has come: a program of ours to be relayed, or a process of the network's owner. Nobody else gets in.
+    /// Decides about an accepted connection: it is a program's that is to be relayed, or that of a process of
+    /// the network's owner. All others are refused.
     fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd, local: SocketAddrV4) {
         let Some(remote) = io::remote(&fd) else { return };
         let found = world.kernel.connection(remote, local).flatten();
@@ -323,8 +326,8 @@ impl Foreign {
         }
     }
 
-    /// A program has accepted this connection. If it is a courier, the connection that it stands for, and who
-    /// called.
+    /// Handles a program's accept. If the connection is a courier, returns the dialer's connection and
+    /// address.
     pub fn claim(
         &mut self,
         world: &mut World<'_>,
@@ -346,12 +349,12 @@ impl Foreign {
         claimed
     }
 
-    /// The sizes of buffers of a listener that nobody has set.
+    /// The buffer sizes of a listener whose program has set none.
     pub fn buffers(&self) -> [u32; 2] {
         self.shared.buffers
     }
 
-    /// Takes a program's socket that is connecting to a foreign peer.
+    /// Takes over a program's socket that is connecting to a foreign peer, for the handshake.
     pub fn hand_over(
         &mut self,
         world: &mut World<'_>,

@@ -1,20 +1,20 @@
-//! Which hosts registry.db has of ours, and messages that wait for what it says.
+//! The network's rows in registry.db, and the messages that wait for its replies.
 //!
-//! A host is announced when it comes up and withdrawn when it goes down. Before a host comes up that a program
-//! names (LONET_HOST), registry.db is asked whether somebody else has it; before a name is used that is none of
-//! a host of ours, where it is. Both wait for an answer within limits: what is up stays up whatever locks
-//! registry.db.
+//! A host is announced when it comes up and withdrawn when it goes down. Before a host comes up that a
+//! program names (LONET_HOST), registry.db is asked whether another subnetwork has it; before a name is used
+//! that is no running host's of this subnetwork, registry.db is asked where the host is. Both have time
+//! limits: a host that is up stays up even if registry.db is locked.
 
 use super::Foreign;
-use crate::daemon::registry::{Answer, Question, Row, Told, Verdict};
-use crate::daemon::state::{Doubt, Index, State, cannot_tell};
+use crate::daemon::registry::{Answer, Request, Response, Row, Verdict};
+use crate::daemon::state::{Index, RegistryQuery, State, cannot_tell};
 use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// How long a host that comes up waits to hear that nobody else has its name.
+/// How long a host that comes up waits for the reply that no other subnetwork has its name.
 const CLAIM_FOR: Duration = Duration::from_secs(1);
 
 /// How long a look-up waits: longer than the registry tries, and shorter than a program waits for lonetd.
@@ -27,22 +27,22 @@ pub struct Parked {
     pub claimed: bool,
     pub found: bool,
     ticket: u64,
-    doubt: Doubt,
+    query: RegistryQuery,
     until: Instant,
 }
 
-/// What becomes of it.
+/// What happens to a message after it has waited.
 pub enum Resume {
     Take(Parked),
     Refuse(Parked, Errno, String),
-    /// A list of hosts was asked for; it can be made.
+    /// A listing of the network was requested, and can be made.
     List(OwnedFd),
 }
 
 #[derive(Default)]
 pub struct Names {
     announced: HashMap<Index, String>,
-    /// Announcements that are not answered yet, by their tickets.
+    /// The tickets of announcements without a reply so far.
     announcing: HashMap<Index, u64>,
     parked: Vec<Parked>,
     lists: HashMap<u64, OwnedFd>,
@@ -59,10 +59,10 @@ impl Names {
 }
 
 impl Foreign {
-    /// Puts a message aside until registry.db has been asked. `Err`: it need not be asked.
-    pub fn park(&mut self, state: &State, doubt: Doubt, mut parked: Parked) -> Result<(), Parked> {
-        match &doubt {
-            Doubt::Claim(index) => {
+    /// Parks a message until registry.db has replied. `Err`: there is nothing to ask.
+    pub fn park(&mut self, state: &State, query: RegistryQuery, mut parked: Parked) -> Result<(), Parked> {
+        match &query {
+            RegistryQuery::Claim(index) => {
                 let Some(host) =
                     state.hosts.get(*index).filter(|_| !self.names.announced.contains_key(index))
                 else {
@@ -71,13 +71,13 @@ impl Foreign {
                 parked.ticket = self.announce(*index, host.name.clone());
                 parked.until = Instant::now() + CLAIM_FOR;
             }
-            Doubt::Find(name) => {
+            RegistryQuery::Find(name) => {
                 parked.ticket = self.new_id();
                 parked.until = Instant::now() + FIND_FOR;
-                self.registry.ask(Question::Find { ticket: parked.ticket, name: name.clone() });
+                self.registry.ask(Request::Find { ticket: parked.ticket, name: name.clone() });
             }
         }
-        parked.doubt = doubt;
+        parked.query = query;
         self.names.parked.push(parked);
         Ok(())
     }
@@ -88,39 +88,39 @@ impl Foreign {
         }
         let ticket = self.new_id();
         self.names.announcing.insert(index, ticket);
-        self.registry.ask(Question::Announce { ticket, name });
+        self.registry.ask(Request::Announce { ticket, name });
         ticket
     }
 
-    /// Asks which foreign hosts there are before the network is listed.
+    /// Parks a request for a listing until registry.db has replied which foreign hosts there are.
     pub fn park_list(&mut self, fd: OwnedFd) {
         let ticket = self.new_id();
         self.names.lists.insert(ticket, fd);
-        self.registry.ask(Question::Others { ticket });
+        self.registry.ask(Request::Others { ticket });
     }
 
-    /// Hosts that came up or went down since the last time.
+    /// Announces and withdraws the hosts that came up or went down since the last call.
     pub fn keep_rows(&mut self, state: &mut State) {
         for index in state.hosts.take_touched() {
             let Some(host) = state.hosts.get(index) else { continue };
             let (up, name) = (host.is_up(), host.name.clone());
-            let claimed = self.names.parked.iter().any(|p| p.doubt == Doubt::Claim(index));
+            let claimed = self.names.parked.iter().any(|p| p.query == RegistryQuery::Claim(index));
             if up && !self.names.announced.contains_key(&index) {
                 self.announce(index, name);
             } else if !up && !claimed {
                 let was = self.names.announced.remove(&index);
                 let was_about_to = self.names.announcing.remove(&index).map(|_| name);
                 if let Some(name) = was.or(was_about_to) {
-                    self.registry.ask(Question::Withdraw { name });
+                    self.registry.ask(Request::Withdraw { name });
                 }
             }
         }
     }
 
-    /// What registry.db says, and the messages that waited for it.
+    /// Handles the replies of registry.db. Returns the messages that waited for them.
     pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
         let mut all = Vec::new();
-        while let Some(Told { ticket, answer }) = self.registry.answer() {
+        while let Some(Response { ticket, answer }) = self.registry.answer() {
             let (waited, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.ticket == ticket);
             self.names.parked = rest;
@@ -149,8 +149,8 @@ impl Foreign {
     ) {
         let index = self.names.announcing.iter().find(|(_, t)| **t == ticket).map(|(index, _)| *index);
         let Some(index) = index else {
-            // It has gone down again in between.
-            return all.extend(waited.into_iter().map(go_on));
+            // It has gone down again meanwhile.
+            return all.extend(waited.into_iter().map(resumed));
         };
         self.names.announcing.remove(&index);
         let name = state.hosts.get(index).map(|h| h.name.clone()).unwrap_or_default();
@@ -160,11 +160,11 @@ impl Foreign {
                 self.names.announced.insert(index, name);
                 // It may not come up after all.
                 state.hosts.touch(index);
-                return all.extend(waited.into_iter().map(go_on));
+                return all.extend(waited.into_iter().map(resumed));
             }
             Verdict::Failed(text) => {
                 tracing::error!("host {name:?} is not announced: {text}");
-                return all.extend(waited.into_iter().map(go_on));
+                return all.extend(waited.into_iter().map(resumed));
             }
             Verdict::Taken { by } => format!("host already registered, by the process at {by}"),
             Verdict::Refused(text) => text,
@@ -176,14 +176,14 @@ impl Foreign {
                 Ok((_, AnyOp::Op(Op::Join | Op::Announce { .. }))) => Errno::EEXIST,
                 _ => Errno::EADDRNOTAVAIL,
             };
-            // Who announces a host says its name.
+            // A program that announces a host puts its name into the error itself.
             let named = !matches!(control::read_request(&p.bytes), Ok((_, AnyOp::Op(Op::Announce { .. }))));
             let why = if taken && named { format!("{name}: {why}") } else { why.clone() };
             Resume::Refuse(p, errno, why)
         }));
     }
 
-    /// Messages that have waited long enough.
+    /// Returns the messages whose time limit has passed.
     pub fn resume_late(&mut self) -> Vec<Resume> {
         let now = Instant::now();
         if self.names.until().is_none_or(|at| at > now) {
@@ -193,13 +193,13 @@ impl Foreign {
             std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.until <= now);
         self.names.parked = rest;
         tracing::warn!("registry.db does not answer: {} calls go on without it", late.len());
-        late.into_iter().map(go_on).collect()
+        late.into_iter().map(resumed).collect()
     }
 
-    /// Withdraws all rows, before lonetd ends.
+    /// Withdraws all rows before lonetd ends.
     pub fn leave(&mut self) {
         for (_, name) in self.names.announced.drain() {
-            self.registry.ask(Question::Withdraw { name });
+            self.registry.ask(Request::Withdraw { name });
         }
         self.registry.leave();
     }
@@ -207,22 +207,22 @@ impl Foreign {
 
 impl Parked {
     pub fn new(fd: OwnedFd, bytes: &[u8], claimed: bool, found: bool) -> Parked {
-        let doubt = Doubt::Find(String::new());
-        Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, doubt, until: Instant::now() }
+        let query = RegistryQuery::Find(String::new());
+        Parked { fd, bytes: bytes.to_vec(), claimed, found, ticket: 0, query, until: Instant::now() }
     }
 }
 
-/// The message is taken, with one doubt less.
-fn go_on(mut parked: Parked) -> Resume {
-    match parked.doubt {
-        Doubt::Claim(_) => parked.claimed = true,
-        Doubt::Find(_) => parked.found = true,
+/// Resumes a message after one of its queries.
+fn resumed(mut parked: Parked) -> Resume {
+    match parked.query {
+        RegistryQuery::Claim(_) => parked.claimed = true,
+        RegistryQuery::Find(_) => parked.found = true,
     }
     Resume::Take(parked)
 }
 
 fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, String>) -> Resume {
-    let Doubt::Find(name) = &parked.doubt else { return go_on(parked) };
+    let RegistryQuery::Find(name) = &parked.query else { return resumed(parked) };
     match found {
         Ok(Some(row)) => state.foreign_found(&row.name, row.os),
         Ok(None) => state.foreign_missing(name),
@@ -235,5 +235,5 @@ fn found_for(state: &mut State, parked: Parked, found: &Result<Option<Row>, Stri
             return Resume::Refuse(parked, errno, text.clone());
         }
     }
-    go_on(parked)
+    resumed(parked)
 }

@@ -1,31 +1,31 @@
-//! Carries the bytes of a connection whose two ends could not be joined: see `courier` and `dialer`.
+//! Relays the bytes of a connection whose two ends could not be joined: see `courier` and `dialer`.
 
-use super::{Cx, Task, What, io};
+use super::{Cx, Task, TaskEvent, io};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 
-/// How much may be under way in either direction.
+/// The buffer size of each direction.
 const ROOM: usize = 64 << 10;
 
-/// How much is carried before others have their turn.
+/// How much is relayed before other tasks have their turn.
 const TURN: usize = 1 << 20;
 
 pub struct Relay {
     ends: [End; 2],
-    /// The courier that this was: its source and the listener.
+    /// The courier's source and listener, if this was one.
     courier: Option<(SocketAddrV4, SocketAddrV4)>,
 }
 
 struct End {
     fd: OwnedFd,
-    /// What it has sent and the other end has not taken yet, from `start` on.
+    /// Received data that the other end has not taken yet, from `start` on.
     under_way: Vec<u8>,
     start: usize,
     /// It will send no more.
     ended: bool,
-    /// The other end knows.
+    /// The other end has been shut down for it.
     end_told: bool,
     watched: Option<EpollFlags>,
 }
@@ -55,10 +55,10 @@ impl Relay {
         Task::Relay(relay)
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub fn step(mut self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         let mut over = false;
-        if let What::Ready { side, flags } = what {
-            // An end that has said all and is now gone altogether will not take what is still to come.
+        if let TaskEvent::Ready { side, flags } = event {
+            // An end that has sent everything and is closed now will not take more data.
             let gone = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
             over = gone && self.ends[usize::from(side == 1)].ended;
         }
@@ -83,7 +83,7 @@ impl Relay {
         self.ends.iter().for_each(|end| cx.unwatch(&end.fd));
     }
 
-    /// From one end to the other, as far as it goes now.
+    /// Moves data from one end to the other, as far as it goes without blocking.
     fn carry(&mut self, from: usize) -> Result<(), Errno> {
         let [a, b] = &mut self.ends;
         let (from, to) = if from == 0 { (a, b) } else { (b, a) };

@@ -1,19 +1,19 @@
-//! One connection with a foreign peer, in whatever state it is.
+//! A connection with a foreign peer, in any of its states.
 
 use super::Cx;
 use super::acceptor::Acceptor;
-use super::caller::Lingering;
+use super::connection::Lingering;
 use super::courier::Courier;
 use super::dialer::{Dialer, SlowDial};
 use super::relay::Relay;
 use nix::sys::epoll::EpollFlags;
 use std::time::Instant;
 
-/// What a task is told.
+/// An event of a task.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum What {
+pub(super) enum TaskEvent {
     Ready { side: u64, flags: EpollFlags },
-    Late,
+    TimedOut,
 }
 
 pub(super) enum Task {
@@ -26,14 +26,14 @@ pub(super) enum Task {
 }
 
 impl Task {
-    pub(super) fn step(self, cx: &mut Cx<'_, '_>, what: What) -> Option<Task> {
+    pub(super) fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
         match self {
-            Task::Acceptor(t) => t.step(cx, what),
-            Task::Lingering(t) => t.step(what),
-            Task::Courier(t) => t.step(cx, what),
-            Task::Dialer(t) => t.step(cx, what),
-            Task::SlowDial(t) => t.step(cx, what),
-            Task::Relay(t) => t.step(cx, what),
+            Task::Acceptor(t) => t.step(cx, event),
+            Task::Lingering(t) => t.step(event),
+            Task::Courier(t) => t.step(cx, event),
+            Task::Dialer(t) => t.step(cx, event),
+            Task::SlowDial(t) => t.step(cx, event),
+            Task::Relay(t) => t.step(cx, event),
         }
     }
 
@@ -56,7 +56,7 @@ impl Task {
         }
     }
 
-    /// Drops what came in, to make room.
+    /// Ends an incoming connection to make room for a newer one.
     pub(super) fn give_way(self, cx: &mut Cx<'_, '_>) {
         if let Task::Courier(t) = self {
             t.abort(cx);

@@ -1,8 +1,8 @@
-//! Looking for inherited members, beside what lonetd does.
+//! The thread that searches for inherited members.
 //!
-//! How long it takes is up to the owner's programs: a thousand of them take some ten milliseconds, and one may map a
-//! hundred thousand things. So a thread looks, one search at a time, and lonetd goes on. A descriptor becomes readable
-//! when it is done.
+//! How long a search takes depends on the owner's programs: a thousand of them take some ten milliseconds,
+//! and one may have a hundred thousand mappings. So a thread does it, one search at a time, beside lonetd's
+//! loop. A descriptor becomes readable when a search is done.
 
 use super::{Inherited, Members};
 use crate::daemon::state::Pid;
@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 pub struct Search {
-    /// The processes that need not be looked at.
+    /// Starts a search: the processes that need not be examined.
     known: Sender<BTreeSet<Pid>>,
     found: Receiver<Vec<Inherited>>,
     done: Arc<EventFd>,
@@ -29,7 +29,7 @@ impl Search {
         let (results, found) = channel();
         let (members, signal) = (members.clone(), done.clone());
         let run = move || {
-            // Until lonetd has no use for it.
+            // It runs until lonetd drops its end of the channel.
             while let Ok(known) = wanted.recv() {
                 if results.send(members.find(&known)).is_err() {
                     return;
@@ -37,7 +37,7 @@ impl Search {
                 let _ = signal.write(1);
             }
         };
-        // Where memory is short the size is what is asked for first.
+        // If memory is short, a large stack is the first thing that is refused.
         thread::Builder::new().name("lonetd-search".into()).stack_size(256 << 10).spawn(run)?;
         Ok(Search { known, found, done })
     }
@@ -47,12 +47,12 @@ impl Search {
         self.done.as_fd()
     }
 
-    /// Begins one. `false`: there is nobody to look.
+    /// Begins a search. `false`: the thread has ended.
     pub fn begin(&self, known: BTreeSet<Pid>) -> bool {
         self.known.send(known).is_ok()
     }
 
-    /// What was found, if the search is done within this time.
+    /// The result, if the search is done within this time.
     pub fn result(&self, within: Duration) -> Option<Vec<Inherited>> {
         let found = self.found.recv_timeout(within).ok()?;
         let _ = self.done.read();

@@ -1,13 +1,14 @@
-//! The mapping of the network's key, by which children of a fork are known.
+//! The mapping of the network's key file, by which children of a fork are recognised.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsRawFd;
 
-/// The key file, mapped for as long as this lives: its inode is nobody else's meanwhile, also if the file is removed.
+/// The mapped key file. While this lives, no other file has its inode, even if the file is removed.
 pub struct KeyFile {
     address: *mut libc::c_void,
-    /// Device and inode as the kernel writes them into /proc/PID/maps: on btrfs and overlayfs stat(2) has other numbers.
+    /// Device and inode as the kernel writes them to /proc/PID/maps: on btrfs and overlayfs stat(2) has other
+    /// numbers.
     name: Vec<u8>,
 }
 
@@ -36,7 +37,7 @@ impl KeyFile {
         Ok(key_file)
     }
 
-    /// Whether this file is mapped where `maps` is read from.
+    /// Whether the process whose /proc/PID/maps this is has mapped the file.
     pub fn is_among(&self, maps: File) -> bool {
         let is_it = |line: &[u8]| (name(line) == Some(&self.name)).then_some(());
         any_line(maps, is_it).is_ok_and(|found| found.is_some())
@@ -50,7 +51,7 @@ impl Drop for KeyFile {
     }
 }
 
-/// What `look` makes of the first line of which it makes something. A process may have a hundred thousand.
+/// The first result of `look` over the lines. A process may have a hundred thousand lines.
 fn any_line<T>(maps: File, look: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
     let (mut maps, mut line) = (BufReader::with_capacity(64 << 10, maps), Vec::new());
     while maps.read_until(b'\n', &mut line)? > 0 {

@@ -56,9 +56,9 @@ fn process_of_another_user_is_not_found_whatever_it_has() {
     let config = config(tmp.path());
     let child = child(&config, 7);
     let pid = child.id() as Pid;
-    // Whose owner is another, it is another user's.
-    let stranger = Owner::with_uid(Owner::here().uid() + 1);
-    let (ours, others) = (members(&config, Owner::here(), 7), members(&config, stranger, 7));
+    // To another owner this process is another user's.
+    let other_user = Owner::with_uid(Owner::here().uid() + 1);
+    let (ours, others) = (members(&config, Owner::here(), 7), members(&config, other_user, 7));
     let looked = (ours.look_at(pid).is_some(), others.look_at(pid).is_some());
     end(child);
     assert_eq!(looked, (true, false));
@@ -96,7 +96,7 @@ fn uids_are_read_from_status() {
 }
 
 #[test]
-fn signals_are_the_users_own_processes_alone() {
+fn user_may_signal_only_own_processes() {
     let tmp = tempfile::tempdir().expect("a directory");
     let child = child(&config(tmp.path()), 7);
     let pid = child.id() as Pid;

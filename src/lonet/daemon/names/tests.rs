@@ -1,4 +1,4 @@
-//! What is one host, what may be one, and that no input panics.
+//! Spellings of one host, valid names, and inputs of any kind, none of which panics.
 
 use super::*;
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn different_names_are_different_hosts() {
 }
 
 #[test]
-fn what_is_no_name_has_no_key() {
+fn invalid_name_has_no_key() {
     let nested = format!("xn--{}", punycode::encode_str("ｘn--bcher-kva").unwrap());
     for label in ["", "\u{ad}", "xn--", "xn--!", "xn--db-", "xn--ü", "xn--99999999", &nested] {
         assert_eq!(fold(label.as_bytes()), None, "{label:?}");

@@ -1,4 +1,4 @@
-//! The file of registry.db, in the network's directory and nowhere else.
+//! The database file registry.db, in the network's directory and nowhere else.
 
 use super::trouble::Trouble;
 use super::{Place, vfs};
@@ -13,15 +13,16 @@ const SCHEMA: &str = "lonet.1";
 
 pub const NAME: &CStr = c"registry.db";
 
-/// What SQLite has beside it.
+/// The files that SQLite has beside it.
 const BESIDE: [&CStr; 3] = [c"registry.db-wal", c"registry.db-shm", c"registry.db-journal"];
 
-/// The bytes of a database that SQLite locks, for reading or writing whatever is in it: offset and length.
+/// The bytes of a database file that SQLite locks for reading or writing: offset and length.
 const SQLITE_LOCKS: (i64, i64) = (0x4000_0000, 512);
 
-/// Removes a database that is not needed, and what lies beside it, unless somebody has a lock on it, as every connection
-/// has in WAL mode: by SQLite's protocol of locks, not by SQLite. That makes its file before it finds that it cannot
-/// write a byte, on a full disk for example, and writes the first page of an empty database as soon as it has the lock.
+/// Removes a database that is not needed, with the files beside it, unless a process has a lock on it, as
+/// every connection has in WAL mode. It follows SQLite's locking protocol without SQLite, which would make
+/// the file before it finds that it cannot write a byte, on a full disk for example, and would write the
+/// first page of an empty database as soon as it has the lock.
 pub fn remove_unless_open(directory: &Directory, is_unneeded: impl Fn(&File) -> bool) {
     let Ok(file) = directory.file(NAME, libc::O_RDWR) else { return };
     // SAFETY: all zeroes is a lock's description.
@@ -36,9 +37,9 @@ pub fn remove_unless_open(directory: &Directory, is_unneeded: impl Fn(&File) -> 
     }
 }
 
-/// A connection to the database in the network's directory, whatever the path leads to by now.
+/// Opens a connection to the database in the network's directory, wherever the path leads by now.
 pub fn connect(directory: &Directory, flags: OpenFlags) -> Result<Connection, Trouble> {
-    // SQLite would wait for the other end of a FIFO. Others than the owner can put nothing here between look and use.
+    // SQLite would block on a FIFO. Only the owner can put files here between the check and the use.
     for name in std::iter::once(&NAME).chain(&BESIDE) {
         if !directory.is_file_or_nothing(name) {
             let name = name.to_string_lossy();
@@ -50,16 +51,16 @@ pub fn connect(directory: &Directory, flags: OpenFlags) -> Result<Connection, Tr
     Ok(Connection::open_with_flags_and_vfs(path, flags, vfs)?)
 }
 
-/// Opens or makes the database, and sees that it is this network's.
+/// Opens or makes the database, and checks that it is this network's.
 pub fn open(place: &Place, directory: &Directory) -> Result<Connection, Trouble> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = connect(directory, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
     if is_new(&connection)? {
-        // Five waits for the disk, for a file that says nothing yet.
+        // This saves five syncs for a file without contents.
         connection.pragma_update(None, "synchronous", "OFF")?;
-        // As the reference has it. What exists keeps its mode.
+        // As in the reference implementation. An existing database keeps its mode.
         connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0))?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if is_new(&tx)? {

@@ -1,30 +1,30 @@
-//! registry.db: which hosts the network has in all its subnetworks, shared with the Go and Python
-//! implementations.
+//! registry.db: the hosts of a network in all its subnetworks, shared with the Go and Python implementations.
 //!
-//! # For who uses it
+//! # For its users
 //!
-//! A [`Registry`] takes questions and never waits. Answers come in [`Registry::answer`], after the descriptor of
-//! [`Registry::ready`] became readable, each with the ticket that its question had. There is an answer to every
-//! question that has a ticket, but nobody says when: who asks has a time limit of its own.
+//! [`Registry::ask`] never blocks. Answers are returned by [`Registry::answer`] after the descriptor of
+//! [`Registry::ready`] has become readable, each with the ticket of its request. Every request with a ticket
+//! is answered, but at no certain time: callers have their own time limits.
 //!
-//! # For who maintains it
+//! # For its maintainers
 //!
-//! SQLite is slow by the measure of lonetd's loop, and others may lock the database for as long as they like. So
-//! it lives on a thread of its own, with the only connection. The thread does not wait for locks inside SQLite:
-//! what finds the database locked is put back and tried again [`RETRY`] later, so that a look-up, which in a WAL
-//! database needs no lock, is answered while an insert waits for one. Writes keep their order among themselves.
+//! SQLite is slow compared with lonetd's loop, and others may lock the database for as long as they like. So
+//! it runs on its own thread, which has the only connection. The thread does not wait for locks inside
+//! SQLite: what finds the database locked is retried [`RETRY`] later, so that a look-up, which in a WAL
+//! database needs no lock, is answered while an insert waits for one. Writes keep their order among
+//! themselves.
 
-mod book;
+mod database;
 mod file;
 #[cfg(test)]
 mod tests;
 mod trouble;
 mod vfs;
 
-pub use book::{Row, Verdict};
+pub use database::{Row, Verdict};
 
 use super::current::Current;
-use book::Book;
+use database::Database;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -34,68 +34,68 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use trouble::Trouble;
 
-/// How long what found the database locked waits until it is tried again.
+/// The pause before a retry after the database was found locked.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// How long a list is tried.
+/// How long a listing is retried.
 const LIST_FOR: Duration = Duration::from_millis(200);
 
-/// How long a look-up is tried. Writes are tried for as long as lonetd lives.
+/// How long a look-up is retried. Writes are retried for as long as lonetd lives.
 const FIND_FOR: Duration = Duration::from_secs(2);
 
 /// How long the end of lonetd waits for rows to be removed.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
-pub enum Question {
-    /// The host is ours from now on, if it is nobody's.
+pub enum Request {
+    /// Adds the host to this subnetwork, unless another has it.
     Announce { ticket: u64, name: String },
-    /// The host is nobody's any more. No answer.
+    /// Removes the host. No answer.
     Withdraw { name: String },
-    /// Where is this host, in whatever spelling?
+    /// Finds a host by any spelling of its name.
     Find { ticket: u64, name: String },
-    /// All hosts that are not ours and where somebody answers.
+    /// Lists the hosts of other subnetworks that answer.
     Others { ticket: u64 },
 }
 
 #[derive(Clone, Debug)]
 pub enum Answer {
     Announced(Verdict),
-    /// `None`: nobody has it. `Err`: why it cannot be told, with the row's name.
+    /// `None`: no subnetwork has it. `Err`: why it cannot be found, with the row's name.
     Found(Result<Option<Row>, String>),
-    /// `None`: it cannot be told now.
+    /// `None`: they cannot be listed now.
     Others(Option<Vec<Row>>),
 }
 
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Response {
     pub ticket: u64,
     pub answer: Answer,
 }
 
-/// Where the database is and what it is to say.
+/// The database's location, and what its rows contain.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The network's.
     pub directory: Current,
-    /// The bare name.
+    /// The network's bare name.
     pub network: String,
-    /// Where all hosts of ours are to be dialed: lonetd's listener.
+    /// The address at which all hosts of this subnetwork are dialed: lonetd's listener.
     pub own: SocketAddrV4,
-    /// Where a lonetd of this network that is no more had its listener, in another block perhaps.
+    /// The address of a previous lonetd's listener, perhaps in another block.
     pub former: Option<Ipv4Addr>,
 }
 
-/// What goes to the thread.
+/// A message to the thread.
 enum Message {
-    Ask(Question),
-    /// Finish what is to be written, take the database away if nobody needs it, and say that it is done.
+    Ask(Request),
+    /// Finish all writes, remove the database if it is unused, and reply.
     Leave(Sender<()>),
 }
 
 pub struct Registry {
     thread: Sender<Message>,
-    answers: Receiver<Told>,
+    answers: Receiver<Response>,
     ready: Arc<EventFd>,
 }
 
@@ -104,18 +104,18 @@ impl Registry {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let ready = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let (thread, messages) = channel();
-        let (told, answers) = channel();
-        let desk = Desk {
-            book: Book::new(place),
+        let (sender, answers) = channel();
+        let worker = Worker {
+            database: Database::new(place),
             messages,
-            told,
+            responses: sender,
             ready: ready.clone(),
             finds: VecDeque::new(),
-            // Rows that another lonetd of the network has left.
+            // Rows that a previous lonetd of the network has left.
             writes: VecDeque::from([Write::Sweep]),
             leaving: None,
         };
-        std::thread::Builder::new().name("registry".into()).spawn(move || desk.work())?;
+        std::thread::Builder::new().name("registry".into()).spawn(move || worker.work())?;
         Ok(Registry { thread, answers, ready })
     }
 
@@ -124,18 +124,18 @@ impl Registry {
         self.ready.as_fd()
     }
 
-    pub fn ask(&self, question: Question) {
-        // The thread ends with this struct and not before, unless it has panicked: then nobody answers, which
-        // is what time limits are for.
-        let _ = self.thread.send(Message::Ask(question));
+    pub fn ask(&self, request: Request) {
+        // The thread ends with this struct and not before, unless it has panicked: then there is no answer,
+        // and the callers' time limits pass.
+        let _ = self.thread.send(Message::Ask(request));
     }
 
-    pub fn answer(&self) -> Option<Told> {
+    pub fn answer(&self) -> Option<Response> {
         let _ = self.ready.read();
         self.answers.try_recv().ok()
     }
 
-    /// Removes what is to be removed, and the database if it has become empty and nobody else has it open.
+    /// Finishes all removals, and removes the database if it is empty and no other process has it open.
     pub fn leave(&self) {
         let (done, wait) = channel();
         let _ = self.thread.send(Message::Leave(done));
@@ -153,30 +153,30 @@ enum Write {
 
 struct Find {
     ticket: u64,
-    /// `None`: all others.
+    /// `None`: lists all hosts of other subnetworks.
     name: Option<String>,
     since: Instant,
 }
 
-/// The thread's side.
-struct Desk {
-    book: Book,
+/// The thread's state.
+struct Worker {
+    database: Database,
     messages: Receiver<Message>,
-    told: Sender<Told>,
+    responses: Sender<Response>,
     ready: Arc<EventFd>,
     finds: VecDeque<Find>,
     writes: VecDeque<Write>,
     leaving: Option<Sender<()>>,
 }
 
-impl Desk {
+impl Worker {
     fn work(mut self) {
         loop {
             let busy = !self.look_up() | !self.write();
             let message = if busy {
                 self.messages.recv_timeout(RETRY)
             } else if let Some(done) = self.leaving.take() {
-                self.book.leave();
+                self.database.leave();
                 let _ = done.send(());
                 continue;
             } else {
@@ -196,14 +196,14 @@ impl Desk {
     fn take(&mut self, message: Message) {
         let since = Instant::now();
         match message {
-            Message::Ask(Question::Announce { ticket, name }) => {
+            Message::Ask(Request::Announce { ticket, name }) => {
                 self.writes.push_back(Write::Announce { ticket, name });
             }
-            Message::Ask(Question::Withdraw { name }) => self.writes.push_back(Write::Withdraw { name }),
-            Message::Ask(Question::Find { ticket, name }) => {
+            Message::Ask(Request::Withdraw { name }) => self.writes.push_back(Write::Withdraw { name }),
+            Message::Ask(Request::Find { ticket, name }) => {
                 self.finds.push_back(Find { ticket, name: Some(name), since });
             }
-            Message::Ask(Question::Others { ticket }) => {
+            Message::Ask(Request::Others { ticket }) => {
                 self.finds.push_back(Find { ticket, name: None, since });
             }
             Message::Leave(done) => self.leaving = Some(done),
@@ -211,16 +211,16 @@ impl Desk {
     }
 
     fn tell(&self, ticket: u64, answer: Answer) {
-        let _ = self.told.send(Told { ticket, answer });
+        let _ = self.responses.send(Response { ticket, answer });
         let _ = self.ready.write(1);
     }
 
-    /// Whether all are answered.
+    /// Handles the look-ups. Returns false if the database is locked.
     fn look_up(&mut self) -> bool {
         while let Some(find) = self.finds.pop_front() {
             let answer = match &find.name {
-                Some(name) => self.book.find(name).map(|found| Answer::Found(Ok(found))),
-                None => self.book.others().map(|rows| Answer::Others(Some(rows))),
+                Some(name) => self.database.find(name).map(|found| Answer::Found(Ok(found))),
+                None => self.database.others().map(|rows| Answer::Others(Some(rows))),
             };
             let late = find.since.elapsed() >= if find.name.is_some() { FIND_FOR } else { LIST_FOR };
             match (answer, &find.name) {
@@ -238,13 +238,13 @@ impl Desk {
         true
     }
 
-    /// Whether all is written.
+    /// Handles the writes. Returns false if the database is locked.
     fn write(&mut self) -> bool {
         while let Some(write) = self.writes.pop_front() {
             let done = match &write {
-                Write::Announce { ticket, name } => self.book.announce(name).map(|v| Some((*ticket, v))),
-                Write::Withdraw { name } => self.book.withdraw(name).map(|()| None),
-                Write::Sweep => self.book.sweep().map(|()| None),
+                Write::Announce { ticket, name } => self.database.announce(name).map(|v| Some((*ticket, v))),
+                Write::Withdraw { name } => self.database.withdraw(name).map(|()| None),
+                Write::Sweep => self.database.sweep().map(|()| None),
             };
             match (done, write) {
                 (Ok(Some((ticket, verdict))), _) => self.tell(ticket, Answer::Announced(verdict)),

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use super::book::Book;
+use super::database::Database;
 use super::trouble::Trouble;
-use super::{Answer, Place, Question, Registry, Row, Verdict};
+use super::{Answer, Place, Registry, Request, Row, Verdict};
 use rusqlite::Connection;
 use std::net::{SocketAddrV4, TcpListener};
 use std::path::Path;
@@ -17,15 +17,15 @@ fn place(dir: &Path) -> Place {
     Place { directory, network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 
-/// A database with rows of another's.
-fn with_rows(dir: &Path, rows: &[(&str, &str)]) -> Book {
-    let mut book = Book::new(place(dir));
-    assert_eq!(book.find("x").unwrap(), None);
+/// A database with another subnetwork's rows.
+fn with_rows(dir: &Path, rows: &[(&str, &str)]) -> Database {
+    let mut database = Database::new(place(dir));
+    assert_eq!(database.find("x").unwrap(), None);
     let db = Connection::open(dir.join("registry.db")).unwrap();
     for (name, value) in rows {
         db.execute(&format!("INSERT INTO hosts VALUES ('{name}', {value})"), []).unwrap();
     }
-    book
+    database
 }
 
 fn rows(dir: &Path) -> Vec<(String, String)> {
@@ -37,8 +37,8 @@ fn rows(dir: &Path) -> Vec<(String, String)> {
 #[test]
 fn the_database_is_made_as_the_reference_makes_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = Book::new(place(dir.path()));
-    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    let mut database = Database::new(place(dir.path()));
+    assert_eq!(database.announce("α").unwrap(), Verdict::Announced);
     let db = Connection::open(dir.path().join("registry.db")).unwrap();
     let mode: String = db.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
     assert_eq!(mode, "wal");
@@ -53,28 +53,28 @@ fn the_database_is_made_as_the_reference_makes_it() {
 #[test]
 fn rows_leave_with_their_hosts_and_the_database_with_the_last() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = Book::new(place(dir.path()));
-    book.announce("α").unwrap();
-    book.announce("β").unwrap();
-    book.withdraw("α").unwrap();
+    let mut database = Database::new(place(dir.path()));
+    database.announce("α").unwrap();
+    database.announce("β").unwrap();
+    database.withdraw("α").unwrap();
     assert_eq!(rows(dir.path()).len(), 1);
-    book.withdraw("β").unwrap();
-    book.leave();
+    database.withdraw("β").unwrap();
+    database.leave();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn the_database_stays_while_others_have_rows_or_have_it_open() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = with_rows(dir.path(), &[("γ", "'127.0.0.1:1'")]);
-    book.leave();
+    let mut database = with_rows(dir.path(), &[("γ", "'127.0.0.1:1'")]);
+    database.leave();
     assert_eq!(rows(dir.path()).len(), 1);
 
     let dir = tempfile::tempdir().unwrap();
-    let mut book = with_rows(dir.path(), &[]);
+    let mut database = with_rows(dir.path(), &[]);
     let other = Connection::open(dir.path().join("registry.db")).unwrap();
     let n: i64 = other.query_row("SELECT count(*) FROM hosts", [], |r| r.get(0)).unwrap();
-    book.leave();
+    database.leave();
     assert_eq!(n, 0);
     assert!(dir.path().join("registry.db").exists());
 }
@@ -84,7 +84,7 @@ fn an_empty_file_that_nobody_has_locked_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("registry.db");
     std::fs::write(&path, "").unwrap();
-    Book::new(place(dir.path())).leave();
+    Database::new(place(dir.path())).leave();
     assert!(!path.exists());
 }
 
@@ -93,9 +93,9 @@ fn a_database_that_was_refused_stays() {
     let dir = tempfile::tempdir().unwrap();
     with_rows(dir.path(), &[]);
     let other = Place { network: "other".into(), ..place(dir.path()) };
-    let mut book = Book::new(other);
-    assert!(matches!(book.find("α"), Err(Trouble::Refused(_))));
-    book.leave();
+    let mut database = Database::new(other);
+    assert!(matches!(database.find("α"), Err(Trouble::Refused(_))));
+    database.leave();
     assert!(dir.path().join("registry.db").exists());
 }
 
@@ -112,16 +112,16 @@ fn another_networks_or_schemas_database_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         with_rows(dir.path(), &[]);
         Connection::open(dir.path().join("registry.db")).unwrap().execute(change, []).unwrap();
-        let refused = Book::new(place(dir.path())).announce("α").unwrap_err();
+        let refused = Database::new(place(dir.path())).announce("α").unwrap_err();
         assert!(matches!(&refused, Trouble::Refused(t) if t.contains(text)), "{change}: {refused}");
     }
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("registry.db"), [b'x'; 4096]).unwrap();
-    assert!(matches!(Book::new(place(dir.path())).find("α"), Err(Trouble::Refused(_))));
+    assert!(matches!(Database::new(place(dir.path())).find("α"), Err(Trouble::Refused(_))));
 }
 
 #[test]
-fn a_row_whose_owner_lives_with_a_full_queue_is_not_reclaimed() {
+fn row_of_living_owner_with_full_backlog_is_not_reclaimed() {
     use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
     use std::os::fd::AsRawFd;
     let tcp =
@@ -130,7 +130,7 @@ fn a_row_whose_owner_lives_with_a_full_queue_is_not_reclaimed() {
     socket::bind(owner.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
     socket::listen(&owner, Backlog::new(0).unwrap()).unwrap();
     let at: SockaddrIn = socket::getsockname(owner.as_raw_fd()).unwrap();
-    // What the queue takes is connected at once; the first that is not says that it is full.
+    // What the backlog takes is connected at once; the first that is not shows that it is full.
     let mut queue = Vec::new();
     loop {
         queue.push(tcp());
@@ -142,16 +142,16 @@ fn a_row_whose_owner_lives_with_a_full_queue_is_not_reclaimed() {
     }
     let os = SocketAddrV4::new(at.ip(), at.port());
     let dir = tempfile::tempdir().unwrap();
-    let mut book = with_rows(dir.path(), &[("γ", &format!("'{os}'"))]);
-    assert_eq!(book.announce("γ").unwrap(), Verdict::Taken { by: os });
+    let mut database = with_rows(dir.path(), &[("γ", &format!("'{os}'"))]);
+    assert_eq!(database.announce("γ").unwrap(), Verdict::Taken { by: os });
     assert_eq!(rows(dir.path()), [("γ".to_owned(), os.to_string())]);
-    assert_eq!(book.others().unwrap(), [Row { name: "γ".into(), os }]);
+    assert_eq!(database.others().unwrap(), [Row { name: "γ".into(), os }]);
 }
 
 #[test]
 fn odd_rows_fail_the_look_up_of_that_host_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = with_rows(
+    let mut database = with_rows(
         dir.path(),
         &[
             ("null", "NULL"),
@@ -166,13 +166,13 @@ fn odd_rows_fail_the_look_up_of_that_host_alone() {
     let db = Connection::open(dir.path().join("registry.db")).unwrap();
     db.execute("INSERT INTO hosts VALUES (NULL, '127.0.0.1:9'), (x'ff', '127.0.0.1:9')", []).unwrap();
     for name in ["null", "portless", "zero", "far", "six", "number"] {
-        let odd = book.find(name).unwrap_err().to_string();
+        let odd = database.find(name).unwrap_err().to_string();
         assert!(odd.contains(&format!("{name:?}")), "{odd}");
-        assert!(matches!(book.announce(name).unwrap(), Verdict::Refused(_)));
+        assert!(matches!(database.announce(name).unwrap(), Verdict::Refused(_)));
     }
     let good = Row { name: "good".into(), os: "127.0.0.1:80".parse().unwrap() };
-    assert_eq!(book.find("good").unwrap(), Some(good));
-    assert_eq!(book.find("nobody").unwrap(), None);
+    assert_eq!(database.find("good").unwrap(), Some(good));
+    assert_eq!(database.find("nobody").unwrap(), None);
 }
 
 #[test]
@@ -180,18 +180,18 @@ fn a_name_is_taken_while_its_owner_lives_and_reclaimed_after() {
     let dir = tempfile::tempdir().unwrap();
     let owner = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = owner.local_addr().unwrap().to_string();
-    let mut book = with_rows(dir.path(), &[("Straße", &format!("'{at}'"))]);
+    let mut database = with_rows(dir.path(), &[("Straße", &format!("'{at}'"))]);
     let taken = Verdict::Taken { by: at.parse().unwrap() };
-    // A silent owner is an owner, and so is one who spells the name in another way.
-    assert_eq!(book.announce("Straße").unwrap(), taken);
-    assert_eq!(book.announce("strasse").unwrap(), taken);
+    // A silent owner is alive, and so is one that spells the name in another way.
+    assert_eq!(database.announce("Straße").unwrap(), taken);
+    assert_eq!(database.announce("strasse").unwrap(), taken);
     drop(owner);
-    assert_eq!(book.announce("strasse").unwrap(), Verdict::Announced);
+    assert_eq!(database.announce("strasse").unwrap(), Verdict::Announced);
     assert_eq!(rows(dir.path()), [("strasse".to_owned(), OWN.to_owned())]);
 }
 
 #[test]
-fn an_address_that_another_network_has_by_now_blocks_no_name() {
+fn address_reused_by_another_network_blocks_no_name() {
     use std::io::{Read, Write};
     let dir = tempfile::tempdir().unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -203,17 +203,17 @@ fn an_address_that_another_network_has_by_now_blocks_no_name() {
         s.write_all(b"< lonet \"lonetother\" E \"protocol error: network mismatch\"\n").unwrap();
         line[..n].to_vec()
     });
-    let mut book = with_rows(dir.path(), &[("α", &format!("'{at}'"))]);
-    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    let mut database = with_rows(dir.path(), &[("α", &format!("'{at}'"))]);
+    assert_eq!(database.announce("α").unwrap(), Verdict::Announced);
     assert_eq!(answering.join().unwrap(), "> lonet \"lonetmynet\" dial \"α:0\" \"α:0\"\n".as_bytes());
 }
 
 #[test]
 fn rows_of_an_earlier_lonetd_are_swept() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = with_rows(dir.path(), &[("α", &format!("'{OWN}'")), ("β", "'127.0.0.1:1'")]);
-    assert_eq!(book.find("α").unwrap(), None);
-    book.sweep().unwrap();
+    let mut database = with_rows(dir.path(), &[("α", &format!("'{OWN}'")), ("β", "'127.0.0.1:1'")]);
+    assert_eq!(database.find("α").unwrap(), None);
+    database.sweep().unwrap();
     assert_eq!(rows(dir.path()).len(), 1);
 }
 
@@ -224,16 +224,16 @@ fn rows_of_a_lonetd_that_had_another_block_are_swept() {
         [("α", "'127.9.255.254:17373'"), ("β", "'127.91.255.254:7373'"), ("γ", "'127.9.255.25:7373'")];
     drop(with_rows(dir.path(), &rows_before));
     let former = Some("127.9.255.254".parse().unwrap());
-    Book::new(Place { former, ..place(dir.path()) }).sweep().unwrap();
+    Database::new(Place { former, ..place(dir.path()) }).sweep().unwrap();
     assert_eq!(rows(dir.path()).len(), 2);
 }
 
 #[test]
-fn who_leaves_takes_rows_along_that_nobody_has_withdrawn() {
+fn leave_removes_rows_that_were_not_withdrawn() {
     let dir = tempfile::tempdir().unwrap();
-    let mut book = Book::new(place(dir.path()));
-    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
-    book.leave();
+    let mut database = Database::new(place(dir.path()));
+    assert_eq!(database.announce("α").unwrap(), Verdict::Announced);
+    database.leave();
     assert!(!dir.path().join("registry.db").exists());
 }
 
@@ -257,11 +257,11 @@ fn look_ups_pass_writes_that_wait_for_a_lock() {
         let other = Connection::open(dir.path().join("registry.db")).unwrap();
         other.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
         let registry = Registry::start(place(dir.path())).unwrap();
-        registry.ask(Question::Find { ticket: 1, name: "γ".into() });
+        registry.ask(Request::Find { ticket: 1, name: "γ".into() });
         wait_for(&registry, 1);
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        registry.ask(Question::Announce { ticket: 2, name: "α".into() });
-        registry.ask(Question::Find { ticket: 3, name: "γ".into() });
+        registry.ask(Request::Announce { ticket: 2, name: "α".into() });
+        registry.ask(Request::Find { ticket: 3, name: "γ".into() });
         let os: SocketAddrV4 = "127.0.0.1:80".parse().unwrap();
         assert!(matches!(wait_for(&registry, 3), Answer::Found(Ok(Some(row))) if row.os == os), "{mode}");
         other.execute_batch("COMMIT").unwrap();
@@ -281,7 +281,7 @@ fn many_writers_at_once_all_get_their_rows() {
             std::thread::spawn(move || {
                 let registry = Registry::start(place).unwrap();
                 for i in 0..20 {
-                    registry.ask(Question::Announce { ticket: i, name: format!("h{n}-{i}") });
+                    registry.ask(Request::Announce { ticket: i, name: format!("h{n}-{i}") });
                     assert!(matches!(wait_for(&registry, i), Answer::Announced(Verdict::Announced)));
                 }
             })
@@ -298,7 +298,7 @@ fn database_that_is_no_regular_file_is_refused() {
         let other = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let refused = Book::new(place(dir.path())).find("α").unwrap_err();
+        let refused = Database::new(place(dir.path())).find("α").unwrap_err();
         assert!(
             matches!(&refused, Trouble::Refused(t) if t.contains("no regular file")),
             "{name}: {refused}"
@@ -307,10 +307,10 @@ fn database_that_is_no_regular_file_is_refused() {
         let target = other.path().join("target");
         std::fs::write(&target, "mine").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(matches!(Book::new(place(dir.path())).announce("α"), Err(Trouble::Refused(_))), "{name}");
+        assert!(matches!(Database::new(place(dir.path())).announce("α"), Err(Trouble::Refused(_))), "{name}");
         assert_eq!(std::fs::read(&target).unwrap(), b"mine");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(Book::new(place(dir.path())).announce("α").unwrap(), Verdict::Announced);
+        assert_eq!(Database::new(place(dir.path())).announce("α").unwrap(), Verdict::Announced);
     }
 }
 
@@ -323,14 +323,14 @@ fn database_is_in_the_directory_that_was_opened_not_at_its_path() {
     let place = place(&path);
     std::fs::rename(&path, &moved).unwrap();
     std::os::unix::fs::symlink(&other, &path).unwrap();
-    let mut book = Book::new(place);
-    assert_eq!(book.announce("α").unwrap(), Verdict::Announced);
+    let mut database = Database::new(place);
+    assert_eq!(database.announce("α").unwrap(), Verdict::Announced);
     // As another implementation has it, which shares the log and its index.
     assert_eq!(rows(&moved), [("α".to_owned(), OWN.to_owned())]);
     let there = |dir: &Path, name| dir.join(name).exists();
     assert!(["registry.db", "registry.db-wal", "registry.db-shm"].iter().all(|name| there(&moved, name)));
-    book.withdraw("α").unwrap();
-    book.leave();
+    database.withdraw("α").unwrap();
+    database.leave();
     assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0);
 }

@@ -1,4 +1,4 @@
-//! Why registry.db was not read or written.
+//! Errors of reading or writing registry.db.
 
 use rusqlite::ErrorCode;
 

@@ -1,9 +1,10 @@
-//! SQLite's own way to files, but for one thing: it takes a path as it is.
+//! SQLite's default VFS, except that it takes a path as it is.
 //!
-//! By itself SQLite resolves all links in a path before it opens anything, and so makes of `/proc/self/fd/N/registry.db`
-//! the path of the directory, which may lead elsewhere by then. Taken as it is, the path leads through the descriptor
-//! each time: for the database, for `-wal`, `-shm` and `-journal` beside it, and when SQLite looks whether its file is
-//! still there. Links in their places are followed by neither.
+//! By default SQLite resolves all links in a path before it opens anything, and so replaces
+//! `/proc/self/fd/N/registry.db` by the path of the directory, which may lead elsewhere by then. Taken as it
+//! is, the path leads through the descriptor each time: for the database, for `-wal`, `-shm` and `-journal`
+//! beside it, and when SQLite checks whether its file still exists. Neither follows links in place of these
+//! files.
 
 use rusqlite::ffi;
 use std::ffi::{CStr, c_char, c_int};
@@ -11,7 +12,7 @@ use std::sync::OnceLock;
 
 const NAME: &CStr = c"lonet";
 
-/// The name of this VFS, registered. `None`: it cannot be.
+/// Registers this VFS and returns its name. `None`: it cannot be registered.
 pub fn name() -> Option<&'static CStr> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     REGISTERED.get_or_init(register).then_some(NAME)

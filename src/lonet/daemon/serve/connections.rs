@@ -1,15 +1,17 @@
-//! Connections to the control socket, and the messages that come on them.
+//! Connections to the control sockets, and the messages received on them.
 //!
-//! There are two doors, and nobody knows in which order something came to both: so every message says when it was sent, and
-//! messages are taken in that order. What was sent before another message was is there when that one is: all that was sent
-//! until a moment is fetched after it, and what was sent later waits for the next round.
+//! There are two control sockets, and the order of arrival across both is unknown: so every message has the
+//! time at which it was sent, and messages are handled in that order. What was sent before another message
+//! has arrived when that one is handled: all messages sent until then are received after it, and later ones
+//! wait for the next round.
 //!
-//! A connection on which no message has come is watched by itself, so that it costs nothing.
+//! A connection without a message so far has its own epoll instance, so that it costs nothing.
 //!
-//! The abstract name is there for everybody on the machine. Who comes is told by the kernel as it comes: a process of the
-//! owner's or one that has joined, or an outsider, which may be a member that has dropped its privileges and will show
-//! the network's key. Outsiders have little room and little time, each user apart, so that one user's flood costs no
-//! member of another uid anything. They keep no network from ending, and are the first to go when descriptors run out.
+//! Every process on the machine can use the abstract name. The kernel identifies the process that connects:
+//! one of the owner's, one that has joined, or an outsider, which may be a member that has dropped its
+//! privileges and will show the network's key. Outsiders have little room and little time, each user
+//! separately, so that one user's flood costs no member of another uid anything. They keep no network from
+//! ending, and are dropped first when descriptors run out.
 
 use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
@@ -25,32 +27,32 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long a connection may take to say something; an outsider's.
+/// How long a connection may stay without a message; and an outsider's.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 const OUTSIDER_SILENT_FOR: Duration = Duration::from_secs(1);
 
-/// How many outsiders may be silent at once, of one uid and in all. The oldest goes for the newest.
+/// How many outsiders may be silent at once, of one uid and in total. The oldest is dropped for the newest.
 const OUTSIDERS_OF_A_UID: usize = 16;
 const OUTSIDERS: usize = 256;
 
-/// How many connections are taken at a door before others have their turn: as many as the kernel lets wait there, so that
-/// all are taken that came before.
+/// How many connections to a control socket are accepted before other work: as many as the kernel lets wait
+/// there, so that all that came before are accepted.
 const ACCEPT_AT_ONCE: usize = libc::SOMAXCONN as usize + 1;
 
-/// How long the doors stay shut when there is no descriptor for who comes.
+/// How long the control sockets stay unwatched when no descriptor is left for a new connection.
 const SHUT_FOR: Duration = Duration::from_millis(50);
 
-/// Counts up as connections are made.
+/// Connections are numbered as they are made.
 type Id = u64;
 
 struct Silent {
     fd: OwnedFd,
     since: Instant,
-    /// `None`: a member.
+    /// The uid of an outsider. `None`: a member.
     outsider: Option<u32>,
 }
 
-/// A message that was fetched, and not taken yet.
+/// A message that was received, and not handled yet.
 struct Received {
     fd: OwnedFd,
     bytes: Box<[u8]>,
@@ -58,13 +60,13 @@ struct Received {
     is_outsiders: bool,
 }
 
-/// Connections without a message so far, and messages that are not taken yet.
+/// Connections without a message so far, and messages that are not handled yet.
 pub(super) struct Connections {
-    /// Says who has spoken, by [`Id`].
+    /// Reports connections with a message, by [`Id`].
     pub epoll: Epoll,
     members: BTreeMap<Id, Silent>,
     outsiders: BTreeMap<Id, Silent>,
-    /// By when it was sent.
+    /// By the time at which they were sent.
     received: BTreeMap<(Duration, Id), Received>,
     next: Id,
     pub closer: Closer,
@@ -88,7 +90,7 @@ impl Connections {
         !self.members.is_empty() || self.received.values().any(|s| !s.is_outsiders)
     }
 
-    /// Whether something was fetched that is still to be taken.
+    /// Whether received messages are still to be handled.
     pub fn has_received(&self) -> bool {
         !self.received.is_empty()
     }
@@ -97,7 +99,8 @@ impl Connections {
         self.members.is_empty() && self.outsiders.is_empty()
     }
 
-    /// Whoever has nothing to say yet is watched. `outsider`: its uid, if it is one.
+    /// Adds a connection, which is watched unless its message is there already. `outsider`: its uid, if it is
+    /// one.
     fn add(&mut self, fd: OwnedFd, outsider: Option<u32>) {
         let Some(fd) = self.fetch(fd, outsider.is_some()) else { return };
         if let Some(uid) = outsider {
@@ -124,7 +127,7 @@ impl Connections {
         self.next
     }
 
-    /// Fetches this one's message. It comes back if there is none yet.
+    /// Receives this connection's message. Returns the connection if there is none yet.
     fn fetch(&mut self, fd: OwnedFd, is_outsiders: bool) -> Option<OwnedFd> {
         let mut buffer = [0u8; MAX_MESSAGE];
         match rights::receive(&fd, &mut buffer) {
@@ -134,7 +137,7 @@ impl Connections {
                 // No message has more than one.
                 rights.for_each(drop);
                 let bytes = &buffer[..message.len];
-                // No message is sent after it was received, whatever time it has.
+                // No message is sent after it was received, whatever its time says.
                 let at = control::sent_at(bytes).map_or_else(now, |at| at.min(now()));
                 let id = self.new_id();
                 self.received.insert((at, id), Received { fd, bytes: bytes.into(), right, is_outsiders });
@@ -148,17 +151,17 @@ impl Connections {
         }
     }
 
-    /// Fetches the messages of connections that were silent.
+    /// Receives the messages of connections that were silent.
     fn fetch_all(&mut self) {
         for id in self.ready() {
             if let Some(silent) = self.take(id) {
-                // What was ready is not silent: it has spoken, or has hung up.
+                // A connection that is ready has a message, or was closed.
                 self.fetch(silent.fd, silent.outsider.is_some());
             }
         }
     }
 
-    /// The first of what was sent until then.
+    /// The first message that was sent until then.
     fn next_until(&mut self, until: Duration) -> Option<Received> {
         let first = self.received.first_entry()?;
         (first.key().0 <= until).then(|| first.remove())
@@ -171,14 +174,14 @@ impl Connections {
         }
     }
 
-    /// Whether there was one.
+    /// Drops the oldest outsider. Returns whether there was one.
     fn drop_oldest_outsider(&mut self) -> bool {
         let oldest = self.outsiders.keys().next().copied();
         oldest.into_iter().for_each(|id| self.drop_outsider(id));
         oldest.is_some()
     }
 
-    /// Those who have spoken or hung up.
+    /// The connections that have a message or were closed.
     fn ready(&self) -> Vec<Id> {
         if self.is_empty() {
             return Vec::new();
@@ -194,7 +197,7 @@ impl Connections {
         Some(silent)
     }
 
-    /// When the next one has been silent for too long.
+    /// The time when the next connection has been silent for too long.
     pub fn until(&self) -> Option<Instant> {
         let member = self.members.values().next().map(|s| s.since + SILENT_FOR);
         let outsider = self.outsiders.values().next().map(|s| s.since + OUTSIDER_SILENT_FOR);
@@ -212,12 +215,12 @@ impl Connections {
     }
 }
 
-/// On the clock that messages are stamped by.
+/// The time, on the clock of messages' time stamps.
 fn now() -> Duration {
     sys::clock(libc::CLOCK_MONOTONIC)
 }
 
-/// Where programs come in.
+/// The two control sockets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Door {
     Path,
@@ -225,7 +228,7 @@ enum Door {
 }
 
 impl Daemon {
-    /// Takes all messages that were sent until now, in the order in which they were sent.
+    /// Handles all messages that were sent until now, in the order in which they were sent.
     pub(super) fn take_messages(&mut self) {
         let until = now();
         self.accept();
@@ -236,7 +239,7 @@ impl Daemon {
         }
     }
 
-    /// Takes those who have come to the doors.
+    /// Accepts the connections to the control sockets.
     fn accept(&mut self) {
         if self.shut_until.is_none() {
             self.accept_at(Door::Path);
@@ -274,7 +277,7 @@ impl Daemon {
         self.connections.add(fd, outsider);
     }
 
-    /// No descriptor is left: those who come wait, as the loop would never rest.
+    /// Stops watching the control sockets for a while: no descriptor is left, and the loop would spin.
     fn shut_doors(&mut self) {
         if self.shut_until.replace(Instant::now() + SHUT_FOR).is_none() {
             let _ = self.epoll.delete(&self.doors.by_path);
@@ -301,7 +304,7 @@ mod tests {
     use lonet_core::control::{Caller, Op, Options};
     use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
 
-    /// A connection on which a message came that says that it was sent then; and its other end.
+    /// A connection with a message that is stamped with this time; and its other end.
     fn said(at: Duration) -> (OwnedFd, OwnedFd) {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)

@@ -1,7 +1,7 @@
-//! The end of a network: asked for, or because nobody is in it.
+//! The end of a network: on request, or because it is empty.
 //!
-//! `lonet down --kill` of the owner's, or of root's, ends all programs. Members of other users are let in to use the
-//! network: what they ask to end are the programs that they may send signals to themselves, and they are told who is left.
+//! `lonet down --kill` by the owner or root ends all programs. Members of other users may use the network:
+//! they can end those programs that they may send signals to themselves, and are told which are left.
 
 use super::connections::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
@@ -19,20 +19,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
-/// Whose programs an asker may end.
+/// The programs that a request may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
     Everybody,
     User(u32),
 }
 
-/// Who waits for the network's end: a member perhaps, but none to wait for.
+/// A process that waits for the network's end. It may be a member, which does not keep the network from
+/// ending.
 pub(super) struct Asker {
     pid: Pid,
     fd: OwnedFd,
     reach: Reach,
     kill: bool,
-    /// A search for members has begun since it asked.
+    /// Whether a search for members has begun since its request.
     is_looked_for: bool,
 }
 
@@ -43,18 +44,18 @@ impl Asker {
     }
 }
 
-/// Programs are being ended.
+/// Programs that are being ended.
 struct Kill {
-    /// When KILL is due next.
+    /// The time when KILL is due next.
     at: Instant,
-    /// Who was there when it was looked last; of everybody it need not be known.
+    /// The programs at the last check; not needed if all programs are ended.
     programs: BTreeSet<Pid>,
 }
 
-/// `lonet down` under way.
+/// `lonet down` in progress.
 #[derive(Default)]
 pub(super) struct Ending {
-    /// They wait until it is known who is in the network.
+    /// Requests that wait for a search for members.
     asked: Vec<Asker>,
     askers: Vec<Asker>,
     kills: BTreeMap<Reach, Kill>,
@@ -73,7 +74,7 @@ impl Ending {
         self.all().map(|asker| asker.pid).collect()
     }
 
-    /// Whether what this asker wants to end is being ended.
+    /// Whether the programs of this request are being ended already.
     fn kills_for(&self, reach: Reach) -> bool {
         self.kills.contains_key(&Reach::Everybody) || self.kills.contains_key(&reach)
     }
@@ -102,7 +103,7 @@ impl Daemon {
         self.signals_wait_for_search();
     }
 
-    /// A search is done, and these are new.
+    /// Handles the result of a search: these members are new.
     pub(super) fn members_found(&mut self, new: &[Pid]) {
         self.signal_after_search();
         let Some(ending) = &mut self.ending else { return };
@@ -111,7 +112,7 @@ impl Daemon {
             self.signal(new, Signal::SIGTERM);
         }
         if !asked.is_empty() {
-            // What is believed to be alive keeps the network: it had better be.
+            // Sockets that count as alive keep the network from ending, so they are examined.
             self.kernel.many(true);
             self.state.review_all(&mut self.kernel);
             self.kernel.many(false);
@@ -122,7 +123,7 @@ impl Daemon {
         }
     }
 
-    /// It is known who is in the network.
+    /// Begins to end the network, whose members are known now.
     fn begin_end(&mut self, asker: Asker) {
         let (is_empty, reach) = (self.state.is_empty(), asker.reach);
         let is_under_way = self.ending.as_ref().is_some_and(|e| e.kills_for(reach));
@@ -141,14 +142,14 @@ impl Daemon {
         self.ending.get_or_insert_default().askers.push(asker);
     }
 
-    /// Nobody is left whom this asker may end.
+    /// Replies to a request none of whose programs are left.
     fn end_of_reach(&self, asker: &Asker) {
         let Reach::User(uid) = asker.reach else { return };
         let text = format!("uid {uid} may end no other user's programs; {}", self.who_is_there());
         reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
     }
 
-    /// A member that waits for the end of its user's programs is none of them.
+    /// The programs within this reach, without members that wait for their end.
     fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
         let is_in_reach = |(pid, process): &(&Pid, &OwnedFd)| match reach {
             Reach::Everybody => true,
@@ -168,10 +169,11 @@ impl Daemon {
         text
     }
 
-    /// What is due of an end that was asked for.
+    /// Does what is due of an end in progress.
     pub(super) fn go_on_ending(&mut self, now: Instant) {
         let Some(mut ending) = self.ending.take() else { return };
-        // Again and again: who is killed may have started others just before. Until nobody waits for it any more.
+        // KILL is repeated, as a killed process may have started others just before, until no request waits
+        // any more.
         let due: Vec<Reach> =
             ending.kills.iter().filter(|(_, k)| now >= k.at).map(|(reach, _)| *reach).collect();
         let is_due = !due.is_empty();
@@ -197,7 +199,7 @@ impl Daemon {
         }
     }
 
-    /// Answers those for whom nothing more will be done, though programs are left.
+    /// Replies to the requests for which nothing more will be done, though programs are left.
     fn tell_who_is_done(&mut self, ending: &mut Ending) {
         let askers = ending.pids();
         for (reach, kill) in &mut ending.kills {
@@ -215,13 +217,14 @@ impl Daemon {
         for asker in done {
             match asker.reach {
                 Reach::User(_) if asker.kill => self.end_of_reach(&asker),
-                // A program has come before the end: it is not this one's to wait for.
+                // A program has joined before the end: this request does not wait for it.
                 _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there()))),
             }
         }
     }
 
-    /// A supervised program has it once: not by the process that passes signals on to it as well.
+    /// Sends a signal. A supervised program gets it once: not also from the process that forwards signals to
+    /// it.
     fn signal(&self, programs: &[Pid], signal: Signal) {
         let is_itself = |pid: &&Pid| match kernel::stands_for(**pid) {
             program if program == **pid => true,
@@ -238,7 +241,7 @@ impl Daemon {
         }
     }
 
-    /// Whether the network is to end, as far as its members are known.
+    /// Whether the network is to end, by its known members.
     pub(super) fn is_due(&self) -> bool {
         let asked = self.ending.is_some() && self.state.is_empty();
         asked || self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
@@ -248,16 +251,16 @@ impl Daemon {
         self.is_due() && self.nobody_is_left()
     }
 
-    /// Takes the network's files away, if nobody is about to come. Whether it has ended.
+    /// Removes the network's files, unless a program is about to join. Returns whether the network has ended.
     pub(super) fn end(&mut self) -> bool {
         self.look_after_home();
         let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
             Ok(file) => file,
-            // The directory is not there any more, or not writable: nothing to take away.
+            // The directory has gone, or is not writable: there is nothing to remove.
             Err(_) => return true,
         };
         let Ok(lock) = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) else {
-            // Somebody starts: what it asks will say more.
+            // A program is starting: its messages follow.
             self.empty_since = Some(Instant::now());
             return false;
         };
@@ -277,10 +280,10 @@ impl Daemon {
              in use"
         );
         let directory = self.directory.now();
-        // Where its key was deleted, another lonetd may serve in the directory.
+        // If its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
             remove_files(&directory);
-            // What the path leads to by now need not be this directory.
+            // The path may lead to another directory by now.
             if let Ok(root) = self.place.root(self.membership.owner) {
                 root.remove(self.place.name(), &directory);
             }
@@ -293,10 +296,10 @@ impl Daemon {
     }
 }
 
-/// Removes what lonetd has made in a network's directory.
+/// Removes lonetd's files from a network's directory.
 pub(super) fn remove_files(directory: &Directory) {
-    // The lock file goes last: who waits for it looks whether it is still the one at its path.
-    // What a killed lonetd is known by goes shortly before.
+    // The lock file is removed last: a process that gets the lock checks that the file is still the one at
+    // its path. The files by which a killed lonetd is recognised are removed shortly before.
     for file in
         [c"key", c"log", c"log.old", trace::file::NAME, trace::file::OLD, store::FILE, c"control", c"lock"]
     {
@@ -304,7 +307,7 @@ pub(super) fn remove_files(directory: &Directory) {
     }
 }
 
-/// Who asked to end the network may be of another version.
+/// Replies to `lonet down`, which may be of another version.
 pub(super) fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
     let mut buffer = [0u8; MAX_MESSAGE];
     if let Some(n) = control::write_down_reply(&mut buffer, outcome) {

@@ -1,7 +1,7 @@
-//! Work that may take any time, done beside lonetd's loop.
+//! A pool of threads for work that may block, beside lonetd's loop.
 //!
-//! There is a thread more for each job that would have to wait, up to a number; then jobs wait. Who keeps all of them busy for ever
-//! keeps others from this kind of work, and lonetd from nothing else.
+//! A thread is started for each job that would have to wait, up to a limit; then jobs wait. A process that
+//! keeps all threads busy for ever blocks this kind of work, and nothing else of lonetd's.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,12 +49,12 @@ impl Shared {
 }
 
 impl Hands {
-    /// Threads of this name, so many at most; none before there is work.
+    /// A pool of at most `most` threads of this name; none is started before there is work.
     pub fn new(name: &'static str, most: usize) -> Hands {
         Hands { name, most, shared: Arc::default() }
     }
 
-    /// Has a job done, in the order in which jobs were given, as soon as there is a thread for it.
+    /// Queues a job. Jobs begin in the order in which they were given, as soon as a thread is free.
     pub fn give(&self, job: impl FnOnce() + Send + 'static) {
         let mut queue = self.shared.lock();
         queue.jobs.push_back(Box::new(job));

@@ -1,8 +1,9 @@
-//! The network's directory, which somebody may delete or move away while the network runs.
+//! Keeps the network's directory, which may be deleted or moved while the network runs.
 //!
-//! Programs that have spoken to lonetd find it by its abstract name all the same; those that come anew would find nobody,
-//! and start another lonetd for a network of the same name. So lonetd makes the directory again, with what others need
-//! of it: the control socket and the key. The table cannot be had again: who comes later has to ask.
+//! Programs that have talked to lonetd still reach it by its abstract name; new ones would find no lonetd,
+//! and start another for a network of the same name. So lonetd makes the directory again with the files that
+//! programs need: the control socket and the key. The table cannot be restored: new programs have to ask
+//! lonetd for everything.
 
 use super::end::remove_files;
 use super::{Daemon, HOME, event};
@@ -12,18 +13,18 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::os::fd::AsRawFd;
 
-/// Tells when the directory goes.
+/// Watches for the removal of the directory.
 pub(super) struct Home {
     inotify: Option<Inotify>,
-    /// Another lonetd is there: what is at the path is not ours.
+    /// Another lonetd has taken the path: it is not this network's any more.
     lost: bool,
 }
 
 impl Home {
-    /// Without it the directory is looked at now and then.
+    /// Watches the directory. If this fails, it is checked now and then.
     pub fn watch(place: &Place, owner: u32) -> Home {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
-            // Of itself it says nothing for as long as a file in it is open.
+            // A directory does not report its own removal while a file in it is open.
             let above = place.root(owner).map_err(|_| Errno::ENOENT)?;
             let path = format!("/proc/self/fd/{}", above.raw());
             inotify.add_watch(path.as_str(), AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
@@ -55,7 +56,7 @@ impl Daemon {
         }
     }
 
-    /// Whether who looks at the path finds this lonetd's directory, and its key in it.
+    /// Whether the path leads to this lonetd's directory, with its key in it.
     fn is_at_home(&self) -> bool {
         let directory = self.directory.now();
         let root = self.place.root(self.membership.owner);
@@ -76,7 +77,7 @@ impl Daemon {
         let before = self.directory.now();
         if !root.leads_to(self.place.name(), &before) {
             self.directory.replace(directory);
-            // Wherever it was moved to, nobody is to find a network there.
+            // If it was moved, no program is to find a network in it.
             remove_files(&before);
         }
         self.doors.by_path = by_path;

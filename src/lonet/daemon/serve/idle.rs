@@ -1,4 +1,4 @@
-//! Waiting for something to do.
+//! Waits for events.
 
 use super::end::Ending;
 use super::{Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, TOLD_WITHIN};
@@ -8,19 +8,19 @@ use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::time::{Duration, Instant};
 
-/// How soon lonetd looks for more ends of sockets when the kernel has announced some: they come in swarms, and each would
-/// wake it.
+/// The interval at which lonetd reads announcements of destroyed sockets once there are some: they come in
+/// bursts, and each would wake it.
 const ENDS_EVERY: Duration = Duration::from_millis(2);
 
 impl Daemon {
-    /// Waits until something happens, or is due.
+    /// Waits until an event comes, or something is due.
     pub(super) fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
-        // Rounded up: waking a little early would turn in circles.
+        // Rounded up: waking a little early would make the loop spin.
         let limit = EpollTimeout::try_from(self.time_limit() + Duration::from_millis(1));
         self.epoll.wait(events, limit.unwrap_or(EpollTimeout::ZERO))
     }
 
-    /// How long nothing needs to be done unless something happens.
+    /// The time until something is due.
     fn time_limit(&self) -> Duration {
         let now = Instant::now();
         let at = [

@@ -1,8 +1,8 @@
-//! When inherited members are looked for, and what waits for it.
+//! Decides when inherited members are searched for, and what waits for it.
 //!
-//! One search serves all that have ended before it. It begins when somebody's answer depends on it, when the network is
-//! about to end, and otherwise so seldom that lonetd's processor time is not spent on it; not while programs that are to
-//! end are known to be left.
+//! One search serves all processes that have ended before it. It begins when a reply depends on it, when the
+//! network is about to end, and otherwise so seldom that it costs little processor time; not while programs
+//! that are to end are known to be left.
 
 use super::Daemon;
 use crate::daemon::members::search::Search;
@@ -13,28 +13,28 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long an answer waits for a search. A host of which it is not known by then is up.
+/// How long a reply waits for a search. A host that is still unverified then counts as up.
 const VERIFY_WITHIN: Duration = Duration::from_millis(250);
 
-/// A search that nobody waits for begins after so many times as long as the last one took.
+/// A search that nothing waits for begins after a pause of this many times the duration of the last one.
 const REST: u32 = 10;
 
-/// A search that has begun, and what it will tell of.
+/// A search in progress, and what depends on it.
 struct Underway {
     since: Instant,
     hosts: BTreeSet<Index>,
-    /// Nothing was known to live: if nothing is found the network ends.
+    /// No member was known when it began: if it finds none, the network ends.
     is_last: bool,
 }
 
 pub struct Inheritance {
     pub members: Arc<Members>,
-    /// `None`: there is no thread for it, and lonetd looks itself.
+    /// `None`: the thread could not be started, and lonetd's loop searches itself.
     search: Option<Search>,
     underway: Option<Underway>,
-    /// For hosts that nobody asks for.
+    /// The earliest time of a search that nothing waits for.
     not_before: Instant,
-    /// Since nothing is known to live nobody was found.
+    /// A search has found no member since none is known.
     nobody_is_left: bool,
 }
 
@@ -47,7 +47,7 @@ impl Inheritance {
         Inheritance { members, search, underway: None, not_before, nobody_is_left: false }
     }
 
-    /// Who is left of it has to be looked for.
+    /// Notes that a process has ended, which may have left children.
     pub fn process_ended(&mut self) {
         self.nobody_is_left = false;
         if let Some(underway) = &mut self.underway {
@@ -61,7 +61,7 @@ impl Inheritance {
 }
 
 impl Daemon {
-    /// Begins a search if something waits for one and none is under way.
+    /// Begins a search if something waits for one and none is in progress.
     pub(super) fn look_for_members(&mut self, now: Instant) {
         if !self.is_due() {
             self.inheritance.nobody_is_left = false;
@@ -75,7 +75,7 @@ impl Daemon {
         }
     }
 
-    /// When a search is to begin that nobody waits for.
+    /// The time of the next search that nothing waits for.
     pub(super) fn searches_at(&self) -> Option<Instant> {
         let waits = self.inheritance.underway.is_some()
             || self.state.unverified().is_empty()
@@ -83,7 +83,7 @@ impl Daemon {
         (!waits).then_some(self.inheritance.not_before)
     }
 
-    /// Whether the network may end as far as it has been looked for its members.
+    /// Whether the network may end, by the last search for members.
     pub(super) fn nobody_is_left(&self) -> bool {
         self.inheritance.nobody_is_left
     }
@@ -105,7 +105,7 @@ impl Daemon {
         }
     }
 
-    /// Takes what a search has found, if it is done within this time.
+    /// Handles the result of a search, if it is done within this time.
     pub(super) fn take_found(&mut self, within: Duration) {
         let found = self.inheritance.search.as_ref().and_then(|search| search.result(within));
         if let Some(found) = found {
@@ -113,8 +113,8 @@ impl Daemon {
         }
     }
 
-    /// What depends on whether hosts are up waits until that is known, for a while. The search that is under way may have
-    /// begun too early.
+    /// Waits, with a time limit, until it is known whether unverified hosts are up, if `depends` says that it
+    /// matters. The search in progress may have begun too early.
     pub(super) fn verify_hosts(&mut self, depends: impl Fn(&State) -> bool) {
         for _ in 0..2 {
             if !depends(&self.state) {
@@ -138,8 +138,9 @@ impl Daemon {
         self.members_found(&new);
     }
 
-    /// Takes in a process that inherited membership, unless it waits for the network's end. To be settled. One that has ended
-    /// since it was found is taken in as well: it may have left a child, which is looked for when its end is noticed.
+    /// Adds a process that inherited membership, unless it waits for the network's end. The caller calls
+    /// [`Daemon::settle`]. A process that has ended since it was found is added as well: it may have left a
+    /// child, which is searched for when its end is noticed.
     fn adopt(&mut self, member: Inherited) -> Option<Pid> {
         let Inherited { pid, process, host } = member;
         if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) {
@@ -150,7 +151,7 @@ impl Daemon {
         Some(pid)
     }
 
-    /// Sees to it that the end of this process is noticed.
+    /// Watches a process for its end.
     pub(super) fn watch_process(&mut self, pid: Pid, process: OwnedFd) {
         if let Err(e) = self.deaths.add(&process, super::event(pid as u64)) {
             tracing::warn!("the end of pid {pid} will not be noticed: {e}");

@@ -1,9 +1,10 @@
-//! Sockets that programs lend to have them bound or connected: a sandbox of the program's may forbid it the OS port where the
-//! lonet port is allowed.
+//! Binds or connects sockets that programs lend, because a sandbox of the program's may forbid it the OS port
+//! where it allows the lonet port.
 //!
-//! It is no way around what the machine protects: the address is one of the network's, and the port one that any program may
-//! have. No connection is waited for: one that takes longer is the program's to wait for. But what has been lent may be any
-//! descriptor, and whoever else has the socket may hold its lock: threads of their own do it.
+//! This gives no access to what the machine protects: the address is one of the network's, and the port one
+//! that any program may have. It does not wait for connections: the program waits for one that takes longer.
+//! But the lent descriptor may be any, and another holder of the socket may hold its lock: separate threads
+//! do this work.
 
 use super::connections::has_hung_up;
 use super::messages::reply;
@@ -16,14 +17,14 @@ use nix::sys::socket::{self, SockaddrIn, SockaddrIn6, SockaddrLike};
 use std::net::{SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The first port that takes no privilege.
+/// The lowest port that needs no privilege.
 const UNPRIVILEGED: u16 = 1024;
 
-/// So many sockets are bound or connected at once.
+/// How many sockets are bound or connected at once.
 pub(super) const THREADS: usize = 8;
 
 impl Daemon {
-    /// Has it done, and answered on `control` what came of it.
+    /// Queues the work; its thread replies on `control`.
     pub(super) fn take_lent(
         &self,
         control: OwnedFd,
@@ -39,7 +40,7 @@ impl Daemon {
             false => is_hosts && (os.port() == 0 || os.port() >= UNPRIVILEGED),
         };
         self.lent.give(move || {
-            // Nobody waits for what has been waiting for too long.
+            // The program may have given up waiting.
             if !has_hung_up(&control) {
                 let done = if may_be { put(&socket, cookie, os, connects) } else { Err(Errno::EACCES) };
                 let text = "a lent socket";
@@ -67,7 +68,7 @@ fn put(socket: &OwnedFd, cookie: u64, os: SocketAddrV4, connects: bool) -> Resul
     }
 }
 
-/// Connects for a moment at most, also where the socket is a blocking one.
+/// Connects without waiting, even if the socket is a blocking one.
 fn connect(fd: i32, to: &dyn SockaddrLike) -> Result<(), Errno> {
     let limit: libc::timeval = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO)?;
     let moment = libc::timeval { tv_sec: 0, tv_usec: 1 };

@@ -1,4 +1,4 @@
-//! What programs say, and what they are answered.
+//! Handles the messages of programs and sends the replies.
 
 use super::end::{self, reply_to_down};
 use super::rights::Right;
@@ -17,7 +17,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
 impl Daemon {
-    /// Messages that registry.db was asked about.
+    /// Resumes messages that have waited for registry.db.
     pub(super) fn resume(&mut self, all: Vec<Resume>) {
         for one in all {
             match one {
@@ -30,9 +30,9 @@ impl Daemon {
         }
     }
 
-    /// `right`: the descriptor that came with it. `asked`: registry.db has been asked whether the caller's host
-    /// is somebody else's, and where the host is that it wants; of an accept, its caller has had time enough to tell
-    /// of its dial.
+    /// Handles a message. `right`: the descriptor that came with it. `asked`: whether registry.db has been
+    /// asked if another subnetwork has the sender's host, and where the host is that the message names; for
+    /// an accept, whether the dialer has had enough time to notify lonetd of its dial.
     pub(super) fn take_message(
         &mut self,
         fd: OwnedFd,
@@ -75,7 +75,7 @@ impl Daemon {
         }
     }
 
-    /// Takes what the state decides about, once it is known what the answer depends on. `asked`: as for
+    /// Handles a message for the state, once everything that the reply depends on is known. `asked`: as for
     /// [`Daemon::take_message`].
     fn take_op(
         &mut self,
@@ -88,13 +88,13 @@ impl Daemon {
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
         {
-            // What the machine asks on its loopback, a host may ask there.
+            // A host may query the machine's name server on the loopback, as the machine itself does.
             caller.options.real_loopback = true;
         }
         while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
             match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
-                // The host is ours by a row that is still there.
+                // The host is this subnetwork's by a row that still exists.
                 Err(back) => (fd, asked.0) = (back.fd, true),
             }
         }
@@ -119,7 +119,7 @@ impl Daemon {
         }
     }
 
-    /// Takes what is about the network. `right`: the descriptor that came with it.
+    /// Handles a message about the network. `right`: the descriptor that came with it.
     fn take_network_op(
         &mut self,
         fd: OwnedFd,
@@ -134,7 +134,7 @@ impl Daemon {
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 self.foreign.hand_over(&mut world, fd, right.and_then(Right::take), cookie, milliseconds);
             }
-            // It comes on the connection of the handshake that it is about.
+            // It belongs on the connection of the handshake that it is about.
             NetworkOp::GiveUp { .. } => {
                 let text = "no handshake on this connection";
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text });
@@ -169,9 +169,9 @@ impl Daemon {
         }
     }
 
-    /// Answers what the state decides.
+    /// Sends the state's reply to a message.
     pub(super) fn answer(&mut self, fd: OwnedFd, peer: Sender, (caller, op): (&Caller<'_>, Op<'_>)) {
-        // Of before it is answered: what changes meanwhile is not in the answer.
+        // The generation before the state is asked: a change meanwhile is not in the reply.
         let names = self.store.table().names_generation().unwrap_or(0);
         let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
         self.settle();
@@ -208,7 +208,7 @@ impl Daemon {
         }
     }
 
-    /// Answers who calls where the caller has told of its dial by now, or will not.
+    /// Answers the accepts whose dialer has been reported by now, or whose time limit has passed.
     pub(super) fn take_early(&mut self) {
         for Early { fd, bytes, since } in std::mem::take(&mut self.early) {
             let is_late = since.elapsed() >= TOLD_WITHIN;
@@ -218,12 +218,12 @@ impl Daemon {
         }
     }
 
-    /// `false`: who asked does not wait for its answer any more.
+    /// Sends a reply. `false`: the client does not wait for it any more.
     pub(super) fn reply(&self, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
         self::reply(self.state.block, fd, reply)
     }
 
-    /// The whole network as JSON, in a memory file: it may be larger than any packet.
+    /// Sends the listing of the network as JSON, in a memory file: it may be larger than any packet.
     pub(super) fn list(&mut self, fd: &OwnedFd) {
         self.verify_hosts(|state| !state.unverified().is_empty());
         let shown = self.state.show(&mut self.kernel, &self.config.network);
@@ -234,7 +234,7 @@ impl Daemon {
     }
 }
 
-/// As [`Daemon::reply`], for a network with this block.
+/// Like [`Daemon::reply`], for a network with this block.
 pub(super) fn reply(block: Block, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
     let mut buffer = [0u8; MAX_MESSAGE];
     let pid = socket::getsockopt(fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
@@ -243,7 +243,7 @@ pub(super) fn reply(block: Block, fd: &OwnedFd, reply: &Reply<'_>) -> bool {
         .is_some_and(|n| socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL).is_ok())
 }
 
-/// What says that somebody who was allowed something will not do it: it had given up before it was answered.
+/// The message that rolls back a permission whose client had given up before the reply.
 fn not_done(op: &Op<'_>) -> Option<Op<'static>> {
     match *op {
         Op::Bind { cookie, .. } | Op::Listen { cookie, .. } => Some(Op::Failed { cookie }),

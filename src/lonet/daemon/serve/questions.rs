@@ -1,4 +1,4 @@
-//! Questions for names, and what rules for faults make of them (`lonet names`).
+//! Name queries, and the faults that rules inject into them (`lonet names`).
 
 use super::Daemon;
 use crate::daemon::dns::{Asked, LATE};
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-/// A question, and who waits for the answer.
+/// A delayed query, and the client that waits for the reply.
 pub struct Late {
     pub fd: OwnedFd,
     pub peer: Sender,
@@ -20,7 +20,7 @@ pub struct Late {
 #[derive(Default)]
 pub struct Slow(VecDeque<(Instant, Late)>);
 
-/// So many questions may wait, each with a descriptor of lonetd's; more fail at once.
+/// How many queries may wait, each with a descriptor of lonetd's; more fail at once.
 const MOST: usize = 256;
 
 impl Slow {
@@ -32,12 +32,12 @@ impl Slow {
         self.0.push_back((Instant::now() + LATE, Late { fd, peer, bytes: bytes.to_owned() }));
     }
 
-    /// When the next one is to be answered.
+    /// The time when the next query is due.
     pub fn until(&self) -> Option<Instant> {
         self.0.front().map(|(at, _)| *at)
     }
 
-    /// Those that are to be answered.
+    /// Takes the queries that are due.
     pub fn due(&mut self) -> Vec<Late> {
         let now = Instant::now();
         let n = self.0.iter().take_while(|(at, _)| *at <= now).count();
@@ -45,7 +45,7 @@ impl Slow {
     }
 }
 
-/// What becomes of a question at once.
+/// The error of a query that fails at once.
 fn refusal(fault: NameFault) -> (Errno, &'static str) {
     let errno = match fault {
         NameFault::Unknown => Errno::ENOENT,
@@ -55,7 +55,7 @@ fn refusal(fault: NameFault) -> (Errno, &'static str) {
 }
 
 impl Daemon {
-    /// A question of a program that is hooked. `bytes`: all of it.
+    /// Handles the query of a hooked program. `bytes`: the whole message.
     pub(super) fn take_question(
         &mut self,
         fd: OwnedFd,
@@ -73,7 +73,7 @@ impl Daemon {
         }
     }
 
-    /// Answers questions for names that have waited long enough.
+    /// Answers the delayed queries that are due.
     pub(super) fn take_slow(&mut self) {
         for Late { fd, peer, bytes } in self.slow.due() {
             if let Ok((caller, AnyOp::Op(op))) = control::read_request(&bytes) {
@@ -82,7 +82,7 @@ impl Daemon {
         }
     }
 
-    /// Questions for names, as DNS has them, and what the machine's name servers answer.
+    /// Handles DNS queries, and the replies of the machine's name servers.
     pub(super) fn take_questions(&mut self) {
         self.verify_hosts(|state| !state.unverified().is_empty());
         let Daemon { dns, state, kernel, .. } = self;

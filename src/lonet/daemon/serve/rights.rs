@@ -1,9 +1,9 @@
-//! Descriptors that come with messages, from whoever reaches the control sockets.
+//! Descriptors received with messages, from any process that reaches the control sockets.
 //!
-//! To close one may take an hour, if it is the last of a connection that lingers (SO_LINGER), and as long as somebody likes if
-//! it is of a file system of theirs, or if they hold the connection's lock. So lonetd's loop closes none. All that come are
-//! received, as the kernel closes in the receiver's name what there is no room for; and what a connection that is given up
-//! has not been read of it would close in the same way.
+//! Closing one may take an hour, if it is the last of a connection that lingers (SO_LINGER), and any time if
+//! it is of a file system of the sender's, or if the sender holds the connection's lock. So lonetd's loop
+//! closes none. All descriptors are received, as the kernel closes those for which there is no room on the
+//! receiver's behalf; and closing a connection with unread messages would close theirs in the same way.
 
 use super::hands::Hands;
 use lonet_core::control::MAX_MESSAGE;
@@ -13,10 +13,11 @@ use nix::sys::socket::{self, Shutdown, sockopt};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
-/// So many threads close descriptors.
+/// How many threads close descriptors.
 const THREADS: usize = 4;
 
-/// For as many as the kernel lets a message have (SCM_MAX_FD), and the sender's credentials.
+/// The room for as many descriptors as the kernel allows in a message (SCM_MAX_FD), and the sender's
+/// credentials.
 const ROOM: usize = 2048;
 
 #[derive(Clone)]
@@ -27,16 +28,16 @@ impl Closer {
         Closer(Arc::new(Hands::new("lonetd-close", THREADS)))
     }
 
-    /// Closes it, whatever it is and however long it takes.
+    /// Closes a descriptor of any kind, on another thread.
     pub fn close(&self, fd: OwnedFd) {
         self.0.give(move || close(fd));
     }
 
-    /// Closes a connection to a control socket with all that its other end may have sent.
+    /// Closes a connection to a control socket and all descriptors that its other end may have sent.
     pub fn end(&self, connection: OwnedFd) {
-        // Nothing comes any more.
+        // Nothing arrives any more.
         let _ = socket::shutdown(connection.as_raw_fd(), Shutdown::Read);
-        // With its sender's credentials a message without bytes is told from the end.
+        // The sender's credentials distinguish a message without bytes from the end.
         let _ = socket::setsockopt(&connection, sockopt::PassCred, &true);
         let mut buffer = [0u8; MAX_MESSAGE];
         while let Ok(Some(message)) = receive(&connection, &mut buffer) {
@@ -67,19 +68,19 @@ impl Drop for Right {
     }
 }
 
-/// Closes a descriptor that has been sent. What is to be sent on such a connection goes on being sent, or does not.
+/// Closes a received descriptor without lingering. Unsent data of such a connection is still sent, or not.
 pub fn close(fd: OwnedFd) {
     let now = libc::linger { l_onoff: 0, l_linger: 0 };
     let _ = sys::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &now);
 }
 
-/// What was received.
+/// A received message.
 pub struct Message {
     pub len: usize,
     pub rights: Vec<OwnedFd>,
 }
 
-/// Receives a message with its descriptors. `Ok(None)`: none will come any more, or one without anything.
+/// Receives a message with its descriptors. `Ok(None)`: the connection has ended, or the message is empty.
 pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Message>, Errno> {
     #[repr(C, align(8))]
     struct Room([u8; ROOM]);
@@ -156,7 +157,7 @@ mod tests {
         drop(write);
         let closer = Closer::new();
         closer.end(b.try_clone().expect("a copy"));
-        // Nothing was left there, and what was there is closed.
+        // No message was left, and its descriptor is closed.
         assert!(receive(&b, &mut [0; 8]).expect("the end").is_none());
         assert_eq!(nix::unistd::read(&read, &mut [0]), Ok(0));
     }

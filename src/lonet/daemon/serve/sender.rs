@@ -1,8 +1,9 @@
-//! Who sent a message, and whether it is let in.
+//! Identifies the sender of a message, and decides whether it is let in.
 //!
-//! A connection tells the pid and uid of who made it. A pid alone names nobody: its process may have ended with the
-//! connection left to others, and the next one have the number. So what is to be watched, or is let in for its pid, is held
-//! by the kernel's own reference to who connected.
+//! A connection has the pid and uid of the process that made it. A pid alone identifies no process: it may
+//! have ended and left the connection to others, and another process may have the pid. So a process that is
+//! to be watched, or is let in for its pid, is held by the kernel's own reference to the process that
+//! connected.
 
 use super::Daemon;
 use crate::daemon::members::may_be_signalled_by;
@@ -17,20 +18,20 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 /// From linux/socket.h, Linux 6.5.
 const SO_PEERPIDFD: libc::c_int = 77;
 
-/// Who is at the other end of a connection.
+/// The process at the other end of a connection.
 pub(super) struct Peer {
     pub sender: Sender,
-    /// It acts for the owner, or is root, who may do anything.
+    /// It acts for the owner, or for root, which may do anything.
     pub is_owner: bool,
 }
 
-/// Why somebody is not let in.
+/// The reasons for which a sender is not let in.
 const NO_MEMBER: &str = "not a member: another user's process without the network's LONET_KEY";
 const UNCERTAIN: &str = "not a member, as far as can be told: in lonetd's user namespace other users have its uid, too; \
     give the process the network's LONET_KEY";
 
 impl Daemon {
-    /// `Err`: it is not let in, with the reason.
+    /// Decides about the sender of a message. `Err`: it is not let in, with the reason.
     pub(super) fn admit(&mut self, fd: &OwnedFd, key: &Key) -> Result<Peer, &'static str> {
         let peer = match socket::getsockopt(fd, sockopt::PeerCredentials) {
             Ok(peer) => peer,
@@ -54,7 +55,7 @@ impl Daemon {
             || is_known
                 && match (&process, known) {
                     (Ok(Some(process)), _) => !has_ended(process),
-                    // A kernel that does not tell: who has the pid is one that this user may end.
+                    // A kernel without SO_PEERPIDFD: the process with the pid is one that this user may end.
                     (Err(Errno::ENOPROTOOPT), Some(known)) => {
                         may_be_signalled_by(sender.uid, sender.pid, known)
                     }
@@ -69,13 +70,14 @@ impl Daemon {
         Ok(Peer { sender, is_owner: is_owner || sender.uid == 0 })
     }
 
-    /// The process that is to be watched as `pid`: who has sent the message that is being answered, if it is that.
+    /// The pidfd of the current message's sender, if its pid is `pid`.
     pub(super) fn process_met(&mut self, pid: Pid) -> Option<OwnedFd> {
         self.met.take_if(|(met, _)| *met == pid).map(|(_, process)| process)
     }
 }
 
-/// A pidfd of who connected, which is as good when that has ended. An error beside ENOPROTOOPT: it has ended.
+/// A pidfd of the process that connected, even if that has ended. An error other than ENOPROTOOPT: it has
+/// ended.
 fn peer_process(fd: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     let number = lonet_core::sys::getsockopt::<libc::c_int>(fd.as_raw_fd(), libc::SOL_SOCKET, SO_PEERPIDFD)?;
     // SAFETY: a new descriptor that nobody else has.

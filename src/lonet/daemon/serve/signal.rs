@@ -1,10 +1,11 @@
 //! `lonet kill`, `pause` and `resume`: a signal to all processes of a host.
 //!
-//! Each is reached by the pidfd that lonetd has of it: another process that has its pid by then is not meant. Children that
-//! never spoke to lonetd are looked for first, and again after the signal, as one may have been forked just before.
+//! Each process is reached by lonetd's pidfd of it, so that another process with its pid is not affected.
+//! Children that never sent a message are searched for before the signal, and again after it, as one may have
+//! been forked just before.
 //!
-//! A process that is stopped takes no signal until it continues. One that is asked to end continues for that, as service
-//! managers and container engines have it; of others it is told how many wait.
+//! A stopped process gets no signal until it continues. One that is asked to end is continued for that, as service managers and
+//! container engines do; for other signals the number of stopped processes is reported.
 
 use super::Daemon;
 use super::end::pidfd_signal;
@@ -18,26 +19,27 @@ use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
-/// So many times it is looked for new processes: a program that forks faster than lonetd looks is not followed for ever.
+/// How many times new processes are searched for: a program that forks faster than that is not followed for
+/// ever.
 const LOOKS: u32 = 16;
 
-/// Who waits for a signal to be sent.
+/// A request to send a signal.
 pub(super) struct Signalling {
     fd: OwnedFd,
     sender: Sender,
-    /// It acts for the owner: whom lonetd may send signals to, it may.
+    /// It acts for the owner: it may send signals to all processes to which lonetd may.
     is_owner: bool,
     host: Index,
     signal: i32,
-    /// Who had the signal, and who did not as lonetd or the asker may not send it.
+    /// The processes that got the signal, and those to which lonetd or the requester may not send it.
     sent: BTreeSet<Pid>,
     refused: BTreeSet<Pid>,
-    /// How many of those that had it were stopped.
+    /// The number of stopped ones among the processes that got the signal.
     stopped: u32,
-    /// Who stood for another that had it, which may have ended of it by the next look.
+    /// Processes that stand for another which got it, and which may have ended of it by the next search.
     stood: BTreeSet<Pid>,
     looks: u32,
-    /// A search for members has begun since it was last looked.
+    /// Whether a search for members has begun since the signal was last sent.
     is_looked_for: bool,
 }
 
@@ -79,7 +81,7 @@ impl Daemon {
         self.signals.iter_mut().for_each(|s| s.is_looked_for = true);
     }
 
-    /// A search is done.
+    /// Continues the requests that have waited for a search.
     pub(super) fn signal_after_search(&mut self) {
         let looked_for: Vec<Signalling> = self.signals.extract_if(.., |s| s.is_looked_for).collect();
         for mut signalling in looked_for {
@@ -97,8 +99,8 @@ impl Daemon {
         }
     }
 
-    /// Sends the signal to those that have not had it. Whether there were any. A supervised program has it once: not by the
-    /// process that passes signals on to it as well.
+    /// Sends the signal to the processes that have not had it. Returns whether there were any. A supervised
+    /// program gets it once: not also from the process that forwards signals to it.
     fn signal_new(&self, s: &mut Signalling) -> bool {
         let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
         let (before, asker) = (s.sent.len(), s.sender.pid);
@@ -113,7 +115,7 @@ impl Daemon {
                 }
             } else if let Some(process) = pidfd_open(program).ok().filter(|_| stands_for(*pid) == program) {
                 s.stood.insert(*pid);
-                // Which need not have been found as a member so far.
+                // It need not have been found as a member so far.
                 self.signal_once(s, program, &process);
             }
         }

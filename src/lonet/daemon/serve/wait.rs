@@ -1,8 +1,8 @@
-//! `lonet wait`: answering when something listens on each of many addresses.
+//! `lonet wait`: replies when something listens on each of many addresses.
 //!
-//! The addresses come in a memory file, as there may be more of them than a message holds. Who asks for it is also answered
-//! when a host that it waits for has died: one that has had a process since, and has none for [`GONE_FOR`]. A host goes down
-//! and up again where one program follows another on it.
+//! The addresses come in a memory file, as there may be more of them than a message holds. The client can
+//! also be told when a host that it waits for has died: one that has had a process since, and has had none
+//! for [`GONE_FOR`]. A host goes down and up again when one program follows another on it.
 
 use super::connections::has_hung_up;
 use super::messages::send_file;
@@ -17,42 +17,43 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// The most bytes of addresses: of 60,000 of the longest.
+/// The largest file of addresses, in bytes: 60,000 of the longest.
 const MOST: u64 = 16 << 20;
 
 /// How long a host that is waited for may have no process.
 const GONE_FOR: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether hosts that are waited for are up: there may be many, and something about them changes
-/// all the time.
+/// How often hosts that are waited for are checked: there may be many, and something about them changes all
+/// the time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// All who wait.
+/// All waiting clients.
 pub(super) struct Waiting {
     waiters: Vec<Waiter>,
-    /// When it was last looked whether their hosts are up, and what [`touches`](crate::daemon::state::Hosts::touches) was.
+    /// The time of the last check of their hosts, and [`touches`](crate::daemon::state::Hosts::touches) then.
     looked: (Instant, u64),
 }
 
-/// Somebody waits until all these are listened on.
+/// A client that waits until something listens on all these addresses.
 struct Waiter {
     fd: OwnedFd,
     addresses: Vec<Address>,
-    /// Whether a listener on its host's loopback alone counts whoever waits, and the host that it is, or empty.
+    /// Whether a listener on its host's loopback alone counts, whichever host the client is; and the client's
+    /// host, or empty.
     loopback: bool,
     host: String,
-    /// The one that was missing when they were last looked at. It is looked at first: until something listens there,
-    /// the others need not be looked at.
+    /// The address that had no listener at the last check. It is checked first: until something listens
+    /// there, the others need no check.
     missing: usize,
-    /// The hosts whose death it wants to know.
+    /// The hosts whose death the client wants to know.
     hosts: Vec<Watched>,
 }
 
 struct Watched {
     name: String,
-    /// How many processes had become its members when the wait began; `None`: it has had one since.
+    /// How many processes had become its members when the wait began. `None`: it has had a new one since.
     joined: Option<u64>,
-    /// Since when it is down.
+    /// The time since when it is down.
     gone_since: Option<Instant>,
 }
 
@@ -65,7 +66,7 @@ impl Waiting {
         self.waiters.is_empty()
     }
 
-    /// When hosts are to be looked at next, unless something happens.
+    /// The time of the next check of hosts if nothing happens.
     pub(super) fn until(&self, state: &State) -> Option<Instant> {
         let hosts = || self.waiters.iter().flat_map(|w| &w.hosts);
         let ends = hosts().filter_map(|host| host.gone_since).map(|since| since + GONE_FOR).min();
@@ -90,7 +91,7 @@ impl Watched {
         Watched { name: name.to_owned(), joined: (!is_up).then_some(joined), gone_since: None }
     }
 
-    /// Whether it has died.
+    /// Checks the host. Returns whether it has died.
     fn look(&mut self, state: &State, now: Instant) -> bool {
         let host = state.hosts.find(self.name.as_bytes());
         if host.is_some_and(|host| host.is_up() || host.foreign.is_some()) {
@@ -106,7 +107,8 @@ impl Watched {
 }
 
 impl Daemon {
-    /// `fails`: the answer may be that a host has died; `again`: also one that died with the lonetd before.
+    /// Handles `lonet wait`. `fails`: the client wants to know if a host has died; `again`: also one that died with the last
+    /// lonetd.
     pub(super) fn wait(
         &mut self,
         fd: OwnedFd,
@@ -127,7 +129,7 @@ impl Daemon {
         self.answer_waiters();
     }
 
-    /// What such a file says: a lonet address a line. What is wrong with it is answered.
+    /// Reads the file: a lonet address a line. If something is wrong with it, replies with the error.
     fn addresses(&self, fd: &OwnedFd, file: Option<Right>) -> Option<Vec<Address>> {
         let read = |file: OwnedFd| {
             let file = File::from(file);
@@ -144,7 +146,7 @@ impl Daemon {
         }
     }
 
-    /// Answers at once, with those of the addresses on which nothing listens.
+    /// Replies at once with the addresses on which nothing listens.
     pub(super) fn tell_missing(&mut self, fd: &OwnedFd, file: Option<Right>, by: By<'_>) {
         let Some(addresses) = self.addresses(fd, file) else { return };
         let (state, kernel) = (&mut self.state, &mut self.kernel);
@@ -179,7 +181,7 @@ impl Daemon {
         self.waiting.waiters.retain(|w| !has_hung_up(&w.fd));
     }
 
-    /// Answers those who wait for a host that has died.
+    /// Replies to clients that wait for a host that has died.
     pub(super) fn look_at_waited_for(&mut self, now: Instant) {
         if self.waiting.until(&self.state).is_none_or(|at| now < at) {
             return;

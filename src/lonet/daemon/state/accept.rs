@@ -1,4 +1,4 @@
-//! accept, getsockname, getpeername: who calls, and what an address is called.
+//! accept, getsockname, getpeername: identifies the dialer of a connection, and translates addresses.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Place};
@@ -15,36 +15,42 @@ pub(super) struct Accepted {
     pub remote: SocketAddrV4,
 }
 
-/// Who is at the other end.
-enum Caller {
-    /// Dialed this very listener.
-    Known(Cookie),
-    /// The same, by a dial that its process has entered.
+/// What is known of the peer of an accepted connection.
+enum Peer {
+    /// A recorded dial to this listener.
+    Recorded(Cookie),
+    /// A dial to this listener that its process has entered in the table.
     Entered(Box<lonet_core::table::record::Found>),
-    /// A courier that nobody has claimed: a foreign peer's, relayed.
+    /// A courier that has not been claimed: a foreign dialer, relayed.
     Relayed(Call),
-    /// No record, but a live socket of the owner's: an unhooked program.
-    Stranger,
-    /// Dialed somebody else, or cannot be told.
-    Unwanted,
+    /// A living socket of the owner's without a record: a program without hooks.
+    Outsider,
+    /// It dialed another listener, or it cannot be identified.
+    Refused,
 }
 
 impl State {
     pub(super) fn accept(&mut self, kernel: &mut dyn Kernel, sender: Sender, a: Accepted) -> Outcome {
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
-            // A listener that passed lonet by: the owner's own are let in.
+            // The listener is unknown to lonet. The owner's own connections are let in.
             let caller = kernel.connection(a.remote, a.local).flatten();
             return Ok(if self.is_owners_own(caller) { Reply::Native } else { Reply::Drop });
         };
-        Ok(match self.take_up(kernel, sender.pid, &listener, a) {
+        Ok(match self.record_accepted(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
             None => Reply::Drop,
         })
     }
 
     /// Records the accepted socket. `None`: it is not for this listener.
-    fn take_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, listener: &Socket, a: Accepted) -> Option<Call> {
+    fn record_accepted(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        pid: Pid,
+        listener: &Socket,
+        a: Accepted,
+    ) -> Option<Call> {
         let ip = self.block.shown(listener.host, lonet_core::block::Face::V4);
         let mut call = Call {
             local: Endpoint::new(ip, listener.port),
@@ -55,11 +61,11 @@ impl State {
             dialed_port: listener.port,
             class: Classes::NONE,
         };
-        match self.caller(kernel, listener, a) {
-            Caller::Unwanted => return None,
-            Caller::Stranger => {}
-            Caller::Relayed(theirs) => call = theirs,
-            Caller::Entered(dial) => {
+        match self.find_peer(kernel, listener, a) {
+            Peer::Refused => return None,
+            Peer::Outsider => {}
+            Peer::Relayed(theirs) => call = theirs,
+            Peer::Entered(dial) => {
                 // Another accept may have taken it just then.
                 let theirs = dial.entry.call.filter(|_| self.parts().take_dial(&dial))?;
                 call.local = theirs.peer;
@@ -67,7 +73,7 @@ impl State {
                 call.class = theirs.class;
                 call.peer_host = dial.entry.host;
             }
-            Caller::Known(cookie) => {
+            Peer::Recorded(cookie) => {
                 let caller = self.sockets.get(&cookie)?;
                 let theirs = self.called_from(caller.call?, a.remote);
                 call.local = theirs.peer;
@@ -105,14 +111,14 @@ impl State {
         self.note(Kind::Accepted, pid, listener.host, |event| {
             (event.cookie, event.from, event.to) = (a.cookie, Some(call.peer), Some(call.local));
             event.os = [Some(a.remote), Some(a.local)];
-            // An outsider's address may be that of a host's loopback.
+            // An outsider's address may equal that of a host's loopback.
             event.is_outsiders = call.peer_host == 0;
         });
         Some(call)
     }
 
-    /// Whether who calls has yet to tell of its dial: it speaks from a host's address, and what it told a lonetd
-    /// that was killed before it was written down it will say again.
+    /// Whether the notification of this connection's dial is still to come: the peer's address is a host's,
+    /// and a notification that a killed lonetd had not saved is repeated.
     pub fn is_caller_to_come(
         &self,
         kernel: &mut dyn Kernel,
@@ -127,38 +133,40 @@ impl State {
             })
     }
 
-    /// The kernel names the socket at the other end; where that has gone, what its dial has left.
-    fn caller(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Caller {
+    /// Identifies the peer: by the socket that the kernel names at the other end, or, if that has gone, by
+    /// the tombstone of its dial.
+    fn find_peer(&mut self, kernel: &mut dyn Kernel, listener: &Socket, a: Accepted) -> Peer {
         if let Some(call) = self.courier(a.local, a.remote) {
-            return Caller::Relayed(call);
+            return Peer::Relayed(call);
         }
         let known = |c: &Cookie| self.sockets.get(c).is_some_and(|s| s.call.is_some());
         let found = kernel.connection(a.remote, a.local).flatten();
-        // A connection that was reset while it waited has left its addresses to others: who is at its other end now is not
-        // who called, and that of a dial that is to be accepted yet may be there.
+        // A connection that was reset while it waited has released its addresses. The socket at its other end
+        // now is not the dialer, and may have a dial that is still to be accepted.
         let is_whole = |kernel: &mut dyn Kernel| {
             let accepted = kernel.connection(a.local, a.remote).flatten();
             accepted.is_some_and(|f| f.cookie == a.cookie)
         };
         if found.is_some() && !is_whole(kernel) {
-            return Caller::Unwanted;
+            return Peer::Refused;
         }
         if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
             let wanted = dial.entry.call.is_some_and(|call| self.answers(listener, &call));
-            return if wanted { Caller::Entered(Box::new(dial)) } else { Caller::Unwanted };
+            return if wanted { Peer::Entered(Box::new(dial)) } else { Peer::Refused };
         }
         let cookie = match found {
             Some(f) => Some(f.cookie).filter(known),
-            None => self.remembered(a, listener).filter(known),
+            None => self.dial_from(a, listener).filter(known),
         };
         let Some(cookie) = cookie else {
-            // Who listens on the loopback alone may trust whoever comes, as from there: its own host's programs come.
+            // A listener on the loopback alone may trust every peer: only programs of its own host may
+            // connect to it.
             let is_open = !self.classes(listener).is_loopback();
-            return if is_open && self.is_owners_own(found) { Caller::Stranger } else { Caller::Unwanted };
+            return if is_open && self.is_owners_own(found) { Peer::Outsider } else { Peer::Refused };
         };
         let call = self.sockets.get(&cookie).and_then(|s| s.call);
         let wanted = call.is_some_and(|call| call.os_remote == a.local && self.answers(listener, &call));
-        if wanted { Caller::Known(cookie) } else { Caller::Unwanted }
+        if wanted { Peer::Recorded(cookie) } else { Peer::Refused }
     }
 
     /// Whether a dial is for this listener.
@@ -167,14 +175,15 @@ impl State {
             && self.classes(listener).overlap(call.class)
     }
 
-    /// Whether a socket that the kernel has found is somebody's, and that is the owner.
-    fn is_owners_own(&self, found: Option<super::Found>) -> bool {
+    /// Whether the kernel has found a socket that some process holds and that is the owner's.
+    fn is_owners_own(&self, found: Option<super::ConnectedSocket>) -> bool {
         found.is_some_and(|f| f.held && self.is_owners(f.uid))
     }
 
-    /// Whose dial was the last one from there. Unless another connection has been accepted as that: a dial has one. Nor one of
-    /// before the listener: that has gone with the listener to which it was made, and who calls now has come to its addresses.
-    fn remembered(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
+    /// The last dial from that address. Not one that another accepted socket has taken: a dial is accepted
+    /// once. Nor one from before the listener: that dial ended with the listener that it was made to, and the
+    /// peer has reused its address.
+    fn dial_from(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
         let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
         let dial = self.sockets.get(&cookie).filter(|dial| dial.since >= listener.since)?;
         dial.call?;
@@ -195,14 +204,14 @@ impl State {
         if !self.sockets.contains_key(&cookie)
             && let Some(remote) = remote
         {
-            // Accepted behind the hooks' back, or by a process that had not joined yet.
+            // The socket was accepted past the hooks, or by a process that had not joined yet.
             let listens = |c: &&Cookie| self.sockets.get(*c).is_some_and(|s| s.role == Role::Listening);
             let listener = self.by_os.get(&local).and_then(|all| all.iter().find(listens)).copied();
             let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
-                self.meet(kernel, sender.pid);
+                self.add_member(kernel, sender.pid);
                 let accepted = Accepted { listener, cookie, local, remote };
-                let _ = self.take_up(kernel, sender.pid, &record, accepted);
+                let _ = self.record_accepted(kernel, sender.pid, &record, accepted);
             }
         }
         match self.sockets.get(&cookie) {
@@ -218,7 +227,7 @@ impl State {
 }
 
 impl Socket {
-    /// The address that its program is told.
+    /// The local address as the program sees it.
     fn shown_local(&self) -> Option<Endpoint> {
         match self.role {
             Role::Gone => self.at.or(self.call.map(|c| c.local)),
@@ -228,7 +237,7 @@ impl Socket {
 }
 
 impl State {
-    /// Where a dial to this port of a host leads, for each of [`Classes::EACH`].
+    /// The listener of this port for each scope of [`Classes::EACH`], with its OS address.
     pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<(Cookie, SocketAddrV4)>; 4] {
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
         let all = || holders.iter().filter_map(|c| Some((*c, self.sockets.get(c)?)));

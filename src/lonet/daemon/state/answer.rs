@@ -1,10 +1,10 @@
-//! What the machine says.
+//! The replies of the state.
 
 use super::{Index, Outcome, api};
 use lonet_core::control::Reply;
 use nix::errno::Errno;
 
-/// What a message is answered with.
+/// The reply to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Reply(Reply<'static>),
@@ -19,13 +19,13 @@ pub enum Answer {
     },
 }
 
-/// A host as resolvers speak of it; see [`Reply::Host`].
+/// A resolved host; see [`Reply::Host`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub index: Index,
     pub name: String,
     pub ascii: String,
-    /// The same is answered until [`super::Changes::names`].
+    /// The answer may be cached until [`super::Changes::names`].
     pub stands: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What the C API asks beyond what hooks ask: hosts that are made and closed by name, dials to names, names of
-//! sockets.
+//! The requests of the C API beyond those of the hooks: hosts that are made and closed by name, dials by host
+//! name, names of sockets.
 
 use super::dial::Dial;
 use super::{Answer, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
@@ -12,7 +12,7 @@ use std::net::SocketAddrV4;
 pub type HostPort = (String, u16);
 
 impl State {
-    /// Makes the caller's host, or lets the process share it.
+    /// Makes the sender's host, or lets the process share it.
     pub(super) fn announce(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -25,11 +25,11 @@ impl State {
         if taken && !share {
             return Err((Errno::EEXIST, "host already registered".into()));
         }
-        let index = self.home(kernel, sender.pid, caller)?;
+        let index = self.default_host(kernel, sender.pid, caller)?;
         Ok(Reply::Located { os: SocketAddrV4::new(self.block.address(index), 0) })
     }
 
-    /// Whether anything of a host lives; what holds its last ports is looked at.
+    /// Whether a host has a living process or socket; asks the kernel about the sockets that hold its ports.
     fn is_host_up(&mut self, kernel: &mut dyn Kernel, index: Index) -> bool {
         let Some(host) = self.hosts.get(index) else { return false };
         if !host.members.is_empty() || host.entered > 0 {
@@ -40,8 +40,8 @@ impl State {
         holders.into_iter().any(|cookie| self.examine(kernel, cookie))
     }
 
-    /// The process closes its host, or leaves the network. What it made as that host holds nothing any more,
-    /// whatever the kernel says: its descriptors stay open.
+    /// Handles Leave: the process closes its host, or leaves the network. The sockets that it made as that
+    /// host hold nothing from now on, whatever the kernel says: their descriptors stay open.
     pub(super) fn leave_by_name(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -51,7 +51,7 @@ impl State {
         if caller.host.is_empty() {
             if self.processes.get(&sender.pid).is_some_and(super::Process::is_unused) {
                 self.processes_ended(kernel, &[sender.pid]);
-                // Who asks for a name is a member again.
+                // A process that asks for a name becomes a member again.
                 self.changes.names = true;
             }
             return Ok(Reply::Done);
@@ -65,14 +65,15 @@ impl State {
         self.changes.processes.insert(sender.pid);
         for cookie in all {
             if self.sockets.get(&cookie).is_some_and(|s| s.host == index) {
-                self.bury(kernel, cookie);
+                self.retire(kernel, cookie);
             }
         }
         self.leave(index, sender.pid);
         Ok(Reply::Done)
     }
 
-    /// A dial to a host by its name. The port is told also where the dial fails, for what the program says of it.
+    /// Handles a dial by host name. The reply has the source port also if the dial fails, for the program's
+    /// error message.
     pub(super) fn dial_host(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -81,7 +82,7 @@ impl State {
         (name, port): (&str, u16),
         (cookie, asked): (Cookie, Asked),
     ) -> Outcome {
-        let own = self.home(kernel, sender.pid, caller)?;
+        let own = self.default_host(kernel, sender.pid, caller)?;
         let to = if name.is_empty() { Some(own) } else { self.hosts.find_any(name).map(|h| h.index) };
         let to = to.filter(|index| self.foreign_address(*index).is_some() || self.is_host_up(kernel, *index));
         let answer = match to {
@@ -103,7 +104,7 @@ impl State {
         })
     }
 
-    /// The addresses of a socket, by the names of their hosts.
+    /// The addresses of a socket, with host names.
     pub(super) fn whois(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -127,7 +128,7 @@ impl State {
         }
     }
 
-    /// Also on the host's own loopback it is the host's name that says who it is.
+    /// An address on the loopback is shown with the name of its host.
     fn name_of(&self, s: &Socket, at: Endpoint) -> HostPort {
         let index = match self.block.place(at.ip) {
             Place::Host(index, _) => index,

@@ -1,4 +1,4 @@
-//! The first free port of a host, as lonetd finds it.
+//! lonetd's search for the lowest free port of a host.
 
 use super::{Cookie, Index, Kernel, Pid, State};
 use lonet_core::control::Runs;
@@ -7,16 +7,17 @@ use lonet_core::table::slot;
 use nix::errno::Errno;
 use std::collections::BTreeSet;
 
-/// So many of the lowest ports that are held by what lonetd decides about are looked at when one is wanted: what died
-/// without a word does not make the next port another one.
-const LOOKED_AT: usize = 8;
+/// How many of the lowest held ports of lonetd's own sockets are examined in one search: a socket whose end
+/// was not announced does not make the next port a higher one.
+const MAX_EXAMINED: usize = 8;
 
-/// Where closes are unseen so many free ports are passed on a look: others may claim the first ones meanwhile, and whoever has
-/// had lonetd look takes what is held behind these for held.
+/// How many free ports a look passes on a host with unseen closes. Others may claim the first ones meanwhile,
+/// and a process that has had lonetd look treats held ports behind these as held.
 const FREE_PASSED: usize = 64;
 
 impl State {
-    /// A process of this host may have ended, or have closed a bound socket: whoever wants a port of it waits for the look.
+    /// Examines what may have ended on a host: processes, and bound sockets whose close was not announced. A
+    /// process that wants a port of the host waits for this.
     pub(super) fn look(&mut self, kernel: &mut dyn Kernel, host: Index) {
         while self.parts().slots.has_unseen_end(host) {
             let parts = self.parts();
@@ -42,7 +43,7 @@ impl State {
             match parts.ports.look(parts.records, host, port) {
                 Seen::Free(_) if passed.next().is_none() => return,
                 Seen::Free(_) => {}
-                Seen::SuspectBound | Seen::Unseen => self.look_at_bound(kernel, host, port),
+                Seen::SuspectBound | Seen::Unseen => self.examine_holders(kernel, host, port),
                 Seen::Held | Seen::Suspect(..) => {}
             }
             let Some(next) = port.checked_add(1) else { return };
@@ -50,7 +51,7 @@ impl State {
         }
     }
 
-    /// Of what is closed on the hosts of this process, and on that of this socket, nobody is told.
+    /// Marks the hosts of this process and of this socket as having closes that nobody announces.
     pub(super) fn expect_unseen(&self, pid: Pid, cookie: Option<Cookie>) {
         let of_process = self.processes.get(&pid).into_iter().flat_map(|p| p.hosts.iter().copied());
         let of_socket = cookie.and_then(|cookie| self.sockets.get(&cookie)).map(|s| s.host);
@@ -59,28 +60,28 @@ impl State {
         }
     }
 
-    /// Looks at the sockets that a port is marked for.
-    fn look_at_bound(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
-        // First: who closes one of them meanwhile marks it again.
+    /// Examines the sockets that hold a port marked as suspect.
+    fn examine_holders(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
+        // This comes first: a process that closes one of them meanwhile marks the port again.
         self.parts().ports.clear_suspicion(host, port);
-        let mut looked_at: Vec<Cookie> = Vec::new();
+        let mut examined: Vec<Cookie> = Vec::new();
         loop {
             let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
             if holders.is_empty() {
                 self.parts().ports.set_bound(host, port, false);
             }
-            // What a listener has accepted takes its place when it has gone, and may have gone as well.
-            let new: Vec<Cookie> = holders.iter().copied().filter(|c| !looked_at.contains(c)).collect();
+            // When a listener has gone, its accepted sockets hold the port, and may have gone as well.
+            let new: Vec<Cookie> = holders.iter().copied().filter(|c| !examined.contains(c)).collect();
             if new.is_empty() {
                 return;
             }
             new.iter().for_each(|cookie| self.closed(kernel, *cookie));
-            looked_at.extend(new);
+            examined.extend(new);
         }
     }
 
-    /// The first free port of a host from `from` on, marked as bound: it is given up again unless a socket holds it when
-    /// the message has been dealt with. EADDRINUSE: there is none.
+    /// The lowest free port of a host, from `from` on, marked as bound. The mark is cleared after the message
+    /// has been handled unless a socket holds the port then. EADDRINUSE: no port is free.
     pub(super) fn first_free(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -90,7 +91,8 @@ impl State {
         self.first_free_past(kernel, host, from, Runs::NONE)
     }
 
-    /// As [`first_free`](State::first_free), of the ports that are not in `past`; where all of these are held, of all.
+    /// Like [`first_free`](State::first_free), without the ports in `past`; if no other port is free, with
+    /// them.
     pub(super) fn first_free_past(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -98,14 +100,14 @@ impl State {
         from: u16,
         past: Runs<'_>,
     ) -> Result<u16, (Errno, String)> {
-        kernel.together(Some((self.block.address(host), 32)));
+        kernel.batch(Some((self.block.address(host), 32)));
         let other = self.search(kernel, host, from, past);
         let any = if past == Runs::NONE {
             other
         } else {
             other.or_else(|| self.search(kernel, host, from, Runs::NONE))
         };
-        kernel.together(None);
+        kernel.batch(None);
         any.ok_or_else(|| (Errno::EADDRINUSE, "the host has no free port".to_owned()))
     }
 
@@ -113,7 +115,7 @@ impl State {
         self.look(kernel, host);
         let mark = self.parts().ports.mark(host).port();
         let mut port = from.max(mark).max(1);
-        let mut looks = 0..LOOKED_AT;
+        let mut looks = 0..MAX_EXAMINED;
         loop {
             if let Some(end) = past.end_of(port) {
                 port = end.checked_add(1)?;
@@ -124,7 +126,7 @@ impl State {
                 seen @ (Seen::Held | Seen::Unseen)
                     if self.is_kept(host, port) && (seen == Seen::Unseen || looks.next().is_some()) =>
                 {
-                    self.look_at_bound(kernel, host, port);
+                    self.examine_holders(kernel, host, port);
                     let parts = self.parts();
                     if !matches!(parts.ports.look(parts.records, host, port), Seen::Free(_)) {
                         port = port.checked_add(1)?;
@@ -139,7 +141,7 @@ impl State {
                     continue;
                 }
                 Seen::SuspectBound => {
-                    self.look_at_bound(kernel, host, port);
+                    self.examine_holders(kernel, host, port);
                     continue;
                 }
                 Seen::Suspect(reference, _) if !self.examine_entered(kernel, reference) => continue,
@@ -148,7 +150,7 @@ impl State {
         }
     }
 
-    /// Sees to it that the table has a word for this port.
+    /// Makes sure that the table has a word for this port.
     pub(super) fn make_room(&self, host: Index, port: u16) {
         let is_down = |index| self.hosts.get(index).is_none_or(|h| !h.is_up());
         let parts = self.parts();
@@ -157,12 +159,14 @@ impl State {
         }
     }
 
-    /// Whether a socket holds this port that lonetd decides about, whose end nobody need have announced.
+    /// Whether a socket that lonetd decides about holds this port; the end of such a socket need not have
+    /// been announced.
     fn is_kept(&self, host: Index, port: u16) -> bool {
         self.hosts.get(host).is_some_and(|h| !h.ports.holders(port).is_empty())
     }
 
-    /// Clears marks of ports that no socket holds: a lonetd before was killed when it had found one free.
+    /// Clears marks of ports that no socket holds: a previous lonetd was killed after it had found the port
+    /// free.
     pub(super) fn clear_stale_marks(&mut self, host: Index) {
         for port in self.parts().ports.bound_ports(host) {
             if self.hosts.get(host).is_none_or(|h| h.ports.holders(port).is_empty()) {
@@ -171,7 +175,7 @@ impl State {
         }
     }
 
-    /// Gives up ports that were found free and that no socket has got.
+    /// Releases the ports that were found free and that no socket has got.
     pub(super) fn give_up_reserved(&mut self) {
         for (host, port) in std::mem::take(&mut self.reserved) {
             if self.hosts.get(host).is_none_or(|h| h.ports.holders(port).is_empty()) {

@@ -1,4 +1,4 @@
-//! bind and listen: who may have which port, and where the kernel is to put the socket.
+//! bind and listen: which socket may have which port, and the OS address that the kernel is to bind it to.
 
 use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -9,27 +9,27 @@ use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
-/// What a program wants for a socket.
+/// A program's request to bind a socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct BindRequest {
     pub cookie: Cookie,
     pub asked: Asked,
     /// How many OS addresses the kernel has refused for it.
     pub attempt: u8,
 }
 
-/// Below the ephemeral range there are few reserved ports from here on.
+/// The lowest private port: between it and the ephemeral range few ports are reserved.
 const PRIVATE_FROM: u16 = 10_000;
 
 /// How long the kernel may hold a closed connection's addresses in TIME_WAIT.
 const TIME_WAIT: Duration = Duration::from_secs(60);
 
-/// Hands out OS ports that differ from the lonet port, in turn, so that one is not used again soon.
+/// Allocates OS ports that differ from the lonet port, in turn, so that none is reused soon.
 #[derive(Clone, Debug)]
 pub(super) struct OsPorts {
     ephemeral: (u16, u16),
     next: BTreeMap<Index, u16>,
-    /// When a bound socket last dialed from an OS port: its addresses may be in TIME_WAIT.
+    /// The time when a bound socket last dialed from an OS port: its addresses may be in TIME_WAIT.
     spent: BTreeMap<(Index, u16), Duration>,
 }
 
@@ -47,7 +47,7 @@ impl OsPorts {
         self.spent.get(&(host, port)).is_some_and(|when| now.saturating_sub(*when) < TIME_WAIT)
     }
 
-    /// The next port outside the ephemeral range that `free` has nothing against.
+    /// The next port outside the ephemeral range for which `free` is true.
     fn private(&mut self, host: Index, free: impl Fn(u16) -> bool) -> Option<u16> {
         let (low, high) = self.ephemeral;
         let step = |p: u16| match p {
@@ -81,17 +81,19 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        wish: Wish,
+        request: BindRequest,
         (at, past): (Endpoint, Runs<'_>),
     ) -> Outcome {
-        let face_of = |face: Face| Classes::any(face, wish.asked.v6only);
+        let face_of = |face: Face| Classes::any(face, request.asked.v6only);
         let (host, classes) = match self.place(at) {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
-            Place::Any(face) => (self.home(kernel, sender.pid, caller)?, face_of(face)),
-            Place::Loopback(face) => (self.home(kernel, sender.pid, caller)?, Classes::loopback(face)),
+            Place::Any(face) => (self.default_host(kernel, sender.pid, caller)?, face_of(face)),
+            Place::Loopback(face) => {
+                (self.default_host(kernel, sender.pid, caller)?, Classes::loopback(face))
+            }
             Place::Host(index, face) => {
-                if !caller.host.is_empty() && self.home(kernel, sender.pid, caller)? != index {
+                if !caller.host.is_empty() && self.default_host(kernel, sender.pid, caller)? != index {
                     return Err((Errno::EADDRNOTAVAIL, "the address of another host".into()));
                 }
                 (index, Classes::host(face))
@@ -101,21 +103,22 @@ impl State {
         if self.hosts.get(host).is_none() {
             return Err((Errno::EADDRNOTAVAIL, "no host has this address".into()));
         }
-        if wish.asked.v6only && at.ip.to_ipv4_mapped().is_some() && wish.asked.family == Face::V6 {
+        if request.asked.v6only && at.ip.to_ipv4_mapped().is_some() && request.asked.family == Face::V6 {
             return Err((Errno::EINVAL, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
-        self.meet(kernel, sender.pid);
-        self.supersede(kernel, sender.pid, wish.cookie, Role::Claimed, None);
-        let claim = self.sockets.get(&wish.cookie).filter(|s| s.role == Role::Claimed);
-        // The kernel refused the OS address, or lonetd died before its answer arrived: the port that was found free is
-        // kept. One that was named is another's by now, or can be had again.
+        self.add_member(kernel, sender.pid);
+        self.supersede(kernel, sender.pid, request.cookie, Role::Claimed, None);
+        let claim = self.sockets.get(&request.cookie).filter(|s| s.role == Role::Claimed);
+        // The request is repeated because the kernel refused the OS address, or because lonetd died before
+        // its reply arrived. An autobound socket keeps its port. A port that the program named may be another
+        // socket's by now, or is free again.
         let is_same = |s: &Socket| {
-            at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, wish.asked, Some(at.ip))
+            at.port == 0 && (s.host, s.asked, s.at.map(|at| at.ip)) == (host, request.asked, Some(at.ip))
         };
         if claim.is_some_and(|s| !is_same(s)) {
-            self.forget(wish.cookie);
+            self.forget(request.cookie);
         }
-        let at = match self.sockets.get(&wish.cookie) {
+        let at = match self.sockets.get(&request.cookie) {
             Some(s) if s.role == Role::Claimed => Endpoint::new(at.ip, s.port),
             Some(s) if s.role != Role::Gone => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
@@ -124,33 +127,33 @@ impl State {
                 Endpoint::new(at.ip, self.first_free_past(kernel, host, caller.options.autobind_from, past)?)
             }
             _ => {
-                // A dial keeps nobody from binding its port, but for hosts of the C API.
+                // A dial does not keep others from binding its port, except on hosts of the C API.
                 let is_strict = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
                 if is_strict && self.is_claimed(kernel, host, at.port) {
                     return Err(in_use(at));
                 }
-                self.may_share(kernel, host, at, wish.cookie, |s, mine| {
+                self.may_share(kernel, host, at, request.cookie, |s, mine| {
                     let is_dial = matches!(s.role, Role::Dialing | Role::Connected) && s.os.is_none();
                     if is_dial && !is_strict {
                         return true;
                     }
-                    let both_reuse = wish.asked.reuse_address && s.asked.reuse_address;
+                    let both_reuse = request.asked.reuse_address && s.asked.reuse_address;
                     let listens = matches!(s.role, Role::Starting | Role::Listening);
-                    let group = wish.asked.reuse_port && s.asked.reuse_port;
+                    let group = request.asked.reuse_port && s.asked.reuse_port;
                     !mine.overlap(classes) || (both_reuse && !listens) || group
                 })?;
                 at
             }
         };
-        let os = self.os_for(kernel, host, at.port, classes, wish, caller.options.private_ports)?;
+        let os = self.os_for(kernel, host, at.port, classes, request, caller.options.private_ports)?;
         self.put(
-            wish.cookie,
+            request.cookie,
             Socket {
                 host,
                 port: at.port,
                 role: Role::Claimed,
                 pid: sender.pid,
-                asked: wish.asked,
+                asked: request.asked,
                 at: Some(at),
                 os: Some(os),
                 call: None,
@@ -180,7 +183,7 @@ impl State {
         }
     }
 
-    /// What was allowed did not happen.
+    /// Handles Failed: the call that was allowed has failed.
     pub(super) fn failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         match self.sockets.get(&cookie).map(|s| s.role) {
             Some(Role::Claimed) => self.forget(cookie),
@@ -197,61 +200,62 @@ impl State {
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
-        wish: Wish,
+        request: BindRequest,
         bound: bool,
     ) -> Outcome {
-        // What was shut down may go on as if it had never listened.
-        if self.sockets.get(&wish.cookie).is_some_and(|s| s.role == Role::Listening) {
-            self.examine(kernel, wish.cookie);
+        // A socket that was shut down may be as if it had never listened.
+        if self.sockets.get(&request.cookie).is_some_and(|s| s.role == Role::Listening) {
+            self.examine(kernel, request.cookie);
         }
-        self.supersede(kernel, sender.pid, wish.cookie, Role::Starting, Some(bound));
-        let record = self.sockets.get(&wish.cookie).cloned();
+        self.supersede(kernel, sender.pid, request.cookie, Role::Starting, Some(bound));
+        let record = self.sockets.get(&request.cookie).cloned();
         match record {
-            // Also a second time: the backlog may be another.
+            // listen may be called again, with another backlog.
             Some(s) if s.role == Role::Listening => {
-                self.meet(kernel, sender.pid);
-                self.put(wish.cookie, Socket { pid: sender.pid, ..s });
+                self.add_member(kernel, sender.pid);
+                self.put(request.cookie, Socket { pid: sender.pid, ..s });
                 return Ok(Reply::Listen);
             }
             Some(s) if s.os.is_some() && bound => {
                 let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
                 let classes = self.classes(&s);
-                self.may_share(kernel, s.host, at, wish.cookie, |other, theirs| {
+                self.may_share(kernel, s.host, at, request.cookie, |other, theirs| {
                     let listens = matches!(other.role, Role::Starting | Role::Listening);
                     let group = s.asked.reuse_port && other.asked.reuse_port;
-                    // A port that was given up in between may be somebody else's by now.
+                    // A port that was released meanwhile may belong to another socket now.
                     let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
                     !theirs.overlap(classes) || group || !(listens || lost)
                 })?;
-                self.meet(kernel, sender.pid);
-                self.put(wish.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
+                self.add_member(kernel, sender.pid);
+                self.put(request.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
                 return Ok(Reply::Listen);
             }
             Some(s) if s.role == Role::Starting && !bound => {}
             _ if bound || caller.host.is_empty() => return Ok(Reply::Native),
             _ => {}
         }
-        let face = wish.asked.family;
-        let host = self.home(kernel, sender.pid, caller)?;
+        let face = request.asked.family;
+        let host = self.default_host(kernel, sender.pid, caller)?;
         let ip = match face {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,
         };
-        let port = match self.sockets.get(&wish.cookie) {
-            // The kernel refused the OS address, or lonetd died before its answer arrived.
+        let port = match self.sockets.get(&request.cookie) {
+            // The request is repeated: the kernel refused the OS address, or lonetd died before its reply
+            // arrived.
             Some(s) if s.role == Role::Starting && s.host == host => s.port,
             _ => self.first_free(kernel, host, caller.options.autobind_from)?,
         };
-        let classes = Classes::any(face, wish.asked.v6only);
-        let os = self.os_for(kernel, host, port, classes, wish, caller.options.private_ports)?;
+        let classes = Classes::any(face, request.asked.v6only);
+        let os = self.os_for(kernel, host, port, classes, request, caller.options.private_ports)?;
         self.put(
-            wish.cookie,
+            request.cookie,
             Socket {
                 host,
                 port,
                 role: Role::Starting,
                 pid: sender.pid,
-                asked: wish.asked,
+                asked: request.asked,
                 at: Some(Endpoint::new(ip, port)),
                 os: Some(os),
                 call: None,
@@ -276,7 +280,8 @@ impl State {
         }
     }
 
-    /// EADDRINUSE unless `agree` with every live holder of the port, given the addresses that it answers on.
+    /// Fails with EADDRINUSE unless `agree` is true of every living holder of the port, given the addresses
+    /// that it uses.
     fn may_share(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -289,7 +294,7 @@ impl State {
         for holder in holders.into_iter().filter(|c| *c != cookie) {
             let against = |s: &Socket| !agree(s, self.classes(s));
             if self.sockets.get(&holder).is_some_and(against) && self.examine(kernel, holder) {
-                // It may hold the port in another way than it did before it was looked at.
+                // Its role may have changed while it was examined.
                 let against = |s: &Socket| s.role != Role::Gone && !agree(s, self.classes(s));
                 if self.sockets.get(&holder).is_some_and(against) {
                     return Err(in_use(at));
@@ -299,7 +304,7 @@ impl State {
         Ok(())
     }
 
-    /// The addresses of its host that a socket answers on, or speaks from.
+    /// The scopes of its host's addresses that a socket listens on or is connected from.
     pub(super) fn classes(&self, s: &Socket) -> Classes {
         let ip = match (s.call, s.at) {
             (Some(call), _) => call.local.ip,
@@ -309,42 +314,44 @@ impl State {
         Classes::at(self.block.place(ip), s.asked.v6only)
     }
 
-    /// Where the kernel shall bind the socket: the port itself if it can be had, so that `ss` and any browser
-    /// see the very address, else one of lonet's choice.
+    /// The OS address for the socket: the lonet port itself if available, so that `ss` and any browser see
+    /// the same address, otherwise a port that lonet chooses.
     fn os_for(
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
         port: u16,
         classes: Classes,
-        wish: Wish,
+        request: BindRequest,
         private: bool,
     ) -> Result<SocketAddrV4, (Errno, String)> {
         let ip = self.block.address(host);
         let now = kernel.now();
         let group = |s: &Socket| {
-            // Those that merely put up with each other can do so at addresses of their own, if the kernel insists: one
-            // may listen there before another has done what it was allowed.
-            let agreed = wish.asked.reuse_port && s.asked.reuse_port
-                || wish.attempt == 0 && wish.asked.reuse_address && s.asked.reuse_address;
+            // Sockets that share a port by SO_REUSEADDR alone can have addresses of their own if the kernel
+            // refuses to share: one may already listen there before another has made the call that it was
+            // allowed.
+            let agreed = request.asked.reuse_port && s.asked.reuse_port
+                || request.attempt == 0 && request.asked.reuse_address && s.asked.reuse_address;
             s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
-        let members = holders.iter().filter(|c| **c != wish.cookie).filter_map(|c| self.sockets.get(c));
+        let members = holders.iter().filter(|c| **c != request.cookie).filter_map(|c| self.sockets.get(c));
         let members: Vec<&Socket> = members.filter(|s| group(s)).collect();
         let elsewhere = members.iter().filter_map(|s| s.os).find(|os| os.port() != port);
         let settled = members.iter().any(|s| !matches!(s.role, Role::Claimed | Role::Starting));
-        // The kernel balances, and tells connections apart, only among sockets with the very same address. Of two
-        // that are refused the port itself at the same time the second to hear it follows the first.
+        // The kernel balances connections, and tells them apart, only among sockets with the very same
+        // address. If two are refused the port itself at the same time, the second to report it follows the
+        // first.
         match elsewhere.or_else(|| members.iter().find_map(|s| s.os)) {
-            Some(os) if wish.attempt == 0 || elsewhere.is_some() => return Ok(os),
+            Some(os) if request.attempt == 0 || elsewhere.is_some() => return Ok(os),
             Some(_) if settled => {
                 return Err((Errno::EADDRINUSE, "the kernel refuses to share the port".into()));
             }
             _ => {}
         }
         let free = |p: u16| !self.by_os.contains_key(&SocketAddrV4::new(ip, p));
-        if wish.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
+        if request.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
             return Ok(SocketAddrV4::new(ip, port));
         }
         let by_os = &self.by_os;
@@ -353,7 +360,7 @@ impl State {
         Ok(SocketAddrV4::new(ip, os))
     }
 
-    /// A bound socket dials from its OS port.
+    /// Notes that a bound socket dials from its OS port.
     pub(super) fn spend_os_port(&mut self, host: Index, os: SocketAddrV4, now: Duration) {
         self.os_ports.spend(host, os.port(), now);
     }

@@ -1,4 +1,4 @@
-//! connect: where a destination leads, and from which port.
+//! connect: the OS address that a destination stands for, and the source port.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -11,10 +11,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub(super) struct Dial {
     pub cookie: Cookie,
     pub to: Endpoint,
-    /// Where the kernel has the socket, if it is bound.
+    /// The kernel's local address of the socket, if it is bound.
     pub local: Option<SocketAddrV4>,
     pub asked: Asked,
-    /// The process dials by itself what the table decides.
+    /// The process can make dials that the table decides by itself.
     pub acts: bool,
 }
 
@@ -34,7 +34,7 @@ impl State {
         dial: Dial,
     ) -> Outcome {
         let place = match self.place(dial.to) {
-            // Connecting to "any" address means the machine itself, as on any machine.
+            // Connecting to the "any" address means the machine itself, as on any machine.
             Place::Any(face) => Place::Loopback(face),
             place => place,
         };
@@ -48,12 +48,12 @@ impl State {
             Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
             Place::Host(_, face) => (face, Classes::host(face)),
         };
-        // What the kernel has is lonet's doing once the socket is bound.
+        // Once lonet has bound the socket, the kernel's IPV6_V6ONLY is lonet's, not the program's.
         let v6only = self.sockets.get(&dial.cookie).map_or(dial.asked.v6only, |s| s.asked.v6only);
         if v6only && dial.asked.family == Face::V6 && face == Face::V4 {
             return Err((Errno::ENETUNREACH, "an IPv4 address for a socket with IPV6_V6ONLY".into()));
         }
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         let foreign = match place {
             Place::Host(index, _) => self.foreign_address(index),
             _ => None,
@@ -62,7 +62,7 @@ impl State {
             && foreign.is_none()
             && !self.hosts.get(index).is_some_and(super::Host::is_up)
             && !(caller.host.is_empty() && own == Some(index))
-            && (caller.host.is_empty() || self.home(kernel, sender.pid, caller)? != index)
+            && (caller.host.is_empty() || self.default_host(kernel, sender.pid, caller)? != index)
         {
             let from = own.or_else(|| self.hosts.find(caller.host.as_bytes()).map(|h| h.index));
             self.note_failure(sender.pid, (from.unwrap_or(0), 0), &dial, libc::EHOSTUNREACH);
@@ -72,12 +72,13 @@ impl State {
             return Ok(answer);
         }
         if self.sockets.get(&dial.cookie).is_some_and(|s| s.role == Role::Dialing) {
-            // It was not made, and is not any more: the socket goes elsewhere, or nowhere.
+            // The dial that was allowed before has not been made, and will not be: the socket dials another
+            // destination, or none.
             self.disconnected(kernel, dial.cookie);
         }
         let host = match own {
             Some(host) => host,
-            None => self.calling_host(kernel, sender.pid, caller)?,
+            None => self.default_or_implicit_host(kernel, sender.pid, caller)?,
         };
         let to_host = match place {
             Place::Host(index, _) => index,
@@ -88,15 +89,15 @@ impl State {
         if matches!(bound_to, Some(Place::Loopback(_))) && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
-        let outside = self.outside(&dial);
-        let is_loopback = outside.is_some_and(|from| from.ip().is_loopback());
+        let outside_source = self.outside_source(&dial);
+        let is_loopback = outside_source.is_some_and(|from| from.ip().is_loopback());
         if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
         self.count_dial(host, to_host);
-        let itself = self.itself(dial.cookie, (to_host, dial.to.port), class);
+        let to_itself = self.self_connect(dial.cookie, (to_host, dial.to.port), class);
         let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
-        let listener = (itself.or(foreign))
+        let listener = (to_itself.or(foreign))
             .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
             .filter(|_| !is_refused);
         let Some(os) = listener else {
@@ -108,12 +109,12 @@ impl State {
         };
 
         let record = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).cloned();
-        let is_fresh = itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
+        let is_fresh = to_itself.is_none() && self.hosts.get(to_host).is_some_and(|h| h.fresh_accept_ports);
         let is_asked_about = self.table.table().asks_about(host, to_host);
         if dial.acts && record.is_none() && foreign.is_none() && !is_fresh && !is_asked_about {
             return Ok(Reply::DialByTable);
         }
-        let port = match (&record, outside.map(|from| from.port())) {
+        let port = match (&record, outside_source.map(|from| from.port())) {
             (Some(s), _) => s.port,
             (None, Some(port @ 1..)) => port,
             (None, _) => self.first_free(kernel, host, caller.options.autobind_from)?,
@@ -129,9 +130,11 @@ impl State {
             (_, Place::Host(..)) => self.block.shown(host, face),
             _ => loopback(face),
         };
-        let local_ip = outside.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
+        let local_ip = outside_source.map_or(local_ip, |from| from.ip().to_ipv6_mapped());
         let ends = (Endpoint::new(local_ip, port), Endpoint::new(peer_ip, dial.to.port));
-        if record.as_ref().is_some_and(|s| s.os.is_some()) && self.is_made(kernel, host, dial.cookie, ends) {
+        if record.as_ref().is_some_and(|s| s.os.is_some())
+            && self.is_connected_already(kernel, host, dial.cookie, ends)
+        {
             return Err((Errno::EADDRNOTAVAIL, "another connection has these two ends".into()));
         }
         let accept_port = match is_fresh {
@@ -168,23 +171,30 @@ impl State {
         });
         let asked = Asked { v6only, ..base.asked };
         let (role, pid, since) = (Role::Dialing, sender.pid, self.table.table().listen_count());
-        // Who accepts elsewhere does not ask here; a socket that is connected to itself nobody accepts.
-        let (call, taken) = (Some(call), foreign.is_some() || itself.is_some());
+        // A foreign listener asks another lonetd, and a connection to itself is not accepted: nobody looks
+        // for these dials.
+        let (call, taken) = (Some(call), foreign.is_some() || to_itself.is_some());
         self.put(dial.cookie, Socket { role, pid, call, taken, accept_port, asked, since, ..base });
         self.note_socket(Kind::Dial, dial.cookie);
         Ok(State::dial_reply(foreign.is_some(), os, self.bind_first(host, bound_here, &dial)))
     }
 
-    /// Where the kernel has the socket that dials, if it is bound to what it dials: TCP connects it to itself, also where
-    /// another one listens there.
-    fn itself(&self, cookie: Cookie, (host, port): (Index, u16), class: Classes) -> Option<SocketAddrV4> {
+    /// The OS address of a dialing socket that is bound to its own destination. TCP connects it to itself,
+    /// even if another socket listens there.
+    fn self_connect(
+        &self,
+        cookie: Cookie,
+        (host, port): (Index, u16),
+        class: Classes,
+    ) -> Option<SocketAddrV4> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
         let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
         s.os.filter(|os| is_there && os.port() != 0)
     }
 
-    /// Whether another socket is connected from this end to that one: several may be bound to a port, and one beside a dial.
-    fn is_made(
+    /// Whether another socket has a connection with these two ends: several may be bound to a port, or one
+    /// beside a dial.
+    fn is_connected_already(
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
@@ -208,7 +218,8 @@ impl State {
         })
     }
 
-    /// The first free port of the accepting host, which may be the caller's own: then not the one just chosen.
+    /// The lowest free port of the accepting host. If that is the dialer's own host, the port just chosen is
+    /// not free.
     fn accept_port(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -223,18 +234,20 @@ impl State {
         self.first_free(kernel, host, next)
     }
 
-    /// The address that the socket has to be bound to before it dials; `None`: it is, or its program has bound it elsewhere.
+    /// The address that the socket must be bound to before it dials. `None`: it is bound there already, or
+    /// its program has bound it elsewhere.
     fn bind_first(&self, host: Index, bound: bool, dial: &Dial) -> Option<Ipv4Addr> {
         let ip = self.block.address(host);
         let is_there = bound || dial.local.is_some_and(|local| *local.ip() == ip);
-        let has_port = self.outside(dial).is_some_and(|from| from.port() != 0);
+        let has_port = self.outside_source(dial).is_some_and(|from| from.port() != 0);
         (!is_there && !has_port).then_some(ip)
     }
 
-    /// Where the program has bound a socket that is none of lonet's so far: to an address that is no host's, such as
-    /// 127.0.0.2. Both ends see it there, with the port that the kernel has given it; where that was left to connect
-    /// (IP_BIND_ADDRESS_NO_PORT), with one of the host's, whose address lies below then.
-    fn outside(&self, dial: &Dial) -> Option<SocketAddrV4> {
+    /// The address of a socket that lonet does not know and that its program has bound to an address of no
+    /// host, such as 127.0.0.2. Both ends see that address, with the port that the kernel has given it. If
+    /// the port was left to connect (IP_BIND_ADDRESS_NO_PORT), the host's own address is bound below and the
+    /// port is one of the host's.
+    fn outside_source(&self, dial: &Dial) -> Option<SocketAddrV4> {
         let is_known = self.sockets.get(&dial.cookie).is_some_and(|s| s.role != Role::Gone && s.os.is_some());
         let from = dial.local.filter(|_| !is_known)?;
         match self.block.place(from.ip().to_ipv6_mapped()) {
@@ -244,8 +257,8 @@ impl State {
         }
     }
 
-    /// A dial whose source is known. At an address that is no host's the kernel may have given the socket another port than it
-    /// had: it does so after a refusal.
+    /// Completes a connection with its source. At an address of no host the kernel may have replaced the
+    /// port, as it does after a refusal.
     pub(super) fn called_from(&self, call: Call, from: SocketAddrV4) -> Call {
         let ip = from.ip().to_ipv6_mapped();
         let is_outside = call.local.ip == ip && !matches!(self.block.place(ip), Place::Host(..));
@@ -253,9 +266,9 @@ impl State {
         Call { local, os_local: Some(from), ..call }
     }
 
-    /// A connect that is under way or done: the kernel says how it stands. One that was answered and is not under
-    /// way, or of which the kernel cannot tell, gets the same answer: lonetd died before it had left. If the program
-    /// has another destination by now, it is a dial like any other.
+    /// Answers a repeated dial. If the dial is under way or done, the kernel's view of the connection
+    /// decides. If it is not under way, or the kernel cannot be asked, the reply is the same as before:
+    /// lonetd died before it was sent. If the program has another destination by now, this is a new dial.
     fn dial_again(&mut self, kernel: &mut dyn Kernel, asks: Pid, dial: &Dial) -> Option<Reply<'static>> {
         let s = self.sockets.get(&dial.cookie)?;
         let (role, call) = (s.role, s.call?);
@@ -288,7 +301,7 @@ impl State {
         }
     }
 
-    /// A live listener of this host and port that answers on this kind of address.
+    /// A living listener of this host and port within this scope.
     pub(super) fn find_listener(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -316,7 +329,8 @@ impl State {
         errno: Errno,
     ) {
         let revived = self.revive(cookie, Role::Dialing);
-        // One that has died since is announced before its last words are read: they still name the caller.
+        // A socket that has died since is announced as destroyed before its last notification is read, which
+        // still names the dialer.
         let expected = |s: &&Socket| {
             s.role == Role::Dialing || s.role == Role::Gone && s.call.is_some_and(|c| c.os_local.is_none())
         };
@@ -331,7 +345,7 @@ impl State {
             None => self.note_failed(cookie, errno as i32),
         }
         if errno == Errno::ECONNREFUSED {
-            // Where a foreign host was, if it was one, nobody is.
+            // If a foreign host was there, it is gone.
             self.foreign_gone(call.os_remote);
         }
         match from {
@@ -352,8 +366,9 @@ impl State {
         }
     }
 
-    /// The program took the connection off the socket: from now on it has no address, but still a port to tell.
-    pub(super) fn unconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+    /// Handles Disconnected: the program dissolved the association. The socket has no address from now on,
+    /// but getsockname still returns its port.
+    pub(super) fn dissolved(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
         self.change(cookie, |s| {
             if s.role == Role::Gone && s.at.is_none() {
@@ -366,7 +381,7 @@ impl State {
         });
     }
 
-    /// The connection has gone, or never came to be; the socket has not.
+    /// Ends the connection, or the dial that did not succeed; the socket stays.
     pub(super) fn disconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return };
         if !matches!(s.role, Role::Dialing | Role::Connected | Role::Accepted) {
@@ -375,7 +390,7 @@ impl State {
         if s.os.is_some() {
             self.end_call(cookie);
         } else {
-            self.bury(kernel, cookie);
+            self.retire(kernel, cookie);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Ends of processes and sockets, and what is looked for in the table when they come.
+//! Ends of processes and sockets, and the searches of the table that follow.
 //!
-//! Nothing leads from a process, a host or a listener to the records that processes have entered for it: to find these takes
-//! a walk of all records. Where many end at once ([`State::end_many`]), what is to be looked for is noted, and one walk
-//! serves them all. Until then, a port that accepted sockets may hold is held, and a host that they may keep up is up.
+//! The table has no reference from a process, a host or a listener to the records that processes have entered
+//! for it: to find these takes a walk of all records. When many end at once ([`State::end_many`]), the
+//! searches are put off, and one walk serves them all. Until then a port that accepted sockets may hold
+//! counts as held, and a host that they may keep up counts as up.
 
 use super::entered::lives;
 use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State};
@@ -11,34 +12,35 @@ use lonet_core::table::state::{Phase, TAKEN};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
-/// What is to be looked for when all that end at once have been seen to.
+/// The searches that are put off until all simultaneous ends have been handled.
 #[derive(Default)]
-pub(super) struct Sought {
-    /// Ports without a listener: accepted sockets hold them on.
+pub(super) struct Deferred {
+    /// Ports without a listener; accepted sockets may still hold them.
     ports: BTreeSet<(Index, u16)>,
-    /// Where a listener was: who dialed it is reset.
+    /// OS addresses of listeners that have gone: dials to them are reset.
     listeners: BTreeSet<SocketAddrV4>,
-    /// Hosts that nothing but entered sockets may keep up.
+    /// Hosts that only entered sockets may keep up.
     hosts: BTreeSet<Index>,
 }
 
-/// Holds a port until it is known which accepted sockets do.
-const SOUGHT: Cookie = Cookie::MAX;
+/// The cookie that holds a port until it is known which accepted sockets do.
+const DEFERRED: Cookie = Cookie::MAX;
 
 impl State {
-    /// Processes have ended. What they held is free, unless somebody else holds it too.
+    /// Handles the ends of processes: their ports are free, unless another process holds the sockets too.
     pub fn processes_ended(&mut self, kernel: &mut dyn Kernel, pids: &[Pid]) {
         let slots: BTreeSet<u16> =
             pids.iter().filter_map(|pid| self.processes.get(pid).and_then(|p| p.slot)).collect();
         let mut ended: Vec<(Pid, Process)> = Vec::new();
         self.end_many(kernel, |state, kernel| {
             state.leave_slots(kernel, &slots);
-            // All of them first: what one was allowed lapses whichever of the others has the socket, too.
+            // All processes are removed first: a permission of one lapses whichever of the others has the
+            // socket, too.
             ended.extend(pids.iter().filter_map(|pid| Some((*pid, state.processes.remove(pid)?))));
             for (_, process) in &ended {
                 for cookie in &process.sockets {
                     state.closed(kernel, *cookie);
-                    // What others hold still is shown under the name of who made it.
+                    // Sockets that others still hold are listed with the name of the program that made them.
                     state.change(*cookie, |s| s.made_by = Some(process.program.as_str().into()));
                 }
             }
@@ -57,7 +59,7 @@ impl State {
         self.recount(&left);
     }
 
-    /// A process keeps this host up no longer.
+    /// Removes a process from the members of a host.
     pub(super) fn leave(&mut self, index: Index, pid: Pid) {
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.remove(&pid);
@@ -65,14 +67,14 @@ impl State {
         self.recount(&BTreeSet::from([index]));
     }
 
-    /// The kernel announces that sockets have been destroyed.
+    /// Handles the kernel's announcement that sockets are destroyed.
     pub fn all_destroyed(&mut self, kernel: &mut dyn Kernel, cookies: &[Cookie]) {
         self.end_many(kernel, |state, kernel| {
             cookies.iter().for_each(|cookie| _ = state.destroyed(kernel, *cookie));
         });
     }
 
-    /// Looks at every socket: some announcements were lost.
+    /// Examines every socket: some announcements were lost.
     pub fn review_all(&mut self, kernel: &mut dyn Kernel) {
         let all: Vec<Cookie> = self.sockets.keys().copied().collect();
         self.end_many(kernel, |state, kernel| {
@@ -81,56 +83,57 @@ impl State {
         });
     }
 
-    /// Much may end in `ends`.
+    /// Runs `ends`, in which many sockets or processes may end, and does its searches of the table at once.
     pub(super) fn end_many(
         &mut self,
         kernel: &mut dyn Kernel,
         ends: impl FnOnce(&mut State, &mut dyn Kernel),
     ) {
-        let outer = self.sought.replace(Sought::default());
+        let outer = self.deferred.replace(Deferred::default());
         ends(self, kernel);
-        let sought = std::mem::replace(&mut self.sought, outer);
-        let Sought { ports, listeners, hosts } = sought.unwrap_or_default();
+        let deferred = std::mem::replace(&mut self.deferred, outer);
+        let Deferred { ports, listeners, hosts } = deferred.unwrap_or_default();
         self.take_over_accepted(&ports);
-        ports.iter().for_each(|(host, port)| self.release(*host, *port, SOUGHT));
-        self.doubt_dials_to(&listeners);
+        ports.iter().for_each(|(host, port)| self.release(*host, *port, DEFERRED));
+        self.suspect_dials_to(&listeners);
         self.recount(&hosts);
     }
 
-    /// The last socket of a port has gone that may have accepted others.
-    pub(super) fn seek_accepted(&mut self, host: Index, port: u16) {
-        match &mut self.sought {
-            Some(sought) => {
-                sought.ports.insert((host, port));
-                self.hold_port(host, port, SOUGHT);
+    /// Finds the accepted sockets of a port whose last listening or bound socket has gone.
+    pub(super) fn search_accepted(&mut self, host: Index, port: u16) {
+        match &mut self.deferred {
+            Some(deferred) => {
+                deferred.ports.insert((host, port));
+                self.hold_port(host, port, DEFERRED);
             }
             None => self.take_over_accepted(&BTreeSet::from([(host, port)])),
         }
     }
 
-    /// A listener has gone, and with it the connections that nobody has accepted.
-    pub(super) fn seek_dials_to(&mut self, os: SocketAddrV4) {
-        match &mut self.sought {
-            Some(sought) => _ = sought.listeners.insert(os),
-            None => self.doubt_dials_to(&BTreeSet::from([os])),
+    /// Finds the dials to a listener that has gone, and with it the connections that were not accepted.
+    pub(super) fn search_dials_to(&mut self, os: SocketAddrV4) {
+        match &mut self.deferred {
+            Some(deferred) => _ = deferred.listeners.insert(os),
+            None => self.suspect_dials_to(&BTreeSet::from([os])),
         }
     }
 
-    /// A socket of this host that a process had entered lives no more.
+    /// Counts the end of an entered socket of this host.
     pub(super) fn count_end(&mut self, host: Index) {
         let Some(h) = self.hosts.get_mut(host).filter(|h| h.members.is_empty()) else { return };
         match h.entered {
             0 => {}
-            // One may have been entered since they were counted.
-            1 => match &mut self.sought {
-                Some(sought) => _ = sought.hosts.insert(host),
+            // Another may have been entered since they were counted.
+            1 => match &mut self.deferred {
+                Some(deferred) => _ = deferred.hosts.insert(host),
                 None => self.recount(&BTreeSet::from([host])),
             },
             _ => h.entered -= 1,
         }
     }
 
-    /// Accepted sockets hold their listener's port when that has gone.
+    /// Takes over the accepted sockets of these ports, whose listeners have gone: they hold the ports from
+    /// now on.
     fn take_over_accepted(&mut self, ports: &BTreeSet<(Index, u16)>) {
         if ports.is_empty() {
             return;
@@ -141,8 +144,9 @@ impl State {
         all.into_iter().for_each(|cookie| self.take_over(cookie));
     }
 
-    /// Who dialed one of these listeners and was not accepted is reset, now or when the kernel tries again.
-    fn doubt_dials_to(&self, listeners: &BTreeSet<SocketAddrV4>) {
+    /// Marks the dials to these listeners as suspect if they were not accepted: the kernel resets them now,
+    /// or when it retransmits.
+    fn suspect_dials_to(&self, listeners: &BTreeSet<SocketAddrV4>) {
         if listeners.is_empty() {
             return;
         }
@@ -157,7 +161,7 @@ impl State {
         self.sockets.values().filter(waits).for_each(|s| parts.ports.suspect_bound(s.host, s.port));
     }
 
-    /// How many sockets of these hosts processes have entered that live: without members they keep them up.
+    /// Counts the living entered sockets of those of these hosts that have no members: these keep them up.
     pub(super) fn recount(&mut self, hosts: &BTreeSet<Index>) {
         let is_left = |index: &&Index| self.hosts.get(**index).is_some_and(|h| h.members.is_empty());
         let mut counts: BTreeMap<Index, usize> =

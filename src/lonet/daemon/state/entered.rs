@@ -1,11 +1,11 @@
-//! The sockets that processes have entered in the table by themselves: dials between running hosts, and what was accepted
-//! of them.
+//! Sockets that processes enter in the table by themselves: dials between running hosts, and the sockets
+//! accepted from them.
 //!
-//! The state keeps what it decides about; of the others it does what needs somebody who lives on: it looks at what a process
-//! has left that has ended, frees records when the kernel announces the end of their sockets, and lets other processes
-//! have the slots and ports. As soon as a program asks about one of them what the table cannot answer, or the listener goes
-//! that an accepted one shares its port with, the state takes the socket over ([`State::take_over`]), and decides about it
-//! from then on.
+//! The state keeps records of the sockets that it decides about. For entered sockets it does what a process
+//! that may end cannot: it examines those of processes that have ended, frees records when the kernel
+//! announces that sockets are destroyed, and reuses slots and ports. As soon as a program asks something
+//! about such a socket that the table cannot answer, or the listener that an accepted one shares its port
+//! with goes, the state takes the socket over ([`State::take_over`]), and decides about it from then on.
 
 use super::{Cookie, Kernel, Role, Socket, State};
 use lonet_core::table::record::Found;
@@ -14,16 +14,16 @@ use lonet_core::table::{Parts, Table};
 use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicU64;
 
-/// Where the table lies.
+/// The owner of the mapped table.
 pub trait Tables: Send {
     fn table(&self) -> Table<'_>;
 }
 
-/// So many sockets that have ended are kept for those who ask for their names, and for accepts that may come; more only of
-/// those that may be in a backlog.
+/// How many tombstones are kept for queries of names and for accepts; beyond that only those whose connection
+/// may still be in a backlog.
 const TOMBSTONES: usize = 1 << 14;
 
-/// Whether a socket that a process has entered lives.
+/// Whether an entered socket in this phase is alive.
 pub(super) fn lives(phase: Phase) -> bool {
     matches!(phase, Phase::Dialing | Phase::Owned | Phase::Server)
 }
@@ -33,12 +33,12 @@ impl State {
         self.table.table().parts(self.block)
     }
 
-    /// The record of a socket that a process has entered and the state does not keep.
+    /// The record of an entered socket, which the state does not keep.
     pub(super) fn entered(&self, cookie: Cookie) -> Option<Found> {
         self.parts().find(cookie).filter(|f| f.state.phase != Phase::Kept)
     }
 
-    /// From now on the state decides about this socket.
+    /// Takes an entered socket over: the state decides about it from now on.
     pub(super) fn take_over(&mut self, cookie: Cookie) {
         if self.sockets.contains_key(&cookie) {
             return;
@@ -59,12 +59,12 @@ impl State {
             self.by_tuple.insert((local, call.os_remote), cookie);
         }
         if socket.role == Role::Gone {
-            self.graves.push_back((std::time::Duration::ZERO, cookie));
+            self.retired.push_back((std::time::Duration::ZERO, cookie));
         }
         self.put(cookie, socket);
     }
 
-    /// What is entered, in phases of which `is_wanted` says so: a walk of all records.
+    /// The records whose phase `is_wanted` accepts, by a walk of all records.
     pub(super) fn entered_in(&self, is_wanted: impl Fn(Phase) -> bool) -> impl Iterator<Item = Found> {
         let parts = self.parts();
         (parts.records.all())
@@ -72,7 +72,7 @@ impl State {
             .filter_map(move |(reference, _)| parts.records.read(reference, parts.block))
     }
 
-    /// Asks the kernel about a socket that a process has entered, and draws the consequences. Whether it lives.
+    /// Asks the kernel about an entered socket and updates its record. Returns whether it is alive.
     pub(super) fn examine_entered(&mut self, kernel: &mut dyn Kernel, reference: Reference) -> bool {
         let parts = self.parts();
         let Some(found) = parts.records.read(reference, parts.block) else {
@@ -82,7 +82,7 @@ impl State {
         match found.state.phase {
             Phase::Owned | Phase::Server => {}
             Phase::Ended | Phase::Free => return false,
-            // Its process is at work on it.
+            // Its process is changing it.
             Phase::Dialing | Phase::Writing | Phase::Kept => return true,
         }
         let Some((local, remote)) = found.entry.call.and_then(|c| Some((c.os_local?, c.os_remote))) else {
@@ -97,7 +97,8 @@ impl State {
         false
     }
 
-    /// The socket holds nothing any more; the record stays for its names, until the kernel has destroyed the socket.
+    /// Ends an entered socket: it holds nothing, and its record stays for queries of its name until the
+    /// kernel has destroyed the socket.
     fn end_entered(&mut self, found: &Found) {
         let parts = self.parts();
         if found.state.phase == Phase::Server {
@@ -111,7 +112,8 @@ impl State {
         self.count_end(found.entry.host);
     }
 
-    /// The kernel announces that a socket has been destroyed. `false`: no process has entered it.
+    /// Handles the kernel's announcement that a socket is destroyed. Returns false if no process has entered
+    /// it.
     pub(super) fn destroyed_entered(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(found) = self.entered(cookie) else { return false };
         let partner = self.parts().records.partner(found.reference);
@@ -133,7 +135,8 @@ impl State {
                 self.count_end(found.entry.host);
             }
         }
-        // The other end may have been reset by it, and holds no port then, however long its program keeps it.
+        // The other end may have been reset by this; then it holds no port, however long its program keeps
+        // it.
         if let Some(partner) = partner
             && self.parts().records.state(partner).is_some_and(|s| s.phase == Phase::Owned)
         {
@@ -142,15 +145,16 @@ impl State {
         true
     }
 
-    /// Collects all tombstones anew, oldest records first: announcements may have been lost, and a socket that has ended is in none
-    /// of the kernel's tables while a program still has it.
+    /// Collects all tombstones again, oldest records first: announcements may have been lost, and a socket
+    /// that has ended is in none of the kernel's tables while a program still has it.
     pub(super) fn restore_tombstones(&mut self, kernel: &mut dyn Kernel) {
         let ended = |(_, state): &(Reference, lonet_core::table::state::State)| state.phase == Phase::Ended;
         self.tombstones = self.parts().records.all().filter(ended).map(|(reference, _)| reference).collect();
         self.clear_tombstones(kernel, self.tombstones.len());
     }
 
-    /// Frees the oldest sockets that have ended, if no accept will find them. `looks`: at so many at most.
+    /// Frees the oldest tombstones that no accept will look for. `looks`: the number of tombstones to
+    /// examine.
     fn clear_tombstones(&mut self, kernel: &mut dyn Kernel, looks: usize) {
         for _ in 0..looks.min(self.tombstones.len().saturating_sub(TOMBSTONES)) {
             let Some(reference) = self.tombstones.pop_front() else { return };
@@ -167,7 +171,7 @@ impl State {
         }
     }
 
-    /// Some announcements were lost: looks at every socket that processes have entered.
+    /// Examines every entered socket: some announcements were lost.
     pub(super) fn review_entered(&mut self, kernel: &mut dyn Kernel) {
         let all: Vec<Reference> = self.parts().records.all().map(|(reference, _)| reference).collect();
         for reference in all {
@@ -180,7 +184,7 @@ impl State {
         self.restore_tombstones(kernel);
     }
 
-    /// A descriptor of a socket was closed that a process has entered.
+    /// Handles the close of a descriptor of an entered socket.
     pub(super) fn closed_entered(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(found) = self.entered(cookie) else { return };
         let is_alone = |h: &super::Host| h.ports.holders(found.entry.port).is_empty();
@@ -192,11 +196,11 @@ impl State {
         }
     }
 
-    /// The dial at the other end of what was accepted, entered by its process: by the cookie that the kernel has given, else
-    /// by the addresses, unless it is one of before `since`.
+    /// The entered dial at the other end of an accepted connection: by the cookie of the socket that the
+    /// kernel has found, or else by the addresses, unless it is from before the listen count `since`.
     pub(super) fn entered_dial(
         &self,
-        found: Option<super::Found>,
+        found: Option<super::ConnectedSocket>,
         from: SocketAddrV4,
         to: SocketAddrV4,
         since: u64,
@@ -210,13 +214,13 @@ impl State {
         .filter(|f| matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended))
     }
 
-    /// What processes have entered and lives, for a list.
+    /// The living entered sockets, for listings.
     pub(super) fn all_entered(&mut self, kernel: &mut dyn Kernel) -> Vec<(Cookie, Socket)> {
-        let in_doubt: Vec<Reference> = (self.parts().records.all())
+        let suspects: Vec<Reference> = (self.parts().records.all())
             .filter(|(_, state)| lives(state.phase) && state.is(SUSPECT))
             .map(|(reference, _)| reference)
             .collect();
-        in_doubt.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
+        suspects.into_iter().for_each(|reference| _ = self.examine_entered(kernel, reference));
         let parts = self.parts();
         (self.entered_in(lives))
             .filter_map(|f| {

@@ -1,4 +1,4 @@
-//! The rules for faults, and the sockets that they are about.
+//! Fault rules, and the sockets that they apply to.
 
 use super::{Cookie, Index, Pid, Role, Sender, State};
 use lonet_core::control::Caller;
@@ -9,11 +9,11 @@ use lonet_core::table::state::{Phase, Reference};
 #[derive(Clone, Copy, Debug)]
 pub struct End {
     pub cookie: Cookie,
-    /// The hosts at this end and at the other one.
+    /// The hosts at this end and at the other end.
     pub hosts: (Index, Index),
-    /// Who made it; 0: it has ended.
+    /// The process that made it; 0: it has ended.
     pub pid: Pid,
-    /// connect has not returned: no table of the kernel's need have it.
+    /// connect has not returned: the kernel need not have it in any table.
     pub is_dial: bool,
     /// By which descriptor that process has it, as far as it has said. A hint.
     pub descriptor: Option<i32>,
@@ -24,7 +24,7 @@ impl State {
         self.table.table().rules()
     }
 
-    /// `false`: there is no room for so many, and nothing has changed.
+    /// Replaces the rules. `false`: there is no room for that many, and nothing has changed.
     pub fn set_rules(&mut self, rules: &[Rule]) -> bool {
         let before = if self.is_recorded() { self.rules() } else { Vec::new() };
         let is_set = self.table.table().set_rules(rules);
@@ -34,7 +34,7 @@ impl State {
         is_set
     }
 
-    /// A host dials another one: rules that have waited for it take effect.
+    /// Counts a dial for the rules that take effect after a number of dials.
     pub(super) fn count_dial(&mut self, from: Index, to: Index) {
         let table = self.table.table();
         if !table.asks_about(from, to) {
@@ -51,14 +51,15 @@ impl State {
         }
     }
 
-    /// A host asks for a name: rules that have waited for it take effect. What is to become of the question.
+    /// Counts a name query for the rules that take effect after a number of them. Returns the fault that
+    /// applies to this one.
     pub fn name_fault(&mut self, sender: Sender, caller: &Caller<'_>, name: &[u8]) -> Option<NameFault> {
         let table = self.table.table();
         if !table.has_name_faults() {
             return None;
         }
         let asks = self.hosts.find(caller.host.as_bytes()).map(|host| host.index);
-        let asks = asks.or_else(|| self.processes.get(&sender.pid)?.own)?;
+        let asks = asks.or_else(|| self.processes.get(&sender.pid)?.implicit_host)?;
         let wanted = self.hosts.find(name).map(|host| host.index);
         let is_about = |r: &Rule| {
             let is_wanted = r.to == 0 && wanted != Some(asks) || Some(r.to) == wanted;
@@ -74,12 +75,12 @@ impl State {
         NameFault::of(rule)
     }
 
-    /// The rules before some took effect, once.
+    /// The rules from before some took effect; returned once.
     pub fn rules_before(&mut self) -> Option<Vec<Rule>> {
         self.rules_before.take()
     }
 
-    /// All connections of the network's hosts, each by every end that has a record.
+    /// All connections of the network's hosts, each once for every end that has a record.
     pub fn ends(&self) -> Vec<End> {
         self.parts().records.all().filter_map(|(reference, _)| self.end_of(reference)).collect()
     }

@@ -1,9 +1,9 @@
-//! Hosts of other subnetworks: what is known of them, and their connections with ours.
+//! Hosts of other subnetworks, and their connections with this one's.
 //!
-//! A foreign host has an index and an address of ours like any other. Where it is, registry.db says, and says
-//! it anew at each dial: what is kept here is the last answer. A connection with a foreign host goes through two
-//! sockets at our end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is
-//! allowed, and the *courier* that lonetd sends to the program's listener in its place.
+//! A foreign host has an index and an address like any other host. registry.db says where it is, and is asked
+//! again at each dial: the state keeps the last answer. A connection from a foreign host has two sockets at
+//! this end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is allowed,
+//! and the *courier*, a connection that lonetd makes to the program's listener in its place.
 
 use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use crate::daemon::names;
@@ -13,19 +13,19 @@ use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-/// What registry.db has to be asked before a message can be answered.
+/// A query to registry.db that must be answered before a message can be handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// Whether this host, which is about to come up, is somebody else's.
+pub enum RegistryQuery {
+    /// Whether another subnetwork has this host, which is about to come up.
     Claim(Index),
-    /// Where this host is, which is not one of ours that are up.
+    /// Where this host is; it is not one of this subnetwork's that are up.
     Find(String),
 }
 
-/// A dial that a foreign host made.
+/// A dial from a foreign host.
 #[derive(Clone, Debug)]
 pub struct Incoming<'a> {
-    /// The dialer's connection, as it came to lonetd.
+    /// The dialer's connection to lonetd.
     pub cookie: Cookie,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
@@ -33,21 +33,21 @@ pub struct Incoming<'a> {
     pub to: &'a WireAddr,
 }
 
-/// What becomes of it.
+/// The decision about a dial from a foreign host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     NoSuchHost,
     Refused,
-    /// The listener's OS address, and the port that the connection has at the accepting host.
+    /// Accepted: the listener's OS address, and the port of the connection on the accepting host.
     At {
         os: SocketAddrV4,
         port: u16,
-        /// The listener's.
+        /// The listener's family.
         family: Face,
     },
 }
 
-/// A dial of ours to a foreign host.
+/// A dial to a foreign host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     pub os: SocketAddrV4,
@@ -55,14 +55,20 @@ pub struct Outgoing {
     pub to: WireAddr,
 }
 
-/// The port of a foreign address as sockets can tell it.
-fn told(port: u64) -> u16 {
+/// The port of a foreign address; 0 if a socket address cannot hold it.
+fn port_or_zero(port: u64) -> u16 {
     u16::try_from(port).unwrap_or(0)
 }
 
 impl State {
-    /// What has to be asked first. The host of a claim gets its index here.
-    pub fn doubt(&mut self, caller: &Caller<'_>, op: &Op<'_>, claimed: bool, found: bool) -> Option<Doubt> {
+    /// The query that a message needs first. A host that is to be claimed gets its index here.
+    pub fn doubt(
+        &mut self,
+        caller: &Caller<'_>,
+        op: &Op<'_>,
+        claimed: bool,
+        found: bool,
+    ) -> Option<RegistryQuery> {
         let comes_up = matches!(
             op,
             Op::Join
@@ -79,7 +85,7 @@ impl State {
                 && names::check(caller.host).is_ok()
                 && let Ok(index) = self.enter_named(caller.host)
             {
-                return Some(Doubt::Claim(index));
+                return Some(RegistryQuery::Claim(index));
             }
         }
         if found {
@@ -89,17 +95,17 @@ impl State {
             Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
                 _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
-                Some(host) => Some(Doubt::Find(host.name.clone())),
-                None => names::shown(name).map(Doubt::Find),
+                Some(host) => Some(RegistryQuery::Find(host.name.clone())),
+                None => names::shown(name).map(RegistryQuery::Find),
             },
             Op::DialHost { host, .. } if !host.is_empty() => match self.hosts.find_any(host) {
                 Some(host) if host.is_up() => None,
-                Some(host) => Some(Doubt::Find(host.name.clone())),
-                None => Some(Doubt::Find(host.to_owned())),
+                Some(host) => Some(RegistryQuery::Find(host.name.clone())),
+                None => Some(RegistryQuery::Find(host.to_owned())),
             },
             Op::Dial { to, .. } => match self.block.place(to.ip) {
                 Place::Host(index, _) => {
-                    self.hosts.get(index).filter(|h| !h.is_up()).map(|h| Doubt::Find(h.name.clone()))
+                    self.hosts.get(index).filter(|h| !h.is_up()).map(|h| RegistryQuery::Find(h.name.clone()))
                 }
                 _ => None,
             },
@@ -107,7 +113,7 @@ impl State {
         }
     }
 
-    /// registry.db has this foreign host.
+    /// Records a foreign host that registry.db has found.
     pub fn foreign_found(&mut self, name: &str, os: SocketAddrV4) {
         if let Some(index) = self.enter_foreign(name.as_bytes())
             && let Some(host) = self.hosts.get_mut(index)
@@ -120,7 +126,7 @@ impl State {
         }
     }
 
-    /// registry.db has no such host.
+    /// Records that registry.db has no such host.
     pub fn foreign_missing(&mut self, name: &str) {
         if let Some(index) = self.hosts.find_any(name).map(|h| h.index)
             && let Some(host) = self.hosts.get_mut(index)
@@ -129,12 +135,12 @@ impl State {
         }
     }
 
-    /// Foreign hosts at this address are gone: nobody answers there.
+    /// Forgets the foreign hosts at this address: nothing listens there.
     pub fn foreign_gone(&mut self, os: SocketAddrV4) {
         self.hosts.forget_foreign(|at| at == os);
     }
 
-    /// These are all the foreign hosts that live.
+    /// Replaces the known foreign hosts by these.
     pub fn foreign_are(&mut self, all: &[(String, SocketAddrV4)]) {
         self.hosts.forget_foreign(|_| true);
         for (name, os) in all {
@@ -142,7 +148,7 @@ impl State {
         }
     }
 
-    /// The index of a foreign host, whatever it is called.
+    /// Enters a foreign host, whose name need not be a valid one, and returns its index.
     fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
         let shown = String::from_utf8_lossy(name);
         let known = self.hosts.len();
@@ -156,12 +162,12 @@ impl State {
         Some(index)
     }
 
-    /// Where a foreign host is to be dialed. `None`: it is not foreign.
+    /// The OS address at which a foreign host is dialed. `None`: it is not foreign.
     pub(super) fn foreign_address(&self, index: Index) -> Option<SocketAddrV4> {
         self.hosts.get(index).filter(|h| !h.is_up())?.foreign
     }
 
-    /// What a dial that was answered with [`Reply::DialForeign`] has to say.
+    /// The handshake's addresses for a dial that was answered with [`Reply::DialForeign`].
     pub fn outgoing(&self, cookie: Cookie) -> Option<Outgoing> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Dialing)?;
         let call = s.call?;
@@ -176,7 +182,8 @@ impl State {
         })
     }
 
-    /// The handshake succeeded on the program's own socket. `port`: where the peer has accepted.
+    /// Records a handshake that succeeded on the program's own socket. `port`: the peer's port of the
+    /// connection.
     pub fn foreign_connected(&mut self, cookie: Cookie, from: SocketAddrV4, to: SocketAddrV4, port: u64) {
         if self.sockets.get(&cookie).is_none_or(|s| s.role != Role::Dialing) {
             return;
@@ -186,12 +193,12 @@ impl State {
             s.role = Role::Connected;
             if let Some(call) = s.call.as_mut() {
                 call.os_local = Some(from);
-                call.peer.port = told(port);
+                call.peer.port = port_or_zero(port);
             }
         });
     }
 
-    /// The program's socket is to be connected to lonetd, which relays.
+    /// Records that the program's socket will be connected to lonetd, which relays.
     pub fn foreign_relayed(&mut self, cookie: Cookie, to: SocketAddrV4) {
         self.change(cookie, |s| {
             if let Some(call) = s.call.as_mut() {
@@ -200,17 +207,17 @@ impl State {
         });
     }
 
-    /// A peer has accepted a dial that is relayed, at this port: until then its program could only be told the port
+    /// Records the port at which a peer has accepted a relayed dial; until then the program was told the port
     /// that it dialed.
     pub fn foreign_accepted(&mut self, cookie: Cookie, port: u64) {
         self.change(cookie, |s| {
             if let Some(call) = s.call.as_mut() {
-                call.peer.port = told(port);
+                call.peer.port = port_or_zero(port);
             }
         });
     }
 
-    /// The handshake failed, and the connection has been taken off the program's socket.
+    /// Records that the handshake failed and the program's socket has been disconnected.
     pub fn foreign_failed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         self.disconnected(kernel, cookie);
     }
@@ -224,7 +231,7 @@ impl State {
         self.owner == Some(uid)
     }
 
-    /// Decides about a dial that a foreign host made; if it may come, its connection is on record.
+    /// Decides about a dial from a foreign host, and records its connection if it may come in.
     pub fn incoming(&mut self, kernel: &mut dyn Kernel, dial: &Incoming<'_>) -> Arrival {
         let Some(host) = self.hosts.find(&dial.to.host).filter(|h| h.is_up()) else {
             return Arrival::NoSuchHost;
@@ -249,7 +256,7 @@ impl State {
         let peer = self.enter_foreign(&dial.from.host).unwrap_or(0);
         let call = Call {
             local: Endpoint::new(self.block.shown(index, face), port),
-            peer: Endpoint::new(self.block.shown(peer, face), told(dial.from.port)),
+            peer: Endpoint::new(self.block.shown(peer, face), port_or_zero(dial.from.port)),
             os_local: Some(dial.local),
             os_remote: dial.remote,
             peer_host: peer,
@@ -274,12 +281,12 @@ impl State {
                 made_by: None,
             },
         );
-        // Until it is claimed lonetd alone has it, and who comes after this one has nothing to know.
+        // Only this lonetd has the connection until it is claimed; the next lonetd needs no record of it.
         self.changes.sockets.remove(&dial.cookie);
         Arrival::At { os, port, family: record.asked.family }
     }
 
-    /// A courier is on its way to a listener, from `source`, for a connection that [`State::incoming`] recorded.
+    /// Records a courier from `source` to a listener, for a connection that [`State::incoming`] recorded.
     pub fn courier_leaves(&mut self, source: SocketAddrV4, listener: SocketAddrV4, connection: Cookie) {
         self.couriers.insert((source, listener), connection);
     }
@@ -288,28 +295,29 @@ impl State {
         self.couriers.remove(&(source, listener));
     }
 
-    /// The connection that a courier stands for, by the kernel's names of what was accepted.
+    /// The connection that a courier stands for, by the kernel's addresses of the accepted socket.
     pub(super) fn courier(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Call> {
         let connection = self.couriers.get(&(remote, local))?;
         let call = self.sockets.get(connection)?.call?;
         Some(Call { os_local: Some(local), os_remote: remote, ..call })
     }
 
-    /// A process has accepted the courier and gets the connection instead. Its caller, as the program sees it.
+    /// Hands the connection to the process that has accepted its courier. Returns the dialer's address, as
+    /// the program sees it.
     pub fn claimed(&mut self, kernel: &mut dyn Kernel, pid: Pid, connection: Cookie) -> Option<Endpoint> {
-        self.meet(kernel, pid);
+        self.add_member(kernel, pid);
         let s = self.sockets.get(&connection).filter(|s| s.role == Role::Accepted).cloned()?;
         let peer = s.call?.peer;
         self.put(connection, Socket { pid, ..s });
         Some(peer)
     }
 
-    /// A connection that nobody got.
+    /// Removes a connection that no process has claimed.
     pub fn incoming_ends(&mut self, connection: Cookie) {
         self.forget(connection);
     }
 
-    /// What a foreign host's dial is answered with at first.
+    /// The first reply to a dial, which may be to a foreign host.
     pub(super) fn dial_reply(
         foreign: bool,
         to: SocketAddrV4,
@@ -319,7 +327,7 @@ impl State {
     }
 }
 
-/// What the program gets when registry.db cannot tell.
+/// The program's error if registry.db cannot be read.
 pub fn cannot_tell(op: &Op<'_>) -> Errno {
     match op {
         Op::Resolve { .. } => Errno::ENOENT,

@@ -1,10 +1,10 @@
-//! The hosts of a network: names, indexes, who keeps them up.
+//! The hosts of a network: their names, their indexes, and what keeps them up.
 //!
-//! A name keeps its index for as long as the network runs, also while its host is down: addresses that programs
-//! have noted (a cluster's table of nodes) stay true when the host comes back, and the next index never depends
-//! on how fast a death was noticed.
+//! A name keeps its index for as long as the network runs, also while its host is down: addresses that
+//! programs have stored (a cluster's table of nodes) stay true when the host comes back, and the next index
+//! never depends on how fast the end of a host was noticed.
 
-use super::ports::Ports;
+use super::ports::PortHolders;
 use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
@@ -16,46 +16,47 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// As its owner gave it, or as it was first mentioned.
+    /// As its owner spelled it, or as it was first mentioned.
     pub name: String,
     pub index: Index,
-    pub ports: Ports,
+    pub ports: PortHolders,
     /// The processes that keep it up.
     pub members: BTreeSet<Pid>,
-    /// How many processes have become members, those that the lonetd before has left included.
+    /// How many processes have become members so far, those that the last lonetd has left included.
     pub joined: u64,
-    /// Accepted connections take the first free port instead of their listener's.
+    /// Accepted connections take the lowest free port instead of their listener's.
     pub fresh_accept_ports: bool,
-    /// How many sockets of it live in the table that processes have entered; counted while it has no members.
+    /// How many living sockets its processes have entered in the table; counted while it has no members.
     pub entered: usize,
-    /// Its last known process has ended, and may have left others.
+    /// Its last known process has ended, and may have left children.
     pub is_unverified: bool,
-    /// It is another subnetwork's, which is to be dialed there. Says nothing while the host is up here.
+    /// The OS address at which it is dialed in another subnetwork. It has no meaning while the host is up
+    /// here.
     pub foreign: Option<SocketAddrV4>,
 }
 
 impl Host {
-    /// Some process or socket of it lives here, or may do so.
+    /// Whether some process or socket of it is alive, or may be.
     pub fn is_up(&self) -> bool {
         self.is_used() || self.is_unverified
     }
 
-    /// Some process or socket of it is known.
+    /// Whether some process or socket of it is known.
     fn is_used(&self) -> bool {
         !self.members.is_empty() || !self.ports.is_empty() || self.entered > 0
     }
 }
 
-/// Hosts by index, and the keys of [`names::fold`] to find them by.
+/// Hosts by index, and by the keys of their names ([`names::fold`]).
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     all: Vec<Host>,
     by_key: HashMap<String, Index>,
-    /// By names as they were given: to fold one takes longer than all else that is done for a message.
+    /// By names as they were spelled: folding one takes longer than all else that is done for a message.
     by_name: HashMap<String, Index>,
-    /// Those whose being up may have changed since [`Hosts::take_touched`].
+    /// Hosts that may have come up or gone down since [`Hosts::take_touched`].
     touched: BTreeSet<Index>,
-    /// How many times one was touched.
+    /// Counts the calls of [`Hosts::touch`].
     touches: u64,
 }
 
@@ -78,15 +79,15 @@ impl Hosts {
         self.get(*given.or_else(|| self.by_key.get(&names::fold(name)?))?)
     }
 
-    /// As [`Hosts::find`], foreign hosts whose names are none to resolvers among them.
+    /// Like [`Hosts::find`], also for foreign hosts whose names resolvers cannot carry.
     pub fn find_any(&self, name: &str) -> Option<&Host> {
         let key = names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
         self.get(*self.by_key.get(&key)?)
     }
 
-    /// A host that an earlier lonetd has left; indexes come in ascending order, without gaps.
+    /// Restores a host of the previous lonetd; indexes come in ascending order, without gaps.
     pub(super) fn restore(&mut self, index: Index, name: &str, fresh_accept_ports: bool) {
-        // What a foreign host is called may be no name to resolvers.
+        // A foreign host's name may be invalid for resolvers.
         let entered = self.enter(name).or_else(|| self.enter_odd(&index.to_le_bytes(), name));
         if entered == Some(index)
             && let Some(host) = self.get_mut(index)
@@ -95,7 +96,7 @@ impl Hosts {
         }
     }
 
-    /// The hosts that were touched, and may have come up or gone down.
+    /// The hosts that may have come up or gone down since the last call.
     pub fn take_touched(&mut self) -> BTreeSet<Index> {
         std::mem::take(&mut self.touched)
     }
@@ -105,12 +106,12 @@ impl Hosts {
         self.touches += 1;
     }
 
-    /// As long as this number stays no host has come up or gone down.
+    /// A counter: while it does not change, no host comes up or goes down.
     pub fn touches(&self) -> u64 {
         self.touches
     }
 
-    /// Foreign hosts at these addresses are foreign no more.
+    /// Forgets that the hosts at these addresses are foreign.
     pub fn forget_foreign(&mut self, at: impl Fn(SocketAddrV4) -> bool) {
         for host in &mut self.all {
             if host.foreign.is_some_and(&at) {
@@ -119,24 +120,25 @@ impl Hosts {
         }
     }
 
-    /// The host of this name, made if there is none. `None`: not a name, or no index left.
+    /// The host of this name, which is made if there is none. `None`: the name is invalid, or no index is
+    /// left.
     pub(super) fn enter(&mut self, name: &str) -> Option<Index> {
         let index = self.enter_key(names::fold(name.as_bytes())?, name)?;
         self.by_name.insert(name.to_owned(), index);
         Some(index)
     }
 
-    /// A foreign host whose name is none to resolvers: known by its bytes.
+    /// Enters a foreign host whose name is invalid for resolvers, by its bytes.
     pub(super) fn enter_odd(&mut self, name: &[u8], shown: &str) -> Option<Index> {
         self.enter_key(Hosts::odd_key(name), shown)
     }
 
-    /// No key of a name begins so: folding leaves nothing invisible.
+    /// The key of an invalid name. No folded name begins with NUL: folding removes invisible characters.
     fn odd_key(name: &[u8]) -> String {
         format!("\0{}", lonet_core::quote::quote(name))
     }
 
-    /// How many there are, up or not.
+    /// The number of hosts, up or not.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -150,7 +152,7 @@ impl Hosts {
         self.all.push(Host {
             name: name.to_owned(),
             index,
-            ports: Ports::default(),
+            ports: PortHolders::default(),
             members: BTreeSet::new(),
             joined: 0,
             fresh_accept_ports: false,
@@ -162,12 +164,13 @@ impl Hosts {
     }
 }
 
-/// Who is to reach a listener.
+/// The programs that are to reach a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By<'a> {
-    /// Programs of this host, of any other host if it is empty: a host's loopback is its own programs'.
+    /// Programs of this host; of any other host if it is empty. A host's loopback is reached by its own
+    /// programs alone.
     Host(&'a str),
-    /// Those that do or those of the listener's host.
+    /// Any program that can reach it: of another host, or of the listener's own.
     Anybody,
 }
 
@@ -175,21 +178,21 @@ const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
     pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
-        self.meet(kernel, sender.pid);
+        self.add_member(kernel, sender.pid);
         if !caller.host.is_empty() {
-            self.home(kernel, sender.pid, caller)?;
+            self.default_host(kernel, sender.pid, caller)?;
         }
         Ok(Reply::Done)
     }
 
-    /// The host that the process is by LONET_HOST, up from now on.
-    pub(super) fn home(
+    /// The process's default host, from LONET_HOST, which is up from now on.
+    pub(super) fn default_host(
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
         caller: &Caller<'_>,
     ) -> Result<Index, (Errno, String)> {
-        // Most often a process speaks that keeps its host up already.
+        // Most senders keep their host up already.
         let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == caller.host);
         if let Some(index) = self.processes.get(&pid).and_then(|p| p.hosts.iter().copied().find(is_home)) {
             return Ok(index);
@@ -197,25 +200,25 @@ impl State {
         names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(caller.host)?;
         self.begin(index, caller.options.fresh_accept_ports);
-        self.keep_up(kernel, pid, index);
+        self.join_host(kernel, pid, index);
         Ok(index)
     }
 
-    /// The host of the process: LONET_HOST, or one of its own, named after its program.
-    pub(super) fn calling_host(
+    /// The process's host: the default host from LONET_HOST, or an implicit one named after its program.
+    pub(super) fn default_or_implicit_host(
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
         caller: &Caller<'_>,
     ) -> Result<Index, (Errno, String)> {
         if !caller.host.is_empty() {
-            return self.home(kernel, pid, caller);
+            return self.default_host(kernel, pid, caller);
         }
-        let process = self.meet(kernel, pid);
-        if let Some(own) = process.own {
+        let process = self.add_member(kernel, pid);
+        if let Some(own) = process.implicit_host {
             return Ok(own);
         }
-        // Asked for anew: what joined as `lonet run` is its program by now.
+        // The name is read again: a process that joined as `lonet run` has executed its program by now.
         let base = names::from_program(kernel.program(pid).as_bytes());
         let free =
             |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up() && h.foreign.is_none());
@@ -225,12 +228,12 @@ impl State {
             .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         let index = self.enter_named(&name)?;
         self.begin(index, caller.options.fresh_accept_ports);
-        self.keep_up(kernel, pid, index);
-        self.meet(kernel, pid).own = Some(index);
+        self.join_host(kernel, pid, index);
+        self.add_member(kernel, pid).implicit_host = Some(index);
         Ok(index)
     }
 
-    /// Who brings a host up says how it accepts.
+    /// Brings a host up. The process that does so decides how the host accepts.
     fn begin(&mut self, index: Index, fresh_accept_ports: bool) {
         if let Some(host) = self.hosts.get_mut(index).filter(|h| !h.is_up()) {
             host.fresh_accept_ports = fresh_accept_ports;
@@ -246,7 +249,7 @@ impl State {
             return Ok(host.index);
         }
         let index = self.hosts.enter(name).ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
-        // What was only mentioned, perhaps in its xn-- form, is called what its owner calls it.
+        // A host that was only mentioned, perhaps in its xn-- form, gets the spelling of its owner.
         if let Some(host) = self.hosts.get_mut(index)
             && !host.is_used()
             && host.name != name
@@ -258,19 +261,20 @@ impl State {
         Ok(index)
     }
 
-    /// A process that inherited membership keeps the network, and its host, up.
+    /// Adds a process that inherited its membership: it keeps the network, and its host, up.
     pub fn adopt(&mut self, kernel: &mut dyn Kernel, pid: Pid, host: Option<&str>) {
-        self.meet(kernel, pid);
-        // Its host may have gone down, and be called otherwise by the process that is about to bring it up again.
+        self.add_member(kernel, pid);
+        // Its host may have gone down, and the process that is about to bring it up again may spell it
+        // differently.
         if let Some(name) = host.filter(|name| self.hosts.find(name.as_bytes()).is_some())
             && let Ok(index) = self.enter_named(name)
         {
-            self.keep_up(kernel, pid, index);
+            self.join_host(kernel, pid, index);
         }
     }
 
-    pub(super) fn keep_up(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
-        if !self.meet(kernel, pid).hosts.insert(index) {
+    pub(super) fn join_host(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
+        if !self.add_member(kernel, pid).hosts.insert(index) {
             return;
         }
         self.note_up(index, pid);
@@ -282,11 +286,11 @@ impl State {
         self.changes.processes.insert(pid);
     }
 
-    /// The host behind a name as a resolver is asked for it.
+    /// The host of a name, for a resolver.
     ///
-    /// While a host is up its index and its name stay as they are, and registry.db is not asked whose it is: whatever is
-    /// said of it stands, until it goes down. Not so for who wants names of living hosts alone: it may know of the
-    /// end of one before lonetd does.
+    /// While a host is up its index and its name stay the same, and registry.db is not asked about it: the
+    /// reply may be cached until it goes down. Not so if only names of living hosts are wanted: the program
+    /// may learn of the end of one before lonetd does.
     pub(super) fn resolve(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -294,8 +298,8 @@ impl State {
         caller: &Caller<'_>,
         (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
-        self.meet(kernel, sender.pid);
-        // A host knows its own name, up or not, with strict names, too.
+        self.add_member(kernel, sender.pid);
+        // A host resolves its own name, up or not, with strict names, too.
         let key = names::fold(name);
         if key.is_some() && key == names::fold(caller.host.as_bytes()) {
             names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
@@ -322,7 +326,7 @@ impl State {
         self.named(index).map(|named| Named { stands: is_up && !strict, ..named })
     }
 
-    /// The host behind an address, up or not. `None`: the address is none of the network's.
+    /// The host of an address, up or not. `None`: the address is not the network's.
     pub(super) fn reverse(&self, ip: Ipv6Addr) -> Option<Result<Named, (Errno, String)>> {
         match self.block.place(ip) {
             Place::Host(index, _) => Some(self.named(index)),
@@ -331,7 +335,7 @@ impl State {
         }
     }
 
-    /// How resolvers speak of a host. Names that DNS software cannot carry are known to the C API alone.
+    /// The names of a host, for resolvers. Names that DNS software cannot carry are known to the C API alone.
     fn named(&self, index: Index) -> Result<Named, (Errno, String)> {
         let host =
             self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
@@ -341,7 +345,7 @@ impl State {
         }
     }
 
-    /// The OS address of who listens on a lonet address, for programs outside.
+    /// The OS address of the listener on a lonet address, for programs outside the network.
     pub(super) fn locate(&mut self, kernel: &mut dyn Kernel, address: &str) -> Outcome {
         let invalid = |e: lonet_core::address::AddressError| (Errno::EINVAL, e.to_string());
         let address = Address::parse(address).map_err(invalid)?;
@@ -351,7 +355,7 @@ impl State {
         }
     }
 
-    /// Whether somebody listens on a lonet address whom these reach.
+    /// Whether a socket listens on a lonet address and is reachable for these programs.
     pub fn listens(&mut self, kernel: &mut dyn Kernel, address: &Address, by: By<'_>) -> bool {
         let index = |name: &str| self.hosts.find(name.as_bytes()).map(|host| host.index);
         let is_loopback_theirs = match by {

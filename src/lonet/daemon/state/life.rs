@@ -1,21 +1,23 @@
-//! Life and death of sockets and processes: the rule for each role, asked of the kernel.
+//! The life cycle of sockets, by a rule for each role that the kernel's answers decide.
 
-use super::{Cookie, Idle, Index, Kernel, Pid, Role, Socket, State};
+use super::{Cookie, Index, Kernel, Pid, Role, Socket, State, UnconnectedState};
 use lonet_core::table::entry::Destination;
 use lonet_core::table::events::Kind;
 use std::time::Duration;
 
-/// What is kept of the dead at most, and for how long at least: a caller may wait long in a backlog.
-const GRAVES: usize = 4096;
-const GRAVE_TIME: Duration = Duration::from_secs(600);
-const MOST_GRAVES: usize = 1 << 14;
+/// Limits on tombstones: this many are kept at any age, older ones beyond them are removed after
+/// [`RETIRED_FOR`], and there are never more than [`MAX_RETIRED`]. A dial may wait long in a backlog before
+/// accept looks for its tombstone.
+const MIN_RETIRED: usize = 4096;
+const RETIRED_FOR: Duration = Duration::from_secs(600);
+const MAX_RETIRED: usize = 1 << 14;
 
-/// Holds a port while one record takes the place of another.
+/// The cookie that holds a port while one record replaces another.
 const NO_SOCKET: Cookie = 0;
 
 impl State {
-    /// Enters or replaces a record; its ports are held from now on, and all the time if they were: others look for free ones
-    /// in the table at any moment.
+    /// Enters or replaces a record and holds its ports. The ports of a record that is replaced are held all
+    /// the time: others look for free ports in the table at any moment.
     pub(super) fn put(&mut self, cookie: Cookie, socket: Socket) {
         let ports = if self.sockets.contains_key(&cookie) { socket.ports() } else { [None; 2] };
         ports.into_iter().flatten().for_each(|(host, port)| self.hold_port(host, port, NO_SOCKET));
@@ -51,19 +53,19 @@ impl State {
         }
     }
 
-    /// Gives up the port, and all that is found by it, without touching the record.
-    fn let_go(&mut self, cookie: Cookie, socket: &Socket) {
+    /// Releases the socket's ports and its index entries, and leaves its record.
+    fn release_all(&mut self, cookie: Cookie, socket: &Socket) {
         self.changes.relist(socket);
         let is_last = |h: &super::Host| h.ports.holders(socket.port) == [cookie];
         let may_have_accepted = socket.os.is_some() && matches!(socket.role, Role::Bound | Role::Listening);
         if may_have_accepted && self.hosts.get(socket.host).is_some_and(is_last) {
-            // First: who accepts after the look below is to see that its listener has gone; and the port is somebody's all
-            // the time.
+            // This comes first, so that an accept after the search below sees that its listener has gone; the
+            // port is held all the time.
             for class in super::Classes::EACH {
                 let dialed = Destination { host: socket.host, port: socket.port, class };
                 self.parts().listeners.set(dialed, None);
             }
-            self.seek_accepted(socket.host, socket.port);
+            self.search_accepted(socket.host, socket.port);
         }
         let claim = socket.accept_port.zip(socket.call).map(|(port, call)| (call.peer_host, port));
         self.release(socket.host, socket.port, cookie);
@@ -81,10 +83,10 @@ impl State {
         }
     }
 
-    /// Removes every trace.
+    /// Removes the record and all that refers to it.
     pub(super) fn forget(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.remove(&cookie) else { return };
-        self.let_go(cookie, &socket);
+        self.release_all(cookie, &socket);
         self.forget_tuple(cookie, &socket);
         self.changes.sockets.insert(cookie);
     }
@@ -98,7 +100,7 @@ impl State {
         }
     }
 
-    /// Changes a record in a way that moves no index.
+    /// Changes a record without moving an index.
     pub(super) fn change(&mut self, cookie: Cookie, with: impl FnOnce(&mut Socket)) {
         if let Some(socket) = self.sockets.get_mut(&cookie) {
             self.changes.relist(socket);
@@ -108,8 +110,8 @@ impl State {
         }
     }
 
-    /// The socket holds nothing any more; its record stays for those who ask for its name.
-    pub(super) fn bury(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+    /// Makes a tombstone of the socket: it holds nothing, and its record stays for queries of its name.
+    pub(super) fn retire(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
         if socket.role == Role::Gone {
             return;
@@ -117,7 +119,7 @@ impl State {
         if socket.role == Role::Listening {
             self.note_socket(Kind::Unlistened, cookie);
         }
-        self.let_go(cookie, &socket);
+        self.release_all(cookie, &socket);
         if socket.call.is_none() && socket.at.is_none() {
             self.forget(cookie);
             return;
@@ -128,26 +130,25 @@ impl State {
         });
         if socket.role == Role::Listening {
             self.review_claims(kernel, socket.host);
-            socket.os.into_iter().for_each(|os| self.seek_dials_to(os));
+            socket.os.into_iter().for_each(|os| self.search_dials_to(os));
         }
         let now = kernel.now();
-        self.graves.push_back((now, cookie));
-        while let Some((since, oldest)) = self.graves.front().copied() {
+        self.retired.push_back((now, cookie));
+        while let Some((since, oldest)) = self.retired.front().copied() {
             let is_there = self.sockets.get(&oldest).is_some_and(|s| s.role == Role::Gone);
-            let old = now.saturating_sub(since) > GRAVE_TIME && self.graves.len() > GRAVES;
-            if is_there && !old && self.graves.len() <= MOST_GRAVES {
+            let old = now.saturating_sub(since) > RETIRED_FOR && self.retired.len() > MIN_RETIRED;
+            if is_there && !old && self.retired.len() <= MAX_RETIRED {
                 break;
             }
-            self.graves.pop_front();
+            self.retired.pop_front();
             if is_there {
                 self.forget(oldest);
             }
         }
     }
 
-    /// A program did what it was allowed, though its socket was taken for dead meanwhile: between the permission and
-    /// the deed the kernel has it in no table, and a copy of its descriptor was closed just then, by a child
-    /// that closes all it has, for example.
+    /// Revives a socket that was retired between permission and call. The kernel has it in no table then, and
+    /// a copy of its descriptor was closed just then, for example by a child that closes all it has.
     pub(super) fn revive(&mut self, cookie: Cookie, role: Role) -> bool {
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Gone && !s.destroyed) else {
             return false;
@@ -157,7 +158,7 @@ impl State {
         true
     }
 
-    /// The connection is over and the socket is what it was before.
+    /// Ends the connection of a bound socket: it is bound again, as before.
     pub(super) fn end_call(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
         self.put(cookie, Socket { role: Role::Bound, call: None, taken: false, accept_port: None, ..socket });
@@ -169,7 +170,7 @@ impl State {
         self.note_socket(Kind::Listening, cookie);
     }
 
-    /// The accepting host's port belongs to the accepted socket from now on.
+    /// Releases the dial's port on the accepting host: the accepted socket holds it from now on.
     pub(super) fn release_accept_port(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get_mut(&cookie) else { return };
         let Some(port) = socket.accept_port.take() else { return };
@@ -178,28 +179,28 @@ impl State {
         self.changes.sockets.insert(cookie);
     }
 
-    /// Asks the kernel about a socket and draws the consequences. Whether it lives.
+    /// Asks the kernel about a socket and updates its record. Returns whether it is alive.
     pub(super) fn examine(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         if s.is_allowed() {
-            // Whether a living process still holds it is not asked here: that is slow.
+            // This does not check whether the living process still holds it: that is slow.
             return self.processes.contains_key(&s.pid) || self.lapse(kernel, cookie);
         }
         match s.role {
-            // Its claim on the accepting host's port may be all that is left of a connection.
+            // Its hold on the accepting host's port may be all that is left of a connection.
             Role::Gone => self.drop_stale_claim(kernel, cookie),
             Role::Bound | Role::Listening => {
                 let Some(os) = s.os else { return true };
                 let role = s.role;
                 match kernel.unconnected(cookie, os) {
-                    Some(Idle::Gone) => {
-                        self.bury(kernel, cookie);
+                    Some(UnconnectedState::Gone) => {
+                        self.retire(kernel, cookie);
                         return false;
                     }
-                    Some(Idle::Listening) if role == Role::Bound => {
+                    Some(UnconnectedState::Listening) if role == Role::Bound => {
                         self.begins_to_listen(cookie);
                     }
-                    Some(Idle::Bound) if role == Role::Listening => {
+                    Some(UnconnectedState::Bound) if role == Role::Listening => {
                         self.note_socket(Kind::Unlistened, cookie);
                         self.change(cookie, |s| s.role = Role::Bound);
                     }
@@ -222,27 +223,27 @@ impl State {
             Some(_) => {}
         }
         match bound.map(|os| kernel.unconnected(cookie, os)) {
-            Some(Some(Idle::Bound)) => {
+            Some(Some(UnconnectedState::Bound)) => {
                 self.end_call(cookie);
                 true
             }
-            Some(Some(Idle::Listening)) => {
+            Some(Some(UnconnectedState::Listening)) => {
                 self.end_call(cookie);
                 self.begins_to_listen(cookie);
                 true
             }
             Some(None) => true,
-            Some(Some(Idle::Gone)) | None => {
-                // A port taken for the other end is the connection's, which may wait in a backlog still.
-                self.bury_caller(kernel, cookie, call.os_remote, os_local);
+            Some(Some(UnconnectedState::Gone)) | None => {
+                // A port held for the other end belongs to the connection, which may still wait in a backlog.
+                self.retire_dialer(kernel, cookie, call.os_remote, os_local);
                 false
             }
         }
     }
 
-    /// The caller has gone. Where the accepting host's port was taken at the dial, it stays taken while the
-    /// kernel has the other end.
-    fn bury_caller(
+    /// Retires a dialer. If its dial holds a port of the accepting host, that stays held while the kernel has
+    /// the other end.
+    fn retire_dialer(
         &mut self,
         kernel: &mut dyn Kernel,
         cookie: Cookie,
@@ -254,7 +255,7 @@ impl State {
         let claim = self.sockets.get(&cookie).and_then(|s| Some((s.accept_port?, s.call?.peer_host)));
         let claim = claim.filter(|_| waiting);
         claim.into_iter().for_each(|(port, peer)| self.hold_port(peer, port, NO_SOCKET));
-        self.bury(kernel, cookie);
+        self.retire(kernel, cookie);
         if let Some((port, peer)) = claim {
             self.change(cookie, |s| s.accept_port = Some(port));
             self.hold_port(peer, port, cookie);
@@ -262,11 +263,11 @@ impl State {
         }
     }
 
-    /// A program closed a descriptor of this socket; others may hold it still.
+    /// Handles Closed: a program closed a descriptor of this socket; others may still hold it.
     pub fn closed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return self.closed_entered(kernel, cookie) };
         match s.role {
-            // A child may have closed its copy while its parent is about to do what it was allowed.
+            // A child may have closed its copy while its parent is about to make the call that was allowed.
             _ if s.is_allowed() => _ = self.review_permission(kernel, cookie),
             Role::Gone => {
                 self.drop_stale_claim(kernel, cookie);
@@ -278,7 +279,8 @@ impl State {
         }
     }
 
-    /// A buried caller's claim on the accepting host's port ends with the connection. Whether it stays.
+    /// Releases a retired dialer's port on the accepting host if the connection has ended. Returns whether it
+    /// stays held.
     fn drop_stale_claim(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let (Some(_), Some(call)) = (s.accept_port, s.call) else { return false };
@@ -291,14 +293,15 @@ impl State {
         false
     }
 
-    /// What was buried as a listener may have gone on in the kernel for a while, with its queue.
+    /// Reviews the queue of a retired listener, which the kernel may have kept for a while.
     fn review_queue(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         if let Some(s) = self.sockets.get(&cookie).filter(|s| s.role == Role::Gone && s.call.is_none()) {
             self.review_claims(kernel, s.host);
         }
     }
 
-    /// A listener of this host has gone, and with it the connections that nobody accepted.
+    /// Examines the dials that hold a port of this host: one of its listeners has gone, and with it the
+    /// connections that were not accepted.
     fn review_claims(&mut self, kernel: &mut dyn Kernel, host: Index) {
         let Some(ports) = self.hosts.get(host).map(|h| &h.ports) else { return };
         let holders = ports.held_from(0).flat_map(|port| ports.holders(port));
@@ -309,7 +312,7 @@ impl State {
         }
     }
 
-    /// Looks at every socket of a process.
+    /// Examines every socket of a process.
     pub fn review(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
         let all = self.processes.get(&pid).map(|p| p.sockets.clone()).unwrap_or_default();
         for cookie in all {
@@ -318,16 +321,17 @@ impl State {
         self.review_slot(kernel, pid);
     }
 
-    /// The kernel announces that a socket has been destroyed. `false`: it is not known, so far.
+    /// Handles the kernel's announcement that a socket is destroyed. Returns false if the socket is unknown
+    /// so far.
     pub(super) fn destroyed(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return self.destroyed_entered(kernel, cookie) };
         match s.call.and_then(|call| Some((call.os_remote, call.os_local?))) {
-            Some((other_end, this_end)) => self.bury_caller(kernel, cookie, other_end, this_end),
-            None => self.bury(kernel, cookie),
+            Some((other_end, this_end)) => self.retire_dialer(kernel, cookie, other_end, this_end),
+            None => self.retire(kernel, cookie),
         }
         self.drop_stale_claim(kernel, cookie);
         self.review_queue(kernel, cookie);
-        // A listener's accepts may be told of later than its end.
+        // A notification of an accept may come after the end of the listener.
         let is_done = |s: &Socket| s.accept_port.is_none() && s.call.is_some() && s.taken;
         if self.sockets.get(&cookie).is_some_and(is_done) {
             self.forget(cookie);
@@ -348,7 +352,7 @@ impl State {
 }
 
 impl Socket {
-    /// The ports that it holds: its own, and that of the accepting host where it waits there.
+    /// The ports that it holds: its own, and that of the accepting host while the dial is not accepted.
     fn ports(&self) -> [Option<(Index, u16)>; 2] {
         if self.role == Role::Gone {
             return [None; 2];
@@ -359,7 +363,7 @@ impl Socket {
 }
 
 impl super::Process {
-    /// Keeps no host up, holds nothing that the state decides about, and enters nothing by itself.
+    /// Whether it keeps no host up, has no socket that the state decides about, and has no slot.
     pub(super) fn is_unused(&self) -> bool {
         self.hosts.is_empty() && self.sockets.is_empty() && self.slot.is_none()
     }

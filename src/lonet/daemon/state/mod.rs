@@ -1,9 +1,10 @@
-//! The state of a network, as a pure machine: a message or an event goes in, an answer comes out.
+//! The state of a network, as a pure state machine: a message or an event goes in, a reply comes out.
 //!
-//! Two indexes: sockets by cookie, and ports by host. A record says what lonet was asked and what it answered;
-//! whether the socket still lives is the kernel's to say, through [`Kernel`], by a rule for each [`Role`]. What processes do
-//! by themselves is [`entered`] in the table, where all of it is written before an answer goes out.
-//! "Cannot ask" always means alive. The machine does no I/O of its own and reads no clock.
+//! It has two indexes: sockets by cookie, and ports by host. A socket's record has what its program requested
+//! and what lonetd answered; whether the socket is alive only the kernel knows: [`Kernel`] is asked, by a
+//! rule for each [`Role`]. If the kernel cannot be asked, the socket counts as alive. Sockets that processes
+//! enter in the table by themselves are in [`entered`]. Every change is written to the table before a reply
+//! is sent. The machine does no I/O of its own and reads no clock.
 
 mod accept;
 mod answer;
@@ -33,13 +34,13 @@ mod unverified;
 pub use answer::{Answer, Named};
 pub use entered::Tables;
 pub use faults::End;
-pub use foreign::{Arrival, Doubt, Incoming, Outgoing, cannot_tell};
+pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
-pub use kernel::{Found, Idle, Kernel};
+pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
 pub use noted::Said;
-pub use restore::{Saved, Sighting};
+pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
 use lonet_core::block::{Block, Endpoint, Place};
@@ -57,35 +58,36 @@ pub type Cookie = u64;
 pub type Index = u16;
 pub type Pid = i32;
 
-/// By what the kernel has numbered: nobody chooses it so that it collides.
+/// A map whose keys are numbers that the kernel chose: nobody can choose them so that they collide.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// What a socket is, as far as lonetd was told. A socket holds its port in each of them but `Gone`.
+/// The state of a socket, as far as lonetd has been notified. In every state but `Gone` it holds its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// bind was allowed and the kernel has not done it yet.
-    /// Operations: Bind again with the next attempt, Bound, Failed. Alive: while its process lives and holds it, as
-    /// the kernel does not know the socket; then it is what the kernel has (see `permission`).
+    /// bind was allowed, and is not done yet. Operations: Bind again (next attempt), Bound, Failed. Alive:
+    /// while its process is alive and holds the socket, as the kernel does not list it yet; after that, by
+    /// what the kernel has (see `permission`).
     Claimed,
-    /// Bound, idle. Operations: Listen, Dial. Alive: while the kernel lists it among the bound ones (kernel 6.8
-    /// and later; else until its destruction is announced).
+    /// Bound, neither listening nor connected. Operations: Listen, Dial. Alive: while the kernel lists it
+    /// among the bound sockets (kernel 6.8 and later; otherwise until its destruction is announced).
     Bound,
-    /// listen was allowed and the kernel has not done it yet. Alive: as `Claimed`.
+    /// listen was allowed, and is not done yet. Alive: as `Claimed`.
     Starting,
-    /// Operations: Listen again (another backlog), being dialed, Accept. Alive: while the kernel finds a
-    /// listener with its cookie; bound but no longer listening (shutdown) makes it `Bound`.
+    /// Listening. Operations: Listen again (another backlog), being dialed, Accept. Alive: while the kernel
+    /// finds a listener with its cookie; bound but no longer listening (shutdown) makes it `Bound`.
     Listening,
-    /// A dial was answered and connect has not returned; the source port is not known yet, unless accept at the
-    /// other end has told it. Operations: Dial again (the same answer), Dialed. Alive: while its process lives,
-    /// and as `Connected` where the source port is known: a thread may leave connect by cancellation.
+    /// A dial was allowed, and connect has not returned. Its source port is unknown, unless accept at the
+    /// other end has reported it. Operations: Dial again (the same reply), Dialed. Alive: while its process
+    /// is alive, and as `Connected` if the source port is known: a thread may leave connect by cancellation.
     Dialing,
-    /// connect returned: connected or on its way. Alive: while the kernel finds the connection under its
-    /// cookie and some descriptor holds it; a socket that was bound by its program becomes `Bound` again.
+    /// connect has returned: the socket is connected, or about to be. Alive: while the kernel finds the
+    /// connection under its cookie and some descriptor holds it; a socket that its program had bound becomes
+    /// `Bound` again.
     Connected,
     /// Accepted. Alive: as `Connected`.
     Accepted,
-    /// Dead, or without a port. Kept for a while, so that accept can name a caller that has gone and
-    /// getsockname a socket whose connection has ended. Operations: Name, Listen and Dial anew.
+    /// Dead, or without a port: a tombstone. It is kept for a while so that accept can name a dialer that has
+    /// gone, and getsockname a socket whose connection has ended. Operations: Name; Listen and Dial anew.
     Gone,
 }
 
@@ -102,9 +104,10 @@ impl Role {
     ];
 }
 
-// What a process has entered is the same to the lonetd that takes it over and to the next one.
+// The roles of entered sockets have the same numbers for the lonetd that takes one over and for the next
+// lonetd.
 const _: () = assert!(Role::Dialing as u8 == entry::DIAL && Role::Accepted as u8 == entry::ACCEPTED);
-// Programs see by it what a socket is called.
+// Programs recognise a tombstone by this number.
 const _: () = assert!(Role::Gone as u8 == entry::TOMBSTONE);
 
 #[derive(Clone, Debug)]
@@ -112,102 +115,106 @@ pub struct Socket {
     pub host: Index,
     pub port: u16,
     pub role: Role,
-    /// Who was last allowed to do something with it.
+    /// The process that was last allowed to do something with it.
     pub pid: Pid,
     pub asked: Asked,
-    /// What the program bound it to, with the port that it got; `None`: connect chose.
+    /// The address that the program bound it to, with the port that it got. `None`: connect chose it.
     pub at: Option<Endpoint>,
-    /// Where the kernel has it bound, if the program bound it.
+    /// The kernel's local address, if the program bound the socket.
     pub os: Option<SocketAddrV4>,
     pub call: Option<Call>,
-    /// accept has named the caller: nobody will look for it again.
+    /// accept has found this dial: no other accept will look for it.
     pub taken: bool,
-    /// The port of the accepting host that this dial has taken, where accepted connections take fresh ones.
+    /// The port that this dial holds on the accepting host, if accepted connections of that host take fresh
+    /// ports.
     pub accept_port: Option<u16>,
-    /// The program that bound or dialed it, where that process has ended and others hold the socket.
+    /// The name of the program that bound or dialed it, if that process has ended and others hold the socket.
     pub made_by: Option<Box<str>>,
-    /// The kernel has announced its destruction.
+    /// The kernel has announced that it is destroyed.
     pub destroyed: bool,
-    /// How many times sockets of the network had begun to listen when it was last allowed to dial, or began itself.
+    /// The network's listen count at the time when this socket was last allowed to dial, or began to listen.
     pub since: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     pub program: String,
-    /// The process in whose place it is, by which lists name it; 0: itself.
+    /// The process that it stands for, by whose pid lists name it; 0: itself.
     pub stands_for: Pid,
     /// The hosts that it keeps up.
     pub hosts: BTreeSet<Index>,
-    /// The host that was named after its program.
-    pub own: Option<Index>,
+    /// The host named after its program.
+    pub implicit_host: Option<Index>,
     pub sockets: BTreeSet<Cookie>,
-    /// Where it acts on the table by itself.
+    /// Its slot in the table, if it acts on the table by itself.
     pub slot: Option<u16>,
 }
 
-/// Who sent a message, as the kernel says.
+/// The sender of a message, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     pub pid: Pid,
     pub uid: u32,
 }
 
-/// A refusal: errno for the program, words for people.
+/// The reply to a message; or a refusal: errno for the program, text for people.
 pub type Outcome = Result<Reply<'static>, (Errno, String)>;
 
 pub struct State {
     pub block: Block,
     table: Box<dyn Tables>,
-    /// Ports that were found free for the message at hand.
+    /// Ports that were found free while the current message is handled.
     reserved: Vec<(Index, u16)>,
     records: FreeRecordCursor,
-    /// Dials that processes have entered, that have ended, and that an accept may find, oldest first.
+    /// Entered dials that have ended and that an accept may still look for, oldest first.
     tombstones: VecDeque<Reference>,
     pub hosts: Hosts,
     pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
-    /// Dialing sockets by the kernel's names of their connection: (local, remote).
+    /// Dialing sockets by the kernel's addresses of their connection: (local, remote).
     by_tuple: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
-    /// Listening and bound sockets by the address that the kernel has.
+    /// Listening and bound sockets by the kernel's local address.
     by_os: Map<SocketAddrV4, Vec<Cookie>>,
-    /// The connection that a courier stands for, by the courier's source and the listener that it goes to.
+    /// The connection that a courier stands for, by the courier's source address and its listener.
     couriers: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
-    /// Dead sockets, oldest first, with the time of death.
-    graves: VecDeque<(Duration, Cookie)>,
-    /// What an earlier lonetd allowed and the kernel does not show so far, and until when that may still come.
-    doubtful: Option<(Duration, Vec<Cookie>)>,
+    /// Tombstones of `sockets`, oldest first, with the time of death.
+    retired: VecDeque<(Duration, Cookie)>,
+    /// Sockets for which the previous lonetd gave a permission and that the kernel does not show yet, and the
+    /// time until which they may still appear.
+    unverified_sockets: Option<(Duration, Vec<Cookie>)>,
     os_ports: bind::OsPorts,
-    /// Where dials end that find nobody: a socket that is bound and does not listen.
+    /// The address to which dials without a listener are directed: of a socket that is bound and does not
+    /// listen.
     refuser: SocketAddrV4,
-    /// `None`: cannot tell whose a socket is.
+    /// The owner's uid. `None`: uids do not tell users apart, so the owner of a socket is unknown.
     owner: Option<u32>,
-    /// Hosts that are up for as long as it is not known whether a process of theirs is left.
+    /// Hosts that count as up until it is known whether a process of theirs is left.
     unverified: BTreeSet<Index>,
-    /// While many end at once.
-    sought: Option<ends::Sought>,
-    /// What has changed since the last [`State::take_changes`].
+    /// The searches that are put off while many sockets or processes end at once.
+    deferred: Option<ends::Deferred>,
+    /// The dirty set: what has changed since the last [`State::take_changes`].
     changes: Changes,
-    /// The rules for faults before a dial made one take effect.
+    /// The fault rules from before a dial made one of them take effect.
     rules_before: Option<Vec<Rule>>,
-    /// While somebody records.
+    /// Data for the recorder's events.
     noted: noted::Noted,
 }
 
-/// Names of what has changed, for whoever keeps a copy.
+/// The dirty set: keys of what has changed, for [`State::save`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     pub sockets: BTreeSet<Cookie>,
     pub hosts: BTreeSet<Index>,
     pub processes: BTreeSet<Pid>,
-    /// Who listens there may be another.
+    /// Ports whose listener may have changed.
     pub listeners: BTreeSet<(Index, u16)>,
-    /// What was said of a name may be otherwise.
+    /// Answers about names that programs have cached may be out of date.
     pub names: bool,
 }
 
 impl Changes {
-    /// The socket comes, goes or changes: if it listens, who listens on its port may be another.
+    /// Marks the port of a listening socket that is added, removed or changed: its listener may be another
+    /// one now.
     fn relist(&mut self, socket: &Socket) {
         if socket.role == Role::Listening {
             self.listeners.insert((socket.host, socket.port));
@@ -216,15 +223,15 @@ impl Changes {
 }
 
 impl State {
-    /// `ephemeral`: the range from which the kernel takes source ports; lonet binds nothing of its own choice
-    /// there. `owner`: whose sockets get in without a record.
+    /// `ephemeral`: the kernel's range of source ports; lonet chooses no port there. `owner`: the uid whose
+    /// sockets are let in without a record.
     pub fn new(
         table: Box<dyn Tables>,
         owner: Option<u32>,
         refuser: SocketAddrV4,
         ephemeral: (u16, u16),
     ) -> State {
-        // A table that nobody has begun has none, and no network.
+        // A new table has no block, and so no network.
         let block = table.table().block().unwrap_or(Block::first_choice(""));
         State {
             block,
@@ -238,20 +245,20 @@ impl State {
             by_tuple: Map::default(),
             by_os: Map::default(),
             couriers: Map::default(),
-            graves: VecDeque::new(),
-            doubtful: None,
+            retired: VecDeque::new(),
+            unverified_sockets: None,
             os_ports: bind::OsPorts::new(ephemeral),
             refuser,
             owner,
             unverified: BTreeSet::new(),
-            sought: None,
+            deferred: None,
             changes: Changes::default(),
             rules_before: None,
             noted: noted::Noted::default(),
         }
     }
 
-    /// Takes a message of a program's. List, Wait, Down and Signal are the daemon's, not the state's.
+    /// Handles a program's message. List, Wait, Down and Signal are handled by the daemon.
     pub fn handle(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -284,14 +291,14 @@ impl State {
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),
             Op::Bind { cookie, at, asked, attempt, past } => {
-                self.bind(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, (at, past))
+                self.bind(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, (at, past))
             }
             Op::Bound { cookie, os } => {
                 self.bound(kernel, cookie, os);
                 Ok(Reply::Done)
             }
             Op::Listen { cookie, bound, asked, attempt } => {
-                self.listen(kernel, sender, caller, bind::Wish { cookie, asked, attempt }, bound)
+                self.listen(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, bound)
             }
             Op::Listening { cookie } => {
                 self.listening(kernel, cookie);
@@ -306,9 +313,9 @@ impl State {
             }
             Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
             Op::Look => {
-                let home = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
-                let own = self.processes.get(&sender.pid).and_then(|p| p.own);
-                if let Some(host) = home.or(own) {
+                let default_host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+                let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
+                if let Some(host) = default_host.or(own) {
                     self.look(kernel, host);
                 }
                 Ok(Reply::Done)
@@ -318,7 +325,7 @@ impl State {
                 Ok(Reply::Done)
             }
             Op::Disconnected { cookie } => {
-                self.unconnected(kernel, cookie);
+                self.dissolved(kernel, cookie);
                 Ok(Reply::Done)
             }
             Op::Accept { listener, cookie, local, remote } => {
@@ -357,7 +364,7 @@ impl State {
         outcome.into()
     }
 
-    /// Nothing lives here: no process and no socket.
+    /// Whether the network has no process and no socket.
     pub fn is_empty(&self) -> bool {
         self.processes.is_empty() && self.hosts.all().all(|h| !h.is_up())
     }
@@ -366,21 +373,21 @@ impl State {
         std::mem::take(&mut self.changes)
     }
 
-    /// The process is a member from now on.
-    pub fn meet(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
+    /// Makes the process a member, if it is none yet.
+    pub fn add_member(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
         let changes = &mut self.changes;
         let process = self.processes.entry(pid).or_insert_with(|| {
             changes.processes.insert(pid);
             Process { program: kernel.program(pid), ..Process::default() }
         });
-        // What joined as `lonet run` is its program by the time it does anything.
+        // A process that joined as `lonet run` has executed its program by the time it does anything.
         if process.program == "lonet" {
             process.program = kernel.program(pid);
         }
         process
     }
 
-    /// What an address means, and whether it can be bound or dialed at all.
+    /// The meaning of an address: whose it is, and whether it can be bound or dialed at all.
     fn place(&self, at: Endpoint) -> Place {
         self.block.place(at.ip)
     }

@@ -1,4 +1,4 @@
-//! The events that lonetd makes, while somebody records: see [`lonet_core::table::events`].
+//! The events that lonetd makes while somebody records; see [`lonet_core::table::events`].
 
 use super::dial::Dial;
 use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
-/// What an event says in words, which has no room in the table.
+/// The texts of an event, for which the table has no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     pub program: Option<String>,
@@ -24,18 +24,18 @@ pub struct Said {
 
 #[derive(Default)]
 pub(super) struct Noted {
-    /// By the number of the event.
+    /// By the event's number.
     said: BTreeMap<u64, Said>,
-    /// The hosts of which it was said that they are up.
+    /// The hosts that were last reported as up.
     up: BTreeSet<Index>,
-    /// What [`Hosts::touches`](super::Hosts::touches) was when they were last looked at.
+    /// [`Hosts::touches`](super::Hosts::touches) at the last check.
     touches: u64,
-    /// How processes have ended that the state is about to hear of.
+    /// Exit statuses of processes whose end the state has not handled yet.
     statuses: BTreeMap<Pid, Option<Status>>,
 }
 
 impl State {
-    /// Makes an event, if somebody records: its number.
+    /// Makes an event if somebody records. Returns its number.
     pub(super) fn note(
         &self,
         kind: Kind,
@@ -50,7 +50,7 @@ impl State {
         })
     }
 
-    /// As [`State::note`], of an event that says something in words.
+    /// Like [`State::note`], with texts.
     pub fn note_said(&mut self, kind: Kind, pid: Pid, host: Index, said: impl FnOnce(&State) -> Said) {
         if let Some(number) = self.note(kind, pid, host, |_| {}) {
             let said = said(self);
@@ -58,21 +58,21 @@ impl State {
         }
     }
 
-    /// What the event of this number says in words, once.
+    /// The texts of this event; returned once.
     pub fn said(&mut self, number: u64) -> Said {
         self.noted.said.remove(&number).unwrap_or_default()
     }
 
-    /// Somebody begins to record. What is up is not said to come up.
+    /// Prepares for a recording: hosts that are up are not reported as coming up.
     pub fn recording_begins(&mut self) {
         self.noted.said.clear();
         self.noted.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
         self.noted.touches = self.hosts.touches();
-        // What is asked for is to be seen here, and not answered from what was kept.
+        // Name queries are to be recorded, so they must not be answered from the programs' caches.
         self.changes.names = true;
     }
 
-    /// A process is about to keep a host up.
+    /// Makes the events of a process that becomes a member of a host.
     pub(super) fn note_up(&mut self, host: Index, pid: Pid) {
         if !self.is_recorded() {
             return;
@@ -87,7 +87,7 @@ impl State {
         self.table.table().is_recorded()
     }
 
-    /// Says which hosts have come up without a process, or gone down.
+    /// Makes events of the hosts that have come up without a process, or gone down.
     pub fn note_hosts(&mut self) {
         if !self.is_recorded() || self.noted.touches == self.hosts.touches() {
             return;
@@ -101,7 +101,8 @@ impl State {
         }
     }
 
-    /// As [`State::resolve`], with events of the question and of its answer. Whoever asks again is to ask here again.
+    /// Like [`State::resolve`], with events of the query and the reply. The reply is not cached, so that the
+    /// next query is recorded, too.
     pub(super) fn resolve_noted(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -112,7 +113,7 @@ impl State {
         if !self.is_recorded() {
             return self.resolve(kernel, sender, caller, (name, strict));
         }
-        let own = self.processes.get(&sender.pid).and_then(|p| p.own);
+        let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
         let host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index).or(own).unwrap_or(0);
         let known = self.hosts.find(name).map(|host| host.name.clone());
         let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
@@ -131,12 +132,12 @@ impl State {
         found.map(|named| Named { stands: false, ..named })
     }
 
-    /// The state is about to hear that this process has ended.
+    /// Notes the exit status of a process whose end is handled next.
     pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
         self.noted.statuses.insert(pid, status);
     }
 
-    /// A process has ended.
+    /// Makes the events of a process that has ended.
     pub(super) fn note_end(&mut self, pid: Pid, process: &Process) {
         if !self.is_recorded() {
             return;
@@ -151,7 +152,7 @@ impl State {
         }
     }
 
-    /// Makes an event of a socket that the state decides about: of its connection, if it has one.
+    /// Makes an event of a socket that the state decides about; of its connection, if it has one.
     pub(super) fn note_socket(&self, kind: Kind, cookie: Cookie) {
         self.note_of(kind, cookie, 0, None);
     }
@@ -161,7 +162,7 @@ impl State {
         self.note_of(kind, cookie, 0, Some(from));
     }
 
-    /// The socket's dial has failed.
+    /// Makes the event of a dial that has failed.
     pub(super) fn note_failed(&self, cookie: Cookie, errno: i32) {
         self.note_of(Kind::of_failure(errno), cookie, errno, None);
     }
@@ -170,7 +171,7 @@ impl State {
         let Some(s) = self.sockets.get(&cookie).filter(|_| self.is_recorded()) else { return };
         self.note(kind, s.pid, s.host, |event| {
             (event.from, event.to) = match s.call {
-                // The port that was dialed, also where another one accepts.
+                // The port that was dialed, even if the connection is accepted at another one.
                 Some(call) => (Some(call.local), Some(Endpoint::new(call.peer.ip, call.dialed_port))),
                 None => (None, s.at.map(|at| Endpoint::new(at.ip, s.port))),
             };
@@ -180,7 +181,7 @@ impl State {
         });
     }
 
-    /// A dial that nobody answers, from the port that it would have had.
+    /// Makes the events of a dial without a listener, from the port that it would have had.
     pub(super) fn note_refused(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -196,7 +197,8 @@ impl State {
         }
     }
 
-    /// The connection that a socket is an end of: its host and process, whether it has dialed, and both ends, the dialer's first.
+    /// The connection of a socket: its host, its process, whether it has dialed, and both ends, the dialer's
+    /// first.
     pub fn connection(&self, cookie: Cookie) -> Option<(Index, Pid, bool, (Endpoint, Endpoint))> {
         let found = self.parts().find(cookie)?;
         let entry = found.entry;
@@ -216,7 +218,7 @@ impl State {
         }
     }
 
-    /// The process has ended, as far as can be seen.
+    /// Whether the process has ended, as far as can be seen.
     pub fn may_have_ended(&self, pid: Pid) -> bool {
         match self.processes.get(&pid) {
             None => true,
@@ -224,14 +226,14 @@ impl State {
         }
     }
 
-    /// A socket has ended that nobody was seen to close.
+    /// Makes the event of a socket whose close was not announced.
     pub fn note_closed(&self, cookie: Cookie, died: bool, numbers: Option<[u64; 2]>) {
         self.note(Kind::Closed, 0, 0, |event| {
             (event.cookie, event.number, event.numbers) = (cookie, died.into(), numbers);
         });
     }
 
-    /// A dial that was under way has been made.
+    /// Makes the event of a dial that was in progress and has succeeded.
     pub fn note_made(
         &self,
         cookie: Cookie,
@@ -247,7 +249,8 @@ impl State {
         });
     }
 
-    /// A dial that was under way has failed: nobody has answered where something was cut.
+    /// Makes the event of a dial that was in progress and has failed: with ETIMEDOUT if a rule cuts the
+    /// connection.
     pub fn note_unmade(&self, cookie: Cookie, (pid, host): (Pid, Index)) {
         let found = self.parts().find(cookie);
         let hosts = found.and_then(|f| Some((f.entry.host, f.entry.call?.peer_host)));
@@ -258,7 +261,7 @@ impl State {
         });
     }
 
-    /// A dial that lonetd knows to fail.
+    /// Makes the events of a dial that lonetd refuses.
     pub(super) fn note_failure(&self, pid: Pid, (host, port): (Index, u16), dial: &Dial, errno: i32) {
         let ip = match self.block.place(dial.to.ip) {
             Place::Host(..) => self.block.shown(host, Face::V4),

@@ -1,4 +1,4 @@
-//! The events of faults: see [`lonet_core::table::events`].
+//! The events of fault rules; see [`lonet_core::table::events`].
 
 use super::{Index, Pid, Said, State};
 use crate::daemon::faults::orders;
@@ -7,7 +7,7 @@ use lonet_core::table::events::Kind;
 use lonet_core::table::rules::{Kind as RuleKind, Rule};
 
 impl State {
-    /// The rules are these from now on.
+    /// Makes events of the rules that are new, and of those that have gone.
     pub(super) fn note_rules(&mut self, before: &[Rule], rules: &[Rule]) {
         if !self.is_recorded() {
             return;
@@ -20,7 +20,7 @@ impl State {
         }
     }
 
-    /// As `lonet faults` has them, without what they have met.
+    /// The rules as `lonet faults` prints them, without their hit counts.
     fn rules_in_words(&self, rules: &[Rule]) -> Vec<String> {
         let mut shown = orders::show(&self.hosts, self.table.table(), rules);
         shown.iter_mut().for_each(|rule| rule.hits = 0);
@@ -28,7 +28,7 @@ impl State {
         commands(&shown).into_iter().map(words).collect()
     }
 
-    /// A dial from one host to a port of another meets the rules that are about it.
+    /// Makes events of the rules that a dial from one host to a port of another meets.
     pub fn note_hits(&mut self, pid: Pid, (from, to): (Index, Index), port: u16) {
         let table = self.table.table();
         if table.faults() == 0 {

@@ -1,14 +1,14 @@
-//! What a process was allowed and has not done.
+//! Permissions: calls that a process was allowed to make and has not made yet.
 //!
-//! bind, listen and connect take two steps: lonetd allows, the kernel does. In between no table of the kernel's shows
-//! the deed, and the record alone speaks for it. The permission is its process': it lapses when that has ended or
-//! holds the socket no more. Whoever else holds the socket, by fork or SCM_RIGHTS, has what the kernel has: a socket
-//! that is bound, listens, or is nothing so far.
+//! bind, listen and connect take two steps: lonetd allows the call, then the process makes it. In between, no
+//! table of the kernel's shows the socket's new state, and the record alone speaks for it. A permission
+//! belongs to its process: it lapses when the process ends or no longer holds the socket. For others that
+//! hold the socket, by fork or SCM_RIGHTS, the kernel's state counts: it is bound, listens, or neither.
 
-use super::{Cookie, Idle, Kernel, Pid, Role, Socket, State};
+use super::{Cookie, Kernel, Pid, Role, Socket, State, UnconnectedState};
 
 impl Socket {
-    /// Its process was told that it may, and nobody has said so far that it did.
+    /// Whether its process was allowed a call and has not reported the result.
     pub(super) fn is_allowed(&self) -> bool {
         match self.role {
             Role::Claimed | Role::Starting => true,
@@ -20,9 +20,9 @@ impl Socket {
 }
 
 impl State {
-    /// A process asks to do something with a socket (`deed`: the role that it has until that is done). What was allowed
-    /// before and has not been done is not in its way. `bound`: whether the kernel has the socket at a port, where the
-    /// process has looked.
+    /// Drops an earlier permission of a socket for which a process now requests a call. `deed`: the role that
+    /// the socket has until that call is made. `bound`: whether the kernel has bound the socket to a port, if
+    /// the process has looked.
     pub(super) fn supersede(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -34,8 +34,8 @@ impl State {
         let asks_again = |s: &&Socket| (s.pid, s.role) == (asks, deed);
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.is_allowed() && !asks_again(s)) else { return };
         let bound = bound.or_else(|| match s.os {
-            Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != Idle::Gone),
-            None => kernel.anywhere(cookie),
+            Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != UnconnectedState::Gone),
+            None => kernel.is_held_anywhere(cookie),
         });
         if bound == Some(false) {
             self.forget(cookie);
@@ -44,7 +44,7 @@ impl State {
         }
     }
 
-    /// Looks whether a permission has lapsed. Whether the socket lives.
+    /// Checks whether a permission has lapsed. Returns whether the socket is alive.
     pub(super) fn review_permission(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let is_expected = self.processes.contains_key(&s.pid)
@@ -52,22 +52,22 @@ impl State {
         is_expected || self.lapse(kernel, cookie)
     }
 
-    /// Nobody will do what was allowed: the socket is what the kernel has. Whether it lives.
+    /// Ends a permission: the socket is what the kernel has. Returns whether it is alive.
     pub(super) fn lapse(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let (role, os) = (s.role, s.os);
         match os.map(|os| kernel.unconnected(cookie, os)) {
-            Some(Some(Idle::Bound)) => self.end_call(cookie),
-            Some(Some(Idle::Listening)) => {
+            Some(Some(UnconnectedState::Bound)) => self.end_call(cookie),
+            Some(Some(UnconnectedState::Listening)) => {
                 self.end_call(cookie);
                 self.begins_to_listen(cookie);
             }
             Some(None) => {}
-            // It may have connected, from where only its process could have told.
-            Some(Some(Idle::Gone)) | None
-                if role == Role::Dialing && kernel.anywhere(cookie) != Some(false) => {}
-            Some(Some(Idle::Gone)) | None => {
-                self.bury(kernel, cookie);
+            // It may have connected, and only its process could report from which address.
+            Some(Some(UnconnectedState::Gone)) | None
+                if role == Role::Dialing && kernel.is_held_anywhere(cookie) != Some(false) => {}
+            Some(Some(UnconnectedState::Gone)) | None => {
+                self.retire(kernel, cookie);
                 return false;
             }
         }

@@ -1,15 +1,15 @@
-//! The ports of one host that sockets hold which lonetd decides about, and by which of them. The table says which ports
-//! are held at all.
+//! The ports of one host that are held by sockets which lonetd decides about, with their holders. The table
+//! says which ports are held at all.
 
 use super::Cookie;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
-pub struct Ports {
+pub struct PortHolders {
     holders: BTreeMap<u16, Vec<Cookie>>,
 }
 
-impl Ports {
+impl PortHolders {
     pub fn hold(&mut self, port: u16, cookie: Cookie) {
         let all = self.holders.entry(port).or_default();
         if !all.contains(&cookie) {
@@ -46,11 +46,11 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
-    use super::Ports;
+    use super::PortHolders;
 
     #[test]
     fn port_is_held_until_its_last_holder_leaves() {
-        let mut p = Ports::default();
+        let mut p = PortHolders::default();
         p.hold(1, 10);
         p.hold(1, 11);
         p.release(1, 10);

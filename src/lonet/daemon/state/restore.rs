@@ -1,6 +1,6 @@
-//! Taking up what an earlier lonetd has left in the table, as far as the kernel bears it out.
+//! Restores the state from the table that the previous lonetd has left, as far as the kernel confirms it.
 
-use super::{Cookie, Idle, Index, Kernel, Pid, Process, Role, Socket, State};
+use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State, UnconnectedState};
 use lonet_core::table::Table;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::{SavedHost, SavedMember};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// What an earlier lonetd knew of hosts and processes; of sockets the records say it.
+/// The hosts and processes that the previous lonetd has saved; the sockets are in the records.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
     pub hosts: Vec<SavedHost>,
@@ -22,41 +22,45 @@ impl Saved {
     }
 }
 
-/// A socket as the kernel has it.
+/// A socket as the kernel lists it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sighting {
+pub struct KernelSocket {
     pub local: SocketAddrV4,
-    /// Who it is connected to; `None`: it is listening or idle.
+    /// The address of its peer. `None`: it is listening or idle.
     pub remote: Option<SocketAddrV4>,
-    pub idle: Idle,
+    pub idle: UnconnectedState,
     pub held: bool,
 }
 
-/// How long a program may take between the permission and the deed, if lonetd dies in between. Nobody would tell of
-/// its socket's end in that time.
-const DOUBT: Duration = Duration::from_secs(2);
+/// The grace period for a call that was allowed when lonetd died. The end of its socket is not announced in
+/// that time.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl State {
-    /// What the next lonetd has to know of a process.
+    /// What the next lonetd has to know of a process: an entry for each of its hosts.
     pub fn saved_members(&self, kernel: &mut dyn Kernel, pid: Pid) -> Vec<SavedMember> {
         let Some(process) = self.processes.get(&pid) else { return Vec::new() };
         let began = kernel.began(pid);
-        let member =
-            |host: Index| SavedMember { pid, host, has_implicit_host: process.own == Some(host), began };
+        let member = |host: Index| SavedMember {
+            pid,
+            host,
+            has_implicit_host: process.implicit_host == Some(host),
+            began,
+        };
         match process.hosts.len() {
             0 => vec![member(0)],
             _ => process.hosts.iter().map(|host| member(*host)).collect(),
         }
     }
 
-    /// Takes up what was left. What was sent one way while nobody listened (a socket is bound by now, or closed)
-    /// is to be seen in the kernel: `sightings`, if the kernel can be asked, are all sockets of the block, taken
-    /// after programs could reach this lonetd.
+    /// Restores what was saved. One-way messages that were sent while no lonetd was there (a socket has been
+    /// bound, or closed) are replaced by the kernel's view: `kernel_sockets`, if the kernel can be asked, are
+    /// all sockets of the block, listed after programs could reach this lonetd.
     pub fn restore(
         &mut self,
         kernel: &mut dyn Kernel,
         saved: Saved,
-        sightings: Option<&BTreeMap<Cookie, Sighting>>,
+        kernel_sockets: Option<&BTreeMap<Cookie, KernelSocket>>,
     ) {
         for host in saved.hosts {
             self.hosts.restore(host.index, &host.name, host.fresh_accept_ports);
@@ -65,20 +69,20 @@ impl State {
         let sockets = self.restore_sockets(kernel);
         let cookies: Vec<Cookie> = sockets.keys().copied().collect();
         let mut held: BTreeMap<Pid, Option<BTreeSet<Cookie>>> = BTreeMap::new();
-        let mut doubtful = Vec::new();
+        let mut unverified = Vec::new();
         let mut begun = Vec::new();
         for (cookie, mut socket) in sockets {
             let was = socket.role;
-            if let Some(sightings) = sightings {
-                // Between the permission and the deed no table shows the socket, but its process has it.
+            if let Some(kernel_sockets) = kernel_sockets {
+                // Between permission and call no table shows the socket, but its process holds it.
                 let is_expected = socket.is_allowed() && self.processes.contains_key(&socket.pid) && {
                     let held = held.entry(socket.pid).or_insert_with_key(|pid| kernel.sockets_of(*pid));
                     held.as_ref().is_none_or(|held| held.contains(&cookie))
                 };
-                settle(&mut socket, sightings.get(&cookie), is_expected);
+                reconcile(&mut socket, kernel_sockets.get(&cookie), is_expected);
             }
             if socket.is_allowed() {
-                doubtful.push(cookie);
+                unverified.push(cookie);
             }
             if let Some(call) = socket.call
                 && let Some(local) = call.os_local
@@ -87,7 +91,7 @@ impl State {
                 self.by_tuple.insert((local, call.os_remote), cookie);
             }
             if socket.role == Role::Gone {
-                self.graves.push_back((kernel.now(), cookie));
+                self.retired.push_back((kernel.now(), cookie));
             }
             if socket.role == Role::Listening && was != Role::Listening {
                 begun.push(cookie);
@@ -95,11 +99,12 @@ impl State {
             self.put(cookie, socket);
         }
         begun.into_iter().for_each(|cookie| self.begins_to_listen(cookie));
-        self.doubtful = (!doubtful.is_empty()).then_some((kernel.now() + DOUBT, doubtful));
-        if sightings.is_none() {
+        self.unverified_sockets =
+            (!unverified.is_empty()).then_some((kernel.now() + GRACE_PERIOD, unverified));
+        if kernel_sockets.is_none() {
             cookies.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
-        // A port that was given up just before stays marked for nobody.
+        // A port that was released just before stays marked as held by nobody.
         for index in self.hosts.all().map(|h| h.index).collect::<Vec<_>>() {
             self.clear_stale_marks(index);
             self.parts().ports.lower(index, 1);
@@ -125,22 +130,22 @@ impl State {
                 if let Some(process) = self.processes.get_mut(&m.pid) {
                     process.hosts.insert(m.host);
                     if m.has_implicit_host {
-                        process.own = Some(m.host);
+                        process.implicit_host = Some(m.host);
                     }
                 }
             }
         }
-        // Killed while it gave one away, a lonetd has left it where nobody looks for it.
+        // A lonetd that was killed while it assigned a slot has left it in none of the lists.
         self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
         for (slot, owner) in self.parts().slots.all().collect::<Vec<_>>() {
             let began = self.parts().slots.began(slot);
             let is_its = began != 0 && began == kernel.began(owner.pid);
             if is_its {
-                // It acts in the table, whatever was written down of it.
-                self.meet(kernel, owner.pid);
+                // It acts in the table, so it is a member whether or not that was saved.
+                self.add_member(kernel, owner.pid);
                 if self.hosts.get(owner.host).is_some() {
-                    self.keep_up(kernel, owner.pid, owner.host);
+                    self.join_host(kernel, owner.pid, owner.host);
                 }
             }
             match self.processes.get_mut(&owner.pid).filter(|p| is_its && p.slot.is_none()) {
@@ -151,7 +156,7 @@ impl State {
         self.leave_slots(kernel, &left);
     }
 
-    /// The sockets that a lonetd before has kept. What processes have entered stays where it is, if it lives.
+    /// The records that the previous lonetd has kept. Entered sockets stay in the table if they are alive.
     fn restore_sockets(&mut self, kernel: &mut dyn Kernel) -> BTreeMap<Cookie, Socket> {
         let mut kept: BTreeMap<Cookie, (Found, Socket)> = BTreeMap::new();
         for (reference, state) in self.parts().records.all().collect::<Vec<_>>() {
@@ -168,7 +173,8 @@ impl State {
                         continue;
                     };
                     socket.made_by = parts.records.program(reference).map(String::into_boxed_str);
-                    // Killed between two records of one socket: either is true of some moment.
+                    // lonetd was killed between two writes of one socket's record: each was true at some
+                    // time.
                     if let Some((older, _)) = kept.insert(found.cookie, (found, socket)) {
                         self.parts().free(older.reference);
                     }
@@ -185,41 +191,41 @@ impl State {
 }
 
 impl State {
-    /// When [`State::settle_doubts`] has something to do.
+    /// When [`State::settle_doubts`] is due.
     pub fn doubts_until(&self) -> Option<Duration> {
-        self.doubtful.as_ref().map(|(until, _)| *until)
+        self.unverified_sockets.as_ref().map(|(until, _)| *until)
     }
 
-    /// What was allowed long ago and has not been done is not to be expected any more.
+    /// Ends the grace period: permissions whose calls have not been made lapse.
     pub fn settle_doubts(&mut self, kernel: &mut dyn Kernel) {
         if self.doubts_until().is_some_and(|until| kernel.now() >= until)
-            && let Some((_, all)) = self.doubtful.take()
+            && let Some((_, all)) = self.unverified_sockets.take()
         {
             all.into_iter().for_each(|cookie| self.closed(kernel, cookie));
         }
     }
 
-    /// Whether a socket may be dead without anybody knowing.
+    /// Whether a socket may be dead without lonetd knowing.
     #[cfg(test)]
-    pub fn is_doubtful(&self, cookie: Cookie) -> bool {
-        self.doubtful.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
+    pub fn is_unverified(&self, cookie: Cookie) -> bool {
+        self.unverified_sockets.as_ref().is_some_and(|(_, all)| all.contains(&cookie))
     }
 }
 
-/// What a socket is by now, given what the kernel shows of it. `is_expected`: its program may be about to do what it
-/// was allowed.
-fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
+/// Updates a restored socket by what the kernel shows of it. `is_expected`: its program may still make the
+/// call that it was allowed.
+fn reconcile(socket: &mut Socket, seen: Option<&KernelSocket>, is_expected: bool) {
     let role = socket.role;
     if role == Role::Gone {
         return;
     }
     match seen {
-        Some(Sighting { remote: None, idle, local, .. }) => {
+        Some(KernelSocket { remote: None, idle, local, .. }) => {
             // It is bound, and its program may be about to listen or to connect.
-            if *idle == Idle::Bound && is_expected && role != Role::Claimed {
+            if *idle == UnconnectedState::Bound && is_expected && role != Role::Claimed {
                 return;
             }
-            socket.role = if *idle == Idle::Listening { Role::Listening } else { Role::Bound };
+            socket.role = if *idle == UnconnectedState::Listening { Role::Listening } else { Role::Bound };
             if socket.os.is_none() {
                 // An address without a port: a dial that has failed.
                 socket.role = Role::Gone;
@@ -228,7 +234,7 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
                 socket.call = None;
             }
         }
-        Some(Sighting { remote: Some(remote), local, held: true, .. }) => match socket.call.as_mut() {
+        Some(KernelSocket { remote: Some(remote), local, held: true, .. }) => match socket.call.as_mut() {
             Some(call) => {
                 call.os_local = Some(*local);
                 call.os_remote = *remote;
@@ -238,8 +244,8 @@ fn settle(socket: &mut Socket, seen: Option<&Sighting>, is_expected: bool) {
             }
             None => socket.role = Role::Gone,
         },
-        // The kernel does not know what has not been done yet.
+        // The kernel does not show a call that has not been made yet.
         None if is_expected => {}
-        Some(Sighting { held: false, .. }) | None => socket.role = Role::Gone,
+        Some(KernelSocket { held: false, .. }) | None => socket.role = Role::Gone,
     }
 }

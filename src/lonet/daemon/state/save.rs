@@ -1,4 +1,4 @@
-//! What the state has of sockets, hosts and processes, written where programs and the next lonetd find it.
+//! Writes the state's sockets, hosts and processes to the table, for programs and the next lonetd.
 
 use super::{Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use lonet_core::table::entry::{Destination, Entry};
@@ -8,7 +8,7 @@ use lonet_core::table::saved::SavedHost;
 use lonet_core::table::state::{NO_SLOT, Phase, TAKEN};
 
 impl Socket {
-    /// What the table says of it.
+    /// The entry of its record.
     fn entry(&self) -> Entry {
         Entry {
             host: self.host,
@@ -23,7 +23,8 @@ impl Socket {
         }
     }
 
-    /// A socket that a lonetd before has kept, or one that a process has entered. `None`: the record makes no sense.
+    /// The socket of a record, which a previous lonetd has kept or a process has entered. `None`: the record
+    /// makes no sense.
     pub(super) fn of_record(found: &Found, pid: Pid) -> Option<Socket> {
         let role = match found.state.phase {
             Phase::Kept => *Role::ALL.get(usize::from(found.entry.role))?,
@@ -55,7 +56,7 @@ impl Socket {
 }
 
 impl State {
-    /// Writes what has changed where programs and the next lonetd find it.
+    /// Writes the dirty set to the table, for programs and the next lonetd.
     pub fn save(&self, kernel: &mut dyn Kernel, changes: &Changes) {
         let table = self.table.table();
         if changes.names {
@@ -80,7 +81,7 @@ impl State {
         }
     }
 
-    /// The record of a socket, or that there is none.
+    /// Writes the record of a socket, or frees it if the socket has gone.
     fn save_socket(&self, cookie: Cookie) {
         let parts = self.parts();
         match self.sockets.get(&cookie) {
@@ -117,7 +118,7 @@ impl State {
         }
     }
 
-    /// Says in the table who listens on a port, for dials. Hosts whose accepted connections take ports of their own are
+    /// Publishes the listeners of a port for dials. Hosts whose accepted connections take fresh ports are
     /// dialed through lonetd.
     fn show_listeners(&self, host: Index, port: u16) {
         let parts = self.parts();

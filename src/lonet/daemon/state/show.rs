@@ -1,4 +1,4 @@
-//! What `lonet ls` shows.
+//! The listing of a network, which `lonet ls` prints.
 
 use super::{Cookie, Index, Pid, Process, Role, Socket, State};
 use lonet_core::block::{Face, Place};
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Borrowed from the state that is listed, or from the text that is read: a network may have a hundred thousand sockets.
+/// Borrows from the state that is listed, or from the JSON text that is parsed: a network may have a hundred
+/// thousand sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NetworkShown<'a> {
     #[serde(borrow)]
@@ -19,7 +20,7 @@ pub struct NetworkShown<'a> {
 }
 
 impl<'a> NetworkShown<'a> {
-    /// What a network has that does not run.
+    /// The listing of a network that does not run.
     pub fn empty(network: &'a str) -> NetworkShown<'a> {
         NetworkShown { network: network.into(), hosts: Vec::new(), processes: Vec::new() }
     }
@@ -39,7 +40,7 @@ pub struct HostShown<'a> {
     pub index: u16,
     #[serde(borrow)]
     pub address: Cow<'a, str>,
-    /// Another subnetwork's, of a Go or Python process.
+    /// A host of another subnetwork, of a Go or Python process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
     /// The processes that keep it up.
@@ -58,10 +59,10 @@ pub struct SocketShown<'a> {
     /// "bound", "listening" or "connected".
     #[serde(borrow)]
     pub state: Cow<'a, str>,
-    /// Who reaches a listener: "host", all hosts; "loopback", its own alone.
+    /// The scope of a listener: "host", reachable from all hosts; "loopback", from its own host alone.
     #[serde(borrow)]
     pub scope: Option<Cow<'a, str>>,
-    /// Over what a listener is reached: "v4", "v6" or "both".
+    /// The family of a listener: "v4", "v6" or "both".
     #[serde(borrow)]
     pub family: Option<Cow<'a, str>>,
     /// The lonet address at the other end.
@@ -74,7 +75,7 @@ pub struct SocketShown<'a> {
 }
 
 impl Process {
-    /// The pid by which lists name it, which has the pid `own`.
+    /// The pid that listings give for this process, whose own pid is `own`.
     fn shown_pid(&self, own: Pid) -> Pid {
         if self.stands_for == 0 { own } else { self.stands_for }
     }
@@ -83,7 +84,7 @@ impl Process {
 impl State {
     /// Every host that is up, with the sockets that hold its ports, by port.
     pub fn show<'a>(&'a mut self, kernel: &mut dyn super::Kernel, network: &'a str) -> NetworkShown<'a> {
-        // A process that joined may be another program by now: exec keeps the pid.
+        // A member may run another program by now: exec keeps the pid.
         for (pid, process) in &mut self.processes {
             process.stands_for = kernel.stands_for(*pid);
             process.program = kernel.program(process.stands_for);
@@ -122,7 +123,7 @@ impl State {
         Some(ProcessShown { pid: process.shown_pid(pid), program: process.program.as_str().into() })
     }
 
-    /// Who holds the sockets whose makers have ended, with the name of its program.
+    /// A holder, with its program's name, of each socket whose maker has ended.
     fn holders_of_left<'a>(
         &self,
         kernel: &mut dyn super::Kernel,
@@ -168,7 +169,7 @@ impl State {
         SocketShown { port: s.port, os, state, scope, family, peer, os_peer, pid, program }
     }
 
-    /// `α:80`; on the host's own loopback, too, it is the host's name that says who it is.
+    /// `α:80`; an address on the loopback is shown with the name of its host, too.
     fn show_address(&self, s: &Socket, at: lonet_core::block::Endpoint) -> String {
         let index = match self.block.place(at.ip) {
             Place::Host(index, _) => index,
@@ -182,7 +183,7 @@ impl State {
     }
 }
 
-/// Of a listener.
+/// The family of a listener.
 fn family_of(s: &Socket) -> &'static str {
     match s.at {
         Some(at) if at.ip.to_ipv4_mapped().is_some() => "v4",

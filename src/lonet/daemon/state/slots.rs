@@ -1,4 +1,5 @@
-//! The slots in which processes act on the table by themselves, and what is left there by those that have ended.
+//! The slots in which processes act on the table by themselves, and the records left by processes that have
+//! ended.
 
 use super::{Kernel, Outcome, Pid, Sender, State};
 use lonet_core::control::{Caller, Reply};
@@ -11,7 +12,7 @@ impl State {
         self.parts().slots.owner(slot).map_or(0, |o| o.pid)
     }
 
-    /// Gives a process its slot, in which it acts on the table by itself.
+    /// Assigns a process the slot in which it acts on the table by itself.
     pub(super) fn enter(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -19,50 +20,52 @@ impl State {
         caller: &Caller<'_>,
         (dials, seat): (bool, u16),
     ) -> Outcome {
-        let home = match (caller.host.is_empty(), dials) {
-            (false, _) => self.home(kernel, sender.pid, caller)?,
-            (true, true) => self.calling_host(kernel, sender.pid, caller)?,
-            (true, false) => self.meet(kernel, sender.pid).own.unwrap_or(0),
+        let default_host = match (caller.host.is_empty(), dials) {
+            (false, _) => self.default_host(kernel, sender.pid, caller)?,
+            (true, true) => self.default_or_implicit_host(kernel, sender.pid, caller)?,
+            (true, false) => self.add_member(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
-        // Who gave the owner's uid up asks for everything: it must not be able to lead the owner's dials.
+        // A process that has given up the owner's uid asks for everything: it must not be able to redirect
+        // the owner's dials.
         if !self.is_owners(sender.uid) {
-            return Ok(Reply::Entered { slot: NO_SLOT, host: home });
+            return Ok(Reply::Entered { slot: NO_SLOT, host: default_host });
         }
-        let old = self.meet(kernel, sender.pid).slot;
+        let old = self.add_member(kernel, sender.pid).slot;
         let owner = old.and_then(|slot| self.parts().slots.owner(slot));
         let slot = match (old, owner) {
             (Some(slot), Some(owner))
-                if !self.parts().slots.owner_died(slot) && (owner.host == home || home == 0) =>
+                if !self.parts().slots.owner_died(slot)
+                    && (owner.host == default_host || default_host == 0) =>
             {
                 Some(slot)
             }
-            // Its other threads may be at work in it.
-            (Some(slot), Some(owner)) if slot == seat && owner.host == home => {
+            // Its other threads may be working in this slot.
+            (Some(slot), Some(owner)) if slot == seat && owner.host == default_host => {
                 self.sweep(kernel, &BTreeSet::from([slot]), false);
                 self.parts().slots.reset_mutex(slot);
                 Some(slot)
             }
             _ => {
                 if let Some(slot) = old {
-                    // Another image of the process has left it, or it is another host now.
+                    // The program before exec has left it, or the process is another host now.
                     self.leave_slots(kernel, &BTreeSet::from([slot]));
                 }
                 let began = kernel.began(sender.pid);
-                self.parts().slots.reserve(sender.pid, home, began)
+                self.parts().slots.reserve(sender.pid, default_host, began)
             }
         };
-        self.meet(kernel, sender.pid).slot = slot;
-        let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(home, |o| o.host);
+        self.add_member(kernel, sender.pid).slot = slot;
+        let host = slot.and_then(|s| self.parts().slots.owner(s)).map_or(default_host, |o| o.host);
         Ok(Reply::Entered { slot: slot.unwrap_or(NO_SLOT), host })
     }
 
-    /// Nobody speaks for what these slots have any more, and they can be given to other processes.
+    /// Frees slots whose processes have ended or left them: their records belong to no slot from now on.
     pub(super) fn leave_slots(&mut self, kernel: &mut dyn Kernel, slots: &BTreeSet<u16>) {
         self.sweep(kernel, slots, true);
         slots.iter().for_each(|slot| self.parts().slots.free(*slot));
     }
 
-    /// Looks at all that processes have entered. `is_over`: they will do nothing more with it in these slots.
+    /// Examines all records of these slots. `is_over`: the processes will do nothing more in these slots.
     pub(super) fn sweep(&mut self, kernel: &mut dyn Kernel, slots: &BTreeSet<u16>, is_over: bool) {
         if slots.is_empty() {
             return;
@@ -77,7 +80,7 @@ impl State {
                         .change(reference, |s| (s.phase == Phase::Writing).then_some(s.to(Phase::Free)));
                 }
                 Phase::Dialing if is_over => {
-                    // connect may have been made; the kernel has it then.
+                    // connect may have been called; then the kernel has the connection.
                     self.parts()
                         .records
                         .change(reference, |s| (s.phase == Phase::Dialing).then_some(s.to(Phase::Owned)));
@@ -110,7 +113,7 @@ impl State {
         }
     }
 
-    /// Looks at all that a process has entered: it has closed descriptors in bulk.
+    /// Examines all entered sockets of a process that has closed descriptors in bulk.
     pub(super) fn review_slot(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
         let Some(slot) = self.processes.get(&pid).and_then(|p| p.slot) else { return };
         let all: Vec<Reference> = (self.parts().records.all())

@@ -14,8 +14,8 @@ use net::{HOSTS, Ip, Net};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// What happens. Numbers choose among what there is at that moment, from the newest on: a script from which steps are
-/// taken away still means the same.
+/// A step of a script. Numbers choose among what exists at that time, newest first: a script from which steps
+/// are removed still means the same.
 #[derive(Clone, Debug)]
 enum Step {
     Run { home: usize },
@@ -166,8 +166,8 @@ fn take(net: &mut Net, step: &Step) {
     }
 }
 
-/// The same scripts every time, so that what fails has been broken by the change at hand. With PROPTEST_CASES that many
-/// others are made up, half of them for each test; what they find becomes one of `cases`.
+/// Runs the same scripts every time, so that a failure is caused by the change at hand. With PROPTEST_CASES
+/// that many others are generated, half of them for each test; what they find becomes one of `cases`.
 fn config() -> ProptestConfig {
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match std::env::var_os("PROPTEST_CASES") {
@@ -181,10 +181,10 @@ const SEED: u64 = 1;
 proptest! {
     #![proptest_config(config())]
 
-    /// No port is held twice without permission, the first free one is exact against the model, the dead hold
-    /// nothing, accept names the right caller, and none of it depends on which lonetd it is.
+    /// No port is held twice without permission, the lowest free one is exactly the model's, the dead hold
+    /// nothing, accept names the right dialer, and none of it depends on which lonetd serves.
     #[test]
-    fn ports_and_names_are_right_whatever_happens(script in prop::collection::vec(steps(), 1..120)) {
+    fn ports_and_names_match_the_model_in_any_script(script in prop::collection::vec(steps(), 1..120)) {
         let mut net = Net::new();
         for step in &script {
             take(&mut net, step);
@@ -195,15 +195,16 @@ proptest! {
         net.check_names();
     }
 
-    /// A lonetd that follows another knows what that one knew.
+    /// A lonetd restores what the previous one knew.
     #[test]
-    fn a_restored_state_is_the_state(script in prop::collection::vec(steps(), 1..80)) {
+    fn restored_state_equals_the_previous_one(script in prop::collection::vec(steps(), 1..80)) {
         let mut net = Net::new();
         for step in &script {
             take(&mut net, step);
         }
         net.come_to_rest();
-        // What died unseen in the kernel, or was reset, is found by who looks; a restored state has looked.
+        // Sockets that died unannounced, or were reset, are found when they are examined; a restored state
+        // has examined them.
         net.kill_lonetd();
         net.revive();
         let before = net.held();

@@ -1,14 +1,14 @@
-//! Hosts whose last known process has ended.
+//! Unverified hosts: those whose last known process has ended.
 //!
-//! It may have left children behind that told nobody, and who looks for them takes a while. Until it is known the host is
-//! up; what depends on whether it is has to wait.
+//! The process may have left children that never sent a message, and the search for them takes a while. Until
+//! it is done the host counts as up, and messages that depend on it wait.
 
 use super::{Host, Index, Pid, Place, State};
 use lonet_core::control::{Caller, Op};
 use std::collections::BTreeSet;
 
 impl State {
-    /// Those of these hosts that have no process any more are to be verified.
+    /// Marks those of these hosts that have no process any more as unverified.
     pub fn doubt_hosts(&mut self, hosts: &BTreeSet<Index>) {
         for index in hosts {
             if let Some(host) = self.hosts.get_mut(*index).filter(|host| host.members.is_empty()) {
@@ -22,7 +22,7 @@ impl State {
         &self.unverified
     }
 
-    /// It has been looked for processes of these hosts, and what was found is known.
+    /// Ends the verification of these hosts: the processes that were found are members by now.
     pub fn verified(&mut self, hosts: &BTreeSet<Index>) {
         for index in hosts {
             self.unverified.remove(index);
@@ -33,14 +33,15 @@ impl State {
         }
     }
 
-    /// Whether the answer depends on whether a host is up that is to be verified.
+    /// Whether the reply to a message depends on whether an unverified host is up.
     pub fn depends_on_unverified(&self, pid: Pid, caller: &Caller<'_>, op: &Op<'_>) -> bool {
         if self.unverified.is_empty() {
             return false;
         }
         let is_one = |host: &Host| host.is_unverified;
         let named = |name: &str| self.hosts.find(name.as_bytes()).is_some_and(is_one);
-        // Who speaks for the first time brings its host up, or takes a name that is free for one of its own.
+        // A process that sends its first message brings its host up, or takes a free name for an implicit
+        // one.
         let is_new = || {
             let known = self.processes.get(&pid);
             known.is_none_or(|process| process.hosts.is_empty())

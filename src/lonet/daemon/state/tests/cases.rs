@@ -1,4 +1,4 @@
-//! What was found with arbitrary scripts, shortened and named.
+//! Failures found with arbitrary scripts, shortened and named.
 
 use super::net::{HOSTS, Ip, Net};
 use super::world::{Is, OWNER};
@@ -10,7 +10,7 @@ use lonet_core::table::ports::Seen;
 use lonet_core::table::state::NO_SLOT;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The processes that there are from the beginning, one of each host.
+/// The processes that exist from the beginning, one on each host.
 pub const ALPHA: Pid = 1;
 pub const BETA: Pid = 2;
 pub const GAMMA: Pid = 3;
@@ -18,9 +18,9 @@ pub const GAMMA: Pid = 3;
 const PLAIN: (bool, bool) = (false, false);
 pub const REUSE_ADDRESS: (bool, bool) = (true, false);
 
-/// It does what lonetd allows, at once.
+/// The process makes the call that lonetd allows, at once.
 pub const DOES: bool = false;
-/// It stops between lonetd's answer and the deed.
+/// The process stops between lonetd's reply and the call.
 const STOPS: bool = true;
 
 fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
@@ -35,7 +35,7 @@ fn os_port(net: &Net, socket: Cookie) -> Option<u16> {
 }
 
 #[test]
-fn bound_port_is_free_at_no_moment_while_its_record_is_replaced() {
+fn port_stays_held_while_its_record_is_replaced() {
     let mut net = Net::new();
     let socket = net.world.socket(ALPHA);
     net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
@@ -63,7 +63,7 @@ fn bound_port_is_free_at_no_moment_while_its_record_is_replaced() {
 }
 
 #[test]
-fn dial_that_a_killed_lonetd_was_taking_over_is_connected_to_the_next_one() {
+fn dial_half_taken_over_by_killed_lonetd_stays_connected() {
     let mut net = Net::new();
     serve(&mut net, BETA, 1);
     let caller = net.world.socket(ALPHA);
@@ -77,7 +77,7 @@ fn dial_that_a_killed_lonetd_was_taking_over_is_connected_to_the_next_one() {
 }
 
 #[test]
-fn close_that_nobody_tells_of_frees_a_port_behind_many_held_ones() {
+fn unannounced_close_frees_port_behind_many_held_ones() {
     let mut net = Net::new();
     let bind = |net: &mut Net| {
         let socket = net.world.socket(ALPHA);
@@ -93,13 +93,13 @@ fn close_that_nobody_tells_of_frees_a_port_behind_many_held_ones() {
 }
 
 #[test]
-fn process_with_a_seat_in_the_table_is_a_member_to_the_next_lonetd() {
+fn process_with_slot_is_restored_as_member() {
     let mut net = Net::new();
     let caller = Caller { host: HOSTS[0], key: [0; 16], options: Options::default() };
     let enter = Op::Enter { dials: true, seat: NO_SLOT };
     net.state.handle(&mut net.world, Sender { pid: ALPHA, uid: OWNER }, &caller, &enter);
     net.save();
-    // Killed before it has written down whom it met.
+    // lonetd is killed before it has saved its new members.
     net.table().table().save_members(ALPHA, &[]);
     net.kill_lonetd();
     net.revive();
@@ -108,7 +108,7 @@ fn process_with_a_seat_in_the_table_is_a_member_to_the_next_lonetd() {
 }
 
 #[test]
-fn a_listen_whose_process_has_closed_the_socket_is_not_in_the_way_of_a_bind() {
+fn pending_listen_of_closed_socket_does_not_block_bind() {
     let mut net = Net::new();
     let socket = net.world.socket(ALPHA);
     net.listen(ALPHA, socket, asked(PLAIN), STOPS);
@@ -120,7 +120,7 @@ fn a_listen_whose_process_has_closed_the_socket_is_not_in_the_way_of_a_bind() {
 }
 
 #[test]
-fn what_another_living_process_was_allowed_and_has_not_done_is_not_in_the_way_of_a_bind() {
+fn pending_call_of_another_process_does_not_block_bind() {
     let mut net = Net::new();
     serve(&mut net, ALPHA, 0);
     let socket = net.world.socket(ALPHA);
@@ -135,7 +135,7 @@ fn what_another_living_process_was_allowed_and_has_not_done_is_not_in_the_way_of
 }
 
 #[test]
-fn a_listen_that_was_given_up_is_not_in_the_way_of_a_bind_by_the_same_process() {
+fn abandoned_listen_does_not_block_bind_by_same_process() {
     let mut net = Net::new();
     let socket = net.world.socket(ALPHA);
     net.listen(ALPHA, socket, asked(PLAIN), STOPS);
@@ -148,7 +148,7 @@ fn a_listen_that_was_given_up_is_not_in_the_way_of_a_bind_by_the_same_process() 
 }
 
 #[test]
-fn a_dial_that_is_refused_gives_up_the_port_of_one_that_was_not_made() {
+fn refused_dial_releases_port_of_earlier_pending_dial() {
     let mut net = Net::new();
     serve(&mut net, ALPHA, 0);
     let caller = net.world.socket(ALPHA);
@@ -163,7 +163,8 @@ fn a_dial_that_is_refused_gives_up_the_port_of_one_that_was_not_made() {
     net.check();
 }
 
-/// A bound socket of γ's whose dial to α was not made by its process, which has closed it. The child that has it still.
+/// A bound socket of γ's whose dial to α was not made by its process, which has closed it; and the child that
+/// still has it.
 fn dialed_and_closed(net: &mut Net) -> (Cookie, Pid) {
     serve(net, ALPHA, 4);
     serve(net, GAMMA, 1);
@@ -177,7 +178,7 @@ fn dialed_and_closed(net: &mut Net) -> (Cookie, Pid) {
 }
 
 #[test]
-fn who_dials_elsewhere_gets_there_where_the_kernel_cannot_tell_of_the_dial_before() {
+fn second_dial_succeeds_if_first_cannot_be_checked() {
     let mut net = Net::new();
     let (caller, child) = dialed_and_closed(&mut net);
     net.dial(child, caller, Ip::Own, 1, DOES);
@@ -187,7 +188,7 @@ fn who_dials_elsewhere_gets_there_where_the_kernel_cannot_tell_of_the_dial_befor
 }
 
 #[test]
-fn who_dials_what_another_was_allowed_to_dial_has_its_names_whoever_serves() {
+fn redial_by_another_process_keeps_its_addresses() {
     let mut net = Net::new();
     let (caller, child) = dialed_and_closed(&mut net);
     net.dial(child, caller, Ip::Host(0), 4, STOPS);
@@ -199,7 +200,7 @@ fn who_dials_what_another_was_allowed_to_dial_has_its_names_whoever_serves() {
 }
 
 #[test]
-fn a_claim_whose_socket_dials_instead_is_given_up() {
+fn dial_releases_claim_of_pending_bind() {
     let mut net = Net::new();
     let socket = net.world.socket(BETA);
     net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
@@ -211,7 +212,7 @@ fn a_claim_whose_socket_dials_instead_is_given_up() {
 }
 
 #[test]
-fn who_listens_with_what_another_host_was_allowed_gets_a_port_of_its_own_host() {
+fn listen_after_another_hosts_permission_gets_own_hosts_port() {
     let mut net = Net::new();
     let socket = net.world.socket(GAMMA);
     net.listen(GAMMA, socket, asked(PLAIN), STOPS);
@@ -225,7 +226,7 @@ fn who_listens_with_what_another_host_was_allowed_gets_a_port_of_its_own_host() 
 }
 
 #[test]
-fn who_dials_with_what_another_host_was_allowed_to_bind_gets_a_port_of_its_own_host() {
+fn dial_after_another_hosts_bind_gets_own_hosts_port() {
     let mut net = Net::new();
     let socket = net.world.socket(ALPHA);
     net.world.blind = true;
@@ -239,7 +240,7 @@ fn who_dials_with_what_another_host_was_allowed_to_bind_gets_a_port_of_its_own_h
 }
 
 #[test]
-fn a_port_is_bound_although_another_listens_there_before_the_kernel_has_done_it() {
+fn pending_bind_succeeds_if_another_listens_meanwhile() {
     let mut net = Net::new();
     let socket = net.world.socket(BETA);
     net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
@@ -253,7 +254,7 @@ fn a_port_is_bound_although_another_listens_there_before_the_kernel_has_done_it(
 }
 
 #[test]
-fn a_bind_that_asks_for_something_else_than_the_one_before_is_another() {
+fn bind_with_other_options_replaces_pending_bind() {
     let mut net = Net::new();
     let socket = net.world.socket(BETA);
     net.bind(BETA, socket, Ip::Any, 3, asked(REUSE_ADDRESS), STOPS);
@@ -265,7 +266,7 @@ fn a_bind_that_asks_for_something_else_than_the_one_before_is_another() {
 }
 
 #[test]
-fn a_bind_by_number_does_not_keep_what_an_autobind_before_it_was_given() {
+fn bind_to_named_port_releases_earlier_autobind() {
     let mut net = Net::new();
     let socket = net.world.socket(BETA);
     net.bind(BETA, socket, Ip::Any, 0, asked(REUSE_ADDRESS), STOPS);
@@ -277,7 +278,7 @@ fn a_bind_by_number_does_not_keep_what_an_autobind_before_it_was_given() {
 }
 
 #[test]
-fn who_has_a_listener_listen_again_keeps_its_port_and_gives_it_back() {
+fn second_listen_keeps_port_until_close() {
     let mut net = Net::new();
     let listener = serve(&mut net, BETA, 0);
     let child = net.fork(BETA);
@@ -332,7 +333,7 @@ fn host_that_left_a_process_stays_up_when_verified() {
 }
 
 #[test]
-fn host_that_is_to_be_verified_is_called_what_a_process_that_is_found_calls_it() {
+fn unverified_host_takes_spelling_of_found_process() {
     let (mut net, _) = net_with_unverified_host();
     let (name, renamed) = (super::net::HOSTS[0], super::net::HOSTS[0].to_uppercase());
     let new = net.world.spawn();
@@ -341,7 +342,7 @@ fn host_that_is_to_be_verified_is_called_what_a_process_that_is_found_calls_it()
 }
 
 #[test]
-fn message_about_another_host_does_not_wait_for_verification() {
+fn message_about_verified_host_does_not_wait() {
     let (net, _) = net_with_unverified_host();
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
     let index = net.state.hosts.find("γ".as_bytes()).expect("host γ").index;
@@ -352,7 +353,7 @@ fn message_about_another_host_does_not_wait_for_verification() {
 }
 
 #[test]
-fn caller_that_has_gone_has_the_same_name_to_an_accept_whoever_serves() {
+fn accept_names_gone_dialer_alike_after_restart() {
     let mut net = Net::new();
     let listener = serve(&mut net, BETA, 1);
     let caller = net.world.socket(ALPHA);
@@ -360,13 +361,13 @@ fn caller_that_has_gone_has_the_same_name_to_an_accept_whoever_serves() {
     net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
     net.close(ALPHA, caller, true, false);
     net.kill_lonetd();
-    // It says which name it expects.
+    // The model checks the name.
     net.accept(BETA, listener);
     assert_eq!(net.sockets_of(BETA).len(), 2);
 }
 
 #[test]
-fn dial_from_a_shared_port_to_where_another_is_connected_from_it_is_refused() {
+fn dial_with_both_ends_of_another_connection_is_refused() {
     let mut net = Net::new();
     serve(&mut net, BETA, 1);
     let [first, second] = [(); 2].map(|()| {

@@ -1,4 +1,4 @@
-//! What processes have entered in the table by themselves, when many of them end at once.
+//! Entered sockets, when many of them end at once.
 
 use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
@@ -52,7 +52,7 @@ fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
     cookie
 }
 
-/// A process accepts what has been dialed, and enters it.
+/// An accept of a dial, as the process enters it.
 fn accept(net: &mut Net, (pid, host): (Pid, &str), listener: Cookie, dial: Cookie) -> Cookie {
     let (slot, _) = seat(net, pid, host);
     let cookie = net.world.accept(listener, pid).expect("a connection");
@@ -91,7 +91,7 @@ fn is_suspect(net: &Net, cookie: Cookie) -> bool {
 }
 
 #[test]
-fn accepted_sockets_hold_their_ports_when_all_listeners_end_at_once() {
+fn accepted_sockets_hold_ports_when_all_listeners_end() {
     let mut net = Net::new();
     let both = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|(pid, host)| {
         let child = net.fork(pid);
@@ -104,7 +104,7 @@ fn accepted_sockets_hold_their_ports_when_all_listeners_end_at_once() {
 }
 
 #[test]
-fn accepted_sockets_that_end_with_their_listeners_hold_no_port() {
+fn accepted_sockets_ending_with_listeners_hold_no_port() {
     let mut net = Net::new();
     for (pid, host) in [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])] {
         let listener = listener(&mut net, pid);
@@ -116,7 +116,7 @@ fn accepted_sockets_that_end_with_their_listeners_hold_no_port() {
 }
 
 #[test]
-fn dials_to_listeners_that_end_at_once_are_doubted_and_others_are_not() {
+fn only_dials_to_ended_listeners_become_suspect() {
     let mut net = Net::new();
     let dials = [ALPHA, BETA, GAMMA].map(|pid| {
         let listener = listener(&mut net, pid);
@@ -127,7 +127,7 @@ fn dials_to_listeners_that_end_at_once_are_doubted_and_others_are_not() {
 }
 
 #[test]
-fn hosts_whose_processes_end_at_once_are_up_while_others_hold_their_sockets() {
+fn host_is_up_while_others_hold_its_sockets() {
     let mut net = Net::new();
     let to = listener(&mut net, GAMMA);
     let [kept, _] = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|caller| dial(&mut net, caller, to));

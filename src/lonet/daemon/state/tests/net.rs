@@ -1,7 +1,7 @@
-//! Programs on a network: what the hooks do, against a lonetd that may be killed, and what must be true of it.
+//! A model of programs on a network: what the hooks do, with a lonetd that may be killed, and the invariants.
 //!
-//! The model of the ports is one line: a port is held by the sockets that got it, for as long as somebody holds them
-//! and the kernel has them where they got it. Nothing in it knows how lonetd finds that out.
+//! The model of the ports is one line: a port is held by the sockets that got it, for as long as some process
+//! holds them and the kernel has them where they got it. It does not depend on how lonetd finds that out.
 
 mod hooks;
 mod truth;
@@ -21,7 +21,7 @@ use truth::{answers, overlap};
 
 pub const HOSTS: [&str; 3] = ["α", "β", "γ"];
 
-/// What a program binds to or dials.
+/// The address that a program binds to or dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ip {
     Any,
@@ -37,18 +37,18 @@ pub struct Mine {
     pub port: u16,
     at: Option<Endpoint>,
     listens: bool,
-    /// connect has chosen its port: that keeps nobody from binding it.
+    /// connect has chosen its port; that does not keep others from binding it.
     is_autobound_dial: bool,
     asked: Asked,
-    /// Its connection as both ends are to see it.
+    /// Its connection as both ends should see it.
     call: Option<(Endpoint, Endpoint)>,
-    /// Who asked for it.
+    /// The process that requested it.
     pid: Pid,
-    /// lonetd was killed before it was told what came of it.
+    /// lonetd was killed before it was notified of the result.
     untold: bool,
 }
 
-/// A call that is between lonetd's answer and its return.
+/// A call between lonetd's reply and its return.
 #[derive(Clone, Copy, Debug)]
 enum Pending {
     Bind { os: SocketAddrV4 },
@@ -57,13 +57,13 @@ enum Pending {
     Dialed { from: Option<SocketAddrV4> },
 }
 
-/// How surely a socket holds its port; the surer the greater.
+/// How certainly a socket holds its port, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     No,
-    /// The kernel has forgotten the socket, which is open: it holds none, as soon as somebody asks.
+    /// The kernel has forgotten the socket, which is open: it holds no port once it is examined.
     IfNobodyLooks,
-    /// Nobody can tell.
+    /// It cannot be determined.
     Perhaps,
     Yes,
 }
@@ -72,14 +72,14 @@ pub struct Net {
     pub world: World,
     pub state: State,
     table: Arc<Mapping>,
-    /// lonetd was killed, and nobody has needed another one so far.
+    /// lonetd was killed, and no message has needed another one so far.
     is_killed: bool,
     /// lonetd is killed between the next message and its reply.
     pub kill_before_reply: bool,
     homes: BTreeMap<Pid, usize>,
     mine: BTreeMap<Cookie, Mine>,
     pending: BTreeMap<Cookie, (Pid, Pending)>,
-    /// Whose connection it is that waits to be accepted.
+    /// The dialer of each connection that waits to be accepted.
     callers: BTreeMap<Cookie, Cookie>,
 }
 
@@ -147,14 +147,14 @@ impl Net {
         }
         self.state = fresh(&self.table);
         let saved = Saved::of(self.table.table());
-        // What was announced meanwhile was announced to nobody.
+        // Announcements made while no lonetd was there are lost.
         self.world.destroyed.clear();
-        let sightings = self.world.sightings();
-        self.state.restore(&mut self.world, saved, sightings.as_ref());
+        let kernel_sockets = self.world.kernel_sockets();
+        self.state.restore(&mut self.world, saved, kernel_sockets.as_ref());
         self.save();
     }
 
-    /// What lonetd does before it answers.
+    /// Saves the dirty set, as lonetd does before it replies.
     pub(super) fn save(&mut self) {
         let changes = self.state.take_changes();
         self.state.save(&mut self.world, &changes);
@@ -182,7 +182,7 @@ impl Net {
         }
     }
 
-    /// Whether lonetd heard it. What is answered finds a new lonetd.
+    /// Sends a message. Returns whether a lonetd received it; requests start a new lonetd.
     fn tell(&mut self, pid: Pid, op: &Op<'_>) -> bool {
         if op.delivery() == Delivery::Replied {
             return self.ask(pid, op).is_ok();
@@ -193,7 +193,7 @@ impl Net {
         self.is_up()
     }
 
-    /// The kernel's announcements arrive.
+    /// Delivers the kernel's announcements.
     pub fn announce(&mut self) {
         let all = std::mem::take(&mut self.world.destroyed);
         if self.is_up() {
@@ -202,7 +202,7 @@ impl Net {
         }
     }
 
-    /// All that was begun is done, all that was said is heard, and time passes.
+    /// Completes all calls, delivers all messages and announcements, and lets time pass.
     pub fn come_to_rest(&mut self) {
         self.world.blind = false;
         self.revive();
@@ -232,7 +232,7 @@ impl Net {
         child
     }
 
-    /// They end, and lonetd hears of it at once.
+    /// Ends processes, of which lonetd is notified at once.
     pub fn end(&mut self, pids: impl IntoIterator<Item = Pid>) {
         let pids = BTreeSet::from_iter(pids);
         let mut held: Vec<(Cookie, Pid)> = Vec::new();
@@ -243,7 +243,7 @@ impl Net {
             self.world.exit(*pid);
         }
         for (cookie, _) in self.pending.extract_if(.., |_, (p, _)| pids.contains(p)) {
-            // Others may hold it: it will not listen any more, and lonetd may believe that it will.
+            // Others may hold it: it will not listen any more, though lonetd may expect that it will.
             self.mine.entry(cookie).and_modify(|m| m.untold = true);
         }
         if self.is_up() {

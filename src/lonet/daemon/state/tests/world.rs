@@ -1,17 +1,17 @@
-//! A kernel and its processes, as far as lonet depends on them, without any.
+//! A model of the kernel and its processes, as far as lonet depends on them.
 //!
-//! What is modelled is what [`super::super::Kernel`] asks about: which sockets are in the kernel's tables, and whether
-//! somebody holds them. What the kernel forgets (a reset socket that is still open) is forgotten here, too, and
-//! what it remembers (a closed connection whose peer is open) is remembered.
+//! It models what [`super::super::Kernel`] is asked: which sockets are in the kernel's tables, and whether a
+//! process holds them. What the kernel forgets (a reset socket that is still open) is forgotten here, too,
+//! and what it remembers (a closed connection whose peer is open) is remembered.
 
-use crate::daemon::state::{Cookie, Found, Idle, Kernel, Pid, Sighting};
+use crate::daemon::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 pub const OWNER: u32 = 1000;
 
-/// What the kernel has of a socket.
+/// The kernel's state of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Is {
     /// In no table: fresh, refused, reset, or bound to an address without a port.
@@ -29,9 +29,9 @@ pub struct Sock {
     pub is: Is,
     /// Where bind has put it.
     pub bound: Option<SocketAddrV4>,
-    /// connect has been tried, and has come to an end.
+    /// connect was called, and has succeeded or failed.
     pub spent: bool,
-    /// How many descriptors each process has of it; an empty map: nobody holds it.
+    /// How many descriptors each process has of it; empty: no process holds it.
     pub holders: BTreeMap<Pid, u32>,
     /// Connections that wait to be accepted.
     pub backlog: VecDeque<Cookie>,
@@ -58,7 +58,7 @@ pub struct World {
     last_source: u16,
 }
 
-/// The range of source ports; the next one is taken at each connect.
+/// The range of source ports, which are taken in turn at each connect.
 pub const SOURCES: (u16, u16) = (40_000, 60_000);
 
 impl World {
@@ -68,7 +68,7 @@ impl World {
         self.last_pid
     }
 
-    /// A child with all descriptors of its parent.
+    /// Makes a child with all descriptors of its parent.
     pub fn fork(&mut self, parent: Pid) -> Pid {
         let child = self.spawn();
         for socket in self.sockets.values_mut() {
@@ -96,7 +96,7 @@ impl World {
         self.sockets.get_mut(&cookie).expect("a socket of this world")
     }
 
-    /// With SO_REUSEADDR set, as lonet does it.
+    /// Binds with SO_REUSEADDR set, as lonet does.
     pub fn bind(&mut self, cookie: Cookie, os: SocketAddrV4, reuse_port: bool) -> bool {
         let taken = |s: &Sock| s.is == Is::Listening && s.bound == Some(os) && !(reuse_port && s.reuse_port);
         if self.sockets.values().any(taken) {
@@ -119,14 +119,14 @@ impl World {
         true
     }
 
-    /// shutdown of a listener.
+    /// Shuts a listener down.
     pub fn shutdown(&mut self, cookie: Cookie) {
         let backlog = std::mem::take(&mut self.get(cookie).backlog);
         backlog.into_iter().for_each(|waiting| self.reset(waiting));
         self.get(cookie).is = Is::Bound;
     }
 
-    /// connect, from `ip` if the socket is not bound. The source; `None`: refused.
+    /// Connects, from `ip` if the socket is not bound. Returns the source; `None`: refused.
     pub fn connect(&mut self, cookie: Cookie, ip: Ipv4Addr, to: SocketAddrV4) -> Option<SocketAddrV4> {
         let is_listener = |s: &&mut Sock| s.is == Is::Listening && s.bound == Some(to);
         let Some(listener) = self.sockets.iter_mut().find(|(_, s)| is_listener(s)).map(|(cookie, _)| *cookie)
@@ -136,7 +136,7 @@ impl World {
         };
         let bound = self.get(cookie).bound;
         let from = match bound {
-            // Connected to itself, which the hook undoes.
+            // It would be connected to itself, which the hook undoes.
             Some(bound) if bound == to => return None,
             Some(bound) if self.at(bound, to).is_some() || self.at(to, bound).is_some() => return None,
             Some(bound) => bound,
@@ -157,7 +157,7 @@ impl World {
         Some(cookie)
     }
 
-    /// The connection between the two ends ends at once. An end that nobody holds is no more.
+    /// Ends the connection between the two ends at once. An end that no process holds is gone.
     pub fn reset(&mut self, cookie: Cookie) {
         let Is::Connected { local, remote } = self.get(cookie).is.clone() else { return };
         let other = self.at(remote, local);
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// One descriptor of it is gone. Whether it was the last one.
+    /// Closes one descriptor of a socket. Returns whether it was the last one.
     pub fn close(&mut self, cookie: Cookie, pid: Pid, reset: bool) -> bool {
         let s = self.get(cookie);
         match s.holders.get_mut(&pid) {
@@ -202,7 +202,7 @@ impl World {
                 if reset || !(waits || held) {
                     self.reset(cookie);
                 }
-                // Else it goes on as FIN_WAIT.
+                // Otherwise it remains in FIN_WAIT.
             }
         }
         true
@@ -224,18 +224,18 @@ impl World {
         self.sockets.iter().find(|(_, s)| s.is == wanted).map(|(cookie, _)| *cookie)
     }
 
-    /// All that the kernel has of a block, or that it cannot be asked.
-    pub fn sightings(&self) -> Option<BTreeMap<Cookie, Sighting>> {
+    /// All sockets of a block. `None`: the kernel cannot be asked.
+    pub fn kernel_sockets(&self) -> Option<BTreeMap<Cookie, KernelSocket>> {
         if self.blind {
             return None;
         }
         let one = |(cookie, s): (&Cookie, &Sock)| {
-            let sighting = |local, remote, idle| Sighting { local, remote, idle, held: s.is_held() };
+            let sighting = |local, remote, idle| KernelSocket { local, remote, idle, held: s.is_held() };
             let seen = match s.is {
                 Is::Unknown => return None,
-                Is::Bound => sighting(s.bound?, None, Idle::Bound),
-                Is::Listening => sighting(s.bound?, None, Idle::Listening),
-                Is::Connected { local, remote } => sighting(local, Some(remote), Idle::Bound),
+                Is::Bound => sighting(s.bound?, None, UnconnectedState::Bound),
+                Is::Listening => sighting(s.bound?, None, UnconnectedState::Listening),
+                Is::Connected { local, remote } => sighting(local, Some(remote), UnconnectedState::Bound),
             };
             Some((*cookie, seen))
         };
@@ -244,22 +244,23 @@ impl World {
 }
 
 impl Kernel for World {
-    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<Found>> {
-        let found = |cookie: Cookie| Found { cookie, held: self.sockets[&cookie].is_held(), uid: OWNER };
+    fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
+        let found =
+            |cookie: Cookie| ConnectedSocket { cookie, held: self.sockets[&cookie].is_held(), uid: OWNER };
         (!self.blind).then(|| self.at(local, remote).map(found))
     }
 
-    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<Idle> {
+    fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
         let s = self.sockets.get(&cookie).filter(|s| s.bound == Some(os));
         let idle = match s.map(|s| &s.is) {
-            Some(Is::Listening) => Idle::Listening,
-            Some(Is::Bound) => Idle::Bound,
-            _ => Idle::Gone,
+            Some(Is::Listening) => UnconnectedState::Listening,
+            Some(Is::Bound) => UnconnectedState::Bound,
+            _ => UnconnectedState::Gone,
         };
         (!self.blind).then_some(idle)
     }
 
-    fn anywhere(&mut self, cookie: Cookie) -> Option<bool> {
+    fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
         let there = self.sockets.get(&cookie).is_some_and(|s| s.is != Is::Unknown && s.is_held());
         (!self.blind).then_some(there)
     }
@@ -282,7 +283,7 @@ impl Kernel for World {
         u64::from(self.processes.contains(&pid))
     }
 
-    fn together(&mut self, _: Option<(Ipv4Addr, u8)>) {}
+    fn batch(&mut self, _: Option<(Ipv4Addr, u8)>) {}
 
     fn now(&self) -> Duration {
         self.now

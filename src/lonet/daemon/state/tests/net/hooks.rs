@@ -1,4 +1,4 @@
-//! What the hooks do around a call: ask lonetd, let the kernel do it, tell lonetd; each stops half-way if told so.
+//! The hooks' steps around a call: ask lonetd, make the call, notify lonetd; each stops half-way on request.
 
 use super::*;
 
@@ -37,7 +37,7 @@ impl Net {
                     assert!(!free || self.world.blind, "{at} is free for {asked:?}: {said:?}");
                     return;
                 }
-                // Allowed to another process, which has ended; whether it did it nobody can tell.
+                // Allowed to another process, which has ended; whether it made the call cannot be determined.
                 Err(Errno::EINVAL) if self.world.blind => return,
                 other => panic!("bind {at}: {other:?}"),
             };
@@ -116,7 +116,8 @@ impl Net {
                 };
                 self.mine.insert(cookie, mine);
             } else if let Some(mine) = self.mine.get_mut(&cookie).map(|m| {
-                // To a lonetd that cannot ask, what was shut down listens still.
+                // If the kernel cannot be asked, a socket that was shut down still listens, as far as lonetd
+                // knows.
                 (m.pid, m.untold, m.call) = (pid, self.world.blind, None);
                 m.clone()
             }) {
@@ -171,7 +172,7 @@ impl Net {
             other => panic!("dial: {other:?}"),
         };
         assert!(refused || others != Holds::Yes, "another socket is connected to {to} from there");
-        // What somebody was allowed before and has not done is given up.
+        // An earlier permission that was not used lapses.
         match os_bound {
             Some(_) => _ = self.mine.entry(cookie).and_modify(|m| m.listens = false),
             None => _ = self.mine.remove(&cookie),
@@ -207,7 +208,7 @@ impl Net {
         }
     }
 
-    /// A call that stopped half-way goes on. `false`: the kernel refused an OS address.
+    /// Continues a call that stopped half-way. `false`: the kernel refused an OS address.
     pub fn step(&mut self, cookie: Cookie) -> bool {
         let Some((pid, pending)) = self.pending.remove(&cookie) else { return true };
         if !self.world.sockets.get(&cookie).is_some_and(|s| s.holders.contains_key(&pid)) {
@@ -252,7 +253,7 @@ impl Net {
                     let other = *self.world.sockets.keys().next_back().expect("the other end");
                     self.callers.insert(other, cookie);
                 } else {
-                    // It holds its port until lonetd hears of it.
+                    // It holds its port until lonetd is notified.
                     self.mine.entry(cookie).and_modify(|m| m.untold = true);
                 }
                 self.pending.insert(cookie, (pid, Pending::Dialed { from }));
@@ -278,7 +279,7 @@ impl Net {
         let caller = self.callers[&cookie];
         let theirs = self.mine.get(&caller).cloned();
         let Is::Connected { local, remote } = self.world.sockets[&cookie].is else {
-            // Reset: the kernel has still its name, and so has the hook.
+            // It was reset: the kernel still has its addresses, and so has the hook.
             return;
         };
         let Some(listens) = self.mine.get(&listener).cloned() else { panic!("an unknown listener") };
@@ -299,7 +300,7 @@ impl Net {
                 };
                 self.mine.insert(cookie, mine);
             }
-            // Dialed another service that had this OS address; or nobody can tell who calls, and who cannot be told is
+            // It dialed another service that had this OS address; or the dialer cannot be identified, and is
             // not let in.
             Ok(Reply::Drop) => {
                 let meant = theirs.and_then(|m| m.call).map(|(_, peer)| peer);
@@ -317,9 +318,10 @@ impl Net {
     pub fn close(&mut self, pid: Pid, cookie: Cookie, seen: bool, reset: bool) {
         self.world.close(cookie, pid, reset);
         if let Some((asked, _)) = self.pending.get(&cookie).copied() {
-            // Until the deed is done, the kernel has nothing to say for it.
+            // Until the call is made, the kernel shows nothing of it.
             self.mine.entry(cookie).and_modify(|m| m.untold = true);
-            // It is not done to what its process has no more (EBADF), nor to what it is given again.
+            // The call fails if its process does not have the socket any more (EBADF), even if it is given
+            // the socket again.
             let holds = self.world.sockets.get(&cookie).is_some_and(|s| s.holders.contains_key(&asked));
             if !holds {
                 self.pending.remove(&cookie);

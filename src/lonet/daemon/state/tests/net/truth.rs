@@ -1,4 +1,4 @@
-//! What must be true, at any time and of every answer.
+//! Invariants, at any time and of every reply.
 
 use super::*;
 
@@ -6,20 +6,20 @@ impl Net {
     pub(super) fn holds(&self, cookie: Cookie) -> Holds {
         let Some(m) = self.mine.get(&cookie) else { return Holds::No };
         let Some(s) = self.world.sockets.get(&cookie).filter(|s| s.is_held()) else {
-            // A claim is in none of the kernel's tables: of its end only the announcement tells.
+            // A claim is in none of the kernel's tables: only the announcement tells of its end.
             let unheard = m.untold && self.world.destroyed.contains(&cookie);
             return if unheard { Holds::Perhaps } else { Holds::No };
         };
         match (self.pending.get(&cookie), &s.is) {
             (_, Is::Bound | Is::Listening | Is::Connected { .. }) => Holds::Yes,
-            // It was connected, and reset before its program was told that it is.
+            // It was connected, and reset before its program learned of the connection.
             (Some((_, Pending::Dialed { from: Some(_) })), _) => Holds::Perhaps,
             (Some((pid, _)), _) if *pid == m.pid && !m.untold && self.world.processes.contains(pid) => {
                 Holds::Yes
             }
             (Some(_), _) => Holds::Perhaps,
             (None, _) if m.untold => Holds::Perhaps,
-            // Left half-way by its process, or its connection has gone.
+            // Its process has stopped half-way, or its connection has gone.
             (None, _) if !s.spent => Holds::Perhaps,
             (None, _) => Holds::IfNobodyLooks,
         }
@@ -39,7 +39,7 @@ impl Net {
         };
         let all = self.mine.iter().filter(|(c, m)| **c != cookie && (m.host, m.port) == (host, at.port));
         let doubtful = |(c, s): (&Cookie, &crate::daemon::state::Socket)| {
-            (s.host, s.port) == (host, at.port) && self.state.is_doubtful(*c)
+            (s.host, s.port) == (host, at.port) && self.state.is_unverified(*c)
         };
         let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
         for (c, m) in all {
@@ -62,7 +62,7 @@ impl Net {
         worst
     }
 
-    /// Whether another socket is connected from where this one is bound to what it dials.
+    /// Whether another socket is connected from this one's bound address to its destination.
     pub(super) fn connected_as(&self, cookie: Cookie, m: &Mine, to: Endpoint) -> Holds {
         let is_outward = to.ip.to_ipv4_mapped().is_some_and(|ip| block().contains(ip));
         let peer = if is_outward { to } else { Endpoint::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), to.port) };
@@ -82,8 +82,8 @@ impl Net {
         how.max().unwrap_or(Holds::No)
     }
 
-    /// Whether it has addresses in common with what is wished for. A bound socket whose connection was reset speaks from
-    /// what it was bound to again, as soon as somebody looks.
+    /// Whether it has addresses in common with a request. A bound socket whose connection was reset uses its
+    /// bound address again once it is examined.
     fn overlaps(&self, cookie: Cookie, m: &Mine, wish: &Mine) -> Holds {
         let is_reset = m.call.is_some() && self.world.sockets.get(&cookie).is_some_and(|s| s.is == Is::Bound);
         match (overlap(m, wish), overlap(&Mine { call: None, ..m.clone() }, wish)) {
@@ -93,7 +93,8 @@ impl Net {
         }
     }
 
-    /// It may listen, and has not, and who asked has closed it or has ended: lonetd may know by now that it will not.
+    /// Whether it may listen, has not done so, and its process has closed it or has ended: lonetd may know by
+    /// now that it will not.
     pub(super) fn has_given_up(&self, cookie: Cookie, m: &Mine) -> bool {
         m.listens && m.untold && self.world.sockets.get(&cookie).is_some_and(|s| matches!(s.is, Is::Bound))
     }
@@ -104,7 +105,8 @@ impl Net {
             let known = ports.entry(m.port).or_insert(Holds::No);
             *known = self.holds(*cookie).max(*known);
         }
-        for (_, s) in self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_doubtful(**c))
+        for (_, s) in
+            self.state.sockets.iter().filter(|(c, s)| s.host == host && self.state.is_unverified(**c))
         {
             let known = ports.entry(s.port).or_insert(Holds::Perhaps);
             *known = Holds::Perhaps.max(*known);
@@ -125,7 +127,7 @@ impl Net {
         assert!(!dead || self.world.blind || !self.is_on_record(cookie), "{cookie} is held though {why}");
     }
 
-    /// True at any time of a lonetd that serves.
+    /// Checks what is true at any time while a lonetd serves.
     pub fn check(&self) {
         if !self.is_up() {
             return;
@@ -144,14 +146,14 @@ impl Net {
             for port in host.ports.held_from(0) {
                 for cookie in host.ports.holders(port) {
                     let lives = self.world.sockets.get(cookie).is_some_and(|s| s.is_held());
-                    let unheard = self.world.destroyed.contains(cookie) || self.state.is_doubtful(*cookie);
+                    let unheard = self.world.destroyed.contains(cookie) || self.state.is_unverified(*cookie);
                     assert!(lives || unheard, "the dead {cookie} holds {}:{port}", host.name);
                 }
             }
         }
     }
 
-    /// True of the names of all connections.
+    /// Checks the names of all connections.
     pub fn check_names(&mut self) {
         let all: Vec<(Cookie, Mine)> = self.mine.iter().map(|(c, m)| (*c, m.clone())).collect();
         for (cookie, m) in all {
@@ -181,7 +183,7 @@ impl Net {
         self.mine.get(&cookie).map(|m| m.port)
     }
 
-    /// Which sockets hold which ports.
+    /// The ports and the sockets that hold them.
     pub fn held(&self) -> Vec<(Index, u16, Cookie)> {
         let ports = |h: &crate::daemon::state::Host| {
             let index = h.index;
@@ -209,7 +211,7 @@ pub(super) fn overlap(one: &Mine, other: &Mine) -> bool {
     classes(one).0 & classes(other).0 != 0
 }
 
-/// Whether a listener answers to who dialed this.
+/// Whether a listener accepts dials to this address.
 pub(super) fn answers(listener: &Mine, dialed: Endpoint) -> bool {
     let dialed = match dialed.ip.to_ipv4_mapped() {
         Some(Ipv4Addr::LOCALHOST) => 2,
@@ -218,7 +220,7 @@ pub(super) fn answers(listener: &Mine, dialed: Endpoint) -> bool {
     classes(listener).0 & dialed != 0
 }
 
-/// Which port an autobind may be given.
+/// The ports that an autobind may be given.
 pub(super) struct Expectation {
     ports: BTreeMap<u16, Holds>,
     /// No announcement is outstanding.

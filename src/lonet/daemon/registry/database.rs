@@ -1,6 +1,6 @@
-//! The rows of registry.db.
+//! Queries and updates of the rows of registry.db.
 //!
-//! Nothing here waits for a lock: [`Trouble::Busy`] says that it is to be tried again.
+//! Nothing here waits for a lock: [`Trouble::Busy`] asks the caller to retry.
 
 use super::Place;
 use super::file::{self, connect, is_new, remove_unless_open};
@@ -17,11 +17,11 @@ use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the probe of a row's owner waits for an answer. Who is silent lives.
+/// How long the probe of a row's owner waits for a reply. An owner that does not reply counts as alive.
 const PROBE: Duration = Duration::from_millis(300);
 
-/// How long a lonetd that was killed may have the database open still.
-const DYING: Duration = Duration::from_millis(200);
+/// How long a killed lonetd may still have the database open.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A host of another subnetwork.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,24 +31,24 @@ pub struct Row {
     pub os: SocketAddrV4,
 }
 
-/// What became of an announcement.
+/// The result of an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Announced,
-    /// Somebody who lives has the name.
+    /// Another subnetwork, which is alive, has the name.
     Taken {
         by: SocketAddrV4,
     },
-    /// The database is another network's, or of another schema, or the name's row makes no sense: why.
+    /// The database is another network's, or of another schema, or the name's row makes no sense: the reason.
     Refused(String),
-    /// It could not be written: why.
+    /// It could not be written: the reason.
     Failed(String),
 }
 
-/// What stands in a row beside its name.
+/// The value of a row.
 enum Address {
     Os(SocketAddrV4),
-    /// Nowhere to connect to: the value, for people.
+    /// Not an address that can be connected to: the value, for messages.
     Odd(String),
 }
 
@@ -77,16 +77,16 @@ impl Address {
     }
 }
 
-/// The database, opened when it is needed first.
-pub struct Book {
+/// The database, opened on first use.
+pub struct Database {
     place: Place,
-    /// With the directory that it lies in: SQLite has its other files by the number of that descriptor.
+    /// The connection with its directory: SQLite reaches its other files by the number of that descriptor.
     open: Option<(Connection, Arc<Directory>)>,
 }
 
-impl Book {
-    pub fn new(place: Place) -> Book {
-        Book { place, open: None }
+impl Database {
+    pub fn new(place: Place) -> Database {
+        Database { place, open: None }
     }
 
     fn connection(&mut self) -> Result<&mut Connection, Trouble> {
@@ -97,10 +97,11 @@ impl Book {
         self.open.as_mut().map(|(connection, _)| connection).ok_or(Trouble::Busy)
     }
 
-    /// Inserts a row, or takes over the row of one who is gone.
+    /// Inserts a row, or takes over the row of an owner that has gone.
     pub fn announce(&mut self, name: &str) -> Result<Verdict, Trouble> {
         let (own, network) = (self.place.own, self.place.network.clone());
-        // Between the look and the change somebody else may come; who comes a third time lives.
+        // Another process may insert the name between the probe and the update; an owner that does so a third
+        // time is alive.
         for _ in 0..3 {
             let tx = self.connection()?.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let Some((holder, address)) = spelled_alike(&tx, name, own)? else {
@@ -127,7 +128,7 @@ impl Book {
         Ok(Verdict::Failed(format!("registry.db: others keep taking the name {name:?}")))
     }
 
-    /// Removes the row, if it is ours.
+    /// Removes the row, if it is this subnetwork's.
     pub fn withdraw(&mut self, name: &str) -> Result<(), Trouble> {
         let own = self.place.own.to_string();
         let delete = "DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2";
@@ -135,7 +136,7 @@ impl Book {
         Ok(())
     }
 
-    /// Removes every row that says that its host is ours, or was.
+    /// Removes every row of this subnetwork's, also of its previous lonetd.
     pub fn sweep(&mut self) -> Result<(), Trouble> {
         let own = self.place.own.to_string();
         let former = self.place.former.map_or_else(String::new, |ip| format!("{ip}:"));
@@ -147,7 +148,7 @@ impl Book {
         Ok(())
     }
 
-    /// The host of another subnetwork that `name` means.
+    /// The host of another subnetwork with this name, in any spelling.
     pub fn find(&mut self, name: &str) -> Result<Option<Row>, Trouble> {
         let own = self.place.own;
         match spelled_alike(self.connection()?, name, own)? {
@@ -156,8 +157,8 @@ impl Book {
         }
     }
 
-    /// The hosts of other subnetworks, in the order in which they were announced, without those of the dead
-    /// and those whose rows make no sense.
+    /// The hosts of other subnetworks, in the order in which they were announced, without those whose owners
+    /// have gone and those whose rows make no sense.
     pub fn others(&mut self) -> Result<Vec<Row>, Trouble> {
         let own = self.place.own;
         let mut all = Vec::new();
@@ -179,18 +180,18 @@ impl Book {
         Ok(all)
     }
 
-    /// Closes the database, and removes it if no host is in it and nobody else has it open.
+    /// Closes the database, and removes it if it has no host and no other process has it open.
     pub fn leave(&mut self) {
-        let until = Instant::now() + DYING;
+        let until = Instant::now() + EXIT_TIMEOUT;
         if self.open.is_some() {
-            // A host may have gone before it was known that its row is there: nobody has withdrawn that.
-            let _ = patiently(until, || self.sweep());
+            // A host may have gone before its announcement was answered: its row was not withdrawn then.
+            let _ = retry_until(until, || self.sweep());
         }
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
         let Some((connection, directory)) = self.open.take() else {
             let directory = &self.place.directory.now();
             let is_empty = |file: &File| file.metadata().is_ok_and(|m| m.len() == 0);
-            // It was not made in full: there was no room for its tables.
+            // It is incomplete: there was no space for its tables.
             let has_no_tables = directory.file(file::NAME, libc::O_RDONLY).is_ok_and(|file| !is_empty(&file))
                 && connect(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)
                     .is_ok_and(|c| is_new(&c) == Ok(true));
@@ -198,23 +199,24 @@ impl Book {
         };
         let directory = &directory;
         let before = count(&connection);
-        // Leaving WAL is allowed to the only connection. A new one then counts: the old one's cache may be older
-        // than what the others wrote last.
+        // SQLite lets only the sole connection leave WAL. The rows are counted by a new connection after
+        // that: the old one's cache may be older than the last writes of others.
         let alone = || -> Result<(), Trouble> {
-            patiently(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
+            retry_until(until, || Ok(connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?))?;
             drop(connection);
             let connection = connect(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.execute_batch("BEGIN EXCLUSIVE")?;
             let mode: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
             if mode == "delete" && count(&connection)? == 0 {
-                // Under the lock: whoever waits for it finds no database and makes one.
+                // This is done under the lock: a process that waits for it finds no database and makes one.
                 let _ = directory.remove(file::NAME);
             }
             Ok(())
         };
         match alone() {
             Ok(()) => {}
-            // On a full disk the last connection cannot leave WAL. Nobody else can have written anything either.
+            // On a full disk the last connection cannot leave WAL. No other process can have written anything
+            // either.
             Err(Trouble::Sqlite(e))
                 if e.sqlite_error_code() == Some(ErrorCode::DiskFull) && before == Ok(0) =>
             {
@@ -225,17 +227,18 @@ impl Book {
     }
 }
 
-/// Tries what finds the database in use until then: a lonetd that was killed has it open for as long as it takes to die.
-fn patiently<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+/// Retries `attempt` until then while the database is in use: a killed lonetd has it open until it has
+/// exited.
+fn retry_until<T>(until: Instant, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     loop {
         match attempt() {
-            Err(Trouble::Busy) if Instant::now() < until => std::thread::sleep(DYING / 20),
+            Err(Trouble::Busy) if Instant::now() < until => std::thread::sleep(EXIT_TIMEOUT / 20),
             result => return result,
         }
     }
 }
 
-/// The row of a host that is not ours whose name is `name`, or is another spelling of it.
+/// The row of another subnetwork's host whose name is `name`, or another spelling of it.
 fn spelled_alike(
     connection: &Connection,
     name: &str,
@@ -262,15 +265,16 @@ fn spelled_alike(
     Ok(None)
 }
 
-/// Whether there is a listener at this address. The kernel is asked first: a connection that says nothing is
-/// a nuisance to whoever takes it.
+/// Whether a socket listens at this address. The kernel is asked first: a connection without a request is a
+/// nuisance to the program that accepts it.
 fn somebody_listens(os: SocketAddrV4) -> bool {
     let listener = Diag::open().and_then(|d| d.lookup(os, NOBODY));
     matches!(listener, Ok(Some(_))) || TcpStream::connect_timeout(&SocketAddr::V4(os), PROBE).is_ok()
 }
 
-/// Whether somebody of the network is at this address. Where nobody listens nobody is; and where another
-/// network answers, the address has passed on. Who cannot be asked, or says anything else, lives.
+/// Whether a lonetd or peer of the network is at this address. None is if nothing listens there; if another
+/// network replies, the address has been reused. One that cannot be asked, or sends another reply, counts as
+/// alive.
 fn lives(os: SocketAddrV4, network: &str, host: &str) -> bool {
     let mut stream = match TcpStream::connect_timeout(&SocketAddr::V4(os), PROBE) {
         Ok(stream) => stream,
@@ -279,7 +283,7 @@ fn lives(os: SocketAddrV4, network: &str, host: &str) -> bool {
     let _ = stream.set_read_timeout(Some(PROBE));
     let nobody = WireAddr { host: host.as_bytes().to_vec(), port: 0 };
     let network = [b"lonet", network.as_bytes()].concat();
-    // Nobody listens on port 0: the answer is a refusal, and nothing else happens there.
+    // Nothing listens on port 0: the reply is a refusal, and nothing else happens there.
     let request = DialRequest { network, src: nobody.clone(), dst: nobody };
     if stream.write_all(&request.to_line()).is_err() {
         return true;

@@ -1,7 +1,7 @@
-//! The connection of a foreign dialer, and its refusal.
+//! The connection of a foreign dialer, and how it is refused.
 
 use super::io;
-use super::{Cx, Task, What};
+use super::{Cx, Task, TaskEvent};
 use crate::daemon::state::Cookie;
 use lonet_core::handshake::Reply;
 use nix::sys::epoll::EpollFlags;
@@ -9,20 +9,20 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// A dialer's connection, as it came.
+/// The accepted connection of a foreign dialer.
 pub struct Connection {
     pub fd: OwnedFd,
     pub cookie: Cookie,
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
-    /// Its family is not that of the connections of the listener that it is for, and cannot become it.
+    /// Its family is not that of its listener's connections, and cannot be changed to it.
     pub is_misfit: bool,
 }
 
-/// Says why not. The connection stays for a moment: closing it with the dialer's data unread would be a reset,
-/// which may overtake the answer.
+/// Sends a refusal. The connection stays open for a moment: closing it with the dialer's data unread would
+/// cause a reset, which may overtake the reply.
 pub fn refuse(cx: &mut Cx<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
-    io::say(&fd, &reply.to_line(&cx.shared.network)).ok()?;
+    io::send_line(&fd, &reply.to_line(&cx.shared.network)).ok()?;
     io::end_of_data(&fd);
     cx.watch(0, &fd, EpollFlags::EPOLLIN);
     Lingering { fd, until: Instant::now() + LINGER }.drain()
@@ -30,23 +30,23 @@ pub fn refuse(cx: &mut Cx<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
 
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Waits until the dialer, who has been refused, closes.
+/// Waits until a refused dialer closes its connection.
 pub struct Lingering {
     fd: OwnedFd,
     pub until: Instant,
 }
 
 impl Lingering {
-    pub fn step(self, what: What) -> Option<Task> {
-        match what {
-            What::Ready { .. } => self.drain(),
-            What::Late => None,
+    pub fn step(self, event: TaskEvent) -> Option<Task> {
+        match event {
+            TaskEvent::Ready { .. } => self.drain(),
+            TaskEvent::TimedOut => None,
         }
     }
 
     fn drain(self) -> Option<Task> {
         let mut buffer = [0u8; 4096];
-        // A few times: there may be no end of it.
+        // A few times: the data may be endless.
         for _ in 0..8 {
             match io::receive(&self.fd, &mut buffer) {
                 Ok(1..) => {}
