@@ -1,11 +1,11 @@
 //! What goes wrong on the way to lonetd, with the paths that it is about.
 
 use super::Client;
+use crate::control;
 use crate::directory;
 use crate::limit::{Limit, TIME_LIMIT_SECONDS};
 use crate::sys::{self, Fd};
 use crate::trouble::Trouble;
-use crate::control;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -127,7 +127,9 @@ impl Ends {
         let look = |diag: &Diag| diag.lookup(self.remote, self.local);
         let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
         match Loan::open().and_then(|mut loan| loan.ask(look)).map_err(errno) {
-            Err(Errno::EMFILE) => run_in_child(new, || Diag::open().and_then(|diag| look(&diag)).map_err(errno))?,
+            Err(Errno::EMFILE) => {
+                run_in_child(new, || Diag::open().and_then(|diag| look(&diag)).map_err(errno))?
+            }
             seen => seen,
         }
     }

@@ -13,7 +13,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::block::Block;
 use lonet_core::client::{Client, StartIf};
-use lonet_core::control::{MAX_MESSAGE, NetworkOp, Trace as Order};
+use lonet_core::control::{MAX_MESSAGE, NetworkOp, Op, Trace as Order};
 use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
 use nix::errno::Errno;
