@@ -21,8 +21,8 @@ impl Socket {
 
 impl State {
     /// Drops an earlier permission of a socket for which a process now requests a call. `requested_role`: the
-    /// role that the socket has until that call is made. `bound`: whether the kernel has bound the socket to a port, if
-    /// the process has looked.
+    /// role that the socket has until that call is made. `bound`: whether the kernel has bound the socket to
+    /// a port, if the process has looked.
     pub(super) fn supersede(
         &mut self,
         kernel: &mut dyn Kernel,
