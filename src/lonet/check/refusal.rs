@@ -70,8 +70,8 @@ impl Refusal {
         matches!(self.reason, Reason::Unhookable(why) if why.is_supervisable())
     }
 
-    /// The exit code of `lonet run`, which follows env(1): 127 not found, 126 found and of no use,
-    /// 125 a failure of lonet itself; and of `lonet check`: 1 it cannot be told.
+    /// The exit code of `lonet run`, which follows env(1): 127 not found, 126 found but unusable, 125 a
+    /// failure of lonet itself; and of `lonet check`: 1 if the file does not tell.
     pub fn exit_code(&self) -> u8 {
         match self.reason {
             Reason::Fails(Failure::NotFound(_)) | Reason::NotInPath => 127,

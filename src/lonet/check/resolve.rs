@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 ///
-/// [`Reason::NotInPath`], or [`Reason::Fails`] if there are only candidates that may not be executed (EACCES): the first of
-/// these is named. What is in a directory that may not be searched is none: execvp says EACCES of it, there or not.
+/// [`Reason::NotInPath`], or [`Reason::Fails`] if there are only candidates that may not be executed
+/// (EACCES): the first of these is named. A file in a directory that may not be searched is no candidate:
+/// execvp fails with EACCES for it, whether or not it exists.
 pub fn resolve(program: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Refusal> {
     if program.as_bytes().contains(&b'/') {
         return Ok(program.into());

@@ -57,7 +57,7 @@ pub struct Start {
 /// `lock`: the start lock of a lonetd that was started by hand; it is released as soon as lonetd serves.
 pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
     let pipe = start.on_demand.then(|| {
-        // SAFETY: who starts lonetd on demand gives it this descriptor.
+        // SAFETY: a program that starts lonetd on demand passes it this descriptor.
         unsafe { File::from_raw_fd(READY_FD) }
     });
     match prepare(&start) {

@@ -42,12 +42,11 @@ const ACE: &str = "xn--";
 
 /// Returns the key under which the host that `label` spells is known: equal keys, same host.
 ///
-/// `label` is what a program asked the resolver for: UTF-8, or an A-label in any case, made by either standard.
-/// `None` means that it spells no host at all: it is empty or has nothing visible in it, it is not
-/// UTF-8 (a Java program in the C locale asks for `b?cher` instead, which is UTF-8 and
-/// somebody else), or it starts with `xn--` and is no A-label: what follows is not Punycode, or
-/// stands for plain ASCII, or for another `xn--`. RFC 5890 has no such A-labels, and `xn--db-`
-/// must not become a second spelling of `db`.
+/// `label` is what a program asked the resolver for: UTF-8, or an A-label in any case, made by either
+/// standard. `None` means that it spells no host at all: it is empty or has nothing visible in it, it is not
+/// UTF-8 (a Java program in the C locale asks for `b?cher` instead, which is UTF-8 and another name), or it
+/// starts with `xn--` and is no A-label: what follows is not Punycode, or stands for plain ASCII, or for
+/// another `xn--`. RFC 5890 has no such A-labels, and `xn--db-` must not become a second spelling of `db`.
 ///
 /// A key is its own key: `fold(fold(x)) == fold(x)`.
 pub fn fold(label: &[u8]) -> Option<String> {
@@ -69,13 +68,13 @@ pub fn fold(label: &[u8]) -> Option<String> {
 /// are kept), which is what curl asks for and what a browser turns back into the name as given. It
 /// folds to the same key as the name.
 ///
-/// `None` if the name makes no DNS label of at most 63 bytes, which happens to foreign hosts only:
-/// [`check`] keeps ours from it.
+/// `None` if the name makes no DNS label of at most 63 bytes. Only foreign hosts have such names: [`check`]
+/// refuses them.
 pub fn ascii(name: &str) -> Option<String> {
     a_label(name).ok()
 }
 
-/// Decides whether a host of ours may be called `name`.
+/// Decides whether a host of this network may be called `name`.
 ///
 /// # Errors
 ///
@@ -144,7 +143,7 @@ fn a_label(name: &str) -> Result<String, String> {
             '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => "a dot",
             '/' => "a slash",
             ':' => "a colon",
-            // In an address they are around a host with colons.
+            // In an address they enclose a host with colons.
             '[' | ']' => "a bracket",
             c if c.is_whitespace() => "whitespace",
             c if c.is_control() => "a control character",
@@ -178,7 +177,7 @@ fn a_label(name: &str) -> Result<String, String> {
     }
 }
 
-/// What an A-label stands for, given the part after `xn--`.
+/// The text that an A-label encodes, given the part after `xn--`.
 fn decoded(code: &str) -> Option<String> {
     // Decoding takes quadratic time, and a longer A-label is no DNS label.
     if ACE.len() + code.len() > MAX_LABEL {

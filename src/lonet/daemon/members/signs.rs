@@ -14,7 +14,7 @@ pub struct KeyFile {
 
 const LENGTH: usize = 4096;
 
-// SAFETY: the mapping is never read, and unmapped by whoever has this last.
+// SAFETY: the mapping is never read, and is unmapped by the last owner.
 unsafe impl Send for KeyFile {}
 // SAFETY: as above.
 unsafe impl Sync for KeyFile {}
@@ -22,7 +22,7 @@ unsafe impl Sync for KeyFile {}
 impl KeyFile {
     pub fn map(file: &File) -> io::Result<KeyFile> {
         let (anywhere, fd) = (std::ptr::null_mut(), file.as_raw_fd());
-        // SAFETY: a new mapping where the kernel likes, which nobody reads.
+        // SAFETY: a new mapping at an address of the kernel's choice, which is never read.
         let address = unsafe { libc::mmap(anywhere, LENGTH, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

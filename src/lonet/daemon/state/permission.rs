@@ -20,18 +20,18 @@ impl Socket {
 }
 
 impl State {
-    /// Drops an earlier permission of a socket for which a process now requests a call. `deed`: the role that
-    /// the socket has until that call is made. `bound`: whether the kernel has bound the socket to a port, if
-    /// the process has looked.
+    /// Drops an earlier permission of a socket for which a process now requests a call. `requested_role`: the
+    /// role that the socket has until that call is made. `bound`: whether the kernel has bound the socket to
+    /// a port, if the process has looked.
     pub(super) fn supersede(
         &mut self,
         kernel: &mut dyn Kernel,
         asks: Pid,
         cookie: Cookie,
-        deed: Role,
+        requested_role: Role,
         bound: Option<bool>,
     ) {
-        let asks_again = |s: &&Socket| (s.pid, s.role) == (asks, deed);
+        let asks_again = |s: &&Socket| (s.pid, s.role) == (asks, requested_role);
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.is_allowed() && !asks_again(s)) else { return };
         let bound = bound.or_else(|| match s.os {
             Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != UnconnectedState::Gone),
