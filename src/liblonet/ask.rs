@@ -169,10 +169,10 @@ pub fn tell_to(limit: Limit, client: &Client, request: &dyn Request) {
     if request.delivery() != Delivery::Replied {
         fence::panic_point();
         let mut buffer = [0u8; MAX_MESSAGE];
-        let told = client.tell(limit, request, &mut buffer);
+        let sent = client.tell(limit, request, &mut buffer);
         fence::panic_point();
-        if !matches!(told, Err(Trouble::NotRunning | Trouble::Directory(_))) {
-            let _ = check_reply(client, told);
+        if !matches!(sent, Err(Trouble::NotRunning | Trouble::Directory(_))) {
+            let _ = check_reply(client, sent);
         }
     } else {
         let _ = ask_of(limit, client, request, Start::Yes);

@@ -26,8 +26,8 @@ pub fn panic_point() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PLACES: AtomicU32 = AtomicU32::new(0);
     static WANTED: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
-    let said = || std::env::var("LONET_PANIC_AT").ok()?.parse().ok();
-    let wanted = WANTED.get_or_init(|| said().unwrap_or(std::num::NonZeroUsize::MAX));
+    let variable = || std::env::var("LONET_PANIC_AT").ok()?.parse().ok();
+    let wanted = WANTED.get_or_init(|| variable().unwrap_or(std::num::NonZeroUsize::MAX));
     if PLACES.fetch_add(1, Ordering::Relaxed) as usize + 1 == wanted.get() {
         // SAFETY: no such descriptor.
         unsafe { libc::syscall(libc::SYS_close, -4711) };

@@ -165,11 +165,11 @@ impl<'a> Dial<'a> {
         }
         let errno = result.err().map_or(0, |e| e as i32);
         // The handshake tells lonetd the outcome of a foreign dial.
-        let told = match refused || route.foreign {
+        let errno = match refused || route.foreign {
             true => errno,
             false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
         };
-        if told == 0 { Ok(()) } else { Err(Errno::from_raw(told)) }
+        if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
     }
 
     /// Waits until the connection is established or has failed.

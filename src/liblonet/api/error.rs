@@ -127,7 +127,7 @@ impl Error {
 
     /// Fails with `what: why`.
     pub fn because(self, what: impl Display, why: impl Display) -> Reported {
-        let told = MESSAGE.try_with(|message| {
+        let _ = MESSAGE.try_with(|message| {
             // SAFETY: the thread's own, and nobody else has a reference: formatting `what` and `why` never
             // asks for it.
             let bytes = unsafe { &mut *message.get() };
@@ -135,7 +135,6 @@ impl Error {
             let _ = write!(line, "{what}: {why}");
             line.end();
         });
-        let _ = told;
         Reported(self.errno())
     }
 }

@@ -24,17 +24,17 @@ unsafe fn order(
     let net = named::net(net, name)?;
     // SAFETY: as the caller promises.
     let texts = [from, to].map(|text| unsafe { bytes(text) }.unwrap_or_default());
-    let mut told = name.to_owned();
+    let mut call_text = name.to_owned();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        told = format!("{told} {}", EscapedBytes(text));
+        call_text = format!("{call_text} {}", EscapedBytes(text));
     }
     let [Ok(from), Ok(to)] = texts.map(std::str::from_utf8) else {
-        return Err(Error::Invalid.because(&told, "not UTF-8"));
+        return Err(Error::Invalid.because(&call_text, "not UTF-8"));
     };
     if what == Fault::Cut && from.is_empty() {
-        return Err(Error::Invalid.because(&told, "without a host"));
+        return Err(Error::Invalid.because(&call_text, "without a host"));
     }
-    ask(&net.client, &NetworkOp::Fault { what, from, to }, told, |_, reply| match reply {
+    ask(&net.client, &NetworkOp::Fault { what, from, to }, call_text, |_, reply| match reply {
         Reply::Met { rules, hits } => Some((rules, hits)),
         _ => None,
     })

@@ -178,12 +178,12 @@ fn accept_error(lfd: c_int, errno: Errno) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");
     }
-    let told = whois(lfd, "accept", |Whois { local, member, .. }| {
+    let failure = whois(lfd, "accept", |Whois { local, member, .. }| {
         let what = format_args!("accept {}", HostPort(local.host, local.port));
         Err::<(), _>(match member {
             true => Error::Invalid.because(what, "not a listening descriptor"),
             false => Error::HostDown.of(what),
         })
     });
-    told.err().unwrap_or(Reported(errno))
+    failure.err().unwrap_or(Reported(errno))
 }

@@ -42,7 +42,7 @@ static CACHE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 /// A cached reply.
 pub struct CachedReply {
     numbers: u64,
-    stands: u64,
+    generation: u64,
     name: [u8; TEXT],
     ascii: [u8; TEXT],
 }
@@ -54,7 +54,7 @@ impl CachedReply {
             index: self.numbers as u16,
             name: text(&self.name, self.numbers >> 24),
             ascii: text(&self.ascii, self.numbers >> 32),
-            stands: self.stands,
+            stands: self.generation,
         }
     }
 }
@@ -69,23 +69,23 @@ pub fn insert(name: &[u8], reply: &Reply<'_>) {
     insert_in(&CACHE, name, reply);
 }
 
-fn find_in(slots: &[Slot], stands: u64, name: &[u8]) -> Option<CachedReply> {
+fn find_in(slots: &[Slot], generation: u64, name: &[u8]) -> Option<CachedReply> {
     let asked = pack(name)?;
     let words = slots.iter().find_map(|slot| {
-        slot.read().filter(|words| words[GENERATION] == stands && is_of(words, name, &asked))
+        slot.read().filter(|words| words[GENERATION] == generation && is_of(words, name, &asked))
     })?;
     (words[PID] == getpid() as u64).then(|| CachedReply {
         numbers: words[NUMBERS],
-        stands,
+        generation,
         name: unpack(&words[NAME..]),
         ascii: unpack(&words[ASCII..]),
     })
 }
 
 fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
-    let Reply::Host { index, name, ascii, stands: stands @ 1.. } = *reply else { return None };
+    let Reply::Host { index, name, ascii, stands: generation @ 1.. } = *reply else { return None };
     let mut words = [0; WORDS];
-    words[GENERATION] = stands;
+    words[GENERATION] = generation;
     words[PID] = getpid() as u64;
     let lengths = [asked, name.as_bytes(), ascii.as_bytes()].map(|text| text.len() as u64);
     words[NUMBERS] = u64::from(index) | lengths[0] << 16 | lengths[1] << 24 | lengths[2] << 32;
@@ -95,7 +95,7 @@ fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
     let packed = pack(asked)?;
     // The slot of this name; else one that is no longer valid; else any.
     let same = slots.iter().find(|slot| slot.read().is_some_and(|words| is_of(&words, asked, &packed)));
-    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[GENERATION] != stands));
+    let stale = || slots.iter().find(|slot| slot.read().is_some_and(|words| words[GENERATION] != generation));
     let any = || slots.get(fnv1a(asked) as usize % slots.len());
     same.or_else(stale).or_else(any)?.write(&words);
     Some(())
@@ -159,12 +159,12 @@ mod tests {
         [const { Slot::new() }; SLOTS]
     }
 
-    fn reply(index: u16, stands: u64) -> Reply<'static> {
-        Reply::Host { index, name: "β", ascii: "xn--nxa", stands }
+    fn reply(index: u16, generation: u64) -> Reply<'static> {
+        Reply::Host { index, name: "β", ascii: "xn--nxa", stands: generation }
     }
 
-    fn index(slots: &[Slot], stands: u64, name: &str) -> Option<u16> {
-        match find_in(slots, stands, name.as_bytes())?.reply() {
+    fn index(slots: &[Slot], generation: u64, name: &str) -> Option<u16> {
+        match find_in(slots, generation, name.as_bytes())?.reply() {
             Reply::Host { index, .. } => Some(index),
             _ => None,
         }
@@ -211,11 +211,11 @@ mod tests {
     fn full_cache_replaces_invalid_replies() {
         let slots = slots();
         let names: Vec<String> = (0..SLOTS).map(|n| format!("host-{n}")).collect();
-        for stands in 1..=3 {
+        for generation in 1..=3 {
             (0u16..)
                 .zip(&names)
-                .for_each(|(n, name)| _ = insert_in(&slots, name.as_bytes(), &reply(n, stands)));
-            let found: Vec<_> = names.iter().filter_map(|name| index(&slots, stands, name)).collect();
+                .for_each(|(n, name)| _ = insert_in(&slots, name.as_bytes(), &reply(n, generation)));
+            let found: Vec<_> = names.iter().filter_map(|name| index(&slots, generation, name)).collect();
             assert_eq!(found, (0..SLOTS as u16).collect::<Vec<_>>());
         }
         insert_in(&slots, b"one more", &reply(99, 3));
