@@ -92,9 +92,11 @@ pub fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> 
         *to = from.as_ptr();
     }
 
-    // Flags 0: no exit signal, nothing shared but what fork shares.
+    // No exit signal, nothing shared but what fork shares. A debugger that follows what its program starts would take the
+    // child for a thread of the program, which then executes lonet; a tracer would wait for lonetd's end.
     // SAFETY: like fork; the child keeps to system calls on memory that is its own copy.
-    let child = check(unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }).map_err(setup("fork"))?;
+    let child = check(unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_UNTRACED, 0, 0, 0, 0) })
+        .map_err(setup("fork"))?;
     if child == 0 {
         // SAFETY: we are the child and never return.
         unsafe { become_lonetd(launch, &arguments, write.raw()) }
