@@ -26,12 +26,15 @@ impl Trace {
         while let Some(line) = lines.next()? {
             match Event::parse(&line) {
                 Ok(event) => events.push(event),
-                Err(_) if lines.is_cut_off => break,
+                // Whoever wrote it was stopped there, and another one has gone on with the next line.
+                Err(e) if e.is_eof() => {}
                 Err(e) => return Err(lines.wrong(&format!("no event of a trace: {e}"))),
             }
         }
         let is_cut_off = lines.is_cut_off;
         events.sort_by_key(|event| event.seq);
+        // What was written when its writer was stopped may have been written again.
+        events.dedup_by_key(|event| (event.seq, event.kind));
         Ok(Trace { header, events, is_cut_off })
     }
 
@@ -65,9 +68,10 @@ impl<R: BufRead> Lines<'_, R> {
             }
             self.number += 1;
             self.is_cut_off = line.last() != Some(&b'\n');
-            let line = match String::from_utf8(line) {
+            let line = match String::from_utf8(line.trim_ascii_end().to_vec()) {
                 Ok(line) => line,
-                Err(_) if self.is_cut_off => return Ok(None),
+                // It ends within a character: half a line.
+                Err(e) if e.utf8_error().error_len().is_none() => continue,
                 Err(_) => return Err(self.wrong("not UTF-8")),
             };
             if !line.trim().is_empty() {
@@ -120,7 +124,21 @@ mod tests {
             |text: &str| Trace::read(text.as_bytes()).map(|trace| (trace.events.len(), trace.is_cut_off));
         assert_eq!(events(&text), Ok((2, true)));
         assert_eq!(events(&text[..text.len() - 1]), Ok((1, true)));
-        assert!(events(&format!("{}\n", &text[..text.len() - 1])).is_err());
+        for cut in 1..line(2).len() {
+            assert_eq!(events(&text[..text.len() - cut]), Ok((1, true)), "{cut} bytes less");
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_passed_over_and_what_is_written_again_counts_once() {
+        let second = line(2).replace("\"event\"", "\"host\":\"α\",\"event\"");
+        for cut in 1..second.len() {
+            let half =
+                [HEADER.as_bytes(), b"\n", line(1).as_bytes(), b"\n", &second.as_bytes()[..cut]].concat();
+            let again = format!("\n{}\n{second}\n{}\n", line(1), line(3));
+            let trace = Trace::read([&half, again.as_bytes()].concat().as_slice()).expect("a trace");
+            assert_eq!(trace.events.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 3], "cut at {cut}");
+        }
     }
 
     #[test]

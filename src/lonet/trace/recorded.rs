@@ -2,8 +2,9 @@
 
 use crate::daemon::trace::file::{NAME, OLD};
 use lonet_core::directory::Directory;
+use serde::de::IgnoredAny;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 
 pub struct Recorded {
@@ -34,18 +35,37 @@ impl Recorded {
 
     /// Reads on: the lines that are there, the header's among them.
     pub fn each(&mut self, take: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        while let Some(line) = self.next()? {
+            take(&line)?;
+        }
+        Ok(())
+    }
+
+    /// The next line that is there. One of which a lonetd has written half when it was killed, or for the rest of which
+    /// there was no room, is passed over.
+    pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
             while self.file.read_until(b'\n', &mut self.rest)? > 0 && self.rest.ends_with(b"\n") {
-                let line = String::from_utf8_lossy(self.rest.trim_ascii_end());
-                if !(std::mem::take(&mut self.is_next) || line.is_empty()) {
-                    take(&line)?;
-                }
+                let line = self.rest.trim_ascii_end();
+                let is_whole = serde_json::from_slice::<IgnoredAny>(line).is_ok();
+                let line = is_whole.then(|| String::from_utf8_lossy(line).into_owned());
                 self.rest.clear();
+                if let Some(line) = line.filter(|_| !std::mem::take(&mut self.is_next)) {
+                    return Ok(Some(line));
+                }
             }
             if !self.has_next()? {
-                return Ok(());
+                return Ok(None);
             }
         }
+    }
+
+    /// Passes over what is there, the header too, without reading it.
+    pub fn go_to_the_end(&mut self) -> io::Result<()> {
+        while self.has_next()? {}
+        self.file.seek(SeekFrom::End(0))?;
+        self.is_next = false;
+        Ok(())
     }
 
     /// Passes over what is there, but for the header.

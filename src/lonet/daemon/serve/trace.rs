@@ -11,7 +11,6 @@ use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -44,8 +43,22 @@ const HEADER: &str = "{\"lonet_trace\"";
 struct Reader {
     fd: OwnedFd,
     recorded: Recorded,
-    /// What was read and not sent so far.
-    lines: VecDeque<String>,
+    /// What was read last, if there was no room to send it.
+    line: Option<String>,
+}
+
+/// So many events are sent to a reader at once: a trace may be long, and there is other work.
+const AT_ONCE: usize = 1 << 12;
+
+/// What becomes of a reader.
+#[derive(PartialEq, Eq)]
+enum Sent {
+    /// All that there is, or for which there is room.
+    All,
+    /// There is more.
+    Some,
+    /// Nobody reads any more, or the trace cannot be read.
+    Over,
 }
 
 impl Reader {
@@ -53,38 +66,34 @@ impl Reader {
     fn new(directory: Directory, fd: &OwnedFd, all: bool) -> Option<Reader> {
         let mut recorded = Recorded::open(directory).ok()??;
         if !all {
-            recorded.skip(&mut |_| Ok(())).ok()?;
+            recorded.go_to_the_end().ok()?;
         }
-        Some(Reader { fd: fd.try_clone().ok()?, recorded, lines: VecDeque::new() })
+        Some(Reader { fd: fd.try_clone().ok()?, recorded, line: None })
     }
 
-    /// Reads on. `false`: it cannot be read.
-    fn read(&mut self) -> bool {
-        let Reader { recorded, lines, .. } = self;
-        let read = recorded.each(&mut |line| {
+    /// Sends what can be sent without waiting.
+    fn go_on(&mut self) -> Sent {
+        for _ in 0..AT_ONCE {
+            let line = match self.line.take().map_or_else(|| self.recorded.next(), |line| Ok(Some(line))) {
+                Ok(Some(line)) => line,
+                Ok(None) => return Sent::All,
+                Err(_) => return Sent::Over,
+            };
             // The header is no event.
-            if !line.starts_with(HEADER) {
-                lines.push_back(line.to_owned());
+            if line.starts_with(HEADER) {
+                continue;
             }
-            Ok(())
-        });
-        read.is_ok()
-    }
-
-    /// Sends what can be sent without waiting. `false`: nobody reads any more.
-    fn go_on(&mut self) -> bool {
-        loop {
-            if self.lines.is_empty() && !self.read() {
-                return false;
-            }
-            let Some(line) = self.lines.front() else { return true };
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
             match socket::send(self.fd.as_raw_fd(), line.as_bytes(), flags) {
-                Ok(_) => _ = self.lines.pop_front(),
-                Err(Errno::EAGAIN) => return true,
-                Err(_) => return false,
+                Ok(_) => {}
+                Err(Errno::EAGAIN) => {
+                    self.line = Some(line);
+                    return Sent::All;
+                }
+                Err(_) => return Sent::Over,
             }
         }
+        Sent::Some
     }
 }
 
@@ -201,7 +210,12 @@ impl Daemon {
         let kernel = &self.kernel;
         recorder.look_at_dials(&mut self.state, |state, cookie| is_made(state, kernel, cookie));
         recorder.write(|cookie| is_held(&self.state, kernel, cookie));
-        self.tracing.readers.retain_mut(Reader::go_on);
+        let mut has_more = false;
+        self.tracing.readers.retain_mut(|reader| {
+            let sent = reader.go_on();
+            has_more |= sent == Sent::Some;
+            sent != Sent::Over
+        });
         let waits = !self.tracing.waiters.is_empty() && recorder.has_left(&self.state);
         for waiter in &mut self.tracing.waiters {
             if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ENDS_WITHIN) {
@@ -212,7 +226,7 @@ impl Daemon {
         let done: Vec<Waiter> = self.tracing.waiters.extract_if(.., is_done).collect();
         done.iter().for_each(|waiter| _ = self.reply(&waiter.fd, &Reply::Done));
         self.tracing.recorder = Some(recorder);
-        self.tracing.at = Some(Instant::now() + EVERY);
+        self.tracing.at = Some(Instant::now() + if has_more { Duration::ZERO } else { EVERY });
     }
 
     /// The recorder's turn.

@@ -1,9 +1,11 @@
 //! `<net>/trace`: what was recorded, as JSON lines, of limited size.
 
 use crate::daemon::current::Current;
-use crate::trace::event::{Header, VERSION};
+use crate::trace::event::{Header, Kind, VERSION};
 use crate::trace::moment::Moment;
 use lonet_core::directory::Directory;
+use serde::Deserialize;
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,6 +18,17 @@ pub const OLD: &CStr = c"trace.old";
 /// The size at which the file is put aside, in bytes. What was put aside before goes.
 const PUT_ASIDE_AT: u64 = 256 << 20;
 
+/// More than is written at once, in bytes: all events that wait to be taken.
+const MOST_AT_ONCE: u64 = 32 << 20;
+
+/// Which event a line is about.
+#[derive(Deserialize)]
+struct Mark {
+    seq: u64,
+    #[serde(rename = "event")]
+    kind: Kind,
+}
+
 pub struct Trace {
     directory: Current,
     network: String,
@@ -23,6 +36,8 @@ pub struct Trace {
     len: u64,
     /// The last line has no end: there was no room for all of it.
     is_cut_off: bool,
+    /// The size at which the file is put aside.
+    put_aside_at: u64,
 }
 
 impl Trace {
@@ -33,7 +48,8 @@ impl Trace {
             let _ = here.remove(name);
         }
         let (directory, network, file) = (directory.clone(), network.to_owned(), open(&here)?);
-        let mut trace = Trace { directory, network, file, len: 0, is_cut_off: false };
+        let mut trace =
+            Trace { directory, network, file, len: 0, is_cut_off: false, put_aside_at: PUT_ASIDE_AT };
         trace.begin()?;
         Ok(trace)
     }
@@ -43,15 +59,36 @@ impl Trace {
         let file = open(&directory.now())?;
         let len = file.metadata()?.len();
         let (directory, network) = (directory.clone(), network.to_owned());
-        let mut trace = Trace { directory, network, file, len, is_cut_off: false };
-        let mut last = [b'\n'];
-        if len == 0 {
+        let mut trace =
+            Trace { directory, network, file, len, is_cut_off: false, put_aside_at: PUT_ASIDE_AT };
+        let end = trace.end_of(MOST_AT_ONCE)?;
+        if !end.contains(&b'\n') && len <= MOST_AT_ONCE {
+            // It was killed in the midst of the header, if it had begun with it.
+            trace.file.set_len(0)?;
+            trace.len = 0;
             trace.begin()?;
-        } else if trace.file.read_exact_at(&mut last, len - 1).is_ok() && last != *b"\n" {
-            // It was killed in the midst of a line.
+        } else if end.last() != Some(&b'\n') {
+            // It was killed in the midst of a line. What reads on is there already: the line is ended, not cut.
             trace.is_cut_off = true;
         }
         Ok(trace)
+    }
+
+    /// The last bytes of the file.
+    fn end_of(&self, most: u64) -> io::Result<Vec<u8>> {
+        let mut end = vec![0; self.len.min(most) as usize];
+        let at = self.len - end.len() as u64;
+        self.file.read_exact_at(&mut end, at)?;
+        Ok(end)
+    }
+
+    /// What was written last of what has a higher number than this one.
+    pub fn written_behind(&self, number: u64) -> io::Result<HashSet<(u64, Kind)>> {
+        let end = self.end_of(MOST_AT_ONCE)?;
+        // What lacks nothing but its end is ended.
+        let lines = end.split(|byte| *byte == b'\n');
+        let written = lines.filter_map(|line| serde_json::from_slice::<Mark>(line).ok());
+        Ok(written.filter(|mark| mark.seq > number).map(|mark| (mark.seq, mark.kind)).collect())
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -75,7 +112,7 @@ impl Trace {
 
     /// Whole lines.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.len + lines.len() as u64 > PUT_ASIDE_AT {
+        if self.len + lines.len() as u64 > self.put_aside_at {
             let here = self.directory.now();
             here.rename(NAME, OLD)?;
             (self.file, self.len, self.is_cut_off) = (open(&here)?, 0, false);
@@ -87,4 +124,101 @@ impl Trace {
 
 fn open(directory: &Directory) -> io::Result<File> {
     directory.file(NAME, libc::O_RDWR | libc::O_APPEND | libc::O_CREAT)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::trace::event::Event;
+    use crate::trace::read;
+    use crate::trace::recorded::Recorded;
+    use lonet_core::directory::Place;
+    use std::fs;
+    use std::path::Path;
+
+    fn directory(dir: &Path) -> Directory {
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Place::new(dir).open(nix::unistd::geteuid().as_raw()).unwrap()
+    }
+
+    fn line(seq: u64) -> Vec<u8> {
+        let mut line = serde_json::to_vec(&Event::new(seq, Moment(0), Kind::Dial)).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    /// The numbers of the events that a reader of the network's trace finds.
+    fn numbers(recorded: &mut Recorded) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let mut take = |line: &str| {
+            numbers.extend(Event::parse(line).ok().map(|event| event.seq));
+            Ok(())
+        };
+        recorded.each(&mut take).unwrap();
+        numbers
+    }
+
+    #[test]
+    fn file_that_is_full_is_put_aside_and_readers_read_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = Current::new(directory(dir.path()));
+        let mut trace = Trace::create(&current, "net").unwrap();
+        trace.put_aside_at = trace.len + 2 * line(1).len() as u64;
+        let mut reader = Recorded::open(directory(dir.path())).unwrap().unwrap();
+        let mut live = Vec::new();
+        for seq in 1..=5 {
+            trace.write(&line(seq)).unwrap();
+            live.extend(numbers(&mut reader));
+        }
+        assert_eq!(live, [1, 2, 3, 4, 5]);
+        // The oldest have gone.
+        let mut late = Recorded::open(directory(dir.path())).unwrap().unwrap();
+        assert_eq!(numbers(&mut late), [3, 4, 5]);
+        let mut from_now = Recorded::open(directory(dir.path())).unwrap().unwrap();
+        from_now.go_to_the_end().unwrap();
+        trace.write(&line(6)).unwrap();
+        assert_eq!((numbers(&mut from_now), numbers(&mut reader)), (vec![6], vec![6]));
+    }
+
+    #[test]
+    fn lonetd_that_follows_one_killed_in_a_line_ends_it_and_knows_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = Current::new(directory(dir.path()));
+        let path = dir.path().join("trace");
+        let whole = line(3);
+        for cut in 0..=whole.len() {
+            let mut trace = Trace::create(&current, "net").unwrap();
+            trace.write(&[line(1), line(2), whole[..cut].to_vec()].concat()).unwrap();
+            let mut reader = Recorded::open(directory(dir.path())).unwrap().unwrap();
+            let before = numbers(&mut reader);
+            let mut trace = Trace::resume(&current, "net").unwrap();
+            // It may lack its end.
+            let is_whole = cut + 1 >= whole.len();
+            let written = trace.written_behind(1).unwrap();
+            assert_eq!(written.contains(&(3, Kind::Dial)), is_whole, "{cut} bytes");
+            assert!(written.contains(&(2, Kind::Dial)) && !written.contains(&(1, Kind::Dial)));
+            trace.write(&line(4)).unwrap();
+            let wanted = if is_whole { vec![1, 2, 3, 4] } else { vec![1, 2, 4] };
+            assert_eq!([before, numbers(&mut reader)].concat(), wanted, "{cut} bytes");
+            let read = read::Trace::read(fs::read(&path).unwrap().as_slice()).unwrap();
+            assert_eq!(read.events.iter().map(|e| e.seq).collect::<Vec<_>>(), wanted, "{cut} bytes");
+        }
+    }
+
+    #[test]
+    fn lonetd_that_follows_one_killed_in_the_header_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = Current::new(directory(dir.path()));
+        let path = dir.path().join("trace");
+        drop(Trace::create(&current, "net").unwrap());
+        let header = fs::read(&path).unwrap();
+        for cut in 0..header.len() {
+            fs::write(&path, &header[..cut]).unwrap();
+            Trace::resume(&current, "net").unwrap().write(&line(1)).unwrap();
+            let read = read::Trace::read(fs::read(&path).unwrap().as_slice()).unwrap();
+            assert_eq!((read.header.network.as_str(), read.events.len()), ("net", 1), "{cut} bytes");
+        }
+    }
 }

@@ -10,7 +10,8 @@
 //!
 //! A socket that ends without a close has ended with its process, or was closed where no hook sees it.
 //!
-//! Another lonetd takes up the number that was written last, and the ring.
+//! Another lonetd takes up the number that was written last, and the ring. What the one before had written when it was killed,
+//! before it could note the number, is not written again.
 
 mod ends;
 pub mod file;
@@ -101,6 +102,8 @@ pub struct Recorder {
     /// The ends of connections that were closed before the other one was; `true`: the dialer's.
     closed: HashSet<(Ends, bool)>,
     unwritten: u64,
+    /// What a lonetd before has written behind the number that it has noted.
+    written: HashSet<(u64, Kind)>,
 }
 
 impl Recorder {
@@ -113,7 +116,9 @@ impl Recorder {
 
     /// Goes on where a lonetd before has left off.
     pub fn resume(directory: &Current, network: &str, table: Table<'static>) -> io::Result<Recorder> {
-        Ok(Recorder::new(Trace::resume(directory, network)?, table))
+        let mut recorder = Recorder::new(Trace::resume(directory, network)?, table);
+        recorder.written = recorder.trace.written_behind(recorder.next - 1)?;
+        Ok(recorder)
     }
 
     fn new(trace: Trace, table: Table<'static>) -> Recorder {
@@ -132,6 +137,7 @@ impl Recorder {
             met: HashSet::new(),
             closed: HashSet::new(),
             unwritten: 0,
+            written: HashSet::new(),
         }
     }
 
@@ -282,6 +288,7 @@ impl Recorder {
         }
         self.put(&events);
         if let Some(written) = written {
+            self.written.retain(|(number, _)| *number > written);
             self.table.header().events_taken.set(written);
         }
     }
@@ -296,7 +303,7 @@ impl Recorder {
             let _ = serde_json::to_writer(&mut text, &first);
             text.push(b'\n');
         }
-        for event in events {
+        for event in events.iter().filter(|event| !self.written.contains(&(event.seq, event.kind))) {
             let _ = serde_json::to_writer(&mut text, event);
             text.push(b'\n');
         }
