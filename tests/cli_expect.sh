@@ -65,7 +65,7 @@ like "$err" 'cannot read .*none: No such file' "a file that is not there"
 code 2 lonet expect --trace "$work/shop" -e 'web dial'
 like "$err" 'line 1: not the header of a trace' "a trace that is none"
 expect 2
-like "$err" 'required' "nothing to compare with"
+is "$err" 'lonet: `lonet expect` needs FILE; see `lonet help expect`' "nothing to compare with"
 
 # What is recorded is met by what it was recorded from, and by no other trace.
 for loose in '' --loose; do

@@ -6,6 +6,7 @@ use crate::directory;
 use crate::limit::{Limit, TIME_LIMIT_SECONDS};
 use crate::sys::{self, Fd};
 use crate::trouble::Trouble;
+use std::ffi::CString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,9 +36,11 @@ fn lonetd_of(client: &Client) -> String {
     let fd = client.connect(Limit::within(Duration::from_secs(1)));
     let peer = |fd: &Fd| sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED).ok();
     let Some(pid) = fd.ok().as_ref().and_then(peer).map(|peer| peer.pid) else { return String::new() };
-    match std::fs::read_link(format!("/proc/{pid}/exe")) {
-        Ok(program) => format!(" (pid {pid}, {})", program.display()),
-        Err(_) => format!(" (pid {pid})"),
+    let mut buffer = [0; libc::PATH_MAX as usize];
+    let link = CString::new(format!("/proc/{pid}/exe"));
+    match link.map(|link| sys::real_path(&link, &mut buffer)) {
+        Ok(Ok(program)) => format!(" (pid {pid}, {})", String::from_utf8_lossy(program)),
+        _ => format!(" (pid {pid})"),
     }
 }
 
