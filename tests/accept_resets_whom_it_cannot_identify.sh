@@ -4,6 +4,8 @@
 # under the right name.
 . "$(dirname "$0")/scenario.bash"
 need cc python3
+. "$(dirname "$0")/owners.bash"
+each_owner
 
 cat >"$work/server.c" <<'C'
 /* Says "ready", and for each line that it reads whom accept has returned, or why nobody. */
@@ -109,23 +111,27 @@ comes() {
     told="$(tail -n 1 "$work/server"), $(tail -n 1 "$work/caller")"
     is "$told" "$1, $2" "$mode: $3"
 }
-outsider() { calls python3 "$work/caller.py" "${os%:*}" "${os#*:}" "$@"; }
+outsider() { calls "${@:2}" "$python" "$work/caller.py" "${os%:*}" "${os#*:}" ${1:+"$1"}; }
+owners() { outsider "" "${owner[@]}"; }
 outsiders_of_others() {
-    [ "$(id -u)" = 0 ] || return 0
-    for uid in 65534 65533; do
-        outsider $uid
+    local uid
+    for uid in ${outsiders[@]+"${outsiders[@]}"}; do
+        outsider "$uid"
         comes nobody reset "uid $uid is reset"
     done
 }
 beta() {
-    calls lonet run --host β -- python3 "$work/caller.py" α.lonet 80
+    calls lonet run --host β -- "$python" "$work/caller.py" α.lonet 80
     beta_at=$(sed -n 's/^connected //p' "$work/caller")
 }
 
-for mode in plain one; do
-    serve $mode
+modes=(plain one) errors=(EPERM ENOSYS ENOBUFS)
+# What leaves accept without an answer is the same for each owner.
+[ -z "${OWNER_IS_NOBODY-}" ] || modes=(plain) errors=(EPERM)
+for mode in "${modes[@]}"; do
+    serve "$mode"
     outsiders_of_others
-    outsider
+    owners
     comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
     beta
     comes "$beta_at" welcome "a host is named"
@@ -137,15 +143,15 @@ beta
 kill -STOP "$daemon"
 comes "$beta_at" welcome "a host is named"
 outsiders_of_others
-outsider
+owners
 comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
 kill -CONT "$daemon"
 end_serve
 
-for error in EPERM ENOSYS ENOBUFS; do
-    serve sandbox-$error
+for error in "${errors[@]}"; do
+    serve "sandbox-$error"
     outsiders_of_others
-    outsider
+    owners
     comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
     beta
     comes "$beta_at" welcome "a host is named, by the table"

@@ -2,6 +2,8 @@
 # A child of a member that never calls lonet, with nothing left in its environment, is a member by what it maps; another
 # user's process that maps a file of the same path elsewhere is none, and is not let in.
 . "$(dirname "$0")/scenario.bash"
+. "$(dirname "$0")/owners.bash"
+each_owner
 
 cat >"$work/member.py" <<'END'
 import ctypes, os, signal, socket
@@ -36,7 +38,7 @@ try:
 except OSError as e:
     print("refused", flush=True)
 END
-start member lonet run --host α -- python3 "$work/member.py"
+start member lonet run --host α -- "$python" "$work/member.py"
 parent=$pid
 lonet wait --timeout 120 α:1
 until_true [ -s "$work/member" ]
@@ -45,20 +47,16 @@ started+=("$child")
 is "$keys" 0 "the child's environment tells nothing"
 
 dir=$TMPDIR/lonet/$LONET_NETWORK
-chmod 711 "$work" "$TMPDIR"
-outsiders=()
-if [ "$(id -u)" = 0 ]; then
-    for uid in 65534 65533; do
-        mkdir -m 777 "$work/home$uid"
-        mkfifo -m 666 "$work/again$uid"
-        # A key that is not the network's: without one the library does not ask another user's lonetd.
-        LONET_LOG=$work/home$uid/why start "outsider$uid" env LD_PRELOAD="$library" LONET_DIR="$dir" \
-            LONET_KEY=0-00000000000000000000000000000000 \
-            python3 "$work/outsider.py" "$uid" "$work/home$uid" "$dir/key" "$work/again$uid"
-        outsiders+=("$pid")
-        until_true grep -qx "maps 1" "$work/outsider$uid"
-    done
-fi
+chmod a+x "$work" "$TMPDIR"
+for uid in ${outsiders[@]+"${outsiders[@]}"}; do
+    mkdir -m 777 "$work/home$uid"
+    mkfifo -m 666 "$work/again$uid"
+    # A key that is not the network's: without one the library does not ask another user's lonetd.
+    LONET_LOG=$work/home$uid/why start "outsider$uid" env LD_PRELOAD="$library" LONET_DIR="$dir" \
+        LONET_KEY="$("${owner[@]}" id -u)-00000000000000000000000000000000" \
+        "$python" "$work/outsider.py" "$uid" "$work/home$uid" "$dir/key" "$work/again$uid"
+    until_true grep -qx "maps 1" "$work/outsider$uid"
+done
 # Who is in the network is looked for before this is answered.
 code 1 lonet down
 like "$err" "in use by python3 \(pid $parent\), python3 \(pid $child\);" "the child is a member, and nobody else"
@@ -67,8 +65,7 @@ wait "$parent" 2>/dev/null || true
 for _ in 1 2 3; do
     lonet run --host β -- true
 done
-for uid in 65534 65533; do
-    [ -p "$work/again$uid" ] || continue
+for uid in ${outsiders[@]+"${outsiders[@]}"}; do
     echo >"$work/again$uid"
     until_true grep -Eq "^(refused|let in)$|Error" "$work/outsider$uid"
     is "$(tail -n 1 "$work/outsider$uid")" refused "uid $uid is not let in"

@@ -5,6 +5,8 @@
 . "$(dirname "$0")/scenario.bash"
 need cc python3
 as_another_user
+. "$(dirname "$0")/owners.bash"
+each_owner
 
 cat >"$work/serve.c" <<'C'
 /* Whom each accept returns, in a line each: argv[1] says how accept is called. */
@@ -61,8 +63,8 @@ serve() {
     until_true grep -q ready "$work/server"
     os=$(lonet addr α:80)
 }
-outsiders() { python3 "$work/call.py" "${os%:*}" "${os#*:}" 65534 "${1:-1}" >"$work/called" 7>&-; }
-beta() { lonet run --host β -- python3 "$work/call.py" α.lonet 80 >"$work/called" 7>&-; }
+outsiders() { python3 "$work/call.py" "${os%:*}" "${os#*:}" "${outsiders[0]}" "${1:-1}" >"$work/called" 7>&-; }
+beta() { lonet run --host β -- "$python" "$work/call.py" α.lonet 80 >"$work/called" 7>&-; }
 lines() { [ "$(wc -l <"$work/server")" -ge "$1" ]; }
 # accepts WHOM WHAT
 accepts() {

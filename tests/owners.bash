@@ -3,6 +3,9 @@
 #
 #     with_each_owner FUNCTION     calls it with each uid whose network is to be tried: the caller's, and for root nobody's,
 #                                  too. $uid is the uid, "${owner[@]}" before a command runs it as that user
+#     each_owner                   at the head of a scenario: for root it runs twice, the second time with a network of nobody's:
+#                                  `lonet` is nobody's command then. "${owner[@]}" as above; the uids of ${outsiders[@]} are not the
+#                                  owner's, and root is one of them where nobody is the owner; none for a caller who is not root
 #     "${third[@]}" COMMAND…       runs it as a user who is neither: for root alone
 #     $python                      a python3 that all of them may run; empty for none
 #     $work/call.py ADDRESS        says what who listens there says, or "reset"
@@ -34,4 +37,25 @@ with_each_owner() {
     [ "$uid" = 0 ] || return 0
     uid=65534 owner=(setpriv --reuid 65534 --regid 65534 --clear-groups)
     "$1"
+}
+
+each_owner() {
+    local lonet
+    owner=(env) outsiders=()
+    [ "$(id -u)" = 0 ] || return 0
+    outsiders=(65534 65533)
+    if [ -z "${OWNER_IS_NOBODY-}" ]; then
+        OWNER_IS_NOBODY=1 LONET_NETWORK=$LONET_NETWORK-n "$0" || fail "with a network of nobody's"
+        echo "ok: with a network of nobody's"
+        return 0
+    fi
+    owner=(setpriv --reuid 65534 --regid 65534 --clear-groups) outsiders=(65533 0)
+    lonet=$(command -v lonet)
+    "${owner[@]}" test -x "$lonet" || { echo "skipped: nobody cannot run lonet here" && exit 0; }
+    mkdir "$work/bin"
+    printf '#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups "%s" "$@"\n' "$lonet" >"$work/bin/lonet"
+    chmod 755 "$work/bin" "$work/bin/lonet"
+    PATH=$work/bin:$PATH
+    # The network's directory is made there.
+    chmod 1777 "$work"
 }

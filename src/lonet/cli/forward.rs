@@ -5,20 +5,26 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
 use lonet_core::client::Client;
+use lonet_core::diag::Diag;
 use lonet_core::limit::Limit;
+use lonet_core::uids;
+use lonet_sockets::{address, kernel};
 use nix::sys::socket::{SetSockOpt, sockopt};
+use nix::unistd::geteuid;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Forward a port of 127.0.0.1 to a host, for browsers and other programs that insist on localhost.
 ///
 /// Runs until it is interrupted, and passes bytes on unchanged in both directions. The host is looked up anew for each
-/// connection, so its server may be restarted. If nothing listens there yet, the command fails, or with --wait begins
-/// when something does. Other programs outside lonet can use the address that `lonet addr` prints.
+/// connection, so its server may be restarted. Connections of other users' programs are reset, as the host's own
+/// listeners do. If nothing listens there yet, the command fails, or with --wait begins when something does. Other programs
+/// outside lonet can use the address that `lonet addr` prints.
 #[derive(Args)]
 pub struct Forward {
     #[command(flatten)]
@@ -32,10 +38,16 @@ pub struct Forward {
     /// The port of 127.0.0.1, or 0 for any free one [default: the port of ADDR if it is free, else any]
     #[arg(value_name = "LOCALPORT", value_parser = number::<0, { u16::MAX }>)]
     local: Option<u16>,
+    /// Serve the programs of all users of this machine
+    #[arg(long)]
+    all_users: bool,
 }
 
 /// How long nothing is accepted where there is no descriptor or memory for it.
 const REST: Duration = Duration::from_millis(100);
+
+/// The least time between two lines about other users' connections.
+const EVERY: Duration = Duration::from_secs(60);
 
 impl Forward {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -55,8 +67,14 @@ impl Forward {
             let browser = format!("http://{}.localhost:{port}/", address.host);
             writeln!(out, "127.0.0.1:{port} leads to {address}; in a browser: {browser}")
         })?;
+        let mut refused = Refused::default();
         loop {
             match listener.accept() {
+                // Here and not in a thread: however many they are, they take none.
+                Ok((caller, _)) if !self.all_users && !is_own(&caller) => {
+                    reset(&caller);
+                    refused.add();
+                }
                 Ok((caller, _)) => {
                     let (client, address) = (client.clone(), address.clone());
                     let carry = move || {
@@ -87,10 +105,47 @@ impl Forward {
     }
 }
 
+/// Whether a program of this user's has the other end. The forwarder is the owner's to hosts, so that they cannot tell who
+/// is behind it. What cannot be told is not so.
+fn is_own(caller: &TcpStream) -> bool {
+    let os = |address: Option<address::Address>| address.and_then(|address| address.os());
+    // As the kernel has them: the forwarder may be a host's program.
+    let ends = os(kernel::local(caller.as_raw_fd())).zip(os(kernel::remote(caller.as_raw_fd())));
+    let found = ends.and_then(|(here, there)| Diag::open().ok()?.lookup(there, here).ok()?);
+    let uid = geteuid().as_raw();
+    // In a user namespace all users without a number look like this one.
+    let has_number = uid != uids::OVERFLOW || uids::all_have_numbers() == Some(true);
+    found.is_some_and(|found| found.inode != 0 && found.uid == uid && has_number)
+}
+
+/// Connections that were reset, and when that was last said.
+#[derive(Default)]
+struct Refused {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl Refused {
+    /// As often as others like, and seldom a line.
+    fn add(&mut self) {
+        self.unsaid += 1;
+        if self.said.is_none_or(|said| said.elapsed() >= EVERY) {
+            let connections =
+                if self.unsaid == 1 { "1 connection" } else { &format!("{} connections", self.unsaid) };
+            eprintln!("lonet: {connections} of other users' programs reset; --all-users serves them, too");
+            (self.unsaid, self.said) = (0, Some(Instant::now()));
+        }
+    }
+}
+
 /// Carries a connection until both directions have ended.
 fn carry(client: &Client, address: Address, caller: &TcpStream) -> Result<(), String> {
     let os = addr::os_of(client, address.clone())?;
     let host = TcpStream::connect(os).map_err(|e| format!("cannot connect to {address} at {os}: {e}"))?;
+    // Where the listener has ended, whoever came to its address before this connection, another user perhaps, has taken it.
+    if addr::os_of(client, address.clone())? != os {
+        return Err(format!("{address} has ended while it was connected to"));
+    }
     let carried = thread::scope(|scope| {
         let back = thread::Builder::new().spawn_scoped(scope, || one_way(&host, caller));
         if back.is_ok() {

@@ -3,6 +3,9 @@
 //! They are in `$XDG_STATE_HOME/lonet/<network>`, `~/.local/state` if that is not set: a directory for each run of the
 //! network, from its beginning to its end, named after the moment at which it began; in it `<host>.log`. What was begun
 //! with --log is a link there.
+//!
+//! HOME may be another user's (`sudo -E`), who could have links there. So the network's directory has to be closed to others,
+//! and is reached by a descriptor: what is below it nobody else has made.
 
 use super::{Network, completions, write_out};
 use crate::daemon::names;
@@ -10,7 +13,10 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::Client;
 use lonet_core::config::bare_host;
+use lonet_core::directory::{self, Directory, Trouble, Unfit};
+use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::unistd::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -40,11 +46,13 @@ impl Logs {
     pub fn run(self) -> Result<ExitCode, String> {
         let host = bare_host(&self.host);
         let client = self.network.client()?;
-        let dir = of_network(&client)?;
-        let path = latest(&dir, host).ok_or_else(|| {
-            format!("there is no log of host {host:?} in {}: `lonet run --ready` makes one", dir.display())
+        let path = path_of_network(&client)?;
+        let logs = Place::open(&path)?;
+        let found = logs.as_ref().and_then(|logs| Some((logs, latest(&logs.real(), host)?)));
+        let (logs, path) = found.ok_or_else(|| {
+            format!("there is no log of host {host:?} in {}: `lonet run --ready` makes one", path.display())
         })?;
-        let cannot = |e: io::Error| format!("cannot read {}: {e}", path.display());
+        let cannot = |e: io::Error| format!("cannot read {}: {e}", logs.shown(&path).display());
         let mut file = File::open(&path).map_err(cannot)?;
         if !self.follow {
             let mut text = Vec::new();
@@ -54,7 +62,7 @@ impl Logs {
         // Before the first look: what is said after it is not missed.
         let news = Inotify::init(InitFlags::IN_CLOEXEC)
             .and_then(|news| news.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| news))
-            .map_err(|e| format!("cannot watch {}: {e}", path.display()))?;
+            .map_err(|e| format!("cannot watch {}: {e}", logs.shown(&path).display()))?;
         loop {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map_err(cannot)?;
@@ -70,46 +78,55 @@ pub struct Log {
     pub file: File,
     /// Where it ended before.
     pub begin: u64,
+    /// Where it is read; the path may lead elsewhere by then.
+    real: PathBuf,
+    _logs: Place,
 }
 
 impl Log {
     /// The log of a host in a network that runs. `chosen`: the file to write to instead of lonet's own choice.
     pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
-        let own = make_run(client)?.join(log_of(host));
-        let path = match chosen {
-            None => own,
+        let (logs, run) = make_run(client)?;
+        let own = run.join(log_of(host));
+        let (path, real) = match chosen {
+            None => (logs.shown(&own), own),
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 let _ = fs::remove_file(&own);
-                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&own))?;
-                path
+                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.shown(&own)))?;
+                (path.clone(), path)
             }
         };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&real);
         let file = file.map_err(cannot_write(&path))?;
         let begin = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Log { path, file, begin })
+        Ok(Log { path, file, begin, real, _logs: logs })
     }
 
     /// The last lines that were written since it was opened, each behind the name of the file.
     pub fn last_lines(&self) -> String {
-        last_lines(&self.path, self.begin)
+        last_lines(&self.real, &self.path, self.begin)
     }
 }
 
 /// What a host has said last in this run of the network, if a log says so: for who has waited for it.
 pub fn last_words(client: &Client, host: &str) -> String {
-    let log = this_run(client).map(|run| run.join(log_of(host))).ok().filter(|log| log.is_file());
-    log.map_or_else(String::new, |log| last_lines(&log, 0))
+    let logs = path_of_network(client).and_then(|path| Place::open(&path)).ok().flatten();
+    let words = logs.and_then(|logs| {
+        let log = this_run(client, &logs).ok()?.join(log_of(host));
+        log.is_file().then(|| last_lines(&log, &logs.shown(&log), 0))
+    });
+    words.unwrap_or_default()
 }
 
 /// So many lines and bytes of a log are shown where something has gone wrong.
 const LINES: usize = 10;
 const BYTES: u64 = 4096;
 
-fn last_lines(path: &Path, begin: u64) -> String {
+/// `path`: what the file is called.
+fn last_lines(real: &Path, path: &Path, begin: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let mut file = File::open(real)?;
         let end = file.metadata()?.len();
         file.seek(SeekFrom::Start(begin.max(end.saturating_sub(BYTES))))?;
         let mut text = Vec::new();
@@ -127,7 +144,7 @@ fn last_lines(path: &Path, begin: u64) -> String {
 }
 
 /// Where all runs of a network have their directories.
-fn of_network(client: &Client) -> Result<PathBuf, String> {
+fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
     let state =
@@ -135,25 +152,80 @@ fn of_network(client: &Client) -> Result<PathBuf, String> {
     Ok(state.join("lonet").join(&client.config.network))
 }
 
+/// The same, open and checked: it is this user's, and closed to others.
+struct Place {
+    directory: Directory,
+    path: PathBuf,
+}
+
+impl Place {
+    /// `None`: it is not there.
+    fn open(path: &Path) -> Result<Option<Place>, String> {
+        let place = directory::Place::new(path);
+        match place.open(geteuid().as_raw()) {
+            Ok(directory) => Ok(Some(Place { directory, path: path.to_owned() })),
+            Err(
+                Trouble::Root(Unfit::Errno(Errno::ENOENT)) | Trouble::Network(Unfit::Errno(Errno::ENOENT)),
+            ) => Ok(None),
+            Err(Trouble::Root(why)) => Err(unfit(path.parent().unwrap_or(path))(why)),
+            Err(Trouble::Network(why)) => Err(unfit(path)(why)),
+        }
+    }
+
+    /// As [`Place::open`]; makes it if it is not there.
+    fn make(path: &Path) -> Result<Place, String> {
+        let all = path.parent().unwrap_or(path);
+        DirBuilder::new().recursive(true).mode(0o700).create(all).map_err(cannot_write(all))?;
+        let place = directory::Place::new(path);
+        let root = place.root(geteuid().as_raw()).map_err(unfit(all))?;
+        let directory = root.make(place.name()).map_err(unfit(path))?;
+        Ok(Place { directory, path: path.to_owned() })
+    }
+
+    /// A path by which this process reaches it, whatever becomes of its own.
+    fn real(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.directory.raw()).into()
+    }
+
+    /// What something in it is called.
+    fn shown(&self, real: &Path) -> PathBuf {
+        real.strip_prefix(self.real()).map_or_else(|_| real.to_owned(), |rest| self.path.join(rest))
+    }
+}
+
+fn unfit(path: &Path) -> impl Fn(Unfit) -> String {
+    move |why| {
+        format!(
+            "{} {why}, so that no logs can be there: set XDG_STATE_HOME to a directory of your own",
+            path.display()
+        )
+    }
+}
+
 /// The directory of this run of the network, there or not.
-fn this_run(client: &Client) -> Result<PathBuf, String> {
+fn this_run(client: &Client, logs: &Place) -> Result<PathBuf, String> {
     // The key is made when a network begins, and stays until it ends.
     let key = client.directory().and_then(|d| d.file(c"key", libc::O_RDONLY).ok());
     let began = key.and_then(|key| key.metadata().ok()).ok_or("the network has ended")?;
-    Ok(of_network(client)?.join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
+    Ok(logs.real().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
 }
 
 /// The same; it is made, and the oldest ones are removed, if it is not there.
-fn make_run(client: &Client) -> Result<PathBuf, String> {
-    let run = this_run(client)?;
+fn make_run(client: &Client) -> Result<(Place, PathBuf), String> {
+    let logs = Place::make(&path_of_network(client)?)?;
+    let run = this_run(client, &logs)?;
     if !run.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o700).create(&run).map_err(cannot_write(&run))?;
-        let all = runs(&of_network(client)?);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&run)
+            .map_err(cannot_write(&logs.shown(&run)))?;
+        let all = runs(&logs.real());
         for old in all.iter().take(all.len().saturating_sub(RUNS)) {
             let _ = fs::remove_dir_all(old);
         }
     }
-    Ok(run)
+    Ok((logs, run))
 }
 
 /// Of all runs of a network, the oldest first.
@@ -208,7 +280,7 @@ mod tests {
         let path = dir.path().join("log");
         let said = |text: &str, begin| {
             fs::write(&path, text).expect("a log");
-            last_lines(&path, begin).split_once('\n').map(|(_, lines)| lines.to_owned())
+            last_lines(&path, &path, begin).split_once('\n').map(|(_, lines)| lines.to_owned())
         };
         assert_eq!(said("before\nafter\n", 7).as_deref(), Some("after"));
         assert_eq!(said("before\n", 7), None);

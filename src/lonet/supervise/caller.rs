@@ -151,6 +151,11 @@ impl Caller {
         interruption(self.notice.thread)
     }
 
+    /// The thread's effective capabilities, a bit each.
+    pub fn capabilities(&self) -> u64 {
+        capabilities(self.notice.thread)
+    }
+
     /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
     pub fn has_room(&self) -> bool {
         let Some(limit) = descriptor_limit(self.notice.thread) else { return true };
@@ -190,6 +195,8 @@ struct Status {
     for_thread: u64,
     for_process: u64,
     blocked: u64,
+    /// A set of capabilities.
+    effective: u64,
 }
 
 impl Status {
@@ -208,6 +215,7 @@ impl Status {
                 "SigPnd" => status.for_thread = set.unwrap_or(0),
                 "ShdPnd" => status.for_process = set.unwrap_or(0),
                 "SigBlk" => status.blocked = set.unwrap_or(0),
+                "CapEff" => status.effective = set.unwrap_or(0),
                 _ => {}
             }
         }
@@ -222,6 +230,11 @@ impl Status {
         let is_certain = self.for_thread & !self.blocked != 0 || self.threads == 1;
         Some(if is_certain { RESTART } else { libc::EINTR })
     }
+}
+
+/// As [`Caller::capabilities`], of a thread. None of one that cannot be looked at.
+pub fn capabilities(thread: i32) -> u64 {
+    Status::of(thread).map_or(0, |status| status.effective)
 }
 
 /// As [`Caller::interruption`], of a thread.

@@ -24,6 +24,7 @@ mod filter;
 mod listener;
 mod program;
 mod report;
+mod rights;
 mod serve;
 mod user;
 mod workers;

@@ -54,8 +54,27 @@ impl Search {
 
     /// The result, if the search is done within this time.
     pub fn result(&self, within: Duration) -> Option<Vec<Inherited>> {
-        let found = self.found.recv_timeout(within).ok()?;
+        // First, and whatever comes: it may be told of what was taken while it was told.
         let _ = self.done.read();
-        Some(found)
+        self.found.recv_timeout(within).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn descriptor_is_not_readable_when_what_it_told_of_was_taken_before() {
+        let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd"));
+        let ((known, _wanted), (results, found)) = (channel(), channel());
+        let search = Search { known, found, done };
+        results.send(Vec::new()).expect("a receiver");
+        // Between the result and the word of it.
+        assert!(search.result(Duration::ZERO).is_some());
+        search.done.write(1).expect("a word");
+        assert!(search.result(Duration::ZERO).is_none());
+        assert_eq!(search.done.read(), Err(Errno::EAGAIN));
     }
 }

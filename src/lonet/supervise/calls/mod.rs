@@ -11,6 +11,7 @@ mod option;
 
 use super::caller::{Caller, MAX_ADDRESS, Trouble};
 use super::listener::Listener;
+use super::rights;
 use super::workers::{Job, interruptible};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
@@ -161,7 +162,7 @@ fn result(value: i32) -> Result<Answer, Trouble> {
 fn bind(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
     let at = Given::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
-    result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) })
+    rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
 fn connect(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
