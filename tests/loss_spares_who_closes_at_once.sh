@@ -3,9 +3,23 @@
 . "$(dirname "$0")/scenario.bash"
 need python3
 
+# What has a filter of its own, which takes all, loses by its valve, whoever makes the loss. What is accepted has the listener's.
+cat >"$work/valve.py" <<'END'
+import ctypes, socket, struct
+
+takes_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0xFFFFFFFF))
+
+def loses_by_its_valve(s):
+    try:
+        s.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", 1, ctypes.addressof(takes_all)))
+    except PermissionError:
+        pass
+END
 cat >"$work/send.py" <<'END'
 import socket
+from valve import loses_by_its_valve
 l = socket.create_server(("", 80))
+loses_by_its_valve(l)
 print("ready", flush=True)
 while True:
     c = l.accept()[0]
@@ -16,7 +30,10 @@ END
 # Loss is of connections that lonetd has found.
 cat >"$work/take.py" <<'END'
 import socket, sys
+from valve import loses_by_its_valve
 all = [socket.create_connection(("β.lonet", 80)) for _ in range(16)]
+for s in all:
+    loses_by_its_valve(s)
 print("connected", flush=True)
 sys.stdin.readline()
 for c in all:

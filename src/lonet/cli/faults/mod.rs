@@ -119,8 +119,9 @@ pub struct Delay {
 
 /// Lose some of what hosts send to each other, until `lonet heal`.
 ///
-/// Everything that is sent within random moments of up to a millisecond is lost: the given share of occasional
-/// messages, and many segments in a row of a continuous stream. Dials are not affected.
+/// With CAP_NET_ADMIN each segment is lost with this probability. Without, everything that is sent within random moments
+/// of up to a millisecond is lost: the given share of occasional messages, and many segments in a row of a continuous
+/// stream. Dials are not affected.
 #[derive(Args)]
 pub struct Loss {
     #[command(flatten)]

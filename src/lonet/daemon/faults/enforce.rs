@@ -5,7 +5,8 @@
 //! gone has the other end alone, which is opened so wide that the kernel's last words pass in both directions. Of a connection with
 //! a foreign host, which has no valve, ours is the only one: it is also given a key ([`signed`]).
 
-use super::{Reached, Report, Unreached, signed};
+use super::loss::part;
+use super::{Reached, Report, Unreached, filter, signed};
 use crate::daemon::kernel::{Live, program};
 use crate::daemon::process::pidfd_open;
 use crate::daemon::reach::{self, copy_of, each_socket, why};
@@ -38,6 +39,8 @@ struct Target {
     setting: Setting,
     /// How fast and how late it sent, and is to send.
     paces: [Pace; 2],
+    /// How much it is to lose of what it is sent, where it did or is to.
+    loss: Option<u64>,
     is_set: bool,
     /// Why it could be reached, but not set.
     refusal: Option<Errno>,
@@ -45,7 +48,7 @@ struct Target {
 
 impl Target {
     fn new(end: End, setting: Setting) -> Target {
-        Target { end, setting, paces: [Pace::default(); 2], is_set: false, refusal: None }
+        Target { end, setting, paces: [Pace::default(); 2], loss: None, is_set: false, refusal: None }
     }
 }
 
@@ -105,17 +108,15 @@ pub fn enforce(
         // What no table of the kernel's has is about to be connected, or has ended.
         let is_held = found.map_or(end.is_dial, |f| f.inode != 0);
         let loses = |r: &Rule| r.loses(end.hosts);
-        let is_about = was.is_any()
-            || is.is_any()
-            || paces != [Pace::default(); 2]
-            || before.iter().any(loses)
-            || rules.iter().any(loses);
+        let (here, there) = end.hosts;
+        let loss = before.iter().chain(&rules).any(loses).then(|| part(&rules, there, here));
+        let is_about = was.is_any() || is.is_any() || paces != [Pace::default(); 2] || loss.is_some();
         if !is_about || !is_held {
             continue;
         }
         let is_wide = !is.is_any() && seen.is_peer_orphan(&end);
         let setting = if is_wide { Setting::Wide } else { Setting::Shut(is) };
-        targets.insert(end.cookie, Target { paces, ..Target::new(end, setting) });
+        targets.insert(end.cookie, Target { paces, loss, ..Target::new(end, setting) });
     }
     if let Some(refuser) = refuser {
         refused_dials(state, &seen, &rules, refuser, &mut targets);
@@ -298,6 +299,11 @@ fn set(table: Table<'_>, seen: &Seen, socket: &OwnedFd, target: &Target) -> Resu
     let (fd, cookie) = (socket.as_raw_fd(), target.end.cookie);
     let [was, is] = target.paces;
     pace::set(fd, was, is)?;
+    match target.loss.map(|part| filter::lose(fd, part)) {
+        // Its valve is what loses.
+        None | Some(Ok(()) | Err(Errno::EBUSY | Errno::EPERM)) => {}
+        Some(Err(e)) => return Err(e),
+    }
     match target.setting {
         Setting::Wide => valve::open_wide(fd),
         Setting::Reset => reset(fd),

@@ -1,4 +1,5 @@
-//! Loss: the valves of connections are shut for moments, in which what is sent is dropped.
+//! Loss: a socket that may have a filter ([`filter`]) drops each segment that it is sent with the probability of the rule. The
+//! valves of others are shut for moments, in which what is sent is dropped.
 //!
 //! A thread beside lonetd's loop shuts and opens them. How long a valve is shut is chosen between [`SHORTEST`] and [`LONGEST`],
 //! and how long it is open afterwards so that, on the whole, it is shut for the part of the time that the rule says, however
@@ -10,6 +11,7 @@
 //! been set as the rules have it.
 
 use super::enforce::Seen;
+use super::filter;
 use crate::daemon::kernel::Live;
 use crate::daemon::process::pidfd_open;
 use crate::daemon::reach::{self, copy_of, each_socket};
@@ -72,6 +74,24 @@ struct Place {
     number: i32,
     /// Its valve is shut now and then.
     turns: bool,
+    /// The part that it was to lose by a filter, and whether it does.
+    filter: Option<(u64, bool)>,
+}
+
+impl Place {
+    /// Whether the socket loses this part of what it is sent by itself.
+    fn filters(&mut self, cookie: Cookie, part: u64) -> bool {
+        if let Some((_, does)) = self.filter.filter(|(is, _)| *is == part) {
+            return does;
+        }
+        let does = copy_of(&self.process, self.number, cookie).is_ok_and(|copy| {
+            let lost = filter::lose(copy.as_raw_fd(), part);
+            reach::close(copy);
+            lost.is_ok()
+        });
+        self.filter = Some((part, does));
+        does
+    }
 }
 
 type Places = HashMap<Cookie, Place>;
@@ -130,15 +150,15 @@ impl Socket {
     }
 }
 
-/// What part of what one host sends to another is lost.
-fn part(rules: &[Rule], from: Index, to: Index) -> f64 {
+/// How much of [`LOSS_WHOLE`] of what one host sends to another is lost.
+pub(super) fn part(rules: &[Rule], from: Index, to: Index) -> u64 {
     let is = |r: &&Rule| r.kind == Kind::Loss && r.at == 0 && r.concerns(from, to);
     let of = rules.iter().filter(is).map(|r| r.value);
-    of.max().unwrap_or(0).min(LOSS_WHOLE) as f64 / LOSS_WHOLE as f64
+    of.max().unwrap_or(0).min(LOSS_WHOLE)
 }
 
 /// Ends of connections, with what part is lost of what they send and of what they are sent.
-type Ends = HashMap<Cookie, (End, (f64, f64))>;
+type Ends = HashMap<Cookie, (End, (u64, u64))>;
 
 /// The sockets at which something is to be lost: where it arrives, or where it is sent if that cannot be reached.
 fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sockets {
@@ -146,7 +166,7 @@ fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sock
         let parts = (part(rules, end.hosts.0, end.hosts.1), part(rules, end.hosts.1, end.hosts.0));
         let is_made =
             seen.by_cookie.get(&end.cookie).is_some_and(|f| f.inode != 0 && f.state != Tcp::SYN_SENT);
-        (is_made && parts != (0.0, 0.0)).then_some((end.cookie, (end, parts)))
+        (is_made && parts != (0, 0)).then_some((end.cookie, (end, parts)))
     });
     let ends: Ends = ends.collect();
     places.retain(|cookie, _| ends.contains_key(cookie));
@@ -156,8 +176,11 @@ fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sock
     for (cookie, (end, (sent, received))) in ends {
         let is_peer_reached = seen.peer(&end).is_some_and(|peer| places.contains_key(&peer.cookie));
         let Some(place) = places.get_mut(&cookie) else { continue };
-        let directions = Shut { receiving: received > 0.0, sending: sent > 0.0 && !is_peer_reached };
-        let part = if directions.sending { sent.max(received) } else { received };
+        let is_filtered = received > 0 && place.filters(cookie, received);
+        let directions =
+            Shut { receiving: received > 0 && !is_filtered, sending: sent > 0 && !is_peer_reached };
+        let of = |is_shut, part| if is_shut { part as f64 / LOSS_WHOLE as f64 } else { 0.0 };
+        let part = of(directions.sending, sent).max(of(directions.receiving, received));
         place.turns = directions.is_any();
         if place.turns {
             let socket = Socket {
@@ -186,7 +209,7 @@ fn find_places(state: &State, seen: &Seen, ends: &Ends, places: &mut Places) {
             return;
         }
         let Ok(process) = pidfd_open(pid).map(Arc::new) else { continue };
-        let place = |number| Place { process: Arc::clone(&process), number, turns: false };
+        let place = |number| Place { process: Arc::clone(&process), number, turns: false, filter: None };
         // Its process has said by which descriptor.
         let its = ends.values().map(|(end, _)| end).filter(|end| end.pid == pid);
         for end in its {
@@ -329,6 +352,9 @@ mod tests {
     fn greatest_loss_of_a_direction_counts() {
         let rule = |from, to, value| Rule { value, ..Rule::new(Kind::Loss, from, to) };
         let rules = [rule(1, 2, LOSS_WHOLE / 10), rule(1, 0, LOSS_WHOLE / 5), rule(1, 3, LOSS_WHOLE / 2)];
-        assert_eq!([(1, 2), (1, 3), (2, 1)].map(|(a, b)| part(&rules, a, b)), [0.2, 0.5, 0.0]);
+        assert_eq!(
+            [(1, 2), (1, 3), (2, 1)].map(|(a, b)| part(&rules, a, b)),
+            [LOSS_WHOLE / 5, LOSS_WHOLE / 2, 0]
+        );
     }
 }

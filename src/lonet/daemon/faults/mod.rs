@@ -5,6 +5,7 @@
 //! afterwards sets them itself.
 
 pub mod enforce;
+mod filter;
 pub mod hits;
 pub mod loss;
 pub mod orders;
