@@ -2,6 +2,7 @@
 
 use super::trace::{begin, open};
 use super::{Network, completions, query};
+use crate::daemon::state::NetworkShown;
 use crate::duration;
 use crate::pcap::pcapng::Statistics;
 use crate::pcap::ring::{HANDED_OVER_WITHIN, Ring, Socket};
@@ -13,6 +14,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::block::Block;
 use lonet_core::client::{Client, StartIf};
+use lonet_core::config::bare_host;
 use lonet_core::control::{MAX_MESSAGE, NetworkOp, Op, Trace as Order};
 use lonet_core::limit::Limit;
 use lonet_core::sys::Fd;
@@ -74,8 +76,7 @@ impl Pcap {
                 None
             }
         };
-        let mut session = Session::begin(&client, Output { out, name }, &hosts, socket)?;
-        session.warn_of_absent(&self.hosts)?;
+        let mut session = Session::begin(&client, Output { out, name }, (&self.hosts, &hosts), socket)?;
         let until = self.time.map(|time| Instant::now() + time);
         session.run(&signals, until)?;
         Ok(ExitCode::SUCCESS)
@@ -132,7 +133,7 @@ impl<'a> Session<'a> {
     fn begin(
         client: &'a Client,
         out: Output,
-        hosts: &[String],
+        (named, hosts): (&[String], &[String]),
         socket: Option<Socket>,
     ) -> Result<Session<'a>, String> {
         // In this order: of which connection a packet is, is in the trace from here on, or in the list.
@@ -162,23 +163,12 @@ impl<'a> Session<'a> {
             seen: Statistics::default(),
             is_over: false,
         };
-        session.capture.add_list(&listing.shown()?);
+        let shown = listing.shown()?;
+        // Before the file's first bytes: who waits for these has heard it.
+        warn_of_absent(&shown, named);
+        session.capture.add_list(&shown);
         session.go_on()?;
         Ok(session)
-    }
-
-    /// Says which of these hosts are not up: a name may be mistyped.
-    fn warn_of_absent(&self, hosts: &[String]) -> Result<(), String> {
-        let names: Vec<&str> = hosts.iter().map(|host| lonet_core::config::bare_host(host)).collect();
-        if let Some(listing) = query::network(self.client)? {
-            let shown = listing.shown()?;
-            let absent: Vec<&str> =
-                names.into_iter().filter(|name| query::find(&shown, name).is_none()).collect();
-            if !absent.is_empty() {
-                eprintln!("lonet: {}; what comes later is captured", query::no_such_host(&shown, &absent));
-            }
-        }
-        Ok(())
     }
 
     fn run(&mut self, signals: &SignalFd, until: Option<Instant>) -> Result<(), String> {
@@ -333,6 +323,15 @@ impl<'a> Session<'a> {
             );
         }
         Ok(())
+    }
+}
+
+/// Says which of these hosts are not up: a name may be mistyped.
+fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
+    let names = hosts.iter().map(|host| bare_host(host));
+    let absent: Vec<&str> = names.filter(|name| query::find(shown, name).is_none()).collect();
+    if !absent.is_empty() {
+        eprintln!("lonet: {}; what comes later is captured", query::no_such_host(shown, &absent));
     }
 }
 
