@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 14;
+pub const VERSION: u16 = 15;
 
 /// In the place of a version, in what never changes:
 ///
@@ -200,11 +200,14 @@ pub enum Trace {
     /// that was recorded on.
     Read = 4,
     ReadAll = 5,
+    /// Events are sent for as long as the connection is open, as lines of JSON, several in a packet. Nothing is recorded for
+    /// it: whether somebody watches is not seen in a trace.
+    Watch = 6,
 }
 
 impl Trace {
-    pub const ALL: [Trace; 6] =
-        [Trace::Start, Trace::Stop, Trace::Write, Trace::Hold, Trace::Read, Trace::ReadAll];
+    pub const ALL: [Trace; 7] =
+        [Trace::Start, Trace::Stop, Trace::Write, Trace::Hold, Trace::Read, Trace::ReadAll, Trace::Watch];
 }
 
 impl Op<'_> {
