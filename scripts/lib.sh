@@ -96,6 +96,7 @@ declare -A package=(
     [taskset]="util-linux"
     [systemd-socket-activate]="systemd"
     [tcpserver]="ucspi-tcp"
+    [tmux]="tmux"
     [valgrind]="valgrind"
     [vsftpd]="vsftpd"
     [wget]="wget"

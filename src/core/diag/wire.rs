@@ -240,7 +240,12 @@ pub fn traffic(attributes: &[u8]) -> Traffic {
 
 /// The bytes that the program of a socket has sent and received, if the message says so.
 pub fn carried(body: &[u8]) -> Option<sys::Traffic> {
-    sys::Traffic::of(attribute(body.get(SOCKET..)?, INFO)?)
+    carried_of(body.get(SOCKET..)?)
+}
+
+/// The same, of the attributes alone.
+pub fn carried_of(attributes: &[u8]) -> Option<sys::Traffic> {
+    sys::Traffic::of(attribute(attributes, INFO)?)
 }
 
 fn is_v6only(attributes: &[u8]) -> bool {

@@ -21,6 +21,7 @@ mod query;
 mod ready;
 pub mod run;
 mod signal;
+mod top;
 mod trace;
 mod traced;
 mod wait;
@@ -84,6 +85,7 @@ enum Command {
     Heal(faults::Heal),
     Faults(faults::Faults),
     Trace(trace::Trace),
+    Top(top::Top),
     Down(down::Down),
     Doctor(doctor::Doctor),
     Daemon(Daemon),
@@ -215,6 +217,7 @@ pub fn main() -> ExitCode {
         Command::Heal(c) => c.run(),
         Command::Faults(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Top(c) => return c.run(),
         Command::Down(c) => c.run(),
         Command::Doctor(c) => c.run(),
         Command::Daemon(c) => c.run(),
