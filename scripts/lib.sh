@@ -99,6 +99,7 @@ declare -A package=(
     [taskset]="util-linux"
     [systemd-socket-activate]="systemd"
     [tcpserver]="ucspi-tcp"
+    [tmux]="tmux"
     [tshark]="tshark"
     [valgrind]="valgrind"
     [vsftpd]="vsftpd"

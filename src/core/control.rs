@@ -140,11 +140,14 @@ pub enum Trace {
     /// that was recorded on.
     Read = 4,
     ReadAll = 5,
+    /// Events are sent for as long as the connection is open, as lines of JSON, several in a packet. Nothing is recorded for
+    /// it: whether somebody watches is not seen in a trace.
+    Watch = 6,
 }
 
 impl Trace {
-    pub const ALL: [Trace; 6] =
-        [Trace::Start, Trace::Stop, Trace::Write, Trace::Hold, Trace::Read, Trace::ReadAll];
+    pub const ALL: [Trace; 7] =
+        [Trace::Start, Trace::Stop, Trace::Write, Trace::Hold, Trace::Read, Trace::ReadAll, Trace::Watch];
 }
 
 /// Whether a connect that ended with `errno` (0: success) has a connection, or one on its way.

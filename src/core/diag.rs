@@ -248,6 +248,28 @@ impl Diag {
         self.dump_whole(&wire::Dump { states, filter: None, traffic: true }, &mut buffer, &mut each)
     }
 
+    /// As [`Diag::dump`] of connections within `local`, with the bytes that each has carried. What the kernel does not tell
+    /// of is left out.
+    pub fn dump_carried(
+        &self,
+        (address, prefix): (Ipv4Addr, u8),
+        each: &mut dyn FnMut(Found, sys::Traffic),
+    ) -> io::Result<()> {
+        if prefix > 32 {
+            return Err(error(libc::EINVAL));
+        }
+        let filter = wire::Filter { address, prefix, port: None };
+        let states = State::ESTABLISHED.bit() | State::CLOSE_WAIT.bit() | State::FIN_WAIT2.bit();
+        let mut buffer = vec![0; DUMP_BUFFER];
+        let mut each = |found: Found, attributes: &[u8]| {
+            let is_wanted = states & found.state.bit() != 0 && filter.matches(found.local);
+            if let Some(carried) = wire::carried_of(attributes).filter(|_| is_wanted) {
+                each(found, carried);
+            }
+        };
+        self.dump_whole(&wire::Dump { states, filter: Some(filter), traffic: true }, &mut buffer, &mut each)
+    }
+
     fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {
         let sequence = self.next_sequence();
         self.netlink.send(wire::exact_request(sequence, local, remote, cookie).bytes())?;

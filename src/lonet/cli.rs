@@ -24,6 +24,7 @@ mod query;
 mod ready;
 pub mod run;
 mod signal;
+mod top;
 mod trace;
 mod traced;
 mod usage;
@@ -90,6 +91,7 @@ enum Command {
     Faults(faults::Faults),
     Trace(trace::Trace),
     Pcap(pcap::Pcap),
+    Top(top::Top),
     Down(down::Down),
     Doctor(doctor::Doctor),
     Daemon(Daemon),
@@ -227,6 +229,7 @@ pub fn main() -> ExitCode {
         Command::Faults(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Pcap(c) => c.run(),
+        Command::Top(c) => return c.run(),
         Command::Down(c) => c.run(),
         Command::Doctor(c) => c.run(),
         Command::Daemon(c) => c.run(),

@@ -245,7 +245,12 @@ pub fn traffic(attributes: &[u8]) -> Traffic {
 
 /// The bytes that the program of a socket has sent and received, if the message says so.
 pub fn carried(body: &[u8]) -> Option<sys::Traffic> {
-    sys::Traffic::of(attribute(attributes(body), INFO)?)
+    carried_of(attributes(body))
+}
+
+/// The same, of the attributes alone.
+pub fn carried_of(attributes: &[u8]) -> Option<sys::Traffic> {
+    sys::Traffic::of(attribute(attributes, INFO)?)
 }
 
 fn is_v6only(attributes: &[u8]) -> bool {

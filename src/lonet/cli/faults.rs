@@ -349,13 +349,17 @@ pub fn met_by_dial(
 
 /// Has lonetd do it. `between`: its hosts, which have to be up.
 fn order(network: &Network, between: &Between, order: Order) -> Result<Report, String> {
-    let client = network.client()?;
+    order_of(&network.client()?, between, order)
+}
+
+/// The same, of a network that has been found.
+pub fn order_of(client: &Client, between: &Between, order: Order) -> Result<Report, String> {
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
-    let answer = ask(&client, &text).or_else(|_| {
+    let answer = ask(client, &text).or_else(|_| {
         // Of names that no host has all are named, beside those that are up.
-        query::are_up(&client, &[&between.from[..], &between.to[..]].concat())?;
+        query::are_up(client, &[&between.from[..], &between.to[..]].concat())?;
         // Now lonetd has looked for foreign hosts, too.
-        ask(&client, &text)
+        ask(client, &text)
     })?;
     serde_json::from_str(&answer).map_err(|e| format!("what lonetd answered is no report: {e}"))
 }
@@ -375,10 +379,16 @@ fn ask(client: &Client, text: &[u8]) -> Result<String, String> {
 }
 
 fn done(report: &Report, done: &str, left: &str) -> Result<ExitCode, String> {
+    let text = outcome(report, done, left)?;
+    write_out(|out| writeln!(out, "{text}"))
+}
+
+/// What has been done, or an error that also says what could not be.
+pub fn outcome(report: &Report, done: &str, left: &str) -> Result<String, String> {
     let n = report.connections.both + report.connections.one;
     let connections = |n| if n == 1 { "1 connection".to_owned() } else { format!("{n} connections") };
     if report.unreached.is_empty() {
-        return write_out(|out| writeln!(out, "{done} {}", connections(n)));
+        return Ok(format!("{done} {}", connections(n)));
     }
     let missed = connections(report.connections.none);
     Err(format!(

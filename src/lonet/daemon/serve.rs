@@ -20,6 +20,7 @@ mod sender;
 mod signal;
 mod trace;
 mod wait;
+mod watcher;
 
 use super::current::Current;
 use super::dns::Dns;
@@ -372,7 +373,7 @@ impl Daemon {
             && self.early.is_empty()
             && !self.connections.has_members()
             && !self.has_faults()
-            && !self.is_recording();
+            && !self.keeps_recording();
         self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
     }
 }

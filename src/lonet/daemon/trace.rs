@@ -12,16 +12,21 @@
 //!
 //! Another lonetd takes up the number that was written last, and the ring. What the one before had written when it was killed,
 //! before it could note the number, is not written again.
+//!
+//! What is written goes to the trace, if it is kept ([`kept`]), and to who watches. A trace that begins while somebody watches
+//! has the events from then on, and one that ends meanwhile those until then: who reads it does not see that somebody watches.
 
 mod ends;
 pub mod file;
+mod kept;
 mod words;
 
 use super::current::Current;
 use super::state::{Cookie, Pid, State};
 use crate::trace::event::{Event, Kind};
 use crate::trace::moment::Moment;
-use file::Trace;
+use kept::Kept;
+pub use kept::line;
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::sys::Traffic;
 use lonet_core::table::Table;
@@ -79,7 +84,9 @@ impl Connection {
 type Ends = (Option<Endpoint>, Option<Endpoint>);
 
 pub struct Recorder {
-    trace: Trace,
+    kept: Option<Kept>,
+    /// The lines for who watches. `None`: nobody does.
+    watched: Option<Vec<u8>>,
     table: Table<'static>,
     /// The number to be taken next.
     next: u64,
@@ -101,29 +108,34 @@ pub struct Recorder {
     met: HashSet<Pid>,
     /// The ends of connections that were closed before the other one was; `true`: the dialer's.
     closed: HashSet<(Ends, bool)>,
-    unwritten: u64,
-    /// What a lonetd before has written behind the number that it has noted.
-    written: HashSet<(u64, Kind)>,
 }
 
 impl Recorder {
-    /// Begins anew.
-    pub fn begin(directory: &Current, network: &str, table: Table<'static>) -> io::Result<Recorder> {
-        let trace = Trace::create(directory, network)?;
+    /// Begins with the events from now on. Nothing is written so far.
+    pub fn begin(table: Table<'static>) -> Recorder {
         table.header().events_taken.set(table.ring().last());
-        Ok(Recorder::new(trace, table))
+        Recorder::new(None, table)
     }
 
-    /// Goes on where a lonetd before has left off.
-    pub fn resume(directory: &Current, network: &str, table: Table<'static>) -> io::Result<Recorder> {
-        let mut recorder = Recorder::new(Trace::resume(directory, network)?, table);
-        recorder.written = recorder.trace.written_behind(recorder.next - 1)?;
-        Ok(recorder)
+    /// Goes on where a lonetd before has left off. `keeps`: the trace is written on.
+    pub fn resume(
+        directory: &Current,
+        network: &str,
+        table: Table<'static>,
+        keeps: bool,
+    ) -> io::Result<Recorder> {
+        let kept = if keeps {
+            Some(Kept::resume(directory, network, table.header().events_taken.get())?)
+        } else {
+            None
+        };
+        Ok(Recorder::new(kept, table))
     }
 
-    fn new(trace: Trace, table: Table<'static>) -> Recorder {
+    fn new(kept: Option<Kept>, table: Table<'static>) -> Recorder {
         Recorder {
-            trace,
+            kept,
+            watched: None,
             table,
             next: table.header().events_taken.get() + 1,
             queue: BTreeMap::new(),
@@ -136,8 +148,6 @@ impl Recorder {
             programs: HashMap::new(),
             met: HashSet::new(),
             closed: HashSet::new(),
-            unwritten: 0,
-            written: HashSet::new(),
         }
     }
 
@@ -288,7 +298,9 @@ impl Recorder {
         }
         self.put(&events);
         if let Some(written) = written {
-            self.written.retain(|(number, _)| *number > written);
+            if let Some(kept) = &mut self.kept {
+                kept.is_noted(written);
+            }
             self.table.header().events_taken.set(written);
         }
     }
@@ -297,24 +309,11 @@ impl Recorder {
         if events.is_empty() {
             return;
         }
-        let mut text = Vec::with_capacity(events.len() * 256);
-        if self.unwritten > 0 {
-            let first = lost(events[0].seq.saturating_sub(1), self.unwritten);
-            let _ = serde_json::to_writer(&mut text, &first);
-            text.push(b'\n');
+        if let Some(kept) = &mut self.kept {
+            kept.put(events);
         }
-        for event in events.iter().filter(|event| !self.written.contains(&(event.seq, event.kind))) {
-            let _ = serde_json::to_writer(&mut text, event);
-            text.push(b'\n');
-        }
-        match self.trace.write(&text) {
-            Ok(()) => self.unwritten = 0,
-            Err(e) => {
-                if self.unwritten == 0 {
-                    tracing::warn!("events cannot be written to the trace: {e}");
-                }
-                self.unwritten += events.len() as u64;
-            }
+        if let Some(watched) = &mut self.watched {
+            events.iter().for_each(|event| line(watched, event));
         }
     }
 
@@ -343,6 +342,7 @@ impl Recorder {
     }
 }
 
-fn lost(number: u64, count: u64) -> Event {
+/// Says in place of events that they are missing.
+pub fn lost(number: u64, count: u64) -> Event {
     Event { count: Some(count), ..Event::new(number, Moment::now(), Kind::Lost) }
 }

@@ -1,4 +1,4 @@
-use super::super::{Diag, State, Traffic};
+use super::super::{Diag, Found, State, Traffic};
 use super::until;
 use crate::{sys, valve};
 use std::io::Write;
@@ -29,4 +29,27 @@ fn what_a_socket_drops_is_counted() {
     until("it is sent again", || traffic().1.sent_again > 0);
     let (accepted_end, dialing_end) = traffic();
     assert!(accepted_end.dropped >= 2 && dialing_end.dropped == 0, "{accepted_end:?} {dialing_end:?}");
+}
+
+#[test]
+fn bytes_that_a_connection_has_carried_are_told_of_both_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let to = listener.local_addr().expect("an address");
+    let mut dialer = TcpStream::connect(to).expect("a connection");
+    let (mut accepted, _) = listener.accept().expect("a connection");
+    dialer.write_all(b"hello").expect("sent");
+    accepted.write_all(b"hi").expect("sent");
+    let carried = |stream: &TcpStream| {
+        let cookie = sys::cookie(stream.as_raw_fd()).expect("a cookie");
+        let (mut found, diag) = (None, Diag::open().expect("a way to ask"));
+        let within = ([127, 0, 0, 1].into(), 32);
+        let each = &mut |f: Found, t: sys::Traffic| {
+            if f.cookie == cookie {
+                found = Some((t.sent, t.received));
+            }
+        };
+        diag.dump_carried(within, each).expect("a dump");
+        found
+    };
+    until("both have arrived", || carried(&dialer) == Some((5, 2)) && carried(&accepted) == Some((2, 5)));
 }

@@ -1,6 +1,7 @@
 //! `lonet trace`: who wants events to be recorded, and the recorder's turn.
 
 use super::connections::has_hung_up;
+use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::state::{Cookie, State};
 use crate::daemon::trace::Recorder;
@@ -21,9 +22,15 @@ const EVERY: Duration = Duration::from_millis(10);
 /// How long who had held the recording may take to come back to a lonetd that has followed another one.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Bits of the table's word `recording`: until it is stopped, and while somebody holds it.
+/// Bits of the table's word `recording`: until it is stopped, while somebody holds it, and while somebody watches.
 const STARTED: u64 = 1;
 const HELD: u64 = 2;
+const WATCHED: u64 = 4;
+/// For these a trace is kept.
+const KEPT: u64 = STARTED | HELD;
+
+/// So many bytes are kept for watchers that a lonetd before had.
+const UNCLAIMED: usize = 1 << 20;
 
 #[derive(Default)]
 pub(super) struct Tracing {
@@ -31,8 +38,11 @@ pub(super) struct Tracing {
     holders: Vec<OwnedFd>,
     waiters: Vec<Waiter>,
     readers: Vec<Reader>,
-    /// Until when it is recorded for holders that a lonetd before had.
+    watchers: Vec<Watcher>,
+    /// Until when it is recorded for holders and watchers that a lonetd before had.
     held_until: Option<Instant>,
+    /// The lines for these watchers.
+    unclaimed: Vec<u8>,
     at: Option<Instant>,
 }
 
@@ -117,6 +127,11 @@ impl Daemon {
         self.tracing.recorder.is_some()
     }
 
+    /// Whether a recording keeps the network up: who only watches does not.
+    pub(super) fn keeps_recording(&self) -> bool {
+        self.is_recording() && self.recording() != WATCHED
+    }
+
     /// When the recorder looks next.
     pub(super) fn records_at(&self) -> Option<Instant> {
         self.tracing.at
@@ -128,12 +143,14 @@ impl Daemon {
         if recording == 0 {
             return;
         }
-        let recorder = Recorder::resume(&self.directory, &self.config.network, self.store.table());
+        let keeps = recording & KEPT != 0;
+        let recorder = Recorder::resume(&self.directory, &self.config.network, self.store.table(), keeps);
         match recorder {
-            Ok(recorder) => {
+            Ok(mut recorder) => {
+                recorder.watch(recording & WATCHED != 0);
                 self.tracing.recorder = Some(recorder);
                 self.state.recording_begins();
-                let held = recording & HELD != 0;
+                let held = recording & (HELD | WATCHED) != 0;
                 self.tracing.held_until = held.then(|| Instant::now() + COMES_BACK_WITHIN);
                 self.tracing.at = Some(Instant::now());
             }
@@ -153,7 +170,7 @@ impl Daemon {
         let header = self.store.table().header();
         match what {
             Trace::Start | Trace::Hold | Trace::Read | Trace::ReadAll => {
-                if let Err(e) = self.begin_recording() {
+                if let Err(e) = self.keep_recording() {
                     let text = format!("the trace cannot be written: {e}");
                     self.reply(
                         &fd,
@@ -177,9 +194,21 @@ impl Daemon {
                 }
                 self.tracing.holders.push(fd);
             }
+            Trace::Watch => {
+                self.begin_recording().watch(true);
+                header.recording.set_bits(WATCHED);
+                self.settle();
+                self.reply(&fd, &Reply::Done);
+                let _ = self.epoll.add(&fd, event(CONNECTION));
+                let mut watcher = Watcher::new(fd);
+                if watcher.take(&std::mem::take(&mut self.tracing.unclaimed)) {
+                    self.tracing.watchers.push(watcher);
+                }
+            }
             Trace::Stop | Trace::Write => {
                 if what == Trace::Stop {
                     header.recording.clear_bits(STARTED);
+                    self.end_kept();
                 }
                 self.tracing.waiters.push(Waiter { fd, since: Instant::now(), last: None });
                 self.record();
@@ -187,15 +216,31 @@ impl Daemon {
         }
     }
 
-    fn begin_recording(&mut self) -> io::Result<()> {
-        if self.is_recording() {
+    fn begin_recording(&mut self) -> &mut Recorder {
+        if !self.is_recording() {
+            self.tracing.at = Some(Instant::now());
+            self.state.recording_begins();
+        }
+        self.tracing.recorder.get_or_insert_with(|| Recorder::begin(self.store.table()))
+    }
+
+    /// Begins a trace, if none is written.
+    fn keep_recording(&mut self) -> io::Result<()> {
+        if self.tracing.recorder.as_ref().is_some_and(Recorder::keeps) {
             return Ok(());
         }
-        let recorder = Recorder::begin(&self.directory, &self.config.network, self.store.table())?;
-        self.tracing.recorder = Some(recorder);
-        self.tracing.at = Some(Instant::now());
-        self.state.recording_begins();
-        Ok(())
+        if self.is_recording() {
+            // Somebody watches: what was so far does not belong to it, and what is asked for is to be seen in it.
+            self.state.note_hosts();
+            self.state.recording_begins();
+        }
+        let (directory, network) = (self.directory.clone(), self.config.network.clone());
+        let kept = self.begin_recording().keep(&directory, &network);
+        if kept.is_err() && self.recording() == 0 {
+            self.tracing.recorder = None;
+            self.tracing.at = None;
+        }
+        kept
     }
 
     /// Takes and writes events, and answers who waits for that.
@@ -210,12 +255,17 @@ impl Daemon {
         let kernel = &self.kernel;
         recorder.look_at_dials(&mut self.state, |state, cookie| is_made(state, kernel, cookie));
         recorder.write(|cookie| is_held(&self.state, kernel, cookie));
+        let lines = recorder.take_watched();
         let mut has_more = false;
         self.tracing.readers.retain_mut(|reader| {
             let sent = reader.go_on();
             has_more |= sent == Sent::Some;
             sent != Sent::Over
         });
+        self.tracing.watchers.retain_mut(|watcher| watcher.take(&lines));
+        if self.tracing.held_until.is_some() && self.tracing.unclaimed.len() + lines.len() < UNCLAIMED {
+            self.tracing.unclaimed.extend_from_slice(&lines);
+        }
         let waits = !self.tracing.waiters.is_empty() && recorder.has_left(&self.state);
         for waiter in &mut self.tracing.waiters {
             if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ENDS_WITHIN) {
@@ -237,13 +287,17 @@ impl Daemon {
         let before = self.tracing.holders.len();
         self.tracing.holders.retain(|fd| !has_hung_up(fd));
         self.tracing.readers.retain(|reader| !has_hung_up(&reader.fd));
+        self.tracing.watchers.retain(|watcher| !has_hung_up(&watcher.fd));
         self.tracing.held_until = self.tracing.held_until.filter(|until| now < *until);
-        if self.tracing.holders.is_empty()
-            && self.tracing.held_until.is_none()
-            && self.recording() & HELD != 0
-        {
-            self.store.table().header().recording.clear_bits(HELD);
+        if self.tracing.held_until.is_none() {
+            self.tracing.unclaimed = Vec::new();
+            let unheld = if self.tracing.holders.is_empty() { HELD } else { 0 };
+            let unwatched = if self.tracing.watchers.is_empty() { WATCHED } else { 0 };
+            if self.recording() & (unheld | unwatched) != 0 {
+                self.store.table().header().recording.clear_bits(unheld | unwatched);
+            }
         }
+        self.end_kept();
         if self.tracing.at.is_none_or(|at| now >= at) || before > self.tracing.holders.len() {
             self.record();
         }
@@ -251,6 +305,16 @@ impl Daemon {
         if self.recording() == 0 && is_done && self.tracing.waiters.is_empty() {
             self.tracing.recorder = None;
             self.tracing.at = None;
+        }
+    }
+
+    /// Ends what is kept if only who watches goes on; if nobody does, no more events are made, and all of them are written.
+    fn end_kept(&mut self) {
+        let recording = self.recording();
+        let Some(recorder) = &mut self.tracing.recorder else { return };
+        recorder.watch(recording & WATCHED != 0);
+        if recording & KEPT == 0 && recording != 0 {
+            recorder.keep_no_more();
         }
     }
 
@@ -275,6 +339,8 @@ impl Daemon {
         }
         if let Some(recorder) = &mut self.tracing.recorder {
             recorder.finish();
+            let lines = recorder.take_watched();
+            self.tracing.watchers.retain_mut(|watcher| watcher.take(&lines));
         }
     }
 }

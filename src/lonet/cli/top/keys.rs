@@ -1,0 +1,44 @@
+//! Keys, from a thread that reads the terminal: one that has gone is read again and again there, which is to stop nothing else.
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+
+pub struct Keys {
+    keys: Receiver<io::Result<KeyEvent>>,
+    /// Becomes readable with keys.
+    pub ready: Arc<EventFd>,
+}
+
+impl Keys {
+    /// Once the terminal has been taken.
+    pub fn start() -> io::Result<Keys> {
+        let ready =
+            Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (tell, keys) = mpsc::channel();
+        let told = ready.clone();
+        let read = move || {
+            loop {
+                let key = match event::read() {
+                    Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Ok(key),
+                    Ok(_) => continue,
+                    Err(e) => Err(e),
+                };
+                let is_last = key.is_err();
+                if tell.send(key).is_err() || told.write(1).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("keys".into()).spawn(read)?;
+        Ok(Keys { keys, ready })
+    }
+
+    /// Those that were typed.
+    pub fn typed(&self) -> impl Iterator<Item = io::Result<KeyEvent>> {
+        let _ = self.ready.read();
+        self.keys.try_iter()
+    }
+}

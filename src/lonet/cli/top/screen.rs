@@ -1,0 +1,115 @@
+//! The terminal: taken for a full screen, and given back as it was, whatever happens.
+
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Stdout, stdin, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the terminal is ours at the moment.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The signals that are read from a descriptor.
+const SIGNALS: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGTSTP,
+    Signal::SIGCONT,
+    // That the terminal has another size.
+    Signal::SIGWINCH,
+];
+
+pub struct Screen {
+    pub terminal: Terminal<CrosstermBackend<Stdout>>,
+    pub signals: SignalFd,
+}
+
+/// Why there can be no full screen here, if so.
+pub fn unfit() -> Option<String> {
+    let what = match (stdin().is_terminal(), stdout().is_terminal()) {
+        (true, true) if std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb")) => "TERM is \"dumb\"",
+        (true, true) => return None,
+        (false, _) => "standard input is not a terminal",
+        (true, false) => "standard output is not a terminal",
+    };
+    Some(format!(
+        "{what}, and lonet top needs a full screen: `lonet ls` and `lonet trace --follow` print what it shows"
+    ))
+}
+
+fn set() -> SigSet {
+    SIGNALS.into_iter().collect()
+}
+
+impl Screen {
+    /// Takes the terminal. Before other threads are started: signals are for this one.
+    pub fn take() -> io::Result<Screen> {
+        set().thread_block()?;
+        let signals = SignalFd::with_flags(&set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            give_back();
+            before(panic);
+        }));
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()));
+        terminal.map(|terminal| Screen { terminal, signals }).inspect_err(|_| give_back())
+    }
+
+    /// Stops until somebody has it continue, with the terminal as it was. `all`: the whole job, as the terminal would.
+    pub fn suspend(&mut self, all: bool) -> io::Result<()> {
+        give_back();
+        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
+        kill(if all { Pid::from_raw(0) } else { Pid::this() }, Signal::SIGTSTP)?;
+        // Here it stops.
+        stop.thread_unblock()?;
+        stop.thread_block()?;
+        self.retake()
+    }
+
+    /// Takes the terminal anew: others may have used it meanwhile.
+    pub fn retake(&mut self) -> io::Result<()> {
+        give_back();
+        take()?;
+        // Its clear() would ask the terminal where the cursor is, and take what is typed for the answer.
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    IS_TAKEN.store(true, Ordering::SeqCst);
+    execute!(stdout(), EnterAlternateScreen, Hide).inspect_err(|_| give_back())
+}
+
+fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(stdout(), Show, LeaveAlternateScreen);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// Ends this process by a signal that it was sent, as whoever sent it expects.
+pub fn end_by(signal: Signal) {
+    let only: SigSet = [signal].into_iter().collect();
+    // SAFETY: no handler of ours.
+    unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
+    let _ = kill(Pid::this(), signal);
+    let _ = only.thread_unblock();
+}

@@ -1,0 +1,307 @@
+//! Where what is shown comes from: a thread that asks lonetd and the kernel, and does what is ordered.
+//!
+//! lonetd may take its time, or be stopped: what the user types is not held up by it.
+
+use super::meter::{self, Meter};
+use super::snapshot::Snapshot;
+use crate::cli::trace::begin;
+use crate::cli::{faults, query};
+use crate::daemon::faults::{Between, Order};
+use crate::trace::event::Event;
+use lonet_core::client::{Client, StartIf};
+use lonet_core::control::Trace;
+use lonet_core::diag::Diag;
+use lonet_core::sys::{self, Fd};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+/// How often everything is asked for. Where that takes long, less often.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Of the time that passes, asking may take one part of so many, unless that would make it rarer than so often.
+const SHARE: u32 = 5;
+const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// The bytes of a packet of events, at most: a line that is longer comes alone, and no line is.
+const PACKET: usize = 1 << 18;
+
+/// So many packets are taken before it is looked for orders again.
+const PACKETS: usize = 256;
+
+/// Whether the network runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    #[default]
+    Asking,
+    /// It does not run, and has not since this command began. What else is to be said.
+    Awaited(String),
+    Up,
+    /// It has run.
+    Ended,
+    /// lonetd does not answer as it should: why.
+    Trouble(String),
+}
+
+pub enum News {
+    Link(Link),
+    Taken(Box<Snapshot>),
+    Events(Vec<Event>),
+    /// Why there are no events.
+    NoEvents(String),
+    /// What has become of an order.
+    Done(Result<String, String>),
+}
+
+/// What the user may order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Cut,
+    Heal,
+}
+
+#[derive(Clone, Debug)]
+pub struct Deed {
+    pub verb: Verb,
+    pub between: Between,
+}
+
+impl Deed {
+    /// The command that does the same.
+    pub fn command(&self) -> String {
+        let verb = match self.verb {
+            Verb::Cut => "cut",
+            Verb::Heal => "heal",
+        };
+        let (from, to) = (self.between.from.join(","), self.between.to.join(","));
+        match (from.is_empty(), to.is_empty(), self.between.one_way) {
+            (true, ..) => format!("lonet {verb}"),
+            (false, true, _) => format!("lonet {verb} {from}"),
+            (false, false, false) => format!("lonet {verb} {from} {to}"),
+            (false, false, true) => format!("lonet {verb} '{from}>{to}'"),
+        }
+    }
+
+    fn run(self, client: &Client) -> Result<String, String> {
+        let Deed { verb, between } = self;
+        let (order, done, left) = match verb {
+            Verb::Cut => (Order::Cut(between.clone()), "cut", "may still pass"),
+            Verb::Heal => (Order::Heal(between.clone()), "healed", "may stay cut"),
+        };
+        faults::outcome(&faults::order_of(client, &between, order)?, done, left)
+    }
+}
+
+/// The user's side of the thread.
+pub struct Source {
+    orders: Sender<Deed>,
+    news: Receiver<News>,
+    /// Becomes readable with news.
+    pub ready: Arc<EventFd>,
+    wake: Arc<EventFd>,
+}
+
+impl Source {
+    pub fn start(client: Client) -> Result<Source, String> {
+        let event = || {
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            EventFd::from_value_and_flags(0, flags).map(Arc::new).map_err(|e| format!("eventfd: {e}"))
+        };
+        let (ready, wake) = (event()?, event()?);
+        let (orders, ordered) = mpsc::channel();
+        let (tell, news) = mpsc::channel();
+        let mut thread = Thread {
+            client,
+            orders: ordered,
+            news: tell,
+            ready: ready.clone(),
+            wake: wake.clone(),
+            watch: None,
+            has_run: false,
+            meter: Meter::default(),
+            diag: Diag::open().ok(),
+            buffer: vec![0; PACKET],
+        };
+        let builder = std::thread::Builder::new().name("source".into());
+        builder.spawn(move || thread.run()).map_err(|e| format!("cannot start a thread: {e}"))?;
+        Ok(Source { orders, news, ready, wake })
+    }
+
+    pub fn order(&self, deed: Deed) {
+        // The thread ends with this side only.
+        let _ = self.orders.send(deed);
+        let _ = self.wake.write(1);
+    }
+
+    /// What there is.
+    pub fn news(&self) -> impl Iterator<Item = News> {
+        let _ = self.ready.read();
+        self.news.try_iter()
+    }
+}
+
+/// Nobody is there any more who is told.
+struct Gone;
+
+struct Thread {
+    client: Client,
+    orders: Receiver<Deed>,
+    news: Sender<News>,
+    ready: Arc<EventFd>,
+    wake: Arc<EventFd>,
+    /// Over which events come.
+    watch: Option<Fd>,
+    has_run: bool,
+    meter: Meter,
+    diag: Option<Diag>,
+    buffer: Vec<u8>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        while let Ok(pause) = self.refresh() {
+            if self.wait(pause).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self, news: News) -> Result<(), Gone> {
+        self.news.send(news).map_err(|_| Gone)?;
+        let _ = self.ready.write(1);
+        Ok(())
+    }
+
+    /// Asks for everything. How long the next time is to be waited for.
+    fn refresh(&mut self) -> Result<Duration, Gone> {
+        let start = Instant::now();
+        let (link, shown) = match self.ask() {
+            Ok(Some(shown)) => (Link::Up, Some(shown)),
+            Ok(None) if self.has_run => (Link::Ended, None),
+            Ok(None) => (Link::Awaited(query::not_running(&self.client)), None),
+            Err(why) => (Link::Trouble(why), None),
+        };
+        if link == Link::Up {
+            self.has_run = true;
+            self.watch()?;
+        }
+        self.tell(News::Link(link))?;
+        if let Some(mut shown) = shown {
+            // Before it is measured: closes that have been told of belong to the time before.
+            self.events()?;
+            let address = shown.hosts.first().map(|host| host.address.clone());
+            let kernel =
+                address.zip(self.diag.as_ref()).and_then(|(address, diag)| meter::ask(diag, &address));
+            self.meter.measure(start, &mut shown, kernel.as_ref(), self.watch.is_some());
+            self.tell(News::Taken(Box::new(shown)))?;
+        }
+        Ok((start.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY))
+    }
+
+    fn ask(&self) -> Result<Option<Snapshot>, String> {
+        let Some(listing) = query::network(&self.client)? else { return Ok(None) };
+        let report = faults::order_of(&self.client, &Between::default(), Order::Show);
+        // It may have ended in between.
+        let report = match report {
+            Ok(report) => report,
+            Err(_) if !query::runs(&self.client) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        Ok(Some(Snapshot::of(&listing.shown()?, &report)))
+    }
+
+    /// Has events sent, if they are not.
+    fn watch(&mut self) -> Result<(), Gone> {
+        if self.watch.is_some() {
+            return Ok(());
+        }
+        match begin(&self.client, Trace::Watch, StartIf::Killed) {
+            Ok(fd) => self.watch = Some(fd),
+            Err(why) => self.tell(News::NoEvents(why))?,
+        }
+        Ok(())
+    }
+
+    /// Waits so long, and takes events and orders meanwhile.
+    fn wait(&mut self, pause: Duration) -> Result<(), Gone> {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            // SAFETY: the descriptor is this struct's, which outlives the poll.
+            let watched = self.watch.as_ref().map(|fd| unsafe { BorrowedFd::borrow_raw(fd.raw()) });
+            let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+            fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            let milliseconds = PollTimeout::try_from(left + Duration::from_millis(1));
+            let _ = poll(&mut fds, milliseconds.unwrap_or(PollTimeout::MAX));
+            if !self.events()? {
+                // lonetd has ended, and the network, perhaps.
+                return Ok(());
+            }
+            let _ = self.wake.read();
+            let mut has_done = false;
+            while let Ok(deed) = self.orders.try_recv() {
+                let done = deed.run(&self.client);
+                self.tell(News::Done(done))?;
+                has_done = true;
+            }
+            if has_done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the events that have come. `false`: no more will come.
+    fn events(&mut self) -> Result<bool, Gone> {
+        let Some(fd) = &self.watch else { return Ok(true) };
+        let (mut events, mut goes_on) = (Vec::new(), true);
+        for _ in 0..PACKETS {
+            if sys::readable_within(fd.raw(), 0) != Ok(true) {
+                break;
+            }
+            match sys::recv(fd.raw(), &mut self.buffer) {
+                Ok(n) if n > 0 => {
+                    let text = String::from_utf8_lossy(self.buffer.get(..n).unwrap_or_default());
+                    events.extend(text.lines().filter_map(|line| Event::parse(line).ok()));
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Ok(_) | Err(_) => {
+                    goes_on = false;
+                    break;
+                }
+            }
+        }
+        if !goes_on {
+            self.watch = None;
+        }
+        events.iter().for_each(|event| self.meter.event(event));
+        if !events.is_empty() {
+            self.tell(News::Events(events))?;
+        }
+        Ok(goes_on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deed_is_the_command_that_does_the_same() {
+        let deed = |verb, from: &[&str], to: &[&str], one_way| {
+            let names = |all: &[&str]| all.iter().map(ToString::to_string).collect();
+            let between = Between { from: names(from), to: names(to), one_way, ..Between::default() };
+            Deed { verb, between }.command()
+        };
+        assert_eq!(deed(Verb::Cut, &["a"], &["b"], false), "lonet cut a b");
+        assert_eq!(deed(Verb::Cut, &["a"], &[], false), "lonet cut a");
+        assert_eq!(deed(Verb::Heal, &["a"], &["b"], true), "lonet heal 'a>b'");
+        assert_eq!(deed(Verb::Heal, &[], &[], false), "lonet heal");
+    }
+}

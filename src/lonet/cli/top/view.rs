@@ -1,0 +1,353 @@
+//! What is on the screen, apart from how it is drawn: what is shown of what has come, and what keys do to that.
+
+use super::choice::{Choice, Target};
+use super::rows::{Order, Rows};
+use super::snapshot::Snapshot;
+use super::source::{Deed, Link, News, Verb};
+use crate::daemon::faults::Between;
+use crate::trace::event::{Event, Kind};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::collections::VecDeque;
+
+/// So many events are kept.
+const EVENTS: usize = 5000;
+
+/// How far PgUp and PgDn go.
+const PAGE: isize = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pane {
+    Hosts,
+    Listeners,
+    Connections,
+    Faults,
+    Events,
+}
+
+impl Pane {
+    pub const ALL: [Pane; 5] = [Pane::Hosts, Pane::Listeners, Pane::Connections, Pane::Faults, Pane::Events];
+
+    pub fn number(self) -> usize {
+        self as usize
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Pane::Hosts => "Hosts",
+            Pane::Listeners => "Listeners",
+            Pane::Connections => "Connections",
+            Pane::Faults => "Faults",
+            Pane::Events => "Events",
+        }
+    }
+}
+
+/// What the keys are for at the moment.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    Look,
+    /// The filter is typed. What it was before.
+    Filter(String),
+    /// Hosts are chosen.
+    Choose(Choice),
+    /// It is asked whether to do this.
+    Confirm(Deed),
+    Help,
+}
+
+/// What the key has the program do, beyond the view.
+#[derive(Debug)]
+pub enum Does {
+    Nothing,
+    Quit,
+    Suspend,
+    Order(Deed),
+}
+
+/// An event as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    seq: u64,
+    pub kind: Kind,
+    pub text: String,
+}
+
+pub struct View {
+    pub network: String,
+    pub link: Link,
+    /// What has come.
+    latest: Snapshot,
+    events: VecDeque<Line>,
+    /// What was there when it was paused.
+    paused: Option<(Snapshot, VecDeque<Line>)>,
+    pub no_events: Option<String>,
+    /// What has become of the last order: an error, or not.
+    pub outcome: Option<Result<String, String>>,
+    pub filter: String,
+    pub mode: Mode,
+    pub focus: Pane,
+    /// Only the pane with the focus is shown.
+    pub zoomed: bool,
+    pub orders: [Order; 5],
+    /// The row that is chosen in each pane, by what it is called.
+    selected: [Option<String>; 5],
+    /// How many events behind the end of the list.
+    pub behind: usize,
+}
+
+impl View {
+    pub fn new(network: &str) -> View {
+        View {
+            network: network.to_owned(),
+            link: Link::default(),
+            latest: Snapshot::default(),
+            events: VecDeque::new(),
+            paused: None,
+            no_events: None,
+            outcome: None,
+            filter: String::new(),
+            mode: Mode::Look,
+            focus: Pane::Hosts,
+            zoomed: false,
+            orders: Pane::ALL.map(Order::first),
+            selected: Default::default(),
+            behind: 0,
+        }
+    }
+
+    pub fn take(&mut self, news: News) {
+        match news {
+            News::Link(link) => self.link = link,
+            News::Taken(shown) => self.latest = *shown,
+            News::Events(events) => self.add(&events),
+            News::NoEvents(why) => self.no_events = Some(why),
+            News::Done(outcome) => self.outcome = Some(outcome),
+        }
+    }
+
+    fn add(&mut self, events: &[Event]) {
+        self.no_events = None;
+        let new = events.iter().rev().take(EVENTS).rev();
+        let line = |event: &Event| Line { seq: event.seq, kind: event.kind, text: event.to_string() };
+        let new: Vec<Line> = new.map(line).collect();
+        if self.behind > 0 && self.paused.is_none() {
+            // What is looked at stays where it is.
+            let filter = self.filter.to_lowercase();
+            self.behind += new.iter().filter(|line| is_shown(&filter, &[&line.text])).count();
+        }
+        self.events.extend(new);
+        // A close may be told of behind its turn.
+        self.events.make_contiguous().sort_by_key(|line| line.seq);
+        let spare = self.events.len().saturating_sub(EVENTS);
+        self.events.drain(..spare);
+    }
+
+    /// Says that this was ordered.
+    pub fn is_told(&mut self, deed: &Deed) {
+        self.outcome = Some(Ok(format!("{} …", deed.command())));
+    }
+
+    /// What is to be shown: what there is, or was when it was paused.
+    pub fn shown(&self) -> &Snapshot {
+        self.paused.as_ref().map_or(&self.latest, |(shown, _)| shown)
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// The rows of the panes, as filter and order have them.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows::of(self.shown(), &self.filter.to_lowercase(), &self.orders)
+    }
+
+    /// The events that pass the filter.
+    pub fn lines(&self) -> Vec<&Line> {
+        let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
+        let filter = self.filter.to_lowercase();
+        events.iter().filter(|line| is_shown(&filter, &[&line.text])).collect()
+    }
+
+    /// Where in a list of names the chosen one of a pane is.
+    pub fn selected(&self, pane: Pane, names: &[String]) -> Option<usize> {
+        let selected = self.selected[pane.number()].as_ref();
+        let found = selected.and_then(|selected| names.iter().position(|name| name == selected));
+        found.or(if names.is_empty() { None } else { Some(0) })
+    }
+
+    pub fn key(&mut self, key: KeyEvent) -> Does {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if control => return Does::Quit,
+            KeyCode::Char('z') if control => return Does::Suspend,
+            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => return Does::Nothing,
+            _ => {}
+        }
+        match std::mem::replace(&mut self.mode, Mode::Look) {
+            Mode::Look => self.look(key.code),
+            Mode::Filter(before) => {
+                self.type_filter(key.code, before);
+                Does::Nothing
+            }
+            Mode::Choose(choice) => {
+                self.choose(key.code, choice);
+                Does::Nothing
+            }
+            Mode::Confirm(deed) => match key.code {
+                KeyCode::Char('y' | 'Y') => Does::Order(deed),
+                KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => Does::Nothing,
+                _ => {
+                    self.mode = Mode::Confirm(deed);
+                    Does::Nothing
+                }
+            },
+            Mode::Help => Does::Nothing,
+        }
+    }
+
+    fn look(&mut self, code: KeyCode) -> Does {
+        self.outcome = None;
+        match code {
+            KeyCode::Char('q') | KeyCode::Esc => return Does::Quit,
+            KeyCode::Char('?') => self.mode = Mode::Help,
+            KeyCode::Char('/') => self.mode = Mode::Filter(self.filter.clone()),
+            KeyCode::Char('p' | ' ') => self.pause(),
+            KeyCode::Char('s') => {
+                let order = &mut self.orders[self.focus.number()];
+                *order = order.next(self.focus);
+            }
+            KeyCode::Char('r') => {
+                let order = &mut self.orders[self.focus.number()];
+                order.is_reversed = !order.is_reversed;
+            }
+            KeyCode::Char('z') | KeyCode::Enter => self.zoomed = !self.zoomed,
+            KeyCode::Char('c') => self.begin(Verb::Cut),
+            KeyCode::Char('h') => self.begin(Verb::Heal),
+            KeyCode::Tab | KeyCode::Right => self.turn(1),
+            KeyCode::BackTab | KeyCode::Left => self.turn(Pane::ALL.len() - 1),
+            KeyCode::Char(digit @ '1'..='5') => {
+                self.focus = Pane::ALL[digit as usize - '1' as usize];
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.go(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.go(1),
+            KeyCode::PageUp => self.go(-PAGE),
+            KeyCode::PageDown => self.go(PAGE),
+            KeyCode::Home | KeyCode::Char('g') => self.go(isize::MIN),
+            KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX),
+            _ => {}
+        }
+        Does::Nothing
+    }
+
+    fn pause(&mut self) {
+        self.paused = match self.paused.take() {
+            Some(_) => {
+                self.behind = 0;
+                None
+            }
+            None => Some((self.latest.clone(), self.events.clone())),
+        };
+    }
+
+    fn turn(&mut self, by: usize) {
+        self.focus = Pane::ALL[(self.focus.number() + by) % Pane::ALL.len()];
+    }
+
+    /// Chooses another row of the pane with the focus.
+    fn go(&mut self, by: isize) {
+        if self.focus == Pane::Events {
+            let most = self.lines().len().saturating_sub(1);
+            let behind = isize::try_from(self.behind).unwrap_or(0).saturating_sub(by).max(0);
+            self.behind = usize::try_from(behind).unwrap_or(0).min(most);
+            return;
+        }
+        let mut names = self.rows().names(self.focus);
+        let Some(at) = self.selected(self.focus, &names) else { return };
+        let to = isize::try_from(at).unwrap_or(0).saturating_add(by).max(0);
+        let to = usize::try_from(to).unwrap_or(0).min(names.len() - 1);
+        self.selected[self.focus.number()] = Some(names.swap_remove(to));
+    }
+
+    fn type_filter(&mut self, code: KeyCode, before: String) {
+        match code {
+            KeyCode::Enter => return,
+            KeyCode::Esc => {
+                self.filter = before;
+                return;
+            }
+            KeyCode::Backspace => _ = self.filter.pop(),
+            KeyCode::Char(c) => self.filter.push(c),
+            _ => {}
+        }
+        self.behind = 0;
+        self.mode = Mode::Filter(before);
+    }
+
+    /// Begins to cut or to heal what is chosen.
+    fn begin(&mut self, verb: Verb) {
+        let rows = self.rows();
+        let at = self.selected(self.focus, &rows.names(self.focus)).unwrap_or(0);
+        let pair = |from: &str, to: &str| Between {
+            from: vec![from.to_owned()],
+            to: vec![to.to_owned()],
+            ..Between::default()
+        };
+        let connection = rows.connections.get(at).filter(|_| self.focus == Pane::Connections);
+        let fault = rows.faults.get(at).filter(|_| self.focus == Pane::Faults && verb == Verb::Heal);
+        let between = match (connection, fault) {
+            (Some(connection), _) if connection.from.host != connection.to.host => {
+                Some(pair(&connection.from.host, &connection.to.host))
+            }
+            (_, Some(fault)) => Some(fault.between()),
+            _ => None,
+        };
+        if let Some(between) = between {
+            self.mode = Mode::Confirm(Deed { verb, between });
+            return;
+        }
+        let host = match self.focus {
+            Pane::Hosts => rows.hosts.get(at).map(|host| host.name.clone()),
+            Pane::Listeners => rows.listeners.get(at).map(|listener| listener.host.clone()),
+            _ => None,
+        };
+        let mut hosts: Vec<String> = self.shown().hosts.iter().map(|host| host.name.clone()).collect();
+        hosts.sort();
+        let choice = Choice::new(verb, hosts, host);
+        match choice.targets().is_empty() {
+            true => self.outcome = Some(Err("no host is up".into())),
+            false => self.mode = Mode::Choose(choice),
+        }
+    }
+
+    fn choose(&mut self, code: KeyCode, mut choice: Choice) {
+        match code {
+            KeyCode::Esc => return,
+            KeyCode::Up => choice.go(-1),
+            KeyCode::Down => choice.go(1),
+            KeyCode::PageUp => choice.go(-PAGE),
+            KeyCode::PageDown => choice.go(PAGE),
+            KeyCode::Home => choice.go(isize::MIN),
+            KeyCode::End => choice.go(isize::MAX),
+            KeyCode::Backspace => choice.type_back(),
+            KeyCode::Char(c) => choice.type_on(c),
+            KeyCode::Enter => match choice.take() {
+                Some(Target::Deed(deed)) => {
+                    self.mode = Mode::Confirm(deed);
+                    return;
+                }
+                Some(Target::Next(next)) => choice = next,
+                None => {}
+            },
+            _ => {}
+        }
+        self.mode = Mode::Choose(choice);
+    }
+}
+
+/// Whether one of the texts of a row has the filter in it, which is in small letters.
+pub fn is_shown(filter: &str, texts: &[&str]) -> bool {
+    filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(filter))
+}
+
+#[cfg(test)]
+mod tests;
