@@ -367,13 +367,11 @@ impl Daemon {
         self.forget_waiters_that_left();
         self.look_at_waited_for(now);
         self.look_at_recording(now);
-        let idle = self.foreign.is_idle()
-            && self.state.is_empty()
+        // A request in progress is no reason to begin anew: `lonet top` sends one each second.
+        let is_empty = self.state.is_empty()
             && self.waiting.is_empty()
-            && self.early.is_empty()
-            && !self.connections.has_members()
             && !self.has_faults()
             && !self.keeps_recording();
-        self.empty_since = if idle { self.empty_since.or(Some(now)) } else { None };
+        self.empty_since = if is_empty { self.empty_since.or(Some(now)) } else { None };
     }
 }

@@ -244,7 +244,12 @@ impl Daemon {
     /// Whether the network is to end, by its known members.
     pub(super) fn is_due(&self) -> bool {
         let asked = self.ending.is_some() && self.state.is_empty();
-        asked || self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
+        asked || self.has_no_request() && self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_FOR)
+    }
+
+    /// Whether no request of a member or of a foreign peer is in progress.
+    fn has_no_request(&self) -> bool {
+        self.foreign.is_idle() && self.early.is_empty() && !self.connections.has_members()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -267,7 +272,6 @@ impl Daemon {
         self.take_news();
         self.take_messages();
         if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
-            self.empty_since = None;
             return false;
         }
         self.foreign.leave();

@@ -24,7 +24,8 @@ impl Daemon {
     fn time_limit(&self) -> Duration {
         let now = Instant::now();
         let at = [
-            self.empty_since.map(|since| since + EMPTY_FOR),
+            // After that, what ends the last request wakes lonetd.
+            self.empty_since.map(|since| since + EMPTY_FOR).filter(|at| *at > now),
             self.ending.as_ref().and_then(Ending::until),
             self.searches_at(),
             self.is_over().then(|| now + END_AGAIN),
