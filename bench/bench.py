@@ -44,6 +44,21 @@ def cold_start(setting):
     return float(setting.run(PROGRAMS / "calls", "accepted")) - begin
 
 
+def traced(name, *arguments):
+    """The same work, under lonet while the network's events are recorded."""
+
+    def work(setting):
+        if setting.name == "A":
+            return program(name, *arguments)(setting)
+        setting.lonet("trace", "--start")
+        try:
+            return program(name, *arguments)(setting)
+        finally:
+            setting.lonet("trace", "--stop")
+
+    return work
+
+
 def size(_):
     stripped = WORK / "stripped.so"
     subprocess.run(["strip", "-o", stripped, BIN / "liblonet.so"], check=True)
@@ -139,11 +154,13 @@ def rows():
 
     # Workers that have given up the uid of the network's owner, as root's have.
     others = [Row("the same, workers of another uid", "µs", "ratio", None, NginxOfAnother, "AB", few)] if os.geteuid() == 0 else []
+    blocking = Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCDE", turns=TURNS)
     courier = "a courier is a second connection, see Floors in bench/README.md"
     return [
-        Row("connect + accept + close, blocking", "µs", *dial, program("dials", n), "ABCDE", turns=TURNS),
+        blocking,
         Row("the same, epoll, 64 in flight", "µs", *dial, program("dials", n, 1, 64), "ABCDE", turns=TURNS),
         Row("the same, 8 clients", "µs", *dial, program("dials", n, 8), "ABCDE", turns=TURNS),
+        Row("connect + accept + close, blocking, traced", "µs", blocking, 1.25, traced("dials", n), "AB", turns=TURNS),
         # Throughputs of at least 0.99, and with one connection a request 0.85, as times.
         Row("ping-pong of 1 byte", "µs", *kept, program("stream", "ping", some(4000)), turns=TURNS),
         Row("stream of 64 KiB writes, a MiB", "µs", *kept, program("stream", "bulk", some(200)), turns=TURNS),

@@ -81,6 +81,12 @@ class Setting:
             raise Failed(f"{self.name}: {' '.join(map(str, command))}: {done.returncode} {done.stderr.strip()[-300:]}")
         return done.stdout
 
+    def lonet(self, *arguments):
+        """A command about the setting's network."""
+        done = subprocess.run([BIN / "lonet", *arguments], env=self.environment, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise Failed(f"lonet {' '.join(arguments)}: {done.returncode} {done.stderr.strip()[-300:]}")
+
     def start(self, *command, log="log"):
         with open(WORK / log, "a") as out:
             return subprocess.Popen([*self.prefix, *map(str, command)], env=self.environment, stdout=out, stderr=out)
