@@ -32,6 +32,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("trace", &["lonet trace --start", "lonet trace"]),
+    ("pcap", &["lonet pcap --for 2s web.pcapng web"]),
+    ("top", &["lonet top"]),
     ("forward", &["lonet forward web:8080 &"]),
     ("pause", &["lonet pause web", "lonet resume web"]),
     ("resume", &["lonet resume web"]),
