@@ -11,7 +11,6 @@ sys.path.insert(0, os.environ["MESSAGES"])
 import messages
 if int(sys.argv[2]) != os.getuid():
     os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
-LEND, ERROR = 32, 11
 
 def connection():
     return messages.connect(sys.argv[1].replace("@", "\0"))
@@ -21,7 +20,7 @@ with connection() as s:
     version = messages.version_of(s.recv(1024))
 
 def lend():
-    return messages.request(version, LEND, bytes(8) + socket.inet_aton("127.0.0.1") + struct.pack("<H", 9) + b"\1")
+    return messages.request(version, messages.LEND, bytes(8) + socket.inet_aton("127.0.0.1") + struct.pack("<H", 9) + b"\1")
 
 def lingering():
     """A connection whose close waits for an hour: its peer reads nothing."""
@@ -51,7 +50,7 @@ for fd in (unix.fileno(), null):
     with connection() as s:
         socket.send_fds(s, [lend()], [fd])
         reply = s.recv(1024)
-        print("refused" if messages.is_refusal(reply) or reply[11] == ERROR else reply, flush=True)
+        print("refused" if messages.is_refusal(reply) or reply[11] == messages.ERROR else reply, flush=True)
 sys.stdin.readline()
 peers, asked = [], []
 listed = messages.request(version, messages.LIST)

@@ -8,7 +8,12 @@ need python3 strace
 # walks: how many dumps of more than listeners (state 10, the mask 00 04 00 00 at offset 68) a start asks for.
 walks() {
     local network=$1
-    strace -f -qq -e trace=sendto -e signal=none -e write=all -o "$work/$network" lonet run -n "$network" -H a -- /bin/true
+    # By hand, as whoever traces a program does not see the lonetd that it starts.
+    strace -f -qq -e trace=sendto -e signal=none -e write=all -o "$work/$network" lonet daemon -n "$network" --foreground 2>"$work/daemon" &
+    until_true test -S "$work/lonet/$network/control"
+    code 0 lonet run -n "$network" -H a -- /bin/true
+    code 0 lonet down -n "$network"
+    wait $!
     awk '/sendto\(.*(0x300|NLM_F_DUMP)/ { is_dump = 1 }
         is_dump && $2 == "00040" { is_dump = 0; if ($7 $8 $9 $10 != "00040000") walks++ }
         END { print walks + 0 }' "$work/$network"

@@ -14,9 +14,12 @@ until_true eval 'lonet trace | grep -q "laptop host_down"'
 start follow lonet trace --follow --since start
 follow=$pid
 until_true grep -q "laptop host_down" "$work/follow"
+# Who follows starts the next lonetd at once, which is to find the half line.
+kill -STOP "$follow"
 kill_lonetd
 printf '{"seq":1000000,"time":"2026-11-29T14:00:00.123456Z","event":"dial","host":"\xce' >>"$trace"
 cp "$trace" "$work/cut"
+kill -CONT "$follow"
 # Dials of hosts that are up do not need a lonetd, this one's start does.
 dial
 until_true eval '[ "$(lonet trace | grep -c "laptop host_down")" = 2 ]'

@@ -10,18 +10,19 @@ import struct
 import time
 
 MAGIC = b"lnet"
-LIST, JOIN, REVIEW, RESOLVE = 14, 0, 12, 13
+LIST, JOIN, REVIEW, RESOLVE, LEND = 40, 0, 14, 16, 46
+ERROR = 21
 # What says that somebody is not let in, or has to come again.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EPROTO, errno.EAGAIN, errno.EBUSY}
 
 
 def request(version, op, body=b"", host=b"", key=bytes(16)):
-    return (MAGIC + struct.pack("<HQH", version, time.monotonic_ns(), len(host)) + host + key + bytes(1) + struct.pack("<H", 1)
+    return (MAGIC + struct.pack("<HQH", version, time.monotonic_ns(), len(host)) + host + key + bytes(5) + struct.pack("<H", 1)
             + bytes([op]) + body)
 
 
 def resolve(version, name, **more):
-    return request(version, RESOLVE, struct.pack("<H", len(name)) + name, **more)
+    return request(version, RESOLVE, struct.pack("<H", len(name)) + name + b"\0", **more)
 
 
 def down(key=bytes(16)):
@@ -49,8 +50,8 @@ def is_refusal(reply):
     try:
         if version_of(reply) == 0:
             return struct.unpack_from("<i", reply, 6)[0] in REFUSALS
-        # After the magic number and the version: the block, the pid, the kind of reply; 11 is an error.
+        # After the magic number and the version: the block, the pid, the kind of reply.
         kind, number = struct.unpack_from("<Bi", reply, 11)
-        return kind == 11 and number in REFUSALS
+        return kind == ERROR and number in REFUSALS
     except struct.error:
         return False
