@@ -22,7 +22,7 @@ says() { until_true grep -q ' leads to ' "$work/$1" && sed -nE 's/^127.0.0.1:([0
 told() { "$python" "$work/as.py" "$@" | sort | uniq -c | tr -s ' '; }
 uid=$("${owner[@]}" id -u)
 start server lonet run --host α -- "$python" "$work/server.py" 80
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 
 start own lonet forward α:80 0
 port=$(says own)

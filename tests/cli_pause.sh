@@ -46,7 +46,7 @@ until_true ended "$server"
 until_true gone
 start server lonet run -H α -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 lonet pause α >"$work/said"
 code 0 lonet kill α
 like "$out" "^sent SIGTERM to 2 processes of α; 2 that were paused continued to take it$" "TERM"
@@ -54,7 +54,7 @@ until_true ended "$server"
 until_true gone
 start server lonet run -H α -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 lonet pause α >"$work/said"
 code 0 lonet kill -s KILL α
 is "$out" "sent SIGKILL to 2 processes of α" "KILL needs no more words"

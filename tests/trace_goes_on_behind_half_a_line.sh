@@ -7,7 +7,7 @@ welcome
 trace=$work/lonet/$LONET_NETWORK/trace
 code 0 lonet trace --start
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 dial() { lonet run --host laptop -- python3 "$work/dial.py" web.lonet 80 >/dev/null; }
 dial
 until_true eval 'lonet trace | grep -q "laptop host_down"'

@@ -22,7 +22,7 @@ count() { grep -c ' connected laptop:1 → web:80' || true; }
 
 code 0 lonet trace --start
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 dial
 until_true eval 'lonet trace | grep -q "laptop host_down"'
 fill

@@ -39,7 +39,7 @@ C
 cc -o "$work/dialer" "$work/many.c"
 code 0 lonet trace --start
 commanded 3 many lonet run --host α -- "$work/dialer"
-lonet wait --timeout 20 α:80
+lonet wait --timeout 120 α:80
 echo 1 >&3
 until_true grep -q "^1 done" "$work/many"
 lonet trace >/dev/null

@@ -11,7 +11,7 @@ s.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
 print(errno.errorcode[s.connect_ex((socket.gethostbyname("web.lonet"), 80))])
 END
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 code 0 lonet trace --start
 code 0 lonet cut web
 is "$(lonet run --host laptop -- python3 "$work/late.py")" ETIMEDOUT "a dial to a host that is cut off"

@@ -44,7 +44,7 @@ END
 # Whose OS port is never the lonet port.
 start server env LONET_OS_PORTS=private lonet run --host bücher -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 bücher:80
+lonet wait --timeout 120 bücher:80
 commanded 3 client lonet run --host laptop -- python3 "$work/client.py"
 client=$pid
 until_true grep -q ready "$work/client"

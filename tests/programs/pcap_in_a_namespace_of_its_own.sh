@@ -14,7 +14,7 @@ need tshark python3
 welcome
 
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 capture file
 lonet run --host laptop -- python3 "$work/dial.py" web.lonet 80 >/dev/null
 captured

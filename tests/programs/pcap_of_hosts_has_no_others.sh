@@ -15,7 +15,7 @@ like "$err" "a time" "no time"
 
 start web lonet run --host web -- python3 "$work/server.py" 80
 start db lonet run --host db -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80 db:80
+lonet wait --timeout 120 web:80 db:80
 capture file web.lonet laptop
 like "$(<"$work/capture")" 'no host "laptop" is up .*; what comes later is captured' "a host that is not up is said"
 for to in web db; do lonet run --host other -- python3 "$work/dial.py" $to.lonet 80 >/dev/null; done

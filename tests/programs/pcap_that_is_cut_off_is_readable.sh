@@ -7,7 +7,7 @@ need tshark python3
 welcome
 
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 capture file
 lonet run --host laptop -- python3 "$work/dial.py" web.lonet 80 >/dev/null
 # Says a number for each packet, up to the cut.

@@ -9,7 +9,7 @@ welcome
 unprivileged=(env)
 ! may_read_packets || unprivileged=(setpriv "--bounding-set=-net_raw" --inh-caps=-net_raw)
 start web lonet run --host web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 mkdir "$work/captures"
 start capture "${unprivileged[@]}" lonet pcap "$work/captures/file"
 capture=$pid

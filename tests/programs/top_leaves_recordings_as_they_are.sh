@@ -7,7 +7,7 @@ need python3 tmux
 
 welcome
 start server lonet run -H web -- python3 "$work/server.py" 80
-lonet wait --timeout 20 web:80
+lonet wait --timeout 120 web:80
 # dialed HOST: it dials, and is gone.
 dialed() {
     lonet run -H "$1" -- python3 "$work/dial.py" web 80 >"$work/dialed"

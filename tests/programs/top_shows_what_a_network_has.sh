@@ -22,8 +22,9 @@ signal.pause()
 PY
 start server lonet run -H 數據 -- python3 "$work/server.py"
 server=$pid
-lonet wait --timeout 20 數據:80
-terminal 160 40
+lonet wait --timeout 120 數據:80
+# Wide enough for the longest address.
+terminal 200 40
 typed "lonet top" Enter
 shows "^ $LONET_NETWORK +1 host, 1 listener, 0 connections" "the first line says how much there is"
 address=$(lonet ls --json | jq -r '.hosts[0].address')

@@ -368,10 +368,8 @@ impl Daemon {
         self.look_at_waited_for(now);
         self.look_at_recording(now);
         // A request in progress is no reason to begin anew: `lonet top` sends one each second.
-        let is_empty = self.state.is_empty()
-            && self.waiting.is_empty()
-            && !self.has_faults()
-            && !self.keeps_recording();
+        let is_empty =
+            self.state.is_empty() && self.waiting.is_empty() && !self.has_faults() && !self.keeps_recording();
         self.empty_since = if is_empty { self.empty_since.or(Some(now)) } else { None };
     }
 }
