@@ -24,6 +24,8 @@ for command in $commands; do
         code 2 bash -c "$lines"
         continue
     fi
+    # It runs until it is interrupted.
+    [ "$command" != forward ] || lines+=$'\nkill $!'
     code 0 bash -ec "$lines"
     [ "$command" != run ] || like "$out" 'api is ready' "the last example of run has started api"
 done
