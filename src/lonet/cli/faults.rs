@@ -221,42 +221,44 @@ impl Refuse {
 
 impl Rate {
     pub fn run(self) -> Result<ExitCode, String> {
-        let (between, rate) = self.sending.with(&self.to_rate, ("rate", amount::rate))?;
-        let report = order(&self.sending.network, &between.clone(), Order::Rate(between, rate))?;
-        done(&report, "limited", "may be sent on as fast as before")
+        let told = ("limited", "may be sent on as fast as before");
+        self.sending.order(&self.to_rate, ("rate", amount::rate), Order::Rate, told)
     }
 }
 
 impl Delay {
     pub fn run(self) -> Result<ExitCode, String> {
-        let (between, delay) = self.sending.with(&self.to_time, ("delay", amount::delay))?;
-        let report = order(&self.sending.network, &between.clone(), Order::Delay(between, delay))?;
-        done(&report, "delayed", "may be sent on as ever")
+        let told = ("delayed", "may be sent on as ever");
+        self.sending.order(&self.to_time, ("delay", amount::delay), Order::Delay, told)
     }
 }
 
 impl Loss {
     pub fn run(self) -> Result<ExitCode, String> {
-        let (between, loss) = self.sending.with(&self.to_loss, ("loss", amount::part))?;
-        let report = order(&self.sending.network, &between.clone(), Order::Loss(between, loss))?;
-        done(&report, "loses on", "may lose nothing")
+        let told = ("loses on", "may lose nothing");
+        self.sending.order(&self.to_loss, ("loss", amount::part), Order::Loss, told)
     }
 }
 
 impl Sending {
-    /// All hosts, of which the second ones may be left out, and an amount behind them.
-    fn with(
+    /// Gives the order that `fault` makes of hosts, of which the second ones may be left out, and the amount behind them. `told`:
+    /// what [`done`] says.
+    fn order(
         &self,
         rest: &[String],
         (what, read): (&str, impl Fn(&str) -> Result<u64, String>),
-    ) -> Result<(Between, u64), String> {
+        fault: impl Fn(Between, u64) -> Order,
+        told: (&str, &str),
+    ) -> Result<ExitCode, String> {
         let (to, text) = match rest {
             [to, text] => (Some(to.as_str()), text),
             [text] => (None, text),
             _ => return Err(format!("name hosts, and a {what}")),
         };
         let amount = read(text).map_err(|why| format!("{what} {text:?}: {why}"))?;
-        Ok((self.when.of(between(Some(&self.from), to)?), amount))
+        let between = self.when.of(between(Some(&self.from), to)?);
+        let report = order(&self.network, &between.clone(), fault(between, amount))?;
+        done(&report, told.0, told.1)
     }
 }
 
@@ -378,6 +380,7 @@ fn ask(client: &Client, text: &[u8]) -> Result<String, String> {
     }
 }
 
+/// Prints how many connections were `done`, or fails with those that cannot be reached, of which `left` says what they do.
 fn done(report: &Report, done: &str, left: &str) -> Result<ExitCode, String> {
     let text = outcome(report, done, left)?;
     write_out(|out| writeln!(out, "{text}"))
