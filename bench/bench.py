@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 
+from network import Cut, lonetd_time, lonetd_wakeups, machine_after, start_of_a_program
 from servers import Handshakes, Nginx, NginxAnew, NginxOfAnother, Postgres, PostgresAnew, Redis, RedisAnew
 from setting import BIN, NETWORK, PROGRAMS, ROOT, WORK, Failed, Setting, clean_up, start_spinners, stop
 
@@ -170,6 +171,7 @@ def rows():
         Row("connect to no lonet address", "µs", "more", 0.2, program("calls", "elsewhere", calls)),
         Row("valve of a socket, without faults", "µs", "as is", 1, program("calls", "valve", calls), "AB"),
         Row("getaddrinfo of a lonet name", "µs", "as is", 100, program("calls", "resolve", some(2000)), "B"),
+        Row("start of a program by its command", "µs", "more", None, start_of_a_program, "ABE", turns=TURNS),
         Row("exec of /bin/true", "µs", "more", 500, program("calls", "spawn", some(200))),
         Row("join: first bind of a process", "µs", "as is", 300, program("calls", "join"), "B", turns=TURNS),
         Row("cold start to the first accept", "µs", "as is", 20_000, cold_start, "B", turns=3),
@@ -179,6 +181,11 @@ def rows():
         ten,
         held(1000, "1,000", few),
         held(50_000, "50,000", min(ROUNDS, 3)),
+        Row("the machine's own connect + accept + close after 28,000 dials", "µs", "ratio", None, machine_after("own", some(28_000)), "AB", few),
+        Row("the machine's own bind to port 0 after them", "µs", "ratio", None, machine_after("anyport", some(28_000)), "AB", few),
+        Row("lonetd's processor time, 100,000 dials", "ms", "as is", 600, lonetd_time(some(100_000)), "B", few),
+        Row("lonetd's wake-ups meanwhile", "1/s", "as is", 1000, lonetd_wakeups(some(100_000)), "B", few),
+        Row("cut of 10,000 sockets", "ms", "as is", 200, Cut, "B", few),
         Row("foreign handshake; kernel: plain accept", "µs", "ratio", 2, Handshakes, "AB", few, why=courier),
         Row("redis-benchmark, kept connections", "µs", *kept, Redis, "ABC", few),
         Row("redis-benchmark, one connection a request", "µs", *anew, RedisAnew, "ABCD", few),

@@ -5,6 +5,8 @@
  *     elsewhere            connect to an address that is not lonet's (it fails: the socket is connected already)
  *     valve                the option that each socket of lonet's is given for faults, by a system call of its own
  *     resolve              getaddrinfo of $BENCH_SERVER, after it has been asked once
+ *     own                  socket, connect, accept and close
+ *     anyport              socket, bind to port 0 of all addresses, and close
  *     spawn                posix_spawn of /bin/true, to its end
  *     join                 the first bind of a process
  *     accepted             prints the time at which a first connection has been accepted
@@ -35,6 +37,21 @@ static void spawn(void)
 	wait_for(pid);
 }
 
+static void connection(int ls, const struct sockaddr_in *to)
+{
+	int fd = dial(to);
+	CHECK(close(CHECK(accept(ls, NULL, NULL))));
+	CHECK(close(fd));
+}
+
+static void bind_anywhere(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	int fd = CHECK(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK(bind(fd, (struct sockaddr *)&at, sizeof at));
+	CHECK(close(fd));
+}
+
 static long resident(void)
 {
 	char line[256];
@@ -62,6 +79,10 @@ int main(int argc, char **argv)
 		printf("%.3f\n", FASTEST(n, server_address()));
 		return 0;
 	}
+	if (is("anyport")) {
+		printf("%.3f\n", FASTEST(n, bind_anywhere()));
+		return 0;
+	}
 	if (is("spawn")) {
 		printf("%.3f\n", FASTEST(n, spawn()));
 		return 0;
@@ -73,6 +94,8 @@ int main(int argc, char **argv)
 		if (is("locked"))
 			CHECK(mlockall(MCL_CURRENT | MCL_FUTURE));
 		printf("%ld\n", resident());
+	} else if (is("own")) {
+		printf("%.3f\n", FASTEST(n, connection(ls, &at)));
 	} else if (is("sockname")) {
 		printf("%.4f\n", FASTEST(n, CHECK(getsockname(fd, (struct sockaddr *)&name, &len))));
 	} else if (is("peername")) {
