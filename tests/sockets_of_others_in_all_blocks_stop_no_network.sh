@@ -2,15 +2,17 @@
 # Sockets that another user has in every block of loopback addresses, or on every port where lonetd listens usually, keep
 # no network from starting, and none whose lonetd was killed from coming back.
 . "$(dirname "$0")/scenario.bash"
+. "$(dirname "$0")/owners.bash"
+each_owner
 
 cat >"$work/squat.py" <<'END'
-# WAY [BLOCK]: listens or binds as another user, if that can be had, says "there", and waits.
+# UID WAY [BLOCK]: listens or binds as that user, says "there", and waits.
 import os, resource, signal, socket, sys
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+uid, way, block = int(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None
 if os.getuid() == 0:
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-way, block = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    os.setgroups([]), os.setgid(uid), os.setuid(uid)
 PORTS = 7373, 17373, 27373, 5373
 kept = []
 def take(address, port, listens=True):
@@ -47,7 +49,7 @@ for line in sys.stdin:
 END
 welcome
 squat() {
-    start squat python3 "$work/squat.py" "$@"
+    start squat "$python" "$work/squat.py" "${outsiders[0]-$UID}" "$@"
     squatter=$pid
     until_true grep -q there "$work/squat"
 }
@@ -65,13 +67,13 @@ is "$(lonet run -n "$LONET_NETWORK-wild" -H α -- echo ran)" ran "a network star
 stop "$squatter"
 
 [ "$(id -u)" = 0 ] || exit 0
-start server lonet run --host α -- python3 "$work/server.py" 80
+start server lonet run --host α -- "$python" "$work/server.py" 80
 lonet wait --timeout 120 α:80
-commanded 9 dials lonet run --host β -- python3 "$work/dials.py"
+commanded 9 dials lonet run --host β -- "$python" "$work/dials.py"
 echo >&9
 until_true eval '[ "$(grep -c welcome "$work/dials")" = 1 ]'
 block=$(lonet addr α:80 | cut -d. -f2)
-start squat python3 "$work/squat.py" stack "$block"
+start squat "$python" "$work/squat.py" "${outsiders[0]}" stack "$block"
 squatter=$pid
 until_true grep -q begins "$work/squat"
 kill_lonetd
@@ -79,7 +81,7 @@ until_true grep -q there "$work/squat"
 echo >&9
 until_true eval '[ "$(grep -c welcome "$work/dials")" = 2 ]'
 echo "ok: a network comes back where somebody else listens in its lonetd's place"
-is "$(lonet run --host γ -- python3 "$work/dial.py" α.lonet 80)" welcome "and others come in"
+is "$(lonet run --host γ -- "$python" "$work/dial.py" α.lonet 80)" welcome "and others come in"
 like "$(<"$TMPDIR/lonet/$LONET_NETWORK/log")" "foreign peers are served at 127.$block.255.254:[0-9]+: all the usual ports" \
     "which the log says"
 stop "$squatter"
