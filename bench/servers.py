@@ -114,7 +114,7 @@ class Postgres(Server):
         subprocess.run([*self.user, "cp", "-r", empty, self.data], check=True, cwd=WORK)
         self.process = self.setting.start(
             "postgres", "-D", self.data, "-p", port, "-c", "listen_addresses=*", "-c", "fsync=off",
-            "-c", f"unix_socket_directories={self.home}", log="postgres",
+            "-c", f"unix_socket_directories={self.data}", log="postgres",
         )
         self.at = ["-h", self.setting.address, "-p", port, "-U", "me"]
         until(lambda: self.setting.run("psql", *self.at, "-XAtqc", "select 1", "postgres"))
