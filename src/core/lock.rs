@@ -43,7 +43,8 @@ impl Drop for Lock {
 pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Directory), Trouble> {
     let name = place.name();
     let mut root = make_root(place, owner)?;
-    // A holder is another program that starts lonetd, and waits no longer than we do.
+    // A holder is another program that starts lonetd. Where many programs want a processor that takes longer than lonetd's
+    // limit, for which its start is waited for all the same; the pauses become longer as well.
     for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
         let directory = match make_directory(&root, name) {
             Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
@@ -70,7 +71,7 @@ pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
         }
-        if limit.is_over() {
+        if limit.without_lonetds().is_over() {
             break;
         }
         pause();
@@ -89,4 +90,39 @@ pub fn pause() {
         let none = std::ptr::null::<libc::pollfd>();
         libc::syscall(libc::SYS_ppoll, none, 0, &raw mut time, std::ptr::null::<libc::sigset_t>(), 8)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn lock_is_waited_for_past_the_limit_of_lonetd() {
+        let dir = std::env::temp_dir().join(format!("lock-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory");
+        let place = Place::new(&dir.join("lonet-test/net"));
+        let owner = crate::sys::geteuid();
+        let held = take_lock(&place, owner, Limit::NONE).map_err(drop).expect("the lock");
+        let (started, waiter) = channel();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                started.send(crate::sys::gettid()).expect("a receiver");
+                take_lock(&place, owner, Limit::NONE.and_of_lonetd(Duration::ZERO)).is_ok()
+            });
+            let status = format!("/proc/self/task/{}/status", waiter.recv().expect("a thread"));
+            let has_paused = || {
+                let status = std::fs::read_to_string(&status).unwrap_or_default();
+                let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+                switches.is_some_and(|n| n.trim() != "0")
+            };
+            while !waits.is_finished() && !has_paused() {
+                std::thread::yield_now();
+            }
+            drop(held);
+            assert!(waits.join().expect("the waiter"));
+        });
+        std::fs::remove_dir_all(&dir).expect("its end");
+    }
 }

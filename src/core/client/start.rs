@@ -7,7 +7,7 @@ use super::{Client, StartIf};
 use crate::control::MAX_MESSAGE;
 use crate::directory::{Directory, Unfit};
 use crate::launch::launch;
-use crate::limit::Limit;
+use crate::limit::{Limit, TIME_LIMIT};
 use crate::lock::{Lock, take_lock};
 use crate::trouble::Trouble;
 use nix::errno::Errno;
@@ -23,6 +23,8 @@ impl Client {
     ) -> Result<(), Trouble> {
         let (way, _) = self.way();
         let (lock, root, directory) = take_lock(&way.place, self.owner(), limit)?;
+        // Another program's start has taken its time.
+        let limit = limit.forgiven(TIME_LIMIT);
         if which == StartIf::Killed && !has_left(&directory) {
             // It has ended while we came, and we have made its lock file, and the directory perhaps, anew.
             let _ = directory.remove(c"lock");
