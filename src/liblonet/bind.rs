@@ -5,7 +5,7 @@ use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult, silently};
 use crate::log::About;
 use crate::sandbox::{self, UNPRIVILEGED};
-use crate::{given, kernel, marks, memory, process};
+use crate::{descriptor_hints, given, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
@@ -50,7 +50,7 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
         BindOutcome::Already => Ok(Decision::Fail(Errno::EINVAL)),
         BindOutcome::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
-            marks::set(fd);
+            descriptor_hints::set(fd);
             if is_given {
                 given::gave(Endpoint::new(at.ip, port));
             }

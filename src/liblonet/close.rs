@@ -7,7 +7,7 @@
 
 use crate::ask::tell_to;
 use crate::fence::silently;
-use crate::{actor, joined, kernel, marks, process};
+use crate::{actor, descriptor_hints, joined, kernel, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
@@ -91,7 +91,7 @@ hook! {
 hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
-        if marks::get(fd) {
+        if descriptor_hints::is_set(fd) {
             silently(|| socket = note_in_table(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
@@ -104,13 +104,13 @@ hook! {
 /// Called before `fd` is closed: the socket, if lonetd must be notified. It must be identified first, as
 /// afterwards the number may be anything's.
 pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
-    if !marks::get(fd) {
+    if !descriptor_hints::is_set(fd) {
         return None;
     }
     let mut socket = None;
     silently(|| {
         socket = closing(fd);
-        marks::clear(fd);
+        descriptor_hints::clear(fd);
     });
     socket
 }
@@ -153,16 +153,16 @@ pub fn after_close(socket: Option<ClosingSocket>) {
 }
 
 fn duplicated(old: c_int, new: c_int) {
-    if new >= 0 && marks::get(old) {
-        marks::set(new);
+    if new >= 0 && descriptor_hints::is_set(old) {
+        descriptor_hints::set(new);
     }
 }
 
 /// Called before descriptors are closed in bulk: whether lonetd must be notified.
 fn before_close_all(first: c_uint, last: c_uint) -> bool {
     let mut must_notify = false;
-    if marks::any(first, last) {
-        silently(|| marks::each(first, last, |fd| must_notify |= closing(fd).is_some()));
+    if descriptor_hints::any(first, last) {
+        silently(|| descriptor_hints::each(first, last, |fd| must_notify |= closing(fd).is_some()));
     }
     must_notify
 }

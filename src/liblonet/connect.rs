@@ -9,7 +9,7 @@ mod table;
 use crate::ask::{Failed, Start, ask_of, tell_to};
 use crate::fence::silently;
 use crate::log::{self, About, Call};
-use crate::{given, kernel, marks, name, process, sandbox};
+use crate::{descriptor_hints, given, kernel, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
@@ -212,7 +212,7 @@ pub fn set_out(
             return Err(e);
         }
     }
-    marks::set(fd);
+    descriptor_hints::set(fd);
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! accepts such dials and closes either, in the network's shared table (`lonet_sockets`, `actor`). For
 //! everything else it sends lonetd a request (`ask`) and carries out the reply on the program's own socket.
 //! The library has no thread and keeps no descriptor open. It keeps nothing by descriptor but hints, on which
-//! no result depends (`marks`), and by port only those that bind to port 0 gave and the program did not use
+//! no result depends (`descriptor_hints`), and by port only those that bind to port 0 gave and the program did not use
 //! (`given`).
 //!
 //! Constraints. bind, listen, connect, accept, getsockname, getpeername and close may be called in signal
@@ -28,6 +28,7 @@ mod bindresvport;
 mod bypass;
 mod close;
 mod connect;
+mod descriptor_hints;
 mod dns;
 mod environment;
 mod exec;
@@ -47,7 +48,6 @@ mod joined;
 mod key_map;
 mod listen;
 mod log;
-mod marks;
 mod memory;
 mod name;
 mod next;

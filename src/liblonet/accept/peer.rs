@@ -8,7 +8,7 @@
 use super::courier;
 use crate::address::Address;
 use crate::ask::{Start, ask_keeping_connection, tell_to};
-use crate::{actor, given, kernel, marks, name, process};
+use crate::{actor, descriptor_hints, given, kernel, name, process};
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
@@ -38,7 +38,7 @@ pub enum Peer {
 pub fn identify_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
     let who = find_peer(listener, new, address);
     if !matches!(who, Peer::Native) {
-        marks::set(listener);
+        descriptor_hints::set(listener);
     }
     who
 }
@@ -56,7 +56,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
     let (Ok(cookie), Ok(accepted)) = (kernel::cookie(listener), kernel::cookie(new)) else {
         return Peer::Rejected;
     };
-    marks::set(new);
+    descriptor_hints::set(new);
     // lonetd dials on behalf of others from the stack's own address; these connections have no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())

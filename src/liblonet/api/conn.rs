@@ -12,7 +12,7 @@ use crate::ask::tell_to;
 use crate::handle::Used;
 use crate::joined::Host;
 use crate::sandbox::{self, Socket};
-use crate::{connect, kernel, marks, valve};
+use crate::{connect, descriptor_hints, kernel, valve};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
 use lonet_core::control::{Op, Reply};
@@ -196,7 +196,7 @@ impl<'a> Dial<'a> {
     /// Closes the socket; its port is free when this returns. If the host was closed meanwhile, that is the
     /// reason of any failure.
     fn give_up(self, failed: Reported) -> Reported {
-        marks::clear(self.fd.raw());
+        descriptor_hints::clear(self.fd.raw());
         drop(self.fd);
         tell_to(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
         still_open(self.host, self.path).err().unwrap_or(failed)

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::ask::{Failed, Start, ask_of};
 use crate::bypass::Bypass;
 use crate::fence::{PANIC, guard, silently};
-use crate::{actor, dns, kernel, log, marks, memory, process, sandbox, valve};
+use crate::{actor, descriptor_hints, dns, kernel, log, memory, process, sandbox, valve};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -173,10 +173,10 @@ fn disconnect(fd: c_int) -> Result<Plan, Failed> {
     if kernel::tcp_family(fd).is_none() {
         return Ok(Plan::Libc(Bypass::NoAddress));
     }
-    // Not by its mark: a copy, and what came by exec or in a message, has none.
+    // Not by its hint: a copy, and what came by exec or in a message, has none.
     let local = kernel::local(fd).and_then(|a| a.os());
     let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
-    if !is_there && !marks::get(fd) {
+    if !is_there && !descriptor_hints::is_set(fd) {
         return Ok(Plan::Libc(Bypass::OtherSocket));
     }
     let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));

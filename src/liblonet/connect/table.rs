@@ -8,7 +8,7 @@ use super::plan::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Failed, Start, ask_of};
 use crate::fence::guard;
-use crate::{actor, kernel, log, marks};
+use crate::{actor, descriptor_hints, kernel, log};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -61,7 +61,7 @@ pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result
     let Some(actor) = actor::actor(client, true) else { return Ok(None) };
     let autobind_from = client.config.options.autobind_from;
     // First: a thread that is made to leave this closes the socket.
-    marks::set(fd);
+    descriptor_hints::set(fd);
     let params = DialParams { fd, cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
         DialStart::Look => {
