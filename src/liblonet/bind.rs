@@ -5,7 +5,7 @@ use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult, silently};
 use crate::log::About;
 use crate::sandbox::{self, UNPRIVILEGED};
-use crate::{descriptor_hints, given, kernel, memory, process};
+use crate::{autobound, descriptor_hints, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
@@ -34,9 +34,9 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
     let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    let is_given = at.port == 0 && process::is_own(&client);
-    let unused = if is_given { given::unused(at.ip) } else { Collected::nothing() };
-    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: unused.runs() };
+    let is_autobind = at.port == 0 && process::is_own(&client);
+    let skip = if is_autobind { autobound::to_skip(at.ip) } else { Collected::nothing() };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: skip.runs() };
     let limit = ask::limit();
     let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
         // For a port that its sandbox forbids, the program gets EACCES even if it is taken.
@@ -51,8 +51,8 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
         BindOutcome::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
             descriptor_hints::set(fd);
-            if is_given {
-                given::gave(Endpoint::new(at.ip, port));
+            if is_autobind {
+                autobound::record_autobind(Endpoint::new(at.ip, port));
             }
             Ok(Decision::Done(0))
         }

@@ -9,7 +9,7 @@ mod table;
 use crate::ask::{Failed, Start, ask_of, tell_to};
 use crate::fence::silently;
 use crate::log::{self, About, Call};
-use crate::{descriptor_hints, given, kernel, name, process, sandbox};
+use crate::{autobound, descriptor_hints, kernel, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
@@ -235,8 +235,8 @@ pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socket
 
 /// The ports of a bound socket that dials were not asked for in vain.
 fn port_is_used(fd: c_int) {
-    if !given::is_empty() {
-        name::named(fd).local.into_iter().for_each(given::is_used);
+    if !autobound::is_empty() {
+        name::named(fd).local.into_iter().for_each(autobound::record_use);
     }
 }
 

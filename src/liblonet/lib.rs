@@ -7,8 +7,8 @@
 //! accepts such dials and closes either, in the network's shared table (`lonet_sockets`, `actor`). For
 //! everything else it sends lonetd a request (`ask`) and carries out the reply on the program's own socket.
 //! The library has no thread and keeps no descriptor open. It keeps nothing by descriptor but hints, on which
-//! no result depends (`descriptor_hints`), and by port only those that bind to port 0 gave and the program did not use
-//! (`given`).
+//! no result depends (`descriptor_hints`), and by port only those that autobind chose and the program has not used
+//! (`autobound`).
 //!
 //! Constraints. bind, listen, connect, accept, getsockname, getpeername and close may be called in signal
 //! handlers, and after fork in programs with threads. Their hooks therefore allocate nothing, take no lock,
@@ -23,6 +23,7 @@ mod accept;
 mod actor;
 mod api;
 mod ask;
+mod autobound;
 mod bind;
 mod bindresvport;
 mod bypass;
@@ -40,7 +41,6 @@ mod gethostid;
 mod gethostname;
 mod getifaddrs;
 mod getnameinfo;
-mod given;
 mod handle;
 mod host;
 mod if_nameindex;

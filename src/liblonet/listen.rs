@@ -5,7 +5,7 @@ use crate::bind::{BindOutcome, bind_assigned};
 use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult};
 use crate::log::About;
-use crate::{actor, descriptor_hints, given, kernel, name, process};
+use crate::{actor, autobound, descriptor_hints, kernel, name, process};
 use libc::c_int;
 use lonet_core::control::Op;
 use nix::errno::Errno;
@@ -56,8 +56,8 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     descriptor_hints::set(fd);
     if real() == 0 {
         tell_to(limit, &client, &Op::Listening { cookie });
-        if bound && !given::is_empty() {
-            name::named(fd).local.into_iter().for_each(given::listens);
+        if bound && !autobound::is_empty() {
+            name::named(fd).local.into_iter().for_each(autobound::record_listen);
         }
         return Ok(Decision::Done(0));
     }

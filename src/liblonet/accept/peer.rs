@@ -8,7 +8,7 @@
 use super::courier;
 use crate::address::Address;
 use crate::ask::{Start, ask_keeping_connection, tell_to};
-use crate::{actor, descriptor_hints, given, kernel, name, process};
+use crate::{actor, autobound, descriptor_hints, kernel, name, process};
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
@@ -67,7 +67,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         if is_last {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
-        given::is_used(at);
+        autobound::record_use(at);
         return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
@@ -78,12 +78,12 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         start,
     ) {
         Ok((_, Reply::Accepted { local, peer })) => {
-            given::is_used(local);
+            autobound::record_use(local);
             Peer::Named(Address::of(peer, address.family()))
         }
         Ok((Some(control), Reply::Courier { peer, receive_buffer, send_buffer })) => {
-            if !given::is_empty() {
-                name::named(listener).local.into_iter().for_each(given::is_used);
+            if !autobound::is_empty() {
+                name::named(listener).local.into_iter().for_each(autobound::record_use);
             }
             let connection = courier::Connection::new(control, [receive_buffer, send_buffer]);
             Peer::Foreign(Address::of(peer, address.family()), connection)
