@@ -6,7 +6,7 @@
 //! A descriptor that is not lonet's costs the test of one bit, and no system call.
 
 use crate::ask::tell_to;
-use crate::fence::silently;
+use crate::panic_barrier::run_isolated;
 use crate::{actor, descriptor_hints, joined, kernel, process};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
@@ -92,7 +92,7 @@ hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
         if descriptor_hints::is_set(fd) {
-            silently(|| socket = note_in_table(fd, shutting_down));
+            run_isolated(|| socket = note_in_table(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(shutdown)(fd, how) };
@@ -108,7 +108,7 @@ pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
         return None;
     }
     let mut socket = None;
-    silently(|| {
+    run_isolated(|| {
         socket = closing(fd);
         descriptor_hints::clear(fd);
     });
@@ -145,7 +145,7 @@ pub struct ClosingSocket {
 
 pub fn after_close(socket: Option<ClosingSocket>) {
     let Some(ClosingSocket { cookie, ip }) = socket else { return };
-    silently(|| {
+    run_isolated(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie });
         }
@@ -162,14 +162,14 @@ fn duplicated(old: c_int, new: c_int) {
 fn before_close_all(first: c_uint, last: c_uint) -> bool {
     let mut must_notify = false;
     if descriptor_hints::any(first, last) {
-        silently(|| descriptor_hints::each(first, last, |fd| must_notify |= closing(fd).is_some()));
+        run_isolated(|| descriptor_hints::each(first, last, |fd| must_notify |= closing(fd).is_some()));
     }
     must_notify
 }
 
 fn after_close_all(must_notify: bool) {
     if must_notify {
-        silently(|| {
+        run_isolated(|| {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);
             }

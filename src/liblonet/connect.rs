@@ -6,9 +6,10 @@ mod lent;
 mod plan;
 mod table;
 
-use crate::ask::{Failed, Start, ask_of, tell_to};
-use crate::fence::silently;
+use crate::ask::{Start, ask_of, tell_to};
+use crate::failure::Failure;
 use crate::log::{self, About, Call};
+use crate::panic_barrier::run_isolated;
 use crate::{autobound, descriptor_hints, kernel, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
@@ -63,8 +64,8 @@ impl Attempt {
     }
 
     /// Logs why the call fails. The errno is the program's.
-    fn fails(&self, failed: &Failed) -> Errno {
-        silently(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
+    fn fails(&self, failed: &Failure) -> Errno {
+        run_isolated(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
         failed.errno
     }
 
@@ -76,7 +77,7 @@ impl Attempt {
 }
 
 /// The hook. connect may block, and a thread may be cancelled or jump out of it: this frame and those above it
-/// hold nothing, and call nothing that could unwind, so that cancellation passes through them (see `fence`).
+/// hold nothing, and call nothing that could unwind, so that cancellation passes through them (see `panic_barrier`).
 ///
 /// # Safety
 /// The arguments are as connect(2) takes them.
@@ -131,7 +132,7 @@ fn outcome(errno: i32) -> Result<(), Errno> {
 extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
     let by_kernel = errno_of(result);
     let mut errno = by_kernel;
-    silently(|| {
+    run_isolated(|| {
         let Some(client) = process::client() else { return };
         let Connect { target, expects } = to;
         let (limit, cookie) = (attempt.limit, target.cookie);
@@ -153,7 +154,7 @@ extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
             Expects::Refusal { .. } | Expects::Connected => {}
         }
     });
-    silently(|| report(attempt, errno, result != 0, &to.expects));
+    run_isolated(|| report(attempt, errno, result != 0, &to.expects));
     attempt.returns(errno)
 }
 
@@ -175,13 +176,13 @@ fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
 #[inline(never)]
 extern "C" fn disconnected(attempt: &Attempt, result: c_int, from: &Disconnect) -> c_int {
     let errno = errno_of(result);
-    silently(|| {
+    run_isolated(|| {
         let Some(client) = process::client().filter(|_| errno == 0) else { return };
         let is_certain = process::is_certain(from.local.ip().to_ipv6_mapped());
         let start = if is_certain { Start::Yes } else { Start::No };
         let _ = ask_of(attempt.limit, &client, &Op::Disconnected { cookie: from.cookie }, start);
     });
-    silently(|| match errno {
+    run_isolated(|| match errno {
         libc::ECONNREFUSED => log::refused(attempt.call()),
         _ => log::ended(attempt.call(), outcome(errno), format_args!("")),
     });
@@ -191,7 +192,7 @@ extern "C" fn disconnected(attempt: &Attempt, result: c_int, from: &Disconnect) 
 #[inline(never)]
 extern "C" fn led_to_name_server(attempt: &Attempt, result: c_int) -> c_int {
     let errno = errno_of(result);
-    silently(|| log::ended(attempt.call(), outcome(errno), format_args!("lonetd is the name server")));
+    run_isolated(|| log::ended(attempt.call(), outcome(errno), format_args!("lonetd is the name server")));
     attempt.returns(errno)
 }
 

@@ -6,7 +6,8 @@
 
 mod cache;
 
-use crate::ask::{Failed, Start, ask_for_text};
+use crate::ask::{Start, ask_for_text};
+use crate::failure::Failure;
 use crate::{actor, log, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::{Block, Face};
@@ -207,7 +208,7 @@ fn quoted(name: &[u8]) -> impl std::fmt::Display {
     name.escape_ascii()
 }
 
-fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, LookupError>> {
+fn read(answer: Result<Reply<'_>, Failure>) -> Option<Result<Host, LookupError>> {
     match answer {
         Ok(Reply::Native) => None,
         Ok(Reply::Host { index, name, ascii, .. }) => {

@@ -12,7 +12,7 @@
 //!
 //! Constraints. bind, listen, connect, accept, getsockname, getpeername and close may be called in signal
 //! handlers, and after fork in programs with threads. Their hooks therefore allocate nothing, take no lock,
-//! use no thread-local, let no panic escape (`fence`) and write nothing to the program's standard streams. A
+//! use no thread-local, let no panic escape (`panic_barrier`) and write nothing to the program's standard streams. A
 //! call that succeeds leaves errno as it was. The constructor reads the environment and does no I/O unless a
 //! variable is invalid or asks for a log.
 
@@ -33,7 +33,7 @@ mod descriptor_hints;
 mod dns;
 mod environment;
 mod exec;
-mod fence;
+mod failure;
 mod getaddrinfo;
 mod getaddrinfo_a;
 mod gethostbyname;
@@ -52,6 +52,7 @@ mod memory;
 mod name;
 mod next;
 mod option;
+mod panic_barrier;
 mod posix_spawn;
 mod process;
 mod rcmd;

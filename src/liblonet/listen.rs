@@ -3,7 +3,7 @@
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{BindOutcome, bind_assigned};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, autobound, descriptor_hints, kernel, name, process};
 use libc::c_int;

@@ -5,8 +5,8 @@
 //! A line is built on the stack, and the file is opened, written and closed for each, so that no descriptor
 //! stays in the program. The names of hosts come from lonetd: logged calls take longer.
 
-use crate::ask::Failed;
 use crate::bypass::Bypass;
+use crate::failure::Failure;
 use crate::{actor, kernel, memory, name, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
@@ -114,7 +114,7 @@ fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
 }
 
 /// Logs the result of a name or address lookup.
-pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failed>) {
+pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failure>) {
     match reply {
         Ok(Reply::Host { index, name, .. }) => {
             let address = process::block().map(|block| block.address(*index));

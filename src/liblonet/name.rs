@@ -7,7 +7,7 @@
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
 use crate::{actor, dns, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};

@@ -7,7 +7,7 @@ mod keys;
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
 use crate::{descriptor_hints, kernel, memory, name, process};
 use libc::{c_int, c_void, socklen_t};

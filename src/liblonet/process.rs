@@ -3,12 +3,12 @@
 
 use crate::actor;
 use crate::bypass::Bypass;
-use crate::fence;
 use crate::handle::Used;
 use crate::joined::{self, HOSTS, Host, Net};
 use crate::key_map::KeyMap;
 use crate::log;
 use crate::memory;
+use crate::panic_barrier;
 use crate::unhooked;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
@@ -75,8 +75,8 @@ pub unsafe fn init_once(envp: *const *const libc::c_char) {
         return;
     }
     let errno = Errno::last_raw();
-    fence::silence_panics();
-    let result = fence::guard(|| {
+    panic_barrier::silence_panics();
+    let result = panic_barrier::catch_panic(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
         memory::learn(envp, &environment);

@@ -6,9 +6,9 @@
 mod answer;
 mod domain;
 
-use crate::fence::silently;
 use crate::host::FullName;
 use crate::next::Next;
+use crate::panic_barrier::run_isolated;
 use crate::search::{self, Search};
 use answer::{to_message, to_name};
 use libc::{c_char, c_int, c_uchar, c_void};
@@ -331,7 +331,7 @@ unsafe fn full_name(
     dns_knows: &dyn Fn(&CStr) -> bool,
 ) -> Option<FullName> {
     let mut full = None;
-    silently(|| {
+    run_isolated(|| {
         let search = || Some(Search { state: state()?, files_for: None, dns_knows });
         // SAFETY: as the caller promises.
         full = match unsafe { search::find(name, search) } {

@@ -12,8 +12,8 @@
 
 mod files;
 
-use crate::fence::uncancelled;
 use crate::host::{self, Host, LookupError};
+use crate::panic_barrier::without_cancellation;
 use crate::res_query::State;
 use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
@@ -122,7 +122,7 @@ fn knows_any(dns_knows: &dyn Fn(&CStr) -> bool, name: &[u8], domains: &[&[u8]]) 
     if domains.is_empty() {
         return false;
     }
-    uncancelled(|| {
+    without_cancellation(|| {
         domains.iter().any(|domain| {
             let mut full = Text::<{ 64 + 256 + 2 }>::new();
             let dot: &[u8] = if domain.is_empty() { b"" } else { b"." };

@@ -8,8 +8,9 @@
 use super::Attempt;
 use super::plan::{Connect, Expects, Target};
 use crate::address::Address;
-use crate::ask::{Failed, tell};
-use crate::fence::{PANIC, guard, silently};
+use crate::ask::tell;
+use crate::failure::Failure;
+use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{kernel, log, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
@@ -36,12 +37,12 @@ pub(super) enum Outcome {
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 pub(super) extern "C" fn shake_hands(attempt: &Attempt, peer: &Target, result: c_int) -> Outcome {
     let connected = super::outcome(super::errno_of(result));
-    let mut shaken = Err(Failed::new(Errno::EIO, PANIC));
-    let _ = guard(|| shaken = on_network(attempt, peer, connected));
+    let mut shaken = Err(Failure::panicked());
+    let _ = catch_panic(|| shaken = on_network(attempt, peer, connected));
     match shaken {
         Ok(outcome) => {
             if matches!(outcome, Outcome::Ended(0)) {
-                silently(|| log::ended(attempt.call(), Ok(()), format_args!("")));
+                run_isolated(|| log::ended(attempt.call(), Ok(()), format_args!("")));
             }
             outcome
         }
@@ -89,14 +90,14 @@ fn timeout(fd: c_int, connected: Result<(), Errno>) -> Timeout {
     }
 }
 
-fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failed> {
+fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failure> {
     let (fd, cookie) = (attempt.fd, peer.cookie);
     if let Err(e) = connected
         && !matches!(e, Errno::EINPROGRESS | Errno::EINTR)
     {
         tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
         // Where nobody listens there is no such host any more.
-        let gone = Failed::new(Errno::EHOSTUNREACH, "the foreign host has gone");
+        let gone = Failure::new(Errno::EHOSTUNREACH, "the foreign host has gone");
         return Err(if e == Errno::ECONNREFUSED { gone } else { e.into() });
     }
     let timeout = timeout(fd, connected);
@@ -116,7 +117,7 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
             Ok(connect(os, Expects::Relay { os, waited: timeout.milliseconds(), late }))
         }
         Ok(Reply::RefusedAt { to: os }) => Ok(connect(os, Expects::Refusal { was_v6only: false })),
-        Ok(Reply::Error { errno, text }) => Err(Failed::new(Errno::from_raw(errno), text)),
+        Ok(Reply::Error { errno, text }) => Err(Failure::new(Errno::from_raw(errno), text)),
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
             kernel::disconnect(fd, cookie);

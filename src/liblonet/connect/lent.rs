@@ -8,7 +8,7 @@
 use super::Attempt;
 use super::plan::Target;
 use crate::address::Address;
-use crate::fence::guard;
+use crate::panic_barrier::catch_panic;
 use crate::{process, sandbox};
 use libc::c_int;
 use lonet_core::sys::check;
@@ -61,7 +61,7 @@ extern "C" fn by_lonetd(attempt: &Attempt, target: &Target) -> Lent {
     let Attempt { fd, limit, .. } = *attempt;
     let mut outcome = Err(Errno::EACCES);
     let mut waits = false;
-    let _ = guard(|| {
+    let _ = catch_panic(|| {
         let Some(client) = process::client().filter(|_| sandbox::may_connect(target.port)) else { return };
         let socket = sandbox::Socket { client: &client, limit, fd, cookie: target.cookie };
         outcome = socket.connect(&target.address);

@@ -2,9 +2,10 @@
 
 use super::{Attempt, port_is_used, set_out, set_v6only, table};
 use crate::address::Address;
-use crate::ask::{Failed, Start, ask_of};
+use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{PANIC, guard, silently};
+use crate::failure::Failure;
+use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{actor, descriptor_hints, dns, kernel, log, memory, process, sandbox, valve};
 use libc::c_int;
 use lonet_core::block::Endpoint;
@@ -93,13 +94,13 @@ pub enum Decider {
 #[inline(never)]
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> Plan {
-    let mut decided = Err(Failed::new(Errno::EIO, PANIC));
+    let mut decided = Err(Failure::panicked());
     // SAFETY: as the caller promises.
-    let _ = guard(|| decided = unsafe { plan(attempt, decider) });
+    let _ = catch_panic(|| decided = unsafe { plan(attempt, decider) });
     match decided {
         Ok(plan) => {
             if let Plan::Libc(why) = plan {
-                silently(|| log::bypassed(attempt.call(), why));
+                run_isolated(|| log::bypassed(attempt.call(), why));
             }
             Errno::set_raw(attempt.errno);
             plan
@@ -110,7 +111,7 @@ pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> Plan
 
 /// # Safety
 /// As for [`decide`].
-unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failed> {
+unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure> {
     let Attempt { fd, address, len, .. } = *attempt;
     if !process::is_active() {
         return Ok(Plan::Libc(Bypass::Inactive));
@@ -169,7 +170,7 @@ pub struct Socket<'c> {
 }
 
 /// connect(2) with AF_UNSPEC.
-fn disconnect(fd: c_int) -> Result<Plan, Failed> {
+fn disconnect(fd: c_int) -> Result<Plan, Failure> {
     if kernel::tcp_family(fd).is_none() {
         return Ok(Plan::Libc(Bypass::NoAddress));
     }
@@ -194,7 +195,7 @@ fn by_lonetd(
     socket: &Socket<'_>,
     to: Endpoint,
     decider: Decider,
-) -> Result<Plan, Failed> {
+) -> Result<Plan, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);

@@ -6,8 +6,9 @@
 use super::Attempt;
 use super::plan::{Socket, Target};
 use crate::address::Address;
-use crate::ask::{Failed, Start, ask_of};
-use crate::fence::guard;
+use crate::ask::{Start, ask_of};
+use crate::failure::Failure;
+use crate::panic_barrier::catch_panic;
 use crate::{actor, descriptor_hints, kernel, log};
 use libc::c_int;
 use lonet_core::block::Endpoint;
@@ -53,7 +54,7 @@ pub struct Dial {
 
 /// Begins a dial that the table decides. `None`: lonetd decides.
 #[inline(never)]
-pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result<Option<Dial>, Failed> {
+pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result<Option<Dial>, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     if !may_decide(asked, local) {
         return Ok(None);
@@ -97,7 +98,7 @@ pub enum Settled {
 pub extern "C" fn settle(attempt: &Attempt, result: c_int, begun: &mut Dial) -> Settled {
     let errno = super::errno_of(result);
     let mut settled = Settled::Done;
-    let _ = guard(|| {
+    let _ = catch_panic(|| {
         let Dial { actor, dial, .. } = begun;
         settled = match dial.finish(actor, errno) {
             Outcome::Done => {
