@@ -58,6 +58,7 @@ mod process;
 mod rcmd;
 mod recv;
 mod res_query;
+mod resolver_state;
 mod rexec;
 mod sandbox;
 mod sanitizer;
