@@ -6,10 +6,10 @@ use crate::bypass::Bypass;
 use crate::handle::Used;
 use crate::joined::{self, HOSTS, Host, Net};
 use crate::key_map::KeyMap;
-use crate::log;
+use crate::log_file;
 use crate::memory;
 use crate::panic_barrier;
-use crate::unhooked;
+use crate::stderr;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, IS_SUPERVISED, SUPERVISED, SUPERVISES, lookup};
@@ -114,8 +114,8 @@ fn init(environment: &[&'static [u8]]) {
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
-            if let Some(why) = log::open_error(&client)
-                && unhooked::is_stderr_writable()
+            if let Some(why) = log_file::open_error(&client)
+                && stderr::is_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
                 warn(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
@@ -136,11 +136,9 @@ fn init_unreachable() {
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// Writes to stderr. An invalid variable is the user's to correct, who is told where ld.so reports its own
-/// errors: when the program starts, and never later.
+/// Tells the user, whose error an invalid variable is. Called when the program starts, and never later.
 fn warn(text: &str) {
-    // SAFETY: a valid buffer; what cannot be written is lost.
-    unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
+    stderr::write(text.as_bytes());
 }
 
 /// The directory of this library; the lonet command may be beside it.
