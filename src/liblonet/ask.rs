@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::panic_barrier::panic_point;
-use crate::{actor, process};
+use crate::{process, seat};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{Delivery, MAX_MESSAGE, Opening, Reply, Request};
 use lonet_core::limit::Limit;
@@ -59,7 +59,7 @@ pub fn ask_for_text<'b>(
         Start::No => client.ask(limit, request, buffer),
     };
     panic_point();
-    actor::allow_ptrace_by_lonetd(client);
+    process::table(client).into_iter().for_each(seat::allow_ptrace_by_lonetd);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),

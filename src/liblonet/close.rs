@@ -7,7 +7,7 @@
 
 use crate::ask::tell_to;
 use crate::panic_barrier::run_isolated;
-use crate::{actor, descriptor_hints, joined, kernel, process};
+use crate::{descriptor_hints, joined, kernel, process, seat, table_map};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
@@ -117,10 +117,10 @@ pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
 
 fn closing(fd: c_int) -> Option<ClosingSocket> {
     note_in_table(fd, |parts, cookie| {
-        if let Some(table) = actor::mapped_table() {
-            note(table, actor::slot(), fd, cookie);
+        if let Some(table) = table_map::table() {
+            note(table, seat::slot(), fd, cookie);
         }
-        close_in(parts, actor::slot(), actor::dials(), fd, cookie)
+        close_in(parts, seat::slot(), seat::dials(), fd, cookie)
     })
 }
 
@@ -131,7 +131,7 @@ fn note_in_table(
     record: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Notify,
 ) -> Option<ClosingSocket> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| record(parts, cookie) == Notify::Nothing) {
+    if table_map::parts().is_some_and(|parts| record(parts, cookie) == Notify::Nothing) {
         return None;
     }
     Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })

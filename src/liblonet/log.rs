@@ -6,7 +6,7 @@
 
 use crate::bypass::Bypass;
 use crate::failure::Failure;
-use crate::{actor, kernel, log_file, memory, name, process};
+use crate::{kernel, log_file, memory, name, process, table_map};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;
@@ -102,7 +102,7 @@ pub fn refused(call: Call) {
 
 /// Whether a host has a listener at this port, in the scope that `classes` gives for a family.
 fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
-    let Some(parts) = actor::mapped() else { return false };
+    let Some(parts) = table_map::parts() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
     let listens =
         |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();

@@ -6,8 +6,9 @@
 use nix::errno::Errno;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A point at which scripts/check-panic-barrier makes the library panic: at the n-th that the process reaches, where
-/// LONET_PANIC_AT is n. A close of an impossible descriptor marks the point in the test's trace.
+/// A point at which scripts/check-panic-barrier makes the library panic: at the n-th that the process
+/// reaches, where LONET_PANIC_AT is n. A close of an impossible descriptor marks the point in the test's
+/// trace.
 #[cfg(feature = "panics")]
 #[allow(clippy::panic, reason = "what is tested")]
 pub fn panic_point() {

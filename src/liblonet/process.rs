@@ -1,7 +1,6 @@
 //! The process's host, network and client of lonetd: from the environment that it started with, unless the C
 //! API has set a default host.
 
-use crate::actor;
 use crate::bypass::Bypass;
 use crate::handle::Used;
 use crate::joined::{self, HOSTS, Host, Net};
@@ -9,11 +8,14 @@ use crate::key_map::KeyMap;
 use crate::log_file;
 use crate::memory;
 use crate::panic_barrier;
+use crate::seat;
 use crate::stderr;
+use crate::table_map;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, IS_SUPERVISED, SUPERVISED, SUPERVISES, lookup};
 use lonet_core::sys;
+use lonet_core::table::Table;
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::{CStr, OsStr};
@@ -109,7 +111,7 @@ fn init(environment: &[&'static [u8]]) {
         return;
     }
     crate::environment::save(environment);
-    actor::map_page(is_said(SUPERVISES));
+    seat::map_page(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
@@ -273,12 +275,17 @@ fn map_key() {
     if let Some(key) = KeyMap::new(client, &directory) {
         std::mem::forget(key);
     }
-    actor::map(client);
+    table_map::map(client);
 }
 
 /// Whether `client` is that of the environment's network, whose table the process maps.
 pub fn is_own(client: &Client) -> bool {
     CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
+}
+
+/// The table of `client`'s network, if that is the environment's and the process maps it.
+pub fn table(client: &Client) -> Option<Table<'static>> {
+    if is_own(client) { table_map::table() } else { None }
 }
 
 /// Whether `ip` may be an address of this network; exact once its block is known.

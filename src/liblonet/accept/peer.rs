@@ -8,7 +8,7 @@
 use super::courier;
 use crate::address::Address;
 use crate::ask::{Start, ask_keeping_connection, tell_to};
-use crate::{actor, autobound, descriptor_hints, kernel, name, process};
+use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map};
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
@@ -107,7 +107,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
 #[cold]
 #[inline(never)]
 fn is_on_loopback(listener: u64) -> bool {
-    let parts = actor::mapped();
+    let parts = table_map::parts();
     parts
         .and_then(|parts| Some(parts.find(listener)?.entry.classes(parts.block)))
         .is_some_and(Classes::is_loopback)

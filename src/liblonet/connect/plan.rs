@@ -6,7 +6,7 @@ use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
-use crate::{actor, descriptor_hints, dns, kernel, log, memory, process, sandbox, valve};
+use crate::{descriptor_hints, dns, kernel, log, memory, process, sandbox, table_map, valve};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -182,7 +182,7 @@ fn disconnect(fd: c_int) -> Result<Plan, Failure> {
     }
     let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let cookie = kernel::cookie(fd)?;
-    if let Some(parts) = actor::mapped() {
+    if let Some(parts) = table_map::parts() {
         // First: as soon as it is done the addresses may be another's.
         shutting_down(parts, cookie);
     }

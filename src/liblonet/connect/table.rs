@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::ask::{Start, ask_of};
 use crate::failure::Failure;
 use crate::panic_barrier::catch_panic;
-use crate::{actor, descriptor_hints, kernel, log};
+use crate::{actor, descriptor_hints, kernel, log, process, seat};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -21,7 +21,7 @@ use std::net::SocketAddrV4;
 
 /// Where a socket is connected to that has dialed `to` before: connect is called again to learn what came of it.
 pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
-    let table = actor::table(client)?;
+    let table = process::table(client)?;
     let call = table.parts(table.block()?).find(cookie)?.entry.call.filter(|call| call.peer == to)?;
     // What was reset since is connected no more, and dials anew.
     (kernel::remote(fd)?.os()? == call.os_remote).then_some(call.os_remote)
@@ -29,7 +29,7 @@ pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Opti
 
 /// A dial of this socket, which has no port, was left before connect, and is taken back.
 pub fn was_left(client: &Client, fd: c_int, cookie: u64) -> bool {
-    actor::dials().is_some_and(|dials| dials.is_left(cookie))
+    seat::dials().is_some_and(|dials| dials.is_left(cookie))
         && actor::actor(client, true).is_some_and(|actor| dial::roll_back(&actor, fd, cookie))
 }
 
