@@ -25,7 +25,7 @@ mod watcher;
 use super::current::Current;
 use super::dns::Dns;
 use super::doors::{Doors, Service};
-use super::faults::hits::Meter;
+use super::faults::hits::HitCounter;
 use super::faults::loss::Loss;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
 use super::held::Held;
@@ -131,8 +131,7 @@ pub struct Daemon {
     /// it.
     are_ends_lost: bool,
     reviews_at: Instant,
-    /// Counts what fault rules have met.
-    meter: Meter,
+    hit_counter: HitCounter,
     loss: Loss,
     dns: Dns,
     connections: Connections,
@@ -220,7 +219,7 @@ impl Daemon {
             watches_ends: false,
             are_ends_lost: false,
             reviews_at: Instant::now(),
-            meter: Meter::default(),
+            hit_counter: HitCounter::default(),
             loss: Loss::default(),
             dns,
             connections,
@@ -355,7 +354,7 @@ impl Daemon {
         self.resume(late);
         self.dns.forget_idle(now);
         self.state.settle_doubts(&mut self.kernel);
-        self.end_faults();
+        self.expire_faults();
         self.look_for_loss();
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;

@@ -150,8 +150,10 @@ impl Daemon {
                     false => self.wait(fd, right, by, (fails, again)),
                 }
             }
-            NetworkOp::Faults => self.order(&fd, right, is_owner),
-            NetworkOp::Fault { what, from, to } => self.order_of_program(&fd, (what, from, to), is_owner),
+            NetworkOp::Faults => self.handle_fault_request(&fd, right, is_owner),
+            NetworkOp::Fault { what, from, to } => {
+                self.handle_fault_of_program(&fd, (what, from, to), is_owner)
+            }
             NetworkOp::Trace(what) => self.trace(fd, what, is_owner),
             NetworkOp::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
@@ -175,7 +177,7 @@ impl Daemon {
         let names = self.store.table().names_generation().unwrap_or(0);
         let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
         self.settle();
-        self.faults_begin();
+        self.apply_due_rules();
         if let Op::Dialed { cookie, .. } | Op::Accept { cookie, .. } = op {
             self.enforce_on_new(cookie);
         }

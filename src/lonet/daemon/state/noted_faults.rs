@@ -1,8 +1,8 @@
 //! The events of fault rules; see [`lonet_core::table::events`].
 
 use super::{Index, Pid, Said, State};
-use crate::daemon::faults::orders;
-use crate::daemon::faults::shown::commands;
+use crate::daemon::faults::commands::commands;
+use crate::daemon::faults::new_rules;
 use lonet_core::table::events::Kind;
 use lonet_core::table::rules::{Kind as RuleKind, Rule};
 
@@ -22,7 +22,7 @@ impl State {
 
     /// The rules as `lonet faults` prints them, without their hit counts.
     fn rules_in_words(&self, rules: &[Rule]) -> Vec<String> {
-        let mut shown = orders::show(&self.hosts, self.table.table(), rules);
+        let mut shown = new_rules::show(&self.hosts, self.table.table(), rules);
         shown.iter_mut().for_each(|rule| rule.hits = 0);
         let words = |line: String| line.strip_prefix("lonet ").map_or(line.clone(), str::to_owned);
         commands(&shown).into_iter().map(words).collect()
