@@ -235,7 +235,7 @@ impl Daemon {
         };
         daemon.open_doors().map_err(os("watch the control sockets"))?;
         daemon.watch_home().map_err(os("watch the network's directory"))?;
-        daemon.settle();
+        daemon.commit();
         daemon.restore_faults();
         daemon.resume_recording();
         store.table().set_abstract_name(Some(daemon.doors.name));
@@ -281,7 +281,7 @@ impl Daemon {
             self.look_at_the_time();
             // This comes before the rows of hosts that have gone down are withdrawn: others may have their
             // names then.
-            self.settle();
+            self.commit();
             self.foreign.keep_rows(&mut self.state);
             self.look_for_members(Instant::now());
             if self.is_over() && self.end() {
@@ -294,10 +294,10 @@ impl Daemon {
     pub(super) fn take_news(&mut self) {
         self.take_deaths();
         self.take_ends();
-        self.settle();
+        self.commit();
     }
 
-    /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::settle`].
+    /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::commit`].
     fn take_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
         let (mut is_quiet, mut all) = (true, Vec::new());
@@ -353,7 +353,7 @@ impl Daemon {
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
-        self.state.settle_doubts(&mut self.kernel);
+        self.state.end_grace_period(&mut self.kernel);
         self.expire_faults();
         self.look_for_loss();
         if now >= self.looked + LOOK_EVERY {

@@ -116,7 +116,7 @@ impl Daemon {
             self.kernel.many(true);
             self.state.review_all(&mut self.kernel);
             self.kernel.many(false);
-            self.settle();
+            self.commit();
         }
         for asker in asked {
             self.begin_end(asker);

@@ -160,7 +160,7 @@ impl Daemon {
         let (report, sockets) = reset_all(&self.state, &self.kernel, self.store.table(), between);
         // Their ports are free.
         sockets.into_iter().for_each(|cookie| self.state.closed(&mut self.kernel, cookie));
-        self.settle();
+        self.commit();
         report
     }
 

@@ -41,7 +41,7 @@ impl Daemon {
             self.slow.until(),
             self.dns.until(),
             self.records_at(),
-            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
+            self.state.grace_period_until().map(|at| now + at.saturating_sub(self.kernel.now())),
             self.are_ends_lost.then_some(self.reviews_at),
             (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
             Some(self.looked + LOOK_EVERY),

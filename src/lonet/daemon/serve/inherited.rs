@@ -134,12 +134,12 @@ impl Daemon {
         self.state.verified(&underway.hosts);
         self.inheritance.not_before = now + REST * now.saturating_duration_since(underway.since);
         self.inheritance.nobody_is_left = underway.is_last && self.state.is_empty();
-        self.settle();
+        self.commit();
         self.members_found(&new);
     }
 
     /// Adds a process that inherited membership, unless it waits for the network's end. The caller calls
-    /// [`Daemon::settle`]. A process that has ended since it was found is added as well: it may have left a
+    /// [`Daemon::commit`]. A process that has ended since it was found is added as well: it may have left a
     /// child, which is searched for when its end is noticed.
     fn adopt(&mut self, member: Inherited) -> Option<Pid> {
         let Inherited { pid, process, host } = member;

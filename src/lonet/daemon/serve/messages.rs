@@ -91,8 +91,8 @@ impl Daemon {
             // A host may query the machine's name server on the loopback, as the machine itself does.
             caller.options.real_loopback = true;
         }
-        while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
+        while let Some(query) = self.state.registry_query(&caller, &op, asked.0, asked.1) {
+            match self.foreign.park(&self.state, query, Parked::new(fd, bytes, asked.0, asked.1)) {
                 Ok(()) => return,
                 // The host is this subnetwork's by a row that still exists.
                 Err(back) => (fd, asked.0) = (back.fd, true),
@@ -104,7 +104,7 @@ impl Daemon {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 if let Some((connection, dialer)) = self.foreign.claim(&mut world, peer.pid, local, remote) {
-                    self.settle();
+                    self.commit();
                     let [receive_buffer, send_buffer] = self.foreign.buffers();
                     self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
                     let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
@@ -176,7 +176,7 @@ impl Daemon {
         // The generation before the state is asked: a change meanwhile is not in the reply.
         let names = self.store.table().names_generation().unwrap_or(0);
         let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
-        self.settle();
+        self.commit();
         self.apply_due_rules();
         if let Op::Dialed { cookie, .. } | Op::Accept { cookie, .. } = op {
             self.enforce_on_new(cookie);
@@ -203,7 +203,7 @@ impl Daemon {
         };
         if let (false, Some(undo)) = (is_heard, not_done(&op)) {
             self.state.handle(&mut self.kernel, peer, caller, &undo);
-            self.settle();
+            self.commit();
         }
         if matches!(op, Op::Listening { .. }) {
             self.answer_waiters();

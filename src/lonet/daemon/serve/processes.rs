@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const DEATHS_AT_ONCE: usize = 256;
 
 impl Daemon {
-    /// Handles the ends of processes that the kernel has reported. The caller calls [`Daemon::settle`].
+    /// Handles the ends of processes that the kernel has reported. The caller calls [`Daemon::commit`].
     pub(super) fn take_deaths(&mut self) {
         let mut events = [EpollEvent::empty(); DEATHS_AT_ONCE];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
@@ -24,7 +24,7 @@ impl Daemon {
         }
     }
 
-    /// Handles the ends of these processes. The caller calls [`Daemon::settle`].
+    /// Handles the ends of these processes. The caller calls [`Daemon::commit`].
     fn processes_ended(&mut self, pids: &[Pid]) {
         let mut hosts = BTreeSet::new();
         for pid in pids {
@@ -37,12 +37,12 @@ impl Daemon {
         self.state.processes_ended(&mut self.kernel, pids);
         // They may have left children, which keep the hosts up and hold sockets: when these close a socket
         // nothing says which process did.
-        self.state.doubt_hosts(&hosts);
+        self.state.mark_unverified(&hosts);
         self.inheritance.process_ended();
     }
 
-    /// Saves the state's dirty set and watches its new members; this comes before any reply is sent.
-    pub(super) fn settle(&mut self) {
+    /// Commits the state's changes: saves its dirty set and watches its new members. Called before any reply is sent.
+    pub(super) fn commit(&mut self) {
         loop {
             let changes = self.state.take_changes();
             self.state.save(&mut self.kernel, &changes);

@@ -100,6 +100,6 @@ impl Daemon {
                 None => Asked::Told(state.handle(kernel, asker.sender, &asker.caller(), op)),
             }
         });
-        self.settle();
+        self.commit();
     }
 }

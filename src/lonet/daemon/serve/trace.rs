@@ -179,7 +179,7 @@ impl Daemon {
                     return self.connections.closer.end(fd);
                 }
                 header.recording.set_bits(if what == Trace::Start { STARTED } else { HELD });
-                self.settle();
+                self.commit();
                 self.reply(&fd, &Reply::Done);
                 if what == Trace::Start {
                     return self.connections.closer.end(fd);
@@ -197,7 +197,7 @@ impl Daemon {
             Trace::Watch => {
                 self.begin_recording().watch(true);
                 header.recording.set_bits(WATCHED);
-                self.settle();
+                self.commit();
                 self.reply(&fd, &Reply::Done);
                 let _ = self.epoll.add(&fd, event(CONNECTION));
                 let mut watcher = Watcher::new(fd);

@@ -61,8 +61,8 @@ fn port_or_zero(port: u64) -> u16 {
 }
 
 impl State {
-    /// The query that a message needs first. A host that is to be claimed gets its index here.
-    pub fn doubt(
+    /// The query of registry.db that a message needs first. A host that is to be claimed gets its index here.
+    pub fn registry_query(
         &mut self,
         caller: &Caller<'_>,
         op: &Op<'_>,

@@ -212,7 +212,7 @@ impl Net {
         }
         self.announce();
         self.world.now += Duration::from_secs(10);
-        self.state.settle_doubts(&mut self.world);
+        self.state.end_grace_period(&mut self.world);
         self.save();
     }
 
