@@ -7,7 +7,6 @@
 mod connections;
 mod end;
 mod faults;
-mod hands;
 mod home;
 mod idle;
 mod inherited;
@@ -18,6 +17,7 @@ mod questions;
 mod rights;
 mod sender;
 mod signal;
+mod thread_pool;
 mod trace;
 mod wait;
 mod watcher;
@@ -38,7 +38,6 @@ use super::store::Store;
 use super::tally;
 use connections::Connections;
 use end::Ending;
-use hands::Hands;
 use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
@@ -54,6 +53,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use thread_pool::ThreadPool;
 use wait::Waiting;
 
 /// How long a network stays when it is empty.
@@ -136,7 +136,7 @@ pub struct Daemon {
     dns: Dns,
     connections: Connections,
     /// The threads that bind and connect sockets which programs have lent.
-    lent: Hands,
+    lent_pool: ThreadPool,
     early: Vec<Early>,
     /// Name queries that are answered late.
     slow: Slow,
@@ -223,7 +223,7 @@ impl Daemon {
             loss: Loss::default(),
             dns,
             connections,
-            lent: Hands::new("lonetd-lent", lent::THREADS),
+            lent_pool: ThreadPool::new("lonetd-lent", lent::THREADS),
             early: Vec::new(),
             slow: Slow::default(),
             waiting: Waiting::new(),
