@@ -28,10 +28,10 @@ mod names;
 mod relay;
 mod task;
 
-use super::current::Current;
-use super::held::Held;
+use super::current_directory::CurrentDirectory;
 use super::kernel::Live;
 use super::registry::{Place, Registry};
+use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
 use super::state::{Cookie, Kernel, Pid, State};
 use super::tally::{self, Kind};
@@ -143,14 +143,15 @@ pub struct Foreign {
 impl Foreign {
     pub fn new(
         config: &Config,
-        directory: &Current,
-        held: &Held,
+        directory: &CurrentDirectory,
+        reserved: &ReservedBlock,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
-        let lock = (held.lock.try_clone().map_err(os("duplicate the listener"))?, held.lock_address);
-        let door = held.door.as_ref().and_then(|(fd, address)| Some((fd.try_clone().ok()?, *address)));
-        let listeners: Vec<_> = door.into_iter().chain([lock]).collect();
+        let lock = (reserved.lock.try_clone().map_err(os("duplicate the listener"))?, reserved.lock_address);
+        let ipv6_listener =
+            reserved.ipv6_listener.as_ref().and_then(|(fd, address)| Some((fd.try_clone().ok()?, *address)));
+        let listeners: Vec<_> = ipv6_listener.into_iter().chain([lock]).collect();
         let (listener, address) = (&listeners[0].0, listeners[0].1);
         let place =
             Place { directory: directory.clone(), network: config.network.clone(), own: address, former };

@@ -23,7 +23,7 @@ mod vfs;
 
 pub use database::{Row, Verdict};
 
-use super::current::Current;
+use super::current_directory::CurrentDirectory;
 use database::Database;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
@@ -77,7 +77,7 @@ pub struct Response {
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The network's.
-    pub directory: Current,
+    pub directory: CurrentDirectory,
     /// The network's bare name.
     pub network: String,
     /// The address at which all hosts of this subnetwork are dialed: lonetd's listener.

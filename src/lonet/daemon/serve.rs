@@ -5,15 +5,15 @@
 //! processes and sockets that the kernel has announced are handled before any message.
 
 mod connections;
+mod directory_watch;
 mod end;
 mod faults;
-mod home;
 mod idle;
 mod inherited;
 mod lent;
 mod messages;
+mod name_queries;
 mod processes;
-mod questions;
 mod rights;
 mod sender;
 mod signal;
@@ -22,30 +22,30 @@ mod trace;
 mod wait;
 mod watcher;
 
-use super::current::Current;
+use super::control_sockets::{ControlSockets, Service};
+use super::current_directory::CurrentDirectory;
 use super::dns::Dns;
-use super::doors::{Doors, Service};
 use super::faults::hits::HitCounter;
 use super::faults::loss::Loss;
 use super::foreign::{self, FIRST_TASK, Foreign, World};
-use super::held::Held;
 use super::kernel::Live;
 use super::members::Members;
 use super::owner::Owner;
+use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
 use super::state::{Pid, State};
 use super::store::Store;
 use super::tally;
 use connections::Connections;
+use directory_watch::DirectoryWatch;
 use end::Ending;
-use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
+use name_queries::DelayedQueries;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use questions::Slow;
 use signal::Signalling;
 use std::collections::BTreeMap;
 use std::io;
@@ -89,7 +89,7 @@ const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
 const SEARCHED: u64 = 7;
 const CONNECTIONS: u64 = 8;
-const HOME: u64 = 9;
+const DIRECTORY: u64 = 9;
 
 /// An accept that was reported before its dial.
 struct Early {
@@ -105,15 +105,15 @@ pub struct Daemon {
     netns: u64,
     foreign: Foreign,
     /// Reserves the block as long as the daemon lives.
-    _held: Held,
+    _reserved: ReservedBlock,
     /// The service lock, held as long as the daemon serves.
     service: Service,
-    home: Home,
-    doors: Doors,
-    /// The control sockets are not watched until then.
-    shut_until: Option<Instant>,
+    directory_watch: DirectoryWatch,
+    control_sockets: ControlSockets,
+    /// The control sockets are not watched until this time.
+    paused_until: Option<Instant>,
     place: Place,
-    directory: Current,
+    directory: CurrentDirectory,
     config: Config,
     owner: Owner,
     membership: Membership,
@@ -139,7 +139,7 @@ pub struct Daemon {
     lent_pool: ThreadPool,
     early: Vec<Early>,
     /// Name queries that are answered late.
-    slow: Slow,
+    delayed_queries: DelayedQueries,
     waiting: Waiting,
     ending: Option<Ending>,
     signals: Vec<Signalling>,
@@ -157,16 +157,16 @@ pub struct Parts {
     pub state: State,
     pub kernel: Live,
     pub store: &'static Store,
-    pub held: Held,
+    pub reserved: ReservedBlock,
     /// The address of the previous lonetd's listener.
     pub former: Option<Ipv4Addr>,
     pub service: Service,
-    pub doors: Doors,
+    pub control_sockets: ControlSockets,
     /// Opened before the kernel was asked for the sockets there are: ends in between are announced.
     pub destroyed: Option<Destroyed>,
     /// The network's path, and its directory.
     pub place: Place,
-    pub directory: Current,
+    pub directory: CurrentDirectory,
     pub config: Config,
     pub owner: Owner,
     pub membership: Membership,
@@ -175,7 +175,7 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, store, held, former, service, doors, destroyed, .. } = parts;
+        let Parts { state, kernel, store, reserved, former, service, control_sockets, destroyed, .. } = parts;
         let Parts { place, directory, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
@@ -185,8 +185,8 @@ impl Daemon {
         let connections = Connections::new()?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &directory, &held, former, &epoll)?;
-        let members = Arc::new(Members::new(&config, &directory.now(), owner, membership));
+        let foreign = Foreign::new(&config, &directory, &reserved, former, &epoll)?;
+        let members = Arc::new(Members::new(&config, &directory.get(), owner, membership));
         let inheritance = Inheritance::new(members);
         if let Some(done) = inheritance.search_done() {
             epoll.add(done, event(SEARCHED)).map_err(os("watch for other members"))?;
@@ -199,11 +199,11 @@ impl Daemon {
             store,
             netns,
             foreign,
-            _held: held,
+            _reserved: reserved,
             service,
-            home: Home::watch(&place, membership.owner),
-            doors,
-            shut_until: None,
+            directory_watch: DirectoryWatch::watch(&place, membership.owner),
+            control_sockets,
+            paused_until: None,
             place,
             directory,
             config,
@@ -225,7 +225,7 @@ impl Daemon {
             connections,
             lent_pool: ThreadPool::new("lonetd-lent", lent::THREADS),
             early: Vec::new(),
-            slow: Slow::default(),
+            delayed_queries: DelayedQueries::default(),
             waiting: Waiting::new(),
             ending: None,
             signals: Vec::new(),
@@ -233,12 +233,12 @@ impl Daemon {
             empty_since: None,
             tracing: trace::Tracing::default(),
         };
-        daemon.open_doors().map_err(os("watch the control sockets"))?;
-        daemon.watch_home().map_err(os("watch the network's directory"))?;
+        daemon.watch_control_sockets().map_err(os("watch the control sockets"))?;
+        daemon.watch_directory().map_err(os("watch the network's directory"))?;
         daemon.commit();
         daemon.restore_faults();
         daemon.resume_recording();
-        store.table().set_abstract_name(Some(daemon.doors.name));
+        store.table().set_abstract_name(Some(daemon.control_sockets.name));
         store.table().serve();
         Ok(daemon)
     }
@@ -262,7 +262,7 @@ impl Daemon {
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
                     DESTROYED => self.ends_begin(),
-                    HOME => self.look_after_home(),
+                    DIRECTORY => self.check_directory(),
                     SEARCHED => self.take_found(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
@@ -274,10 +274,10 @@ impl Daemon {
                 }
             }
             if is_one_of(&[DNS]) || self.dns.until().is_some_and(|until| until <= Instant::now()) {
-                self.take_questions();
+                self.handle_dns();
             }
             self.take_early();
-            self.take_slow();
+            self.answer_delayed_queries();
             self.look_at_the_time();
             // This comes before the rows of hosts that have gone down are withdrawn: others may have their
             // names then.
@@ -345,8 +345,8 @@ impl Daemon {
         self.go_on_ending(now);
         self.connections.look_at_the_time(now);
         tally::look_at_the_time(now);
-        if self.shut_until.is_some_and(|until| now >= until) {
-            let _ = self.open_doors();
+        if self.paused_until.is_some_and(|until| now >= until) {
+            let _ = self.watch_control_sockets();
         }
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         self.foreign.look_at_the_time(&mut world);
@@ -358,7 +358,7 @@ impl Daemon {
         self.look_for_loss();
         if now >= self.looked + LOOK_EVERY {
             self.looked = now;
-            self.look_after_home();
+            self.check_directory();
             if self.state.processes.is_empty() {
                 self.state.review_all(&mut self.kernel);
             }

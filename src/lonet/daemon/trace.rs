@@ -21,7 +21,7 @@ pub mod file;
 mod kept;
 mod words;
 
-use super::current::Current;
+use super::current_directory::CurrentDirectory;
 use super::state::{Cookie, Pid, State};
 use crate::trace::event::{Event, Kind};
 use crate::trace::moment::Moment;
@@ -119,7 +119,7 @@ impl Recorder {
 
     /// Goes on where a lonetd before has left off. `keeps`: the trace is written on.
     pub fn resume(
-        directory: &Current,
+        directory: &CurrentDirectory,
         network: &str,
         table: Table<'static>,
         keeps: bool,

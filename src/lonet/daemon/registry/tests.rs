@@ -13,7 +13,7 @@ const OWN: &str = "127.7.255.254:7373";
 fn place(dir: &Path) -> Place {
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let directory = lonet_core::directory::Place::new(dir).open(nix::unistd::geteuid().as_raw()).unwrap();
-    let directory = crate::daemon::current::Current::new(directory);
+    let directory = crate::daemon::current_directory::CurrentDirectory::new(directory);
     Place { directory, network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 

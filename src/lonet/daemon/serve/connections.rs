@@ -15,7 +15,7 @@
 
 use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
-use crate::daemon::doors::Doors;
+use crate::daemon::control_sockets::ControlSockets;
 use crate::daemon::setup::{SetupError, os};
 use crate::daemon::tally::{self, Kind};
 use lonet_core::control::{self, MAX_MESSAGE};
@@ -39,8 +39,8 @@ const OUTSIDERS: usize = 256;
 /// there, so that all that came before are accepted.
 const ACCEPT_AT_ONCE: usize = libc::SOMAXCONN as usize + 1;
 
-/// How long the control sockets stay unwatched when no descriptor is left for a new connection.
-const SHUT_FOR: Duration = Duration::from_millis(50);
+/// How long the control sockets are not watched after no descriptor was left for a new connection.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections are numbered as they are made.
 type Id = u64;
@@ -222,7 +222,7 @@ fn now() -> Duration {
 
 /// The two control sockets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Door {
+enum ControlSocket {
     Path,
     Name,
 }
@@ -241,18 +241,18 @@ impl Daemon {
 
     /// Accepts the connections to the control sockets.
     fn accept(&mut self) {
-        if self.shut_until.is_none() {
-            self.accept_at(Door::Path);
-            self.accept_at(Door::Name);
+        if self.paused_until.is_none() {
+            self.accept_at(ControlSocket::Path);
+            self.accept_at(ControlSocket::Name);
         }
     }
 
-    fn accept_at(&mut self, door: Door) {
+    fn accept_at(&mut self, which: ControlSocket) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         for _ in 0..ACCEPT_AT_ONCE {
-            let socket = match door {
-                Door::Path => &self.doors.by_path,
-                Door::Name => &self.doors.by_name,
+            let socket = match which {
+                ControlSocket::Path => &self.control_sockets.by_path,
+                ControlSocket::Name => &self.control_sockets.by_name,
             };
             match socket::accept4(socket.as_raw_fd(), flags) {
                 // SAFETY: a new descriptor that nobody else has.
@@ -262,7 +262,7 @@ impl Daemon {
                 Err(_) if self.connections.drop_oldest_outsider() => {}
                 Err(e) => {
                     tally::count(Kind::NoDescriptor, &e);
-                    return self.shut_doors();
+                    return self.pause_control_sockets();
                 }
             }
         }
@@ -278,16 +278,16 @@ impl Daemon {
     }
 
     /// Stops watching the control sockets for a while: no descriptor is left, and the loop would spin.
-    fn shut_doors(&mut self) {
-        if self.shut_until.replace(Instant::now() + SHUT_FOR).is_none() {
-            let _ = self.epoll.delete(&self.doors.by_path);
-            let _ = self.epoll.delete(&self.doors.by_name);
+    fn pause_control_sockets(&mut self) {
+        if self.paused_until.replace(Instant::now() + PAUSE).is_none() {
+            let _ = self.epoll.delete(&self.control_sockets.by_path);
+            let _ = self.epoll.delete(&self.control_sockets.by_name);
         }
     }
 
-    pub(super) fn open_doors(&mut self) -> Result<(), Errno> {
-        self.shut_until = None;
-        let Doors { by_path, by_name, .. } = &self.doors;
+    pub(super) fn watch_control_sockets(&mut self) -> Result<(), Errno> {
+        self.paused_until = None;
+        let ControlSockets { by_path, by_name, .. } = &self.control_sockets;
         self.epoll.add(by_path, event(CONTROL))?;
         self.epoll.add(by_name, event(ABSTRACT))
     }

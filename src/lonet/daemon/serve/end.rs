@@ -258,8 +258,8 @@ impl Daemon {
 
     /// Removes the network's files, unless a program is about to join. Returns whether the network has ended.
     pub(super) fn end(&mut self) -> bool {
-        self.look_after_home();
-        let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
+        self.check_directory();
+        let file = match self.directory.get().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
             Ok(file) => file,
             // The directory has gone, or is not writable: there is nothing to remove.
             Err(_) => return true,
@@ -283,7 +283,7 @@ impl Daemon {
             "the network has ended; {kernel_chose} dials had the kernel choose their source port, {tried_again} tries met a port \
              in use"
         );
-        let directory = self.directory.now();
+        let directory = self.directory.get();
         // If its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
             remove_files(&directory);

@@ -4,7 +4,7 @@ use super::end::{self, reply_to_down};
 use super::rights::Right;
 use super::sender::Peer;
 use super::{Daemon, Early, TOLD_WITHIN};
-use crate::daemon::dns::{self, Asker};
+use crate::daemon::dns::{self, Querier};
 use crate::daemon::foreign::{Parked, Resume, World};
 use crate::daemon::state::{Answer, By, Named, Sender};
 use crate::daemon::tally::{self, Kind};
@@ -114,7 +114,7 @@ impl Daemon {
                     self.answer(fd, peer, (&caller, op));
                 }
             }
-            Op::Resolve { name, .. } => self.take_question(fd, peer, (&caller, name, op), bytes),
+            Op::Resolve { name, .. } => self.handle_name_query(fd, peer, (&caller, name, op), bytes),
             _ => self.answer(fd, peer, (&caller, op)),
         }
     }
@@ -158,8 +158,8 @@ impl Daemon {
             NetworkOp::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
             NetworkOp::NameServer { server, from } => {
-                let asker = Asker::new(peer, caller);
-                let instead = self.dns.instead_of(server, from, asker);
+                let querier = Querier::new(peer, caller);
+                let instead = self.dns.instead_of(server, from, querier);
                 let to = |to| Reply::ConnectTo { to, from: None };
                 self.reply(&fd, &instead.map_or(Reply::Native, to));
             }

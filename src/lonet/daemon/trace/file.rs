@@ -1,6 +1,6 @@
 //! `<net>/trace`: what was recorded, as JSON lines, of limited size.
 
-use crate::daemon::current::Current;
+use crate::daemon::current_directory::CurrentDirectory;
 use crate::trace::event::{Header, Kind, VERSION};
 use crate::trace::moment::Moment;
 use lonet_core::directory::Directory;
@@ -30,7 +30,7 @@ struct Mark {
 }
 
 pub struct Trace {
-    directory: Current,
+    directory: CurrentDirectory,
     network: String,
     file: File,
     len: u64,
@@ -42,8 +42,8 @@ pub struct Trace {
 
 impl Trace {
     /// Begins anew.
-    pub fn create(directory: &Current, network: &str) -> io::Result<Trace> {
-        let here = directory.now();
+    pub fn create(directory: &CurrentDirectory, network: &str) -> io::Result<Trace> {
+        let here = directory.get();
         for name in [OLD, NAME] {
             let _ = here.remove(name);
         }
@@ -55,8 +55,8 @@ impl Trace {
     }
 
     /// Goes on with what a lonetd before has written.
-    pub fn resume(directory: &Current, network: &str) -> io::Result<Trace> {
-        let file = open(&directory.now())?;
+    pub fn resume(directory: &CurrentDirectory, network: &str) -> io::Result<Trace> {
+        let file = open(&directory.get())?;
         let len = file.metadata()?.len();
         let (directory, network) = (directory.clone(), network.to_owned());
         let mut trace =
@@ -113,7 +113,7 @@ impl Trace {
     /// Whole lines.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.len + lines.len() as u64 > self.put_aside_at {
-            let here = self.directory.now();
+            let here = self.directory.get();
             here.rename(NAME, OLD)?;
             (self.file, self.len, self.is_cut_off) = (open(&here)?, 0, false);
             self.begin()?;
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn file_that_is_full_is_put_aside_and_readers_read_on() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let mut trace = Trace::create(&current, "net").unwrap();
         trace.put_aside_at = trace.len + 2 * line(1).len() as u64;
         let mut reader = Recorded::open(directory(dir.path())).unwrap().unwrap();
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn lonetd_that_follows_one_killed_in_a_line_ends_it_and_knows_what_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let path = dir.path().join("trace");
         let whole = line(3);
         for cut in 0..=whole.len() {
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn lonetd_that_follows_one_killed_in_the_header_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let path = dir.path().join("trace");
         drop(Trace::create(&current, "net").unwrap());
         let header = fs::read(&path).unwrap();

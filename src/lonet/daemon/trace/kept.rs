@@ -2,7 +2,7 @@
 
 use super::file::Trace;
 use super::{Recorder, lost};
-use crate::daemon::current::Current;
+use crate::daemon::current_directory::CurrentDirectory;
 use crate::trace::event::{Event, Kind};
 use std::collections::HashSet;
 use std::io;
@@ -29,7 +29,7 @@ impl Kept {
     }
 
     /// Goes on with the trace of a lonetd before, which has noted that it has written events up to this number.
-    pub fn resume(directory: &Current, network: &str, noted: u64) -> io::Result<Kept> {
+    pub fn resume(directory: &CurrentDirectory, network: &str, noted: u64) -> io::Result<Kept> {
         let trace = Trace::resume(directory, network)?;
         let written = trace.written_behind(noted)?;
         Ok(Kept { written, ..Kept::new(trace, 0) })
@@ -77,7 +77,7 @@ impl Recorder {
     }
 
     /// Begins a trace, with what happens from now on. The one before is removed.
-    pub fn keep(&mut self, directory: &Current, network: &str) -> io::Result<()> {
+    pub fn keep(&mut self, directory: &CurrentDirectory, network: &str) -> io::Result<()> {
         let trace = Trace::create(directory, network)?;
         self.kept = Some(Kept::new(trace, self.table.ring().last()));
         Ok(())

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-pub struct Doors {
+pub struct ControlSockets {
     pub by_path: OwnedFd,
     pub by_name: OwnedFd,
     pub name: AbstractName,
@@ -66,10 +66,10 @@ fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
 }
 
 /// Opens both control sockets; the caller holds the service lock.
-pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<Doors, SetupError> {
+pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<ControlSockets, SetupError> {
     // The path comes last: a program that finds no socket there does not look for the abstract name.
     let (by_name, name) = take_name(key, network)?;
-    Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
+    Ok(ControlSockets { by_path: listen_at_path(directory)?, by_name, name })
 }
 
 /// Listens on the socket in the file system. A file that is there is a dead lonetd's.
