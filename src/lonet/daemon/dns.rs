@@ -18,7 +18,7 @@
 
 mod machine;
 
-use super::state::{Answer, Named, Sender};
+use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
 use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
@@ -98,7 +98,7 @@ type Ask<'s> = dyn FnMut(&Querier, &Op<'_>, bool) -> StateAnswer + 's;
 
 /// The answer to a query that has, or has not, been delayed.
 pub enum StateAnswer {
-    Now(Answer),
+    Now(StateReply),
     /// The query is to be asked again after [`QUERY_DELAY`].
     Later,
 }
@@ -260,7 +260,7 @@ impl Dns {
         querier: &Querier,
         query: &[u8],
         made: &mut [u8; MAX_ANSWER],
-        ask: &mut dyn FnMut(&Querier, &Op<'_>) -> Option<Answer>,
+        ask: &mut dyn FnMut(&Querier, &Op<'_>) -> Option<StateReply>,
     ) -> Option<usize> {
         let question = Question::read(query)?;
         let (answer, reverse) = match question.subject() {
@@ -271,12 +271,12 @@ impl Dns {
         };
         let found = match &answer {
             None => Lookup::Domain,
-            Some(Answer::Reply(Reply::Native)) => return None,
-            Some(Answer::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
-            Some(Answer::Host(Named { index, .. })) => {
+            Some(StateReply::Reply(Reply::Native)) => return None,
+            Some(StateReply::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
+            Some(StateReply::Host(Named { index, .. })) => {
                 Lookup::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
             }
-            Some(Answer::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
+            Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
             Some(_) => Lookup::Failed(Rcode::ServFail),
         };
         Some(dns::answer(made, query, &question, found)?.len)

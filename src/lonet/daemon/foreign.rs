@@ -199,7 +199,7 @@ impl Foreign {
     }
 
     /// Handles the tasks whose timeout has passed.
-    pub fn look_at_the_time(&mut self, world: &mut World<'_>) {
+    pub fn run_timers(&mut self, world: &mut World<'_>) {
         let now = Instant::now();
         while let Some((at, id)) = self.timers.first().copied() {
             if at > now {

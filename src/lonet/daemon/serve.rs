@@ -60,13 +60,13 @@ use wait::Waiting;
 const EMPTY_FOR: Duration = Duration::from_secs(3);
 
 /// How many announcements of destroyed sockets are handled before other work.
-const ENDS_AT_ONCE: usize = 256;
+const MAX_ENDS: usize = 256;
 
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
 /// How long a dialer may take to repeat the notification of its dial.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const DIAL_ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often KILL is sent again, to new processes.
 const KILL_AGAIN: Duration = Duration::from_millis(500);
@@ -79,7 +79,7 @@ const REVIEW_REST: u32 = 10;
 
 /// How often sockets are examined that no known process has: ends that the kernel cannot announce are found
 /// in the end.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const CHECK_EVERY: Duration = Duration::from_secs(30);
 
 const CONTROL: u64 = 1;
 const ABSTRACT: u64 = 2;
@@ -92,7 +92,7 @@ const CONNECTIONS: u64 = 8;
 const DIRECTORY: u64 = 9;
 
 /// An accept that was reported before its dial.
-struct Early {
+struct EarlyAccept {
     fd: OwnedFd,
     bytes: Vec<u8>,
     since: Instant,
@@ -137,7 +137,7 @@ pub struct Daemon {
     connections: Connections,
     /// The threads that bind and connect sockets which programs have lent.
     lent_pool: ThreadPool,
-    early: Vec<Early>,
+    early: Vec<EarlyAccept>,
     /// Name queries that are answered late.
     delayed_queries: DelayedQueries,
     waiting: Waiting,
@@ -252,18 +252,18 @@ impl Daemon {
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e.into()),
             };
-            self.take_news();
+            self.handle_ends();
             let is_one_of = |kinds: &[u64]| events[..n].iter().any(|e| kinds.contains(&e.data()));
             if self.connections.has_received() || is_one_of(&[CONTROL, ABSTRACT, CONNECTIONS]) {
-                self.take_messages();
+                self.handle_messages();
             }
             for event in &events[..n] {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    DESTROYED => self.ends_begin(),
+                    DESTROYED => self.unwatch_socket_ends(),
                     DIRECTORY => self.check_directory(),
-                    SEARCHED => self.take_found(Duration::ZERO),
+                    SEARCHED => self.handle_search_result(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
@@ -276,14 +276,14 @@ impl Daemon {
             if is_one_of(&[DNS]) || self.dns.until().is_some_and(|until| until <= Instant::now()) {
                 self.handle_dns();
             }
-            self.take_early();
+            self.retry_early_accepts();
             self.answer_delayed_queries();
-            self.look_at_the_time();
+            self.run_timers();
             // This comes before the rows of hosts that have gone down are withdrawn: others may have their
             // names then.
             self.commit();
             self.foreign.keep_rows(&mut self.state);
-            self.look_for_members(Instant::now());
+            self.search_if_needed(Instant::now());
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -291,19 +291,19 @@ impl Daemon {
     }
 
     /// Handles the kernel's announcements.
-    pub(super) fn take_news(&mut self) {
-        self.take_deaths();
-        self.take_ends();
+    pub(super) fn handle_ends(&mut self) {
+        self.handle_process_ends();
+        self.handle_socket_ends();
         self.commit();
     }
 
     /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::commit`].
-    fn take_ends(&mut self) {
+    fn handle_socket_ends(&mut self) {
         let Some(destroyed) = &self.destroyed else { return };
         let (mut is_quiet, mut all) = (true, Vec::new());
         // A process that makes and closes sockets all the time, which may be another user's, does not keep
         // lonetd from its work.
-        for _ in 0..ENDS_AT_ONCE {
+        for _ in 0..MAX_ENDS {
             let Some(ends) = destroyed.next().transpose() else { break };
             is_quiet = false;
             match ends {
@@ -334,38 +334,38 @@ impl Daemon {
 
     /// Stops watching `destroyed` until there are no more announcements; they are handled whenever lonetd is
     /// awake.
-    fn ends_begin(&mut self) {
+    fn unwatch_socket_ends(&mut self) {
         if let Some(destroyed) = &self.destroyed {
             self.watches_ends = self.epoll.delete(destroyed).is_err();
         }
     }
 
-    fn look_at_the_time(&mut self) {
+    fn run_timers(&mut self) {
         let now = Instant::now();
-        self.go_on_ending(now);
-        self.connections.look_at_the_time(now);
-        tally::look_at_the_time(now);
+        self.continue_ending(now);
+        self.connections.run_timers(now);
+        tally::run_timers(now);
         if self.paused_until.is_some_and(|until| now >= until) {
             let _ = self.watch_control_sockets();
         }
         let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-        self.foreign.look_at_the_time(&mut world);
+        self.foreign.run_timers(&mut world);
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
         self.state.end_grace_period(&mut self.kernel);
         self.expire_faults();
         self.look_for_loss();
-        if now >= self.looked + LOOK_EVERY {
+        if now >= self.looked + CHECK_EVERY {
             self.looked = now;
             self.check_directory();
             if self.state.processes.is_empty() {
                 self.state.review_all(&mut self.kernel);
             }
         }
-        self.forget_waiters_that_left();
-        self.look_at_waited_for(now);
-        self.look_at_recording(now);
+        self.drop_waiters_that_left();
+        self.check_waited_hosts(now);
+        self.run_recorder(now);
         // A request in progress is no reason to begin anew: `lonet top` sends one each second.
         let is_empty =
             self.state.is_empty() && self.waiting.is_empty() && !self.has_faults() && !self.keeps_recording();

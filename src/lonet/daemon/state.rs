@@ -7,7 +7,6 @@
 //! is sent. The machine does no I/O of its own and reads no clock.
 
 mod accept;
-mod answer;
 mod api;
 mod autobind;
 mod bind;
@@ -23,6 +22,7 @@ mod noted;
 mod noted_faults;
 mod permission;
 mod ports;
+mod reply;
 mod restore;
 mod save;
 mod show;
@@ -31,7 +31,6 @@ mod slots;
 mod tests;
 mod unverified;
 
-pub use answer::{Answer, Named};
 pub use entered::Tables;
 pub use faults::End;
 pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
@@ -40,6 +39,7 @@ pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
 pub use noted::Said;
+pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
@@ -265,28 +265,28 @@ impl State {
         sender: Sender,
         caller: &Caller<'_>,
         op: &Op<'_>,
-    ) -> Answer {
+    ) -> StateReply {
         if let Some(cookie) = op.socket() {
             self.take_over(cookie);
         }
-        let answer = self.answer(kernel, sender, caller, op);
+        let reply = self.dispatch(kernel, sender, caller, op);
         self.give_up_reserved();
         if caller.options.closes_unseen {
             self.expect_unseen(sender.pid, op.socket());
         }
-        answer
+        reply
     }
 
-    fn answer(
+    fn dispatch(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
         op: &Op<'_>,
-    ) -> Answer {
+    ) -> StateReply {
         let named = |found: Result<Named, (Errno, String)>| match found {
-            Ok(host) => Answer::Host(host),
-            Err((errno, text)) => Answer::Refuse(errno, text),
+            Ok(host) => StateReply::Host(host),
+            Err((errno, text)) => StateReply::Refuse(errno, text),
         };
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),

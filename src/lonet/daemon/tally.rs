@@ -144,7 +144,7 @@ pub fn due() -> Option<Instant> {
 }
 
 /// Writes the lines that are due.
-pub fn look_at_the_time(now: Instant) {
+pub fn run_timers(now: Instant) {
     let lines = TALLY.lock().map(|mut tally| tally.lines(now)).unwrap_or_default();
     lines.into_iter().for_each(|line| tracing::warn!("{line}"));
 }

@@ -7,7 +7,7 @@
 //! valve is shut: a copy keeps a socket alive when its program closes it, and without one a socket that is closed while its
 //! valve is shut could not be opened any more, and would receive nothing.
 //!
-//! lonetd's loop looks for the sockets that rules concern every [`LOOK_EVERY`]: a newer connection loses nothing yet. A socket
+//! lonetd's loop looks for the sockets that rules concern every [`CHECK_EVERY`]: a newer connection loses nothing yet. A socket
 //! is removed from the list under the lock, and set by the rules then: after that its valve is not shut any more.
 
 use super::enforce::KernelConnections;
@@ -28,7 +28,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 const SHORTEST: Duration = Duration::from_micros(200);
 const LONGEST: Duration = Duration::from_millis(1);
@@ -109,7 +109,7 @@ pub struct Loss {
 impl Loss {
     /// When to look for sockets again.
     pub fn until(&self) -> Option<Instant> {
-        self.looked.map(|looked| looked + LOOK_EVERY)
+        self.looked.map(|looked| looked + CHECK_EVERY)
     }
 
     /// Looks for the sockets that rules concern.

@@ -204,7 +204,7 @@ impl Connections {
         member.into_iter().chain(outsider).min()
     }
 
-    pub fn look_at_the_time(&mut self, now: Instant) {
+    pub fn run_timers(&mut self, now: Instant) {
         while let Some(first) = self.members.first_entry().filter(|e| now >= e.get().since + SILENT_FOR) {
             first.remove();
         }
@@ -229,13 +229,13 @@ enum ControlSocket {
 
 impl Daemon {
     /// Handles all messages that were sent until now, in the order in which they were sent.
-    pub(super) fn take_messages(&mut self) {
+    pub(super) fn handle_messages(&mut self) {
         let until = now();
         self.accept();
         self.connections.fetch_all();
         while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
-            self.take_news();
-            self.take_message(fd, right, &bytes, (false, false));
+            self.handle_ends();
+            self.handle_message(fd, right, &bytes, (false, false));
         }
     }
 

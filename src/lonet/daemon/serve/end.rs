@@ -129,7 +129,7 @@ impl Daemon {
         let is_under_way = self.ending.as_ref().is_some_and(|e| e.kills_for(reach));
         if !is_empty && !is_under_way {
             if !asker.kill {
-                return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there())));
+                return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.occupants())));
             }
             let programs = self.programs_of(reach, &BTreeSet::from([asker.pid]));
             if programs.is_empty() && reach != Reach::Everybody {
@@ -145,7 +145,7 @@ impl Daemon {
     /// Replies to a request none of whose programs are left.
     fn end_of_reach(&self, asker: &Asker) {
         let Reach::User(uid) = asker.reach else { return };
-        let text = format!("uid {uid} may end no other user's programs; {}", self.who_is_there());
+        let text = format!("uid {uid} may end no other user's programs; {}", self.occupants());
         reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
     }
 
@@ -158,7 +158,7 @@ impl Daemon {
         self.processes.iter().filter(is_in_reach).map(|(pid, _)| *pid).collect()
     }
 
-    fn who_is_there(&self) -> String {
+    fn occupants(&self) -> String {
         let programs: BTreeSet<Pid> =
             self.state.processes.keys().map(|pid| kernel::stands_for(*pid)).collect();
         let names: Vec<String> =
@@ -170,7 +170,7 @@ impl Daemon {
     }
 
     /// Does what is due of an end in progress.
-    pub(super) fn go_on_ending(&mut self, now: Instant) {
+    pub(super) fn continue_ending(&mut self, now: Instant) {
         let Some(mut ending) = self.ending.take() else { return };
         // KILL is repeated, as a killed process may have started others just before, until no request waits
         // any more.
@@ -188,7 +188,7 @@ impl Daemon {
             }
         }
         if !self.state.is_empty() {
-            self.tell_who_is_done(&mut ending);
+            self.reply_to_done(&mut ending);
         }
         let holders_are_unknown = is_due && self.state.processes.is_empty();
         if !(ending.asked.is_empty() && ending.askers.is_empty() && ending.kills.is_empty()) {
@@ -200,7 +200,7 @@ impl Daemon {
     }
 
     /// Replies to the requests for which nothing more will be done, though programs are left.
-    fn tell_who_is_done(&mut self, ending: &mut Ending) {
+    fn reply_to_done(&mut self, ending: &mut Ending) {
         let askers = ending.pids();
         for (reach, kill) in &mut ending.kills {
             if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains_key(pid))
@@ -218,7 +218,7 @@ impl Daemon {
             match asker.reach {
                 Reach::User(_) if asker.kill => self.end_of_reach(&asker),
                 // A program has joined before the end: this request does not wait for it.
-                _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there()))),
+                _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.occupants()))),
             }
         }
     }
@@ -269,8 +269,8 @@ impl Daemon {
             self.empty_since = Some(Instant::now());
             return false;
         };
-        self.take_news();
-        self.take_messages();
+        self.handle_ends();
+        self.handle_messages();
         if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
             return false;
         }

@@ -62,7 +62,7 @@ impl Inheritance {
 
 impl Daemon {
     /// Begins a search if something waits for one and none is in progress.
-    pub(super) fn look_for_members(&mut self, now: Instant) {
+    pub(super) fn search_if_needed(&mut self, now: Instant) {
         if !self.is_due() {
             self.inheritance.nobody_is_left = false;
         }
@@ -70,13 +70,13 @@ impl Daemon {
             return;
         }
         let is_last = self.is_due() && !self.inheritance.nobody_is_left;
-        if is_last || self.searches_at().is_some_and(|at| now >= at) || self.is_search_asked_for() {
+        if is_last || self.next_search().is_some_and(|at| now >= at) || self.is_search_asked_for() {
             self.begin_search();
         }
     }
 
     /// The time of the next search that nothing waits for.
-    pub(super) fn searches_at(&self) -> Option<Instant> {
+    pub(super) fn next_search(&self) -> Option<Instant> {
         let waits = self.inheritance.underway.is_some()
             || self.state.unverified().is_empty()
             || self.ends_everybody() && !self.state.processes.is_empty();
@@ -106,7 +106,7 @@ impl Daemon {
     }
 
     /// Handles the result of a search, if it is done within this time.
-    pub(super) fn take_found(&mut self, within: Duration) {
+    pub(super) fn handle_search_result(&mut self, within: Duration) {
         let found = self.inheritance.search.as_ref().and_then(|search| search.result(within));
         if let Some(found) = found {
             self.search_is_done(found);
@@ -122,7 +122,7 @@ impl Daemon {
             }
             self.begin_search();
             if let Some(underway) = &self.inheritance.underway {
-                self.take_found(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
+                self.handle_search_result(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) const THREADS: usize = 8;
 
 impl Daemon {
     /// Queues the work; its thread replies on `control`.
-    pub(super) fn take_lent(
+    pub(super) fn handle_lent(
         &self,
         control: OwnedFd,
         socket: OwnedFd,

@@ -3,10 +3,10 @@
 use super::end::{self, reply_to_down};
 use super::rights::Right;
 use super::sender::Peer;
-use super::{Daemon, Early, TOLD_WITHIN};
+use super::{DIAL_ANNOUNCED_WITHIN, Daemon, EarlyAccept};
 use crate::daemon::dns::{self, Querier};
 use crate::daemon::foreign::{Parked, Resume, World};
-use crate::daemon::state::{Answer, By, Named, Sender};
+use crate::daemon::state::{By, Named, Sender, StateReply};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::block::Block;
@@ -21,7 +21,7 @@ impl Daemon {
     pub(super) fn resume(&mut self, all: Vec<Resume>) {
         for one in all {
             match one {
-                Resume::Take(p) => self.take_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
+                Resume::Take(p) => self.handle_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
                 Resume::Refuse(p, errno, text) => {
                     self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
                 }
@@ -33,7 +33,7 @@ impl Daemon {
     /// Handles a message. `right`: the descriptor that came with it. `asked`: whether registry.db has been
     /// asked if another subnetwork has the sender's host, and where the host is that the message names; for
     /// an accept, whether the dialer has had enough time to notify lonetd of its dial.
-    pub(super) fn take_message(
+    pub(super) fn handle_message(
         &mut self,
         fd: OwnedFd,
         right: Option<Right>,
@@ -70,14 +70,14 @@ impl Daemon {
             }
         };
         match received {
-            AnyOp::Op(op) => self.take_op(fd, peer, (caller, op), bytes, asked),
-            AnyOp::Network(op) => self.take_network_op(fd, right, (peer, is_owner), (&caller, op)),
+            AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, asked),
+            AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&caller, op)),
         }
     }
 
     /// Handles a message for the state, once everything that the reply depends on is known. `asked`: as for
-    /// [`Daemon::take_message`].
-    fn take_op(
+    /// [`Daemon::handle_message`].
+    fn handle_op(
         &mut self,
         mut fd: OwnedFd,
         peer: Sender,
@@ -108,8 +108,8 @@ impl Daemon {
                     let [receive_buffer, send_buffer] = self.foreign.buffers();
                     self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
                     let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
-                } else if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) {
-                    self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
+                } else if !asked.1 && self.state.is_dialer_to_come(&mut self.kernel, local, remote) {
+                    self.early.push(EarlyAccept { fd, bytes: bytes.to_owned(), since: Instant::now() });
                 } else {
                     self.answer(fd, peer, (&caller, op));
                 }
@@ -120,7 +120,7 @@ impl Daemon {
     }
 
     /// Handles a message about the network. `right`: the descriptor that came with it.
-    fn take_network_op(
+    fn handle_network_op(
         &mut self,
         fd: OwnedFd,
         right: Option<Right>,
@@ -140,7 +140,7 @@ impl Daemon {
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text });
             }
             NetworkOp::Lend { cookie, os, connects } => match right.and_then(Right::take) {
-                Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
+                Some(socket) => self.handle_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
             NetworkOp::Wait { now, fails, loopback, again } => {
@@ -182,20 +182,20 @@ impl Daemon {
             self.enforce_on_new(cookie);
         }
         let is_heard = match answer {
-            Answer::Reply(reply) => {
+            StateReply::Reply(reply) => {
                 if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
                     tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
                 }
                 self.reply(&fd, &reply)
             }
-            Answer::Host(Named { index, name, ascii, stands }) => {
-                let stands = if stands { names } else { 0 };
-                self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
+            StateReply::Host(Named { index, name, ascii, is_cacheable }) => {
+                let generation = if is_cacheable { names } else { 0 };
+                self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, generation })
             }
-            Answer::Refuse(errno, text) => {
+            StateReply::Refuse(errno, text) => {
                 self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
             }
-            Answer::Names { local, peer, own, member } => {
+            StateReply::Names { local, peer, own, member } => {
                 let local = Name { host: &local.0, port: local.1 };
                 let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
                 self.reply(&fd, &Reply::Names { local, peer, own, member })
@@ -211,11 +211,11 @@ impl Daemon {
     }
 
     /// Answers the accepts whose dialer has been reported by now, or whose time limit has passed.
-    pub(super) fn take_early(&mut self) {
-        for Early { fd, bytes, since } in std::mem::take(&mut self.early) {
-            let is_late = since.elapsed() >= TOLD_WITHIN;
+    pub(super) fn retry_early_accepts(&mut self) {
+        for EarlyAccept { fd, bytes, since } in std::mem::take(&mut self.early) {
+            let is_late = since.elapsed() >= DIAL_ANNOUNCED_WITHIN;
             let before = self.early.len();
-            self.take_message(fd, None, &bytes, (false, is_late));
+            self.handle_message(fd, None, &bytes, (false, is_late));
             self.early.iter_mut().skip(before).for_each(|again| again.since = since);
         }
     }

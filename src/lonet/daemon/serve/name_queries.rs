@@ -2,7 +2,7 @@
 
 use super::Daemon;
 use crate::daemon::dns::{QUERY_DELAY, StateAnswer};
-use crate::daemon::state::{Answer, Sender};
+use crate::daemon::state::{Sender, StateReply};
 use lonet_core::control::{self, AnyOp, Caller, Op, Reply};
 use lonet_core::table::rules::NameFault;
 use nix::errno::Errno;
@@ -99,7 +99,7 @@ impl Daemon {
                 Some(NameFault::Slow) => StateAnswer::Later,
                 Some(fault) => {
                     let (errno, text) = refusal(fault);
-                    StateAnswer::Now(Answer::Refuse(errno, text.into()))
+                    StateAnswer::Now(StateReply::Refuse(errno, text.into()))
                 }
                 None => StateAnswer::Now(state.handle(kernel, querier.sender, &querier.caller(), op)),
             }

@@ -8,15 +8,15 @@ use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::collections::BTreeSet;
 
 /// How many ends are handled together: it takes a walk of all records to find the sockets that they leave.
-const DEATHS_AT_ONCE: usize = 256;
+const MAX_DEATHS: usize = 256;
 
 impl Daemon {
     /// Handles the ends of processes that the kernel has reported. The caller calls [`Daemon::commit`].
-    pub(super) fn take_deaths(&mut self) {
-        let mut events = [EpollEvent::empty(); DEATHS_AT_ONCE];
+    pub(super) fn handle_process_ends(&mut self) {
+        let mut events = [EpollEvent::empty(); MAX_DEATHS];
         while let Ok(n @ 1..) = self.deaths.wait(&mut events, EpollTimeout::ZERO) {
             // The kernel has announced most of the sockets destroyed with them: it is asked about the others.
-            self.take_ends();
+            self.handle_socket_ends();
             self.kernel.many(true);
             let ended: Vec<Pid> = events[..n].iter().map(|event| event.data() as Pid).collect();
             self.processes_ended(&ended);

@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 
 /// How many times new processes are searched for: a program that forks faster than that is not followed for
 /// ever.
-const LOOKS: u32 = 16;
+const MAX_SEARCHES: u32 = 16;
 
 /// A request to send a signal.
 pub(super) struct Signalling {
@@ -86,7 +86,7 @@ impl Daemon {
         let looked_for: Vec<Signalling> = self.signals.extract_if(.., |s| s.is_looked_for).collect();
         for mut signalling in looked_for {
             signalling.looks += 1;
-            if self.signal_new(&mut signalling) && signalling.looks < LOOKS {
+            if self.signal_new(&mut signalling) && signalling.looks < MAX_SEARCHES {
                 signalling.is_looked_for = false;
                 self.signals.push(signalling);
                 continue;

@@ -58,7 +58,7 @@ struct Reader {
 }
 
 /// So many events are sent to a reader at once: a trace may be long, and there is other work.
-const AT_ONCE: usize = 1 << 12;
+const MAX_LINES: usize = 1 << 12;
 
 /// What becomes of a reader.
 #[derive(PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Reader {
 
     /// Sends what can be sent without waiting.
     fn go_on(&mut self) -> Sent {
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_LINES {
             let line = match self.line.take().map_or_else(|| self.recorded.next(), |line| Ok(Some(line))) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Sent::All,
@@ -133,7 +133,7 @@ impl Daemon {
     }
 
     /// When the recorder looks next.
-    pub(super) fn records_at(&self) -> Option<Instant> {
+    pub(super) fn next_recording(&self) -> Option<Instant> {
         self.tracing.at
     }
 
@@ -280,7 +280,7 @@ impl Daemon {
     }
 
     /// The recorder's turn.
-    pub(super) fn look_at_recording(&mut self, now: Instant) {
+    pub(super) fn run_recorder(&mut self, now: Instant) {
         if !self.is_recording() {
             return;
         }
@@ -330,7 +330,7 @@ impl Daemon {
     pub(super) fn end_recording(&mut self) {
         let until = Instant::now() + EVERY * 20;
         while self.is_recording() && Instant::now() < until {
-            self.take_ends();
+            self.handle_socket_ends();
             self.record();
             if self.tracing.recorder.as_ref().is_none_or(|recorder| !recorder.is_waiting()) {
                 break;

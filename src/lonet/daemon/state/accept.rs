@@ -119,7 +119,7 @@ impl State {
 
     /// Whether the notification of this connection's dial is still to come: the peer's address is a host's,
     /// and a notification that a killed lonetd had not saved is repeated.
-    pub fn is_caller_to_come(
+    pub fn is_dialer_to_come(
         &self,
         kernel: &mut dyn Kernel,
         local: SocketAddrV4,

@@ -129,7 +129,7 @@ impl State {
             };
             Said { name: asked, answer: Some(answer), ..Said::default() }
         });
-        found.map(|named| Named { stands: false, ..named })
+        found.map(|named| Named { is_cacheable: false, ..named })
     }
 
     /// Notes the exit status of a process whose end is handled next.
