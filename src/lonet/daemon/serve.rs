@@ -367,8 +367,10 @@ impl Daemon {
         self.check_waited_hosts(now);
         self.run_recorder(now);
         // A request in progress is no reason to begin anew: `lonet top` sends one each second.
-        let is_empty =
-            self.state.is_empty() && self.waiting.is_empty() && !self.has_faults() && !self.keeps_recording();
+        let is_empty = self.state.is_empty()
+            && self.waiting.is_empty()
+            && !self.has_faults()
+            && !self.recording_keeps_network();
         self.empty_since = if is_empty { self.empty_since.or(Some(now)) } else { None };
     }
 }

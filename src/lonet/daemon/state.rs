@@ -38,7 +38,7 @@ pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
-pub use noted::Said;
+pub use noted::EventTexts;
 pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
@@ -197,7 +197,7 @@ pub struct State {
     /// The fault rules from before a dial made one of them take effect.
     rules_before: Option<Vec<Rule>>,
     /// Data for the recorder's events.
-    noted: noted::Noted,
+    noted: noted::EventNotes,
 }
 
 /// The dirty set: keys of what has changed, for [`State::save`].
@@ -254,7 +254,7 @@ impl State {
             deferred: None,
             changes: Changes::default(),
             rules_before: None,
-            noted: noted::Noted::default(),
+            noted: noted::EventNotes::default(),
         }
     }
 

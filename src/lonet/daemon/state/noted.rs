@@ -14,7 +14,7 @@ use std::net::SocketAddrV4;
 
 /// The texts of an event, for which the table has no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct EventTexts {
     pub program: Option<String>,
     pub name: Option<String>,
     pub answer: Option<String>,
@@ -22,10 +22,11 @@ pub struct Said {
     pub status: Option<Status>,
 }
 
+/// Data for the recorder, beside the events in the table.
 #[derive(Default)]
-pub(super) struct Noted {
+pub(super) struct EventNotes {
     /// By the event's number.
-    said: BTreeMap<u64, Said>,
+    texts: BTreeMap<u64, EventTexts>,
     /// The hosts that were last reported as up.
     up: BTreeSet<Index>,
     /// [`Hosts::touches`](super::Hosts::touches) at the last check.
@@ -51,21 +52,27 @@ impl State {
     }
 
     /// Like [`State::note`], with texts.
-    pub fn note_said(&mut self, kind: Kind, pid: Pid, host: Index, said: impl FnOnce(&State) -> Said) {
+    pub fn note_with_texts(
+        &mut self,
+        kind: Kind,
+        pid: Pid,
+        host: Index,
+        texts: impl FnOnce(&State) -> EventTexts,
+    ) {
         if let Some(number) = self.note(kind, pid, host, |_| {}) {
-            let said = said(self);
-            self.noted.said.insert(number, said);
+            let texts = texts(self);
+            self.noted.texts.insert(number, texts);
         }
     }
 
     /// The texts of this event; returned once.
-    pub fn said(&mut self, number: u64) -> Said {
-        self.noted.said.remove(&number).unwrap_or_default()
+    pub fn take_texts(&mut self, number: u64) -> EventTexts {
+        self.noted.texts.remove(&number).unwrap_or_default()
     }
 
     /// Prepares for a recording: hosts that are up are not reported as coming up.
     pub fn recording_begins(&mut self) {
-        self.noted.said.clear();
+        self.noted.texts.clear();
         self.noted.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
         self.noted.touches = self.hosts.touches();
         // Name queries are to be recorded, so they must not be answered from the programs' caches.
@@ -118,16 +125,16 @@ impl State {
         let known = self.hosts.find(name).map(|host| host.name.clone());
         let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
         let asked = Some(format!("{name_asked}.lonet"));
-        let question = Said { name: asked.clone(), ..Said::default() };
-        self.note_said(Kind::NameAsked, sender.pid, host, |_| question);
+        let question = EventTexts { name: asked.clone(), ..EventTexts::default() };
+        self.note_with_texts(Kind::NameAsked, sender.pid, host, |_| question);
         let found = self.resolve(kernel, sender, caller, (name, strict));
-        self.note_said(Kind::NameAnswered, sender.pid, host, |state| {
+        self.note_with_texts(Kind::NameAnswered, sender.pid, host, |state| {
             let answer = match &found {
                 Ok(named) => state.block.address(named.index).to_string(),
                 Err((Errno::ENOENT, _)) => "none".into(),
                 Err(_) => "fail".into(),
             };
-            Said { name: asked, answer: Some(answer), ..Said::default() }
+            EventTexts { name: asked, answer: Some(answer), ..EventTexts::default() }
         });
         found.map(|named| Named { is_cacheable: false, ..named })
     }
@@ -142,13 +149,13 @@ impl State {
         if !self.is_recorded() {
             return;
         }
-        let said = Said {
+        let texts = EventTexts {
             program: Some(process.program.clone()),
             status: self.noted.statuses.remove(&pid).flatten(),
-            ..Said::default()
+            ..EventTexts::default()
         };
         for host in &process.hosts {
-            self.note_said(Kind::Ended, pid, *host, |_| said.clone());
+            self.note_with_texts(Kind::Ended, pid, *host, |_| texts.clone());
         }
     }
 

@@ -1,6 +1,6 @@
 //! The events of fault rules; see [`lonet_core::table::events`].
 
-use super::{Index, Pid, Said, State};
+use super::{EventTexts, Index, Pid, State};
 use crate::daemon::faults::commands::commands;
 use crate::daemon::faults::new_rules;
 use lonet_core::table::events::Kind;
@@ -15,7 +15,10 @@ impl State {
         for (kind, these, those) in [(Kind::FaultHealed, before, rules), (Kind::FaultSet, rules, before)] {
             let new: Vec<Rule> = these.iter().filter(|rule| !those.contains(rule)).copied().collect();
             for text in self.rules_in_words(&new) {
-                self.note_said(kind, 0, 0, |_| Said { rule: Some(text), ..Said::default() });
+                self.note_with_texts(kind, 0, 0, |_| EventTexts {
+                    rule: Some(text),
+                    ..EventTexts::default()
+                });
             }
         }
     }
@@ -42,7 +45,10 @@ impl State {
         };
         let met: Vec<Rule> = table.rules().into_iter().filter(is_met).collect();
         for text in self.rules_in_words(&met) {
-            self.note_said(Kind::FaultHit, pid, from, |_| Said { rule: Some(text), ..Said::default() });
+            self.note_with_texts(Kind::FaultHit, pid, from, |_| EventTexts {
+                rule: Some(text),
+                ..EventTexts::default()
+            });
         }
     }
 }
