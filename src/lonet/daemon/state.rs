@@ -7,6 +7,7 @@
 //! is sent. The machine does no I/O of its own and reads no clock.
 
 mod accept;
+mod address_index;
 mod api;
 mod autobind;
 mod bind;
@@ -43,6 +44,7 @@ pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
+use address_index::AddressIndex;
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
 use lonet_core::table::entry;
@@ -171,10 +173,7 @@ pub struct State {
     pub hosts: Hosts,
     pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
-    /// Dialing sockets by the kernel's addresses of their connection: (local, remote).
-    by_tuple: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
-    /// Listening and bound sockets by the kernel's local address.
-    by_os: Map<SocketAddrV4, Vec<Cookie>>,
+    addresses: AddressIndex,
     /// The connection that a courier stands for, by the courier's source address and its listener.
     couriers: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Tombstones of `sockets`, oldest first, with the time of death.
@@ -242,8 +241,7 @@ impl State {
             hosts: Hosts::default(),
             sockets: Map::default(),
             processes: BTreeMap::new(),
-            by_tuple: Map::default(),
-            by_os: Map::default(),
+            addresses: AddressIndex::default(),
             couriers: Map::default(),
             retired: VecDeque::new(),
             unverified_sockets: None,

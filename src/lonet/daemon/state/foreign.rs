@@ -188,7 +188,7 @@ impl State {
         if self.sockets.get(&cookie).is_none_or(|s| s.role != Role::Dialing) {
             return;
         }
-        self.by_tuple.insert((from, to), cookie);
+        self.addresses.add_dialer(from, to, cookie);
         self.change(cookie, |s| {
             s.role = Role::Connected;
             if let Some(call) = s.call.as_mut() {

@@ -88,7 +88,7 @@ impl State {
                 && let Some(local) = call.os_local
                 && socket.role != Role::Accepted
             {
-                self.by_tuple.insert((local, call.os_remote), cookie);
+                self.addresses.add_dialer(local, call.os_remote, cookie);
             }
             if socket.role == Role::Gone {
                 self.retired.push_back((kernel.now(), cookie));
