@@ -17,6 +17,7 @@ mod processes;
 mod rights;
 mod sender;
 mod signal;
+mod socket_ends;
 mod thread_pool;
 mod trace;
 mod wait;
@@ -33,7 +34,7 @@ use super::members::Members;
 use super::owner::Owner;
 use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
-use super::state::{Pid, State};
+use super::state::State;
 use super::store::Store;
 use super::tally;
 use connections::Connections;
@@ -46,8 +47,9 @@ use lonet_core::directory::Place;
 use name_queries::DelayedQueries;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use processes::Processes;
 use signal::Signalling;
-use std::collections::BTreeMap;
+use socket_ends::SocketEnds;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -58,9 +60,6 @@ use wait::Waiting;
 
 /// How long a network stays when it is empty.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
-
-/// How many announcements of destroyed sockets are handled before other work.
-const MAX_ENDS: usize = 256;
 
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
@@ -73,9 +72,6 @@ const KILL_AGAIN: Duration = Duration::from_millis(500);
 
 /// How soon the end of the network is tried again while a program waits for it.
 const END_AGAIN: Duration = Duration::from_millis(10);
-
-/// All sockets are reviewed again after a pause of this many times the duration of the last review.
-const REVIEW_REST: u32 = 10;
 
 /// How often sockets are examined that no known process has: ends that the kernel cannot announce are found
 /// in the end.
@@ -119,18 +115,8 @@ pub struct Daemon {
     membership: Membership,
     inheritance: Inheritance,
     epoll: Epoll,
-    /// Becomes readable when a process ends.
-    deaths: Epoll,
-    processes: BTreeMap<Pid, OwnedFd>,
-    /// The sender of the current message, if it was not known before.
-    met: Option<(Pid, OwnedFd)>,
-    destroyed: Option<Destroyed>,
-    /// Whether `epoll` watches `destroyed`.
-    watches_ends: bool,
-    /// Whether announcements of destroyed sockets were lost, and when lonetd may next review all sockets for
-    /// it.
-    are_ends_lost: bool,
-    reviews_at: Instant,
+    processes: Processes,
+    socket_ends: SocketEnds,
     hit_counter: HitCounter,
     loss: Loss,
     dns: Dns,
@@ -181,10 +167,10 @@ impl Daemon {
             tracing::warn!("{text}");
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
+        let processes = Processes::new().map_err(os("make an epoll"))?;
         let connections = Connections::new()?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
-        epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
+        epoll.add(processes.events(), event(DEATHS)).map_err(os("watch processes"))?;
         let foreign = Foreign::new(&config, &directory, &reserved, former, &epoll)?;
         let members = Arc::new(Members::new(&config, &directory.get(), owner, membership));
         let inheritance = Inheritance::new(members);
@@ -211,14 +197,8 @@ impl Daemon {
             membership,
             inheritance,
             epoll,
-            deaths,
-            processes: BTreeMap::new(),
-            met: None,
-            destroyed,
-            // Until the loop has found that there are none.
-            watches_ends: false,
-            are_ends_lost: false,
-            reviews_at: Instant::now(),
+            processes,
+            socket_ends: SocketEnds::new(destroyed),
             hit_counter: HitCounter::default(),
             loss: Loss::default(),
             dns,
@@ -261,7 +241,7 @@ impl Daemon {
                 let mut world =
                     World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    DESTROYED => self.unwatch_socket_ends(),
+                    DESTROYED => self.socket_ends.unwatch(&self.epoll),
                     DIRECTORY => self.check_directory(),
                     SEARCHED => self.handle_search_result(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut world),
@@ -295,49 +275,6 @@ impl Daemon {
         self.handle_process_ends();
         self.handle_socket_ends();
         self.commit();
-    }
-
-    /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::commit`].
-    fn handle_socket_ends(&mut self) {
-        let Some(destroyed) = &self.destroyed else { return };
-        let (mut is_quiet, mut all) = (true, Vec::new());
-        // A process that makes and closes sockets all the time, which may be another user's, does not keep
-        // lonetd from its work.
-        for _ in 0..MAX_ENDS {
-            let Some(ends) = destroyed.next().transpose() else { break };
-            is_quiet = false;
-            match ends {
-                Ok(ends) => all.extend(ends),
-                Err(_) => self.are_ends_lost = true,
-            }
-        }
-        // This comes first: the state still has the sockets.
-        self.record_ends(&all);
-        let all: Vec<u64> = all.iter().map(|end| end.cookie).collect();
-        self.state.all_destroyed(&mut self.kernel, &all);
-        all.iter().for_each(|cookie| self.store.table().forget_hops(*cookie));
-        let now = Instant::now();
-        if self.are_ends_lost && now >= self.reviews_at {
-            self.are_ends_lost = false;
-            self.kernel.many(true);
-            self.state.review_all(&mut self.kernel);
-            self.kernel.many(false);
-            self.reviews_at = Instant::now() + REVIEW_REST * now.elapsed();
-        }
-        if is_quiet
-            && !self.watches_ends
-            && let Some(destroyed) = &self.destroyed
-        {
-            self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();
-        }
-    }
-
-    /// Stops watching `destroyed` until there are no more announcements; they are handled whenever lonetd is
-    /// awake.
-    fn unwatch_socket_ends(&mut self) {
-        if let Some(destroyed) = &self.destroyed {
-            self.watches_ends = self.epoll.delete(destroyed).is_err();
-        }
     }
 
     fn run_timers(&mut self) {

@@ -270,7 +270,7 @@ impl Daemon {
 
     fn watch_silent(&mut self, fd: OwnedFd) {
         let outsider = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(by) if by.uid() == self.membership.owner || self.processes.contains_key(&by.pid()) => None,
+            Ok(by) if by.uid() == self.membership.owner || self.processes.contains(by.pid()) => None,
             Ok(by) => Some(by.uid()),
             Err(e) => return tally::count(Kind::NoSender, &e),
         };

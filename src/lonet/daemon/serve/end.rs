@@ -113,9 +113,7 @@ impl Daemon {
         }
         if !asked.is_empty() {
             // Sockets that count as alive keep the network from ending, so they are examined.
-            self.kernel.many(true);
-            self.state.review_all(&mut self.kernel);
-            self.kernel.many(false);
+            self.review_all();
             self.commit();
         }
         for asker in asked {
@@ -151,11 +149,11 @@ impl Daemon {
 
     /// The programs within this reach, without members that wait for their end.
     fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
-        let is_in_reach = |(pid, process): &(&Pid, &OwnedFd)| match reach {
+        let is_in_reach = |(pid, process): &(Pid, &OwnedFd)| match reach {
             Reach::Everybody => true,
-            Reach::User(uid) => !askers.contains(*pid) && may_be_signalled_by(uid, **pid, process),
+            Reach::User(uid) => !askers.contains(pid) && may_be_signalled_by(uid, *pid, process),
         };
-        self.processes.iter().filter(is_in_reach).map(|(pid, _)| *pid).collect()
+        self.processes.iter().filter(is_in_reach).map(|(pid, _)| pid).collect()
     }
 
     fn occupants(&self) -> String {
@@ -203,8 +201,7 @@ impl Daemon {
     fn reply_to_done(&mut self, ending: &mut Ending) {
         let askers = ending.pids();
         for (reach, kill) in &mut ending.kills {
-            if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains_key(pid))
-            {
+            if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains(*pid)) {
                 kill.programs = self.programs_of(*reach, &askers).into_iter().collect();
                 self.signal(&Vec::from_iter(kill.programs.iter().copied()), Signal::SIGTERM);
             }
@@ -231,7 +228,7 @@ impl Daemon {
             program => !programs.contains(&program),
         };
         let programs = programs.iter().filter(is_itself);
-        for (pid, process) in programs.filter_map(|pid| self.processes.get_key_value(pid)) {
+        for (pid, process) in programs.filter_map(|pid| Some((pid, self.processes.get(*pid)?))) {
             let is_stopped = is_stopped(*pid);
             if let Err(e) = pidfd_signal(process, signal as i32) {
                 tracing::warn!("{signal} to pid {pid}: {e}");

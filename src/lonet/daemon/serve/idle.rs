@@ -8,10 +8,6 @@ use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::time::{Duration, Instant};
 
-/// The interval at which lonetd reads announcements of destroyed sockets once there are some: they come in
-/// bursts, and each would wake it.
-const ENDS_EVERY: Duration = Duration::from_millis(2);
-
 impl Daemon {
     /// Waits until an event comes, or something is due.
     pub(super) fn next_events(&mut self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
@@ -42,8 +38,7 @@ impl Daemon {
             self.dns.until(),
             self.next_recording(),
             self.state.grace_period_until().map(|at| now + at.saturating_sub(self.kernel.now())),
-            self.are_ends_lost.then_some(self.reviews_at),
-            (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
+            self.socket_ends.until(now),
             Some(self.looked + CHECK_EVERY),
         ];
         at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))

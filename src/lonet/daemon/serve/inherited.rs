@@ -9,7 +9,7 @@ use crate::daemon::members::search::Search;
 use crate::daemon::members::{Inherited, Members};
 use crate::daemon::state::{Index, Pid, State};
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -146,16 +146,8 @@ impl Daemon {
         if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) {
             return None;
         }
-        self.watch_process(pid, process);
+        self.processes.add(pid, process);
         self.state.adopt(&mut self.kernel, pid, host.as_deref());
         Some(pid)
-    }
-
-    /// Watches a process for its end.
-    pub(super) fn watch_process(&mut self, pid: Pid, process: OwnedFd) {
-        if let Err(e) = self.deaths.add(&process, super::event(pid as u64)) {
-            tracing::warn!("the end of pid {pid} will not be noticed: {e}");
-        }
-        self.processes.insert(pid, process);
     }
 }

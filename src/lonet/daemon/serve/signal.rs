@@ -105,7 +105,7 @@ impl Daemon {
         let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
         let (before, asker) = (s.sent.len(), s.sender.pid);
         for pid in members.into_iter().flatten().filter(|pid| **pid != asker) {
-            let Some(process) = self.processes.get(pid).filter(|process| !has_ended(process)) else {
+            let Some(process) = self.processes.get(*pid).filter(|process| !has_ended(process)) else {
                 continue;
             };
             let program = stands_for(*pid);
