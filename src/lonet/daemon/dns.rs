@@ -90,7 +90,7 @@ pub struct Dns {
     queriers: HashMap<u16, Querier>,
     upstreams: BTreeMap<u64, Upstream>,
     next: u64,
-    later: VecDeque<Later>,
+    delayed: VecDeque<DelayedQuery>,
 }
 
 /// Asks the state: Resolve and Reverse; the last argument says that the query has been delayed.
@@ -104,7 +104,7 @@ pub enum StateAnswer {
 }
 
 /// A delayed query, and when it is due.
-struct Later {
+struct DelayedQuery {
     at: Instant,
     server: usize,
     from: SocketAddrV4,
@@ -120,7 +120,7 @@ impl Dns {
             queriers: HashMap::new(),
             upstreams: BTreeMap::new(),
             next: UPSTREAM,
-            later: VecDeque::new(),
+            delayed: VecDeque::new(),
         })
     }
 
@@ -175,7 +175,7 @@ impl Dns {
     pub fn take(&mut self, ask: &mut Ask<'_>) {
         let mut buffer = vec![0; 65536];
         let mut events = [EpollEvent::empty(); 64];
-        self.take_late(ask);
+        self.answer_delayed(ask);
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..n] {
             match event.data() {
@@ -197,11 +197,11 @@ impl Dns {
                 Err(_) => continue,
             };
             let Some(query) = buffer.get(..n) else { continue };
-            self.take_query((server, from), query, &mut |querier, op| ask(querier, op, false));
+            self.handle_query((server, from), query, &mut |querier, op| ask(querier, op, false));
         }
     }
 
-    fn take_query(
+    fn handle_query(
         &mut self,
         (server, from): (usize, SocketAddrV4),
         query: &[u8],
@@ -213,20 +213,20 @@ impl Dns {
             return;
         };
         let mut made = [0; MAX_ANSWER];
-        let mut is_later = false;
+        let mut is_delayed = false;
         let answer = self.answer(querier, query, &mut made, &mut |querier, op| match ask(querier, op) {
             StateAnswer::Now(answer) => Some(answer),
             StateAnswer::Later => {
-                is_later = true;
+                is_delayed = true;
                 None
             }
         });
         match answer {
-            _ if is_later => {
-                if self.later.len() >= MOST {
-                    self.later.pop_front();
+            _ if is_delayed => {
+                if self.delayed.len() >= MOST {
+                    self.delayed.pop_front();
                 }
-                self.later.push_back(Later {
+                self.delayed.push_back(DelayedQuery {
                     at: Instant::now() + QUERY_DELAY,
                     server,
                     from,
@@ -236,21 +236,21 @@ impl Dns {
             Some(n) => {
                 let _ = at.socket.send_to(made.get(..n).unwrap_or_default(), from);
             }
-            None => self.send_on(server, from, query),
+            None => self.forward(server, from, query),
         }
     }
 
     /// The time when the next delayed query is due.
     pub fn until(&self) -> Option<Instant> {
-        self.later.front().map(|later| later.at)
+        self.delayed.front().map(|query| query.at)
     }
 
     /// Answers the delayed queries that are due.
-    fn take_late(&mut self, ask: &mut Ask<'_>) {
+    fn answer_delayed(&mut self, ask: &mut Ask<'_>) {
         let now = Instant::now();
         while self.until().is_some_and(|at| at <= now) {
-            let Some(Later { server, from, query, .. }) = self.later.pop_front() else { return };
-            self.take_query((server, from), &query, &mut |querier, op| ask(querier, op, true));
+            let Some(DelayedQuery { server, from, query, .. }) = self.delayed.pop_front() else { return };
+            self.handle_query((server, from), &query, &mut |querier, op| ask(querier, op, true));
         }
     }
 
@@ -282,7 +282,7 @@ impl Dns {
         Some(dns::answer(made, query, &question, found)?.len)
     }
 
-    fn send_on(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
+    fn forward(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let known = self.upstreams.iter_mut().find(|(_, u)| u.server == server && u.from == from);
         let id = match known {
             Some((id, _)) => *id,

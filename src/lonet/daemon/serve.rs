@@ -28,7 +28,7 @@ use super::current_directory::CurrentDirectory;
 use super::dns::Dns;
 use super::faults::hits::HitCounter;
 use super::faults::loss::Loss;
-use super::foreign::{self, FIRST_TASK, Foreign, World};
+use super::foreign::{self, EventLoop, FIRST_TASK, Foreign};
 use super::kernel::Live;
 use super::members::Members;
 use super::owner::Owner;
@@ -238,18 +238,18 @@ impl Daemon {
                 self.handle_messages();
             }
             for event in &events[..n] {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
                     DESTROYED => self.socket_ends.unwatch(&self.epoll),
                     DIRECTORY => self.check_directory(),
                     SEARCHED => self.handle_search_result(Duration::ZERO),
-                    foreign::LISTENER => self.foreign.accept(&mut world),
+                    foreign::LISTENER => self.foreign.accept(&mut event_loop),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.told(&mut self.state);
                         self.resume(resumed);
                     }
-                    task if task >= FIRST_TASK => self.foreign.ready(&mut world, task, event.events()),
+                    task if task >= FIRST_TASK => self.foreign.ready(&mut event_loop, task, event.events()),
                     _ => {}
                 }
             }
@@ -285,8 +285,9 @@ impl Daemon {
         if self.paused_until.is_some_and(|until| now >= until) {
             let _ = self.watch_control_sockets();
         }
-        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-        self.foreign.run_timers(&mut world);
+        let mut event_loop =
+            EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+        self.foreign.run_timers(&mut event_loop);
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);

@@ -1,6 +1,6 @@
 //! Relays the bytes of a connection whose two ends could not be joined: see `courier` and `dialer`.
 
-use super::{Cx, Task, TaskEvent, io};
+use super::{Task, TaskContext, TaskEvent, io};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
@@ -38,7 +38,7 @@ impl End {
 
 impl Relay {
     pub fn begin(
-        cx: &mut Cx<'_, '_>,
+        cx: &mut TaskContext<'_, '_>,
         fds: [OwnedFd; 2],
         courier: Option<(SocketAddrV4, SocketAddrV4)>,
     ) -> Task {
@@ -55,7 +55,7 @@ impl Relay {
         Task::Relay(relay)
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(mut self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         let mut over = false;
         if let TaskEvent::Ready { side, flags } = event {
             // An end that has sent everything and is closed now will not take more data.
@@ -76,9 +76,9 @@ impl Relay {
         Some(Task::Relay(self))
     }
 
-    fn finish(&self, cx: &mut Cx<'_, '_>) {
+    fn finish(&self, cx: &mut TaskContext<'_, '_>) {
         if let Some((source, listener)) = self.courier {
-            cx.world.state.courier_ends(source, listener);
+            cx.event_loop.state.courier_ends(source, listener);
         }
         self.ends.iter().for_each(|end| cx.unwatch(&end.fd));
     }
@@ -119,7 +119,7 @@ impl Relay {
         Ok(())
     }
 
-    fn watch(&mut self, cx: &mut Cx<'_, '_>) {
+    fn watch(&mut self, cx: &mut TaskContext<'_, '_>) {
         let data = [self.ends[0].has_data(), self.ends[1].has_data()];
         for (side, end) in self.ends.iter_mut().enumerate() {
             let mut flags = EpollFlags::empty();

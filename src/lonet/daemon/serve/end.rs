@@ -26,21 +26,21 @@ enum Reach {
     User(u32),
 }
 
-/// A process that waits for the network's end. It may be a member, which does not keep the network from
-/// ending.
-pub(super) struct Asker {
+/// A request to end the network, whose process waits for that. The process may be a member, which then does
+/// not keep the network from ending.
+pub(super) struct DownRequest {
     pid: Pid,
     fd: OwnedFd,
     reach: Reach,
     kill: bool,
     /// Whether a search for members has begun since its request.
-    is_looked_for: bool,
+    is_searched: bool,
 }
 
-impl Asker {
-    pub fn new(fd: OwnedFd, sender: Sender, is_owner: bool, kill: bool) -> Asker {
+impl DownRequest {
+    pub fn new(fd: OwnedFd, sender: Sender, is_owner: bool, kill: bool) -> DownRequest {
         let reach = if is_owner { Reach::Everybody } else { Reach::User(sender.uid) };
-        Asker { pid: sender.pid, fd, reach, kill, is_looked_for: false }
+        DownRequest { pid: sender.pid, fd, reach, kill, is_searched: false }
     }
 }
 
@@ -56,8 +56,8 @@ struct Kill {
 #[derive(Default)]
 pub(super) struct Ending {
     /// Requests that wait for a search for members.
-    asked: Vec<Asker>,
-    askers: Vec<Asker>,
+    new_requests: Vec<DownRequest>,
+    requests: Vec<DownRequest>,
     kills: BTreeMap<Reach, Kill>,
 }
 
@@ -66,12 +66,12 @@ impl Ending {
         self.kills.values().map(|kill| kill.at).min()
     }
 
-    fn all(&self) -> impl Iterator<Item = &Asker> {
-        self.asked.iter().chain(&self.askers)
+    fn all(&self) -> impl Iterator<Item = &DownRequest> {
+        self.new_requests.iter().chain(&self.requests)
     }
 
     fn pids(&self) -> BTreeSet<Pid> {
-        self.all().map(|asker| asker.pid).collect()
+        self.all().map(|request| request.pid).collect()
     }
 
     /// Whether the programs of this request are being ended already.
@@ -81,25 +81,29 @@ impl Ending {
 }
 
 impl Daemon {
-    pub(super) fn down(&mut self, asker: Asker) {
-        self.ending.get_or_insert_default().asked.push(asker);
+    pub(super) fn queue_down_request(&mut self, request: DownRequest) {
+        self.ending.get_or_insert_default().new_requests.push(request);
     }
 
     pub(super) fn waits_for_end(&self, pid: Pid) -> bool {
-        self.ending.as_ref().is_some_and(|e| e.all().any(|asker| asker.pid == pid))
+        self.ending.as_ref().is_some_and(|e| e.all().any(|request| request.pid == pid))
     }
 
     pub(super) fn ends_everybody(&self) -> bool {
         self.ending.as_ref().is_some_and(|e| e.kills.contains_key(&Reach::Everybody))
     }
 
-    pub(super) fn is_search_asked_for(&self) -> bool {
-        let ends = self.ending.as_ref().is_some_and(|e| e.asked.iter().any(|asker| !asker.is_looked_for));
+    pub(super) fn is_search_requested(&self) -> bool {
+        let ends =
+            self.ending.as_ref().is_some_and(|e| e.new_requests.iter().any(|request| !request.is_searched));
         ends || self.waits_to_signal()
     }
 
     pub(super) fn search_begins(&mut self) {
-        self.ending.iter_mut().flat_map(|e| &mut e.asked).for_each(|asker| asker.is_looked_for = true);
+        self.ending
+            .iter_mut()
+            .flat_map(|e| &mut e.new_requests)
+            .for_each(|request| request.is_searched = true);
         self.signals_wait_for_search();
     }
 
@@ -107,51 +111,52 @@ impl Daemon {
     pub(super) fn members_found(&mut self, new: &[Pid]) {
         self.signal_after_search();
         let Some(ending) = &mut self.ending else { return };
-        let asked: Vec<Asker> = ending.asked.extract_if(.., |asker| asker.is_looked_for).collect();
+        let searched: Vec<DownRequest> =
+            ending.new_requests.extract_if(.., |request| request.is_searched).collect();
         if ending.kills.contains_key(&Reach::Everybody) {
             self.signal(new, Signal::SIGTERM);
         }
-        if !asked.is_empty() {
+        if !searched.is_empty() {
             // Sockets that count as alive keep the network from ending, so they are examined.
             self.review_all();
             self.commit();
         }
-        for asker in asked {
-            self.begin_end(asker);
+        for request in searched {
+            self.handle_down_request(request);
         }
     }
 
     /// Begins to end the network, whose members are known now.
-    fn begin_end(&mut self, asker: Asker) {
-        let (is_empty, reach) = (self.state.is_empty(), asker.reach);
+    fn handle_down_request(&mut self, request: DownRequest) {
+        let (is_empty, reach) = (self.state.is_empty(), request.reach);
         let is_under_way = self.ending.as_ref().is_some_and(|e| e.kills_for(reach));
         if !is_empty && !is_under_way {
-            if !asker.kill {
-                return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.occupants())));
+            if !request.kill {
+                return reply_to_down(&request.fd, Err((libc::EBUSY, &self.occupants())));
             }
-            let programs = self.programs_of(reach, &BTreeSet::from([asker.pid]));
+            let programs = self.programs_of(reach, &BTreeSet::from([request.pid]));
             if programs.is_empty() && reach != Reach::Everybody {
-                return self.end_of_reach(&asker);
+                return self.refuse_without_programs(&request);
             }
             self.signal(&programs, Signal::SIGTERM);
             let kill = Kill { at: Instant::now() + TERM_TO_KILL, programs: programs.into_iter().collect() };
             self.ending.get_or_insert_default().kills.insert(reach, kill);
         }
-        self.ending.get_or_insert_default().askers.push(asker);
+        self.ending.get_or_insert_default().requests.push(request);
     }
 
     /// Replies to a request none of whose programs are left.
-    fn end_of_reach(&self, asker: &Asker) {
-        let Reach::User(uid) = asker.reach else { return };
+    fn refuse_without_programs(&self, request: &DownRequest) {
+        let Reach::User(uid) = request.reach else { return };
         let text = format!("uid {uid} may end no other user's programs; {}", self.occupants());
-        reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
+        reply_to_down(&request.fd, Err((libc::EACCES, &text)));
     }
 
     /// The programs within this reach, without members that wait for their end.
-    fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
+    fn programs_of(&self, reach: Reach, waiting: &BTreeSet<Pid>) -> Vec<Pid> {
         let is_in_reach = |(pid, process): &(Pid, &OwnedFd)| match reach {
             Reach::Everybody => true,
-            Reach::User(uid) => !askers.contains(pid) && may_be_signalled_by(uid, *pid, process),
+            Reach::User(uid) => !waiting.contains(pid) && may_be_signalled_by(uid, *pid, process),
         };
         self.processes.iter().filter(is_in_reach).map(|(pid, _)| pid).collect()
     }
@@ -176,11 +181,11 @@ impl Daemon {
             ending.kills.iter().filter(|(_, k)| now >= k.at).map(|(reach, _)| *reach).collect();
         let is_due = !due.is_empty();
         for reach in due {
-            ending.askers.retain(|asker| !has_hung_up(&asker.fd));
+            ending.requests.retain(|request| !has_hung_up(&request.fd));
             let programs = self.programs_of(reach, &ending.pids());
             self.signal(&programs, Signal::SIGKILL);
             ending.kills.remove(&reach);
-            if ending.askers.iter().any(|asker| asker.reach == reach) {
+            if ending.requests.iter().any(|request| request.reach == reach) {
                 let kill = Kill { at: now + KILL_AGAIN, programs: programs.into_iter().collect() };
                 ending.kills.insert(reach, kill);
             }
@@ -189,7 +194,7 @@ impl Daemon {
             self.reply_to_done(&mut ending);
         }
         let holders_are_unknown = is_due && self.state.processes.is_empty();
-        if !(ending.asked.is_empty() && ending.askers.is_empty() && ending.kills.is_empty()) {
+        if !(ending.new_requests.is_empty() && ending.requests.is_empty() && ending.kills.is_empty()) {
             self.ending = Some(ending);
         }
         if holders_are_unknown {
@@ -199,23 +204,23 @@ impl Daemon {
 
     /// Replies to the requests for which nothing more will be done, though programs are left.
     fn reply_to_done(&mut self, ending: &mut Ending) {
-        let askers = ending.pids();
+        let waiting = ending.pids();
         for (reach, kill) in &mut ending.kills {
             if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains(*pid)) {
-                kill.programs = self.programs_of(*reach, &askers).into_iter().collect();
+                kill.programs = self.programs_of(*reach, &waiting).into_iter().collect();
                 self.signal(&Vec::from_iter(kill.programs.iter().copied()), Signal::SIGTERM);
             }
         }
         ending.kills.retain(|reach, kill| *reach == Reach::Everybody || !kill.programs.is_empty());
-        let is_done = |asker: &mut Asker| {
-            !ending.kills.contains_key(&Reach::Everybody) && !ending.kills.contains_key(&asker.reach)
+        let is_done = |request: &mut DownRequest| {
+            !ending.kills.contains_key(&Reach::Everybody) && !ending.kills.contains_key(&request.reach)
         };
-        let done: Vec<Asker> = ending.askers.extract_if(.., is_done).collect();
-        for asker in done {
-            match asker.reach {
-                Reach::User(_) if asker.kill => self.end_of_reach(&asker),
+        let done: Vec<DownRequest> = ending.requests.extract_if(.., is_done).collect();
+        for request in done {
+            match request.reach {
+                Reach::User(_) if request.kill => self.refuse_without_programs(&request),
                 // A program has joined before the end: this request does not wait for it.
-                _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.occupants()))),
+                _ => reply_to_down(&request.fd, Err((libc::EBUSY, &self.occupants()))),
             }
         }
     }
@@ -290,8 +295,8 @@ impl Daemon {
             }
         }
         drop(lock);
-        for asker in self.ending.take().iter().flat_map(Ending::all) {
-            reply_to_down(&asker.fd, Ok(()));
+        for request in self.ending.take().iter().flat_map(Ending::all) {
+            reply_to_down(&request.fd, Ok(()));
         }
         true
     }

@@ -70,7 +70,7 @@ impl Daemon {
             return;
         }
         let is_last = self.is_due() && !self.inheritance.nobody_is_left;
-        if is_last || self.next_search().is_some_and(|at| now >= at) || self.is_search_asked_for() {
+        if is_last || self.next_search().is_some_and(|at| now >= at) || self.is_search_requested() {
             self.begin_search();
         }
     }

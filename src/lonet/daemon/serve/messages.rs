@@ -5,7 +5,7 @@ use super::rights::Right;
 use super::sender::Peer;
 use super::{DIAL_ANNOUNCED_WITHIN, Daemon, EarlyAccept};
 use crate::daemon::dns::{self, Querier};
-use crate::daemon::foreign::{Parked, Resume, World};
+use crate::daemon::foreign::{EventLoop, Parked, Resume};
 use crate::daemon::state::{By, Named, Sender, StateReply};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
@@ -101,9 +101,11 @@ impl Daemon {
         self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
         match op {
             Op::Accept { local, remote, .. } => {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-                if let Some((connection, dialer)) = self.foreign.claim(&mut world, peer.pid, local, remote) {
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                if let Some((connection, dialer)) =
+                    self.foreign.claim(&mut event_loop, peer.pid, local, remote)
+                {
                     self.commit();
                     let [receive_buffer, send_buffer] = self.foreign.buffers();
                     self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
@@ -130,9 +132,15 @@ impl Daemon {
         match op {
             NetworkOp::List => self.foreign.park_list(fd),
             NetworkOp::HandOver { cookie, milliseconds } => {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-                self.foreign.hand_over(&mut world, fd, right.and_then(Right::take), cookie, milliseconds);
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                self.foreign.hand_over(
+                    &mut event_loop,
+                    fd,
+                    right.and_then(Right::take),
+                    cookie,
+                    milliseconds,
+                );
             }
             // It belongs on the connection of the handshake that it is about.
             NetworkOp::GiveUp { .. } => {
@@ -155,7 +163,9 @@ impl Daemon {
                 self.handle_fault_of_program(&fd, (what, from, to), is_owner)
             }
             NetworkOp::Trace(what) => self.trace(fd, what, is_owner),
-            NetworkOp::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
+            NetworkOp::Down { kill } => {
+                self.queue_down_request(end::DownRequest::new(fd, peer, is_owner, kill))
+            }
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
             NetworkOp::NameServer { server, from } => {
                 let querier = Querier::new(peer, caller);
