@@ -58,7 +58,7 @@ use std::time::{Duration, Instant};
 use thread_pool::ThreadPool;
 use wait::Waiting;
 
-/// How long a network stays when it is empty.
+/// How long an empty network stays up.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
 
 /// How long `lonet down --kill` waits between TERM and KILL.
@@ -106,8 +106,6 @@ pub struct Daemon {
     service: Service,
     directory_watch: DirectoryWatch,
     control_sockets: ControlSockets,
-    /// The control sockets are not watched until this time.
-    paused_until: Option<Instant>,
     place: Place,
     directory: CurrentDirectory,
     config: Config,
@@ -189,7 +187,6 @@ impl Daemon {
             service,
             directory_watch: DirectoryWatch::watch(&place, membership.owner),
             control_sockets,
-            paused_until: None,
             place,
             directory,
             config,
@@ -282,7 +279,7 @@ impl Daemon {
         self.continue_ending(now);
         self.connections.run_timers(now);
         tally::run_timers(now);
-        if self.paused_until.is_some_and(|until| now >= until) {
+        if self.control_sockets.paused_until().is_some_and(|until| now >= until) {
             let _ = self.watch_control_sockets();
         }
         let mut event_loop =

@@ -14,13 +14,13 @@ mod bind;
 mod dial;
 mod ends;
 mod entered;
+mod events;
+mod fault_events;
 mod faults;
 mod foreign;
 mod hosts;
 mod kernel;
 mod life;
-mod noted;
-mod noted_faults;
 mod permission;
 mod ports;
 mod reply;
@@ -33,13 +33,13 @@ mod tests;
 mod unverified;
 
 pub use entered::Tables;
+pub use events::EventTexts;
 pub use faults::End;
 pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
-pub use noted::EventTexts;
 pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
@@ -195,8 +195,7 @@ pub struct State {
     changes: Changes,
     /// The fault rules from before a dial made one of them take effect.
     rules_before: Option<Vec<Rule>>,
-    /// Data for the recorder's events.
-    noted: noted::EventNotes,
+    event_notes: events::EventNotes,
 }
 
 /// The dirty set: keys of what has changed, for [`State::save`].
@@ -252,7 +251,7 @@ impl State {
             deferred: None,
             changes: Changes::default(),
             rules_before: None,
-            noted: noted::EventNotes::default(),
+            event_notes: events::EventNotes::default(),
         }
     }
 
@@ -345,7 +344,7 @@ impl State {
             }
             Op::Resolve { name, strict } => {
                 let strict = strict || caller.options.strict_names;
-                return named(self.resolve_noted(kernel, sender, caller, (name, strict)));
+                return named(self.resolve_recorded(kernel, sender, caller, (name, strict)));
             }
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),

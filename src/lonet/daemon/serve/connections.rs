@@ -15,7 +15,6 @@
 
 use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
-use crate::daemon::control_sockets::ControlSockets;
 use crate::daemon::setup::{SetupError, os};
 use crate::daemon::tally::{self, Kind};
 use lonet_core::control::{self, MAX_MESSAGE};
@@ -241,7 +240,7 @@ impl Daemon {
 
     /// Accepts the connections to the control sockets.
     fn accept(&mut self) {
-        if self.paused_until.is_none() {
+        if self.control_sockets.paused_until().is_none() {
             self.accept_at(ControlSocket::Path);
             self.accept_at(ControlSocket::Name);
         }
@@ -279,17 +278,11 @@ impl Daemon {
 
     /// Stops watching the control sockets for a while: no descriptor is left, and the loop would spin.
     fn pause_control_sockets(&mut self) {
-        if self.paused_until.replace(Instant::now() + PAUSE).is_none() {
-            let _ = self.epoll.delete(&self.control_sockets.by_path);
-            let _ = self.epoll.delete(&self.control_sockets.by_name);
-        }
+        self.control_sockets.pause(&self.epoll, Instant::now() + PAUSE);
     }
 
     pub(super) fn watch_control_sockets(&mut self) -> Result<(), Errno> {
-        self.paused_until = None;
-        let ControlSockets { by_path, by_name, .. } = &self.control_sockets;
-        self.epoll.add(by_path, event(CONTROL))?;
-        self.epoll.add(by_name, event(ABSTRACT))
+        self.control_sockets.watch(&self.epoll, [event(CONTROL), event(ABSTRACT)])
     }
 }
 

@@ -74,7 +74,7 @@ impl Daemon {
         in_place::write_in_place(&directory);
         setup::write_key(&mut service, &self.membership.key);
         let by_path = control_sockets::listen_at_path(&directory).map_err(|e| e.to_string())?;
-        if self.paused_until.is_none() {
+        if self.control_sockets.paused_until().is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
         let before = self.directory.get();

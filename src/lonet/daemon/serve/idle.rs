@@ -27,7 +27,7 @@ impl Daemon {
             self.is_over().then(|| now + END_AGAIN),
             self.connections.has_received().then_some(now),
             self.connections.until(),
-            self.paused_until,
+            self.control_sockets.paused_until(),
             self.waiting.until(&self.state),
             tally::due(),
             self.early.first().map(|e| e.since + DIAL_ANNOUNCED_WITHIN),

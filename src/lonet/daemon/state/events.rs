@@ -1,4 +1,4 @@
-//! The events that lonetd makes while somebody records; see [`lonet_core::table::events`].
+//! The events that lonetd makes while a recording is in progress; see [`lonet_core::table::events`].
 
 use super::dial::Dial;
 use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
@@ -36,7 +36,7 @@ pub(super) struct EventNotes {
 }
 
 impl State {
-    /// Makes an event if somebody records. Returns its number.
+    /// Makes an event if a recording is in progress. Returns its number.
     pub(super) fn note(
         &self,
         kind: Kind,
@@ -61,20 +61,20 @@ impl State {
     ) {
         if let Some(number) = self.note(kind, pid, host, |_| {}) {
             let texts = texts(self);
-            self.noted.texts.insert(number, texts);
+            self.event_notes.texts.insert(number, texts);
         }
     }
 
     /// The texts of this event; returned once.
     pub fn take_texts(&mut self, number: u64) -> EventTexts {
-        self.noted.texts.remove(&number).unwrap_or_default()
+        self.event_notes.texts.remove(&number).unwrap_or_default()
     }
 
     /// Prepares for a recording: hosts that are up are not reported as coming up.
     pub fn recording_begins(&mut self) {
-        self.noted.texts.clear();
-        self.noted.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
-        self.noted.touches = self.hosts.touches();
+        self.event_notes.texts.clear();
+        self.event_notes.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
+        self.event_notes.touches = self.hosts.touches();
         // Name queries are to be recorded, so they must not be answered from the programs' caches.
         self.changes.names = true;
     }
@@ -84,7 +84,7 @@ impl State {
         if !self.is_recorded() {
             return;
         }
-        if self.noted.up.insert(host) {
+        if self.event_notes.up.insert(host) {
             self.note(Kind::HostUp, 0, host, |_| {});
         }
         self.note(Kind::Joined, pid, host, |_| {});
@@ -96,13 +96,13 @@ impl State {
 
     /// Makes events of the hosts that have come up without a process, or gone down.
     pub fn note_hosts(&mut self) {
-        if !self.is_recorded() || self.noted.touches == self.hosts.touches() {
+        if !self.is_recorded() || self.event_notes.touches == self.hosts.touches() {
             return;
         }
-        self.noted.touches = self.hosts.touches();
+        self.event_notes.touches = self.hosts.touches();
         let up: BTreeSet<Index> = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
-        let before = std::mem::replace(&mut self.noted.up, up);
-        for host in before.symmetric_difference(&self.noted.up) {
+        let before = std::mem::replace(&mut self.event_notes.up, up);
+        for host in before.symmetric_difference(&self.event_notes.up) {
             let kind = if before.contains(host) { Kind::HostDown } else { Kind::HostUp };
             self.note(kind, 0, *host, |_| {});
         }
@@ -110,7 +110,7 @@ impl State {
 
     /// Like [`State::resolve`], with events of the query and the reply. The reply is not cached, so that the
     /// next query is recorded, too.
-    pub(super) fn resolve_noted(
+    pub(super) fn resolve_recorded(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
@@ -141,7 +141,7 @@ impl State {
 
     /// Notes the exit status of a process whose end is handled next.
     pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
-        self.noted.statuses.insert(pid, status);
+        self.event_notes.statuses.insert(pid, status);
     }
 
     /// Makes the events of a process that has ended.
@@ -151,7 +151,7 @@ impl State {
         }
         let texts = EventTexts {
             program: Some(process.program.clone()),
-            status: self.noted.statuses.remove(&pid).flatten(),
+            status: self.event_notes.statuses.remove(&pid).flatten(),
             ..EventTexts::default()
         };
         for host in &process.hosts {
