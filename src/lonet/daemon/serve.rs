@@ -243,7 +243,7 @@ impl Daemon {
                     SEARCHED => self.handle_search_result(Duration::ZERO),
                     foreign::LISTENER => self.foreign.accept(&mut event_loop),
                     foreign::REGISTRY => {
-                        let resumed = self.foreign.told(&mut self.state);
+                        let resumed = self.foreign.handle_responses(&mut self.state);
                         self.resume(resumed);
                     }
                     task if task >= FIRST_TASK => self.foreign.ready(&mut event_loop, task, event.events()),

@@ -118,7 +118,7 @@ impl Foreign {
     }
 
     /// Handles the replies of registry.db. Returns the messages that waited for them.
-    pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
+    pub fn handle_responses(&mut self, state: &mut State) -> Vec<Resume> {
         let mut all = Vec::new();
         while let Some(Response { ticket, body }) = self.registry.response() {
             let (waited, rest): (Vec<_>, Vec<_>) =

@@ -26,7 +26,7 @@ struct End {
     /// It will send no more.
     ended: bool,
     /// The other end has been shut down for it.
-    end_told: bool,
+    end_passed_on: bool,
     watched: Option<EpollFlags>,
 }
 
@@ -47,7 +47,7 @@ impl Relay {
             under_way: Vec::new(),
             start: 0,
             ended: false,
-            end_told: false,
+            end_passed_on: false,
             watched: None,
         });
         let mut relay = Relay { ends, courier };
@@ -68,7 +68,7 @@ impl Relay {
             self.ends.into_iter().for_each(|end| io::reset(end.fd));
             return None;
         }
-        if self.ends.iter().all(|end| end.end_told) {
+        if self.ends.iter().all(|end| end.end_passed_on) {
             self.finish(cx);
             return None;
         }
@@ -100,9 +100,9 @@ impl Relay {
             from.start = 0;
             if from.ended {
                 from.under_way = Vec::new();
-                if !from.end_told {
+                if !from.end_passed_on {
                     io::end_of_data(&to.fd);
-                    from.end_told = true;
+                    from.end_passed_on = true;
                 }
                 return Ok(());
             }

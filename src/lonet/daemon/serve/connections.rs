@@ -13,6 +13,7 @@
 //! separately, so that one user's flood costs no member of another uid anything. They keep no network from
 //! ending, and are dropped first when descriptors run out.
 
+use super::messages::Preparation;
 use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
 use crate::daemon::setup::{SetupError, os};
@@ -234,7 +235,7 @@ impl Daemon {
         self.connections.fetch_all();
         while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
             self.handle_ends();
-            self.handle_message(fd, right, &bytes, (false, false));
+            self.handle_message(fd, right, &bytes, Preparation::default());
         }
     }
 
@@ -298,7 +299,7 @@ mod tests {
     use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
 
     /// A connection with a message that is stamped with this time; and its other end.
-    fn said(at: Duration) -> (OwnedFd, OwnedFd) {
+    fn sent_message(at: Duration) -> (OwnedFd, OwnedFd) {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair of sockets");
@@ -317,17 +318,17 @@ mod tests {
     fn messages_are_taken_in_the_order_in_which_they_were_sent() {
         let mut connections = Connections::new().expect("an epoll");
         let sent = [3, 1, 2].map(Duration::from_nanos);
-        let all = sent.map(said);
+        let all = sent.map(sent_message);
         let _others = all.map(|(ours, theirs)| (connections.add(ours, None), theirs));
         assert_eq!(times(&mut connections, now()), [1, 2, 3].map(|at| Some(Duration::from_nanos(at))));
     }
 
     #[test]
-    fn what_was_sent_after_a_moment_waits_for_the_next_round() {
+    fn message_sent_later_waits_for_the_next_round() {
         let mut connections = Connections::new().expect("an epoll");
-        let (moment, (early, _a)) = (now(), said(Duration::ZERO));
+        let (moment, (early, _a)) = (now(), sent_message(Duration::ZERO));
         let later = moment + Duration::from_nanos(1);
-        let (late, _b) = said(later);
+        let (late, _b) = sent_message(later);
         connections.add(late, None);
         connections.add(early, None);
         assert_eq!(times(&mut connections, moment), [Some(Duration::ZERO)]);
@@ -336,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn message_that_says_that_it_was_sent_in_the_future_does_not_wait() {
+    fn message_with_a_future_time_stamp_does_not_wait() {
         let mut connections = Connections::new().expect("an epoll");
-        let (fd, _other) = said(Duration::from_secs(u64::MAX / 2_000_000_000));
+        let (fd, _other) = sent_message(Duration::from_secs(u64::MAX / 2_000_000_000));
         connections.add(fd, None);
         assert_eq!(times(&mut connections, now()).len(), 1);
     }

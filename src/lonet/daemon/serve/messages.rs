@@ -16,12 +16,28 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
+/// What was done for a message before it is handled; nothing, at first.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Preparation {
+    /// registry.db was asked whether another subnetwork has the sender's host.
+    claimed: bool,
+    /// registry.db was asked where the host is that the message names.
+    found: bool,
+    /// The dialer of an accept has had enough time to notify lonetd of its dial.
+    waited: bool,
+}
+
 impl Daemon {
     /// Resumes messages that have waited for registry.db.
     pub(super) fn resume(&mut self, all: Vec<Resume>) {
         for one in all {
             match one {
-                Resume::Take(p) => self.handle_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
+                Resume::Take(p) => self.handle_message(
+                    p.fd,
+                    None,
+                    &p.bytes,
+                    Preparation { claimed: p.claimed, found: p.found, waited: false },
+                ),
                 Resume::Refuse(p, errno, text) => {
                     self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
                 }
@@ -30,15 +46,13 @@ impl Daemon {
         }
     }
 
-    /// Handles a message. `right`: the descriptor that came with it. `asked`: whether registry.db has been
-    /// asked if another subnetwork has the sender's host, and where the host is that the message names; for
-    /// an accept, whether the dialer has had enough time to notify lonetd of its dial.
+    /// Handles a message. `right`: the descriptor that came with it.
     pub(super) fn handle_message(
         &mut self,
         fd: OwnedFd,
         right: Option<Right>,
         bytes: &[u8],
-        asked: (bool, bool),
+        preparation: Preparation,
     ) {
         let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         let (caller, received) = match control::read_request(bytes) {
@@ -70,20 +84,19 @@ impl Daemon {
             }
         };
         match received {
-            AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, asked),
+            AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, preparation),
             AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&caller, op)),
         }
     }
 
-    /// Handles a message for the state, once everything that the reply depends on is known. `asked`: as for
-    /// [`Daemon::handle_message`].
+    /// Handles a message for the state, once everything that the reply depends on is known.
     fn handle_op(
         &mut self,
         mut fd: OwnedFd,
         peer: Sender,
         (mut caller, op): (Caller<'_>, Op<'_>),
         bytes: &[u8],
-        mut asked: (bool, bool),
+        mut preparation: Preparation,
     ) {
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
@@ -91,11 +104,17 @@ impl Daemon {
             // A host may query the machine's name server on the loopback, as the machine itself does.
             caller.options.real_loopback = true;
         }
-        while let Some(query) = self.state.registry_query(&caller, &op, asked.0, asked.1) {
-            match self.foreign.park(&self.state, query, Parked::new(fd, bytes, asked.0, asked.1)) {
+        while let Some(query) =
+            self.state.registry_query(&caller, &op, preparation.claimed, preparation.found)
+        {
+            match self.foreign.park(
+                &self.state,
+                query,
+                Parked::new(fd, bytes, preparation.claimed, preparation.found),
+            ) {
                 Ok(()) => return,
                 // The host is this subnetwork's by a row that still exists.
-                Err(back) => (fd, asked.0) = (back.fd, true),
+                Err(back) => (fd, preparation.claimed) = (back.fd, true),
             }
         }
         self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
@@ -110,7 +129,8 @@ impl Daemon {
                     let [receive_buffer, send_buffer] = self.foreign.buffers();
                     self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
                     let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
-                } else if !asked.1 && self.state.is_dialer_to_come(&mut self.kernel, local, remote) {
+                } else if !preparation.waited && self.state.is_dialer_to_come(&mut self.kernel, local, remote)
+                {
                     self.early.push(EarlyAccept { fd, bytes: bytes.to_owned(), since: Instant::now() });
                 } else {
                     self.answer(fd, peer, (&caller, op));
@@ -225,7 +245,7 @@ impl Daemon {
         for EarlyAccept { fd, bytes, since } in std::mem::take(&mut self.early) {
             let is_late = since.elapsed() >= DIAL_ANNOUNCED_WITHIN;
             let before = self.early.len();
-            self.handle_message(fd, None, &bytes, (false, is_late));
+            self.handle_message(fd, None, &bytes, Preparation { waited: is_late, ..Preparation::default() });
             self.early.iter_mut().skip(before).for_each(|again| again.since = since);
         }
     }

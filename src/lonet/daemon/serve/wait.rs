@@ -83,7 +83,7 @@ impl Waiter {
 }
 
 impl Watched {
-    /// `again`: the lonetd before was asked for it: all that this one knows has been there since.
+    /// `again`: the wait began with the previous lonetd, so all processes that this one knows count.
     fn new(state: &State, name: &str, again: bool) -> Watched {
         let host = state.hosts.find(name.as_bytes());
         let is_up = host.is_some_and(|host| host.is_up());

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_is_told_how_many_events_are_lost() {
+    fn client_that_does_not_read_gets_the_number_of_lost_events() {
         let kind = SockType::SeqPacket;
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair of sockets");
@@ -107,8 +107,8 @@ mod tests {
         let missing = crate::trace::read::lost(&got);
         assert!(missing > 0);
         assert_eq!(got.iter().filter(|event| event.kind == Kind::HostUp).count() as u64 + missing, sent + 1);
-        let said = got.iter().find(|event| event.kind == Kind::Lost).map(|event| event.seq);
-        assert_eq!(said, Some(sent), "the number of the last that is lost");
+        let last_lost = got.iter().find(|event| event.kind == Kind::Lost).map(|event| event.seq);
+        assert_eq!(last_lost, Some(sent), "the number of the last that is lost");
         drop(theirs);
         assert!(!watcher.send(&lines(1)));
     }
