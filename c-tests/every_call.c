@@ -1,7 +1,7 @@
 /* every_call FILE: makes every call that lonet hooks, once, and writes each result to FILE.
  *
  * It goes on whatever the results are. Its descriptors are from 200 on, where no others are, so that a trace tells its
- * calls from those of the library. For scripts/check-fence; not a test of its own.
+ * calls from those of the library. For scripts/check-panic-barrier; not a test of its own.
  */
 #include "net.h"
 #include <ifaddrs.h>

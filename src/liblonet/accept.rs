@@ -11,8 +11,8 @@ mod retry;
 
 use crate::address::{Address, is_plausible};
 use crate::bypass::Bypass;
-use crate::fence::silently;
 use crate::log::{self, About, Call};
+use crate::panic_barrier::run_isolated;
 use crate::{memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::sys::{self, check};
@@ -49,7 +49,7 @@ struct PreparedCall {
 }
 
 /// The body of both hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and
-/// those above it own nothing, and call nothing that could unwind (see `fence`). `flags`: accept4's.
+/// those above it own nothing, and call nothing that could unwind (see `panic_barrier`). `flags`: accept4's.
 /// `active`: whether the hooks apply.
 ///
 /// # Safety
@@ -110,7 +110,7 @@ unsafe extern "C" fn prepare(
     let errno = Errno::last_raw();
     if native && active {
         let call = Call { name: "accept", about: About::Socket(fd) };
-        silently(|| log::bypassed(call, Bypass::Arguments));
+        run_isolated(|| log::bypassed(call, Bypass::Arguments));
     }
     let retry = if native { Retry::NATIVE } else { Retry::begin(fd) };
     Errno::set_raw(errno);
@@ -147,10 +147,10 @@ unsafe extern "C" fn finish(
     let mut shown = *peer;
     // A panic in `identify_peer` must not let anybody in.
     let mut who = Peer::Rejected;
-    silently(|| who = identify_peer(listener, new, peer));
-    silently(|| report(listener, &who, peer));
+    run_isolated(|| who = identify_peer(listener, new, peer));
+    run_isolated(|| report(listener, &who, peer));
     let mut taken = -1;
-    silently(|| match who {
+    run_isolated(|| match who {
         Peer::Named(a) => (shown, taken) = (a, new),
         Peer::Native => taken = new,
         Peer::Foreign(a, connection) => {

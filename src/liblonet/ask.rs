@@ -1,66 +1,16 @@
 //! Requests and one-way messages to lonetd from inside a hook.
 
-use crate::{actor, fence, process};
+use crate::failure::Failure;
+use crate::panic_barrier::panic_point;
+use crate::{process, seat};
 use lonet_core::client::{Client, StartIf, TIME_LIMIT, Trouble};
 use lonet_core::control::{Delivery, MAX_MESSAGE, Opening, Reply, Request};
 use lonet_core::limit::Limit;
-use lonet_core::sys::{Fd, Text};
+use lonet_core::sys::Fd;
 use nix::errno::Errno;
-use std::fmt::{Display, Write};
 
 /// The result of a request.
-pub type RequestResult = Result<Reply<'static>, Failed>;
-
-/// A failure: an errno for the program, and a reason for the log.
-pub struct Failed {
-    pub errno: Errno,
-    why: Text<MAX_REASON>,
-}
-
-/// The longest reason, in bytes. The rest is cut off.
-const MAX_REASON: usize = 200;
-
-impl Failed {
-    pub fn new(errno: Errno, why: impl Display) -> Failed {
-        let mut failed = Failed::from(errno);
-        let _ = write!(Truncated(&mut failed.why), "{why}");
-        failed
-    }
-
-    /// The reason; empty if the errno says it all.
-    pub fn why(&self) -> &str {
-        std::str::from_utf8(self.why.bytes()).unwrap_or_default()
-    }
-}
-
-impl From<Errno> for Failed {
-    fn from(errno: Errno) -> Failed {
-        Failed { errno, why: Text::new() }
-    }
-}
-
-impl From<Failed> for Errno {
-    fn from(failed: Failed) -> Errno {
-        failed.errno
-    }
-}
-
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Failed {
-        Failed::new(trouble.errno(), trouble)
-    }
-}
-
-/// Writes as much as fits.
-struct Truncated<'t>(&'t mut Text<MAX_REASON>);
-
-impl Write for Truncated<'_> {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        let room = MAX_REASON - self.0.bytes().len();
-        self.0.push(s.get(..s.floor_char_boundary(room.min(s.len()))).unwrap_or_default().as_bytes());
-        Ok(())
-    }
-}
+pub type RequestResult = Result<Reply<'static>, Failure>;
 
 /// Whether a request may start a lonetd.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,16 +50,16 @@ pub fn ask_for_text<'b>(
     request: &dyn Request,
     start: Start,
     buffer: &'b mut [u8; MAX_MESSAGE],
-) -> Result<Reply<'b>, Failed> {
-    fence::panic_point();
+) -> Result<Reply<'b>, Failure> {
+    panic_point();
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let answer = match start {
         Start::Yes => client.ask_insisting(StartIf::Asked, limit, request, buffer),
         Start::IfKilled => client.ask_insisting(StartIf::Killed, limit, request, buffer),
         Start::No => client.ask(limit, request, buffer),
     };
-    fence::panic_point();
-    actor::allow_ptrace_by_lonetd(client);
+    panic_point();
+    process::table(client).into_iter().for_each(seat::allow_ptrace_by_lonetd);
     match answer {
         Err(Trouble::NotRunning) if start != Start::Yes => Ok(Reply::Native),
         Err(Trouble::Directory(_)) if start == Start::No => Ok(Reply::Native),
@@ -120,11 +70,11 @@ pub fn ask_for_text<'b>(
 fn check_reply<'b>(
     client: &Client,
     answer: Result<(Opening, Reply<'b>), Trouble>,
-) -> Result<Reply<'b>, Failed> {
+) -> Result<Reply<'b>, Failure> {
     let (opening, reply) = answer?;
     process::learn_block(client, opening.block);
     match reply {
-        Reply::Error { errno, text } => Err(Failed::new(Errno::from_raw(errno), text)),
+        Reply::Error { errno, text } => Err(Failure::new(Errno::from_raw(errno), text)),
         reply => Ok(reply),
     }
 }
@@ -135,7 +85,7 @@ pub fn ask_keeping_connection(
     client: &Client,
     request: &dyn Request,
     start: Start,
-) -> Result<(Option<Fd>, Reply<'static>), Failed> {
+) -> Result<(Option<Fd>, Reply<'static>), Failure> {
     let mut buffer = [0u8; MAX_MESSAGE];
     let limit = limit.or_of_lonetd(TIME_LIMIT);
     let sent = client.send_within(limit, request, &mut buffer);
@@ -167,10 +117,10 @@ pub fn tell(request: &dyn Request) {
 /// it must reach lonetd, also one that has to be restarted.
 pub fn tell_to(limit: Limit, client: &Client, request: &dyn Request) {
     if request.delivery() != Delivery::Replied {
-        fence::panic_point();
+        panic_point();
         let mut buffer = [0u8; MAX_MESSAGE];
         let sent = client.tell(limit, request, &mut buffer);
-        fence::panic_point();
+        panic_point();
         if !matches!(sent, Err(Trouble::NotRunning | Trouble::Directory(_))) {
             let _ = check_reply(client, sent);
         }
@@ -182,7 +132,7 @@ pub fn tell_to(limit: Limit, client: &Client, request: &dyn Request) {
 /// Replies that contain no text; the others are protocol errors.
 fn without_text(reply: Reply<'_>) -> RequestResult {
     Ok(match reply {
-        Reply::Error { errno, text } => return Err(Failed::new(Errno::from_raw(errno), text)),
+        Reply::Error { errno, text } => return Err(Failure::new(Errno::from_raw(errno), text)),
         Reply::Host { .. } => return Err(Errno::EPROTO.into()),
         Reply::Done => Reply::Done,
         Reply::Native => Reply::Native,

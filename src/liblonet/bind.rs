@@ -1,11 +1,13 @@
 //! The hook of bind(2), and the binding of sockets to addresses that lonetd assigns.
 
-use crate::ask::{self, Failed, Start, ask_of, tell_to};
+use crate::ask::{self, Start, ask_of, tell_to};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult, silently};
+use crate::failure::Failure;
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
+use crate::panic_barrier::run_isolated;
 use crate::sandbox::{self, UNPRIVILEGED};
-use crate::{given, kernel, marks, memory, process};
+use crate::{autobound, descriptor_hints, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::Endpoint;
 use lonet_core::client::Client;
@@ -34,14 +36,14 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
     let start = if process::is_certain(at.ip) { Start::Yes } else { Start::No };
     let may = || sandbox::may_bind(at.port);
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    let is_given = at.port == 0 && process::is_own(&client);
-    let unused = if is_given { given::unused(at.ip) } else { Collected::nothing() };
-    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: unused.runs() };
+    let is_autobind = at.port == 0 && process::is_own(&client);
+    let skip = if is_autobind { autobound::to_skip(at.ip) } else { Collected::nothing() };
+    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: skip.runs() };
     let limit = ask::limit();
     let bound = match bind_assigned(limit, &client, fd, (family, asked), request, &may, start) {
         // For a port that its sandbox forbids, the program gets EACCES even if it is taken.
         Err(failed) if failed.errno == Errno::EADDRINUSE && !may() => {
-            Err(Failed::new(Errno::EACCES, "the program's sandbox forbids the port"))
+            Err(Failure::new(Errno::EACCES, "the program's sandbox forbids the port"))
         }
         bound => bound,
     };
@@ -50,9 +52,9 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
         BindOutcome::Already => Ok(Decision::Fail(Errno::EINVAL)),
         BindOutcome::At { os, port } => {
             tell_to(limit, &client, &Op::Bound { cookie, os });
-            marks::set(fd);
-            if is_given {
-                given::gave(Endpoint::new(at.ip, port));
+            descriptor_hints::set(fd);
+            if is_autobind {
+                autobound::record_autobind(Endpoint::new(at.ip, port));
             }
             Ok(Decision::Done(0))
         }
@@ -73,7 +75,7 @@ fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endp
 /// Whether binding this socket there is lonet's to handle, or may be.
 pub fn is_lonets(fd: c_int, address: *const sockaddr, len: socklen_t) -> bool {
     let mut is = true;
-    silently(|| is = concerns(fd, address, len).is_ok());
+    run_isolated(|| is = concerns(fd, address, len).is_ok());
     is
 }
 
@@ -97,7 +99,7 @@ pub fn bind_assigned<'a>(
     request: impl Fn(u8) -> Op<'a>,
     may: &dyn Fn() -> bool,
     start: Start,
-) -> Result<BindOutcome, Failed> {
+) -> Result<BindOutcome, Failure> {
     for attempt in 0..ATTEMPTS {
         let op = request(attempt);
         let (os, port) = match ask_of(limit, client, &op, start)? {
@@ -122,7 +124,7 @@ pub fn bind_assigned<'a>(
         }
     }
     give_up(limit, client, &request(0));
-    Err(Failed::new(Errno::EADDRINUSE, "no OS address that was tried is free"))
+    Err(Failure::new(Errno::EADDRINUSE, "no OS address that was tried is free"))
 }
 
 fn give_up(limit: Limit, client: &Client, op: &Op<'_>) {

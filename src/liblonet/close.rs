@@ -6,8 +6,8 @@
 //! A descriptor that is not lonet's costs the test of one bit, and no system call.
 
 use crate::ask::tell_to;
-use crate::fence::silently;
-use crate::{actor, joined, kernel, marks, process};
+use crate::panic_barrier::run_isolated;
+use crate::{descriptor_hints, joined, kernel, process, seat, table_map};
 use libc::{c_int, c_uint};
 use lonet_core::control::Op;
 use lonet_core::limit::Limit;
@@ -91,8 +91,8 @@ hook! {
 hook! {
     unsafe fn shutdown(fd: c_int, how: c_int) -> c_int => lonet_shutdown {
         let mut socket = None;
-        if marks::get(fd) {
-            silently(|| socket = note_in_table(fd, shutting_down));
+        if descriptor_hints::is_set(fd) {
+            run_isolated(|| socket = note_in_table(fd, shutting_down));
         }
         // SAFETY: the program's arguments.
         let result = unsafe { redhook::real!(shutdown)(fd, how) };
@@ -104,23 +104,23 @@ hook! {
 /// Called before `fd` is closed: the socket, if lonetd must be notified. It must be identified first, as
 /// afterwards the number may be anything's.
 pub fn before_close(fd: c_int) -> Option<ClosingSocket> {
-    if !marks::get(fd) {
+    if !descriptor_hints::is_set(fd) {
         return None;
     }
     let mut socket = None;
-    silently(|| {
+    run_isolated(|| {
         socket = closing(fd);
-        marks::clear(fd);
+        descriptor_hints::clear(fd);
     });
     socket
 }
 
 fn closing(fd: c_int) -> Option<ClosingSocket> {
     note_in_table(fd, |parts, cookie| {
-        if let Some(table) = actor::mapped_table() {
-            note(table, actor::slot(), fd, cookie);
+        if let Some(table) = table_map::table() {
+            note(table, seat::slot(), fd, cookie);
         }
-        close_in(parts, actor::slot(), actor::dials(), fd, cookie)
+        close_in(parts, seat::slot(), seat::dials(), fd, cookie)
     })
 }
 
@@ -131,7 +131,7 @@ fn note_in_table(
     record: impl FnOnce(Parts<'static, AtomicU64>, u64) -> Notify,
 ) -> Option<ClosingSocket> {
     let cookie = kernel::cookie(fd).ok()?;
-    if actor::mapped().is_some_and(|parts| record(parts, cookie) == Notify::Nothing) {
+    if table_map::parts().is_some_and(|parts| record(parts, cookie) == Notify::Nothing) {
         return None;
     }
     Some(ClosingSocket { cookie, ip: kernel::local(fd).and_then(|a| a.os()).map(|os| *os.ip()) })
@@ -145,7 +145,7 @@ pub struct ClosingSocket {
 
 pub fn after_close(socket: Option<ClosingSocket>) {
     let Some(ClosingSocket { cookie, ip }) = socket else { return };
-    silently(|| {
+    run_isolated(|| {
         if let Some(client) = ip.and_then(process::client_at).or_else(process::client) {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie });
         }
@@ -153,23 +153,23 @@ pub fn after_close(socket: Option<ClosingSocket>) {
 }
 
 fn duplicated(old: c_int, new: c_int) {
-    if new >= 0 && marks::get(old) {
-        marks::set(new);
+    if new >= 0 && descriptor_hints::is_set(old) {
+        descriptor_hints::set(new);
     }
 }
 
 /// Called before descriptors are closed in bulk: whether lonetd must be notified.
 fn before_close_all(first: c_uint, last: c_uint) -> bool {
     let mut must_notify = false;
-    if marks::any(first, last) {
-        silently(|| marks::each(first, last, |fd| must_notify |= closing(fd).is_some()));
+    if descriptor_hints::any(first, last) {
+        run_isolated(|| descriptor_hints::each(first, last, |fd| must_notify |= closing(fd).is_some()));
     }
     must_notify
 }
 
 fn after_close_all(must_notify: bool) {
     if must_notify {
-        silently(|| {
+        run_isolated(|| {
             if let Some(client) = process::client() {
                 tell_to(Limit::NONE, &client, &Op::Review);
             }

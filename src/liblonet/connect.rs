@@ -1,15 +1,16 @@
-//! connect(2): the call, from the program's arguments to its result. What it does is decided in [`plan`], before the kernel's
-//! connect is made.
+//! The hook of connect(2), from the program's arguments to its result. [`plan`] decides before the kernel's connect what it
+//! does.
 
 pub mod foreign;
 mod lent;
 mod plan;
 mod table;
 
-use crate::ask::{Failed, Start, ask_of, tell_to};
-use crate::fence::silently;
+use crate::ask::{Start, ask_of, tell_to};
+use crate::failure::Failure;
 use crate::log::{self, About, Call};
-use crate::{given, kernel, marks, name, process, sandbox};
+use crate::panic_barrier::run_isolated;
+use crate::{autobound, descriptor_hints, kernel, name, process, sandbox};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
@@ -17,7 +18,7 @@ use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use plan::{Connect, Decider, Disconnect, Expects, Plan};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use table::Settled;
+use table::Next;
 
 hook! {
     unsafe fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int => lonet_connect {
@@ -47,7 +48,7 @@ struct Attempt {
     len: socklen_t,
     /// errno before the call, which a success leaves as it was.
     errno: i32,
-    /// How long lonetd may take, from the first question on.
+    /// The time limit for lonetd, from the first request on.
     limit: Limit,
 }
 
@@ -62,9 +63,9 @@ impl Attempt {
         Call { name: "connect", about: About::To(self.address, self.len) }
     }
 
-    /// Logs why the call fails. The errno is the program's.
-    fn fails(&self, failed: &Failed) -> Errno {
-        silently(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
+    /// Logs why the call fails, and returns the errno for the program.
+    fn failure(&self, failed: &Failure) -> Errno {
+        run_isolated(|| log::ended(self.call(), Err(failed.errno), format_args!("{}", failed.why())));
         failed.errno
     }
 
@@ -76,7 +77,7 @@ impl Attempt {
 }
 
 /// The hook. connect may block, and a thread may be cancelled or jump out of it: this frame and those above it
-/// hold nothing, and call nothing that could unwind, so that cancellation passes through them (see `fence`).
+/// hold nothing, and call nothing that could unwind, so that cancellation passes through them (see `panic_barrier`).
 ///
 /// # Safety
 /// The arguments are as connect(2) takes them.
@@ -91,15 +92,17 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             match &mut plan {
                 Plan::Libc(_) => return real(fd, address, len),
                 Plan::Fail(errno) => return attempt.returns(*errno as i32),
-                Plan::Disconnect(from) => return disconnected(&attempt, real(fd, address, len), from),
-                Plan::NameServer(to) => return led_to_name_server(&attempt, real(fd, to.pointer(), to.len)),
+                Plan::Disconnect(from) => return finish_disconnect(&attempt, real(fd, address, len), from),
+                Plan::NameServer(to) => {
+                    return finish_to_name_server(&attempt, real(fd, to.pointer(), to.len));
+                }
                 Plan::Connect(to) => return finish(&attempt, lent::dial(&attempt, &to.target), to),
                 Plan::Table(dial) => {
                     let result = lent::dial(&attempt, &dial.target);
-                    match table::settle(&attempt, result, dial) {
-                        Settled::Done => return result,
-                        Settled::Again => {}
-                        Settled::Ask => plan = plan::decide(&mut attempt, Decider::Lonetd),
+                    match table::finish(&attempt, result, dial) {
+                        Next::Return => return result,
+                        Next::Retry => {}
+                        Next::AskLonetd => plan = plan::decide(&mut attempt, Decider::Lonetd),
                     }
                 }
                 Plan::Foreign(peer) => {
@@ -117,7 +120,7 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
     }
 }
 
-/// errno as connect left it; 0: it returned 0.
+/// The errno of a connect with this result; 0: it returned 0.
 fn errno_of(result: c_int) -> i32 {
     if result == 0 { 0 } else { Errno::last_raw() }
 }
@@ -126,24 +129,24 @@ fn outcome(errno: i32) -> Result<(), Errno> {
     if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
 }
 
-/// Tells lonetd what came of a connect, logs it, and ends the program's call.
+/// Notifies lonetd of the outcome of a connect, logs it, and returns from the program's call.
 #[inline(never)]
 extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
     let by_kernel = errno_of(result);
     let mut errno = by_kernel;
-    silently(|| {
+    run_isolated(|| {
         let Some(client) = process::client() else { return };
         let Connect { target, expects } = to;
         let (limit, cookie) = (attempt.limit, target.cookie);
         match *expects {
-            Expects::ItsOwnListener => {
-                tell_of(limit, &client, cookie, kernel::source(attempt.fd), by_kernel);
+            Expects::SelfConnect => {
+                notify_dialed(limit, &client, cookie, kernel::source(attempt.fd), by_kernel);
             }
             Expects::Listener { os } => {
-                errno = arrived(limit, &client, attempt.fd, cookie, os, by_kernel);
+                errno = conclude(limit, &client, attempt.fd, cookie, os, by_kernel);
             }
             Expects::Relay { os, late, .. } => {
-                errno = arrived(limit, &client, attempt.fd, cookie, os, by_kernel);
+                errno = conclude(limit, &client, attempt.fd, cookie, os, by_kernel);
                 if errno == 0 {
                     errno = late;
                 }
@@ -153,11 +156,11 @@ extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
             Expects::Refusal { .. } | Expects::Connected => {}
         }
     });
-    silently(|| report(attempt, errno, result != 0, &to.expects));
+    run_isolated(|| report(attempt, errno, result != 0, &to.expects));
     attempt.returns(errno)
 }
 
-/// The log's line.
+/// Logs the call.
 #[inline(never)]
 fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
     let call = attempt.call();
@@ -171,17 +174,17 @@ fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
     }
 }
 
-/// Tells lonetd that a connection has been taken off the socket, and ends the call.
+/// Notifies lonetd that the socket was disconnected, and returns from the program's call.
 #[inline(never)]
-extern "C" fn disconnected(attempt: &Attempt, result: c_int, from: &Disconnect) -> c_int {
+extern "C" fn finish_disconnect(attempt: &Attempt, result: c_int, from: &Disconnect) -> c_int {
     let errno = errno_of(result);
-    silently(|| {
+    run_isolated(|| {
         let Some(client) = process::client().filter(|_| errno == 0) else { return };
         let is_certain = process::is_certain(from.local.ip().to_ipv6_mapped());
         let start = if is_certain { Start::Yes } else { Start::No };
         let _ = ask_of(attempt.limit, &client, &Op::Disconnected { cookie: from.cookie }, start);
     });
-    silently(|| match errno {
+    run_isolated(|| match errno {
         libc::ECONNREFUSED => log::refused(attempt.call()),
         _ => log::ended(attempt.call(), outcome(errno), format_args!("")),
     });
@@ -189,14 +192,14 @@ extern "C" fn disconnected(attempt: &Attempt, result: c_int, from: &Disconnect) 
 }
 
 #[inline(never)]
-extern "C" fn led_to_name_server(attempt: &Attempt, result: c_int) -> c_int {
+extern "C" fn finish_to_name_server(attempt: &Attempt, result: c_int) -> c_int {
     let errno = errno_of(result);
-    silently(|| log::ended(attempt.call(), outcome(errno), format_args!("lonetd is the name server")));
+    run_isolated(|| log::ended(attempt.call(), outcome(errno), format_args!("lonetd is the name server")));
     attempt.returns(errno)
 }
 
-/// Binds a socket to the address from which, as lonetd says, its dial to this port comes.
-pub fn set_out(
+/// Binds a socket to the source address that lonetd has named for its dial to this port.
+pub fn bind_for_dial(
     socket: &sandbox::Socket<'_>,
     (family, asked): (c_int, Asked),
     from: Option<Ipv4Addr>,
@@ -205,38 +208,38 @@ pub fn set_out(
     let fd = socket.fd;
     let call = |at: &crate::address::Address| socket.bind(at, || sandbox::may_connect(port));
     match from.map_or(Ok(()), |ip| kernel::bind_address(fd, family, ip, asked, &call)) {
-        // EINVAL: the program bound it before lonet had a say; it dials from there.
+        // EINVAL: the program has bound it past lonet, and dials from there.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(e) => {
-            tell_of(socket.limit, socket.client, socket.cookie, None, e as i32);
+            notify_dialed(socket.limit, socket.client, socket.cookie, None, e as i32);
             return Err(e);
         }
     }
-    marks::set(fd);
+    descriptor_hints::set(fd);
     Ok(())
 }
 
-fn tell_of(limit: Limit, client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32) {
+fn notify_dialed(limit: Limit, client: &Client, cookie: u64, from: Option<SocketAddrV4>, errno: i32) {
     tell_to(limit, client, &Op::Dialed { cookie, from, errno });
 }
 
-/// Tells lonetd what came of a connect to `os` that ended with `errno`; the errno that the program gets.
-pub fn arrived(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
+/// Notifies lonetd of the outcome of a connect to `os`. Returns the errno for the program.
+pub fn conclude(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: SocketAddrV4, errno: i32) -> i32 {
     let source = kernel::source(fd);
     if source == Some(os) {
-        // The listener has gone and the kernel chose its port for the source: the socket would talk to itself.
+        // The listener has gone, and the kernel chose its port as the source: the socket is connected to itself.
         kernel::disconnect(fd, cookie);
-        tell_of(limit, client, cookie, None, libc::ECONNREFUSED);
+        notify_dialed(limit, client, cookie, None, libc::ECONNREFUSED);
         return libc::ECONNREFUSED;
     }
-    tell_of(limit, client, cookie, source, errno);
+    notify_dialed(limit, client, cookie, source, errno);
     errno
 }
 
-/// The ports of a bound socket that dials were not asked for in vain.
-fn port_is_used(fd: c_int) {
-    if !given::is_empty() {
-        name::named(fd).local.into_iter().for_each(given::is_used);
+/// Records that the port of a bound socket is used: it dials.
+fn record_port_use(fd: c_int) {
+    if !autobound::is_empty() {
+        name::named(fd).local.into_iter().for_each(autobound::record_use);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::address::{self, Address, is_plausible};
 use crate::ask::{Start, ask};
-use crate::fence::silently;
+use crate::panic_barrier::run_isolated;
 use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn redirect(
         return false;
     }
     let mut found = false;
-    silently(|| {
+    run_isolated(|| {
         if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
             && let Ok(Some(address)) = resolver_address(fd, to, family)
@@ -83,7 +83,7 @@ pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut sockle
     unsafe {
         let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
         if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {
-            silently(|| {
+            run_isolated(|| {
                 if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&NetworkOp::Behind { os }, Start::No)
                 {
                     Address::of(server, family).copy_out(at, room, len);

@@ -7,7 +7,7 @@
 
 use crate::bypass::Bypass;
 use crate::environment::{self, Environment};
-use crate::fence::{Decision, run_hook};
+use crate::hook::{Decision, run_hook};
 use crate::log::{About, Call};
 use crate::process;
 use crate::unhooked::{self, Program};

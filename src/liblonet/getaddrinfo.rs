@@ -10,8 +10,8 @@
 //! (`host::cache`). Another name, or one whose host is not up, takes a request to lonetd: eight system calls,
 //! and a switch to another process and back.
 
-use crate::fence::silently;
 use crate::host::{self, Host, LookupError};
+use crate::panic_barrier::run_isolated;
 use crate::search::{self, Search};
 use libc::{addrinfo, c_char, c_int};
 use lonet_core::block::Face;
@@ -39,7 +39,7 @@ pub unsafe fn run(
     list: *mut *mut addrinfo,
 ) -> c_int {
     let mut answer = Some(libc::EAI_FAIL);
-    silently(|| {
+    run_isolated(|| {
         // SAFETY: the program's pointers, as getaddrinfo takes them.
         answer = unsafe { on_network(node, service, hints, list) };
     });

@@ -1,8 +1,8 @@
 //! Hook of getaddrinfo_a(3). libc's threads call libc's own getaddrinfo, which no hook sees. So names of the
 //! network are answered at once, and the rest is left to libc, with the notification.
 
-use crate::fence::silently;
 use crate::getaddrinfo;
+use crate::panic_barrier::run_isolated;
 use libc::{addrinfo, c_char, c_int, sigevent};
 
 /// struct gaicb of netdb.h.
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn getaddrinfo_a(
     let Some(real) = REAL.get() else { return libc::EAI_SYSTEM };
     let mut rest = Ok(None);
     // SAFETY: the program's arguments.
-    silently(|| rest = unsafe { answer_ours(mode, list, count) });
+    run_isolated(|| rest = unsafe { answer_ours(mode, list, count) });
     // SAFETY: the program's arguments, or a copy of the list without what has been answered.
     unsafe {
         match rest {

@@ -5,8 +5,8 @@
 //! overwrites.
 #![allow(clippy::too_many_arguments, reason = "as netdb.h has them")]
 
-use crate::fence::silently;
 use crate::host::{self, Host, LookupError};
+use crate::panic_barrier::run_isolated;
 use crate::{getaddrinfo, process};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
 use lonet_core::block::Face;
@@ -159,7 +159,7 @@ struct ResultBuffers {
 /// The buffers are as the program passed them.
 unsafe fn in_buffers(buffers: &ResultBuffers, look: impl FnOnce() -> LookupResult) -> Option<c_int> {
     let mut answer = Some((libc::EIO, NO_RECOVERY));
-    silently(|| {
+    run_isolated(|| {
         answer = look().map(|looked| match looked {
             // SAFETY: as the caller promises.
             Ok(found) => match unsafe { fill(&found, buffers.entry, buffers.buffer.cast(), buffers.len) } {
@@ -195,7 +195,7 @@ static ANSWER: Static = Static(UnsafeCell::new((unsafe { std::mem::zeroed() }, [
 /// `None`: not lonet's to say.
 fn in_static(look: impl FnOnce() -> LookupResult) -> Option<*mut hostent> {
     let mut answer = Some((std::ptr::null_mut(), NO_RECOVERY));
-    silently(|| {
+    run_isolated(|| {
         answer = look().map(|looked| match looked {
             Ok(found) => {
                 let all = ANSWER.0.get();

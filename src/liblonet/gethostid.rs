@@ -2,8 +2,9 @@
 //! machine has none in /etc/hostid. That file is the machine's: a host cannot set it.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decision, silently};
+use crate::hook::Decision;
 use crate::log::About;
+use crate::panic_barrier::run_isolated;
 use crate::{host, process};
 use libc::{c_int, c_long};
 use lonet_core::block::Face;
@@ -13,7 +14,7 @@ hook! {
     unsafe fn gethostid() -> c_long => lonet_gethostid {
         // libc's result if there is no address.
         let mut number = Some(0);
-        silently(|| number = of_host());
+        run_isolated(|| number = of_host());
         // SAFETY: it takes nothing.
         number.unwrap_or_else(|| unsafe { redhook::real!(gethostid)() })
     }

@@ -5,7 +5,7 @@
 //! machine's NIS domain.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult, run_hook};
+use crate::hook::{Decision, HookResult, run_hook};
 use crate::host::FullName;
 use crate::log::{About, Call};
 use crate::next::Next;

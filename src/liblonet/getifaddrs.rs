@@ -4,7 +4,7 @@
 //! Programs that ask the kernel itself (ioctl, netlink, /proc/net) see the machine's interfaces.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::host;
 use crate::if_nameindex::{LO, LO_INDEX, LONET0, LONET0_INDEX};
 use crate::log::About;

@@ -2,8 +2,8 @@
 //!
 //! lonet supplies the host's name; libc supplies the service and numeric addresses, and checks the arguments.
 
-use crate::fence::silently;
 use crate::host::{self, Host, LookupError};
+use crate::panic_barrier::run_isolated;
 use crate::{address, process};
 use libc::{c_char, c_int, sockaddr, socklen_t};
 use lonet_core::config::LONET_SUFFIX;
@@ -17,7 +17,7 @@ hook! {
     ) -> c_int => lonet_getnameinfo {
         let mut result = NameResult::Return(libc::EAI_FAIL);
         // SAFETY: the program's pointers.
-        silently(|| result = unsafe { on_network(address, len, name, name_len, flags) });
+        run_isolated(|| result = unsafe { on_network(address, len, name, name_len, flags) });
         let real = redhook::real!(getnameinfo);
         // SAFETY: the program's arguments, some left out.
         unsafe {

@@ -6,8 +6,9 @@
 
 mod cache;
 
-use crate::ask::{Failed, Start, ask_for_text};
-use crate::{actor, log, process};
+use crate::ask::{Start, ask_for_text};
+use crate::failure::Failure;
+use crate::{log, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::{Block, Face};
 use lonet_core::config::LONET_SUFFIX;
@@ -185,7 +186,7 @@ pub fn own() -> Option<Result<Host, LookupError>> {
 fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
-    let table = actor::table(&client);
+    let table = process::table(&client);
     if let Some(cached) =
         table.filter(|table| !strict && !table.has_name_faults()).and_then(|table| cache::find(table, name))
     {
@@ -196,7 +197,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
     let mut buffer = [0; MAX_MESSAGE];
     let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
     // Replies of another network's lonetd are not valid for this table.
-    if let (Ok(reply), Some(_)) = (&answer, actor::table(&client)) {
+    if let (Ok(reply), Some(_)) = (&answer, process::table(&client)) {
         cache::insert(name, reply);
     }
     log::resolved(format_args!("resolve {}", quoted(name)), &answer);
@@ -207,7 +208,7 @@ fn quoted(name: &[u8]) -> impl std::fmt::Display {
     name.escape_ascii()
 }
 
-fn read(answer: Result<Reply<'_>, Failed>) -> Option<Result<Host, LookupError>> {
+fn read(answer: Result<Reply<'_>, Failure>) -> Option<Result<Host, LookupError>> {
     match answer {
         Ok(Reply::Native) => None,
         Ok(Reply::Host { index, name, ascii, .. }) => {

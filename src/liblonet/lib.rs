@@ -7,12 +7,12 @@
 //! accepts such dials and closes either, in the network's shared table (`lonet_sockets`, `actor`). For
 //! everything else it sends lonetd a request (`ask`) and carries out the reply on the program's own socket.
 //! The library has no thread and keeps no descriptor open. It keeps nothing by descriptor but hints, on which
-//! no result depends (`marks`), and by port only those that bind to port 0 gave and the program did not use
-//! (`given`).
+//! no result depends (`descriptor_hints`), and by port only those that autobind chose and the program has not used
+//! (`autobound`).
 //!
 //! Constraints. bind, listen, connect, accept, getsockname, getpeername and close may be called in signal
 //! handlers, and after fork in programs with threads. Their hooks therefore allocate nothing, take no lock,
-//! use no thread-local, let no panic escape (`fence`) and write nothing to the program's standard streams. A
+//! use no thread-local, let no panic escape (`panic_barrier`) and write nothing to the program's standard streams. A
 //! call that succeeds leaves errno as it was. The constructor reads the environment and does no I/O unless a
 //! variable is invalid or asks for a log.
 
@@ -23,15 +23,17 @@ mod accept;
 mod actor;
 mod api;
 mod ask;
+mod autobound;
 mod bind;
 mod bindresvport;
 mod bypass;
 mod close;
 mod connect;
+mod descriptor_hints;
 mod dns;
 mod environment;
 mod exec;
-mod fence;
+mod failure;
 mod getaddrinfo;
 mod getaddrinfo_a;
 mod gethostbyname;
@@ -39,7 +41,7 @@ mod gethostid;
 mod gethostname;
 mod getifaddrs;
 mod getnameinfo;
-mod given;
+mod getsockname;
 mod handle;
 mod host;
 mod if_nameindex;
@@ -47,24 +49,29 @@ mod joined;
 mod key_map;
 mod listen;
 mod log;
-mod marks;
+mod log_file;
 mod memory;
 mod name;
 mod next;
 mod option;
+mod panic_barrier;
 mod posix_spawn;
 mod process;
 mod rcmd;
 mod recv;
 mod res_query;
+mod resolver_state;
 mod rexec;
 mod sandbox;
 mod sanitizer;
 mod search;
+mod seat;
 mod send;
 mod sethostname;
+mod stderr;
 mod stream;
 mod system;
+mod table_map;
 mod unhooked;
 mod valve;
 

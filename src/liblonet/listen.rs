@@ -3,9 +3,9 @@
 use crate::ask::{self, Start, tell_to};
 use crate::bind::{BindOutcome, bind_assigned};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
-use crate::{actor, given, kernel, marks, name, process};
+use crate::{actor, autobound, descriptor_hints, kernel, name, process};
 use libc::c_int;
 use lonet_core::control::Op;
 use nix::errno::Errno;
@@ -53,11 +53,11 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
         BindOutcome::Already => {}
         BindOutcome::At { os, .. } => tell_to(limit, &client, &Op::Bound { cookie, os }),
     }
-    marks::set(fd);
+    descriptor_hints::set(fd);
     if real() == 0 {
         tell_to(limit, &client, &Op::Listening { cookie });
-        if bound && !given::is_empty() {
-            name::named(fd).local.into_iter().for_each(given::listens);
+        if bound && !autobound::is_empty() {
+            name::named(fd).local.into_iter().for_each(autobound::record_listen);
         }
         return Ok(Decision::Done(0));
     }

@@ -2,12 +2,11 @@
 //!
 //! `12:00:01.123456 γ curl(4711) connect → α:5000: refused: α:5000 listens on α's loopback only`
 //!
-//! A line is built on the stack, and the file is opened, written and closed for each, so that no descriptor
-//! stays in the program. The names of hosts come from lonetd: logged calls take longer.
+//! A line is built on the stack. The names of hosts come from lonetd: logged calls take longer.
 
-use crate::ask::Failed;
 use crate::bypass::Bypass;
-use crate::{actor, kernel, memory, name, process};
+use crate::failure::Failure;
+use crate::{kernel, log_file, memory, name, process, table_map};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::classes::Classes;
@@ -15,13 +14,10 @@ use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::log_prefix::LogPrefix;
-use lonet_core::sys::{self, Fd, Text, check};
 use lonet_core::table::entry::Destination;
 use nix::errno::Errno;
-use std::ffi::CStr;
 use std::fmt::{Arguments, Write};
 use std::net::Ipv6Addr;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// A call of the program, as the log names it.
@@ -106,7 +102,7 @@ pub fn refused(call: Call) {
 
 /// Whether a host has a listener at this port, in the scope that `classes` gives for a family.
 fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
-    let Some(parts) = actor::mapped() else { return false };
+    let Some(parts) = table_map::parts() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
     let listens =
         |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();
@@ -114,7 +110,7 @@ fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
 }
 
 /// Logs the result of a name or address lookup.
-pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failed>) {
+pub fn resolved(query: Arguments<'_>, reply: &Result<Reply<'_>, Failure>) {
     match reply {
         Ok(Reply::Host { index, name, .. }) => {
             let address = process::block().map(|block| block.address(*index));
@@ -240,28 +236,7 @@ fn write(client: &Client, mut line: Line) {
     // A newline in a name that the program passes must not begin another line.
     line.bytes[..line.len].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
     line.bytes[line.len] = b'\n';
-    if let Some(Ok(fd)) = open(client) {
-        // SAFETY: a valid buffer.
-        unsafe { libc::syscall(libc::SYS_write, fd.raw(), line.bytes.as_ptr(), line.len + 1) };
+    if let Some(text) = line.bytes.get(..=line.len) {
+        log_file::write(client, text);
     }
-}
-
-/// Opens the log. `None`: LONET_LOG is not set.
-fn open(client: &Client) -> Option<sys::Result<Fd>> {
-    let path = client.config.log.as_deref()?.as_os_str().as_bytes();
-    let mut text = Text::<{ libc::PATH_MAX as usize }>::new();
-    let path = if text.push(path) { text.c_str() } else { None };
-    Some(path.map_or(Err(Errno::ENAMETOOLONG), open_at))
-}
-
-fn open_at(path: &CStr) -> sys::Result<Fd> {
-    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY;
-    // SAFETY: a path that ends in zero.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) })?;
-    Fd::new(fd as i32)
-}
-
-/// The error if LONET_LOG is set and cannot be opened.
-pub fn open_error(client: &Client) -> Option<Errno> {
-    open(client)?.err()
 }

@@ -1,36 +1,17 @@
-//! Hooks of getsockname(2) and getpeername(2): the lonet addresses of a socket.
+//! The lonet addresses of a socket.
 //!
-//! The table has the addresses of a connection's ends by the socket's cookie. getsockname takes one system
-//! call beside its own (the cookie), getpeername two (the local address and the cookie). lonetd is asked only
-//! where the table has no entry. tests/hot_paths_take_few_system_calls.sh counts them.
+//! The table has the addresses of a connection's ends by the socket's cookie. lonetd is asked only where the
+//! table has no entry.
 
-use crate::address::{Address, is_plausible};
+use crate::address::Address;
 use crate::ask::{Start, ask_of};
-use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
-use crate::log::About;
-use crate::{actor, dns, host, kernel, memory, process};
-use libc::{c_int, sockaddr, socklen_t};
-use lonet_core::block::{Endpoint, Face, Place};
+use crate::{kernel, process};
+use libc::c_int;
+use lonet_core::block::Endpoint;
 use lonet_core::control::{Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_sockets::name::{Named, Settings, named as named_in};
-use nix::errno::Errno;
 use std::net::SocketAddrV4;
-
-hook! {
-    unsafe fn getsockname(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getsockname decides(About::Socket(fd)) |real| {
-        // SAFETY: the program's pointers.
-        unsafe { on_network(fd, address, len, &real, End::Local) }
-    }
-}
-
-hook! {
-    unsafe fn getpeername(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_getpeername decides(About::Socket(fd)) |real| {
-        // SAFETY: the program's pointers.
-        unsafe { on_network(fd, address, len, &real, End::Peer) }
-    }
-}
 
 /// The lonet addresses of a socket that is bound in a network's block; empty if unknown.
 pub fn named(fd: c_int) -> Named {
@@ -45,7 +26,7 @@ pub fn peer(fd: c_int) -> Option<Endpoint> {
 
 /// As [`named`], for a socket at `local` whose network that address may not tell: its program may have bound
 /// it to another loopback address. Then the address of its peer tells.
-fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
+pub fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
     let is_ours = |a: &Address| a.os().filter(|os| process::client_at(*os.ip()).is_some());
     match (is_ours(local), is_ours(remote)) {
         (None, Some(at)) => named_of(fd, local, at),
@@ -54,7 +35,7 @@ fn named_by(fd: c_int, local: &Address, remote: &Address) -> Named {
 }
 
 /// As [`named`], for a socket at `local`.
-fn named_at(fd: c_int, local: &Address) -> Named {
+pub fn named_at(fd: c_int, local: &Address) -> Named {
     local.os().map_or_else(Named::default, |at| named_of(fd, local, at))
 }
 
@@ -64,7 +45,7 @@ fn named_of(fd: c_int, local: &Address, at: SocketAddrV4) -> Named {
     let ip = at.ip().to_ipv6_mapped();
     let Some(client) = process::client_at(*at.ip()) else { return Named::default() };
     let Ok(cookie) = kernel::cookie(fd) else { return Named::default() };
-    let parts = actor::table(&client).and_then(|table| Some(table.parts(table.block()?)));
+    let parts = process::table(&client).and_then(|table| Some(table.parts(table.block()?)));
     if let Some(named) = parts.and_then(|parts| named_in(parts, cookie)) {
         return named;
     }
@@ -80,76 +61,4 @@ fn named_of(fd: c_int, local: &Address, at: SocketAddrV4) -> Named {
         }
         _ => Named::default(),
     }
-}
-
-/// The address shown for a host's UDP socket that is connected to another host, or to anywhere outside.
-/// Programs find the address at which others reach them by connecting one and asking for its name; the kernel
-/// would say 127.0.0.1, or an address of the machine that no host can bind.
-fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
-    let local = local.endpoint().filter(|a| process::is_host() && !a.ip.to_canonical().is_unspecified())?;
-    let to = Some(fd).filter(|&fd| kernel::is_udp(fd)).and_then(kernel::remote)?.endpoint()?;
-    let Some(Ok(own)) = host::own() else { return None };
-    let reaches_out = match process::block()?.place(to.ip) {
-        // Unassigned: an address that lonetd uses in place of a name server.
-        Place::Host(..) | Place::Unassigned => true,
-        Place::NotLonet => !to.ip.to_canonical().is_loopback(),
-        _ => false,
-    };
-    let face = if local.v4().is_some() { Face::V4 } else { Face::V6 };
-    reaches_out.then(|| Endpoint::new(own.address(face), local.port))
-}
-
-/// Which end of the connection is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Local,
-    Peer,
-}
-
-/// # Safety
-/// `address` and `len` are as the call takes them.
-unsafe fn on_network(
-    fd: c_int,
-    address: *mut sockaddr,
-    len: *mut socklen_t,
-    real: &dyn Fn() -> c_int,
-    end: End,
-) -> HookResult {
-    let can_tell = |len: *const socklen_t| memory::is_readable(len.cast(), size_of::<socklen_t>());
-    if !process::is_active() {
-        return Ok(Decision::Libc(Bypass::Inactive));
-    }
-    if !is_plausible(address) || !can_tell(len) {
-        return Ok(Decision::Libc(Bypass::Arguments));
-    }
-    // SAFETY: it can be read.
-    let room = unsafe { len.read() };
-    // The kernel checks the arguments, and writes the address that stays if lonet has none.
-    if real() != 0 {
-        return Ok(Decision::Fail(Errno::last()));
-    }
-    let local = match end {
-        // SAFETY: the kernel has just written there.
-        End::Local => unsafe { Address::copied(address, room.min(len.read())) },
-        End::Peer => None,
-    };
-    let Some(local) = local.or_else(|| kernel::local(fd)) else { return Ok(Decision::Done(0)) };
-    let family = local.family();
-    let is_ip = matches!(family, libc::AF_INET | libc::AF_INET6);
-    let shown = match end {
-        End::Local if is_ip => named_at(fd, &local).local.or_else(|| own_address(fd, &local)),
-        End::Peer if is_ip => {
-            // SAFETY: the kernel has just written there.
-            let remote = unsafe { Address::copied(address, room.min(len.read())) };
-            remote.or_else(|| kernel::remote(fd)).and_then(|remote| named_by(fd, &local, &remote).peer)
-        }
-        _ => None,
-    };
-    match shown {
-        // SAFETY: as above.
-        Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
-        // SAFETY: as above.
-        None => unsafe { dns::show_server_address(address, room, len) },
-    }
-    Ok(Decision::Done(0))
 }

@@ -7,9 +7,9 @@ mod keys;
 use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
-use crate::{kernel, marks, memory, name, process};
+use crate::{descriptor_hints, kernel, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::control::{Op, Reply};
 use lonet_core::limit::Limit;
@@ -41,11 +41,11 @@ hook! {
 
 /// Sets SO_REUSEADDR of a socket that lonet has bound: lonetd records the program's value, the kernel keeps
 /// the one that lonet needs. The socket's address tells its network, at one system call: a duplicate, or a
-/// descriptor that came by exec or in a message, has no mark.
+/// descriptor that came by exec or in a message, has no hint.
 fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> HookResult {
     let int = std::mem::size_of::<c_int>();
-    // Sockets of the C API are marked also in a process whose own calls are not hooked.
-    let may_be_lonets = process::is_active() || marks::get(fd);
+    // Sockets of the C API have hints also in a process whose own calls are not hooked.
+    let may_be_lonets = process::is_active() || descriptor_hints::is_set(fd);
     if !may_be_lonets || (len as usize) < int || !memory::is_readable(value.cast(), int) {
         return Ok(Decision::Libc(Bypass::Arguments));
     }
@@ -65,7 +65,7 @@ fn set_for_lonetd(fd: c_int, value: *const c_void, len: socklen_t) -> HookResult
         // At an address of the network, and still not lonet's.
         Ok(Reply::Native) => Ok(Decision::Libc(Bypass::LeftByLonetd)),
         _ => {
-            marks::set(fd);
+            descriptor_hints::set(fd);
             Ok(Decision::Done(0))
         }
     }

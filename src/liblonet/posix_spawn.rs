@@ -1,7 +1,7 @@
 //! Hooks of posix_spawn(3), posix_spawnp, pidfd_spawn and pidfd_spawnp: as exec, in a child that libc makes.
 
 use crate::environment::{self, Environment};
-use crate::fence::guard;
+use crate::panic_barrier::catch_panic;
 use crate::process;
 use crate::unhooked::{self, Program};
 use libc::{c_char, c_int, pid_t, posix_spawn_file_actions_t, posix_spawnattr_t};
@@ -109,7 +109,7 @@ unsafe fn run(
     }
     let errno = Errno::last_raw();
     let mut answer = Err(Errno::EIO);
-    guard(|| {
+    catch_panic(|| {
         // SAFETY: as the caller promises.
         let leaves = unsafe { environment::leaves_host(envp) };
         // SAFETY: as the caller promises.

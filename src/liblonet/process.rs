@@ -1,19 +1,21 @@
 //! The process's host, network and client of lonetd: from the environment that it started with, unless the C
 //! API has set a default host.
 
-use crate::actor;
 use crate::bypass::Bypass;
-use crate::fence;
 use crate::handle::Used;
 use crate::joined::{self, HOSTS, Host, Net};
 use crate::key_map::KeyMap;
-use crate::log;
+use crate::log_file;
 use crate::memory;
-use crate::unhooked;
+use crate::panic_barrier;
+use crate::seat;
+use crate::stderr;
+use crate::table_map;
 use lonet_core::block::{Block, Place, is_face, may_be_lonet};
 use lonet_core::client::Client;
 use lonet_core::config::{Config, IS_SUPERVISED, SUPERVISED, SUPERVISES, lookup};
 use lonet_core::sys;
+use lonet_core::table::Table;
 use nix::errno::Errno;
 use once_cell::race::OnceRef;
 use std::ffi::{CStr, OsStr};
@@ -75,8 +77,8 @@ pub unsafe fn init_once(envp: *const *const libc::c_char) {
         return;
     }
     let errno = Errno::last_raw();
-    fence::silence_panics();
-    let result = fence::guard(|| {
+    panic_barrier::silence_panics();
+    let result = panic_barrier::catch_panic(|| {
         // SAFETY: as the caller promises.
         let environment = unsafe { strings(envp) };
         memory::learn(envp, &environment);
@@ -109,13 +111,13 @@ fn init(environment: &[&'static [u8]]) {
         return;
     }
     crate::environment::save(environment);
-    actor::map_page(is_said(SUPERVISES));
+    seat::map_page(is_said(SUPERVISES));
     let uid = sys::geteuid();
     match Config::read(&get, uid, None) {
         Ok(config) => {
             let client = Client::new(config, library_directory().as_deref(), uid);
-            if let Some(why) = log::open_error(&client)
-                && unhooked::is_stderr_writable()
+            if let Some(why) = log_file::open_error(&client)
+                && stderr::is_writable()
             {
                 let path = client.config.log.as_deref().unwrap_or(Path::new(""));
                 warn(&format!("liblonet: cannot write to LONET_LOG={path:?}: {}\n", why.desc()));
@@ -136,11 +138,9 @@ fn init_unreachable() {
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// Writes to stderr. An invalid variable is the user's to correct, who is told where ld.so reports its own
-/// errors: when the program starts, and never later.
+/// Tells the user, whose error an invalid variable is. Called when the program starts, and never later.
 fn warn(text: &str) {
-    // SAFETY: a valid buffer; what cannot be written is lost.
-    unsafe { libc::syscall(libc::SYS_write, 2, text.as_ptr(), text.len()) };
+    stderr::write(text.as_bytes());
 }
 
 /// The directory of this library; the lonet command may be beside it.
@@ -275,12 +275,17 @@ fn map_key() {
     if let Some(key) = KeyMap::new(client, &directory) {
         std::mem::forget(key);
     }
-    actor::map(client);
+    table_map::map(client);
 }
 
 /// Whether `client` is that of the environment's network, whose table the process maps.
 pub fn is_own(client: &Client) -> bool {
     CLIENT.get().is_some_and(|own| std::ptr::eq(own, client))
+}
+
+/// The table of `client`'s network, if that is the environment's and the process maps it.
+pub fn table(client: &Client) -> Option<Table<'static>> {
+    if is_own(client) { table_map::table() } else { None }
 }
 
 /// Whether `ip` may be an address of this network; exact once its block is known.

@@ -6,19 +6,22 @@
 mod answer;
 mod domain;
 
-use crate::fence::silently;
 use crate::host::FullName;
 use crate::next::Next;
+use crate::panic_barrier::run_isolated;
+use crate::resolver_state::ResolverState;
 use crate::search::{self, Search};
 use answer::{to_message, to_name};
-use libc::{c_char, c_int, c_uchar, c_void};
+use libc::{c_char, c_int, c_uchar};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
 type Query = unsafe extern "C" fn(*const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
-type StateQuery = unsafe extern "C" fn(*mut State, *const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
+type StateQuery =
+    unsafe extern "C" fn(*mut ResolverState, *const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
 type Send = unsafe extern "C" fn(*const c_uchar, c_int, *mut c_uchar, c_int) -> c_int;
-type StateSend = unsafe extern "C" fn(*mut State, *const c_uchar, c_int, *mut c_uchar, c_int) -> c_int;
+type StateSend =
+    unsafe extern "C" fn(*mut ResolverState, *const c_uchar, c_int, *mut c_uchar, c_int) -> c_int;
 
 next! {
     // These six are as resolv.h declares them. Before glibc 2.34 they were in a library of their own.
@@ -62,7 +65,7 @@ pub unsafe extern "C" fn res_search(
 /// As for res_nquery(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn res_nquery(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -77,7 +80,7 @@ pub unsafe extern "C" fn res_nquery(
 /// As for res_nsearch(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn res_nsearch(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -110,7 +113,7 @@ pub unsafe extern "C" fn res_send(
 /// As for res_nsend(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn res_nsend(
-    state: *mut State,
+    state: *mut ResolverState,
     query: *const c_uchar,
     query_len: c_int,
     answer: *mut c_uchar,
@@ -157,7 +160,7 @@ pub unsafe extern "C" fn __res_search(
 /// As for res_nquery(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __res_nquery(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -172,7 +175,7 @@ pub unsafe extern "C" fn __res_nquery(
 /// As for res_nsearch(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __res_nsearch(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -200,7 +203,7 @@ pub unsafe extern "C" fn __res_send(
 /// As for res_nsend(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __res_nsend(
-    state: *mut State,
+    state: *mut ResolverState,
     query: *const c_uchar,
     query_len: c_int,
     answer: *mut c_uchar,
@@ -208,31 +211,6 @@ pub unsafe extern "C" fn __res_nsend(
 ) -> c_int {
     // SAFETY: the program's arguments.
     unsafe { res_nsend(state, query, query_len, answer, len) }
-}
-
-/// struct __res_state of resolv.h, up to its error code.
-#[repr(C)]
-pub struct State {
-    times: [c_int; 2],
-    pub options: libc::c_ulong,
-    count: c_int,
-    servers: [libc::sockaddr_in; 3],
-    id: u16,
-    /// The domains to search, up to the first null.
-    pub search: [*mut c_char; 7],
-    domain: [c_char; 256],
-    codes: libc::c_ulong,
-    bits: u32,
-    sort: [[u32; 2]; 10],
-    hooks: [*mut c_void; 2],
-    h_errno: c_int,
-}
-
-impl State {
-    /// ndots: a name with so many dots is first looked up as it is.
-    pub fn dots(&self) -> u32 {
-        self.bits & 0xf
-    }
 }
 
 fn missing() -> c_int {
@@ -263,7 +241,7 @@ unsafe fn query(
 /// As for res_nquery(3).
 unsafe fn state_query(
     next: &Next<StateQuery>,
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -300,7 +278,7 @@ unsafe fn search(name: *const c_char, class: c_int, kind: c_int, answer: *mut c_
 /// # Safety
 /// As for res_nsearch(3).
 unsafe fn state_search(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -327,11 +305,11 @@ unsafe fn state_search(
 /// As for res_search(3); `state` gives one of libc's.
 unsafe fn full_name(
     name: *const c_char,
-    state: impl FnOnce() -> Option<*mut State>,
+    state: impl FnOnce() -> Option<*mut ResolverState>,
     dns_knows: &dyn Fn(&CStr) -> bool,
 ) -> Option<FullName> {
     let mut full = None;
-    silently(|| {
+    run_isolated(|| {
         let search = || Some(Search { state: state()?, files_for: None, dns_knows });
         // SAFETY: as the caller promises.
         full = match unsafe { search::find(name, search) } {
@@ -342,14 +320,4 @@ unsafe fn full_name(
         };
     });
     full
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    #[cfg(target_pointer_width = "64")]
-    fn the_state_is_laid_out_as_in_resolv_h() {
-        // offsetof(struct __res_state, res_h_errno), by gcc.
-        assert_eq!(std::mem::offset_of!(super::State, h_errno), 496);
-    }
 }

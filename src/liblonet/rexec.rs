@@ -1,8 +1,8 @@
 //! rexec(3) and rexec_af: a command on another host, with a user name and a password. As with rcmd, libc
 //! dials and listens inside itself; for a host of the network this is done here as libc does it.
 
+use crate::getsockname::lonet_getsockname;
 use crate::listen::lonet_listen_hook;
-use crate::name::lonet_getsockname;
 use crate::rcmd::circuit::{HostAddresses, Socket, bytes, descriptor_of, print_errno};
 use crate::rcmd::sleep;
 use crate::{address, connect, process};

@@ -12,9 +12,9 @@
 
 mod files;
 
-use crate::fence::uncancelled;
 use crate::host::{self, Host, LookupError};
-use crate::res_query::State;
+use crate::panic_barrier::without_cancellation;
+use crate::resolver_state::ResolverState;
 use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
 use libc::{c_char, c_int, c_uchar};
@@ -25,7 +25,7 @@ use std::ffi::{CStr, CString};
 /// The way in which a name is looked up.
 pub struct Search<'a> {
     /// libc's resolver state.
-    pub state: *mut State,
+    pub state: *mut ResolverState,
     /// The family for which /etc/hosts is looked up first. `None`: only the DNS is queried, and an alias from
     /// HOSTALIASES is not searched for.
     pub files_for: Option<c_int>,
@@ -33,8 +33,8 @@ pub struct Search<'a> {
     pub dns_knows: &'a dyn Fn(&CStr) -> bool,
 }
 
-type GetState = unsafe extern "C" fn() -> *mut State;
-type Begin = unsafe extern "C" fn(*mut State) -> c_int;
+type GetState = unsafe extern "C" fn() -> *mut ResolverState;
+type Begin = unsafe extern "C" fn(*mut ResolverState) -> c_int;
 type MakeQuery = unsafe extern "C" fn(
     c_int,
     *const c_char,
@@ -61,7 +61,7 @@ const RES_DNSRCH: libc::c_ulong = 0x200;
 const RES_NOALIASES: libc::c_ulong = 0x1000;
 
 /// This thread's resolver state, as at the start of a search by libc. `None`: there is none.
-pub fn state() -> Option<*mut State> {
+pub fn state() -> Option<*mut ResolverState> {
     // SAFETY: it takes nothing.
     let state = unsafe { STATE.get()?() };
     match MAKE_QUERY.get() {
@@ -122,7 +122,7 @@ fn knows_any(dns_knows: &dyn Fn(&CStr) -> bool, name: &[u8], domains: &[&[u8]]) 
     if domains.is_empty() {
         return false;
     }
-    uncancelled(|| {
+    without_cancellation(|| {
         domains.iter().any(|domain| {
             let mut full = Text::<{ 64 + 256 + 2 }>::new();
             let dot: &[u8] = if domain.is_empty() { b"" } else { b"." };
@@ -167,7 +167,7 @@ struct SearchList<'a> {
 impl<'a> SearchList<'a> {
     /// # Safety
     /// `state` is one of libc's, which stays as it is.
-    unsafe fn of(state: *const State) -> SearchList<'a> {
+    unsafe fn of(state: *const ResolverState) -> SearchList<'a> {
         // SAFETY: as the caller promises; each entry of the list is a C string, or null, which ends it.
         let (options, dots, all) = unsafe { ((*state).options, (*state).dots(), (*state).search) };
         let texts = all.iter().take_while(|at| !at.is_null());

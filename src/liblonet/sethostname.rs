@@ -2,9 +2,9 @@
 //! it its name; the calls would rename the machine, under its other programs. Errors in the arguments come
 //! first, as the kernel reports them to privileged callers.
 
-use crate::ask::Failed;
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::failure::Failure;
+use crate::hook::{Decision, HookResult};
 use crate::log::About;
 use crate::process;
 use libc::{c_char, c_int, size_t};
@@ -35,7 +35,7 @@ fn refuse_for_hosts(name: *const c_char, len: size_t) -> HookResult {
     if !is_readable(name, len) {
         return Err(Errno::EFAULT.into());
     }
-    Err(Failed::new(Errno::EPERM, "a host keeps its name"))
+    Err(Failure::new(Errno::EPERM, "a host keeps its name"))
 }
 
 /// Whether the kernel can read this memory, which is on two pages at most. The kernel is made to read the

@@ -7,7 +7,7 @@
 
 use crate::address::is_plausible;
 use crate::environment;
-use crate::fence::silently;
+use crate::panic_barrier::run_isolated;
 use crate::process;
 use libc::{FILE, c_char, c_int, c_void};
 use std::ffi::CStr;
@@ -73,7 +73,7 @@ type Lent = Option<(environment::Environment, environment::Environment)>;
 fn lend() -> Lent {
     let mut lent = None;
     if process::is_active() {
-        silently(|| lent = environment::lend());
+        run_isolated(|| lent = environment::lend());
     }
     lent
 }

@@ -9,7 +9,7 @@
 //! program's and no terminal, or a pipe that would block or has no reader.
 
 use crate::environment;
-use crate::{log, process};
+use crate::{log, process, stderr};
 use lonet_core::hookable::{Look, Unhookable, Verdict, look, search};
 use lonet_core::sys::{self, Text};
 use nix::errno::Errno;
@@ -252,9 +252,8 @@ fn warn(look: &Look, program: &CStr) {
     if write_warning(&mut line, program.to_bytes(), interpreter, why).is_none() {
         return;
     }
-    if is_stderr_writable() {
-        // SAFETY: a valid buffer; what cannot be written is lost.
-        unsafe { libc::syscall(libc::SYS_write, 2, line.bytes().as_ptr(), line.bytes().len()) };
+    if stderr::is_writable() {
+        stderr::write(line.bytes());
     }
     let line = line.bytes().strip_prefix(b"lonet: ").and_then(|line| line.strip_suffix(b"\n"));
     log::note(format_args!("exec: {}", str::from_utf8(line.unwrap_or_default()).unwrap_or_default()));
@@ -274,19 +273,4 @@ fn write_warning(
         all = all && line.push(b" is run by ") && line.push(interpreter) && line.push(b", which");
     }
     (all && writeln!(line, " {why}: it will use the machine's network").is_ok()).then_some(())
-}
-
-/// Whether stderr may be written to: descriptor 2 is no socket, and takes a line without waiting or SIGPIPE.
-pub fn is_stderr_writable() -> bool {
-    if !sys::fstat(2).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFSOCK) {
-        return false;
-    }
-    // SAFETY: structures to fill.
-    unsafe {
-        let mut poll = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
-        let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let mask = std::ptr::null::<libc::sigset_t>();
-        libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, &raw mut at_once, mask, 8) == 1
-            && poll.revents == libc::POLLOUT
-    }
 }

@@ -1,7 +1,7 @@
 //! Faults on this process's sockets (`lonet_core::valve`): applied to dials that lonetd has decided about,
 //! and hidden from programs in the two socket options that implement them.
 
-use crate::{actor, host, kernel, process};
+use crate::{host, kernel, process};
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
 use lonet_core::table::Table;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 /// Applies the rules for faults to a socket that is about to be connected. `to`: the address that the program
 /// dials, if it dials by address.
 pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint>) {
-    let Some(table) = actor::table(client).filter(|table| table.faults() != 0) else { return };
+    let Some(table) = process::table(client).filter(|table| table.faults() != 0) else { return };
     let Some(block) = table.block() else { return };
     // A dial that is refused has no record.
     let refused = || Some((own_index(block)?, index(block, to?)?));
@@ -39,7 +39,7 @@ fn index(block: Block, at: Endpoint) -> Option<u16> {
 fn table_of_socket(fd: i32) -> Option<Table<'static>> {
     let local = kernel::local(fd)?.os()?;
     let client = process::client_at(*local.ip())?;
-    let table = actor::table(&client)?;
+    let table = process::table(&client)?;
     let is_there = table.header().block.get() == u64::from(local.ip().octets()[1]);
     (is_there && kernel::tcp_family(fd).is_some()).then_some(table)
 }

@@ -8,12 +8,11 @@
 //! seconds. It removes its sockets and files under the same lock, so that a program which starts just then
 //! finds either a lonetd that serves or none.
 
-mod current;
+mod control_sockets;
+mod current_directory;
 mod dns;
-mod doors;
 pub mod faults;
 mod foreign;
-mod held;
 mod holders;
 mod in_place;
 mod kernel;
@@ -24,6 +23,7 @@ mod owner;
 pub mod process;
 mod reach;
 mod registry;
+mod reserved_block;
 mod serve;
 mod setup;
 pub mod state;
@@ -31,7 +31,7 @@ mod store;
 mod tally;
 pub mod trace;
 
-use current::Current;
+use current_directory::CurrentDirectory;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
@@ -94,54 +94,54 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let config = &start.config;
     let owner = Owner::here();
     let place = Place::new(&config.dir);
-    let directory = Current::new(place.open(owner.uid()).map_err(SetupError::Directory)?);
+    let directory = CurrentDirectory::new(place.open(owner.uid()).map_err(SetupError::Directory)?);
     open_log(start, &directory)?;
     if !start.foreground {
         setup::detach()?;
     }
-    let netns = held::network_namespace()?;
-    if members::live_elsewhere(config, &directory.now(), owner, netns) {
+    let netns = reserved_block::network_namespace()?;
+    if members::live_elsewhere(config, &directory.get(), owner, netns) {
         return Err(SetupError::Elsewhere);
     }
     // From here on messages are received; the effects of those that were sent before are visible in the
     // kernel. A second lonetd ends here, before it touches anything.
-    let here = directory.now();
-    let mut service = doors::take_service(&here)?;
+    let here = directory.get();
+    let mut service = control_sockets::take_service(&here)?;
     let key = setup::key(&mut service)?;
-    let doors = doors::open(&here, &key, &config.network)?;
+    let sockets = control_sockets::open(&here, &key, &config.network)?;
     in_place::write_in_place(&here);
     let (store, previous) = store::Store::open(&here, netns).map_err(setup::os("map the table"))?;
     // It lives as long as the process.
     let store: &'static store::Store = Box::leak(Box::new(store));
     let former = previous.as_ref().map(|previous| previous.block.stack());
     let had = previous.filter(|previous| previous.is_here).map(|previous| previous.block);
-    let held = held::take_block(&config.network, had)?;
+    let reserved = reserved_block::take_block(&config.network, had)?;
     let destroyed = Destroyed::open()
-        .and_then(|d| d.only(held.block).map(|()| d))
+        .and_then(|d| d.only(reserved.block).map(|()| d))
         .inspect_err(|e| tracing::warn!("the ends of sockets are not announced: {e}"))
         .ok();
-    let mut kernel = kernel::Live::new(held.lock_address, held.shows_bound);
-    store.begin(held.block, setup::ephemeral_ports());
+    let mut kernel = kernel::Live::new(reserved.lock_address, reserved.shows_bound);
+    store.begin(reserved.block, setup::ephemeral_ports());
     let table = Box::new(store);
     let whose = owner.if_told_by_number();
-    let mut state = state::State::new(table, whose, held.refuser_address, setup::ephemeral_ports());
+    let mut state = state::State::new(table, whose, reserved.refuser_address, setup::ephemeral_ports());
     if had.is_some() {
-        let kernel_sockets = kernel.kernel_sockets(held.block);
+        let kernel_sockets = kernel.kernel_sockets(reserved.block);
         state.restore(&mut kernel, state::Saved::of(store.table()), kernel_sockets.as_ref());
         if let Some(kernel_sockets) = &kernel_sockets {
             store.table().retain_hops(|cookie| kernel_sockets.contains_key(&cookie));
         }
         tracing::info!("restored {} sockets from the previous lonetd", state.sockets.len());
     }
-    tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", held.block.number()), "serving");
+    tracing::info!(network = config.network, block = %format!("127.{}.0.0/16", reserved.block.number()), "serving");
     serve::Daemon::new(serve::Parts {
         state,
         kernel,
         store,
-        held,
+        reserved,
         former,
         service,
-        doors,
+        control_sockets: sockets,
         destroyed,
         place,
         directory,
@@ -153,7 +153,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
 }
 
 /// The log: `<net>/log`, or stderr in the foreground.
-fn open_log(start: &Start, directory: &Current) -> Result<(), SetupError> {
+fn open_log(start: &Start, directory: &CurrentDirectory) -> Result<(), SetupError> {
     let builder = tracing_subscriber::fmt().with_ansi(false).event_format(log::Lines::default());
     if start.foreground {
         builder.with_writer(std::io::stderr).init();

@@ -35,9 +35,9 @@ messages! {
         11 Courier { peer: Endpoint, receive_buffer: u32, send_buffer: u32 },
         /// `None`: what the kernel says.
         12 Named { local: Option<Endpoint>, peer: Option<Endpoint>, reuse_address: bool, v6only: bool },
-        /// A host, with its name as it was given and as an ASCII label; neither has `.lonet` behind it. `stands`: the same is
-        /// answered to this process while names have this generation ([`crate::table::Table::names_generation`]); 0: ask each time.
-        13 Host { index: u16, name: &'a str, ascii: &'a str, stands: u64 },
+        /// A host, with its name as it was given and as an ASCII label; neither ends in `.lonet`. The process
+        /// may cache the reply while names have this generation ([`crate::table::Table::names_generation`]); 0: not at all.
+        13 Host { index: u16, name: &'a str, ascii: &'a str, generation: u64 },
         14 Located { os: SocketAddrV4 },
         /// As [`Reply::ConnectTo`], with the lonet port that the dial has; one that will be refused would have had it.
         /// `foreign`: as for [`Reply::DialForeign`].

@@ -1,7 +1,7 @@
 //! The program's side of a courier: takes over the connection of a foreign peer, for which lonetd sent a
 //! courier to the listener.
 
-use crate::marks;
+use crate::descriptor_hints;
 use libc::c_int;
 use lonet_core::sys::{self, Fd, check};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -22,13 +22,13 @@ impl Connection {
     /// needs no other. `None`: it is lost.
     pub fn take(self, listener: c_int, courier: c_int, flags: c_int) -> Option<c_int> {
         let settings = Settings::of(courier);
-        marks::clear(courier);
+        descriptor_hints::clear(courier);
         drop(Fd::adopt(courier));
         let mut byte = [0u8; 8];
         let cloexec = flags & libc::SOCK_CLOEXEC != 0;
         let (_, fd) = sys::recv_with(self.control.raw(), &mut byte, cloexec).ok()?;
         let fd = fd?;
-        marks::set(fd);
+        descriptor_hints::set(fd);
         settings.apply(fd);
         buffers(listener, fd, self.buffers);
         if flags & libc::SOCK_NONBLOCK != 0 {

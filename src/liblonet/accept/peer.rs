@@ -8,7 +8,7 @@
 use super::courier;
 use crate::address::Address;
 use crate::ask::{Start, ask_keeping_connection, tell_to};
-use crate::{actor, given, kernel, marks, name, process};
+use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map};
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
@@ -38,7 +38,7 @@ pub enum Peer {
 pub fn identify_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
     let who = find_peer(listener, new, address);
     if !matches!(who, Peer::Native) {
-        marks::set(listener);
+        descriptor_hints::set(listener);
     }
     who
 }
@@ -56,7 +56,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
     let (Ok(cookie), Ok(accepted)) = (kernel::cookie(listener), kernel::cookie(new)) else {
         return Peer::Rejected;
     };
-    marks::set(new);
+    descriptor_hints::set(new);
     // lonetd dials on behalf of others from the stack's own address; these connections have no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
@@ -67,7 +67,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         if is_last {
             tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
         }
-        given::is_used(at);
+        autobound::record_use(at);
         return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
@@ -78,12 +78,12 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         start,
     ) {
         Ok((_, Reply::Accepted { local, peer })) => {
-            given::is_used(local);
+            autobound::record_use(local);
             Peer::Named(Address::of(peer, address.family()))
         }
         Ok((Some(control), Reply::Courier { peer, receive_buffer, send_buffer })) => {
-            if !given::is_empty() {
-                name::named(listener).local.into_iter().for_each(given::is_used);
+            if !autobound::is_empty() {
+                name::named(listener).local.into_iter().for_each(autobound::record_use);
             }
             let connection = courier::Connection::new(control, [receive_buffer, send_buffer]);
             Peer::Foreign(Address::of(peer, address.family()), connection)
@@ -107,7 +107,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
 #[cold]
 #[inline(never)]
 fn is_on_loopback(listener: u64) -> bool {
-    let parts = actor::mapped();
+    let parts = table_map::parts();
     parts
         .and_then(|parts| Some(parts.find(listener)?.entry.classes(parts.block)))
         .is_some_and(Classes::is_loopback)

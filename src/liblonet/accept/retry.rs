@@ -6,7 +6,7 @@
 //! be looked up before the call, as nothing tells it afterwards; that takes one system call (0.3 µs), and
 //! none for a listener that is not lonet's.
 
-use crate::marks;
+use crate::descriptor_hints;
 use libc::c_int;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -23,10 +23,10 @@ pub struct Retry {
 impl Retry {
     pub const NATIVE: Retry = Retry { was_readable: false, rejected: 0 };
 
-    /// Called before accept. Looks only at listeners that this process has marked: an unmarked one, such as
-    /// one inherited by exec, may not be lonet's.
+    /// Called before accept. Looks only at listeners that have a descriptor hint: one without, such as one
+    /// inherited by exec, may not be lonet's.
     pub fn begin(listener: c_int) -> Retry {
-        Retry { was_readable: marks::get(listener) && has_waiting_peer(listener), rejected: 0 }
+        Retry { was_readable: descriptor_hints::is_set(listener) && has_waiting_peer(listener), rejected: 0 }
     }
 
     /// Called after a connection was rejected: whether to call accept again. `false`: the call fails with

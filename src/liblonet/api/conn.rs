@@ -12,7 +12,7 @@ use crate::ask::tell_to;
 use crate::handle::Used;
 use crate::joined::Host;
 use crate::sandbox::{self, Socket};
-use crate::{connect, kernel, marks, valve};
+use crate::{connect, descriptor_hints, kernel, valve};
 use lonet_core::address::host_and_port;
 use lonet_core::config::bare_host;
 use lonet_core::control::{Op, Reply};
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         let connected = match (dial.wait(limit), foreign) {
             // Nothing listens at the peer's address: the foreign host has ended.
             (Err(Error::Refused), true) => {
-                connect::arrived(
+                connect::conclude(
                     dial.limit,
                     &host.client,
                     dial.fd.raw(),
@@ -155,7 +155,7 @@ impl<'a> Dial<'a> {
         let client = &self.host.client;
         let refused = *route.to.ip() == self.host.block.stack();
         let socket = Socket { client, limit: self.limit, fd: self.fd.raw(), cookie: self.cookie };
-        connect::set_out(&socket, (libc::AF_INET, asked), route.from, self.path.to_port)?;
+        connect::bind_for_dial(&socket, (libc::AF_INET, asked), route.from, self.path.to_port)?;
         valve::before_connect(client, self.fd.raw(), self.cookie, None);
         let target = Address::of_os(route.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
@@ -167,7 +167,7 @@ impl<'a> Dial<'a> {
         // The handshake tells lonetd the outcome of a foreign dial.
         let errno = match refused || route.foreign {
             true => errno,
-            false => connect::arrived(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
+            false => connect::conclude(self.limit, client, self.fd.raw(), self.cookie, route.to, errno),
         };
         if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
     }
@@ -196,7 +196,7 @@ impl<'a> Dial<'a> {
     /// Closes the socket; its port is free when this returns. If the host was closed meanwhile, that is the
     /// reason of any failure.
     fn give_up(self, failed: Reported) -> Reported {
-        marks::clear(self.fd.raw());
+        descriptor_hints::clear(self.fd.raw());
         drop(self.fd);
         tell_to(self.limit, &self.host.client, &Op::Closed { cookie: self.cookie });
         still_open(self.host, self.path).err().unwrap_or(failed)

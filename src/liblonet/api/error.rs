@@ -189,7 +189,7 @@ impl Display for EscapedBytes<'_> {
 pub fn call(work: impl FnOnce() -> Result<c_int>) -> c_int {
     let errno = Errno::last_raw();
     let mut result = Err(None);
-    let survived = crate::fence::guard(|| result = work().map_err(Some));
+    let survived = crate::panic_barrier::catch_panic(|| result = work().map_err(Some));
     let result = match (survived, result) {
         (Some(()), Err(Some(failed))) => Err(failed),
         (Some(()), Ok(value)) => Ok(value),

@@ -9,7 +9,7 @@ use crate::ask::{self, Start, ask_of, tell_to};
 use crate::bind::{BindOutcome, bind_assigned};
 use crate::handle::Used;
 use crate::joined::Host;
-use crate::{accept, kernel, marks, sandbox};
+use crate::{accept, descriptor_hints, kernel, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
 use lonet_core::config::bare_host;
@@ -69,7 +69,7 @@ fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Res
     let listening = listen_with(host, fd.raw(), cookie, port, backlog);
     // If the host was closed meanwhile, that is the reason of any failure: its ports are others' by now.
     if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
-        marks::clear(fd.raw());
+        descriptor_hints::clear(fd.raw());
         drop(fd);
         tell_to(Limit::NONE, &host.client, &Op::Closed { cookie });
         return Err(failed);
@@ -92,7 +92,7 @@ fn listen_with(
         BindOutcome::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
         BindOutcome::Native | BindOutcome::Already => return Err(Errno::EPROTO),
     }
-    marks::set(fd);
+    descriptor_hints::set(fd);
     let op = Op::Listen { cookie, bound: true, asked, attempt: 0 };
     match ask_of(limit, &host.client, &op, Start::Yes)? {
         Reply::Listen => {}

@@ -1,15 +1,16 @@
-//! connect(2) to a foreign host: the program's socket is connected to the peer, and lonetd, to which it is lent,
-//! shakes hands on it before the program may use it.
+//! connect(2) to a foreign host: the program's socket is connected to the peer and lent to lonetd, which performs
+//! the handshake on it before the program may use it.
 //!
-//! How long the program waits is for the program to say. A blocking connect waits as long as the peer takes, unless
+//! The program determines how long it waits. A blocking connect waits as long as the peer takes, unless
 //! SO_SNDTIMEO or a signal ends it; a non-blocking one waits a grace period, because most peers answer at once and may
 //! then be talked to directly. After that the socket is connected to lonetd, which relays.
 
 use super::Attempt;
 use super::plan::{Connect, Expects, Target};
 use crate::address::Address;
-use crate::ask::{Failed, tell};
-use crate::fence::{PANIC, guard, silently};
+use crate::ask::tell;
+use crate::failure::Failure;
+use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{kernel, log, process};
 use libc::c_int;
 use lonet_core::client::Trouble;
@@ -22,41 +23,41 @@ use nix::errno::Errno;
 /// around it a program waits for 50 at most.
 pub const GRACE_MS: u32 = 40;
 
-/// What has come of a handshake.
+/// The outcome of a handshake.
 pub(super) enum Outcome {
-    /// The call ends with this errno, and the log has its line; 0: the connection has been made.
+    /// The call ends with this errno, 0 for success. It is logged already.
     Ended(i32),
-    /// The socket, which is connected no more, is to be connected to this.
+    /// The socket was disconnected, and is to be connected to this.
     Connect(Connect),
 }
 
-/// Has lonetd shake hands on a socket whose connect to a peer had this result.
-// Its buffers have no place in the frame of each connect. C's convention: see `plan::decide`.
+/// Has lonetd perform the handshake on a socket whose connect to a peer had this result.
+// Not inlined: its buffers would enlarge the frame of every connect. C's convention: see `plan::decide`.
 #[inline(never)]
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 pub(super) extern "C" fn shake_hands(attempt: &Attempt, peer: &Target, result: c_int) -> Outcome {
     let connected = super::outcome(super::errno_of(result));
-    let mut shaken = Err(Failed::new(Errno::EIO, PANIC));
-    let _ = guard(|| shaken = on_network(attempt, peer, connected));
-    match shaken {
+    let mut handshake = Err(Failure::panicked());
+    let _ = catch_panic(|| handshake = on_network(attempt, peer, connected));
+    match handshake {
         Ok(outcome) => {
             if matches!(outcome, Outcome::Ended(0)) {
-                silently(|| log::ended(attempt.call(), Ok(()), format_args!("")));
+                run_isolated(|| log::ended(attempt.call(), Ok(()), format_args!("")));
             }
             outcome
         }
-        Err(failed) => Outcome::Ended(attempt.fails(&failed) as i32),
+        Err(failed) => Outcome::Ended(attempt.failure(&failed) as i32),
     }
 }
 
 /// How long a program waits for the peer.
 enum Timeout {
-    /// It does not block: a grace period.
+    /// A grace period: the socket is non-blocking.
     Grace,
     /// SO_SNDTIMEO, in milliseconds.
     After(u32),
     Never,
-    /// The kernel's part has used it up: what connect reported.
+    /// The kernel's connect has used it up, and reported this.
     Over(Errno),
 }
 
@@ -89,14 +90,14 @@ fn timeout(fd: c_int, connected: Result<(), Errno>) -> Timeout {
     }
 }
 
-fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failed> {
+fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failure> {
     let (fd, cookie) = (attempt.fd, peer.cookie);
     if let Err(e) = connected
         && !matches!(e, Errno::EINPROGRESS | Errno::EINTR)
     {
         tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
-        // Where nobody listens there is no such host any more.
-        let gone = Failed::new(Errno::EHOSTUNREACH, "the foreign host has gone");
+        // Without a listener the host does not exist any more.
+        let gone = Failure::new(Errno::EHOSTUNREACH, "the foreign host has gone");
         return Err(if e == Errno::ECONNREFUSED { gone } else { e.into() });
     }
     let timeout = timeout(fd, connected);
@@ -116,7 +117,7 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
             Ok(connect(os, Expects::Relay { os, waited: timeout.milliseconds(), late }))
         }
         Ok(Reply::RefusedAt { to: os }) => Ok(connect(os, Expects::Refusal { was_v6only: false })),
-        Ok(Reply::Error { errno, text }) => Err(Failed::new(Errno::from_raw(errno), text)),
+        Ok(Reply::Error { errno, text }) => Err(Failure::new(Errno::from_raw(errno), text)),
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
             kernel::disconnect(fd, cookie);
@@ -126,7 +127,8 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
     }
 }
 
-/// Lends the socket to lonetd and waits for its reply. `late`: what a connection made after it is to be reported as.
+/// Lends the socket to lonetd and waits for its reply. `late`: set to the errno with which a connection made after the time
+/// limit is reported.
 fn reply<'b>(
     fd: c_int,
     cookie: u64,

@@ -1,30 +1,31 @@
-//! The kernel's connect, and lonetd's in its place: a sandbox may forbid the OS port, and not the port that the program dials.
+//! The kernel's connect, or lonetd's in its place where a sandbox forbids the OS port and allows the port that the program
+//! dials.
 //!
-//! lonetd waits for no connection. Where the program is to wait for it, it does so in connect(2), which is what its signals
-//! and SO_SNDTIMEO are for: on a socket that is being connected the kernel looks at no address, and the sandbox at the port
-//! alone. So it is the port that the program dials, and an address to which no connection leads, whatever becomes of the
-//! socket meanwhile.
+//! lonetd does not wait for the connection. A program that is to wait calls connect(2) again, so that its signals and
+//! SO_SNDTIMEO apply. For a socket that is being connected the kernel ignores the address of that call, and the sandbox checks
+//! its port alone. So the call has the port that the program dials, and an address to which TCP cannot connect, whatever
+//! happens to the socket meanwhile.
 
 use super::Attempt;
 use super::plan::Target;
 use crate::address::Address;
-use crate::fence::guard;
+use crate::panic_barrier::catch_panic;
 use crate::{process, sandbox};
 use libc::c_int;
 use lonet_core::sys::check;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// What has come of lonetd's connect.
+/// The outcome of lonetd's connect.
 #[repr(C)]
 struct Lent {
     /// 0: it is connected.
     errno: c_int,
-    /// The program is to wait for it.
+    /// Whether the program is to wait for the connection.
     waits: bool,
 }
 
-/// Connects the socket to the target. As [`super::run`], a frame that cancellation passes through.
+/// Connects the socket to the target. Cancellation passes through this frame, as through [`super::run`].
 ///
 /// # Safety
 /// The socket is the program's.
@@ -37,18 +38,18 @@ pub unsafe extern "C" fn dial(attempt: &Attempt, target: &Target) -> c_int {
     }
     let lent = by_lonetd(attempt, target);
     if !lent.waits {
-        return concluded(lent.errno);
+        return returned(lent.errno);
     }
     let nowhere =
         Address::of_os(SocketAddrV4::new(Ipv4Addr::BROADCAST, target.port), target.address.family());
     // SAFETY: as above.
     let result = unsafe { real(attempt.fd, nowhere.pointer(), nowhere.len) };
-    // Of a dial that had begun before; this one has begun just now.
+    // EALREADY is for a dial that began before this call; this one began in it.
     let is_late = result != 0 && Errno::last_raw() == libc::EALREADY;
-    if is_late { concluded(lent.errno) } else { result }
+    if is_late { returned(lent.errno) } else { result }
 }
 
-extern "C" fn concluded(errno: c_int) -> c_int {
+extern "C" fn returned(errno: c_int) -> c_int {
     if errno == 0 {
         return 0;
     }
@@ -61,7 +62,7 @@ extern "C" fn by_lonetd(attempt: &Attempt, target: &Target) -> Lent {
     let Attempt { fd, limit, .. } = *attempt;
     let mut outcome = Err(Errno::EACCES);
     let mut waits = false;
-    let _ = guard(|| {
+    let _ = catch_panic(|| {
         let Some(client) = process::client().filter(|_| sandbox::may_connect(target.port)) else { return };
         let socket = sandbox::Socket { client: &client, limit, fd, cookie: target.cookie };
         outcome = socket.connect(&target.address);

@@ -1,11 +1,12 @@
-//! What a call of connect(2) comes to: looks at the address and the socket, and asks the table or lonetd where it leads.
+//! Decides what a call of connect(2) does, by the address, the socket, and the table or lonetd.
 
-use super::{Attempt, port_is_used, set_out, set_v6only, table};
+use super::{Attempt, bind_for_dial, record_port_use, set_v6only, table};
 use crate::address::Address;
-use crate::ask::{Failed, Start, ask_of};
+use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
-use crate::fence::{PANIC, guard, silently};
-use crate::{actor, dns, kernel, log, marks, memory, process, sandbox, valve};
+use crate::failure::Failure;
+use crate::panic_barrier::{catch_panic, run_isolated};
+use crate::{descriptor_hints, dns, kernel, log, memory, process, sandbox, table_map, valve};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -14,73 +15,73 @@ use lonet_sockets::close::shutting_down;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// What the call does next.
+/// The next step of the call.
 #[allow(clippy::large_enum_variant, reason = "a hook allocates nothing")]
 pub enum Plan {
-    /// libc's connect, with the program's arguments. The log has its line.
+    /// libc's connect, with the program's arguments. It is logged already.
     Libc(Bypass),
-    /// Nothing: the call fails. The log has its line.
+    /// The call fails. It is logged already.
     Fail(Errno),
-    /// libc's connect takes the connection off the socket.
+    /// libc's connect, which disconnects the socket.
     Disconnect(Disconnect),
-    /// The socket is connected to what stands for a name server (`dns`).
+    /// The socket is connected to lonetd in place of a name server (`dns`).
     NameServer(Address),
-    /// A dial to a listener that the table names, about which this process decides.
+    /// A dial to a listener in the table, by this process alone.
     Table(table::Dial),
-    /// The socket is connected, and lonetd is told of the outcome.
+    /// The socket is connected, and lonetd is notified of the outcome.
     Connect(Connect),
     /// The socket is connected to a foreign peer, and lonetd shakes hands on it.
     Foreign(Target),
 }
 
-/// A connection that is to be taken off its socket.
+/// A socket that is to be disconnected.
 pub struct Disconnect {
     pub cookie: u64,
-    /// Where the socket is, for the kernel.
+    /// The socket's OS address.
     pub local: SocketAddrV4,
 }
 
-/// What the kernel's connect is called for.
+/// The destination of the kernel's connect.
 pub struct Target {
     pub cookie: u64,
     /// The port that the program dials.
     pub port: u16,
-    /// Where to, for the kernel.
+    /// The OS address.
     pub address: Address,
 }
 
-/// A connect about whose outcome lonetd is told.
+/// A connect of whose outcome lonetd is notified.
 pub struct Connect {
     pub target: Target,
     pub expects: Expects,
 }
 
-/// What is at a target.
+/// What accepts or refuses the connect.
 pub enum Expects {
     /// A listener.
     Listener { os: SocketAddrV4 },
     /// The socket itself, which its program has bound to the address that it dials.
-    ItsOwnListener,
+    SelfConnect,
     /// lonetd, which relays to a foreign peer.
     Relay {
         os: SocketAddrV4,
-        /// How long the peer has had to answer, in milliseconds; 0: as long as it liked.
+        /// The time that the peer had to answer, in milliseconds; 0: no limit.
         waited: u32,
-        /// A connection is reported as this: EINTR or EINPROGRESS; 0: as made.
+        /// The errno for the program if the relay is connected: EINTR or EINPROGRESS; 0: success.
         late: i32,
     },
     /// A socket that does not listen. `was_v6only`: IPV6_V6ONLY is set again afterwards.
     Refusal { was_v6only: bool },
-    /// What the socket is connected to already.
+    /// The peer to which the socket is connected already.
     Connected,
 }
 
-/// Who is asked where a dial leads.
+/// What resolves the destination of a dial.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Decider {
     /// The table, and lonetd where that has no answer.
     Table,
-    /// lonetd, as the table was wrong.
+    /// lonetd, as the table's answer was wrong.
     Lonetd,
 }
 
@@ -88,29 +89,29 @@ pub enum Decider {
 ///
 /// # Safety
 /// The attempt's address is as connect(2) takes it.
-// A frame of its own: what it takes of a small stack is given back before the kernel's connect. With C's convention, as
+// A frame of its own: its part of a small stack is free again before the kernel's connect. With C's convention, as
 // nothing unwinds out of it: the caller needs no clean-up, and can be cancelled.
 #[inline(never)]
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> Plan {
-    let mut decided = Err(Failed::new(Errno::EIO, PANIC));
+    let mut decided = Err(Failure::panicked());
     // SAFETY: as the caller promises.
-    let _ = guard(|| decided = unsafe { plan(attempt, decider) });
+    let _ = catch_panic(|| decided = unsafe { plan(attempt, decider) });
     match decided {
         Ok(plan) => {
             if let Plan::Libc(why) = plan {
-                silently(|| log::bypassed(attempt.call(), why));
+                run_isolated(|| log::bypassed(attempt.call(), why));
             }
             Errno::set_raw(attempt.errno);
             plan
         }
-        Err(failed) => Plan::Fail(attempt.fails(&failed)),
+        Err(failed) => Plan::Fail(attempt.failure(&failed)),
     }
 }
 
 /// # Safety
 /// As for [`decide`].
-unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failed> {
+unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure> {
     let Attempt { fd, address, len, .. } = *attempt;
     if !process::is_active() {
         return Ok(Plan::Libc(Bypass::Inactive));
@@ -134,15 +135,16 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failed> 
     let cookie = kernel::cookie(fd)?;
     let mut local =
         kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
-    // lonetd would take it for a bound socket that dials.
+    // lonetd would treat a listener as a bound socket that dials.
     if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
         return Err(Errno::EISCONN.into());
     }
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    if local.is_none_or(|a| a.port() == 0) && table::was_left(&client, fd, cookie) {
+    if local.is_none_or(|a| a.port() == 0) && table::roll_back_abandoned(&client, fd, cookie) {
         local = None;
     }
-    if let Some(os) = local.filter(|a| a.port() != 0).and_then(|_| table::arrived_at(&client, fd, cookie, to))
+    if let Some(os) =
+        local.filter(|a| a.port() != 0).and_then(|_| table::connected_to(&client, fd, cookie, to))
     {
         let target = Target { cookie, port: to.port, address: Address::of_os(os, family) };
         return Ok(Plan::Connect(Connect { target, expects: Expects::Connected }));
@@ -161,40 +163,40 @@ pub struct Socket<'c> {
     pub client: &'c Client,
     pub fd: c_int,
     pub family: c_int,
-    /// What the program has asked of it.
+    /// Its requested options.
     pub asked: Asked,
     pub cookie: u64,
-    /// Where it is for the kernel, if it is bound: the port may be 0.
+    /// Its OS address, if it is bound: the port may be 0.
     pub local: Option<SocketAddrV4>,
 }
 
 /// connect(2) with AF_UNSPEC.
-fn disconnect(fd: c_int) -> Result<Plan, Failed> {
+fn disconnect(fd: c_int) -> Result<Plan, Failure> {
     if kernel::tcp_family(fd).is_none() {
         return Ok(Plan::Libc(Bypass::NoAddress));
     }
-    // Not by its mark: a copy, and what came by exec or in a message, has none.
+    // The hint alone does not tell: a duplicate, or a descriptor that came by exec or in a message, has none.
     let local = kernel::local(fd).and_then(|a| a.os());
     let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
-    if !is_there && !marks::get(fd) {
+    if !is_there && !descriptor_hints::is_set(fd) {
         return Ok(Plan::Libc(Bypass::OtherSocket));
     }
     let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let cookie = kernel::cookie(fd)?;
-    if let Some(parts) = actor::mapped() {
-        // First: as soon as it is done the addresses may be another's.
+    if let Some(parts) = table_map::parts() {
+        // This comes first: after the disconnect another socket may get the addresses.
         shutting_down(parts, cookie);
     }
     Ok(Plan::Disconnect(Disconnect { cookie, local }))
 }
 
-/// Asks lonetd where a dial leads, and binds the socket to its host's address.
+/// Asks lonetd for the destination of a dial, and binds the socket to its host's address.
 fn by_lonetd(
     attempt: &mut Attempt,
     socket: &Socket<'_>,
     to: Endpoint,
     decider: Decider,
-) -> Result<Plan, Failed> {
+) -> Result<Plan, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
@@ -214,23 +216,23 @@ fn by_lonetd(
         _ => return Err(Errno::ENETDOWN.into()),
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
-    set_out(&sandbox::Socket { client, limit, fd, cookie }, (family, asked), from, to.port)?;
+    bind_for_dial(&sandbox::Socket { client, limit, fd, cookie }, (family, asked), from, to.port)?;
     valve::before_connect(client, fd, cookie, Some(to));
     let target = Target { cookie, port: to.port, address: Address::of_os(os, family) };
     if refused && !foreign {
-        // A socket for IPv6 alone cannot be connected to where connections are refused.
+        // A socket for IPv6 alone cannot be connected to the refusing address, which is IPv4.
         if asked.v6only {
             set_v6only(fd, false);
         }
         return Ok(Plan::Connect(Connect { target, expects: Expects::Refusal { was_v6only: asked.v6only } }));
     }
     if local.is_some() {
-        port_is_used(fd);
+        record_port_use(fd);
     }
     if foreign {
         return Ok(Plan::Foreign(target));
     }
-    let to_itself = local == Some(os);
-    let expects = if to_itself { Expects::ItsOwnListener } else { Expects::Listener { os } };
+    let is_self_connect = local == Some(os);
+    let expects = if is_self_connect { Expects::SelfConnect } else { Expects::Listener { os } };
     Ok(Plan::Connect(Connect { target, expects }))
 }

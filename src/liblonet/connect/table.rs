@@ -1,14 +1,15 @@
 //! A dial that the table decides: see [`lonet_sockets::dial`].
 //!
-//! The budget, counted by tests/hot_paths_take_few_system_calls.sh: six getsockopt for what the socket is, one getsockname,
-//! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname behind connect.
+//! Its system calls, which tests/hot_paths_take_few_system_calls.sh counts: six getsockopt about the socket, one getsockname,
+//! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname after connect.
 
 use super::Attempt;
 use super::plan::{Socket, Target};
 use crate::address::Address;
-use crate::ask::{Failed, Start, ask_of};
-use crate::fence::guard;
-use crate::{actor, kernel, log, marks};
+use crate::ask::{Start, ask_of};
+use crate::failure::Failure;
+use crate::panic_barrier::catch_panic;
+use crate::{actor, descriptor_hints, kernel, log, process, seat};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -18,27 +19,27 @@ use lonet_sockets::dial::{self, DialParams, DialStart, Looked, Outcome};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
-/// Where a socket is connected to that has dialed `to` before: connect is called again to learn what came of it.
-pub fn arrived_at(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
-    let table = actor::table(client)?;
+/// The peer's OS address of a socket that has dialed `to` before: connect is called again to learn the outcome.
+pub fn connected_to(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
+    let table = process::table(client)?;
     let call = table.parts(table.block()?).find(cookie)?.entry.call.filter(|call| call.peer == to)?;
-    // What was reset since is connected no more, and dials anew.
+    // A socket that was reset since is not connected any more, and dials anew.
     (kernel::remote(fd)?.os()? == call.os_remote).then_some(call.os_remote)
 }
 
-/// A dial of this socket, which has no port, was left before connect, and is taken back.
-pub fn was_left(client: &Client, fd: c_int, cookie: u64) -> bool {
-    actor::dials().is_some_and(|dials| dials.is_left(cookie))
+/// Rolls back a dial of this socket that was abandoned before connect. `false`: there is none.
+pub fn roll_back_abandoned(client: &Client, fd: c_int, cookie: u64) -> bool {
+    seat::dials().is_some_and(|dials| dials.is_left(cookie))
         && actor::actor(client, true).is_some_and(|actor| dial::roll_back(&actor, fd, cookie))
 }
 
-/// A socket with an address may have dialed before, or its program has chosen the port. What IPV6_V6ONLY keeps from IPv4
-/// addresses lonetd says.
+/// Whether a dial of such a socket is one for the table. A socket with an address may have dialed before, or its program has
+/// chosen the port. Dials with IPV6_V6ONLY may be refused for the family, which lonetd decides.
 fn may_decide(asked: Asked, local: Option<SocketAddrV4>) -> bool {
     local.is_none() && !asked.v6only
 }
 
-/// Whether the table decides about such a dial, if it has what is dialed.
+/// Whether the table decides about such a dial if it has the listener.
 pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bool {
     may_decide(asked, local) && actor::actor(client, true).is_some()
 }
@@ -46,22 +47,22 @@ pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bo
 /// A dial that the table decides, before its connect.
 pub struct Dial {
     pub target: Target,
-    /// As it was when the dial began: the thread that joined may end meanwhile.
+    /// The actor when the dial began: the thread that joined may end meanwhile.
     actor: Actor<'static>,
     dial: dial::Dial,
 }
 
 /// Begins a dial that the table decides. `None`: lonetd decides.
 #[inline(never)]
-pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result<Option<Dial>, Failed> {
+pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result<Option<Dial>, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     if !may_decide(asked, local) {
         return Ok(None);
     }
     let Some(actor) = actor::actor(client, true) else { return Ok(None) };
     let autobind_from = client.config.options.autobind_from;
-    // First: a thread that is made to leave this closes the socket.
-    marks::set(fd);
+    // This comes first: a thread that is cancelled here closes the socket later.
+    descriptor_hints::set(fd);
     let params = DialParams { fd, cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
         DialStart::Look => {
@@ -81,36 +82,37 @@ pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result
     Ok(Some(Dial { target, actor, dial }))
 }
 
+/// The step after the kernel's connect.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Settled {
-    /// The program gets what the kernel has answered; errno is as it is to be.
-    Done,
-    /// Connect once more.
-    Again,
-    /// lonetd decides.
-    Ask,
+pub enum Next {
+    /// Return the kernel's result; errno is set.
+    Return,
+    /// Call connect again.
+    Retry,
+    /// Ask lonetd.
+    AskLonetd,
 }
 
-/// What becomes of a connect that had this result.
+/// Decides the step after a connect with this result.
 #[inline(never)]
-pub extern "C" fn settle(attempt: &Attempt, result: c_int, begun: &mut Dial) -> Settled {
+pub extern "C" fn finish(attempt: &Attempt, result: c_int, begun: &mut Dial) -> Next {
     let errno = super::errno_of(result);
-    let mut settled = Settled::Done;
-    let _ = guard(|| {
+    let mut next = Next::Return;
+    let _ = catch_panic(|| {
         let Dial { actor, dial, .. } = begun;
-        settled = match dial.finish(actor, errno) {
+        next = match dial.finish(actor, errno) {
             Outcome::Done => {
                 log::ended(attempt.call(), super::outcome(errno), format_args!(""));
-                Settled::Done
+                Next::Return
             }
-            Outcome::Ask => Settled::Ask,
+            Outcome::Ask => Next::AskLonetd,
             Outcome::Again => {
                 dial.prepare_connect(actor);
-                Settled::Again
+                Next::Retry
             }
         };
     });
-    Errno::set_raw(if settled == Settled::Done && result != 0 { errno } else { attempt.errno });
-    settled
+    Errno::set_raw(if next == Next::Return && result != 0 { errno } else { attempt.errno });
+    next
 }

@@ -54,7 +54,7 @@ impl CachedReply {
             index: self.numbers as u16,
             name: text(&self.name, self.numbers >> 24),
             ascii: text(&self.ascii, self.numbers >> 32),
-            stands: self.generation,
+            generation: self.generation,
         }
     }
 }
@@ -83,7 +83,7 @@ fn find_in(slots: &[Slot], generation: u64, name: &[u8]) -> Option<CachedReply> 
 }
 
 fn insert_in(slots: &[Slot], asked: &[u8], reply: &Reply<'_>) -> Option<()> {
-    let Reply::Host { index, name, ascii, stands: generation @ 1.. } = *reply else { return None };
+    let Reply::Host { index, name, ascii, generation: generation @ 1.. } = *reply else { return None };
     let mut words = [0; WORDS];
     words[GENERATION] = generation;
     words[PID] = getpid() as u64;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn reply(index: u16, generation: u64) -> Reply<'static> {
-        Reply::Host { index, name: "β", ascii: "xn--nxa", stands: generation }
+        Reply::Host { index, name: "β", ascii: "xn--nxa", generation }
     }
 
     fn index(slots: &[Slot], generation: u64, name: &str) -> Option<u16> {
@@ -254,8 +254,12 @@ mod tests {
                         for turn in 0..40_000 {
                             let letter = &letters[turn % 16..][..1];
                             let text = letter.repeat(60);
-                            let reply =
-                                Reply::Host { index: turn as u16 % 16, name: &text, ascii: &text, stands: 1 };
+                            let reply = Reply::Host {
+                                index: turn as u16 % 16,
+                                name: &text,
+                                ascii: &text,
+                                generation: 1,
+                            };
                             insert_in(&slots, letter.as_bytes(), &reply);
                         }
                     })
@@ -268,7 +272,7 @@ mod tests {
                     let text = name.repeat(60);
                     assert_eq!(
                         cached.reply(),
-                        Reply::Host { index: n as u16, name: &text, ascii: &text, stands: 1 }
+                        Reply::Host { index: n as u16, name: &text, ascii: &text, generation: 1 }
                     );
                 }
             }

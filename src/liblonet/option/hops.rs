@@ -2,7 +2,7 @@
 //! values. IPV6_UNICAST_HOPS and similar options do not affect IPv4, which carries all lonet connections.
 
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::{kernel, memory, process, valve};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::valve::{Hops, IP_MINTTL, IP_TTL};

@@ -8,7 +8,7 @@
 
 use crate::address::{self, Address};
 use crate::bypass::Bypass;
-use crate::fence::{Decision, HookResult};
+use crate::hook::{Decision, HookResult};
 use crate::{host, kernel, memory, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::block::{Endpoint, FACE_BITS, FACES, Face, Place, is_face};

@@ -4,7 +4,7 @@
 
 use crate::address::read;
 use crate::close::lonet_close;
-use crate::fence::{guard, uncancelled};
+use crate::panic_barrier::{catch_panic, without_cancellation};
 use crate::{accept, getaddrinfo, process};
 use libc::{addrinfo, c_char, c_int, sockaddr};
 use lonet_core::block::Endpoint;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Runs `call`, which returns a descriptor, or `None` after it has reported the error, also by errno.
 pub fn descriptor_of(call: impl FnOnce() -> Option<c_int>) -> c_int {
     let (mut result, mut errno) = (None, Errno::last_raw());
-    match uncancelled(|| guard(|| result = call())) {
+    match without_cancellation(|| catch_panic(|| result = call())) {
         None => errno = libc::EIO,
         Some(()) if result.is_none() => errno = Errno::last_raw(),
         Some(()) => {}

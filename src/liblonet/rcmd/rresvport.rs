@@ -2,7 +2,7 @@
 //! one.
 
 use crate::bind::lonet_bind;
-use crate::fence::guard;
+use crate::panic_barrier::catch_panic;
 use crate::process;
 use libc::{c_int, sa_family_t, sockaddr_storage};
 use lonet_core::sys::check;
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn rresvport_af(port: *mut c_int, family: sa_family_t) -> 
     let errno = Errno::last_raw();
     let mut socket = Err(Errno::EIO);
     // SAFETY: the program's port, which rresvport reads and writes.
-    guard(|| socket = reserve(unsafe { &mut *port }, c_int::from(family)));
+    catch_panic(|| socket = reserve(unsafe { &mut *port }, c_int::from(family)));
     match socket {
         Ok(fd) => {
             Errno::set_raw(errno);

@@ -1,7 +1,7 @@
 //! Construction of DNS answers about hosts of the network in the program's buffer.
 
-use crate::fence::silently;
 use crate::host::{self, LookupError};
+use crate::panic_barrier::run_isolated;
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
@@ -56,7 +56,7 @@ pub unsafe fn to_name(
     // SAFETY: a C string, as the caller promises.
     let none = unsafe { host::is_ours(name) }.then_some(Answered { len: 0, h_errno: HOST_NOT_FOUND });
     let mut answered = None;
-    silently(|| {
+    run_isolated(|| {
         let mut query = [0; MAX_QUERY];
         // SAFETY: a C string, as the caller promises.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
@@ -82,7 +82,7 @@ pub unsafe fn to_message(
         return None;
     }
     let mut answered = None;
-    silently(|| {
+    run_isolated(|| {
         // SAFETY: as the caller promises.
         answered = unsafe { respond(std::slice::from_raw_parts(query, n), answer, len) };
     });

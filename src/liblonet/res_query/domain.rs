@@ -1,14 +1,15 @@
 //! Hooks of res_querydomain(3) and res_nquerydomain: res_query with the name in two parts.
 
 use super::answer::{Answered, to_name};
-use super::{State, missing};
+use super::missing;
 use crate::process;
+use crate::resolver_state::ResolverState;
 use libc::{c_char, c_int, c_uchar};
 use std::ffi::CStr;
 
 type Query = unsafe extern "C" fn(*const c_char, *const c_char, c_int, c_int, *mut c_uchar, c_int) -> c_int;
 type StateQuery = unsafe extern "C" fn(
-    *mut State,
+    *mut ResolverState,
     *const c_char,
     *const c_char,
     c_int,
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn res_querydomain(
 /// As for res_nquerydomain(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn res_nquerydomain(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     domain: *const c_char,
     class: c_int,
@@ -87,7 +88,7 @@ pub unsafe extern "C" fn __res_querydomain(
 /// As for res_nquerydomain(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __res_nquerydomain(
-    state: *mut State,
+    state: *mut ResolverState,
     name: *const c_char,
     domain: *const c_char,
     class: c_int,

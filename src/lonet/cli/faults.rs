@@ -2,9 +2,9 @@ mod amount;
 
 use super::number::number;
 use super::{Network, query, write_json, write_out};
-use crate::daemon::faults::shown::commands;
-use crate::daemon::faults::words::between;
-use crate::daemon::faults::{Between, NAMES, Order, Report, RuleShown};
+use crate::daemon::faults::commands::commands;
+use crate::daemon::faults::parse::between;
+use crate::daemon::faults::{Between, FaultRequest, NAMES, Report, RuleShown};
 use crate::duration::time;
 use crate::memory_file;
 use clap::Args;
@@ -204,7 +204,7 @@ pub struct Faults {
 impl Cut {
     pub fn run(self) -> Result<ExitCode, String> {
         let between = self.when.of(between(Some(&self.from), self.to.as_deref())?);
-        let report = order(&self.network, &between.clone(), Order::Cut(between))?;
+        let report = order(&self.network, &between.clone(), FaultRequest::Cut(between))?;
         done(&report, "cut", "may still pass")
     }
 }
@@ -214,7 +214,7 @@ impl Refuse {
         let to = super::address(&self.to)?;
         let mut between = self.when.of(between(Some(&self.from), Some(&to.host))?);
         between.one_way = true;
-        order(&self.network, &between.clone(), Order::Refuse(between, to.port))?;
+        order(&self.network, &between.clone(), FaultRequest::Refuse(between, to.port))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -222,21 +222,21 @@ impl Refuse {
 impl Rate {
     pub fn run(self) -> Result<ExitCode, String> {
         let told = ("limited", "may be sent on as fast as before");
-        self.sending.order(&self.to_rate, ("rate", amount::rate), Order::Rate, told)
+        self.sending.order(&self.to_rate, ("rate", amount::rate), FaultRequest::Rate, told)
     }
 }
 
 impl Delay {
     pub fn run(self) -> Result<ExitCode, String> {
         let told = ("delayed", "may be sent on as ever");
-        self.sending.order(&self.to_time, ("delay", amount::delay), Order::Delay, told)
+        self.sending.order(&self.to_time, ("delay", amount::delay), FaultRequest::Delay, told)
     }
 }
 
 impl Loss {
     pub fn run(self) -> Result<ExitCode, String> {
         let told = ("loses on", "may lose nothing");
-        self.sending.order(&self.to_loss, ("loss", amount::part), Order::Loss, told)
+        self.sending.order(&self.to_loss, ("loss", amount::part), FaultRequest::Loss, told)
     }
 }
 
@@ -247,7 +247,7 @@ impl Sending {
         &self,
         rest: &[String],
         (what, read): (&str, impl Fn(&str) -> Result<u64, String>),
-        fault: impl Fn(Between, u64) -> Order,
+        fault: impl Fn(Between, u64) -> FaultRequest,
         told: (&str, &str),
     ) -> Result<ExitCode, String> {
         let (to, text) = match rest {
@@ -270,7 +270,7 @@ impl Names {
         }
         between.lasts = self.when.lasts.map(|lasts| lasts.as_millis() as u64);
         between.at = self.when.at;
-        order(&self.network, &between.clone(), Order::Names(between, self.how))?;
+        order(&self.network, &between.clone(), FaultRequest::Names(between, self.how))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -282,7 +282,7 @@ impl Reset {
             return Err("a reset is seen at both ends: name both hosts".into());
         }
         let between = Between { at: self.at, ..between };
-        let report = order(&self.network, &between.clone(), Order::Reset(between))?;
+        let report = order(&self.network, &between.clone(), FaultRequest::Reset(between))?;
         match self.at {
             Some(_) => Ok(ExitCode::SUCCESS),
             None => done(&report, "reset", "may go on"),
@@ -293,7 +293,7 @@ impl Reset {
 impl Heal {
     pub fn run(self) -> Result<ExitCode, String> {
         let between = between(self.from.as_deref(), self.to.as_deref())?;
-        let report = order(&self.network, &between.clone(), Order::Heal(between))?;
+        let report = order(&self.network, &between.clone(), FaultRequest::Heal(between))?;
         done(&report, "healed", "may stay cut")?;
         // How much a rate or a delay has slowed down nobody counts.
         let mut healed = report.healed;
@@ -310,7 +310,7 @@ impl Heal {
 
 impl Faults {
     pub fn run(self) -> Result<ExitCode, String> {
-        let report = order(&self.network, &Between::default(), Order::Show)?;
+        let report = order(&self.network, &Between::default(), FaultRequest::Show)?;
         if self.json {
             return write_json(&report);
         }
@@ -330,7 +330,7 @@ pub fn met_by_dial(
     network: &Network,
     (from, to, port): (&str, &str, u16),
 ) -> Result<Option<(String, bool)>, String> {
-    let report = order(network, &Between::default(), Order::Show)?;
+    let report = order(network, &Between::default(), FaultRequest::Show)?;
     let is = |rule: &Option<String>, host: &str| rule.as_deref().is_none_or(|name| name == host);
     let concerns = |rule: &RuleShown| {
         let there = is(&rule.from, from) && is(&rule.to, to);
@@ -350,12 +350,12 @@ pub fn met_by_dial(
 }
 
 /// Has lonetd do it. `between`: its hosts, which have to be up.
-fn order(network: &Network, between: &Between, order: Order) -> Result<Report, String> {
+fn order(network: &Network, between: &Between, order: FaultRequest) -> Result<Report, String> {
     order_of(&network.client()?, between, order)
 }
 
 /// The same, of a network that has been found.
-pub fn order_of(client: &Client, between: &Between, order: Order) -> Result<Report, String> {
+pub fn order_of(client: &Client, between: &Between, order: FaultRequest) -> Result<Report, String> {
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
     let answer = ask(client, &text).or_else(|_| {
         // Of names that no host has all are named, beside those that are up.

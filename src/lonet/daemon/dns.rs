@@ -18,7 +18,7 @@
 
 mod machine;
 
-use super::state::{Answer, Named, Sender};
+use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Caller, Key, Op, Options, Reply};
 use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
@@ -43,22 +43,22 @@ const MOST: usize = 256;
 
 /// The delay of a reply if a rule makes names slow: less than programs wait for lonetd, and more than they
 /// would like to.
-pub const LATE: Duration = Duration::from_secs(2);
+pub const QUERY_DELAY: Duration = Duration::from_secs(2);
 
 /// The epoll tokens: upstream sockets have numbers from here on, servers their index below.
 const UPSTREAM: u64 = NAME_SERVERS as u64;
 
 /// The querying process, as it was announced.
-pub struct Asker {
+pub struct Querier {
     pub sender: Sender,
     host: String,
     key: Key,
     options: Options,
 }
 
-impl Asker {
-    pub fn new(sender: Sender, caller: &Caller<'_>) -> Asker {
-        Asker { sender, host: caller.host.to_owned(), key: caller.key, options: caller.options }
+impl Querier {
+    pub fn new(sender: Sender, caller: &Caller<'_>) -> Querier {
+        Querier { sender, host: caller.host.to_owned(), key: caller.key, options: caller.options }
     }
 
     pub fn caller(&self) -> Caller<'_> {
@@ -87,24 +87,24 @@ pub struct Dns {
     block: Block,
     epoll: Epoll,
     servers: Vec<Server>,
-    askers: HashMap<u16, Asker>,
+    queriers: HashMap<u16, Querier>,
     upstreams: BTreeMap<u64, Upstream>,
     next: u64,
-    later: VecDeque<Later>,
+    delayed: VecDeque<DelayedQuery>,
 }
 
 /// Asks the state: Resolve and Reverse; the last argument says that the query has been delayed.
-type Ask<'s> = dyn FnMut(&Asker, &Op<'_>, bool) -> Asked + 's;
+type Ask<'s> = dyn FnMut(&Querier, &Op<'_>, bool) -> StateAnswer + 's;
 
 /// The answer to a query that has, or has not, been delayed.
-pub enum Asked {
-    Told(Answer),
-    /// The query is to be asked again after [`LATE`].
-    AskLater,
+pub enum StateAnswer {
+    Now(StateReply),
+    /// The query is to be asked again after [`QUERY_DELAY`].
+    Later,
 }
 
 /// A delayed query, and when it is due.
-struct Later {
+struct DelayedQuery {
     at: Instant,
     server: usize,
     from: SocketAddrV4,
@@ -117,10 +117,10 @@ impl Dns {
             block,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             servers: Vec::new(),
-            askers: HashMap::new(),
+            queriers: HashMap::new(),
             upstreams: BTreeMap::new(),
             next: UPSTREAM,
-            later: VecDeque::new(),
+            delayed: VecDeque::new(),
         })
     }
 
@@ -131,7 +131,7 @@ impl Dns {
 
     /// The address to which a socket with the local port `from` is to send queries for `server`. `None`: to
     /// `server` itself, which is no name server of the machine.
-    pub fn instead_of(&mut self, server: Endpoint, from: u16, asker: Asker) -> Option<SocketAddrV4> {
+    pub fn instead_of(&mut self, server: Endpoint, from: u16, querier: Querier) -> Option<SocketAddrV4> {
         if from == 0 || !is_name_server(server) {
             return None;
         }
@@ -146,7 +146,7 @@ impl Dns {
                 }
             },
         };
-        self.askers.insert(from, asker);
+        self.queriers.insert(from, querier);
         Some(address)
     }
 
@@ -175,7 +175,7 @@ impl Dns {
     pub fn take(&mut self, ask: &mut Ask<'_>) {
         let mut buffer = vec![0; 65536];
         let mut events = [EpollEvent::empty(); 64];
-        self.take_late(ask);
+        self.answer_delayed(ask);
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..n] {
             match event.data() {
@@ -197,37 +197,37 @@ impl Dns {
                 Err(_) => continue,
             };
             let Some(query) = buffer.get(..n) else { continue };
-            self.take_query((server, from), query, &mut |asker, op| ask(asker, op, false));
+            self.handle_query((server, from), query, &mut |querier, op| ask(querier, op, false));
         }
     }
 
-    fn take_query(
+    fn handle_query(
         &mut self,
         (server, from): (usize, SocketAddrV4),
         query: &[u8],
-        ask: &mut dyn FnMut(&Asker, &Op<'_>) -> Asked,
+        ask: &mut dyn FnMut(&Querier, &Op<'_>) -> StateAnswer,
     ) {
         let Some(at) = self.servers.get(server) else { return };
-        let Some(asker) = self.askers.get(&from.port()).filter(|a| is_of(from, a.sender.uid)) else {
-            tracing::debug!("a question from {from}, which nobody has announced");
+        let Some(querier) = self.queriers.get(&from.port()).filter(|a| is_of(from, a.sender.uid)) else {
+            tracing::debug!("a query from {from}, which nobody has announced");
             return;
         };
         let mut made = [0; MAX_ANSWER];
-        let mut is_later = false;
-        let answer = self.answer(asker, query, &mut made, &mut |asker, op| match ask(asker, op) {
-            Asked::Told(answer) => Some(answer),
-            Asked::AskLater => {
-                is_later = true;
+        let mut is_delayed = false;
+        let answer = self.answer(querier, query, &mut made, &mut |querier, op| match ask(querier, op) {
+            StateAnswer::Now(answer) => Some(answer),
+            StateAnswer::Later => {
+                is_delayed = true;
                 None
             }
         });
         match answer {
-            _ if is_later => {
-                if self.later.len() >= MOST {
-                    self.later.pop_front();
+            _ if is_delayed => {
+                if self.delayed.len() >= MOST {
+                    self.delayed.pop_front();
                 }
-                self.later.push_back(Later {
-                    at: Instant::now() + LATE,
+                self.delayed.push_back(DelayedQuery {
+                    at: Instant::now() + QUERY_DELAY,
                     server,
                     from,
                     query: query.to_owned(),
@@ -236,60 +236,60 @@ impl Dns {
             Some(n) => {
                 let _ = at.socket.send_to(made.get(..n).unwrap_or_default(), from);
             }
-            None => self.send_on(server, from, query),
+            None => self.forward(server, from, query),
         }
     }
 
     /// The time when the next delayed query is due.
     pub fn until(&self) -> Option<Instant> {
-        self.later.front().map(|later| later.at)
+        self.delayed.front().map(|query| query.at)
     }
 
     /// Answers the delayed queries that are due.
-    fn take_late(&mut self, ask: &mut Ask<'_>) {
+    fn answer_delayed(&mut self, ask: &mut Ask<'_>) {
         let now = Instant::now();
         while self.until().is_some_and(|at| at <= now) {
-            let Some(Later { server, from, query, .. }) = self.later.pop_front() else { return };
-            self.take_query((server, from), &query, &mut |asker, op| ask(asker, op, true));
+            let Some(DelayedQuery { server, from, query, .. }) = self.delayed.pop_front() else { return };
+            self.handle_query((server, from), &query, &mut |querier, op| ask(querier, op, true));
         }
     }
 
     /// Writes the reply and returns its length. `None`: the query is not about lonet.
     fn answer(
         &self,
-        asker: &Asker,
+        querier: &Querier,
         query: &[u8],
         made: &mut [u8; MAX_ANSWER],
-        ask: &mut dyn FnMut(&Asker, &Op<'_>) -> Option<Answer>,
+        ask: &mut dyn FnMut(&Querier, &Op<'_>) -> Option<StateReply>,
     ) -> Option<usize> {
         let question = Question::read(query)?;
         let (answer, reverse) = match question.subject() {
             Subject::Other => return None,
             Subject::Host(b"") => (None, false),
-            Subject::Host(name) => (Some(ask(asker, &Op::Resolve { name, strict: false })?), false),
-            Subject::Address(ip) => (Some(ask(asker, &Op::Reverse { ip })?), true),
+            Subject::Host(name) => (Some(ask(querier, &Op::Resolve { name, strict: false })?), false),
+            Subject::Address(ip) => (Some(ask(querier, &Op::Reverse { ip })?), true),
         };
         let found = match &answer {
             None => Lookup::Domain,
-            Some(Answer::Reply(Reply::Native)) => return None,
-            Some(Answer::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
-            Some(Answer::Host(Named { index, .. })) => {
+            Some(StateReply::Reply(Reply::Native)) => return None,
+            Some(StateReply::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
+            Some(StateReply::Host(Named { index, .. })) => {
                 Lookup::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
             }
-            Some(Answer::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
+            Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
             Some(_) => Lookup::Failed(Rcode::ServFail),
         };
         Some(dns::answer(made, query, &question, found)?.len)
     }
 
-    fn send_on(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
+    fn forward(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let known = self.upstreams.iter_mut().find(|(_, u)| u.server == server && u.from == from);
         let id = match known {
             Some((id, _)) => *id,
             None => match self.open_upstream(server, from) {
                 Ok(id) => id,
                 Err(e) => {
-                    tracing::debug!("a question from {from} cannot go on: {e}");
+                    tracing::debug!("a query from {from} cannot go on: {e}");
                     return self.fail(server, from, query);
                 }
             },

@@ -1,81 +1,82 @@
-//! Faults: what is not to pass between hosts, as people order it and as it is shown.
+//! Faults that users inject between hosts: the requests of the commands, and the reports on them.
 //!
 //! The rules are in the table ([`lonet_core::table::rules`]), where every process sees them and the next lonetd finds them.
-//! [`enforce`] sets the valves ([`lonet_core::valve`]) of the sockets that there are; a process that dials or accepts
+//! [`enforce`] applies them to the existing sockets ([`lonet_core::valve`]); a process that dials or accepts
 //! afterwards sets them itself.
 
+pub mod commands;
 pub mod enforce;
 mod filter;
 pub mod hits;
 pub mod loss;
-pub mod orders;
+pub mod new_rules;
+pub mod parse;
 pub mod qdisc;
-pub mod shown;
-mod signed;
-pub mod words;
+mod tcp_md5;
 
 use lonet_core::table::rules::NameFault;
 use serde::{Deserialize, Serialize};
 
-/// What may become of questions for names, as people call it.
+/// The faults of name queries, by the names that users know.
 pub const NAMES: [(&str, NameFault); 3] =
     [("fail", NameFault::Fail), ("slow", NameFault::Slow), ("unknown", NameFault::Unknown)];
 
-/// What the command asks for. Hosts by their names; none: every other host.
+/// A request of the command. Hosts are given by name; none: every other host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum FaultRequest {
     Cut(Between),
-    /// Dials of the second ones' port are refused to the first ones.
+    /// Dials from the first hosts to this port of the second ones are refused.
     Refuse(Between, u16),
-    /// What each connection sends is paced to so many bytes a second.
+    /// Each connection sends at most this many bytes per second.
     Rate(Between, u64),
-    /// What is sent is on its way for so many microseconds.
+    /// Each segment is delayed by this many microseconds.
     Delay(Between, u64),
-    /// So much of a million of what is sent is lost.
+    /// This many of a million segments are lost.
     Loss(Between, u64),
-    /// Names of the second ones are answered otherwise to the first ones: how, as [`NAMES`] has it.
+    /// Queries of the first hosts for names of the second ones have this fault, one of [`NAMES`].
     Names(Between, String),
-    /// The connections that there are are reset, or those that there are with a dial.
+    /// Existing connections are reset: at once, or at the dial given by [`Between::at`].
     Reset(Between),
     Heal(Between),
     Show,
 }
 
+/// The hosts of a request, and when it applies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Between {
     pub from: Vec<String>,
     pub to: Vec<String>,
     /// Only what `from` sends.
     pub one_way: bool,
-    /// Milliseconds after which it ends by itself.
+    /// The rule is removed after this many milliseconds.
     pub lasts: Option<u64>,
-    /// It takes effect with so many-th dial of `to` by `from`.
+    /// The rule takes effect at the n-th dial from `from` to `to`.
     pub at: Option<u16>,
 }
 
-/// What lonetd answers.
+/// lonetd's reply.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// The rules that there are by now.
+    /// The rules in force.
     pub rules: Vec<RuleShown>,
-    /// Those that have been taken back.
+    /// The rules that were removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub healed: Vec<RuleShown>,
     pub connections: Reached,
-    /// Processes whose sockets lonetd cannot reach, where that leaves a connection open that is to be shut, or shut that is to
-    /// be open.
+    /// Processes whose sockets lonetd cannot reach, if a connection is therefore not as the rules have it.
     pub unreached: Vec<Unreached>,
 }
 
 impl Report {
-    /// The processes that cannot be reached, for people.
+    /// The processes that cannot be reached, as a text.
     pub fn unreached_text(&self) -> String {
         let line = |u: &Unreached| format!("{} (pid {}): {}", u.program, u.pid, u.why);
         self.unreached.iter().map(line).collect::<Vec<_>>().join("; ")
     }
 }
 
+/// A rule, as it is listed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RuleShown {
     pub fault: String,
@@ -84,29 +85,29 @@ pub struct RuleShown {
     pub to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Bytes a second.
+    /// Bytes per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
     /// Microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<u64>,
-    /// How much of a million is lost.
+    /// Segments lost of a million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<u64>,
-    /// What becomes of questions for names.
+    /// The fault of name queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
-    /// With which dial from now it takes effect.
+    /// The number of dials until it takes effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<u16>,
-    /// How long it is still to last, in seconds.
+    /// The seconds until it is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasts: Option<f64>,
-    /// How often it has met something: segments dropped, dials refused, connections reset.
+    /// Segments dropped, dials refused, connections reset or queries affected.
     pub hits: u64,
 }
 
-/// Connections that the rules concern, by how many of their ends have been set.
+/// The number of connections that the rules concern, by how many of their ends were set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
     pub both: usize,
@@ -114,6 +115,7 @@ pub struct Reached {
     pub none: usize,
 }
 
+/// A process whose sockets cannot be reached.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unreached {
     pub pid: i32,

@@ -28,10 +28,10 @@ mod names;
 mod relay;
 mod task;
 
-use super::current::Current;
-use super::held::Held;
+use super::current_directory::CurrentDirectory;
 use super::kernel::Live;
 use super::registry::{Place, Registry};
+use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
 use super::state::{Cookie, Kernel, Pid, State};
 use super::tally::{self, Kind};
@@ -66,8 +66,8 @@ pub const FIRST_TASK: u64 = 1000;
 /// How many connections are accepted before the loop goes on.
 const ACCEPT_AT_ONCE: usize = 64;
 
-/// The daemon's parts that tasks use.
-pub struct World<'a> {
+/// The parts of lonetd's event loop that tasks use.
+pub struct EventLoop<'a> {
     pub state: &'a mut State,
     pub kernel: &'a mut Live,
     pub epoll: &'a Epoll,
@@ -91,30 +91,31 @@ struct Shared {
     slow: HashMap<SocketAddrV4, Instant>,
 }
 
-struct Cx<'a, 'w> {
-    world: &'a mut World<'w>,
+/// What a step of a task uses.
+struct TaskContext<'a, 'w> {
+    event_loop: &'a mut EventLoop<'w>,
     shared: &'a mut Shared,
     id: Id,
 }
 
-impl Cx<'_, '_> {
+impl TaskContext<'_, '_> {
     fn watch(&self, side: u64, fd: &impl AsFd, flags: EpollFlags) {
         let event = EpollEvent::new(flags, FIRST_TASK + self.id * 2 + side);
-        if let Err(Errno::EEXIST) = self.world.epoll.add(fd, event) {
+        if let Err(Errno::EEXIST) = self.event_loop.epoll.add(fd, event) {
             let mut event = event;
-            let _ = self.world.epoll.modify(fd, &mut event);
+            let _ = self.event_loop.epoll.modify(fd, &mut event);
         }
     }
 
     /// Stops watching a socket. epoll watches one that others hold, too, for as long as the open file
     /// description exists.
     fn unwatch(&self, fd: &impl AsFd) {
-        let _ = self.world.epoll.delete(fd);
+        let _ = self.event_loop.epoll.delete(fd);
     }
 
     fn reply(&self, control: &OwnedFd, reply: &Reply<'_>) {
         let mut buffer = [0u8; MAX_MESSAGE];
-        let opening = Opening { block: self.world.state.block.number(), pid: 0 };
+        let opening = Opening { block: self.event_loop.state.block.number(), pid: 0 };
         if let Some(n) = control::write_reply(&mut buffer, opening, reply) {
             let _ = socket::send(control.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
         }
@@ -143,14 +144,15 @@ pub struct Foreign {
 impl Foreign {
     pub fn new(
         config: &Config,
-        directory: &Current,
-        held: &Held,
+        directory: &CurrentDirectory,
+        reserved: &ReservedBlock,
         former: Option<Ipv4Addr>,
         epoll: &Epoll,
     ) -> Result<Foreign, SetupError> {
-        let lock = (held.lock.try_clone().map_err(os("duplicate the listener"))?, held.lock_address);
-        let door = held.door.as_ref().and_then(|(fd, address)| Some((fd.try_clone().ok()?, *address)));
-        let listeners: Vec<_> = door.into_iter().chain([lock]).collect();
+        let lock = (reserved.lock.try_clone().map_err(os("duplicate the listener"))?, reserved.lock_address);
+        let ipv6_listener =
+            reserved.ipv6_listener.as_ref().and_then(|(fd, address)| Some((fd.try_clone().ok()?, *address)));
+        let listeners: Vec<_> = ipv6_listener.into_iter().chain([lock]).collect();
         let (listener, address) = (&listeners[0].0, listeners[0].1);
         let place =
             Place { directory: directory.clone(), network: config.network.clone(), own: address, former };
@@ -192,35 +194,35 @@ impl Foreign {
     }
 
     /// Handles an event of a task's socket.
-    pub fn ready(&mut self, world: &mut World<'_>, token: u64, flags: EpollFlags) {
+    pub fn ready(&mut self, event_loop: &mut EventLoop<'_>, token: u64, flags: EpollFlags) {
         let at = token - FIRST_TASK;
-        self.step(world, at / 2, TaskEvent::Ready { side: at % 2, flags });
+        self.step(event_loop, at / 2, TaskEvent::Ready { side: at % 2, flags });
     }
 
     /// Handles the tasks whose timeout has passed.
-    pub fn look_at_the_time(&mut self, world: &mut World<'_>) {
+    pub fn run_timers(&mut self, event_loop: &mut EventLoop<'_>) {
         let now = Instant::now();
         while let Some((at, id)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
             self.timers.remove(&(at, id));
-            self.step(world, id, TaskEvent::TimedOut);
+            self.step(event_loop, id, TaskEvent::TimedOut);
         }
     }
 
-    fn step(&mut self, world: &mut World<'_>, id: Id, event: TaskEvent) {
+    fn step(&mut self, event_loop: &mut EventLoop<'_>, id: Id, event: TaskEvent) {
         let Some(slot) = self.tasks.remove(&id) else { return };
         if let Some(at) = slot.armed {
             self.timers.remove(&(at, id));
         }
-        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let mut cx = TaskContext { event_loop, shared: &mut self.shared, id };
         let next = slot.task.step(&mut cx, event);
-        self.keep(world, id, next);
+        self.keep(event_loop, id, next);
     }
 
     /// Continues a task as `next`.
-    fn keep(&mut self, world: &mut World<'_>, id: Id, next: Option<Task>) {
+    fn keep(&mut self, event_loop: &mut EventLoop<'_>, id: Id, next: Option<Task>) {
         let Some(task) = next else {
             self.half_done.remove(&id);
             return;
@@ -236,19 +238,19 @@ impl Foreign {
         }
         self.tasks.insert(id, Slot { task, armed });
         while self.half_done.len() > HALF_DONE {
-            self.drop_oldest(world);
+            self.drop_oldest(event_loop);
         }
     }
 
     /// Drops the oldest incoming handshake. Returns whether there was one.
-    fn drop_oldest(&mut self, world: &mut World<'_>) -> bool {
+    fn drop_oldest(&mut self, event_loop: &mut EventLoop<'_>) -> bool {
         let Some(id) = self.half_done.pop_first() else { return false };
         if let Some(slot) = self.tasks.remove(&id) {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, id));
             }
             tally::count(Kind::Handshake, &format_args!("{HALF_DONE} may be under way"));
-            slot.task.give_way(&mut Cx { world, shared: &mut self.shared, id });
+            slot.task.give_way(&mut TaskContext { event_loop, shared: &mut self.shared, id });
         }
         true
     }
@@ -259,24 +261,24 @@ impl Foreign {
     }
 
     /// Accepts the connections to the listeners.
-    pub fn accept(&mut self, world: &mut World<'_>) {
+    pub fn accept(&mut self, event_loop: &mut EventLoop<'_>) {
         for i in 0..self.listeners.len() {
-            self.accept_at(world, i);
+            self.accept_at(event_loop, i);
         }
     }
 
-    fn accept_at(&mut self, world: &mut World<'_>, i: usize) {
+    fn accept_at(&mut self, event_loop: &mut EventLoop<'_>, i: usize) {
         let (listener, local) = (self.listeners[i].0.as_raw_fd(), self.listeners[i].1);
         for _ in 0..ACCEPT_AT_ONCE {
             match socket::accept4(listener, SockFlag::SOCK_CLOEXEC) {
                 Ok(fd) => {
                     // SAFETY: a new descriptor that nobody else has.
                     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                    self.arrived(world, fd, local);
+                    self.arrived(event_loop, fd, local);
                 }
                 Err(Errno::EAGAIN) => return,
                 Err(Errno::EMFILE | Errno::ENFILE) => {
-                    if !self.drop_oldest(world) {
+                    if !self.drop_oldest(event_loop) {
                         self.turn_away(i);
                     }
                 }
@@ -299,27 +301,27 @@ impl Foreign {
 
     /// Decides about an accepted connection: it is a program's that is to be relayed, or that of a process of
     /// the network's owner. All others are refused.
-    fn arrived(&mut self, world: &mut World<'_>, fd: OwnedFd, local: SocketAddrV4) {
+    fn arrived(&mut self, event_loop: &mut EventLoop<'_>, fd: OwnedFd, local: SocketAddrV4) {
         let Some(remote) = io::remote(&fd) else { return };
-        let found = world.kernel.connection(remote, local).flatten();
+        let found = event_loop.kernel.connection(remote, local).flatten();
         if let Some(id) = found.and_then(|f| self.shared.expected.remove(&f.cookie)) {
             let Some(slot) = self.tasks.remove(&id) else { return };
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, id));
             }
-            let mut cx = Cx { world, shared: &mut self.shared, id };
+            let mut cx = TaskContext { event_loop, shared: &mut self.shared, id };
             let next = match slot.task {
                 Task::SlowDial(t) => t.arrived(&mut cx, fd),
                 other => Some(other),
             };
-            return self.keep(world, id, next);
+            return self.keep(event_loop, id, next);
         }
         match found {
-            Some(f) if f.held && world.state.is_owners(f.uid) => {
+            Some(f) if f.held && event_loop.state.is_owners(f.uid) => {
                 let id = self.new_id();
-                let mut cx = Cx { world, shared: &mut self.shared, id };
+                let mut cx = TaskContext { event_loop, shared: &mut self.shared, id };
                 let next = Acceptor::begin(&mut cx, fd, local, remote);
-                self.keep(world, id, next);
+                self.keep(event_loop, id, next);
             }
             Some(f) if f.held => tally::count(Kind::ForeignUser, &format_args!("uid {} at {remote}", f.uid)),
             _ => tally::count(Kind::ForeignUnknown, &remote),
@@ -330,7 +332,7 @@ impl Foreign {
     /// address.
     pub fn claim(
         &mut self,
-        world: &mut World<'_>,
+        event_loop: &mut EventLoop<'_>,
         pid: Pid,
         local: SocketAddrV4,
         remote: SocketAddrV4,
@@ -340,12 +342,12 @@ impl Foreign {
         if let Some(at) = slot.armed {
             self.timers.remove(&(at, id));
         }
-        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let mut cx = TaskContext { event_loop, shared: &mut self.shared, id };
         let (next, claimed) = match slot.task {
             Task::Courier(courier) => courier.claim(&mut cx, pid),
             other => (Some(other), None),
         };
-        self.keep(world, id, next);
+        self.keep(event_loop, id, next);
         claimed
     }
 
@@ -357,15 +359,15 @@ impl Foreign {
     /// Takes over a program's socket that is connecting to a foreign peer, for the handshake.
     pub fn hand_over(
         &mut self,
-        world: &mut World<'_>,
+        event_loop: &mut EventLoop<'_>,
         control: OwnedFd,
         program: Option<OwnedFd>,
         cookie: Cookie,
         milliseconds: u32,
     ) {
         let id = self.new_id();
-        let mut cx = Cx { world, shared: &mut self.shared, id };
+        let mut cx = TaskContext { event_loop, shared: &mut self.shared, id };
         let next = program.and_then(|p| Dialer::begin(&mut cx, control, p, cookie, milliseconds));
-        self.keep(world, id, next);
+        self.keep(event_loop, id, next);
     }
 }

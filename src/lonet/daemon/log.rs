@@ -3,7 +3,7 @@
 //!
 //! Its lines have the format of LONET_LOG ([`lonet_core::logged`]), and the first one of a day has the date.
 
-use super::current::Current;
+use super::current_directory::CurrentDirectory;
 use lonet_core::directory::Directory;
 use lonet_core::log_prefix::LogPrefix;
 use lonet_core::sys;
@@ -25,14 +25,14 @@ const NAME: &CStr = c"log";
 const OLD: &CStr = c"log.old";
 
 pub struct Log {
-    directory: Current,
+    directory: CurrentDirectory,
     file: File,
     len: u64,
 }
 
 impl Log {
-    pub fn open(directory: &Current) -> io::Result<Log> {
-        let (file, len) = open(&directory.now())?;
+    pub fn open(directory: &CurrentDirectory) -> io::Result<Log> {
+        let (file, len) = open(&directory.get())?;
         Ok(Log { directory: directory.clone(), file, len })
     }
 }
@@ -89,7 +89,7 @@ fn open(directory: &Directory) -> io::Result<(File, u64)> {
 impl Write for Log {
     /// A line that cannot be written is lost, and one that would exceed the limit is not written.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let directory = self.directory.now();
+        let directory = self.directory.get();
         if !directory.leads_to(NAME, self.file.as_raw_fd()) {
             (self.file, self.len) = open(&directory)?;
         }
@@ -116,7 +116,7 @@ mod tests {
 
     fn log_in(dir: &Path) -> Log {
         let directory = Place::new(dir).open(nix::unistd::geteuid().as_raw()).expect("a directory");
-        Log::open(&Current::new(directory)).expect("a log")
+        Log::open(&CurrentDirectory::new(directory)).expect("a log")
     }
 
     /// Closed to others, in one that is.

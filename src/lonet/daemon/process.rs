@@ -39,7 +39,7 @@ pub fn is_stopped(pid: Pid) -> bool {
     stat(pid).is_ok_and(|stat| stat_field(&stat, STATE) == Some("T"))
 }
 
-/// Whether a signal asks a program to end. Whoever sends one to a program that is stopped lets it continue, to take it.
+/// Whether a signal asks a program to end. A stopped program is continued after it, so that it takes it.
 pub fn asks_to_end(signal: i32) -> bool {
     matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
 }

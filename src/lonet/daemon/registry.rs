@@ -2,7 +2,7 @@
 //!
 //! # For its users
 //!
-//! [`Registry::ask`] never blocks. Answers are returned by [`Registry::answer`] after the descriptor of
+//! [`Registry::ask`] never blocks. Responses are returned by [`Registry::response`] after the descriptor of
 //! [`Registry::ready`] has become readable, each with the ticket of its request. Every request with a ticket
 //! is answered, but at no certain time: callers have their own time limits.
 //!
@@ -23,7 +23,7 @@ mod vfs;
 
 pub use database::{Row, Verdict};
 
-use super::current::Current;
+use super::current_directory::CurrentDirectory;
 use database::Database;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ pub enum Request {
 }
 
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum ResponseBody {
     Announced(Verdict),
     /// `None`: no subnetwork has it. `Err`: why it cannot be found, with the row's name.
     Found(Result<Option<Row>, String>),
@@ -70,14 +70,14 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Response {
     pub ticket: u64,
-    pub answer: Answer,
+    pub body: ResponseBody,
 }
 
 /// The database's location, and what its rows contain.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The network's.
-    pub directory: Current,
+    pub directory: CurrentDirectory,
     /// The network's bare name.
     pub network: String,
     /// The address at which all hosts of this subnetwork are dialed: lonetd's listener.
@@ -95,7 +95,7 @@ enum Message {
 
 pub struct Registry {
     thread: Sender<Message>,
-    answers: Receiver<Response>,
+    responses: Receiver<Response>,
     ready: Arc<EventFd>,
 }
 
@@ -104,7 +104,7 @@ impl Registry {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let ready = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let (thread, messages) = channel();
-        let (sender, answers) = channel();
+        let (sender, responses) = channel();
         let worker = Worker {
             database: Database::new(place),
             messages,
@@ -116,10 +116,10 @@ impl Registry {
             leaving: None,
         };
         std::thread::Builder::new().name("registry".into()).spawn(move || worker.work())?;
-        Ok(Registry { thread, answers, ready })
+        Ok(Registry { thread, responses, ready })
     }
 
-    /// Readable when there are answers.
+    /// Readable when there are responses.
     pub fn ready(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
     }
@@ -130,9 +130,9 @@ impl Registry {
         let _ = self.thread.send(Message::Ask(request));
     }
 
-    pub fn answer(&self) -> Option<Response> {
+    pub fn response(&self) -> Option<Response> {
         let _ = self.ready.read();
-        self.answers.try_recv().ok()
+        self.responses.try_recv().ok()
     }
 
     /// Finishes all removals, and removes the database if it is empty and no other process has it open.
@@ -210,28 +210,28 @@ impl Worker {
         }
     }
 
-    fn tell(&self, ticket: u64, answer: Answer) {
-        let _ = self.responses.send(Response { ticket, answer });
+    fn respond(&self, ticket: u64, body: ResponseBody) {
+        let _ = self.responses.send(Response { ticket, body });
         let _ = self.ready.write(1);
     }
 
     /// Handles the look-ups. Returns false if the database is locked.
     fn look_up(&mut self) -> bool {
         while let Some(find) = self.finds.pop_front() {
-            let answer = match &find.name {
-                Some(name) => self.database.find(name).map(|found| Answer::Found(Ok(found))),
-                None => self.database.others().map(|rows| Answer::Others(Some(rows))),
+            let found = match &find.name {
+                Some(name) => self.database.find(name).map(|found| ResponseBody::Found(Ok(found))),
+                None => self.database.others().map(|rows| ResponseBody::Others(Some(rows))),
             };
             let late = find.since.elapsed() >= if find.name.is_some() { FIND_FOR } else { LIST_FOR };
-            match (answer, &find.name) {
-                (Ok(answer), _) => self.tell(find.ticket, answer),
+            match (found, &find.name) {
+                (Ok(body), _) => self.respond(find.ticket, body),
                 (Err(Trouble::Busy), _) if !late => {
                     self.finds.push_front(find);
                     return false;
                 }
-                (Err(_), None) => self.tell(find.ticket, Answer::Others(None)),
+                (Err(_), None) => self.respond(find.ticket, ResponseBody::Others(None)),
                 (Err(trouble), Some(_)) => {
-                    self.tell(find.ticket, Answer::Found(Err(trouble.to_string())));
+                    self.respond(find.ticket, ResponseBody::Found(Err(trouble.to_string())));
                 }
             }
         }
@@ -247,17 +247,17 @@ impl Worker {
                 Write::Sweep => self.database.sweep().map(|()| None),
             };
             match (done, write) {
-                (Ok(Some((ticket, verdict))), _) => self.tell(ticket, Answer::Announced(verdict)),
+                (Ok(Some((ticket, verdict))), _) => self.respond(ticket, ResponseBody::Announced(verdict)),
                 (Ok(None), _) => {}
                 (Err(Trouble::Busy), write) => {
                     self.writes.push_front(write);
                     return false;
                 }
                 (Err(Trouble::Refused(text)), Write::Announce { ticket, .. }) => {
-                    self.tell(ticket, Answer::Announced(Verdict::Refused(text)));
+                    self.respond(ticket, ResponseBody::Announced(Verdict::Refused(text)));
                 }
                 (Err(trouble), Write::Announce { ticket, .. }) => {
-                    self.tell(ticket, Answer::Announced(Verdict::Failed(trouble.to_string())));
+                    self.respond(ticket, ResponseBody::Announced(Verdict::Failed(trouble.to_string())));
                 }
                 (Err(trouble), Write::Withdraw { name }) => {
                     tracing::warn!("the row of host {name:?} stays: {trouble}");

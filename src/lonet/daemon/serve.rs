@@ -5,68 +5,67 @@
 //! processes and sockets that the kernel has announced are handled before any message.
 
 mod connections;
+mod directory_watch;
 mod end;
 mod faults;
-mod hands;
-mod home;
 mod idle;
 mod inherited;
 mod lent;
 mod messages;
+mod name_queries;
 mod processes;
-mod questions;
 mod rights;
 mod sender;
 mod signal;
+mod socket_ends;
+mod thread_pool;
 mod trace;
 mod wait;
 mod watcher;
 
-use super::current::Current;
+use super::control_sockets::{ControlSockets, Service};
+use super::current_directory::CurrentDirectory;
 use super::dns::Dns;
-use super::doors::{Doors, Service};
-use super::faults::hits::Meter;
+use super::faults::hits::HitCounter;
 use super::faults::loss::Loss;
-use super::foreign::{self, FIRST_TASK, Foreign, World};
-use super::held::Held;
+use super::foreign::{self, EventLoop, FIRST_TASK, Foreign};
 use super::kernel::Live;
 use super::members::Members;
 use super::owner::Owner;
+use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
-use super::state::{Pid, State};
+use super::state::State;
 use super::store::Store;
 use super::tally;
 use connections::Connections;
+use directory_watch::DirectoryWatch;
 use end::Ending;
-use hands::Hands;
-use home::Home;
 use inherited::Inheritance;
 use lonet_core::config::{Config, Membership};
 use lonet_core::diag::Destroyed;
 use lonet_core::directory::Place;
+use name_queries::DelayedQueries;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use questions::Slow;
+use processes::Processes;
 use signal::Signalling;
-use std::collections::BTreeMap;
+use socket_ends::SocketEnds;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use thread_pool::ThreadPool;
 use wait::Waiting;
 
-/// How long a network stays when it is empty.
+/// How long an empty network stays up.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
-
-/// How many announcements of destroyed sockets are handled before other work.
-const ENDS_AT_ONCE: usize = 256;
 
 /// How long `lonet down --kill` waits between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
 /// How long a dialer may take to repeat the notification of its dial.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const DIAL_ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often KILL is sent again, to new processes.
 const KILL_AGAIN: Duration = Duration::from_millis(500);
@@ -74,12 +73,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(500);
 /// How soon the end of the network is tried again while a program waits for it.
 const END_AGAIN: Duration = Duration::from_millis(10);
 
-/// All sockets are reviewed again after a pause of this many times the duration of the last review.
-const REVIEW_REST: u32 = 10;
-
 /// How often sockets are examined that no known process has: ends that the kernel cannot announce are found
 /// in the end.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const CHECK_EVERY: Duration = Duration::from_secs(30);
 
 const CONTROL: u64 = 1;
 const ABSTRACT: u64 = 2;
@@ -89,10 +85,10 @@ const CONNECTION: u64 = 5;
 const DNS: u64 = 6;
 const SEARCHED: u64 = 7;
 const CONNECTIONS: u64 = 8;
-const HOME: u64 = 9;
+const DIRECTORY: u64 = 9;
 
 /// An accept that was reported before its dial.
-struct Early {
+struct EarlyAccept {
     fd: OwnedFd,
     bytes: Vec<u8>,
     since: Instant,
@@ -105,42 +101,29 @@ pub struct Daemon {
     netns: u64,
     foreign: Foreign,
     /// Reserves the block as long as the daemon lives.
-    _held: Held,
+    _reserved: ReservedBlock,
     /// The service lock, held as long as the daemon serves.
     service: Service,
-    home: Home,
-    doors: Doors,
-    /// The control sockets are not watched until then.
-    shut_until: Option<Instant>,
+    directory_watch: DirectoryWatch,
+    control_sockets: ControlSockets,
     place: Place,
-    directory: Current,
+    directory: CurrentDirectory,
     config: Config,
     owner: Owner,
     membership: Membership,
     inheritance: Inheritance,
     epoll: Epoll,
-    /// Becomes readable when a process ends.
-    deaths: Epoll,
-    processes: BTreeMap<Pid, OwnedFd>,
-    /// The sender of the current message, if it was not known before.
-    met: Option<(Pid, OwnedFd)>,
-    destroyed: Option<Destroyed>,
-    /// Whether `epoll` watches `destroyed`.
-    watches_ends: bool,
-    /// Whether announcements of destroyed sockets were lost, and when lonetd may next review all sockets for
-    /// it.
-    are_ends_lost: bool,
-    reviews_at: Instant,
-    /// Counts what fault rules have met.
-    meter: Meter,
+    processes: Processes,
+    socket_ends: SocketEnds,
+    hit_counter: HitCounter,
     loss: Loss,
     dns: Dns,
     connections: Connections,
     /// The threads that bind and connect sockets which programs have lent.
-    lent: Hands,
-    early: Vec<Early>,
+    lent_pool: ThreadPool,
+    early: Vec<EarlyAccept>,
     /// Name queries that are answered late.
-    slow: Slow,
+    delayed_queries: DelayedQueries,
     waiting: Waiting,
     ending: Option<Ending>,
     signals: Vec<Signalling>,
@@ -158,16 +141,16 @@ pub struct Parts {
     pub state: State,
     pub kernel: Live,
     pub store: &'static Store,
-    pub held: Held,
+    pub reserved: ReservedBlock,
     /// The address of the previous lonetd's listener.
     pub former: Option<Ipv4Addr>,
     pub service: Service,
-    pub doors: Doors,
+    pub control_sockets: ControlSockets,
     /// Opened before the kernel was asked for the sockets there are: ends in between are announced.
     pub destroyed: Option<Destroyed>,
     /// The network's path, and its directory.
     pub place: Place,
-    pub directory: Current,
+    pub directory: CurrentDirectory,
     pub config: Config,
     pub owner: Owner,
     pub membership: Membership,
@@ -176,18 +159,18 @@ pub struct Parts {
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
-        let Parts { state, kernel, store, held, former, service, doors, destroyed, .. } = parts;
+        let Parts { state, kernel, store, reserved, former, service, control_sockets, destroyed, .. } = parts;
         let Parts { place, directory, config, owner, membership, netns, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
-        let deaths = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
+        let processes = Processes::new().map_err(os("make an epoll"))?;
         let connections = Connections::new()?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
-        epoll.add(&deaths.0, event(DEATHS)).map_err(os("watch processes"))?;
-        let foreign = Foreign::new(&config, &directory, &held, former, &epoll)?;
-        let members = Arc::new(Members::new(&config, &directory.now(), owner, membership));
+        epoll.add(processes.events(), event(DEATHS)).map_err(os("watch processes"))?;
+        let foreign = Foreign::new(&config, &directory, &reserved, former, &epoll)?;
+        let members = Arc::new(Members::new(&config, &directory.get(), owner, membership));
         let inheritance = Inheritance::new(members);
         if let Some(done) = inheritance.search_done() {
             epoll.add(done, event(SEARCHED)).map_err(os("watch for other members"))?;
@@ -200,11 +183,10 @@ impl Daemon {
             store,
             netns,
             foreign,
-            _held: held,
+            _reserved: reserved,
             service,
-            home: Home::watch(&place, membership.owner),
-            doors,
-            shut_until: None,
+            directory_watch: DirectoryWatch::watch(&place, membership.owner),
+            control_sockets,
             place,
             directory,
             config,
@@ -212,21 +194,15 @@ impl Daemon {
             membership,
             inheritance,
             epoll,
-            deaths,
-            processes: BTreeMap::new(),
-            met: None,
-            destroyed,
-            // Until the loop has found that there are none.
-            watches_ends: false,
-            are_ends_lost: false,
-            reviews_at: Instant::now(),
-            meter: Meter::default(),
+            processes,
+            socket_ends: SocketEnds::new(destroyed),
+            hit_counter: HitCounter::default(),
             loss: Loss::default(),
             dns,
             connections,
-            lent: Hands::new("lonetd-lent", lent::THREADS),
+            lent_pool: ThreadPool::new("lonetd-lent", lent::THREADS),
             early: Vec::new(),
-            slow: Slow::default(),
+            delayed_queries: DelayedQueries::default(),
             waiting: Waiting::new(),
             ending: None,
             signals: Vec::new(),
@@ -234,12 +210,12 @@ impl Daemon {
             empty_since: None,
             tracing: trace::Tracing::default(),
         };
-        daemon.open_doors().map_err(os("watch the control sockets"))?;
-        daemon.watch_home().map_err(os("watch the network's directory"))?;
-        daemon.settle();
+        daemon.watch_control_sockets().map_err(os("watch the control sockets"))?;
+        daemon.watch_directory().map_err(os("watch the network's directory"))?;
+        daemon.commit();
         daemon.restore_faults();
         daemon.resume_recording();
-        store.table().set_abstract_name(Some(daemon.doors.name));
+        store.table().set_abstract_name(Some(daemon.control_sockets.name));
         store.table().serve();
         Ok(daemon)
     }
@@ -253,38 +229,38 @@ impl Daemon {
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e.into()),
             };
-            self.take_news();
+            self.handle_ends();
             let is_one_of = |kinds: &[u64]| events[..n].iter().any(|e| kinds.contains(&e.data()));
             if self.connections.has_received() || is_one_of(&[CONTROL, ABSTRACT, CONNECTIONS]) {
-                self.take_messages();
+                self.handle_messages();
             }
             for event in &events[..n] {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
                 match event.data() {
-                    DESTROYED => self.ends_begin(),
-                    HOME => self.look_after_home(),
-                    SEARCHED => self.take_found(Duration::ZERO),
-                    foreign::LISTENER => self.foreign.accept(&mut world),
+                    DESTROYED => self.socket_ends.unwatch(&self.epoll),
+                    DIRECTORY => self.check_directory(),
+                    SEARCHED => self.handle_search_result(Duration::ZERO),
+                    foreign::LISTENER => self.foreign.accept(&mut event_loop),
                     foreign::REGISTRY => {
-                        let resumed = self.foreign.told(&mut self.state);
+                        let resumed = self.foreign.handle_responses(&mut self.state);
                         self.resume(resumed);
                     }
-                    task if task >= FIRST_TASK => self.foreign.ready(&mut world, task, event.events()),
+                    task if task >= FIRST_TASK => self.foreign.ready(&mut event_loop, task, event.events()),
                     _ => {}
                 }
             }
             if is_one_of(&[DNS]) || self.dns.until().is_some_and(|until| until <= Instant::now()) {
-                self.take_questions();
+                self.handle_dns();
             }
-            self.take_early();
-            self.take_slow();
-            self.look_at_the_time();
+            self.retry_early_accepts();
+            self.answer_delayed_queries();
+            self.run_timers();
             // This comes before the rows of hosts that have gone down are withdrawn: others may have their
             // names then.
-            self.settle();
+            self.commit();
             self.foreign.keep_rows(&mut self.state);
-            self.look_for_members(Instant::now());
+            self.search_if_needed(Instant::now());
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -292,84 +268,44 @@ impl Daemon {
     }
 
     /// Handles the kernel's announcements.
-    pub(super) fn take_news(&mut self) {
-        self.take_deaths();
-        self.take_ends();
-        self.settle();
+    pub(super) fn handle_ends(&mut self) {
+        self.handle_process_ends();
+        self.handle_socket_ends();
+        self.commit();
     }
 
-    /// Handles the announcements of destroyed sockets. The caller calls [`Daemon::settle`].
-    fn take_ends(&mut self) {
-        let Some(destroyed) = &self.destroyed else { return };
-        let (mut is_quiet, mut all) = (true, Vec::new());
-        // A process that makes and closes sockets all the time, which may be another user's, does not keep
-        // lonetd from its work.
-        for _ in 0..ENDS_AT_ONCE {
-            let Some(ends) = destroyed.next().transpose() else { break };
-            is_quiet = false;
-            match ends {
-                Ok(ends) => all.extend(ends),
-                Err(_) => self.are_ends_lost = true,
-            }
-        }
-        // This comes first: the state still has the sockets.
-        self.record_ends(&all);
-        let all: Vec<u64> = all.iter().map(|end| end.cookie).collect();
-        self.state.all_destroyed(&mut self.kernel, &all);
-        all.iter().for_each(|cookie| self.store.table().forget_hops(*cookie));
+    fn run_timers(&mut self) {
         let now = Instant::now();
-        if self.are_ends_lost && now >= self.reviews_at {
-            self.are_ends_lost = false;
-            self.kernel.many(true);
-            self.state.review_all(&mut self.kernel);
-            self.kernel.many(false);
-            self.reviews_at = Instant::now() + REVIEW_REST * now.elapsed();
+        self.continue_ending(now);
+        self.connections.run_timers(now);
+        tally::run_timers(now);
+        if self.control_sockets.paused_until().is_some_and(|until| now >= until) {
+            let _ = self.watch_control_sockets();
         }
-        if is_quiet
-            && !self.watches_ends
-            && let Some(destroyed) = &self.destroyed
-        {
-            self.watches_ends = self.epoll.add(destroyed, event(DESTROYED)).is_ok();
-        }
-    }
-
-    /// Stops watching `destroyed` until there are no more announcements; they are handled whenever lonetd is
-    /// awake.
-    fn ends_begin(&mut self) {
-        if let Some(destroyed) = &self.destroyed {
-            self.watches_ends = self.epoll.delete(destroyed).is_err();
-        }
-    }
-
-    fn look_at_the_time(&mut self) {
-        let now = Instant::now();
-        self.go_on_ending(now);
-        self.connections.look_at_the_time(now);
-        tally::look_at_the_time(now);
-        if self.shut_until.is_some_and(|until| now >= until) {
-            let _ = self.open_doors();
-        }
-        let mut world = World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-        self.foreign.look_at_the_time(&mut world);
+        let mut event_loop =
+            EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+        self.foreign.run_timers(&mut event_loop);
         let late = self.foreign.resume_late();
         self.resume(late);
         self.dns.forget_idle(now);
-        self.state.settle_doubts(&mut self.kernel);
-        self.end_faults();
+        self.state.end_grace_period(&mut self.kernel);
+        self.expire_faults();
         self.look_for_loss();
-        if now >= self.looked + LOOK_EVERY {
+        if now >= self.looked + CHECK_EVERY {
             self.looked = now;
-            self.look_after_home();
+            self.check_directory();
             if self.state.processes.is_empty() {
                 self.state.review_all(&mut self.kernel);
             }
         }
-        self.forget_waiters_that_left();
-        self.look_at_waited_for(now);
-        self.look_at_recording(now);
+        self.drop_waiters_that_left();
+        self.check_waited_hosts(now);
+        self.run_recorder(now);
         // A request in progress is no reason to begin anew: `lonet top` sends one each second.
-        let is_empty =
-            self.state.is_empty() && self.waiting.is_empty() && !self.has_faults() && !self.keeps_recording();
+        let is_empty = self.state.is_empty()
+            && self.waiting.is_empty()
+            && !self.has_faults()
+            && !self.recording_keeps_network();
         self.empty_since = if is_empty { self.empty_since.or(Some(now)) } else { None };
     }
 }

@@ -7,22 +7,23 @@
 //! is sent. The machine does no I/O of its own and reads no clock.
 
 mod accept;
-mod answer;
+mod address_index;
 mod api;
 mod autobind;
 mod bind;
 mod dial;
 mod ends;
 mod entered;
+mod events;
+mod fault_events;
 mod faults;
 mod foreign;
 mod hosts;
 mod kernel;
 mod life;
-mod noted;
-mod noted_faults;
 mod permission;
 mod ports;
+mod reply;
 mod restore;
 mod save;
 mod show;
@@ -31,18 +32,19 @@ mod slots;
 mod tests;
 mod unverified;
 
-pub use answer::{Answer, Named};
 pub use entered::Tables;
+pub use events::EventTexts;
 pub use faults::End;
 pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::classes::Classes;
 pub use lonet_core::table::entry::Call;
-pub use noted::Said;
+pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
 
+use address_index::AddressIndex;
 use lonet_core::block::{Block, Endpoint, Place};
 use lonet_core::control::{Asked, Caller, Op, Reply};
 use lonet_core::table::entry;
@@ -171,10 +173,7 @@ pub struct State {
     pub hosts: Hosts,
     pub sockets: Map<Cookie, Socket>,
     pub processes: BTreeMap<Pid, Process>,
-    /// Dialing sockets by the kernel's addresses of their connection: (local, remote).
-    by_tuple: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
-    /// Listening and bound sockets by the kernel's local address.
-    by_os: Map<SocketAddrV4, Vec<Cookie>>,
+    addresses: AddressIndex,
     /// The connection that a courier stands for, by the courier's source address and its listener.
     couriers: Map<(SocketAddrV4, SocketAddrV4), Cookie>,
     /// Tombstones of `sockets`, oldest first, with the time of death.
@@ -196,8 +195,7 @@ pub struct State {
     changes: Changes,
     /// The fault rules from before a dial made one of them take effect.
     rules_before: Option<Vec<Rule>>,
-    /// Data for the recorder's events.
-    noted: noted::Noted,
+    event_notes: events::EventNotes,
 }
 
 /// The dirty set: keys of what has changed, for [`State::save`].
@@ -242,8 +240,7 @@ impl State {
             hosts: Hosts::default(),
             sockets: Map::default(),
             processes: BTreeMap::new(),
-            by_tuple: Map::default(),
-            by_os: Map::default(),
+            addresses: AddressIndex::default(),
             couriers: Map::default(),
             retired: VecDeque::new(),
             unverified_sockets: None,
@@ -254,7 +251,7 @@ impl State {
             deferred: None,
             changes: Changes::default(),
             rules_before: None,
-            noted: noted::Noted::default(),
+            event_notes: events::EventNotes::default(),
         }
     }
 
@@ -265,28 +262,28 @@ impl State {
         sender: Sender,
         caller: &Caller<'_>,
         op: &Op<'_>,
-    ) -> Answer {
+    ) -> StateReply {
         if let Some(cookie) = op.socket() {
             self.take_over(cookie);
         }
-        let answer = self.answer(kernel, sender, caller, op);
+        let reply = self.dispatch(kernel, sender, caller, op);
         self.give_up_reserved();
         if caller.options.closes_unseen {
             self.expect_unseen(sender.pid, op.socket());
         }
-        answer
+        reply
     }
 
-    fn answer(
+    fn dispatch(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
         caller: &Caller<'_>,
         op: &Op<'_>,
-    ) -> Answer {
+    ) -> StateReply {
         let named = |found: Result<Named, (Errno, String)>| match found {
-            Ok(host) => Answer::Host(host),
-            Err((errno, text)) => Answer::Refuse(errno, text),
+            Ok(host) => StateReply::Host(host),
+            Err((errno, text)) => StateReply::Refuse(errno, text),
         };
         let outcome = match *op {
             Op::Join => self.join(kernel, sender, caller),
@@ -347,7 +344,7 @@ impl State {
             }
             Op::Resolve { name, strict } => {
                 let strict = strict || caller.options.strict_names;
-                return named(self.resolve_noted(kernel, sender, caller, (name, strict)));
+                return named(self.resolve_recorded(kernel, sender, caller, (name, strict)));
             }
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),

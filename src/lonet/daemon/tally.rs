@@ -72,14 +72,14 @@ struct Count {
     /// The count since the last line, and the detail of the last event.
     pending: u64,
     last: String,
-    said: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 struct Tally([Count; KINDS]);
 
 impl Tally {
     const fn new() -> Tally {
-        Tally([const { Count { pending: 0, last: String::new(), said: None } }; KINDS])
+        Tally([const { Count { pending: 0, last: String::new(), logged: None } }; KINDS])
     }
 
     /// Counts an event. Returns the line to write, if one is due.
@@ -93,7 +93,7 @@ impl Tally {
 
     fn due(&self) -> Option<Instant> {
         let waiting = self.0.iter().filter(|count| count.pending > 0);
-        waiting.filter_map(|count| Some(count.said? + EVERY)).min()
+        waiting.filter_map(|count| Some(count.logged? + EVERY)).min()
     }
 
     fn lines(&mut self, now: Instant) -> Vec<String> {
@@ -121,11 +121,11 @@ const ALL: [Kind; KINDS] = [
 
 impl Count {
     fn line(&mut self, text: &str, now: Instant) -> Option<String> {
-        if self.said.is_some_and(|said| now < said + EVERY) {
+        if self.logged.is_some_and(|logged| now < logged + EVERY) {
             return None;
         }
         let n = std::mem::take(&mut self.pending);
-        self.said = Some(now);
+        self.logged = Some(now);
         Some(format!("{n} {text} (the last: {})", self.last))
     }
 }
@@ -144,7 +144,7 @@ pub fn due() -> Option<Instant> {
 }
 
 /// Writes the lines that are due.
-pub fn look_at_the_time(now: Instant) {
+pub fn run_timers(now: Instant) {
     let lines = TALLY.lock().map(|mut tally| tally.lines(now)).unwrap_or_default();
     lines.into_iter().for_each(|line| tracing::warn!("{line}"));
 }

@@ -42,7 +42,7 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
     let result = unsafe { sys::connect(dial.fd.raw(), target.pointer(), target.len) };
     let mut errno = result.err().map_or(0, |e| e as i32);
     if !refused {
-        errno = connect::arrived(dial.limit, &dial.host.client, dial.fd.raw(), dial.cookie, to, errno);
+        errno = connect::conclude(dial.limit, &dial.host.client, dial.fd.raw(), dial.cookie, to, errno);
     }
     match Errno::from_raw(errno) {
         Errno::EINPROGRESS => Ok(()),

@@ -48,7 +48,7 @@ pub fn part(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::faults::shown::rate_text;
+    use crate::daemon::faults::commands::rate_text;
 
     #[test]
     fn delay_is_a_time_of_up_to_a_minute() {

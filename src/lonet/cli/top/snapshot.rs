@@ -1,6 +1,6 @@
 //! What is shown of a network: hosts, listeners, connections and faults, at one moment.
 
-use crate::daemon::faults::shown::commands;
+use crate::daemon::faults::commands::commands;
 use crate::daemon::faults::{Between, Report, RuleShown};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

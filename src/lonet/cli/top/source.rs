@@ -6,7 +6,7 @@ use super::meter::{self, Meter};
 use super::snapshot::Snapshot;
 use crate::cli::trace::begin;
 use crate::cli::{faults, query};
-use crate::daemon::faults::{Between, Order};
+use crate::daemon::faults::{Between, FaultRequest};
 use crate::trace::event::Event;
 use lonet_core::client::{Client, StartIf};
 use lonet_core::control::Trace;
@@ -89,8 +89,8 @@ impl Deed {
     fn run(self, client: &Client) -> Result<String, String> {
         let Deed { verb, between } = self;
         let (order, done, left) = match verb {
-            Verb::Cut => (Order::Cut(between.clone()), "cut", "may still pass"),
-            Verb::Heal => (Order::Heal(between.clone()), "healed", "may stay cut"),
+            Verb::Cut => (FaultRequest::Cut(between.clone()), "cut", "may still pass"),
+            Verb::Heal => (FaultRequest::Heal(between.clone()), "healed", "may stay cut"),
         };
         faults::outcome(&faults::order_of(client, &between, order)?, done, left)
     }
@@ -204,7 +204,7 @@ impl Thread {
 
     fn ask(&self) -> Result<Option<Snapshot>, String> {
         let Some(listing) = query::network(&self.client)? else { return Ok(None) };
-        let report = faults::order_of(&self.client, &Between::default(), Order::Show);
+        let report = faults::order_of(&self.client, &Between::default(), FaultRequest::Show);
         // It may have ended in between.
         let report = match report {
             Ok(report) => report,

@@ -1,7 +1,7 @@
-//! Loss of each segment by itself: a filter of a socket that drops what it is sent at random (SO_ATTACH_FILTER in socket(7)).
+//! Loss by a socket filter that drops incoming segments at random (SO_ATTACH_FILTER in socket(7)).
 //!
-//! Who has CAP_NET_ADMIN may attach one to a TCP socket; on kernels of before June 2026 everybody may. A socket has one
-//! filter: if its program has given it one, it keeps that.
+//! Attaching one to a TCP socket needs CAP_NET_ADMIN; on kernels from before June 2026 nothing. A socket has one filter: one
+//! that its program has attached stays.
 
 use lonet_core::sys::{self, check};
 use lonet_core::table::rules::LOSS_WHOLE;
@@ -13,7 +13,7 @@ const RANDOM: u32 = -0x1000_i32 as u32 + 56;
 
 type Program = [libc::sock_filter; 4];
 
-/// Takes a segment whole, unless the random number is less than `limit`.
+/// A filter that accepts a segment unless the random number is less than `limit`.
 fn program(limit: u32) -> Program {
     let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     [
@@ -24,15 +24,16 @@ fn program(limit: u32) -> Program {
     ]
 }
 
-fn words(program: &Program) -> [(u16, u8, u8, u32); 4] {
+fn fields(program: &Program) -> [(u16, u8, u8, u32); 4] {
     program.map(|op| (op.code, op.jt, op.jf, op.k))
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Filter {
     None,
-    /// It drops what is below this.
+    /// lonet's, with its `limit`.
     Ours(u32),
+    /// One that the program has attached.
     Programs,
 }
 
@@ -40,7 +41,7 @@ fn filter(fd: RawFd) -> Result<Filter, Errno> {
     let mut is = program(0);
     // In instructions, not in bytes.
     let mut len = is.len() as libc::socklen_t;
-    // SAFETY: room for so many instructions.
+    // SAFETY: room for `len` instructions.
     let got = check(unsafe {
         libc::syscall(
             libc::SYS_getsockopt,
@@ -53,16 +54,16 @@ fn filter(fd: RawFd) -> Result<Filter, Errno> {
     });
     match got {
         Ok(_) if len == 0 => Ok(Filter::None),
-        Ok(_) if words(&is) == words(&program(is[1].k)) => Ok(Filter::Ours(is[1].k)),
-        // A longer one, or none of the classic kind.
+        Ok(_) if fields(&is) == fields(&program(is[1].k)) => Ok(Filter::Ours(is[1].k)),
+        // A longer one, or an eBPF filter.
         Ok(_) | Err(Errno::EINVAL | Errno::EACCES) => Ok(Filter::Programs),
         Err(e) => Err(e),
     }
 }
 
-/// Has a socket lose this part of what it is sent, of [`LOSS_WHOLE`]; 0: nothing, as far as it is our doing. EBUSY: its program has
-/// a filter of its own. EPERM: nobody may.
-pub fn lose(fd: RawFd, part: u64) -> Result<(), Errno> {
+/// Makes a socket lose `part` of [`LOSS_WHOLE`] of the segments that it receives; 0 removes lonet's filter. EBUSY: the program
+/// has a filter of its own. EPERM: lonetd may not attach one.
+pub fn set_loss(fd: RawFd, part: u64) -> Result<(), Errno> {
     let limit = (part.min(LOSS_WHOLE) * u64::from(u32::MAX) / LOSS_WHOLE) as u32;
     match filter(fd)? {
         Filter::Ours(is) if is == limit => Ok(()),
@@ -90,13 +91,13 @@ mod tests {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let fd = socket.as_raw_fd();
         let limits = [LOSS_WHOLE / 2, LOSS_WHOLE / 4].map(|part| {
-            assert_eq!(lose(fd, part), Ok(()));
+            assert_eq!(set_loss(fd, part), Ok(()));
             filter(fd)
         });
         assert_eq!(limits, [u32::MAX / 2, u32::MAX / 4].map(|limit| Ok(Filter::Ours(limit))));
-        assert_eq!(lose(fd, LOSS_WHOLE), Ok(()));
+        assert_eq!(set_loss(fd, LOSS_WHOLE), Ok(()));
         socket.send_to(b"lost", socket.local_addr().expect("its address")).expect("room");
-        assert_eq!((lose(fd, 0), filter(fd)), (Ok(()), Ok(Filter::None)));
+        assert_eq!((set_loss(fd, 0), filter(fd)), (Ok(()), Ok(Filter::None)));
         socket.send_to(b"comes", socket.local_addr().expect("its address")).expect("room");
         let mut buffer = [0; 10];
         let n = socket.recv(&mut buffer).expect("what was sent last");
@@ -111,7 +112,7 @@ mod tests {
             let mut all = [program(7)[2]; 5];
             let its = libc::sock_fprog { len, filter: all.as_mut_ptr() };
             sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &its).expect("a filter");
-            assert_eq!((lose(fd, 5), lose(fd, 0)), (Err(Errno::EBUSY), Ok(())));
+            assert_eq!((set_loss(fd, 5), set_loss(fd, 0)), (Err(Errno::EBUSY), Ok(())));
             assert_eq!(filter(fd), Ok(Filter::Programs));
         }
     }

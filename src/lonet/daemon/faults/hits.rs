@@ -1,9 +1,9 @@
-//! What the rules of cuts have met: segments that the kernel has dropped.
+//! Counts the hits of rules that drop segments.
 //!
-//! Each socket counts what was for it and was dropped; a dial that nobody answers counts what it sends again, and its first
-//! segment is counted by who makes it ([`Table::count_dial_hits`]). Both only grow, so each look at the sockets adds what has come
-//! since the one before to the rules that stand. What a socket drops for other reasons is among it: that is little, where
-//! nobody reads what comes. What a socket had dropped between the last look and its end is not.
+//! The kernel counts the segments that each socket drops, and the retransmissions of a dial without an answer; the first
+//! segment of a dial is counted by the process that dials ([`Table::count_dial_hits`]). Each reading of these counters adds
+//! their increase since the last one to the rules in force. Segments that a socket drops for other reasons are included, which
+//! are few; those that it drops between the last reading and its end are not.
 
 use crate::daemon::kernel::Live;
 use crate::daemon::state::{Cookie, Index, State};
@@ -14,72 +14,72 @@ use lonet_core::table::rules::{Kind, Rule};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
-/// Whether the kernel counts what a rule meets: it has segments dropped.
-pub fn are_counted(rule: &Rule) -> bool {
+/// Whether the kernel counts the hits of a rule: it drops segments.
+pub fn is_counted(rule: &Rule) -> bool {
     matches!(rule.kind, Kind::Cut | Kind::Loss) && rule.at == 0
 }
 
-/// What the sockets had counted at the last look.
+/// The sockets' counters at the last reading.
 #[derive(Default)]
-pub struct Meter {
-    before: HashMap<Cookie, Traffic>,
+pub struct HitCounter {
+    last: HashMap<Cookie, Traffic>,
 }
 
-impl Meter {
-    /// What a lonetd before has counted up to when is not known: a rule that has met nothing so far has met all of it.
+impl HitCounter {
+    /// Begins in a new lonetd. What the previous one has counted is not known: the whole counters are added to rules without
+    /// hits, and to no others.
     pub fn restore(&mut self, state: &State, kernel: &Live, table: Table<'_>) {
         let mut rules = state.rules();
         rules.retain(|r| table.hits(r) == 0);
-        self.look_for(state, kernel, table, &rules);
+        self.count_for(state, kernel, table, &rules);
     }
 
-    /// Adds what has come since the last look to the rules that stand.
-    pub fn look(&mut self, state: &State, kernel: &Live, table: Table<'_>) {
-        self.look_for(state, kernel, table, &state.rules());
+    /// Adds the increase since the last reading to the rules in force.
+    pub fn count(&mut self, state: &State, kernel: &Live, table: Table<'_>) {
+        self.count_for(state, kernel, table, &state.rules());
     }
 
-    /// The same, and to rules that stood until now.
-    pub fn look_with(&mut self, state: &State, kernel: &Live, table: Table<'_>, gone: &[Rule]) {
-        self.look_for(state, kernel, table, &[&state.rules(), gone].concat());
+    /// Like [`HitCounter::count`], also for rules that were in force until now.
+    pub fn count_with(&mut self, state: &State, kernel: &Live, table: Table<'_>, gone: &[Rule]) {
+        self.count_for(state, kernel, table, &[&state.rules(), gone].concat());
     }
 
-    fn look_for(&mut self, state: &State, kernel: &Live, table: Table<'_>, rules: &[Rule]) {
-        let rules: Vec<&Rule> = rules.iter().filter(|r| are_counted(r)).collect();
+    fn count_for(&mut self, state: &State, kernel: &Live, table: Table<'_>, rules: &[Rule]) {
+        let rules: Vec<&Rule> = rules.iter().filter(|r| is_counted(r)).collect();
         let all = kernel.traffic(state.block);
-        for (from, to, n) in dropped(state, &all, &self.before) {
+        for (from, to, n) in dropped(state, &all, &self.last) {
             rules.iter().filter(|r| r.concerns(from, to)).for_each(|r| table.add_hits(r, u64::from(n)));
         }
-        self.before = all.into_iter().map(|(found, traffic)| (found.cookie, traffic)).collect();
+        self.last = all.into_iter().map(|(found, traffic)| (found.cookie, traffic)).collect();
     }
 }
 
-/// How many segments from one host to another have been dropped since.
+/// The segments dropped since the last reading, by sending and receiving host.
 fn dropped(
     state: &State,
     all: &[(Found, Traffic)],
-    before: &HashMap<Cookie, Traffic>,
+    last: &HashMap<Cookie, Traffic>,
 ) -> Vec<(Index, Index, u32)> {
     let hosts = |f: &Found| {
         let by_address = || Some((index(state.block, f.local)?, index(state.block, f.remote)?));
         state.end(f.cookie).map(|end| end.hosts).or_else(by_address)
     };
     let mut seen = HashSet::new();
-    // A dump may show a socket twice. Whose hosts are not known is a foreign host's.
+    // A dump may show a socket twice. A connection whose hosts are unknown is a foreign host's.
     let once = all.iter().filter(|(f, _)| seen.insert(f.cookie));
     let all: Vec<_> = once.filter_map(|(f, now)| Some((f, now, hosts(f)?))).collect();
-    let there: HashSet<(SocketAddrV4, SocketAddrV4)> =
-        all.iter().map(|(f, ..)| (f.local, f.remote)).collect();
-    let mut news = Vec::new();
+    let ends: HashSet<(SocketAddrV4, SocketAddrV4)> = all.iter().map(|(f, ..)| (f.local, f.remote)).collect();
+    let mut counts = Vec::new();
     for (f, now, (here, other)) in all {
-        let was = before.get(&f.cookie).copied().unwrap_or_default();
-        news.push((other, here, now.dropped.saturating_sub(was.dropped)));
-        // Nobody else counts what it has sent.
-        if f.state == Tcp::SYN_SENT || !there.contains(&(f.remote, f.local)) {
-            news.push((here, other, now.sent_again.saturating_sub(was.sent_again)));
+        let was = last.get(&f.cookie).copied().unwrap_or_default();
+        counts.push((other, here, now.dropped.saturating_sub(was.dropped)));
+        // No socket at the other end counts what it drops.
+        if f.state == Tcp::SYN_SENT || !ends.contains(&(f.remote, f.local)) {
+            counts.push((here, other, now.sent_again.saturating_sub(was.sent_again)));
         }
     }
-    news.retain(|(_, _, n)| *n != 0);
-    news
+    counts.retain(|(_, _, n)| *n != 0);
+    counts
 }
 
 fn index(block: Block, at: SocketAddrV4) -> Option<Index> {

@@ -1,16 +1,16 @@
-//! Loss: a socket that may have a filter ([`filter`]) drops each segment that it is sent with the probability of the rule. The
-//! valves of others are shut for moments, in which what is sent is dropped.
+//! Loss. A socket that may have a filter ([`filter`]) drops each incoming segment with the probability of the rule. The valves
+//! of other sockets are shut for short times, in which segments are dropped.
 //!
-//! A thread beside lonetd's loop shuts and opens them. How long a valve is shut is chosen between [`SHORTEST`] and [`LONGEST`],
-//! and how long it is open afterwards so that, on the whole, it is shut for the part of the time that the rule says, however
-//! late the thread wakes up. It keeps a copy of the socket's descriptor only while the valve is shut: a copy keeps the socket
-//! when its program closes it, and one that was closed while it is shut could not be opened, and would hear no more.
+//! A thread beside lonetd's loop shuts and opens these valves. The time for which a valve is shut is chosen at random between
+//! [`SHORTEST`] and [`LONGEST`], and the time for which it is then open such that, on average, it is shut for the part of the
+//! time that the rule says, however late the thread wakes up. The thread holds a copy of the socket's descriptor only while the
+//! valve is shut: a copy keeps a socket alive when its program closes it, and without one a socket that is closed while its
+//! valve is shut could not be opened any more, and would receive nothing.
 //!
-//! lonetd's loop looks for the sockets that rules are about, each [`LOOK_EVERY`]: a connection that has come since then loses
-//! nothing so far. Whoever takes a socket off the list, with the lock, knows that its valve is not shut any more, once it has
-//! been set as the rules have it.
+//! lonetd's loop looks for the sockets that rules concern every [`CHECK_EVERY`]: a newer connection loses nothing yet. A socket
+//! is removed from the list under the lock, and set by the rules then: after that its valve is not shut any more.
 
-use super::enforce::Seen;
+use super::enforce::KernelConnections;
 use super::filter;
 use crate::daemon::kernel::Live;
 use crate::daemon::process::pidfd_open;
@@ -28,31 +28,32 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 const SHORTEST: Duration = Duration::from_micros(200);
 const LONGEST: Duration = Duration::from_millis(1);
 
-/// A socket whose valve is shut now and then.
+/// A socket whose valve is shut for a part of the time.
 struct Socket {
     process: Arc<OwnedFd>,
     number: i32,
     hosts: (Index, Index),
-    /// What is shut then.
+    /// The directions that are shut.
     directions: Shut,
-    /// For which part of the time.
+    /// The part of the time.
     part: f64,
     is_shut: bool,
-    /// While it is shut.
+    /// A copy of the descriptor, while it is shut.
     copy: Option<OwnedFd>,
+    /// The times of the last change and of the next one.
     since: Instant,
     next: Instant,
-    /// For how many seconds it has been shut too little so far.
-    owed: f64,
+    /// The seconds for which it should have been shut so far, and was not.
+    deficit: f64,
 }
 
-/// A machine that has slept is not to lose all for as long.
-const OWED_MOST: f64 = 0.02;
+/// Limits the deficit: after a suspension of the machine not everything is lost for as long.
+const MAX_DEFICIT: f64 = 0.02;
 
 type Sockets = HashMap<Cookie, Socket>;
 
@@ -68,70 +69,70 @@ impl Shared {
     }
 }
 
-/// By which process and which descriptor there a socket is reached.
-struct Place {
+/// How a socket is reached: a process, and the number of its descriptor there.
+struct Handle {
     process: Arc<OwnedFd>,
     number: i32,
-    /// Its valve is shut now and then.
-    turns: bool,
-    /// The part that it was to lose by a filter, and whether it does.
+    /// Whether its valve is shut for a part of the time.
+    toggles: bool,
+    /// The part that a filter was to lose, and whether it was attached.
     filter: Option<(u64, bool)>,
 }
 
-impl Place {
-    /// Whether the socket loses this part of what it is sent by itself.
-    fn filters(&mut self, cookie: Cookie, part: u64) -> bool {
-        if let Some((_, does)) = self.filter.filter(|(is, _)| *is == part) {
-            return does;
+impl Handle {
+    /// Attaches a filter that loses this part of incoming segments. Returns whether the socket has one.
+    fn attach_filter(&mut self, cookie: Cookie, part: u64) -> bool {
+        if let Some((_, has_filter)) = self.filter.filter(|(is, _)| *is == part) {
+            return has_filter;
         }
-        let does = copy_of(&self.process, self.number, cookie).is_ok_and(|copy| {
-            let lost = filter::lose(copy.as_raw_fd(), part);
+        let has_filter = copy_of(&self.process, self.number, cookie).is_ok_and(|copy| {
+            let attached = filter::set_loss(copy.as_raw_fd(), part);
             reach::close(copy);
-            lost.is_ok()
+            attached.is_ok()
         });
-        self.filter = Some((part, does));
-        does
+        self.filter = Some((part, has_filter));
+        has_filter
     }
 }
 
-type Places = HashMap<Cookie, Place>;
+type Handles = HashMap<Cookie, Handle>;
 
-/// The thread, once there has been a rule.
+/// The sockets that lose segments, and the thread that toggles their valves; it starts with the first rule.
 #[derive(Default)]
 pub struct Loss {
     shared: Option<Arc<Shared>>,
     looked: Option<Instant>,
-    /// As the last look has found them: they need not be looked for again.
-    places: Places,
+    /// The sockets that the last look has found: they are not searched for again.
+    handles: Handles,
 }
 
 impl Loss {
     /// When to look for sockets again.
     pub fn until(&self) -> Option<Instant> {
-        self.looked.map(|looked| looked + LOOK_EVERY)
+        self.looked.map(|looked| looked + CHECK_EVERY)
     }
 
-    /// Looks for the sockets that rules are about.
+    /// Looks for the sockets that rules concern.
     pub fn look(&mut self, state: &State, kernel: &Live, table: Table<'static>) {
         let rules = state.rules();
         if !rules.iter().any(|r| r.kind == Kind::Loss && r.at == 0) {
             self.looked = None;
-            self.places.clear();
+            self.handles.clear();
             if let Some(shared) = &self.shared {
                 shared.lock().drain().for_each(|(cookie, socket)| socket.release(cookie, table));
             }
             return;
         }
-        let shared = self.shared.get_or_insert_with(|| begin(table));
-        // What the thread has taken off the list could not be reached there any more.
+        let shared = self.shared.get_or_insert_with(|| start_thread(table));
+        // Sockets that the thread has removed cannot be reached by their handles any more.
         let sockets = shared.lock();
-        self.places.retain(|cookie, place| !place.turns || sockets.contains_key(cookie));
+        self.handles.retain(|cookie, handle| !handle.toggles || sockets.contains_key(cookie));
         drop(sockets);
-        let found = find(state, &Seen::of(kernel, state.block), &rules, &mut self.places);
+        let found = find(state, &KernelConnections::of(kernel, state.block), &rules, &mut self.handles);
         self.looked = Some(Instant::now());
         let mut sockets = shared.lock();
         let is_over =
-            |cookie: &Cookie, socket: &mut Socket| found.get(cookie).is_none_or(|f| !f.process_is(socket));
+            |cookie: &Cookie, socket: &mut Socket| found.get(cookie).is_none_or(|f| !f.has_handle_of(socket));
         sockets.extract_if(is_over).for_each(|(cookie, socket)| socket.release(cookie, table));
         for (cookie, new) in found {
             match sockets.get_mut(&cookie) {
@@ -145,47 +146,48 @@ impl Loss {
 }
 
 impl Socket {
-    fn process_is(&self, other: &Socket) -> bool {
+    fn has_handle_of(&self, other: &Socket) -> bool {
         self.number == other.number && self.hosts == other.hosts
     }
 }
 
-/// How much of [`LOSS_WHOLE`] of what one host sends to another is lost.
-pub(super) fn part(rules: &[Rule], from: Index, to: Index) -> u64 {
+/// The part, of [`LOSS_WHOLE`], that is lost of the segments from one host to another.
+pub(super) fn lost_part(rules: &[Rule], from: Index, to: Index) -> u64 {
     let is = |r: &&Rule| r.kind == Kind::Loss && r.at == 0 && r.concerns(from, to);
     let of = rules.iter().filter(is).map(|r| r.value);
     of.max().unwrap_or(0).min(LOSS_WHOLE)
 }
 
-/// Ends of connections, with what part is lost of what they send and of what they are sent.
+/// Ends of connections, with the parts lost of the segments that they send and that they receive.
 type Ends = HashMap<Cookie, (End, (u64, u64))>;
 
-/// The sockets at which something is to be lost: where it arrives, or where it is sent if that cannot be reached.
-fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sockets {
+/// The sockets whose valves are to be shut: of the receiving end, or of the sending one if that cannot be reached.
+fn find(state: &State, listed: &KernelConnections, rules: &[Rule], handles: &mut Handles) -> Sockets {
     let ends = state.ends().into_iter().filter_map(|end| {
-        let parts = (part(rules, end.hosts.0, end.hosts.1), part(rules, end.hosts.1, end.hosts.0));
+        let (local, peer) = end.hosts;
+        let parts = (lost_part(rules, local, peer), lost_part(rules, peer, local));
         let is_made =
-            seen.by_cookie.get(&end.cookie).is_some_and(|f| f.inode != 0 && f.state != Tcp::SYN_SENT);
+            listed.by_cookie.get(&end.cookie).is_some_and(|f| f.inode != 0 && f.state != Tcp::SYN_SENT);
         (is_made && parts != (0, 0)).then_some((end.cookie, (end, parts)))
     });
     let ends: Ends = ends.collect();
-    places.retain(|cookie, _| ends.contains_key(cookie));
-    find_places(state, seen, &ends, places);
+    handles.retain(|cookie, _| ends.contains_key(cookie));
+    find_handles(state, listed, &ends, handles);
     let mut sockets = Sockets::new();
     let now = Instant::now();
     for (cookie, (end, (sent, received))) in ends {
-        let is_peer_reached = seen.peer(&end).is_some_and(|peer| places.contains_key(&peer.cookie));
-        let Some(place) = places.get_mut(&cookie) else { continue };
-        let is_filtered = received > 0 && place.filters(cookie, received);
+        let is_peer_reached = listed.peer(&end).is_some_and(|peer| handles.contains_key(&peer.cookie));
+        let Some(handle) = handles.get_mut(&cookie) else { continue };
+        let is_filtered = received > 0 && handle.attach_filter(cookie, received);
         let directions =
             Shut { receiving: received > 0 && !is_filtered, sending: sent > 0 && !is_peer_reached };
         let of = |is_shut, part| if is_shut { part as f64 / LOSS_WHOLE as f64 } else { 0.0 };
         let part = of(directions.sending, sent).max(of(directions.receiving, received));
-        place.turns = directions.is_any();
-        if place.turns {
+        handle.toggles = directions.is_any();
+        if handle.toggles {
             let socket = Socket {
-                process: Arc::clone(&place.process),
-                number: place.number,
+                process: Arc::clone(&handle.process),
+                number: handle.number,
                 hosts: end.hosts,
                 directions,
                 part,
@@ -193,7 +195,7 @@ fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sock
                 copy: None,
                 since: now,
                 next: now,
-                owed: 0.0,
+                deficit: 0.0,
             };
             sockets.insert(cookie, socket);
         }
@@ -201,57 +203,60 @@ fn find(state: &State, seen: &Seen, rules: &[Rule], places: &mut Places) -> Sock
     sockets
 }
 
-/// Finds where the ends are that have no place so far.
-fn find_places(state: &State, seen: &Seen, ends: &Ends, places: &mut Places) {
+/// Finds handles for the ends that have none yet.
+fn find_handles(state: &State, listed: &KernelConnections, ends: &Ends, handles: &mut Handles) {
     let pids: BTreeSet<Pid> = ends.values().map(|(end, _)| end.pid).collect();
     for pid in pids.into_iter().chain(state.processes.keys().copied()) {
-        if places.len() == ends.len() {
+        if handles.len() == ends.len() {
             return;
         }
         let Ok(process) = pidfd_open(pid).map(Arc::new) else { continue };
-        let place = |number| Place { process: Arc::clone(&process), number, turns: false, filter: None };
-        // Its process has said by which descriptor.
+        let handle = |number| Handle { process: Arc::clone(&process), number, toggles: false, filter: None };
+        // The descriptor is known from the process.
         let its = ends.values().map(|(end, _)| end).filter(|end| end.pid == pid);
         for end in its {
-            let Some(number) = end.descriptor.filter(|_| !places.contains_key(&end.cookie)) else { continue };
+            let Some(number) = end.descriptor.filter(|_| !handles.contains_key(&end.cookie)) else {
+                continue;
+            };
             match copy_of(&process, number, end.cookie) {
                 Ok(copy) => {
-                    places.insert(end.cookie, place(number));
+                    handles.insert(end.cookie, handle(number));
                     reach::close(copy);
                 }
                 Err(Errno::EBADF) => {}
                 Err(_) => break,
             }
         }
-        let left = ends.keys().filter(|cookie| !places.contains_key(cookie));
-        let left: HashSet<u32> = left.filter_map(|cookie| Some(seen.by_cookie.get(cookie)?.inode)).collect();
+        let left = ends.keys().filter(|cookie| !handles.contains_key(cookie));
+        let left: HashSet<u32> =
+            left.filter_map(|cookie| Some(listed.by_cookie.get(cookie)?.inode)).collect();
         if !left.is_empty() {
             let _ = each_socket(pid, &|inode| left.contains(&inode), &mut |cookie, _, number| {
-                places.entry(cookie).or_insert_with(|| place(number));
+                handles.entry(cookie).or_insert_with(|| handle(number));
                 true
             });
         }
     }
 }
 
-fn begin(table: Table<'static>) -> Arc<Shared> {
+fn start_thread(table: Table<'static>) -> Arc<Shared> {
     let shared = Arc::new(Shared::default());
     let its = Arc::clone(&shared);
-    let thread = std::thread::Builder::new().name("lonetd-loss".into()).spawn(move || lose(&its, table));
+    let thread = std::thread::Builder::new().name("lonetd-loss".into()).spawn(move || run(&its, table));
     if let Err(e) = thread {
         tracing::warn!("nothing is lost, as there is no thread for it: {e}");
     }
     shared
 }
 
-fn lose(shared: &Shared, table: Table<'_>) {
+fn run(shared: &Shared, table: Table<'_>) {
     let mut random = Random(RandomState::new().build_hasher().finish() | 1);
     let mut sockets = shared.lock();
     loop {
         let now = Instant::now();
-        // One that cannot be reached any more is found again, if it is there.
+        // A socket that cannot be reached any more is searched for again.
         sockets
-            .retain(|cookie, socket| socket.next > now || socket.turn(*cookie, table, &mut random).is_ok());
+            .retain(|cookie, socket| socket.next > now || socket.toggle(*cookie, table, &mut random).is_ok());
         let next = sockets.values().map(|socket| socket.next).min();
         sockets = match next {
             None => shared.changed.wait(sockets).unwrap_or_else(PoisonError::into_inner),
@@ -264,8 +269,8 @@ fn lose(shared: &Shared, table: Table<'_>) {
 }
 
 impl Socket {
-    /// Shuts it if it is open, and opens it if it is shut.
-    fn turn(&mut self, cookie: Cookie, table: Table<'_>, random: &mut Random) -> sys::Result<()> {
+    /// Shuts the valve if it is open, opens it if it is shut.
+    fn toggle(&mut self, cookie: Cookie, table: Table<'_>, random: &mut Random) -> sys::Result<()> {
         let socket = match self.copy.take() {
             Some(socket) => socket,
             None => reach::copy(&self.process, self.number.into())?,
@@ -294,21 +299,21 @@ impl Socket {
         let open_for_shut = (1.0 - self.part) / self.part;
         let (shortest, longest) = (SHORTEST.as_secs_f64(), LONGEST.as_secs_f64());
         let next = if self.is_shut {
-            self.owed += lasted / open_for_shut;
+            self.deficit += lasted / open_for_shut;
             shortest + (longest - shortest) * random.uniform()
         } else {
-            self.owed -= lasted;
-            let usual = f64::midpoint(shortest, longest);
-            (usual - self.owed).max(0.0) * open_for_shut * random.exponential()
+            self.deficit -= lasted;
+            let mean = f64::midpoint(shortest, longest);
+            (mean - self.deficit).max(0.0) * open_for_shut * random.exponential()
         };
-        self.owed = self.owed.clamp(-OWED_MOST, OWED_MOST);
+        self.deficit = self.deficit.clamp(-MAX_DEFICIT, MAX_DEFICIT);
         self.next = now + Duration::from_secs_f64(next);
         set
     }
 }
 
 impl Socket {
-    /// Opens it, as far as rules leave it open, if it is shut: nobody else may have it any more.
+    /// Opens the valve if it is shut, as far as the rules allow: without its copy lonetd may not reach the socket any more.
     fn release(self, cookie: Cookie, table: Table<'_>) {
         let Some(socket) = self.copy else { return };
         let (_, shut) = table.shut_between(self.hosts);
@@ -321,7 +326,7 @@ impl Socket {
 struct Random(u64);
 
 impl Random {
-    /// In 0..1.
+    /// Uniform in 0..1.
     fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -329,7 +334,7 @@ impl Random {
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// 1 on average.
+    /// Exponential, with mean 1.
     fn exponential(&mut self) -> f64 {
         -(1.0 - self.uniform()).ln()
     }
@@ -340,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_as_long_as_they_are_to_be_on_average() {
+    fn random_times_have_their_mean() {
         let mut random = Random(7);
         let n = 100_000;
         let average = (0..n).map(|_| random.exponential()).sum::<f64>() / f64::from(n);
@@ -349,11 +354,11 @@ mod tests {
     }
 
     #[test]
-    fn greatest_loss_of_a_direction_counts() {
+    fn greatest_loss_of_a_direction_applies() {
         let rule = |from, to, value| Rule { value, ..Rule::new(Kind::Loss, from, to) };
         let rules = [rule(1, 2, LOSS_WHOLE / 10), rule(1, 0, LOSS_WHOLE / 5), rule(1, 3, LOSS_WHOLE / 2)];
         assert_eq!(
-            [(1, 2), (1, 3), (2, 1)].map(|(a, b)| part(&rules, a, b)),
+            [(1, 2), (1, 3), (2, 1)].map(|(a, b)| lost_part(&rules, a, b)),
             [LOSS_WHOLE / 5, LOSS_WHOLE / 2, 0]
         );
     }

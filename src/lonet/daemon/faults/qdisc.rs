@@ -1,4 +1,4 @@
-//! The queueing discipline of the loopback: fq alone looks at when a segment is to be sent.
+//! The queueing discipline of the loopback: only fq obeys the departure times of segments.
 
 use lonet_core::diag::layout::DisciplineMessage;
 use lonet_core::diag::wire::{self, Request, attribute};
@@ -10,12 +10,12 @@ use zerocopy::FromBytes;
 const RTM_NEWQDISC: u16 = 36;
 const RTM_GETQDISC: u16 = 38;
 const TCA_KIND: u16 = 1;
-/// Parent of the discipline that all goes through (TC_H_ROOT).
+/// The parent of the root discipline (TC_H_ROOT).
 const ROOT: u32 = u32::MAX;
 /// The loopback's number in every network namespace.
 const LOOPBACK: i32 = 1;
 
-/// Whether what is sent on the loopback goes through fq.
+/// Whether the loopback's queueing discipline is fq.
 pub fn is_fq() -> Result<bool, Errno> {
     let netlink = socket::socket(
         AddressFamily::Netlink,
@@ -28,7 +28,7 @@ pub fn is_fq() -> Result<bool, Errno> {
     socket::send(netlink.as_raw_fd(), request.bytes(), MsgFlags::empty())?;
     let mut buffer = vec![0; 32 << 10];
     loop {
-        // The next part of the answer is there when the one before has been received.
+        // The next part of the reply is there once the previous one was received.
         let n = socket::recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
         for message in wire::messages(&buffer[..n]) {
             match message.kind {
@@ -43,7 +43,7 @@ pub fn is_fq() -> Result<bool, Errno> {
     }
 }
 
-/// Of a struct tcmsg and its attributes.
+/// Whether a struct tcmsg with its attributes describes fq at the loopback's root.
 fn is_root_fq(body: &[u8]) -> bool {
     let Ok((message, attributes)) = DisciplineMessage::read_from_prefix(body) else { return false };
     let is_root = message.ifindex == LOOPBACK && message.parent == ROOT;

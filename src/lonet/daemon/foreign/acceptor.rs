@@ -3,7 +3,7 @@
 use super::connection::{Connection, refuse};
 use super::courier::Courier;
 use super::io::{self, LineRead};
-use super::{Cx, HANDSHAKE, Task, TaskEvent};
+use super::{HANDSHAKE, Task, TaskContext, TaskEvent};
 use crate::daemon::state::{Arrival, Incoming};
 use lonet_core::block::Face;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
@@ -23,7 +23,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     pub fn begin(
-        cx: &mut Cx<'_, '_>,
+        cx: &mut TaskContext<'_, '_>,
         fd: OwnedFd,
         local: SocketAddrV4,
         remote: SocketAddrV4,
@@ -33,7 +33,7 @@ impl Acceptor {
         Acceptor { dialer, line, until: Instant::now() + HANDSHAKE, watched: false }.read_line(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         match event {
             TaskEvent::Ready { .. } => self.read_line(cx),
             // Without a reply: the dialer does not speak this protocol.
@@ -41,7 +41,7 @@ impl Acceptor {
         }
     }
 
-    fn read_line(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn read_line(mut self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         match io::read_line(&self.dialer.fd, &mut self.line) {
             LineRead::More => {
                 if !self.watched {
@@ -60,7 +60,7 @@ impl Acceptor {
         }
     }
 
-    fn decide(mut self, cx: &mut Cx<'_, '_>, line: &[u8]) -> Option<Task> {
+    fn decide(mut self, cx: &mut TaskContext<'_, '_>, line: &[u8]) -> Option<Task> {
         let request = match DialRequest::parse(line, &cx.shared.network) {
             Ok(request) => request,
             Err(e) => return refuse(cx, self.dialer.fd, &e.into()),
@@ -72,7 +72,7 @@ impl Acceptor {
             from: &request.src,
             to: &request.dst,
         };
-        match cx.world.state.incoming(cx.world.kernel, &dial) {
+        match cx.event_loop.state.incoming(cx.event_loop.kernel, &dial) {
             Arrival::NoSuchHost => refuse(cx, self.dialer.fd, &Reply::no_such_host(&request.dst)),
             Arrival::Refused => refuse(cx, self.dialer.fd, &Reply::Refused),
             Arrival::At { os, port, family } => {

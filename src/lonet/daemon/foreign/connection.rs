@@ -1,7 +1,7 @@
 //! The connection of a foreign dialer, and how it is refused.
 
 use super::io;
-use super::{Cx, Task, TaskEvent};
+use super::{Task, TaskContext, TaskEvent};
 use crate::daemon::state::Cookie;
 use lonet_core::handshake::Reply;
 use nix::sys::epoll::EpollFlags;
@@ -21,7 +21,7 @@ pub struct Connection {
 
 /// Sends a refusal. The connection stays open for a moment: closing it with the dialer's data unread would
 /// cause a reset, which may overtake the reply.
-pub fn refuse(cx: &mut Cx<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
+pub fn refuse(cx: &mut TaskContext<'_, '_>, fd: OwnedFd, reply: &Reply) -> Option<Task> {
     io::send_line(&fd, &reply.to_line(&cx.shared.network)).ok()?;
     io::end_of_data(&fd);
     cx.watch(0, &fd, EpollFlags::EPOLLIN);

@@ -8,7 +8,7 @@
 
 use super::connection::{Connection, refuse};
 use super::relay::Relay;
-use super::{Cx, Task, TaskEvent, io};
+use super::{Task, TaskContext, TaskEvent, io};
 use crate::daemon::state::{Kernel, Pid};
 use lonet_core::block::Endpoint;
 use lonet_core::handshake::{Reply, WireAddr};
@@ -51,22 +51,22 @@ enum Phase {
 
 impl Courier {
     pub fn begin(
-        cx: &mut Cx<'_, '_>,
+        cx: &mut TaskContext<'_, '_>,
         dialer: Connection,
         listener: SocketAddrV4,
         at: WireAddr,
         until: Instant,
     ) -> Option<Task> {
-        let made = io::connect(Some(cx.world.state.block.stack()), listener);
+        let made = io::connect(Some(cx.event_loop.state.block.stack()), listener);
         let (courier, source) = match made.and_then(|fd| Ok((io::local(&fd).ok_or(Errno::EPROTO)?, fd))) {
             Ok((source, fd)) => (fd, source),
             Err(e) => {
-                cx.world.state.incoming_ends(dialer.cookie);
+                cx.event_loop.state.incoming_ends(dialer.cookie);
                 return refuse(cx, dialer.fd, &why_not(e));
             }
         };
         cx.shared.couriers.insert((source, listener), cx.id);
-        cx.world.state.courier_leaves(source, listener, dialer.cookie);
+        cx.event_loop.state.courier_leaves(source, listener, dialer.cookie);
         let phase = Phase::Connecting { at, until };
         let mut courier = Courier { dialer, courier, source, listener, phase, watched: false };
         if io::is_decided(&courier.courier) {
@@ -78,7 +78,7 @@ impl Courier {
     }
 
     /// The dialer's data is for the program; only the end of its connection is of interest.
-    fn watch(&mut self, cx: &mut Cx<'_, '_>, flags: EpollFlags) {
+    fn watch(&mut self, cx: &mut TaskContext<'_, '_>, flags: EpollFlags) {
         cx.watch(0, &self.dialer.fd, EpollFlags::empty());
         cx.watch(1, &self.courier, flags);
         self.watched = true;
@@ -95,7 +95,7 @@ impl Courier {
         matches!(self.phase, Phase::Connecting { .. })
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         let over = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         match (&self.phase, event) {
             // The dialer has closed or reset its connection.
@@ -113,10 +113,10 @@ impl Courier {
         None
     }
 
-    fn connected(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn connected(self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         if let Some(e) = io::error(&self.courier) {
             self.forget(cx);
-            cx.world.state.incoming_ends(self.dialer.cookie);
+            cx.event_loop.state.incoming_ends(self.dialer.cookie);
             return refuse(cx, self.dialer.fd, &why_not(e));
         }
         match self.arrived(cx) {
@@ -129,7 +129,7 @@ impl Courier {
     }
 
     /// The courier is in the backlog: the dialer gets its reply before any program can have its connection.
-    fn arrived(mut self, cx: &mut Cx<'_, '_>) -> Result<Courier, Courier> {
+    fn arrived(mut self, cx: &mut TaskContext<'_, '_>) -> Result<Courier, Courier> {
         let Phase::Connecting { at, .. } = &self.phase else { return Ok(self) };
         let reply = Reply::Connected(at.clone()).to_line(&cx.shared.network);
         if io::send_line(&self.dialer.fd, &reply).is_err() {
@@ -143,12 +143,12 @@ impl Courier {
     }
 
     /// Checks whether a program has accepted the courier.
-    fn look(mut self, cx: &mut Cx<'_, '_>) -> Task {
+    fn look(mut self, cx: &mut TaskContext<'_, '_>) -> Task {
         if !self.watched {
             self.watch(cx, ACCEPTED);
         }
         let now = Instant::now();
-        let held = cx.world.kernel.connection(self.listener, self.source);
+        let held = cx.event_loop.kernel.connection(self.listener, self.source);
         let Phase::Waiting { accepted, look, pause } = &mut self.phase else { return Task::Courier(self) };
         match held {
             Some(Some(found)) if !found.held => *accepted = None,
@@ -166,14 +166,18 @@ impl Courier {
         Task::Courier(self)
     }
 
-    fn relay(self, cx: &mut Cx<'_, '_>, why: &str) -> Task {
+    fn relay(self, cx: &mut TaskContext<'_, '_>, why: &str) -> Task {
         tracing::info!("a foreign peer's connection to {} is relayed: {why}", self.listener);
         cx.shared.couriers.remove(&(self.source, self.listener));
         Relay::begin(cx, [self.dialer.fd, self.courier], Some((self.source, self.listener)))
     }
 
     /// Hands the dialer's own connection to the program, unless it is to be relayed.
-    pub fn claim(self, cx: &mut Cx<'_, '_>, pid: Pid) -> (Option<Task>, Option<(OwnedFd, Endpoint)>) {
+    pub fn claim(
+        self,
+        cx: &mut TaskContext<'_, '_>,
+        pid: Pid,
+    ) -> (Option<Task>, Option<(OwnedFd, Endpoint)>) {
         let courier = match self.arrived(cx) {
             Ok(courier) if courier.dialer.is_misfit => {
                 return (Some(courier.relay(cx, "its dialer has closed its end already")), None);
@@ -190,20 +194,20 @@ impl Courier {
         }
         // The program closes its end; the reset keeps it from leaving a socket in TIME_WAIT.
         io::reset(courier.courier);
-        let peer = cx.world.state.claimed(cx.world.kernel, pid, courier.dialer.cookie);
+        let peer = cx.event_loop.state.claimed(cx.event_loop.kernel, pid, courier.dialer.cookie);
         (None, peer.map(|peer| (courier.dialer.fd, peer)))
     }
 
     /// Ends its role as a courier: a connection accepted with these addresses stands for no dialer.
-    fn forget(&self, cx: &mut Cx<'_, '_>) {
+    fn forget(&self, cx: &mut TaskContext<'_, '_>) {
         cx.shared.couriers.remove(&(self.source, self.listener));
-        cx.world.state.courier_ends(self.source, self.listener);
+        cx.event_loop.state.courier_ends(self.source, self.listener);
     }
 
     /// Resets both connections.
-    pub fn abort(self, cx: &mut Cx<'_, '_>) {
+    pub fn abort(self, cx: &mut TaskContext<'_, '_>) {
         self.forget(cx);
-        cx.world.state.incoming_ends(self.dialer.cookie);
+        cx.event_loop.state.incoming_ends(self.dialer.cookie);
         io::reset(self.dialer.fd);
         io::reset(self.courier);
     }

@@ -10,7 +10,7 @@
 
 use super::io::{self, LineRead};
 use super::relay::Relay;
-use super::{Cx, HANDSHAKE, Task, TaskEvent};
+use super::{HANDSHAKE, Task, TaskContext, TaskEvent};
 use crate::daemon::state::{Cookie, Outgoing};
 use lonet_core::control::{self, AnyOp, NetworkOp};
 use lonet_core::handshake::{DialRequest, LineBuf, MAX_LINE, Reply, ReplyError, cause};
@@ -98,13 +98,13 @@ pub struct Dialer {
 impl Dialer {
     /// `milliseconds`: the program's timeout; 0: that of the handshake.
     pub fn begin(
-        cx: &mut Cx<'_, '_>,
+        cx: &mut TaskContext<'_, '_>,
         control: OwnedFd,
         program: OwnedFd,
         cookie: Cookie,
         milliseconds: u32,
     ) -> Option<Task> {
-        let out = (io::cookie(&program) == cookie).then(|| cx.world.state.outgoing(cookie)).flatten();
+        let out = (io::cookie(&program) == cookie).then(|| cx.event_loop.state.outgoing(cookie)).flatten();
         let handshake = out.map(|out| Handshake::new(&cx.shared.network, out));
         let Some(handshake) = handshake.filter(|s| s.request.to_line().len() <= MAX_LINE) else {
             let text = "no such dial, or names too long for it";
@@ -128,7 +128,7 @@ impl Dialer {
         self.give_up_at.unwrap_or(self.until).min(self.until)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         match event {
             TaskEvent::Ready { side: 1, .. } => self.program_ready(cx),
             TaskEvent::Ready { .. } => self.go_on(cx),
@@ -146,7 +146,7 @@ impl Dialer {
     }
 
     /// Handles the program's message that it gives up, or the end of its connection.
-    fn program_ready(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn program_ready(self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         let mut buffer = [0u8; control::MAX_MESSAGE];
         match io::receive(&self.control, &mut buffer) {
             Ok(n)
@@ -162,7 +162,7 @@ impl Dialer {
         }
     }
 
-    fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn go_on(mut self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         match self.handshake.go_on(&self.program) {
             Progress::Pending => {
                 cx.watch(0, &self.program, self.handshake.flags());
@@ -171,7 +171,7 @@ impl Dialer {
             Progress::Done(port) => {
                 cx.unwatch(&self.program);
                 if let Some(from) = io::local(&self.program) {
-                    cx.world.state.foreign_connected(self.cookie, from, self.handshake.os, port);
+                    cx.event_loop.state.foreign_connected(self.cookie, from, self.handshake.os, port);
                 }
                 cx.reply(&self.control, &control::Reply::Done);
                 None
@@ -184,7 +184,7 @@ impl Dialer {
             }
             Progress::Peer(Ok(Reply::Refused)) => {
                 // The program connects to a closed port instead, so that the kernel refuses.
-                let to = cx.world.state.refuser();
+                let to = cx.event_loop.state.refuser();
                 self.fail(cx, &control::Reply::RefusedAt { to })
             }
             Progress::Peer(outcome) => {
@@ -198,23 +198,23 @@ impl Dialer {
         }
     }
 
-    fn fail(self, cx: &mut Cx<'_, '_>, reply: &control::Reply<'_>) -> Option<Task> {
+    fn fail(self, cx: &mut TaskContext<'_, '_>, reply: &control::Reply<'_>) -> Option<Task> {
         cx.unwatch(&self.program);
         io::disconnect(&self.program);
-        cx.world.state.foreign_failed(cx.world.kernel, self.cookie);
+        cx.event_loop.state.foreign_failed(cx.event_loop.kernel, self.cookie);
         cx.reply(&self.control, reply);
         None
     }
 
     /// Dials the peer anew for a program that does not wait any longer, to relay its connection.
-    fn relay(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn relay(self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         cx.unwatch(&self.program);
         io::disconnect(&self.program);
         match io::connect(None, self.handshake.os) {
             Ok(peer) => {
                 let to = cx.shared.listener;
                 tracing::info!("a dial to {} is relayed: it takes too long", self.handshake.os);
-                cx.world.state.foreign_relayed(self.cookie, to);
+                cx.event_loop.state.foreign_relayed(self.cookie, to);
                 cx.shared.expected.insert(self.cookie, cx.id);
                 let handshake = self.handshake.restarted();
                 let slow = SlowDial {
@@ -240,11 +240,11 @@ impl Dialer {
 }
 
 /// The program's error for a failed connection: if nothing listens there, the foreign host is down.
-fn host_down(cx: &mut Cx<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
+fn host_down(cx: &mut TaskContext<'_, '_>, os: SocketAddrV4, e: Errno) -> Errno {
     if e != Errno::ECONNREFUSED {
         return e;
     }
-    cx.world.state.foreign_gone(os);
+    cx.event_loop.state.foreign_gone(os);
     Errno::EHOSTUNREACH
 }
 
@@ -277,13 +277,13 @@ enum Phase {
 
 impl SlowDial {
     /// Handles the arrival of the program's socket.
-    pub fn arrived(mut self, cx: &mut Cx<'_, '_>, program: OwnedFd) -> Option<Task> {
+    pub fn arrived(mut self, cx: &mut TaskContext<'_, '_>, program: OwnedFd) -> Option<Task> {
         cx.watch(1, &program, EpollFlags::empty());
         self.program = Some(program);
         self.conclude(cx)
     }
 
-    pub fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         match event {
             TaskEvent::Ready { side: 0, .. } if self.phase == Phase::Pending => self.go_on(cx),
             // The program's socket has not arrived yet.
@@ -292,14 +292,14 @@ impl SlowDial {
         }
     }
 
-    fn go_on(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn go_on(mut self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         match self.handshake.go_on(&self.peer) {
             Progress::Pending => {
                 cx.watch(0, &self.peer, self.handshake.flags());
                 return Some(Task::SlowDial(self));
             }
             Progress::Done(port) => {
-                cx.world.state.foreign_accepted(self.cookie, port);
+                cx.event_loop.state.foreign_accepted(self.cookie, port);
                 self.phase = Phase::Done;
                 if self.since.elapsed() < Duration::from_millis(20) {
                     cx.shared.slow.remove(&self.handshake.os);
@@ -320,7 +320,7 @@ impl SlowDial {
     }
 
     /// Relays or resets, by the outcome of the dial, as soon as the program's socket has arrived.
-    fn conclude(mut self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn conclude(mut self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         match (self.phase, self.program.take()) {
             (Phase::Done, Some(program)) => Some(Relay::begin(cx, [self.peer, program], None)),
             (Phase::Failed, Some(program)) => {
@@ -334,7 +334,7 @@ impl SlowDial {
         }
     }
 
-    fn end(self, cx: &mut Cx<'_, '_>) -> Option<Task> {
+    fn end(self, cx: &mut TaskContext<'_, '_>) -> Option<Task> {
         cx.shared.expected.remove(&self.cookie);
         if let Some(program) = self.program {
             io::reset(program);

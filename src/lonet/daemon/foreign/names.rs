@@ -6,7 +6,7 @@
 //! limits: a host that is up stays up even if registry.db is locked.
 
 use super::Foreign;
-use crate::daemon::registry::{Answer, Request, Response, Row, Verdict};
+use crate::daemon::registry::{Request, Response, ResponseBody, Row, Verdict};
 use crate::daemon::state::{Index, RegistryQuery, State, cannot_tell};
 use lonet_core::control::{self, AnyOp, Op};
 use nix::errno::Errno;
@@ -118,16 +118,18 @@ impl Foreign {
     }
 
     /// Handles the replies of registry.db. Returns the messages that waited for them.
-    pub fn told(&mut self, state: &mut State) -> Vec<Resume> {
+    pub fn handle_responses(&mut self, state: &mut State) -> Vec<Resume> {
         let mut all = Vec::new();
-        while let Some(Response { ticket, answer }) = self.registry.answer() {
+        while let Some(Response { ticket, body }) = self.registry.response() {
             let (waited, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut self.names.parked).into_iter().partition(|p| p.ticket == ticket);
             self.names.parked = rest;
-            match answer {
-                Answer::Announced(verdict) => self.announced(state, ticket, verdict, waited, &mut all),
-                Answer::Found(found) => all.extend(waited.into_iter().map(|p| found_for(state, p, &found))),
-                Answer::Others(rows) => {
+            match body {
+                ResponseBody::Announced(verdict) => self.announced(state, ticket, verdict, waited, &mut all),
+                ResponseBody::Found(found) => {
+                    all.extend(waited.into_iter().map(|p| found_for(state, p, &found)))
+                }
+                ResponseBody::Others(rows) => {
                     if let Some(rows) = rows {
                         let hosts: Vec<_> = rows.into_iter().map(|Row { name, os }| (name, os)).collect();
                         state.foreign_are(&hosts);

@@ -1,6 +1,6 @@
 //! Relays the bytes of a connection whose two ends could not be joined: see `courier` and `dialer`.
 
-use super::{Cx, Task, TaskEvent, io};
+use super::{Task, TaskContext, TaskEvent, io};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::net::SocketAddrV4;
@@ -26,7 +26,7 @@ struct End {
     /// It will send no more.
     ended: bool,
     /// The other end has been shut down for it.
-    end_told: bool,
+    end_passed_on: bool,
     watched: Option<EpollFlags>,
 }
 
@@ -38,7 +38,7 @@ impl End {
 
 impl Relay {
     pub fn begin(
-        cx: &mut Cx<'_, '_>,
+        cx: &mut TaskContext<'_, '_>,
         fds: [OwnedFd; 2],
         courier: Option<(SocketAddrV4, SocketAddrV4)>,
     ) -> Task {
@@ -47,7 +47,7 @@ impl Relay {
             under_way: Vec::new(),
             start: 0,
             ended: false,
-            end_told: false,
+            end_passed_on: false,
             watched: None,
         });
         let mut relay = Relay { ends, courier };
@@ -55,7 +55,7 @@ impl Relay {
         Task::Relay(relay)
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub fn step(mut self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         let mut over = false;
         if let TaskEvent::Ready { side, flags } = event {
             // An end that has sent everything and is closed now will not take more data.
@@ -68,7 +68,7 @@ impl Relay {
             self.ends.into_iter().for_each(|end| io::reset(end.fd));
             return None;
         }
-        if self.ends.iter().all(|end| end.end_told) {
+        if self.ends.iter().all(|end| end.end_passed_on) {
             self.finish(cx);
             return None;
         }
@@ -76,9 +76,9 @@ impl Relay {
         Some(Task::Relay(self))
     }
 
-    fn finish(&self, cx: &mut Cx<'_, '_>) {
+    fn finish(&self, cx: &mut TaskContext<'_, '_>) {
         if let Some((source, listener)) = self.courier {
-            cx.world.state.courier_ends(source, listener);
+            cx.event_loop.state.courier_ends(source, listener);
         }
         self.ends.iter().for_each(|end| cx.unwatch(&end.fd));
     }
@@ -100,9 +100,9 @@ impl Relay {
             from.start = 0;
             if from.ended {
                 from.under_way = Vec::new();
-                if !from.end_told {
+                if !from.end_passed_on {
                     io::end_of_data(&to.fd);
-                    from.end_told = true;
+                    from.end_passed_on = true;
                 }
                 return Ok(());
             }
@@ -119,7 +119,7 @@ impl Relay {
         Ok(())
     }
 
-    fn watch(&mut self, cx: &mut Cx<'_, '_>) {
+    fn watch(&mut self, cx: &mut TaskContext<'_, '_>) {
         let data = [self.ends[0].has_data(), self.ends[1].has_data()];
         for (side, end) in self.ends.iter_mut().enumerate() {
             let mut flags = EpollFlags::empty();

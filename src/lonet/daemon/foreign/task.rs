@@ -1,6 +1,6 @@
 //! A connection with a foreign peer, in any of its states.
 
-use super::Cx;
+use super::TaskContext;
 use super::acceptor::Acceptor;
 use super::connection::Lingering;
 use super::courier::Courier;
@@ -26,7 +26,7 @@ pub(super) enum Task {
 }
 
 impl Task {
-    pub(super) fn step(self, cx: &mut Cx<'_, '_>, event: TaskEvent) -> Option<Task> {
+    pub(super) fn step(self, cx: &mut TaskContext<'_, '_>, event: TaskEvent) -> Option<Task> {
         match self {
             Task::Acceptor(t) => t.step(cx, event),
             Task::Lingering(t) => t.step(event),
@@ -57,7 +57,7 @@ impl Task {
     }
 
     /// Ends an incoming connection to make room for a newer one.
-    pub(super) fn give_way(self, cx: &mut Cx<'_, '_>) {
+    pub(super) fn give_way(self, cx: &mut TaskContext<'_, '_>) {
         if let Task::Courier(t) = self {
             t.abort(cx);
         }

@@ -54,7 +54,7 @@ impl Search {
 
     /// The result, if the search is done within this time.
     pub fn result(&self, within: Duration) -> Option<Vec<Inherited>> {
-        // First, and whatever comes: it may be told of what was taken while it was told.
+        // The eventfd is reset first, in any case: it may also announce a result that was taken before it was written.
         let _ = self.done.read();
         self.found.recv_timeout(within).ok()
     }
@@ -66,14 +66,14 @@ mod tests {
     use nix::errno::Errno;
 
     #[test]
-    fn descriptor_is_not_readable_when_what_it_told_of_was_taken_before() {
+    fn descriptor_is_not_readable_for_a_result_that_was_taken() {
         let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("an eventfd"));
         let ((known, _wanted), (results, found)) = (channel(), channel());
         let search = Search { known, found, done };
         results.send(Vec::new()).expect("a receiver");
-        // Between the result and the word of it.
+        // The result is taken before it is announced.
         assert!(search.result(Duration::ZERO).is_some());
-        search.done.write(1).expect("a word");
+        search.done.write(1).expect("an announcement");
         assert!(search.result(Duration::ZERO).is_none());
         assert_eq!(search.done.read(), Err(Errno::EAGAIN));
     }

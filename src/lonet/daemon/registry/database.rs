@@ -91,7 +91,7 @@ impl Database {
 
     fn connection(&mut self) -> Result<&mut Connection, Trouble> {
         if self.open.is_none() {
-            let directory = self.place.directory.now();
+            let directory = self.place.directory.get();
             self.open = Some((file::open(&self.place, &directory)?, directory));
         }
         self.open.as_mut().map(|(connection, _)| connection).ok_or(Trouble::Busy)
@@ -189,7 +189,7 @@ impl Database {
         }
         let count = |c: &Connection| c.query_row("SELECT count(*) FROM hosts", [], |r| r.get::<_, i64>(0));
         let Some((connection, directory)) = self.open.take() else {
-            let directory = &self.place.directory.now();
+            let directory = &self.place.directory.get();
             let is_empty = |file: &File| file.metadata().is_ok_and(|m| m.len() == 0);
             // It is incomplete: there was no space for its tables.
             let has_no_tables = directory.file(file::NAME, libc::O_RDONLY).is_ok_and(|file| !is_empty(&file))

@@ -2,7 +2,7 @@
 
 use super::database::Database;
 use super::trouble::Trouble;
-use super::{Answer, Place, Registry, Request, Row, Verdict};
+use super::{Place, Registry, Request, ResponseBody, Row, Verdict};
 use rusqlite::Connection;
 use std::net::{SocketAddrV4, TcpListener};
 use std::path::Path;
@@ -13,7 +13,7 @@ const OWN: &str = "127.7.255.254:7373";
 fn place(dir: &Path) -> Place {
     std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let directory = lonet_core::directory::Place::new(dir).open(nix::unistd::geteuid().as_raw()).unwrap();
-    let directory = crate::daemon::current::Current::new(directory);
+    let directory = crate::daemon::current_directory::CurrentDirectory::new(directory);
     Place { directory, network: "mynet".into(), own: OWN.parse().unwrap(), former: None }
 }
 
@@ -237,11 +237,11 @@ fn leave_removes_rows_that_were_not_withdrawn() {
     assert!(!dir.path().join("registry.db").exists());
 }
 
-fn wait_for(registry: &Registry, ticket: u64) -> Answer {
+fn wait_for(registry: &Registry, ticket: u64) -> ResponseBody {
     let start = Instant::now();
     loop {
-        match registry.answer() {
-            Some(told) if told.ticket == ticket => return told.answer,
+        match registry.response() {
+            Some(response) if response.ticket == ticket => return response.body,
             Some(_) => {}
             None => std::thread::sleep(Duration::from_millis(1)),
         }
@@ -263,9 +263,12 @@ fn look_ups_pass_writes_that_wait_for_a_lock() {
         registry.ask(Request::Announce { ticket: 2, name: "α".into() });
         registry.ask(Request::Find { ticket: 3, name: "γ".into() });
         let os: SocketAddrV4 = "127.0.0.1:80".parse().unwrap();
-        assert!(matches!(wait_for(&registry, 3), Answer::Found(Ok(Some(row))) if row.os == os), "{mode}");
+        assert!(
+            matches!(wait_for(&registry, 3), ResponseBody::Found(Ok(Some(row))) if row.os == os),
+            "{mode}"
+        );
         other.execute_batch("COMMIT").unwrap();
-        assert!(matches!(wait_for(&registry, 2), Answer::Announced(Verdict::Announced)));
+        assert!(matches!(wait_for(&registry, 2), ResponseBody::Announced(Verdict::Announced)));
         let kept: String = other.query_row("PRAGMA journal_mode", [], |r| r.get(0)).unwrap();
         assert_eq!(kept, mode);
     }
@@ -282,7 +285,7 @@ fn many_writers_at_once_all_get_their_rows() {
                 let registry = Registry::start(place).unwrap();
                 for i in 0..20 {
                     registry.ask(Request::Announce { ticket: i, name: format!("h{n}-{i}") });
-                    assert!(matches!(wait_for(&registry, i), Answer::Announced(Verdict::Announced)));
+                    assert!(matches!(wait_for(&registry, i), ResponseBody::Announced(Verdict::Announced)));
                 }
             })
         })

@@ -13,9 +13,9 @@
 //! separately, so that one user's flood costs no member of another uid anything. They keep no network from
 //! ending, and are dropped first when descriptors run out.
 
+use super::messages::Preparation;
 use super::rights::{self, Closer, Right};
 use super::{ABSTRACT, CONTROL, Daemon, event};
-use crate::daemon::doors::Doors;
 use crate::daemon::setup::{SetupError, os};
 use crate::daemon::tally::{self, Kind};
 use lonet_core::control::{self, MAX_MESSAGE};
@@ -39,8 +39,8 @@ const OUTSIDERS: usize = 256;
 /// there, so that all that came before are accepted.
 const ACCEPT_AT_ONCE: usize = libc::SOMAXCONN as usize + 1;
 
-/// How long the control sockets stay unwatched when no descriptor is left for a new connection.
-const SHUT_FOR: Duration = Duration::from_millis(50);
+/// How long the control sockets are not watched after no descriptor was left for a new connection.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections are numbered as they are made.
 type Id = u64;
@@ -204,7 +204,7 @@ impl Connections {
         member.into_iter().chain(outsider).min()
     }
 
-    pub fn look_at_the_time(&mut self, now: Instant) {
+    pub fn run_timers(&mut self, now: Instant) {
         while let Some(first) = self.members.first_entry().filter(|e| now >= e.get().since + SILENT_FOR) {
             first.remove();
         }
@@ -222,37 +222,37 @@ fn now() -> Duration {
 
 /// The two control sockets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Door {
+enum ControlSocket {
     Path,
     Name,
 }
 
 impl Daemon {
     /// Handles all messages that were sent until now, in the order in which they were sent.
-    pub(super) fn take_messages(&mut self) {
+    pub(super) fn handle_messages(&mut self) {
         let until = now();
         self.accept();
         self.connections.fetch_all();
         while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
-            self.take_news();
-            self.take_message(fd, right, &bytes, (false, false));
+            self.handle_ends();
+            self.handle_message(fd, right, &bytes, Preparation::default());
         }
     }
 
     /// Accepts the connections to the control sockets.
     fn accept(&mut self) {
-        if self.shut_until.is_none() {
-            self.accept_at(Door::Path);
-            self.accept_at(Door::Name);
+        if self.control_sockets.paused_until().is_none() {
+            self.accept_at(ControlSocket::Path);
+            self.accept_at(ControlSocket::Name);
         }
     }
 
-    fn accept_at(&mut self, door: Door) {
+    fn accept_at(&mut self, which: ControlSocket) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         for _ in 0..ACCEPT_AT_ONCE {
-            let socket = match door {
-                Door::Path => &self.doors.by_path,
-                Door::Name => &self.doors.by_name,
+            let socket = match which {
+                ControlSocket::Path => &self.control_sockets.by_path,
+                ControlSocket::Name => &self.control_sockets.by_name,
             };
             match socket::accept4(socket.as_raw_fd(), flags) {
                 // SAFETY: a new descriptor that nobody else has.
@@ -262,7 +262,7 @@ impl Daemon {
                 Err(_) if self.connections.drop_oldest_outsider() => {}
                 Err(e) => {
                     tally::count(Kind::NoDescriptor, &e);
-                    return self.shut_doors();
+                    return self.pause_control_sockets();
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Daemon {
 
     fn watch_silent(&mut self, fd: OwnedFd) {
         let outsider = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(by) if by.uid() == self.membership.owner || self.processes.contains_key(&by.pid()) => None,
+            Ok(by) if by.uid() == self.membership.owner || self.processes.contains(by.pid()) => None,
             Ok(by) => Some(by.uid()),
             Err(e) => return tally::count(Kind::NoSender, &e),
         };
@@ -278,18 +278,12 @@ impl Daemon {
     }
 
     /// Stops watching the control sockets for a while: no descriptor is left, and the loop would spin.
-    fn shut_doors(&mut self) {
-        if self.shut_until.replace(Instant::now() + SHUT_FOR).is_none() {
-            let _ = self.epoll.delete(&self.doors.by_path);
-            let _ = self.epoll.delete(&self.doors.by_name);
-        }
+    fn pause_control_sockets(&mut self) {
+        self.control_sockets.pause(&self.epoll, Instant::now() + PAUSE);
     }
 
-    pub(super) fn open_doors(&mut self) -> Result<(), Errno> {
-        self.shut_until = None;
-        let Doors { by_path, by_name, .. } = &self.doors;
-        self.epoll.add(by_path, event(CONTROL))?;
-        self.epoll.add(by_name, event(ABSTRACT))
+    pub(super) fn watch_control_sockets(&mut self) -> Result<(), Errno> {
+        self.control_sockets.watch(&self.epoll, [event(CONTROL), event(ABSTRACT)])
     }
 }
 
@@ -305,7 +299,7 @@ mod tests {
     use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
 
     /// A connection with a message that is stamped with this time; and its other end.
-    fn said(at: Duration) -> (OwnedFd, OwnedFd) {
+    fn sent_message(at: Duration) -> (OwnedFd, OwnedFd) {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair of sockets");
@@ -324,17 +318,17 @@ mod tests {
     fn messages_are_taken_in_the_order_in_which_they_were_sent() {
         let mut connections = Connections::new().expect("an epoll");
         let sent = [3, 1, 2].map(Duration::from_nanos);
-        let all = sent.map(said);
+        let all = sent.map(sent_message);
         let _others = all.map(|(ours, theirs)| (connections.add(ours, None), theirs));
         assert_eq!(times(&mut connections, now()), [1, 2, 3].map(|at| Some(Duration::from_nanos(at))));
     }
 
     #[test]
-    fn what_was_sent_after_a_moment_waits_for_the_next_round() {
+    fn message_sent_later_waits_for_the_next_round() {
         let mut connections = Connections::new().expect("an epoll");
-        let (moment, (early, _a)) = (now(), said(Duration::ZERO));
+        let (moment, (early, _a)) = (now(), sent_message(Duration::ZERO));
         let later = moment + Duration::from_nanos(1);
-        let (late, _b) = said(later);
+        let (late, _b) = sent_message(later);
         connections.add(late, None);
         connections.add(early, None);
         assert_eq!(times(&mut connections, moment), [Some(Duration::ZERO)]);
@@ -343,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn message_that_says_that_it_was_sent_in_the_future_does_not_wait() {
+    fn message_with_a_future_time_stamp_does_not_wait() {
         let mut connections = Connections::new().expect("an epoll");
-        let (fd, _other) = said(Duration::from_secs(u64::MAX / 2_000_000_000));
+        let (fd, _other) = sent_message(Duration::from_secs(u64::MAX / 2_000_000_000));
         connections.add(fd, None);
         assert_eq!(times(&mut connections, now()).len(), 1);
     }

@@ -26,21 +26,21 @@ enum Reach {
     User(u32),
 }
 
-/// A process that waits for the network's end. It may be a member, which does not keep the network from
-/// ending.
-pub(super) struct Asker {
+/// A request to end the network, whose process waits for that. The process may be a member, which then does
+/// not keep the network from ending.
+pub(super) struct DownRequest {
     pid: Pid,
     fd: OwnedFd,
     reach: Reach,
     kill: bool,
     /// Whether a search for members has begun since its request.
-    is_looked_for: bool,
+    is_searched: bool,
 }
 
-impl Asker {
-    pub fn new(fd: OwnedFd, sender: Sender, is_owner: bool, kill: bool) -> Asker {
+impl DownRequest {
+    pub fn new(fd: OwnedFd, sender: Sender, is_owner: bool, kill: bool) -> DownRequest {
         let reach = if is_owner { Reach::Everybody } else { Reach::User(sender.uid) };
-        Asker { pid: sender.pid, fd, reach, kill, is_looked_for: false }
+        DownRequest { pid: sender.pid, fd, reach, kill, is_searched: false }
     }
 }
 
@@ -56,8 +56,8 @@ struct Kill {
 #[derive(Default)]
 pub(super) struct Ending {
     /// Requests that wait for a search for members.
-    asked: Vec<Asker>,
-    askers: Vec<Asker>,
+    new_requests: Vec<DownRequest>,
+    requests: Vec<DownRequest>,
     kills: BTreeMap<Reach, Kill>,
 }
 
@@ -66,12 +66,12 @@ impl Ending {
         self.kills.values().map(|kill| kill.at).min()
     }
 
-    fn all(&self) -> impl Iterator<Item = &Asker> {
-        self.asked.iter().chain(&self.askers)
+    fn all(&self) -> impl Iterator<Item = &DownRequest> {
+        self.new_requests.iter().chain(&self.requests)
     }
 
     fn pids(&self) -> BTreeSet<Pid> {
-        self.all().map(|asker| asker.pid).collect()
+        self.all().map(|request| request.pid).collect()
     }
 
     /// Whether the programs of this request are being ended already.
@@ -81,25 +81,29 @@ impl Ending {
 }
 
 impl Daemon {
-    pub(super) fn down(&mut self, asker: Asker) {
-        self.ending.get_or_insert_default().asked.push(asker);
+    pub(super) fn queue_down_request(&mut self, request: DownRequest) {
+        self.ending.get_or_insert_default().new_requests.push(request);
     }
 
     pub(super) fn waits_for_end(&self, pid: Pid) -> bool {
-        self.ending.as_ref().is_some_and(|e| e.all().any(|asker| asker.pid == pid))
+        self.ending.as_ref().is_some_and(|e| e.all().any(|request| request.pid == pid))
     }
 
     pub(super) fn ends_everybody(&self) -> bool {
         self.ending.as_ref().is_some_and(|e| e.kills.contains_key(&Reach::Everybody))
     }
 
-    pub(super) fn is_search_asked_for(&self) -> bool {
-        let ends = self.ending.as_ref().is_some_and(|e| e.asked.iter().any(|asker| !asker.is_looked_for));
+    pub(super) fn is_search_requested(&self) -> bool {
+        let ends =
+            self.ending.as_ref().is_some_and(|e| e.new_requests.iter().any(|request| !request.is_searched));
         ends || self.waits_to_signal()
     }
 
     pub(super) fn search_begins(&mut self) {
-        self.ending.iter_mut().flat_map(|e| &mut e.asked).for_each(|asker| asker.is_looked_for = true);
+        self.ending
+            .iter_mut()
+            .flat_map(|e| &mut e.new_requests)
+            .for_each(|request| request.is_searched = true);
         self.signals_wait_for_search();
     }
 
@@ -107,58 +111,57 @@ impl Daemon {
     pub(super) fn members_found(&mut self, new: &[Pid]) {
         self.signal_after_search();
         let Some(ending) = &mut self.ending else { return };
-        let asked: Vec<Asker> = ending.asked.extract_if(.., |asker| asker.is_looked_for).collect();
+        let searched: Vec<DownRequest> =
+            ending.new_requests.extract_if(.., |request| request.is_searched).collect();
         if ending.kills.contains_key(&Reach::Everybody) {
             self.signal(new, Signal::SIGTERM);
         }
-        if !asked.is_empty() {
+        if !searched.is_empty() {
             // Sockets that count as alive keep the network from ending, so they are examined.
-            self.kernel.many(true);
-            self.state.review_all(&mut self.kernel);
-            self.kernel.many(false);
-            self.settle();
+            self.review_all();
+            self.commit();
         }
-        for asker in asked {
-            self.begin_end(asker);
+        for request in searched {
+            self.handle_down_request(request);
         }
     }
 
     /// Begins to end the network, whose members are known now.
-    fn begin_end(&mut self, asker: Asker) {
-        let (is_empty, reach) = (self.state.is_empty(), asker.reach);
+    fn handle_down_request(&mut self, request: DownRequest) {
+        let (is_empty, reach) = (self.state.is_empty(), request.reach);
         let is_under_way = self.ending.as_ref().is_some_and(|e| e.kills_for(reach));
         if !is_empty && !is_under_way {
-            if !asker.kill {
-                return reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there())));
+            if !request.kill {
+                return reply_to_down(&request.fd, Err((libc::EBUSY, &self.occupants())));
             }
-            let programs = self.programs_of(reach, &BTreeSet::from([asker.pid]));
+            let programs = self.programs_of(reach, &BTreeSet::from([request.pid]));
             if programs.is_empty() && reach != Reach::Everybody {
-                return self.end_of_reach(&asker);
+                return self.refuse_without_programs(&request);
             }
             self.signal(&programs, Signal::SIGTERM);
             let kill = Kill { at: Instant::now() + TERM_TO_KILL, programs: programs.into_iter().collect() };
             self.ending.get_or_insert_default().kills.insert(reach, kill);
         }
-        self.ending.get_or_insert_default().askers.push(asker);
+        self.ending.get_or_insert_default().requests.push(request);
     }
 
     /// Replies to a request none of whose programs are left.
-    fn end_of_reach(&self, asker: &Asker) {
-        let Reach::User(uid) = asker.reach else { return };
-        let text = format!("uid {uid} may end no other user's programs; {}", self.who_is_there());
-        reply_to_down(&asker.fd, Err((libc::EACCES, &text)));
+    fn refuse_without_programs(&self, request: &DownRequest) {
+        let Reach::User(uid) = request.reach else { return };
+        let text = format!("uid {uid} may end no other user's programs; {}", self.occupants());
+        reply_to_down(&request.fd, Err((libc::EACCES, &text)));
     }
 
     /// The programs within this reach, without members that wait for their end.
-    fn programs_of(&self, reach: Reach, askers: &BTreeSet<Pid>) -> Vec<Pid> {
-        let is_in_reach = |(pid, process): &(&Pid, &OwnedFd)| match reach {
+    fn programs_of(&self, reach: Reach, waiting: &BTreeSet<Pid>) -> Vec<Pid> {
+        let is_in_reach = |(pid, process): &(Pid, &OwnedFd)| match reach {
             Reach::Everybody => true,
-            Reach::User(uid) => !askers.contains(*pid) && may_be_signalled_by(uid, **pid, process),
+            Reach::User(uid) => !waiting.contains(pid) && may_be_signalled_by(uid, *pid, process),
         };
-        self.processes.iter().filter(is_in_reach).map(|(pid, _)| *pid).collect()
+        self.processes.iter().filter(is_in_reach).map(|(pid, _)| pid).collect()
     }
 
-    fn who_is_there(&self) -> String {
+    fn occupants(&self) -> String {
         let programs: BTreeSet<Pid> =
             self.state.processes.keys().map(|pid| kernel::stands_for(*pid)).collect();
         let names: Vec<String> =
@@ -170,7 +173,7 @@ impl Daemon {
     }
 
     /// Does what is due of an end in progress.
-    pub(super) fn go_on_ending(&mut self, now: Instant) {
+    pub(super) fn continue_ending(&mut self, now: Instant) {
         let Some(mut ending) = self.ending.take() else { return };
         // KILL is repeated, as a killed process may have started others just before, until no request waits
         // any more.
@@ -178,20 +181,20 @@ impl Daemon {
             ending.kills.iter().filter(|(_, k)| now >= k.at).map(|(reach, _)| *reach).collect();
         let is_due = !due.is_empty();
         for reach in due {
-            ending.askers.retain(|asker| !has_hung_up(&asker.fd));
+            ending.requests.retain(|request| !has_hung_up(&request.fd));
             let programs = self.programs_of(reach, &ending.pids());
             self.signal(&programs, Signal::SIGKILL);
             ending.kills.remove(&reach);
-            if ending.askers.iter().any(|asker| asker.reach == reach) {
+            if ending.requests.iter().any(|request| request.reach == reach) {
                 let kill = Kill { at: now + KILL_AGAIN, programs: programs.into_iter().collect() };
                 ending.kills.insert(reach, kill);
             }
         }
         if !self.state.is_empty() {
-            self.tell_who_is_done(&mut ending);
+            self.reply_to_done(&mut ending);
         }
         let holders_are_unknown = is_due && self.state.processes.is_empty();
-        if !(ending.asked.is_empty() && ending.askers.is_empty() && ending.kills.is_empty()) {
+        if !(ending.new_requests.is_empty() && ending.requests.is_empty() && ending.kills.is_empty()) {
             self.ending = Some(ending);
         }
         if holders_are_unknown {
@@ -200,25 +203,24 @@ impl Daemon {
     }
 
     /// Replies to the requests for which nothing more will be done, though programs are left.
-    fn tell_who_is_done(&mut self, ending: &mut Ending) {
-        let askers = ending.pids();
+    fn reply_to_done(&mut self, ending: &mut Ending) {
+        let waiting = ending.pids();
         for (reach, kill) in &mut ending.kills {
-            if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains_key(pid))
-            {
-                kill.programs = self.programs_of(*reach, &askers).into_iter().collect();
+            if *reach != Reach::Everybody && !kill.programs.iter().any(|pid| self.processes.contains(*pid)) {
+                kill.programs = self.programs_of(*reach, &waiting).into_iter().collect();
                 self.signal(&Vec::from_iter(kill.programs.iter().copied()), Signal::SIGTERM);
             }
         }
         ending.kills.retain(|reach, kill| *reach == Reach::Everybody || !kill.programs.is_empty());
-        let is_done = |asker: &mut Asker| {
-            !ending.kills.contains_key(&Reach::Everybody) && !ending.kills.contains_key(&asker.reach)
+        let is_done = |request: &mut DownRequest| {
+            !ending.kills.contains_key(&Reach::Everybody) && !ending.kills.contains_key(&request.reach)
         };
-        let done: Vec<Asker> = ending.askers.extract_if(.., is_done).collect();
-        for asker in done {
-            match asker.reach {
-                Reach::User(_) if asker.kill => self.end_of_reach(&asker),
+        let done: Vec<DownRequest> = ending.requests.extract_if(.., is_done).collect();
+        for request in done {
+            match request.reach {
+                Reach::User(_) if request.kill => self.refuse_without_programs(&request),
                 // A program has joined before the end: this request does not wait for it.
-                _ => reply_to_down(&asker.fd, Err((libc::EBUSY, &self.who_is_there()))),
+                _ => reply_to_down(&request.fd, Err((libc::EBUSY, &self.occupants()))),
             }
         }
     }
@@ -231,7 +233,7 @@ impl Daemon {
             program => !programs.contains(&program),
         };
         let programs = programs.iter().filter(is_itself);
-        for (pid, process) in programs.filter_map(|pid| self.processes.get_key_value(pid)) {
+        for (pid, process) in programs.filter_map(|pid| Some((pid, self.processes.get(*pid)?))) {
             let is_stopped = is_stopped(*pid);
             if let Err(e) = pidfd_signal(process, signal as i32) {
                 tracing::warn!("{signal} to pid {pid}: {e}");
@@ -258,8 +260,8 @@ impl Daemon {
 
     /// Removes the network's files, unless a program is about to join. Returns whether the network has ended.
     pub(super) fn end(&mut self) -> bool {
-        self.look_after_home();
-        let file = match self.directory.now().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
+        self.check_directory();
+        let file = match self.directory.get().file(c"lock", libc::O_WRONLY | libc::O_CREAT) {
             Ok(file) => file,
             // The directory has gone, or is not writable: there is nothing to remove.
             Err(_) => return true,
@@ -269,8 +271,8 @@ impl Daemon {
             self.empty_since = Some(Instant::now());
             return false;
         };
-        self.take_news();
-        self.take_messages();
+        self.handle_ends();
+        self.handle_messages();
         if !self.is_over() || !self.state.is_empty() || self.connections.has_members() {
             return false;
         }
@@ -283,7 +285,7 @@ impl Daemon {
             "the network has ended; {kernel_chose} dials had the kernel choose their source port, {tried_again} tries met a port \
              in use"
         );
-        let directory = self.directory.now();
+        let directory = self.directory.get();
         // If its key was deleted, another lonetd may serve in the directory.
         if directory.leads_to(c"key", self.service.as_raw_fd()) {
             remove_files(&directory);
@@ -293,8 +295,8 @@ impl Daemon {
             }
         }
         drop(lock);
-        for asker in self.ending.take().iter().flat_map(Ending::all) {
-            reply_to_down(&asker.fd, Ok(()));
+        for request in self.ending.take().iter().flat_map(Ending::all) {
+            reply_to_down(&request.fd, Ok(()));
         }
         true
     }

@@ -1,11 +1,11 @@
-//! `lonet cut`, `heal` and `faults`, and rules that end by themselves.
+//! Handles the requests of the fault commands, and rules that expire or take effect.
 
 use super::Daemon;
 use super::messages::send_file;
 use super::rights::Right;
 use crate::daemon::faults::enforce::{enforce, reset_all};
-use crate::daemon::faults::orders::{self, Refusal};
-use crate::daemon::faults::{Order, Reached, Report, hits, words};
+use crate::daemon::faults::new_rules::{self, Refusal};
+use crate::daemon::faults::{FaultRequest, Reached, Report, hits, parse};
 use crate::daemon::state::Cookie;
 use crate::memory_file;
 use lonet_core::control::{Fault, Reply};
@@ -15,13 +15,13 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// The most bytes of an order.
+/// The largest request, in bytes.
 const MOST: u64 = 4 << 20;
 
-/// What may have been shut by a lonetd before.
-const ANYTHING: Rule = Rule::new(Kind::Cut, 0, 0);
+/// A rule that concerns all sockets, any of which the previous lonetd may have shut.
+const EVERYTHING: Rule = Rule::new(Kind::Cut, 0, 0);
 
-/// The most bytes of a text in a message.
+/// The longest text in a message, in bytes.
 const TEXT_MOST: usize = 900;
 
 fn not_the_owner() -> Refusal {
@@ -29,12 +29,12 @@ fn not_the_owner() -> Refusal {
 }
 
 impl Daemon {
-    /// Takes an order that comes as JSON in a file. The answer goes out when it is done.
-    pub(super) fn order(&mut self, fd: &OwnedFd, file: Option<Right>, is_owner: bool) {
+    /// Handles a request that comes as JSON in a file. The reply is sent when it is done.
+    pub(super) fn handle_fault_request(&mut self, fd: &OwnedFd, file: Option<Right>, is_owner: bool) {
         let outcome = match (file.and_then(Right::take), is_owner) {
             (_, false) => Err(not_the_owner()),
             (None, _) => Err((Errno::EINVAL, "without the file of the order".into())),
-            (Some(file), true) => self.read_order(file).and_then(|order| self.do_order(&order)),
+            (Some(file), true) => self.read_fault_request(file).and_then(|request| self.apply(&request)),
         };
         let text = outcome.and_then(|report| {
             serde_json::to_vec(&report).map_err(|e| (Errno::EIO, format!("the answer: {e}")))
@@ -51,22 +51,22 @@ impl Daemon {
         }
     }
 
-    /// The same of a program, in short.
-    pub(super) fn order_of_program(
+    /// Handles the request of a program, by the C API.
+    pub(super) fn handle_fault_of_program(
         &mut self,
         fd: &OwnedFd,
         (what, from, to): (Fault, &str, &str),
         is_owner: bool,
     ) {
         let name = |text| (!str::is_empty(text)).then_some(text);
-        let between = words::between(name(from), name(to)).map_err(|text| (Errno::EINVAL, text));
-        let order = between.map(|between| match what {
-            Fault::Cut => Order::Cut(between),
-            Fault::Heal => Order::Heal(between),
-            Fault::Count => Order::Show,
+        let between = parse::between(name(from), name(to)).map_err(|text| (Errno::EINVAL, text));
+        let request = between.map(|between| match what {
+            Fault::Cut => FaultRequest::Cut(between),
+            Fault::Heal => FaultRequest::Heal(between),
+            Fault::Count => FaultRequest::Show,
         });
         let outcome = match is_owner {
-            true => order.and_then(|order| self.do_order(&order)),
+            true => request.and_then(|request| self.apply(&request)),
             false => Err(not_the_owner()),
         };
         let nothing = what == Fault::Heal && matches!(&outcome, Err((Errno::ENOENT, _)));
@@ -90,7 +90,7 @@ impl Daemon {
         };
     }
 
-    fn read_order(&self, file: OwnedFd) -> Result<Order, Refusal> {
+    fn read_fault_request(&self, file: OwnedFd) -> Result<FaultRequest, Refusal> {
         let file = File::from(file);
         let text = memory_file::text(&file, MOST);
         self.connections.closer.close(file.into());
@@ -98,32 +98,42 @@ impl Daemon {
         serde_json::from_str(&text.map_err(|e| invalid(&e))?).map_err(|e| invalid(&e))
     }
 
-    fn do_order(&mut self, order: &Order) -> Result<Report, Refusal> {
+    fn apply(&mut self, request: &FaultRequest) -> Result<Report, Refusal> {
         let before = self.state.rules();
         let hosts = &self.state.hosts;
-        let rules = match order {
-            Order::Cut(between) => Some(orders::cut(hosts, before.clone(), between)?),
-            Order::Refuse(between, port) => Some(orders::refuse(hosts, before.clone(), (between, *port))?),
-            Order::Delay(between, delay) => Some(orders::delay(hosts, before.clone(), (between, *delay))?),
-            Order::Loss(between, loss) => Some(orders::loss(hosts, before.clone(), (between, *loss))?),
-            Order::Names(between, how) => Some(orders::names(hosts, before.clone(), (between, how))?),
-            Order::Reset(between) if between.at.is_none() => {
-                let rules = orders::reset(hosts, between)?;
-                self.look_for_hits();
+        let rules = match request {
+            FaultRequest::Cut(between) => Some(new_rules::cut(hosts, before.clone(), between)?),
+            FaultRequest::Refuse(between, port) => {
+                Some(new_rules::refuse(hosts, before.clone(), (between, *port))?)
+            }
+            FaultRequest::Delay(between, delay) => {
+                Some(new_rules::delay(hosts, before.clone(), (between, *delay))?)
+            }
+            FaultRequest::Loss(between, loss) => {
+                Some(new_rules::loss(hosts, before.clone(), (between, *loss))?)
+            }
+            FaultRequest::Names(between, how) => {
+                Some(new_rules::names(hosts, before.clone(), (between, how))?)
+            }
+            FaultRequest::Reset(between) if between.at.is_none() => {
+                let rules = new_rules::reset(hosts, between)?;
+                self.count_hits();
                 return Ok(self.reset(&rules));
             }
-            Order::Rate(between, rate) => Some(orders::rate(hosts, before.clone(), (between, *rate))?),
-            Order::Reset(between) => Some(orders::reset_at(hosts, before.clone(), between)?),
-            Order::Heal(between) => Some(orders::heal(hosts, before.clone(), between)?),
-            Order::Show => None,
+            FaultRequest::Rate(between, rate) => {
+                Some(new_rules::rate(hosts, before.clone(), (between, *rate))?)
+            }
+            FaultRequest::Reset(between) => Some(new_rules::reset_at(hosts, before.clone(), between)?),
+            FaultRequest::Heal(between) => Some(new_rules::heal(hosts, before.clone(), between)?),
+            FaultRequest::Show => None,
         };
         let is_left = |r: &&Rule| rules.as_ref().is_none_or(|rules| rules.contains(r));
         let gone: Vec<Rule> = before.iter().filter(|r| !is_left(r)).copied().collect();
-        // One look where one will do: it takes as long as to set a good part of the sockets.
-        let comes = rules.iter().flatten().any(|r| hits::are_counted(r) && !before.contains(r));
-        let goes = gone.iter().any(hits::are_counted);
+        // The counters are read once if that is enough: it takes about as long as setting the sockets.
+        let comes = rules.iter().flatten().any(|r| hits::is_counted(r) && !before.contains(r));
+        let goes = gone.iter().any(hits::is_counted);
         if comes || !goes {
-            self.look_for_hits();
+            self.count_hits();
         }
         if let Some(rules) = &rules
             && !self.state.set_rules(rules)
@@ -133,28 +143,28 @@ impl Daemon {
         let mut report = self.enforce(&before);
         let table = self.store.table();
         if goes {
-            // What was dropped until the sockets were set.
-            self.meter.look_with(&self.state, &self.kernel, table, &gone);
+            // Includes what was dropped until the sockets were set.
+            self.hit_counter.count_with(&self.state, &self.kernel, table, &gone);
         }
-        report.rules = orders::show(&self.state.hosts, table, &self.state.rules());
-        report.healed = orders::show(&self.state.hosts, table, &gone);
+        report.rules = new_rules::show(&self.state.hosts, table, &self.state.rules());
+        report.healed = new_rules::show(&self.state.hosts, table, &gone);
         Ok(report)
     }
 
-    fn look_for_hits(&mut self) {
-        self.meter.look(&self.state, &self.kernel, self.store.table());
+    fn count_hits(&mut self) {
+        self.hit_counter.count(&self.state, &self.kernel, self.store.table());
     }
 
-    /// Resets the connections that these rules are about.
+    /// Resets the connections that these rules concern.
     fn reset(&mut self, between: &[Rule]) -> Report {
         let (report, sockets) = reset_all(&self.state, &self.kernel, self.store.table(), between);
         // Their ports are free.
         sockets.into_iter().for_each(|cookie| self.state.closed(&mut self.kernel, cookie));
-        self.settle();
+        self.commit();
         report
     }
 
-    /// Sets what these rules, or those of now, are about.
+    /// Sets the sockets that the rules of before or the current ones concern.
     fn enforce(&mut self, before: &[Rule]) -> Report {
         self.loss.look(&self.state, &self.kernel, self.store.table());
         let (table, refuser) = (self.store.table(), self.state.refuser());
@@ -163,30 +173,30 @@ impl Daemon {
         report
     }
 
-    /// Sets all sockets as the rules have it, whatever a lonetd before has left.
+    /// Sets all sockets by the rules, whatever state the previous lonetd has left them in.
     pub(super) fn restore_faults(&mut self) {
         let table = self.store.table();
         if table.had_faults() {
-            self.meter.restore(&self.state, &self.kernel, table);
-            self.enforce(&[&[ANYTHING][..], &table.lingering_rules()].concat());
+            self.hit_counter.restore(&self.state, &self.kernel, table);
+            self.enforce(&[&[EVERYTHING][..], &table.lingering_rules()].concat());
         }
     }
 
-    /// Connections may have come of which something is to be lost.
+    /// Looks for new connections that rules of loss concern, if that is due.
     pub(super) fn look_for_loss(&mut self) {
         if self.loss.until().is_some_and(|until| Instant::now() >= until) {
             self.loss.look(&self.state, &self.kernel, self.store.table());
         }
     }
 
-    /// A dial may have been the one for which a rule has waited.
-    pub(super) fn faults_begin(&mut self) {
+    /// Applies the rules that take effect with the dial that was just handled.
+    pub(super) fn apply_due_rules(&mut self) {
         let Some(before) = self.state.rules_before() else { return };
-        let has_come = |r: &&Rule| {
+        let is_due = |r: &&Rule| {
             r.at == 0 && before.iter().any(|before| before.counter == r.counter && before.at != 0)
         };
         let rules = self.state.rules();
-        let resets = rules.iter().filter(|r| r.kind == Kind::Reset).filter(has_come);
+        let resets = rules.iter().filter(|r| r.kind == Kind::Reset).filter(is_due);
         for rule in resets {
             let Reached { both, one, .. } = self.reset(&[Rule { kind: Kind::Cut, ..*rule }]).connections;
             self.store.table().add_hits(rule, (both + one) as u64);
@@ -194,7 +204,7 @@ impl Daemon {
         self.enforce(&before);
     }
 
-    /// A socket has come that rules may be about, and whose process may not have seen them.
+    /// Applies the rules to a new socket, as its process may not have seen them.
     pub(super) fn enforce_on_new(&self, cookie: Cookie) {
         let table = self.store.table();
         if self.has_faults()
@@ -209,21 +219,21 @@ impl Daemon {
         self.store.table().faults() != 0
     }
 
-    /// When the next rule ends by itself.
+    /// The time when the next rule expires.
     pub(super) fn faults_until(&self) -> Option<Instant> {
         if !self.has_faults() {
             return None;
         }
         let until = self.state.rules().iter().map(|r| r.until).filter(|until| *until != 0).min()?;
-        Some(Instant::now() + Duration::from_millis(until.saturating_sub(orders::now())))
+        Some(Instant::now() + Duration::from_millis(until.saturating_sub(new_rules::now())))
     }
 
-    /// Takes back the rules whose time is over.
-    pub(super) fn end_faults(&mut self) {
+    /// Removes the rules that have expired.
+    pub(super) fn expire_faults(&mut self) {
         if !self.has_faults() {
             return;
         }
-        let (now, before) = (orders::now(), self.state.rules());
+        let (now, before) = (new_rules::now(), self.state.rules());
         let left: Vec<Rule> = before.iter().filter(|r| r.until == 0 || r.until > now).copied().collect();
         if left.len() < before.len() && self.state.set_rules(&left) {
             let report = self.enforce(&before);

@@ -1,16 +1,12 @@
 //! Waits for events.
 
 use super::end::Ending;
-use super::{Daemon, EMPTY_FOR, END_AGAIN, LOOK_EVERY, TOLD_WITHIN};
+use super::{CHECK_EVERY, DIAL_ANNOUNCED_WITHIN, Daemon, EMPTY_FOR, END_AGAIN};
 use crate::daemon::state::Kernel as _;
 use crate::daemon::tally;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::time::{Duration, Instant};
-
-/// The interval at which lonetd reads announcements of destroyed sockets once there are some: they come in
-/// bursts, and each would wake it.
-const ENDS_EVERY: Duration = Duration::from_millis(2);
 
 impl Daemon {
     /// Waits until an event comes, or something is due.
@@ -27,24 +23,23 @@ impl Daemon {
             // After that, what ends the last request wakes lonetd.
             self.empty_since.map(|since| since + EMPTY_FOR).filter(|at| *at > now),
             self.ending.as_ref().and_then(Ending::until),
-            self.searches_at(),
+            self.next_search(),
             self.is_over().then(|| now + END_AGAIN),
             self.connections.has_received().then_some(now),
             self.connections.until(),
-            self.shut_until,
+            self.control_sockets.paused_until(),
             self.waiting.until(&self.state),
             tally::due(),
-            self.early.first().map(|e| e.since + TOLD_WITHIN),
+            self.early.first().map(|e| e.since + DIAL_ANNOUNCED_WITHIN),
             self.foreign.until(),
             self.faults_until(),
             self.loss.until(),
-            self.slow.until(),
+            self.delayed_queries.until(),
             self.dns.until(),
-            self.records_at(),
-            self.state.doubts_until().map(|at| now + at.saturating_sub(self.kernel.now())),
-            self.are_ends_lost.then_some(self.reviews_at),
-            (self.destroyed.is_some() && !self.watches_ends).then(|| now + ENDS_EVERY),
-            Some(self.looked + LOOK_EVERY),
+            self.next_recording(),
+            self.state.grace_period_until().map(|at| now + at.saturating_sub(self.kernel.now())),
+            self.socket_ends.until(now),
+            Some(self.looked + CHECK_EVERY),
         ];
         at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }

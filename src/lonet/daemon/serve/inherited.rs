@@ -9,7 +9,7 @@ use crate::daemon::members::search::Search;
 use crate::daemon::members::{Inherited, Members};
 use crate::daemon::state::{Index, Pid, State};
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ impl Inheritance {
 
 impl Daemon {
     /// Begins a search if something waits for one and none is in progress.
-    pub(super) fn look_for_members(&mut self, now: Instant) {
+    pub(super) fn search_if_needed(&mut self, now: Instant) {
         if !self.is_due() {
             self.inheritance.nobody_is_left = false;
         }
@@ -70,13 +70,13 @@ impl Daemon {
             return;
         }
         let is_last = self.is_due() && !self.inheritance.nobody_is_left;
-        if is_last || self.searches_at().is_some_and(|at| now >= at) || self.is_search_asked_for() {
+        if is_last || self.next_search().is_some_and(|at| now >= at) || self.is_search_requested() {
             self.begin_search();
         }
     }
 
     /// The time of the next search that nothing waits for.
-    pub(super) fn searches_at(&self) -> Option<Instant> {
+    pub(super) fn next_search(&self) -> Option<Instant> {
         let waits = self.inheritance.underway.is_some()
             || self.state.unverified().is_empty()
             || self.ends_everybody() && !self.state.processes.is_empty();
@@ -106,7 +106,7 @@ impl Daemon {
     }
 
     /// Handles the result of a search, if it is done within this time.
-    pub(super) fn take_found(&mut self, within: Duration) {
+    pub(super) fn handle_search_result(&mut self, within: Duration) {
         let found = self.inheritance.search.as_ref().and_then(|search| search.result(within));
         if let Some(found) = found {
             self.search_is_done(found);
@@ -122,7 +122,7 @@ impl Daemon {
             }
             self.begin_search();
             if let Some(underway) = &self.inheritance.underway {
-                self.take_found(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
+                self.handle_search_result(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
             }
         }
     }
@@ -134,28 +134,20 @@ impl Daemon {
         self.state.verified(&underway.hosts);
         self.inheritance.not_before = now + REST * now.saturating_duration_since(underway.since);
         self.inheritance.nobody_is_left = underway.is_last && self.state.is_empty();
-        self.settle();
+        self.commit();
         self.members_found(&new);
     }
 
     /// Adds a process that inherited membership, unless it waits for the network's end. The caller calls
-    /// [`Daemon::settle`]. A process that has ended since it was found is added as well: it may have left a
+    /// [`Daemon::commit`]. A process that has ended since it was found is added as well: it may have left a
     /// child, which is searched for when its end is noticed.
     fn adopt(&mut self, member: Inherited) -> Option<Pid> {
         let Inherited { pid, process, host } = member;
         if self.state.processes.contains_key(&pid) || self.waits_for_end(pid) {
             return None;
         }
-        self.watch_process(pid, process);
+        self.processes.add(pid, process);
         self.state.adopt(&mut self.kernel, pid, host.as_deref());
         Some(pid)
-    }
-
-    /// Watches a process for its end.
-    pub(super) fn watch_process(&mut self, pid: Pid, process: OwnedFd) {
-        if let Err(e) = self.deaths.add(&process, super::event(pid as u64)) {
-            tracing::warn!("the end of pid {pid} will not be noticed: {e}");
-        }
-        self.processes.insert(pid, process);
     }
 }

@@ -25,7 +25,7 @@ pub(super) const THREADS: usize = 8;
 
 impl Daemon {
     /// Queues the work; its thread replies on `control`.
-    pub(super) fn take_lent(
+    pub(super) fn handle_lent(
         &self,
         control: OwnedFd,
         socket: OwnedFd,
@@ -39,7 +39,7 @@ impl Daemon {
             true => is_hosts || *os.ip() == block.stack(),
             false => is_hosts && (os.port() == 0 || os.port() >= UNPRIVILEGED),
         };
-        self.lent.give(move || {
+        self.lent_pool.submit(move || {
             // The program may have given up waiting.
             if !has_hung_up(&control) {
                 let done = if may_be { put(&socket, cookie, os, connects) } else { Err(Errno::EACCES) };

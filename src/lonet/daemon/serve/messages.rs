@@ -3,10 +3,10 @@
 use super::end::{self, reply_to_down};
 use super::rights::Right;
 use super::sender::Peer;
-use super::{Daemon, Early, TOLD_WITHIN};
-use crate::daemon::dns::{self, Asker};
-use crate::daemon::foreign::{Parked, Resume, World};
-use crate::daemon::state::{Answer, By, Named, Sender};
+use super::{DIAL_ANNOUNCED_WITHIN, Daemon, EarlyAccept};
+use crate::daemon::dns::{self, Querier};
+use crate::daemon::foreign::{EventLoop, Parked, Resume};
+use crate::daemon::state::{By, Named, Sender, StateReply};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::block::Block;
@@ -16,12 +16,28 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
+/// What was done for a message before it is handled; nothing, at first.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Preparation {
+    /// registry.db was asked whether another subnetwork has the sender's host.
+    claimed: bool,
+    /// registry.db was asked where the host is that the message names.
+    found: bool,
+    /// The dialer of an accept has had enough time to notify lonetd of its dial.
+    waited: bool,
+}
+
 impl Daemon {
     /// Resumes messages that have waited for registry.db.
     pub(super) fn resume(&mut self, all: Vec<Resume>) {
         for one in all {
             match one {
-                Resume::Take(p) => self.take_message(p.fd, None, &p.bytes, (p.claimed, p.found)),
+                Resume::Take(p) => self.handle_message(
+                    p.fd,
+                    None,
+                    &p.bytes,
+                    Preparation { claimed: p.claimed, found: p.found, waited: false },
+                ),
                 Resume::Refuse(p, errno, text) => {
                     self.reply(&p.fd, &Reply::Error { errno: errno as i32, text: &text });
                 }
@@ -30,15 +46,13 @@ impl Daemon {
         }
     }
 
-    /// Handles a message. `right`: the descriptor that came with it. `asked`: whether registry.db has been
-    /// asked if another subnetwork has the sender's host, and where the host is that the message names; for
-    /// an accept, whether the dialer has had enough time to notify lonetd of its dial.
-    pub(super) fn take_message(
+    /// Handles a message. `right`: the descriptor that came with it.
+    pub(super) fn handle_message(
         &mut self,
         fd: OwnedFd,
         right: Option<Right>,
         bytes: &[u8],
-        asked: (bool, bool),
+        preparation: Preparation,
     ) {
         let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         let (caller, received) = match control::read_request(bytes) {
@@ -70,20 +84,19 @@ impl Daemon {
             }
         };
         match received {
-            AnyOp::Op(op) => self.take_op(fd, peer, (caller, op), bytes, asked),
-            AnyOp::Network(op) => self.take_network_op(fd, right, (peer, is_owner), (&caller, op)),
+            AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, preparation),
+            AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&caller, op)),
         }
     }
 
-    /// Handles a message for the state, once everything that the reply depends on is known. `asked`: as for
-    /// [`Daemon::take_message`].
-    fn take_op(
+    /// Handles a message for the state, once everything that the reply depends on is known.
+    fn handle_op(
         &mut self,
         mut fd: OwnedFd,
         peer: Sender,
         (mut caller, op): (Caller<'_>, Op<'_>),
         bytes: &[u8],
-        mut asked: (bool, bool),
+        mut preparation: Preparation,
     ) {
         if let Op::Dial { to, .. } = op
             && dns::is_name_server(to)
@@ -91,36 +104,45 @@ impl Daemon {
             // A host may query the machine's name server on the loopback, as the machine itself does.
             caller.options.real_loopback = true;
         }
-        while let Some(doubt) = self.state.doubt(&caller, &op, asked.0, asked.1) {
-            match self.foreign.park(&self.state, doubt, Parked::new(fd, bytes, asked.0, asked.1)) {
+        while let Some(query) =
+            self.state.registry_query(&caller, &op, preparation.claimed, preparation.found)
+        {
+            match self.foreign.park(
+                &self.state,
+                query,
+                Parked::new(fd, bytes, preparation.claimed, preparation.found),
+            ) {
                 Ok(()) => return,
                 // The host is this subnetwork's by a row that still exists.
-                Err(back) => (fd, asked.0) = (back.fd, true),
+                Err(back) => (fd, preparation.claimed) = (back.fd, true),
             }
         }
         self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
         match op {
             Op::Accept { local, remote, .. } => {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-                if let Some((connection, dialer)) = self.foreign.claim(&mut world, peer.pid, local, remote) {
-                    self.settle();
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                if let Some((connection, dialer)) =
+                    self.foreign.claim(&mut event_loop, peer.pid, local, remote)
+                {
+                    self.commit();
                     let [receive_buffer, send_buffer] = self.foreign.buffers();
                     self.reply(&fd, &Reply::Courier { peer: dialer, receive_buffer, send_buffer });
                     let _ = lonet_core::sys::send_with(fd.as_raw_fd(), b"\n", connection.as_raw_fd());
-                } else if !asked.1 && self.state.is_caller_to_come(&mut self.kernel, local, remote) {
-                    self.early.push(Early { fd, bytes: bytes.to_owned(), since: Instant::now() });
+                } else if !preparation.waited && self.state.is_dialer_to_come(&mut self.kernel, local, remote)
+                {
+                    self.early.push(EarlyAccept { fd, bytes: bytes.to_owned(), since: Instant::now() });
                 } else {
                     self.answer(fd, peer, (&caller, op));
                 }
             }
-            Op::Resolve { name, .. } => self.take_question(fd, peer, (&caller, name, op), bytes),
+            Op::Resolve { name, .. } => self.handle_name_query(fd, peer, (&caller, name, op), bytes),
             _ => self.answer(fd, peer, (&caller, op)),
         }
     }
 
     /// Handles a message about the network. `right`: the descriptor that came with it.
-    fn take_network_op(
+    fn handle_network_op(
         &mut self,
         fd: OwnedFd,
         right: Option<Right>,
@@ -130,9 +152,15 @@ impl Daemon {
         match op {
             NetworkOp::List => self.foreign.park_list(fd),
             NetworkOp::HandOver { cookie, milliseconds } => {
-                let mut world =
-                    World { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
-                self.foreign.hand_over(&mut world, fd, right.and_then(Right::take), cookie, milliseconds);
+                let mut event_loop =
+                    EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
+                self.foreign.hand_over(
+                    &mut event_loop,
+                    fd,
+                    right.and_then(Right::take),
+                    cookie,
+                    milliseconds,
+                );
             }
             // It belongs on the connection of the handshake that it is about.
             NetworkOp::GiveUp { .. } => {
@@ -140,7 +168,7 @@ impl Daemon {
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text });
             }
             NetworkOp::Lend { cookie, os, connects } => match right.and_then(Right::take) {
-                Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
+                Some(socket) => self.handle_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
             NetworkOp::Wait { now, fails, loopback, again } => {
@@ -150,14 +178,18 @@ impl Daemon {
                     false => self.wait(fd, right, by, (fails, again)),
                 }
             }
-            NetworkOp::Faults => self.order(&fd, right, is_owner),
-            NetworkOp::Fault { what, from, to } => self.order_of_program(&fd, (what, from, to), is_owner),
+            NetworkOp::Faults => self.handle_fault_request(&fd, right, is_owner),
+            NetworkOp::Fault { what, from, to } => {
+                self.handle_fault_of_program(&fd, (what, from, to), is_owner)
+            }
             NetworkOp::Trace(what) => self.trace(fd, what, is_owner),
-            NetworkOp::Down { kill } => self.down(end::Asker::new(fd, peer, is_owner, kill)),
+            NetworkOp::Down { kill } => {
+                self.queue_down_request(end::DownRequest::new(fd, peer, is_owner, kill))
+            }
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
             NetworkOp::NameServer { server, from } => {
-                let asker = Asker::new(peer, caller);
-                let instead = self.dns.instead_of(server, from, asker);
+                let querier = Querier::new(peer, caller);
+                let instead = self.dns.instead_of(server, from, querier);
                 let to = |to| Reply::ConnectTo { to, from: None };
                 self.reply(&fd, &instead.map_or(Reply::Native, to));
             }
@@ -174,26 +206,26 @@ impl Daemon {
         // The generation before the state is asked: a change meanwhile is not in the reply.
         let names = self.store.table().names_generation().unwrap_or(0);
         let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
-        self.settle();
-        self.faults_begin();
+        self.commit();
+        self.apply_due_rules();
         if let Op::Dialed { cookie, .. } | Op::Accept { cookie, .. } = op {
             self.enforce_on_new(cookie);
         }
         let is_heard = match answer {
-            Answer::Reply(reply) => {
+            StateReply::Reply(reply) => {
                 if let (Reply::Drop, Op::Accept { local, remote, .. }) = (reply, op) {
                     tally::count(Kind::Reset, &format_args!("from {remote} to {local}"));
                 }
                 self.reply(&fd, &reply)
             }
-            Answer::Host(Named { index, name, ascii, stands }) => {
-                let stands = if stands { names } else { 0 };
-                self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, stands })
+            StateReply::Host(Named { index, name, ascii, is_cacheable }) => {
+                let generation = if is_cacheable { names } else { 0 };
+                self.reply(&fd, &Reply::Host { index, name: &name, ascii: &ascii, generation })
             }
-            Answer::Refuse(errno, text) => {
+            StateReply::Refuse(errno, text) => {
                 self.reply(&fd, &Reply::Error { errno: errno as i32, text: &text })
             }
-            Answer::Names { local, peer, own, member } => {
+            StateReply::Names { local, peer, own, member } => {
                 let local = Name { host: &local.0, port: local.1 };
                 let peer = peer.as_ref().map(|(host, port)| Name { host, port: *port });
                 self.reply(&fd, &Reply::Names { local, peer, own, member })
@@ -201,7 +233,7 @@ impl Daemon {
         };
         if let (false, Some(undo)) = (is_heard, not_done(&op)) {
             self.state.handle(&mut self.kernel, peer, caller, &undo);
-            self.settle();
+            self.commit();
         }
         if matches!(op, Op::Listening { .. }) {
             self.answer_waiters();
@@ -209,11 +241,11 @@ impl Daemon {
     }
 
     /// Answers the accepts whose dialer has been reported by now, or whose time limit has passed.
-    pub(super) fn take_early(&mut self) {
-        for Early { fd, bytes, since } in std::mem::take(&mut self.early) {
-            let is_late = since.elapsed() >= TOLD_WITHIN;
+    pub(super) fn retry_early_accepts(&mut self) {
+        for EarlyAccept { fd, bytes, since } in std::mem::take(&mut self.early) {
+            let is_late = since.elapsed() >= DIAL_ANNOUNCED_WITHIN;
             let before = self.early.len();
-            self.take_message(fd, None, &bytes, (false, is_late));
+            self.handle_message(fd, None, &bytes, Preparation { waited: is_late, ..Preparation::default() });
             self.early.iter_mut().skip(before).for_each(|again| again.since = since);
         }
     }

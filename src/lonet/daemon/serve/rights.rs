@@ -5,7 +5,7 @@
 //! closes none. All descriptors are received, as the kernel closes those for which there is no room on the
 //! receiver's behalf; and closing a connection with unread messages would close theirs in the same way.
 
-use super::hands::Hands;
+use super::thread_pool::ThreadPool;
 use lonet_core::control::MAX_MESSAGE;
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
@@ -21,16 +21,16 @@ const THREADS: usize = 4;
 const ROOM: usize = 2048;
 
 #[derive(Clone)]
-pub struct Closer(Arc<Hands>);
+pub struct Closer(Arc<ThreadPool>);
 
 impl Closer {
     pub fn new() -> Closer {
-        Closer(Arc::new(Hands::new("lonetd-close", THREADS)))
+        Closer(Arc::new(ThreadPool::new("lonetd-close", THREADS)))
     }
 
     /// Closes a descriptor of any kind, on another thread.
     pub fn close(&self, fd: OwnedFd) {
-        self.0.give(move || close(fd));
+        self.0.submit(move || close(fd));
     }
 
     /// Closes a connection to a control socket and all descriptors that its other end may have sent.

@@ -8,7 +8,7 @@
 use super::Daemon;
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::process::has_ended;
-use crate::daemon::state::{Pid, Sender};
+use crate::daemon::state::Sender;
 use crate::daemon::tally::{self, Kind};
 use lonet_core::control::Key;
 use nix::errno::Errno;
@@ -42,7 +42,7 @@ impl Daemon {
         };
         let sender = Sender { pid: peer.pid(), uid: peer.uid() };
         let by_number = self.owner.if_told_by_number();
-        let known = self.processes.get(&sender.pid);
+        let known = self.processes.get(sender.pid);
         let is_known = known.is_some_and(|process| !has_ended(process));
         let process = if is_known && by_number == Some(sender.uid) { Ok(None) } else { peer_process(fd) };
         let is_owner = match &process {
@@ -66,13 +66,9 @@ impl Daemon {
             let is_uncertain = by_number.is_none() && self.owner.has_number(sender.uid);
             return Err(if is_uncertain { UNCERTAIN } else { NO_MEMBER });
         }
-        self.met = if is_known { None } else { process.ok().flatten().map(|process| (sender.pid, process)) };
+        let sender_process = process.ok().flatten().filter(|_| !is_known);
+        self.processes.set_sender(sender_process.map(|process| (sender.pid, process)));
         Ok(Peer { sender, is_owner: is_owner || sender.uid == 0 })
-    }
-
-    /// The pidfd of the current message's sender, if its pid is `pid`.
-    pub(super) fn process_met(&mut self, pid: Pid) -> Option<OwnedFd> {
-        self.met.take_if(|(met, _)| *met == pid).map(|(_, process)| process)
     }
 }
 

@@ -21,7 +21,7 @@ use std::os::fd::OwnedFd;
 
 /// How many times new processes are searched for: a program that forks faster than that is not followed for
 /// ever.
-const LOOKS: u32 = 16;
+const MAX_SEARCHES: u32 = 16;
 
 /// A request to send a signal.
 pub(super) struct Signalling {
@@ -40,11 +40,11 @@ pub(super) struct Signalling {
     stood: BTreeSet<Pid>,
     looks: u32,
     /// Whether a search for members has begun since the signal was last sent.
-    is_looked_for: bool,
+    is_searched: bool,
 }
 
 impl Daemon {
-    pub(super) fn signal_host(&mut self, fd: OwnedFd, asker: (Sender, bool), host: &str, signal: u8) {
+    pub(super) fn signal_host(&mut self, fd: OwnedFd, requester: (Sender, bool), host: &str, signal: u8) {
         let host = self.state.hosts.find(host.as_bytes()).filter(|host| host.is_up()).map(|host| host.index);
         let signal = i32::from(signal);
         let (Some(host), true) = (host, (1..=libc::SIGRTMAX()).contains(&signal)) else {
@@ -55,9 +55,9 @@ impl Daemon {
             self.reply(&fd, &Reply::Error { errno, text });
             return;
         };
-        let (sender, is_owner) = asker;
+        let (sender, is_owner) = requester;
         let (sent, refused, stood) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let is_looked_for = false;
+        let is_searched = false;
         self.signals.push(Signalling {
             fd,
             sender,
@@ -69,25 +69,25 @@ impl Daemon {
             stopped: 0,
             stood,
             looks: 0,
-            is_looked_for,
+            is_searched,
         });
     }
 
     pub(super) fn waits_to_signal(&self) -> bool {
-        self.signals.iter().any(|s| !s.is_looked_for)
+        self.signals.iter().any(|s| !s.is_searched)
     }
 
     pub(super) fn signals_wait_for_search(&mut self) {
-        self.signals.iter_mut().for_each(|s| s.is_looked_for = true);
+        self.signals.iter_mut().for_each(|s| s.is_searched = true);
     }
 
     /// Continues the requests that have waited for a search.
     pub(super) fn signal_after_search(&mut self) {
-        let looked_for: Vec<Signalling> = self.signals.extract_if(.., |s| s.is_looked_for).collect();
+        let looked_for: Vec<Signalling> = self.signals.extract_if(.., |s| s.is_searched).collect();
         for mut signalling in looked_for {
             signalling.looks += 1;
-            if self.signal_new(&mut signalling) && signalling.looks < LOOKS {
-                signalling.is_looked_for = false;
+            if self.signal_new(&mut signalling) && signalling.looks < MAX_SEARCHES {
+                signalling.is_searched = false;
                 self.signals.push(signalling);
                 continue;
             }
@@ -103,9 +103,9 @@ impl Daemon {
     /// program gets it once: not also from the process that forwards signals to it.
     fn signal_new(&self, s: &mut Signalling) -> bool {
         let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
-        let (before, asker) = (s.sent.len(), s.sender.pid);
-        for pid in members.into_iter().flatten().filter(|pid| **pid != asker) {
-            let Some(process) = self.processes.get(pid).filter(|process| !has_ended(process)) else {
+        let (before, requester) = (s.sent.len(), s.sender.pid);
+        for pid in members.into_iter().flatten().filter(|pid| **pid != requester) {
+            let Some(process) = self.processes.get(*pid).filter(|process| !has_ended(process)) else {
                 continue;
             };
             let program = stands_for(*pid);

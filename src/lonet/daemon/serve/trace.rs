@@ -1,4 +1,4 @@
-//! `lonet trace`: who wants events to be recorded, and the recorder's turn.
+//! Recordings: the clients that want events to be recorded or to watch them, and when the recorder runs.
 
 use super::connections::has_hung_up;
 use super::watcher::Watcher;
@@ -16,21 +16,21 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How often the recorder looks for events: it is not woken for them.
-const EVERY: Duration = Duration::from_millis(10);
+/// How often the recorder reads events: it is not woken for them.
+const INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long who had held the recording may take to come back to a lonetd that has followed another one.
-const COMES_BACK_WITHIN: Duration = Duration::from_secs(5);
+/// How long the holders and watchers of the previous lonetd's recording may take to connect to this one.
+const RECONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Bits of the table's word `recording`: until it is stopped, while somebody holds it, and while somebody watches.
+/// Bits of the table's word `recording`: started until it is stopped, held by a client, watched by a client.
 const STARTED: u64 = 1;
 const HELD: u64 = 2;
 const WATCHED: u64 = 4;
-/// For these a trace is kept.
-const KEPT: u64 = STARTED | HELD;
+/// For these a trace is written.
+const WRITES_TRACE: u64 = STARTED | HELD;
 
-/// So many bytes are kept for watchers that a lonetd before had.
-const UNCLAIMED: usize = 1 << 20;
+/// The most bytes that are stored for the previous lonetd's watchers.
+const MAX_UNCLAIMED: usize = 1 << 20;
 
 #[derive(Default)]
 pub(super) struct Tracing {
@@ -39,36 +39,37 @@ pub(super) struct Tracing {
     waiters: Vec<Waiter>,
     readers: Vec<Reader>,
     watchers: Vec<Watcher>,
-    /// Until when it is recorded for holders and watchers that a lonetd before had.
+    /// The time until which holders and watchers of the previous lonetd are waited for.
     held_until: Option<Instant>,
     /// The lines for these watchers.
     unclaimed: Vec<u8>,
+    /// The time when the recorder runs next.
     at: Option<Instant>,
 }
 
-/// How the first line of a trace begins.
+/// The beginning of a trace's first line.
 const HEADER: &str = "{\"lonet_trace\"";
 
-/// Is sent each event.
+/// A client that is sent each event of the trace.
 struct Reader {
     fd: OwnedFd,
     recorded: Recorded,
-    /// What was read last, if there was no room to send it.
+    /// The line that was read last, if there was no room to send it.
     line: Option<String>,
 }
 
-/// So many events are sent to a reader at once: a trace may be long, and there is other work.
-const AT_ONCE: usize = 1 << 12;
+/// The most lines that are sent to a reader before other work.
+const MAX_LINES: usize = 1 << 12;
 
-/// What becomes of a reader.
+/// The outcome of sending to a reader.
 #[derive(PartialEq, Eq)]
 enum Sent {
-    /// All that there is, or for which there is room.
+    /// All lines were sent, or as many as there was room for.
     All,
-    /// There is more.
-    Some,
-    /// Nobody reads any more, or the trace cannot be read.
-    Over,
+    /// There are more lines.
+    Part,
+    /// The client reads no more, or the trace cannot be read.
+    Ended,
 }
 
 impl Reader {
@@ -82,12 +83,12 @@ impl Reader {
     }
 
     /// Sends what can be sent without waiting.
-    fn go_on(&mut self) -> Sent {
-        for _ in 0..AT_ONCE {
+    fn send_lines(&mut self) -> Sent {
+        for _ in 0..MAX_LINES {
             let line = match self.line.take().map_or_else(|| self.recorded.next(), |line| Ok(Some(line))) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Sent::All,
-                Err(_) => return Sent::Over,
+                Err(_) => return Sent::Ended,
             };
             // The header is no event.
             if line.starts_with(HEADER) {
@@ -100,23 +101,23 @@ impl Reader {
                     self.line = Some(line);
                     return Sent::All;
                 }
-                Err(_) => return Sent::Over,
+                Err(_) => return Sent::Ended,
             }
         }
-        Sent::Some
+        Sent::Part
     }
 }
 
-/// Waits until all events that there were have been written.
+/// A client that waits until all earlier events are output.
 struct Waiter {
     fd: OwnedFd,
     since: Instant,
-    /// The last of them; `None`: the kernel may have ends to tell of that were before.
+    /// The number of the last one. `None`: the kernel may still announce earlier ends of sockets.
     last: Option<u64>,
 }
 
-/// How long the kernel may take to tell of the ends of what killed processes have left.
-const ENDS_WITHIN: Duration = Duration::from_millis(200);
+/// How long the kernel may take to announce the ends of killed processes' sockets.
+const ANNOUNCED_WITHIN: Duration = Duration::from_millis(200);
 
 impl Daemon {
     fn recording(&self) -> u64 {
@@ -127,31 +128,31 @@ impl Daemon {
         self.tracing.recorder.is_some()
     }
 
-    /// Whether a recording keeps the network up: who only watches does not.
-    pub(super) fn keeps_recording(&self) -> bool {
+    /// Whether a recording keeps the network up: one that is only watched does not.
+    pub(super) fn recording_keeps_network(&self) -> bool {
         self.is_recording() && self.recording() != WATCHED
     }
 
-    /// When the recorder looks next.
-    pub(super) fn records_at(&self) -> Option<Instant> {
+    /// The time when the recorder runs next.
+    pub(super) fn next_recording(&self) -> Option<Instant> {
         self.tracing.at
     }
 
-    /// Goes on with what a lonetd before has recorded.
+    /// Continues the previous lonetd's recording.
     pub(super) fn resume_recording(&mut self) {
         let recording = self.recording();
         if recording == 0 {
             return;
         }
-        let keeps = recording & KEPT != 0;
-        let recorder = Recorder::resume(&self.directory, &self.config.network, self.store.table(), keeps);
+        let has_trace = recording & WRITES_TRACE != 0;
+        let recorder = Recorder::resume(&self.directory, &self.config.network, self.store.table(), has_trace);
         match recorder {
             Ok(mut recorder) => {
-                recorder.watch(recording & WATCHED != 0);
+                recorder.collect_lines(recording & WATCHED != 0);
                 self.tracing.recorder = Some(recorder);
                 self.state.recording_begins();
                 let held = recording & (HELD | WATCHED) != 0;
-                self.tracing.held_until = held.then(|| Instant::now() + COMES_BACK_WITHIN);
+                self.tracing.held_until = held.then(|| Instant::now() + RECONNECT_WITHIN);
                 self.tracing.at = Some(Instant::now());
             }
             Err(e) => {
@@ -170,7 +171,7 @@ impl Daemon {
         let header = self.store.table().header();
         match what {
             Trace::Start | Trace::Hold | Trace::Read | Trace::ReadAll => {
-                if let Err(e) = self.keep_recording() {
+                if let Err(e) = self.begin_trace() {
                     let text = format!("the trace cannot be written: {e}");
                     self.reply(
                         &fd,
@@ -179,7 +180,7 @@ impl Daemon {
                     return self.connections.closer.end(fd);
                 }
                 header.recording.set_bits(if what == Trace::Start { STARTED } else { HELD });
-                self.settle();
+                self.commit();
                 self.reply(&fd, &Reply::Done);
                 if what == Trace::Start {
                     return self.connections.closer.end(fd);
@@ -195,20 +196,20 @@ impl Daemon {
                 self.tracing.holders.push(fd);
             }
             Trace::Watch => {
-                self.begin_recording().watch(true);
+                self.begin_recording().collect_lines(true);
                 header.recording.set_bits(WATCHED);
-                self.settle();
+                self.commit();
                 self.reply(&fd, &Reply::Done);
                 let _ = self.epoll.add(&fd, event(CONNECTION));
                 let mut watcher = Watcher::new(fd);
-                if watcher.take(&std::mem::take(&mut self.tracing.unclaimed)) {
+                if watcher.send(&std::mem::take(&mut self.tracing.unclaimed)) {
                     self.tracing.watchers.push(watcher);
                 }
             }
             Trace::Stop | Trace::Write => {
                 if what == Trace::Stop {
                     header.recording.clear_bits(STARTED);
-                    self.end_kept();
+                    self.stop_unwanted_trace();
                 }
                 self.tracing.waiters.push(Waiter { fd, since: Instant::now(), last: None });
                 self.record();
@@ -216,6 +217,7 @@ impl Daemon {
         }
     }
 
+    /// Begins a recording if there is none.
     fn begin_recording(&mut self) -> &mut Recorder {
         if !self.is_recording() {
             self.tracing.at = Some(Instant::now());
@@ -224,26 +226,26 @@ impl Daemon {
         self.tracing.recorder.get_or_insert_with(|| Recorder::begin(self.store.table()))
     }
 
-    /// Begins a trace, if none is written.
-    fn keep_recording(&mut self) -> io::Result<()> {
-        if self.tracing.recorder.as_ref().is_some_and(Recorder::keeps) {
+    /// Begins a trace if none is written.
+    fn begin_trace(&mut self) -> io::Result<()> {
+        if self.tracing.recorder.as_ref().is_some_and(Recorder::writes_trace) {
             return Ok(());
         }
         if self.is_recording() {
-            // Somebody watches: what was so far does not belong to it, and what is asked for is to be seen in it.
+            // Somebody watches. The trace is to begin as if it were a new recording.
             self.state.note_hosts();
             self.state.recording_begins();
         }
         let (directory, network) = (self.directory.clone(), self.config.network.clone());
-        let kept = self.begin_recording().keep(&directory, &network);
-        if kept.is_err() && self.recording() == 0 {
+        let begun = self.begin_recording().begin_trace(&directory, &network);
+        if begun.is_err() && self.recording() == 0 {
             self.tracing.recorder = None;
             self.tracing.at = None;
         }
-        kept
+        begun
     }
 
-    /// Takes and writes events, and answers who waits for that.
+    /// Reads and outputs events, and replies to clients that wait for that.
     pub(super) fn record(&mut self) {
         let Some(mut recorder) = self.tracing.recorder.take() else {
             return self.tracing.waiters.drain(..).for_each(|waiter| {
@@ -255,20 +257,20 @@ impl Daemon {
         let kernel = &self.kernel;
         recorder.look_at_dials(&mut self.state, |state, cookie| is_made(state, kernel, cookie));
         recorder.write(|cookie| is_held(&self.state, kernel, cookie));
-        let lines = recorder.take_watched();
+        let lines = recorder.take_lines();
         let mut has_more = false;
         self.tracing.readers.retain_mut(|reader| {
-            let sent = reader.go_on();
-            has_more |= sent == Sent::Some;
-            sent != Sent::Over
+            let sent = reader.send_lines();
+            has_more |= sent == Sent::Part;
+            sent != Sent::Ended
         });
-        self.tracing.watchers.retain_mut(|watcher| watcher.take(&lines));
-        if self.tracing.held_until.is_some() && self.tracing.unclaimed.len() + lines.len() < UNCLAIMED {
+        self.tracing.watchers.retain_mut(|watcher| watcher.send(&lines));
+        if self.tracing.held_until.is_some() && self.tracing.unclaimed.len() + lines.len() < MAX_UNCLAIMED {
             self.tracing.unclaimed.extend_from_slice(&lines);
         }
-        let waits = !self.tracing.waiters.is_empty() && recorder.has_left(&self.state);
+        let waits = !self.tracing.waiters.is_empty() && recorder.awaits_ends(&self.state);
         for waiter in &mut self.tracing.waiters {
-            if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ENDS_WITHIN) {
+            if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ANNOUNCED_WITHIN) {
                 waiter.last = Some(self.store.table().ring().last());
             }
         }
@@ -276,11 +278,11 @@ impl Daemon {
         let done: Vec<Waiter> = self.tracing.waiters.extract_if(.., is_done).collect();
         done.iter().for_each(|waiter| _ = self.reply(&waiter.fd, &Reply::Done));
         self.tracing.recorder = Some(recorder);
-        self.tracing.at = Some(Instant::now() + if has_more { Duration::ZERO } else { EVERY });
+        self.tracing.at = Some(Instant::now() + if has_more { Duration::ZERO } else { INTERVAL });
     }
 
-    /// The recorder's turn.
-    pub(super) fn look_at_recording(&mut self, now: Instant) {
+    /// Runs the recorder if it is due, and ends a recording that nobody wants any more.
+    pub(super) fn run_recorder(&mut self, now: Instant) {
         if !self.is_recording() {
             return;
         }
@@ -297,7 +299,7 @@ impl Daemon {
                 self.store.table().header().recording.clear_bits(unheld | unwatched);
             }
         }
-        self.end_kept();
+        self.stop_unwanted_trace();
         if self.tracing.at.is_none_or(|at| now >= at) || before > self.tracing.holders.len() {
             self.record();
         }
@@ -308,17 +310,17 @@ impl Daemon {
         }
     }
 
-    /// Ends what is kept if only who watches goes on; if nobody does, no more events are made, and all of them are written.
-    fn end_kept(&mut self) {
+    /// Stops the trace if only watchers are left. If nobody is left no more events are made, and all of them are output.
+    fn stop_unwanted_trace(&mut self) {
         let recording = self.recording();
         let Some(recorder) = &mut self.tracing.recorder else { return };
-        recorder.watch(recording & WATCHED != 0);
-        if recording & KEPT == 0 && recording != 0 {
-            recorder.keep_no_more();
+        recorder.collect_lines(recording & WATCHED != 0);
+        if recording & WRITES_TRACE == 0 && recording != 0 {
+            recorder.stop_trace();
         }
     }
 
-    /// The kernel tells of these ends of sockets.
+    /// Passes the kernel's announcements of ended sockets to the recorder.
     pub(super) fn record_ends(&mut self, ends: &[End]) {
         let Some(mut recorder) = self.tracing.recorder.take() else { return };
         recorder.take(&mut self.state);
@@ -326,33 +328,33 @@ impl Daemon {
         self.tracing.recorder = Some(recorder);
     }
 
-    /// The network ends.
+    /// Outputs the last events when the network ends.
     pub(super) fn end_recording(&mut self) {
-        let until = Instant::now() + EVERY * 20;
+        let until = Instant::now() + INTERVAL * 20;
         while self.is_recording() && Instant::now() < until {
-            self.take_ends();
+            self.handle_socket_ends();
             self.record();
             if self.tracing.recorder.as_ref().is_none_or(|recorder| !recorder.is_waiting()) {
                 break;
             }
-            std::thread::sleep(EVERY);
+            std::thread::sleep(INTERVAL);
         }
         if let Some(recorder) = &mut self.tracing.recorder {
             recorder.finish();
-            let lines = recorder.take_watched();
-            self.tracing.watchers.retain_mut(|watcher| watcher.take(&lines));
+            let lines = recorder.take_lines();
+            self.tracing.watchers.retain_mut(|watcher| watcher.send(&lines));
         }
     }
 }
 
-/// Whether a dial that was under way has been made. `None`: it is still on its way, or it cannot be told.
+/// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
 fn is_made(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> Option<bool> {
     let found = state.parts().find(cookie)?;
     let call = found.entry.call?;
     kernel.is_made(cookie, call.os_local?, call.os_remote)
 }
 
-/// Whether some process has a socket. What the kernel does not tell is so.
+/// Whether some process has a socket; true if the kernel does not tell.
 fn is_held(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> bool {
     let ends = state.parts().find(cookie).and_then(|found| {
         let call = found.entry.call?;

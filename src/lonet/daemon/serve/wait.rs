@@ -25,7 +25,7 @@ const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// How often hosts that are waited for are checked: there may be many, and something about them changes all
 /// the time.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// All waiting clients.
 pub(super) struct Waiting {
@@ -71,7 +71,7 @@ impl Waiting {
         let hosts = || self.waiters.iter().flat_map(|w| &w.hosts);
         let ends = hosts().filter_map(|host| host.gone_since).map(|since| since + GONE_FOR).min();
         let (at, touches) = self.looked;
-        let look = (touches != state.hosts.touches() && hosts().next().is_some()).then_some(at + LOOK_EVERY);
+        let look = (touches != state.hosts.touches() && hosts().next().is_some()).then_some(at + CHECK_EVERY);
         [ends, look].into_iter().flatten().min()
     }
 }
@@ -83,7 +83,7 @@ impl Waiter {
 }
 
 impl Watched {
-    /// `again`: the lonetd before was asked for it: all that this one knows has been there since.
+    /// `again`: the wait began with the previous lonetd, so all processes that this one knows count.
     fn new(state: &State, name: &str, again: bool) -> Watched {
         let host = state.hosts.find(name.as_bytes());
         let is_up = host.is_some_and(|host| host.is_up());
@@ -177,12 +177,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn forget_waiters_that_left(&mut self) {
+    pub(super) fn drop_waiters_that_left(&mut self) {
         self.waiting.waiters.retain(|w| !has_hung_up(&w.fd));
     }
 
     /// Replies to clients that wait for a host that has died.
-    pub(super) fn look_at_waited_for(&mut self, now: Instant) {
+    pub(super) fn check_waited_hosts(&mut self, now: Instant) {
         if self.waiting.until(&self.state).is_none_or(|at| now < at) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Who watches what happens: is sent the lines of a trace as they are written, several in a packet.
+//! Watchers: clients that are sent events as they are output, several lines in a packet.
 
 use crate::daemon::trace::lost;
 use crate::trace::event::Event;
@@ -6,16 +6,16 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The bytes of a packet, if a line is not longer.
+/// The size of a packet in bytes, unless a single line is longer.
 pub const PACKET: usize = 32 << 10;
 
-/// So many bytes wait for who does not read. What comes on top is lost to him, which he is told.
-const WAITING: usize = 4 << 20;
+/// The most bytes that wait for a client that does not read. Later lines are lost, and the client is told so.
+const MAX_WAITING: usize = 4 << 20;
 
 pub struct Watcher {
     pub fd: OwnedFd,
     waiting: Vec<u8>,
-    /// How many events are lost, and the number of the last of them.
+    /// How many events are lost, and the number of the last one.
     lost: (u64, u64),
 }
 
@@ -24,8 +24,8 @@ impl Watcher {
         Watcher { fd, waiting: Vec::new(), lost: (0, 0) }
     }
 
-    /// Sends these lines, as far as that takes no waiting. `false`: nobody reads any more.
-    pub fn take(&mut self, lines: &[u8]) -> bool {
+    /// Sends these lines, as far as possible without waiting. `false`: the client reads no more.
+    pub fn send(&mut self, lines: &[u8]) -> bool {
         self.add(lines);
         while !self.waiting.is_empty() {
             let n = packet(&self.waiting);
@@ -40,7 +40,7 @@ impl Watcher {
     }
 
     fn add(&mut self, lines: &[u8]) {
-        if self.waiting.len() + lines.len() > WAITING {
+        if self.waiting.len() + lines.len() > MAX_WAITING {
             let all = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
             for line in all {
                 let seq = serde_json::from_slice::<Event>(line).map_or(self.lost.1, |event| event.seq);
@@ -55,7 +55,7 @@ impl Watcher {
     }
 }
 
-/// The length of as many whole lines as go into a packet, at least of one.
+/// The length of the whole lines that fit in a packet, at least one.
 fn packet(lines: &[u8]) -> usize {
     let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
     let fits = lines.get(..PACKET).map_or(Some(lines.len()), end);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_read_is_told_how_many_events_are_lost() {
+    fn client_that_does_not_read_gets_the_number_of_lost_events() {
         let kind = SockType::SeqPacket;
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).expect("a pair of sockets");
@@ -91,25 +91,25 @@ mod tests {
             crate::daemon::trace::line(&mut lines, &event);
             lines
         };
-        let sent = (WAITING / 9000 + 100) as u64;
-        (1..=sent).for_each(|seq| assert!(watcher.take(&lines(seq))));
+        let sent = (MAX_WAITING / 9000 + 100) as u64;
+        (1..=sent).for_each(|seq| assert!(watcher.send(&lines(seq))));
         let (mut got, mut buffer) = (Vec::new(), vec![0; PACKET]);
         let mut read = |got: &mut Vec<Event>| {
             while let Ok(n) = socket::recv(theirs.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 let text = std::str::from_utf8(&buffer[..n]).expect("UTF-8");
                 got.extend(text.lines().map(|line| Event::parse(line).expect("an event")));
-                assert!(watcher.take(b""));
+                assert!(watcher.send(b""));
             }
-            assert!(watcher.take(&lines(sent + 1)));
+            assert!(watcher.send(&lines(sent + 1)));
         };
         read(&mut got);
         read(&mut got);
         let missing = crate::trace::read::lost(&got);
         assert!(missing > 0);
         assert_eq!(got.iter().filter(|event| event.kind == Kind::HostUp).count() as u64 + missing, sent + 1);
-        let said = got.iter().find(|event| event.kind == Kind::Lost).map(|event| event.seq);
-        assert_eq!(said, Some(sent), "the number of the last that is lost");
+        let last_lost = got.iter().find(|event| event.kind == Kind::Lost).map(|event| event.seq);
+        assert_eq!(last_lost, Some(sent), "the number of the last that is lost");
         drop(theirs);
-        assert!(!watcher.take(&lines(1)));
+        assert!(!watcher.send(&lines(1)));
     }
 }

@@ -81,7 +81,7 @@ impl State {
                 call.class = theirs.class;
                 call.peer_host = caller.host;
                 if caller.call.is_some_and(|call| call.os_local.is_none()) {
-                    self.by_tuple.insert((a.remote, a.local), cookie);
+                    self.addresses.add_dialer(a.remote, a.local, cookie);
                 }
                 self.change(cookie, |s| {
                     s.taken = true;
@@ -119,7 +119,7 @@ impl State {
 
     /// Whether the notification of this connection's dial is still to come: the peer's address is a host's,
     /// and a notification that a killed lonetd had not saved is repeated.
-    pub fn is_caller_to_come(
+    pub fn is_dialer_to_come(
         &self,
         kernel: &mut dyn Kernel,
         local: SocketAddrV4,
@@ -184,7 +184,7 @@ impl State {
     /// once. Nor one from before the listener: that dial ended with the listener that it was made to, and the
     /// peer has reused its address.
     fn dial_from(&self, a: Accepted, listener: &Socket) -> Option<Cookie> {
-        let cookie = *self.by_tuple.get(&(a.remote, a.local))?;
+        let cookie = self.addresses.dialer(a.remote, a.local)?;
         let dial = self.sockets.get(&cookie).filter(|dial| dial.since >= listener.since)?;
         dial.call?;
         let is_taken = dial.taken;
@@ -206,7 +206,7 @@ impl State {
         {
             // The socket was accepted past the hooks, or by a process that had not joined yet.
             let listens = |c: &&Cookie| self.sockets.get(*c).is_some_and(|s| s.role == Role::Listening);
-            let listener = self.by_os.get(&local).and_then(|all| all.iter().find(listens)).copied();
+            let listener = self.addresses.bound(local).iter().find(listens).copied();
             let record = listener.and_then(|c| self.sockets.get(&c));
             if let (Some(listener), Some(record)) = (listener, record.cloned()) {
                 self.add_member(kernel, sender.pid);

@@ -2,7 +2,7 @@
 //! name, names of sockets.
 
 use super::dial::Dial;
-use super::{Answer, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use super::{Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State, StateReply};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Caller, Reply};
 use nix::errno::Errno;
@@ -112,15 +112,15 @@ impl State {
         cookie: Cookie,
         local: SocketAddrV4,
         remote: Option<SocketAddrV4>,
-    ) -> Answer {
+    ) -> StateReply {
         let Reply::Named { local: Some(local), peer, .. } = self.name(kernel, sender, cookie, local, remote)
         else {
-            return Answer::Refuse(Errno::EINVAL, "not a lonet socket".into());
+            return StateReply::Refuse(Errno::EINVAL, "not a lonet socket".into());
         };
         let Some(s) = self.sockets.get(&cookie) else {
-            return Answer::Refuse(Errno::EINVAL, "not a lonet socket".into());
+            return StateReply::Refuse(Errno::EINVAL, "not a lonet socket".into());
         };
-        Answer::Names {
+        StateReply::Names {
             local: self.name_of(s, local),
             peer: peer.map(|peer| self.name_of(s, peer)),
             own: s.pid == sender.pid,

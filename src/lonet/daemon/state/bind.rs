@@ -350,12 +350,12 @@ impl State {
             }
             _ => {}
         }
-        let free = |p: u16| !self.by_os.contains_key(&SocketAddrV4::new(ip, p));
+        let free = |p: u16| self.addresses.bound(SocketAddrV4::new(ip, p)).is_empty();
         if request.attempt == 0 && !private && free(port) && !self.os_ports.is_spent(host, port, now) {
             return Ok(SocketAddrV4::new(ip, port));
         }
-        let by_os = &self.by_os;
-        let found = self.os_ports.private(host, |p| !by_os.contains_key(&SocketAddrV4::new(ip, p)));
+        let addresses = &self.addresses;
+        let found = self.os_ports.private(host, |p| addresses.bound(SocketAddrV4::new(ip, p)).is_empty());
         let os = found.ok_or((Errno::EADDRINUSE, "no OS port is left for the host".to_owned()))?;
         Ok(SocketAddrV4::new(ip, os))
     }

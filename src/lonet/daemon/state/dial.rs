@@ -350,7 +350,7 @@ impl State {
         }
         match from {
             Some(from) if under_way => {
-                self.by_tuple.insert((from, call.os_remote), cookie);
+                self.addresses.add_dialer(from, call.os_remote, cookie);
                 let call = self.called_from(call, from);
                 self.change(cookie, |s| {
                     if s.role == Role::Dialing {

@@ -56,7 +56,7 @@ impl State {
         if let Some(call) = socket.call.filter(|_| !matches!(socket.role, Role::Accepted | Role::Gone))
             && let Some(local) = call.os_local
         {
-            self.by_tuple.insert((local, call.os_remote), cookie);
+            self.addresses.add_dialer(local, call.os_remote, cookie);
         }
         if socket.role == Role::Gone {
             self.retired.push_back((std::time::Duration::ZERO, cookie));

@@ -15,7 +15,7 @@ pub struct End {
     pub pid: Pid,
     /// connect has not returned: the kernel need not have it in any table.
     pub is_dial: bool,
-    /// By which descriptor that process has it, as far as it has said. A hint.
+    /// The descriptor that the process has reported for it. A hint.
     pub descriptor: Option<i32>,
 }
 

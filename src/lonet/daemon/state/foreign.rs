@@ -61,8 +61,8 @@ fn port_or_zero(port: u64) -> u16 {
 }
 
 impl State {
-    /// The query that a message needs first. A host that is to be claimed gets its index here.
-    pub fn doubt(
+    /// The query of registry.db that a message needs first. A host that is to be claimed gets its index here.
+    pub fn registry_query(
         &mut self,
         caller: &Caller<'_>,
         op: &Op<'_>,
@@ -188,7 +188,7 @@ impl State {
         if self.sockets.get(&cookie).is_none_or(|s| s.role != Role::Dialing) {
             return;
         }
-        self.by_tuple.insert((from, to), cookie);
+        self.addresses.add_dialer(from, to, cookie);
         self.change(cookie, |s| {
             s.role = Role::Connected;
             if let Some(call) = s.call.as_mut() {

@@ -323,7 +323,7 @@ impl State {
 
     fn named_for(&self, index: Index, strict: bool) -> Result<Named, (Errno, String)> {
         let is_up = self.hosts.get(index).is_some_and(Host::is_up);
-        self.named(index).map(|named| Named { stands: is_up && !strict, ..named })
+        self.named(index).map(|named| Named { is_cacheable: is_up && !strict, ..named })
     }
 
     /// The host of an address, up or not. `None`: the address is not the network's.
@@ -340,7 +340,7 @@ impl State {
         let host =
             self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
         match names::ascii(&host.name) {
-            Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii, stands: false }),
+            Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii, is_cacheable: false }),
             None => Err((Errno::ENOENT, format!("{:?} makes no DNS name", host.name))),
         }
     }

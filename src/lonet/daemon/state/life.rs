@@ -35,10 +35,7 @@ impl State {
         self.changes.relist(socket);
         socket.ports().into_iter().flatten().for_each(|(host, port)| self.hold_port(host, port, cookie));
         if let Some(os) = socket.os {
-            let all = self.by_os.entry(os).or_default();
-            if !all.contains(&cookie) {
-                all.push(cookie);
-            }
+            self.addresses.add_bound(os, cookie);
         }
         if let Some(process) = self.processes.get_mut(&socket.pid) {
             process.sockets.insert(cookie);
@@ -70,13 +67,8 @@ impl State {
         let claim = socket.accept_port.zip(socket.call).map(|(port, call)| (call.peer_host, port));
         self.release(socket.host, socket.port, cookie);
         claim.into_iter().for_each(|(host, port)| self.release(host, port, cookie));
-        if let Some(os) = socket.os
-            && let Some(all) = self.by_os.get_mut(&os)
-        {
-            all.retain(|c| *c != cookie);
-            if all.is_empty() {
-                self.by_os.remove(&os);
-            }
+        if let Some(os) = socket.os {
+            self.addresses.remove_bound(os, cookie);
         }
         if let Some(process) = self.processes.get_mut(&socket.pid) {
             process.sockets.remove(&cookie);
@@ -87,17 +79,8 @@ impl State {
     pub(super) fn forget(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.remove(&cookie) else { return };
         self.release_all(cookie, &socket);
-        self.forget_tuple(cookie, &socket);
+        self.addresses.remove_dialer(cookie, &socket);
         self.changes.sockets.insert(cookie);
-    }
-
-    fn forget_tuple(&mut self, cookie: Cookie, socket: &Socket) {
-        if let Some(call) = socket.call
-            && let Some(local) = call.os_local
-            && self.by_tuple.get(&(local, call.os_remote)) == Some(&cookie)
-        {
-            self.by_tuple.remove(&(local, call.os_remote));
-        }
     }
 
     /// Changes a record without moving an index.

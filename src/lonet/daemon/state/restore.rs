@@ -88,7 +88,7 @@ impl State {
                 && let Some(local) = call.os_local
                 && socket.role != Role::Accepted
             {
-                self.by_tuple.insert((local, call.os_remote), cookie);
+                self.addresses.add_dialer(local, call.os_remote, cookie);
             }
             if socket.role == Role::Gone {
                 self.retired.push_back((kernel.now(), cookie));
@@ -191,14 +191,14 @@ impl State {
 }
 
 impl State {
-    /// When [`State::settle_doubts`] is due.
-    pub fn doubts_until(&self) -> Option<Duration> {
+    /// The time when [`State::end_grace_period`] is due.
+    pub fn grace_period_until(&self) -> Option<Duration> {
         self.unverified_sockets.as_ref().map(|(until, _)| *until)
     }
 
     /// Ends the grace period: permissions whose calls have not been made lapse.
-    pub fn settle_doubts(&mut self, kernel: &mut dyn Kernel) {
-        if self.doubts_until().is_some_and(|until| kernel.now() >= until)
+    pub fn end_grace_period(&mut self, kernel: &mut dyn Kernel) {
+        if self.grace_period_until().is_some_and(|until| kernel.now() >= until)
             && let Some((_, all)) = self.unverified_sockets.take()
         {
             all.into_iter().for_each(|cookie| self.closed(kernel, cookie));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 impl State {
     /// Marks those of these hosts that have no process any more as unverified.
-    pub fn doubt_hosts(&mut self, hosts: &BTreeSet<Index>) {
+    pub fn mark_unverified(&mut self, hosts: &BTreeSet<Index>) {
         for index in hosts {
             if let Some(host) = self.hosts.get_mut(*index).filter(|host| host.members.is_empty()) {
                 host.is_unverified = true;

@@ -1,23 +1,23 @@
-//! Connections, and which close or end was theirs.
+//! Connections, and which close or end of a socket was theirs.
 
-use super::{Connection, Item, MANY, Recorder};
+use super::{Connection, Item, MAX_REMEMBERED, Recorder};
 use crate::daemon::state::{Cookie, State};
 use crate::trace::event::{By, Event};
 use lonet_core::diag::End;
 use lonet_core::sys::Traffic;
-use lonet_core::table::events::{self, Kind as Noted};
+use lonet_core::table::events::{self, Kind as TableKind};
 use std::time::Instant;
 
 impl Recorder {
     pub(super) fn connection(&self, state: &State, event: &events::Event) -> Connection {
         let (pid, program) = self.who(state, event.pid);
-        let dialed = event.kind != Noted::Accepted;
+        let dialed = event.kind != TableKind::Accepted;
         let (from, to) = (event.from, event.to);
         let is_outsiders = event.is_outsiders;
         Connection { pid, program, host: event.host, from, to, dialed, is_outsiders, was_reset: false }
     }
 
-    /// The connection that a socket is an end of. One that is older than the recording has a record.
+    /// The connection of a socket. One that is older than the recording is found by its record.
     fn connection_of(&self, state: &State, cookie: Cookie) -> Option<Connection> {
         let found = || {
             let (host, pid, dialed, (from, to)) = state.connection(cookie)?;
@@ -34,65 +34,65 @@ impl Recorder {
                 was_reset: false,
             })
         };
-        self.live.get(&cookie).or_else(|| self.open.get(&cookie)).cloned().or_else(found)
+        self.live.get(&cookie).or_else(|| self.dials.get(&cookie)).cloned().or_else(found)
     }
 
     pub(super) fn closing(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
-        let Some(c) = self.connection_of(state, event.cookie) else { return Item::Void };
+        let Some(c) = self.connection_of(state, event.cookie) else { return Item::Nothing };
         let event = events::Event { host: c.host, ..*event };
-        let mut words = self.words(state, number, &event);
-        words.by = Some(By::Program);
+        let mut closed = self.translate(state, number, &event);
+        closed.by = Some(By::Program);
         if let Some(numbers) = event.numbers {
             let traffic = Traffic::unpack(event.number, numbers);
-            words.received =
+            closed.received =
                 Some(traffic.received - u64::from(traffic.is_done(c.dialed)).min(traffic.received));
         }
-        (words.from, words.to) = self.ends(state, &c);
+        (closed.from, closed.to) = self.ends(state, &c);
         self.live.entry(event.cookie).or_insert(c);
-        self.held.entry(event.cookie).or_default().push(number);
-        Item::Held(event.cookie, Instant::now(), words)
+        self.closes.entry(event.cookie).or_default().push(number);
+        Item::Close(event.cookie, Instant::now(), closed)
     }
 
-    /// A socket has ended that nobody was seen to close.
+    /// Handles the end of a socket whose close was not seen.
     pub(super) fn closed(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
-        let Some(c) = self.live.remove(&event.cookie) else { return Item::Void };
+        let Some(c) = self.live.remove(&event.cookie) else { return Item::Nothing };
         let event = events::Event { host: c.host, pid: c.pid, ..*event };
-        let mut words = self.words(state, number, &event);
-        // The other end has said that it is done.
+        let mut closed = self.translate(state, number, &event);
+        // The FIN of the other end is counted as a byte.
         if self.is_other_closed(&c) {
-            words.received = words.received.map(|received| received.saturating_sub(1));
+            closed.received = closed.received.map(|received| received.saturating_sub(1));
         }
-        words.by = Some(if event.number == 0 { By::Program } else { By::Death });
-        (words.from, words.to) = self.ends(state, &c);
-        words.program = c.program.or(words.program);
-        Item::Known(words)
+        closed.by = Some(if event.number == 0 { By::Program } else { By::Death });
+        (closed.from, closed.to) = self.ends(state, &c);
+        closed.program = c.program.or(closed.program);
+        Item::Complete(closed)
     }
 
     /// Whether the other end of a connection was closed before this one.
     fn is_other_closed(&mut self, c: &Connection) -> bool {
-        let is_closed = self.closed.remove(&(c.ends(), !c.dialed));
+        let is_closed = self.half_closed.remove(&(c.ends(), !c.dialed));
         if !is_closed {
-            // The other ends of outsiders' are not heard of.
-            if self.closed.len() > MANY {
-                self.closed.clear();
+            // The other ends of outsiders' connections are never seen.
+            if self.half_closed.len() > MAX_REMEMBERED {
+                self.half_closed.clear();
             }
-            self.closed.insert((c.ends(), c.dialed));
+            self.half_closed.insert((c.ends(), c.dialed));
         }
         is_closed
     }
 
-    /// The kernel tells that a socket has ended; what happened before has been taken.
+    /// Handles the kernel's announcement of a socket's end. All earlier events were read.
     pub fn destroyed(&mut self, state: &mut State, end: &End) {
         let cookie = end.cookie;
-        // Who has a copy may have sent more since, and has closed it unseen.
+        // If more was sent since this close, another process had a copy, and its close was not seen.
         let is_last =
             |event: &Event| end.traffic.is_none_or(|t| event.sent.is_none_or(|sent| sent >= t.sent));
         let mut close = self.late.remove(&cookie).map(|(_, event)| event).filter(|event| is_last(event));
-        let held = self.held.remove(&cookie).unwrap_or_default();
+        let held = self.closes.remove(&cookie).unwrap_or_default();
         let is_held = !held.is_empty();
         for number in &held {
             let Some(item) = self.queue.get_mut(number) else { continue };
-            if let Item::Held(_, _, event) = std::mem::replace(item, Item::Void) {
+            if let Item::Close(_, _, event) = std::mem::replace(item, Item::Nothing) {
                 close = Some(event).filter(|event| is_last(event));
             }
         }
@@ -101,27 +101,27 @@ impl Recorder {
                 self.is_other_closed(&c);
             }
             match is_held {
-                true => _ = self.queue.insert(event.seq, Item::Known(event)),
+                true => _ = self.queue.insert(event.seq, Item::Complete(event)),
                 false => self.put(&[*event]),
             }
-        } else if let Some(dial) = self.open.get(&cookie) {
+        } else if let Some(dial) = self.dials.get(&cookie) {
             if self.under_way.contains(&cookie) {
                 self.under_way.retain(|other| *other != cookie);
                 state.note_unmade(cookie, (dial.pid, dial.host));
             }
         } else if let Some(c) = self.connection_of(state, cookie) {
-            let died = !self.stands(state, c.pid) && state.may_have_ended(c.pid);
+            let died = !self.has_live_supervisor(state, c.pid) && state.may_have_ended(c.pid);
             self.live.insert(cookie, c);
             let numbers = end.traffic.map(|t| [t.sent, t.received]);
             state.note_closed(cookie, died, numbers);
         }
     }
 
-    /// Looks at dials that are not made so far. `is_made`: what the kernel says of one, between these of its addresses.
+    /// Checks dials that were in progress. `is_made`: whether a dial has succeeded; `None`: unknown yet.
     pub fn look_at_dials(&mut self, state: &mut State, is_made: impl Fn(&State, Cookie) -> Option<bool>) {
         let all = std::mem::take(&mut self.under_way);
         for cookie in all {
-            let Some(dial) = self.open.get(&cookie) else { continue };
+            let Some(dial) = self.dials.get(&cookie) else { continue };
             match is_made(state, cookie) {
                 None => self.under_way.push(cookie),
                 Some(true) => state.note_made(cookie, dial.pid, dial.host, (dial.from, dial.to)),

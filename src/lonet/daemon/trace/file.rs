@@ -1,6 +1,6 @@
-//! `<net>/trace`: what was recorded, as JSON lines, of limited size.
+//! The file of a trace, `<net>/trace`: events as JSON lines, of limited size.
 
-use crate::daemon::current::Current;
+use crate::daemon::current_directory::CurrentDirectory;
 use crate::trace::event::{Header, Kind, VERSION};
 use crate::trace::moment::Moment;
 use lonet_core::directory::Directory;
@@ -12,63 +12,61 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 pub const NAME: &CStr = c"trace";
-/// What was recorded before, where it was too much for one file.
+/// The older part of a trace that is too large for one file.
 pub const OLD: &CStr = c"trace.old";
 
-/// The size at which the file is put aside, in bytes. What was put aside before goes.
-const PUT_ASIDE_AT: u64 = 256 << 20;
+/// The size at which the file is renamed to [`OLD`], in bytes.
+const ROTATE_AT: u64 = 256 << 20;
 
-/// More than is written at once, in bytes: all events that wait to be taken.
-const MOST_AT_ONCE: u64 = 32 << 20;
+/// More than is written at once, in bytes: all events of the table.
+const MAX_WRITE: u64 = 32 << 20;
 
-/// Which event a line is about.
+/// The fields that identify an event.
 #[derive(Deserialize)]
-struct Mark {
+struct EventId {
     seq: u64,
     #[serde(rename = "event")]
     kind: Kind,
 }
 
 pub struct Trace {
-    directory: Current,
+    directory: CurrentDirectory,
     network: String,
     file: File,
     len: u64,
-    /// The last line has no end: there was no room for all of it.
+    /// Whether the last line is incomplete, as there was no room for it.
     is_cut_off: bool,
-    /// The size at which the file is put aside.
-    put_aside_at: u64,
+    /// The size at which the file is renamed.
+    rotate_at: u64,
 }
 
 impl Trace {
-    /// Begins anew.
-    pub fn create(directory: &Current, network: &str) -> io::Result<Trace> {
-        let here = directory.now();
+    /// Begins a new file.
+    pub fn create(directory: &CurrentDirectory, network: &str) -> io::Result<Trace> {
+        let here = directory.get();
         for name in [OLD, NAME] {
             let _ = here.remove(name);
         }
         let (directory, network, file) = (directory.clone(), network.to_owned(), open(&here)?);
-        let mut trace =
-            Trace { directory, network, file, len: 0, is_cut_off: false, put_aside_at: PUT_ASIDE_AT };
+        let mut trace = Trace { directory, network, file, len: 0, is_cut_off: false, rotate_at: ROTATE_AT };
         trace.begin()?;
         Ok(trace)
     }
 
-    /// Goes on with what a lonetd before has written.
-    pub fn resume(directory: &Current, network: &str) -> io::Result<Trace> {
-        let file = open(&directory.now())?;
+    /// Continues the previous lonetd's file.
+    pub fn resume(directory: &CurrentDirectory, network: &str) -> io::Result<Trace> {
+        let file = open(&directory.get())?;
         let len = file.metadata()?.len();
         let (directory, network) = (directory.clone(), network.to_owned());
-        let mut trace =
-            Trace { directory, network, file, len, is_cut_off: false, put_aside_at: PUT_ASIDE_AT };
-        let end = trace.end_of(MOST_AT_ONCE)?;
-        if !end.contains(&b'\n') && len <= MOST_AT_ONCE {
-            // It was killed in the midst of the header, if it had begun with it.
+        let mut trace = Trace { directory, network, file, len, is_cut_off: false, rotate_at: ROTATE_AT };
+        let end = trace.end_of(MAX_WRITE)?;
+        if !end.contains(&b'\n') && len <= MAX_WRITE {
+            // It was killed before or while it wrote the header.
             trace.file.set_len(0)?;
             trace.len = 0;
             trace.begin()?;
         } else if end.last() != Some(&b'\n') {
-            // It was killed in the midst of a line. What reads on is there already: the line is ended, not cut.
+            // It was killed while it wrote a line. Readers may have read its beginning: it is ended, not removed.
             trace.is_cut_off = true;
         }
         Ok(trace)
@@ -82,13 +80,13 @@ impl Trace {
         Ok(end)
     }
 
-    /// What was written last of what has a higher number than this one.
-    pub fn written_behind(&self, number: u64) -> io::Result<HashSet<(u64, Kind)>> {
-        let end = self.end_of(MOST_AT_ONCE)?;
-        // What lacks nothing but its end is ended.
+    /// The last events in the file that have higher numbers than this one.
+    pub fn written_after(&self, number: u64) -> io::Result<HashSet<(u64, Kind)>> {
+        let end = self.end_of(MAX_WRITE)?;
+        // The last line may be complete but for its newline.
         let lines = end.split(|byte| *byte == b'\n');
-        let written = lines.filter_map(|line| serde_json::from_slice::<Mark>(line).ok());
-        Ok(written.filter(|mark| mark.seq > number).map(|mark| (mark.seq, mark.kind)).collect())
+        let written = lines.filter_map(|line| serde_json::from_slice::<EventId>(line).ok());
+        Ok(written.filter(|id| id.seq > number).map(|id| (id.seq, id.kind)).collect())
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -99,21 +97,21 @@ impl Trace {
     }
 
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
-        let end_of_the_last: &[u8] = if self.is_cut_off { b"\n" } else { b"" };
+        let end_of_last_line: &[u8] = if self.is_cut_off { b"\n" } else { b"" };
         let before = self.len;
-        self.file.write_all(&[end_of_the_last, text].concat()).inspect_err(|_| {
+        self.file.write_all(&[end_of_last_line, text].concat()).inspect_err(|_| {
             self.len = self.file.metadata().map_or(0, |m| m.len());
             self.is_cut_off |= self.len != before;
         })?;
-        self.len += (end_of_the_last.len() + text.len()) as u64;
+        self.len += (end_of_last_line.len() + text.len()) as u64;
         self.is_cut_off = false;
         Ok(())
     }
 
-    /// Whole lines.
+    /// Writes whole lines.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.len + lines.len() as u64 > self.put_aside_at {
-            let here = self.directory.now();
+        if self.len + lines.len() as u64 > self.rotate_at {
+            let here = self.directory.get();
             here.rename(NAME, OLD)?;
             (self.file, self.len, self.is_cut_off) = (open(&here)?, 0, false);
             self.begin()?;
@@ -161,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn file_that_is_full_is_put_aside_and_readers_read_on() {
+    fn full_file_is_rotated_and_readers_continue() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let mut trace = Trace::create(&current, "net").unwrap();
-        trace.put_aside_at = trace.len + 2 * line(1).len() as u64;
+        trace.rotate_at = trace.len + 2 * line(1).len() as u64;
         let mut reader = Recorded::open(directory(dir.path())).unwrap().unwrap();
         let mut live = Vec::new();
         for seq in 1..=5 {
@@ -183,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn lonetd_that_follows_one_killed_in_a_line_ends_it_and_knows_what_is_written() {
+    fn lonetd_after_kill_within_a_line_ends_it_and_knows_the_written_events() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let path = dir.path().join("trace");
         let whole = line(3);
         for cut in 0..=whole.len() {
@@ -196,7 +194,7 @@ mod tests {
             let mut trace = Trace::resume(&current, "net").unwrap();
             // It may lack its end.
             let is_whole = cut + 1 >= whole.len();
-            let written = trace.written_behind(1).unwrap();
+            let written = trace.written_after(1).unwrap();
             assert_eq!(written.contains(&(3, Kind::Dial)), is_whole, "{cut} bytes");
             assert!(written.contains(&(2, Kind::Dial)) && !written.contains(&(1, Kind::Dial)));
             trace.write(&line(4)).unwrap();
@@ -208,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn lonetd_that_follows_one_killed_in_the_header_begins_anew() {
+    fn lonetd_after_kill_within_the_header_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let current = Current::new(directory(dir.path()));
+        let current = CurrentDirectory::new(directory(dir.path()));
         let path = dir.path().join("trace");
         drop(Trace::create(&current, "net").unwrap());
         let header = fs::read(&path).unwrap();

@@ -298,7 +298,7 @@ fn net_with_unverified_host() -> (Net, bool) {
     let hosts = net.state.processes[&ALPHA].hosts.clone();
     let index = *hosts.first().expect("its host");
     net.end([ALPHA]);
-    net.state.doubt_hosts(&hosts);
+    net.state.mark_unverified(&hosts);
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
     let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };

@@ -4,7 +4,7 @@ use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
-use crate::daemon::state::{Answer, Call, Classes, Cookie, Index, Sender};
+use crate::daemon::state::{Call, Classes, Cookie, Index, Sender, StateReply};
 use lonet_core::block::{Endpoint, Face};
 use lonet_core::control::{Caller, Op, Options, Reply};
 use lonet_core::table::entry::{ACCEPTED, DIAL, Entry};
@@ -15,7 +15,7 @@ fn seat(net: &mut Net, pid: Pid, host: &str) -> (u16, Index) {
     let caller = Caller { host, key: [0; 16], options: Options::default() };
     let enter = Op::Enter { dials: true, seat: NO_SLOT };
     match net.state.handle(&mut net.world, Sender { pid, uid: OWNER }, &caller, &enter) {
-        Answer::Reply(Reply::Entered { slot, host }) => (slot, host),
+        StateReply::Reply(Reply::Entered { slot, host }) => (slot, host),
         other => panic!("no seat: {other:?}"),
     }
 }

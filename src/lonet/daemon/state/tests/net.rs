@@ -7,7 +7,7 @@ mod hooks;
 mod truth;
 
 use super::world::{Is, OWNER, SOURCES, World};
-use crate::daemon::state::{Answer, Classes, Cookie, Index, Pid, Saved, Sender, State, Tables};
+use crate::daemon::state::{Classes, Cookie, Index, Pid, Saved, Sender, State, StateReply, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
 use lonet_core::control::{Asked, Caller, Delivery, Op, Options, Reply, Request as _, Runs};
 use lonet_core::table::word::Word;
@@ -160,7 +160,7 @@ impl Net {
         self.state.save(&mut self.world, &changes);
     }
 
-    fn handle(&mut self, pid: Pid, op: &Op<'_>) -> Answer {
+    fn handle(&mut self, pid: Pid, op: &Op<'_>) -> StateReply {
         let caller = Caller { host: HOSTS[self.homes[&pid]], key: [0; 16], options: Options::default() };
         let answer = self.state.handle(&mut self.world, Sender { pid, uid: OWNER }, &caller, op);
         self.save();
@@ -176,8 +176,8 @@ impl Net {
             answer = self.handle(pid, op);
         }
         match answer {
-            Answer::Reply(reply) => Ok(reply),
-            Answer::Refuse(errno, _) => Err(errno),
+            StateReply::Reply(reply) => Ok(reply),
+            StateReply::Refuse(errno, _) => Err(errno),
             other => panic!("{op:?} is answered with {other:?}"),
         }
     }
@@ -212,7 +212,7 @@ impl Net {
         }
         self.announce();
         self.world.now += Duration::from_secs(10);
-        self.state.settle_doubts(&mut self.world);
+        self.state.end_grace_period(&mut self.world);
         self.save();
     }
 

@@ -38,10 +38,10 @@ impl Net {
             untold: false,
         };
         let all = self.mine.iter().filter(|(c, m)| **c != cookie && (m.host, m.port) == (host, at.port));
-        let doubtful = |(c, s): (&Cookie, &crate::daemon::state::Socket)| {
+        let unverified = |(c, s): (&Cookie, &crate::daemon::state::Socket)| {
             (s.host, s.port) == (host, at.port) && self.state.is_unverified(*c)
         };
-        let mut worst = if self.state.sockets.iter().any(doubtful) { Holds::Perhaps } else { Holds::No };
+        let mut worst = if self.state.sockets.iter().any(unverified) { Holds::Perhaps } else { Holds::No };
         for (c, m) in all {
             if m.is_autobound_dial {
                 continue;

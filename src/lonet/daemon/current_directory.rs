@@ -6,14 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The open directory with the network's files, for all threads of lonetd. Whatever becomes of its path, the
 /// files are in it.
 #[derive(Clone, Debug)]
-pub struct Current(Arc<RwLock<Arc<Directory>>>);
+pub struct CurrentDirectory(Arc<RwLock<Arc<Directory>>>);
 
-impl Current {
-    pub fn new(directory: Directory) -> Current {
-        Current(Arc::new(RwLock::new(Arc::new(directory))))
+impl CurrentDirectory {
+    pub fn new(directory: Directory) -> CurrentDirectory {
+        CurrentDirectory(Arc::new(RwLock::new(Arc::new(directory))))
     }
 
-    pub fn now(&self) -> Arc<Directory> {
+    pub fn get(&self) -> Arc<Directory> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,4 +1,4 @@
-//! Keeps the network's directory, which may be deleted or moved while the network runs.
+//! Restores the network's directory, which may be deleted or moved while the network runs.
 //!
 //! Programs that have talked to lonetd still reach it by its abstract name; new ones would find no lonetd,
 //! and start another for a network of the same name. So lonetd makes the directory again with the files that
@@ -6,23 +6,23 @@
 //! lonetd for everything.
 
 use super::end::remove_files;
-use super::{Daemon, HOME, event};
-use crate::daemon::{doors, in_place, setup};
+use super::{DIRECTORY, Daemon, event};
+use crate::daemon::{control_sockets, in_place, setup};
 use lonet_core::directory::{Place, Trouble};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::os::fd::AsRawFd;
 
 /// Watches for the removal of the directory.
-pub(super) struct Home {
+pub(super) struct DirectoryWatch {
     inotify: Option<Inotify>,
-    /// Another lonetd has taken the path: it is not this network's any more.
+    /// Whether another lonetd has taken the path: it is not this network's any more.
     lost: bool,
 }
 
-impl Home {
+impl DirectoryWatch {
     /// Watches the directory. If this fails, it is checked now and then.
-    pub fn watch(place: &Place, owner: u32) -> Home {
+    pub fn watch(place: &Place, owner: u32) -> DirectoryWatch {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
             // A directory does not report its own removal while a file in it is open.
             let above = place.root(owner).map_err(|_| Errno::ENOENT)?;
@@ -33,58 +33,61 @@ impl Home {
         let inotify = inotify.inspect_err(|e| {
             tracing::info!("the network's directory cannot be watched, only looked at: {e}")
         });
-        Home { inotify: inotify.ok(), lost: false }
+        DirectoryWatch { inotify: inotify.ok(), lost: false }
     }
 }
 
 impl Daemon {
-    pub(super) fn watch_home(&mut self) -> Result<(), Errno> {
-        self.home.inotify.as_ref().map_or(Ok(()), |inotify| self.epoll.add(inotify, event(HOME)))
+    pub(super) fn watch_directory(&mut self) -> Result<(), Errno> {
+        self.directory_watch
+            .inotify
+            .as_ref()
+            .map_or(Ok(()), |inotify| self.epoll.add(inotify, event(DIRECTORY)))
     }
 
-    /// Makes the directory again if it has gone.
-    pub(super) fn look_after_home(&mut self) {
-        if let Some(inotify) = &self.home.inotify {
+    /// Restores the directory if it has gone.
+    pub(super) fn check_directory(&mut self) {
+        if let Some(inotify) = &self.directory_watch.inotify {
             while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
         }
-        if self.home.lost || self.is_at_home() {
+        if self.directory_watch.lost || self.has_its_directory() {
             return;
         }
-        if let Err(why) = self.make_home() {
+        if let Err(why) = self.restore_directory() {
             tracing::error!("the network's directory has gone and cannot be made again: {why}");
-            self.home.lost = true;
+            self.directory_watch.lost = true;
         }
     }
 
     /// Whether the path leads to this lonetd's directory, with its key in it.
-    fn is_at_home(&self) -> bool {
-        let directory = self.directory.now();
+    fn has_its_directory(&self) -> bool {
+        let directory = self.directory.get();
         let root = self.place.root(self.membership.owner);
         root.is_ok_and(|root| root.leads_to(self.place.name(), &directory))
             && directory.leads_to(c"key", self.service.as_raw_fd())
     }
 
-    fn make_home(&mut self) -> Result<(), String> {
+    fn restore_directory(&mut self) -> Result<(), String> {
         let root = self.place.make_root(self.membership.owner).map_err(|e| Trouble::Root(e).to_string())?;
         let directory = root.make(self.place.name()).map_err(|e| Trouble::Network(e).to_string())?;
-        let mut service = doors::take_service_at_once(&directory).map_err(|e| e.to_string())?;
+        let mut service = control_sockets::take_service_at_once(&directory).map_err(|e| e.to_string())?;
         in_place::write_in_place(&directory);
         setup::write_key(&mut service, &self.membership.key);
-        let by_path = doors::listen_at_path(&directory).map_err(|e| e.to_string())?;
-        if self.shut_until.is_none() {
+        let by_path = control_sockets::listen_at_path(&directory).map_err(|e| e.to_string())?;
+        if self.control_sockets.paused_until().is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
-        let before = self.directory.now();
+        let before = self.directory.get();
         if !root.leads_to(self.place.name(), &before) {
             self.directory.replace(directory);
             // If it was moved, no program is to find a network in it.
             remove_files(&before);
         }
-        self.doors.by_path = by_path;
+        self.control_sockets.by_path = by_path;
         self.service = service;
         tracing::warn!("the network's directory had gone and was made again");
-        self.home = Home::watch(&self.place, self.membership.owner);
-        let _ = self.watch_home();
+        self.directory_watch = DirectoryWatch::watch(&self.place, self.membership.owner);
+        let _ = self.watch_directory();
         Ok(())
     }
 }

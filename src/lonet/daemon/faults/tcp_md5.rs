@@ -1,10 +1,10 @@
-//! What a socket sends to a peer that is none of lonet's, and what it is sent by it, is dropped: TCP_MD5SIG.
+//! Cuts a connection to a foreign host at our end alone, by TCP_MD5SIG.
 //!
-//! A foreign host's socket takes segments with any TTL, so that the valve ([`lonet_core::valve`]) at our end keeps it from
-//! nothing. But a socket with a key for its peer signs each segment (RFC 2385), and takes none that is not signed; and a peer that
-//! has no key for it takes none that is. Nobody needs a privilege for that, and nobody resets the connection: TCP sends again,
-//! as after a loss, and goes on when the key has been taken away. Both directions are dropped, never one alone. The kernel cuts what
-//! such a socket sends into segments of the size of a packet from then on, which takes a little more time.
+//! A foreign host's socket accepts segments with any TTL, so the valve ([`lonet_core::valve`]) at our end stops nothing that is
+//! sent there. But a socket with a key for its peer signs each segment (RFC 2385) and drops unsigned ones, and a peer without
+//! that key drops signed ones. This needs no privilege and does not reset the connection: TCP retransmits, as after a loss, and
+//! continues when the key is removed. Both directions are cut, never one alone. From then on the kernel splits what such a
+//! socket sends into segments of the size of a packet, which takes a little more time.
 
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -19,7 +19,7 @@ struct Signature {
     peer: [u8; 128],
     flags: u8,
     prefix: u8,
-    /// 0: takes the key away.
+    /// 0: removes the key.
     key_len: u16,
     interface: i32,
     key: [u8; 80],
@@ -27,15 +27,15 @@ struct Signature {
 
 const KEY: &[u8] = b"lonet cut";
 
-/// Has the two ends drop what they send each other, or not any more. `peer`: the other end's address.
+/// Cuts the connection of this socket to `peer`, or ends that.
 pub fn set(fd: RawFd, peer: SocketAddrV4, is_cut: bool) -> Result<(), Errno> {
-    // An IPv6 socket takes the one form alone, also when it has been made an IPv4 socket (IPV6_ADDRFORM); an IPv4 socket the other.
+    // An IPv6 socket accepts AF_INET6 alone, even after it was made an IPv4 socket (IPV6_ADDRFORM); an IPv4 socket AF_INET.
     let set = match set_key(fd, libc::AF_INET, peer, is_cut) {
         Err(Errno::EINVAL) => set_key(fd, libc::AF_INET6, peer, is_cut),
         other => other,
     };
     match set {
-        // It had none; or no socket of this kernel can have one.
+        // The socket had no key, or this kernel has no TCP_MD5SIG.
         Err(Errno::ENOENT | Errno::ENOPROTOOPT) if !is_cut => Ok(()),
         other => other,
     }

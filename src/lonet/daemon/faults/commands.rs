@@ -1,8 +1,8 @@
-//! Rules, as the commands that make them.
+//! Prints rules as the commands that make them.
 
 use super::RuleShown;
 
-/// The rules, as the commands that make them; two directions in one where both are cut for as long.
+/// The commands that make these rules: one for both directions where the rules are equal.
 pub fn commands(rules: &[RuleShown]) -> Vec<String> {
     let is_back = |a: &RuleShown, b: &RuleShown| {
         (&a.fault, &a.from, &a.to, a.port, a.at, a.rate, a.loss, a.delay)
@@ -38,13 +38,13 @@ pub fn commands(rules: &[RuleShown]) -> Vec<String> {
             "lonet {} {}{rate}{delay}{loss}{at}{lasts}{}",
             rule.fault,
             hosts.trim_end(),
-            met(&rule.fault, hits)
+            hits_text(&rule.fault, hits)
         ));
     }
     lines
 }
 
-/// A rate, as `lonet rate` takes it.
+/// A rate in the syntax of `lonet rate`.
 pub fn rate_text(rate: u64) -> String {
     match rate as f64 {
         rate if rate < 1e6 => format!("{}kB", rate / 1e3),
@@ -53,8 +53,8 @@ pub fn rate_text(rate: u64) -> String {
     }
 }
 
-/// What a rule has met, as a comment.
-fn met(fault: &str, hits: u64) -> String {
+/// The hits of a rule, as a comment.
+fn hits_text(fault: &str, hits: u64) -> String {
     let (one, several) = match fault {
         "refuse" => ("dial refused", "dials refused"),
         "reset" => ("connection reset", "connections reset"),
@@ -101,10 +101,10 @@ mod tests {
         assert_eq!(commands(&names), ["lonet names a fail b"]);
         let third = [("a", "b"), ("b", "a")].map(|(a, b)| RuleShown { at: Some(3), ..rule(a, b) });
         assert_eq!(commands(&third), ["lonet cut a b --at 3"]);
-        let met = [("a", "b", 2), ("b", "a", 3)].map(|(a, b, hits)| RuleShown { hits, ..rule(a, b) });
-        assert_eq!(commands(&met), ["lonet cut a b  # 5 segments dropped"]);
-        let spent = [RuleShown { fault: "reset".into(), hits: 1, ..rule("a", "b") }];
-        assert_eq!(commands(&spent), ["lonet reset a b  # 1 connection reset"]);
+        let hit = [("a", "b", 2), ("b", "a", 3)].map(|(a, b, hits)| RuleShown { hits, ..rule(a, b) });
+        assert_eq!(commands(&hit), ["lonet cut a b  # 5 segments dropped"]);
+        let once_reset = [RuleShown { fault: "reset".into(), hits: 1, ..rule("a", "b") }];
+        assert_eq!(commands(&once_reset), ["lonet reset a b  # 1 connection reset"]);
         let once = [RuleShown { lasts: Some(4.25), ..rule("a", "b") }];
         assert_eq!(commands(&once), ["lonet cut 'a>b' --for 4.2s"]);
     }

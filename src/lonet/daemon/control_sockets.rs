@@ -13,6 +13,7 @@ use lonet_core::directory::Directory;
 use lonet_core::unix::{AbstractName, SocketName};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::epoll::{Epoll, EpollEvent};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, sockopt};
 use nix::unistd::geteuid;
 use std::ffi::CStr;
@@ -20,10 +21,33 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-pub struct Doors {
+pub struct ControlSockets {
     pub by_path: OwnedFd,
     pub by_name: OwnedFd,
     pub name: AbstractName,
+    /// They are not watched until this time.
+    paused_until: Option<Instant>,
+}
+
+impl ControlSockets {
+    /// Watches both, with these events.
+    pub fn watch(&mut self, epoll: &Epoll, [by_path, by_name]: [EpollEvent; 2]) -> Result<(), Errno> {
+        self.paused_until = None;
+        epoll.add(&self.by_path, by_path)?;
+        epoll.add(&self.by_name, by_name)
+    }
+
+    /// Stops watching until then.
+    pub fn pause(&mut self, epoll: &Epoll, until: Instant) {
+        if self.paused_until.replace(until).is_none() {
+            let _ = epoll.delete(&self.by_path);
+            let _ = epoll.delete(&self.by_name);
+        }
+    }
+
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
 }
 
 const KEY: &CStr = c"key";
@@ -66,10 +90,10 @@ fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
 }
 
 /// Opens both control sockets; the caller holds the service lock.
-pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<Doors, SetupError> {
+pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<ControlSockets, SetupError> {
     // The path comes last: a program that finds no socket there does not look for the abstract name.
     let (by_name, name) = take_name(key, network)?;
-    Ok(Doors { by_path: listen_at_path(directory)?, by_name, name })
+    Ok(ControlSockets { by_path: listen_at_path(directory)?, by_name, name, paused_until: None })
 }
 
 /// Listens on the socket in the file system. A file that is there is a dead lonetd's.

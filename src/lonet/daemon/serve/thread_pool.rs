@@ -9,7 +9,7 @@ use std::thread;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-pub struct Hands {
+pub struct ThreadPool {
     name: &'static str,
     most: usize,
     shared: Arc<Shared>,
@@ -18,7 +18,7 @@ pub struct Hands {
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    given: Condvar,
+    queued: Condvar,
 }
 
 #[derive(Default)]
@@ -42,20 +42,20 @@ impl Shared {
                 queue = self.lock();
             }
             queue.idle += 1;
-            queue = self.given.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.idle -= 1;
         }
     }
 }
 
-impl Hands {
+impl ThreadPool {
     /// A pool of at most `most` threads of this name; none is started before there is work.
-    pub fn new(name: &'static str, most: usize) -> Hands {
-        Hands { name, most, shared: Arc::default() }
+    pub fn new(name: &'static str, most: usize) -> ThreadPool {
+        ThreadPool { name, most, shared: Arc::default() }
     }
 
-    /// Queues a job. Jobs begin in the order in which they were given, as soon as a thread is free.
-    pub fn give(&self, job: impl FnOnce() + Send + 'static) {
+    /// Queues a job. Jobs begin in the order in which they were queued, as soon as a thread is free.
+    pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
         let mut queue = self.shared.lock();
         queue.jobs.push_back(Box::new(job));
         if queue.jobs.len() > queue.idle && queue.threads < self.most {
@@ -66,7 +66,7 @@ impl Hands {
                 Err(e) => tracing::warn!("no thread {}, {} jobs wait: {e}", self.name, queue.jobs.len()),
             }
         }
-        self.shared.given.notify_one();
+        self.shared.queued.notify_one();
     }
 }
 
@@ -77,13 +77,13 @@ mod tests {
 
     #[test]
     fn jobs_that_end_are_done_beside_one_that_does_not() {
-        let hands = Hands::new("test", 2);
+        let pool = ThreadPool::new("test", 2);
         let (done, results) = channel();
         let (end, stuck) = channel::<()>();
-        hands.give(move || _ = stuck.recv());
+        pool.submit(move || _ = stuck.recv());
         for n in 0..100 {
             let done = done.clone();
-            hands.give(move || _ = done.send(n));
+            pool.submit(move || _ = done.send(n));
         }
         assert_eq!(results.iter().take(100).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
         drop(end);

@@ -1,4 +1,4 @@
-//! The hosts of an order as people name them.
+//! Parses the hosts that a command names.
 
 use super::Between;
 use lonet_core::config::bare_host;
@@ -11,7 +11,7 @@ fn names(text: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// The hosts of the command: a list of names each, or both in one with a `>` in the middle.
+/// Parses the hosts of a command: two lists of names, or both in one argument with a `>` in the middle.
 pub fn between(from: Option<&str>, to: Option<&str>) -> Result<Between, String> {
     let from = match (from, to) {
         (Some(from), _) => from,

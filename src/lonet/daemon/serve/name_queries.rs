@@ -1,8 +1,8 @@
 //! Name queries, and the faults that rules inject into them (`lonet names`).
 
 use super::Daemon;
-use crate::daemon::dns::{Asked, LATE};
-use crate::daemon::state::{Answer, Sender};
+use crate::daemon::dns::{QUERY_DELAY, StateAnswer};
+use crate::daemon::state::{Sender, StateReply};
 use lonet_core::control::{self, AnyOp, Caller, Op, Reply};
 use lonet_core::table::rules::NameFault;
 use nix::errno::Errno;
@@ -11,25 +11,25 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 /// A delayed query, and the client that waits for the reply.
-pub struct Late {
+pub struct DelayedQuery {
     pub fd: OwnedFd,
     pub peer: Sender,
     pub bytes: Vec<u8>,
 }
 
 #[derive(Default)]
-pub struct Slow(VecDeque<(Instant, Late)>);
+pub struct DelayedQueries(VecDeque<(Instant, DelayedQuery)>);
 
 /// How many queries may wait, each with a descriptor of lonetd's; more fail at once.
 const MOST: usize = 256;
 
-impl Slow {
+impl DelayedQueries {
     pub fn has_room(&self) -> bool {
         self.0.len() < MOST
     }
 
     pub fn put(&mut self, fd: OwnedFd, peer: Sender, bytes: &[u8]) {
-        self.0.push_back((Instant::now() + LATE, Late { fd, peer, bytes: bytes.to_owned() }));
+        self.0.push_back((Instant::now() + QUERY_DELAY, DelayedQuery { fd, peer, bytes: bytes.to_owned() }));
     }
 
     /// The time when the next query is due.
@@ -38,7 +38,7 @@ impl Slow {
     }
 
     /// Takes the queries that are due.
-    pub fn due(&mut self) -> Vec<Late> {
+    pub fn due(&mut self) -> Vec<DelayedQuery> {
         let now = Instant::now();
         let n = self.0.iter().take_while(|(at, _)| *at <= now).count();
         self.0.drain(..n).map(|(_, late)| late).collect()
@@ -56,7 +56,7 @@ fn refusal(fault: NameFault) -> (Errno, &'static str) {
 
 impl Daemon {
     /// Handles the query of a hooked program. `bytes`: the whole message.
-    pub(super) fn take_question(
+    pub(super) fn handle_name_query(
         &mut self,
         fd: OwnedFd,
         peer: Sender,
@@ -65,7 +65,9 @@ impl Daemon {
     ) {
         match self.state.name_fault(peer, caller, name) {
             None => self.answer(fd, peer, (caller, op)),
-            Some(NameFault::Slow) if self.slow.has_room() => self.slow.put(fd, peer, bytes),
+            Some(NameFault::Slow) if self.delayed_queries.has_room() => {
+                self.delayed_queries.put(fd, peer, bytes)
+            }
             Some(fault) => {
                 let (errno, text) = refusal(fault);
                 self.reply(&fd, &Reply::Error { errno: errno as i32, text });
@@ -74,8 +76,8 @@ impl Daemon {
     }
 
     /// Answers the delayed queries that are due.
-    pub(super) fn take_slow(&mut self) {
-        for Late { fd, peer, bytes } in self.slow.due() {
+    pub(super) fn answer_delayed_queries(&mut self) {
+        for DelayedQuery { fd, peer, bytes } in self.delayed_queries.due() {
             if let Ok((caller, AnyOp::Op(op))) = control::read_request(&bytes) {
                 self.answer(fd, peer, (&caller, op));
             }
@@ -83,23 +85,25 @@ impl Daemon {
     }
 
     /// Handles DNS queries, and the replies of the machine's name servers.
-    pub(super) fn take_questions(&mut self) {
+    pub(super) fn handle_dns(&mut self) {
         self.verify_hosts(|state| !state.unverified().is_empty());
         let Daemon { dns, state, kernel, .. } = self;
-        dns.take(&mut |asker, op, is_late| {
+        dns.take(&mut |querier, op, is_late| {
             let fault = match op {
-                Op::Resolve { name, .. } if !is_late => state.name_fault(asker.sender, &asker.caller(), name),
+                Op::Resolve { name, .. } if !is_late => {
+                    state.name_fault(querier.sender, &querier.caller(), name)
+                }
                 _ => None,
             };
             match fault {
-                Some(NameFault::Slow) => Asked::AskLater,
+                Some(NameFault::Slow) => StateAnswer::Later,
                 Some(fault) => {
                     let (errno, text) = refusal(fault);
-                    Asked::Told(Answer::Refuse(errno, text.into()))
+                    StateAnswer::Now(StateReply::Refuse(errno, text.into()))
                 }
-                None => Asked::Told(state.handle(kernel, asker.sender, &asker.caller(), op)),
+                None => StateAnswer::Now(state.handle(kernel, querier.sender, &querier.caller(), op)),
             }
         });
-        self.settle();
+        self.commit();
     }
 }

@@ -1,4 +1,4 @@
-//! The replies of the state.
+//! The state's replies to messages.
 
 use super::{Index, Outcome, api};
 use lonet_core::control::Reply;
@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 /// The reply to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum StateReply {
     Reply(Reply<'static>),
     Host(Named),
     Refuse(Errno, String),
@@ -25,21 +25,21 @@ pub struct Named {
     pub index: Index,
     pub name: String,
     pub ascii: String,
-    /// The answer may be cached until [`super::Changes::names`].
-    pub stands: bool,
+    /// Programs may cache the reply until [`super::Changes::names`].
+    pub is_cacheable: bool,
 }
 
-impl From<Reply<'static>> for Answer {
-    fn from(reply: Reply<'static>) -> Answer {
-        Answer::Reply(reply)
+impl From<Reply<'static>> for StateReply {
+    fn from(reply: Reply<'static>) -> StateReply {
+        StateReply::Reply(reply)
     }
 }
 
-impl From<Outcome> for Answer {
-    fn from(outcome: Outcome) -> Answer {
+impl From<Outcome> for StateReply {
+    fn from(outcome: Outcome) -> StateReply {
         match outcome {
-            Ok(reply) => Answer::Reply(reply),
-            Err((errno, text)) => Answer::Refuse(errno, text),
+            Ok(reply) => StateReply::Reply(reply),
+            Err((errno, text)) => StateReply::Refuse(errno, text),
         }
     }
 }

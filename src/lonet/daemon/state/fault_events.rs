@@ -1,8 +1,8 @@
 //! The events of fault rules; see [`lonet_core::table::events`].
 
-use super::{Index, Pid, Said, State};
-use crate::daemon::faults::orders;
-use crate::daemon::faults::shown::commands;
+use super::{EventTexts, Index, Pid, State};
+use crate::daemon::faults::commands::commands;
+use crate::daemon::faults::new_rules;
 use lonet_core::table::events::Kind;
 use lonet_core::table::rules::{Kind as RuleKind, Rule};
 
@@ -15,14 +15,17 @@ impl State {
         for (kind, these, those) in [(Kind::FaultHealed, before, rules), (Kind::FaultSet, rules, before)] {
             let new: Vec<Rule> = these.iter().filter(|rule| !those.contains(rule)).copied().collect();
             for text in self.rules_in_words(&new) {
-                self.note_said(kind, 0, 0, |_| Said { rule: Some(text), ..Said::default() });
+                self.note_with_texts(kind, 0, 0, |_| EventTexts {
+                    rule: Some(text),
+                    ..EventTexts::default()
+                });
             }
         }
     }
 
     /// The rules as `lonet faults` prints them, without their hit counts.
     fn rules_in_words(&self, rules: &[Rule]) -> Vec<String> {
-        let mut shown = orders::show(&self.hosts, self.table.table(), rules);
+        let mut shown = new_rules::show(&self.hosts, self.table.table(), rules);
         shown.iter_mut().for_each(|rule| rule.hits = 0);
         let words = |line: String| line.strip_prefix("lonet ").map_or(line.clone(), str::to_owned);
         commands(&shown).into_iter().map(words).collect()
@@ -42,7 +45,10 @@ impl State {
         };
         let met: Vec<Rule> = table.rules().into_iter().filter(is_met).collect();
         for text in self.rules_in_words(&met) {
-            self.note_said(Kind::FaultHit, pid, from, |_| Said { rule: Some(text), ..Said::default() });
+            self.note_with_texts(Kind::FaultHit, pid, from, |_| EventTexts {
+                rule: Some(text),
+                ..EventTexts::default()
+            });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The events that lonetd makes while somebody records; see [`lonet_core::table::events`].
+//! The events that lonetd makes while a recording is in progress; see [`lonet_core::table::events`].
 
 use super::dial::Dial;
 use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
@@ -14,7 +14,7 @@ use std::net::SocketAddrV4;
 
 /// The texts of an event, for which the table has no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct EventTexts {
     pub program: Option<String>,
     pub name: Option<String>,
     pub answer: Option<String>,
@@ -22,10 +22,11 @@ pub struct Said {
     pub status: Option<Status>,
 }
 
+/// Data for the recorder, beside the events in the table.
 #[derive(Default)]
-pub(super) struct Noted {
+pub(super) struct EventNotes {
     /// By the event's number.
-    said: BTreeMap<u64, Said>,
+    texts: BTreeMap<u64, EventTexts>,
     /// The hosts that were last reported as up.
     up: BTreeSet<Index>,
     /// [`Hosts::touches`](super::Hosts::touches) at the last check.
@@ -35,7 +36,7 @@ pub(super) struct Noted {
 }
 
 impl State {
-    /// Makes an event if somebody records. Returns its number.
+    /// Makes an event if a recording is in progress. Returns its number.
     pub(super) fn note(
         &self,
         kind: Kind,
@@ -51,23 +52,29 @@ impl State {
     }
 
     /// Like [`State::note`], with texts.
-    pub fn note_said(&mut self, kind: Kind, pid: Pid, host: Index, said: impl FnOnce(&State) -> Said) {
+    pub fn note_with_texts(
+        &mut self,
+        kind: Kind,
+        pid: Pid,
+        host: Index,
+        texts: impl FnOnce(&State) -> EventTexts,
+    ) {
         if let Some(number) = self.note(kind, pid, host, |_| {}) {
-            let said = said(self);
-            self.noted.said.insert(number, said);
+            let texts = texts(self);
+            self.event_notes.texts.insert(number, texts);
         }
     }
 
     /// The texts of this event; returned once.
-    pub fn said(&mut self, number: u64) -> Said {
-        self.noted.said.remove(&number).unwrap_or_default()
+    pub fn take_texts(&mut self, number: u64) -> EventTexts {
+        self.event_notes.texts.remove(&number).unwrap_or_default()
     }
 
     /// Prepares for a recording: hosts that are up are not reported as coming up.
     pub fn recording_begins(&mut self) {
-        self.noted.said.clear();
-        self.noted.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
-        self.noted.touches = self.hosts.touches();
+        self.event_notes.texts.clear();
+        self.event_notes.up = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
+        self.event_notes.touches = self.hosts.touches();
         // Name queries are to be recorded, so they must not be answered from the programs' caches.
         self.changes.names = true;
     }
@@ -77,7 +84,7 @@ impl State {
         if !self.is_recorded() {
             return;
         }
-        if self.noted.up.insert(host) {
+        if self.event_notes.up.insert(host) {
             self.note(Kind::HostUp, 0, host, |_| {});
         }
         self.note(Kind::Joined, pid, host, |_| {});
@@ -89,13 +96,13 @@ impl State {
 
     /// Makes events of the hosts that have come up without a process, or gone down.
     pub fn note_hosts(&mut self) {
-        if !self.is_recorded() || self.noted.touches == self.hosts.touches() {
+        if !self.is_recorded() || self.event_notes.touches == self.hosts.touches() {
             return;
         }
-        self.noted.touches = self.hosts.touches();
+        self.event_notes.touches = self.hosts.touches();
         let up: BTreeSet<Index> = self.hosts.all().filter(|h| h.is_up()).map(|h| h.index).collect();
-        let before = std::mem::replace(&mut self.noted.up, up);
-        for host in before.symmetric_difference(&self.noted.up) {
+        let before = std::mem::replace(&mut self.event_notes.up, up);
+        for host in before.symmetric_difference(&self.event_notes.up) {
             let kind = if before.contains(host) { Kind::HostDown } else { Kind::HostUp };
             self.note(kind, 0, *host, |_| {});
         }
@@ -103,7 +110,7 @@ impl State {
 
     /// Like [`State::resolve`], with events of the query and the reply. The reply is not cached, so that the
     /// next query is recorded, too.
-    pub(super) fn resolve_noted(
+    pub(super) fn resolve_recorded(
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
@@ -118,23 +125,23 @@ impl State {
         let known = self.hosts.find(name).map(|host| host.name.clone());
         let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
         let asked = Some(format!("{name_asked}.lonet"));
-        let question = Said { name: asked.clone(), ..Said::default() };
-        self.note_said(Kind::NameAsked, sender.pid, host, |_| question);
+        let question = EventTexts { name: asked.clone(), ..EventTexts::default() };
+        self.note_with_texts(Kind::NameAsked, sender.pid, host, |_| question);
         let found = self.resolve(kernel, sender, caller, (name, strict));
-        self.note_said(Kind::NameAnswered, sender.pid, host, |state| {
+        self.note_with_texts(Kind::NameAnswered, sender.pid, host, |state| {
             let answer = match &found {
                 Ok(named) => state.block.address(named.index).to_string(),
                 Err((Errno::ENOENT, _)) => "none".into(),
                 Err(_) => "fail".into(),
             };
-            Said { name: asked, answer: Some(answer), ..Said::default() }
+            EventTexts { name: asked, answer: Some(answer), ..EventTexts::default() }
         });
-        found.map(|named| Named { stands: false, ..named })
+        found.map(|named| Named { is_cacheable: false, ..named })
     }
 
     /// Notes the exit status of a process whose end is handled next.
     pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
-        self.noted.statuses.insert(pid, status);
+        self.event_notes.statuses.insert(pid, status);
     }
 
     /// Makes the events of a process that has ended.
@@ -142,13 +149,13 @@ impl State {
         if !self.is_recorded() {
             return;
         }
-        let said = Said {
+        let texts = EventTexts {
             program: Some(process.program.clone()),
-            status: self.noted.statuses.remove(&pid).flatten(),
-            ..Said::default()
+            status: self.event_notes.statuses.remove(&pid).flatten(),
+            ..EventTexts::default()
         };
         for host in &process.hosts {
-            self.note_said(Kind::Ended, pid, *host, |_| said.clone());
+            self.note_with_texts(Kind::Ended, pid, *host, |_| texts.clone());
         }
     }
 

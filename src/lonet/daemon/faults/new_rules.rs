@@ -1,4 +1,4 @@
-//! Orders as changes of the rules.
+//! Computes the rules that a request leads to.
 
 use super::{Between, NAMES, RuleShown, qdisc};
 use crate::daemon::state::{Host, Hosts, Index};
@@ -18,7 +18,7 @@ pub fn now() -> u64 {
 /// Every other host.
 const OTHERS: Index = 0;
 
-/// `is_known`: they need not be up.
+/// The indexes of named hosts. `is_known`: they need not be up.
 fn indexes(hosts: &Hosts, names: &[String], is_known: bool) -> Result<Vec<Index>, Refusal> {
     if names.is_empty() {
         return Ok(vec![OTHERS]);
@@ -31,7 +31,7 @@ fn indexes(hosts: &Hosts, names: &[String], is_known: bool) -> Result<Vec<Index>
     names.iter().map(index).collect()
 }
 
-/// The ordered pairs of hosts that it is about, and whether each is the way back of what was asked for.
+/// The directions, from one host to another, that a request is about; `true`: the reverse of a requested one.
 fn pairs(hosts: &Hosts, between: &Between) -> Result<BTreeMap<(Index, Index), bool>, Refusal> {
     let side = |names| indexes(hosts, names, false);
     pairs_of(&side(&between.from)?, &side(&between.to)?, between.one_way)
@@ -56,8 +56,8 @@ fn pairs_of(from: &[Index], to: &[Index], one_way: bool) -> Result<BTreeMap<(Ind
     }
 }
 
-/// The rules with these: one for each pair, instead of the one that there is.
-fn with(
+/// Adds a rule for each direction, in place of one of the same kind.
+fn add(
     mut rules: Vec<Rule>,
     pairs: BTreeMap<(Index, Index), bool>,
     (kind, port): (Kind, u16),
@@ -65,16 +65,16 @@ fn with(
 ) -> Vec<Rule> {
     let until = between.lasts.map_or(0, |lasts| now() + lasts);
     let at = between.at.unwrap_or(0).min(AT_MOST);
-    for ((from, to), is_way_back) in pairs {
+    for ((from, to), is_reverse) in pairs {
         let is_same = |r: &Rule| (r.kind, r.from, r.to, r.port, r.at == 0) == (kind, from, to, port, at == 0);
         rules.retain(|r| !is_same(r));
-        let is_back = is_way_back && at != 0;
+        let is_back = is_reverse && at != 0;
         rules.push(Rule { port, at, is_back, until, ..Rule::new(kind, from, to) });
     }
     rules
 }
 
-/// The rules with those of a cut.
+/// Adds the rules of a cut.
 pub fn cut(hosts: &Hosts, rules: Vec<Rule>, between: &Between) -> Result<Vec<Rule>, Refusal> {
     let pairs = pairs(hosts, between)?;
     let is_foreign = |index: &Index| hosts.get(*index).is_some_and(|h| !h.is_up() && h.foreign.is_some());
@@ -87,29 +87,29 @@ pub fn cut(hosts: &Hosts, rules: Vec<Rule>, between: &Between) -> Result<Vec<Rul
             format!("{name} is foreign: what is sent there cannot be cut alone"),
         ));
     }
-    Ok(with(rules, pairs, (Kind::Cut, 0), between))
+    Ok(add(rules, pairs, (Kind::Cut, 0), between))
 }
 
-/// The rules with those by which dials of a port are refused.
+/// Adds rules that refuse dials to a port.
 pub fn refuse(
     hosts: &Hosts,
     rules: Vec<Rule>,
     (between, port): (&Between, u16),
 ) -> Result<Vec<Rule>, Refusal> {
-    Ok(with(rules, pairs(hosts, between)?, (Kind::Refuse, port), between))
+    Ok(add(rules, pairs(hosts, between)?, (Kind::Refuse, port), between))
 }
 
-/// A rule for each direction in which a connection is to be reset, for [`Rule::concerns`].
+/// A rule for each direction in which connections are to be reset, for [`Rule::concerns`].
 pub fn reset(hosts: &Hosts, between: &Between) -> Result<Vec<Rule>, Refusal> {
     Ok(pairs(hosts, between)?.into_keys().map(|(from, to)| Rule::new(Kind::Cut, from, to)).collect())
 }
 
-/// The rules with those by which what is sent is paced.
+/// Adds rules that limit the rate.
 pub fn rate(hosts: &Hosts, rules: Vec<Rule>, (between, rate): (&Between, u64)) -> Result<Vec<Rule>, Refusal> {
-    Ok(with_value(rules, pairs(hosts, between)?, (Kind::Rate, rate), between))
+    Ok(add_with_value(rules, pairs(hosts, between)?, (Kind::Rate, rate), between))
 }
 
-/// The rules with those by which what is sent takes longer.
+/// Adds rules that delay segments.
 pub fn delay(
     hosts: &Hosts,
     rules: Vec<Rule>,
@@ -117,7 +117,7 @@ pub fn delay(
 ) -> Result<Vec<Rule>, Refusal> {
     let pairs = pairs(hosts, between)?;
     match qdisc::is_fq() {
-        Ok(true) => Ok(with_value(rules, pairs, (Kind::Delay, delay), between)),
+        Ok(true) => Ok(add_with_value(rules, pairs, (Kind::Delay, delay), between)),
         Ok(false) => Err((
             Errno::EOPNOTSUPP,
             "the kernel delays what goes through the fq queueing discipline alone: as root, `tc qdisc replace dev lo root fq`, \
@@ -128,12 +128,12 @@ pub fn delay(
     }
 }
 
-/// The rules with those by which something of what is sent is lost.
+/// Adds rules that lose segments.
 pub fn loss(hosts: &Hosts, rules: Vec<Rule>, (between, loss): (&Between, u64)) -> Result<Vec<Rule>, Refusal> {
-    Ok(with_value(rules, pairs(hosts, between)?, (Kind::Loss, loss.min(LOSS_WHOLE)), between))
+    Ok(add_with_value(rules, pairs(hosts, between)?, (Kind::Loss, loss.min(LOSS_WHOLE)), between))
 }
 
-/// The rules with those by which names are answered otherwise.
+/// Adds rules for faults of name queries.
 pub fn names(
     hosts: &Hosts,
     rules: Vec<Rule>,
@@ -142,19 +142,19 @@ pub fn names(
     let Some((_, fault)) = NAMES.iter().find(|(name, _)| *name == how) else {
         return Err((Errno::EINVAL, format!("questions for names cannot be {how:?}")));
     };
-    let asks = indexes(hosts, &between.from, false)?;
-    let pairs = pairs_of(&asks, &indexes(hosts, &between.to, true)?, true)?;
-    Ok(with_value(rules, pairs, (Kind::Names, *fault as u64), between))
+    let queriers = indexes(hosts, &between.from, false)?;
+    let pairs = pairs_of(&queriers, &indexes(hosts, &between.to, true)?, true)?;
+    Ok(add_with_value(rules, pairs, (Kind::Names, *fault as u64), between))
 }
 
-/// As [`with`], of a kind that has a value.
-fn with_value(
+/// Like [`add`], for a kind that has a value.
+fn add_with_value(
     rules: Vec<Rule>,
     pairs: BTreeMap<(Index, Index), bool>,
     (kind, value): (Kind, u64),
     between: &Between,
 ) -> Vec<Rule> {
-    let mut all = with(rules, pairs.clone(), (kind, 0), between);
+    let mut all = add(rules, pairs.clone(), (kind, 0), between);
     let is_one = |r: &&mut Rule| {
         r.kind == kind && (r.at != 0) == between.at.is_some() && pairs.contains_key(&(r.from, r.to))
     };
@@ -162,13 +162,13 @@ fn with_value(
     all
 }
 
-/// The rules with one by which connections are reset with a dial.
+/// Adds rules that reset connections at a dial.
 pub fn reset_at(hosts: &Hosts, rules: Vec<Rule>, between: &Between) -> Result<Vec<Rule>, Refusal> {
     let between = Between { one_way: true, ..between.clone() };
-    Ok(with(rules, pairs(hosts, &between)?, (Kind::Reset, 0), &between))
+    Ok(add(rules, pairs(hosts, &between)?, (Kind::Reset, 0), &between))
 }
 
-/// The rules without those between these hosts: without names all, with one side those that name a host of it.
+/// Removes the rules between these hosts: all if no host is given, those that name one of `from` if `to` is empty.
 pub fn heal(hosts: &Hosts, rules: Vec<Rule>, between: &Between) -> Result<Vec<Rule>, Refusal> {
     if between.from.is_empty() {
         return Ok(Vec::new());
@@ -202,7 +202,7 @@ pub fn heal(hosts: &Hosts, rules: Vec<Rule>, between: &Between) -> Result<Vec<Ru
     }
 }
 
-/// As people see them.
+/// The rules, as they are listed.
 pub fn show(hosts: &Hosts, table: Table<'_>, rules: &[Rule]) -> Vec<RuleShown> {
     let name = |index| hosts.get(index).map(|host: &Host| host.name.clone());
     let now = now();

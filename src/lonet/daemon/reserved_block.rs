@@ -28,7 +28,7 @@ const LOCK_PORTS: [u16; 4] = [7373, 17373, 27373, 5373];
 const FIRST_PORT: u16 = 1024;
 
 /// A block, with the sockets that reserve it for this network.
-pub struct Held {
+pub struct ReservedBlock {
     pub block: Block,
     /// The listener on the stack's address: while it is open, no other lonetd takes the block.
     pub lock: OwnedFd,
@@ -37,7 +37,7 @@ pub struct Held {
     /// like those of an AF_INET6 listener, and each can be turned into an AF_INET one
     /// (`foreign::io::become_ipv4`), but not the other way round. `None`: the machine has no IPv6, so no
     /// program has such listeners, and foreign peers dial `lock`.
-    pub door: Option<(OwnedFd, SocketAddrV4)>,
+    pub ipv6_listener: Option<(OwnedFd, SocketAddrV4)>,
     /// Bound and not listening: dials to it are refused.
     _refuser: OwnedFd,
     pub refuser_address: SocketAddrV4,
@@ -68,11 +68,11 @@ enum Refusal {
     NoPort { uid: Option<u32> },
 }
 
-type Tried = Result<Held, Refusal>;
+type Tried = Result<ReservedBlock, Refusal>;
 
 /// Takes the network's block: the one that it had, or the first free one, beginning with the name's first
 /// choice.
-pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError> {
+pub fn take_block(network: &str, had: Option<Block>) -> Result<ReservedBlock, SetupError> {
     if let Some(block) = had {
         let mut why = Refusal::Own;
         let attempt =
@@ -86,7 +86,7 @@ pub fn take_block(network: &str, had: Option<Block>) -> Result<Held, SetupError>
         for refusal in &mut all {
             if refusal.is_none_or(|refusal: Refusal| refusal.is_tolerated(tolerance)) {
                 match try_block(block, tolerance)? {
-                    Ok(held) => return Ok(held),
+                    Ok(reserved) => return Ok(reserved),
                     Err(why) => *refusal = Some(why),
                 }
             }
@@ -141,26 +141,34 @@ fn try_block(block: Block, tolerance: Tolerance) -> Result<Tried, SetupError> {
             "foreign peers are served at {lock_address}: all the usual ports there are held by others"
         );
     }
-    let door = listen_ipv6(stack);
-    Ok(Ok(Held { block, lock, lock_address, door, _refuser: refuser, refuser_address, shows_bound }))
+    let ipv6_listener = listen_ipv6(stack);
+    Ok(Ok(ReservedBlock {
+        block,
+        lock,
+        lock_address,
+        ipv6_listener,
+        _refuser: refuser,
+        refuser_address,
+        shows_bound,
+    }))
 }
 
 fn listen_ipv6(stack: Ipv4Addr) -> Option<(OwnedFd, SocketAddrV4)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let door = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
-    sys::setsockopt(door.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
+    let ipv6_listener = socket::socket(AddressFamily::Inet6, SockType::Stream, flags, None).ok()?;
+    sys::setsockopt(ipv6_listener.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &0i32).ok()?;
     let listens = |port| {
         let at = SocketAddrV6::new(stack.to_ipv6_mapped(), port, 0, 0);
-        let listens = socket::bind(door.as_raw_fd(), &SockaddrIn6::from(at))
-            .and_then(|()| socket::listen(&door, Backlog::MAXCONN));
+        let listens = socket::bind(ipv6_listener.as_raw_fd(), &SockaddrIn6::from(at))
+            .and_then(|()| socket::listen(&ipv6_listener, Backlog::MAXCONN));
         match listens {
-            Ok(()) => Ok(io::local(&door)),
+            Ok(()) => Ok(io::local(&ipv6_listener)),
             Err(Errno::EADDRINUSE | Errno::EACCES) => Ok(None),
-            Err(e) => Err(os("open the foreign peers' door")(e)),
+            Err(e) => Err(os("open the foreign peers' listener")(e)),
         }
     };
     let address = first_bound(LOCK_PORTS.map(|p| p + 2), listens).ok()??;
-    Some((door, address))
+    Some((ipv6_listener, address))
 }
 
 /// The first address that `attempt` can bind: with one of the `usual` ports, a port that the kernel chooses,

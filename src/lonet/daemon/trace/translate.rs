@@ -1,45 +1,45 @@
-//! An event of the table in the words of a trace.
+//! Translates the table's events to those of a trace.
 
-use super::{Connection, MANY, Recorder};
+use super::{Connection, MAX_REMEMBERED, Recorder};
 use crate::daemon::kernel;
-use crate::daemon::state::{Index, Pid, Said, State};
+use crate::daemon::state::{EventTexts, Index, Pid, State};
 use crate::trace::event::{Event, Kind, Scope};
 use crate::trace::moment::Moment;
 use lonet_core::block::{Endpoint, Place};
-use lonet_core::table::events::{self, Kind as Noted};
+use lonet_core::table::events::{self, Kind as TableKind};
 use nix::errno::Errno;
 
-fn kind(noted: Noted) -> Kind {
+fn kind(noted: TableKind) -> Kind {
     match noted {
-        Noted::HostUp => Kind::HostUp,
-        Noted::HostDown => Kind::HostDown,
-        Noted::Joined => Kind::Joined,
-        Noted::Ended => Kind::Ended,
-        Noted::Bound => Kind::Bound,
-        Noted::Listening => Kind::Listening,
-        Noted::Unlistened => Kind::Unlistened,
-        Noted::Dial | Noted::UnderWay => Kind::Dial,
-        Noted::Connected => Kind::Connected,
-        Noted::Accepted => Kind::Accepted,
-        Noted::Refused => Kind::Refused,
-        Noted::Unreachable => Kind::Unreachable,
-        Noted::TimedOut => Kind::TimedOut,
-        Noted::Reset => Kind::Reset,
-        Noted::NameAsked => Kind::NameAsked,
-        Noted::NameAnswered => Kind::NameAnswered,
-        Noted::FaultSet => Kind::FaultSet,
-        Noted::FaultHit => Kind::FaultHit,
-        Noted::FaultHealed => Kind::FaultHealed,
-        Noted::Closing | Noted::Closed => Kind::Closed,
+        TableKind::HostUp => Kind::HostUp,
+        TableKind::HostDown => Kind::HostDown,
+        TableKind::Joined => Kind::Joined,
+        TableKind::Ended => Kind::Ended,
+        TableKind::Bound => Kind::Bound,
+        TableKind::Listening => Kind::Listening,
+        TableKind::Unlistened => Kind::Unlistened,
+        TableKind::Dial | TableKind::UnderWay => Kind::Dial,
+        TableKind::Connected => Kind::Connected,
+        TableKind::Accepted => Kind::Accepted,
+        TableKind::Refused => Kind::Refused,
+        TableKind::Unreachable => Kind::Unreachable,
+        TableKind::TimedOut => Kind::TimedOut,
+        TableKind::Reset => Kind::Reset,
+        TableKind::NameAsked => Kind::NameAsked,
+        TableKind::NameAnswered => Kind::NameAnswered,
+        TableKind::FaultSet => Kind::FaultSet,
+        TableKind::FaultHit => Kind::FaultHit,
+        TableKind::FaultHealed => Kind::FaultHealed,
+        TableKind::Closing | TableKind::Closed => Kind::Closed,
     }
 }
 
-/// A host's name; an index that none has is said as it is.
+/// A host's name; an unknown index as a number.
 fn host(state: &State, index: Index) -> Option<String> {
     (index != 0).then(|| state.hosts.get(index).map_or_else(|| index.to_string(), |host| host.name.clone()))
 }
 
-/// An address of a host, or one outside. `own`: the host whose loopback it may be of.
+/// The text of an address. `own`: the host to which a loopback or wildcard address belongs.
 fn address(state: &State, at: Endpoint, own: Index) -> String {
     let name = match state.block.place(at.ip) {
         Place::Host(index, _) => host(state, index),
@@ -47,7 +47,7 @@ fn address(state: &State, at: Endpoint, own: Index) -> String {
         Place::Unassigned | Place::NotLonet => None,
     };
     match (name, at.port) {
-        // It has had none.
+        // The socket has had no port.
         (Some(name), 0) => name,
         (Some(name), port) => format!("{name}:{port}"),
         (None, port) => match at.ip.to_ipv4_mapped() {
@@ -63,7 +63,7 @@ impl Recorder {
         (c.from.map(|at| address(state, at, dialer)), c.to.map(|at| address(state, at, c.host)))
     }
 
-    /// A process, and what it is called, for people: a supervisor is its program.
+    /// The pid and program to show for a process: for a supervisor those of its program.
     pub(super) fn who(&self, state: &State, pid: Pid) -> (Pid, Option<String>) {
         if let Some((pid, program)) = self.programs.get(&pid) {
             return (*pid, Some(program.clone()));
@@ -72,28 +72,29 @@ impl Recorder {
         (pid, program.filter(|program| !program.is_empty() && program != "lonet"))
     }
 
-    /// Another process stands for this one, and lives.
-    pub(super) fn stands(&self, state: &State, pid: Pid) -> bool {
+    /// Whether a living process supervises this one.
+    pub(super) fn has_live_supervisor(&self, state: &State, pid: Pid) -> bool {
         self.programs.iter().any(|(of, (program, _))| *program == pid && state.processes.contains_key(of))
     }
 
-    /// Looks once what a process of lonet's own stands for.
-    fn meet(&mut self, state: &State, pid: Pid) {
-        let is_known = self.programs.contains_key(&pid) || self.met.contains(&pid);
+    /// Finds, once, the program that a process of lonet's own supervises.
+    fn find_supervised(&mut self, state: &State, pid: Pid) {
+        let is_known = self.programs.contains_key(&pid) || self.unsupervising.contains(&pid);
         let Some(process) = state.processes.get(&pid).filter(|_| !is_known) else { return };
         let program = kernel::stands_for(pid);
         if program != pid {
             self.programs.insert(pid, (program, kernel::program(program)));
         } else if process.program != "lonet" {
-            self.met.insert(pid);
+            self.unsupervising.insert(pid);
         }
     }
 
-    pub(super) fn words(&mut self, state: &mut State, number: u64, noted: &events::Event) -> Box<Event> {
+    /// The event of a trace for an event of the table.
+    pub(super) fn translate(&mut self, state: &mut State, number: u64, noted: &events::Event) -> Box<Event> {
         let mut event = Box::new(Event::new(number, Moment(noted.time), kind(noted.kind)));
         event.host = host(state, noted.host);
         if noted.pid != 0 {
-            self.meet(state, noted.pid);
+            self.find_supervised(state, noted.pid);
             let (pid, program) = self.who(state, noted.pid);
             (event.pid, event.program) = (Some(pid), program);
         }
@@ -118,28 +119,28 @@ impl Recorder {
             (event.sent, event.received) = (Some(sent), Some(received));
         }
         match noted.kind {
-            Noted::Ended => {
-                self.met.remove(&noted.pid);
-                let said = state.said(number);
-                event.program = event.program.take().or(said.program);
-                event.status = said.status;
-                if self.programs.len() > MANY {
+            TableKind::Ended => {
+                self.unsupervising.remove(&noted.pid);
+                let texts = state.take_texts(number);
+                event.program = event.program.take().or(texts.program);
+                event.status = texts.status;
+                if self.programs.len() > MAX_REMEMBERED {
                     self.programs.clear();
                 }
                 if let (Some(program), false) = (&event.program, state.processes.contains_key(&noted.pid)) {
                     self.programs.insert(noted.pid, (event.pid.unwrap_or(noted.pid), program.clone()));
                 }
             }
-            Noted::Joined => {
+            TableKind::Joined => {
                 self.programs.remove(&noted.pid);
-                self.met.remove(&noted.pid);
+                self.unsupervising.remove(&noted.pid);
             }
-            Noted::NameAsked
-            | Noted::NameAnswered
-            | Noted::FaultSet
-            | Noted::FaultHit
-            | Noted::FaultHealed => {
-                let Said { name, answer, rule, .. } = state.said(number);
+            TableKind::NameAsked
+            | TableKind::NameAnswered
+            | TableKind::FaultSet
+            | TableKind::FaultHit
+            | TableKind::FaultHealed => {
+                let EventTexts { name, answer, rule, .. } = state.take_texts(number);
                 (event.name, event.answer, event.rule) = (name, answer, rule);
             }
             _ => {}
