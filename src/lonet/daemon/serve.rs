@@ -240,7 +240,7 @@ impl Daemon {
                 match event.data() {
                     DESTROYED => self.socket_ends.unwatch(&self.epoll),
                     DIRECTORY => self.check_directory(),
-                    SEARCHED => self.handle_search_result(Duration::ZERO),
+                    SEARCHED => self.handle_search_result(),
                     foreign::LISTENER => self.foreign.accept(&mut event_loop),
                     foreign::REGISTRY => {
                         let resumed = self.foreign.handle_responses(&mut self.state);

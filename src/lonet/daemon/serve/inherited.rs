@@ -13,8 +13,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a reply waits for a search. A host that is still unverified then counts as up.
-const VERIFY_WITHIN: Duration = Duration::from_millis(250);
+/// How much processor time of a search a reply waits for. A host that is still unverified then counts as up.
+const VERIFY_WORK: Duration = Duration::from_millis(250);
+
+/// How long a reply waits for a search in all: programs are answered within five seconds.
+const VERIFY_WITHIN: Duration = Duration::from_secs(2);
 
 /// A search that nothing waits for begins after a pause of this many times the duration of the last one.
 const REST: u32 = 10;
@@ -22,6 +25,8 @@ const REST: u32 = 10;
 /// A search in progress, and what depends on it.
 struct Underway {
     since: Instant,
+    /// The processor time that the searching thread had used before.
+    used: Duration,
     hosts: BTreeSet<Index>,
     /// No member was known when it began: if it finds none, the network ends.
     is_last: bool,
@@ -95,6 +100,7 @@ impl Daemon {
         let known: BTreeSet<Pid> = self.state.processes.keys().copied().collect();
         self.inheritance.underway = Some(Underway {
             since: Instant::now(),
+            used: self.inheritance.search.as_ref().map_or(Duration::ZERO, Search::used),
             hosts: self.state.unverified().clone(),
             is_last: self.state.is_empty(),
         });
@@ -105,9 +111,9 @@ impl Daemon {
         }
     }
 
-    /// Handles the result of a search, if it is done within this time.
-    pub(super) fn handle_search_result(&mut self, within: Duration) {
-        let found = self.inheritance.search.as_ref().and_then(|search| search.result(within));
+    /// Handles the result of a search, if it is done.
+    pub(super) fn handle_search_result(&mut self) {
+        let found = self.inheritance.search.as_ref().and_then(|search| search.result(Duration::ZERO));
         if let Some(found) = found {
             self.search_is_done(found);
         }
@@ -121,8 +127,12 @@ impl Daemon {
                 return;
             }
             self.begin_search();
-            if let Some(underway) = &self.inheritance.underway {
-                self.handle_search_result(VERIFY_WITHIN.saturating_sub(underway.since.elapsed()));
+            let Inheritance { search, underway, .. } = &self.inheritance;
+            if let (Some(search), Some(underway)) = (search, underway)
+                && let Some(found) =
+                    search.await_result(underway.used + VERIFY_WORK, underway.since + VERIFY_WITHIN)
+            {
+                self.search_is_done(found);
             }
         }
     }
