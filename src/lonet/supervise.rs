@@ -29,7 +29,7 @@ mod serve;
 mod user;
 mod workers;
 
-use crate::cli::run::FAILED;
+use crate::exit::{FAILED, RunError};
 use clap::Args;
 use lonet_core::hookable::{Unhookable, Verdict, look};
 use lonet_core::sys::{self, Fd};
@@ -46,7 +46,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{File, end_as, run, signals, tell_tracer, wait_for};
+pub use user::{File, run, signals, tell_tracer, wait_for};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 
@@ -118,7 +118,7 @@ impl Supervise {
         }
     }
 
-    fn start(&self, control: &Fd) -> Result<(Fd, Pid), (u8, String)> {
+    fn start(&self, control: &Fd) -> Result<(Fd, Pid), RunError> {
         let failed = |why: &str| (FAILED, why.to_owned());
         if !is_hooked() {
             return Err(failed("the supervisor could not load liblonet.so: reinstall lonet"));

@@ -1,5 +1,6 @@
 use super::{run, write_json, write_out};
 use crate::check;
+use crate::exit::FAILED;
 use crate::supervise;
 use clap::Args;
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Check {
         };
         ExitCode::from(written.unwrap_or_else(|text| {
             eprintln!("lonet: {text}");
-            run::FAILED
+            FAILED
         }))
     }
 
@@ -64,7 +65,7 @@ impl Check {
         let refused = |program: &Path, e: check::Refusal| {
             let code = e.exit_code();
             let verdict = match code {
-                run::FAILED => return Err(e.to_string()),
+                FAILED => return Err(e.to_string()),
                 1 => "unknown",
                 127 => "not found",
                 _ => "refused",

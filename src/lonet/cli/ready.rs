@@ -3,6 +3,7 @@
 use super::logs::Log;
 use super::wait::Waiting;
 use super::{run, write_out};
+use crate::exit::{FAILED, RunError};
 use lonet_core::address::Address;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op};
@@ -26,8 +27,6 @@ pub struct Background {
     pub program: Vec<OsString>,
 }
 
-type Failure = (u8, String);
-
 /// Which comes first.
 enum News {
     Waited(Result<(), String>),
@@ -35,8 +34,8 @@ enum News {
 }
 
 impl Background {
-    pub fn run(self) -> Result<ExitCode, Failure> {
-        let failed = |text: String| (run::FAILED, text);
+    pub fn run(self) -> Result<ExitCode, RunError> {
+        let failed = |text: String| (FAILED, text);
         // The network is to be there for its log.
         let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
         started.map_err(|e| {
@@ -104,7 +103,7 @@ fn start(mut command: Command) -> Result<Child, String> {
 
 /// Until all listen, or it has ended. Who has left a program behind and ended well may be a daemon: what it has left is
 /// waited for.
-fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), Failure> {
+fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), RunError> {
     for one in news {
         match one {
             News::Waited(result) => return result.map_err(|why| (1, why)),
@@ -119,5 +118,5 @@ fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), Failure> {
             }
         }
     }
-    Err((run::FAILED, "nobody waits for it".into()))
+    Err((FAILED, "nobody waits for it".into()))
 }

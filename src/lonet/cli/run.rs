@@ -1,6 +1,7 @@
 use super::number::port;
 use super::{Network, completions, ready, say};
 use crate::check;
+use crate::exit::{FAILED, RunError};
 use crate::supervise::{self, File};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
@@ -136,9 +137,6 @@ impl HostOptions {
     }
 }
 
-/// lonet's own failure.
-pub const FAILED: u8 = 125;
-
 impl Run {
     pub fn run(self) -> ExitCode {
         match self.execute() {
@@ -150,7 +148,7 @@ impl Run {
         }
     }
 
-    fn execute(self) -> Result<ExitCode, (u8, String)> {
+    fn execute(self) -> Result<ExitCode, RunError> {
         let failed = |text: String| (FAILED, text);
         let (name, arguments) = self.program.split_first().ok_or_else(|| failed("no program".into()))?;
         let mut config = self.network.config().map_err(say).map_err(failed)?;

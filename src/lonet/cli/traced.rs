@@ -1,7 +1,8 @@
 //! `lonet run --trace`: the program is a child, and what happens in the network until it ends is written to a file.
 
 use super::trace::{begin, flush, open};
-use crate::supervise::{end_as, signals, wait_for};
+use crate::exit::exit_like;
+use crate::supervise::{signals, wait_for};
 use lonet_core::client::{Client, StartIf};
 use lonet_core::control::Trace as Order;
 use std::ffi::OsString;
@@ -33,7 +34,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     if let Err(text) = written {
         eprintln!("lonet: {text}");
     }
-    Ok(end_as(status))
+    Ok(exit_like(status))
 }
 
 /// The arguments without the first --trace and its file: it stands before the program.

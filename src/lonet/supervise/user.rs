@@ -1,10 +1,10 @@
 //! The process that the user has started: waits for the program, passes signals on, stops when it stops, and ends as it does.
 
 use super::report::{Report, close_all_but, leave_streams, pair};
-use crate::cli::run::FAILED;
 use crate::daemon::process::{asks_to_end, is_stopped};
+use crate::exit::{FAILED, RunError, exit_like};
 use lonet_core::config::{SUPERVISED, SUPERVISES};
-use lonet_core::sys::{self, Fd, check};
+use lonet_core::sys::{Fd, check};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::{OsStr, OsString};
@@ -45,7 +45,7 @@ pub fn run(
     arguments: &[OsString],
     variables: &[(&'static str, OsString)],
     without_log: bool,
-) -> Result<ExitCode, (u8, String)> {
+) -> Result<ExitCode, RunError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
     let [ours, supervisors] = pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
     // SAFETY: a descriptor of ours, which the supervisor is to inherit.
@@ -72,7 +72,7 @@ pub fn run(
     wait(&ours, &signals, &mut supervisor)
 }
 
-fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<ExitCode, (u8, String)> {
+fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<ExitCode, RunError> {
     let (mut pid, mut program) = (None, None::<Fd>);
     loop {
         let mut polls = [reports.raw(), signals.as_raw_fd()].map(|fd| libc::pollfd {
@@ -95,7 +95,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
                         let _ = raise(Signal::SIGSTOP);
                     }
                 }
-                Some(Report::Ended(status)) => return Ok(end_as(status)),
+                Some(Report::Ended(status)) => return Ok(exit_like(status)),
                 None => {
                     let _ = supervisor.wait();
                     return Err((
@@ -114,7 +114,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
                 pass_on(program, signal.ssi_signo as i32);
             } else if program.is_none() && asks_to_end(signal.ssi_signo as i32) {
                 // Nobody is there yet to whom it could be passed on.
-                return Ok(end_as(signal.ssi_signo as i32));
+                return Ok(exit_like(signal.ssi_signo as i32));
             }
         }
     }
@@ -158,23 +158,4 @@ fn pass_on(program: &Fd, signal: i32) {
     let nothing = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: null for what the kernel then fills itself.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, program.raw(), signal, nothing, 0) };
-}
-
-/// Ends as a process did whose status of wait(2)'s this is: with its exit code, or by its signal.
-pub fn end_as(status: i32) -> ExitCode {
-    if !libc::WIFSIGNALED(status) {
-        return ExitCode::from(libc::WEXITSTATUS(status) as u8);
-    }
-    let signal = libc::WTERMSIG(status);
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: structures of ours; no handler.
-    unsafe {
-        // The program has left its own.
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-        libc::signal(signal, libc::SIG_DFL);
-        libc::syscall(libc::SYS_tgkill, sys::getpid(), sys::gettid(), signal);
-    }
-    let _ = SigSet::all().thread_unblock();
-    // As shells say it, for a signal that ends nobody here.
-    ExitCode::from((128 + signal) as u8)
 }
