@@ -1,4 +1,4 @@
-use super::faults::met_by_dial;
+use super::faults::fault_on_dial;
 use super::{Network, address, completions, query, say, write_out};
 use crate::daemon::process::is_stopped;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
@@ -75,7 +75,7 @@ fn faults(
 ) -> Result<Option<Met>, String> {
     let Destination::Host(to) = to else { return Ok(None) };
     let Some(host) = query::find(shown, &to.host) else { return Ok(None) };
-    let met = met_by_dial(network, (&from.name, &host.name, to.port))?;
+    let met = fault_on_dial(network, (&from.name, &host.name, to.port))?;
     Ok(met.map(|(command, is_refused)| {
         let what = if is_refused { "is refused" } else { "hangs until `lonet heal`" };
         Met { is_taken: false, text: format!("the dial {what}, as `{command}` is in force") }

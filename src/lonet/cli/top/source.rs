@@ -89,10 +89,10 @@ impl Deed {
     fn run(self, client: &Client) -> Result<String, String> {
         let Deed { verb, between } = self;
         let (order, done, left) = match verb {
-            Verb::Cut => (Order::Cut(between.clone()), "cut", "may still pass"),
-            Verb::Heal => (Order::Heal(between.clone()), "healed", "may stay cut"),
+            Verb::Cut => (Order::Cut(between), "cut", "may still pass"),
+            Verb::Heal => (Order::Heal(between), "healed", "may stay cut"),
         };
-        faults::outcome(&faults::order_of(client, &between, order)?, done, left)
+        faults::outcome(&faults::request(client, order)?, done, left)
     }
 }
 
@@ -204,7 +204,7 @@ impl Thread {
 
     fn ask(&self) -> Result<Option<Snapshot>, String> {
         let Some(listing) = query::network(&self.client)? else { return Ok(None) };
-        let report = faults::order_of(&self.client, &Between::default(), Order::Show);
+        let report = faults::request(&self.client, Order::Show);
         // It may have ended in between.
         let report = match report {
             Ok(report) => report,
