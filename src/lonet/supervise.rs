@@ -21,7 +21,7 @@ mod arch;
 mod caller;
 mod calls;
 mod filter;
-mod listener;
+mod notify_fd;
 mod program;
 mod report;
 mod rights;
@@ -88,9 +88,9 @@ impl Supervise {
             return ExitCode::from(FAILED);
         }
         match self.start(&control) {
-            Ok((listener, program)) => {
+            Ok((notify_fd, program)) => {
                 self.take_name();
-                serve(control, user, listener, program)
+                serve(control, user, notify_fd, program)
             }
             Err((code, why)) => {
                 Report::Failed(code, why).send(control.raw());
@@ -145,7 +145,7 @@ impl Supervise {
         match program.start() {
             Ok(started) => {
                 Report::Runs(started.process.as_raw()).send(control.raw());
-                Ok((started.listener, started.process))
+                Ok((started.notify_fd, started.process))
             }
             Err(Failure::Supervision(why)) => {
                 let name = self.path.to_string_lossy();
@@ -159,8 +159,8 @@ impl Supervise {
     }
 }
 
-fn serve(control: Fd, user: Pid, listener: Fd, program: Pid) -> ExitCode {
-    close_all_but(vec![control.raw(), listener.raw()]);
+fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
+    close_all_but(vec![control.raw(), notify_fd.raw()]);
     leave_streams([0, 1, 2]);
     // Out of the reach of what is sent to the program's group, and in nobody's way.
     let _ = nix::unistd::setsid();
@@ -173,7 +173,7 @@ fn serve(control: Fd, user: Pid, listener: Fd, program: Pid) -> ExitCode {
         // SAFETY: the handler does nothing.
         let _ = unsafe { sigaction(signal, &interrupts) };
     }
-    match Server::new(listener, program, (control, user)) {
+    match Server::new(notify_fd, program, (control, user)) {
         Ok(mut server) => {
             server.run();
             ExitCode::SUCCESS

@@ -2,7 +2,7 @@
 //!
 //! A thread's number is its own for as long as its call waits, which the listener tells: it is asked after each look.
 
-use super::listener::{Listener, Notice};
+use super::notify_fd::{Notification, NotifyFd};
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
@@ -20,8 +20,8 @@ pub const MAX_ADDRESS: usize = 128;
 const PIDFD_THREAD: i32 = libc::O_EXCL;
 
 pub struct Caller {
-    listener: &'static Listener,
-    pub notice: Notice,
+    notify_fd: &'static NotifyFd,
+    pub notification: Notification,
     process: Fd,
 }
 
@@ -52,21 +52,21 @@ fn denied(errno: Errno) -> Trouble {
 }
 
 impl Caller {
-    pub fn new(listener: &'static Listener, notice: Notice) -> Result<Caller, Trouble> {
-        let process = pidfd_open(notice.thread, PIDFD_THREAD)
+    pub fn new(notify_fd: &'static NotifyFd, notification: Notification) -> Result<Caller, Trouble> {
+        let process = pidfd_open(notification.thread, PIDFD_THREAD)
             .or_else(|errno| match errno {
-                Errno::EINVAL => pidfd_open(Status::of(notice.thread).ok_or(Errno::ESRCH)?.process, 0),
+                Errno::EINVAL => pidfd_open(Status::of(notification.thread).ok_or(Errno::ESRCH)?.process, 0),
                 errno => Err(errno),
             })
             .map_err(denied)?;
-        let caller = Caller { listener, notice, process };
+        let caller = Caller { notify_fd, notification, process };
         caller.is_there()?;
         Ok(caller)
     }
 
     /// The call still waits, so that all that was looked up by the thread's number was the thread's.
     pub fn is_there(&self) -> Result<(), Trouble> {
-        if self.listener.waits(self.notice.id) { Ok(()) } else { Err(Trouble::Gone) }
+        if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(Trouble::Gone) }
     }
 
     /// Readable when the thread, or on an older kernel its process, has ended.
@@ -76,12 +76,12 @@ impl Caller {
 
     /// An argument that is an int.
     pub fn int(&self, number: usize) -> i32 {
-        self.notice.args.get(number).copied().unwrap_or(0) as i32
+        self.notification.args.get(number).copied().unwrap_or(0) as i32
     }
 
     /// An argument that is a pointer.
     pub fn pointer(&self, number: usize) -> usize {
-        self.notice.args.get(number).copied().unwrap_or(0) as usize
+        self.notification.args.get(number).copied().unwrap_or(0) as usize
     }
 
     /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
@@ -94,7 +94,7 @@ impl Caller {
 
     /// Makes this file the program's, and no more ours; the number of its descriptor.
     pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, Trouble> {
-        self.listener.add(self.notice.id, &file, cloexec).map_err(|errno| {
+        self.notify_fd.add_fd(self.notification.id, &file, cloexec).map_err(|errno| {
             // A connection that nobody gets.
             let _ = sys::reset_at_close(file.raw());
             if errno == Errno::ENOENT { Trouble::Gone } else { errno.into() }
@@ -143,23 +143,23 @@ impl Caller {
     }
 
     fn thread(&self) -> Pid {
-        Pid::from_raw(self.notice.thread)
+        Pid::from_raw(self.notification.thread)
     }
 
     /// What the call fails with if a signal is there for its thread: [`RESTART`], or EINTR where that might be seen.
     pub fn interruption(&self) -> Option<i32> {
-        interruption(self.notice.thread)
+        interruption(self.notification.thread)
     }
 
     /// The thread's effective capabilities, a bit each.
     pub fn capabilities(&self) -> u64 {
-        capabilities(self.notice.thread)
+        capabilities(self.notification.thread)
     }
 
     /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
     pub fn has_room(&self) -> bool {
-        let Some(limit) = descriptor_limit(self.notice.thread) else { return true };
-        let directory = format!("/proc/{}/fd", self.notice.thread);
+        let Some(limit) = descriptor_limit(self.notification.thread) else { return true };
+        let directory = format!("/proc/{}/fd", self.notification.thread);
         // Its size is their number since Linux 6.2.
         let open = std::fs::metadata(&directory).map_or(0, |directory| directory.len());
         if open > 0 && open < limit {

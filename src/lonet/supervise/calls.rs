@@ -10,7 +10,7 @@ mod name;
 mod option;
 
 use super::caller::{Caller, MAX_ADDRESS, Trouble};
-use super::listener::Listener;
+use super::notify_fd::NotifyFd;
 use super::rights;
 use super::workers::{Job, interruptible};
 use lonet_core::sys::{self, Fd};
@@ -41,7 +41,7 @@ impl From<Answer> for Step {
 
 /// Looks at a call.
 pub fn begin(caller: Caller) -> Result<Step, Trouble> {
-    match caller.notice.number {
+    match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Step::from),
         number => {
             let file = caller.file()?;
@@ -76,12 +76,12 @@ pub fn begin(caller: Caller) -> Result<Step, Trouble> {
 }
 
 /// Answers a call.
-pub fn answer(listener: &Listener, id: u64, result: Result<Answer, Trouble>) {
+pub fn answer(notify_fd: &NotifyFd, id: u64, result: Result<Answer, Trouble>) {
     match result {
-        Ok(Answer::Value(value)) => listener.value(id, value),
-        Ok(Answer::Fails(errno)) => listener.fail(id, errno),
-        Ok(Answer::GoesOn) => listener.go_on(id),
-        Err(Trouble::Fails(errno)) => listener.fail(id, errno as i32),
+        Ok(Answer::Value(value)) => notify_fd.return_value(id, value),
+        Ok(Answer::Fails(errno)) => notify_fd.return_error(id, errno),
+        Ok(Answer::GoesOn) => notify_fd.continue_call(id),
+        Err(Trouble::Fails(errno)) => notify_fd.return_error(id, errno as i32),
         Err(Trouble::Gone) => {}
     }
 }

@@ -25,7 +25,7 @@ pub struct Program {
 
 pub struct Started {
     pub process: Pid,
-    pub listener: Fd,
+    pub notify_fd: Fd,
 }
 
 /// Why it was not started.
@@ -67,8 +67,8 @@ impl Program {
             }
         };
         drop(childs);
-        match take_listener(&ours, process) {
-            Ok(listener) => Ok((Started { process, listener }, ours)),
+        match duplicate_notify_fd(&ours, process) {
+            Ok(notify_fd) => Ok((Started { process, notify_fd }, ours)),
             Err(failure) => {
                 end(process);
                 Err(failure)
@@ -175,7 +175,7 @@ const REMEDY: &str =
     "in a container, --cap-add SYS_PTRACE lets it; elsewhere kernel.yama.ptrace_scope has to be 0 or 1";
 
 /// A duplicate of the listener that the child has, once it says which number that has.
-fn take_listener(control: &Fd, process: Pid) -> Result<Fd, Failure> {
+fn duplicate_notify_fd(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let mut number = [0; 4];
     let told = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
     let number = told.map(|_| i32::from_ne_bytes(number));
@@ -199,14 +199,14 @@ fn take_listener(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) });
     let pidfd = pidfd.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_open", e))?;
     // SAFETY: no pointers.
-    let listener = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.raw(), number, 0) });
-    let listener = listener.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_getfd", e))?;
+    let notify_fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.raw(), number, 0) });
+    let notify_fd = notify_fd.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_getfd", e))?;
     // The child of a fork has this where we have it.
     let mark: &CStr = c"lonet";
     let mut seen = [0; 5];
     let there = RemoteIoVec { base: mark.as_ptr() as usize, len: seen.len() };
     match process_vm_readv(process, &mut [IoSliceMut::new(&mut seen)], &[there]) {
-        Ok(5) if seen == *mark.to_bytes() => Ok(listener),
+        Ok(5) if seen == *mark.to_bytes() => Ok(notify_fd),
         Ok(_) => Err(forbidden("process_vm_readv", Errno::EFAULT)),
         Err(errno) => Err(forbidden("process_vm_readv", errno)),
     }

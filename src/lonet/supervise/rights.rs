@@ -62,7 +62,7 @@ pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, Trouble> {
 /// Whether the caller has it. Not that of a user namespace below, which the machine's ports do not belong to.
 fn has(caller: &Caller) -> Result<bool, Trouble> {
     let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/user")).map(|m| (m.dev(), m.ino()));
-    let has = match (namespace("self"), namespace(&caller.notice.thread.to_string())) {
+    let has = match (namespace("self"), namespace(&caller.notification.thread.to_string())) {
         (Ok(own), Ok(theirs)) => own == theirs && caller.capabilities() & CAP_NET_BIND_SERVICE != 0,
         _ => false,
     };

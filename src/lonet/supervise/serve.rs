@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::calls::{self, Answer, Step};
-use super::listener::Listener;
+use super::notify_fd::NotifyFd;
 use super::report::Report;
 use super::workers::{TICK, Workers};
 use lonet_core::sys::{self, Fd};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: u32 = 1000;
 
 pub struct Server {
-    listener: &'static Listener,
+    notify_fd: &'static NotifyFd,
     workers: &'static Workers,
     children: SignalFd,
     program: Pid,
@@ -29,14 +29,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(listener: Fd, program: Pid, user: (Fd, Pid)) -> Result<Server, Errno> {
+    pub fn new(notify_fd: Fd, program: Pid, user: (Fd, Pid)) -> Result<Server, Errno> {
         // They are used for as long as this process lives.
-        let listener: &'static Listener = Box::leak(Box::new(Listener::new(listener)));
-        let workers: &'static Workers = Box::leak(Box::new(Workers::new(listener)));
+        let notify_fd: &'static NotifyFd = Box::leak(Box::new(NotifyFd::new(notify_fd)));
+        let workers: &'static Workers = Box::leak(Box::new(Workers::new(notify_fd)));
         let mut child = SigSet::empty();
         child.add(Signal::SIGCHLD);
         let children = SignalFd::with_flags(&child, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Server { listener, workers, children, program, user, has_ended: false, looked: Instant::now() })
+        Ok(Server { notify_fd, workers, children, program, user, has_ended: false, looked: Instant::now() })
     }
 
     /// Until nobody is left who is under the filter.
@@ -45,19 +45,19 @@ impl Server {
         self.reap();
         loop {
             let (calls, nobody) = self.wait();
-            if calls && let Some(notice) = self.listener.next() {
-                if matches!(notice.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
+            if calls && let Some(notification) = self.notify_fd.receive() {
+                if matches!(notification.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
                     self.drop_sockets();
                 }
-                let result = Caller::new(self.listener, notice).and_then(calls::begin);
+                let result = Caller::new(self.notify_fd, notification).and_then(calls::begin);
                 match result {
-                    Ok(Step::Answer(answer)) => calls::answer(self.listener, notice.id, Ok(answer)),
+                    Ok(Step::Answer(answer)) => calls::answer(self.notify_fd, notification.id, Ok(answer)),
                     Ok(Step::Waits(job)) => {
-                        if !self.workers.give(notice.id, notice.thread, job) {
-                            calls::answer(self.listener, notice.id, Ok(Answer::Fails(libc::ENETDOWN)));
+                        if !self.workers.give(notification.id, notification.thread, job) {
+                            calls::answer(self.notify_fd, notification.id, Ok(Answer::Fails(libc::ENETDOWN)));
                         }
                     }
-                    Err(trouble) => calls::answer(self.listener, notice.id, Err(trouble)),
+                    Err(trouble) => calls::answer(self.notify_fd, notification.id, Err(trouble)),
                 }
             }
             if nobody && self.has_ended {
@@ -68,7 +68,7 @@ impl Server {
 
     /// Whether a call waits, and whether nobody is left.
     fn wait(&mut self) -> (bool, bool) {
-        let fds: [RawFd; 2] = [self.listener.raw(), self.children.as_raw_fd()];
+        let fds: [RawFd; 2] = [self.notify_fd.raw(), self.children.as_raw_fd()];
         let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
         let limit = if self.workers.any() { TICK } else { -1 };
         // SAFETY: two structures of ours.

@@ -6,7 +6,7 @@
 
 use super::caller::{Caller, Trouble, interruption};
 use super::calls::Answer;
-use super::listener::Listener;
+use super::notify_fd::NotifyFd;
 use lonet_core::sys;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -44,14 +44,14 @@ struct State {
 }
 
 pub struct Workers {
-    listener: &'static Listener,
+    notify_fd: &'static NotifyFd,
     state: Mutex<State>,
     more: Condvar,
 }
 
 impl Workers {
-    pub fn new(listener: &'static Listener) -> Workers {
-        Workers { listener, state: Mutex::default(), more: Condvar::new() }
+    pub fn new(notify_fd: &'static NotifyFd) -> Workers {
+        Workers { notify_fd, state: Mutex::default(), more: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,7 +90,7 @@ impl Workers {
             let result = job();
             // Before the answer: what comes of it may be another call of the same thread.
             self.state().flights.retain(|flight| flight.id != id);
-            super::calls::answer(self.listener, id, result);
+            super::calls::answer(self.notify_fd, id, result);
             self.state().idle += 1;
         }
     }
@@ -104,8 +104,8 @@ impl Workers {
     /// Has everybody leave what waits no more. Whether there is anything left of it.
     pub fn leave_gone(&self) -> bool {
         let mut state = self.state();
-        state.queue.retain(|work| self.listener.waits(work.id));
-        let gone = |flight: &&Flight| !self.listener.waits(flight.id);
+        state.queue.retain(|work| self.notify_fd.is_pending(work.id));
+        let gone = |flight: &&Flight| !self.notify_fd.is_pending(flight.id);
         state.flights.iter().filter(gone).map(|flight| interrupt(flight.worker)).count() > 0
     }
 
@@ -114,7 +114,7 @@ impl Workers {
         let flights = self.state().flights.clone();
         let mut gone = false;
         for flight in flights {
-            let waits = self.listener.waits(flight.id);
+            let waits = self.notify_fd.is_pending(flight.id);
             gone |= !waits;
             if !waits || interruption(flight.caller).is_some() {
                 interrupt(flight.worker);

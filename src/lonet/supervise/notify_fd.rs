@@ -10,7 +10,7 @@ const SYNC_WAKE_UP: u64 = 1;
 
 /// A call that waits.
 #[derive(Clone, Copy, Debug)]
-pub struct Notice {
+pub struct Notification {
     pub id: u64,
     /// The thread that has made it.
     pub thread: i32,
@@ -18,16 +18,16 @@ pub struct Notice {
     pub args: [u64; 6],
 }
 
-pub struct Listener(Fd);
+pub struct NotifyFd(Fd);
 
-impl Listener {
-    pub fn new(fd: Fd) -> Listener {
+impl NotifyFd {
+    pub fn new(fd: Fd) -> NotifyFd {
         // Older kernels have no such flag.
         // SAFETY: the flags go by value.
         unsafe {
             libc::syscall(libc::SYS_ioctl, fd.raw(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP)
         };
-        Listener(fd)
+        NotifyFd(fd)
     }
 
     pub fn raw(&self) -> RawFd {
@@ -40,35 +40,35 @@ impl Listener {
     }
 
     /// The next call. `None`: who made it has gone meanwhile.
-    pub fn next(&self) -> Option<Notice> {
+    pub fn receive(&self) -> Option<Notification> {
         // SAFETY: all zeroes is one, and is what the kernel wants to find.
-        let mut notice: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-        self.ioctl(libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notice).ok()?;
-        Some(Notice {
-            id: notice.id,
-            thread: notice.pid as i32,
-            number: notice.data.nr.into(),
-            args: notice.data.args,
+        let mut notification: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        self.ioctl(libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notification).ok()?;
+        Some(Notification {
+            id: notification.id,
+            thread: notification.pid as i32,
+            number: notification.data.nr.into(),
+            args: notification.data.args,
         })
     }
 
     /// Whether a call still waits. What was looked up by its thread's number before was that thread's.
-    pub fn waits(&self, mut id: u64) -> bool {
+    pub fn is_pending(&self, mut id: u64) -> bool {
         self.ioctl(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw mut id).is_ok()
     }
 
     /// The call returns this. Whoever has gone needs no answer.
-    pub fn value(&self, id: u64, value: i64) {
+    pub fn return_value(&self, id: u64, value: i64) {
         self.send(libc::seccomp_notif_resp { id, val: value, error: 0, flags: 0 });
     }
 
     /// The call fails with this. Not limited to what programs see: [`super::caller::RESTART`].
-    pub fn fail(&self, id: u64, errno: i32) {
+    pub fn return_error(&self, id: u64, errno: i32) {
         self.send(libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 });
     }
 
     /// The kernel does what the program asks for.
-    pub fn go_on(&self, id: u64) {
+    pub fn continue_call(&self, id: u64) {
         let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
         self.send(libc::seccomp_notif_resp { id, val: 0, error: 0, flags });
     }
@@ -79,7 +79,7 @@ impl Listener {
 
     /// The program gets a descriptor of this, of the number that is returned, while its call still waits. Before the call
     /// returns its caller is to have closed `fd`: what the program closes then is closed.
-    pub fn add(&self, id: u64, fd: &Fd, cloexec: bool) -> Result<i64, Errno> {
+    pub fn add_fd(&self, id: u64, fd: &Fd, cloexec: bool) -> Result<i64, Errno> {
         let mut add = libc::seccomp_notif_addfd {
             id,
             flags: 0,
