@@ -27,23 +27,23 @@ pub struct Caller {
 
 /// Why a call is not carried out here.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallError {
     /// What the program gets.
-    Fails(Errno),
+    Errno(Errno),
     /// It does not wait any more.
-    Gone,
+    CallerGone,
 }
 
-impl From<Errno> for Trouble {
-    fn from(errno: Errno) -> Trouble {
-        Trouble::Fails(errno)
+impl From<Errno> for CallError {
+    fn from(errno: Errno) -> CallError {
+        CallError::Errno(errno)
     }
 }
 
 /// What the kernel says of another process, as the program gets it: what is out of reach makes the network unreachable.
-fn denied(errno: Errno) -> Trouble {
+fn denied(errno: Errno) -> CallError {
     match errno {
-        Errno::ESRCH => Trouble::Gone,
+        Errno::ESRCH => CallError::CallerGone,
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE => {
             Errno::ENETDOWN.into()
         }
@@ -52,7 +52,7 @@ fn denied(errno: Errno) -> Trouble {
 }
 
 impl Caller {
-    pub fn new(notify_fd: &'static NotifyFd, notification: Notification) -> Result<Caller, Trouble> {
+    pub fn new(notify_fd: &'static NotifyFd, notification: Notification) -> Result<Caller, CallError> {
         let process = pidfd_open(notification.thread, PIDFD_THREAD)
             .or_else(|errno| match errno {
                 Errno::EINVAL => pidfd_open(Status::of(notification.thread).ok_or(Errno::ESRCH)?.process, 0),
@@ -65,8 +65,8 @@ impl Caller {
     }
 
     /// The call still waits, so that all that was looked up by the thread's number was the thread's.
-    pub fn is_there(&self) -> Result<(), Trouble> {
-        if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(Trouble::Gone) }
+    pub fn is_there(&self) -> Result<(), CallError> {
+        if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(CallError::CallerGone) }
     }
 
     /// Readable when the thread, or on an older kernel its process, has ended.
@@ -86,23 +86,23 @@ impl Caller {
 
     /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
     /// long, and the program has not closed anything.
-    pub fn file(&self) -> Result<Fd, Trouble> {
+    pub fn file(&self) -> Result<Fd, CallError> {
         // SAFETY: no pointers.
         let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int(0), 0) });
         Ok(Fd::adopt(fd.map_err(denied)? as i32))
     }
 
     /// Makes this file the program's, and no more ours; the number of its descriptor.
-    pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, Trouble> {
+    pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, CallError> {
         self.notify_fd.add_fd(self.notification.id, &file, cloexec).map_err(|errno| {
             // A connection that nobody gets.
             let _ = sys::reset_at_close(file.raw());
-            if errno == Errno::ENOENT { Trouble::Gone } else { errno.into() }
+            if errno == Errno::ENOENT { CallError::CallerGone } else { errno.into() }
         })
     }
 
     /// Reads so many bytes.
-    pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), Trouble> {
+    pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), CallError> {
         let len = into.len();
         if len == 0 {
             return Ok(());
@@ -113,14 +113,14 @@ impl Caller {
         if read.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
     }
 
-    pub fn read_u32(&self, at: usize) -> Result<u32, Trouble> {
+    pub fn read_u32(&self, at: usize) -> Result<u32, CallError> {
         let mut bytes = [0; 4];
         self.read(at, &mut bytes)?;
         Ok(u32::from_ne_bytes(bytes))
     }
 
     /// Reads what is any bytes: a structure of the kernel's, whose pointers are the program's.
-    pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, Trouble> {
+    pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, CallError> {
         let mut value = std::mem::MaybeUninit::<T>::zeroed();
         // SAFETY: its own bytes, which are all there.
         let bytes =
@@ -131,7 +131,7 @@ impl Caller {
     }
 
     /// Writes a result.
-    pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), Trouble> {
+    pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), CallError> {
         let len = bytes.len();
         if len == 0 {
             return Ok(());

@@ -9,7 +9,7 @@ mod datagram;
 mod name;
 mod option;
 
-use super::caller::{Caller, MAX_ADDRESS, Trouble};
+use super::caller::{CallError, Caller, MAX_ADDRESS};
 use super::notify_fd::NotifyFd;
 use super::rights;
 use super::workers::{Job, interruptible};
@@ -40,7 +40,7 @@ impl From<Answer> for Step {
 }
 
 /// Looks at a call.
-pub fn begin(caller: Caller) -> Result<Step, Trouble> {
+pub fn begin(caller: Caller) -> Result<Step, CallError> {
     match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Step::from),
         number => {
@@ -76,13 +76,13 @@ pub fn begin(caller: Caller) -> Result<Step, Trouble> {
 }
 
 /// Answers a call.
-pub fn answer(notify_fd: &NotifyFd, id: u64, result: Result<Answer, Trouble>) {
+pub fn answer(notify_fd: &NotifyFd, id: u64, result: Result<Answer, CallError>) {
     match result {
         Ok(Answer::Value(value)) => notify_fd.return_value(id, value),
         Ok(Answer::Fails(errno)) => notify_fd.return_error(id, errno),
         Ok(Answer::GoesOn) => notify_fd.continue_call(id),
-        Err(Trouble::Fails(errno)) => notify_fd.return_error(id, errno as i32),
-        Err(Trouble::Gone) => {}
+        Err(CallError::Errno(errno)) => notify_fd.return_error(id, errno as i32),
+        Err(CallError::CallerGone) => {}
     }
 }
 
@@ -130,7 +130,7 @@ struct Given {
 
 impl Given {
     /// From these arguments, as the kernel takes them.
-    fn read(caller: &Caller, address: usize, len: usize) -> Result<Given, Trouble> {
+    fn read(caller: &Caller, address: usize, len: usize) -> Result<Given, CallError> {
         let len =
             usize::try_from(caller.int(len)).ok().filter(|len| *len <= MAX_ADDRESS).ok_or(Errno::EINVAL)?;
         let mut given = Given { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
@@ -155,17 +155,17 @@ impl Given {
 }
 
 /// What libc's function has returned.
-fn result(value: i32) -> Result<Answer, Trouble> {
+fn result(value: i32) -> Result<Answer, CallError> {
     if value >= 0 { Ok(Answer::Value(value.into())) } else { Err(Errno::last().into()) }
 }
 
-fn bind(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+fn bind(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let at = Given::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
     rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
-fn connect(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
+fn connect(caller: Caller, socket: Socket) -> Result<Step, CallError> {
     let to = Given::read(&caller, 1, 2)?;
     if socket.kind == libc::SOCK_STREAM && socket.waits() && to.family() != libc::AF_UNSPEC {
         return Ok(Step::Waits(Box::new(move || connect_and_wait(&caller, &socket, &to))));
@@ -175,12 +175,12 @@ fn connect(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
     result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Step::from)
 }
 
-fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Answer, Trouble> {
+fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Answer, CallError> {
     caller.is_there()?;
     loop {
         // SAFETY: an address with its length.
         let connected = interruptible(|| result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }));
-        if !matches!(connected, Err(Trouble::Fails(Errno::EINTR))) {
+        if !matches!(connected, Err(CallError::Errno(Errno::EINTR))) {
             return connected;
         }
         caller.is_there()?;

@@ -4,7 +4,7 @@
 //! Of the capabilities one counts: what else the kernel asks for, it asks for where the program has made the socket, or in calls
 //! that do not come here.
 
-use super::caller::{Caller, Trouble};
+use super::caller::{CallError, Caller};
 use lonet_core::sys::{self, check};
 use std::os::unix::fs::MetadataExt;
 
@@ -43,7 +43,7 @@ fn set(sets: &[Set; 2]) -> sys::Result<()> {
 }
 
 /// Does what binds a socket for the caller, with no right to privileged ports that the caller has not.
-pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, Trouble> {
+pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, CallError> {
     let own = get()?;
     let [low, high] = own;
     if u64::from(low.effective) & CAP_NET_BIND_SERVICE == 0 || has(caller)? {
@@ -60,7 +60,7 @@ pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, Trouble> {
 }
 
 /// Whether the caller has it. Not that of a user namespace below, which the machine's ports do not belong to.
-fn has(caller: &Caller) -> Result<bool, Trouble> {
+fn has(caller: &Caller) -> Result<bool, CallError> {
     let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/user")).map(|m| (m.dev(), m.ino()));
     let has = match (namespace("self"), namespace(&caller.notification.thread.to_string())) {
         (Ok(own), Ok(theirs)) => own == theirs && caller.capabilities() & CAP_NET_BIND_SERVICE != 0,

@@ -57,7 +57,7 @@ impl Server {
                             calls::answer(self.notify_fd, notification.id, Ok(Answer::Fails(libc::ENETDOWN)));
                         }
                     }
-                    Err(trouble) => calls::answer(self.notify_fd, notification.id, Err(trouble)),
+                    Err(error) => calls::answer(self.notify_fd, notification.id, Err(error)),
                 }
             }
             if nobody && self.has_ended {

@@ -4,7 +4,7 @@
 //! its call waits no more or a signal is there for the caller; of both nothing tells but a look, so the supervisor's main thread
 //! looks every [`TICK`] and interrupts with [`SIGNAL`]. That comes again, so that none is lost.
 
-use super::caller::{Caller, Trouble, interruption};
+use super::caller::{CallError, Caller, interruption};
 use super::calls::Answer;
 use super::notify_fd::NotifyFd;
 use lonet_core::sys;
@@ -19,7 +19,7 @@ pub const TICK: i32 = 40;
 pub const SIGNAL: i32 = libc::SIGUSR2;
 
 /// What a thread does.
-pub type Job = Box<dyn FnOnce() -> Result<Answer, Trouble> + Send>;
+pub type Job = Box<dyn FnOnce() -> Result<Answer, CallError> + Send>;
 
 struct Work {
     id: u64,

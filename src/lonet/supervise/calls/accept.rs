@@ -4,7 +4,7 @@
 //! another process is to have. It waits until somebody calls, and takes the connection when nobody else does at the same time.
 
 use super::{Answer, Socket, Step};
-use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
+use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{Waited, interruptible, wait};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
 static TAKING: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
-pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, Trouble> {
+pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, CallError> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -27,11 +27,11 @@ pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, Troub
     give(&caller, file, flags).map(Step::from)
 }
 
-fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Answer, Trouble> {
+fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Answer, CallError> {
     caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Answer::Value)
 }
 
-fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Answer, Trouble> {
+fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Answer, CallError> {
     let limit = listener.limit(libc::SO_RCVTIMEO);
     let cookie = sys::cookie(listener.fd())?;
     loop {
@@ -46,7 +46,7 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Ans
             },
         }
         match taking(cookie, || accept_if_there(caller, listener, flags)) {
-            Err(Trouble::Fails(Errno::EAGAIN | Errno::EINTR)) => {}
+            Err(CallError::Errno(Errno::EAGAIN | Errno::EINTR)) => {}
             taken => return give(caller, taken?, flags),
         }
     }
@@ -66,7 +66,7 @@ fn taking<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
     result
 }
 
-fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
+fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
     // What does not listen is ready, too, and says what is wrong.
     if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
         return Err(Errno::EAGAIN.into());
@@ -76,7 +76,7 @@ fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd,
     interruptible(|| accept(caller, listener, flags))
 }
 
-fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
+fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
     let (to, len_at) = (caller.pointer(1), caller.pointer(2));
     // What cannot be read is judged when a connection is there, as natively, which is then lost.
     let room = if to == 0 { Ok(0) } else { caller.read_u32(len_at) };

@@ -4,7 +4,7 @@
 //! Hosts have no UDP ports of their own, so all other datagrams are the kernel's, and go on.
 
 use super::{Answer, Given, Socket, Step};
-use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
+use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{Waited, wait};
 use lonet_core::dns::PORT;
 use lonet_core::sys;
@@ -36,7 +36,7 @@ pub fn connects(socket: &Socket, to: &Given) -> Result<(), Errno> {
     if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) { asks(socket) } else { Ok(()) }
 }
 
-pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let flags = caller.int(3);
     if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
         if caller.pointer(4) != 0 {
@@ -62,14 +62,14 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
     let sent = unsafe {
         libc::sendto(socket.fd(), data.as_ptr().cast(), len, flags | libc::MSG_NOSIGNAL, to.pointer(), to.len)
     };
-    Errno::result(sent).map(|n| Answer::Value(n as i64)).map_err(Trouble::from)
+    Errno::result(sent).map(|n| Answer::Value(n as i64)).map_err(CallError::from)
 }
 
 /// A dial that sends data at once is as on a kernel that has it switched off: programs connect then.
-const NO_FAST_OPEN: Result<Answer, Trouble> = Err(Trouble::Fails(Errno::EOPNOTSUPP));
+const NO_FAST_OPEN: Result<Answer, CallError> = Err(CallError::Errno(Errno::EOPNOTSUPP));
 
 /// sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN.
-pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     if socket.kind != libc::SOCK_STREAM {
         return Ok(Answer::GoesOn);
     }
@@ -82,21 +82,21 @@ pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
     NO_FAST_OPEN
 }
 
-pub fn receive(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
+pub fn receive(caller: Caller, socket: Socket) -> Result<Step, CallError> {
     let flags = caller.int(3);
     begin(caller, socket, flags, receive_now)
 }
 
 /// recvmsg(2): of other sockets than those that ask a name server it goes on.
-pub fn receive_message(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
+pub fn receive_message(caller: Caller, socket: Socket) -> Result<Step, CallError> {
     let flags = caller.int(2);
     begin(caller, socket, flags, message_now)
 }
 
 /// Receives without waiting.
-type Receive = fn(&Caller, &Socket) -> Result<Answer, Trouble>;
+type Receive = fn(&Caller, &Socket) -> Result<Answer, CallError>;
 
-fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Step, Trouble> {
+fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Step, CallError> {
     let is_asking = |cookie| ASKING.lock().unwrap_or_else(PoisonError::into_inner).contains(&cookie);
     if socket.kind != libc::SOCK_DGRAM || !is_asking(sys::cookie(socket.fd())?) {
         return Ok(Answer::GoesOn.into());
@@ -107,7 +107,7 @@ fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result
     receive(&caller, &socket).map(Step::from)
 }
 
-fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Answer, Trouble> {
+fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Answer, CallError> {
     let limit = socket.limit(libc::SO_RCVTIMEO);
     loop {
         let waited = wait(caller, socket.fd(), libc::POLLIN, limit);
@@ -115,7 +115,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
         match waited {
             Waited::Ready => match receive(caller, socket) {
                 // Another thread has taken it.
-                Err(Trouble::Fails(Errno::EAGAIN)) => {}
+                Err(CallError::Errno(Errno::EAGAIN)) => {}
                 received => return received,
             },
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
@@ -128,7 +128,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
     }
 }
 
-fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let (to, room, flags) = (caller.pointer(1), caller.pointer(2), caller.int(3));
     let (from_at, len_at) = (caller.pointer(4), caller.pointer(5));
     let mut data = vec![0; room.min(MAX_DATAGRAM)];
@@ -152,7 +152,7 @@ fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
 const MAX_PARTS: usize = 1024;
 const MAX_CONTROL: usize = 4096;
 
-fn message_now(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
+fn message_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let at = caller.pointer(1);
     let theirs = caller.read_plain::<libc::msghdr>(at)?;
     let count = theirs.msg_iovlen.min(MAX_PARTS);

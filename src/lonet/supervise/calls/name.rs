@@ -1,12 +1,12 @@
 //! What things are called: getsockname(2), getpeername(2), uname(2).
 
 use super::{Answer, Socket};
-use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
+use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use nix::errno::Errno;
 
 type Name = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
 
-pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Answer, Trouble> {
+pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Answer, CallError> {
     let mut bytes = [0u8; MAX_ADDRESS];
     let mut len = MAX_ADDRESS as libc::socklen_t;
     // SAFETY: a buffer with its length.
@@ -19,7 +19,7 @@ pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Answer,
     Ok(Answer::Value(0))
 }
 
-pub fn uname(caller: &Caller) -> Result<Answer, Trouble> {
+pub fn uname(caller: &Caller) -> Result<Answer, CallError> {
     // SAFETY: all zeroes is one.
     let mut all: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: a structure to fill.
