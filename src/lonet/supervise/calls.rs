@@ -18,39 +18,39 @@ use nix::errno::Errno;
 use std::os::fd::RawFd;
 
 /// What a call comes to.
-pub enum Answer {
+pub enum Response {
     Value(i64),
     /// An errno, or what only the kernel sees.
-    Fails(i32),
+    Errno(i32),
     /// The kernel does what the program asks for.
-    GoesOn,
+    Continue,
 }
 
 /// What is done about a call.
-pub enum Step {
-    Answer(Answer),
+pub enum Action {
+    Respond(Response),
     /// It may wait: a thread does it.
-    Waits(Job),
+    Defer(Job),
 }
 
-impl From<Answer> for Step {
-    fn from(answer: Answer) -> Step {
-        Step::Answer(answer)
+impl From<Response> for Action {
+    fn from(response: Response) -> Action {
+        Action::Respond(response)
     }
 }
 
 /// Looks at a call.
-pub fn begin(caller: Caller) -> Result<Step, CallError> {
+pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
     match caller.notification.number {
-        libc::SYS_uname => name::uname(&caller).map(Step::from),
+        libc::SYS_uname => name::uname(&caller).map(Action::from),
         number => {
             let file = caller.file()?;
-            let Some(socket) = Socket::of(file) else { return Ok(Answer::GoesOn.into()) };
+            let Some(socket) = Socket::of(file) else { return Ok(Response::Continue.into()) };
             match number {
-                libc::SYS_bind => bind(&caller, &socket).map(Step::from),
+                libc::SYS_bind => bind(&caller, &socket).map(Action::from),
                 libc::SYS_listen => {
                     // SAFETY: no pointers.
-                    result(unsafe { libc::listen(socket.fd(), caller.int(1)) }).map(Step::from)
+                    result(unsafe { libc::listen(socket.fd(), caller.int(1)) }).map(Action::from)
                 }
                 libc::SYS_connect => connect(caller, socket),
                 libc::SYS_accept => accept::begin(caller, socket, 0),
@@ -58,29 +58,33 @@ pub fn begin(caller: Caller) -> Result<Step, CallError> {
                     let flags = caller.int(3);
                     accept::begin(caller, socket, flags)
                 }
-                libc::SYS_getsockname => name::of_socket(&caller, &socket, libc::getsockname).map(Step::from),
-                libc::SYS_getpeername => name::of_socket(&caller, &socket, libc::getpeername).map(Step::from),
-                libc::SYS_setsockopt => option::set(&caller, &socket).map(Step::from),
-                libc::SYS_getsockopt => option::get(&caller, &socket).map(Step::from),
-                libc::SYS_sendto => datagram::send(&caller, &socket).map(Step::from),
+                libc::SYS_getsockname => {
+                    name::of_socket(&caller, &socket, libc::getsockname).map(Action::from)
+                }
+                libc::SYS_getpeername => {
+                    name::of_socket(&caller, &socket, libc::getpeername).map(Action::from)
+                }
+                libc::SYS_setsockopt => option::set(&caller, &socket).map(Action::from),
+                libc::SYS_getsockopt => option::get(&caller, &socket).map(Action::from),
+                libc::SYS_sendto => datagram::send(&caller, &socket).map(Action::from),
                 libc::SYS_sendmsg | libc::SYS_sendmmsg => {
-                    datagram::send_fast(&caller, &socket).map(Step::from)
+                    datagram::send_fast(&caller, &socket).map(Action::from)
                 }
                 libc::SYS_recvfrom => datagram::receive(caller, socket),
                 libc::SYS_recvmsg => datagram::receive_message(caller, socket),
                 // The filter notifies nothing else.
-                _ => Ok(Answer::Fails(libc::ENOSYS).into()),
+                _ => Ok(Response::Errno(libc::ENOSYS).into()),
             }
         }
     }
 }
 
 /// Answers a call.
-pub fn answer(notify_fd: &NotifyFd, id: u64, result: Result<Answer, CallError>) {
+pub fn respond(notify_fd: &NotifyFd, id: u64, result: Result<Response, CallError>) {
     match result {
-        Ok(Answer::Value(value)) => notify_fd.return_value(id, value),
-        Ok(Answer::Fails(errno)) => notify_fd.return_error(id, errno),
-        Ok(Answer::GoesOn) => notify_fd.continue_call(id),
+        Ok(Response::Value(value)) => notify_fd.return_value(id, value),
+        Ok(Response::Errno(errno)) => notify_fd.return_error(id, errno),
+        Ok(Response::Continue) => notify_fd.continue_call(id),
         Err(CallError::Errno(errno)) => notify_fd.return_error(id, errno as i32),
         Err(CallError::CallerGone) => {}
     }
@@ -155,27 +159,27 @@ impl Given {
 }
 
 /// What libc's function has returned.
-fn result(value: i32) -> Result<Answer, CallError> {
-    if value >= 0 { Ok(Answer::Value(value.into())) } else { Err(Errno::last().into()) }
+fn result(value: i32) -> Result<Response, CallError> {
+    if value >= 0 { Ok(Response::Value(value.into())) } else { Err(Errno::last().into()) }
 }
 
-fn bind(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+fn bind(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let at = Given::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
     rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
-fn connect(caller: Caller, socket: Socket) -> Result<Step, CallError> {
+fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let to = Given::read(&caller, 1, 2)?;
     if socket.kind == libc::SOCK_STREAM && socket.waits() && to.family() != libc::AF_UNSPEC {
-        return Ok(Step::Waits(Box::new(move || connect_and_wait(&caller, &socket, &to))));
+        return Ok(Action::Defer(Box::new(move || connect_and_wait(&caller, &socket, &to))));
     }
     datagram::connects(&socket, &to)?;
     // SAFETY: an address with its length.
-    result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Step::from)
+    result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Action::from)
 }
 
-fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Answer, CallError> {
+fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Response, CallError> {
     caller.is_there()?;
     loop {
         // SAFETY: an address with its length.
@@ -186,7 +190,11 @@ fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Answ
         caller.is_there()?;
         if let Some(errno) = caller.interruption() {
             // As the kernel: what has a time limit is not begun again.
-            return Ok(Answer::Fails(if socket.limit(libc::SO_SNDTIMEO) > 0 { libc::EINTR } else { errno }));
+            return Ok(Response::Errno(if socket.limit(libc::SO_SNDTIMEO) > 0 {
+                libc::EINTR
+            } else {
+                errno
+            }));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The supervisor's main thread: takes the calls that wait, and reaps what has ended.
 
 use super::caller::Caller;
-use super::calls::{self, Answer, Step};
+use super::calls::{self, Action, Response};
 use super::notify_fd::NotifyFd;
 use super::report::Report;
 use super::workers::{TICK, Workers};
@@ -49,15 +49,21 @@ impl Server {
                 if matches!(notification.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
                     self.drop_sockets();
                 }
-                let result = Caller::new(self.notify_fd, notification).and_then(calls::begin);
+                let result = Caller::new(self.notify_fd, notification).and_then(calls::dispatch);
                 match result {
-                    Ok(Step::Answer(answer)) => calls::answer(self.notify_fd, notification.id, Ok(answer)),
-                    Ok(Step::Waits(job)) => {
+                    Ok(Action::Respond(response)) => {
+                        calls::respond(self.notify_fd, notification.id, Ok(response))
+                    }
+                    Ok(Action::Defer(job)) => {
                         if !self.workers.give(notification.id, notification.thread, job) {
-                            calls::answer(self.notify_fd, notification.id, Ok(Answer::Fails(libc::ENETDOWN)));
+                            calls::respond(
+                                self.notify_fd,
+                                notification.id,
+                                Ok(Response::Errno(libc::ENETDOWN)),
+                            );
                         }
                     }
-                    Err(error) => calls::answer(self.notify_fd, notification.id, Err(error)),
+                    Err(error) => calls::respond(self.notify_fd, notification.id, Err(error)),
                 }
             }
             if nobody && self.has_ended {

@@ -5,7 +5,7 @@
 //! looks every [`TICK`] and interrupts with [`SIGNAL`]. That comes again, so that none is lost.
 
 use super::caller::{CallError, Caller, interruption};
-use super::calls::Answer;
+use super::calls::Response;
 use super::notify_fd::NotifyFd;
 use lonet_core::sys;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ pub const TICK: i32 = 40;
 pub const SIGNAL: i32 = libc::SIGUSR2;
 
 /// What a thread does.
-pub type Job = Box<dyn FnOnce() -> Result<Answer, CallError> + Send>;
+pub type Job = Box<dyn FnOnce() -> Result<Response, CallError> + Send>;
 
 struct Work {
     id: u64,
@@ -90,7 +90,7 @@ impl Workers {
             let result = job();
             // Before the answer: what comes of it may be another call of the same thread.
             self.state().flights.retain(|flight| flight.id != id);
-            super::calls::answer(self.notify_fd, id, result);
+            super::calls::respond(self.notify_fd, id, result);
             self.state().idle += 1;
         }
     }

@@ -3,7 +3,7 @@
 //! An accept that waits does not wait in the kernel: whoever is killed there would have taken a connection with him that
 //! another process is to have. It waits until somebody calls, and takes the connection when nobody else does at the same time.
 
-use super::{Answer, Socket, Step};
+use super::{Action, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{Waited, interruptible, wait};
 use lonet_core::sys::{self, Fd};
@@ -14,24 +14,24 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
 static TAKING: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
-pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, CallError> {
+pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, CallError> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }
     // What does not listen says what is wrong at once.
     let listens = sys::getsockopt::<i32>(listener.fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
     if listens.is_ok_and(|listens| listens != 0) && listener.waits() {
-        return Ok(Step::Waits(Box::new(move || accept_and_wait(&caller, &listener, flags))));
+        return Ok(Action::Defer(Box::new(move || accept_and_wait(&caller, &listener, flags))));
     }
     let file = accept(&caller, &listener, flags)?;
-    give(&caller, file, flags).map(Step::from)
+    give(&caller, file, flags).map(Action::from)
 }
 
-fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Answer, CallError> {
-    caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Answer::Value)
+fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
+    caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Response::Value)
 }
 
-fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Answer, CallError> {
+fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Response, CallError> {
     let limit = listener.limit(libc::SO_RCVTIMEO);
     let cookie = sys::cookie(listener.fd())?;
     loop {
@@ -41,7 +41,7 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Ans
             Waited::Ready => {}
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
             Waited::Look => match caller.interruption() {
-                Some(errno) => return Ok(Answer::Fails(if limit > 0 { libc::EINTR } else { errno })),
+                Some(errno) => return Ok(Response::Errno(if limit > 0 { libc::EINTR } else { errno })),
                 None => continue,
             },
         }

@@ -3,7 +3,7 @@
 //!
 //! Hosts have no UDP ports of their own, so all other datagrams are the kernel's, and go on.
 
-use super::{Answer, Given, Socket, Step};
+use super::{Action, Given, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{Waited, wait};
 use lonet_core::dns::PORT;
@@ -36,7 +36,7 @@ pub fn connects(socket: &Socket, to: &Given) -> Result<(), Errno> {
     if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) { asks(socket) } else { Ok(()) }
 }
 
-pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let flags = caller.int(3);
     if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
         if caller.pointer(4) != 0 {
@@ -45,11 +45,11 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
         return NO_FAST_OPEN;
     }
     if socket.kind != libc::SOCK_DGRAM {
-        return Ok(Answer::GoesOn);
+        return Ok(Response::Continue);
     }
     let to = Given::read(caller, 4, 5)?;
     if to.port() != Some(PORT) {
-        return Ok(Answer::GoesOn);
+        return Ok(Response::Continue);
     }
     let len = caller.pointer(2);
     if len > MAX_DATAGRAM {
@@ -62,16 +62,16 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let sent = unsafe {
         libc::sendto(socket.fd(), data.as_ptr().cast(), len, flags | libc::MSG_NOSIGNAL, to.pointer(), to.len)
     };
-    Errno::result(sent).map(|n| Answer::Value(n as i64)).map_err(CallError::from)
+    Errno::result(sent).map(|n| Response::Value(n as i64)).map_err(CallError::from)
 }
 
 /// A dial that sends data at once is as on a kernel that has it switched off: programs connect then.
-const NO_FAST_OPEN: Result<Answer, CallError> = Err(CallError::Errno(Errno::EOPNOTSUPP));
+const NO_FAST_OPEN: Result<Response, CallError> = Err(CallError::Errno(Errno::EOPNOTSUPP));
 
 /// sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN.
-pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     if socket.kind != libc::SOCK_STREAM {
-        return Ok(Answer::GoesOn);
+        return Ok(Response::Continue);
     }
     let message = caller.read_plain::<libc::msghdr>(caller.pointer(1))?;
     let len = (message.msg_namelen as usize).min(MAX_ADDRESS);
@@ -82,32 +82,32 @@ pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> 
     NO_FAST_OPEN
 }
 
-pub fn receive(caller: Caller, socket: Socket) -> Result<Step, CallError> {
+pub fn receive(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let flags = caller.int(3);
     begin(caller, socket, flags, receive_now)
 }
 
 /// recvmsg(2): of other sockets than those that ask a name server it goes on.
-pub fn receive_message(caller: Caller, socket: Socket) -> Result<Step, CallError> {
+pub fn receive_message(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let flags = caller.int(2);
     begin(caller, socket, flags, message_now)
 }
 
 /// Receives without waiting.
-type Receive = fn(&Caller, &Socket) -> Result<Answer, CallError>;
+type Receive = fn(&Caller, &Socket) -> Result<Response, CallError>;
 
-fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Step, CallError> {
+fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Action, CallError> {
     let is_asking = |cookie| ASKING.lock().unwrap_or_else(PoisonError::into_inner).contains(&cookie);
     if socket.kind != libc::SOCK_DGRAM || !is_asking(sys::cookie(socket.fd())?) {
-        return Ok(Answer::GoesOn.into());
+        return Ok(Response::Continue.into());
     }
     if flags & libc::MSG_DONTWAIT == 0 && socket.waits() {
-        return Ok(Step::Waits(Box::new(move || receive_and_wait(&caller, &socket, receive))));
+        return Ok(Action::Defer(Box::new(move || receive_and_wait(&caller, &socket, receive))));
     }
-    receive(&caller, &socket).map(Step::from)
+    receive(&caller, &socket).map(Action::from)
 }
 
-fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Answer, CallError> {
+fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Response, CallError> {
     let limit = socket.limit(libc::SO_RCVTIMEO);
     loop {
         let waited = wait(caller, socket.fd(), libc::POLLIN, limit);
@@ -121,14 +121,14 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
             Waited::Look => {
                 if let Some(errno) = caller.interruption() {
-                    return Ok(Answer::Fails(if limit > 0 { libc::EINTR } else { errno }));
+                    return Ok(Response::Errno(if limit > 0 { libc::EINTR } else { errno }));
                 }
             }
         }
     }
 }
 
-fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+fn receive_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let (to, room, flags) = (caller.pointer(1), caller.pointer(2), caller.int(3));
     let (from_at, len_at) = (caller.pointer(4), caller.pointer(5));
     let mut data = vec![0; room.min(MAX_DATAGRAM)];
@@ -145,14 +145,14 @@ fn receive_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     let name_room = i32::try_from(caller.read_u32(len_at)?).map_err(|_| Errno::EINVAL)? as usize;
     caller.write(from_at, from.get(..name_room.min(len as usize)).unwrap_or_default())?;
     caller.write(len_at, &len.to_ne_bytes())?;
-    Ok(Answer::Value(got as i64))
+    Ok(Response::Value(got as i64))
 }
 
 /// The most that a program gives a message, in parts and in bytes of control messages.
 const MAX_PARTS: usize = 1024;
 const MAX_CONTROL: usize = 4096;
 
-fn message_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+fn message_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let at = caller.pointer(1);
     let theirs = caller.read_plain::<libc::msghdr>(at)?;
     let count = theirs.msg_iovlen.min(MAX_PARTS);
@@ -191,5 +191,5 @@ fn message_now(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     // SAFETY: a structure's own bytes; those between its fields were the program's.
     let bytes = unsafe { std::slice::from_raw_parts((&raw const told).cast::<u8>(), size_of_val(&told)) };
     caller.write(at, bytes)?;
-    Ok(Answer::Value(got as i64))
+    Ok(Response::Value(got as i64))
 }

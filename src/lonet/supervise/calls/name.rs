@@ -1,12 +1,12 @@
 //! What things are called: getsockname(2), getpeername(2), uname(2).
 
-use super::{Answer, Socket};
+use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use nix::errno::Errno;
 
 type Name = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
 
-pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Answer, CallError> {
+pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Response, CallError> {
     let mut bytes = [0u8; MAX_ADDRESS];
     let mut len = MAX_ADDRESS as libc::socklen_t;
     // SAFETY: a buffer with its length.
@@ -16,10 +16,10 @@ pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Answer,
     let n = (room as usize).min(len as usize);
     caller.write(at, bytes.get(..n).unwrap_or_default())?;
     caller.write(len_at, &len.to_ne_bytes())?;
-    Ok(Answer::Value(0))
+    Ok(Response::Value(0))
 }
 
-pub fn uname(caller: &Caller) -> Result<Answer, CallError> {
+pub fn uname(caller: &Caller) -> Result<Response, CallError> {
     // SAFETY: all zeroes is one.
     let mut all: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: a structure to fill.
@@ -27,5 +27,5 @@ pub fn uname(caller: &Caller) -> Result<Answer, CallError> {
     // SAFETY: a structure of arrays of bytes, which lives until the end.
     let bytes = unsafe { std::slice::from_raw_parts((&raw const all).cast::<u8>(), size_of_val(&all)) };
     caller.write(caller.pointer(0), bytes)?;
-    Ok(Answer::Value(0))
+    Ok(Response::Value(0))
 }

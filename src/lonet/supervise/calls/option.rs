@@ -1,13 +1,13 @@
 //! getsockopt(2) and setsockopt(2), for the options that the filter notifies.
 
-use super::{Answer, Socket};
+use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller};
 use nix::errno::Errno;
 
 /// More than any of these options takes, in bytes.
 const MAX_VALUE: usize = 512;
 
-pub fn set(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+pub fn set(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let len = usize::try_from(caller.int(4)).map_err(|_| Errno::EINVAL)?.min(MAX_VALUE);
     let mut value = [0u8; MAX_VALUE];
     let wanted = value.get_mut(..len).unwrap_or_default();
@@ -24,7 +24,7 @@ pub fn set(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     })
 }
 
-pub fn get(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
+pub fn get(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let (at, len_at) = (caller.pointer(3), caller.pointer(4));
     let room = usize::try_from(caller.read_u32(len_at)? as i32).map_err(|_| Errno::EINVAL)?;
     let mut value = [0u8; MAX_VALUE];
@@ -35,5 +35,5 @@ pub fn get(caller: &Caller, socket: &Socket) -> Result<Answer, CallError> {
     })?;
     caller.write(at, value.get(..(len as usize).min(room)).unwrap_or_default())?;
     caller.write(len_at, &len.to_ne_bytes())?;
-    Ok(Answer::Value(0))
+    Ok(Response::Value(0))
 }
