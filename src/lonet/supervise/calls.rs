@@ -110,14 +110,14 @@ impl Socket {
     }
 
     /// Calls of it wait for what they want.
-    fn waits(&self) -> bool {
+    fn is_blocking(&self) -> bool {
         // SAFETY: no pointers.
         let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, self.fd(), libc::F_GETFL) });
         flags.is_ok_and(|flags| flags as i32 & libc::O_NONBLOCK == 0)
     }
 
     /// SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: none.
-    fn limit(&self, option: i32) -> i32 {
+    fn timeout_ms(&self, option: i32) -> i32 {
         let limit = sys::getsockopt::<libc::timeval>(self.fd(), libc::SOL_SOCKET, option);
         limit.map_or(0, |limit| {
             let milliseconds = limit.tv_sec.saturating_mul(1000).saturating_add((limit.tv_usec + 999) / 1000);
@@ -127,20 +127,22 @@ impl Socket {
 }
 
 /// An address that the program has given.
-struct Given {
+struct ProgramAddress {
     bytes: [u8; MAX_ADDRESS],
     len: libc::socklen_t,
 }
 
-impl Given {
+impl ProgramAddress {
     /// From these arguments, as the kernel takes them.
-    fn read(caller: &Caller, address: usize, len: usize) -> Result<Given, CallError> {
-        let len =
-            usize::try_from(caller.int(len)).ok().filter(|len| *len <= MAX_ADDRESS).ok_or(Errno::EINVAL)?;
-        let mut given = Given { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
-        let wanted = given.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
-        caller.read(caller.pointer(address), wanted)?;
-        Ok(given)
+    fn read(caller: &Caller, address_arg: usize, len_arg: usize) -> Result<ProgramAddress, CallError> {
+        let len = usize::try_from(caller.int(len_arg))
+            .ok()
+            .filter(|len| *len <= MAX_ADDRESS)
+            .ok_or(Errno::EINVAL)?;
+        let mut address = ProgramAddress { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
+        let wanted = address.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
+        caller.read(caller.pointer(address_arg), wanted)?;
+        Ok(address)
     }
 
     fn pointer(&self) -> *const libc::sockaddr {
@@ -164,14 +166,14 @@ fn result(value: i32) -> Result<Response, CallError> {
 }
 
 fn bind(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
-    let at = Given::read(caller, 1, 2)?;
+    let at = ProgramAddress::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
     rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
 fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
-    let to = Given::read(&caller, 1, 2)?;
-    if socket.kind == libc::SOCK_STREAM && socket.waits() && to.family() != libc::AF_UNSPEC {
+    let to = ProgramAddress::read(&caller, 1, 2)?;
+    if socket.kind == libc::SOCK_STREAM && socket.is_blocking() && to.family() != libc::AF_UNSPEC {
         return Ok(Action::Defer(Box::new(move || connect_and_wait(&caller, &socket, &to))));
     }
     datagram::connects(&socket, &to)?;
@@ -179,7 +181,7 @@ fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Action::from)
 }
 
-fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Response, CallError> {
+fn connect_and_wait(caller: &Caller, socket: &Socket, to: &ProgramAddress) -> Result<Response, CallError> {
     caller.is_there()?;
     loop {
         // SAFETY: an address with its length.
@@ -190,7 +192,7 @@ fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Resp
         caller.is_there()?;
         if let Some(errno) = caller.interruption() {
             // As the kernel: what has a time limit is not begun again.
-            return Ok(Response::Errno(if socket.limit(libc::SO_SNDTIMEO) > 0 {
+            return Ok(Response::Errno(if socket.timeout_ms(libc::SO_SNDTIMEO) > 0 {
                 libc::EINTR
             } else {
                 errno

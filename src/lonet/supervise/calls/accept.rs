@@ -20,7 +20,7 @@ pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, Cal
     }
     // What does not listen says what is wrong at once.
     let listens = sys::getsockopt::<i32>(listener.fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-    if listens.is_ok_and(|listens| listens != 0) && listener.waits() {
+    if listens.is_ok_and(|listens| listens != 0) && listener.is_blocking() {
         return Ok(Action::Defer(Box::new(move || accept_and_wait(&caller, &listener, flags))));
     }
     let file = accept(&caller, &listener, flags)?;
@@ -32,16 +32,16 @@ fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
 }
 
 fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Response, CallError> {
-    let limit = listener.limit(libc::SO_RCVTIMEO);
+    let timeout = listener.timeout_ms(libc::SO_RCVTIMEO);
     let cookie = sys::cookie(listener.fd())?;
     loop {
-        let waited = wait(caller, listener.fd(), libc::POLLIN, limit);
+        let waited = wait(caller, listener.fd(), libc::POLLIN, timeout);
         caller.is_there()?;
         match waited {
             Waited::Ready => {}
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
             Waited::Look => match caller.interruption() {
-                Some(errno) => return Ok(Response::Errno(if limit > 0 { libc::EINTR } else { errno })),
+                Some(errno) => return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno })),
                 None => continue,
             },
         }

@@ -3,7 +3,7 @@
 //!
 //! Hosts have no UDP ports of their own, so all other datagrams are the kernel's, and go on.
 
-use super::{Action, Given, Response, Socket};
+use super::{Action, ProgramAddress, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{Waited, wait};
 use lonet_core::dns::PORT;
@@ -32,7 +32,7 @@ fn asks(socket: &Socket) -> Result<(), Errno> {
 }
 
 /// A UDP socket is connected.
-pub fn connects(socket: &Socket, to: &Given) -> Result<(), Errno> {
+pub fn connects(socket: &Socket, to: &ProgramAddress) -> Result<(), Errno> {
     if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) { asks(socket) } else { Ok(()) }
 }
 
@@ -40,14 +40,14 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let flags = caller.int(3);
     if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
         if caller.pointer(4) != 0 {
-            Given::read(caller, 4, 5)?;
+            ProgramAddress::read(caller, 4, 5)?;
         }
         return NO_FAST_OPEN;
     }
     if socket.kind != libc::SOCK_DGRAM {
         return Ok(Response::Continue);
     }
-    let to = Given::read(caller, 4, 5)?;
+    let to = ProgramAddress::read(caller, 4, 5)?;
     if to.port() != Some(PORT) {
         return Ok(Response::Continue);
     }
@@ -101,16 +101,16 @@ fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result
     if socket.kind != libc::SOCK_DGRAM || !is_asking(sys::cookie(socket.fd())?) {
         return Ok(Response::Continue.into());
     }
-    if flags & libc::MSG_DONTWAIT == 0 && socket.waits() {
+    if flags & libc::MSG_DONTWAIT == 0 && socket.is_blocking() {
         return Ok(Action::Defer(Box::new(move || receive_and_wait(&caller, &socket, receive))));
     }
     receive(&caller, &socket).map(Action::from)
 }
 
 fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Result<Response, CallError> {
-    let limit = socket.limit(libc::SO_RCVTIMEO);
+    let timeout = socket.timeout_ms(libc::SO_RCVTIMEO);
     loop {
-        let waited = wait(caller, socket.fd(), libc::POLLIN, limit);
+        let waited = wait(caller, socket.fd(), libc::POLLIN, timeout);
         caller.is_there()?;
         match waited {
             Waited::Ready => match receive(caller, socket) {
@@ -121,7 +121,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
             Waited::Look => {
                 if let Some(errno) = caller.interruption() {
-                    return Ok(Response::Errno(if limit > 0 { libc::EINTR } else { errno }));
+                    return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno }));
                 }
             }
         }
