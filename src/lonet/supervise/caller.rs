@@ -11,7 +11,7 @@ use std::io::{IoSlice, IoSliceMut};
 
 /// ERESTARTSYS, as the kernel's own calls answer it where a signal ends them: the call is made again after the handler, or fails
 /// with EINTR, as SA_RESTART says. Programs never see it, unless no signal is there.
-pub const RESTART: i32 = 512;
+pub const ERESTARTSYS: i32 = 512;
 
 /// The most that an address takes, in bytes (sockaddr_storage).
 pub const MAX_ADDRESS: usize = 128;
@@ -41,7 +41,7 @@ impl From<Errno> for CallError {
 }
 
 /// What the kernel says of another process, as the program gets it: what is out of reach makes the network unreachable.
-fn denied(errno: Errno) -> CallError {
+fn access_error(errno: Errno) -> CallError {
     match errno {
         Errno::ESRCH => CallError::CallerGone,
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE => {
@@ -58,42 +58,43 @@ impl Caller {
                 Errno::EINVAL => pidfd_open(Status::of(notification.thread).ok_or(Errno::ESRCH)?.process, 0),
                 errno => Err(errno),
             })
-            .map_err(denied)?;
+            .map_err(access_error)?;
         let caller = Caller { notify_fd, notification, process };
-        caller.is_there()?;
+        caller.ensure_pending()?;
         Ok(caller)
     }
 
     /// The call still waits, so that all that was looked up by the thread's number was the thread's.
-    pub fn is_there(&self) -> Result<(), CallError> {
+    pub fn ensure_pending(&self) -> Result<(), CallError> {
         if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(CallError::CallerGone) }
     }
 
     /// Readable when the thread, or on an older kernel its process, has ended.
-    pub fn end(&self) -> i32 {
+    pub fn pidfd(&self) -> i32 {
         self.process.raw()
     }
 
     /// An argument that is an int.
-    pub fn int(&self, number: usize) -> i32 {
+    pub fn int_arg(&self, number: usize) -> i32 {
         self.notification.args.get(number).copied().unwrap_or(0) as i32
     }
 
     /// An argument that is a pointer.
-    pub fn pointer(&self, number: usize) -> usize {
+    pub fn pointer_arg(&self, number: usize) -> usize {
         self.notification.args.get(number).copied().unwrap_or(0) as usize
     }
 
     /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
     /// long, and the program has not closed anything.
-    pub fn file(&self) -> Result<Fd, CallError> {
+    pub fn duplicate_fd(&self) -> Result<Fd, CallError> {
         // SAFETY: no pointers.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int(0), 0) });
-        Ok(Fd::adopt(fd.map_err(denied)? as i32))
+        let fd =
+            check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int_arg(0), 0) });
+        Ok(Fd::adopt(fd.map_err(access_error)? as i32))
     }
 
     /// Makes this file the program's, and no more ours; the number of its descriptor.
-    pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, CallError> {
+    pub fn install_fd(&self, file: Fd, cloexec: bool) -> Result<i64, CallError> {
         self.notify_fd.add_fd(self.notification.id, &file, cloexec).map_err(|errno| {
             // A connection that nobody gets.
             let _ = sys::reset_at_close(file.raw());
@@ -109,8 +110,8 @@ impl Caller {
         }
         let read =
             process_vm_readv(self.thread(), &mut [IoSliceMut::new(into)], &[RemoteIoVec { base: at, len }]);
-        self.is_there()?;
-        if read.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+        self.ensure_pending()?;
+        if read.map_err(access_error)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
     }
 
     pub fn read_u32(&self, at: usize) -> Result<u32, CallError> {
@@ -136,19 +137,19 @@ impl Caller {
         if len == 0 {
             return Ok(());
         }
-        self.is_there()?;
+        self.ensure_pending()?;
         let written =
             process_vm_writev(self.thread(), &[IoSlice::new(bytes)], &[RemoteIoVec { base: at, len }]);
-        if written.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+        if written.map_err(access_error)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
     }
 
     fn thread(&self) -> Pid {
         Pid::from_raw(self.notification.thread)
     }
 
-    /// What the call fails with if a signal is there for its thread: [`RESTART`], or EINTR where that might be seen.
-    pub fn interruption(&self) -> Option<i32> {
-        interruption(self.notification.thread)
+    /// What the call fails with if a signal is there for its thread: [`ERESTARTSYS`], or EINTR where that might be seen.
+    pub fn pending_signal_error(&self) -> Option<i32> {
+        pending_signal_error(self.notification.thread)
     }
 
     /// The thread's effective capabilities, a bit each.
@@ -157,7 +158,7 @@ impl Caller {
     }
 
     /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
-    pub fn has_room(&self) -> bool {
+    pub fn may_open_fd(&self) -> bool {
         let Some(limit) = descriptor_limit(self.notification.thread) else { return true };
         let directory = format!("/proc/{}/fd", self.notification.thread);
         // Its size is their number since Linux 6.2.
@@ -192,8 +193,8 @@ struct Status {
     process: i32,
     threads: u32,
     /// Sets of signals.
-    for_thread: u64,
-    for_process: u64,
+    pending_thread: u64,
+    pending_process: u64,
     blocked: u64,
     /// A set of capabilities.
     effective: u64,
@@ -201,10 +202,10 @@ struct Status {
 
 impl Status {
     fn of(thread: i32) -> Option<Status> {
-        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status::read(&text))
+        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status::parse(&text))
     }
 
-    fn read(text: &[u8]) -> Status {
+    fn parse(text: &[u8]) -> Status {
         let mut status = Status::default();
         for line in text.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
             let Some((name, value)) = line.split_once(':') else { continue };
@@ -212,8 +213,8 @@ impl Status {
             match name {
                 "Tgid" => status.process = value.parse().unwrap_or(0),
                 "Threads" => status.threads = value.parse().unwrap_or(0),
-                "SigPnd" => status.for_thread = set.unwrap_or(0),
-                "ShdPnd" => status.for_process = set.unwrap_or(0),
+                "SigPnd" => status.pending_thread = set.unwrap_or(0),
+                "ShdPnd" => status.pending_process = set.unwrap_or(0),
                 "SigBlk" => status.blocked = set.unwrap_or(0),
                 "CapEff" => status.effective = set.unwrap_or(0),
                 _ => {}
@@ -222,13 +223,13 @@ impl Status {
         status
     }
 
-    fn interruption(&self) -> Option<i32> {
-        if (self.for_thread | self.for_process) & !self.blocked == 0 {
+    fn pending_signal_error(&self) -> Option<i32> {
+        if (self.pending_thread | self.pending_process) & !self.blocked == 0 {
             return None;
         }
         // What is for a process of several threads another one may take meanwhile, and RESTART would be seen.
-        let is_certain = self.for_thread & !self.blocked != 0 || self.threads == 1;
-        Some(if is_certain { RESTART } else { libc::EINTR })
+        let stays_with_thread = self.pending_thread & !self.blocked != 0 || self.threads == 1;
+        Some(if stays_with_thread { ERESTARTSYS } else { libc::EINTR })
     }
 }
 
@@ -237,9 +238,9 @@ pub fn capabilities(thread: i32) -> u64 {
     Status::of(thread).map_or(0, |status| status.effective)
 }
 
-/// As [`Caller::interruption`], of a thread.
-pub fn interruption(thread: i32) -> Option<i32> {
-    Status::of(thread)?.interruption()
+/// As [`Caller::pending_signal_error`], of a thread.
+pub fn pending_signal_error(thread: i32) -> Option<i32> {
+    Status::of(thread)?.pending_signal_error()
 }
 
 #[cfg(test)]
@@ -252,13 +253,13 @@ mod tests {
             let text = format!(
                 "Name:\tTgid: 7\nTgid:\t12\nThreads:\t{threads}\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n"
             );
-            Status::read(text.as_bytes())
+            Status::parse(text.as_bytes())
         };
         assert_eq!(status("0", "0", "0", "1").process, 12);
-        assert_eq!(status("0", "0", "0", "1").interruption(), None);
-        assert_eq!(status("0000000000002000", "0", "0", "3").interruption(), Some(RESTART));
-        assert_eq!(status("2000", "0", "2000", "1").interruption(), None);
-        assert_eq!(status("0", "2000", "0", "1").interruption(), Some(RESTART));
-        assert_eq!(status("0", "2000", "0", "2").interruption(), Some(libc::EINTR));
+        assert_eq!(status("0", "0", "0", "1").pending_signal_error(), None);
+        assert_eq!(status("0000000000002000", "0", "0", "3").pending_signal_error(), Some(ERESTARTSYS));
+        assert_eq!(status("2000", "0", "2000", "1").pending_signal_error(), None);
+        assert_eq!(status("0", "2000", "0", "1").pending_signal_error(), Some(ERESTARTSYS));
+        assert_eq!(status("0", "2000", "0", "2").pending_signal_error(), Some(libc::EINTR));
     }
 }

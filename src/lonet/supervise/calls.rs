@@ -44,18 +44,18 @@ pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
     match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Action::from),
         number => {
-            let file = caller.file()?;
+            let file = caller.duplicate_fd()?;
             let Some(socket) = Socket::of(file) else { return Ok(Response::Continue.into()) };
             match number {
                 libc::SYS_bind => bind(&caller, &socket).map(Action::from),
                 libc::SYS_listen => {
                     // SAFETY: no pointers.
-                    result(unsafe { libc::listen(socket.fd(), caller.int(1)) }).map(Action::from)
+                    result(unsafe { libc::listen(socket.fd(), caller.int_arg(1)) }).map(Action::from)
                 }
                 libc::SYS_connect => connect(caller, socket),
                 libc::SYS_accept => accept::begin(caller, socket, 0),
                 libc::SYS_accept4 => {
-                    let flags = caller.int(3);
+                    let flags = caller.int_arg(3);
                     accept::begin(caller, socket, flags)
                 }
                 libc::SYS_getsockname => {
@@ -135,13 +135,13 @@ struct ProgramAddress {
 impl ProgramAddress {
     /// From these arguments, as the kernel takes them.
     fn read(caller: &Caller, address_arg: usize, len_arg: usize) -> Result<ProgramAddress, CallError> {
-        let len = usize::try_from(caller.int(len_arg))
+        let len = usize::try_from(caller.int_arg(len_arg))
             .ok()
             .filter(|len| *len <= MAX_ADDRESS)
             .ok_or(Errno::EINVAL)?;
         let mut address = ProgramAddress { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
         let wanted = address.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
-        caller.read(caller.pointer(address_arg), wanted)?;
+        caller.read(caller.pointer_arg(address_arg), wanted)?;
         Ok(address)
     }
 
@@ -182,15 +182,15 @@ fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
 }
 
 fn connect_and_wait(caller: &Caller, socket: &Socket, to: &ProgramAddress) -> Result<Response, CallError> {
-    caller.is_there()?;
+    caller.ensure_pending()?;
     loop {
         // SAFETY: an address with its length.
         let connected = interruptible(|| result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }));
         if !matches!(connected, Err(CallError::Errno(Errno::EINTR))) {
             return connected;
         }
-        caller.is_there()?;
-        if let Some(errno) = caller.interruption() {
+        caller.ensure_pending()?;
+        if let Some(errno) = caller.pending_signal_error() {
             // As the kernel: what has a time limit is not begun again.
             return Ok(Response::Errno(if socket.timeout_ms(libc::SO_SNDTIMEO) > 0 {
                 libc::EINTR

@@ -62,7 +62,7 @@ impl NotifyFd {
         self.send(libc::seccomp_notif_resp { id, val: value, error: 0, flags: 0 });
     }
 
-    /// The call fails with this. Not limited to what programs see: [`super::caller::RESTART`].
+    /// The call fails with this. Not limited to what programs see: [`super::caller::ERESTARTSYS`].
     pub fn return_error(&self, id: u64, errno: i32) {
         self.send(libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 });
     }

@@ -66,7 +66,7 @@ fn has(caller: &Caller) -> Result<bool, CallError> {
         (Ok(own), Ok(theirs)) => own == theirs && caller.capabilities() & CAP_NET_BIND_SERVICE != 0,
         _ => false,
     };
-    caller.is_there()?;
+    caller.ensure_pending()?;
     Ok(has)
 }
 

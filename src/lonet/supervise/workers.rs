@@ -4,7 +4,7 @@
 //! its call waits no more or a signal is there for the caller; of both nothing tells but a look, so the supervisor's main thread
 //! looks every [`TICK`] and interrupts with [`SIGNAL`]. That comes again, so that none is lost.
 
-use super::caller::{CallError, Caller, interruption};
+use super::caller::{CallError, Caller, pending_signal_error};
 use super::calls::Response;
 use super::notify_fd::NotifyFd;
 use lonet_core::sys;
@@ -116,7 +116,7 @@ impl Workers {
         for flight in flights {
             let waits = self.notify_fd.is_pending(flight.id);
             gone |= !waits;
-            if !waits || interruption(flight.caller).is_some() {
+            if !waits || pending_signal_error(flight.caller).is_some() {
                 interrupt(flight.worker);
             }
         }
@@ -156,7 +156,7 @@ pub enum Waited {
 
 /// Waits until `socket` is ready for `events`; for `limit` milliseconds, if that is more than 0.
 pub fn wait(caller: &Caller, socket: i32, events: libc::c_short, limit: i32) -> Waited {
-    let mut polls = [(socket, events), (caller.end(), libc::POLLIN)].map(|(fd, events)| libc::pollfd {
+    let mut polls = [(socket, events), (caller.pidfd(), libc::POLLIN)].map(|(fd, events)| libc::pollfd {
         fd,
         events,
         revents: 0,

@@ -28,7 +28,7 @@ pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, Cal
 }
 
 fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
-    caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Response::Value)
+    caller.install_fd(file, flags & libc::SOCK_CLOEXEC != 0).map(Response::Value)
 }
 
 fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Response, CallError> {
@@ -36,11 +36,11 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Res
     let cookie = sys::cookie(listener.fd())?;
     loop {
         let waited = wait(caller, listener.fd(), libc::POLLIN, timeout);
-        caller.is_there()?;
+        caller.ensure_pending()?;
         match waited {
             Waited::Ready => {}
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
-            Waited::Look => match caller.interruption() {
+            Waited::Look => match caller.pending_signal_error() {
                 Some(errno) => return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno })),
                 None => continue,
             },
@@ -71,16 +71,16 @@ fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd,
     if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
         return Err(Errno::EAGAIN.into());
     }
-    caller.is_there()?;
+    caller.ensure_pending()?;
     // Who calls may be turned away, and accept then waits for somebody else.
     interruptible(|| accept(caller, listener, flags))
 }
 
 fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
-    let (to, len_at) = (caller.pointer(1), caller.pointer(2));
+    let (to, len_at) = (caller.pointer_arg(1), caller.pointer_arg(2));
     // What cannot be read is judged when a connection is there, as natively, which is then lost.
     let room = if to == 0 { Ok(0) } else { caller.read_u32(len_at) };
-    if !caller.has_room() {
+    if !caller.may_open_fd() {
         return Err(Errno::EMFILE.into());
     }
     let mut from = [0u8; MAX_ADDRESS];

@@ -37,9 +37,9 @@ pub fn connects(socket: &Socket, to: &ProgramAddress) -> Result<(), Errno> {
 }
 
 pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
-    let flags = caller.int(3);
+    let flags = caller.int_arg(3);
     if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
-        if caller.pointer(4) != 0 {
+        if caller.pointer_arg(4) != 0 {
             ProgramAddress::read(caller, 4, 5)?;
         }
         return NO_FAST_OPEN;
@@ -51,12 +51,12 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     if to.port() != Some(PORT) {
         return Ok(Response::Continue);
     }
-    let len = caller.pointer(2);
+    let len = caller.pointer_arg(2);
     if len > MAX_DATAGRAM {
         return Err(Errno::EMSGSIZE.into());
     }
     let mut data = vec![0; len];
-    caller.read(caller.pointer(1), &mut data)?;
+    caller.read(caller.pointer_arg(1), &mut data)?;
     asks(socket)?;
     // SAFETY: a buffer and an address with their lengths.
     let sent = unsafe {
@@ -73,7 +73,7 @@ pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Response, CallError
     if socket.kind != libc::SOCK_STREAM {
         return Ok(Response::Continue);
     }
-    let message = caller.read_plain::<libc::msghdr>(caller.pointer(1))?;
+    let message = caller.read_plain::<libc::msghdr>(caller.pointer_arg(1))?;
     let len = (message.msg_namelen as usize).min(MAX_ADDRESS);
     let mut address = [0; MAX_ADDRESS];
     if !message.msg_name.is_null() {
@@ -83,13 +83,13 @@ pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Response, CallError
 }
 
 pub fn receive(caller: Caller, socket: Socket) -> Result<Action, CallError> {
-    let flags = caller.int(3);
+    let flags = caller.int_arg(3);
     begin(caller, socket, flags, receive_now)
 }
 
 /// recvmsg(2): of other sockets than those that ask a name server it goes on.
 pub fn receive_message(caller: Caller, socket: Socket) -> Result<Action, CallError> {
-    let flags = caller.int(2);
+    let flags = caller.int_arg(2);
     begin(caller, socket, flags, message_now)
 }
 
@@ -111,7 +111,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
     let timeout = socket.timeout_ms(libc::SO_RCVTIMEO);
     loop {
         let waited = wait(caller, socket.fd(), libc::POLLIN, timeout);
-        caller.is_there()?;
+        caller.ensure_pending()?;
         match waited {
             Waited::Ready => match receive(caller, socket) {
                 // Another thread has taken it.
@@ -120,7 +120,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
             },
             Waited::TooLong => return Err(Errno::EAGAIN.into()),
             Waited::Look => {
-                if let Some(errno) = caller.interruption() {
+                if let Some(errno) = caller.pending_signal_error() {
                     return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno }));
                 }
             }
@@ -129,8 +129,8 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
 }
 
 fn receive_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
-    let (to, room, flags) = (caller.pointer(1), caller.pointer(2), caller.int(3));
-    let (from_at, len_at) = (caller.pointer(4), caller.pointer(5));
+    let (to, room, flags) = (caller.pointer_arg(1), caller.pointer_arg(2), caller.int_arg(3));
+    let (from_at, len_at) = (caller.pointer_arg(4), caller.pointer_arg(5));
     let mut data = vec![0; room.min(MAX_DATAGRAM)];
     let mut from = [0u8; MAX_ADDRESS];
     let mut len = MAX_ADDRESS as libc::socklen_t;
@@ -153,7 +153,7 @@ const MAX_PARTS: usize = 1024;
 const MAX_CONTROL: usize = 4096;
 
 fn message_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
-    let at = caller.pointer(1);
+    let at = caller.pointer_arg(1);
     let theirs = caller.read_plain::<libc::msghdr>(at)?;
     let count = theirs.msg_iovlen.min(MAX_PARTS);
     let part =
@@ -171,7 +171,7 @@ fn message_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> 
     ours.msg_control = control.as_mut_ptr().cast();
     ours.msg_controllen = size_of_val(&*control);
     // SAFETY: all that it points to is ours and lives until the end.
-    let got = unsafe { libc::recvmsg(socket.fd(), &raw mut ours, caller.int(2) | libc::MSG_DONTWAIT) };
+    let got = unsafe { libc::recvmsg(socket.fd(), &raw mut ours, caller.int_arg(2) | libc::MSG_DONTWAIT) };
     let got = Errno::result(got)?;
     let mut rest = data.get(..(got as usize).min(data.len())).unwrap_or_default();
     for part in parts {

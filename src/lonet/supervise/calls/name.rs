@@ -11,7 +11,7 @@ pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Respons
     let mut len = MAX_ADDRESS as libc::socklen_t;
     // SAFETY: a buffer with its length.
     Errno::result(unsafe { name(socket.fd(), bytes.as_mut_ptr().cast(), &raw mut len) })?;
-    let (at, len_at) = (caller.pointer(1), caller.pointer(2));
+    let (at, len_at) = (caller.pointer_arg(1), caller.pointer_arg(2));
     let room = i32::try_from(caller.read_u32(len_at)?).map_err(|_| Errno::EINVAL)?;
     let n = (room as usize).min(len as usize);
     caller.write(at, bytes.get(..n).unwrap_or_default())?;
@@ -26,6 +26,6 @@ pub fn uname(caller: &Caller) -> Result<Response, CallError> {
     Errno::result(unsafe { libc::uname(&raw mut all) })?;
     // SAFETY: a structure of arrays of bytes, which lives until the end.
     let bytes = unsafe { std::slice::from_raw_parts((&raw const all).cast::<u8>(), size_of_val(&all)) };
-    caller.write(caller.pointer(0), bytes)?;
+    caller.write(caller.pointer_arg(0), bytes)?;
     Ok(Response::Value(0))
 }
