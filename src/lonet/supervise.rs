@@ -14,7 +14,7 @@
 //! What cannot be asked or done fails with ENETDOWN. Nothing falls back to the machine's network.
 //!
 //! Limits. Calls of another ABI and io_uring are not there for the program (`filter`). A signal for a thread whose call waits
-//! may be [`workers::TICK`] milliseconds late. lonetd takes the supervisor for the owner of the program's sockets, and lists show
+//! may be [`workers::INTERRUPT_EVERY_MS`] milliseconds late. lonetd takes the supervisor for the owner of the program's sockets, and lists show
 //! its child in its place.
 
 mod arch;
@@ -169,7 +169,7 @@ fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
     extern "C" fn nothing(_: i32) {}
     // Without SA_RESTART.
     let interrupts = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    if let Ok(signal) = Signal::try_from(workers::SIGNAL) {
+    if let Ok(signal) = Signal::try_from(workers::INTERRUPT_SIGNAL) {
         // SAFETY: the handler does nothing.
         let _ = unsafe { sigaction(signal, &interrupts) };
     }

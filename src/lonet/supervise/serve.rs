@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::calls::{self, Action, Response};
 use super::notify_fd::NotifyFd;
 use super::report::Report;
-use super::workers::{TICK, Workers};
+use super::workers::{INTERRUPT_EVERY_MS, Workers};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
@@ -55,7 +55,7 @@ impl Server {
                         calls::respond(self.notify_fd, notification.id, Ok(response))
                     }
                     Ok(Action::Defer(job)) => {
-                        if !self.workers.give(notification.id, notification.thread, job) {
+                        if !self.workers.submit(notification.id, notification.thread, job) {
                             calls::respond(
                                 self.notify_fd,
                                 notification.id,
@@ -76,12 +76,14 @@ impl Server {
     fn wait(&mut self) -> (bool, bool) {
         let fds: [RawFd; 2] = [self.notify_fd.raw(), self.children.as_raw_fd()];
         let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-        let limit = if self.workers.any() { TICK } else { -1 };
+        let limit = if self.workers.has_calls() { INTERRUPT_EVERY_MS } else { -1 };
         // SAFETY: two structures of ours.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, limit) };
         // Also where there is always another call.
-        if limit >= 0 && (ready <= 0 || self.looked.elapsed() >= Duration::from_millis(TICK as u64)) {
-            self.workers.interrupt();
+        if limit >= 0
+            && (ready <= 0 || self.looked.elapsed() >= Duration::from_millis(INTERRUPT_EVERY_MS as u64))
+        {
+            self.workers.interrupt_due();
             self.looked = Instant::now();
         }
         if ready <= 0 {
@@ -129,7 +131,7 @@ impl Server {
     /// has a duplicate of a socket of theirs any more.
     fn drop_sockets(&self) {
         for _ in 0..PATIENCE {
-            if !self.workers.leave_gone() {
+            if !self.workers.interrupt_gone() {
                 return;
             }
             let _ = sys::readable_within(self.user.0.raw(), 1);

@@ -5,7 +5,7 @@
 
 use super::{Action, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
-use crate::supervise::workers::{Waited, interruptible, wait};
+use crate::supervise::workers::{WaitResult, interruptible, wait};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::collections::HashMap;
@@ -38,9 +38,9 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Res
         let waited = wait(caller, listener.fd(), libc::POLLIN, timeout);
         caller.ensure_pending()?;
         match waited {
-            Waited::Ready => {}
-            Waited::TooLong => return Err(Errno::EAGAIN.into()),
-            Waited::Look => match caller.pending_signal_error() {
+            WaitResult::Ready => {}
+            WaitResult::TimedOut => return Err(Errno::EAGAIN.into()),
+            WaitResult::Recheck => match caller.pending_signal_error() {
                 Some(errno) => return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno })),
                 None => continue,
             },

@@ -5,7 +5,7 @@
 
 use super::{Action, ProgramAddress, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
-use crate::supervise::workers::{Waited, wait};
+use crate::supervise::workers::{WaitResult, wait};
 use lonet_core::dns::PORT;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -113,13 +113,13 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
         let waited = wait(caller, socket.fd(), libc::POLLIN, timeout);
         caller.ensure_pending()?;
         match waited {
-            Waited::Ready => match receive(caller, socket) {
+            WaitResult::Ready => match receive(caller, socket) {
                 // Another thread has taken it.
                 Err(CallError::Errno(Errno::EAGAIN)) => {}
                 received => return received,
             },
-            Waited::TooLong => return Err(Errno::EAGAIN.into()),
-            Waited::Look => {
+            WaitResult::TimedOut => return Err(Errno::EAGAIN.into()),
+            WaitResult::Recheck => {
                 if let Some(errno) = caller.pending_signal_error() {
                     return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno }));
                 }
