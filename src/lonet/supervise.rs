@@ -37,7 +37,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{Pid, getppid};
 use program::{Failure, Program};
-use report::{Report, close_all_but, leave_streams};
+use report::{Report, close_all_except, redirect_to_null};
 use serve::Server;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::RawFd;
@@ -46,7 +46,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{File, run, signals, tell_tracer, wait_for};
+pub use user::{File, run, signals, wait_for_child, warn_tracer};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 
@@ -136,7 +136,7 @@ impl Supervise {
             self.close_file_at_exec();
         }
         let program = Program {
-            messages: !is_go,
+            notify_recvmsg: !is_go,
             path,
             arguments: self.arguments.iter().map(string).collect::<Result<_, _>>()?,
             environment: environment(),
@@ -160,8 +160,8 @@ impl Supervise {
 }
 
 fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
-    close_all_but(vec![control.raw(), notify_fd.raw()]);
-    leave_streams([0, 1, 2]);
+    close_all_except(vec![control.raw(), notify_fd.raw()]);
+    redirect_to_null([0, 1, 2]);
     // Out of the reach of what is sent to the program's group, and in nobody's way.
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");

@@ -220,7 +220,7 @@ impl Run {
         let without_log = client.config.log.is_none();
         if supervised {
             if self.path.is_some() || self.open.is_some() {
-                supervise::tell_tracer(name);
+                supervise::warn_tracer(name);
             }
             let file = if self.open.is_some() { File::Open(&program) } else { File::At(&program) };
             return supervise::run(file, name, arguments, &variables, without_log);

@@ -54,9 +54,9 @@ const GET: [(c_int, c_int); 5] = [
     (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
 ];
 
-/// The filter's program. `messages`: recvmsg is looked at, too. Its address is where the filter does not see it, so that each
+/// The filter's program. `notify_recvmsg`: recvmsg is looked at, too. Its address is where the filter does not see it, so that each
 /// call takes as long as an accept; resolvers need it (musl's, since 1.2.4), and Go's does not.
-pub fn program(messages: bool) -> Vec<sock_filter> {
+pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
     if let Some((second, calls)) = arch::SECOND {
         let mut body = vec![load(NUMBER)];
@@ -78,7 +78,7 @@ pub fn program(messages: bool) -> Vec<sock_filter> {
     call(libc::SYS_sendmsg, &with_flag(2, libc::MSG_FASTOPEN));
     call(libc::SYS_sendmmsg, &with_flag(3, libc::MSG_FASTOPEN));
     call(libc::SYS_recvfrom, &[&with_pointer(4)[..], &[answer(ALLOW)]].concat());
-    if messages {
+    if notify_recvmsg {
         call(libc::SYS_recvmsg, &[answer(NOTIFY)]);
     }
     let mptcp = when(libc::IPPROTO_MPTCP as u32, &[answer(NO_MPTCP)]);

@@ -4,7 +4,7 @@
 //! supervisor has a duplicate of it. That is the first one that it takes, and tells whether it may take any.
 
 use super::filter;
-use super::report::pair;
+use super::report::socket_pair;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -18,7 +18,7 @@ pub struct Program {
     pub arguments: Vec<CString>,
     pub environment: Vec<CString>,
     /// See [`filter::program`].
-    pub messages: bool,
+    pub notify_recvmsg: bool,
     /// The signals that it begins with blocked.
     pub mask: SigSet,
 }
@@ -51,16 +51,16 @@ impl Program {
     /// A child under the filter that waits for a word before it executes the program, and where to say it.
     fn fork(&self) -> Result<(Started, Fd), Failure> {
         let cannot = |what: &str, errno: Errno| Failure::Supervision(format!("{what}: {}", errno.desc()));
-        let [ours, childs] = pair().map_err(|e| cannot("cannot make a socket", e))?;
-        let filter = filter::program(self.messages);
-        let arguments = Array::new(&self.arguments);
-        let environment = Array::new(&self.environment);
+        let [ours, childs] = socket_pair().map_err(|e| cannot("cannot make a socket", e))?;
+        let filter = filter::program(self.notify_recvmsg);
+        let arguments = StringArray::new(&self.arguments);
+        let environment = StringArray::new(&self.environment);
         let parent = sys::getpid();
         // SAFETY: the child makes system calls only.
         let process = match unsafe { fork() }.map_err(|e| cannot("cannot fork", e))? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                let errno = self.become_it(&childs, &filter, &arguments, &environment, parent);
+                let errno = self.exec_under_filter(&childs, &filter, &arguments, &environment, parent);
                 let _ = sys::send(childs.raw(), &(errno as i32).to_ne_bytes());
                 // SAFETY: no destructor is to run in the child.
                 unsafe { libc::_exit(127) }
@@ -70,19 +70,19 @@ impl Program {
         match duplicate_notify_fd(&ours, process) {
             Ok(notify_fd) => Ok((Started { process, notify_fd }, ours)),
             Err(failure) => {
-                end(process);
+                kill_and_reap(process);
                 Err(failure)
             }
         }
     }
 
     /// Returns only if that fails.
-    fn become_it(
+    fn exec_under_filter(
         &self,
         control: &Fd,
         filter: &[libc::sock_filter],
-        arguments: &Array<'_>,
-        environment: &Array<'_>,
+        arguments: &StringArray<'_>,
+        environment: &StringArray<'_>,
         parent: i32,
     ) -> Errno {
         // SAFETY: no pointers.
@@ -93,9 +93,9 @@ impl Program {
         }
         let installed = install(filter);
         let number = installed.unwrap_or_else(|errno| -(errno as i32));
-        let mut word = [0; 4];
+        let mut go = [0; 4];
         if sys::send(control.raw(), &number.to_ne_bytes()).is_err()
-            || sys::recv(control.raw(), &mut word).unwrap_or(0) == 0
+            || sys::recv(control.raw(), &mut go).unwrap_or(0) == 0
         {
             return Errno::ESRCH;
         }
@@ -119,12 +119,12 @@ pub fn probe() -> Result<(), String> {
         path: CString::default(),
         arguments: vec![],
         environment: vec![],
-        messages: true,
+        notify_recvmsg: true,
         mask: SigSet::empty(),
     };
     match nothing.fork() {
         Ok((started, _)) => {
-            end(started.process);
+            kill_and_reap(started.process);
             Ok(())
         }
         Err(Failure::Supervision(why)) => Err(why),
@@ -133,21 +133,21 @@ pub fn probe() -> Result<(), String> {
 }
 
 /// Kills a child that waits for us, or has ended.
-fn end(process: Pid) {
+fn kill_and_reap(process: Pid) {
     let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL);
     let _ = nix::sys::wait::waitpid(process, None);
 }
 
 /// Strings as execve takes them.
-struct Array<'a> {
+struct StringArray<'a> {
     pointers: Vec<*const libc::c_char>,
     _strings: &'a [CString],
 }
 
-impl<'a> Array<'a> {
-    fn new(strings: &'a [CString]) -> Array<'a> {
+impl<'a> StringArray<'a> {
+    fn new(strings: &'a [CString]) -> StringArray<'a> {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Array { pointers, _strings: strings }
+        StringArray { pointers, _strings: strings }
     }
 
     fn pointer(&self) -> *const *const libc::c_char {
@@ -177,8 +177,8 @@ const REMEDY: &str =
 /// A duplicate of the listener that the child has, once it says which number that has.
 fn duplicate_notify_fd(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let mut number = [0; 4];
-    let told = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
-    let number = told.map(|_| i32::from_ne_bytes(number));
+    let received = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
+    let number = received.map(|_| i32::from_ne_bytes(number));
     let refused = |what: String| Failure::Supervision(what);
     let number = match number.ok_or_else(|| refused("the child ended before it was the program".into()))? {
         number @ 0.. => number,

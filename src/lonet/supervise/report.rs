@@ -64,7 +64,7 @@ impl Report {
 }
 
 /// Two sockets that are connected with each other, for packets; not passed on by exec.
-pub fn pair() -> Result<[sys::Fd; 2], Errno> {
+pub fn socket_pair() -> Result<[sys::Fd; 2], Errno> {
     let mut pair = [0; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: room for two descriptors.
@@ -76,7 +76,7 @@ pub fn pair() -> Result<[sys::Fd; 2], Errno> {
 }
 
 /// Closes all descriptors from 3 on but these.
-pub fn close_all_but(mut keep: Vec<RawFd>) {
+pub fn close_all_except(mut keep: Vec<RawFd>) {
     keep.sort_unstable();
     let mut first = 3u32;
     for fd in keep.into_iter().filter_map(|fd| u32::try_from(fd).ok()).chain([u32::MAX]) {
@@ -90,7 +90,7 @@ pub fn close_all_but(mut keep: Vec<RawFd>) {
 }
 
 /// The program alone is to have these standard streams: who reads from a pipe waits for the last that may write.
-pub fn leave_streams(streams: impl IntoIterator<Item = RawFd>) {
+pub fn redirect_to_null(streams: impl IntoIterator<Item = RawFd>) {
     if let Ok(null) = sys::open(c"/dev/null", libc::O_RDWR) {
         for stream in streams {
             // SAFETY: no pointers.
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn report_is_read_as_it_was_sent() {
-        let [a, b] = pair().expect("two sockets");
+        let [a, b] = socket_pair().expect("two sockets");
         let all = [Report::Runs(7), Report::Failed(126, "α".into()), Report::Stopped, Report::Ended(256)];
         for report in &all {
             report.send(a.raw());

@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// How often threads are waited for whose callers have gone, a millisecond each.
-const PATIENCE: u32 = 1000;
+const MAX_RELEASE_WAITS: u32 = 1000;
 
 pub struct Server {
     notify_fd: &'static NotifyFd,
@@ -23,9 +23,9 @@ pub struct Server {
     program: Pid,
     /// Who hears of the program, and its process.
     user: (Fd, Pid),
-    has_ended: bool,
+    program_ended: bool,
     /// When those who wait were last looked at.
-    looked: Instant,
+    last_interrupt: Instant,
 }
 
 impl Server {
@@ -36,7 +36,15 @@ impl Server {
         let mut child = SigSet::empty();
         child.add(Signal::SIGCHLD);
         let children = SignalFd::with_flags(&child, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Server { notify_fd, workers, children, program, user, has_ended: false, looked: Instant::now() })
+        Ok(Server {
+            notify_fd,
+            workers,
+            children,
+            program,
+            user,
+            program_ended: false,
+            last_interrupt: Instant::now(),
+        })
     }
 
     /// Until nobody is left who is under the filter.
@@ -44,10 +52,10 @@ impl Server {
         // The program may have ended before there was a descriptor to tell of it.
         self.reap();
         loop {
-            let (calls, nobody) = self.wait();
-            if calls && let Some(notification) = self.notify_fd.receive() {
+            let (has_call, is_unused) = self.wait();
+            if has_call && let Some(notification) = self.notify_fd.receive() {
                 if matches!(notification.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
-                    self.drop_sockets();
+                    self.release_gone_sockets();
                 }
                 let result = Caller::new(self.notify_fd, notification).and_then(calls::dispatch);
                 match result {
@@ -66,7 +74,7 @@ impl Server {
                     Err(error) => calls::respond(self.notify_fd, notification.id, Err(error)),
                 }
             }
-            if nobody && self.has_ended {
+            if is_unused && self.program_ended {
                 return;
             }
         }
@@ -81,20 +89,21 @@ impl Server {
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, limit) };
         // Also where there is always another call.
         if limit >= 0
-            && (ready <= 0 || self.looked.elapsed() >= Duration::from_millis(INTERRUPT_EVERY_MS as u64))
+            && (ready <= 0
+                || self.last_interrupt.elapsed() >= Duration::from_millis(INTERRUPT_EVERY_MS as u64))
         {
             self.workers.interrupt_due();
-            self.looked = Instant::now();
+            self.last_interrupt = Instant::now();
         }
         if ready <= 0 {
             return (false, false);
         }
-        let nobody = polls[0].revents & libc::POLLHUP != 0;
-        if polls[1].revents != 0 || nobody {
+        let is_unused = polls[0].revents & libc::POLLHUP != 0;
+        if polls[1].revents != 0 || is_unused {
             while matches!(self.children.read_signal(), Ok(Some(_))) {}
             self.reap();
         }
-        (polls[0].revents & libc::POLLIN != 0, nobody)
+        (polls[0].revents & libc::POLLIN != 0, is_unused)
     }
 
     /// Takes the status of each child: the program, and what has lost its parent.
@@ -117,8 +126,8 @@ impl Server {
                 // Whoever let the program go on may not know of the process that stopped with it.
                 let _ = nix::sys::signal::kill(user_pid, Signal::SIGCONT);
             } else {
-                self.has_ended = true;
-                self.drop_sockets();
+                self.program_ended = true;
+                self.release_gone_sockets();
                 // What the program has left behind is served on.
                 // SAFETY: no pointers.
                 unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, 0) };
@@ -129,8 +138,8 @@ impl Server {
 
     /// Who looks for a free port, or waits for the program's end, finds those free whose programs have ended: no thread here
     /// has a duplicate of a socket of theirs any more.
-    fn drop_sockets(&self) {
-        for _ in 0..PATIENCE {
+    fn release_gone_sockets(&self) {
+        for _ in 0..MAX_RELEASE_WAITS {
             if !self.workers.interrupt_gone() {
                 return;
             }

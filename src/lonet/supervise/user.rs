@@ -1,6 +1,6 @@
 //! The process that the user has started: waits for the program, passes signals on, stops when it stops, and ends as it does.
 
-use super::report::{Report, close_all_but, leave_streams, pair};
+use super::report::{Report, close_all_except, redirect_to_null, socket_pair};
 use crate::daemon::process::{asks_to_end, is_stopped};
 use crate::exit::{FAILED, RunError, exit_like};
 use lonet_core::config::{SUPERVISED, SUPERVISES};
@@ -25,7 +25,7 @@ pub enum File<'a> {
 }
 
 /// Says that a debugger has the wrong process: it has started the program, and what it traces is this one, which only waits for it.
-pub fn tell_tracer(program: &OsStr) {
+pub fn warn_tracer(program: &OsStr) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse::<i32>().ok());
     let Some(pid) = tracer.filter(|pid| *pid != 0) else { return };
@@ -47,7 +47,7 @@ pub fn run(
     without_log: bool,
 ) -> Result<ExitCode, RunError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
-    let [ours, supervisors] = pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
+    let [ours, supervisors] = socket_pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
     // SAFETY: a descriptor of ours, which the supervisor is to inherit.
     unsafe { libc::syscall(libc::SYS_fcntl, supervisors.raw(), libc::F_SETFD, 0) };
     let mut command = Command::new("/proc/self/exe");
@@ -67,8 +67,8 @@ pub fn run(
     let _ = all.thread_block();
     let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|e| failed("cannot wait for signals", &e.desc()))?;
-    close_all_but(vec![ours.raw(), signals.as_raw_fd()]);
-    leave_streams([0, 1]);
+    close_all_except(vec![ours.raw(), signals.as_raw_fd()]);
+    redirect_to_null([0, 1]);
     wait(&ours, &signals, &mut supervisor)
 }
 
@@ -111,7 +111,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
             if let Some(program) =
                 program.as_ref().filter(|_| !is_groups && signal.ssi_signo != libc::SIGCHLD as u32)
             {
-                pass_on(program, signal.ssi_signo as i32);
+                forward_signal(program, signal.ssi_signo as i32);
             } else if program.is_none() && asks_to_end(signal.ssi_signo as i32) {
                 // Nobody is there yet to whom it could be passed on.
                 return Ok(exit_like(signal.ssi_signo as i32));
@@ -128,7 +128,7 @@ pub fn signals() -> Result<SignalFd, nix::errno::Errno> {
 }
 
 /// Waits for a child, which has these signals unless its group has them anyway, and stops when it stops. Its status of wait(2).
-pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
+pub fn wait_for_child(child: &mut Child, signals: &SignalFd) -> i32 {
     let pid = child.id() as i32;
     loop {
         let mut status = 0;
@@ -144,7 +144,7 @@ pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
             && signal.ssi_code != SI_KERNEL
             && let Some(program) = pidfd_open(pid)
         {
-            pass_on(&program, signal.ssi_signo as i32);
+            forward_signal(&program, signal.ssi_signo as i32);
         }
     }
 }
@@ -154,7 +154,7 @@ fn pidfd_open(pid: i32) -> Option<Fd> {
     check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok().map(|fd| Fd::adopt(fd as i32))
 }
 
-fn pass_on(program: &Fd, signal: i32) {
+fn forward_signal(program: &Fd, signal: i32) {
     let nothing = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: null for what the kernel then fills itself.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, program.raw(), signal, nothing, 0) };
