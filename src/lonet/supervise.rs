@@ -46,12 +46,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{File, run, signals, wait_for_child, warn_tracer};
+pub use user::{ProgramFile, run, signal_fd, wait_for_child, warn_tracer};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 
 /// Whether this process is supervised.
-pub fn is_inside() -> bool {
+pub fn is_supervised() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|is| is == IS_SUPERVISED) && sys::is_filtered()
 }
 

@@ -2,7 +2,7 @@ use super::number::port;
 use super::{Network, completions, ready, say};
 use crate::check;
 use crate::exit::{FAILED, RunError};
-use crate::supervise::{self, File};
+use crate::supervise::{self, ProgramFile};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
@@ -50,7 +50,7 @@ pub struct Run {
     /// What to supervise: programs that cannot be hooked (auto), all, with each call taking longer (always), or none
     /// (never)
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", conflicts_with = "unhooked")]
-    supervise: When,
+    supervise: Supervision,
     /// Do not warn that the program is no host
     #[arg(short, long)]
     quiet: bool,
@@ -88,7 +88,7 @@ pub struct HostOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum When {
+enum Supervision {
     Always,
     Never,
     Auto,
@@ -160,8 +160,8 @@ impl Run {
             );
         }
         let library = library().map_err(failed)?;
-        let is_inside = supervise::is_inside();
-        if is_inside && !self.is_where_we_are(&config) {
+        let is_supervised = supervise::is_supervised();
+        if is_supervised && !self.is_same_host(&config) {
             return Err(failed(
                 "a program that is supervised as one host cannot start programs as another: start them from outside".into(),
             ));
@@ -172,11 +172,11 @@ impl Run {
             Some(path) => path.clone(),
             None => check::resolve(name, std::env::var_os("PATH").as_deref()).map_err(refusal)?,
         };
-        let mut supervised = self.supervise == When::Always;
+        let mut supervised = self.supervise == Supervision::Always;
         match check::hookable(&program, &library) {
             Ok(()) => {}
             Err(e) if self.unhooked && e.exit_code() == 126 => {}
-            Err(e) if (is_inside || self.supervise != When::Never) && e.is_supervisable() => {
+            Err(e) if (is_supervised || self.supervise != Supervision::Never) && e.is_supervisable() => {
                 supervised = true
             }
             Err(e) if e.exit_code() == 126 && !matches!(e.reason, check::Reason::Fails(_)) => {
@@ -185,7 +185,7 @@ impl Run {
             Err(e) => return Err(refusal(e)),
         }
 
-        if let Some(why) = config.log.as_deref().and_then(cannot_write) {
+        if let Some(why) = config.log.as_deref().and_then(write_error) {
             eprintln!("lonet: cannot write to LONET_LOG={:?}: {why}", config.log.take().unwrap_or_default());
         }
         if !self.ready.is_empty() {
@@ -196,9 +196,9 @@ impl Run {
             let client = super::client_of(config);
             let treatment = match self.supervise {
                 _ if self.unhooked => Some("--unhooked"),
-                When::Always => Some("--supervise=always"),
-                When::Never => Some("--supervise=never"),
-                When::Auto => None,
+                Supervision::Always => Some("--supervise=always"),
+                Supervision::Never => Some("--supervise=never"),
+                Supervision::Auto => None,
             };
             let Run { ready: ports, log, program, .. } = self;
             return ready::Background { client, host, ports, log, treatment, program }.run();
@@ -211,7 +211,7 @@ impl Run {
         let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
         let membership = key.map(|key| Membership { owner: client.owner(), key });
         let mut variables = variables(&client.config, membership.or(client.config.membership));
-        if is_inside {
+        if is_supervised {
             supervised = false;
         } else {
             variables.push(("LD_PRELOAD", preload(&library)));
@@ -222,7 +222,11 @@ impl Run {
             if self.path.is_some() || self.open.is_some() {
                 supervise::warn_tracer(name);
             }
-            let file = if self.open.is_some() { File::Open(&program) } else { File::At(&program) };
+            let file = if self.open.is_some() {
+                ProgramFile::Descriptor(&program)
+            } else {
+                ProgramFile::Path(&program)
+            };
             return supervise::run(file, name, arguments, &variables, without_log);
         }
         let mut command = Command::new(&program);
@@ -239,7 +243,7 @@ impl Run {
 
 impl Run {
     /// Whether the host is the one that this process is.
-    fn is_where_we_are(&self, config: &Config) -> bool {
+    fn is_same_host(&self, config: &Config) -> bool {
         let is = |name: &str, value: Option<&str>| std::env::var_os(name).as_deref() == value.map(OsStr::new);
         is("LONET_HOST", config.host.as_deref()) && is("LONET_NETWORK", Some(&config.network))
     }
@@ -261,7 +265,7 @@ fn join(client: &Client) -> Result<(), String> {
     Err(format!("network {:?}: {text}", client.config.network))
 }
 
-fn cannot_write(log: &Path) -> Option<std::io::Error> {
+fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
 }
 

@@ -2,7 +2,7 @@
 
 use super::trace::{begin, flush, open};
 use crate::exit::exit_like;
-use crate::supervise::{signals, wait_for_child};
+use crate::supervise::{signal_fd, wait_for_child};
 use lonet_core::client::{Client, StartIf};
 use lonet_core::control::Trace as Order;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     command.arg0("lonet").args(without_trace(std::env::args_os().skip(1)));
     let mut child = command.spawn().map_err(|e| format!("cannot start the program: {e}"))?;
     // Behind it, as it would have them blocked.
-    let signals = signals().map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let signals = signal_fd().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let status = wait_for_child(&mut child, &signals);
     let written = flush(client, Order::Write).and_then(|()| {
         recorded.each(&mut |line| writeln!(to, "{line}")).and_then(|()| to.flush()).map_err(cannot)

@@ -18,10 +18,10 @@ const SI_KERNEL: i32 = 0x80;
 
 /// The file of a program.
 #[derive(Clone, Copy)]
-pub enum File<'a> {
-    At(&'a Path),
+pub enum ProgramFile<'a> {
+    Path(&'a Path),
     /// /proc/self/fd/N: a descriptor that the program does not get.
-    Open(&'a Path),
+    Descriptor(&'a Path),
 }
 
 /// Says that a debugger has the wrong process: it has started the program, and what it traces is this one, which only waits for it.
@@ -40,7 +40,7 @@ pub fn warn_tracer(program: &OsStr) {
 /// Runs a program under supervision; returns when that has ended, or was not begun. `variables`: what makes the supervisor
 /// a host.
 pub fn run(
-    file: File<'_>,
+    file: ProgramFile<'_>,
     name: &OsStr,
     arguments: &[OsString],
     variables: &[(&'static str, OsString)],
@@ -53,8 +53,8 @@ pub fn run(
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").arg("supervise").arg("--control").arg(supervisors.raw().to_string());
     match file {
-        File::At(path) => command.arg("--path").arg(path),
-        File::Open(path) => command.arg("--open").arg("--path").arg(path),
+        ProgramFile::Path(path) => command.arg("--path").arg(path),
+        ProgramFile::Descriptor(path) => command.arg("--open").arg("--path").arg(path),
     };
     command.arg("--").arg(name).args(arguments);
     if without_log {
@@ -121,7 +121,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
 }
 
 /// All signals, from now on.
-pub fn signals() -> Result<SignalFd, nix::errno::Errno> {
+pub fn signal_fd() -> Result<SignalFd, nix::errno::Errno> {
     let all = SigSet::all();
     all.thread_block()?;
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
