@@ -59,19 +59,19 @@ pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
                     accept::begin(caller, socket, flags)
                 }
                 libc::SYS_getsockname => {
-                    name::of_socket(&caller, &socket, libc::getsockname).map(Action::from)
+                    name::socket_name(&caller, &socket, libc::getsockname).map(Action::from)
                 }
                 libc::SYS_getpeername => {
-                    name::of_socket(&caller, &socket, libc::getpeername).map(Action::from)
+                    name::socket_name(&caller, &socket, libc::getpeername).map(Action::from)
                 }
                 libc::SYS_setsockopt => option::set(&caller, &socket).map(Action::from),
                 libc::SYS_getsockopt => option::get(&caller, &socket).map(Action::from),
-                libc::SYS_sendto => datagram::send(&caller, &socket).map(Action::from),
+                libc::SYS_sendto => datagram::sendto(&caller, &socket).map(Action::from),
                 libc::SYS_sendmsg | libc::SYS_sendmmsg => {
-                    datagram::send_fast(&caller, &socket).map(Action::from)
+                    datagram::sendmsg(&caller, &socket).map(Action::from)
                 }
-                libc::SYS_recvfrom => datagram::receive(caller, socket),
-                libc::SYS_recvmsg => datagram::receive_message(caller, socket),
+                libc::SYS_recvfrom => datagram::recvfrom(caller, socket),
+                libc::SYS_recvmsg => datagram::recvmsg(caller, socket),
                 // The filter notifies nothing else.
                 _ => Ok(Response::Errno(libc::ENOSYS).into()),
             }
@@ -168,7 +168,7 @@ fn result(value: i32) -> Result<Response, CallError> {
 fn bind(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let at = ProgramAddress::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
-    rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
+    rights::with_rights_of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
 fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
@@ -176,7 +176,7 @@ fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     if socket.kind == libc::SOCK_STREAM && socket.is_blocking() && to.family() != libc::AF_UNSPEC {
         return Ok(Action::Defer(Box::new(move || connect_and_wait(&caller, &socket, &to))));
     }
-    datagram::connects(&socket, &to)?;
+    datagram::note_connect(&socket, &to)?;
     // SAFETY: an address with its length.
     result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Action::from)
 }

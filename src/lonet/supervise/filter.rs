@@ -14,7 +14,7 @@ const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 
 /// A call that reports success and does nothing.
-const DONE: u32 = errno(0);
+const RETURN_ZERO: u32 = errno(0);
 
 /// Not in the libc crate (linux/tcp.h).
 const TCP_MD5SIG_EXT: c_int = 32;
@@ -26,7 +26,7 @@ const fn errno(errno: c_int) -> u32 {
 }
 
 /// Calls that are looked at whatever their arguments are.
-const ALWAYS: [c_long; 8] = [
+const ALWAYS_NOTIFIED: [c_long; 8] = [
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_connect,
@@ -38,7 +38,7 @@ const ALWAYS: [c_long; 8] = [
 ];
 
 /// The options that lonet sets for itself, and those that hold addresses.
-const SET: [(c_int, c_int); 6] = [
+const NOTIFIED_SETSOCKOPT: [(c_int, c_int); 6] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_IP, IP_TTL),
     (libc::SOL_IP, IP_MINTTL),
@@ -46,7 +46,7 @@ const SET: [(c_int, c_int); 6] = [
     (libc::IPPROTO_TCP, TCP_MD5SIG_EXT),
     (libc::IPPROTO_TCP, TCP_AO_ADD_KEY),
 ];
-const GET: [(c_int, c_int); 5] = [
+const NOTIFIED_GETSOCKOPT: [(c_int, c_int); 5] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_IP, IP_TTL),
     (libc::SOL_IP, IP_MINTTL),
@@ -58,38 +58,38 @@ const GET: [(c_int, c_int); 5] = [
 /// call takes as long as an accept; resolvers need it (musl's, since 1.2.4), and Go's does not.
 pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
-    if let Some((second, calls)) = arch::SECOND {
+    if let Some((compat, calls)) = arch::COMPAT_ABI {
         let mut body = vec![load(NUMBER)];
-        calls.iter().for_each(|call| body.extend(when(*call, &[answer(NO_SUCH_CALL)])));
-        body.push(answer(ALLOW));
-        all.extend(when(second, &body));
+        calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
+        body.push(ret(ALLOW));
+        all.extend(when(compat, &body));
     }
-    all.extend(unless(arch::NATIVE, &[answer(NO_SUCH_CALL)]));
+    all.extend(unless(arch::NATIVE, &[ret(NO_SUCH_CALL)]));
     all.push(load(NUMBER));
-    if let Some(bit) = arch::OTHER_ABI {
-        all.extend(when_any(bit, &[answer(NO_SUCH_CALL)]));
+    if let Some(bit) = arch::X32_BIT {
+        all.extend(when_any(bit, &[ret(NO_SUCH_CALL)]));
     }
     let mut call = |number: c_long, body: &[sock_filter]| all.extend(when(number as u32, body));
-    ALWAYS.iter().for_each(|number| call(*number, &[answer(NOTIFY)]));
-    call(libc::SYS_setsockopt, &options(&SET));
-    call(libc::SYS_getsockopt, &options(&GET));
+    ALWAYS_NOTIFIED.iter().for_each(|number| call(*number, &[ret(NOTIFY)]));
+    call(libc::SYS_setsockopt, &options(&NOTIFIED_SETSOCKOPT));
+    call(libc::SYS_getsockopt, &options(&NOTIFIED_GETSOCKOPT));
     // MSG_FASTOPEN is a connect.
-    call(libc::SYS_sendto, &[&with_pointer(4)[..], &with_flag(3, libc::MSG_FASTOPEN)].concat());
-    call(libc::SYS_sendmsg, &with_flag(2, libc::MSG_FASTOPEN));
-    call(libc::SYS_sendmmsg, &with_flag(3, libc::MSG_FASTOPEN));
-    call(libc::SYS_recvfrom, &[&with_pointer(4)[..], &[answer(ALLOW)]].concat());
+    call(libc::SYS_sendto, &[&notify_if_pointer(4)[..], &notify_if_flag(3, libc::MSG_FASTOPEN)].concat());
+    call(libc::SYS_sendmsg, &notify_if_flag(2, libc::MSG_FASTOPEN));
+    call(libc::SYS_sendmmsg, &notify_if_flag(3, libc::MSG_FASTOPEN));
+    call(libc::SYS_recvfrom, &[&notify_if_pointer(4)[..], &[ret(ALLOW)]].concat());
     if notify_recvmsg {
-        call(libc::SYS_recvmsg, &[answer(NOTIFY)]);
+        call(libc::SYS_recvmsg, &[ret(NOTIFY)]);
     }
-    let mptcp = when(libc::IPPROTO_MPTCP as u32, &[answer(NO_MPTCP)]);
-    call(libc::SYS_socket, &[&[load(argument(2))][..], &mptcp, &[answer(ALLOW)]].concat());
+    let mptcp = when(libc::IPPROTO_MPTCP as u32, &[ret(NO_MPTCP)]);
+    call(libc::SYS_socket, &[&[load(argument(2))][..], &mptcp, &[ret(ALLOW)]].concat());
     // What is not dumpable is out of the supervisor's reach.
-    let undumpable = [&[load(argument(1))][..], &when(0, &[answer(DONE)]), &[answer(ALLOW)]].concat();
+    let undumpable = [&[load(argument(1))][..], &when(0, &[ret(RETURN_ZERO)]), &[ret(ALLOW)]].concat();
     let prctl = when(libc::PR_SET_DUMPABLE as u32, &undumpable);
-    call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[answer(ALLOW)]].concat());
+    call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[ret(ALLOW)]].concat());
     // Its requests would pass the filter.
-    call(libc::SYS_io_uring_setup, &[answer(NO_SUCH_CALL)]);
-    all.push(answer(ALLOW));
+    call(libc::SYS_io_uring_setup, &[ret(NO_SUCH_CALL)]);
+    all.push(ret(ALLOW));
     all
 }
 
@@ -97,28 +97,28 @@ pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
 fn options(all: &[(c_int, c_int)]) -> Vec<sock_filter> {
     let mut body = Vec::new();
     for (level, option) in all {
-        let is_option = [&[load(argument(2))][..], &when(*option as u32, &[answer(NOTIFY)])].concat();
+        let is_option = [&[load(argument(2))][..], &when(*option as u32, &[ret(NOTIFY)])].concat();
         body.push(load(argument(1)));
         body.extend(when(*level as u32, &is_option));
     }
-    body.push(answer(ALLOW));
+    body.push(ret(ALLOW));
     body
 }
 
 /// Notifies if an argument of 64 bits is not zero; goes on behind it otherwise.
-fn with_pointer(number: usize) -> Vec<sock_filter> {
+fn notify_if_pointer(number: usize) -> Vec<sock_filter> {
     let mut body = vec![load(argument(number))];
-    body.extend(unless(0, &[answer(NOTIFY)]));
+    body.extend(unless(0, &[ret(NOTIFY)]));
     body.push(load(argument(number) + 4));
-    body.extend(unless(0, &[answer(NOTIFY)]));
+    body.extend(unless(0, &[ret(NOTIFY)]));
     body
 }
 
 /// Notifies if an argument has this flag, and allows it otherwise.
-fn with_flag(number: usize, flag: c_int) -> Vec<sock_filter> {
+fn notify_if_flag(number: usize, flag: c_int) -> Vec<sock_filter> {
     let mut body = vec![load(argument(number))];
-    body.extend(when_any(flag as u32, &[answer(NOTIFY)]));
-    body.push(answer(ALLOW));
+    body.extend(when_any(flag as u32, &[ret(NOTIFY)]));
+    body.push(ret(ALLOW));
     body
 }
 
@@ -135,29 +135,35 @@ fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
-fn answer(value: u32) -> sock_filter {
+fn ret(value: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: value }
 }
 
 /// `body`, which is passed over unless the loaded value is this one.
 fn when(value: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JEQ, value, 0, body.len(), body)
+    jump_over(libc::BPF_JEQ, value, 0, body.len(), body)
 }
 
 fn unless(value: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JEQ, value, body.len(), 0, body)
+    jump_over(libc::BPF_JEQ, value, body.len(), 0, body)
 }
 
 /// `body`, which is passed over unless the loaded value has one of these bits.
 fn when_any(bits: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JSET, bits, 0, body.len(), body)
+    jump_over(libc::BPF_JSET, bits, 0, body.len(), body)
 }
 
-fn guarded(jump: u32, k: u32, if_so: usize, if_not: usize, body: &[sock_filter]) -> Vec<sock_filter> {
+fn jump_over(
+    jump: u32,
+    k: u32,
+    skip_if_true: usize,
+    skip_if_false: usize,
+    body: &[sock_filter],
+) -> Vec<sock_filter> {
     let code = (libc::BPF_JMP | jump | libc::BPF_K) as u16;
     // No body of this file is longer.
     let distance = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-    let mut all = vec![sock_filter { code, jt: distance(if_so), jf: distance(if_not), k }];
+    let mut all = vec![sock_filter { code, jt: distance(skip_if_true), jf: distance(skip_if_false), k }];
     all.extend_from_slice(body);
     all
 }
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn calls_with_addresses_are_notified_and_data_is_not() {
-        for number in ALWAYS {
+        for number in ALWAYS_NOTIFIED {
             assert_eq!(native(number, [0; 6]), NOTIFY, "{number}");
         }
         for number in [libc::SYS_read, libc::SYS_write, libc::SYS_close, libc::SYS_sendto, libc::SYS_recvfrom]
@@ -221,8 +227,12 @@ mod tests {
     fn only_options_of_lonets_are_notified() {
         let option =
             |number, (level, name): (c_int, c_int)| native(number, [3, level as u64, name as u64, 0, 0, 0]);
-        SET.iter().for_each(|o| assert_eq!(option(libc::SYS_setsockopt, *o), NOTIFY, "{o:?}"));
-        GET.iter().for_each(|o| assert_eq!(option(libc::SYS_getsockopt, *o), NOTIFY, "{o:?}"));
+        NOTIFIED_SETSOCKOPT
+            .iter()
+            .for_each(|o| assert_eq!(option(libc::SYS_setsockopt, *o), NOTIFY, "{o:?}"));
+        NOTIFIED_GETSOCKOPT
+            .iter()
+            .for_each(|o| assert_eq!(option(libc::SYS_getsockopt, *o), NOTIFY, "{o:?}"));
         let error = (libc::SOL_SOCKET, libc::SO_ERROR);
         assert_eq!(option(libc::SYS_getsockopt, error), ALLOW);
         assert_eq!(option(libc::SYS_setsockopt, (libc::IPPROTO_TCP, libc::TCP_NODELAY)), ALLOW);
@@ -232,14 +242,14 @@ mod tests {
     fn what_would_pass_the_supervisor_is_not_there() {
         assert_eq!(native(libc::SYS_io_uring_setup, [0; 6]), NO_SUCH_CALL);
         let dumpable = |to| native(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, to, 0, 0, 0, 0]);
-        assert_eq!((dumpable(0), dumpable(1)), (DONE, ALLOW));
+        assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         let socket = |protocol| native(libc::SYS_socket, [2, 1, protocol, 0, 0, 0]);
         assert_eq!((socket(0), socket(libc::IPPROTO_MPTCP as u64)), (ALLOW, NO_MPTCP));
-        if let Some((second, calls)) = arch::SECOND {
-            calls.iter().for_each(|call| assert_eq!(run(second, (*call).into(), [0; 6]), NO_SUCH_CALL));
-            assert_eq!(run(second, 1, [0; 6]), ALLOW);
+        if let Some((compat, calls)) = arch::COMPAT_ABI {
+            calls.iter().for_each(|call| assert_eq!(run(compat, (*call).into(), [0; 6]), NO_SUCH_CALL));
+            assert_eq!(run(compat, 1, [0; 6]), ALLOW);
         }
-        if let Some(bit) = arch::OTHER_ABI {
+        if let Some(bit) = arch::X32_BIT {
             assert_eq!(native(libc::SYS_read | c_long::from(bit), [0; 6]), NO_SUCH_CALL);
         }
         assert_eq!(run(0xdead_beef, libc::SYS_read, [0; 6]), NO_SUCH_CALL);

@@ -21,46 +21,46 @@ struct Header {
 /// The sets of the lower 32 capabilities, and then those of the upper.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Set {
+struct CapabilitySet {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
 /// Of this thread.
-fn get() -> sys::Result<[Set; 2]> {
-    let (header, mut sets) = (Header { version: VERSION, pid: 0 }, [Set::default(); 2]);
+fn capget() -> sys::Result<[CapabilitySet; 2]> {
+    let (header, mut sets) = (Header { version: VERSION, pid: 0 }, [CapabilitySet::default(); 2]);
     // SAFETY: a header, and the two sets of its version.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
 /// Of this thread alone.
-fn set(sets: &[Set; 2]) -> sys::Result<()> {
+fn capset(sets: &[CapabilitySet; 2]) -> sys::Result<()> {
     let header = Header { version: VERSION, pid: 0 };
     // SAFETY: as above.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }).map(drop)
 }
 
 /// Does what binds a socket for the caller, with no right to privileged ports that the caller has not.
-pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, CallError> {
-    let own = get()?;
+pub fn with_rights_of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, CallError> {
+    let own = capget()?;
     let [low, high] = own;
-    if u64::from(low.effective) & CAP_NET_BIND_SERVICE == 0 || has(caller)? {
+    if u64::from(low.effective) & CAP_NET_BIND_SERVICE == 0 || may_bind_privileged(caller)? {
         return Ok(bind());
     }
-    let less = Set { effective: low.effective & !(CAP_NET_BIND_SERVICE as u32), ..low };
-    set(&[less, high])?;
+    let less = CapabilitySet { effective: low.effective & !(CAP_NET_BIND_SERVICE as u32), ..low };
+    capset(&[less, high])?;
     let result = bind();
     let errno = nix::errno::Errno::last();
     // What is permitted can be made effective again.
-    set(&own)?;
+    capset(&own)?;
     errno.set();
     Ok(result)
 }
 
 /// Whether the caller has it. Not that of a user namespace below, which the machine's ports do not belong to.
-fn has(caller: &Caller) -> Result<bool, CallError> {
+fn may_bind_privileged(caller: &Caller) -> Result<bool, CallError> {
     let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/user")).map(|m| (m.dev(), m.ino()));
     let has = match (namespace("self"), namespace(&caller.notification.thread.to_string())) {
         (Ok(own), Ok(theirs)) => own == theirs && caller.capabilities() & CAP_NET_BIND_SERVICE != 0,
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn capabilities_of_this_thread_are_those_that_proc_shows() {
-        let [low, high] = get().expect("capabilities");
+        let [low, high] = capget().expect("capabilities");
         let effective = u64::from(high.effective) << 32 | u64::from(low.effective);
         assert_eq!(super::super::caller::capabilities(sys::gettid()), effective);
-        set(&[low, high]).expect("the same again");
+        capset(&[low, high]).expect("the same again");
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
-static TAKING: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
+static LOCKS: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
 pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, CallError> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
@@ -24,10 +24,10 @@ pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, Cal
         return Ok(Action::Defer(Box::new(move || accept_and_wait(&caller, &listener, flags))));
     }
     let file = accept(&caller, &listener, flags)?;
-    give(&caller, file, flags).map(Action::from)
+    install(&caller, file, flags).map(Action::from)
 }
 
-fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
+fn install(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
     caller.install_fd(file, flags & libc::SOCK_CLOEXEC != 0).map(Response::Value)
 }
 
@@ -45,28 +45,28 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Res
                 None => continue,
             },
         }
-        match taking(cookie, || accept_if_there(caller, listener, flags)) {
+        match with_accept_lock(cookie, || accept_if_ready(caller, listener, flags)) {
             Err(CallError::Errno(Errno::EAGAIN | Errno::EINTR)) => {}
-            taken => return give(caller, taken?, flags),
+            accepted => return install(caller, accepted?, flags),
         }
     }
 }
 
 /// Alone among the threads that take connections of this listener.
-fn taking<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
-    let lock = TAKING.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
+fn with_accept_lock<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
+    let lock = LOCKS.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
     let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
     let result = take();
     drop(held);
     drop(lock);
-    let mut all = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
     if all.get(&cookie).is_some_and(|lock| Arc::strong_count(lock) == 1) {
         all.remove(&cookie);
     }
     result
 }
 
-fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
+fn accept_if_ready(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
     // What does not listen is ready, too, and says what is wrong.
     if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
         return Err(Errno::EAGAIN.into());

@@ -16,27 +16,31 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 const MAX_DATAGRAM: usize = 65536;
 
 /// The sockets, by their cookies, that have been connected to a name server or have sent to one.
-static ASKING: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
+static DNS_SOCKETS: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
 
 /// How many are kept. A program opens a socket for each question; of the oldest nobody expects an answer.
-const MAX_ASKING: usize = 4096;
+const MAX_DNS_SOCKETS: usize = 4096;
 
 /// This socket's answers come from what stands for a name server.
-fn asks(socket: &Socket) -> Result<(), Errno> {
-    let mut asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
-    if asking.len() >= MAX_ASKING {
-        asking.clear();
+fn remember_dns_socket(socket: &Socket) -> Result<(), Errno> {
+    let mut sockets = DNS_SOCKETS.lock().unwrap_or_else(PoisonError::into_inner);
+    if sockets.len() >= MAX_DNS_SOCKETS {
+        sockets.clear();
     }
-    asking.insert(sys::cookie(socket.fd())?);
+    sockets.insert(sys::cookie(socket.fd())?);
     Ok(())
 }
 
 /// A UDP socket is connected.
-pub fn connects(socket: &Socket, to: &ProgramAddress) -> Result<(), Errno> {
-    if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) { asks(socket) } else { Ok(()) }
+pub fn note_connect(socket: &Socket, to: &ProgramAddress) -> Result<(), Errno> {
+    if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) {
+        remember_dns_socket(socket)
+    } else {
+        Ok(())
+    }
 }
 
-pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
+pub fn sendto(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let flags = caller.int_arg(3);
     if socket.kind == libc::SOCK_STREAM && flags & libc::MSG_FASTOPEN != 0 {
         if caller.pointer_arg(4) != 0 {
@@ -57,7 +61,7 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     }
     let mut data = vec![0; len];
     caller.read(caller.pointer_arg(1), &mut data)?;
-    asks(socket)?;
+    remember_dns_socket(socket)?;
     // SAFETY: a buffer and an address with their lengths.
     let sent = unsafe {
         libc::sendto(socket.fd(), data.as_ptr().cast(), len, flags | libc::MSG_NOSIGNAL, to.pointer(), to.len)
@@ -69,7 +73,7 @@ pub fn send(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
 const NO_FAST_OPEN: Result<Response, CallError> = Err(CallError::Errno(Errno::EOPNOTSUPP));
 
 /// sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN.
-pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
+pub fn sendmsg(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     if socket.kind != libc::SOCK_STREAM {
         return Ok(Response::Continue);
     }
@@ -82,23 +86,23 @@ pub fn send_fast(caller: &Caller, socket: &Socket) -> Result<Response, CallError
     NO_FAST_OPEN
 }
 
-pub fn receive(caller: Caller, socket: Socket) -> Result<Action, CallError> {
+pub fn recvfrom(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let flags = caller.int_arg(3);
-    begin(caller, socket, flags, receive_now)
+    begin(caller, socket, flags, recvfrom_now)
 }
 
 /// recvmsg(2): of other sockets than those that ask a name server it goes on.
-pub fn receive_message(caller: Caller, socket: Socket) -> Result<Action, CallError> {
+pub fn recvmsg(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let flags = caller.int_arg(2);
-    begin(caller, socket, flags, message_now)
+    begin(caller, socket, flags, recvmsg_now)
 }
 
 /// Receives without waiting.
 type Receive = fn(&Caller, &Socket) -> Result<Response, CallError>;
 
 fn begin(caller: Caller, socket: Socket, flags: i32, receive: Receive) -> Result<Action, CallError> {
-    let is_asking = |cookie| ASKING.lock().unwrap_or_else(PoisonError::into_inner).contains(&cookie);
-    if socket.kind != libc::SOCK_DGRAM || !is_asking(sys::cookie(socket.fd())?) {
+    let is_dns_socket = |cookie| DNS_SOCKETS.lock().unwrap_or_else(PoisonError::into_inner).contains(&cookie);
+    if socket.kind != libc::SOCK_DGRAM || !is_dns_socket(sys::cookie(socket.fd())?) {
         return Ok(Response::Continue.into());
     }
     if flags & libc::MSG_DONTWAIT == 0 && socket.is_blocking() {
@@ -128,7 +132,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
     }
 }
 
-fn receive_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
+fn recvfrom_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let (to, room, flags) = (caller.pointer_arg(1), caller.pointer_arg(2), caller.int_arg(3));
     let (from_at, len_at) = (caller.pointer_arg(4), caller.pointer_arg(5));
     let mut data = vec![0; room.min(MAX_DATAGRAM)];
@@ -152,26 +156,27 @@ fn receive_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> 
 const MAX_PARTS: usize = 1024;
 const MAX_CONTROL: usize = 4096;
 
-fn message_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
+fn recvmsg_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     let at = caller.pointer_arg(1);
-    let theirs = caller.read_plain::<libc::msghdr>(at)?;
-    let count = theirs.msg_iovlen.min(MAX_PARTS);
-    let part =
-        |i: usize| caller.read_plain::<libc::iovec>(theirs.msg_iov as usize + i * size_of::<libc::iovec>());
+    let program_header = caller.read_plain::<libc::msghdr>(at)?;
+    let count = program_header.msg_iovlen.min(MAX_PARTS);
+    let part = |i: usize| {
+        caller.read_plain::<libc::iovec>(program_header.msg_iov as usize + i * size_of::<libc::iovec>())
+    };
     let parts = (0..count).map(part).collect::<Result<Vec<_>, _>>()?;
     let room = parts.iter().fold(0usize, |all, part| all.saturating_add(part.iov_len));
     let mut data = vec![0u8; room.min(MAX_DATAGRAM)];
-    let mut control = vec![0u64; theirs.msg_controllen.min(MAX_CONTROL) / size_of::<u64>()];
+    let mut control = vec![0u64; program_header.msg_controllen.min(MAX_CONTROL) / size_of::<u64>()];
     let mut from = [0u8; MAX_ADDRESS];
     let mut whole = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
-    let mut ours = theirs;
-    ours.msg_name = from.as_mut_ptr().cast();
-    ours.msg_namelen = MAX_ADDRESS as libc::socklen_t;
-    (ours.msg_iov, ours.msg_iovlen) = (&raw mut whole, 1);
-    ours.msg_control = control.as_mut_ptr().cast();
-    ours.msg_controllen = size_of_val(&*control);
+    let mut header = program_header;
+    header.msg_name = from.as_mut_ptr().cast();
+    header.msg_namelen = MAX_ADDRESS as libc::socklen_t;
+    (header.msg_iov, header.msg_iovlen) = (&raw mut whole, 1);
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&*control);
     // SAFETY: all that it points to is ours and lives until the end.
-    let got = unsafe { libc::recvmsg(socket.fd(), &raw mut ours, caller.int_arg(2) | libc::MSG_DONTWAIT) };
+    let got = unsafe { libc::recvmsg(socket.fd(), &raw mut header, caller.int_arg(2) | libc::MSG_DONTWAIT) };
     let got = Errno::result(got)?;
     let mut rest = data.get(..(got as usize).min(data.len())).unwrap_or_default();
     for part in parts {
@@ -179,17 +184,20 @@ fn message_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError> 
         caller.write(part.iov_base as usize, now)?;
         rest = later;
     }
-    let mut told = theirs;
-    if !theirs.msg_name.is_null() {
-        let n = (theirs.msg_namelen as usize).min(ours.msg_namelen as usize);
-        caller.write(theirs.msg_name as usize, from.get(..n).unwrap_or_default())?;
-        told.msg_namelen = ours.msg_namelen;
+    let mut reply = program_header;
+    if !program_header.msg_name.is_null() {
+        let n = (program_header.msg_namelen as usize).min(header.msg_namelen as usize);
+        caller.write(program_header.msg_name as usize, from.get(..n).unwrap_or_default())?;
+        reply.msg_namelen = header.msg_namelen;
     }
     let control: Vec<u8> = control.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    caller.write(theirs.msg_control as usize, control.get(..ours.msg_controllen).unwrap_or_default())?;
-    (told.msg_controllen, told.msg_flags) = (ours.msg_controllen, ours.msg_flags);
+    caller.write(
+        program_header.msg_control as usize,
+        control.get(..header.msg_controllen).unwrap_or_default(),
+    )?;
+    (reply.msg_controllen, reply.msg_flags) = (header.msg_controllen, header.msg_flags);
     // SAFETY: a structure's own bytes; those between its fields were the program's.
-    let bytes = unsafe { std::slice::from_raw_parts((&raw const told).cast::<u8>(), size_of_val(&told)) };
+    let bytes = unsafe { std::slice::from_raw_parts((&raw const reply).cast::<u8>(), size_of_val(&reply)) };
     caller.write(at, bytes)?;
     Ok(Response::Value(got as i64))
 }

@@ -4,9 +4,9 @@ use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use nix::errno::Errno;
 
-type Name = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
+type NameFunction = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
 
-pub fn of_socket(caller: &Caller, socket: &Socket, name: Name) -> Result<Response, CallError> {
+pub fn socket_name(caller: &Caller, socket: &Socket, name: NameFunction) -> Result<Response, CallError> {
     let mut bytes = [0u8; MAX_ADDRESS];
     let mut len = MAX_ADDRESS as libc::socklen_t;
     // SAFETY: a buffer with its length.
