@@ -1,6 +1,7 @@
-//! The thread whose call waits: its memory, its sockets, its signals.
+//! The thread whose call is suspended: access to its memory, its sockets and its pending signals.
 //!
-//! A thread's number is its own for as long as its call waits, which the listener tells: it is asked after each look.
+//! A thread id may be reused as soon as the thread ends. It is the caller's while its call is pending, so each access is followed
+//! by a check that it still is.
 
 use super::notify_fd::{Notification, NotifyFd};
 use lonet_core::sys::{self, Fd, check};
@@ -9,28 +10,29 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 use std::io::{IoSlice, IoSliceMut};
 
-/// ERESTARTSYS, as the kernel's own calls answer it where a signal ends them: the call is made again after the handler, or fails
-/// with EINTR, as SA_RESTART says. Programs never see it, unless no signal is there.
+/// The kernel's internal errno of a call that a signal interrupts: after the handler the kernel restarts the call, or has it fail
+/// with EINTR, depending on SA_RESTART. If no signal is pending, the program sees this number.
 pub const ERESTARTSYS: i32 = 512;
 
-/// The most that an address takes, in bytes (sockaddr_storage).
+/// The size of the largest socket address, in bytes (sockaddr_storage).
 pub const MAX_ADDRESS: usize = 128;
 
-/// Since Linux 6.9 a pidfd may name a thread; before, the process is what is taken.
+/// Flag of pidfd_open for a thread (Linux 6.9). Older kernels have pidfds of processes only.
 const PIDFD_THREAD: i32 = libc::O_EXCL;
 
+/// A thread in a suspended call.
 pub struct Caller {
     notify_fd: &'static NotifyFd,
     pub notification: Notification,
     process: Fd,
 }
 
-/// Why a call is not carried out here.
+/// Why a call has no result.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// What the program gets.
+    /// The call fails with this.
     Errno(Errno),
-    /// It does not wait any more.
+    /// The call is not pending any more; nobody expects a response.
     CallerGone,
 }
 
@@ -40,7 +42,7 @@ impl From<Errno> for CallError {
     }
 }
 
-/// What the kernel says of another process, as the program gets it: what is out of reach makes the network unreachable.
+/// The error that the program gets if access to its process has failed: ENETDOWN if the kernel does not allow it.
 fn access_error(errno: Errno) -> CallError {
     match errno {
         Errno::ESRCH => CallError::CallerGone,
@@ -64,28 +66,28 @@ impl Caller {
         Ok(caller)
     }
 
-    /// The call still waits, so that all that was looked up by the thread's number was the thread's.
+    /// Fails if the call is not pending any more. Otherwise, what was read by the thread id was this thread's.
     pub fn ensure_pending(&self) -> Result<(), CallError> {
         if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(CallError::CallerGone) }
     }
 
-    /// Readable when the thread, or on an older kernel its process, has ended.
+    /// A descriptor that is readable when the thread (before Linux 6.9: its process) has ended.
     pub fn pidfd(&self) -> i32 {
         self.process.raw()
     }
 
-    /// An argument that is an int.
+    /// The argument with this number, as an int.
     pub fn int_arg(&self, number: usize) -> i32 {
         self.notification.args.get(number).copied().unwrap_or(0) as i32
     }
 
-    /// An argument that is a pointer.
+    /// The argument with this number, as a pointer or size.
     pub fn pointer_arg(&self, number: usize) -> usize {
         self.notification.args.get(number).copied().unwrap_or(0) as usize
     }
 
-    /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
-    /// long, and the program has not closed anything.
+    /// Duplicates the descriptor in argument 0 into this process. Close it soon, as the duplicate keeps the file open, and not by
+    /// libc's close: to its hook the program would have closed the socket.
     pub fn duplicate_fd(&self) -> Result<Fd, CallError> {
         // SAFETY: no pointers.
         let fd =
@@ -93,16 +95,16 @@ impl Caller {
         Ok(Fd::adopt(fd.map_err(access_error)? as i32))
     }
 
-    /// Makes this file the program's, and no more ours; the number of its descriptor.
+    /// Moves a file into the program; the result is the number of its descriptor there.
     pub fn install_fd(&self, file: Fd, cloexec: bool) -> Result<i64, CallError> {
         self.notify_fd.add_fd(self.notification.id, &file, cloexec).map_err(|errno| {
-            // A connection that nobody gets.
+            // Nobody gets the connection: its peer sees a reset.
             let _ = sys::reset_at_close(file.raw());
             if errno == Errno::ENOENT { CallError::CallerGone } else { errno.into() }
         })
     }
 
-    /// Reads so many bytes.
+    /// Fills `into` from the program's memory.
     pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), CallError> {
         let len = into.len();
         if len == 0 {
@@ -120,18 +122,18 @@ impl Caller {
         Ok(u32::from_ne_bytes(bytes))
     }
 
-    /// Reads what is any bytes: a structure of the kernel's, whose pointers are the program's.
+    /// Reads a structure of which any bytes are valid. Its pointers are the program's.
     pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, CallError> {
         let mut value = std::mem::MaybeUninit::<T>::zeroed();
-        // SAFETY: its own bytes, which are all there.
+        // SAFETY: the bytes of `value`, which are initialized.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
         self.read(at, bytes)?;
-        // SAFETY: plain data, as the caller promises by what it reads.
+        // SAFETY: plain data: `T` is one of libc's structures, which any bytes are valid for.
         Ok(unsafe { value.assume_init() })
     }
 
-    /// Writes a result.
+    /// Writes into the program's memory.
     pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), CallError> {
         let len = bytes.len();
         if len == 0 {
@@ -147,21 +149,21 @@ impl Caller {
         Pid::from_raw(self.notification.thread)
     }
 
-    /// What the call fails with if a signal is there for its thread: [`ERESTARTSYS`], or EINTR where that might be seen.
+    /// The errno for the call if a signal is pending for its thread: [`ERESTARTSYS`], or EINTR where the program might see that.
     pub fn pending_signal_error(&self) -> Option<i32> {
         pending_signal_error(self.notification.thread)
     }
 
-    /// The thread's effective capabilities, a bit each.
+    /// The thread's effective capabilities, as a bit set.
     pub fn capabilities(&self) -> u64 {
         capabilities(self.notification.thread)
     }
 
-    /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
+    /// Whether the program is below its limit of descriptors. At the limit, the kernel's accept takes no connection.
     pub fn may_open_fd(&self) -> bool {
         let Some(limit) = descriptor_limit(self.notification.thread) else { return true };
         let directory = format!("/proc/{}/fd", self.notification.thread);
-        // Its size is their number since Linux 6.2.
+        // Since Linux 6.2 the size of this directory is the number of descriptors.
         let open = std::fs::metadata(&directory).map_or(0, |directory| directory.len());
         if open > 0 && open < limit {
             return true;
@@ -187,16 +189,16 @@ fn descriptor_limit(pid: i32) -> Option<u64> {
     got.ok().map(|_| limit.rlim_cur)
 }
 
-/// What /proc/TID/status says.
+/// The fields of /proc/TID/status that are used here.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Status {
     process: i32,
     threads: u32,
-    /// Sets of signals.
+    /// Sets of signals: pending for the thread, pending for its process, and blocked.
     pending_thread: u64,
     pending_process: u64,
     blocked: u64,
-    /// A set of capabilities.
+    /// The effective capabilities.
     effective: u64,
 }
 
@@ -227,18 +229,18 @@ impl Status {
         if (self.pending_thread | self.pending_process) & !self.blocked == 0 {
             return None;
         }
-        // What is for a process of several threads another one may take meanwhile, and RESTART would be seen.
+        // Another thread may take a signal for the process first; this one would then see ERESTARTSYS.
         let stays_with_thread = self.pending_thread & !self.blocked != 0 || self.threads == 1;
         Some(if stays_with_thread { ERESTARTSYS } else { libc::EINTR })
     }
 }
 
-/// As [`Caller::capabilities`], of a thread. None of one that cannot be looked at.
+/// The effective capabilities of a thread; none if they cannot be read.
 pub fn capabilities(thread: i32) -> u64 {
     Status::of(thread).map_or(0, |status| status.effective)
 }
 
-/// As [`Caller::pending_signal_error`], of a thread.
+/// As [`Caller::pending_signal_error`], for any thread.
 pub fn pending_signal_error(thread: i32) -> Option<i32> {
     Status::of(thread)?.pending_signal_error()
 }

@@ -1,8 +1,9 @@
-//! What is done about each call: libc's function of the same name, on a duplicate of the program's socket. The supervisor is
-//! a hooked program, so that this is what lonet does for hooked programs.
+//! Carries out the suspended calls: each by libc's function of the same name, on a duplicate of the program's socket. The
+//! supervisor is a hooked program, so the hooks do for the program what they do for hooked ones.
 //!
-//! No call of an IPv4 or IPv6 socket goes on whose address matters: the kernel would read memory again that the program may have
-//! changed meanwhile. A socket of another family goes on, as nothing that it is given leads to the network.
+//! A call with an address on an IPv4 or IPv6 socket is never continued in the kernel, which would read the address again from
+//! memory that the program may have changed since it was checked. Calls on sockets of other families are continued, as no
+//! address that they take leads to the network.
 
 mod accept;
 mod datagram;
@@ -17,19 +18,19 @@ use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// What a call comes to.
+/// The response to a suspended call.
 pub enum Response {
     Value(i64),
-    /// An errno, or what only the kernel sees.
+    /// The call fails with this errno, which may be one of the kernel's internal ones.
     Errno(i32),
-    /// The kernel does what the program asks for.
+    /// The kernel carries out the call.
     Continue,
 }
 
-/// What is done about a call.
+/// How a suspended call is handled.
 pub enum Action {
     Respond(Response),
-    /// It may wait: a thread does it.
+    /// The call may block: a worker thread makes it.
     Defer(Job),
 }
 
@@ -39,7 +40,7 @@ impl From<Response> for Action {
     }
 }
 
-/// Looks at a call.
+/// Carries out a call, or makes a job of it if it may block.
 pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
     match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Action::from),
@@ -72,14 +73,14 @@ pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
                 }
                 libc::SYS_recvfrom => datagram::recvfrom(caller, socket),
                 libc::SYS_recvmsg => datagram::recvmsg(caller, socket),
-                // The filter notifies nothing else.
+                // The filter notifies of no other call.
                 _ => Ok(Response::Errno(libc::ENOSYS).into()),
             }
         }
     }
 }
 
-/// Answers a call.
+/// Ends a suspended call.
 pub fn respond(notify_fd: &NotifyFd, id: u64, result: Result<Response, CallError>) {
     match result {
         Ok(Response::Value(value)) => notify_fd.return_value(id, value),
@@ -90,14 +91,14 @@ pub fn respond(notify_fd: &NotifyFd, id: u64, result: Result<Response, CallError
     }
 }
 
-/// An IPv4 or IPv6 socket of the program's.
+/// A duplicate of an IPv4 or IPv6 socket of the program.
 pub struct Socket {
     file: Fd,
     kind: i32,
 }
 
 impl Socket {
-    /// `None`: it is another file, whose calls are the kernel's.
+    /// `None` for any other file, whose calls the kernel carries out.
     fn of(file: Fd) -> Option<Socket> {
         let option = |name| sys::getsockopt::<i32>(file.raw(), libc::SOL_SOCKET, name);
         let domain = option(libc::SO_DOMAIN).ok()?;
@@ -109,14 +110,14 @@ impl Socket {
         self.file.raw()
     }
 
-    /// Calls of it wait for what they want.
+    /// Whether calls on it may block: O_NONBLOCK is not set.
     fn is_blocking(&self) -> bool {
         // SAFETY: no pointers.
         let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, self.fd(), libc::F_GETFL) });
         flags.is_ok_and(|flags| flags as i32 & libc::O_NONBLOCK == 0)
     }
 
-    /// SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: none.
+    /// The value of SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: no timeout.
     fn timeout_ms(&self, option: i32) -> i32 {
         let limit = sys::getsockopt::<libc::timeval>(self.fd(), libc::SOL_SOCKET, option);
         limit.map_or(0, |limit| {
@@ -126,14 +127,14 @@ impl Socket {
     }
 }
 
-/// An address that the program has given.
+/// A socket address that the program has passed to a call.
 struct ProgramAddress {
     bytes: [u8; MAX_ADDRESS],
     len: libc::socklen_t,
 }
 
 impl ProgramAddress {
-    /// From these arguments, as the kernel takes them.
+    /// Reads the address in these arguments, with the checks that the kernel makes.
     fn read(caller: &Caller, address_arg: usize, len_arg: usize) -> Result<ProgramAddress, CallError> {
         let len = usize::try_from(caller.int_arg(len_arg))
             .ok()
@@ -153,14 +154,14 @@ impl ProgramAddress {
         i32::from(u16::from_ne_bytes([self.bytes[0], self.bytes[1]]))
     }
 
-    /// Of an IPv4 or IPv6 address.
+    /// The port, if it is an IPv4 or IPv6 address.
     fn port(&self) -> Option<u16> {
         let is_ip = matches!(self.family(), libc::AF_INET | libc::AF_INET6);
         is_ip.then(|| u16::from_be_bytes([self.bytes[2], self.bytes[3]]))
     }
 }
 
-/// What libc's function has returned.
+/// The response for the return value of a libc function.
 fn result(value: i32) -> Result<Response, CallError> {
     if value >= 0 { Ok(Response::Value(value.into())) } else { Err(Errno::last().into()) }
 }
@@ -191,7 +192,7 @@ fn connect_and_wait(caller: &Caller, socket: &Socket, to: &ProgramAddress) -> Re
         }
         caller.ensure_pending()?;
         if let Some(errno) = caller.pending_signal_error() {
-            // As the kernel: what has a time limit is not begun again.
+            // As in the kernel, a call with a timeout is not restarted.
             return Ok(Response::Errno(if socket.timeout_ms(libc::SO_SNDTIMEO) > 0 {
                 libc::EINTR
             } else {

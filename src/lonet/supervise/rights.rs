@@ -1,14 +1,14 @@
-//! What the supervisor may and its caller may not: a program that root has begun, and that has given up its user id, is not to
-//! bind by its supervisor what it could not bind itself.
+//! Limits the supervisor to its caller's rights: a program that root has started and that has dropped its privileges must not
+//! bind ports by its root supervisor that it could not bind itself.
 //!
-//! Of the capabilities one counts: what else the kernel asks for, it asks for where the program has made the socket, or in calls
-//! that do not come here.
+//! Only CAP_NET_BIND_SERVICE matters here. The kernel checks other capabilities when the program makes its socket, or in calls that
+//! are not supervised.
 
 use super::caller::{CallError, Caller};
 use lonet_core::sys::{self, check};
 use std::os::unix::fs::MetadataExt;
 
-/// From linux/capability.h.
+/// The version of the structures of capget(2) (linux/capability.h).
 const VERSION: u32 = 0x2008_0522;
 const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 
@@ -18,7 +18,7 @@ struct Header {
     pid: i32,
 }
 
-/// The sets of the lower 32 capabilities, and then those of the upper.
+/// The sets of 32 capabilities. The kernel takes two of these, for the lower and the upper ones.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct CapabilitySet {
@@ -27,7 +27,7 @@ struct CapabilitySet {
     inheritable: u32,
 }
 
-/// Of this thread.
+/// The capabilities of this thread.
 fn capget() -> sys::Result<[CapabilitySet; 2]> {
     let (header, mut sets) = (Header { version: VERSION, pid: 0 }, [CapabilitySet::default(); 2]);
     // SAFETY: a header, and the two sets of its version.
@@ -35,14 +35,14 @@ fn capget() -> sys::Result<[CapabilitySet; 2]> {
     Ok(sets)
 }
 
-/// Of this thread alone.
+/// Changes the capabilities of this thread alone.
 fn capset(sets: &[CapabilitySet; 2]) -> sys::Result<()> {
     let header = Header { version: VERSION, pid: 0 };
     // SAFETY: as above.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }).map(drop)
 }
 
-/// Does what binds a socket for the caller, with no right to privileged ports that the caller has not.
+/// Calls `bind`, without CAP_NET_BIND_SERVICE if the caller lacks it.
 pub fn with_rights_of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, CallError> {
     let own = capget()?;
     let [low, high] = own;
@@ -53,13 +53,13 @@ pub fn with_rights_of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T,
     capset(&[less, high])?;
     let result = bind();
     let errno = nix::errno::Errno::last();
-    // What is permitted can be made effective again.
+    // It stays permitted, so it can be made effective again.
     capset(&own)?;
     errno.set();
     Ok(result)
 }
 
-/// Whether the caller has it. Not that of a user namespace below, which the machine's ports do not belong to.
+/// Whether the caller has CAP_NET_BIND_SERVICE in this user namespace; that of a nested one does not count for its ports.
 fn may_bind_privileged(caller: &Caller) -> Result<bool, CallError> {
     let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/user")).map(|m| (m.dev(), m.ino()));
     let has = match (namespace("self"), namespace(&caller.notification.thread.to_string())) {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_of_this_thread_are_those_that_proc_shows() {
+    fn capget_agrees_with_proc() {
         let [low, high] = capget().expect("capabilities");
         let effective = u64::from(high.effective) << 32 | u64::from(low.effective);
         assert_eq!(super::super::caller::capabilities(sys::gettid()), effective);

@@ -1,4 +1,4 @@
-//! The supervisor's main thread: takes the calls that wait, and reaps what has ended.
+//! The supervisor's main thread: receives suspended calls, and reaps children.
 
 use super::caller::Caller;
 use super::calls::{self, Action, Response};
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// How often threads are waited for whose callers have gone, a millisecond each.
+/// How many times, a millisecond each, the threads of gone callers are waited for.
 const MAX_RELEASE_WAITS: u32 = 1000;
 
 pub struct Server {
@@ -21,16 +21,16 @@ pub struct Server {
     workers: &'static Workers,
     children: SignalFd,
     program: Pid,
-    /// Who hears of the program, and its process.
+    /// The socket for reports to the user's process, and its pid.
     user: (Fd, Pid),
     program_ended: bool,
-    /// When those who wait were last looked at.
+    /// When worker threads were last interrupted.
     last_interrupt: Instant,
 }
 
 impl Server {
     pub fn new(notify_fd: Fd, program: Pid, user: (Fd, Pid)) -> Result<Server, Errno> {
-        // They are used for as long as this process lives.
+        // Leaked, as they are used as long as this process lives.
         let notify_fd: &'static NotifyFd = Box::leak(Box::new(NotifyFd::new(notify_fd)));
         let workers: &'static Workers = Box::leak(Box::new(Workers::new(notify_fd)));
         let mut child = SigSet::empty();
@@ -47,9 +47,9 @@ impl Server {
         })
     }
 
-    /// Until nobody is left who is under the filter.
+    /// Serves until no process is under the filter any more.
     pub fn run(&mut self) {
-        // The program may have ended before there was a descriptor to tell of it.
+        // The program may have ended before the signalfd was made.
         self.reap();
         loop {
             let (has_call, is_unused) = self.wait();
@@ -80,14 +80,14 @@ impl Server {
         }
     }
 
-    /// Whether a call waits, and whether nobody is left.
+    /// Waits for an event. Returns whether a call is suspended, and whether no process uses the filter any more.
     fn wait(&mut self) -> (bool, bool) {
         let fds: [RawFd; 2] = [self.notify_fd.raw(), self.children.as_raw_fd()];
         let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
         let limit = if self.workers.has_calls() { INTERRUPT_EVERY_MS } else { -1 };
         // SAFETY: two structures of ours.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, limit) };
-        // Also where there is always another call.
+        // Even if calls arrive without a pause.
         if limit >= 0
             && (ready <= 0
                 || self.last_interrupt.elapsed() >= Duration::from_millis(INTERRUPT_EVERY_MS as u64))
@@ -106,7 +106,7 @@ impl Server {
         (polls[0].revents & libc::POLLIN != 0, is_unused)
     }
 
-    /// Takes the status of each child: the program, and what has lost its parent.
+    /// Reaps all children that have ended: the program, and orphans of its descendants.
     fn reap(&mut self) {
         loop {
             let mut status = 0;
@@ -123,12 +123,12 @@ impl Server {
             if libc::WIFSTOPPED(status) {
                 Report::Stopped.send(user);
             } else if libc::WIFCONTINUED(status) {
-                // Whoever let the program go on may not know of the process that stopped with it.
+                // The sender of SIGCONT may not know the user's process, which has stopped with the program.
                 let _ = nix::sys::signal::kill(user_pid, Signal::SIGCONT);
             } else {
                 self.program_ended = true;
                 self.release_gone_sockets();
-                // What the program has left behind is served on.
+                // Continue to serve the program's descendants after the user's process has exited.
                 // SAFETY: no pointers.
                 unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, 0) };
                 Report::Ended(status).send(user);
@@ -136,8 +136,8 @@ impl Server {
         }
     }
 
-    /// Who looks for a free port, or waits for the program's end, finds those free whose programs have ended: no thread here
-    /// has a duplicate of a socket of theirs any more.
+    /// Waits until no worker holds a duplicate of a socket whose caller has gone. So the ports of an ended program are free before
+    /// its end is reported, or another call looks for a free port.
     fn release_gone_sockets(&self) {
         for _ in 0..MAX_RELEASE_WAITS {
             if !self.workers.interrupt_gone() {

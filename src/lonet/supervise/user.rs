@@ -1,4 +1,5 @@
-//! The process that the user has started: waits for the program, passes signals on, stops when it stops, and ends as it does.
+//! The process that the user has started: waits for the program, forwards signals to it, stops when it stops, and exits as it
+//! does.
 
 use super::report::{Report, close_all_except, redirect_to_null, socket_pair};
 use crate::daemon::process::{asks_to_end, is_stopped};
@@ -13,18 +14,18 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 
-/// Sent to the whole group by a terminal, so that the program has it, too.
+/// `si_code` of signals from a terminal, which sends them to the whole process group, and so to the program, too.
 const SI_KERNEL: i32 = 0x80;
 
-/// The file of a program.
+/// The file of a program to supervise.
 #[derive(Clone, Copy)]
 pub enum ProgramFile<'a> {
     Path(&'a Path),
-    /// /proc/self/fd/N: a descriptor that the program does not get.
+    /// /proc/self/fd/N: a descriptor that the program does not inherit.
     Descriptor(&'a Path),
 }
 
-/// Says that a debugger has the wrong process: it has started the program, and what it traces is this one, which only waits for it.
+/// Warns if a debugger traces this process: it has meant to trace the program, for which this process only waits.
 pub fn warn_tracer(program: &OsStr) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse::<i32>().ok());
@@ -37,8 +38,7 @@ pub fn warn_tracer(program: &OsStr) {
     );
 }
 
-/// Runs a program under supervision; returns when that has ended, or was not begun. `variables`: what makes the supervisor
-/// a host.
+/// Runs a program under supervision, until it has ended. `variables` make the supervisor a host.
 pub fn run(
     file: ProgramFile<'_>,
     name: &OsStr,
@@ -48,7 +48,7 @@ pub fn run(
 ) -> Result<ExitCode, RunError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
     let [ours, supervisors] = socket_pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
-    // SAFETY: a descriptor of ours, which the supervisor is to inherit.
+    // SAFETY: no pointers; the supervisor inherits this descriptor.
     unsafe { libc::syscall(libc::SYS_fcntl, supervisors.raw(), libc::F_SETFD, 0) };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").arg("supervise").arg("--control").arg(supervisors.raw().to_string());
@@ -90,7 +90,7 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
                     return Err((code, why));
                 }
                 Some(Report::Stopped) => {
-                    // Whoever has let it go on meanwhile does not let us go on.
+                    // If the program has been continued meanwhile, nobody would continue this process.
                     if pid.is_some_and(is_stopped) {
                         let _ = raise(Signal::SIGSTOP);
                     }
@@ -113,26 +113,27 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
             {
                 forward_signal(program, signal.ssi_signo as i32);
             } else if program.is_none() && asks_to_end(signal.ssi_signo as i32) {
-                // Nobody is there yet to whom it could be passed on.
+                // There is no program yet to forward it to.
                 return Ok(exit_like(signal.ssi_signo as i32));
             }
         }
     }
 }
 
-/// All signals, from now on.
+/// Blocks all signals, and returns a descriptor to read them from.
 pub fn signal_fd() -> Result<SignalFd, nix::errno::Errno> {
     let all = SigSet::all();
     all.thread_block()?;
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
 }
 
-/// Waits for a child, which has these signals unless its group has them anyway, and stops when it stops. Its status of wait(2).
+/// Waits for a child, forwards signals to it unless they were for the whole process group, and stops when it stops. Returns its
+/// status of wait(2).
 pub fn wait_for_child(child: &mut Child, signals: &SignalFd) -> i32 {
     let pid = child.id() as i32;
     loop {
         let mut status = 0;
-        // SAFETY: a number to fill.
+        // SAFETY: a status to fill.
         let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
         match waited {
             0 => {}
@@ -156,6 +157,6 @@ fn pidfd_open(pid: i32) -> Option<Fd> {
 
 fn forward_signal(program: &Fd, signal: i32) {
     let nothing = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: null for what the kernel then fills itself.
+    // SAFETY: null for a siginfo that the kernel fills.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, program.raw(), signal, nothing, 0) };
 }

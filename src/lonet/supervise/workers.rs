@@ -1,8 +1,8 @@
-//! Threads for calls that wait: a connect that takes time, an accept before anybody calls. One waits for one call.
+//! Worker threads for calls that block, such as an accept without a connection; each makes one call at a time.
 //!
-//! A thread never ends: liblonet's seat in the network's table is held by the thread that took it. What waits is left when
-//! its call waits no more or a signal is there for the caller; of both nothing tells but a look, so the supervisor's main thread
-//! looks every [`INTERRUPT_EVERY_MS`] and interrupts with [`INTERRUPT_SIGNAL`]. That comes again, so that none is lost.
+//! A worker never ends, as liblonet's seat in the network's table belongs to the thread that took it. A worker must stop
+//! waiting when its call is gone or its caller has a signal pending. Nothing announces either, so the supervisor's main thread
+//! checks every [`INTERRUPT_EVERY_MS`] and interrupts workers with [`INTERRUPT_SIGNAL`]; one that is missed is sent again.
 
 use super::caller::{CallError, Caller, pending_signal_error};
 use super::calls::Response;
@@ -12,23 +12,23 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// How late a signal may be, in milliseconds.
+/// How often workers are interrupted if they have to, in milliseconds: a signal for a caller is at most this late.
 pub const INTERRUPT_EVERY_MS: i32 = 40;
 
-/// Blocked but where a call waits; its handler does nothing.
+/// The signal that interrupts a worker. It is blocked except during blocking calls; its handler does nothing.
 pub const INTERRUPT_SIGNAL: i32 = libc::SIGUSR2;
 
-/// What a thread does.
+/// A blocking call, to be made by a worker.
 pub type Job = Box<dyn FnOnce() -> Result<Response, CallError> + Send>;
 
 struct QueuedCall {
     id: u64,
-    /// The thread whose call it is.
+    /// The id of the calling thread.
     caller: i32,
     job: Job,
 }
 
-/// A call that a thread of ours waits for.
+/// A call that a worker makes.
 #[derive(Clone, Copy)]
 struct RunningCall {
     id: u64,
@@ -58,7 +58,7 @@ impl Workers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a thread do this and answer the call. `false`: there is none, and none can be made.
+    /// Has a worker do this job and end the call. `false`: no worker is idle, and no thread can be started.
     pub fn submit(&'static self, id: u64, caller: i32, job: Job) -> bool {
         let mut state = self.state();
         if state.idle <= state.queue.len() {
@@ -88,20 +88,20 @@ impl Workers {
             state.running.push(RunningCall { id, caller, worker });
             drop(state);
             let result = job();
-            // Before the answer: what comes of it may be another call of the same thread.
+            // First, as the caller may make its next call as soon as this one ends.
             self.state().running.retain(|call| call.id != id);
             super::calls::respond(self.notify_fd, id, result);
             self.state().idle += 1;
         }
     }
 
-    /// Whether any call is waited for.
+    /// Whether any call is queued or running.
     pub fn has_calls(&self) -> bool {
         let state = self.state();
         !state.running.is_empty() || !state.queue.is_empty()
     }
 
-    /// Has everybody leave what waits no more. Whether there is anything left of it.
+    /// Drops queued calls that are gone, and interrupts the workers of running ones. Whether any was running.
     pub fn interrupt_gone(&self) -> bool {
         let mut state = self.state();
         state.queue.retain(|call| self.notify_fd.is_pending(call.id));
@@ -120,13 +120,13 @@ impl Workers {
     }
 }
 
-/// Interrupts a thread of ours, which never ends.
+/// Interrupts a worker. Its thread id is valid, as workers never end.
 fn interrupt(worker: i32) {
     // SAFETY: no pointers.
     unsafe { libc::syscall(libc::SYS_tgkill, sys::getpid(), worker, INTERRUPT_SIGNAL) };
 }
 
-/// Calls with [`INTERRUPT_SIGNAL`] let through.
+/// Makes a call with [`INTERRUPT_SIGNAL`] unblocked.
 pub fn interruptible<T>(call: impl FnOnce() -> T) -> T {
     let mut set = nix::sys::signal::SigSet::empty();
     if let Ok(signal) = nix::sys::signal::Signal::try_from(INTERRUPT_SIGNAL) {
@@ -140,17 +140,17 @@ pub fn interruptible<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What a wait for a socket has come to.
+/// Why a wait for a socket has ended.
 #[derive(PartialEq, Eq)]
 pub enum WaitResult {
     Ready,
-    /// The caller's end, a signal, or nothing: it is to be looked.
+    /// The caller has ended, or the wait was interrupted: check the caller.
     Recheck,
-    /// The socket's time limit has passed.
+    /// The socket's timeout has passed.
     TimedOut,
 }
 
-/// Waits until `socket` is ready for `events`; for `limit` milliseconds, if that is more than 0.
+/// Waits until `socket` is ready for `events`, for at most `limit` milliseconds if that is not 0.
 pub fn wait(caller: &Caller, socket: i32, events: libc::c_short, limit: i32) -> WaitResult {
     let mut polls = [(socket, events), (caller.pidfd(), libc::POLLIN)].map(|(fd, events)| libc::pollfd {
         fd,

@@ -1,7 +1,7 @@
 //! accept(2) and accept4(2).
 //!
-//! An accept that waits does not wait in the kernel: whoever is killed there would have taken a connection with him that
-//! another process is to have. It waits until somebody calls, and takes the connection when nobody else does at the same time.
+//! A blocking accept does not wait in the kernel's accept: if its caller were killed, the supervisor might already have taken a
+//! connection that another process should get. Instead it polls the listener, and accepts without blocking under a lock.
 
 use super::{Action, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
@@ -11,14 +11,14 @@ use nix::errno::Errno;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
+/// A lock for each listener, by its cookie. It is held from the check for a connection to the accept.
 static LOCKS: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
 pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, CallError> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    // What does not listen says what is wrong at once.
+    // A socket that does not listen fails at once.
     let listens = sys::getsockopt::<i32>(listener.fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
     if listens.is_ok_and(|listens| listens != 0) && listener.is_blocking() {
         return Ok(Action::Defer(Box::new(move || accept_and_wait(&caller, &listener, flags))));
@@ -52,7 +52,7 @@ fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Res
     }
 }
 
-/// Alone among the threads that take connections of this listener.
+/// Calls `take` with the listener's lock held.
 fn with_accept_lock<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
     let lock = LOCKS.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
     let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,18 +67,18 @@ fn with_accept_lock<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
 }
 
 fn accept_if_ready(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
-    // What does not listen is ready, too, and says what is wrong.
+    // A socket that does not listen any more is ready, too; its accept fails.
     if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
         return Err(Errno::EAGAIN.into());
     }
     caller.ensure_pending()?;
-    // Who calls may be turned away, and accept then waits for somebody else.
+    // The hook may reset the connection and then block for the next one.
     interruptible(|| accept(caller, listener, flags))
 }
 
 fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
     let (to, len_at) = (caller.pointer_arg(1), caller.pointer_arg(2));
-    // What cannot be read is judged when a connection is there, as natively, which is then lost.
+    // As in the kernel, a bad pointer is reported when there is a connection, which is then lost.
     let room = if to == 0 { Ok(0) } else { caller.read_u32(len_at) };
     if !caller.may_open_fd() {
         return Err(Errno::EMFILE.into());

@@ -1,7 +1,7 @@
-//! sendto(2), recvfrom(2) and recvmsg(2) with an address: questions to a name server, which lonetd answers (`dns` of liblonet), and the
-//! answers, which come from the server as far as the program is told.
+//! sendto(2), recvfrom(2) and recvmsg(2) with an address, for DNS: queries to a name server go to lonetd (`dns` of liblonet), and
+//! its answers appear to come from that server.
 //!
-//! Hosts have no UDP ports of their own, so all other datagrams are the kernel's, and go on.
+//! Hosts have no UDP ports of their own, so the kernel carries out all other calls.
 
 use super::{Action, ProgramAddress, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
@@ -15,13 +15,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 /// The longest datagram, in bytes.
 const MAX_DATAGRAM: usize = 65536;
 
-/// The sockets, by their cookies, that have been connected to a name server or have sent to one.
+/// The cookies of sockets that were connected to a name server or have sent to one.
 static DNS_SOCKETS: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
 
-/// How many are kept. A program opens a socket for each question; of the oldest nobody expects an answer.
+/// How many cookies are kept before all are dropped. Resolvers open a socket for each query, and soon close it.
 const MAX_DNS_SOCKETS: usize = 4096;
 
-/// This socket's answers come from what stands for a name server.
+/// Remembers a socket that talks to a name server.
 fn remember_dns_socket(socket: &Socket) -> Result<(), Errno> {
     let mut sockets = DNS_SOCKETS.lock().unwrap_or_else(PoisonError::into_inner);
     if sockets.len() >= MAX_DNS_SOCKETS {
@@ -31,7 +31,7 @@ fn remember_dns_socket(socket: &Socket) -> Result<(), Errno> {
     Ok(())
 }
 
-/// A UDP socket is connected.
+/// Remembers a UDP socket that is about to be connected to a name server.
 pub fn note_connect(socket: &Socket, to: &ProgramAddress) -> Result<(), Errno> {
     if socket.kind == libc::SOCK_DGRAM && to.port() == Some(PORT) {
         remember_dns_socket(socket)
@@ -69,10 +69,10 @@ pub fn sendto(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     Errno::result(sent).map(|n| Response::Value(n as i64)).map_err(CallError::from)
 }
 
-/// A dial that sends data at once is as on a kernel that has it switched off: programs connect then.
+/// TCP Fast Open fails as if it were switched off in the kernel; programs then connect first.
 const NO_FAST_OPEN: Result<Response, CallError> = Err(CallError::Errno(Errno::EOPNOTSUPP));
 
-/// sendmsg(2) and sendmmsg(2) with MSG_FASTOPEN.
+/// sendmsg(2) and sendmmsg(2), of which the filter notifies only with MSG_FASTOPEN.
 pub fn sendmsg(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
     if socket.kind != libc::SOCK_STREAM {
         return Ok(Response::Continue);
@@ -91,7 +91,7 @@ pub fn recvfrom(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     begin(caller, socket, flags, recvfrom_now)
 }
 
-/// recvmsg(2): of other sockets than those that ask a name server it goes on.
+/// recvmsg(2): supervised on sockets that talk to a name server, continued on others.
 pub fn recvmsg(caller: Caller, socket: Socket) -> Result<Action, CallError> {
     let flags = caller.int_arg(2);
     begin(caller, socket, flags, recvmsg_now)
@@ -118,7 +118,7 @@ fn receive_and_wait(caller: &Caller, socket: &Socket, receive: Receive) -> Resul
         caller.ensure_pending()?;
         match waited {
             WaitResult::Ready => match receive(caller, socket) {
-                // Another thread has taken it.
+                // Another thread has received the datagram.
                 Err(CallError::Errno(Errno::EAGAIN)) => {}
                 received => return received,
             },
@@ -144,7 +144,7 @@ fn recvfrom_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError>
         libc::recvfrom(socket.fd(), data, room, flags | libc::MSG_DONTWAIT, from, &raw mut len)
     };
     let got = Errno::result(got)?;
-    // With MSG_TRUNC it is more than there is.
+    // With MSG_TRUNC, recvfrom returns the datagram's length, which may exceed the buffer's.
     caller.write(to, data.get(..(got as usize).min(data.len())).unwrap_or_default())?;
     let name_room = i32::try_from(caller.read_u32(len_at)?).map_err(|_| Errno::EINVAL)? as usize;
     caller.write(from_at, from.get(..name_room.min(len as usize)).unwrap_or_default())?;
@@ -152,7 +152,7 @@ fn recvfrom_now(caller: &Caller, socket: &Socket) -> Result<Response, CallError>
     Ok(Response::Value(got as i64))
 }
 
-/// The most that a program gives a message, in parts and in bytes of control messages.
+/// Limits for recvmsg: the number of buffers, and the bytes of control messages.
 const MAX_PARTS: usize = 1024;
 const MAX_CONTROL: usize = 4096;
 

@@ -1,9 +1,10 @@
-//! What things are called: getsockname(2), getpeername(2), uname(2).
+//! getsockname(2), getpeername(2) and uname(2).
 
 use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use nix::errno::Errno;
 
+/// getsockname or getpeername.
 type NameFunction = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
 
 pub fn socket_name(caller: &Caller, socket: &Socket, name: NameFunction) -> Result<Response, CallError> {
@@ -20,7 +21,7 @@ pub fn socket_name(caller: &Caller, socket: &Socket, name: NameFunction) -> Resu
 }
 
 pub fn uname(caller: &Caller) -> Result<Response, CallError> {
-    // SAFETY: all zeroes is one.
+    // SAFETY: a structure of arrays of bytes may be all zeroes.
     let mut all: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: a structure to fill.
     Errno::result(unsafe { libc::uname(&raw mut all) })?;

@@ -1,4 +1,4 @@
-//! getsockopt(2) and setsockopt(2), for the options that the filter notifies.
+//! getsockopt(2) and setsockopt(2), for the options of which the filter notifies.
 
 use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller};
