@@ -119,14 +119,14 @@ struct Daemon {
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
         let config = match self.dir {
-            Some(dir) => Config { dir, private_dir: None, ..self.network.read().map_err(say)? },
-            None => self.network.config().map_err(say)?,
+            Some(dir) => Config { dir, private_dir: None, ..self.network.read().map_err(text_of)? },
+            None => self.network.config().map_err(text_of)?,
         };
         let client = client_of(config.clone());
         let lock = if self.on_demand {
             None
         } else {
-            let lock = client.lock_start().map_err(|e| say(e.of(&client)))?;
+            let lock = client.lock_start().map_err(|e| text_of(e.of(&client)))?;
             Some(lock.ok_or_else(|| format!("network {:?} has a lonetd already", config.network))?)
         };
         let start = crate::daemon::Start { config, on_demand: self.on_demand, foreground: self.foreground };
@@ -136,7 +136,7 @@ impl Daemon {
 
 /// A lonet address of a host as people write it: `α.lonet:80` is `α:80`, as in `--host`.
 fn address(text: &str) -> Result<Address, String> {
-    let address = Address::parse(text).map_err(say)?;
+    let address = Address::parse(text).map_err(text_of)?;
     let host = bare_host(&address.host);
     let why = if host.is_empty() {
         "no host"
@@ -150,7 +150,7 @@ fn address(text: &str) -> Result<Address, String> {
     Err(format!("address {text:?}: {why}; name the host, as in web:{}", address.port))
 }
 
-fn say(e: impl Display) -> String {
+fn text_of(e: impl Display) -> String {
     e.to_string()
 }
 
@@ -183,7 +183,7 @@ fn write_json(content: impl Serialize) -> Result<ExitCode, String> {
 }
 
 /// Whoever reads what a command says and has seen enough ends it, as other commands are ended.
-fn end_with_the_reader() {
+fn restore_sigpipe() {
     // SAFETY: no handler of ours; before there is another thread.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
@@ -200,7 +200,7 @@ pub fn main() -> ExitCode {
         cli.command,
         Command::Run(_) | Command::Daemon(_) | Command::Forward(_) | Command::Supervise(_)
     ) {
-        end_with_the_reader();
+        restore_sigpipe();
     }
     let result = match cli.command {
         Command::Run(c) => return c.run(),

@@ -1,6 +1,6 @@
 //! What of this machine lonet needs, and whether it is there.
 
-use super::{Network, query, run, say, write_out};
+use super::{Network, query, run, text_of, write_out};
 use clap::Args;
 use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, VERSION};
@@ -40,7 +40,7 @@ use Finding::{Bad, Good, Limited};
 
 impl Doctor {
     pub fn run(self) -> Result<ExitCode, String> {
-        let config = self.network.read().map_err(say)?;
+        let config = self.network.read().map_err(text_of)?;
         let client = super::client_of(config);
         let findings = [
             ("lonet", command()),

@@ -1,4 +1,4 @@
-use super::{Network, run, say, write_out};
+use super::{Network, run, text_of, write_out};
 use clap::{Args, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -48,7 +48,7 @@ impl Env {
     }
 
     fn set(&self) -> Result<Settings, String> {
-        let mut config = self.network.config().map_err(say)?;
+        let mut config = self.network.config().map_err(text_of)?;
         self.host.apply(&mut config)?;
         let library = run::library()?;
         let mut all = run::variables(&config, config.membership);

@@ -1,5 +1,5 @@
 use super::faults::fault_on_dial;
-use super::{Network, address, completions, query, say, write_out};
+use super::{Network, address, completions, query, text_of, write_out};
 use crate::daemon::process::is_stopped;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
@@ -57,7 +57,7 @@ enum Destination {
 
 impl Destination {
     fn parse(text: &str) -> Result<Destination, String> {
-        let Address { host, port } = Address::parse(text).map_err(say)?;
+        let Address { host, port } = Address::parse(text).map_err(text_of)?;
         let is_loopback = match host.parse::<std::net::IpAddr>() {
             Ok(ip) => ip.is_loopback(),
             Err(_) => host.is_empty() || host.eq_ignore_ascii_case("localhost"),

@@ -1,6 +1,6 @@
 use super::number::number;
 use super::wait::Waiting;
-use super::{Network, addr, completions, say, write_out};
+use super::{Network, addr, completions, text_of, write_out};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
@@ -61,7 +61,7 @@ impl Forward {
             addr::os_of(&client, address.clone())?;
         }
         let listener = self.listener(address.port)?;
-        let port = listener.local_addr().map_err(say)?.port();
+        let port = listener.local_addr().map_err(text_of)?.port();
         // Whoever waits for this line knows that it listens.
         write_out(|out| {
             let browser = format!("http://{}.localhost:{port}/", address.host);

@@ -1,6 +1,6 @@
 //! Which network a command is about, and which networks run.
 
-use super::{completions, say};
+use super::{completions, text_of};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::Client;
@@ -47,7 +47,7 @@ impl Network {
     }
 
     pub fn client(&self) -> Result<Client, String> {
-        Ok(client_of(self.config().map_err(say)?))
+        Ok(client_of(self.config().map_err(text_of)?))
     }
 }
 
@@ -70,7 +70,7 @@ pub fn client_of(config: Config) -> Client {
 /// The networks of this user that have a directory, by name, each with what it is reached by. Where it cannot be looked for
 /// them is told to `tell`.
 pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
-    let config = read(None).map_err(say)?;
+    let config = read(None).map_err(text_of)?;
     let mut found = Vec::new();
     for dir in [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten() {
         let root = dir.parent().unwrap_or(dir);

@@ -1,5 +1,5 @@
 use super::number::port;
-use super::{Network, completions, ready, say};
+use super::{Network, completions, ready, text_of};
 use crate::check;
 use crate::exit::{FAILED, RunError};
 use crate::supervise::{self, ProgramFile};
@@ -151,7 +151,7 @@ impl Run {
     fn execute(self) -> Result<ExitCode, RunError> {
         let failed = |text: String| (FAILED, text);
         let (name, arguments) = self.program.split_first().ok_or_else(|| failed("no program".into()))?;
-        let mut config = self.network.config().map_err(say).map_err(failed)?;
+        let mut config = self.network.config().map_err(text_of).map_err(failed)?;
         self.host.apply(&mut config).map_err(failed)?;
         if config.host.is_none() && !self.quiet && self.ready.is_empty() {
             eprintln!(
