@@ -189,7 +189,7 @@ fn restore_sigpipe() {
 }
 
 pub fn main() -> ExitCode {
-    completions::answer();
+    completions::complete_if_requested();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let matches = examples::add(Cli::command()).try_get_matches_from(&arguments);
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {

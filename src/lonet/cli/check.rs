@@ -27,7 +27,7 @@ pub struct Check {
 
 /// What `lonet run` would do with a program.
 #[derive(Serialize)]
-struct Told {
+struct Assessment {
     program: String,
     /// hooked, supervised, unknown, refused or not found.
     verdict: &'static str,
@@ -39,12 +39,14 @@ struct Told {
 
 impl Check {
     pub fn run(self) -> ExitCode {
-        let written = match self.told() {
-            Ok(told) if self.json => write_json(&told).map(|_| told.code),
-            Ok(told) if told.code == 0 => write_out(|out| writeln!(out, "{}", told.text)).map(|_| told.code),
-            Ok(told) => {
-                eprintln!("lonet: {}", told.text);
-                Ok(told.code)
+        let written = match self.assess() {
+            Ok(assessment) if self.json => write_json(&assessment).map(|_| assessment.code),
+            Ok(assessment) if assessment.code == 0 => {
+                write_out(|out| writeln!(out, "{}", assessment.text)).map(|_| assessment.code)
+            }
+            Ok(assessment) => {
+                eprintln!("lonet: {}", assessment.text);
+                Ok(assessment.code)
             }
             Err(text) => Err(text),
         };
@@ -54,9 +56,9 @@ impl Check {
         }))
     }
 
-    fn told(&self) -> Result<Told, String> {
+    fn assess(&self) -> Result<Assessment, String> {
         let library = run::library()?;
-        let tell = |program: &Path, code, verdict, text| Told {
+        let assessment = |program: &Path, code, verdict, text| Assessment {
             program: program.display().to_string(),
             verdict,
             text,
@@ -70,7 +72,7 @@ impl Check {
                 127 => "not found",
                 _ => "refused",
             };
-            Ok(tell(program, code, verdict, e.to_string()))
+            Ok(assessment(program, code, verdict, e.to_string()))
         };
         let path = std::env::var_os("PATH");
         let program = match check::resolve(&self.program, path.as_deref()) {
@@ -78,12 +80,12 @@ impl Check {
             Err(e) => return refused(Path::new(&self.program), e),
         };
         Ok(match check::hookable_for_certain(&program, &library) {
-            Ok(()) => tell(&program, 0, "hooked", format!("{program:?} can be hooked")),
+            Ok(()) => assessment(&program, 0, "hooked", format!("{program:?} can be hooked")),
             Err(e) if e.is_supervisable() => match supervise::probe() {
-                Ok(()) => tell(&program, 0, "supervised", format!("{}: it is supervised", e.about())),
+                Ok(()) => assessment(&program, 0, "supervised", format!("{}: it is supervised", e.about())),
                 Err(why) => {
                     let text = format!("{}, and it cannot be supervised: {why}", e.about());
-                    tell(&program, 126, "refused", text)
+                    assessment(&program, 126, "refused", text)
                 }
             },
             Err(e) => return refused(&program, e),

@@ -50,30 +50,30 @@ impl Completions {
 }
 
 /// If a shell asks how a line may go on, answers that and ends.
-pub fn answer() {
+pub fn complete_if_requested() {
     clap_complete::CompleteEnv::with_factory(Cli::command).var(VARIABLE).bin("lonet").complete();
 }
 
 /// Networks that run.
 pub fn networks(typed: &OsStr) -> Vec<CompletionCandidate> {
     let all = network::all(|_| ()).unwrap_or_default();
-    beginning(typed, all.into_iter().filter(|(_, client)| query::runs(client)).map(|(name, _)| name))
+    with_prefix(typed, all.into_iter().filter(|(_, client)| query::runs(client)).map(|(name, _)| name))
 }
 
 /// Hosts of the network that the line is about.
 pub fn hosts(typed: &OsStr) -> Vec<CompletionCandidate> {
-    beginning(typed, of_network(|_| Vec::new()))
+    with_prefix(typed, names_in_network(|_| Vec::new()))
 }
 
 /// Lonet addresses on which something listens.
 pub fn addresses(typed: &OsStr) -> Vec<CompletionCandidate> {
     let listens = |s: &&SocketShown<'_>| s.scope.is_some();
-    beginning(typed, of_network(|sockets| sockets.iter().filter(listens).map(|s| s.port).collect()))
+    with_prefix(typed, names_in_network(|sockets| sockets.iter().filter(listens).map(|s| s.port).collect()))
 }
 
 /// The hosts of the network that the line is about, each with these of its ports, if there are any.
-fn of_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
-    let network = network::Network::named(named_network(std::env::args_os()));
+fn names_in_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
+    let network = network::Network::named(network_option(std::env::args_os()));
     let listing =
         network.read().ok().and_then(|config| query::network(&network::client_of(config)).ok().flatten());
     let Some(shown) = listing.as_ref().and_then(|listing| listing.shown().ok()) else { return Vec::new() };
@@ -90,7 +90,7 @@ fn of_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
 }
 
 /// What -n says on a line.
-fn named_network(line: impl Iterator<Item = OsString>) -> Option<String> {
+fn network_option(line: impl Iterator<Item = OsString>) -> Option<String> {
     let mut words = line.filter_map(|word| word.into_string().ok());
     let mut named = None;
     while let Some(word) = words.next() {
@@ -103,18 +103,18 @@ fn named_network(line: impl Iterator<Item = OsString>) -> Option<String> {
     named
 }
 
-fn beginning(typed: &OsStr, all: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+fn with_prefix(typed: &OsStr, all: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     all.into_iter().filter(|name| name.starts_with(&*typed)).map(CompletionCandidate::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::named_network;
+    use super::network_option;
 
     #[test]
     fn network_of_a_line_is_what_its_flag_says() {
-        let named = |line: &str| named_network(line.split(' ').map(Into::into));
+        let named = |line: &str| network_option(line.split(' ').map(Into::into));
         assert_eq!(named("lonet -- lonet ls"), None);
         for line in ["lonet ls -n a x", "lonet ls --network a", "lonet ls --network=a", "lonet -n b -n a"] {
             assert_eq!(named(line).as_deref(), Some("a"), "{line}");

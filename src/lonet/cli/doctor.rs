@@ -43,13 +43,13 @@ impl Doctor {
         let config = self.network.read().map_err(text_of)?;
         let client = super::client_of(config);
         let findings = [
-            ("lonet", command()),
+            ("lonet", installation()),
             ("lonetd", lonetd(&client)),
             ("directory", directory(&client)),
             ("loopback", loopback()),
             ("kernel", kernel()),
             ("sock_diag", sock_diag()),
-            ("pidfd_getfd", descriptors_of_others()),
+            ("pidfd_getfd", pidfd_getfd()),
             ("source ports", source_ports()),
             ("low ports", low_ports()),
             ("Go programs", supervision()),
@@ -71,7 +71,7 @@ impl Doctor {
     }
 }
 
-fn command() -> Finding {
+fn installation() -> Finding {
     match run::library() {
         Ok(library) => {
             Good(format!("{}, library {}, protocol {VERSION}", env!("CARGO_PKG_VERSION"), library.display()))
@@ -94,10 +94,10 @@ fn lonetd(client: &Client) -> Finding {
 
 fn directory(client: &Client) -> Finding {
     let mut config = client.config.clone();
-    let elsewhere = config.choose_directory(geteuid().as_raw());
+    let fallback = config.choose_directory(geteuid().as_raw());
     let root = config.dir.parent().unwrap_or(&config.dir);
     let own = "set TMPDIR to a directory of your own";
-    let is_fit = match Place::new(&config.dir).root(client.owner()) {
+    let usable = match Place::new(&config.dir).root(client.owner()) {
         Ok(_) => Ok(format!("{} of uid {}", config.dir.display(), client.owner())),
         Err(why) if why.is_there() => Err(format!("{} {why}: {own}", root.display())),
         Err(_) => {
@@ -108,7 +108,7 @@ fn directory(client: &Client) -> Finding {
             }
         }
     };
-    match (is_fit, elsewhere) {
+    match (usable, fallback) {
         (Err(why), _) => Bad(why),
         (Ok(_), Some(why)) => Limited(why),
         (Ok(text), None) => Good(text),
@@ -141,7 +141,7 @@ fn sock_diag() -> Finding {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let SocketAddr::V4(at) = listener.local_addr()? else { return Ok((false, false)) };
         let diag = Diag::open()?;
-        Ok((diag.lookup(at, NOBODY)?.is_some(), shows_bound(&diag)?))
+        Ok((diag.lookup(at, NOBODY)?.is_some(), lists_bound(&diag)?))
     };
     let limited = |e: &dyn Display| {
         Limited(format!(
@@ -160,28 +160,28 @@ fn sock_diag() -> Finding {
 }
 
 /// Whether the kernel lists sockets that are bound and do not listen.
-fn shows_bound(diag: &Diag) -> std::io::Result<bool> {
+fn lists_bound(diag: &Diag) -> std::io::Result<bool> {
     let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)))?;
     let at: SockaddrIn = socket::getsockname(fd.as_raw_fd())?;
-    let mut is_shown = false;
+    let mut is_listed = false;
     let net = Some((Ipv4Addr::LOCALHOST, 32));
     diag.dump(State::BOUND_INACTIVE.bit(), net, &mut |found| {
-        is_shown |= found.local == SocketAddrV4::from(at)
+        is_listed |= found.local == SocketAddrV4::from(at)
     })?;
-    Ok(is_shown)
+    Ok(is_listed)
 }
 
 /// Whether the kernel lets lonetd see the sockets of a program of this user's.
-fn descriptors_of_others() -> Finding {
+fn pidfd_getfd() -> Finding {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     let late = "ports of sockets that are closed without a hooked call become free late";
     // SAFETY: numbers only.
     let open = |call, a: i32, b: i32| unsafe { libc::syscall(call, a, b, 0) };
     let process = open(libc::SYS_pidfd_open, std::process::id() as i32, 0) as i32;
-    let copy = open(libc::SYS_pidfd_getfd, process, 0) as i32;
-    let is_there = copy >= 0;
-    for fd in [process, copy].into_iter().filter(|fd| *fd >= 0) {
+    let duplicate = open(libc::SYS_pidfd_getfd, process, 0) as i32;
+    let is_there = duplicate >= 0;
+    for fd in [process, duplicate].into_iter().filter(|fd| *fd >= 0) {
         // SAFETY: ours, from just now.
         unsafe { libc::close(fd) };
     }

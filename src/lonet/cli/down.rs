@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// TERM, KILL after 5 seconds, and what it takes to die.
-const LIMIT_SECONDS: i64 = 15;
+const TIMEOUT_SECONDS: i64 = 15;
 
 /// Who has waited so long is told.
-const NOTICED: Duration = Duration::from_secs(1);
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// End a network.
 ///
@@ -36,7 +36,7 @@ impl Down {
             let peer = sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED);
             lonetd = peer.map_or(0, |peer| peer.pid);
             // TERM and KILL take their time.
-            if sys::readable_within(fd.raw(), LIMIT_SECONDS * 1000) == Ok(false) {
+            if sys::readable_within(fd.raw(), TIMEOUT_SECONDS * 1000) == Ok(false) {
                 let waited = began.elapsed().as_secs_f64();
                 return Ok(Err(format!(
                     "the network has not ended after {waited:.1} s; `lonet ls` shows what is left of it"
@@ -54,7 +54,7 @@ impl Down {
         match outcome {
             Ok(outcome) => outcome.map(|()| {
                 let waited = began.elapsed();
-                if waited >= NOTICED {
+                if waited >= REPORT_AFTER {
                     eprintln!("lonet: the network has ended after {:.1} s", waited.as_secs_f64());
                 }
                 ExitCode::SUCCESS
