@@ -50,9 +50,9 @@ pub struct Expect {
 }
 
 /// The file, or the trace, is of no use.
-const NO_USE: u8 = 2;
+const UNUSABLE: u8 = 2;
 /// How long all may take in a network.
-const WITHIN: Duration = Duration::from_secs(10);
+const DEFAULT_WITHIN: Duration = Duration::from_secs(10);
 
 impl Expect {
     pub fn run(self) -> ExitCode {
@@ -62,7 +62,7 @@ impl Expect {
         };
         code.unwrap_or_else(|text| {
             eprintln!("lonet: {text}");
-            ExitCode::from(NO_USE)
+            ExitCode::from(UNUSABLE)
         })
     }
 
@@ -77,12 +77,14 @@ impl Expect {
 
     fn compare(&self) -> Result<ExitCode, String> {
         let (name, text) = self.read_file()?;
-        let file = expect::parse(&text).map_err(|wrong| explain(&name, &text, &wrong))?;
-        let found = match &self.trace {
-            Some(path) => Found::in_trace(&file, self.read_trace(path)?)?,
-            None => Watch::begin(&self.network.client()?)?.until(&file, self.within.unwrap_or(WITHIN))?,
+        let file = expect::parse(&text).map_err(|error| parse_error_text(&name, &text, &error))?;
+        let finished = match &self.trace {
+            Some(path) => Comparison::of_trace(&file, self.read_trace(path)?)?,
+            None => {
+                Watch::begin(&self.network.client()?)?.run(&file, self.within.unwrap_or(DEFAULT_WITHIN))?
+            }
         };
-        let Found { matcher, events, difference, end } = found;
+        let Comparison { matcher, events, difference, end } = finished;
         let Some(difference) = difference else { return Ok(ExitCode::SUCCESS) };
         let (file, matcher, events, difference) = (&file, &matcher, events.as_slice(), &difference);
         write_out(|out| {
@@ -105,19 +107,19 @@ impl Expect {
         if trace.is_cut_off {
             eprintln!("lonet: {}: the last line is cut off", path.display());
         }
-        say_what_is_missing(trace.lost());
+        warn_of_lost_events(trace.lost());
         Ok(trace)
     }
 }
 
-fn say_what_is_missing(lost: u64) {
+fn warn_of_lost_events(lost: u64) {
     if lost > 0 {
         eprintln!("lonet: events are missing in this trace: {lost}");
     }
 }
 
 /// What came of it.
-struct Found {
+struct Comparison {
     matcher: Matcher,
     events: Vec<Event>,
     difference: Option<Difference>,
@@ -125,15 +127,15 @@ struct Found {
     end: String,
 }
 
-impl Found {
-    fn in_trace(file: &expect::File, trace: Trace) -> Result<Found, String> {
+impl Comparison {
+    fn of_trace(file: &expect::File, trace: Trace) -> Result<Comparison, String> {
         let mut matcher = Matcher::new(file, trace.header.time);
-        let difference = take_all(&mut matcher, &trace.events)?.or_else(|| matcher.end());
-        Ok(Found { matcher, events: trace.events, difference, end: "the trace ends".into() })
+        let difference = match_all(&mut matcher, &trace.events)?.or_else(|| matcher.end());
+        Ok(Comparison { matcher, events: trace.events, difference, end: "the trace ends".into() })
     }
 }
 
-fn take_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference>, String> {
+fn match_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference>, String> {
     for event in events {
         if let Some(difference) = matcher.take(event)? {
             return Ok(Some(difference));
@@ -158,51 +160,56 @@ impl<'a> Watch<'a> {
     }
 
     /// Until all has happened, something else has, or the time is over.
-    fn until(mut self, file: &expect::File, within: Duration) -> Result<Found, String> {
+    fn run(mut self, file: &expect::File, within: Duration) -> Result<Comparison, String> {
         let limit = Instant::now() + within;
         let mut matcher = Matcher::new(file, self.began);
-        let mut taken = 0;
+        let mut matched = 0;
         loop {
-            let is_over = !self.live.waits()?;
+            let has_ended = !self.live.wait()?;
             let in_order = self.read()?;
             if !in_order {
-                (matcher, taken) = (Matcher::new(file, self.began), 0);
+                (matcher, matched) = (Matcher::new(file, self.began), 0);
             }
-            let difference = take_all(&mut matcher, self.events.get(taken..).unwrap_or_default())?;
-            taken = self.events.len();
+            let difference = match_all(&mut matcher, self.events.get(matched..).unwrap_or_default())?;
+            matched = self.events.len();
             let end = match difference {
                 Some(_) => None,
-                None if matcher.is_through() => return self.found(matcher, None, String::new()),
-                None if is_over => Some("the network has ended".into()),
+                None if matcher.is_through() => return self.finished(matcher, None, String::new()),
+                None if has_ended => Some("the network has ended".into()),
                 None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
                 None if matcher.deadline().is_some_and(|at| Moment::now() > at) => {
                     Some("its time is over".into())
                 }
                 None => continue,
             };
-            if !is_over {
+            if !has_ended {
                 // If it cannot be asked the network ends just now, and what was written is all.
                 let _ = self.live.flush();
             }
             self.read()?;
             matcher = Matcher::new(file, self.began);
-            let difference = take_all(&mut matcher, &self.events)?;
-            taken = self.events.len();
+            let difference = match_all(&mut matcher, &self.events)?;
+            matched = self.events.len();
             match (difference, end) {
-                (None, _) if matcher.is_through() => return self.found(matcher, None, String::new()),
+                (None, _) if matcher.is_through() => return self.finished(matcher, None, String::new()),
                 (None, None) => {}
                 (None, Some(end)) => {
                     let difference = matcher.end();
-                    return self.found(matcher, difference, end);
+                    return self.finished(matcher, difference, end);
                 }
-                (difference, end) => return self.found(matcher, difference, end.unwrap_or_default()),
+                (difference, end) => return self.finished(matcher, difference, end.unwrap_or_default()),
             }
         }
     }
 
-    fn found(self, matcher: Matcher, difference: Option<Difference>, end: String) -> Result<Found, String> {
-        say_what_is_missing(lost(&self.events));
-        Ok(Found { matcher, events: self.events, difference, end })
+    fn finished(
+        self,
+        matcher: Matcher,
+        difference: Option<Difference>,
+        end: String,
+    ) -> Result<Comparison, String> {
+        warn_of_lost_events(lost(&self.events));
+        Ok(Comparison { matcher, events: self.events, difference, end })
     }
 
     /// Reads what there is. Whether it comes behind everything that there was.
@@ -221,9 +228,9 @@ impl<'a> Watch<'a> {
 }
 
 /// What is wrong in a file, with its place and the line.
-fn explain(name: &str, text: &str, wrong: &Wrong) -> String {
-    let line = text.lines().nth(wrong.line - 1).unwrap_or_default();
-    let before: String = line.chars().take(wrong.column - 1).collect();
+fn parse_error_text(name: &str, text: &str, error: &Wrong) -> String {
+    let line = text.lines().nth(error.line - 1).unwrap_or_default();
+    let before: String = line.chars().take(error.column - 1).collect();
     // A tab is as wide below itself.
     let blank = |c: char| {
         if c == '\t' {
@@ -233,5 +240,5 @@ fn explain(name: &str, text: &str, wrong: &Wrong) -> String {
         }
     };
     let blanks: String = before.chars().map(blank).collect();
-    format!("{name}:{}:{}: {}\n  {line}\n  {blanks}^", wrong.line, wrong.column, wrong.why)
+    format!("{name}:{}:{}: {}\n  {line}\n  {blanks}^", error.line, error.column, error.why)
 }

@@ -1,6 +1,6 @@
 //! Events as they come, and those that were recorded, for commands that look at more than one.
 
-use super::trace::{begin, flush, hangs_up_within, open};
+use super::trace::{flush, hangs_up_within, open_recorded, request};
 use crate::trace::event::{Event, Header};
 use crate::trace::read::Trace;
 use crate::trace::recorded::Recorded;
@@ -11,12 +11,12 @@ use std::fmt::Display;
 use std::time::Duration;
 
 /// How often it is looked for new events.
-const EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What happens in a network, from the beginning of its recording on. As long as this lasts, it is recorded.
 pub struct Live<'a> {
     client: &'a Client,
-    held: Fd,
+    hold: Fd,
     recorded: Recorded,
     pub header: Option<Header>,
 }
@@ -24,21 +24,21 @@ pub struct Live<'a> {
 impl<'a> Live<'a> {
     /// Begins a recording if there is none, and the network if it does not run.
     pub fn begin(client: &'a Client) -> Result<Live<'a>, String> {
-        let held = begin(client, Order::Hold, StartIf::Asked)?;
-        flush(client, Order::Write)?;
+        let hold = request(client, Order::Hold, StartIf::Asked)?;
+        flush(client)?;
         let ended = || format!("network {:?} has ended", client.config.network);
-        let recorded = open(client)?.ok_or_else(ended)?;
-        Ok(Live { client, held, recorded, header: None })
+        let recorded = open_recorded(client)?.ok_or_else(ended)?;
+        Ok(Live { client, hold, recorded, header: None })
     }
 
     /// Waits a moment. Whether the network goes on.
-    pub fn waits(&mut self) -> Result<bool, String> {
-        if !hangs_up_within(&self.held, EVERY) {
+    pub fn wait(&mut self) -> Result<bool, String> {
+        if !hangs_up_within(&self.hold, POLL_INTERVAL) {
             return Ok(true);
         }
         // A lonetd that was killed is followed by another one.
-        match begin(self.client, Order::Hold, StartIf::Killed) {
-            Ok(held) => self.held = held,
+        match request(self.client, Order::Hold, StartIf::Killed) {
+            Ok(hold) => self.hold = hold,
             Err(_) => return Ok(false),
         }
         Ok(true)
@@ -46,13 +46,13 @@ impl<'a> Live<'a> {
 
     /// Waits until everything that has happened can be read.
     pub fn flush(&self) -> Result<(), String> {
-        flush(self.client, Order::Write)
+        flush(self.client)
     }
 
     /// Adds what has happened since the last time.
     pub fn read(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
         let header = &mut self.header;
-        let taken = self.recorded.each(&mut |line| {
+        let read = self.recorded.each(&mut |line| {
             match Event::parse(line) {
                 Ok(event) => events.push(event),
                 Err(_) if header.is_none() => *header = serde_json::from_str(line).ok(),
@@ -60,13 +60,13 @@ impl<'a> Live<'a> {
             }
             Ok(())
         });
-        taken.map_err(|e| format!("cannot read the trace of network {:?}: {e}", self.client.config.network))
+        read.map_err(|e| format!("cannot read the trace of network {:?}: {e}", self.client.config.network))
     }
 }
 
 /// All that was recorded in a network.
 pub fn recorded(client: &Client) -> Result<Trace, String> {
-    flush(client, Order::Write)?;
+    flush(client)?;
     let nothing = || {
         format!(
             "nothing was recorded in network {:?}: `lonet trace --start` begins it",
@@ -74,7 +74,7 @@ pub fn recorded(client: &Client) -> Result<Trace, String> {
         )
     };
     let mut text = Vec::new();
-    let mut recorded = open(client)?.ok_or_else(nothing)?;
+    let mut recorded = open_recorded(client)?.ok_or_else(nothing)?;
     let cannot =
         |e: &dyn Display| format!("cannot read the trace of network {:?}: {e}", client.config.network);
     let mut add = |line: &str| {

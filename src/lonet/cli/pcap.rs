@@ -1,6 +1,6 @@
 //! `lonet pcap`: what hosts send to each other, for Wireshark.
 
-use super::trace::{begin, open};
+use super::trace::{open_recorded, request};
 use super::{Network, completions, query};
 use crate::daemon::state::NetworkShown;
 use crate::duration;
@@ -137,10 +137,10 @@ impl<'a> Session<'a> {
         socket: Option<Socket>,
     ) -> Result<Session<'a>, String> {
         // In this order: of which connection a packet is, is in the trace from here on, or in the list.
-        let held = begin(client, Order::Hold, StartIf::Asked)?;
-        begin(client, Order::Write, StartIf::Killed)?;
+        let held = request(client, Order::Hold, StartIf::Asked)?;
+        request(client, Order::Write, StartIf::Killed)?;
         let ended = || format!("network {:?} has ended", client.config.network);
-        let mut recorded = open(client)?.ok_or_else(ended)?;
+        let mut recorded = open_recorded(client)?.ok_or_else(ended)?;
         recorded.skip(&mut |_| Ok(())).map_err(|e| cannot_read(client, &e))?;
         let block = block(client)?;
         let listing = query::network(client)?.ok_or_else(ended)?;
@@ -212,7 +212,7 @@ impl<'a> Session<'a> {
         }
         if wakes.held {
             // Another lonetd follows one that was killed.
-            match begin(self.client, Order::Hold, StartIf::Killed) {
+            match request(self.client, Order::Hold, StartIf::Killed) {
                 Ok(held) => self.held = held,
                 Err(_) => self.is_over = true,
             }
@@ -307,7 +307,7 @@ impl<'a> Session<'a> {
         }
         if !self.is_over {
             // If it cannot be asked the network ends just now, and what was written is all.
-            let _ = begin(self.client, Order::Write, StartIf::Killed);
+            let _ = request(self.client, Order::Write, StartIf::Killed);
         }
         self.read_events()?;
         self.capture.events_are_added(self.capture.read());

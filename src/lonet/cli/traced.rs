@@ -1,6 +1,6 @@
 //! `lonet run --trace`: the program is a child, and what happens in the network until it ends is written to a file.
 
-use super::trace::{begin, flush, open};
+use super::trace::{flush, open_recorded, request};
 use crate::exit::exit_like;
 use crate::supervise::{signal_fd, wait_for_child};
 use lonet_core::client::{Client, StartIf};
@@ -18,9 +18,9 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     let cannot = |e: io::Error| format!("cannot write the trace to {}: {e}", file.display());
     // First: nothing is run whose trace cannot be kept.
     let mut to = BufWriter::new(File::create(file).map_err(cannot)?);
-    let _held = begin(client, Order::Hold, StartIf::Asked)?;
-    flush(client, Order::Write)?;
-    let mut recorded = open(client)?.ok_or("lonetd records nothing")?;
+    let _hold = request(client, Order::Hold, StartIf::Asked)?;
+    flush(client)?;
+    let mut recorded = open_recorded(client)?.ok_or("lonetd records nothing")?;
     recorded.skip(&mut |header| writeln!(to, "{header}")).map_err(cannot)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").args(without_trace(std::env::args_os().skip(1)));
@@ -28,7 +28,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     // Behind it, as it would have them blocked.
     let signals = signal_fd().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let status = wait_for_child(&mut child, &signals);
-    let written = flush(client, Order::Write).and_then(|()| {
+    let written = flush(client).and_then(|()| {
         recorded.each(&mut |line| writeln!(to, "{line}")).and_then(|()| to.flush()).map_err(cannot)
     });
     if let Err(text) = written {

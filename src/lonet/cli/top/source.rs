@@ -4,7 +4,7 @@
 
 use super::meter::{self, Meter};
 use super::snapshot::Snapshot;
-use crate::cli::trace::begin;
+use crate::cli::trace::request;
 use crate::cli::{faults, query};
 use crate::daemon::faults::{Between, Order};
 use crate::trace::event::Event;
@@ -219,7 +219,7 @@ impl Thread {
         if self.watch.is_some() {
             return Ok(());
         }
-        match begin(&self.client, Trace::Watch, StartIf::Killed) {
+        match request(&self.client, Trace::Watch, StartIf::Killed) {
             Ok(fd) => self.watch = Some(fd),
             Err(why) => self.tell(News::NoEvents(why))?,
         }
