@@ -78,13 +78,13 @@ impl Expect {
     fn compare(&self) -> Result<ExitCode, String> {
         let (name, text) = self.read_file()?;
         let file = expect::parse(&text).map_err(|error| parse_error_text(&name, &text, &error))?;
-        let finished = match &self.trace {
+        let comparison = match &self.trace {
             Some(path) => Comparison::of_trace(&file, self.read_trace(path)?)?,
             None => {
                 Watch::begin(&self.network.client()?)?.run(&file, self.within.unwrap_or(DEFAULT_WITHIN))?
             }
         };
-        let Comparison { matcher, events, difference, end } = finished;
+        let Comparison { matcher, events, difference, end } = comparison;
         let Some(difference) = difference else { return Ok(ExitCode::SUCCESS) };
         let (file, matcher, events, difference) = (&file, &matcher, events.as_slice(), &difference);
         write_out(|out| {
@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
             matched = self.events.len();
             let end = match difference {
                 Some(_) => None,
-                None if matcher.is_through() => return self.finished(matcher, None, String::new()),
+                None if matcher.is_through() => return self.finish(matcher, None, String::new()),
                 None if has_ended => Some("the network has ended".into()),
                 None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
                 None if matcher.deadline().is_some_and(|at| Moment::now() > at) => {
@@ -191,18 +191,18 @@ impl<'a> Watch<'a> {
             let difference = match_all(&mut matcher, &self.events)?;
             matched = self.events.len();
             match (difference, end) {
-                (None, _) if matcher.is_through() => return self.finished(matcher, None, String::new()),
+                (None, _) if matcher.is_through() => return self.finish(matcher, None, String::new()),
                 (None, None) => {}
                 (None, Some(end)) => {
                     let difference = matcher.end();
-                    return self.finished(matcher, difference, end);
+                    return self.finish(matcher, difference, end);
                 }
-                (difference, end) => return self.finished(matcher, difference, end.unwrap_or_default()),
+                (difference, end) => return self.finish(matcher, difference, end.unwrap_or_default()),
             }
         }
     }
 
-    fn finished(
+    fn finish(
         self,
         matcher: Matcher,
         difference: Option<Difference>,

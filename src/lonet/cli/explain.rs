@@ -27,8 +27,8 @@ pub struct Explain {
 }
 
 /// What a dial meets, in a sentence.
-struct Met {
-    is_taken: bool,
+struct Prediction {
+    is_accepted: bool,
     text: String,
 }
 
@@ -40,12 +40,12 @@ impl Explain {
         let listing = query::network(&client)?.ok_or_else(|| query::not_running(&client))?;
         let shown = listing.shown()?;
         let from = query::find(&shown, from).ok_or_else(|| query::no_such_host(&shown, &[from]))?;
-        let met = match faults(&self.network, &shown, from, &to)? {
-            Some(met) => met,
-            None => meet(&shown, from, &to),
+        let prediction = match predict_from_faults(&self.network, &shown, from, &to)? {
+            Some(prediction) => prediction,
+            None => predict(&shown, from, &to),
         };
-        write_out(|out| writeln!(out, "{}", met.text))?;
-        Ok(if met.is_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        write_out(|out| writeln!(out, "{}", prediction.text))?;
+        Ok(if prediction.is_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -67,23 +67,23 @@ impl Destination {
 }
 
 /// What `lonet cut` or `lonet refuse` makes of the dial.
-fn faults(
+fn predict_from_faults(
     network: &Network,
     shown: &NetworkShown<'_>,
     from: &HostShown<'_>,
     to: &Destination,
-) -> Result<Option<Met>, String> {
+) -> Result<Option<Prediction>, String> {
     let Destination::Host(to) = to else { return Ok(None) };
     let Some(host) = query::find(shown, &to.host) else { return Ok(None) };
-    let met = fault_on_dial(network, (&from.name, &host.name, to.port))?;
-    Ok(met.map(|(command, is_refused)| {
+    let prediction = fault_on_dial(network, (&from.name, &host.name, to.port))?;
+    Ok(prediction.map(|(command, is_refused)| {
         let what = if is_refused { "is refused" } else { "hangs until `lonet heal`" };
-        Met { is_taken: false, text: format!("the dial {what}, as `{command}` is in force") }
+        Prediction { is_accepted: false, text: format!("the dial {what}, as `{command}` is in force") }
     }))
 }
 
-fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met {
-    let refused = |text: String| Met { is_taken: false, text };
+fn predict(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Prediction {
+    let refused = |text: String| Prediction { is_accepted: false, text };
     let (host, port) = match to {
         Destination::Loopback(port) => (from, *port),
         Destination::Host(to) => match query::find(shown, &to.host) {
@@ -100,14 +100,14 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
             "{} is a host of a Go or Python process: only a dial can tell what listens on {at}",
             at.host
         );
-        return Met { is_taken: true, text };
+        return Prediction { is_accepted: true, text };
     }
     let is_loopback = matches!(to, Destination::Loopback(_));
     let holders: Vec<&SocketShown<'_>> = host.sockets.iter().filter(|s| s.port == port).collect();
     let in_scope = |scope| holders.iter().find(|s| s.scope.as_deref() == Some(scope));
     let (of_host, of_loopback) = (in_scope("host"), in_scope("loopback"));
     if let Some(socket) = if is_loopback { of_loopback.or(of_host) } else { of_host } {
-        return taken(&format!("{} dials {at}", from.name), socket);
+        return reaches(&format!("{} dials {at}", from.name), socket);
     }
     if let Some(socket) = of_loopback {
         return refused(format!(
@@ -131,7 +131,7 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
 }
 
 /// The dial ends at this listener.
-fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
+fn reaches(dial: &str, socket: &SocketShown<'_>) -> Prediction {
     let text =
         format!("{dial} and reaches {}, which listens there (OS address {})", program(socket), socket.os);
     let more = if is_stopped(socket.pid) {
@@ -139,7 +139,7 @@ fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
     } else {
         ""
     };
-    Met { is_taken: true, text: text + more }
+    Prediction { is_accepted: true, text: text + more }
 }
 
 fn program(socket: &SocketShown<'_>) -> String {

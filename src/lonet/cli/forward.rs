@@ -44,10 +44,10 @@ pub struct Forward {
 }
 
 /// How long nothing is accepted where there is no descriptor or memory for it.
-const REST: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The least time between two lines about other users' connections.
-const EVERY: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Forward {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -67,30 +67,30 @@ impl Forward {
             let browser = format!("http://{}.localhost:{port}/", address.host);
             writeln!(out, "127.0.0.1:{port} leads to {address}; in a browser: {browser}")
         })?;
-        let mut refused = Refused::default();
+        let mut resets = ResetCounter::default();
         loop {
             match listener.accept() {
                 // Here and not in a thread: however many they are, they take none.
-                Ok((caller, _)) if !self.all_users && !is_own(&caller) => {
-                    reset(&caller);
-                    refused.add();
+                Ok((accepted, _)) if !self.all_users && !is_same_user(&accepted) => {
+                    reset(&accepted);
+                    resets.add();
                 }
-                Ok((caller, _)) => {
+                Ok((accepted, _)) => {
                     let (client, address) = (client.clone(), address.clone());
-                    let carry = move || {
-                        if let Err(why) = carry(&client, address, &caller) {
-                            reset(&caller);
+                    let relay = move || {
+                        if let Err(why) = relay(&client, address, &accepted) {
+                            reset(&accepted);
                             eprintln!("lonet: {why}");
                         }
                     };
-                    if let Err(e) = thread::Builder::new().spawn(carry) {
+                    if let Err(e) = thread::Builder::new().spawn(relay) {
                         eprintln!("lonet: a connection cannot be carried: {e}");
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     eprintln!("lonet: cannot accept: {e}");
-                    thread::sleep(REST);
+                    thread::sleep(ACCEPT_RETRY_DELAY);
                 }
             }
         }
@@ -107,10 +107,10 @@ impl Forward {
 
 /// Whether a program of this user's has the other end. The forwarder is the owner's to hosts, so that they cannot tell who
 /// is behind it. What cannot be told is not so.
-fn is_own(caller: &TcpStream) -> bool {
+fn is_same_user(accepted: &TcpStream) -> bool {
     let os = |address: Option<address::Address>| address.and_then(|address| address.os());
     // As the kernel has them: the forwarder may be a host's program.
-    let ends = os(kernel::local(caller.as_raw_fd())).zip(os(kernel::remote(caller.as_raw_fd())));
+    let ends = os(kernel::local(accepted.as_raw_fd())).zip(os(kernel::remote(accepted.as_raw_fd())));
     let found = ends.and_then(|(here, there)| Diag::open().ok()?.lookup(there, here).ok()?);
     let uid = geteuid().as_raw();
     // In a user namespace all users without a number look like this one.
@@ -120,44 +120,47 @@ fn is_own(caller: &TcpStream) -> bool {
 
 /// Connections that were reset, and when that was last said.
 #[derive(Default)]
-struct Refused {
-    unsaid: u64,
-    said: Option<Instant>,
+struct ResetCounter {
+    unreported: u64,
+    reported_at: Option<Instant>,
 }
 
-impl Refused {
+impl ResetCounter {
     /// As often as others like, and seldom a line.
     fn add(&mut self) {
-        self.unsaid += 1;
-        if self.said.is_none_or(|said| said.elapsed() >= EVERY) {
-            let connections =
-                if self.unsaid == 1 { "1 connection" } else { &format!("{} connections", self.unsaid) };
+        self.unreported += 1;
+        if self.reported_at.is_none_or(|reported_at| reported_at.elapsed() >= REPORT_INTERVAL) {
+            let connections = if self.unreported == 1 {
+                "1 connection"
+            } else {
+                &format!("{} connections", self.unreported)
+            };
             eprintln!("lonet: {connections} of other users' programs reset; --all-users serves them, too");
-            (self.unsaid, self.said) = (0, Some(Instant::now()));
+            (self.unreported, self.reported_at) = (0, Some(Instant::now()));
         }
     }
 }
 
 /// Carries a connection until both directions have ended.
-fn carry(client: &Client, address: Address, caller: &TcpStream) -> Result<(), String> {
+fn relay(client: &Client, address: Address, accepted: &TcpStream) -> Result<(), String> {
     let os = addr::os_of(client, address.clone())?;
     let host = TcpStream::connect(os).map_err(|e| format!("cannot connect to {address} at {os}: {e}"))?;
     // Where the listener has ended, whoever came to its address before this connection, another user perhaps, has taken it.
     if addr::os_of(client, address.clone())? != os {
         return Err(format!("{address} has ended while it was connected to"));
     }
-    let carried = thread::scope(|scope| {
-        let back = thread::Builder::new().spawn_scoped(scope, || one_way(&host, caller));
+    let relayed = thread::scope(|scope| {
+        let back = thread::Builder::new().spawn_scoped(scope, || relay_one_way(&host, accepted));
         if back.is_ok() {
-            one_way(caller, &host);
+            relay_one_way(accepted, &host);
         }
         back.map(drop)
     });
-    carried.map_err(|e| format!("a connection to {address} cannot be carried: {e}"))
+    relayed.map_err(|e| format!("a connection to {address} cannot be carried: {e}"))
 }
 
 /// Carries what `from` sends, and that it sends no more. Where either end is reset, or has gone, both are reset.
-fn one_way(mut from: &TcpStream, mut to: &TcpStream) {
+fn relay_one_way(mut from: &TcpStream, mut to: &TcpStream) {
     if io::copy(&mut from, &mut to).is_ok() {
         let _ = to.shutdown(Shutdown::Write);
         return;

@@ -48,7 +48,7 @@ impl<'a> Graph<'a> {
         let mut nodes: Vec<Node<'_>> = Vec::new();
         for host in &shown.hosts {
             names.insert(&host.name, nodes.len());
-            nodes.push(Node { name: &host.name, listens: listens(host) });
+            nodes.push(Node { name: &host.name, listens: listening_ports(host) });
         }
         // A connection is at both of its ends; of one at hosts that are left out, at one.
         let mut ends: BTreeSet<(usize, String, usize, String, bool)> = BTreeSet::new();
@@ -113,7 +113,7 @@ impl<'a> Graph<'a> {
         let (rx, ry) = (radius, (radius * 0.7).max(64.0 * count / TAU));
         let (width, height) = (2.0 * rx + widest + 120.0, 2.0 * ry + 150.0);
         let (cx, cy) = (width / 2.0, height / 2.0 + 12.0);
-        let place = |n: usize| {
+        let center = |n: usize| {
             let angle = TAU * n as f64 / count - TAU / 4.0;
             (cx + rx * angle.cos(), cy + ry * angle.sin())
         };
@@ -132,12 +132,12 @@ impl<'a> Graph<'a> {
         )?;
         let mut labels = String::new();
         for ((from, to, port), count) in &self.edges {
-            let said = label(port, *count);
-            let what = format!("{} → {}{said}", escape(self.name(*from)), escape(self.name(*to)));
+            let text = label(port, *count);
+            let what = format!("{} → {}{text}", escape(self.name(*from)), escape(self.name(*to)));
             // What the box says, the line does not.
-            let is_said =
+            let has_label =
                 *count > 1 || self.nodes.get(*to).is_none_or(|node| node.listens != format!(":{port}"));
-            let at = place(*to);
+            let at = center(*to);
             if from == to {
                 let (x, y) = at;
                 writeln!(
@@ -146,47 +146,47 @@ impl<'a> Graph<'a> {
                     x - 6.0,
                     y - 20.0
                 )?;
-                if is_said {
+                if has_label {
                     let (x, y) = (x + 52.0, y - 44.0);
-                    writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&said))?;
+                    writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&text))?;
                 }
                 continue;
             }
-            let begin = place(*from);
+            let begin = center(*from);
             // Bent to the middle of the picture, between the hosts; and to its right: the way back is another curve.
             let (dx, dy) = (at.0 - begin.0, at.1 - begin.1);
             // Not hypot, which takes a newer glibc than the package is for.
             let length = (dx * dx + dy * dy).sqrt().max(1.0);
-            let aside = (length * 0.06).min(16.0);
+            let offset = (length * 0.06).min(16.0);
             let between = ((begin.0 + at.0) / 2.0, (begin.1 + at.1) / 2.0);
             let middle = (
-                between.0 + (cx - between.0) * INWARDS - dy / length * aside,
-                between.1 + (cy - between.1) * INWARDS + dx / length * aside,
+                between.0 + (cx - between.0) * BEND - dy / length * offset,
+                between.1 + (cy - between.1) * BEND + dx / length * offset,
             );
-            let (first, last) = (edge_of(begin, middle, widest), edge_of(at, middle, widest));
+            let (first, last) = (box_edge(begin, middle, widest), box_edge(at, middle, widest));
             writeln!(
                 out,
                 r#"<path class="edge" d="M{:.1},{:.1} Q{:.1},{:.1} {:.1},{:.1}" marker-end="url(#tip)"><title>{what}</title></path>"#,
                 first.0, first.1, middle.0, middle.1, last.0, last.1
             )?;
-            let part = |a: f64, b: f64, c: f64| a * 0.0625 + b * 0.375 + c * 0.5625;
-            let (x, y) = (part(first.0, middle.0, last.0), part(first.1, middle.1, last.1));
-            if is_said {
+            let at_bezier = |a: f64, b: f64, c: f64| a * 0.0625 + b * 0.375 + c * 0.5625;
+            let (x, y) = (at_bezier(first.0, middle.0, last.0), at_bezier(first.1, middle.1, last.1));
+            if has_label {
                 let y = y + 4.0;
-                writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&said))?;
+                writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&text))?;
             }
         }
         out.push_str(&labels);
         for (number, node) in self.nodes.iter().enumerate() {
-            let ((x, y), name) = (place(number), escape(node.name));
+            let ((x, y), name) = (center(number), escape(node.name));
             writeln!(
                 out,
                 r#"<g><rect class="box" x="{:.1}" y="{:.1}" width="{widest}" height="40" rx="6"/>"#,
                 x - widest / 2.0,
                 y - 20.0
             )?;
-            let down = if node.listens.is_empty() { 5.0 } else { -2.0 };
-            writeln!(out, r#"<text class="name" x="{x:.1}" y="{:.1}">{name}</text>"#, y + down)?;
+            let name_offset = if node.listens.is_empty() { 5.0 } else { -2.0 };
+            writeln!(out, r#"<text class="name" x="{x:.1}" y="{:.1}">{name}</text>"#, y + name_offset)?;
             writeln!(
                 out,
                 r#"<text class="listens" x="{x:.1}" y="{:.1}">{}</text></g>"#,
@@ -212,10 +212,10 @@ svg{--ink:#1b1f24;--paper:#fff;--soft:#6a737d;--line:#0b57a4;--good:#1a7f45;font
 .port{fill:var(--line);font-size:11px;text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}";
 
 /// How far lines are bent to the middle, of the whole way.
-const INWARDS: f64 = 0.4;
+const BEND: f64 = 0.4;
 
 /// Where a line from a place of a box to another point leaves the box.
-fn edge_of((x, y): (f64, f64), (to_x, to_y): (f64, f64), width: f64) -> (f64, f64) {
+fn box_edge((x, y): (f64, f64), (to_x, to_y): (f64, f64), width: f64) -> (f64, f64) {
     let (dx, dy) = (to_x - x, to_y - y);
     let scale = (width / 2.0 + 2.0) / dx.abs().max(0.001);
     let scale = scale.min(22.0 / dy.abs().max(0.001)).min(1.0);
@@ -226,33 +226,35 @@ fn label(port: &str, count: usize) -> String {
     if count > 1 { format!(":{port} × {count}") } else { format!(":{port}") }
 }
 
-fn listens(host: &HostShown<'_>) -> String {
+fn listening_ports(host: &HostShown<'_>) -> String {
     let listening = host.sockets.iter().filter(|socket| socket.state == "listening");
     let mut ports: BTreeMap<u16, bool> = BTreeMap::new();
     for socket in listening {
         let is_loopback = socket.scope.as_deref() == Some("loopback");
         ports.entry(socket.port).and_modify(|only| *only &= is_loopback).or_insert(is_loopback);
     }
-    let said: Vec<String> = ports
+    let labels: Vec<String> = ports
         .iter()
         .map(|(port, only)| if *only { format!("(:{port})") } else { format!(":{port}") })
         .collect();
-    match said.as_slice() {
-        [first @ .., _, _] if said.len() > 4 => format!("{} … {} ports", first[..3].join(" "), said.len()),
+    match labels.as_slice() {
+        [first @ .., _, _] if labels.len() > 4 => {
+            format!("{} … {} ports", first[..3].join(" "), labels.len())
+        }
         all => all.join(" "),
     }
 }
 
 /// A text as DOT quotes it.
 fn quoted(text: &str) -> String {
-    let shown = |c: char| match c {
+    let escaped = |c: char| match c {
         '"' => "\\\"".to_owned(),
         '\\' => "\\\\".to_owned(),
         '\n' => "\\n".to_owned(),
         c if c.is_control() => "\u{fffd}".to_owned(),
         c => c.to_string(),
     };
-    format!("\"{}\"", text.chars().map(shown).collect::<String>())
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// So many runs of a network are kept.
-const RUNS: usize = 10;
+const KEPT_RUNS: usize = 10;
 
 /// Print the output of a host's programs that were started by `lonet run --ready`.
 ///
@@ -47,12 +47,12 @@ impl Logs {
         let host = bare_host(&self.host);
         let client = self.network.client()?;
         let path = path_of_network(&client)?;
-        let logs = Place::open(&path)?;
-        let found = logs.as_ref().and_then(|logs| Some((logs, latest(&logs.real(), host)?)));
+        let logs = LogDirectory::open(&path)?;
+        let found = logs.as_ref().and_then(|logs| Some((logs, latest(&logs.access_path(), host)?)));
         let (logs, path) = found.ok_or_else(|| {
             format!("there is no log of host {host:?} in {}: `lonet run --ready` makes one", path.display())
         })?;
-        let cannot = |e: io::Error| format!("cannot read {}: {e}", logs.shown(&path).display());
+        let cannot = |e: io::Error| format!("cannot read {}: {e}", logs.display_path(&path).display());
         let mut file = File::open(&path).map_err(cannot)?;
         if !self.follow {
             let mut text = Vec::new();
@@ -60,14 +60,14 @@ impl Logs {
             return write_out(|out| out.write_all(&text));
         }
         // Before the first look: what is said after it is not missed.
-        let news = Inotify::init(InitFlags::IN_CLOEXEC)
-            .and_then(|news| news.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| news))
-            .map_err(|e| format!("cannot watch {}: {e}", logs.shown(&path).display()))?;
+        let changes = Inotify::init(InitFlags::IN_CLOEXEC)
+            .and_then(|changes| changes.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| changes))
+            .map_err(|e| format!("cannot watch {}: {e}", logs.display_path(&path).display()))?;
         loop {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map_err(cannot)?;
             write_out(|out| out.write_all(&text))?;
-            news.read_events().map_err(|e| cannot(e.into()))?;
+            changes.read_events().map_err(|e| cannot(e.into()))?;
         }
     }
 }
@@ -77,60 +77,60 @@ pub struct Log {
     pub path: PathBuf,
     pub file: File,
     /// Where it ended before.
-    pub begin: u64,
+    pub start: u64,
     /// Where it is read; the path may lead elsewhere by then.
-    real: PathBuf,
-    _logs: Place,
+    access_path: PathBuf,
+    _logs: LogDirectory,
 }
 
 impl Log {
     /// The log of a host in a network that runs. `chosen`: the file to write to instead of lonet's own choice.
     pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
-        let (logs, run) = make_run(client)?;
-        let own = run.join(log_of(host));
-        let (path, real) = match chosen {
-            None => (logs.shown(&own), own),
+        let (logs, run) = create_run(client)?;
+        let own = run.join(log_file_name(host));
+        let (path, access_path) = match chosen {
+            None => (logs.display_path(&own), own),
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 let _ = fs::remove_file(&own);
-                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.shown(&own)))?;
+                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.display_path(&own)))?;
                 (path.clone(), path)
             }
         };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&real);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&access_path);
         let file = file.map_err(cannot_write(&path))?;
-        let begin = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Log { path, file, begin, real, _logs: logs })
+        let start = file.metadata().map_or(0, |metadata| metadata.len());
+        Ok(Log { path, file, start, access_path, _logs: logs })
     }
 
     /// The last lines that were written since it was opened, each behind the name of the file.
-    pub fn last_lines(&self) -> String {
-        last_lines(&self.real, &self.path, self.begin)
+    pub fn tail(&self) -> String {
+        tail(&self.access_path, &self.path, self.start)
     }
 }
 
 /// What a host has said last in this run of the network, if a log says so: for who has waited for it.
-pub fn last_words(client: &Client, host: &str) -> String {
-    let logs = path_of_network(client).and_then(|path| Place::open(&path)).ok().flatten();
-    let words = logs.and_then(|logs| {
-        let log = this_run(client, &logs).ok()?.join(log_of(host));
-        log.is_file().then(|| last_lines(&log, &logs.shown(&log), 0))
+pub fn recent_output(client: &Client, host: &str) -> String {
+    let logs = path_of_network(client).and_then(|path| LogDirectory::open(&path)).ok().flatten();
+    let output = logs.and_then(|logs| {
+        let log = run_directory(client, &logs).ok()?.join(log_file_name(host));
+        log.is_file().then(|| tail(&log, &logs.display_path(&log), 0))
     });
-    words.unwrap_or_default()
+    output.unwrap_or_default()
 }
 
 /// So many lines and bytes of a log are shown where something has gone wrong.
-const LINES: usize = 10;
-const BYTES: u64 = 4096;
+const TAIL_LINES: usize = 10;
+const TAIL_BYTES: u64 = 4096;
 
 /// `path`: what the file is called.
-fn last_lines(real: &Path, path: &Path, begin: u64) -> String {
+fn tail(access_path: &Path, path: &Path, start: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(real)?;
+        let mut file = File::open(access_path)?;
         let end = file.metadata()?.len();
-        file.seek(SeekFrom::Start(begin.max(end.saturating_sub(BYTES))))?;
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES))))?;
         let mut text = Vec::new();
-        file.take(BYTES).read_to_end(&mut text)?;
+        file.take(TAIL_BYTES).read_to_end(&mut text)?;
         Ok(text)
     };
     let text = read().unwrap_or_default();
@@ -139,7 +139,7 @@ fn last_lines(real: &Path, path: &Path, begin: u64) -> String {
     if lines.is_empty() {
         return format!("; it has written nothing to {}", path.display());
     }
-    let last = &lines[lines.len().saturating_sub(LINES)..];
+    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     format!("; the end of its output, from {}:\n{}", path.display(), last.join("\n"))
 }
 
@@ -153,17 +153,17 @@ fn path_of_network(client: &Client) -> Result<PathBuf, String> {
 }
 
 /// The same, open and checked: it is this user's, and closed to others.
-struct Place {
+struct LogDirectory {
     directory: Directory,
     path: PathBuf,
 }
 
-impl Place {
+impl LogDirectory {
     /// `None`: it is not there.
-    fn open(path: &Path) -> Result<Option<Place>, String> {
+    fn open(path: &Path) -> Result<Option<LogDirectory>, String> {
         let place = directory::Place::new(path);
         match place.open(geteuid().as_raw()) {
-            Ok(directory) => Ok(Some(Place { directory, path: path.to_owned() })),
+            Ok(directory) => Ok(Some(LogDirectory { directory, path: path.to_owned() })),
             Err(
                 Trouble::Root(Unfit::Errno(Errno::ENOENT)) | Trouble::Network(Unfit::Errno(Errno::ENOENT)),
             ) => Ok(None),
@@ -172,24 +172,26 @@ impl Place {
         }
     }
 
-    /// As [`Place::open`]; makes it if it is not there.
-    fn make(path: &Path) -> Result<Place, String> {
+    /// As [`LogDirectory::open`]; makes it if it is not there.
+    fn make(path: &Path) -> Result<LogDirectory, String> {
         let all = path.parent().unwrap_or(path);
         DirBuilder::new().recursive(true).mode(0o700).create(all).map_err(cannot_write(all))?;
         let place = directory::Place::new(path);
         let root = place.root(geteuid().as_raw()).map_err(unfit(all))?;
         let directory = root.make(place.name()).map_err(unfit(path))?;
-        Ok(Place { directory, path: path.to_owned() })
+        Ok(LogDirectory { directory, path: path.to_owned() })
     }
 
     /// A path by which this process reaches it, whatever becomes of its own.
-    fn real(&self) -> PathBuf {
+    fn access_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.directory.raw()).into()
     }
 
     /// What something in it is called.
-    fn shown(&self, real: &Path) -> PathBuf {
-        real.strip_prefix(self.real()).map_or_else(|_| real.to_owned(), |rest| self.path.join(rest))
+    fn display_path(&self, access_path: &Path) -> PathBuf {
+        access_path
+            .strip_prefix(self.access_path())
+            .map_or_else(|_| access_path.to_owned(), |rest| self.path.join(rest))
     }
 }
 
@@ -203,25 +205,25 @@ fn unfit(path: &Path) -> impl Fn(Unfit) -> String {
 }
 
 /// The directory of this run of the network, there or not.
-fn this_run(client: &Client, logs: &Place) -> Result<PathBuf, String> {
+fn run_directory(client: &Client, logs: &LogDirectory) -> Result<PathBuf, String> {
     // The key is made when a network begins, and stays until it ends.
     let key = client.directory().and_then(|d| d.file(c"key", libc::O_RDONLY).ok());
     let began = key.and_then(|key| key.metadata().ok()).ok_or("the network has ended")?;
-    Ok(logs.real().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
+    Ok(logs.access_path().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
 }
 
 /// The same; it is made, and the oldest ones are removed, if it is not there.
-fn make_run(client: &Client) -> Result<(Place, PathBuf), String> {
-    let logs = Place::make(&path_of_network(client)?)?;
-    let run = this_run(client, &logs)?;
+fn create_run(client: &Client) -> Result<(LogDirectory, PathBuf), String> {
+    let logs = LogDirectory::make(&path_of_network(client)?)?;
+    let run = run_directory(client, &logs)?;
     if !run.is_dir() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&run)
-            .map_err(cannot_write(&logs.shown(&run)))?;
-        let all = runs(&logs.real());
-        for old in all.iter().take(all.len().saturating_sub(RUNS)) {
+            .map_err(cannot_write(&logs.display_path(&run)))?;
+        let all = runs(&logs.access_path());
+        for old in all.iter().take(all.len().saturating_sub(KEPT_RUNS)) {
             let _ = fs::remove_dir_all(old);
         }
     }
@@ -242,11 +244,11 @@ fn runs(dir: &Path) -> Vec<PathBuf> {
 
 /// The log of the last run in which this host has one.
 fn latest(dir: &Path, host: &str) -> Option<PathBuf> {
-    runs(dir).into_iter().rev().map(|run| run.join(log_of(host))).find(|log| log.is_file())
+    runs(dir).into_iter().rev().map(|run| run.join(log_file_name(host))).find(|log| log.is_file())
 }
 
 /// The file's name; however the host is spelled, it is one.
-fn log_of(host: &str) -> String {
+fn log_file_name(host: &str) -> String {
     let key = names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
     format!("{}.log", key.replace('/', "_"))
 }
@@ -278,13 +280,13 @@ mod tests {
     fn last_lines_are_those_behind_the_beginning() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
-        let said = |text: &str, begin| {
+        let tail_of = |text: &str, start| {
             fs::write(&path, text).expect("a log");
-            last_lines(&path, &path, begin).split_once('\n').map(|(_, lines)| lines.to_owned())
+            tail(&path, &path, start).split_once('\n').map(|(_, lines)| lines.to_owned())
         };
-        assert_eq!(said("before\nafter\n", 7).as_deref(), Some("after"));
-        assert_eq!(said("before\n", 7), None);
+        assert_eq!(tail_of("before\nafter\n", 7).as_deref(), Some("after"));
+        assert_eq!(tail_of("before\n", 7), None);
         let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        assert_eq!(said(&many.join("\n"), 0), Some(many[10..].join("\n")));
+        assert_eq!(tail_of(&many.join("\n"), 0), Some(many[10..].join("\n")));
     }
 }

@@ -113,7 +113,7 @@ fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), RunError> {
                 let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
                 return Err((
                     code,
-                    format!("the program ended before it was ready, with {status}{}", log.last_lines()),
+                    format!("the program ended before it was ready, with {status}{}", log.tail()),
                 ));
             }
         }

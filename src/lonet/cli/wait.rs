@@ -172,8 +172,8 @@ impl Waiting {
         let missing: Vec<Address> =
             self.wanted.iter().filter(|address| address.host == host).cloned().collect();
         let why = query::why_nothing_listens(&self.client, &missing);
-        let last_words = logs::last_words(&self.client, host);
-        let text = format!("{host} has ended{}: {why}{last_words}", self.remedy);
+        let recent_output = logs::recent_output(&self.client, host);
+        let text = format!("{host} has ended{}: {why}{recent_output}", self.remedy);
         Failed { text, missing: Some(missing) }
     }
 
