@@ -119,7 +119,7 @@ struct Daemon {
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
         let config = match self.dir {
-            Some(dir) => Config { dir, private_dir: None, ..self.network.read().map_err(text_of)? },
+            Some(dir) => Config { dir, private_dir: None, ..self.network.read_config().map_err(text_of)? },
             None => self.network.config().map_err(text_of)?,
         };
         let client = client_of(config.clone());
@@ -194,7 +194,7 @@ pub fn main() -> ExitCode {
     let matches = examples::add(Cli::command()).try_get_matches_from(&arguments);
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(e) => return usage::end(&e, &arguments),
+        Err(e) => return usage::exit(&e, &arguments),
     };
     if !matches!(
         cli.command,

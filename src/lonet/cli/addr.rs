@@ -88,7 +88,7 @@ pub fn os_of(client: &Client, address: Address) -> Result<SocketAddrV4, String> 
 /// What is called so in the network that the kernel has there; a listener rather than what it has accepted.
 fn lonet_of(client: &Client, os: SocketAddrV4) -> Result<Address, String> {
     let listing = query::network(client)?.ok_or_else(|| query::not_running(client))?;
-    let shown = listing.shown()?;
+    let shown = listing.parse()?;
     let text = os.to_string();
     let mut there: Vec<_> = (shown.hosts.iter())
         .flat_map(|host| host.sockets.iter().map(move |socket| (host, socket)))

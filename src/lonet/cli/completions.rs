@@ -56,8 +56,8 @@ pub fn complete_if_requested() {
 
 /// Networks that run.
 pub fn networks(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let all = network::all(|_| ()).unwrap_or_default();
-    with_prefix(typed, all.into_iter().filter(|(_, client)| query::runs(client)).map(|(name, _)| name))
+    let all = network::list(|_| ()).unwrap_or_default();
+    with_prefix(typed, all.into_iter().filter(|(_, client)| query::is_running(client)).map(|(name, _)| name))
 }
 
 /// Hosts of the network that the line is about.
@@ -73,10 +73,12 @@ pub fn addresses(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// The hosts of the network that the line is about, each with these of its ports, if there are any.
 fn names_in_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
-    let network = network::Network::named(network_option(std::env::args_os()));
-    let listing =
-        network.read().ok().and_then(|config| query::network(&network::client_of(config)).ok().flatten());
-    let Some(shown) = listing.as_ref().and_then(|listing| listing.shown().ok()) else { return Vec::new() };
+    let network = network::Network::new(network_option(std::env::args_os()));
+    let listing = network
+        .read_config()
+        .ok()
+        .and_then(|config| query::network(&network::client_of(config)).ok().flatten());
+    let Some(shown) = listing.as_ref().and_then(|listing| listing.parse().ok()) else { return Vec::new() };
     let mut all = Vec::new();
     for host in &shown.hosts {
         match ports(&host.sockets) {

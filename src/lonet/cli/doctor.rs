@@ -40,7 +40,7 @@ use Finding::{Bad, Good, Limited};
 
 impl Doctor {
     pub fn run(self) -> Result<ExitCode, String> {
-        let config = self.network.read().map_err(text_of)?;
+        let config = self.network.read_config().map_err(text_of)?;
         let client = super::client_of(config);
         let findings = [
             ("lonet", installation()),

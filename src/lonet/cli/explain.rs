@@ -38,7 +38,7 @@ impl Explain {
         let to = Destination::parse(&self.to)?;
         let client = self.network.client()?;
         let listing = query::network(&client)?.ok_or_else(|| query::not_running(&client))?;
-        let shown = listing.shown()?;
+        let shown = listing.parse()?;
         let from = query::find(&shown, from).ok_or_else(|| query::no_such_host(&shown, &[from]))?;
         let prediction = match predict_from_faults(&self.network, &shown, from, &to)? {
             Some(prediction) => prediction,
@@ -122,7 +122,7 @@ fn predict(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> 
         Some(socket) => {
             format!("the dial is refused: {} has bound {at} but does not listen", program(socket))
         }
-        None => format!("nothing listens on {at}: the dial is refused; {}", query::what_listens(host)),
+        None => format!("nothing listens on {at}: the dial is refused; {}", query::describe_listeners(host)),
     };
     if is_loopback {
         text += &format!("; with LONET_LOOPBACK=real it goes to the machine's own port {port}");

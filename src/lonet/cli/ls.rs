@@ -33,7 +33,7 @@ impl Ls {
         let client = self.network.client()?;
         let listing = query::network(&client)?;
         let mut shown = match &listing {
-            Some(listing) => listing.shown()?,
+            Some(listing) => listing.parse()?,
             None => {
                 eprintln!("lonet: {}", query::not_running(&client));
                 NetworkShown::empty(&client.config.network)

@@ -20,25 +20,25 @@ pub struct Network {
 }
 
 /// What lonet_network() of the C API puts in front of a network's name.
-const FULL: &str = "lonet";
+const API_PREFIX: &str = "lonet";
 
 impl Network {
-    pub fn named(network: Option<String>) -> Network {
+    pub fn new(network: Option<String>) -> Network {
         Network { network }
     }
 
     /// What flags and variables say.
-    pub fn read(&self) -> Result<Config, ConfigError> {
-        read(self.network.as_deref())
+    pub fn read_config(&self) -> Result<Config, ConfigError> {
+        read_config(self.network.as_deref())
     }
 
     /// The same, with the directory that is to be used. That it is not the one where others look is said.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = self.read()?;
-        if let Some(other) = config.network.strip_prefix(FULL).filter(|name| !name.is_empty())
-            && !is_there(&config)
+        let mut config = self.read_config()?;
+        if let Some(other) = config.network.strip_prefix(API_PREFIX).filter(|name| !name.is_empty())
+            && !has_directory(&config)
         {
-            config = read(Some(other)).ok().filter(is_there).unwrap_or(config);
+            config = read_config(Some(other)).ok().filter(has_directory).unwrap_or(config);
         }
         if let Some(text) = config.choose_directory(geteuid().as_raw()) {
             eprintln!("lonet: {text}");
@@ -51,12 +51,12 @@ impl Network {
     }
 }
 
-fn read(network: Option<&str>) -> Result<Config, ConfigError> {
+fn read_config(network: Option<&str>) -> Result<Config, ConfigError> {
     Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), network)
 }
 
 /// Whether the network has a directory: it runs, or has left one.
-fn is_there(config: &Config) -> bool {
+fn has_directory(config: &Config) -> bool {
     let owner = config.membership.map_or(geteuid().as_raw(), |m| m.owner);
     let mut places = [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten();
     places.any(|dir| Place::new(dir).open(owner).is_ok())
@@ -68,9 +68,9 @@ pub fn client_of(config: Config) -> Client {
 }
 
 /// The networks of this user that have a directory, by name, each with what it is reached by. Where it cannot be looked for
-/// them is told to `tell`.
-pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
-    let config = read(None).map_err(text_of)?;
+/// them is told to `report`.
+pub fn list(mut report: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
+    let config = read_config(None).map_err(text_of)?;
     let mut found = Vec::new();
     for dir in [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten() {
         let root = dir.parent().unwrap_or(dir);
@@ -78,7 +78,7 @@ pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String
             Ok(names) => found.extend(names.into_iter().map(|name| (name.clone(), root.join(name)))),
             // Nothing is there, mostly.
             Err(Unfit::Errno(Errno::ENOENT)) => {}
-            Err(why) => tell(format!("{} {why}: networks in it are not listed", root.display())),
+            Err(why) => report(format!("{} {why}: networks in it are not listed", root.display())),
         }
     }
     found.sort();

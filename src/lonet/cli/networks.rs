@@ -26,7 +26,7 @@ struct NetworkCounts {
 impl Networks {
     pub fn run(self) -> Result<ExitCode, String> {
         let mut networks = Vec::new();
-        for (name, client) in network::all(|text| eprintln!("lonet: {text}"))? {
+        for (name, client) in network::list(|text| eprintln!("lonet: {text}"))? {
             // One that is broken does not hide the others.
             match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
                 Ok(counts) => networks.extend(counts),
@@ -48,6 +48,6 @@ impl Networks {
 }
 
 fn counts(name: &str, listing: &query::Listing) -> Result<NetworkCounts, String> {
-    let shown = listing.shown()?;
+    let shown = listing.parse()?;
     Ok(NetworkCounts { name: name.to_owned(), hosts: shown.hosts.len(), processes: shown.processes.len() })
 }

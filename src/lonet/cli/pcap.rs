@@ -5,7 +5,7 @@ use super::{Network, completions, query};
 use crate::daemon::state::NetworkShown;
 use crate::duration;
 use crate::pcap::pcapng::Statistics;
-use crate::pcap::ring::{HANDED_OVER_WITHIN, Ring, Socket};
+use crate::pcap::ring::{BLOCK_TIMEOUT, Ring, Socket};
 use crate::pcap::{self, Capture, Need};
 use crate::trace::event::Event;
 use crate::trace::moment::Moment;
@@ -52,10 +52,10 @@ pub struct Pcap {
 }
 
 /// How often the trace is read where no packet asks for it.
-const READ_EVERY: Duration = Duration::from_millis(100);
+const READ_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long is waited for a packet that has been sent before the end.
-const ENDS_WITHIN: Duration = HANDED_OVER_WITHIN.saturating_mul(5);
+const DRAIN_TIME: Duration = BLOCK_TIMEOUT.saturating_mul(5);
 
 impl Pcap {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -72,7 +72,7 @@ impl Pcap {
         let socket = match Socket::open() {
             Ok(socket) => Some(socket),
             Err(why) => {
-                say_what_is_missing(why);
+                warn_no_packets(why);
                 None
             }
         };
@@ -83,7 +83,7 @@ impl Pcap {
     }
 }
 
-fn say_what_is_missing(why: Errno) {
+fn warn_no_packets(why: Errno) {
     eprintln!(
         "lonet: no packets can be read here: {}. Only events of connections are written, without their bytes. For packets, \
          run this as root or with CAP_NET_RAW, or the whole network in `unshare -Urn`: see PACKETS in lonet(1)",
@@ -120,13 +120,13 @@ struct Session<'a> {
     capture: Capture,
     ring: Option<Ring>,
     /// Keeps the recording going, and is closed when lonetd ends.
-    held: Fd,
+    hold: Fd,
     recorded: Recorded,
     /// Answered when all events have been written; and how many packets had been read when it was asked.
-    asked: Option<(Fd, u64)>,
-    seen: Statistics,
+    pending_flush: Option<(Fd, u64)>,
+    statistics: Statistics,
     /// The network has ended.
-    is_over: bool,
+    has_ended: bool,
 }
 
 impl<'a> Session<'a> {
@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
         socket: Option<Socket>,
     ) -> Result<Session<'a>, String> {
         // In this order: of which connection a packet is, is in the trace from here on, or in the list.
-        let held = request(client, Order::Hold, StartIf::Asked)?;
+        let hold = request(client, Order::Hold, StartIf::Asked)?;
         request(client, Order::Write, StartIf::Killed)?;
         let ended = || format!("network {:?} has ended", client.config.network);
         let mut recorded = open_recorded(client)?.ok_or_else(ended)?;
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
         let ring = match socket.map(|socket| socket.receive(block)).transpose() {
             Ok(ring) => ring,
             Err(why) => {
-                say_what_is_missing(why);
+                warn_no_packets(why);
                 None
             }
         };
@@ -157,81 +157,85 @@ impl<'a> Session<'a> {
             out,
             capture,
             ring,
-            held,
+            hold,
             recorded,
-            asked: None,
-            seen: Statistics::default(),
-            is_over: false,
+            pending_flush: None,
+            statistics: Statistics::default(),
+            has_ended: false,
         };
-        let shown = listing.shown()?;
+        let shown = listing.parse()?;
         // Before the file's first bytes: who waits for these has heard it.
         warn_of_absent(&shown, named);
         session.capture.add_list(&shown);
-        session.go_on()?;
+        session.process()?;
         Ok(session)
     }
 
     fn run(&mut self, signals: &SignalFd, until: Option<Instant>) -> Result<(), String> {
-        while !self.is_over {
+        while !self.has_ended {
             let now = Instant::now();
             let left = until.map(|until| until.saturating_duration_since(now));
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            let wakes = self.wait(Some(signals), left.map_or(READ_EVERY, |left| left.min(READ_EVERY)))?;
-            if wakes.signal && signals.read_signal().is_ok_and(|signal| signal.is_some()) {
+            let wake_up =
+                self.wait(Some(signals), left.map_or(READ_INTERVAL, |left| left.min(READ_INTERVAL)))?;
+            if wake_up.signal && signals.read_signal().is_ok_and(|signal| signal.is_some()) {
                 break;
             }
-            self.take(&wakes)?;
+            self.handle(&wake_up)?;
         }
         self.finish()
     }
 
     /// Waits until something happens, or for this time.
-    fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<Wakes, String> {
+    fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<WakeUp, String> {
         let ring = self.ring.as_ref().filter(|_| self.capture.has_room()).map_or(-1, Ring::raw);
-        let held = if self.is_over { -1 } else { self.held.raw() };
-        let asked = self.asked.as_ref().map_or(-1, |(fd, _)| fd.raw());
+        let hold = if self.has_ended { -1 } else { self.hold.raw() };
+        let pending_flush = self.pending_flush.as_ref().map_or(-1, |(fd, _)| fd.raw());
         let signal = signals.map_or(-1, |signals| signals.as_raw_fd());
-        let mut all =
-            [ring, held, asked, signal].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        let mut all = [ring, hold, pending_flush, signal].map(|fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        });
         let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32;
         // SAFETY: so many structures.
         let ready = unsafe { libc::poll(all.as_mut_ptr(), all.len() as u64, milliseconds) };
         if ready < 0 && Errno::last() != Errno::EINTR {
             return Err(format!("cannot wait for packets: {}", Errno::last().desc()));
         }
-        let [packets, held, answer, signal] = all.map(|fd| ready > 0 && fd.revents != 0);
-        Ok(Wakes { packets, held, answer, signal, is_late: ready == 0 })
+        let [packets, hold, flushed, signal] = all.map(|fd| ready > 0 && fd.revents != 0);
+        Ok(WakeUp { packets, hold, flushed, signal, is_timeout: ready == 0 })
     }
 
     /// Draws the consequences of what has happened.
-    fn take(&mut self, wakes: &Wakes) -> Result<(), String> {
-        if wakes.packets {
+    fn handle(&mut self, wake_up: &WakeUp) -> Result<(), String> {
+        if wake_up.packets {
             self.read_packets();
         }
-        if wakes.held {
+        if wake_up.hold {
             // Another lonetd follows one that was killed.
             match request(self.client, Order::Hold, StartIf::Killed) {
-                Ok(held) => self.held = held,
-                Err(_) => self.is_over = true,
+                Ok(hold) => self.hold = hold,
+                Err(_) => self.has_ended = true,
             }
         }
-        if wakes.answer
-            && let Some((fd, of)) = self.asked.take()
+        if wake_up.flushed
+            && let Some((fd, packets_read)) = self.pending_flush.take()
         {
             // Without an answer lonetd has been killed: it is asked again.
             let is_answered =
                 lonet_core::sys::recv_once(fd.raw(), &mut [0; MAX_MESSAGE]).is_ok_and(|length| length > 0);
             self.read_events()?;
             if is_answered {
-                self.capture.events_are_added(of);
+                self.capture.events_are_added(packets_read);
             }
-        } else if wakes.is_late {
+        } else if wake_up.is_timeout {
             self.read_events()?;
-            self.count()?;
+            self.write_statistics()?;
         }
-        self.go_on()
+        self.process()
     }
 
     fn read_packets(&mut self) {
@@ -255,17 +259,17 @@ impl<'a> Session<'a> {
     }
 
     /// Writes what can be written, and asks for what the rest waits for.
-    fn go_on(&mut self) -> Result<(), String> {
+    fn process(&mut self) -> Result<(), String> {
         loop {
             match self.capture.go_on(now()) {
-                Need::Events if self.asked.is_none() && !self.is_over => {
-                    let of = self.capture.read();
-                    let asked = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
+                Need::Events if self.pending_flush.is_none() && !self.has_ended => {
+                    let packets_read = self.capture.read();
+                    let sent = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
                     // If nobody is there, what is held says so.
-                    self.asked = asked.ok().map(|fd| (fd, of));
+                    self.pending_flush = sent.ok().map(|fd| (fd, packets_read));
                 }
-                Need::List if !self.is_over => {
-                    self.list()?;
+                Need::List if !self.has_ended => {
+                    self.update_list()?;
                     continue;
                 }
                 _ => {}
@@ -274,11 +278,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn list(&mut self) -> Result<(), String> {
+    fn update_list(&mut self) -> Result<(), String> {
         let listing = query::network(self.client)?;
         match &listing {
-            Some(listing) => self.capture.add_list(&listing.shown()?),
-            None => self.is_over = true,
+            Some(listing) => self.capture.add_list(&listing.parse()?),
+            None => self.has_ended = true,
         }
         Ok(())
     }
@@ -289,35 +293,35 @@ impl<'a> Session<'a> {
     }
 
     /// Writes how many packets were lost, if there are more.
-    fn count(&mut self) -> Result<(), String> {
-        let Some(seen) = self.ring.as_mut().map(Ring::seen) else { return Ok(()) };
-        if seen.dropped != self.seen.dropped {
-            self.capture.add_statistics(now(), seen);
+    fn write_statistics(&mut self) -> Result<(), String> {
+        let Some(statistics) = self.ring.as_mut().map(Ring::statistics) else { return Ok(()) };
+        if statistics.dropped != self.statistics.dropped {
+            self.capture.add_statistics(now(), statistics);
         }
-        self.seen = seen;
+        self.statistics = statistics;
         self.write()
     }
 
     /// Writes what was sent before now.
     fn finish(&mut self) -> Result<(), String> {
-        let until = Instant::now() + ENDS_WITHIN;
+        let until = Instant::now() + DRAIN_TIME;
         while self.ring.is_some() && Instant::now() < until {
             self.wait(None, until.saturating_duration_since(Instant::now()))?;
             self.read_packets();
         }
-        if !self.is_over {
+        if !self.has_ended {
             // If it cannot be asked the network ends just now, and what was written is all.
             let _ = request(self.client, Order::Write, StartIf::Killed);
         }
         self.read_events()?;
         self.capture.events_are_added(self.capture.read());
-        if !self.is_over && self.capture.go_on(now()) == Need::List {
-            self.list()?;
+        if !self.has_ended && self.capture.go_on(now()) == Need::List {
+            self.update_list()?;
         }
-        let seen = self.ring.as_mut().map(Ring::seen);
-        self.capture.finish(now(), seen);
+        let statistics = self.ring.as_mut().map(Ring::statistics);
+        self.capture.finish(now(), statistics);
         self.write()?;
-        if let Some(Statistics { received, dropped: dropped @ 1.. }) = seen {
+        if let Some(Statistics { received, dropped: dropped @ 1.. }) = statistics {
             eprintln!(
                 "lonet: {dropped} of {received} packets were lost: they came faster than they could be written"
             );
@@ -336,13 +340,13 @@ fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
 }
 
 /// What has woken up who waits.
-struct Wakes {
+struct WakeUp {
     packets: bool,
-    held: bool,
-    answer: bool,
+    hold: bool,
+    flushed: bool,
     signal: bool,
     /// Nothing: the time is over.
-    is_late: bool,
+    is_timeout: bool,
 }
 
 /// In nanoseconds since 1970.
@@ -357,7 +361,7 @@ fn cannot_read(client: &Client, why: &io::Error) -> String {
 /// The network's addresses.
 fn block(client: &Client) -> Result<Block, String> {
     let mut buffer = [0; MAX_MESSAGE];
-    let answer = client.ask_insisting(StartIf::Killed, Limit::NONE, &Op::Locate { address: "" }, &mut buffer);
-    let (opening, _) = answer.map_err(|e| e.of(client).to_string())?;
+    let reply = client.ask_insisting(StartIf::Killed, Limit::NONE, &Op::Locate { address: "" }, &mut buffer);
+    let (opening, _) = reply.map_err(|e| e.of(client).to_string())?;
     Block::new(opening.block).ok_or_else(|| "lonetd has not said which addresses it has".into())
 }

@@ -19,14 +19,14 @@ use std::time::Duration;
 pub struct Listing(String);
 
 impl Listing {
-    pub fn shown(&self) -> Result<NetworkShown<'_>, String> {
+    pub fn parse(&self) -> Result<NetworkShown<'_>, String> {
         serde_json::from_str(&self.0).map_err(|e| format!("cannot parse the list that lonetd sent: {e}"))
     }
 }
 
 /// All that a network has. `None`: it is not running.
 pub fn network(client: &Client) -> Result<Option<Listing>, String> {
-    match exchange(client, &NetworkOp::List, &mut [0u8; MAX_MESSAGE], text) {
+    match exchange(client, &NetworkOp::List, &mut [0u8; MAX_MESSAGE], receive_text) {
         Ok(text) => Ok(Some(Listing(text?))),
         Err(Trouble::NotRunning) => Ok(None),
         Err(e) => Err(e.of(client).to_string()),
@@ -35,15 +35,16 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
 
 /// That it is not, and which networks are.
 pub fn not_running(client: &Client) -> String {
-    let others = network::all(|_| ()).unwrap_or_default();
-    let running: Vec<&str> = others.iter().filter(|(_, c)| runs(c)).map(|(name, _)| name.as_str()).collect();
+    let others = network::list(|_| ()).unwrap_or_default();
+    let running: Vec<&str> =
+        others.iter().filter(|(_, c)| is_running(c)).map(|(name, _)| name.as_str()).collect();
     let running =
-        if running.is_empty() { String::new() } else { format!("; running are: {}", some_of(&running)) };
+        if running.is_empty() { String::new() } else { format!("; running are: {}", join_first(&running)) };
     format!("network {:?} is not running{running}", client.config.network)
 }
 
 /// Whether somebody serves the network.
-pub fn runs(client: &Client) -> bool {
+pub fn is_running(client: &Client) -> bool {
     let op = Op::Locate { address: "" };
     let limit = Limit::within(Duration::from_secs(1));
     !matches!(client.ask(limit, &op, &mut [0; MAX_MESSAGE]), Err(Trouble::NotRunning))
@@ -54,16 +55,16 @@ pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
     let all: Vec<String> = missing.iter().map(Address::to_string).collect();
     let mut why = format!("nothing listens on {}", all.join(", "));
     let Ok(Some(listing)) = network(client) else { return why };
-    let Ok(shown) = listing.shown() else { return why };
-    let (mut said, mut absent) = (BTreeSet::new(), Vec::new());
+    let Ok(shown) = listing.parse() else { return why };
+    let (mut seen, mut absent) = (BTreeSet::new(), Vec::new());
     for name in missing.iter().map(|address| address.host.as_str()) {
-        if !said.insert(name) {
+        if !seen.insert(name) {
             continue;
         }
         match find(&shown, name) {
             None => absent.push(name),
             Some(host) if host.foreign => {}
-            Some(host) => why += &format!("; {}", what_listens(host)),
+            Some(host) => why += &format!("; {}", describe_listeners(host)),
         }
     }
     if !absent.is_empty() {
@@ -73,7 +74,7 @@ pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
 }
 
 /// The ports on which a host listens.
-pub fn what_listens(host: &HostShown<'_>) -> String {
+pub fn describe_listeners(host: &HostShown<'_>) -> String {
     let name = &host.name;
     match (ports_of(host, "host"), ports_of(host, "loopback")) {
         (None, None) => format!("{name} is up and listens on no port"),
@@ -96,30 +97,30 @@ pub fn no_such_host(shown: &NetworkShown<'_>, absent: &[&str]) -> String {
     let absent: Vec<String> = absent.iter().map(|name| format!("{name:?}")).collect();
     let mut up: Vec<&str> = shown.hosts.iter().map(|host| &*host.name).collect();
     up.sort_unstable();
-    let up = if up.is_empty() { "no host is".to_owned() } else { format!("up are: {}", some_of(&up)) };
+    let up = if up.is_empty() { "no host is".to_owned() } else { format!("up are: {}", join_first(&up)) };
     format!("no host {} is up in network {}; {up}", absent.join(", "), shown.network)
 }
 
 /// Fails, with the hosts that are, if none of this name is up.
-pub fn is_up(client: &Client, name: &str) -> Result<(), String> {
-    are_up(client, &[name])
+pub fn ensure_up(client: &Client, name: &str) -> Result<(), String> {
+    ensure_all_up(client, &[name])
 }
 
 /// As [`is_up`], of several names.
-pub fn are_up(client: &Client, names: &[impl AsRef<str>]) -> Result<(), String> {
+pub fn ensure_all_up(client: &Client, names: &[impl AsRef<str>]) -> Result<(), String> {
     let listing = network(client)?.ok_or_else(|| not_running(client))?;
-    let shown = listing.shown()?;
+    let shown = listing.parse()?;
     let names = names.iter().map(AsRef::as_ref);
     let absent: Vec<&str> = names.filter(|name| find(&shown, name).is_none()).collect();
     if absent.is_empty() { Ok(()) } else { Err(no_such_host(&shown, &absent)) }
 }
 
 /// So many of a list are named.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
-fn some_of(all: &[impl AsRef<str>]) -> String {
-    let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
-    let rest = all.len().saturating_sub(NAMED);
+fn join_first(all: &[impl AsRef<str>]) -> String {
+    let named: Vec<&str> = all.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
+    let rest = all.len().saturating_sub(MAX_NAMED);
     named.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
 }
 
@@ -127,17 +128,17 @@ fn some_of(all: &[impl AsRef<str>]) -> String {
 fn ports_of(host: &HostShown<'_>, scope: &str) -> Option<String> {
     let listens = |s: &&SocketShown<'_>| s.scope.as_deref() == Some(scope);
     let ports: BTreeSet<u16> = host.sockets.iter().filter(listens).map(|s| s.port).collect();
-    (!ports.is_empty()).then(|| some_of(&ports.iter().map(u16::to_string).collect::<Vec<_>>()))
+    (!ports.is_empty()).then(|| join_first(&ports.iter().map(u16::to_string).collect::<Vec<_>>()))
 }
 
 /// An answer that is a text in a memory file; if there is nothing to say, an empty one. The inner error is what else
 /// lonetd has to say.
-pub fn text(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Result<String, String>, Trouble> {
-    text_within(Limit::NONE, fd, buffer)
+pub fn receive_text(fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]) -> Result<Result<String, String>, Trouble> {
+    receive_text_within(Limit::NONE, fd, buffer)
 }
 
 /// As [`text`], within a time limit.
-pub fn text_within(
+pub fn receive_text_within(
     limit: Limit,
     fd: &Fd,
     buffer: &mut [u8; MAX_MESSAGE],

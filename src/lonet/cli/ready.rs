@@ -23,14 +23,14 @@ pub struct Background {
     pub ports: Vec<u16>,
     pub log: Option<PathBuf>,
     /// Of `lonet run`, for it to pass on: what becomes of a program that cannot be hooked.
-    pub treatment: Option<&'static str>,
+    pub supervise_option: Option<&'static str>,
     pub program: Vec<OsString>,
 }
 
 /// Which comes first.
-enum News {
-    Waited(Result<(), String>),
-    Ended(ExitStatus),
+enum StartupEvent {
+    WaitEnded(Result<(), String>),
+    ProgramEnded(ExitStatus),
 }
 
 impl Background {
@@ -51,22 +51,22 @@ impl Background {
             let all: Vec<String> = waiting.wanted.iter().map(Address::to_string).collect();
             return Err(failed(format!("something already listens on {}", all.join(", "))));
         }
-        let (asked, is_asked) = channel();
-        waiting.asked = Some(asked);
-        let (tell, news) = channel();
-        let tell_of_end = tell.clone();
+        let (asked_sender, asked_receiver) = channel();
+        waiting.on_asked = Some(asked_sender);
+        let (sender, events) = channel();
+        let end_sender = sender.clone();
         thread::spawn(move || {
-            tell.send(News::Waited(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
+            sender.send(StartupEvent::WaitEnded(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
         });
         // Of a program that ends at once lonetd tells only who has asked before.
-        if is_asked.recv().is_err() {
+        if asked_receiver.recv().is_err() {
             // It cannot be asked: the thread says why.
-            await_it(&news, &log)?;
+            wait_until_ready(&events, &log)?;
         }
-        let mut child = start(command).map_err(failed)?;
+        let mut child = spawn_in_session(command).map_err(failed)?;
         let pid = child.id();
-        thread::spawn(move || child.wait().map(|status| tell_of_end.send(News::Ended(status))));
-        await_it(&news, &log)?;
+        thread::spawn(move || child.wait().map(|status| end_sender.send(StartupEvent::ProgramEnded(status))));
+        wait_until_ready(&events, &log)?;
         let path = log.path.display();
         write_out(|out| writeln!(out, "{host} is ready (pid {pid}); it writes to {path}")).map_err(failed)
     }
@@ -79,7 +79,7 @@ impl Background {
             || log.file.try_clone().map_err(|e| format!("cannot write to {}: {e}", log.path.display()));
         let config = &self.client.config;
         let mut command = Command::new(exe);
-        command.arg("run").args(self.treatment).arg("--").args(&self.program);
+        command.arg("run").args(self.supervise_option).arg("--").args(&self.program);
         command.envs(run::variables(config, config.membership));
         if config.log.is_none() {
             command.env_remove("LONET_LOG");
@@ -90,7 +90,7 @@ impl Background {
 }
 
 /// In a session of its own: a terminal that is closed, or its Ctrl-C, is not for it.
-fn start(mut command: Command) -> Result<Child, String> {
+fn spawn_in_session(mut command: Command) -> Result<Child, String> {
     // SAFETY: a system call, without arguments.
     unsafe {
         command.pre_exec(|| {
@@ -103,12 +103,12 @@ fn start(mut command: Command) -> Result<Child, String> {
 
 /// Until all listen, or it has ended. Who has left a program behind and ended well may be a daemon: what it has left is
 /// waited for.
-fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), RunError> {
-    for one in news {
-        match one {
-            News::Waited(result) => return result.map_err(|why| (1, why)),
-            News::Ended(status) if status.success() => {}
-            News::Ended(status) => {
+fn wait_until_ready(events: &Receiver<StartupEvent>, log: &Log) -> Result<(), RunError> {
+    for event in events {
+        match event {
+            StartupEvent::WaitEnded(result) => return result.map_err(|why| (1, why)),
+            StartupEvent::ProgramEnded(status) if status.success() => {}
+            StartupEvent::ProgramEnded(status) => {
                 let signal = status.signal().map(|signal| 128 + signal);
                 let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
                 return Err((

@@ -194,14 +194,14 @@ impl Run {
                 .clone()
                 .ok_or_else(|| failed("--ready needs a host: name it with --host".into()))?;
             let client = super::client_of(config);
-            let treatment = match self.supervise {
+            let supervise_option = match self.supervise {
                 _ if self.unhooked => Some("--unhooked"),
                 Supervision::Always => Some("--supervise=always"),
                 Supervision::Never => Some("--supervise=never"),
                 Supervision::Auto => None,
             };
             let Run { ready: ports, log, program, .. } = self;
-            return ready::Background { client, host, ports, log, treatment, program }.run();
+            return ready::Background { client, host, ports, log, supervise_option, program }.run();
         }
         let client = super::client_of(config);
         if let Some(file) = &self.trace {

@@ -145,7 +145,7 @@ pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, Stri
     let mut buffer = [0; MAX_MESSAGE];
     let begun = client.insist(start, Limit::NONE, &mut buffer, |buffer| {
         let fd = client.send(&NetworkOp::Trace(order), buffer)?;
-        Ok(query::text(&fd, buffer)?.map(|_| fd))
+        Ok(query::receive_text(&fd, buffer)?.map(|_| fd))
     });
     match begun {
         Ok(fd) => fd,

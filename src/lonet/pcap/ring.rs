@@ -1,7 +1,7 @@
 //! The packets of a network, as the kernel hands them over: a packet socket on the loopback, with a ring that it shares.
 //!
 //! packet(7), and Documentation/networking/packet_mmap.rst of the kernel. What has arrived is handed over in blocks: when one is
-//! full, or [`HANDED_OVER_WITHIN`] after it was begun. A socket for one protocol sees what arrives and not what is sent, so that a packet on
+//! full, or [`BLOCK_TIMEOUT`] after it was begun. A socket for one protocol sees what arrives and not what is sent, so that a packet on
 //! the loopback comes once. Packets of other networks are dropped by a filter in the kernel.
 
 use super::pcapng::Statistics;
@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long a packet may wait in a block that is not full.
-pub const HANDED_OVER_WITHIN: Duration = Duration::from_millis(10);
+pub const BLOCK_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Sixteen of the largest packets; the kernel keeps a block in one piece if it has one.
 const BLOCK: usize = 1 << 20;
 /// So many blocks are asked for, and half of them, and so on, where there is no memory for that.
 const BLOCKS: usize = 64;
-const FEWEST_BLOCKS: usize = 2;
+const MIN_BLOCKS: usize = 2;
 /// The kernel wants to be told of frames, which blocks do not have.
 const FRAME: usize = 1 << 11;
 
@@ -34,7 +34,7 @@ pub struct Ring {
     memory: Memory,
     /// The block that is handed over next.
     next: usize,
-    seen: Statistics,
+    statistics: Statistics,
 }
 
 /// Memory that is shared with the kernel: so many blocks.
@@ -63,7 +63,7 @@ impl Socket {
         sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
         let version = libc::tpacket_versions::TPACKET_V3 as c_int;
         sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
-        let memory = Memory::of(fd)?;
+        let memory = Memory::map(fd)?;
         // SAFETY: all zeroes is an address.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
@@ -77,7 +77,7 @@ impl Socket {
         let bound =
             unsafe { libc::bind(fd, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32) };
         Errno::result(bound)?;
-        Ok(Ring { socket, memory, next: 0, seen: Statistics::default() })
+        Ok(Ring { socket, memory, next: 0, statistics: Statistics::default() })
     }
 }
 
@@ -115,21 +115,21 @@ impl Ring {
             }
             at += next;
         }
-        self.memory.give_back(self.next);
+        self.memory.release(self.next);
         self.next = (self.next + 1) % self.memory.blocks;
         true
     }
 
     /// What has come by now, and for how much there was no room.
-    pub fn seen(&mut self) -> Statistics {
+    pub fn statistics(&mut self) -> Statistics {
         // The kernel counts from the last question on.
         let counted =
             sys::getsockopt::<libc::tpacket_stats_v3>(self.raw(), libc::SOL_PACKET, libc::PACKET_STATISTICS);
         if let Ok(counted) = counted {
-            self.seen.received += u64::from(counted.tp_packets);
-            self.seen.dropped += u64::from(counted.tp_drops);
+            self.statistics.received += u64::from(counted.tp_packets);
+            self.statistics.dropped += u64::from(counted.tp_drops);
         }
-        self.seen
+        self.statistics
     }
 }
 
@@ -139,7 +139,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 impl Memory {
     /// Has the kernel make a ring for this socket.
-    fn of(fd: i32) -> Result<Memory, Errno> {
+    fn map(fd: i32) -> Result<Memory, Errno> {
         let mut blocks = BLOCKS;
         loop {
             let wanted = libc::tpacket_req3 {
@@ -147,12 +147,12 @@ impl Memory {
                 tp_block_nr: blocks as u32,
                 tp_frame_size: FRAME as u32,
                 tp_frame_nr: (BLOCK / FRAME * blocks) as u32,
-                tp_retire_blk_tov: HANDED_OVER_WITHIN.as_millis() as u32,
+                tp_retire_blk_tov: BLOCK_TIMEOUT.as_millis() as u32,
                 tp_sizeof_priv: 0,
                 tp_feature_req_word: 0,
             };
             match sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &wanted) {
-                Err(Errno::ENOMEM) if blocks > FEWEST_BLOCKS => blocks /= 2,
+                Err(Errno::ENOMEM) if blocks > MIN_BLOCKS => blocks /= 2,
                 made => break made?,
             }
         }
@@ -183,7 +183,7 @@ impl Memory {
         })
     }
 
-    fn give_back(&self, block: usize) {
+    fn release(&self, block: usize) {
         self.status(block).store(libc::TP_STATUS_KERNEL, Ordering::Release);
     }
 }

@@ -14,7 +14,7 @@ pub fn request(client: &Client, order: Order) -> Result<Report, String> {
     let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
     let reply = send(client, &text).or_else(|_| {
         // lonetd's error names one host; this one names all that are not up, and those that are.
-        query::are_up(client, &hosts(&order))?;
+        query::ensure_all_up(client, &hosts(&order))?;
         // The list has had lonetd look for foreign hosts, too.
         send(client, &text)
     })?;
@@ -42,7 +42,7 @@ fn send(client: &Client, order: &[u8]) -> Result<String, String> {
     let limit = Limit::NONE;
     let reply = client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
         let fd = client.send_with(&NetworkOp::Faults, file.as_raw_fd(), limit, buffer)?;
-        query::text(&fd, buffer)
+        query::receive_text(&fd, buffer)
     });
     match reply {
         Ok(text) => text,

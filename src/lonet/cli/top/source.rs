@@ -208,10 +208,10 @@ impl Thread {
         // It may have ended in between.
         let report = match report {
             Ok(report) => report,
-            Err(_) if !query::runs(&self.client) => return Ok(None),
+            Err(_) if !query::is_running(&self.client) => return Ok(None),
             Err(why) => return Err(why),
         };
-        Ok(Some(Snapshot::of(&listing.shown()?, &report)))
+        Ok(Some(Snapshot::of(&listing.parse()?, &report)))
     }
 
     /// Has events sent, if they are not.
