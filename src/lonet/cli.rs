@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `lonet`: its commands, and what they have in common.
 
 mod addr;
 mod check;
@@ -134,7 +134,7 @@ impl Daemon {
     }
 }
 
-/// A lonet address of a host as people write it: `α.lonet:80` is `α:80`, as in `--host`.
+/// Parses a lonet address that names a host. The suffix `.lonet` is optional, as in `--host`.
 fn address(text: &str) -> Result<Address, String> {
     let address = Address::parse(text).map_err(text_of)?;
     let host = bare_host(&address.host);
@@ -150,6 +150,7 @@ fn address(text: &str) -> Result<Address, String> {
     Err(format!("address {text:?}: {why}; name the host, as in web:{}", address.port))
 }
 
+/// An error's text, as commands report it.
 fn text_of(e: impl Display) -> String {
     e.to_string()
 }
@@ -163,7 +164,7 @@ fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Exi
     }
 }
 
-/// What `--json` prints, one line. lonet-json(5) has the schemas.
+/// What `--json` prints, as one line. lonet-json(5) has the schemas.
 #[derive(Serialize)]
 struct Document<T> {
     version: u32,
@@ -171,7 +172,7 @@ struct Document<T> {
     content: T,
 }
 
-/// Of all documents. A new field is no new version; one that is gone, or has another meaning, is.
+/// The version of all documents. It changes if a field is removed or changes its meaning, but not for a new field.
 const DOCUMENT_VERSION: u32 = 1;
 
 /// Writes a document to the standard output.
@@ -182,7 +183,7 @@ fn write_json(content: impl Serialize) -> Result<ExitCode, String> {
     })
 }
 
-/// Whoever reads what a command says and has seen enough ends it, as other commands are ended.
+/// Lets SIGPIPE end this command when its reader has gone, as usual for commands; Rust's runtime ignores the signal.
 fn restore_sigpipe() {
     // SAFETY: no handler of ours; before there is another thread.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

@@ -1,3 +1,5 @@
+//! `lonet check`: whether a program can be hooked or supervised.
+
 use super::{run, write_json, write_out};
 use crate::check;
 use crate::exit::FAILED;
@@ -25,7 +27,7 @@ pub struct Check {
     json: bool,
 }
 
-/// What `lonet run` would do with a program.
+/// Whether and how `lonet run` would run a program.
 #[derive(Serialize)]
 struct Assessment {
     program: String,

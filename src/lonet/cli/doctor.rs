@@ -1,4 +1,4 @@
-//! What of this machine lonet needs, and whether it is there.
+//! `lonet doctor`: checks whether this machine has what lonet needs.
 
 use super::{Network, query, run, text_of, write_out};
 use clap::Args;
@@ -30,9 +30,9 @@ pub struct Doctor {
 
 enum Finding {
     Good(String),
-    /// What is otherwise.
+    /// What works differently.
     Limited(String),
-    /// What is wrong, and what to do.
+    /// What does not work, and what to do about it.
     Bad(String),
 }
 
@@ -115,7 +115,7 @@ fn directory(client: &Client) -> Finding {
     }
 }
 
-/// Any address of the loopback's network can be reached.
+/// Whether any address in 127.0.0.0/8 can be used.
 fn loopback() -> Finding {
     let address = Ipv4Addr::new(127, 1, 2, 3);
     let reached =
@@ -135,7 +135,7 @@ fn kernel() -> Finding {
     }
 }
 
-/// A listener of ours has to be found by its address.
+/// Whether NETLINK_SOCK_DIAG finds a socket by its address, and lists bound ones.
 fn sock_diag() -> Finding {
     let found = || -> std::io::Result<(bool, bool)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -159,7 +159,7 @@ fn sock_diag() -> Finding {
     }
 }
 
-/// Whether the kernel lists sockets that are bound and do not listen.
+/// Whether the kernel lists sockets that are bound but do not listen.
 fn lists_bound(diag: &Diag) -> std::io::Result<bool> {
     let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)))?;
@@ -172,7 +172,7 @@ fn lists_bound(diag: &Diag) -> std::io::Result<bool> {
     Ok(is_listed)
 }
 
-/// Whether the kernel lets lonetd see the sockets of a program of this user's.
+/// Whether lonetd may duplicate the sockets of this user's programs.
 fn pidfd_getfd() -> Finding {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     let late = "ports of sockets that are closed without a hooked call become free late";
@@ -182,7 +182,7 @@ fn pidfd_getfd() -> Finding {
     let duplicate = open(libc::SYS_pidfd_getfd, process, 0) as i32;
     let is_there = duplicate >= 0;
     for fd in [process, duplicate].into_iter().filter(|fd| *fd >= 0) {
-        // SAFETY: ours, from just now.
+        // SAFETY: descriptors that were opened above.
         unsafe { libc::close(fd) };
     }
     match (is_there, scope.trim()) {
@@ -204,7 +204,7 @@ fn source_ports() -> Finding {
     }
 }
 
-/// Whether programs that cannot be hooked can be hosts.
+/// Whether programs that cannot be hooked can be supervised.
 fn supervision() -> Finding {
     match crate::supervise::probe() {
         Ok(()) => Good("programs that cannot be hooked (Go, static, musl) are supervised".into()),
@@ -214,7 +214,7 @@ fn supervision() -> Finding {
     }
 }
 
-/// Whether the kernel drops what a socket is not to be sent.
+/// Whether faults can make the kernel drop a socket's segments.
 fn valve() -> Finding {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     match socket.map_err(|e| e.to_string()).and_then(|s| valve::fit(s.as_raw_fd()).map_err(|e| e.to_string()))

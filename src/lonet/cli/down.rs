@@ -1,3 +1,5 @@
+//! `lonet down`: ends a network.
+
 use super::{Network, query};
 use clap::Args;
 use lonet_core::client::Trouble;
@@ -6,10 +8,10 @@ use lonet_core::sys;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// TERM, KILL after 5 seconds, and what it takes to die.
+/// How long lonetd may take: it sends TERM, then KILL after 5 seconds, and waits for the processes to end.
 const TIMEOUT_SECONDS: i64 = 15;
 
-/// Who has waited so long is told.
+/// After this time the command reports how long it took.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// End a network.
@@ -35,7 +37,7 @@ impl Down {
         let outcome = query::exchange(&client, &op, &mut buffer, |fd, buffer| {
             let peer = sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED);
             lonetd = peer.map_or(0, |peer| peer.pid);
-            // TERM and KILL take their time.
+            // Longer than other requests may take, as programs have to end.
             if sys::readable_within(fd.raw(), TIMEOUT_SECONDS * 1000) == Ok(false) {
                 let waited = began.elapsed().as_secs_f64();
                 return Ok(Err(format!(
@@ -63,7 +65,7 @@ impl Down {
                 eprintln!("lonet: {}", query::not_running(&client));
                 Ok(ExitCode::SUCCESS)
             }
-            // One that does not know the request that is the same in every version.
+            // A lonetd from before `down` got its version-independent encoding.
             Err(Trouble::Version { theirs }) => Err(format!(
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \
                  use its own release's `lonet down`, or end its programs and then pid {lonetd}"

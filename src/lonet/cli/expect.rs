@@ -1,3 +1,5 @@
+//! `lonet expect`: compares what happens in a network with a file of expected events.
+
 use super::live::{self, Live};
 use super::{Network, picture, write_out};
 use crate::duration;
@@ -49,9 +51,9 @@ pub struct Expect {
     file: Option<PathBuf>,
 }
 
-/// The file, or the trace, is of no use.
+/// The exit code if the file or the trace cannot be read.
 const UNUSABLE: u8 = 2;
-/// How long all may take in a network.
+/// The default of --within.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(10);
 
 impl Expect {
@@ -93,7 +95,7 @@ impl Expect {
         Ok(ExitCode::FAILURE)
     }
 
-    /// The file's name, and what is in it.
+    /// The file's name and text.
     fn read_file(&self) -> Result<(String, String), String> {
         let Some(path) = &self.file else { return Ok(("-e".into(), self.lines.join("\n"))) };
         let text =
@@ -118,7 +120,7 @@ fn warn_of_lost_events(lost: u64) {
     }
 }
 
-/// What came of it.
+/// The outcome of a comparison.
 struct Comparison {
     matcher: Matcher,
     events: Vec<Event>,
@@ -144,10 +146,10 @@ fn match_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Differenc
     Ok(None)
 }
 
-/// Compares what happens in a network, as it happens.
+/// Compares the events of a network as they happen.
 ///
-/// An event may be written after others that have a higher number. So what is a difference at first is looked at again, from the
-/// beginning, when all events that there are have been written.
+/// An event may be written after others with higher numbers. So a difference counts only if it is still there when all events up
+/// to now have been written and are compared again from the beginning.
 struct Watch<'a> {
     live: Live<'a>,
     began: Moment,
@@ -159,7 +161,7 @@ impl<'a> Watch<'a> {
         Ok(Watch { live: Live::begin(client)?, began: Moment::now(), events: Vec::new() })
     }
 
-    /// Until all has happened, something else has, or the time is over.
+    /// Compares until all expected events have happened, another one has, or the time is up.
     fn run(mut self, file: &expect::File, within: Duration) -> Result<Comparison, String> {
         let limit = Instant::now() + within;
         let mut matcher = Matcher::new(file, self.began);
@@ -183,7 +185,7 @@ impl<'a> Watch<'a> {
                 None => continue,
             };
             if !has_ended {
-                // If it cannot be asked the network ends just now, and what was written is all.
+                // An error means that the network is ending: all its events have been written.
                 let _ = self.live.flush();
             }
             self.read()?;
@@ -212,7 +214,7 @@ impl<'a> Watch<'a> {
         Ok(Comparison { matcher, events: self.events, difference, end })
     }
 
-    /// Reads what there is. Whether it comes behind everything that there was.
+    /// Reads new events. Returns whether all of them come after those that were there.
     fn read(&mut self) -> Result<bool, String> {
         let (first, last) = (self.events.len(), self.events.last().map_or(0, |event| event.seq));
         self.live.read(&mut self.events)?;
@@ -227,11 +229,11 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What is wrong in a file, with its place and the line.
+/// The message for a syntax error: its place, the line, and a mark below the column.
 fn parse_error_text(name: &str, text: &str, error: &Wrong) -> String {
     let line = text.lines().nth(error.line - 1).unwrap_or_default();
     let before: String = line.chars().take(error.column - 1).collect();
-    // A tab is as wide below itself.
+    // A tab stays a tab, so that the mark is below its column.
     let blank = |c: char| {
         if c == '\t' {
             "\t".into()

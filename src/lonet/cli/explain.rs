@@ -1,3 +1,5 @@
+//! `lonet explain`: predicts the outcome of a dial.
+
 use super::faults::fault_on_dial;
 use super::{Network, address, completions, query, text_of, write_out};
 use crate::daemon::process::is_stopped;
@@ -26,7 +28,7 @@ pub struct Explain {
     to: String,
 }
 
-/// What a dial meets, in a sentence.
+/// The predicted outcome of a dial.
 struct Prediction {
     is_accepted: bool,
     text: String,
@@ -51,7 +53,7 @@ impl Explain {
 
 enum Destination {
     Host(Address),
-    /// The loopback of who dials.
+    /// A port of the dialer's own loopback.
     Loopback(u16),
 }
 
@@ -66,7 +68,7 @@ impl Destination {
     }
 }
 
-/// What `lonet cut` or `lonet refuse` makes of the dial.
+/// The outcome if a `lonet cut` or `lonet refuse` is in force for the dial.
 fn predict_from_faults(
     network: &Network,
     shown: &NetworkShown<'_>,
@@ -82,6 +84,7 @@ fn predict_from_faults(
     }))
 }
 
+/// The outcome without faults.
 fn predict(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Prediction {
     let refused = |text: String| Prediction { is_accepted: false, text };
     let (host, port) = match to {
@@ -130,7 +133,7 @@ fn predict(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> 
     refused(text)
 }
 
-/// The dial ends at this listener.
+/// The outcome if the dial reaches this listener.
 fn reaches(dial: &str, socket: &SocketShown<'_>) -> Prediction {
     let text =
         format!("{dial} and reaches {}, which listens there (OS address {})", program(socket), socket.os);

@@ -1,4 +1,4 @@
-//! Who is connected to whom, as a picture: `lonet ls --graph`.
+//! `lonet ls --graph`: draws the connections between hosts, as SVG or DOT.
 
 use crate::daemon::state::{HostShown, NetworkShown};
 use crate::trace::chart::svg::escape;
@@ -19,14 +19,14 @@ pub enum Form {
 struct Graph<'a> {
     network: &'a str,
     nodes: Vec<Node<'a>>,
-    /// From the dialer's host to a port of the listener's: how many.
+    /// How many connections there are from a dialer's host to a port of a listener's host.
     edges: BTreeMap<(usize, usize, String), usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Node<'a> {
     name: &'a str,
-    /// The ports that it listens on, in order; in brackets those of its loopback alone.
+    /// The ports that it listens on, in order; those of its loopback alone in brackets.
     listens: String,
 }
 
@@ -34,7 +34,7 @@ struct Node<'a> {
 pub fn draw(shown: &NetworkShown<'_>, form: Form) -> String {
     let graph = Graph::of(shown);
     let mut out = String::new();
-    // A string takes everything.
+    // Writing to a string does not fail.
     _ = match form {
         Form::Svg => graph.svg(&mut out),
         Form::Dot => graph.dot(&mut out),
@@ -50,7 +50,7 @@ impl<'a> Graph<'a> {
             names.insert(&host.name, nodes.len());
             nodes.push(Node { name: &host.name, listens: listening_ports(host) });
         }
-        // A connection is at both of its ends; of one at hosts that are left out, at one.
+        // A connection is listed at both ends, or only at one if the other end's host is not shown.
         let mut ends: BTreeSet<(usize, String, usize, String, bool)> = BTreeSet::new();
         for host in &shown.hosts {
             for socket in host.sockets.iter().filter(|socket| socket.state == "connected") {
@@ -108,7 +108,7 @@ impl<'a> Graph<'a> {
         let widths = |node: &Node<'_>| (node.name.width() * 8).max(node.listens.width() * 7) + 24;
         let widest = self.nodes.iter().map(widths).max().unwrap_or(60).clamp(60, 220) as f64;
         let count = self.nodes.len().max(1) as f64;
-        // Around a circle, without touching each other.
+        // Nodes lie on an ellipse, far enough from each other.
         let radius = if count < 2.0 { 0.0 } else { ((widest + 24.0) * count / TAU).max(190.0) };
         let (rx, ry) = (radius, (radius * 0.7).max(64.0 * count / TAU));
         let (width, height) = (2.0 * rx + widest + 120.0, 2.0 * ry + 150.0);
@@ -134,7 +134,7 @@ impl<'a> Graph<'a> {
         for ((from, to, port), count) in &self.edges {
             let text = label(port, *count);
             let what = format!("{} → {}{text}", escape(self.name(*from)), escape(self.name(*to)));
-            // What the box says, the line does not.
+            // A label is left out if the node's box already says it.
             let has_label =
                 *count > 1 || self.nodes.get(*to).is_none_or(|node| node.listens != format!(":{port}"));
             let at = center(*to);
@@ -153,9 +153,9 @@ impl<'a> Graph<'a> {
                 continue;
             }
             let begin = center(*from);
-            // Bent to the middle of the picture, between the hosts; and to its right: the way back is another curve.
+            // The curve bends towards the middle of the picture, and to its right, so that both directions differ.
             let (dx, dy) = (at.0 - begin.0, at.1 - begin.1);
-            // Not hypot, which takes a newer glibc than the package is for.
+            // Not hypot, which needs a newer glibc than the package supports.
             let length = (dx * dx + dy * dy).sqrt().max(1.0);
             let offset = (length * 0.06).min(16.0);
             let between = ((begin.0 + at.0) / 2.0, (begin.1 + at.1) / 2.0);
@@ -211,10 +211,10 @@ svg{--ink:#1b1f24;--paper:#fff;--soft:#6a737d;--line:#0b57a4;--good:#1a7f45;font
 .edge{fill:none;stroke:var(--line);stroke-width:1.5}.edge:hover{stroke-width:3}marker path{fill:var(--line)}\
 .port{fill:var(--line);font-size:11px;text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}";
 
-/// How far lines are bent to the middle, of the whole way.
+/// How far curves bend towards the middle, as a fraction of the distance.
 const BEND: f64 = 0.4;
 
-/// Where a line from a place of a box to another point leaves the box.
+/// The point where a line from a box's centre to another point leaves the box.
 fn box_edge((x, y): (f64, f64), (to_x, to_y): (f64, f64), width: f64) -> (f64, f64) {
     let (dx, dy) = (to_x - x, to_y - y);
     let scale = (width / 2.0 + 2.0) / dx.abs().max(0.001);
@@ -275,7 +275,7 @@ mod tests {
             {"port":2,"os":"","state":"connected","scope":null,"family":null,"peer":"web:80","pid":2,"program":"c"}]}]}"#;
 
     #[test]
-    fn connection_is_one_edge_from_who_dialed() {
+    fn connection_is_one_edge_from_its_dialer() {
         let shown: NetworkShown<'_> = serde_json::from_str(NETWORK).expect("a list");
         let graph = Graph::of(&shown);
         let nodes: Vec<(&str, &str)> = graph.nodes.iter().map(|n| (n.name, n.listens.as_str())).collect();

@@ -1,4 +1,4 @@
-//! Events as they come, and those that were recorded, for commands that look at more than one.
+//! The events of a network for commands: as they happen, or as they were recorded.
 
 use super::trace::{flush, hangs_up_within, open_recorded, request};
 use crate::trace::event::{Event, Header};
@@ -10,10 +10,10 @@ use lonet_core::sys::Fd;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// How often it is looked for new events.
+/// How often new events are looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What happens in a network, from the beginning of its recording on. As long as this lasts, it is recorded.
+/// A network's events from the beginning of its recording on. The network is recorded as long as this exists.
 pub struct Live<'a> {
     client: &'a Client,
     hold: Fd,
@@ -22,7 +22,7 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Begins a recording if there is none, and the network if it does not run.
+    /// Starts a recording if there is none, and the network if it is not running.
     pub fn begin(client: &'a Client) -> Result<Live<'a>, String> {
         let hold = request(client, Order::Hold, StartIf::Asked)?;
         flush(client)?;
@@ -31,12 +31,12 @@ impl<'a> Live<'a> {
         Ok(Live { client, hold, recorded, header: None })
     }
 
-    /// Waits a moment. Whether the network goes on.
+    /// Waits for [`POLL_INTERVAL`]. `false`: the network has ended.
     pub fn wait(&mut self) -> Result<bool, String> {
         if !hangs_up_within(&self.hold, POLL_INTERVAL) {
             return Ok(true);
         }
-        // A lonetd that was killed is followed by another one.
+        // If lonetd was killed, this starts another one.
         match request(self.client, Order::Hold, StartIf::Killed) {
             Ok(hold) => self.hold = hold,
             Err(_) => return Ok(false),
@@ -44,12 +44,12 @@ impl<'a> Live<'a> {
         Ok(true)
     }
 
-    /// Waits until everything that has happened can be read.
+    /// Waits until all events up to now have been written.
     pub fn flush(&self) -> Result<(), String> {
         flush(self.client)
     }
 
-    /// Adds what has happened since the last time.
+    /// Appends the events that were written since the last call.
     pub fn read(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
         let header = &mut self.header;
         let read = self.recorded.each(&mut |line| {
@@ -64,7 +64,7 @@ impl<'a> Live<'a> {
     }
 }
 
-/// All that was recorded in a network.
+/// The whole recorded trace of a network.
 pub fn recorded(client: &Client) -> Result<Trace, String> {
     flush(client)?;
     let nothing = || {

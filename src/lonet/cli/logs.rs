@@ -1,11 +1,11 @@
-//! What programs in the background have said: files that outlive their network.
+//! `lonet logs`, and the log files of programs in the background, which outlive their network.
 //!
-//! They are in `$XDG_STATE_HOME/lonet/<network>`, `~/.local/state` if that is not set: a directory for each run of the
-//! network, from its beginning to its end, named after the moment at which it began; in it `<host>.log`. What was begun
-//! with --log is a link there.
+//! They are in `$XDG_STATE_HOME/lonet/<network>`, or `~/.local/state/lonet/<network>` if that is not set. There is a directory
+//! for each run of the network, named after the time at which it began, with a file `<host>.log` for each host. With --log, that
+//! is a symbolic link.
 //!
-//! HOME may be another user's (`sudo -E`), who could have links there. So the network's directory has to be closed to others,
-//! and is reached by a descriptor: what is below it nobody else has made.
+//! HOME may belong to another user (`sudo -E`), who could place symbolic links. So the network's directory must be inaccessible to
+//! other users, and files are opened through its descriptor.
 
 use super::{Network, completions, write_out};
 use crate::daemon::names;
@@ -23,7 +23,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// So many runs of a network are kept.
+/// How many runs of a network are kept.
 const KEPT_RUNS: usize = 10;
 
 /// Print the output of a host's programs that were started by `lonet run --ready`.
@@ -59,7 +59,7 @@ impl Logs {
             file.read_to_end(&mut text).map_err(cannot)?;
             return write_out(|out| out.write_all(&text));
         }
-        // Before the first look: what is said after it is not missed.
+        // Before the first read, so that no output is missed.
         let changes = Inotify::init(InitFlags::IN_CLOEXEC)
             .and_then(|changes| changes.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| changes))
             .map_err(|e| format!("cannot watch {}: {e}", logs.display_path(&path).display()))?;
@@ -72,19 +72,19 @@ impl Logs {
     }
 }
 
-/// A log to write to.
+/// A log file, open for writing.
 pub struct Log {
     pub path: PathBuf,
     pub file: File,
-    /// Where it ended before.
+    /// Its size when it was opened.
     pub start: u64,
-    /// Where it is read; the path may lead elsewhere by then.
+    /// The path by which it is read again; `path` may name another file by then.
     access_path: PathBuf,
     _logs: LogDirectory,
 }
 
 impl Log {
-    /// The log of a host in a network that runs. `chosen`: the file to write to instead of lonet's own choice.
+    /// Opens the log of a host in a running network. `chosen`: the file of --log.
     pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
         let (logs, run) = create_run(client)?;
         let own = run.join(log_file_name(host));
@@ -103,13 +103,13 @@ impl Log {
         Ok(Log { path, file, start, access_path, _logs: logs })
     }
 
-    /// The last lines that were written since it was opened, each behind the name of the file.
+    /// The last lines written since it was opened, as the end of an error message.
     pub fn tail(&self) -> String {
         tail(&self.access_path, &self.path, self.start)
     }
 }
 
-/// What a host has said last in this run of the network, if a log says so: for who has waited for it.
+/// The last lines of a host's log in this run of the network, as the end of an error message; empty if there is no log.
 pub fn recent_output(client: &Client, host: &str) -> String {
     let logs = path_of_network(client).and_then(|path| LogDirectory::open(&path)).ok().flatten();
     let output = logs.and_then(|logs| {
@@ -119,11 +119,11 @@ pub fn recent_output(client: &Client, host: &str) -> String {
     output.unwrap_or_default()
 }
 
-/// So many lines and bytes of a log are shown where something has gone wrong.
+/// The most of a log that an error message shows, in lines and bytes.
 const TAIL_LINES: usize = 10;
 const TAIL_BYTES: u64 = 4096;
 
-/// `path`: what the file is called.
+/// The last lines of a file from `start` on. `path` is its name for the user.
 fn tail(access_path: &Path, path: &Path, start: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(access_path)?;
@@ -143,7 +143,7 @@ fn tail(access_path: &Path, path: &Path, start: u64) -> String {
     format!("; the end of its output, from {}:\n{}", path.display(), last.join("\n"))
 }
 
-/// Where all runs of a network have their directories.
+/// The directory with the logs of a network.
 fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
@@ -152,14 +152,14 @@ fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     Ok(state.join("lonet").join(&client.config.network))
 }
 
-/// The same, open and checked: it is this user's, and closed to others.
+/// The directory with the logs of a network, opened, and checked to belong to this user alone.
 struct LogDirectory {
     directory: Directory,
     path: PathBuf,
 }
 
 impl LogDirectory {
-    /// `None`: it is not there.
+    /// `None`: it does not exist.
     fn open(path: &Path) -> Result<Option<LogDirectory>, String> {
         let place = directory::Place::new(path);
         match place.open(geteuid().as_raw()) {
@@ -172,7 +172,7 @@ impl LogDirectory {
         }
     }
 
-    /// As [`LogDirectory::open`]; makes it if it is not there.
+    /// As [`LogDirectory::open`]; creates it if it does not exist.
     fn make(path: &Path) -> Result<LogDirectory, String> {
         let all = path.parent().unwrap_or(path);
         DirBuilder::new().recursive(true).mode(0o700).create(all).map_err(cannot_write(all))?;
@@ -182,12 +182,12 @@ impl LogDirectory {
         Ok(LogDirectory { directory, path: path.to_owned() })
     }
 
-    /// A path by which this process reaches it, whatever becomes of its own.
+    /// A path through its descriptor, which stays valid if it is renamed.
     fn access_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.directory.raw()).into()
     }
 
-    /// What something in it is called.
+    /// The path to show to the user for an access path in it.
     fn display_path(&self, access_path: &Path) -> PathBuf {
         access_path
             .strip_prefix(self.access_path())
@@ -204,15 +204,15 @@ fn unfit(path: &Path) -> impl Fn(Unfit) -> String {
     }
 }
 
-/// The directory of this run of the network, there or not.
+/// The path of the directory of this run of the network, which may not exist yet.
 fn run_directory(client: &Client, logs: &LogDirectory) -> Result<PathBuf, String> {
-    // The key is made when a network begins, and stays until it ends.
+    // The key file exists from the network's beginning to its end.
     let key = client.directory().and_then(|d| d.file(c"key", libc::O_RDONLY).ok());
     let began = key.and_then(|key| key.metadata().ok()).ok_or("the network has ended")?;
     Ok(logs.access_path().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
 }
 
-/// The same; it is made, and the oldest ones are removed, if it is not there.
+/// As [`run_directory`]; creates it if it does not exist, and then removes the oldest ones.
 fn create_run(client: &Client) -> Result<(LogDirectory, PathBuf), String> {
     let logs = LogDirectory::make(&path_of_network(client)?)?;
     let run = run_directory(client, &logs)?;
@@ -230,7 +230,7 @@ fn create_run(client: &Client) -> Result<(LogDirectory, PathBuf), String> {
     Ok((logs, run))
 }
 
-/// Of all runs of a network, the oldest first.
+/// The directories of all runs of a network, the oldest first.
 fn runs(dir: &Path) -> Vec<PathBuf> {
     let moment = |path: &PathBuf| -> Option<(i64, u32)> {
         let (seconds, nanoseconds) = path.file_name()?.to_str()?.split_once('.')?;
@@ -242,12 +242,12 @@ fn runs(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The log of the last run in which this host has one.
+/// The log of a host in the last run that has one.
 fn latest(dir: &Path, host: &str) -> Option<PathBuf> {
     runs(dir).into_iter().rev().map(|run| run.join(log_file_name(host))).find(|log| log.is_file())
 }
 
-/// The file's name; however the host is spelled, it is one.
+/// The name of a host's log file, the same for all spellings of the host's name.
 fn log_file_name(host: &str) -> String {
     let key = names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
     format!("{}.log", key.replace('/', "_"))
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_of_the_last_run_that_has_one_is_found() {
+    fn latest_log_is_of_the_last_run_that_has_one() {
         let dir = tempfile::tempdir().expect("a directory");
         for (run, host) in
             [("9.000000002", "a"), ("10.000000001", "a"), ("11.000000000", "b"), ("other", "a")]
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn last_lines_are_those_behind_the_beginning() {
+    fn tail_begins_at_the_given_offset() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let tail_of = |text: &str, start| {

@@ -1,4 +1,4 @@
-//! Which network a command is about, and which networks run.
+//! The network that a command is about, and the networks of this user.
 
 use super::{completions, text_of};
 use clap::Args;
@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-/// Which network a command is about.
+/// The option --network.
 #[derive(Args, Clone)]
 pub struct Network {
     /// Name of the network, one plain word of at most 64 bytes [default: $LONET_NETWORK, else u<uid>]
@@ -19,7 +19,7 @@ pub struct Network {
     network: Option<String>,
 }
 
-/// What lonet_network() of the C API puts in front of a network's name.
+/// The prefix of full names, which lonet_network() of the C API returns.
 const API_PREFIX: &str = "lonet";
 
 impl Network {
@@ -27,12 +27,12 @@ impl Network {
         Network { network }
     }
 
-    /// What flags and variables say.
+    /// The configuration from option and variables.
     pub fn read_config(&self) -> Result<Config, ConfigError> {
         read_config(self.network.as_deref())
     }
 
-    /// The same, with the directory that is to be used. That it is not the one where others look is said.
+    /// As [`Network::read_config`], with the directory to use; warns if that is not the usual one. A full name also finds its network.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let mut config = self.read_config()?;
         if let Some(other) = config.network.strip_prefix(API_PREFIX).filter(|name| !name.is_empty())
@@ -55,7 +55,7 @@ fn read_config(network: Option<&str>) -> Result<Config, ConfigError> {
     Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), network)
 }
 
-/// Whether the network has a directory: it runs, or has left one.
+/// Whether the network's directory exists. It may be left from a network that has ended.
 fn has_directory(config: &Config) -> bool {
     let owner = config.membership.map_or(geteuid().as_raw(), |m| m.owner);
     let mut places = [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten();
@@ -67,8 +67,7 @@ pub fn client_of(config: Config) -> Client {
     Client::new(config, beside.as_deref(), geteuid().as_raw())
 }
 
-/// The networks of this user that have a directory, by name, each with what it is reached by. Where it cannot be looked for
-/// them is told to `report`.
+/// The networks of this user that have a directory, by name. Calls `report` for each place that cannot be searched.
 pub fn list(mut report: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
     let config = read_config(None).map_err(text_of)?;
     let mut found = Vec::new();
@@ -76,7 +75,7 @@ pub fn list(mut report: impl FnMut(String)) -> Result<Vec<(String, Client)>, Str
         let root = dir.parent().unwrap_or(dir);
         match networks_in(dir) {
             Ok(names) => found.extend(names.into_iter().map(|name| (name.clone(), root.join(name)))),
-            // Nothing is there, mostly.
+            // The usual case for the second place.
             Err(Unfit::Errno(Errno::ENOENT)) => {}
             Err(why) => report(format!("{} {why}: networks in it are not listed", root.display())),
         }
@@ -89,7 +88,7 @@ pub fn list(mut report: impl FnMut(String)) -> Result<Vec<(String, Client)>, Str
     Ok(found.into_iter().map(client).collect())
 }
 
-/// The networks of this user that are where the network `dir` would be.
+/// The networks of this user beside the network directory `dir`.
 fn networks_in(dir: &Path) -> Result<Vec<String>, Unfit> {
     let uid = geteuid().as_raw();
     let root = Place::new(dir).root(uid)?;

@@ -1,3 +1,5 @@
+//! `lonet networks`: lists the running networks of this user.
+
 use super::{network, query, write_json, write_out};
 use clap::Args;
 use serde::Serialize;
@@ -27,7 +29,7 @@ impl Networks {
     pub fn run(self) -> Result<ExitCode, String> {
         let mut networks = Vec::new();
         for (name, client) in network::list(|text| eprintln!("lonet: {text}"))? {
-            // One that is broken does not hide the others.
+            // An error in one does not hide the others.
             match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
                 Ok(counts) => networks.extend(counts),
                 Err(e) => eprintln!("lonet: network {name:?}: {e}"),

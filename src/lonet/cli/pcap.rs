@@ -1,4 +1,4 @@
-//! `lonet pcap`: what hosts send to each other, for Wireshark.
+//! `lonet pcap`: captures the packets between hosts.
 
 use super::trace::{open_recorded, request};
 use super::{Network, completions, query};
@@ -51,10 +51,10 @@ pub struct Pcap {
     hosts: Vec<String>,
 }
 
-/// How often the trace is read where no packet asks for it.
+/// How often the trace is read if no packet needs it earlier.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long is waited for a packet that has been sent before the end.
+/// How long a capture reads on at its end, for packets that were sent before.
 const DRAIN_TIME: Duration = BLOCK_TIMEOUT.saturating_mul(5);
 
 impl Pcap {
@@ -63,7 +63,7 @@ impl Pcap {
         let client = self.network.client()?;
         let is_output = self.file == Path::new("-");
         let name = if is_output { "the standard output".into() } else { self.file.display().to_string() };
-        // First: nothing is begun whose file cannot be written.
+        // First, so that nothing is started if the file cannot be written.
         let out: Box<dyn Write> = match is_output {
             true => Box::new(io::stdout()),
             false => Box::new(File::create(&self.file).map_err(|e| format!("cannot write {name}: {e}"))?),
@@ -91,7 +91,7 @@ fn warn_no_packets(why: Errno) {
     );
 }
 
-/// What ends a capture: from now on it is read here.
+/// Blocks the signals that end a capture, and returns a descriptor to read them from.
 fn signals() -> Result<SignalFd, Errno> {
     let all = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     all.thread_block()?;
@@ -113,16 +113,16 @@ impl Output {
     }
 }
 
-/// A capture under way.
+/// A running capture.
 struct Session<'a> {
     client: &'a Client,
     out: Output,
     capture: Capture,
     ring: Option<Ring>,
-    /// Keeps the recording going, and is closed when lonetd ends.
+    /// The connection that keeps the recording going; lonetd closes it when it ends.
     hold: Fd,
     recorded: Recorded,
-    /// Answered when all events have been written; and how many packets had been read when it was asked.
+    /// The connection on which lonetd replies when all events have been written, and how many packets had been read at the request.
     pending_flush: Option<(Fd, u64)>,
     statistics: Statistics,
     /// The network has ended.
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         (named, hosts): (&[String], &[String]),
         socket: Option<Socket>,
     ) -> Result<Session<'a>, String> {
-        // In this order: of which connection a packet is, is in the trace from here on, or in the list.
+        // In this order, so that every connection is in the trace or in the list.
         let hold = request(client, Order::Hold, StartIf::Asked)?;
         request(client, Order::Write, StartIf::Killed)?;
         let ended = || format!("network {:?} has ended", client.config.network);
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
             has_ended: false,
         };
         let shown = listing.parse()?;
-        // Before the file's first bytes: who waits for these has heard it.
+        // Before the file's first bytes, for which a script may wait.
         warn_of_absent(&shown, named);
         session.capture.add_list(&shown);
         session.process()?;
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
         self.finish()
     }
 
-    /// Waits until something happens, or for this time.
+    /// Waits for an event, at most for this time.
     fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<WakeUp, String> {
         let ring = self.ring.as_ref().filter(|_| self.capture.has_room()).map_or(-1, Ring::raw);
         let hold = if self.has_ended { -1 } else { self.hold.raw() };
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
             revents: 0,
         });
         let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32;
-        // SAFETY: so many structures.
+        // SAFETY: an array with its length.
         let ready = unsafe { libc::poll(all.as_mut_ptr(), all.len() as u64, milliseconds) };
         if ready < 0 && Errno::last() != Errno::EINTR {
             return Err(format!("cannot wait for packets: {}", Errno::last().desc()));
@@ -209,13 +209,13 @@ impl<'a> Session<'a> {
         Ok(WakeUp { packets, hold, flushed, signal, is_timeout: ready == 0 })
     }
 
-    /// Draws the consequences of what has happened.
+    /// Handles the events that have woken it up.
     fn handle(&mut self, wake_up: &WakeUp) -> Result<(), String> {
         if wake_up.packets {
             self.read_packets();
         }
         if wake_up.hold {
-            // Another lonetd follows one that was killed.
+            // If lonetd was killed, this starts another one.
             match request(self.client, Order::Hold, StartIf::Killed) {
                 Ok(hold) => self.hold = hold,
                 Err(_) => self.has_ended = true,
@@ -224,7 +224,7 @@ impl<'a> Session<'a> {
         if wake_up.flushed
             && let Some((fd, packets_read)) = self.pending_flush.take()
         {
-            // Without an answer lonetd has been killed: it is asked again.
+            // Without a reply, lonetd was killed: the request is sent again.
             let is_answered =
                 lonet_core::sys::recv_once(fd.raw(), &mut [0; MAX_MESSAGE]).is_ok_and(|length| length > 0);
             self.read_events()?;
@@ -258,14 +258,14 @@ impl<'a> Session<'a> {
         read.map_err(|e| cannot_read(self.client, &e))
     }
 
-    /// Writes what can be written, and asks for what the rest waits for.
+    /// Writes what can be written, and requests what the rest needs.
     fn process(&mut self) -> Result<(), String> {
         loop {
             match self.capture.go_on(now()) {
                 Need::Events if self.pending_flush.is_none() && !self.has_ended => {
                     let packets_read = self.capture.read();
                     let sent = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
-                    // If nobody is there, what is held says so.
+                    // If lonetd is gone, `hold` reports that.
                     self.pending_flush = sent.ok().map(|fd| (fd, packets_read));
                 }
                 Need::List if !self.has_ended => {
@@ -292,7 +292,7 @@ impl<'a> Session<'a> {
         self.out.write(&blocks)
     }
 
-    /// Writes how many packets were lost, if there are more.
+    /// Writes statistics if more packets have been dropped.
     fn write_statistics(&mut self) -> Result<(), String> {
         let Some(statistics) = self.ring.as_mut().map(Ring::statistics) else { return Ok(()) };
         if statistics.dropped != self.statistics.dropped {
@@ -302,7 +302,7 @@ impl<'a> Session<'a> {
         self.write()
     }
 
-    /// Writes what was sent before now.
+    /// Writes everything that was sent up to now.
     fn finish(&mut self) -> Result<(), String> {
         let until = Instant::now() + DRAIN_TIME;
         while self.ring.is_some() && Instant::now() < until {
@@ -310,7 +310,7 @@ impl<'a> Session<'a> {
             self.read_packets();
         }
         if !self.has_ended {
-            // If it cannot be asked the network ends just now, and what was written is all.
+            // An error means that the network is ending: all its events have been written.
             let _ = request(self.client, Order::Write, StartIf::Killed);
         }
         self.read_events()?;
@@ -330,7 +330,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Says which of these hosts are not up: a name may be mistyped.
+/// Warns of hosts that are not up: a name may be mistyped.
 fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
     let names = hosts.iter().map(|host| bare_host(host));
     let absent: Vec<&str> = names.filter(|name| query::find(shown, name).is_none()).collect();
@@ -339,17 +339,17 @@ fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
     }
 }
 
-/// What has woken up who waits.
+/// What has ended a wait.
 struct WakeUp {
     packets: bool,
     hold: bool,
     flushed: bool,
     signal: bool,
-    /// Nothing: the time is over.
+    /// None of them: the time is up.
     is_timeout: bool,
 }
 
-/// In nanoseconds since 1970.
+/// The time, in nanoseconds since 1970.
 fn now() -> u64 {
     Moment::now().0.saturating_mul(1000)
 }

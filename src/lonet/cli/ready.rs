@@ -1,4 +1,4 @@
-//! `lonet run --ready`: a program in the background, waited for until it listens.
+//! `lonet run --ready`: starts a program in the background and waits until it listens.
 
 use super::logs::Log;
 use super::wait::Waiting;
@@ -16,18 +16,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-/// What is to be started, and when it is ready.
+/// A program to start, and the ports on which it listens when it is ready.
 pub struct Background {
     pub client: Client,
     pub host: String,
     pub ports: Vec<u16>,
     pub log: Option<PathBuf>,
-    /// Of `lonet run`, for it to pass on: what becomes of a program that cannot be hooked.
+    /// The option of `lonet run` to pass on, which says what to supervise.
     pub supervise_option: Option<&'static str>,
     pub program: Vec<OsString>,
 }
 
-/// Which comes first.
+/// The events that end the wait for a program.
 enum StartupEvent {
     WaitEnded(Result<(), String>),
     ProgramEnded(ExitStatus),
@@ -36,7 +36,7 @@ enum StartupEvent {
 impl Background {
     pub fn run(self) -> Result<ExitCode, RunError> {
         let failed = |text: String| (FAILED, text);
-        // The network is to be there for its log.
+        // The log's directory needs the network to exist.
         let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
         started.map_err(|e| {
             failed(format!("network {:?}: {}", self.client.config.network, e.of(&self.client)))
@@ -58,9 +58,9 @@ impl Background {
         thread::spawn(move || {
             sender.send(StartupEvent::WaitEnded(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
         });
-        // Of a program that ends at once lonetd tells only who has asked before.
+        // lonetd reports the death of a program only to requests from before its start.
         if asked_receiver.recv().is_err() {
-            // It cannot be asked: the thread says why.
+            // The request has failed: the thread has sent why.
             wait_until_ready(&events, &log)?;
         }
         let mut child = spawn_in_session(command).map_err(failed)?;
@@ -71,7 +71,7 @@ impl Background {
         write_out(|out| writeln!(out, "{host} is ready (pid {pid}); it writes to {path}")).map_err(failed)
     }
 
-    /// This command again, which becomes the program.
+    /// The command that starts the program: `lonet run` without --ready.
     fn command(&self, log: &Log) -> Result<Command, String> {
         let exe = std::env::current_exe()
             .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;
@@ -89,7 +89,7 @@ impl Background {
     }
 }
 
-/// In a session of its own: a terminal that is closed, or its Ctrl-C, is not for it.
+/// Starts a command in a session of its own, so that a closed terminal or Ctrl-C does not end it.
 fn spawn_in_session(mut command: Command) -> Result<Child, String> {
     // SAFETY: a system call, without arguments.
     unsafe {
@@ -101,8 +101,8 @@ fn spawn_in_session(mut command: Command) -> Result<Child, String> {
     command.spawn().map_err(|e| format!("cannot start a program: {e}"))
 }
 
-/// Until all listen, or it has ended. Who has left a program behind and ended well may be a daemon: what it has left is
-/// waited for.
+/// Waits until the program listens on all ports, or has ended. A program that exits successfully may have left a daemon behind,
+/// which is waited for.
 fn wait_until_ready(events: &Receiver<StartupEvent>, log: &Log) -> Result<(), RunError> {
     for event in events {
         match event {

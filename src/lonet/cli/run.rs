@@ -1,3 +1,5 @@
+//! `lonet run`: runs a program as a host.
+
 use super::number::port;
 use super::{Network, completions, ready, text_of};
 use crate::check;
@@ -54,10 +56,10 @@ pub struct Run {
     /// Do not warn that the program is no host
     #[arg(short, long)]
     quiet: bool,
-    /// The program's file, if its name does not say it. Internal: the library executes what is to be supervised so
+    /// The program's file, if PATH does not lead to it. Internal: the library uses it to execute supervised programs
     #[arg(long, hide = true)]
     path: Option<PathBuf>,
-    /// As --path: /proc/self/fd/N, a descriptor that the program does not get
+    /// As --path: /proc/self/fd/N, a descriptor that the program does not inherit
     #[arg(long, hide = true, conflicts_with = "path")]
     open: Option<PathBuf>,
     /// The program and its arguments
@@ -65,7 +67,7 @@ pub struct Run {
     program: Vec<OsString>,
 }
 
-/// What a host is and how it behaves.
+/// The options that describe a host.
 #[derive(Args, Clone)]
 pub struct HostOptions {
     /// Name of the host, such as web [default: $LONET_HOST]
@@ -113,7 +115,7 @@ enum Names {
 }
 
 impl HostOptions {
-    /// Puts the flags over what the variables said.
+    /// Applies the options to a configuration from the variables.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
         if let Some(host) = &self.host {
             config.host = Some(bare_host(host).to_owned());
@@ -216,7 +218,7 @@ impl Run {
         } else {
             variables.push(("LD_PRELOAD", preload(&library)));
         }
-        // It is said once, and not by each program.
+        // The warning above is enough: the program must not warn again.
         let without_log = client.config.log.is_none();
         if supervised {
             if self.path.is_some() || self.open.is_some() {
@@ -242,14 +244,14 @@ impl Run {
 }
 
 impl Run {
-    /// Whether the host is the one that this process is.
+    /// Whether a configuration is for the host that this process belongs to.
     fn is_same_host(&self, config: &Config) -> bool {
         let is = |name: &str, value: Option<&str>| std::env::var_os(name).as_deref() == value.map(OsStr::new);
         is("LONET_HOST", config.host.as_deref()) && is("LONET_NETWORK", Some(&config.network))
     }
 }
 
-/// The host is up from here on; it is this process, which the program takes over.
+/// Joins the network: from here on the host is up, and this process, which becomes the program, is a member.
 fn join(client: &Client) -> Result<(), String> {
     let mut buffer = [0; MAX_MESSAGE];
     let text = match client.ask_or_start(&Op::Join, &mut buffer) {
@@ -269,7 +271,7 @@ fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
 }
 
-/// What a program has to be told, in a fixed order.
+/// The variables that make a program a host, in a fixed order.
 pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'static str, OsString)> {
     let mut all: Vec<(&'static str, OsString)> =
         vec![("LONET_NETWORK", config.network.clone().into()), ("LONET_DIR", config.dir.clone().into())];
@@ -284,7 +286,7 @@ pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'stat
     all.push(("LONET_OS_PORTS", if o.private_ports { "private" } else { "native" }.into()));
     all.push(("LONET_NAMES", if o.strict_names { "strict" } else { "lenient" }.into()));
     if let Some(log) = &config.log {
-        // The program may change its directory.
+        // Absolute, as the program may change its directory.
         all.push(("LONET_LOG", std::path::absolute(log).unwrap_or_else(|_| log.clone()).into()));
     }
     all.push(("LONET_AUTOBIND", o.autobind_from.to_string().into()));
@@ -304,21 +306,21 @@ pub const VARIABLES: [&str; 9] = [
     "LONET_AUTOBIND",
 ];
 
-/// LD_PRELOAD with liblonet.so in front of what was there.
+/// A value of LD_PRELOAD: liblonet.so, then what is in it now.
 pub fn preload(library: &Path) -> OsString {
     let mut all = vec![library.as_os_str().to_owned()];
     all.extend(other_preloads(library));
     all.join(OsStr::new(":"))
 }
 
-/// What is in LD_PRELOAD beside liblonet.so.
+/// The libraries in LD_PRELOAD other than liblonet.so.
 pub fn other_preloads(library: &Path) -> Vec<OsString> {
     let before = std::env::var_os("LD_PRELOAD").unwrap_or_default();
     let all = before.as_bytes().split(|b| matches!(b, b':' | b' ')).filter(|e| !e.is_empty());
     all.map(OsStr::from_bytes).filter(|e| *e != library.as_os_str()).map(OsStr::to_owned).collect()
 }
 
-/// liblonet.so: beside this command, or in the lib directory next to its own.
+/// The path of liblonet.so: beside this command, or in the lib directory next to its own.
 pub fn library() -> Result<PathBuf, String> {
     let exe = std::env::current_exe()
         .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;

@@ -1,3 +1,5 @@
+//! `lonet kill`, `lonet pause` and `lonet resume`: send signals to the processes of a host.
+
 use super::{Network, completions, query, write_out};
 use crate::daemon::process::asks_to_end;
 use clap::Args;
@@ -80,11 +82,11 @@ fn signal(text: &str) -> Result<u8, String> {
     full.parse().map(|signal: Signal| signal as u8).map_err(|_| "no such signal; `kill -l` lists them".into())
 }
 
-/// What was done, as it is told.
+/// The words of the message about what was done.
 struct DoneText<'a> {
-    /// In front of how many processes.
+    /// The verb, to which the number of processes is the object.
     action: &'a str,
-    /// What becomes of those that were paused, if that is to be told.
+    /// What paused processes do with the signal, if the message mentions them.
     paused: Option<&'static str>,
 }
 

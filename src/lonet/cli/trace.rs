@@ -1,4 +1,4 @@
-//! `lonet trace`: what happens in a network.
+//! `lonet trace`: records, prints and draws the events of a network.
 
 use super::picture::{self, Picture};
 use super::{Network, live, query, write_out};
@@ -53,7 +53,7 @@ enum Since {
 
 const HINT: &str = "lonet trace --start records from then on, lonet trace --follow prints what happens";
 
-/// How often it is looked for new events.
+/// How often new events are looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Trace {
@@ -96,7 +96,7 @@ impl Trace {
             write_out(|out| recorded.skip(&mut |line| self.print_line(out, line)))?;
         }
         loop {
-            // First: what was written before the end is read after it.
+            // Checked before reading, so that events from before the end are printed.
             let has_ended = hangs_up_within(&hold, POLL_INTERVAL);
             write_out(|out| self.print(out, &mut recorded))?;
             if has_ended {
@@ -109,7 +109,7 @@ impl Trace {
         }
     }
 
-    /// Prints a trace that is at hand.
+    /// Prints a whole trace.
     fn print_all(&self, out: &mut dyn Write, trace: &Recording) -> io::Result<()> {
         match self.format {
             Format::Jsonl => {
@@ -121,7 +121,7 @@ impl Trace {
         }
     }
 
-    /// Prints what has been recorded since the last time.
+    /// Prints what has been recorded since the last call.
     fn print(&self, out: &mut dyn Write, recorded: &mut Recorded) -> io::Result<()> {
         recorded.each(&mut |line| self.print_line(out, line))
     }
@@ -129,7 +129,7 @@ impl Trace {
     fn print_line(&self, out: &mut dyn Write, line: &str) -> io::Result<()> {
         match self.format {
             Format::Jsonl => writeln!(out, "{line}"),
-            // The header is none.
+            // The header line is not an event.
             Format::Text => Event::parse(line).map_or(Ok(()), |event| writeln!(out, "{event}")),
         }
     }
@@ -140,7 +140,7 @@ pub fn hangs_up_within(hold: &Fd, time: Duration) -> bool {
     sys::readable_within(hold.raw(), time.as_millis() as i64) == Ok(true)
 }
 
-/// Has lonetd record: the connection to it.
+/// Sends a request about recording. Returns the connection, which keeps the recording going after [`Order::Hold`].
 pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, String> {
     let mut buffer = [0; MAX_MESSAGE];
     let begun = client.insist(start, Limit::NONE, &mut buffer, |buffer| {
@@ -154,12 +154,12 @@ pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, Stri
     }
 }
 
-/// Waits until all events that there are have been written.
+/// Waits until all events up to now have been written.
 pub fn flush(client: &Client) -> Result<(), String> {
     request(client, Order::Write, StartIf::Killed).map(drop)
 }
 
-/// What was recorded. `None`: nothing.
+/// Opens the recorded trace. `None`: nothing was recorded.
 pub fn open_recorded(client: &Client) -> Result<Option<Recorded>, String> {
     let unreadable = |e: io::Error| format!("the trace of network {:?}: {e}", client.config.network);
     client.directory().map_or(Ok(None), |directory| Recorded::open(directory).map_err(unreadable))

@@ -1,4 +1,4 @@
-//! `lonet run --trace`: the program is a child, and what happens in the network until it ends is written to a file.
+//! `lonet run --trace`: runs the program as a child, and writes the events of the network until it ends to a file.
 
 use super::trace::{flush, open_recorded, request};
 use crate::exit::exit_like;
@@ -13,10 +13,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Runs what this command line says without its `--trace`.
+/// Runs this command line without its `--trace` as a child.
 pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     let cannot = |e: io::Error| format!("cannot write the trace to {}: {e}", file.display());
-    // First: nothing is run whose trace cannot be kept.
+    // First, so that nothing is run if the file cannot be written.
     let mut to = BufWriter::new(File::create(file).map_err(cannot)?);
     let _hold = request(client, Order::Hold, StartIf::Asked)?;
     flush(client)?;
@@ -25,7 +25,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").args(without_trace(std::env::args_os().skip(1)));
     let mut child = command.spawn().map_err(|e| format!("cannot start the program: {e}"))?;
-    // Behind it, as it would have them blocked.
+    // After the spawn, as the child would inherit blocked signals.
     let signals = signal_fd().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let status = wait_for_child(&mut child, &signals);
     let written = flush(client).and_then(|()| {
@@ -37,7 +37,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     Ok(exit_like(status))
 }
 
-/// The arguments without the first --trace and its file: it stands before the program.
+/// The arguments without the first --trace and its file; a later one belongs to the program.
 fn without_trace(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut left = Vec::new();
     let mut arguments = arguments;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trace_of_the_command_is_taken_away_and_that_of_the_program_left() {
+    fn only_the_trace_option_of_lonet_is_removed() {
         let left = |text: &str| {
             let left = without_trace(text.split(' ').map(OsString::from));
             left.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line: clap's own errors take four, and speak of "values" and "literals".
+//! Usage errors in one line each. clap's own messages take four, and speak of "values" and "literals".
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error};
@@ -6,10 +6,10 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Of a command line that cannot be understood.
+/// The exit code of a usage error.
 const USAGE_ERROR: u8 = 2;
 
-/// Ends as this error says: what `--help` and `--version` print is one, too.
+/// Prints an error of clap, and returns the exit code. `--help` and `--version` are such errors, too, and exit at once.
 pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         e.exit();
@@ -77,7 +77,7 @@ fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {
     }
 }
 
-/// What clap knows of the error.
+/// A part of an error's context.
 fn context(e: &Error, kind: ContextKind) -> Vec<String> {
     match e.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
@@ -92,7 +92,7 @@ fn name_of(text: &str) -> String {
     first.trim_end_matches("...").trim_matches(|c| "<>[]".contains(c)).to_owned()
 }
 
-/// The same, with what the option's value is called.
+/// As [`name_of`], with the name of the option's value: `--timeout SECONDS`.
 fn name_with_value(text: &str) -> String {
     text.trim_end_matches("...").replace(['<', '>', '[', ']'], "")
 }
@@ -106,7 +106,7 @@ fn did_you_mean(suggestions: &str) -> String {
     if suggestions.is_empty() { String::new() } else { format!(": did you mean {suggestions}?") }
 }
 
-/// a, b or c
+/// A list in words: `a, b or c`.
 fn one_of(all: &[String]) -> String {
     match all {
         [] => String::new(),
@@ -115,7 +115,7 @@ fn one_of(all: &[String]) -> String {
     }
 }
 
-/// The command line with the options that stand before the command behind it. `None`: no command is in it.
+/// The command line with leading options moved behind the command. `None`: there is no command.
 fn behind_the_command(lonet: &Command, arguments: &[OsString]) -> Option<String> {
     let words: Vec<&str> = arguments.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
     let at = words.iter().position(|word| lonet.find_subcommand(word).is_some())?;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_cannot_be_understood_is_explained_in_one_line() {
+    fn usage_error_is_one_line() {
         for (line, explanation) in [
             ("lonet lss", "\"lss\" is no command: did you mean logs, ls or loss?; `lonet help` lists them"),
             ("lonet -n x ls web", "options come after the command: `lonet ls -n x web`"),

@@ -1,3 +1,5 @@
+//! `lonet wait`: waits until something listens on lonet addresses.
+
 use super::{Network, completions, logs, query, write_json};
 use crate::{duration, memory_file};
 use clap::Args;
@@ -44,13 +46,13 @@ pub struct Wait {
     addresses: Vec<String>,
 }
 
-/// How often a network that does not run is looked for.
+/// How often a network that is not running is looked for.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long lonetd may take, when the time is up, to say what is missing.
+/// How long the last request, for the missing addresses, may take when the time is up.
 const FINAL_QUERY_LIMIT: Duration = Duration::from_secs(1);
 
-/// What takes no longer than this is not worth a line on the terminal.
+/// How long to wait before a message on the terminal says what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 
 impl Wait {
@@ -84,10 +86,10 @@ struct Outcome {
     text: Option<String>,
 }
 
-/// Why it was not worth to go on waiting.
+/// Why a wait has failed.
 pub struct WaitError {
     pub text: String,
-    /// The addresses on which nothing listens. `None`: that is not known.
+    /// The addresses on which nothing listens. `None`: not known.
     missing: Option<Vec<Address>>,
 }
 
@@ -97,31 +99,32 @@ impl From<String> for WaitError {
     }
 }
 
+/// A wait for listeners.
 pub struct Waiting {
     pub wanted: Vec<Address>,
     client: Arc<Client>,
     /// The addresses, a line each.
     file: File,
-    /// Not for a host that has died.
+    /// Give up when a host has died.
     fail_on_death: bool,
-    /// A listener on its host's loopback alone will do.
+    /// Listeners on their host's loopback alone count, too.
     loopback: bool,
-    /// What to do where a host may die: it stands behind that it has.
+    /// What the message about a dead host suggests.
     remedy: &'static str,
-    /// Is told when lonetd has been asked: of whose processes come from then on it tells that they have ended.
+    /// Gets a message when lonetd has the request: it reports the death of processes that start from then on.
     pub on_asked: Option<Sender<()>>,
 }
 
-/// What lonetd has said of it.
+/// lonetd's reply.
 enum WaitReply {
     AllListen,
-    /// The time is up, or no lonetd is there or it ended.
+    /// The time is up, or there is no lonetd.
     NotYet,
     HostDied(String),
 }
 
 impl Waiting {
-    /// Until all are there, on whatever address of their hosts, or a host has died.
+    /// Prepares to wait for these addresses, on whatever address of their hosts, or until a host has died.
     pub fn new(client: Arc<Client>, wanted: Vec<Address>) -> Result<Waiting, String> {
         let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let file = memory_file::of(addresses.join("\n").as_bytes())
@@ -129,7 +132,7 @@ impl Waiting {
         Ok(Waiting { wanted, client, file, fail_on_death: true, loopback: true, remedy: "", on_asked: None })
     }
 
-    /// As [`Waiting::wait`], and says on a terminal what it waits for. An error: the time is up, or a host has died.
+    /// As [`Waiting::wait`], with a progress message on a terminal. Fails if the time is up, too.
     pub fn run(&self, limit: Limit) -> Result<(), WaitError> {
         if stderr().is_terminal() {
             if self.wait(limit.at_most(PROGRESS_AFTER))? {
@@ -154,7 +157,7 @@ impl Waiting {
         Err(WaitError { text, missing: Some(missing) })
     }
 
-    /// Waits until all are there. `false`: the time is up. An error: a host has died, or it cannot be told.
+    /// Waits until all are there. `false`: the time is up. Fails if a host has died, or lonetd does.
     pub fn wait(&self, limit: Limit) -> Result<bool, WaitError> {
         while !limit.is_over() {
             match self.all_listen(limit)? {
@@ -197,7 +200,7 @@ impl Waiting {
         }
     }
 
-    /// On which of them nothing listens at the moment.
+    /// The addresses on which nothing listens at the moment.
     pub fn missing(&self) -> Result<Vec<Address>, String> {
         let limit = Limit::within(FINAL_QUERY_LIMIT);
         let receive = |fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]| query::receive_text_within(limit, fd, buffer);
@@ -216,7 +219,7 @@ impl Waiting {
         Ok(self.wanted.iter().filter(is_missing).cloned().collect())
     }
 
-    /// Hands the addresses over, to as many lonetds as it needs, and has `receive` take the answer.
+    /// Sends the addresses and has `receive` take the reply. Both are repeated if lonetd is killed meanwhile.
     fn exchange<T>(
         &self,
         now: bool,
