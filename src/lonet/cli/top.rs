@@ -31,7 +31,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 use style::Style;
-use view::{Does, View};
+use view::{Action, View};
 
 /// Show a network on the whole terminal, as it changes: hosts, listeners, connections, rates, faults and events.
 ///
@@ -121,15 +121,15 @@ fn go_on(
         if has_gone {
             return Ok(End::Quit);
         }
-        source.news().for_each(|news| view.take(news));
+        source.updates().for_each(|updates| view.take(updates));
         for key in keys.typed() {
             match view.key(key?) {
-                Does::Nothing => {}
-                Does::Quit => return Ok(End::Quit),
-                Does::Suspend => screen.suspend(true)?,
-                Does::Order(deed) => {
-                    view.is_told(&deed);
-                    source.order(deed);
+                Action::Nothing => {}
+                Action::Quit => return Ok(End::Quit),
+                Action::Suspend => screen.suspend(true)?,
+                Action::Order(command) => {
+                    view.show_pending(&command);
+                    source.order(command);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The choice of the hosts that are to be cut off from each other, or healed: one, then the other.
 
-use super::source::{Deed, Verb};
-use super::view::is_shown;
+use super::source::{FaultCommand, Verb};
+use super::view::matches_filter;
 use crate::daemon::faults::Between;
 
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Choice {
 /// What the choice of a row leads to.
 pub enum Target {
     Next(Choice),
-    Deed(Deed),
+    FaultCommand(FaultCommand),
 }
 
 impl Choice {
@@ -36,7 +36,8 @@ impl Choice {
     pub fn targets(&self) -> Vec<(Option<&str>, String)> {
         let typed = self.typed.to_lowercase();
         let hosts = self.hosts.iter().filter(|host| Some(*host) != self.first.as_ref());
-        let hosts = hosts.filter(|host| is_shown(&typed, &[host])).map(|host| (Some(&**host), host.clone()));
+        let hosts =
+            hosts.filter(|host| matches_filter(&typed, &[host])).map(|host| (Some(&**host), host.clone()));
         let all = match (&self.first, self.verb) {
             (None, Verb::Cut) => None,
             (None, Verb::Heal) => Some("everything"),
@@ -77,19 +78,19 @@ impl Choice {
         let targets = self.targets();
         let (host, _) = targets.get(self.at)?;
         let names = |host: Option<&str>| host.map(str::to_owned).into_iter().collect();
-        let deed = |from, to| {
+        let command = |from, to| {
             let between = Between { from, to, ..Between::default() };
-            Target::Deed(Deed { verb: self.verb, between })
+            Target::FaultCommand(FaultCommand { verb: self.verb, between })
         };
         Some(match (&self.first, host) {
-            (None, None) => deed(Vec::new(), Vec::new()),
+            (None, None) => command(Vec::new(), Vec::new()),
             (None, Some(host)) => Target::Next(Choice {
                 first: Some((*host).to_owned()),
                 at: 0,
                 typed: String::new(),
                 ..self.clone()
             }),
-            (Some(first), host) => deed(vec![first.clone()], names(*host)),
+            (Some(first), host) => command(vec![first.clone()], names(*host)),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::columns::{amount, fit, table, text};
 use super::popups;
 use super::rows::Rows;
-use super::source::Link;
+use super::source::NetworkStatus;
 use super::style::Style;
 use super::tables::{contents, marked};
 use super::view::{Mode, Pane, View};
@@ -83,13 +83,13 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     let left = left.join(" ");
     let filter = if view.filter.is_empty() { String::new() } else { format!(" /{} ", view.filter) };
     let filter = fit(&filter, usize::from(width) / 3);
-    let state = match &view.link {
+    let state = match &view.status {
         _ if view.is_paused() => " PAUSED ",
-        Link::Ended => " ENDED ",
-        Link::Awaited(_) => " NOT RUNNING ",
-        Link::Trouble(_) => " NO ANSWER ",
-        Link::Asking => " … ",
-        Link::Up => "",
+        NetworkStatus::Ended => " ENDED ",
+        NetworkStatus::Awaited(_) => " NOT RUNNING ",
+        NetworkStatus::Failing(_) => " NO ANSWER ",
+        NetworkStatus::Unknown => " … ",
+        NetworkStatus::Running => "",
     };
     let room = usize::from(width).saturating_sub(state.width() + filter.width());
     let left = fit(&left, room);
@@ -100,16 +100,16 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
 
 /// What is to be said beside what is shown.
 fn said(view: &View, style: Style) -> Option<(String, Look)> {
-    match (&view.outcome, &view.link) {
+    match (&view.outcome, &view.status) {
         (Some(Ok(text)), _) => Some((text.clone(), style.good())),
         (Some(Err(why)), _) => Some((why.clone(), style.wrong())),
-        (None, Link::Trouble(why)) => Some((why.clone(), style.wrong())),
-        (None, Link::Awaited(why)) => Some((format!("{why}; waiting for it"), style.bold())),
-        (None, Link::Ended) => {
+        (None, NetworkStatus::Failing(why)) => Some((why.clone(), style.wrong())),
+        (None, NetworkStatus::Awaited(why)) => Some((format!("{why}; waiting for it"), style.bold())),
+        (None, NetworkStatus::Ended) => {
             let text = format!("network {:?} has ended: this is the last of it; q quits", view.network);
             Some((text, style.bold()))
         }
-        (None, Link::Up | Link::Asking) => None,
+        (None, NetworkStatus::Running | NetworkStatus::Unknown) => None,
     }
 }
 
@@ -268,9 +268,9 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
 /// Why a pane is empty.
 fn nothing(view: &View, pane: Pane, all: usize) -> String {
     let what = pane.title().to_lowercase();
-    match (all, &view.link) {
+    match (all, &view.status) {
         (1.., _) => format!("none of {all} matches /{}", view.filter),
-        (0, Link::Asking | Link::Awaited(_)) => String::new(),
+        (0, NetworkStatus::Unknown | NetworkStatus::Awaited(_)) => String::new(),
         (0, _) => format!("no {what}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of each pane: those that pass the filter, in the order that was chosen.
 
 use super::snapshot::{Connection, Fault, Host, Listener, Snapshot};
-use super::view::{Pane, is_shown};
+use super::view::{Pane, matches_filter};
 use std::cmp::Ordering;
 
 /// By what the rows of a pane are sorted.
@@ -67,13 +67,13 @@ fn sum<T: Copy + Default + std::ops::Add<Output = T>>(bytes: Option<(T, T)>) -> 
 
 impl<'a> Rows<'a> {
     pub fn of(shown: &'a Snapshot, filter: &str, orders: &[Order; 5]) -> Rows<'a> {
-        let hosts = shown.hosts.iter().filter(|h| is_shown(filter, &[&h.name, &h.address, &h.programs]));
-        let listeners = shown.listeners.iter().filter(|l| is_shown(filter, &[&l.at, &l.program]));
-        let connections = shown
-            .connections
-            .iter()
-            .filter(|c| is_shown(filter, &[&c.from.at, &c.to.at, &c.from.program, &c.to.program, &c.faults]));
-        let faults = shown.faults.iter().filter(|fault| is_shown(filter, &[&fault.command]));
+        let hosts =
+            shown.hosts.iter().filter(|h| matches_filter(filter, &[&h.name, &h.address, &h.programs]));
+        let listeners = shown.listeners.iter().filter(|l| matches_filter(filter, &[&l.at, &l.program]));
+        let connections = shown.connections.iter().filter(|c| {
+            matches_filter(filter, &[&c.from.at, &c.to.at, &c.from.program, &c.to.program, &c.faults])
+        });
+        let faults = shown.faults.iter().filter(|fault| matches_filter(filter, &[&fault.command]));
         let mut rows = Rows {
             hosts: hosts.collect(),
             listeners: listeners.collect(),

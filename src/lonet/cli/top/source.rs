@@ -35,21 +35,21 @@ const PACKETS: usize = 256;
 
 /// Whether the network runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Link {
+pub enum NetworkStatus {
     #[default]
-    Asking,
+    Unknown,
     /// It does not run, and has not since this command began. What else is to be said.
     Awaited(String),
-    Up,
+    Running,
     /// It has run.
     Ended,
     /// lonetd does not answer as it should: why.
-    Trouble(String),
+    Failing(String),
 }
 
-pub enum News {
-    Link(Link),
-    Taken(Box<Snapshot>),
+pub enum Update {
+    Status(NetworkStatus),
+    Snapshot(Box<Snapshot>),
     Events(Vec<Event>),
     /// Why there are no events.
     NoEvents(String),
@@ -65,12 +65,12 @@ pub enum Verb {
 }
 
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct FaultCommand {
     pub verb: Verb,
     pub between: Between,
 }
 
-impl Deed {
+impl FaultCommand {
     /// The command that does the same.
     pub fn command(&self) -> String {
         let verb = match self.verb {
@@ -87,7 +87,7 @@ impl Deed {
     }
 
     fn run(self, client: &Client) -> Result<String, String> {
-        let Deed { verb, between } = self;
+        let FaultCommand { verb, between } = self;
         let (order, done, left) = match verb {
             Verb::Cut => (Order::Cut(between), "cut", "may still pass"),
             Verb::Heal => (Order::Heal(between), "healed", "may stay cut"),
@@ -98,8 +98,8 @@ impl Deed {
 
 /// The user's side of the thread.
 pub struct Source {
-    orders: Sender<Deed>,
-    news: Receiver<News>,
+    orders: Sender<FaultCommand>,
+    updates: Receiver<Update>,
     /// Becomes readable with news.
     pub ready: Arc<EventFd>,
     wake: Arc<EventFd>,
@@ -113,11 +113,11 @@ impl Source {
         };
         let (ready, wake) = (event()?, event()?);
         let (orders, ordered) = mpsc::channel();
-        let (tell, news) = mpsc::channel();
+        let (tell, updates) = mpsc::channel();
         let mut thread = Thread {
             client,
             orders: ordered,
-            news: tell,
+            updates: tell,
             ready: ready.clone(),
             wake: wake.clone(),
             watch: None,
@@ -128,19 +128,19 @@ impl Source {
         };
         let builder = std::thread::Builder::new().name("source".into());
         builder.spawn(move || thread.run()).map_err(|e| format!("cannot start a thread: {e}"))?;
-        Ok(Source { orders, news, ready, wake })
+        Ok(Source { orders, updates, ready, wake })
     }
 
-    pub fn order(&self, deed: Deed) {
+    pub fn order(&self, command: FaultCommand) {
         // The thread ends with this side only.
-        let _ = self.orders.send(deed);
+        let _ = self.orders.send(command);
         let _ = self.wake.write(1);
     }
 
     /// What there is.
-    pub fn news(&self) -> impl Iterator<Item = News> {
+    pub fn updates(&self) -> impl Iterator<Item = Update> {
         let _ = self.ready.read();
-        self.news.try_iter()
+        self.updates.try_iter()
     }
 }
 
@@ -149,8 +149,8 @@ struct Gone;
 
 struct Thread {
     client: Client,
-    orders: Receiver<Deed>,
-    news: Sender<News>,
+    orders: Receiver<FaultCommand>,
+    updates: Sender<Update>,
     ready: Arc<EventFd>,
     wake: Arc<EventFd>,
     /// Over which events come.
@@ -170,8 +170,8 @@ impl Thread {
         }
     }
 
-    fn tell(&self, news: News) -> Result<(), Gone> {
-        self.news.send(news).map_err(|_| Gone)?;
+    fn tell(&self, updates: Update) -> Result<(), Gone> {
+        self.updates.send(updates).map_err(|_| Gone)?;
         let _ = self.ready.write(1);
         Ok(())
     }
@@ -179,17 +179,17 @@ impl Thread {
     /// Asks for everything. How long the next time is to be waited for.
     fn refresh(&mut self) -> Result<Duration, Gone> {
         let start = Instant::now();
-        let (link, shown) = match self.ask() {
-            Ok(Some(shown)) => (Link::Up, Some(shown)),
-            Ok(None) if self.has_run => (Link::Ended, None),
-            Ok(None) => (Link::Awaited(query::not_running(&self.client)), None),
-            Err(why) => (Link::Trouble(why), None),
+        let (status, shown) = match self.ask() {
+            Ok(Some(shown)) => (NetworkStatus::Running, Some(shown)),
+            Ok(None) if self.has_run => (NetworkStatus::Ended, None),
+            Ok(None) => (NetworkStatus::Awaited(query::not_running(&self.client)), None),
+            Err(why) => (NetworkStatus::Failing(why), None),
         };
-        if link == Link::Up {
+        if status == NetworkStatus::Running {
             self.has_run = true;
             self.watch()?;
         }
-        self.tell(News::Link(link))?;
+        self.tell(Update::Status(status))?;
         if let Some(mut shown) = shown {
             // Before it is measured: closes that have been told of belong to the time before.
             self.events()?;
@@ -197,7 +197,7 @@ impl Thread {
             let kernel =
                 address.zip(self.diag.as_ref()).and_then(|(address, diag)| meter::ask(diag, &address));
             self.meter.measure(start, &mut shown, kernel.as_ref(), self.watch.is_some());
-            self.tell(News::Taken(Box::new(shown)))?;
+            self.tell(Update::Snapshot(Box::new(shown)))?;
         }
         Ok((start.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY))
     }
@@ -221,7 +221,7 @@ impl Thread {
         }
         match request(&self.client, Trace::Watch, StartIf::Killed) {
             Ok(fd) => self.watch = Some(fd),
-            Err(why) => self.tell(News::NoEvents(why))?,
+            Err(why) => self.tell(Update::NoEvents(why))?,
         }
         Ok(())
     }
@@ -246,9 +246,9 @@ impl Thread {
             }
             let _ = self.wake.read();
             let mut has_done = false;
-            while let Ok(deed) = self.orders.try_recv() {
-                let done = deed.run(&self.client);
-                self.tell(News::Done(done))?;
+            while let Ok(command) = self.orders.try_recv() {
+                let done = command.run(&self.client);
+                self.tell(Update::Done(done))?;
                 has_done = true;
             }
             if has_done {
@@ -282,7 +282,7 @@ impl Thread {
         }
         events.iter().for_each(|event| self.meter.event(event));
         if !events.is_empty() {
-            self.tell(News::Events(events))?;
+            self.tell(Update::Events(events))?;
         }
         Ok(goes_on)
     }
@@ -294,14 +294,14 @@ mod tests {
 
     #[test]
     fn deed_is_the_command_that_does_the_same() {
-        let deed = |verb, from: &[&str], to: &[&str], one_way| {
+        let command = |verb, from: &[&str], to: &[&str], one_way| {
             let names = |all: &[&str]| all.iter().map(ToString::to_string).collect();
             let between = Between { from: names(from), to: names(to), one_way, ..Between::default() };
-            Deed { verb, between }.command()
+            FaultCommand { verb, between }.command()
         };
-        assert_eq!(deed(Verb::Cut, &["a"], &["b"], false), "lonet cut a b");
-        assert_eq!(deed(Verb::Cut, &["a"], &[], false), "lonet cut a");
-        assert_eq!(deed(Verb::Heal, &["a"], &["b"], true), "lonet heal 'a>b'");
-        assert_eq!(deed(Verb::Heal, &[], &[], false), "lonet heal");
+        assert_eq!(command(Verb::Cut, &["a"], &["b"], false), "lonet cut a b");
+        assert_eq!(command(Verb::Cut, &["a"], &[], false), "lonet cut a");
+        assert_eq!(command(Verb::Heal, &["a"], &["b"], true), "lonet heal 'a>b'");
+        assert_eq!(command(Verb::Heal, &[], &[], false), "lonet heal");
     }
 }

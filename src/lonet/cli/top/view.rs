@@ -3,7 +3,7 @@
 use super::choice::{Choice, Target};
 use super::rows::{Order, Rows};
 use super::snapshot::Snapshot;
-use super::source::{Deed, Link, News, Verb};
+use super::source::{FaultCommand, NetworkStatus, Update, Verb};
 use crate::daemon::faults::Between;
 use crate::trace::event::{Event, Kind};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -45,23 +45,23 @@ impl Pane {
 /// What the keys are for at the moment.
 #[derive(Clone, Debug)]
 pub enum Mode {
-    Look,
+    Browse,
     /// The filter is typed. What it was before.
     Filter(String),
     /// Hosts are chosen.
     Choose(Choice),
     /// It is asked whether to do this.
-    Confirm(Deed),
+    Confirm(FaultCommand),
     Help,
 }
 
 /// What the key has the program do, beyond the view.
 #[derive(Debug)]
-pub enum Does {
+pub enum Action {
     Nothing,
     Quit,
     Suspend,
-    Order(Deed),
+    Order(FaultCommand),
 }
 
 /// An event as it is shown.
@@ -74,7 +74,7 @@ pub struct Line {
 
 pub struct View {
     pub network: String,
-    pub link: Link,
+    pub status: NetworkStatus,
     /// What has come.
     latest: Snapshot,
     events: VecDeque<Line>,
@@ -99,14 +99,14 @@ impl View {
     pub fn new(network: &str) -> View {
         View {
             network: network.to_owned(),
-            link: Link::default(),
+            status: NetworkStatus::default(),
             latest: Snapshot::default(),
             events: VecDeque::new(),
             paused: None,
             no_events: None,
             outcome: None,
             filter: String::new(),
-            mode: Mode::Look,
+            mode: Mode::Browse,
             focus: Pane::Hosts,
             zoomed: false,
             orders: Pane::ALL.map(Order::first),
@@ -115,13 +115,13 @@ impl View {
         }
     }
 
-    pub fn take(&mut self, news: News) {
-        match news {
-            News::Link(link) => self.link = link,
-            News::Taken(shown) => self.latest = *shown,
-            News::Events(events) => self.add(&events),
-            News::NoEvents(why) => self.no_events = Some(why),
-            News::Done(outcome) => self.outcome = Some(outcome),
+    pub fn take(&mut self, updates: Update) {
+        match updates {
+            Update::Status(status) => self.status = status,
+            Update::Snapshot(shown) => self.latest = *shown,
+            Update::Events(events) => self.add(&events),
+            Update::NoEvents(why) => self.no_events = Some(why),
+            Update::Done(outcome) => self.outcome = Some(outcome),
         }
     }
 
@@ -133,7 +133,7 @@ impl View {
         if self.behind > 0 && self.paused.is_none() {
             // What is looked at stays where it is.
             let filter = self.filter.to_lowercase();
-            self.behind += new.iter().filter(|line| is_shown(&filter, &[&line.text])).count();
+            self.behind += new.iter().filter(|line| matches_filter(&filter, &[&line.text])).count();
         }
         self.events.extend(new);
         // A close may be told of behind its turn.
@@ -143,8 +143,8 @@ impl View {
     }
 
     /// Says that this was ordered.
-    pub fn is_told(&mut self, deed: &Deed) {
-        self.outcome = Some(Ok(format!("{} …", deed.command())));
+    pub fn show_pending(&mut self, command: &FaultCommand) {
+        self.outcome = Some(Ok(format!("{} …", command.command())));
     }
 
     /// What is to be shown: what there is, or was when it was paused.
@@ -165,7 +165,7 @@ impl View {
     pub fn lines(&self) -> Vec<&Line> {
         let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
         let filter = self.filter.to_lowercase();
-        events.iter().filter(|line| is_shown(&filter, &[&line.text])).collect()
+        events.iter().filter(|line| matches_filter(&filter, &[&line.text])).collect()
     }
 
     /// Where in a list of names the chosen one of a pane is.
@@ -175,40 +175,42 @@ impl View {
         found.or(if names.is_empty() { None } else { Some(0) })
     }
 
-    pub fn key(&mut self, key: KeyEvent) -> Does {
+    pub fn key(&mut self, key: KeyEvent) -> Action {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c') if control => return Does::Quit,
-            KeyCode::Char('z') if control => return Does::Suspend,
-            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => return Does::Nothing,
+            KeyCode::Char('c') if control => return Action::Quit,
+            KeyCode::Char('z') if control => return Action::Suspend,
+            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => {
+                return Action::Nothing;
+            }
             _ => {}
         }
-        match std::mem::replace(&mut self.mode, Mode::Look) {
-            Mode::Look => self.look(key.code),
+        match std::mem::replace(&mut self.mode, Mode::Browse) {
+            Mode::Browse => self.look(key.code),
             Mode::Filter(before) => {
                 self.type_filter(key.code, before);
-                Does::Nothing
+                Action::Nothing
             }
             Mode::Choose(choice) => {
                 self.choose(key.code, choice);
-                Does::Nothing
+                Action::Nothing
             }
-            Mode::Confirm(deed) => match key.code {
-                KeyCode::Char('y' | 'Y') => Does::Order(deed),
-                KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => Does::Nothing,
+            Mode::Confirm(command) => match key.code {
+                KeyCode::Char('y' | 'Y') => Action::Order(command),
+                KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => Action::Nothing,
                 _ => {
-                    self.mode = Mode::Confirm(deed);
-                    Does::Nothing
+                    self.mode = Mode::Confirm(command);
+                    Action::Nothing
                 }
             },
-            Mode::Help => Does::Nothing,
+            Mode::Help => Action::Nothing,
         }
     }
 
-    fn look(&mut self, code: KeyCode) -> Does {
+    fn look(&mut self, code: KeyCode) -> Action {
         self.outcome = None;
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Does::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Char('?') => self.mode = Mode::Help,
             KeyCode::Char('/') => self.mode = Mode::Filter(self.filter.clone()),
             KeyCode::Char('p' | ' ') => self.pause(),
@@ -236,7 +238,7 @@ impl View {
             KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX),
             _ => {}
         }
-        Does::Nothing
+        Action::Nothing
     }
 
     fn pause(&mut self) {
@@ -302,7 +304,7 @@ impl View {
             _ => None,
         };
         if let Some(between) = between {
-            self.mode = Mode::Confirm(Deed { verb, between });
+            self.mode = Mode::Confirm(FaultCommand { verb, between });
             return;
         }
         let host = match self.focus {
@@ -331,8 +333,8 @@ impl View {
             KeyCode::Backspace => choice.type_back(),
             KeyCode::Char(c) => choice.type_on(c),
             KeyCode::Enter => match choice.take() {
-                Some(Target::Deed(deed)) => {
-                    self.mode = Mode::Confirm(deed);
+                Some(Target::FaultCommand(command)) => {
+                    self.mode = Mode::Confirm(command);
                     return;
                 }
                 Some(Target::Next(next)) => choice = next,
@@ -345,7 +347,7 @@ impl View {
 }
 
 /// Whether one of the texts of a row has the filter in it, which is in small letters.
-pub fn is_shown(filter: &str, texts: &[&str]) -> bool {
+pub fn matches_filter(filter: &str, texts: &[&str]) -> bool {
     filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(filter))
 }
 

@@ -1,5 +1,5 @@
 use super::super::snapshot::{Connection, End, Fault, Host, Listener, Snapshot};
-use super::super::source::News;
+use super::super::source::Update;
 use super::*;
 use crate::trace::event::{Event, Kind};
 use crate::trace::moment::Moment;
@@ -43,8 +43,8 @@ fn view(names: &[String]) -> View {
         connections: names.len() - 1,
     };
     let fault = Fault { command: format!("lonet cut {first} {}", names[1]), ..Fault::default() };
-    view.take(News::Link(Link::Up));
-    view.take(News::Taken(Box::new(Snapshot {
+    view.take(Update::Status(NetworkStatus::Running));
+    view.take(Update::Snapshot(Box::new(Snapshot {
         hosts: names.iter().enumerate().map(host).collect(),
         listeners: vec![listener],
         connections: names.iter().skip(1).map(connection).collect(),
@@ -56,7 +56,7 @@ fn view(names: &[String]) -> View {
         to: Some(format!("{first}:{seq}")),
         ..Event::new(seq, Moment(0), Kind::Refused)
     };
-    view.take(News::Events((1..=30).map(event).collect()));
+    view.take(Update::Events((1..=30).map(event).collect()));
     view
 }
 
@@ -141,7 +141,7 @@ fn without_colours_there_is_none() {
 #[test]
 fn network_that_has_ended_is_said_and_its_last_view_kept() {
     let mut view = view(&names(3));
-    view.take(News::Link(Link::Ended));
+    view.take(Update::Status(NetworkStatus::Ended));
     let lines = lines(&view, 80, 24);
     assert!(lines[0].ends_with("ENDED"), "{}", lines[0]);
     assert!(has(&lines, "network \"shop\" has ended") && has(&lines, "host02  redis-server"), "{lines:#?}");
@@ -171,9 +171,13 @@ fn every_size_and_mode_can_be_drawn() {
             drawn(&view, width, height, Style::new(true));
         }
     }
-    for link in [Link::Asking, Link::Awaited("it is not".into()), Link::Trouble("no answer".into())] {
+    for status in [
+        NetworkStatus::Unknown,
+        NetworkStatus::Awaited("it is not".into()),
+        NetworkStatus::Failing("no answer".into()),
+    ] {
         let mut empty = View::new("shop");
-        empty.take(News::Link(link));
+        empty.take(Update::Status(status));
         drawn(&empty, 80, 24, Style::new(false));
     }
 }

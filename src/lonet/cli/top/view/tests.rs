@@ -19,7 +19,7 @@ fn view() -> View {
         rate: Some((rate, 0.0)),
         ..Connection::default()
     };
-    view.take(News::Taken(Box::new(Snapshot {
+    view.take(Update::Snapshot(Box::new(Snapshot {
         hosts: vec![host("web"), host("db"), host("数据库")],
         connections: vec![connection("web", "db", 1.0), connection("db", "数据库", 5.0)],
         ..Snapshot::default()
@@ -27,12 +27,12 @@ fn view() -> View {
     view
 }
 
-fn press(view: &mut View, code: KeyCode) -> Does {
+fn press(view: &mut View, code: KeyCode) -> Action {
     view.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn type_on(view: &mut View, text: &str) -> Does {
-    let mut last = Does::Nothing;
+fn type_on(view: &mut View, text: &str) -> Action {
+    let mut last = Action::Nothing;
     for c in text.chars() {
         let code = match c {
             '\n' => KeyCode::Enter,
@@ -47,7 +47,7 @@ fn type_on(view: &mut View, text: &str) -> Does {
 
 /// The command about which it is asked whether to do it.
 fn asked(view: &View) -> String {
-    if let Mode::Confirm(deed) = &view.mode { deed.command() } else { format!("{:?}", view.mode) }
+    if let Mode::Confirm(command) = &view.mode { command.command() } else { format!("{:?}", view.mode) }
 }
 
 fn names(view: &View, pane: Pane) -> Vec<String> {
@@ -56,21 +56,21 @@ fn names(view: &View, pane: Pane) -> Vec<String> {
 
 fn happens(view: &mut View, seq: u64, name: &str) {
     let event = Event { host: Some(name.into()), ..Event::new(seq, Moment(0), Kind::HostUp) };
-    view.take(News::Events(vec![event]));
+    view.take(Update::Events(vec![event]));
 }
 
 #[test]
 fn quit_is_q_escape_and_control_c() {
     let mut view = view();
-    assert!(matches!(press(&mut view, KeyCode::Char('q')), Does::Quit));
-    assert!(matches!(press(&mut view, KeyCode::Esc), Does::Quit));
+    assert!(matches!(press(&mut view, KeyCode::Char('q')), Action::Quit));
+    assert!(matches!(press(&mut view, KeyCode::Esc), Action::Quit));
     for mode in [Mode::Help, Mode::Filter(String::new())] {
         view.mode = mode;
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert!(matches!(view.key(control_c), Does::Quit));
+        assert!(matches!(view.key(control_c), Action::Quit));
     }
     view.mode = Mode::Filter(String::new());
-    assert!(matches!(press(&mut view, KeyCode::Esc), Does::Nothing));
+    assert!(matches!(press(&mut view, KeyCode::Esc), Action::Nothing));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_paused_does_not_change() {
     let mut view = view();
     happens(&mut view, 1, "web");
     press(&mut view, KeyCode::Char('p'));
-    view.take(News::Taken(Box::default()));
+    view.take(Update::Snapshot(Box::default()));
     happens(&mut view, 2, "db");
     assert_eq!((view.shown().hosts.len(), view.lines().len()), (3, 1));
     press(&mut view, KeyCode::Char('p'));
@@ -126,7 +126,7 @@ fn row_that_is_chosen_stays_when_others_come() {
     assert_eq!(view.selected(Pane::Hosts, &names(&view, Pane::Hosts)), Some(1));
     let mut more = view.shown().clone();
     more.hosts.push(host("cache"));
-    view.take(News::Taken(Box::new(more)));
+    view.take(Update::Snapshot(Box::new(more)));
     let names = names(&view, Pane::Hosts);
     assert_eq!(view.selected(Pane::Hosts, &names).map(|at| names[at].as_str()), Some("web"));
 }
@@ -135,16 +135,16 @@ fn row_that_is_chosen_stays_when_others_come() {
 fn cut_takes_two_hosts_and_a_yes() {
     let mut view = view();
     // The first one is the row that is chosen: db.
-    assert!(matches!(type_on(&mut view, "c\nweb\n"), Does::Nothing));
+    assert!(matches!(type_on(&mut view, "c\nweb\n"), Action::Nothing));
     assert_eq!(asked(&view), "lonet cut db web");
-    assert!(matches!(type_on(&mut view, "\n"), Does::Nothing), "nothing but y does it");
-    let does = type_on(&mut view, "y");
-    assert!(matches!(does, Does::Order(deed) if deed.command() == "lonet cut db web"));
+    assert!(matches!(type_on(&mut view, "\n"), Action::Nothing), "nothing but y does it");
+    let action = type_on(&mut view, "y");
+    assert!(matches!(action, Action::Order(command) if command.command() == "lonet cut db web"));
     for no in ['n', 'q'] {
-        assert!(matches!(type_on(&mut view, "c\n↓\n"), Does::Nothing));
+        assert!(matches!(type_on(&mut view, "c\n↓\n"), Action::Nothing));
         assert_eq!(asked(&view), "lonet cut db 数据库");
-        assert!(matches!(press(&mut view, KeyCode::Char(no)), Does::Nothing));
-        assert!(matches!(view.mode, Mode::Look));
+        assert!(matches!(press(&mut view, KeyCode::Char(no)), Action::Nothing));
+        assert!(matches!(view.mode, Mode::Browse));
     }
     // All others come last.
     press(&mut view, KeyCode::Char('c'));
@@ -177,7 +177,7 @@ fn heal_takes_a_fault_hosts_or_everything() {
         ..Default::default()
     };
     shown.faults = vec![fault("web", "db"), fault("db", "数据库")];
-    view.take(News::Taken(Box::new(shown)));
+    view.take(Update::Snapshot(Box::new(shown)));
     type_on(&mut view, "4↓h");
     assert_eq!(asked(&view), "lonet heal db 数据库");
 }
@@ -214,7 +214,7 @@ fn events_are_in_the_order_of_their_numbers() {
 fn only_so_many_events_are_kept() {
     let mut view = view();
     let many = (1..EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
-    view.take(News::Events(many));
+    view.take(Update::Events(many));
     happens(&mut view, u64::MAX, "web");
     assert_eq!(view.lines().len(), EVENTS);
     assert!(view.lines().last().is_some_and(|line| line.kind == Kind::HostUp));
