@@ -47,7 +47,7 @@ pub struct Top {
 }
 
 /// Between two drawings at least: what changes more often cannot be read.
-const FRAME: Duration = Duration::from_millis(40);
+const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 
 /// The exit code of a usage that cannot be.
 const USAGE: u8 = 2;
@@ -60,7 +60,7 @@ enum End {
 
 impl Top {
     pub fn run(self) -> ExitCode {
-        if let Some(why) = screen::unfit() {
+        if let Some(why) = screen::unusable_reason() {
             eprintln!("lonet: {why}");
             return ExitCode::from(USAGE);
         }
@@ -71,7 +71,7 @@ impl Top {
             let keys = Keys::start().map_err(|e| format!("cannot read the terminal: {e}"))?;
             let source = Source::start(client)?;
             let style = Style::of_the_environment();
-            go_on(&mut screen, (&keys, &source), &mut view, style)
+            event_loop(&mut screen, (&keys, &source), &mut view, style)
                 .map_err(|e| format!("cannot use the terminal: {e}"))
         });
         match ended {
@@ -89,7 +89,7 @@ impl Top {
 }
 
 /// Shows and does, until it is to end.
-fn go_on(
+fn event_loop(
     screen: &mut Screen,
     (keys, source): (&Keys, &Source),
     view: &mut View,
@@ -121,7 +121,7 @@ fn go_on(
         if has_gone {
             return Ok(End::Quit);
         }
-        source.updates().for_each(|updates| view.take(updates));
+        source.updates().for_each(|updates| view.update(updates));
         for key in keys.typed() {
             match view.key(key?) {
                 Action::Nothing => {}
@@ -134,7 +134,7 @@ fn go_on(
             }
         }
         if !is_typed {
-            std::thread::sleep(FRAME);
+            std::thread::sleep(FRAME_INTERVAL);
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Choice {
     /// The first host, if it is the second one that is chosen.
     pub first: Option<String>,
     /// The row that is chosen.
-    pub at: usize,
+    pub selected: usize,
     /// What was typed: only names with it are listed.
     pub typed: String,
 }
@@ -24,11 +24,11 @@ pub enum Target {
 
 impl Choice {
     /// `selected`: the host with which it begins.
-    pub fn new(verb: Verb, hosts: Vec<String>, selected: Option<String>) -> Choice {
-        let mut choice = Choice { verb, hosts, first: None, at: 0, typed: String::new() };
+    pub fn new(verb: Verb, hosts: Vec<String>, initial: Option<String>) -> Choice {
+        let mut choice = Choice { verb, hosts, first: None, selected: 0, typed: String::new() };
         let at =
-            selected.and_then(|host| choice.targets().iter().position(|(target, _)| *target == Some(&host)));
-        choice.at = at.unwrap_or(0);
+            initial.and_then(|host| choice.targets().iter().position(|(target, _)| *target == Some(&host)));
+        choice.selected = at.unwrap_or(0);
         choice
     }
 
@@ -57,26 +57,26 @@ impl Choice {
         }
     }
 
-    pub fn go(&mut self, by: isize) {
+    pub fn move_by(&mut self, by: isize) {
         let last = self.targets().len().saturating_sub(1);
-        let to = isize::try_from(self.at).unwrap_or(0).saturating_add(by).max(0);
-        self.at = usize::try_from(to).unwrap_or(0).min(last);
+        let to = isize::try_from(self.selected).unwrap_or(0).saturating_add(by).max(0);
+        self.selected = usize::try_from(to).unwrap_or(0).min(last);
     }
 
-    pub fn type_on(&mut self, c: char) {
+    pub fn push_char(&mut self, c: char) {
         self.typed.push(c);
-        self.at = 0;
+        self.selected = 0;
     }
 
-    pub fn type_back(&mut self) {
+    pub fn pop_char(&mut self) {
         self.typed.pop();
-        self.at = 0;
+        self.selected = 0;
     }
 
     /// Takes the row that is chosen. `None`: there is none.
-    pub fn take(&self) -> Option<Target> {
+    pub fn choose(&self) -> Option<Target> {
         let targets = self.targets();
-        let (host, _) = targets.get(self.at)?;
+        let (host, _) = targets.get(self.selected)?;
         let names = |host: Option<&str>| host.map(str::to_owned).into_iter().collect();
         let command = |from, to| {
             let between = Between { from, to, ..Between::default() };
@@ -86,7 +86,7 @@ impl Choice {
             (None, None) => command(Vec::new(), Vec::new()),
             (None, Some(host)) => Target::Next(Choice {
                 first: Some((*host).to_owned()),
-                at: 0,
+                selected: 0,
                 typed: String::new(),
                 ..self.clone()
             }),

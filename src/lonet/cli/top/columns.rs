@@ -12,15 +12,15 @@ pub struct Column {
     /// It can be narrowed to this.
     pub least: usize,
     /// Those with the greatest numbers are left out first; 0: never.
-    pub spare: u8,
+    pub drop_order: u8,
 }
 
-pub const fn text(title: &'static str, least: usize, spare: u8) -> Column {
-    Column { title, is_number: false, least, spare }
+pub const fn text(title: &'static str, least: usize, drop_order: u8) -> Column {
+    Column { title, is_number: false, least, drop_order }
 }
 
-pub const fn number(title: &'static str, least: usize, spare: u8) -> Column {
-    Column { title, is_number: true, least, spare }
+pub const fn number(title: &'static str, least: usize, drop_order: u8) -> Column {
+    Column { title, is_number: true, least, drop_order }
 }
 
 /// Between two columns.
@@ -41,9 +41,9 @@ fn widths(columns: &[Column], cells: &[Vec<String>], titles: &[String], room: us
         kept.iter().map(|n| of(*n)).sum::<usize>() + SPACE * kept.len().saturating_sub(1)
     };
     while sum(&kept, &least) > room {
-        let spare = |n: &usize| columns.get(*n).map_or(0, |c| c.spare);
-        let Some(at) = (0..kept.len()).max_by_key(|at| kept.get(*at).map_or(0, spare)) else { break };
-        if kept.get(at).map_or(0, spare) == 0 {
+        let drop_order = |n: &usize| columns.get(*n).map_or(0, |c| c.drop_order);
+        let Some(at) = (0..kept.len()).max_by_key(|at| kept.get(*at).map_or(0, drop_order)) else { break };
+        if kept.get(at).map_or(0, drop_order) == 0 {
             break;
         }
         kept.remove(at);

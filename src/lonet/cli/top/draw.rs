@@ -33,9 +33,9 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
     let top = Rect { height: 1, ..area };
     let bottom = Rect { y: area.y + area.height - 1, height: 1, ..area };
     let middle = Rect { y: area.y + 1, height: area.height - 2, ..area };
-    frame.render_widget(head(view, style, area.width), top);
-    let said = said(view, style);
-    let middle = match said {
+    frame.render_widget(header_line(view, style, area.width), top);
+    let message = message(view, style);
+    let middle = match message {
         Some((text, look)) => {
             let at = Rect { y: bottom.y - 1, height: 1, ..area };
             let line = Line::styled(fit(&text, usize::from(area.width)), look);
@@ -44,10 +44,10 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
         }
         None => middle,
     };
-    for (pane, area) in places(view, &rows, middle) {
+    for (pane, area) in layout(view, &rows, middle) {
         draw_pane(frame, view, &rows, (pane, area), style);
     }
-    frame.render_widget(foot(view, style, area.width), bottom);
+    frame.render_widget(footer_line(view, style, area.width), bottom);
     popups::draw(frame, view, style);
 }
 
@@ -56,7 +56,7 @@ fn count(n: usize, one: &str) -> String {
 }
 
 /// An amount with a blank before its unit: `1.2 M`.
-fn amount_of(bytes: f64) -> String {
+fn spaced_amount(bytes: f64) -> String {
     let text = amount(bytes);
     match text.strip_suffix(char::is_alphabetic) {
         Some(number) => format!("{number} {}", &text[number.len()..]),
@@ -65,7 +65,7 @@ fn amount_of(bytes: f64) -> String {
 }
 
 /// The first line: the network, how much there is of what, and whether it is what is so now.
-fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
+fn header_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     let shown = view.shown();
     let dials: Option<f64> = shown.hosts.iter().map(|host| host.dials).sum();
     let bytes: Option<f64> = shown.hosts.iter().map(|host| host.rate.map(|(sent, _)| sent)).sum();
@@ -76,7 +76,7 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
         Some(count(shown.connections.len(), "connection")),
         (!shown.faults.is_empty()).then(|| count(shown.faults.len(), "fault")),
         dials.filter(|_| has_rates).map(|dials| format!("{} dials/s", amount(dials))),
-        bytes.filter(|_| has_rates).map(|bytes| format!("{}B/s", amount_of(bytes))),
+        bytes.filter(|_| has_rates).map(|bytes| format!("{}B/s", spaced_amount(bytes))),
     ];
     let mut left = vec![format!(" {} ", view.network)];
     left.push(parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
@@ -99,11 +99,11 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
 }
 
 /// What is to be said beside what is shown.
-fn said(view: &View, style: Style) -> Option<(String, Look)> {
+fn message(view: &View, style: Style) -> Option<(String, Look)> {
     match (&view.outcome, &view.status) {
         (Some(Ok(text)), _) => Some((text.clone(), style.good())),
-        (Some(Err(why)), _) => Some((why.clone(), style.wrong())),
-        (None, NetworkStatus::Failing(why)) => Some((why.clone(), style.wrong())),
+        (Some(Err(why)), _) => Some((why.clone(), style.error())),
+        (None, NetworkStatus::Failing(why)) => Some((why.clone(), style.error())),
         (None, NetworkStatus::Awaited(why)) => Some((format!("{why}; waiting for it"), style.bold())),
         (None, NetworkStatus::Ended) => {
             let text = format!("network {:?} has ended: this is the last of it; q quits", view.network);
@@ -113,13 +113,13 @@ fn said(view: &View, style: Style) -> Option<(String, Look)> {
     }
 }
 
-fn foot(view: &View, style: Style, width: u16) -> Paragraph<'static> {
+fn footer_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     if let Mode::Filter(_) = view.mode {
         let line = Line::from(vec![
             Span::styled(" / ", style.bar()),
             Span::raw(format!(" {}", view.filter)),
             Span::styled("▏", style.bold()),
-            Span::styled("  Enter: keep   Esc: as before", style.soft()),
+            Span::styled("  Enter: keep   Esc: as before", style.dim()),
         ]);
         return Paragraph::new(line);
     }
@@ -142,7 +142,7 @@ fn foot(view: &View, style: Style, width: u16) -> Paragraph<'static> {
         if used > usize::from(width) {
             break;
         }
-        spans.extend([Span::styled(text.0, style.bold()), Span::styled(text.1, style.soft())]);
+        spans.extend([Span::styled(text.0, style.bold()), Span::styled(text.1, style.dim())]);
     }
     Paragraph::new(Line::from(spans))
 }
@@ -160,7 +160,7 @@ fn wanted(pane: Pane, view: &View, rows: &Rows<'_>) -> u16 {
 }
 
 /// Which panes are shown, and where.
-fn places(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
+fn layout(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     if view.zoomed {
         return vec![(view.focus, area)];
     }
@@ -187,9 +187,9 @@ fn places(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
 /// Panes above each other: first each has a few lines, then those that want more have them in turn.
 fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     let wanted: Vec<u16> = panes.iter().map(|pane| wanted(*pane, view, rows)).collect();
-    let few = |pane: &Pane| if *pane == Pane::Faults { 2 } else { 3 };
+    let least = |pane: &Pane| if *pane == Pane::Faults { 2 } else { 3 };
     let mut heights: Vec<u16> =
-        panes.iter().zip(&wanted).map(|(pane, wanted)| few(pane).min(*wanted)).collect();
+        panes.iter().zip(&wanted).map(|(pane, wanted)| least(pane).min(*wanted)).collect();
     let mut left = area.height.saturating_sub(heights.iter().sum());
     while left > 0 {
         let before = left;
@@ -236,7 +236,7 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     };
     let mark = if has_focus { "▶ " } else { "" };
     let title = Span::styled(format!(" {mark}{}{number} ", pane.title()), style.title(has_focus));
-    let block = Block::new().borders(Borders::TOP).title(title).border_style(style.soft());
+    let block = Block::new().borders(Borders::TOP).title(title).border_style(style.dim());
     let inside = block.inner(area);
     frame.render_widget(block, area);
     if inside.height == 0 {
@@ -250,8 +250,8 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     let marked = (marked(pane, order), order.mark());
     let (columns, contents) = contents(pane, rows, style);
     if contents.is_empty() {
-        let text = nothing(view, pane, all);
-        return frame.render_widget(Paragraph::new(Line::styled(text, style.soft())), inside);
+        let text = empty_text(view, pane, all);
+        return frame.render_widget(Paragraph::new(Line::styled(text, style.dim())), inside);
     }
     let table = match columns.is_empty() {
         true => table(&[text("", 1, 0)], contents, (None, ""), style.heading(), inside.width),
@@ -266,7 +266,7 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
 }
 
 /// Why a pane is empty.
-fn nothing(view: &View, pane: Pane, all: usize) -> String {
+fn empty_text(view: &View, pane: Pane, all: usize) -> String {
     let what = pane.title().to_lowercase();
     match (all, &view.status) {
         (1.., _) => format!("none of {all} matches /{}", view.filter),
@@ -278,7 +278,7 @@ fn nothing(view: &View, pane: Pane, all: usize) -> String {
 fn draw_events(frame: &mut Frame<'_>, view: &View, area: Rect, style: Style) {
     let lines = view.lines();
     if let (Some(why), true) = (&view.no_events, lines.is_empty()) {
-        return frame.render_widget(Paragraph::new(Line::styled(why.clone(), style.soft())), area);
+        return frame.render_widget(Paragraph::new(Line::styled(why.clone(), style.dim())), area);
     }
     let end = lines.len().saturating_sub(view.behind).max(usize::from(area.height).min(lines.len()));
     let start = end.saturating_sub(usize::from(area.height));

@@ -66,19 +66,19 @@ fn help(style: Style) -> Vec<Line<'static>> {
 fn choices(choice: &Choice, room: usize, style: Style) -> Vec<Line<'static>> {
     let targets = choice.targets();
     let room = room.max(3);
-    let start = (choice.at + 1).saturating_sub(room);
-    let line = |(n, (_, text)): (usize, &(Option<&str>, String))| match n == choice.at {
+    let start = (choice.selected + 1).saturating_sub(room);
+    let line = |(n, (_, text)): (usize, &(Option<&str>, String))| match n == choice.selected {
         true => Line::styled(format!("▶ {text} "), style.selected()),
         false => Line::raw(format!("  {text} ")),
     };
     let mut lines: Vec<Line<'static>> = targets.iter().enumerate().skip(start).take(room).map(line).collect();
     if targets.is_empty() {
-        lines.push(Line::styled(format!("  no host has {:?} in its name", choice.typed), style.soft()));
+        lines.push(Line::styled(format!("  no host has {:?} in its name", choice.typed), style.dim()));
     } else if targets.len() > room {
-        lines.push(Line::styled(format!("  {} of {}", choice.at + 1, targets.len()), style.soft()));
+        lines.push(Line::styled(format!("  {} of {}", choice.selected + 1, targets.len()), style.dim()));
     }
     let typed = if choice.typed.is_empty() { String::new() } else { format!("name: {}▏  ", choice.typed) };
-    lines.push(Line::styled(format!("{typed}Enter: choose   Esc: leave it"), style.soft()));
+    lines.push(Line::styled(format!("{typed}Enter: choose   Esc: leave it"), style.dim()));
     lines
 }
 
@@ -103,7 +103,7 @@ fn question(command: &FaultCommand, style: Style) -> Vec<Line<'static>> {
     };
     vec![
         Line::raw(what),
-        Line::styled(command.command(), style.soft()),
+        Line::styled(command.command(), style.dim()),
         Line::raw(""),
         Line::from(vec![
             Span::styled("y", style.bold()),

@@ -34,7 +34,7 @@ pub struct Screen {
 }
 
 /// Why there can be no full screen here, if so.
-pub fn unfit() -> Option<String> {
+pub fn unusable_reason() -> Option<String> {
     let what = match (stdin().is_terminal(), stdout().is_terminal()) {
         (true, true) if std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb")) => "TERM is \"dumb\"",
         (true, true) => return None,
@@ -46,15 +46,15 @@ pub fn unfit() -> Option<String> {
     ))
 }
 
-fn set() -> SigSet {
+fn signal_set() -> SigSet {
     SIGNALS.into_iter().collect()
 }
 
 impl Screen {
     /// Takes the terminal. Before other threads are started: signals are for this one.
     pub fn take() -> io::Result<Screen> {
-        set().thread_block()?;
-        let signals = SignalFd::with_flags(&set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        signal_set().thread_block()?;
+        let signals = SignalFd::with_flags(&signal_set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             give_back();

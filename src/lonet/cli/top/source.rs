@@ -21,17 +21,17 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 /// How often everything is asked for. Where that takes long, less often.
-const EVERY: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Of the time that passes, asking may take one part of so many, unless that would make it rarer than so often.
-const SHARE: u32 = 5;
-const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+const IDLE_FACTOR: u32 = 5;
+const MAX_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The bytes of a packet of events, at most: a line that is longer comes alone, and no line is.
-const PACKET: usize = 1 << 18;
+const PACKET_SIZE: usize = 1 << 18;
 
 /// So many packets are taken before it is looked for orders again.
-const PACKETS: usize = 256;
+const MAX_PACKETS: usize = 256;
 
 /// Whether the network runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,19 +112,19 @@ impl Source {
             EventFd::from_value_and_flags(0, flags).map(Arc::new).map_err(|e| format!("eventfd: {e}"))
         };
         let (ready, wake) = (event()?, event()?);
-        let (orders, ordered) = mpsc::channel();
-        let (tell, updates) = mpsc::channel();
+        let (orders, orders_receiver) = mpsc::channel();
+        let (updates_sender, updates) = mpsc::channel();
         let mut thread = Thread {
             client,
-            orders: ordered,
-            updates: tell,
+            orders: orders_receiver,
+            updates: updates_sender,
             ready: ready.clone(),
             wake: wake.clone(),
             watch: None,
             has_run: false,
             meter: Meter::default(),
             diag: Diag::open().ok(),
-            buffer: vec![0; PACKET],
+            buffer: vec![0; PACKET_SIZE],
         };
         let builder = std::thread::Builder::new().name("source".into());
         builder.spawn(move || thread.run()).map_err(|e| format!("cannot start a thread: {e}"))?;
@@ -145,7 +145,7 @@ impl Source {
 }
 
 /// Nobody is there any more who is told.
-struct Gone;
+struct ViewClosed;
 
 struct Thread {
     client: Client,
@@ -170,14 +170,14 @@ impl Thread {
         }
     }
 
-    fn tell(&self, updates: Update) -> Result<(), Gone> {
-        self.updates.send(updates).map_err(|_| Gone)?;
+    fn send(&self, updates: Update) -> Result<(), ViewClosed> {
+        self.updates.send(updates).map_err(|_| ViewClosed)?;
         let _ = self.ready.write(1);
         Ok(())
     }
 
     /// Asks for everything. How long the next time is to be waited for.
-    fn refresh(&mut self) -> Result<Duration, Gone> {
+    fn refresh(&mut self) -> Result<Duration, ViewClosed> {
         let start = Instant::now();
         let (status, shown) = match self.ask() {
             Ok(Some(shown)) => (NetworkStatus::Running, Some(shown)),
@@ -187,19 +187,20 @@ impl Thread {
         };
         if status == NetworkStatus::Running {
             self.has_run = true;
-            self.watch()?;
+            self.start_watch()?;
         }
-        self.tell(Update::Status(status))?;
+        self.send(Update::Status(status))?;
         if let Some(mut shown) = shown {
             // Before it is measured: closes that have been told of belong to the time before.
-            self.events()?;
+            self.take_events()?;
             let address = shown.hosts.first().map(|host| host.address.clone());
-            let kernel =
-                address.zip(self.diag.as_ref()).and_then(|(address, diag)| meter::ask(diag, &address));
+            let kernel = address
+                .zip(self.diag.as_ref())
+                .and_then(|(address, diag)| meter::read_kernel(diag, &address));
             self.meter.measure(start, &mut shown, kernel.as_ref(), self.watch.is_some());
-            self.tell(Update::Snapshot(Box::new(shown)))?;
+            self.send(Update::Snapshot(Box::new(shown)))?;
         }
-        Ok((start.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY))
+        Ok((start.elapsed() * IDLE_FACTOR).clamp(REFRESH_INTERVAL, MAX_REFRESH_INTERVAL))
     }
 
     fn ask(&self) -> Result<Option<Snapshot>, String> {
@@ -215,19 +216,19 @@ impl Thread {
     }
 
     /// Has events sent, if they are not.
-    fn watch(&mut self) -> Result<(), Gone> {
+    fn start_watch(&mut self) -> Result<(), ViewClosed> {
         if self.watch.is_some() {
             return Ok(());
         }
         match request(&self.client, Trace::Watch, StartIf::Killed) {
             Ok(fd) => self.watch = Some(fd),
-            Err(why) => self.tell(Update::NoEvents(why))?,
+            Err(why) => self.send(Update::NoEvents(why))?,
         }
         Ok(())
     }
 
     /// Waits so long, and takes events and orders meanwhile.
-    fn wait(&mut self, pause: Duration) -> Result<(), Gone> {
+    fn wait(&mut self, pause: Duration) -> Result<(), ViewClosed> {
         let until = Instant::now() + pause;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -240,7 +241,7 @@ impl Thread {
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
             let milliseconds = PollTimeout::try_from(left + Duration::from_millis(1));
             let _ = poll(&mut fds, milliseconds.unwrap_or(PollTimeout::MAX));
-            if !self.events()? {
+            if !self.take_events()? {
                 // lonetd has ended, and the network, perhaps.
                 return Ok(());
             }
@@ -248,7 +249,7 @@ impl Thread {
             let mut has_done = false;
             while let Ok(command) = self.orders.try_recv() {
                 let done = command.run(&self.client);
-                self.tell(Update::Done(done))?;
+                self.send(Update::Done(done))?;
                 has_done = true;
             }
             if has_done {
@@ -258,10 +259,10 @@ impl Thread {
     }
 
     /// Takes the events that have come. `false`: no more will come.
-    fn events(&mut self) -> Result<bool, Gone> {
+    fn take_events(&mut self) -> Result<bool, ViewClosed> {
         let Some(fd) = &self.watch else { return Ok(true) };
-        let (mut events, mut goes_on) = (Vec::new(), true);
-        for _ in 0..PACKETS {
+        let (mut events, mut is_open) = (Vec::new(), true);
+        for _ in 0..MAX_PACKETS {
             if sys::readable_within(fd.raw(), 0) != Ok(true) {
                 break;
             }
@@ -272,19 +273,19 @@ impl Thread {
                 }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Ok(_) | Err(_) => {
-                    goes_on = false;
+                    is_open = false;
                     break;
                 }
             }
         }
-        if !goes_on {
+        if !is_open {
             self.watch = None;
         }
-        events.iter().for_each(|event| self.meter.event(event));
+        events.iter().for_each(|event| self.meter.add_event(event));
         if !events.is_empty() {
-            self.tell(Update::Events(events))?;
+            self.send(Update::Events(events))?;
         }
-        Ok(goes_on)
+        Ok(is_open)
     }
 }
 

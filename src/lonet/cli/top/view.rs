@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 
 /// So many events are kept.
-const EVENTS: usize = 5000;
+const MAX_EVENTS: usize = 5000;
 
 /// How far PgUp and PgDn go.
 const PAGE: isize = 10;
@@ -115,19 +115,19 @@ impl View {
         }
     }
 
-    pub fn take(&mut self, updates: Update) {
+    pub fn update(&mut self, updates: Update) {
         match updates {
             Update::Status(status) => self.status = status,
             Update::Snapshot(shown) => self.latest = *shown,
-            Update::Events(events) => self.add(&events),
+            Update::Events(events) => self.add_events(&events),
             Update::NoEvents(why) => self.no_events = Some(why),
             Update::Done(outcome) => self.outcome = Some(outcome),
         }
     }
 
-    fn add(&mut self, events: &[Event]) {
+    fn add_events(&mut self, events: &[Event]) {
         self.no_events = None;
-        let new = events.iter().rev().take(EVENTS).rev();
+        let new = events.iter().rev().take(MAX_EVENTS).rev();
         let line = |event: &Event| Line { seq: event.seq, kind: event.kind, text: event.to_string() };
         let new: Vec<Line> = new.map(line).collect();
         if self.behind > 0 && self.paused.is_none() {
@@ -138,7 +138,7 @@ impl View {
         self.events.extend(new);
         // A close may be told of behind its turn.
         self.events.make_contiguous().sort_by_key(|line| line.seq);
-        let spare = self.events.len().saturating_sub(EVENTS);
+        let spare = self.events.len().saturating_sub(MAX_EVENTS);
         self.events.drain(..spare);
     }
 
@@ -186,7 +186,7 @@ impl View {
             _ => {}
         }
         match std::mem::replace(&mut self.mode, Mode::Browse) {
-            Mode::Browse => self.look(key.code),
+            Mode::Browse => self.browse(key.code),
             Mode::Filter(before) => {
                 self.type_filter(key.code, before);
                 Action::Nothing
@@ -207,7 +207,7 @@ impl View {
         }
     }
 
-    fn look(&mut self, code: KeyCode) -> Action {
+    fn browse(&mut self, code: KeyCode) -> Action {
         self.outcome = None;
         match code {
             KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
@@ -223,19 +223,19 @@ impl View {
                 order.is_reversed = !order.is_reversed;
             }
             KeyCode::Char('z') | KeyCode::Enter => self.zoomed = !self.zoomed,
-            KeyCode::Char('c') => self.begin(Verb::Cut),
-            KeyCode::Char('h') => self.begin(Verb::Heal),
-            KeyCode::Tab | KeyCode::Right => self.turn(1),
-            KeyCode::BackTab | KeyCode::Left => self.turn(Pane::ALL.len() - 1),
+            KeyCode::Char('c') => self.begin_command(Verb::Cut),
+            KeyCode::Char('h') => self.begin_command(Verb::Heal),
+            KeyCode::Tab | KeyCode::Right => self.switch_pane(1),
+            KeyCode::BackTab | KeyCode::Left => self.switch_pane(Pane::ALL.len() - 1),
             KeyCode::Char(digit @ '1'..='5') => {
                 self.focus = Pane::ALL[digit as usize - '1' as usize];
             }
-            KeyCode::Up | KeyCode::Char('k') => self.go(-1),
-            KeyCode::Down | KeyCode::Char('j') => self.go(1),
-            KeyCode::PageUp => self.go(-PAGE),
-            KeyCode::PageDown => self.go(PAGE),
-            KeyCode::Home | KeyCode::Char('g') => self.go(isize::MIN),
-            KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX),
+            KeyCode::Up | KeyCode::Char('k') => self.move_by(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.move_by(1),
+            KeyCode::PageUp => self.move_by(-PAGE),
+            KeyCode::PageDown => self.move_by(PAGE),
+            KeyCode::Home | KeyCode::Char('g') => self.move_by(isize::MIN),
+            KeyCode::End | KeyCode::Char('G') => self.move_by(isize::MAX),
             _ => {}
         }
         Action::Nothing
@@ -251,12 +251,12 @@ impl View {
         };
     }
 
-    fn turn(&mut self, by: usize) {
+    fn switch_pane(&mut self, by: usize) {
         self.focus = Pane::ALL[(self.focus.number() + by) % Pane::ALL.len()];
     }
 
     /// Chooses another row of the pane with the focus.
-    fn go(&mut self, by: isize) {
+    fn move_by(&mut self, by: isize) {
         if self.focus == Pane::Events {
             let most = self.lines().len().saturating_sub(1);
             let behind = isize::try_from(self.behind).unwrap_or(0).saturating_sub(by).max(0);
@@ -286,7 +286,7 @@ impl View {
     }
 
     /// Begins to cut or to heal what is chosen.
-    fn begin(&mut self, verb: Verb) {
+    fn begin_command(&mut self, verb: Verb) {
         let rows = self.rows();
         let at = self.selected(self.focus, &rows.names(self.focus)).unwrap_or(0);
         let pair = |from: &str, to: &str| Between {
@@ -324,15 +324,15 @@ impl View {
     fn choose(&mut self, code: KeyCode, mut choice: Choice) {
         match code {
             KeyCode::Esc => return,
-            KeyCode::Up => choice.go(-1),
-            KeyCode::Down => choice.go(1),
-            KeyCode::PageUp => choice.go(-PAGE),
-            KeyCode::PageDown => choice.go(PAGE),
-            KeyCode::Home => choice.go(isize::MIN),
-            KeyCode::End => choice.go(isize::MAX),
-            KeyCode::Backspace => choice.type_back(),
-            KeyCode::Char(c) => choice.type_on(c),
-            KeyCode::Enter => match choice.take() {
+            KeyCode::Up => choice.move_by(-1),
+            KeyCode::Down => choice.move_by(1),
+            KeyCode::PageUp => choice.move_by(-PAGE),
+            KeyCode::PageDown => choice.move_by(PAGE),
+            KeyCode::Home => choice.move_by(isize::MIN),
+            KeyCode::End => choice.move_by(isize::MAX),
+            KeyCode::Backspace => choice.pop_char(),
+            KeyCode::Char(c) => choice.push_char(c),
+            KeyCode::Enter => match choice.choose() {
                 Some(Target::FaultCommand(command)) => {
                     self.mode = Mode::Confirm(command);
                     return;

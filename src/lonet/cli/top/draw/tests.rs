@@ -43,8 +43,8 @@ fn view(names: &[String]) -> View {
         connections: names.len() - 1,
     };
     let fault = Fault { command: format!("lonet cut {first} {}", names[1]), ..Fault::default() };
-    view.take(Update::Status(NetworkStatus::Running));
-    view.take(Update::Snapshot(Box::new(Snapshot {
+    view.update(Update::Status(NetworkStatus::Running));
+    view.update(Update::Snapshot(Box::new(Snapshot {
         hosts: names.iter().enumerate().map(host).collect(),
         listeners: vec![listener],
         connections: names.iter().skip(1).map(connection).collect(),
@@ -56,7 +56,7 @@ fn view(names: &[String]) -> View {
         to: Some(format!("{first}:{seq}")),
         ..Event::new(seq, Moment(0), Kind::Refused)
     };
-    view.take(Update::Events((1..=30).map(event).collect()));
+    view.update(Update::Events((1..=30).map(event).collect()));
     view
 }
 
@@ -141,7 +141,7 @@ fn without_colours_there_is_none() {
 #[test]
 fn network_that_has_ended_is_said_and_its_last_view_kept() {
     let mut view = view(&names(3));
-    view.take(Update::Status(NetworkStatus::Ended));
+    view.update(Update::Status(NetworkStatus::Ended));
     let lines = lines(&view, 80, 24);
     assert!(lines[0].ends_with("ENDED"), "{}", lines[0]);
     assert!(has(&lines, "network \"shop\" has ended") && has(&lines, "host02  redis-server"), "{lines:#?}");
@@ -177,7 +177,7 @@ fn every_size_and_mode_can_be_drawn() {
         NetworkStatus::Failing("no answer".into()),
     ] {
         let mut empty = View::new("shop");
-        empty.take(Update::Status(status));
+        empty.update(Update::Status(status));
         drawn(&empty, 80, 24, Style::new(false));
     }
 }

@@ -19,7 +19,7 @@ fn view() -> View {
         rate: Some((rate, 0.0)),
         ..Connection::default()
     };
-    view.take(Update::Snapshot(Box::new(Snapshot {
+    view.update(Update::Snapshot(Box::new(Snapshot {
         hosts: vec![host("web"), host("db"), host("数据库")],
         connections: vec![connection("web", "db", 1.0), connection("db", "数据库", 5.0)],
         ..Snapshot::default()
@@ -56,7 +56,7 @@ fn names(view: &View, pane: Pane) -> Vec<String> {
 
 fn happens(view: &mut View, seq: u64, name: &str) {
     let event = Event { host: Some(name.into()), ..Event::new(seq, Moment(0), Kind::HostUp) };
-    view.take(Update::Events(vec![event]));
+    view.update(Update::Events(vec![event]));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_paused_does_not_change() {
     let mut view = view();
     happens(&mut view, 1, "web");
     press(&mut view, KeyCode::Char('p'));
-    view.take(Update::Snapshot(Box::default()));
+    view.update(Update::Snapshot(Box::default()));
     happens(&mut view, 2, "db");
     assert_eq!((view.shown().hosts.len(), view.lines().len()), (3, 1));
     press(&mut view, KeyCode::Char('p'));
@@ -126,7 +126,7 @@ fn row_that_is_chosen_stays_when_others_come() {
     assert_eq!(view.selected(Pane::Hosts, &names(&view, Pane::Hosts)), Some(1));
     let mut more = view.shown().clone();
     more.hosts.push(host("cache"));
-    view.take(Update::Snapshot(Box::new(more)));
+    view.update(Update::Snapshot(Box::new(more)));
     let names = names(&view, Pane::Hosts);
     assert_eq!(view.selected(Pane::Hosts, &names).map(|at| names[at].as_str()), Some("web"));
 }
@@ -177,7 +177,7 @@ fn heal_takes_a_fault_hosts_or_everything() {
         ..Default::default()
     };
     shown.faults = vec![fault("web", "db"), fault("db", "数据库")];
-    view.take(Update::Snapshot(Box::new(shown)));
+    view.update(Update::Snapshot(Box::new(shown)));
     type_on(&mut view, "4↓h");
     assert_eq!(asked(&view), "lonet heal db 数据库");
 }
@@ -213,9 +213,9 @@ fn events_are_in_the_order_of_their_numbers() {
 #[test]
 fn only_so_many_events_are_kept() {
     let mut view = view();
-    let many = (1..EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
-    view.take(Update::Events(many));
+    let many = (1..MAX_EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
+    view.update(Update::Events(many));
     happens(&mut view, u64::MAX, "web");
-    assert_eq!(view.lines().len(), EVENTS);
+    assert_eq!(view.lines().len(), MAX_EVENTS);
     assert!(view.lines().last().is_some_and(|line| line.kind == Kind::HostUp));
 }
