@@ -1,8 +1,8 @@
-//! `lonet top`: a network on a full screen, as it changes.
+//! `lonet top`: shows a network on a full screen, as it changes.
 //!
-//! [`source`] is a thread that asks for what there is and does what is ordered; [`snapshot`], [`meter`] and [`rows`] make of it
-//! what is shown; [`view`] has what is on the screen and knows what keys do; [`draw`] draws it; [`screen`] is the terminal, and [`keys`]
-//! reads it.
+//! [`source`] is a thread that polls lonetd and the kernel and carries out commands. [`snapshot`] and [`meter`] turn its data into
+//! what is shown, [`rows`] filters and sorts it. [`view`] is the state of the screen and handles keys, [`draw`] draws it. [`screen`]
+//! is the terminal, [`keys`] reads it.
 
 mod choice;
 mod columns;
@@ -46,13 +46,13 @@ pub struct Top {
     network: Network,
 }
 
-/// Between two drawings at least: what changes more often cannot be read.
+/// The least time between two drawings, unless a key is typed.
 const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 
-/// The exit code of a usage that cannot be.
+/// The exit code if there is no terminal.
 const USAGE: u8 = 2;
 
-/// Why it ends.
+/// Why the event loop has ended.
 enum End {
     Quit,
     Signal(Signal),
@@ -66,7 +66,7 @@ impl Top {
         }
         let ended = self.network.client().and_then(|client| {
             let mut view = View::new(&client.config.network);
-            // It has the signals blocked before there is another thread.
+            // First, as it blocks signals, which the other threads inherit.
             let mut screen = Screen::take().map_err(|e| format!("cannot use the terminal: {e}"))?;
             let keys = Keys::start().map_err(|e| format!("cannot read the terminal: {e}"))?;
             let source = Source::start(client)?;
@@ -88,7 +88,7 @@ impl Top {
     }
 }
 
-/// Shows and does, until it is to end.
+/// Draws and handles keys, signals and updates until the end.
 fn event_loop(
     screen: &mut Screen,
     (keys, source): (&Keys, &Source),
@@ -100,7 +100,7 @@ fn event_loop(
         let stdin = io::stdin();
         let fds = [keys.ready.as_fd(), screen.signals.as_fd(), source.ready.as_fd()];
         let [keys_fd, signals_fd, source_fd] = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        // Of the terminal itself only that it has gone.
+        // Of the terminal only errors, which mean that it has gone.
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::empty()), keys_fd, signals_fd, source_fd];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -114,7 +114,7 @@ fn event_loop(
                 Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP)) => {
                     return Ok(End::Signal(signal));
                 }
-                // The next drawing asks for the size.
+                // SIGWINCH: the next drawing gets the new size.
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! The choice of the hosts that are to be cut off from each other, or healed: one, then the other.
+//! The dialog in which two hosts are chosen, one after the other, to cut them off from each other or to heal them.
 
 use super::source::{FaultCommand, Verb};
 use super::view::matches_filter;
@@ -8,22 +8,22 @@ use crate::daemon::faults::Between;
 pub struct Choice {
     pub verb: Verb,
     hosts: Vec<String>,
-    /// The first host, if it is the second one that is chosen.
+    /// The first host, when the second one is being chosen.
     pub first: Option<String>,
-    /// The row that is chosen.
+    /// The number of the selected row.
     pub selected: usize,
-    /// What was typed: only names with it are listed.
+    /// The typed text; only names that contain it are listed.
     pub typed: String,
 }
 
-/// What the choice of a row leads to.
+/// What follows after a choice.
 pub enum Target {
     Next(Choice),
     FaultCommand(FaultCommand),
 }
 
 impl Choice {
-    /// `selected`: the host with which it begins.
+    /// `initial`: the host that is selected at first.
     pub fn new(verb: Verb, hosts: Vec<String>, initial: Option<String>) -> Choice {
         let mut choice = Choice { verb, hosts, first: None, selected: 0, typed: String::new() };
         let at =
@@ -32,7 +32,7 @@ impl Choice {
         choice
     }
 
-    /// The rows: a host, or all others, with what is said of it.
+    /// The rows: a host, or `None` for all others, with its text.
     pub fn targets(&self) -> Vec<(Option<&str>, String)> {
         let typed = self.typed.to_lowercase();
         let hosts = self.hosts.iter().filter(|host| Some(*host) != self.first.as_ref());
@@ -44,7 +44,7 @@ impl Choice {
             (Some(_), _) => Some("all others"),
         };
         let all = all.filter(|_| self.typed.is_empty() && !self.hosts.is_empty());
-        // What concerns more than two hosts does not come first.
+        // At the end, as it affects more than two hosts.
         hosts.chain(all.map(|text| (None, text.to_owned()))).collect()
     }
 
@@ -73,7 +73,7 @@ impl Choice {
         self.selected = 0;
     }
 
-    /// Takes the row that is chosen. `None`: there is none.
+    /// Chooses the selected row. `None`: there is none.
     pub fn choose(&self) -> Option<Target> {
         let targets = self.targets();
         let (host, _) = targets.get(self.selected)?;

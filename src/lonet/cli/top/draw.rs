@@ -1,4 +1,4 @@
-//! The screen as it is drawn: a line that sums up, panes, and a line of keys.
+//! Draws the screen: a line with totals, the panes, and a line with keys.
 
 use super::columns::{amount, fit, table, text};
 use super::popups;
@@ -14,13 +14,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, TableState};
 use unicode_width::UnicodeWidthStr;
 
-/// From this width on panes stand beside each other.
+/// From this width on, panes are in two columns.
 const WIDE: u16 = 150;
 
-/// From this height on all panes have room above each other.
+/// From this height on, one column has room for all panes.
 const HIGH: u16 = 46;
 
-/// Smaller than this nothing can be shown.
+/// The least size of a terminal.
 const LEAST: (u16, u16) = (30, 8);
 
 pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
@@ -55,7 +55,7 @@ fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
-/// An amount with a blank before its unit: `1.2 M`.
+/// As [`amount`], with a space before the unit: `1.2 M`.
 fn spaced_amount(bytes: f64) -> String {
     let text = amount(bytes);
     match text.strip_suffix(char::is_alphabetic) {
@@ -64,7 +64,7 @@ fn spaced_amount(bytes: f64) -> String {
     }
 }
 
-/// The first line: the network, how much there is of what, and whether it is what is so now.
+/// The first line: the network, totals, and whether what is shown is current.
 fn header_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     let shown = view.shown();
     let dials: Option<f64> = shown.hosts.iter().map(|host| host.dials).sum();
@@ -98,7 +98,7 @@ fn header_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     Paragraph::new(Line::from(spans)).style(style.bar())
 }
 
-/// What is to be said beside what is shown.
+/// The message to show above the last line, if there is one.
 fn message(view: &View, style: Style) -> Option<(String, Look)> {
     match (&view.outcome, &view.status) {
         (Some(Ok(text)), _) => Some((text.clone(), style.good())),
@@ -147,7 +147,7 @@ fn footer_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     Paragraph::new(Line::from(spans))
 }
 
-/// How many lines a pane would like, with its title and the names of its columns.
+/// How many lines a pane needs, with its title and column headings.
 fn wanted(pane: Pane, view: &View, rows: &Rows<'_>) -> u16 {
     let n = match pane {
         Pane::Hosts => rows.hosts.len() + 2,
@@ -159,7 +159,7 @@ fn wanted(pane: Pane, view: &View, rows: &Rows<'_>) -> u16 {
     u16::try_from(n.max(2)).unwrap_or(u16::MAX)
 }
 
-/// Which panes are shown, and where.
+/// The panes to show, with their places.
 fn layout(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     if view.zoomed {
         return vec![(view.focus, area)];
@@ -170,7 +170,7 @@ fn layout(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
         stack(&panes, view, rows, area)
     };
     if area.width >= WIDE {
-        // The names of programs are longer at connections.
+        // The right column is wider, as connections have more columns.
         let left = Rect { width: area.width * 9 / 20, ..area };
         let right = Rect { x: area.x + left.width + 2, width: area.width - left.width - 2, ..area };
         let mut all = of(&[Pane::Hosts, Pane::Listeners, Pane::Faults], left);
@@ -184,7 +184,7 @@ fn layout(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     of(&[Pane::Hosts, sockets, Pane::Faults, Pane::Events], area)
 }
 
-/// Panes above each other: first each has a few lines, then those that want more have them in turn.
+/// Stacks panes: each gets its least height, then those that need more share the rest.
 fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     let wanted: Vec<u16> = panes.iter().map(|pane| wanted(*pane, view, rows)).collect();
     let least = |pane: &Pane| if *pane == Pane::Faults { 2 } else { 3 };
@@ -194,7 +194,7 @@ fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane,
     while left > 0 {
         let before = left;
         for (n, pane) in panes.iter().enumerate() {
-            // The pane that is looked at grows faster, and faults are to be seen.
+            // The pane with the focus, and faults, get more.
             let share = if *pane == view.focus || *pane == Pane::Faults { 3 } else { 1 };
             let more = share.min(wanted[n].saturating_sub(heights[n])).min(left);
             heights[n] += more;
@@ -204,7 +204,7 @@ fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane,
             break;
         }
     }
-    // What nobody wants is below the last one.
+    // The last pane gets what is left.
     if let Some(last) = heights.last_mut() {
         *last += left;
     }
@@ -257,7 +257,7 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
         true => table(&[text("", 1, 0)], contents, (None, ""), style.heading(), inside.width),
         false => table(&columns, contents, marked, style.heading(), inside.width),
     };
-    // Faults are commands, which explain themselves.
+    // Faults are commands, which need no column heading.
     let table =
         if columns.is_empty() { table.header(ratatui::widgets::Row::default().height(0)) } else { table };
     let selected = view.selected(pane, &rows.names(pane)).filter(|_| has_focus);
@@ -265,7 +265,7 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     frame.render_stateful_widget(table, inside, &mut TableState::new().with_selected(selected));
 }
 
-/// Why a pane is empty.
+/// The text in an empty pane.
 fn empty_text(view: &View, pane: Pane, all: usize) -> String {
     let what = pane.title().to_lowercase();
     match (all, &view.status) {

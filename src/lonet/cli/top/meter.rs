@@ -1,7 +1,7 @@
-//! How fast it goes: bytes by what the kernel tells of sockets, dials by events.
+//! Measures rates: bytes per second from the kernel's counters of sockets, dials per second from events.
 //!
-//! The kernel is asked from time to time. What a connection carries between the last time and its end is in the event of
-//! its close, so that connections count that come and go between two times.
+//! The counters are read from time to time. What a connection has carried between the last reading and its end is in the event
+//! of its close, so short connections count, too.
 
 use super::snapshot::{Connection, End, Snapshot};
 use crate::trace::event::{Event, Kind};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-/// What is known of a socket.
+/// The kernel's counters of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketBytes {
     pub cookie: u64,
@@ -18,25 +18,25 @@ pub struct SocketBytes {
     pub received: u64,
 }
 
-/// The sockets of the connections of a network, by their OS addresses.
+/// The counters of a network's sockets, by their local and remote OS addresses.
 pub type Kernel = HashMap<(SocketAddrV4, SocketAddrV4), SocketBytes>;
 
-/// An end of a connection: its host, and the addresses of the dialer and of the listener.
+/// Identifies an end of a connection: its host, and the addresses of the dialer and of the listener.
 type EndKey = (String, String, String);
 
-/// Bytes sent and received.
+/// Bytes sent and received, by host.
 type ByHost = HashMap<String, (u64, u64)>;
-/// The same, by the cookies of sockets.
+/// Bytes sent and received, by the cookies of sockets.
 type BySocket = HashMap<u64, (u64, u64)>;
 
 #[derive(Default)]
 pub struct Meter {
     at: Option<Instant>,
-    /// The bytes of each socket at the last time.
+    /// The bytes of each socket at the last measurement.
     sockets: BySocket,
-    /// The same of ends that may be closed before the next time, with whether they were there at the last time.
+    /// The bytes of each end at the last measurement, and whether it was there at that one (or only at the one before).
     ends: HashMap<EndKey, ((u64, u64), bool)>,
-    /// What connections have carried that were closed since the last time.
+    /// The bytes since the last measurement of connections that are closed.
     closed: ByHost,
     dials: HashMap<String, u64>,
 }
@@ -58,8 +58,8 @@ impl Meter {
         }
     }
 
-    /// Says in a snapshot how fast it goes since the one before. `kernel`: `None`, it does not tell; `counts_dials`: so do
-    /// events.
+    /// Sets the rates in a snapshot, since the last measurement. `kernel`: the counters, if they can be read; `counts_dials`:
+    /// whether events arrive.
     pub fn measure(
         &mut self,
         now: Instant,
@@ -98,7 +98,7 @@ impl Meter {
     ) {
         let find = |own: &End, other: &End| match (own.os, other.os) {
             (Some(own), Some(other)) => kernel.get(&(own, other)).copied(),
-            // The other end is none of the network's: there may be one socket only with this address.
+            // The other end is outside the network. The socket is known if it is the only one with this local address.
             (Some(own), None) => locals.get(&own).copied().flatten(),
             (None, _) => None,
         };
@@ -112,7 +112,7 @@ impl Meter {
                 continue;
             };
             let before = self.sockets.get(&cookie).copied();
-            // Of a connection that is new all has been since the last time, if there was one.
+            // All bytes of a new connection are since the last measurement, if there was one.
             let before = before.or(seconds.map(|_| (0, 0))).unwrap_or((sent, received));
             let new = (sent.saturating_sub(before.0), received.saturating_sub(before.1));
             *delta = Some(new);
@@ -134,7 +134,7 @@ impl Meter {
     }
 }
 
-/// The socket with each local address; `None`: there are several.
+/// The counters by local address; `None`: several sockets have it.
 fn by_local(kernel: &Kernel) -> HashMap<SocketAddrV4, Option<SocketBytes>> {
     let mut locals = HashMap::new();
     for ((local, _), bytes) in kernel {
@@ -143,7 +143,7 @@ fn by_local(kernel: &Kernel) -> HashMap<SocketAddrV4, Option<SocketBytes>> {
     locals
 }
 
-/// What the kernel tells of the connections within the block of an address: "127.84.0.1".
+/// Reads the counters of all connections in the block of an address such as "127.84.0.1".
 pub fn read_kernel(diag: &Diag, address: &str) -> Option<Kernel> {
     let [a, b, ..] = address.parse::<Ipv4Addr>().ok()?.octets();
     let mut all = Kernel::new();
@@ -186,7 +186,7 @@ mod tests {
     const B: &str = "127.1.0.2:80";
 
     #[test]
-    fn rates_are_what_has_been_carried_since_the_time_before() {
+    fn rate_is_of_the_bytes_since_the_last_measurement() {
         let (mut meter, start) = (Meter::default(), Instant::now());
         let mut first = shown(end("b", 80, B));
         meter.measure(start, &mut first, Some(&kernel(&[(A, B, 7, 100, 10), (B, A, 8, 10, 100)])), true);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn other_end_outside_the_network_is_found_by_the_own_one() {
+    fn connection_to_outside_is_found_by_its_local_address() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let mut one = shown(end("b", 80, ""));
         meter.measure(now, &mut one, Some(&kernel(&[(A, "127.9.0.1:5", 7, 3, 4)])), true);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_have_ended_and_dials_count() {
+    fn closed_connections_and_dials_count() {
         let (mut meter, start) = (Meter::default(), Instant::now());
         let bytes = kernel(&[(A, B, 7, 100, 10)]);
         meter.measure(start, &mut shown(end("b", 80, B)), Some(&bytes), true);

@@ -1,4 +1,4 @@
-//! What is drawn over the panes: help, the choice of hosts, and the question whether to do it.
+//! Draws popups over the panes: help, the choice of hosts, and the confirmation of a command.
 
 use super::choice::Choice;
 use super::columns::fit;
@@ -62,7 +62,7 @@ fn help(style: Style) -> Vec<Line<'static>> {
     HELP.into_iter().map(line).collect()
 }
 
-/// The rows from which a host is chosen, as many as there is room for.
+/// The rows of the choice of hosts, as many as there is room for.
 fn choices(choice: &Choice, room: usize, style: Style) -> Vec<Line<'static>> {
     let targets = choice.targets();
     let room = room.max(3);

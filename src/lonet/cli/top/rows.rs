@@ -1,10 +1,10 @@
-//! The rows of each pane: those that pass the filter, in the order that was chosen.
+//! The rows of each pane: those that match the filter, sorted.
 
 use super::snapshot::{Connection, Fault, Host, Listener, Snapshot};
 use super::view::{Pane, matches_filter};
 use std::cmp::Ordering;
 
-/// By what the rows of a pane are sorted.
+/// The keys by which the rows of a pane can be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Name,
@@ -13,14 +13,14 @@ pub enum By {
     Dials,
     Bytes,
     Total,
-    /// As they come.
+    /// The order of arrival.
     Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub by: By,
-    /// Names begin with the last one, amounts with the least.
+    /// Names descend, amounts ascend.
     pub is_reversed: bool,
 }
 
@@ -44,7 +44,7 @@ impl Order {
         Order { by: all.get((at + 1) % all.len()).copied().unwrap_or(self.by), is_reversed: false }
     }
 
-    /// What the column is marked with by which it is sorted: downwards, the first or the greatest comes first.
+    /// The mark of the column by which rows are sorted: ▼ if the first name or the greatest amount is on top.
     pub fn mark(self) -> &'static str {
         if self.is_reversed { "▲" } else { "▼" }
     }
@@ -110,7 +110,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    /// By what each row of a pane is known.
+    /// A name for each row of a pane, by which it stays selected.
     pub fn names(&self, pane: Pane) -> Vec<String> {
         match pane {
             Pane::Hosts => self.hosts.iter().map(|host| host.name.clone()).collect(),
@@ -118,7 +118,7 @@ impl<'a> Rows<'a> {
             Pane::Connections => {
                 self.connections.iter().map(|c| format!("{} {}", c.from.at, c.to.at)).collect()
             }
-            // Without what it has met, which changes.
+            // Without the hits, which change.
             Pane::Faults => {
                 let command =
                     |fault: &&Fault| fault.command.split("  #").next().unwrap_or_default().to_owned();

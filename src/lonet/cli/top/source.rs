@@ -1,6 +1,6 @@
-//! Where what is shown comes from: a thread that asks lonetd and the kernel, and does what is ordered.
+//! The thread behind `lonet top` that polls lonetd and the kernel, and carries out the user's commands.
 //!
-//! lonetd may take its time, or be stopped: what the user types is not held up by it.
+//! It is a thread so that a slow or stopped lonetd does not block the user interface.
 
 use super::meter::{self, Meter};
 use super::snapshot::Snapshot;
@@ -20,50 +20,53 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-/// How often everything is asked for. Where that takes long, less often.
+/// How often everything is polled; less often if that takes long.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Of the time that passes, asking may take one part of so many, unless that would make it rarer than so often.
+/// Polling may take one part in [`IDLE_FACTOR`] of the time, if the interval does not exceed [`MAX_REFRESH_INTERVAL`] by that.
 const IDLE_FACTOR: u32 = 5;
 const MAX_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The bytes of a packet of events, at most: a line that is longer comes alone, and no line is.
+/// The most bytes of a packet of events.
 const PACKET_SIZE: usize = 1 << 18;
 
-/// So many packets are taken before it is looked for orders again.
+/// How many packets are received before commands are looked for again.
 const MAX_PACKETS: usize = 256;
 
-/// Whether the network runs.
+/// Whether the network is running.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NetworkStatus {
+    /// Not known yet.
     #[default]
     Unknown,
-    /// It does not run, and has not since this command began. What else is to be said.
+    /// It has not been running since this command was started: the message about that.
     Awaited(String),
     Running,
-    /// It has run.
+    /// It was running, and has ended.
     Ended,
-    /// lonetd does not answer as it should: why.
+    /// lonetd does not reply as it should: why.
     Failing(String),
 }
 
+/// A message of the thread to the user interface.
 pub enum Update {
     Status(NetworkStatus),
     Snapshot(Box<Snapshot>),
     Events(Vec<Event>),
     /// Why there are no events.
     NoEvents(String),
-    /// What has become of an order.
+    /// The outcome of a command.
     Done(Result<String, String>),
 }
 
-/// What the user may order.
+/// The commands that the user can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Cut,
     Heal,
 }
 
+/// A command of the user about faults.
 #[derive(Clone, Debug)]
 pub struct FaultCommand {
     pub verb: Verb,
@@ -71,7 +74,7 @@ pub struct FaultCommand {
 }
 
 impl FaultCommand {
-    /// The command that does the same.
+    /// The command line that does the same.
     pub fn command(&self) -> String {
         let verb = match self.verb {
             Verb::Cut => "cut",
@@ -96,11 +99,11 @@ impl FaultCommand {
     }
 }
 
-/// The user's side of the thread.
+/// The user interface's handle of the thread.
 pub struct Source {
     orders: Sender<FaultCommand>,
     updates: Receiver<Update>,
-    /// Becomes readable with news.
+    /// Readable when there are updates.
     pub ready: Arc<EventFd>,
     wake: Arc<EventFd>,
 }
@@ -132,19 +135,19 @@ impl Source {
     }
 
     pub fn order(&self, command: FaultCommand) {
-        // The thread ends with this side only.
+        // The thread does not end before this handle is dropped.
         let _ = self.orders.send(command);
         let _ = self.wake.write(1);
     }
 
-    /// What there is.
+    /// The updates since the last call.
     pub fn updates(&self) -> impl Iterator<Item = Update> {
         let _ = self.ready.read();
         self.updates.try_iter()
     }
 }
 
-/// Nobody is there any more who is told.
+/// The user interface has ended.
 struct ViewClosed;
 
 struct Thread {
@@ -153,7 +156,7 @@ struct Thread {
     updates: Sender<Update>,
     ready: Arc<EventFd>,
     wake: Arc<EventFd>,
-    /// Over which events come.
+    /// The connection on which events arrive.
     watch: Option<Fd>,
     has_run: bool,
     meter: Meter,
@@ -176,7 +179,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Asks for everything. How long the next time is to be waited for.
+    /// Polls everything once, and returns the time to wait until the next poll.
     fn refresh(&mut self) -> Result<Duration, ViewClosed> {
         let start = Instant::now();
         let (status, shown) = match self.ask() {
@@ -191,7 +194,7 @@ impl Thread {
         }
         self.send(Update::Status(status))?;
         if let Some(mut shown) = shown {
-            // Before it is measured: closes that have been told of belong to the time before.
+            // First, as the counters of closed connections come with their events.
             self.take_events()?;
             let address = shown.hosts.first().map(|host| host.address.clone());
             let kernel = address
@@ -206,7 +209,7 @@ impl Thread {
     fn ask(&self) -> Result<Option<Snapshot>, String> {
         let Some(listing) = query::network(&self.client)? else { return Ok(None) };
         let report = faults::request(&self.client, Order::Show);
-        // It may have ended in between.
+        // The network may have ended in between.
         let report = match report {
             Ok(report) => report,
             Err(_) if !query::is_running(&self.client) => return Ok(None),
@@ -215,7 +218,7 @@ impl Thread {
         Ok(Some(Snapshot::of(&listing.parse()?, &report)))
     }
 
-    /// Has events sent, if they are not.
+    /// Requests events from lonetd, if they do not arrive yet.
     fn start_watch(&mut self) -> Result<(), ViewClosed> {
         if self.watch.is_some() {
             return Ok(());
@@ -227,7 +230,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Waits so long, and takes events and orders meanwhile.
+    /// Waits for this time, and handles events and commands meanwhile. Returns early after a command, or when lonetd has ended.
     fn wait(&mut self, pause: Duration) -> Result<(), ViewClosed> {
         let until = Instant::now() + pause;
         loop {
@@ -235,14 +238,14 @@ impl Thread {
             if left.is_zero() {
                 return Ok(());
             }
-            // SAFETY: the descriptor is this struct's, which outlives the poll.
+            // SAFETY: the descriptor belongs to this struct, which outlives the poll.
             let watched = self.watch.as_ref().map(|fd| unsafe { BorrowedFd::borrow_raw(fd.raw()) });
             let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
             let milliseconds = PollTimeout::try_from(left + Duration::from_millis(1));
             let _ = poll(&mut fds, milliseconds.unwrap_or(PollTimeout::MAX));
             if !self.take_events()? {
-                // lonetd has ended, and the network, perhaps.
+                // lonetd has ended, and perhaps the network.
                 return Ok(());
             }
             let _ = self.wake.read();
@@ -258,7 +261,7 @@ impl Thread {
         }
     }
 
-    /// Takes the events that have come. `false`: no more will come.
+    /// Receives the events that have arrived. `false`: the connection is closed.
     fn take_events(&mut self) -> Result<bool, ViewClosed> {
         let Some(fd) = &self.watch else { return Ok(true) };
         let (mut events, mut is_open) = (Vec::new(), true);
@@ -294,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deed_is_the_command_that_does_the_same() {
+    fn command_line_does_the_same_as_the_command() {
         let command = |verb, from: &[&str], to: &[&str], one_way| {
             let names = |all: &[&str]| all.iter().map(ToString::to_string).collect();
             let between = Between { from: names(from), to: names(to), one_way, ..Between::default() };

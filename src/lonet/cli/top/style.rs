@@ -1,4 +1,4 @@
-//! How things look, with colours and without.
+//! The styles of the screen, with colours and without.
 
 use crate::trace::event::Kind;
 use ratatui::style::{Color, Modifier, Style as Look};
@@ -30,7 +30,7 @@ impl Style {
         Look::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What is of less weight.
+    /// Less important text.
     pub fn dim(self) -> Look {
         match self.has_colours {
             true => Look::new().fg(Color::DarkGray),
@@ -67,7 +67,7 @@ impl Style {
         self.coloured(self.bold(), Color::Green)
     }
 
-    /// What flows at the moment.
+    /// Rates above zero.
     pub fn busy(self) -> Look {
         self.coloured(Look::new(), Color::Green)
     }

@@ -1,4 +1,4 @@
-//! What stands in the tables: their columns, and the rows of each pane.
+//! The columns and cells of the table in each pane.
 
 use super::columns::{Column, Content, amount, number, text};
 use super::rows::{By, Order, Rows};
@@ -23,7 +23,7 @@ pub fn marked(pane: Pane, order: Order) -> Option<&'static str> {
     })
 }
 
-/// An amount, or nothing where it is not known.
+/// An amount, or `-` if it is not known.
 fn amount_or_dash(bytes: Option<f64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), amount)
 }

@@ -1,4 +1,4 @@
-//! What is on the screen, apart from how it is drawn: what is shown of what has come, and what keys do to that.
+//! The state of the screen, without its drawing: the data to show, the selection and the mode, and what each key does.
 
 use super::choice::{Choice, Target};
 use super::rows::{Order, Rows};
@@ -9,10 +9,10 @@ use crate::trace::event::{Event, Kind};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 
-/// So many events are kept.
+/// How many events are kept.
 const MAX_EVENTS: usize = 5000;
 
-/// How far PgUp and PgDn go.
+/// How many rows PgUp and PgDn move by.
 const PAGE: isize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +42,20 @@ impl Pane {
     }
 }
 
-/// What the keys are for at the moment.
+/// What keys act on.
 #[derive(Clone, Debug)]
 pub enum Mode {
     Browse,
-    /// The filter is typed. What it was before.
+    /// The filter is being typed; its value before, for Esc.
     Filter(String),
-    /// Hosts are chosen.
+    /// Hosts are being chosen.
     Choose(Choice),
-    /// It is asked whether to do this.
+    /// This command is to be confirmed.
     Confirm(FaultCommand),
     Help,
 }
 
-/// What the key has the program do, beyond the view.
+/// What the caller has to do after a key.
 #[derive(Debug)]
 pub enum Action {
     Nothing,
@@ -64,7 +64,7 @@ pub enum Action {
     Order(FaultCommand),
 }
 
-/// An event as it is shown.
+/// An event as a line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     seq: u64,
@@ -75,13 +75,13 @@ pub struct Line {
 pub struct View {
     pub network: String,
     pub status: NetworkStatus,
-    /// What has come.
+    /// The last snapshot.
     latest: Snapshot,
     events: VecDeque<Line>,
-    /// What was there when it was paused.
+    /// Snapshot and events at the time when the view was paused.
     paused: Option<(Snapshot, VecDeque<Line>)>,
     pub no_events: Option<String>,
-    /// What has become of the last order: an error, or not.
+    /// The outcome of the last command, or that it was sent.
     pub outcome: Option<Result<String, String>>,
     pub filter: String,
     pub mode: Mode,
@@ -89,9 +89,9 @@ pub struct View {
     /// Only the pane with the focus is shown.
     pub zoomed: bool,
     pub orders: [Order; 5],
-    /// The row that is chosen in each pane, by what it is called.
+    /// The name of the selected row in each pane.
     selected: [Option<String>; 5],
-    /// How many events behind the end of the list.
+    /// How many events the list is scrolled back from its end.
     pub behind: usize,
 }
 
@@ -131,23 +131,23 @@ impl View {
         let line = |event: &Event| Line { seq: event.seq, kind: event.kind, text: event.to_string() };
         let new: Vec<Line> = new.map(line).collect();
         if self.behind > 0 && self.paused.is_none() {
-            // What is looked at stays where it is.
+            // Scroll further back, so that the lines on the screen stay.
             let filter = self.filter.to_lowercase();
             self.behind += new.iter().filter(|line| matches_filter(&filter, &[&line.text])).count();
         }
         self.events.extend(new);
-        // A close may be told of behind its turn.
+        // Closes may arrive after later events.
         self.events.make_contiguous().sort_by_key(|line| line.seq);
         let spare = self.events.len().saturating_sub(MAX_EVENTS);
         self.events.drain(..spare);
     }
 
-    /// Says that this was ordered.
+    /// Shows that a command was sent.
     pub fn show_pending(&mut self, command: &FaultCommand) {
         self.outcome = Some(Ok(format!("{} …", command.command())));
     }
 
-    /// What is to be shown: what there is, or was when it was paused.
+    /// The snapshot to show: the last one, or that of the pause.
     pub fn shown(&self) -> &Snapshot {
         self.paused.as_ref().map_or(&self.latest, |(shown, _)| shown)
     }
@@ -156,19 +156,19 @@ impl View {
         self.paused.is_some()
     }
 
-    /// The rows of the panes, as filter and order have them.
+    /// The filtered and sorted rows of the panes.
     pub fn rows(&self) -> Rows<'_> {
         Rows::of(self.shown(), &self.filter.to_lowercase(), &self.orders)
     }
 
-    /// The events that pass the filter.
+    /// The events that match the filter.
     pub fn lines(&self) -> Vec<&Line> {
         let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
         let filter = self.filter.to_lowercase();
         events.iter().filter(|line| matches_filter(&filter, &[&line.text])).collect()
     }
 
-    /// Where in a list of names the chosen one of a pane is.
+    /// The place of a pane's selected row in a list of names; the first one by default.
     pub fn selected(&self, pane: Pane, names: &[String]) -> Option<usize> {
         let selected = self.selected[pane.number()].as_ref();
         let found = selected.and_then(|selected| names.iter().position(|name| name == selected));
@@ -255,7 +255,7 @@ impl View {
         self.focus = Pane::ALL[(self.focus.number() + by) % Pane::ALL.len()];
     }
 
-    /// Chooses another row of the pane with the focus.
+    /// Selects another row in the pane with the focus.
     fn move_by(&mut self, by: isize) {
         if self.focus == Pane::Events {
             let most = self.lines().len().saturating_sub(1);
@@ -285,7 +285,7 @@ impl View {
         self.mode = Mode::Filter(before);
     }
 
-    /// Begins to cut or to heal what is chosen.
+    /// Opens the dialog to cut or heal the selected row.
     fn begin_command(&mut self, verb: Verb) {
         let rows = self.rows();
         let at = self.selected(self.focus, &rows.names(self.focus)).unwrap_or(0);
@@ -346,7 +346,7 @@ impl View {
     }
 }
 
-/// Whether one of the texts of a row has the filter in it, which is in small letters.
+/// Whether one of a row's texts contains the filter, which is in lower case.
 pub fn matches_filter(filter: &str, texts: &[&str]) -> bool {
     filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(filter))
 }

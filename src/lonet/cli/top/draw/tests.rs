@@ -13,7 +13,7 @@ fn end(host: &str, port: u16, program: &str) -> End {
     End { at, host: host.into(), program: program.into(), is_listed: true, os: None }
 }
 
-/// So many hosts, of which each has dialed the first one.
+/// A view of these hosts, each of which has dialed the first one.
 fn view(names: &[String]) -> View {
     let mut view = View::new("shop");
     let host = |(n, name): (usize, &String)| Host {
@@ -82,7 +82,7 @@ fn has(lines: &[String], text: &str) -> bool {
 }
 
 #[test]
-fn screen_of_80_by_24_has_all_that_three_hosts_have() {
+fn screen_of_80_by_24_shows_three_hosts_with_all_they_have() {
     let lines = lines(&view(&names(3)), 80, 24);
     assert!(lines[0].starts_with(" shop  3 hosts, 1 listener, 2 connections, 1 fault"), "{}", lines[0]);
     for text in ["▶ Hosts 3", "HOST▼", "Connections 2", "SENT/s▼", "Faults 1", "lonet cut host00 host01"]
@@ -129,7 +129,7 @@ fn wide_characters_keep_the_columns_in_line() {
 }
 
 #[test]
-fn without_colours_there_is_none() {
+fn no_color_draws_without_colours() {
     let coloured = |has| {
         let terminal = drawn(&view(&names(3)), 80, 24, Style::new(has));
         let cells = terminal.backend().buffer().content().to_vec();
@@ -139,7 +139,7 @@ fn without_colours_there_is_none() {
 }
 
 #[test]
-fn network_that_has_ended_is_said_and_its_last_view_kept() {
+fn ended_network_keeps_its_last_view() {
     let mut view = view(&names(3));
     view.update(Update::Status(NetworkStatus::Ended));
     let lines = lines(&view, 80, 24);
@@ -148,7 +148,7 @@ fn network_that_has_ended_is_said_and_its_last_view_kept() {
 }
 
 #[test]
-fn question_says_what_would_be_done() {
+fn confirmation_shows_the_effect_and_the_command() {
     let mut view = view(&names(3));
     for code in [KeyCode::Char('c'), KeyCode::Enter, KeyCode::Enter] {
         view.key(KeyEvent::new(code, KeyModifiers::NONE));

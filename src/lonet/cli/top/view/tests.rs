@@ -45,7 +45,7 @@ fn type_on(view: &mut View, text: &str) -> Action {
     last
 }
 
-/// The command about which it is asked whether to do it.
+/// The command line that is to be confirmed.
 fn asked(view: &View) -> String {
     if let Mode::Confirm(command) = &view.mode { command.command() } else { format!("{:?}", view.mode) }
 }
@@ -74,7 +74,7 @@ fn quit_is_q_escape_and_control_c() {
 }
 
 #[test]
-fn filter_leaves_rows_and_events_that_have_its_text() {
+fn filter_shows_rows_and_events_that_contain_its_text() {
     let mut view = view();
     happens(&mut view, 1, "web");
     happens(&mut view, 2, "db");
@@ -92,7 +92,7 @@ fn filter_leaves_rows_and_events_that_have_its_text() {
 }
 
 #[test]
-fn what_is_paused_does_not_change() {
+fn paused_view_does_not_change() {
     let mut view = view();
     happens(&mut view, 1, "web");
     press(&mut view, KeyCode::Char('p'));
@@ -120,7 +120,7 @@ fn sort_goes_through_the_columns_of_the_pane() {
 }
 
 #[test]
-fn row_that_is_chosen_stays_when_others_come() {
+fn selected_row_stays_selected_when_rows_are_added() {
     let mut view = view();
     press(&mut view, KeyCode::Down);
     assert_eq!(view.selected(Pane::Hosts, &names(&view, Pane::Hosts)), Some(1));
@@ -132,7 +132,7 @@ fn row_that_is_chosen_stays_when_others_come() {
 }
 
 #[test]
-fn cut_takes_two_hosts_and_a_yes() {
+fn cut_needs_two_hosts_and_a_confirmation() {
     let mut view = view();
     // The first one is the row that is chosen: db.
     assert!(matches!(type_on(&mut view, "c\nweb\n"), Action::Nothing));
@@ -183,7 +183,7 @@ fn heal_takes_a_fault_hosts_or_everything() {
 }
 
 #[test]
-fn earlier_events_stay_where_they_are_when_others_come() {
+fn scrolled_events_stay_in_place_when_others_arrive() {
     let mut view = view();
     (0..20).for_each(|seq| happens(&mut view, seq, "web"));
     type_on(&mut view, "5");
@@ -211,7 +211,7 @@ fn events_are_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn only_so_many_events_are_kept() {
+fn old_events_are_dropped() {
     let mut view = view();
     let many = (1..MAX_EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
     view.update(Update::Events(many));
