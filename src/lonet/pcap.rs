@@ -11,23 +11,23 @@
 //! Dials that lonetd refuses, and those to nobody, are no packets of the network: a refused program is sent elsewhere, so that it
 //! is refused there. These are written as what they are, events ([`pdu`]); so are all connections where packets cannot be had.
 
-pub mod book;
+pub mod address_map;
 pub mod packet;
 pub mod pcapng;
 pub mod pdu;
+mod port_reuse;
 pub mod ring;
-mod turns;
 
 use crate::daemon::names;
 use crate::daemon::state::NetworkShown;
 use crate::trace::event::{Event, Kind};
-use book::{Book, Process, Seen};
+use address_map::{AddressMap, Process, Seen};
 use lonet_core::block::{self, Block};
 use packet::{Headers, Segment};
 use pcapng::{Blocks, LinkType, Statistics};
+use port_reuse::{Origin, PortReuse, Ready};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use turns::{Ready, Turn, Turns};
 
 /// So many bytes of packets wait to be written at most; then the kernel's ring fills up, and the kernel counts what is lost.
 const MOST_WAITING: usize = 256 << 20;
@@ -61,7 +61,7 @@ struct Waiting {
 /// What is written, and what is known for that.
 pub struct Capture {
     block: Block,
-    pub book: Book,
+    map: AddressMap,
     /// The hosts whose packets are wanted, as [`names::fold`] has them; none: all.
     hosts: Vec<String>,
     has_packets: bool,
@@ -71,7 +71,7 @@ pub struct Capture {
     read: u64,
     events_of: u64,
     listed_of: u64,
-    turns: Turns,
+    reuse: PortReuse,
     blocks: Blocks,
 }
 
@@ -87,7 +87,7 @@ impl Capture {
         blocks.interface(LinkType::UpperPdu, &format!("{network} events"), &format!("events of {all}"));
         Capture {
             block,
-            book: Book::new(block),
+            map: AddressMap::new(block),
             hosts: hosts.to_vec(),
             has_packets,
             queue: VecDeque::new(),
@@ -95,7 +95,7 @@ impl Capture {
             read: 0,
             events_of: 0,
             listed_of: 0,
-            turns: Turns::default(),
+            reuse: PortReuse::default(),
             blocks,
         }
     }
@@ -124,7 +124,7 @@ impl Capture {
 
     /// An event that has happened.
     pub fn add_event(&mut self, event: Event) {
-        self.book.learn(&event);
+        self.map.learn(&event);
         let is_failure = matches!(event.kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut);
         let is_wanted = match self.has_packets {
             true => is_failure && event.os_from.is_none(),
@@ -150,7 +150,7 @@ impl Capture {
 
     /// What the network has now.
     pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
-        self.book.learn_list(shown);
+        self.map.learn_list(shown);
         self.listed_of = self.read;
     }
 
@@ -158,7 +158,7 @@ impl Capture {
     pub fn go_on(&mut self, now: u64) -> Need {
         let need = self.go_through();
         let blocks = &mut self.blocks;
-        self.turns.look(now, &mut |ready| write_ready(blocks, &ready));
+        self.reuse.look(now, &mut |ready| write_ready(blocks, &ready));
         need
     }
 
@@ -209,7 +209,7 @@ impl Capture {
     fn write_packet(&mut self, time: u64, number: u64, length: usize, bytes: &mut Vec<u8>) -> Need {
         let Some(headers) = Headers::read(bytes) else { return Need::Nothing };
         let ends = [headers.from, headers.to];
-        let is_nameless = |ip: &Ipv4Addr| self.book.may_be_host(*ip) && self.book.name(*ip).is_none();
+        let is_nameless = |ip: &Ipv4Addr| self.map.may_be_host(*ip) && self.map.name(*ip).is_none();
         if ends.iter().any(is_nameless) && self.need(number) != Need::Nothing {
             return self.need(number);
         }
@@ -217,7 +217,7 @@ impl Capture {
         if segment.is_some_and(|segment| is_refusal(self.block, &segment)) {
             return Need::Nothing;
         }
-        if !self.book.is_of(&self.hosts, ends) {
+        if !self.map.is_of(&self.hosts, ends) {
             return Need::Nothing;
         }
         let length = length.max(bytes.len());
@@ -230,10 +230,10 @@ impl Capture {
             return Need::Nothing;
         };
         let all_is_known = self.need(number) == Need::Nothing;
-        let seen = match self.book.see(&segment, time, all_is_known) {
+        let seen = match self.map.see(&segment, time, all_is_known) {
             Some(seen) => seen,
             None if !all_is_known => return self.need(number),
-            None => self.book.see_stranger(&segment, time),
+            None => self.map.see_stranger(&segment, time),
         };
         headers.finish(bytes, seen.ports.map(Some));
         self.write_names();
@@ -242,30 +242,30 @@ impl Capture {
         let [from, to] = [0, 1].map(|end| SocketAddrV4::new(ends[end], ports[end]));
         let ends = if is_listeners { [to, from] } else { [from, to] };
         let ready = Ready { time, length, bytes: std::mem::take(bytes), comment };
-        let turn = Turn { ends, connection, is_listeners };
+        let origin = Origin { ends, connection, is_listeners };
         let blocks = &mut self.blocks;
-        self.turns.take(turn, segment, ready, &mut |ready| write_ready(blocks, &ready));
+        self.reuse.take(origin, segment, ready, &mut |ready| write_ready(blocks, &ready));
         Need::Nothing
     }
 
     fn comment(&self, process: &Process, at: Ipv4Addr) -> String {
         let Process { pid, program } = process;
-        match self.book.name(at) {
+        match self.map.name(at) {
             Some(host) => format!("sent by {program} (pid {pid}) on {host}"),
             None => format!("sent by {program} (pid {pid})"),
         }
     }
 
     fn write_event(&mut self, time: u64, number: u64, event: &Event) -> Need {
-        let ends = [&event.from, &event.to].map(|at| at.as_deref().and_then(|at| self.book.address(at)));
+        let ends = [&event.from, &event.to].map(|at| at.as_deref().and_then(|at| self.map.address(at)));
         if ends.iter().any(Option::is_none) && self.need(number) != Need::Nothing {
             return self.need(number);
         }
         let ips = ends.map(|end| end.map_or(Ipv4Addr::UNSPECIFIED, |end| *end.ip()));
-        if !self.book.is_of(&self.hosts, ips) {
+        if !self.map.is_of(&self.hosts, ips) {
             return Need::Nothing;
         }
-        let host = event.host.as_deref().and_then(|host| self.book.address(host));
+        let host = event.host.as_deref().and_then(|host| self.map.address(host));
         let is_listeners = host.is_some_and(|host| host.ip() == &ips[1]) && ips[0] != ips[1];
         let [from, to] = ends;
         let ends = if is_listeners { [to, from] } else { [from, to] };
@@ -278,11 +278,11 @@ impl Capture {
 
     /// Says the names that are new, before the packets that have their addresses.
     fn write_names(&mut self) {
-        let fresh = self.book.take_fresh();
+        let fresh = self.map.take_fresh();
         if fresh.is_empty() {
             return;
         }
-        let named = |ip: &Ipv4Addr| Some((*ip, format!("{}.lonet", self.book.name(*ip)?)));
+        let named = |ip: &Ipv4Addr| Some((*ip, format!("{}.lonet", self.map.name(*ip)?)));
         let named: Vec<(Ipv4Addr, String)> = fresh.iter().filter_map(named).collect();
         self.blocks.names(named.iter().map(|(ip, name)| (*ip, name.as_str())));
     }

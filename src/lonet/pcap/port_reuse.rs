@@ -29,7 +29,7 @@ pub struct Ready {
 
 /// Of which connection a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct Origin {
     /// The lonet addresses of the dialer and of the listener.
     pub ends: [SocketAddrV4; 2],
     /// Of two connections, the one that began later has the higher number.
@@ -45,11 +45,11 @@ struct Pair {
     finished: [Option<u32>; 2],
     /// Whether it has been.
     is_done: [bool; 2],
-    waiting: VecDeque<(Turn, Segment, Ready)>,
+    waiting: VecDeque<(Origin, Segment, Ready)>,
 }
 
 #[derive(Default)]
-pub struct Turns {
+pub struct PortReuse {
     pairs: HashMap<[SocketAddrV4; 2], Pair>,
     waiting: usize,
 }
@@ -60,23 +60,23 @@ impl Pair {
     }
 
     /// Whether a segment of this connection has its turn.
-    fn may_go(&self, turn: &Turn) -> bool {
-        turn.connection <= self.connection || self.connection == 0 || self.is_over()
+    fn may_go(&self, origin: &Origin) -> bool {
+        origin.connection <= self.connection || self.connection == 0 || self.is_over()
     }
 
     /// A segment goes.
-    fn note(&mut self, turn: &Turn, segment: &Segment) {
-        if turn.connection > self.connection {
+    fn note(&mut self, origin: &Origin, segment: &Segment) {
+        if origin.connection > self.connection {
             *self = Pair {
-                connection: turn.connection,
+                connection: origin.connection,
                 waiting: std::mem::take(&mut self.waiting),
                 ..Pair::default()
             };
         }
-        if turn.connection < self.connection {
+        if origin.connection < self.connection {
             return;
         }
-        let (own, other) = (usize::from(turn.is_listeners), usize::from(!turn.is_listeners));
+        let (own, other) = (usize::from(origin.is_listeners), usize::from(!origin.is_listeners));
         if segment.resets() {
             self.is_done = [true; 2];
         }
@@ -88,17 +88,17 @@ impl Pair {
     }
 }
 
-impl Turns {
+impl PortReuse {
     /// Writes a segment, and those that have waited for it, or keeps it for later.
-    pub fn take(&mut self, turn: Turn, segment: Segment, ready: Ready, write: &mut dyn FnMut(Ready)) {
-        let pair = self.pairs.entry(turn.ends).or_default();
-        if pair.may_go(&turn) && (pair.waiting.is_empty() || turn.connection <= pair.connection) {
-            pair.note(&turn, &segment);
+    pub fn take(&mut self, origin: Origin, segment: Segment, ready: Ready, write: &mut dyn FnMut(Ready)) {
+        let pair = self.pairs.entry(origin.ends).or_default();
+        if pair.may_go(&origin) && (pair.waiting.is_empty() || origin.connection <= pair.connection) {
+            pair.note(&origin, &segment);
             write(ready);
-            self.go_on(turn.ends, u64::MAX, write);
+            self.go_on(origin.ends, u64::MAX, write);
         } else {
             self.waiting += ready.bytes.len();
-            pair.waiting.push_back((turn, segment, ready));
+            pair.waiting.push_back((origin, segment, ready));
         }
         if self.pairs.len() > MANY {
             self.pairs.retain(|_, pair| !pair.is_over() || !pair.waiting.is_empty());
@@ -108,13 +108,13 @@ impl Turns {
     /// Writes what has its turn between these addresses, and what has waited since `since` or longer.
     fn go_on(&mut self, ends: [SocketAddrV4; 2], since: u64, write: &mut dyn FnMut(Ready)) {
         let Some(pair) = self.pairs.get_mut(&ends) else { return };
-        while let Some((turn, segment, ready)) = pair.waiting.pop_front() {
+        while let Some((origin, segment, ready)) = pair.waiting.pop_front() {
             let is_late = since != u64::MAX && ready.time <= since;
-            if !is_late && !pair.may_go(&turn) {
-                pair.waiting.push_front((turn, segment, ready));
+            if !is_late && !pair.may_go(&origin) {
+                pair.waiting.push_front((origin, segment, ready));
                 return;
             }
-            pair.note(&turn, &segment);
+            pair.note(&origin, &segment);
             self.waiting -= ready.bytes.len();
             write(ready);
         }
@@ -148,7 +148,7 @@ mod tests {
     const RST: u8 = 4;
 
     struct Line {
-        turns: Turns,
+        reuse: PortReuse,
         written: Vec<u64>,
         time: u64,
     }
@@ -159,10 +159,10 @@ mod tests {
             self.time += 1;
             let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
             let segment = Segment::new([end(1), end(80)], flags, numbers);
-            let turn = Turn { ends: [end(1), end(80)], connection, is_listeners };
+            let origin = Origin { ends: [end(1), end(80)], connection, is_listeners };
             let ready = Ready { time: self.time, length: 1, bytes: vec![0], comment: None };
             let written = &mut self.written;
-            self.turns.take(turn, segment, ready, &mut |ready| written.push(ready.time));
+            self.reuse.take(origin, segment, ready, &mut |ready| written.push(ready.time));
         }
 
         fn written(&mut self) -> Vec<u64> {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn line() -> Line {
-        Line { turns: Turns::default(), written: Vec::new(), time: 0 }
+        Line { reuse: PortReuse::default(), written: Vec::new(), time: 0 }
     }
 
     #[test]
@@ -200,8 +200,8 @@ mod tests {
         line.send(1, false, SYN, [9, 0]);
         line.send(2, false, SYN, [70, 0]);
         let mut written = Vec::new();
-        assert_eq!(line.turns.look(ENDS_WITHIN + 1, &mut |ready| written.push(ready.time)), 1);
-        assert_eq!(line.turns.look(ENDS_WITHIN + 2, &mut |ready| written.push(ready.time)), 0);
+        assert_eq!(line.reuse.look(ENDS_WITHIN + 1, &mut |ready| written.push(ready.time)), 1);
+        assert_eq!(line.reuse.look(ENDS_WITHIN + 2, &mut |ready| written.push(ready.time)), 0);
         line.send(2, true, SYN | ACK, [90, 71]);
         line.send(1, true, FIN | ACK, [50, 11]);
         assert_eq!((written, line.written()), (vec![2], vec![1, 3, 4]));

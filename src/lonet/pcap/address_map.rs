@@ -56,7 +56,7 @@ pub struct Seen {
     pub is_listeners: bool,
 }
 
-pub struct Book {
+pub struct AddressMap {
     block: Block,
     /// By the kernel's addresses of the dialer and of the listener, in the order of time.
     connections: HashMap<[SocketAddrV4; 2], Vec<Connection>>,
@@ -80,9 +80,9 @@ fn split(address: &str) -> (&str, u16) {
     }
 }
 
-impl Book {
-    pub fn new(block: Block) -> Book {
-        Book {
+impl AddressMap {
+    pub fn new(block: Block) -> AddressMap {
+        AddressMap {
             block,
             connections: HashMap::new(),
             listeners: HashMap::new(),
