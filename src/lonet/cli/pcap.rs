@@ -59,7 +59,7 @@ const DRAIN_TIME: Duration = BLOCK_TIMEOUT.saturating_mul(5);
 
 impl Pcap {
     pub fn run(self) -> Result<ExitCode, String> {
-        let hosts = pcap::wanted(&self.hosts)?;
+        let hosts = pcap::fold_hosts(&self.hosts)?;
         let client = self.network.client()?;
         let is_output = self.file == Path::new("-");
         let name = if is_output { "the standard output".into() } else { self.file.display().to_string() };
@@ -261,9 +261,9 @@ impl<'a> Session<'a> {
     /// Writes what can be written, and requests what the rest needs.
     fn process(&mut self) -> Result<(), String> {
         loop {
-            match self.capture.go_on(now()) {
+            match self.capture.process(now()) {
                 Need::Events if self.pending_flush.is_none() && !self.has_ended => {
-                    let packets_read = self.capture.read();
+                    let packets_read = self.capture.packets_read();
                     let sent = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
                     // If lonetd is gone, `hold` reports that.
                     self.pending_flush = sent.ok().map(|fd| (fd, packets_read));
@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
     }
 
     fn write(&mut self) -> Result<(), String> {
-        let blocks = self.capture.take();
+        let blocks = self.capture.take_blocks();
         self.out.write(&blocks)
     }
 
@@ -314,8 +314,8 @@ impl<'a> Session<'a> {
             let _ = request(self.client, Order::Write, StartIf::Killed);
         }
         self.read_events()?;
-        self.capture.events_are_added(self.capture.read());
-        if !self.has_ended && self.capture.go_on(now()) == Need::List {
+        self.capture.events_are_added(self.capture.packets_read());
+        if !self.has_ended && self.capture.process(now()) == Need::List {
             self.update_list()?;
         }
         let statistics = self.ring.as_mut().map(Ring::statistics);

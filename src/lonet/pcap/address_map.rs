@@ -14,11 +14,11 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
-/// So many pairs of addresses are known before those are forgotten that have not been used for [`UNUSED`]: of what lives still
+/// So many pairs of addresses are known before those are forgotten that have not been used for [`UNUSED_AFTER`]: of what lives still
 /// a list tells again.
-const MANY: usize = 1 << 16;
+const MAX_PAIRS: usize = 1 << 16;
 /// In nanoseconds.
-const UNUSED: u64 = 60_000_000_000;
+const UNUSED_AFTER: u64 = 60_000_000_000;
 
 /// A process, as it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,21 +31,21 @@ pub struct Process {
 #[derive(Clone, Debug)]
 struct Connection {
     /// When it was dialed, in nanoseconds; 0: before there was a trace.
-    since: u64,
+    dialed_at: u64,
     ports: [u16; 2],
     processes: [Option<Process>; 2],
     /// The processes that were said in a comment.
-    said: [Option<Process>; 2],
+    commented: [Option<Process>; 2],
     /// The number of the first segment, where one was seen.
-    number: Option<u32>,
-    used: u64,
-    /// See [`Seen`]; 0: nothing has been seen of it.
-    order: u64,
+    first_sequence: Option<u32>,
+    last_used: u64,
+    /// See [`Identified`]; 0: nothing has been seen of it.
+    ordinal: u64,
 }
 
 /// What a segment is to be written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Identified {
     /// The source's, and the destination's.
     pub ports: [u16; 2],
     /// Who sends it, if it is the first time, or another one.
@@ -67,9 +67,9 @@ pub struct AddressMap {
     names: HashMap<Ipv4Addr, String>,
     addresses: HashMap<String, Ipv4Addr>,
     /// The names that came since they were taken.
-    fresh: Vec<Ipv4Addr>,
+    new_names: Vec<Ipv4Addr>,
     /// How many connections have been seen.
-    seen: u64,
+    connections_seen: u64,
 }
 
 /// A lonet address as it is written: the name, and the port; 0 where it has none.
@@ -89,8 +89,8 @@ impl AddressMap {
             listening: HashMap::new(),
             names: HashMap::new(),
             addresses: HashMap::new(),
-            fresh: Vec::new(),
-            seen: 0,
+            new_names: Vec::new(),
+            connections_seen: 0,
         }
     }
 
@@ -107,28 +107,28 @@ impl AddressMap {
     }
 
     /// Whether there may be a host of this address.
-    pub fn may_be_host(&self, ip: Ipv4Addr) -> bool {
+    pub fn is_host_address(&self, ip: Ipv4Addr) -> bool {
         matches!(self.block.place(ip.to_ipv6_mapped()), Place::Host(..))
     }
 
     /// The addresses that have got a name since the last time.
-    pub fn take_fresh(&mut self) -> Vec<Ipv4Addr> {
-        std::mem::take(&mut self.fresh)
+    pub fn take_new_names(&mut self) -> Vec<Ipv4Addr> {
+        std::mem::take(&mut self.new_names)
     }
 
     fn learn_name(&mut self, ip: Ipv4Addr, name: &str) {
-        if !self.may_be_host(ip) || name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') {
+        if !self.is_host_address(ip) || name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') {
             return;
         }
         if self.names.get(&ip).is_none_or(|known| known != name) {
             self.names.insert(ip, name.to_owned());
             self.addresses.insert(name.to_owned(), ip);
-            self.fresh.push(ip);
+            self.new_names.push(ip);
         }
     }
 
     /// What the network has now.
-    pub fn learn_list(&mut self, shown: &NetworkShown<'_>) {
+    pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
         for host in &shown.hosts {
             if let Ok(ip) = host.address.parse() {
                 self.learn_name(ip, &host.name);
@@ -167,7 +167,7 @@ impl AddressMap {
         }
     }
 
-    pub fn learn(&mut self, event: &Event) {
+    pub fn add_event(&mut self, event: &Event) {
         let process = event
             .pid
             .map(|pid| Process { pid, program: event.program.as_deref().unwrap_or_default().into() });
@@ -190,35 +190,35 @@ impl AddressMap {
         let (Some(from), Some(to)) = (&event.from, &event.to) else { return };
         self.learn_name(*os_from.ip(), split(from).0);
         self.learn_name(*os_to.ip(), split(to).0);
-        let (ports, since) = ([split(from).1, split(to).1], event.time.0.saturating_mul(1000));
+        let (ports, dialed_at) = ([split(from).1, split(to).1], event.time.0.saturating_mul(1000));
         self.listeners.insert(os_to, ports[1]);
         let listens = self.listening.get(to).cloned();
         let all = self.connections.entry([os_from, os_to]).or_default();
         let is_another = event.kind == Kind::Dial || all.last().is_none_or(|last| last.ports != ports);
         if is_another {
-            all.push(Connection::new(since, ports));
+            all.push(Connection::new(dialed_at, ports));
         }
         if let Some(last) = all.last_mut() {
             let end = usize::from(event.kind == Kind::Accepted);
             last.processes[end] = process.or(last.processes[end].take());
             last.processes[1] = last.processes[1].take().or(listens);
         }
-        if self.connections.len() > MANY {
-            self.forget(since);
+        if self.connections.len() > MAX_PAIRS {
+            self.drop_unused(dialed_at);
         }
     }
 
-    fn forget(&mut self, now: u64) {
+    fn drop_unused(&mut self, now: u64) {
         self.connections.retain(|_, all| {
-            all.retain(|c| c.used.max(c.since).saturating_add(UNUSED) > now);
+            all.retain(|c| c.last_used.max(c.dialed_at).saturating_add(UNUSED_AFTER) > now);
             !all.is_empty()
         });
     }
 
     /// What a segment of this time is to be written as. `None`: it is not known.
     ///
-    /// `all_is_known`: everything has been learned that there was at that time.
-    pub fn see(&mut self, segment: &Segment, time: u64, all_is_known: bool) -> Option<Seen> {
+    /// `is_complete`: everything has been learned that there was at that time.
+    pub fn identify(&mut self, segment: &Segment, time: u64, is_complete: bool) -> Option<Identified> {
         let ends = [segment.from, segment.to];
         let (ends, sender) = match self.connections.contains_key(&ends) {
             true => (ends, 0),
@@ -226,47 +226,47 @@ impl AddressMap {
         };
         let all = self.connections.get_mut(&ends)?;
         // One whose dial was not seen in time has been connected later than this.
-        let at = all.iter().rposition(|c| c.since <= time).unwrap_or(0);
+        let at = all.iter().rposition(|c| c.dialed_at <= time).unwrap_or(0);
         if at > 0 {
             // Packets come in the order of their times.
             all.drain(..at);
         }
         let connection = all.first_mut()?;
-        if segment.dials() && connection.number != Some(segment.number) {
+        if segment.is_syn() && connection.first_sequence != Some(segment.sequence) {
             // Its pair of addresses was another's before.
-            if connection.number.is_some() && !all_is_known {
+            if connection.first_sequence.is_some() && !is_complete {
                 return None;
             }
-            connection.number = Some(segment.number);
+            connection.first_sequence = Some(segment.sequence);
         }
-        connection.used = time;
-        if connection.order == 0 {
-            self.seen += 1;
-            connection.order = self.seen;
+        connection.last_used = time;
+        if connection.ordinal == 0 {
+            self.connections_seen += 1;
+            connection.ordinal = self.connections_seen;
         }
-        let is_new = connection.processes[sender] != connection.said[sender];
+        let is_new = connection.processes[sender] != connection.commented[sender];
         let process = connection.processes[sender].clone().filter(|_| is_new);
         if process.is_some() {
-            connection.said[sender].clone_from(&process);
+            connection.commented[sender].clone_from(&process);
         }
         let ports = [connection.ports[sender], connection.ports[1 - sender]];
-        Some(Seen { ports, sender: process, connection: connection.order, is_listeners: sender == 1 })
+        Some(Identified { ports, sender: process, connection: connection.ordinal, is_listeners: sender == 1 })
     }
 
     /// From now on, a segment between these addresses is of no connection of the network's, but one end of it may be a listener.
-    pub fn see_stranger(&mut self, segment: &Segment, time: u64) -> Seen {
+    pub fn identify_outside(&mut self, segment: &Segment, time: u64) -> Identified {
         let port = |at: SocketAddrV4| self.listeners.get(&at).copied().unwrap_or(at.port());
         let ports = [port(segment.from), port(segment.to)];
         let mut connection = Connection::new(time, ports);
-        connection.number = segment.dials().then_some(segment.number);
-        self.seen += 1;
-        connection.order = self.seen;
+        connection.first_sequence = segment.is_syn().then_some(segment.sequence);
+        self.connections_seen += 1;
+        connection.ordinal = self.connections_seen;
         self.connections.insert([segment.from, segment.to], vec![connection]);
-        Seen { ports, sender: None, connection: self.seen, is_listeners: false }
+        Identified { ports, sender: None, connection: self.connections_seen, is_listeners: false }
     }
 
     /// Whether a packet between these addresses is one of these hosts', by their names as [`names::fold`] has them.
-    pub fn is_of(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
+    pub fn concerns(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
         let is_named = |ip: Ipv4Addr| {
             let name = self.name(ip).and_then(|name| names::fold(name.as_bytes()));
             name.is_some_and(|name| hosts.contains(&name))
@@ -276,15 +276,15 @@ impl AddressMap {
 }
 
 impl Connection {
-    fn new(since: u64, ports: [u16; 2]) -> Connection {
+    fn new(dialed_at: u64, ports: [u16; 2]) -> Connection {
         Connection {
-            since,
+            dialed_at,
             ports,
             processes: [None, None],
-            said: [None, None],
-            number: None,
-            used: 0,
-            order: 0,
+            commented: [None, None],
+            first_sequence: None,
+            last_used: 0,
+            ordinal: 0,
         }
     }
 }

@@ -15,7 +15,7 @@ const ACK: u8 = 16;
 pub struct Segment {
     pub from: SocketAddrV4,
     pub to: SocketAddrV4,
-    pub number: u32,
+    pub sequence: u32,
     /// The number that the next segment of this end begins with.
     pub next: u32,
     /// The number up to which the other end's have come.
@@ -25,25 +25,25 @@ pub struct Segment {
 
 impl Segment {
     /// Whether it is the first one of a dial.
-    pub fn dials(&self) -> bool {
+    pub fn is_syn(&self) -> bool {
         self.flags & (SYN | ACK) == SYN
     }
 
-    pub fn resets(&self) -> bool {
+    pub fn is_reset(&self) -> bool {
         self.flags & RST != 0
     }
 
     /// Whether it is the last one of its end.
-    pub fn ends(&self) -> bool {
+    pub fn is_fin(&self) -> bool {
         self.flags & FIN != 0
     }
 
     /// One without data, of this number and acknowledging that one.
     #[cfg(test)]
-    pub fn new([from, to]: [SocketAddrV4; 2], flags: u8, [number, other]: [u32; 2]) -> Segment {
-        let next = number.wrapping_add(u32::from(flags & (SYN | FIN) != 0));
+    pub fn new([from, to]: [SocketAddrV4; 2], flags: u8, [sequence, other]: [u32; 2]) -> Segment {
+        let next = sequence.wrapping_add(u32::from(flags & (SYN | FIN) != 0));
         let acknowledged = (flags & ACK != 0).then_some(other);
-        Segment { from, to, number, next, acknowledged, flags }
+        Segment { from, to, sequence, next, acknowledged, flags }
     }
 }
 
@@ -57,11 +57,11 @@ pub struct Headers {
     transport: Option<(usize, usize)>,
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u32> {
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -73,12 +73,12 @@ impl Headers {
         if first >> 4 != 4 || header < 20 || packet.len() < header {
             return None;
         }
-        let length = usize::from(word(packet, 2)?);
+        let length = usize::from(read_u16(packet, 2)?);
         // More fragments, or not the first one.
-        let is_whole = word(packet, 6)? & 0x3fff == 0 && (header..=packet.len()).contains(&length);
+        let is_whole = read_u16(packet, 6)? & 0x3fff == 0 && (header..=packet.len()).contains(&length);
         Some(Headers {
-            from: long(packet, 12)?.into(),
-            to: long(packet, 16)?.into(),
+            from: read_u32(packet, 12)?.into(),
+            to: read_u32(packet, 16)?.into(),
             protocol: *packet.get(9)?,
             transport: is_whole.then_some((header, length)),
         })
@@ -87,16 +87,16 @@ impl Headers {
     /// The packet as a TCP segment, if it is one and all there.
     pub fn segment(&self, packet: &[u8]) -> Option<Segment> {
         let (at, end) = self.transport.filter(|(at, end)| self.protocol == TCP && end - at >= 20)?;
-        let (number, flags) = (long(packet, at + 4)?, *packet.get(at + 13)?);
+        let (sequence, flags) = (read_u32(packet, at + 4)?, *packet.get(at + 13)?);
         let data = (end - at).saturating_sub(usize::from(packet.get(at + 12)? >> 4) * 4);
         // The first and the last one count as a byte each.
         let counted = (flags & (SYN | FIN)).count_ones() + data as u32;
         Some(Segment {
-            from: SocketAddrV4::new(self.from, word(packet, at)?),
-            to: SocketAddrV4::new(self.to, word(packet, at + 2)?),
-            number,
-            next: number.wrapping_add(counted),
-            acknowledged: if flags & ACK != 0 { Some(long(packet, at + 8)?) } else { None },
+            from: SocketAddrV4::new(self.from, read_u16(packet, at)?),
+            to: SocketAddrV4::new(self.to, read_u16(packet, at + 2)?),
+            sequence,
+            next: sequence.wrapping_add(counted),
+            acknowledged: if flags & ACK != 0 { Some(read_u32(packet, at + 8)?) } else { None },
             flags,
         })
     }
@@ -107,7 +107,7 @@ impl Headers {
 
     /// Writes other ports into a packet of TCP or UDP, the source's first, and the checksum. That is not right before,
     /// either: the kernel leaves it out where nobody would look.
-    pub fn finish(&self, packet: &mut [u8], ports: [Option<u16>; 2]) {
+    pub fn rewrite_ports(&self, packet: &mut [u8], ports: [Option<u16>; 2]) {
         let Some((at, end)) = self.transport else { return };
         let checksum = match self.protocol {
             TCP if end - at >= 20 => 16,
@@ -191,8 +191,8 @@ mod tests {
             let segment = headers.segment(&packet).expect("a segment");
             assert_eq!((segment.from.to_string(), segment.to.port()), ("127.7.0.2:40000".into(), 80));
             assert_eq!((segment.next, segment.acknowledged), (10 + data.len() as u32, None));
-            assert_eq!((segment.number, segment.dials(), segment.resets()), (9, true, false));
-            headers.finish(&mut packet, [Some(1), None]);
+            assert_eq!((segment.sequence, segment.is_syn(), segment.is_reset()), (9, true, false));
+            headers.rewrite_ports(&mut packet, [Some(1), None]);
             let segment = headers.segment(&packet).expect("a segment");
             assert_eq!((segment.from.port(), segment.to.port()), (1, 80));
             assert!(is_right(&packet), "{} bytes", data.len());
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn datagram_gets_its_checksum() {
         let mut query = packet(UDP, &[0x9c, 0x40, 0x80, 0, 0, 11, 0, 0, 1, 2, 3]);
-        Headers::read(&query).expect("a packet").finish(&mut query, [None, Some(53)]);
+        Headers::read(&query).expect("a packet").rewrite_ports(&mut query, [None, Some(53)]);
         assert!(is_right(&query) && query[22..24] == [0, 53]);
     }
 
@@ -213,7 +213,7 @@ mod tests {
             let mut cut = whole[..length].to_vec();
             if let Some(headers) = Headers::read(&cut) {
                 assert_eq!(headers.segment(&cut), None);
-                headers.finish(&mut cut, [Some(1), Some(2)]);
+                headers.rewrite_ports(&mut cut, [Some(1), Some(2)]);
             }
             assert_eq!(cut, whole[..length]);
         }

@@ -20,7 +20,7 @@ const INFO_COLUMN: u16 = 36;
 const TCP: u32 = 2;
 
 /// The event in words, without its time.
-pub fn words(event: &Event) -> String {
+pub fn text(event: &Event) -> String {
     let text = event.to_string();
     text.split_once(' ').map_or(text.clone(), |(_, words)| words.to_owned())
 }
@@ -42,7 +42,7 @@ pub fn pdu(event: &Event, ends: [Option<SocketAddrV4>; 2]) -> Vec<u8> {
         }
     }
     tag(&mut out, PROTOCOL_COLUMN, b"lonet");
-    tag(&mut out, INFO_COLUMN, words(event).as_bytes());
+    tag(&mut out, INFO_COLUMN, text(event).as_bytes());
     tag(&mut out, END, b"");
     let _ = serde_json::to_writer(&mut out, event);
     out

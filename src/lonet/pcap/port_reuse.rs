@@ -10,13 +10,13 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddrV4;
 
 /// How long the end of a connection is waited for, in nanoseconds.
-const ENDS_WITHIN: u64 = 500_000_000;
+const MAX_DELAY: u64 = 500_000_000;
 
 /// So many bytes wait for that at most.
-const MOST_WAITING: usize = 32 << 20;
+const MAX_WAITING: usize = 32 << 20;
 
 /// So many pairs of addresses are remembered before those are forgotten that have no connection.
-const MANY: usize = 1 << 16;
+const MAX_PAIRS: usize = 1 << 16;
 
 /// A segment as it is to be written.
 pub struct Ready {
@@ -42,9 +42,9 @@ pub struct Origin {
 struct Pair {
     connection: u64,
     /// What the last segment of each end is acknowledged with.
-    finished: [Option<u32>; 2],
+    fin_end: [Option<u32>; 2],
     /// Whether it has been.
-    is_done: [bool; 2],
+    fin_acknowledged: [bool; 2],
     waiting: VecDeque<(Origin, Segment, Ready)>,
 }
 
@@ -56,16 +56,16 @@ pub struct PortReuse {
 
 impl Pair {
     fn is_over(&self) -> bool {
-        self.is_done == [true; 2]
+        self.fin_acknowledged == [true; 2]
     }
 
     /// Whether a segment of this connection has its turn.
-    fn may_go(&self, origin: &Origin) -> bool {
+    fn may_write(&self, origin: &Origin) -> bool {
         origin.connection <= self.connection || self.connection == 0 || self.is_over()
     }
 
     /// A segment goes.
-    fn note(&mut self, origin: &Origin, segment: &Segment) {
+    fn record(&mut self, origin: &Origin, segment: &Segment) {
         if origin.connection > self.connection {
             *self = Pair {
                 connection: origin.connection,
@@ -77,61 +77,61 @@ impl Pair {
             return;
         }
         let (own, other) = (usize::from(origin.is_listeners), usize::from(!origin.is_listeners));
-        if segment.resets() {
-            self.is_done = [true; 2];
+        if segment.is_reset() {
+            self.fin_acknowledged = [true; 2];
         }
-        if segment.ends() {
-            self.finished[own] = Some(segment.next);
+        if segment.is_fin() {
+            self.fin_end[own] = Some(segment.next);
         }
         let is_behind = |end: u32| segment.acknowledged.is_some_and(|at| at.wrapping_sub(end) < 1 << 31);
-        self.is_done[other] |= self.finished[other].is_some_and(is_behind);
+        self.fin_acknowledged[other] |= self.fin_end[other].is_some_and(is_behind);
     }
 }
 
 impl PortReuse {
     /// Writes a segment, and those that have waited for it, or keeps it for later.
-    pub fn take(&mut self, origin: Origin, segment: Segment, ready: Ready, write: &mut dyn FnMut(Ready)) {
+    pub fn push(&mut self, origin: Origin, segment: Segment, ready: Ready, write: &mut dyn FnMut(Ready)) {
         let pair = self.pairs.entry(origin.ends).or_default();
-        if pair.may_go(&origin) && (pair.waiting.is_empty() || origin.connection <= pair.connection) {
-            pair.note(&origin, &segment);
+        if pair.may_write(&origin) && (pair.waiting.is_empty() || origin.connection <= pair.connection) {
+            pair.record(&origin, &segment);
             write(ready);
-            self.go_on(origin.ends, u64::MAX, write);
+            self.write_waiting(origin.ends, u64::MAX, write);
         } else {
             self.waiting += ready.bytes.len();
             pair.waiting.push_back((origin, segment, ready));
         }
-        if self.pairs.len() > MANY {
+        if self.pairs.len() > MAX_PAIRS {
             self.pairs.retain(|_, pair| !pair.is_over() || !pair.waiting.is_empty());
         }
     }
 
-    /// Writes what has its turn between these addresses, and what has waited since `since` or longer.
-    fn go_on(&mut self, ends: [SocketAddrV4; 2], since: u64, write: &mut dyn FnMut(Ready)) {
+    /// Writes what has its turn between these addresses, and what has waited since `read_before` or longer.
+    fn write_waiting(&mut self, ends: [SocketAddrV4; 2], read_before: u64, write: &mut dyn FnMut(Ready)) {
         let Some(pair) = self.pairs.get_mut(&ends) else { return };
         while let Some((origin, segment, ready)) = pair.waiting.pop_front() {
-            let is_late = since != u64::MAX && ready.time <= since;
-            if !is_late && !pair.may_go(&origin) {
+            let is_late = read_before != u64::MAX && ready.time <= read_before;
+            if !is_late && !pair.may_write(&origin) {
                 pair.waiting.push_front((origin, segment, ready));
                 return;
             }
-            pair.note(&origin, &segment);
+            pair.record(&origin, &segment);
             self.waiting -= ready.bytes.len();
             write(ready);
         }
     }
 
     /// Writes what has waited long enough. The bytes that go on waiting.
-    pub fn look(&mut self, now: u64, write: &mut dyn FnMut(Ready)) -> usize {
+    pub fn flush_late(&mut self, now: u64, write: &mut dyn FnMut(Ready)) -> usize {
         if self.waiting > 0 {
-            let since =
-                if self.waiting > MOST_WAITING { u64::MAX - 1 } else { now.saturating_sub(ENDS_WITHIN) };
+            let read_before =
+                if self.waiting > MAX_WAITING { u64::MAX - 1 } else { now.saturating_sub(MAX_DELAY) };
             let all: Vec<_> = self
                 .pairs
                 .iter()
                 .filter(|(_, pair)| !pair.waiting.is_empty())
                 .map(|(ends, _)| *ends)
                 .collect();
-            all.into_iter().for_each(|ends| self.go_on(ends, since, write));
+            all.into_iter().for_each(|ends| self.write_waiting(ends, read_before, write));
         }
         self.waiting
     }
@@ -162,7 +162,7 @@ mod tests {
             let origin = Origin { ends: [end(1), end(80)], connection, is_listeners };
             let ready = Ready { time: self.time, length: 1, bytes: vec![0], comment: None };
             let written = &mut self.written;
-            self.reuse.take(origin, segment, ready, &mut |ready| written.push(ready.time));
+            self.reuse.push(origin, segment, ready, &mut |ready| written.push(ready.time));
         }
 
         fn written(&mut self) -> Vec<u64> {
@@ -200,8 +200,8 @@ mod tests {
         line.send(1, false, SYN, [9, 0]);
         line.send(2, false, SYN, [70, 0]);
         let mut written = Vec::new();
-        assert_eq!(line.reuse.look(ENDS_WITHIN + 1, &mut |ready| written.push(ready.time)), 1);
-        assert_eq!(line.reuse.look(ENDS_WITHIN + 2, &mut |ready| written.push(ready.time)), 0);
+        assert_eq!(line.reuse.flush_late(MAX_DELAY + 1, &mut |ready| written.push(ready.time)), 1);
+        assert_eq!(line.reuse.flush_late(MAX_DELAY + 2, &mut |ready| written.push(ready.time)), 0);
         line.send(2, true, SYN | ACK, [90, 71]);
         line.send(1, true, FIN | ACK, [50, 11]);
         assert_eq!((written, line.written()), (vec![2], vec![1, 3, 4]));
