@@ -1,15 +1,15 @@
-//! What hosts send to each other, as a file for Wireshark: `lonet pcap`.
+//! Converts the packets between hosts to a pcapng file, for `lonet pcap`.
 //!
-//! Theory of operation: the kernel's packets ([`ring`]) have the right IP addresses, as each host has one of its own, but the ports
-//! that the kernel has given: every dial has another source port there than the one that programs see, and so have some
-//! listeners. The trace of the network tells which dial is behind a pair of addresses ([`book`]), and its process. A dial is noted
-//! before connect is called. So when a segment has been read whose connection is not known, the events that there are by then are
-//! waited for, and its dial is among them: no connection is too short. What the trace does not tell, of connections from before it
-//! began, a list of the network does. Packets wait in a queue for that, and are written in their order, with
-//! the ports of programs and right checksums ([`packet`]), in blocks ([`pcapng`]).
+//! Theory of operation: the kernel's packets ([`ring`]) have the right IP addresses, as each host has an address of its own, but OS
+//! ports: dials, and some listeners, have other ports than programs see. The trace of the network tells which dial, and which
+//! process, is behind a pair of OS addresses ([`address_map`]). The event of a dial is recorded before connect is called. So for a
+//! segment of an unknown connection, the capture waits until all events up to now have been read; its dial is among them, however
+//! short the connection. Connections from before the trace began are in a list of the network. Meanwhile packets wait in a queue.
+//! They are written in order, with the ports that programs see and right checksums ([`packet`]), as blocks ([`pcapng`]).
 //!
-//! Dials that lonetd refuses, and those to nobody, are no packets of the network: a refused program is sent elsewhere, so that it
-//! is refused there. These are written as what they are, events ([`pdu`]); so are all connections where packets cannot be had.
+//! Dials that lonetd refuses, and dials to no listener, cause no packets between the hosts: the kernel's connect goes to another
+//! address, where it is refused. The capture has their events instead ([`pdu`]). Without the right to read packets, it has the
+//! events of all connections.
 
 pub mod address_map;
 pub mod packet;
@@ -29,22 +29,23 @@ use port_reuse::{Origin, PortReuse, Ready};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// So many bytes of packets wait to be written at most; then the kernel's ring fills up, and the kernel counts what is lost.
+/// The most bytes of packets in the queue. Beyond that the kernel's ring fills up, and the kernel counts dropped packets.
 const MAX_WAITING: usize = 256 << 20;
 
 /// The port of name servers.
 const DNS: u16 = 53;
 
-/// What is waited for.
+/// What the first packet in the queue waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Nothing,
-    /// The events of before now.
+    /// All events up to now.
     Events,
     /// A list of the network.
     List,
 }
 
+/// A packet or event in the queue.
 enum Item {
     Packet { length: usize, bytes: Vec<u8> },
     Event(Box<Event>),
@@ -53,21 +54,21 @@ enum Item {
 struct Waiting {
     /// In nanoseconds since 1970.
     time: u64,
-    /// How many had come before.
+    /// How many packets had been read, with this one.
     number: u64,
     item: Item,
 }
 
-/// What is written, and what is known for that.
+/// A capture: the queue of packets, and what is known about connections.
 pub struct Capture {
     block: Block,
     map: AddressMap,
-    /// The hosts whose packets are wanted, as [`names::fold`] has them; none: all.
+    /// The hosts whose packets are wanted, as folded by [`names::fold`]; empty: all.
     hosts: Vec<String>,
     has_packets: bool,
     queue: VecDeque<Waiting>,
     waiting: usize,
-    /// How many packets have been read, and of how many the events of before have been learned, and a list.
+    /// How many packets have been read, and for how many of these the events and a list from then or later are known.
     packets_read: u64,
     events_up_to: u64,
     list_up_to: u64,
@@ -76,7 +77,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins a file. `has_packets`: it is to have packets, not only events.
+    /// Begins a file. `has_packets`: with packets, not only events.
     pub fn new(network: &str, block: Block, hosts: &[String], has_packets: bool) -> Capture {
         let mut blocks = Blocks::default();
         blocks.section(concat!("lonet ", env!("CARGO_PKG_VERSION")));
@@ -100,12 +101,12 @@ impl Capture {
         }
     }
 
-    /// The whole blocks that there are to write.
+    /// Takes the blocks that are to be written now.
     pub fn take_blocks(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.blocks.0)
     }
 
-    /// Whether more packets may come.
+    /// Whether the queue has room for more packets.
     pub fn has_room(&self) -> bool {
         self.waiting < MAX_WAITING
     }
@@ -122,7 +123,7 @@ impl Capture {
         self.queue.push_back(Waiting { time, number: self.packets_read, item });
     }
 
-    /// An event that has happened.
+    /// Adds an event of the trace.
     pub fn add_event(&mut self, event: Event) {
         self.map.add_event(&event);
         let is_failure = matches!(event.kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut);
@@ -133,7 +134,7 @@ impl Capture {
         if is_wanted && event.to.is_some() {
             let time = event.time.0.saturating_mul(1000);
             if !self.has_packets {
-                // It waits for a list alone.
+                // It waits for a list, but not for other events.
                 self.packets_read += 1;
                 self.events_up_to = self.packets_read;
             }
@@ -143,18 +144,18 @@ impl Capture {
         }
     }
 
-    /// The events that had happened when so many packets had been read have been added.
+    /// Notes that all events from before packet number `of` have been added.
     pub fn events_are_added(&mut self, of: u64) {
         self.events_up_to = self.events_up_to.max(of);
     }
 
-    /// What the network has now.
+    /// Adds a list of the network that was made now.
     pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
         self.map.add_list(shown);
         self.list_up_to = self.packets_read;
     }
 
-    /// Writes what can be written. What the rest waits for. `now`: in nanoseconds since 1970.
+    /// Writes what can be written, and returns what the rest waits for. `now` is in nanoseconds since 1970.
     pub fn process(&mut self, now: u64) -> Need {
         let need = self.process_queue();
         let blocks = &mut self.blocks;
@@ -183,10 +184,10 @@ impl Capture {
         Need::Nothing
     }
 
-    /// Writes what is left, with what is known.
+    /// Writes everything that is left, with what is known so far.
     pub fn finish(&mut self, time: u64, statistics: Option<Statistics>) {
         (self.events_up_to, self.list_up_to) = (u64::MAX, u64::MAX);
-        // Nothing is waited for any more.
+        // So late that nothing waits any more.
         self.process(u64::MAX);
         if let Some(statistics) = statistics {
             self.add_statistics(time, statistics);
@@ -197,7 +198,7 @@ impl Capture {
         self.blocks.statistics(0, time, statistics);
     }
 
-    /// What a packet of this number has to wait for, if something is not known.
+    /// What an unknown packet with this number has to wait for.
     fn need(&self, number: u64) -> Need {
         match () {
             () if self.events_up_to < number => Need::Events,
@@ -222,7 +223,7 @@ impl Capture {
         }
         let length = length.max(bytes.len());
         let Some(segment) = segment else {
-            // What a name server is asked, at the port of lonetd's.
+            // DNS messages go to a port of lonetd's in the place of a name server.
             let port = |ip: Ipv4Addr| (headers.is_udp() && block::is_name_server(ip)).then_some(DNS);
             headers.rewrite_ports(bytes, ends.map(port));
             self.write_names();
@@ -276,7 +277,7 @@ impl Capture {
         Need::Nothing
     }
 
-    /// Says the names that are new, before the packets that have their addresses.
+    /// Writes names that are new, as they must come before packets with their addresses.
     fn write_names(&mut self) {
         let new_names = self.map.take_new_names();
         if new_names.is_empty() {
@@ -296,13 +297,13 @@ fn is_connection_event(kind: Kind) -> bool {
     matches!(kind, Kind::Dial | Kind::Connected | Kind::Accepted | Kind::Closed | Kind::Reset)
 }
 
-/// Whether a segment is of a dial that lonetd has sent where it is refused, or of the refusal.
+/// Whether a segment belongs to a refused dial, which goes to the block's own address.
 fn is_refusal(block: Block, segment: &Segment) -> bool {
     let stack = block.stack();
     segment.is_syn() && *segment.to.ip() == stack || segment.is_reset() && *segment.from.ip() == stack
 }
 
-/// The hosts of these names as they are compared. An error: which one is no name.
+/// Folds the names of hosts for comparison. Fails for what is not a name.
 pub fn fold_hosts(hosts: &[String]) -> Result<Vec<String>, String> {
     let fold = |host: &String| {
         let bare = lonet_core::config::bare_host(host);

@@ -1,24 +1,24 @@
-//! Connections that follow each other between the same two lonet addresses, one behind the other.
+//! Keeps consecutive connections between the same two lonet addresses apart.
 //!
-//! A port of lonet's is free as soon as its last socket has gone, and may be dialed from again before the last segments of the
-//! connection before have passed. With the kernel's ports these are two connections; with lonet's, a reader of the file could not tell
-//! them apart. So the segments of the next connection are put behind the last ones of the one before, if these come soon.
-//! Their times stay what they are.
+//! A lonet port is free as soon as its last socket is closed, and may be reused before the last segments of the earlier connection
+//! have passed. With OS ports these are two connections; with lonet ports, a reader of the file could not tell them apart. So the
+//! segments of the next connection are written after the last ones of the earlier connection, if these come soon. Their times are
+//! not changed.
 
 use super::packet::Segment;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddrV4;
 
-/// How long the end of a connection is waited for, in nanoseconds.
+/// How long a segment may wait for the end of the earlier connection, in nanoseconds.
 const MAX_DELAY: u64 = 500_000_000;
 
-/// So many bytes wait for that at most.
+/// The most bytes that wait; beyond that, all are written.
 const MAX_WAITING: usize = 32 << 20;
 
-/// So many pairs of addresses are remembered before those are forgotten that have no connection.
+/// How many pairs of addresses are kept before those without a connection are dropped.
 const MAX_PAIRS: usize = 1 << 16;
 
-/// A segment as it is to be written.
+/// A segment that is ready to be written.
 pub struct Ready {
     /// In nanoseconds since 1970.
     pub time: u64,
@@ -27,23 +27,23 @@ pub struct Ready {
     pub comment: Option<String>,
 }
 
-/// Of which connection a segment is.
+/// The connection, and its end, that a segment comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The lonet addresses of the dialer and of the listener.
     pub ends: [SocketAddrV4; 2],
-    /// Of two connections, the one that began later has the higher number.
+    /// The number of the connection, in the order in which connections began.
     pub connection: u64,
     pub is_listeners: bool,
 }
 
-/// A pair of lonet addresses.
+/// The state of a pair of lonet addresses.
 #[derive(Default)]
 struct Pair {
     connection: u64,
-    /// What the last segment of each end is acknowledged with.
+    /// The sequence number after each end's FIN.
     fin_end: [Option<u32>; 2],
-    /// Whether it has been.
+    /// Whether each end's FIN has been acknowledged.
     fin_acknowledged: [bool; 2],
     waiting: VecDeque<(Origin, Segment, Ready)>,
 }
@@ -59,12 +59,12 @@ impl Pair {
         self.fin_acknowledged == [true; 2]
     }
 
-    /// Whether a segment of this connection has its turn.
+    /// Whether a segment of this connection may be written now.
     fn may_write(&self, origin: &Origin) -> bool {
         origin.connection <= self.connection || self.connection == 0 || self.is_over()
     }
 
-    /// A segment goes.
+    /// Records that a segment is written.
     fn record(&mut self, origin: &Origin, segment: &Segment) {
         if origin.connection > self.connection {
             *self = Pair {
@@ -89,7 +89,7 @@ impl Pair {
 }
 
 impl PortReuse {
-    /// Writes a segment, and those that have waited for it, or keeps it for later.
+    /// Writes a segment, and those that have waited for it, or queues it.
     pub fn push(&mut self, origin: Origin, segment: Segment, ready: Ready, write: &mut dyn FnMut(Ready)) {
         let pair = self.pairs.entry(origin.ends).or_default();
         if pair.may_write(&origin) && (pair.waiting.is_empty() || origin.connection <= pair.connection) {
@@ -105,7 +105,7 @@ impl PortReuse {
         }
     }
 
-    /// Writes what has its turn between these addresses, and what has waited since `read_before` or longer.
+    /// Writes the queued segments of a pair that may be written, and those that were read before `read_before`.
     fn write_waiting(&mut self, ends: [SocketAddrV4; 2], read_before: u64, write: &mut dyn FnMut(Ready)) {
         let Some(pair) = self.pairs.get_mut(&ends) else { return };
         while let Some((origin, segment, ready)) = pair.waiting.pop_front() {
@@ -120,7 +120,7 @@ impl PortReuse {
         }
     }
 
-    /// Writes what has waited long enough. The bytes that go on waiting.
+    /// Writes segments that have waited too long. Returns the number of bytes that are still queued.
     pub fn flush_late(&mut self, now: u64, write: &mut dyn FnMut(Ready)) -> usize {
         if self.waiting > 0 {
             let read_before =
@@ -154,7 +154,7 @@ mod tests {
     }
 
     impl Line {
-        /// A segment of a connection, from its dialer or its listener; written or not, it has the time as its name.
+        /// Sends a segment of a connection, from its dialer or its listener. Its time, a counter, identifies it.
         fn send(&mut self, connection: u64, is_listeners: bool, flags: u8, numbers: [u32; 2]) {
             self.time += 1;
             let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(line.written(), [5, 6]);
         line.send(1, false, ACK, [11, 51]);
         assert_eq!(line.written(), [7, 3, 4]);
-        // What comes of the first one still does not wait.
+        // Late segments of the first connection do not wait.
         line.send(1, true, ACK, [51, 11]);
         line.send(2, false, RST, [71, 0]);
         line.send(3, false, SYN, [1, 0]);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_that_does_not_end_is_not_waited_for_longer() {
+    fn connection_that_does_not_end_delays_the_next_for_a_limited_time() {
         let mut line = line();
         line.send(1, false, SYN, [9, 0]);
         line.send(2, false, SYN, [70, 0]);
