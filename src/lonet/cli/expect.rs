@@ -4,7 +4,7 @@ use super::live::{self, Live};
 use super::{Network, picture, write_out};
 use crate::duration;
 use crate::trace::event::Event;
-use crate::trace::expect::{self, Difference, Matcher, Order, Report, Wrong};
+use crate::trace::expect::{self, Difference, Matcher, Order, Report, SyntaxError};
 use crate::trace::moment::Moment;
 use crate::trace::read::{Trace, lost};
 use clap::Args;
@@ -176,7 +176,7 @@ impl<'a> Watch<'a> {
             matched = self.events.len();
             let end = match difference {
                 Some(_) => None,
-                None if matcher.is_through() => return self.finish(matcher, None, String::new()),
+                None if matcher.is_complete() => return self.finish(matcher, None, String::new()),
                 None if has_ended => Some("the network has ended".into()),
                 None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
                 None if matcher.deadline().is_some_and(|at| Moment::now() > at) => {
@@ -193,7 +193,7 @@ impl<'a> Watch<'a> {
             let difference = match_all(&mut matcher, &self.events)?;
             matched = self.events.len();
             match (difference, end) {
-                (None, _) if matcher.is_through() => return self.finish(matcher, None, String::new()),
+                (None, _) if matcher.is_complete() => return self.finish(matcher, None, String::new()),
                 (None, None) => {}
                 (None, Some(end)) => {
                     let difference = matcher.end();
@@ -230,7 +230,7 @@ impl<'a> Watch<'a> {
 }
 
 /// The message for a syntax error: its place, the line, and a mark below the column.
-fn parse_error_text(name: &str, text: &str, error: &Wrong) -> String {
+fn parse_error_text(name: &str, text: &str, error: &SyntaxError) -> String {
     let line = text.lines().nth(error.line - 1).unwrap_or_default();
     let before: String = line.chars().take(error.column - 1).collect();
     // A tab stays a tab, so that the mark is below its column.

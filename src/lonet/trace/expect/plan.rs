@@ -108,7 +108,7 @@ impl Ord for Strand {
 
 /// One way to read the events so far.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Way {
+pub struct State {
     /// How many there are of each.
     pub strands: BTreeMap<Strand, usize>,
     pub captured: Captured,
@@ -118,7 +118,7 @@ pub struct Way {
     pub last: Moment,
 }
 
-impl Way {
+impl State {
     pub fn add(&mut self, strand: Strand) {
         *self.strands.entry(strand).or_insert(0) += 1;
     }
@@ -134,14 +134,14 @@ impl Way {
 }
 
 impl Plan {
-    pub fn begin(&self, sequence: Sequence, way: &mut Way) -> Option<Strand> {
+    pub fn begin(&self, sequence: Sequence, state: &mut State) -> Option<Strand> {
         let alias = self.alias.get(sequence).copied().unwrap_or(sequence);
         let mut strand = Strand { alias, sequence, position: 0, inside: Vec::new() };
-        self.settle(&mut strand, way).then_some(strand)
+        self.skip_to_event(&mut strand, state).then_some(strand)
     }
 
     /// Goes on to where an event is expected. Whether there is one.
-    fn settle(&self, strand: &mut Strand, way: &mut Way) -> bool {
+    fn skip_to_event(&self, strand: &mut Strand, state: &mut State) -> bool {
         while strand.inside.is_empty() {
             let Some(node) = self.sequences.get(strand.sequence).and_then(|s| s.get(strand.position)) else {
                 return false;
@@ -149,16 +149,16 @@ impl Plan {
             match node {
                 Node::Event(_) => return true,
                 Node::Never(line) => {
-                    if !way.never.contains(line) {
-                        way.never.push(*line);
+                    if !state.never.contains(line) {
+                        state.never.push(*line);
                     }
                 }
                 Node::Block(sequences) => {
-                    strand.inside = sequences.iter().filter_map(|s| self.begin(*s, way)).collect();
+                    strand.inside = sequences.iter().filter_map(|s| self.begin(*s, state)).collect();
                 }
                 Node::Meanwhile(sequence) => {
-                    if let Some(beside) = self.begin(*sequence, way) {
-                        way.add(beside);
+                    if let Some(beside) = self.begin(*sequence, state) {
+                        state.add(beside);
                     }
                 }
             }
@@ -176,7 +176,12 @@ impl Plan {
     }
 
     /// All lines that are expected next in a strand, with the way to each.
-    pub fn open(&self, strand: &Strand, path: &mut Vec<usize>, each: &mut impl FnMut(Line, &[usize])) {
+    pub fn for_each_expected(
+        &self,
+        strand: &Strand,
+        path: &mut Vec<usize>,
+        each: &mut impl FnMut(Line, &[usize]),
+    ) {
         if let Some(line) = self.line_of(strand) {
             return each(line, path);
         }
@@ -186,30 +191,30 @@ impl Plan {
                 continue;
             }
             path.push(place);
-            self.open(inside, path, each);
+            self.for_each_expected(inside, path, each);
             path.pop();
         }
     }
 
     /// Goes one line on, at the end of a path inside one of a way's strands.
-    pub fn advance(&self, strand: &Strand, path: &[usize], way: &mut Way) {
-        let mut strand = way.remove(strand);
-        if self.advance_in(&mut strand, path, way) {
-            way.add(strand);
+    pub fn advance(&self, strand: &Strand, path: &[usize], state: &mut State) {
+        let mut strand = state.remove(strand);
+        if self.advance_in(&mut strand, path, state) {
+            state.add(strand);
         }
     }
 
     /// The same, in a strand. Whether it goes on.
-    fn advance_in(&self, strand: &mut Strand, path: &[usize], way: &mut Way) -> bool {
+    fn advance_in(&self, strand: &mut Strand, path: &[usize], state: &mut State) -> bool {
         match path.split_first() {
             None => strand.position += 1,
             Some((first, inner)) => {
                 let Some(inside) = strand.inside.get_mut(*first) else { return true };
-                if !self.advance_in(inside, inner, way) {
+                if !self.advance_in(inside, inner, state) {
                     strand.inside.remove(*first);
                 }
             }
         }
-        self.settle(strand, way)
+        self.skip_to_event(strand, state)
     }
 }

@@ -30,24 +30,26 @@ struct Connection<'a> {
 impl Connection<'_> {
     /// Whether an event is the next one of the dialer's end.
     fn is_dialers(&self, event: &Event) -> bool {
-        let (ends, opens) =
-            (self.dialer.iter().any(|e| ends(e.kind)), self.dialer.iter().any(|e| e.kind == Kind::Connected));
+        let (is_end, opens) = (
+            self.dialer.iter().any(|e| is_end(e.kind)),
+            self.dialer.iter().any(|e| e.kind == Kind::Connected),
+        );
         let host = self.dialer.first().and_then(|dial| dial.host.as_deref());
         let is_here = host.is_none() || host == event.host.as_deref();
         match event.kind {
-            Kind::Connected | Kind::Refused | Kind::Unreachable | Kind::TimedOut => !ends && !opens,
-            kind => ends_one(kind) && is_here && !ends,
+            Kind::Connected | Kind::Refused | Kind::Unreachable | Kind::TimedOut => !is_end && !opens,
+            kind => is_close(kind) && is_here && !is_end,
         }
     }
 
     fn is_listeners(&self, event: &Event) -> bool {
-        let (ends, opens) = (self.listener.iter().any(|e| ends(e.kind)), !self.listener.is_empty());
+        let (is_end, opens) = (self.listener.iter().any(|e| is_end(e.kind)), !self.listener.is_empty());
         match event.kind {
             Kind::Accepted => !opens,
             kind => {
-                ends_one(kind)
+                is_close(kind)
                     && opens
-                    && !ends
+                    && !is_end
                     && self.listener.first().is_some_and(|e| e.host == event.host)
             }
         }
@@ -58,22 +60,22 @@ impl Connection<'_> {
     /// Whether no more comes of it.
     fn is_over(&self) -> bool {
         let (dialer, listener) = (self.dialer.last().map(|e| e.kind), self.listener.last().map(|e| e.kind));
-        dialer.is_some_and(|kind| ends(kind) && !ends_one(kind))
-            || (dialer.is_some_and(ends_one) && listener.is_some_and(ends_one))
+        dialer.is_some_and(|kind| is_end(kind) && !is_close(kind))
+            || (dialer.is_some_and(is_close) && listener.is_some_and(is_close))
     }
 }
 
 /// What an end of a connection ends with.
-fn ends_one(kind: Kind) -> bool {
+fn is_close(kind: Kind) -> bool {
     matches!(kind, Kind::Closed | Kind::Reset)
 }
 
-fn ends(kind: Kind) -> bool {
-    ends_one(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
+fn is_end(kind: Kind) -> bool {
+    is_close(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
 }
 
 /// What begins something by itself.
-fn begins(kind: Kind) -> bool {
+fn is_start(kind: Kind) -> bool {
     matches!(kind, Kind::Listening | Kind::Dial | Kind::FaultSet | Kind::FaultHealed)
 }
 
@@ -83,9 +85,11 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
     let mut connections: Vec<Connection<'_>> = Vec::new();
     let mut others: Vec<&Event> = Vec::new();
     let mut of_key: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
-    for event in events.iter().filter(|event| begins(event.kind) || ends(event.kind) || is_open(event.kind)) {
+    for event in
+        events.iter().filter(|event| is_start(event.kind) || is_end(event.kind) || is_established(event.kind))
+    {
         let key = (event.from.as_deref().unwrap_or("-"), event.to.as_deref().unwrap_or("-"));
-        if begins(event.kind) {
+        if is_start(event.kind) {
             let host = event.host.as_deref();
             match hosts.iter_mut().find(|(known, _)| *known == host) {
                 Some((_, events)) => events.push(event),
@@ -142,7 +146,7 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
     out
 }
 
-fn is_open(kind: Kind) -> bool {
+fn is_established(kind: Kind) -> bool {
     matches!(kind, Kind::Connected | Kind::Accepted)
 }
 

@@ -1,16 +1,16 @@
 //! The first difference between a file and a trace, for people: what was expected, what happened instead, and what was around.
 
+use super::matcher::{Cause, Difference, Matcher, field_matches, matches_event};
 use super::parse::{Expected, File};
 use super::pattern::Pattern;
 use super::plan::Line;
-use super::ways::{Cause, Difference, Matcher, field_is_like, would_take};
 use crate::trace::event::Event;
 use crate::trace::text;
 use std::fmt;
 
 /// So many events before and after the difference are shown, and so many lines of the file.
-const AROUND: usize = 3;
-const LINES: usize = 6;
+const CONTEXT: usize = 3;
+const MAX_LINES: usize = 6;
 
 pub struct Report<'a> {
     /// What the file is called.
@@ -37,7 +37,7 @@ impl fmt::Display for Report<'_> {
         let end = self.difference.event.unwrap_or(self.events.len());
         let before = self.events.iter().take(end).filter(|event| self.matcher.compares(event));
         let before: Vec<&Event> = before.collect();
-        for event in &before[before.len().saturating_sub(AROUND)..] {
+        for event in &before[before.len().saturating_sub(CONTEXT)..] {
             writeln!(f, "    {event}")?;
         }
         self.write_expected(f, &lines)?;
@@ -46,7 +46,7 @@ impl fmt::Display for Report<'_> {
             Some(event) => {
                 writeln!(f, "  + {event}")?;
                 let after = self.events.iter().skip(end + 1).filter(|event| self.matcher.compares(event));
-                after.take(AROUND).try_for_each(|event| writeln!(f, "    {event}"))?;
+                after.take(CONTEXT).try_for_each(|event| writeln!(f, "    {event}"))?;
                 self.write_hints(f, event, &lines)?;
             }
         }
@@ -77,7 +77,7 @@ impl Report<'_> {
         let captured = self.difference.captured.clone();
         let event = event.clone();
         let differs = move |(field, like): &&(&'static str, Pattern)| {
-            !field_is_like(&event, field, like, &mut captured.clone())
+            !field_matches(&event, field, like, &mut captured.clone())
         };
         line.fields.iter().filter(differs).map(|(field, _)| *field)
     }
@@ -85,7 +85,7 @@ impl Report<'_> {
     fn is_about(&self, line: &Expected, event: &Event) -> bool {
         let captured = &mut self.difference.captured.clone();
         line.kind.is_none_or(|kind| kind == event.kind)
-            && line.host.takes(event.host.as_deref().unwrap_or("-"), captured)
+            && line.host.matches(event.host.as_deref().unwrap_or("-"), captured)
     }
 
     fn write_expected(&self, f: &mut fmt::Formatter<'_>, lines: &[&Expected]) -> fmt::Result {
@@ -95,7 +95,7 @@ impl Report<'_> {
         // Where some lines are about such an event, the others are not what a reader looks for.
         let event = self.difference.event.and_then(|number| self.events.get(number));
         let about = event.map_or(0, |event| lines.iter().filter(|line| self.is_about(line, event)).count());
-        let shown = if about > 0 { about.min(LINES) } else { lines.len().min(LINES) };
+        let shown = if about > 0 { about.min(MAX_LINES) } else { lines.len().min(MAX_LINES) };
         for line in lines.iter().take(shown) {
             let number = if lines.len() > 1 { format!("    (line {})", line.line) } else { String::new() };
             writeln!(f, "  - {}{number}", line.source)?;
@@ -113,13 +113,13 @@ impl Report<'_> {
         let captured = &self.difference.captured;
         if self.is_about(line, event) {
             for (field, like) in &line.fields {
-                if !field_is_like(event, field, like, &mut captured.clone()) {
+                if !field_matches(event, field, like, &mut captured.clone()) {
                     let value = text::value(event, field)
                         .map_or("absent".into(), |value| text::word(&value).into_owned());
                     writeln!(f, "  {field} is {value}")?;
                 }
             }
-            if line.within.is_some() && would_take(line, event, captured) {
+            if line.within.is_some() && matches_event(line, event, captured) {
                 writeln!(f, "  it comes too late")?;
             }
         }
@@ -127,7 +127,7 @@ impl Report<'_> {
             return Ok(());
         }
         let end = self.difference.event.map_or(0, |number| number + 1);
-        let later = self.events.iter().skip(end).find(|event| would_take(line, event, captured));
+        let later = self.events.iter().skip(end).find(|event| matches_event(line, event, captured));
         later.map_or(Ok(()), |event| writeln!(f, "  it comes later: {event}"))
     }
 

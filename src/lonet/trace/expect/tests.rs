@@ -1,7 +1,7 @@
+use super::matcher::Matcher;
 use super::parse::parse;
 use super::record::{Order, record};
 use super::report::Report;
-use super::ways::Matcher;
 use crate::trace::event::{Event, Header, Kind};
 use crate::trace::moment::Moment;
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use super::pattern::{Part, Pattern};
 
 /// What is wrong in a file, and where: lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct SyntaxError {
     pub line: usize,
     pub column: usize,
     pub why: String,

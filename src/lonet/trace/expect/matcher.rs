@@ -6,7 +6,7 @@
 
 use super::parse::{Expected, File, Item};
 use super::pattern::{Captured, Pattern};
-use super::plan::{Line, Plan, Strand, Way};
+use super::plan::{Line, Plan, State, Strand};
 use crate::trace::event::{Event, Kind};
 use crate::trace::moment::Moment;
 use crate::trace::text;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// So many ways are followed at a time. A file that has more leaves too much open to be read by anybody.
-const MOST: usize = 2000;
+const MAX_STATES: usize = 2000;
 
 /// Where a trace is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +35,12 @@ pub enum Cause {
 }
 
 /// Why a file and a trace cannot be compared.
-pub const TOO_MANY: &str = "there are too many ways to read these events: name hosts and ports where the file has `*`, or keep an order";
+pub const TOO_MANY_STATES: &str = "there are too many ways to read these events: name hosts and ports where the file has `*`, or keep an order";
 
 /// Compares events with a file, one after the other.
 pub struct Matcher {
     plan: Plan,
-    ways: Vec<Way>,
+    states: Vec<State>,
     /// Hosts and what happens to them: what is compared. `None`: everything.
     compared: Option<Vec<(Pattern, Option<Kind>)>>,
     /// A line has `within`.
@@ -55,9 +55,9 @@ impl Matcher {
         let all = plan.add(&file.items);
         let counts_time = plan.lines.iter().any(|line| line.within.is_some());
         let captured = vec![None; file.names.0.len()];
-        let mut way = Way { strands: BTreeMap::new(), captured, never: Vec::new(), last: begin };
-        if let Some(strand) = plan.begin(all, &mut way) {
-            way.add(strand);
+        let mut state = State { strands: BTreeMap::new(), captured, never: Vec::new(), last: begin };
+        if let Some(strand) = plan.begin(all, &mut state) {
+            state.add(strand);
         }
         let mut compared: Vec<(Pattern, Option<Kind>)> = Vec::new();
         each_expected(&file.items, &mut |line| {
@@ -66,7 +66,7 @@ impl Matcher {
             }
         });
         let compared = (!file.is_strict).then_some(compared);
-        Matcher { plan, ways: vec![way], compared, counts_time, events: 0 }
+        Matcher { plan, states: vec![state], compared, counts_time, events: 0 }
     }
 
     pub fn line(&self, line: Line) -> Option<&Expected> {
@@ -77,85 +77,85 @@ impl Matcher {
     pub fn compares(&self, event: &Event) -> bool {
         let host = event.host.as_deref().unwrap_or("-");
         let is_of = |(like, kind): &(Pattern, Option<Kind>)| {
-            kind.is_none_or(|kind| kind == event.kind) && like.may_take(host)
+            kind.is_none_or(|kind| kind == event.kind) && like.may_match(host)
         };
         self.compared.as_ref().is_none_or(|all| all.iter().any(is_of))
     }
 
     /// Whether all that is expected has happened.
-    pub fn is_through(&self) -> bool {
-        self.ways.iter().any(|way| way.strands.is_empty())
+    pub fn is_complete(&self) -> bool {
+        self.states.iter().any(|state| state.strands.is_empty())
     }
 
     /// The next event. `Ok(Some(_))`: it is not what was expected; there is nothing more to be told then.
     ///
     /// # Errors
     ///
-    /// [`TOO_MANY`].
+    /// [`TOO_MANY_STATES`].
     pub fn take(&mut self, event: &Event) -> Result<Option<Difference>, &'static str> {
         let number = self.events;
         self.events += 1;
-        let differs = |cause, way: Option<&Way>| {
-            let captured = way.map(|way| way.captured.clone()).unwrap_or_default();
+        let differs = |cause, state: Option<&State>| {
+            let captured = state.map(|state| state.captured.clone()).unwrap_or_default();
             Ok(Some(Difference { event: Some(number), cause, captured }))
         };
         let mut forbidden = None;
-        let mut ways = std::mem::take(&mut self.ways);
-        ways.retain(|way| {
+        let mut states = std::mem::take(&mut self.states);
+        states.retain(|state| {
             let takes = |line: &&Line| {
-                self.line(**line).is_some_and(|line| takes(line, event, &way.captured).is_some())
+                self.line(**line).is_some_and(|line| match_event(line, event, &state.captured).is_some())
             };
-            match way.never.iter().find(takes) {
+            match state.never.iter().find(takes) {
                 None => true,
                 Some(line) => {
-                    forbidden.get_or_insert_with(|| (*line, way.clone()));
+                    forbidden.get_or_insert_with(|| (*line, state.clone()));
                     false
                 }
             }
         });
-        if let (true, Some((line, way))) = (ways.is_empty(), forbidden) {
-            return differs(Cause::Never(line), Some(&way));
+        if let (true, Some((line, state))) = (states.is_empty(), forbidden) {
+            return differs(Cause::Never(line), Some(&state));
         }
         if !self.compares(event) {
-            self.ways = ways;
+            self.states = states;
             return Ok(None);
         }
         // A difference names what was expected before it: the lines, and as the first way has it, the captures.
-        let open = self.open_in(&ways);
-        let first = ways.first().map(|way| way.captured.clone());
+        let open = self.expected_lines(&states);
+        let first = states.first().map(|state| state.captured.clone());
         let mut next = Vec::new();
-        for way in ways {
-            self.step(way, event, &mut next);
-            if next.len() > MOST {
-                without_repeats(&mut next);
+        for state in states {
+            self.step(state, event, &mut next);
+            if next.len() > MAX_STATES {
+                remove_duplicates(&mut next);
             }
-            if next.len() > MOST {
-                return Err(TOO_MANY);
+            if next.len() > MAX_STATES {
+                return Err(TOO_MANY_STATES);
             }
         }
-        without_repeats(&mut next);
+        remove_duplicates(&mut next);
         if next.is_empty() {
             let captured = first.unwrap_or_default();
             return Ok(Some(Difference { event: Some(number), cause: Cause::Expected(open), captured }));
         }
-        self.ways = next;
+        self.states = next;
         Ok(None)
     }
 
     /// There are no more events.
     pub fn end(&self) -> Option<Difference> {
-        if self.is_through() {
+        if self.is_complete() {
             return None;
         }
-        let captured = self.ways.first().map(|way| way.captured.clone()).unwrap_or_default();
-        Some(Difference { event: None, cause: Cause::Expected(self.open_in(&self.ways)), captured })
+        let captured = self.states.first().map(|state| state.captured.clone()).unwrap_or_default();
+        Some(Difference { event: None, cause: Cause::Expected(self.expected_lines(&self.states)), captured })
     }
 
     /// The lines that are expected next, in one way or another.
-    fn open_in(&self, ways: &[Way]) -> Vec<Line> {
+    fn expected_lines(&self, states: &[State]) -> Vec<Line> {
         let mut all = Vec::new();
-        for strand in ways.iter().flat_map(|way| way.strands.keys()) {
-            self.plan.open(strand, &mut Vec::new(), &mut |line, _| all.push(line));
+        for strand in states.iter().flat_map(|state| state.strands.keys()) {
+            self.plan.for_each_expected(strand, &mut Vec::new(), &mut |line, _| all.push(line));
         }
         all.sort_unstable();
         all.dedup();
@@ -164,64 +164,64 @@ impl Matcher {
 
     /// When at the latest something has to have happened, if that is the case in every way.
     pub fn deadline(&self) -> Option<Moment> {
-        let of_way = |way: &Way| {
+        let of_way = |state: &State| {
             let mut earliest: Option<Moment> = None;
-            for strand in way.strands.keys() {
-                self.plan.open(strand, &mut Vec::new(), &mut |line, _| {
+            for strand in state.strands.keys() {
+                self.plan.for_each_expected(strand, &mut Vec::new(), &mut |line, _| {
                     let within = self.line(line).and_then(|line| line.within);
-                    if let Some(at) = within.map(|within| after(way.last, within)) {
+                    if let Some(at) = within.map(|within| after(state.last, within)) {
                         earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
                     }
                 });
             }
             earliest
         };
-        let all: Option<Vec<Moment>> = self.ways.iter().map(of_way).collect();
+        let all: Option<Vec<Moment>> = self.states.iter().map(of_way).collect();
         all?.into_iter().max()
     }
 
     /// The ways in which a way goes on with an event.
-    fn step(&self, way: Way, event: &Event, next: &mut Vec<Way>) {
+    fn step(&self, state: State, event: &Event, next: &mut Vec<State>) {
         let mut moves: Vec<(Strand, Vec<usize>, Captured)> = Vec::new();
-        let (mut may_wait, mut is_late) = (false, false);
-        for strand in way.strands.keys() {
-            self.plan.open(strand, &mut Vec::new(), &mut |line, path| {
+        let (mut may_skip, mut is_overdue) = (false, false);
+        for strand in state.strands.keys() {
+            self.plan.for_each_expected(strand, &mut Vec::new(), &mut |line, path| {
                 let Some(expected) = self.line(line) else { return };
-                let is_over = expected.within.is_some_and(|within| event.time > after(way.last, within));
-                is_late |= is_over;
-                may_wait |= expected.is_eventual;
-                if let Some(captured) = takes(expected, event, &way.captured).filter(|_| !is_over) {
+                let is_over = expected.within.is_some_and(|within| event.time > after(state.last, within));
+                is_overdue |= is_over;
+                may_skip |= expected.is_eventual;
+                if let Some(captured) = match_event(expected, event, &state.captured).filter(|_| !is_over) {
                     moves.push((strand.clone(), path.to_vec(), captured));
                 }
             });
         }
-        if is_late {
+        if is_overdue {
             return;
         }
-        let last = if self.counts_time { event.time } else { way.last };
-        let advanced = |mut way: Way, (strand, path, captured): (Strand, Vec<usize>, Captured)| {
-            self.plan.advance(&strand, &path, &mut way);
-            Way { captured, last, ..way }
+        let last = if self.counts_time { event.time } else { state.last };
+        let advanced = |mut state: State, (strand, path, captured): (Strand, Vec<usize>, Captured)| {
+            self.plan.advance(&strand, &path, &mut state);
+            State { captured, last, ..state }
         };
         let mut moves = moves.into_iter().rev();
-        let only = if may_wait { None } else { moves.next() };
-        next.extend(moves.map(|step| advanced(way.clone(), step)));
+        let only = if may_skip { None } else { moves.next() };
+        next.extend(moves.map(|step| advanced(state.clone(), step)));
         match only {
-            Some(step) => next.push(advanced(way, step)),
-            None if may_wait => next.push(way),
+            Some(step) => next.push(advanced(state, step)),
+            None if may_skip => next.push(state),
             None => {}
         }
     }
 }
 
-fn without_repeats(ways: &mut Vec<Way>) {
-    let mut kept: Vec<Way> = Vec::new();
-    for way in ways.drain(..) {
-        if !kept.contains(&way) {
-            kept.push(way);
+fn remove_duplicates(states: &mut Vec<State>) {
+    let mut kept: Vec<State> = Vec::new();
+    for state in states.drain(..) {
+        if !kept.contains(&state) {
+            kept.push(state);
         }
     }
-    *ways = kept;
+    *states = kept;
 }
 
 fn after(moment: Moment, time: Duration) -> Moment {
@@ -229,31 +229,31 @@ fn after(moment: Moment, time: Duration) -> Moment {
 }
 
 /// What captures are when a line has taken an event. `None`: it does not.
-fn takes(line: &Expected, event: &Event, captured: &Captured) -> Option<Captured> {
+fn match_event(line: &Expected, event: &Event, captured: &Captured) -> Option<Captured> {
     if line.kind.is_some_and(|kind| kind != event.kind) {
         return None;
     }
     let mut captured = captured.clone();
-    if !line.host.takes(event.host.as_deref().unwrap_or("-"), &mut captured) {
+    if !line.host.matches(event.host.as_deref().unwrap_or("-"), &mut captured) {
         return None;
     }
     line.fields
         .iter()
-        .all(|(field, like)| field_is_like(event, field, like, &mut captured))
+        .all(|(field, like)| field_matches(event, field, like, &mut captured))
         .then_some(captured)
 }
 
 /// Whether a field of an event is like what a line has for it.
-pub fn field_is_like(event: &Event, field: &str, like: &Pattern, captured: &mut Captured) -> bool {
+pub fn field_matches(event: &Event, field: &str, like: &Pattern, captured: &mut Captured) -> bool {
     match text::value(event, field) {
-        Some(value) => like.takes(&value, captured),
-        None => like.takes_nothing(),
+        Some(value) => like.matches(&value, captured),
+        None => like.matches_absence(),
     }
 }
 
 /// Whether a line would take an event, with these captures.
-pub fn would_take(line: &Expected, event: &Event, captured: &Captured) -> bool {
-    takes(line, event, captured).is_some()
+pub fn matches_event(line: &Expected, event: &Event, captured: &Captured) -> bool {
+    match_event(line, event, captured).is_some()
 }
 
 /// Calls `each` with every line of events that have to happen.
