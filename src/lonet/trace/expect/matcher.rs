@@ -1,8 +1,8 @@
-//! What is still expected, after the events so far, in every way in which these can be read.
+//! The matcher: a nondeterministic automaton whose states are what is still expected after the events so far.
 //!
-//! A way is a number of strands. Each goes along the items of a sequence; a block that has to be through before the sequence
-//! goes on is inside its strand, and what goes on meanwhile is a strand of the way's own. An event moves one strand by one
-//! line. Strands that are equal are in each other's place: to move one of them is enough.
+//! A state is a multiset of strands, each of which advances along a sequence of items. A block that must end before its sequence
+//! continues is inside the strand; a `meanwhile` is a strand of its own. An event advances one strand by one line. Equal strands
+//! are interchangeable, so it is enough to advance one of them.
 
 use super::parse::{Expected, File, Item};
 use super::pattern::{Captured, Pattern};
@@ -13,16 +13,16 @@ use crate::trace::text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// So many ways are followed at a time. A file that has more leaves too much open to be read by anybody.
+/// The most states at a time. A file that needs more is too ambiguous.
 const MAX_STATES: usize = 2000;
 
-/// Where a trace is not as expected.
+/// The first difference between a trace and a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The event, as the caller counts them. `None`: there are no more.
+    /// The number of the event. `None`: the trace has ended.
     pub event: Option<usize>,
     pub cause: Cause,
-    /// What captures were before it, by their numbers.
+    /// The captures before it.
     pub captured: Captured,
 }
 
@@ -30,7 +30,7 @@ pub struct Difference {
 pub enum Cause {
     /// One of these lines was expected, or nothing more.
     Expected(Vec<Line>),
-    /// A line that says `never` has it.
+    /// The event matches this `never` line.
     Never(Line),
 }
 
@@ -41,15 +41,15 @@ pub const TOO_MANY_STATES: &str = "there are too many ways to read these events:
 pub struct Matcher {
     plan: Plan,
     states: Vec<State>,
-    /// Hosts and what happens to them: what is compared. `None`: everything.
+    /// The hosts and kinds of events that are compared. `None`: all events.
     compared: Option<Vec<(Pattern, Option<Kind>)>>,
-    /// A line has `within`.
+    /// Whether a line has `within`.
     counts_time: bool,
     events: usize,
 }
 
 impl Matcher {
-    /// `begin`: when the trace begins.
+    /// `begin`: when the trace has begun.
     pub fn new(file: &File, begin: Moment) -> Matcher {
         let mut plan = Plan::default();
         let all = plan.add(&file.items);
@@ -73,7 +73,7 @@ impl Matcher {
         self.plan.lines.get(line)
     }
 
-    /// Whether the file is about such an event.
+    /// Whether an event is compared.
     pub fn compares(&self, event: &Event) -> bool {
         let host = event.host.as_deref().unwrap_or("-");
         let is_of = |(like, kind): &(Pattern, Option<Kind>)| {
@@ -82,12 +82,12 @@ impl Matcher {
         self.compared.as_ref().is_none_or(|all| all.iter().any(is_of))
     }
 
-    /// Whether all that is expected has happened.
+    /// Whether all expected events have happened.
     pub fn is_complete(&self) -> bool {
         self.states.iter().any(|state| state.strands.is_empty())
     }
 
-    /// The next event. `Ok(Some(_))`: it is not what was expected; there is nothing more to be told then.
+    /// Matches the next event. `Ok(Some(_))`: it was not expected; no further events may be passed.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Matcher {
             self.states = states;
             return Ok(None);
         }
-        // A difference names what was expected before it: the lines, and as the first way has it, the captures.
+        // For a difference: the lines that were expected, and the captures of the first state.
         let open = self.expected_lines(&states);
         let first = states.first().map(|state| state.captured.clone());
         let mut next = Vec::new();
@@ -142,7 +142,7 @@ impl Matcher {
         Ok(None)
     }
 
-    /// There are no more events.
+    /// Ends the trace. `Some`: expected events have not happened.
     pub fn end(&self) -> Option<Difference> {
         if self.is_complete() {
             return None;
@@ -151,7 +151,7 @@ impl Matcher {
         Some(Difference { event: None, cause: Cause::Expected(self.expected_lines(&self.states)), captured })
     }
 
-    /// The lines that are expected next, in one way or another.
+    /// The lines that are expected next in any state.
     fn expected_lines(&self, states: &[State]) -> Vec<Line> {
         let mut all = Vec::new();
         for strand in states.iter().flat_map(|state| state.strands.keys()) {
@@ -162,7 +162,7 @@ impl Matcher {
         all
     }
 
-    /// When at the latest something has to have happened, if that is the case in every way.
+    /// The time by which an event must have happened, if there is one in every state.
     pub fn deadline(&self) -> Option<Moment> {
         let of_way = |state: &State| {
             let mut earliest: Option<Moment> = None;
@@ -180,7 +180,7 @@ impl Matcher {
         all?.into_iter().max()
     }
 
-    /// The ways in which a way goes on with an event.
+    /// Adds the states that follow a state with an event.
     fn step(&self, state: State, event: &Event, next: &mut Vec<State>) {
         let mut moves: Vec<(Strand, Vec<usize>, Captured)> = Vec::new();
         let (mut may_skip, mut is_overdue) = (false, false);
@@ -228,7 +228,7 @@ fn after(moment: Moment, time: Duration) -> Moment {
     Moment(moment.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
 }
 
-/// What captures are when a line has taken an event. `None`: it does not.
+/// Matches an event against a line: the captures afterwards. `None`: it does not match.
 fn match_event(line: &Expected, event: &Event, captured: &Captured) -> Option<Captured> {
     if line.kind.is_some_and(|kind| kind != event.kind) {
         return None;
@@ -243,7 +243,7 @@ fn match_event(line: &Expected, event: &Event, captured: &Captured) -> Option<Ca
         .then_some(captured)
 }
 
-/// Whether a field of an event is like what a line has for it.
+/// Whether a field of an event matches a pattern.
 pub fn field_matches(event: &Event, field: &str, like: &Pattern, captured: &mut Captured) -> bool {
     match text::value(event, field) {
         Some(value) => like.matches(&value, captured),
@@ -251,12 +251,12 @@ pub fn field_matches(event: &Event, field: &str, like: &Pattern, captured: &mut 
     }
 }
 
-/// Whether a line would take an event, with these captures.
+/// Whether a line matches an event, with these captures.
 pub fn matches_event(line: &Expected, event: &Event, captured: &Captured) -> bool {
     match_event(line, event, captured).is_some()
 }
 
-/// Calls `each` with every line of events that have to happen.
+/// Calls `each` with every line except those with `never`.
 fn each_expected(items: &[Item], each: &mut impl FnMut(&Expected)) {
     for item in items {
         match item {

@@ -1,4 +1,4 @@
-//! Reads a file of expected events. lonet(1) has its grammar, under "EXPECTATIONS".
+//! Parses a file of expected events. lonet(1) has the grammar, under EXPECTATIONS.
 
 use super::pattern::Pattern;
 use super::words::{Names, SyntaxError, Word, words};
@@ -14,23 +14,23 @@ pub struct File {
     /// Every event of the trace is compared.
     pub is_strict: bool,
     pub names: Names,
-    /// So many lines, of events, are in it: each has a number below.
+    /// The number of lines with events.
     pub lines: usize,
 }
 
 #[derive(Clone, Debug)]
 pub enum Item {
     Event(Expected),
-    /// It does not happen any more.
+    /// From here on, no such event may happen.
     Never(Expected),
-    /// All of them, each in its own order, whatever their order among each other.
+    /// All items, in any order.
     Unordered(Vec<Item>),
     Ordered(Vec<Item>),
-    /// As `Ordered`, beside all that follows.
+    /// As `Ordered`, concurrently with all that follows.
     Meanwhile(Vec<Item>),
 }
 
-/// An event as a line of the file has it.
+/// A line with an expected event.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Its line in the file, from 1 on.
@@ -38,16 +38,16 @@ pub struct Expected {
     /// The line as it is written.
     pub source: String,
     pub host: Pattern,
-    /// `None`: any.
+    /// `None`: any kind.
     pub kind: Option<Kind>,
     pub fields: Vec<(&'static str, Pattern)>,
-    /// Other events may come first.
+    /// Other compared events may come first.
     pub is_eventual: bool,
-    /// After the event before it at the latest.
+    /// The most time after the previous event.
     pub within: Option<Duration>,
 }
 
-/// Whether it stands for itself only between quotes, as a line's first word.
+/// Whether a word is a keyword at the beginning of a line, unless it is quoted.
 pub fn is_keyword(word: &str) -> bool {
     ["strict", "never", "eventually", "within", "unordered", "ordered", "meanwhile"].contains(&word)
 }
@@ -101,7 +101,7 @@ pub fn parse(text: &str) -> Result<File, SyntaxError> {
     }
 }
 
-/// A block that has begun.
+/// A block whose end has not been read yet.
 struct OpenBlock {
     kind: fn(Vec<Item>) -> Item,
     items: Vec<Item>,
@@ -132,7 +132,7 @@ impl OpenBlock {
     }
 }
 
-/// A line of an event, with the words before it that say how it is meant.
+/// Parses a line with an event and the keywords in front of it.
 fn item(words: &[Word<'_>], number: usize, line: &str, names: &mut Names) -> Parsed<Item> {
     let (mut rest, mut wrap) = (words, Item::Event as fn(Expected) -> Item);
     let (mut is_eventual, mut within) = (false, None);

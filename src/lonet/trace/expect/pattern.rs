@@ -1,8 +1,8 @@
-//! Texts with holes: `laptop:*`, `$host:80`.
+//! Patterns for texts: `laptop:*`, `$host:80`.
 
 use std::rc::Rc;
 
-/// A text in which `*` stands for anything, and a capture for what it was at its first use.
+/// A text in which `*` matches anything, and a capture what it has matched at its first use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern(pub Vec<Part>);
 
@@ -10,15 +10,15 @@ pub struct Pattern(pub Vec<Part>);
 pub enum Part {
     Text(String),
     Any,
-    /// By its number in the file.
+    /// A capture, by its number in the file.
     Capture(usize),
 }
 
-/// What the captures of a file have been so far, by their numbers.
+/// The values of captures so far, by their numbers.
 pub type Captured = Vec<Option<Rc<str>>>;
 
 impl Pattern {
-    /// Whether it is `*` alone, or `-`: what an event without this field has, too.
+    /// Whether it is `*` or `-` alone, which also match an event without the field.
     pub fn matches_absence(&self) -> bool {
         match self.0.as_slice() {
             [Part::Any] => true,
@@ -27,7 +27,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a text is like it; then `captured` has what its captures are. A `*` and a capture take as much as they can.
+    /// Whether it matches a text. If so, stores new captures. `*` and captures match as much as they can.
     pub fn matches(&self, text: &str, captured: &mut Captured) -> bool {
         let mut new = Vec::new();
         if !match_parts(&self.0, text, captured, &mut new) {
@@ -41,7 +41,7 @@ impl Pattern {
         true
     }
 
-    /// Whether a text may be like it, whatever the captures are.
+    /// Whether it could match a text for some values of its captures.
     pub fn may_match(&self, text: &str) -> bool {
         let free = |part: &Part| if let Part::Capture(_) = part { Part::Any } else { part.clone() };
         let parts: Vec<Part> = self.0.iter().map(free).collect();
@@ -80,7 +80,7 @@ fn match_parts<'t>(
     }
 }
 
-/// Where a part of a text may end, the longest first.
+/// The possible ends of a part of a text, the longest first.
 fn ends(text: &str) -> impl Iterator<Item = usize> {
     (0..=text.len()).rev().filter(|end| text.is_char_boundary(*end))
 }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_take_anything() {
+    fn star_matches_anything() {
         let like = |parts: &[Part], text: &str| Pattern(parts.to_vec()).matches(text, &mut Vec::new());
         assert!(like(&[Any], "") && like(&[Any], "α:1") && like(&[text("α:"), Any], "α:17"));
         assert!(like(&[Any, text(":1")], "α:1:1") && !like(&[Any, text(":1")], "α:17"));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn captures_are_equal_to_what_they_were() {
+    fn capture_matches_what_it_matched_first() {
         let pattern = Pattern(vec![Capture(0), text(":"), Capture(1)]);
         let mut captured = vec![None, None];
         assert!(pattern.matches("web:80", &mut captured));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_match_has_captured_nothing() {
+    fn failed_match_captures_nothing() {
         let mut captured = vec![None];
         assert!(!Pattern(vec![Capture(0), text(":80")]).matches("web:81", &mut captured));
         assert_eq!(captured, [None]);

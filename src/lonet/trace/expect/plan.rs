@@ -1,4 +1,4 @@
-//! The sequences of a file, and how strands go along them.
+//! The sequences of items in a file, and how strands advance along them.
 
 use super::parse::{Expected, Item};
 use super::pattern::Captured;
@@ -18,16 +18,16 @@ enum Node {
     Meanwhile(Sequence),
 }
 
-/// All sequences of a file. Of equal ones there is one alias.
+/// The sequences and lines of a file.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub lines: Vec<Expected>,
     sequences: Vec<Vec<Node>>,
-    /// The first sequence of those that are equal.
+    /// For each sequence, the first one that is equal to it.
     alias: Vec<Sequence>,
-    /// As alias, of lines.
+    /// For each line, the first one that is equal to it.
     class: Vec<Line>,
-    /// What equal sequences, and equal lines, have in common.
+    /// The first sequence and line for each content.
     known: BTreeMap<Vec<(u8, Vec<usize>)>, Sequence>,
     known_lines: BTreeMap<String, Line>,
 }
@@ -62,7 +62,7 @@ impl Plan {
         number
     }
 
-    /// Equal for nodes that are in each other's place.
+    /// A key that is the same for equal nodes.
     fn key(&self, node: &Node) -> (u8, Vec<usize>) {
         let of = |all: &[usize], line: usize| all.get(line).copied().unwrap_or(line);
         match node {
@@ -74,11 +74,12 @@ impl Plan {
     }
 }
 
+/// A position in a sequence, and in the blocks that are open there.
 #[derive(Clone, Debug)]
 pub struct Strand {
     alias: Sequence,
     sequence: Sequence,
-    /// What comes next in the sequence, when all that is inside is through.
+    /// The next node of the sequence, after the strands inside have ended.
     position: usize,
     inside: Vec<Strand>,
 }
@@ -106,15 +107,15 @@ impl Ord for Strand {
     }
 }
 
-/// One way to read the events so far.
+/// A state of the automaton: one way to read the events so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// How many there are of each.
+    /// The number of equal strands, for each.
     pub strands: BTreeMap<Strand, usize>,
     pub captured: Captured,
-    /// What may not happen any more.
+    /// The lines that may not match any more.
     pub never: Vec<Line>,
-    /// When the last event was that a line took; counted only where a line has `within`.
+    /// The time of the last event that matched; only kept if a line has `within`.
     pub last: Moment,
 }
 
@@ -123,7 +124,7 @@ impl State {
         *self.strands.entry(strand).or_insert(0) += 1;
     }
 
-    /// Takes one away.
+    /// Removes one strand.
     fn remove(&mut self, strand: &Strand) -> Strand {
         match self.strands.get_mut(strand) {
             Some(count) if *count > 1 => *count -= 1,
@@ -140,7 +141,7 @@ impl Plan {
         self.skip_to_event(&mut strand, state).then_some(strand)
     }
 
-    /// Goes on to where an event is expected. Whether there is one.
+    /// Advances to the next expected event. `false`: the strand has ended.
     fn skip_to_event(&self, strand: &mut Strand, state: &mut State) -> bool {
         while strand.inside.is_empty() {
             let Some(node) = self.sequences.get(strand.sequence).and_then(|s| s.get(strand.position)) else {
@@ -167,7 +168,7 @@ impl Plan {
         true
     }
 
-    /// The line that a strand expects, if nothing is inside it.
+    /// The line that a strand expects next, unless blocks are open inside.
     fn line_of(&self, strand: &Strand) -> Option<Line> {
         match self.sequences.get(strand.sequence)?.get(strand.position)? {
             Node::Event(line) if strand.inside.is_empty() => Some(*line),
@@ -175,7 +176,7 @@ impl Plan {
         }
     }
 
-    /// All lines that are expected next in a strand, with the way to each.
+    /// Calls `each` with every line that a strand expects next, and the path to it.
     pub fn for_each_expected(
         &self,
         strand: &Strand,
@@ -186,7 +187,7 @@ impl Plan {
             return each(line, path);
         }
         for (place, inside) in strand.inside.iter().enumerate() {
-            // Of equal ones beside each other one is enough.
+            // Equal strands need to be tried only once.
             if strand.inside.iter().take(place).any(|before| before == inside) {
                 continue;
             }
@@ -196,7 +197,7 @@ impl Plan {
         }
     }
 
-    /// Goes one line on, at the end of a path inside one of a way's strands.
+    /// Advances one of a state's strands by the line at the end of a path.
     pub fn advance(&self, strand: &Strand, path: &[usize], state: &mut State) {
         let mut strand = state.remove(strand);
         if self.advance_in(&mut strand, path, state) {
@@ -204,7 +205,7 @@ impl Plan {
         }
     }
 
-    /// The same, in a strand. Whether it goes on.
+    /// Advances a strand. `false`: it has ended.
     fn advance_in(&self, strand: &mut Strand, path: &[usize], state: &mut State) -> bool {
         match path.split_first() {
             None => strand.position += 1,

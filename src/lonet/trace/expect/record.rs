@@ -1,8 +1,7 @@
-//! What happened as an expectation: hosts and ports exact, and no more of an order than happens again.
+//! Writes a file of expected events from a trace: with exact hosts and ports, but only as much order as is reproducible.
 //!
-//! What one host begins, it begins in the same order each time: its dials, in a strand of its own. What follows of a dial
-//! follows in its order at each of the two ends, and whatever goes on elsewhere comes in between as it likes: two strands
-//! more, one for each end. Which program did it, and how many bytes went over, is not compared.
+//! The dials and other actions of one host are expected in order, in one block. The events of a connection are expected in order
+//! at each of its two ends, in one block each. Blocks are concurrent. Programs and byte counts are not compared.
 
 use super::parse::is_keyword;
 use crate::trace::event::{Event, Header, Kind, Scope};
@@ -11,16 +10,16 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-/// How much of an order is written down.
+/// Which order is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// That in which each host dials and listens.
+    /// The order in which each host dials and listens.
     OfHosts,
-    /// That of each connection alone, whatever the port of who dials.
+    /// Only that within each connection, with any port at the dialer.
     OfConnections,
 }
 
-/// What follows of a dial, at its two ends.
+/// The events of a connection, at its two ends.
 #[derive(Default)]
 struct Connection<'a> {
     dialer: Vec<&'a Event>,
@@ -28,7 +27,7 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    /// Whether an event is the next one of the dialer's end.
+    /// Whether an event is the next one at the dialer's end.
     fn is_dialers(&self, event: &Event) -> bool {
         let (is_end, opens) = (
             self.dialer.iter().any(|e| is_end(e.kind)),
@@ -57,7 +56,7 @@ impl Connection<'_> {
 }
 
 impl Connection<'_> {
-    /// Whether no more comes of it.
+    /// Whether no further events are possible.
     fn is_over(&self) -> bool {
         let (dialer, listener) = (self.dialer.last().map(|e| e.kind), self.listener.last().map(|e| e.kind));
         dialer.is_some_and(|kind| is_end(kind) && !is_close(kind))
@@ -65,7 +64,7 @@ impl Connection<'_> {
     }
 }
 
-/// What an end of a connection ends with.
+/// Whether an event ends one end of a connection.
 fn is_close(kind: Kind) -> bool {
     matches!(kind, Kind::Closed | Kind::Reset)
 }
@@ -74,7 +73,7 @@ fn is_end(kind: Kind) -> bool {
     is_close(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
 }
 
-/// What begins something by itself.
+/// Whether an event is an action of its own, not a consequence of another one.
 fn is_start(kind: Kind) -> bool {
     matches!(kind, Kind::Listening | Kind::Dial | Kind::FaultSet | Kind::FaultHealed)
 }
@@ -101,7 +100,7 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
             }
             continue;
         }
-        // A port comes again: the earliest connection that lacks this event.
+        // Ports are reused: find the earliest connection that lacks this event.
         let of_key = of_key.entry(key).or_default();
         let at = of_key.iter().position(|at| {
             connections.get(*at).is_some_and(|c| c.is_dialers(event) || c.is_listeners(event))
@@ -187,7 +186,7 @@ fn line(event: &Event, loose: bool) -> String {
     line
 }
 
-/// A host. One that is called as a word of the file's is quoted.
+/// A host's name, quoted if it is a keyword.
 fn first_word(host: Option<&str>) -> String {
     let Some(host) = host else { return "-".into() };
     match is_keyword(host) {
@@ -196,7 +195,7 @@ fn first_word(host: Option<&str>) -> String {
     }
 }
 
-/// An address. One of the machine's is another one each time, as is the port of whom nobody waits for.
+/// An address. Addresses outside the network vary, so any matches.
 fn address(address: &str, any_port: bool) -> String {
     if address.parse::<SocketAddr>().is_ok() {
         return "*".into();

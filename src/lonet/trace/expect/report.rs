@@ -1,4 +1,4 @@
-//! The first difference between a file and a trace, for people: what was expected, what happened instead, and what was around.
+//! The message about the first difference: what was expected, what happened instead, and the events around it.
 
 use super::matcher::{Cause, Difference, Matcher, field_matches, matches_event};
 use super::parse::{Expected, File};
@@ -8,12 +8,12 @@ use crate::trace::event::Event;
 use crate::trace::text;
 use std::fmt;
 
-/// So many events before and after the difference are shown, and so many lines of the file.
+/// The number of events before and after the difference, and the most lines of the file, that are shown.
 const CONTEXT: usize = 3;
 const MAX_LINES: usize = 6;
 
 pub struct Report<'a> {
-    /// What the file is called.
+    /// The name of the file.
     pub name: &'a str,
     pub file: &'a File,
     pub matcher: &'a Matcher,
@@ -55,7 +55,7 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
-    /// The lines that it is about; first those that are about such an event of this host.
+    /// The lines that were expected; first those for the host and kind of the event.
     fn lines(&self) -> Vec<&Expected> {
         let of = |lines: &[Line]| lines.iter().filter_map(|line| self.matcher.line(*line)).collect();
         let mut lines: Vec<&Expected> = match &self.difference.cause {
@@ -68,7 +68,7 @@ impl Report<'_> {
         lines
     }
 
-    /// The fields in which an event is not what a line has.
+    /// The fields in which an event differs from a line.
     fn differing<'l>(
         &self,
         line: &'l Expected,
@@ -92,7 +92,7 @@ impl Report<'_> {
         if lines.is_empty() {
             return writeln!(f, "  - nothing more");
         }
-        // Where some lines are about such an event, the others are not what a reader looks for.
+        // If some lines are for this host and kind, the others are left out.
         let event = self.difference.event.and_then(|number| self.events.get(number));
         let about = event.map_or(0, |event| lines.iter().filter(|line| self.is_about(line, event)).count());
         let shown = if about > 0 { about.min(MAX_LINES) } else { lines.len().min(MAX_LINES) };
@@ -107,7 +107,7 @@ impl Report<'_> {
         }
     }
 
-    /// What makes the difference, where it is in the fields, and whether what is expected comes later.
+    /// Writes which fields differ, and whether the expected event comes later.
     fn write_hints(&self, f: &mut fmt::Formatter<'_>, event: &Event, lines: &[&Expected]) -> fmt::Result {
         let (Cause::Expected(_), Some(line)) = (&self.difference.cause, lines.first()) else { return Ok(()) };
         let captured = &self.difference.captured;
