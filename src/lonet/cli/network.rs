@@ -32,7 +32,8 @@ impl Network {
         read_config(self.network.as_deref())
     }
 
-    /// As [`Network::read_config`], with the directory to use; warns if that is not the usual one. A full name also finds its network.
+    /// As [`Network::read_config`], with the directory to use; warns if that is not the usual one. Also accepts a full name of the
+    /// C API.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let mut config = self.read_config()?;
         if let Some(other) = config.network.strip_prefix(API_PREFIX).filter(|name| !name.is_empty())

@@ -105,8 +105,8 @@ impl Headers {
         self.protocol == UDP && self.transport.is_some()
     }
 
-    /// Replaces the ports (source, destination) of a TCP or UDP packet, and computes its checksum. The kernel does not compute checksums
-    /// on the loopback.
+    /// Replaces the ports (source, destination) of a TCP or UDP packet, and computes its checksum, which the
+    /// kernel leaves out on the loopback.
     pub fn rewrite_ports(&self, packet: &mut [u8], ports: [Option<u16>; 2]) {
         let Some((at, end)) = self.transport else { return };
         let checksum = match self.protocol {
