@@ -69,4 +69,4 @@ turn 1000 all "and nothing after heal"
 code 1 lonet loss α β 95%
 is "$err" 'lonet: loss "95%": a loss is at least 0.01% and at most 90%; lonet cut loses all' "too much"
 code 1 lonet loss α 5
-is "$err" 'lonet: loss "5": a loss is a number with % behind it' "no part"
+is "$err" 'lonet: loss "5": a loss is a number followed by %, such as 5%' "no part"

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `lonet`: its commands, and what they have in common.
 
 mod addr;
 mod check;
@@ -119,14 +119,14 @@ struct Daemon {
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
         let config = match self.dir {
-            Some(dir) => Config { dir, private_dir: None, ..self.network.read().map_err(say)? },
-            None => self.network.config().map_err(say)?,
+            Some(dir) => Config { dir, private_dir: None, ..self.network.read_config().map_err(text_of)? },
+            None => self.network.config().map_err(text_of)?,
         };
         let client = client_of(config.clone());
         let lock = if self.on_demand {
             None
         } else {
-            let lock = client.lock_start().map_err(|e| say(e.of(&client)))?;
+            let lock = client.lock_start().map_err(|e| text_of(e.of(&client)))?;
             Some(lock.ok_or_else(|| format!("network {:?} has a lonetd already", config.network))?)
         };
         let start = crate::daemon::Start { config, on_demand: self.on_demand, foreground: self.foreground };
@@ -134,9 +134,9 @@ impl Daemon {
     }
 }
 
-/// A lonet address of a host as people write it: `α.lonet:80` is `α:80`, as in `--host`.
+/// Parses a lonet address that names a host. The suffix `.lonet` is optional, as in `--host`.
 fn address(text: &str) -> Result<Address, String> {
-    let address = Address::parse(text).map_err(say)?;
+    let address = Address::parse(text).map_err(text_of)?;
     let host = bare_host(&address.host);
     let why = if host.is_empty() {
         "no host"
@@ -150,7 +150,8 @@ fn address(text: &str) -> Result<Address, String> {
     Err(format!("address {text:?}: {why}; name the host, as in web:{}", address.port))
 }
 
-fn say(e: impl Display) -> String {
+/// An error's text, as commands report it.
+fn text_of(e: impl Display) -> String {
     e.to_string()
 }
 
@@ -163,7 +164,7 @@ fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Exi
     }
 }
 
-/// What `--json` prints, one line. lonet-json(5) has the schemas.
+/// What `--json` prints, as one line. lonet-json(5) has the schemas.
 #[derive(Serialize)]
 struct Document<T> {
     version: u32,
@@ -171,7 +172,7 @@ struct Document<T> {
     content: T,
 }
 
-/// Of all documents. A new field is no new version; one that is gone, or has another meaning, is.
+/// The version of all documents. It changes if a field is removed or changes its meaning, but not for a new field.
 const DOCUMENT_VERSION: u32 = 1;
 
 /// Writes a document to the standard output.
@@ -182,25 +183,25 @@ fn write_json(content: impl Serialize) -> Result<ExitCode, String> {
     })
 }
 
-/// Whoever reads what a command says and has seen enough ends it, as other commands are ended.
-fn end_with_the_reader() {
+/// Lets SIGPIPE end this command when its reader has gone, as usual for commands; Rust's runtime ignores the signal.
+fn restore_sigpipe() {
     // SAFETY: no handler of ours; before there is another thread.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 pub fn main() -> ExitCode {
-    completions::answer();
+    completions::complete_if_requested();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let matches = examples::add(Cli::command()).try_get_matches_from(&arguments);
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(e) => return usage::end(&e, &arguments),
+        Err(e) => return usage::exit(&e, &arguments),
     };
     if !matches!(
         cli.command,
         Command::Run(_) | Command::Daemon(_) | Command::Forward(_) | Command::Supervise(_)
     ) {
-        end_with_the_reader();
+        restore_sigpipe();
     }
     let result = match cli.command {
         Command::Run(c) => return c.run(),

@@ -1,10 +1,10 @@
-//! Lengths of time, as people write them.
+//! Parsers of times in arguments, such as 10s.
 
 use std::time::Duration;
 
 const YEAR: f64 = 31_536_000.0;
 
-/// A number with ms, s, m or h behind it.
+/// Parses a number followed by ms, s, m or h.
 pub fn time(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = match &text[digits..] {
@@ -16,14 +16,14 @@ pub fn time(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = text[..digits].parse().map_err(|_| "a time begins with a number".to_owned())?;
     let seconds = number * unit;
-    // The kernel's clock counts milliseconds; a year is longer than any test.
+    // The kernel's timers have milliseconds; a year is longer than any test.
     if !(0.001..=YEAR).contains(&seconds) {
         return Err("a time is at least 1ms and at most a year".into());
     }
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// The same, or a number of seconds: 0 is one, too, and what is longer than a year is a year.
+/// As [`time`], or a number of seconds, which may be 0. More than a year counts as a year.
 pub fn limit(text: &str) -> Result<Duration, String> {
     let is_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     match text.parse::<f64>().ok().filter(|_| is_number) {

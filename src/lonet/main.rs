@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod daemon;
 mod duration;
+mod exit;
 mod memory_file;
 mod pcap;
 mod supervise;

@@ -1,6 +1,6 @@
-//! Texts that are longer than a message, as files in memory that are handed over with one.
+//! Texts that are longer than a message: files in memory (memfd_create(2)), whose descriptors are passed with one.
 //!
-//! They are sealed: nobody changes or truncates one while it is read, and to read one never waits, whoever has sent it.
+//! They are sealed, so that the sender can neither change nor truncate one while it is read, and reads never block.
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -13,7 +13,7 @@ const SEALS: SealFlag = SealFlag::F_SEAL_WRITE
     .union(SealFlag::F_SEAL_SHRINK)
     .union(SealFlag::F_SEAL_SEAL);
 
-/// A file with this text.
+/// Makes a file with this text.
 pub fn of(text: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create(c"lonet", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
     file.write_all(text)?;
@@ -21,10 +21,10 @@ pub fn of(text: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// The text of such a file, of at most so many bytes. Any other descriptor is refused.
+/// Reads the text of such a file, of at most `most` bytes. Fails for any other descriptor.
 pub fn text(file: &File, most: u64) -> io::Result<String> {
     let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text);
-    // Only files in memory have seals.
+    // Other files have no seals.
     let seals = fcntl(file, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_retain);
     if !seals.is_ok_and(|seals| seals.contains(SEALS)) {
         return Err(invalid("not a sealed memory file"));
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_comes_out_as_it_went_in() {
+    fn text_is_read_as_written() {
         let file = of("α:80\nβ:1".as_bytes()).expect("a file");
         assert_eq!(text(&file, 100).expect("its text"), "α:80\nβ:1");
     }
 
     #[test]
-    fn file_that_may_change_is_refused() {
+    fn unsealed_file_is_refused() {
         let file = memfd_create(c"open", MFdFlags::MFD_ALLOW_SEALING).expect("a file");
         assert!(text(&File::from(file), 100).is_err());
     }

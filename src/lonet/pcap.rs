@@ -1,50 +1,51 @@
-//! What hosts send to each other, as a file for Wireshark: `lonet pcap`.
+//! Converts the packets between hosts to a pcapng file, for `lonet pcap`.
 //!
-//! Theory of operation: the kernel's packets ([`ring`]) have the right IP addresses, as each host has one of its own, but the ports
-//! that the kernel has given: every dial has another source port there than the one that programs see, and so have some
-//! listeners. The trace of the network tells which dial is behind a pair of addresses ([`book`]), and its process. A dial is noted
-//! before connect is called. So when a segment has been read whose connection is not known, the events that there are by then are
-//! waited for, and its dial is among them: no connection is too short. What the trace does not tell, of connections from before it
-//! began, a list of the network does. Packets wait in a queue for that, and are written in their order, with
-//! the ports of programs and right checksums ([`packet`]), in blocks ([`pcapng`]).
+//! Theory of operation: the kernel's packets ([`ring`]) have the right IP addresses, as each host has an address of its own, but OS
+//! ports: dials, and some listeners, have other ports than programs see. The trace of the network tells which dial, and which
+//! process, is behind a pair of OS addresses ([`address_map`]). The event of a dial is recorded before connect is called. So for a
+//! segment of an unknown connection, the capture waits until all events up to now have been read; its dial is among them, however
+//! short the connection. Connections from before the trace began are in a list of the network. Meanwhile packets wait in a queue.
+//! They are written in order, with the ports that programs see and right checksums ([`packet`]), as blocks ([`pcapng`]).
 //!
-//! Dials that lonetd refuses, and those to nobody, are no packets of the network: a refused program is sent elsewhere, so that it
-//! is refused there. These are written as what they are, events ([`pdu`]); so are all connections where packets cannot be had.
+//! Dials that lonetd refuses, and dials to no listener, cause no packets between the hosts: the kernel's connect goes to another
+//! address, where it is refused. The capture has their events instead ([`pdu`]). Without the right to read packets, it has the
+//! events of all connections.
 
-pub mod book;
+pub mod address_map;
 pub mod packet;
 pub mod pcapng;
 pub mod pdu;
+mod port_reuse;
 pub mod ring;
-mod turns;
 
 use crate::daemon::names;
 use crate::daemon::state::NetworkShown;
 use crate::trace::event::{Event, Kind};
-use book::{Book, Process, Seen};
+use address_map::{AddressMap, Identified, Process};
 use lonet_core::block::{self, Block};
 use packet::{Headers, Segment};
 use pcapng::{Blocks, LinkType, Statistics};
+use port_reuse::{Origin, PortReuse, Ready};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use turns::{Ready, Turn, Turns};
 
-/// So many bytes of packets wait to be written at most; then the kernel's ring fills up, and the kernel counts what is lost.
-const MOST_WAITING: usize = 256 << 20;
+/// The most bytes of packets in the queue. Beyond that the kernel's ring fills up, and the kernel counts dropped packets.
+const MAX_WAITING: usize = 256 << 20;
 
 /// The port of name servers.
 const DNS: u16 = 53;
 
-/// What is waited for.
+/// What the first packet in the queue waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Nothing,
-    /// The events of before now.
+    /// All events up to now.
     Events,
     /// A list of the network.
     List,
 }
 
+/// A packet or event in the queue.
 enum Item {
     Packet { length: usize, bytes: Vec<u8> },
     Event(Box<Event>),
@@ -53,30 +54,30 @@ enum Item {
 struct Waiting {
     /// In nanoseconds since 1970.
     time: u64,
-    /// How many had come before.
+    /// How many packets had been read, with this one.
     number: u64,
     item: Item,
 }
 
-/// What is written, and what is known for that.
+/// A capture: the queue of packets, and what is known about connections.
 pub struct Capture {
     block: Block,
-    pub book: Book,
-    /// The hosts whose packets are wanted, as [`names::fold`] has them; none: all.
+    map: AddressMap,
+    /// The hosts whose packets are wanted, as folded by [`names::fold`]; empty: all.
     hosts: Vec<String>,
     has_packets: bool,
     queue: VecDeque<Waiting>,
     waiting: usize,
-    /// How many packets have been read, and of how many the events of before have been learned, and a list.
-    read: u64,
-    events_of: u64,
-    listed_of: u64,
-    turns: Turns,
+    /// How many packets have been read, and for how many of these the events and a list from then or later are known.
+    packets_read: u64,
+    events_up_to: u64,
+    list_up_to: u64,
+    reuse: PortReuse,
     blocks: Blocks,
 }
 
 impl Capture {
-    /// Begins a file. `has_packets`: it is to have packets, not only events.
+    /// Begins a file. `has_packets`: with packets, not only events.
     pub fn new(network: &str, block: Block, hosts: &[String], has_packets: bool) -> Capture {
         let mut blocks = Blocks::default();
         blocks.section(concat!("lonet ", env!("CARGO_PKG_VERSION")));
@@ -87,82 +88,82 @@ impl Capture {
         blocks.interface(LinkType::UpperPdu, &format!("{network} events"), &format!("events of {all}"));
         Capture {
             block,
-            book: Book::new(block),
+            map: AddressMap::new(block),
             hosts: hosts.to_vec(),
             has_packets,
             queue: VecDeque::new(),
             waiting: 0,
-            read: 0,
-            events_of: 0,
-            listed_of: 0,
-            turns: Turns::default(),
+            packets_read: 0,
+            events_up_to: 0,
+            list_up_to: 0,
+            reuse: PortReuse::default(),
             blocks,
         }
     }
 
-    /// The whole blocks that there are to write.
-    pub fn take(&mut self) -> Vec<u8> {
+    /// Takes the blocks that are to be written now.
+    pub fn take_blocks(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.blocks.0)
     }
 
-    /// Whether more packets may come.
+    /// Whether the queue has room for more packets.
     pub fn has_room(&self) -> bool {
-        self.waiting < MOST_WAITING
+        self.waiting < MAX_WAITING
     }
 
     /// How many packets have been read.
-    pub fn read(&self) -> u64 {
-        self.read
+    pub fn packets_read(&self) -> u64 {
+        self.packets_read
     }
 
     pub fn add_packet(&mut self, time: u64, length: usize, bytes: &[u8]) {
-        self.read += 1;
+        self.packets_read += 1;
         self.waiting += bytes.len();
         let item = Item::Packet { length, bytes: bytes.to_vec() };
-        self.queue.push_back(Waiting { time, number: self.read, item });
+        self.queue.push_back(Waiting { time, number: self.packets_read, item });
     }
 
-    /// An event that has happened.
+    /// Adds an event of the trace.
     pub fn add_event(&mut self, event: Event) {
-        self.book.learn(&event);
+        self.map.add_event(&event);
         let is_failure = matches!(event.kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut);
         let is_wanted = match self.has_packets {
             true => is_failure && event.os_from.is_none(),
-            false => is_failure || is_of_connection(event.kind),
+            false => is_failure || is_connection_event(event.kind),
         };
         if is_wanted && event.to.is_some() {
             let time = event.time.0.saturating_mul(1000);
             if !self.has_packets {
-                // It waits for a list alone.
-                self.read += 1;
-                self.events_of = self.read;
+                // It waits for a list, but not for other events.
+                self.packets_read += 1;
+                self.events_up_to = self.packets_read;
             }
             let at = self.queue.iter().rposition(|w| w.time <= time).map_or(0, |at| at + 1);
-            let number = self.queue.get(at).map_or(self.read, |w| w.number);
+            let number = self.queue.get(at).map_or(self.packets_read, |w| w.number);
             self.queue.insert(at, Waiting { time, number, item: Item::Event(Box::new(event)) });
         }
     }
 
-    /// The events that had happened when so many packets had been read have been added.
+    /// Notes that all events from before packet number `of` have been added.
     pub fn events_are_added(&mut self, of: u64) {
-        self.events_of = self.events_of.max(of);
+        self.events_up_to = self.events_up_to.max(of);
     }
 
-    /// What the network has now.
+    /// Adds a list of the network that was made now.
     pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
-        self.book.learn_list(shown);
-        self.listed_of = self.read;
+        self.map.add_list(shown);
+        self.list_up_to = self.packets_read;
     }
 
-    /// Writes what can be written. What the rest waits for. `now`: in nanoseconds since 1970.
-    pub fn go_on(&mut self, now: u64) -> Need {
-        let need = self.go_through();
+    /// Writes what can be written, and returns what the rest waits for. `now` is in nanoseconds since 1970.
+    pub fn process(&mut self, now: u64) -> Need {
+        let need = self.process_queue();
         let blocks = &mut self.blocks;
-        self.turns.look(now, &mut |ready| write_ready(blocks, &ready));
+        self.reuse.flush_late(now, &mut |ready| write_ready(blocks, &ready));
         need
     }
 
-    fn go_through(&mut self) -> Need {
+    fn process_queue(&mut self) -> Need {
         while let Some(mut next) = self.queue.pop_front() {
             let size = match &next.item {
                 Item::Packet { bytes, .. } => bytes.len(),
@@ -183,25 +184,25 @@ impl Capture {
         Need::Nothing
     }
 
-    /// Writes what is left, with what is known.
-    pub fn finish(&mut self, time: u64, seen: Option<Statistics>) {
-        (self.events_of, self.listed_of) = (u64::MAX, u64::MAX);
-        // Nothing is waited for any more.
-        self.go_on(u64::MAX);
-        if let Some(seen) = seen {
-            self.add_statistics(time, seen);
+    /// Writes everything that is left, with what is known so far.
+    pub fn finish(&mut self, time: u64, statistics: Option<Statistics>) {
+        (self.events_up_to, self.list_up_to) = (u64::MAX, u64::MAX);
+        // So late that nothing waits any more.
+        self.process(u64::MAX);
+        if let Some(statistics) = statistics {
+            self.add_statistics(time, statistics);
         }
     }
 
-    pub fn add_statistics(&mut self, time: u64, seen: Statistics) {
-        self.blocks.statistics(0, time, seen);
+    pub fn add_statistics(&mut self, time: u64, statistics: Statistics) {
+        self.blocks.statistics(0, time, statistics);
     }
 
-    /// What a packet of this number has to wait for, if something is not known.
+    /// What an unknown packet with this number has to wait for.
     fn need(&self, number: u64) -> Need {
         match () {
-            () if self.events_of < number => Need::Events,
-            () if self.listed_of < number => Need::List,
+            () if self.events_up_to < number => Need::Events,
+            () if self.list_up_to < number => Need::List,
             () => Need::Nothing,
         }
     }
@@ -209,7 +210,7 @@ impl Capture {
     fn write_packet(&mut self, time: u64, number: u64, length: usize, bytes: &mut Vec<u8>) -> Need {
         let Some(headers) = Headers::read(bytes) else { return Need::Nothing };
         let ends = [headers.from, headers.to];
-        let is_nameless = |ip: &Ipv4Addr| self.book.may_be_host(*ip) && self.book.name(*ip).is_none();
+        let is_nameless = |ip: &Ipv4Addr| self.map.is_host_address(*ip) && self.map.name(*ip).is_none();
         if ends.iter().any(is_nameless) && self.need(number) != Need::Nothing {
             return self.need(number);
         }
@@ -217,73 +218,73 @@ impl Capture {
         if segment.is_some_and(|segment| is_refusal(self.block, &segment)) {
             return Need::Nothing;
         }
-        if !self.book.is_of(&self.hosts, ends) {
+        if !self.map.concerns(&self.hosts, ends) {
             return Need::Nothing;
         }
         let length = length.max(bytes.len());
         let Some(segment) = segment else {
-            // What a name server is asked, at the port of lonetd's.
+            // DNS messages go to a port of lonetd's in the place of a name server.
             let port = |ip: Ipv4Addr| (headers.is_udp() && block::is_name_server(ip)).then_some(DNS);
-            headers.finish(bytes, ends.map(port));
+            headers.rewrite_ports(bytes, ends.map(port));
             self.write_names();
             self.blocks.packet(0, time, bytes, length, None);
             return Need::Nothing;
         };
-        let all_is_known = self.need(number) == Need::Nothing;
-        let seen = match self.book.see(&segment, time, all_is_known) {
+        let is_complete = self.need(number) == Need::Nothing;
+        let identified = match self.map.identify(&segment, time, is_complete) {
             Some(seen) => seen,
-            None if !all_is_known => return self.need(number),
-            None => self.book.see_stranger(&segment, time),
+            None if !is_complete => return self.need(number),
+            None => self.map.identify_outside(&segment, time),
         };
-        headers.finish(bytes, seen.ports.map(Some));
+        headers.rewrite_ports(bytes, identified.ports.map(Some));
         self.write_names();
-        let Seen { ports, sender, connection, is_listeners } = seen;
+        let Identified { ports, sender, connection, is_listeners } = identified;
         let comment = sender.map(|process| self.comment(&process, headers.from));
         let [from, to] = [0, 1].map(|end| SocketAddrV4::new(ends[end], ports[end]));
         let ends = if is_listeners { [to, from] } else { [from, to] };
         let ready = Ready { time, length, bytes: std::mem::take(bytes), comment };
-        let turn = Turn { ends, connection, is_listeners };
+        let origin = Origin { ends, connection, is_listeners };
         let blocks = &mut self.blocks;
-        self.turns.take(turn, segment, ready, &mut |ready| write_ready(blocks, &ready));
+        self.reuse.push(origin, segment, ready, &mut |ready| write_ready(blocks, &ready));
         Need::Nothing
     }
 
     fn comment(&self, process: &Process, at: Ipv4Addr) -> String {
         let Process { pid, program } = process;
-        match self.book.name(at) {
+        match self.map.name(at) {
             Some(host) => format!("sent by {program} (pid {pid}) on {host}"),
             None => format!("sent by {program} (pid {pid})"),
         }
     }
 
     fn write_event(&mut self, time: u64, number: u64, event: &Event) -> Need {
-        let ends = [&event.from, &event.to].map(|at| at.as_deref().and_then(|at| self.book.address(at)));
+        let ends = [&event.from, &event.to].map(|at| at.as_deref().and_then(|at| self.map.address(at)));
         if ends.iter().any(Option::is_none) && self.need(number) != Need::Nothing {
             return self.need(number);
         }
         let ips = ends.map(|end| end.map_or(Ipv4Addr::UNSPECIFIED, |end| *end.ip()));
-        if !self.book.is_of(&self.hosts, ips) {
+        if !self.map.concerns(&self.hosts, ips) {
             return Need::Nothing;
         }
-        let host = event.host.as_deref().and_then(|host| self.book.address(host));
+        let host = event.host.as_deref().and_then(|host| self.map.address(host));
         let is_listeners = host.is_some_and(|host| host.ip() == &ips[1]) && ips[0] != ips[1];
         let [from, to] = ends;
         let ends = if is_listeners { [to, from] } else { [from, to] };
         self.write_names();
         let bytes = pdu::pdu(event, ends);
         let interface = u32::from(self.has_packets);
-        self.blocks.packet(interface, time, &bytes, bytes.len(), Some(&pdu::words(event)));
+        self.blocks.packet(interface, time, &bytes, bytes.len(), Some(&pdu::text(event)));
         Need::Nothing
     }
 
-    /// Says the names that are new, before the packets that have their addresses.
+    /// Writes names that are new, as they must come before packets with their addresses.
     fn write_names(&mut self) {
-        let fresh = self.book.take_fresh();
-        if fresh.is_empty() {
+        let new_names = self.map.take_new_names();
+        if new_names.is_empty() {
             return;
         }
-        let named = |ip: &Ipv4Addr| Some((*ip, format!("{}.lonet", self.book.name(*ip)?)));
-        let named: Vec<(Ipv4Addr, String)> = fresh.iter().filter_map(named).collect();
+        let named = |ip: &Ipv4Addr| Some((*ip, format!("{}.lonet", self.map.name(*ip)?)));
+        let named: Vec<(Ipv4Addr, String)> = new_names.iter().filter_map(named).collect();
         self.blocks.names(named.iter().map(|(ip, name)| (*ip, name.as_str())));
     }
 }
@@ -292,18 +293,18 @@ fn write_ready(blocks: &mut Blocks, ready: &Ready) {
     blocks.packet(0, ready.time, &ready.bytes, ready.length, ready.comment.as_deref());
 }
 
-fn is_of_connection(kind: Kind) -> bool {
+fn is_connection_event(kind: Kind) -> bool {
     matches!(kind, Kind::Dial | Kind::Connected | Kind::Accepted | Kind::Closed | Kind::Reset)
 }
 
-/// Whether a segment is of a dial that lonetd has sent where it is refused, or of the refusal.
+/// Whether a segment belongs to a refused dial, which goes to the block's own address.
 fn is_refusal(block: Block, segment: &Segment) -> bool {
     let stack = block.stack();
-    segment.dials() && *segment.to.ip() == stack || segment.resets() && *segment.from.ip() == stack
+    segment.is_syn() && *segment.to.ip() == stack || segment.is_reset() && *segment.from.ip() == stack
 }
 
-/// The hosts of these names as they are compared. An error: which one is no name.
-pub fn wanted(hosts: &[String]) -> Result<Vec<String>, String> {
+/// Folds the names of hosts for comparison. Fails for what is not a name.
+pub fn fold_hosts(hosts: &[String]) -> Result<Vec<String>, String> {
     let fold = |host: &String| {
         let bare = lonet_core::config::bare_host(host);
         names::fold(bare.as_bytes()).ok_or_else(|| format!("{host:?} is not the name of a host"))

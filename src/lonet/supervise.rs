@@ -1,27 +1,27 @@
-//! Programs that cannot be hooked as hosts: supervised by seccomp user notification.
+//! Runs programs that cannot be hooked as hosts, supervised by seccomp user notification (seccomp_unotify(2)).
 //!
-//! Theory of operation. Three processes: the one that the user has started (`user`), which waits and ends as the program does;
-//! the supervisor; and the program, its child. The program, and all that it starts, is under a filter (`filter`), by which the
-//! few calls that have to do with addresses wait until the supervisor has answered them. The supervisor is itself a hooked
-//! program of the same host: it takes a duplicate of the socket (`caller`), and does with it by libc what the program has
-//! asked the kernel for (`calls`). So it is lonet's hooks that bind, connect and accept; the socket, its data and its readiness
-//! are the kernel's and the program's. What may wait is done by threads (`workers`).
+//! Theory of operation. There are three processes: the one that the user has started (`user`), which waits for the program and
+//! exits as it does; the supervisor; and the program, which is the supervisor's child. The program and its descendants run under
+//! a filter (`filter`) that suspends the few system calls about addresses until the supervisor has responded to them. The
+//! supervisor is itself a hooked program of the same host: for each call it takes a duplicate of the program's socket (`caller`)
+//! and calls libc's function of the same name on it (`calls`). So lonet's hooks bind, connect and accept; the socket, its data
+//! and its readiness remain between the kernel and the program. Calls that may block are made by threads (`workers`).
 //!
-//! Who ends: the death of the user's process takes the supervisor with it (PR_SET_PDEATHSIG), and the supervisor's the program.
-//! What the program leaves behind when it ends is served on until the last of them has ended. Whose supervisor has gone has no
-//! network: the kernel answers ENOSYS.
+//! Lifetimes: when the user's process dies, so does the supervisor (PR_SET_PDEATHSIG), and with the supervisor the program. The
+//! program's descendants are served until the last one has ended. A process whose supervisor is gone has no network: its calls
+//! fail with ENOSYS.
 //!
-//! What cannot be asked or done fails with ENETDOWN. Nothing falls back to the machine's network.
+//! A call that the supervisor cannot carry out fails with ENETDOWN. Nothing falls back to the machine's network.
 //!
-//! Limits. Calls of another ABI and io_uring are not there for the program (`filter`). A signal for a thread whose call waits
-//! may be [`workers::TICK`] milliseconds late. lonetd takes the supervisor for the owner of the program's sockets, and lists show
-//! its child in its place.
+//! Limits: the program cannot use io_uring or the calls of another ABI (`filter`). A signal for a thread in a suspended call
+//! may be [`workers::INTERRUPT_EVERY_MS`] milliseconds late. To lonetd the supervisor is the owner of the program's sockets;
+//! lists show its child instead.
 
 mod arch;
 mod caller;
 mod calls;
 mod filter;
-mod listener;
+mod notify_fd;
 mod program;
 mod report;
 mod rights;
@@ -29,7 +29,7 @@ mod serve;
 mod user;
 mod workers;
 
-use crate::cli::run::FAILED;
+use crate::exit::{FAILED, RunError};
 use clap::Args;
 use lonet_core::hookable::{Unhookable, Verdict, look};
 use lonet_core::sys::{self, Fd};
@@ -37,7 +37,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{Pid, getppid};
 use program::{Failure, Program};
-use report::{Report, close_all_but, leave_streams};
+use report::{Report, close_all_except, redirect_to_null};
 use serve::Server;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::RawFd;
@@ -46,16 +46,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{File, end_as, run, signals, tell_tracer, wait_for};
+pub use user::{ProgramFile, run, signal_fd, wait_for_child, warn_tracer};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 
 /// Whether this process is supervised.
-pub fn is_inside() -> bool {
+pub fn is_supervised() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|is| is == IS_SUPERVISED) && sys::is_filtered()
 }
 
-/// The supervisor's process. Internal: `lonet run` starts it.
+/// The supervisor process. Internal: `lonet run` starts it.
 #[derive(Args)]
 pub struct Supervise {
     /// The socket for reports
@@ -64,10 +64,10 @@ pub struct Supervise {
     /// The program's file
     #[arg(long)]
     path: OsString,
-    /// Which is /proc/self/fd/N, a descriptor that the program does not get
+    /// PATH is /proc/self/fd/N, a descriptor that the program does not inherit
     #[arg(long)]
     open: bool,
-    /// Its arguments, from its name on
+    /// The program's arguments, with argv[0]
     #[arg(required = true, trailing_var_arg = true)]
     arguments: Vec<OsString>,
 }
@@ -80,17 +80,17 @@ impl Supervise {
         unsafe {
             libc::syscall(libc::SYS_fcntl, control.raw(), libc::F_SETFD, libc::FD_CLOEXEC);
             libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            // One may look at one's own descendants where one may look at nobody else.
+            // Orphans of the program stay descendants of this process, which Yama lets it access.
             libc::syscall(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1);
         }
-        // Before that could be told by a signal.
+        // The user's process may have died before PR_SET_PDEATHSIG.
         if sys::ready_within(control.raw(), libc::POLLHUP, Some(0)) == Ok(true) {
             return ExitCode::from(FAILED);
         }
         match self.start(&control) {
-            Ok((listener, program)) => {
+            Ok((notify_fd, program)) => {
                 self.take_name();
-                serve(control, user, listener, program)
+                serve(control, user, notify_fd, program)
             }
             Err((code, why)) => {
                 Report::Failed(code, why).send(control.raw());
@@ -99,7 +99,7 @@ impl Supervise {
         }
     }
 
-    /// Lists of sockets show this process, and are to show what it is there for.
+    /// Names this process after the program, as lists of sockets show it.
     fn take_name(&self) {
         let file = std::fs::read_link(&self.path).ok().filter(|_| self.open);
         let path = file.as_deref().unwrap_or(Path::new(&self.path));
@@ -109,7 +109,7 @@ impl Supervise {
         }
     }
 
-    /// The file is executed by its descriptor, which goes with that.
+    /// Marks the descriptor by which the program is executed close-on-exec.
     fn close_file_at_exec(&self) {
         let number = Path::new(&self.path).file_name().and_then(|name| name.to_str()?.parse::<RawFd>().ok());
         if let Some(fd) = number {
@@ -118,7 +118,7 @@ impl Supervise {
         }
     }
 
-    fn start(&self, control: &Fd) -> Result<(Fd, Pid), (u8, String)> {
+    fn start(&self, control: &Fd) -> Result<(Fd, Pid), RunError> {
         let failed = |why: &str| (FAILED, why.to_owned());
         if !is_hooked() {
             return Err(failed("the supervisor could not load liblonet.so: reinstall lonet"));
@@ -126,17 +126,18 @@ impl Supervise {
         let mut mask = SigSet::empty();
         let all = SigSet::all();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut mask)).map_err(|e| failed(e.desc()))?;
-        let string =
-            |text: &OsString| CString::new(text.as_bytes()).map_err(|_| failed("a zero in an argument"));
+        let string = |text: &OsString| {
+            CString::new(text.as_bytes()).map_err(|_| failed("an argument contains a NUL byte"))
+        };
         let path = string(&self.path)?;
         let seen = look(libc::AT_FDCWD, &path);
         let is_go = seen.verdict == Verdict::Unhookable(Unhookable::Go);
-        // Whoever interprets a script opens it by its path, and has the descriptor as it would have had it from fexecve.
+        // The interpreter of a script opens it by this path, and so inherits the descriptor, as after fexecve.
         if self.open && seen.script.is_none() {
             self.close_file_at_exec();
         }
         let program = Program {
-            messages: !is_go,
+            notify_recvmsg: !is_go,
             path,
             arguments: self.arguments.iter().map(string).collect::<Result<_, _>>()?,
             environment: environment(),
@@ -145,7 +146,7 @@ impl Supervise {
         match program.start() {
             Ok(started) => {
                 Report::Runs(started.process.as_raw()).send(control.raw());
-                Ok((started.listener, started.process))
+                Ok((started.notify_fd, started.process))
             }
             Err(Failure::Supervision(why)) => {
                 let name = self.path.to_string_lossy();
@@ -159,31 +160,31 @@ impl Supervise {
     }
 }
 
-fn serve(control: Fd, user: Pid, listener: Fd, program: Pid) -> ExitCode {
-    close_all_but(vec![control.raw(), listener.raw()]);
-    leave_streams([0, 1, 2]);
-    // Out of the reach of what is sent to the program's group, and in nobody's way.
+fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
+    close_all_except(vec![control.raw(), notify_fd.raw()]);
+    redirect_to_null([0, 1, 2]);
+    // No signals of the program's process group or terminal, and no directory kept in use.
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");
     raise_descriptor_limit();
-    extern "C" fn nothing(_: i32) {}
-    // Without SA_RESTART.
-    let interrupts = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    if let Ok(signal) = Signal::try_from(workers::SIGNAL) {
+    extern "C" fn do_nothing(_: i32) {}
+    // Without SA_RESTART, so that the signal interrupts blocking calls.
+    let interrupts = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
+    if let Ok(signal) = Signal::try_from(workers::INTERRUPT_SIGNAL) {
         // SAFETY: the handler does nothing.
         let _ = unsafe { sigaction(signal, &interrupts) };
     }
-    match Server::new(listener, program, (control, user)) {
+    match Server::new(notify_fd, program, (control, user)) {
         Ok(mut server) => {
             server.run();
             ExitCode::SUCCESS
         }
-        // The program ends with this process.
+        // The program ends with this process (PR_SET_PDEATHSIG).
         Err(_) => ExitCode::from(FAILED),
     }
 }
 
-/// Whether LD_PRELOAD has been followed: libc's functions are lonet's here.
+/// Whether this process is hooked: LD_PRELOAD was honoured, and `connect` is lonet's.
 fn is_hooked() -> bool {
     let library_of = |symbol: &CStr| {
         // SAFETY: a string, and a structure to fill.
@@ -196,7 +197,7 @@ fn is_hooked() -> bool {
     library_of(c"lonet_version").is_some_and(|lonets| library_of(c"connect") == Some(lonets))
 }
 
-/// What the program gets: the library, which would do everything a second time, is not preloaded.
+/// The program's environment: without liblonet.so in LD_PRELOAD, which would translate addresses a second time.
 fn environment() -> Vec<CString> {
     let others = |value: OsString| {
         let all: Vec<&[u8]> = value.as_bytes().split(|b| matches!(b, b':' | b' ')).collect();
@@ -214,7 +215,7 @@ fn environment() -> Vec<CString> {
         .collect()
 }
 
-/// A duplicate for each call that waits.
+/// Raises the limit of open descriptors: each call in progress needs a duplicate of its socket.
 fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {

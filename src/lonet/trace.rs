@@ -1,8 +1,8 @@
-//! The events of a network: their model, their JSON and their text.
+//! Traces: the recorded events of a network.
 //!
-//! A trace is a text of JSON lines: a [`Header`], then an [`Event`] on each line, by `seq` as far as known. [`event`] has the
-//! fields, [`text`] the form for people, [`moment`] times, [`read`] a recorded one. [`expect`] compares it
-//! with what is expected, [`chart`] draws it.
+//! A trace is a text of JSON lines: a header, then an event on each line, sorted by `seq` as far as possible. [`event`] defines
+//! both, [`text`] is the form of events for people, [`moment`] that of times. [`read`] and [`recorded`] read traces, [`expect`]
+//! compares one with expected events, [`chart`] draws one.
 
 pub mod chart;
 pub mod event;

@@ -1,3 +1,5 @@
+//! `lonet addr`: the OS address behind a lonet address, and the reverse.
+
 use super::{Network, completions, query, write_json, write_out};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
@@ -34,7 +36,7 @@ pub struct Addr {
     json: bool,
 }
 
-/// Both ways: who is at which lonet address, and where the kernel has it.
+/// What `--json` prints: a lonet address and its OS address.
 #[derive(Serialize)]
 struct Place {
     host: String,
@@ -70,7 +72,7 @@ impl Addr {
     }
 }
 
-/// Where the kernel has who listens there.
+/// The OS address of the listener at a lonet address.
 pub fn os_of(client: &Client, address: Address) -> Result<SocketAddrV4, String> {
     let mut buffer = [0; MAX_MESSAGE];
     match query::ask(client, &Op::Locate { address: &address.to_string() }, &mut buffer) {
@@ -85,10 +87,10 @@ pub fn os_of(client: &Client, address: Address) -> Result<SocketAddrV4, String> 
     }
 }
 
-/// What is called so in the network that the kernel has there; a listener rather than what it has accepted.
+/// The lonet address of a socket by its OS address. Connections that a listener has accepted have the same, so listeners come first.
 fn lonet_of(client: &Client, os: SocketAddrV4) -> Result<Address, String> {
     let listing = query::network(client)?.ok_or_else(|| query::not_running(client))?;
-    let shown = listing.shown()?;
+    let shown = listing.parse()?;
     let text = os.to_string();
     let mut there: Vec<_> = (shown.hosts.iter())
         .flat_map(|host| host.sockets.iter().map(move |socket| (host, socket)))

@@ -1,5 +1,8 @@
+//! `lonet check`: whether a program can be hooked or supervised.
+
 use super::{run, write_json, write_out};
 use crate::check;
+use crate::exit::FAILED;
 use crate::supervise;
 use clap::Args;
 use serde::Serialize;
@@ -24,9 +27,9 @@ pub struct Check {
     json: bool,
 }
 
-/// What `lonet run` would do with a program.
+/// Whether and how `lonet run` would run a program.
 #[derive(Serialize)]
-struct Told {
+struct Assessment {
     program: String,
     /// hooked, supervised, unknown, refused or not found.
     verdict: &'static str,
@@ -38,24 +41,26 @@ struct Told {
 
 impl Check {
     pub fn run(self) -> ExitCode {
-        let written = match self.told() {
-            Ok(told) if self.json => write_json(&told).map(|_| told.code),
-            Ok(told) if told.code == 0 => write_out(|out| writeln!(out, "{}", told.text)).map(|_| told.code),
-            Ok(told) => {
-                eprintln!("lonet: {}", told.text);
-                Ok(told.code)
+        let written = match self.assess() {
+            Ok(assessment) if self.json => write_json(&assessment).map(|_| assessment.code),
+            Ok(assessment) if assessment.code == 0 => {
+                write_out(|out| writeln!(out, "{}", assessment.text)).map(|_| assessment.code)
+            }
+            Ok(assessment) => {
+                eprintln!("lonet: {}", assessment.text);
+                Ok(assessment.code)
             }
             Err(text) => Err(text),
         };
         ExitCode::from(written.unwrap_or_else(|text| {
             eprintln!("lonet: {text}");
-            run::FAILED
+            FAILED
         }))
     }
 
-    fn told(&self) -> Result<Told, String> {
+    fn assess(&self) -> Result<Assessment, String> {
         let library = run::library()?;
-        let tell = |program: &Path, code, verdict, text| Told {
+        let assessment = |program: &Path, code, verdict, text| Assessment {
             program: program.display().to_string(),
             verdict,
             text,
@@ -64,12 +69,12 @@ impl Check {
         let refused = |program: &Path, e: check::Refusal| {
             let code = e.exit_code();
             let verdict = match code {
-                run::FAILED => return Err(e.to_string()),
+                FAILED => return Err(e.to_string()),
                 1 => "unknown",
                 127 => "not found",
                 _ => "refused",
             };
-            Ok(tell(program, code, verdict, e.to_string()))
+            Ok(assessment(program, code, verdict, e.to_string()))
         };
         let path = std::env::var_os("PATH");
         let program = match check::resolve(&self.program, path.as_deref()) {
@@ -77,12 +82,12 @@ impl Check {
             Err(e) => return refused(Path::new(&self.program), e),
         };
         Ok(match check::hookable_for_certain(&program, &library) {
-            Ok(()) => tell(&program, 0, "hooked", format!("{program:?} can be hooked")),
+            Ok(()) => assessment(&program, 0, "hooked", format!("{program:?} can be hooked")),
             Err(e) if e.is_supervisable() => match supervise::probe() {
-                Ok(()) => tell(&program, 0, "supervised", format!("{}: it is supervised", e.about())),
+                Ok(()) => assessment(&program, 0, "supervised", format!("{}: it is supervised", e.about())),
                 Err(why) => {
                     let text = format!("{}, and it cannot be supervised: {why}", e.about());
-                    tell(&program, 126, "refused", text)
+                    assessment(&program, 126, "refused", text)
                 }
             },
             Err(e) => return refused(&program, e),

@@ -1,7 +1,7 @@
 //! Completion of command lines in shells.
 //!
-//! What a shell reads once ([`Completions`]) asks this command for each completion ([`answer`]), so that names of networks
-//! and hosts are those that are up.
+//! `lonet completions` prints a script for the shell ([`Completions`]), which runs lonet for each completion
+//! ([`complete_if_requested`]), so that names of running networks and hosts are completed.
 
 use super::{Cli, network, query, write_out};
 use crate::daemon::state::SocketShown;
@@ -28,11 +28,11 @@ enum Shell {
     Fish,
 }
 
-/// zsh loads a file of this name when it is to complete for the first time, and has it do so.
+/// For zsh, which autoloads the file `_lonet` at the first completion and runs it to complete.
 const ZSH_AUTOLOAD: &str = r#"if [[ $funcstack[1] == _lonet ]]; then _clap_dynamic_completer_lonet "$@"; fi
 "#;
 
-/// In the environment of a call that is to complete: the shell.
+/// The variable that asks for a completion; its value is the shell.
 const VARIABLE: &str = "_LONET_COMPLETE";
 
 impl Completions {
@@ -49,34 +49,36 @@ impl Completions {
     }
 }
 
-/// If a shell asks how a line may go on, answers that and ends.
-pub fn answer() {
+/// If the environment asks for a completion, prints that and exits.
+pub fn complete_if_requested() {
     clap_complete::CompleteEnv::with_factory(Cli::command).var(VARIABLE).bin("lonet").complete();
 }
 
-/// Networks that run.
+/// The names of running networks.
 pub fn networks(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let all = network::all(|_| ()).unwrap_or_default();
-    beginning(typed, all.into_iter().filter(|(_, client)| query::runs(client)).map(|(name, _)| name))
+    let all = network::list(|_| ()).unwrap_or_default();
+    with_prefix(typed, all.into_iter().filter(|(_, client)| query::is_running(client)).map(|(name, _)| name))
 }
 
-/// Hosts of the network that the line is about.
+/// The hosts of the network that the command line names.
 pub fn hosts(typed: &OsStr) -> Vec<CompletionCandidate> {
-    beginning(typed, of_network(|_| Vec::new()))
+    with_prefix(typed, names_in_network(|_| Vec::new()))
 }
 
-/// Lonet addresses on which something listens.
+/// The lonet addresses of listeners.
 pub fn addresses(typed: &OsStr) -> Vec<CompletionCandidate> {
     let listens = |s: &&SocketShown<'_>| s.scope.is_some();
-    beginning(typed, of_network(|sockets| sockets.iter().filter(listens).map(|s| s.port).collect()))
+    with_prefix(typed, names_in_network(|sockets| sockets.iter().filter(listens).map(|s| s.port).collect()))
 }
 
-/// The hosts of the network that the line is about, each with these of its ports, if there are any.
-fn of_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
-    let network = network::Network::named(named_network(std::env::args_os()));
-    let listing =
-        network.read().ok().and_then(|config| query::network(&network::client_of(config)).ok().flatten());
-    let Some(shown) = listing.as_ref().and_then(|listing| listing.shown().ok()) else { return Vec::new() };
+/// The hosts of the network that the command line names, each with those of its ports that `ports` selects, or alone.
+fn names_in_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
+    let network = network::Network::new(network_option(std::env::args_os()));
+    let listing = network
+        .read_config()
+        .ok()
+        .and_then(|config| query::network(&network::client_of(config)).ok().flatten());
+    let Some(shown) = listing.as_ref().and_then(|listing| listing.parse().ok()) else { return Vec::new() };
     let mut all = Vec::new();
     for host in &shown.hosts {
         match ports(&host.sockets) {
@@ -89,8 +91,8 @@ fn of_network(ports: impl Fn(&[SocketShown<'_>]) -> Vec<u16>) -> Vec<String> {
     all
 }
 
-/// What -n says on a line.
-fn named_network(line: impl Iterator<Item = OsString>) -> Option<String> {
+/// The value of --network on a command line.
+fn network_option(line: impl Iterator<Item = OsString>) -> Option<String> {
     let mut words = line.filter_map(|word| word.into_string().ok());
     let mut named = None;
     while let Some(word) = words.next() {
@@ -103,18 +105,18 @@ fn named_network(line: impl Iterator<Item = OsString>) -> Option<String> {
     named
 }
 
-fn beginning(typed: &OsStr, all: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+fn with_prefix(typed: &OsStr, all: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     all.into_iter().filter(|name| name.starts_with(&*typed)).map(CompletionCandidate::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::named_network;
+    use super::network_option;
 
     #[test]
-    fn network_of_a_line_is_what_its_flag_says() {
-        let named = |line: &str| named_network(line.split(' ').map(Into::into));
+    fn last_network_option_counts() {
+        let named = |line: &str| network_option(line.split(' ').map(Into::into));
         assert_eq!(named("lonet -- lonet ls"), None);
         for line in ["lonet ls -n a x", "lonet ls --network a", "lonet ls --network=a", "lonet -n b -n a"] {
             assert_eq!(named(line).as_deref(), Some("a"), "{line}");

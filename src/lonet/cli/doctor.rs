@@ -1,6 +1,6 @@
-//! What of this machine lonet needs, and whether it is there.
+//! `lonet doctor`: checks whether this machine has what lonet needs.
 
-use super::{Network, query, run, say, write_out};
+use super::{Network, query, run, text_of, write_out};
 use clap::Args;
 use lonet_core::client::{Client, Trouble};
 use lonet_core::control::{MAX_MESSAGE, Op, VERSION};
@@ -30,9 +30,9 @@ pub struct Doctor {
 
 enum Finding {
     Good(String),
-    /// What is otherwise.
+    /// What works differently.
     Limited(String),
-    /// What is wrong, and what to do.
+    /// What does not work, and what to do about it.
     Bad(String),
 }
 
@@ -40,16 +40,16 @@ use Finding::{Bad, Good, Limited};
 
 impl Doctor {
     pub fn run(self) -> Result<ExitCode, String> {
-        let config = self.network.read().map_err(say)?;
+        let config = self.network.read_config().map_err(text_of)?;
         let client = super::client_of(config);
         let findings = [
-            ("lonet", command()),
+            ("lonet", installation()),
             ("lonetd", lonetd(&client)),
             ("directory", directory(&client)),
             ("loopback", loopback()),
             ("kernel", kernel()),
             ("sock_diag", sock_diag()),
-            ("pidfd_getfd", descriptors_of_others()),
+            ("pidfd_getfd", pidfd_getfd()),
             ("source ports", source_ports()),
             ("low ports", low_ports()),
             ("Go programs", supervision()),
@@ -71,7 +71,7 @@ impl Doctor {
     }
 }
 
-fn command() -> Finding {
+fn installation() -> Finding {
     match run::library() {
         Ok(library) => {
             Good(format!("{}, library {}, protocol {VERSION}", env!("CARGO_PKG_VERSION"), library.display()))
@@ -94,10 +94,10 @@ fn lonetd(client: &Client) -> Finding {
 
 fn directory(client: &Client) -> Finding {
     let mut config = client.config.clone();
-    let elsewhere = config.choose_directory(geteuid().as_raw());
+    let fallback = config.choose_directory(geteuid().as_raw());
     let root = config.dir.parent().unwrap_or(&config.dir);
     let own = "set TMPDIR to a directory of your own";
-    let is_fit = match Place::new(&config.dir).root(client.owner()) {
+    let usable = match Place::new(&config.dir).root(client.owner()) {
         Ok(_) => Ok(format!("{} of uid {}", config.dir.display(), client.owner())),
         Err(why) if why.is_there() => Err(format!("{} {why}: {own}", root.display())),
         Err(_) => {
@@ -108,14 +108,14 @@ fn directory(client: &Client) -> Finding {
             }
         }
     };
-    match (is_fit, elsewhere) {
+    match (usable, fallback) {
         (Err(why), _) => Bad(why),
         (Ok(_), Some(why)) => Limited(why),
         (Ok(text), None) => Good(text),
     }
 }
 
-/// Any address of the loopback's network can be reached.
+/// Whether any address in 127.0.0.0/8 can be used.
 fn loopback() -> Finding {
     let address = Ipv4Addr::new(127, 1, 2, 3);
     let reached =
@@ -135,13 +135,13 @@ fn kernel() -> Finding {
     }
 }
 
-/// A listener of ours has to be found by its address.
+/// Whether NETLINK_SOCK_DIAG finds a socket by its address, and lists bound ones.
 fn sock_diag() -> Finding {
     let found = || -> std::io::Result<(bool, bool)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let SocketAddr::V4(at) = listener.local_addr()? else { return Ok((false, false)) };
         let diag = Diag::open()?;
-        Ok((diag.lookup(at, NOBODY)?.is_some(), shows_bound(&diag)?))
+        Ok((diag.lookup(at, NOBODY)?.is_some(), lists_bound(&diag)?))
     };
     let limited = |e: &dyn Display| {
         Limited(format!(
@@ -159,30 +159,30 @@ fn sock_diag() -> Finding {
     }
 }
 
-/// Whether the kernel lists sockets that are bound and do not listen.
-fn shows_bound(diag: &Diag) -> std::io::Result<bool> {
+/// Whether the kernel lists sockets that are bound but do not listen.
+fn lists_bound(diag: &Diag) -> std::io::Result<bool> {
     let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)))?;
     let at: SockaddrIn = socket::getsockname(fd.as_raw_fd())?;
-    let mut is_shown = false;
+    let mut is_listed = false;
     let net = Some((Ipv4Addr::LOCALHOST, 32));
     diag.dump(State::BOUND_INACTIVE.bit(), net, &mut |found| {
-        is_shown |= found.local == SocketAddrV4::from(at)
+        is_listed |= found.local == SocketAddrV4::from(at)
     })?;
-    Ok(is_shown)
+    Ok(is_listed)
 }
 
-/// Whether the kernel lets lonetd see the sockets of a program of this user's.
-fn descriptors_of_others() -> Finding {
+/// Whether lonetd may duplicate the sockets of this user's programs.
+fn pidfd_getfd() -> Finding {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     let late = "ports of sockets that are closed without a hooked call become free late";
     // SAFETY: numbers only.
     let open = |call, a: i32, b: i32| unsafe { libc::syscall(call, a, b, 0) };
     let process = open(libc::SYS_pidfd_open, std::process::id() as i32, 0) as i32;
-    let copy = open(libc::SYS_pidfd_getfd, process, 0) as i32;
-    let is_there = copy >= 0;
-    for fd in [process, copy].into_iter().filter(|fd| *fd >= 0) {
-        // SAFETY: ours, from just now.
+    let duplicate = open(libc::SYS_pidfd_getfd, process, 0) as i32;
+    let is_there = duplicate >= 0;
+    for fd in [process, duplicate].into_iter().filter(|fd| *fd >= 0) {
+        // SAFETY: descriptors that were opened above.
         unsafe { libc::close(fd) };
     }
     match (is_there, scope.trim()) {
@@ -204,7 +204,7 @@ fn source_ports() -> Finding {
     }
 }
 
-/// Whether programs that cannot be hooked can be hosts.
+/// Whether programs that cannot be hooked can be supervised.
 fn supervision() -> Finding {
     match crate::supervise::probe() {
         Ok(()) => Good("programs that cannot be hooked (Go, static, musl) are supervised".into()),
@@ -214,7 +214,7 @@ fn supervision() -> Finding {
     }
 }
 
-/// Whether the kernel drops what a socket is not to be sent.
+/// Whether faults can make the kernel drop a socket's segments.
 fn valve() -> Finding {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     match socket.map_err(|e| e.to_string()).and_then(|s| valve::fit(s.as_raw_fd()).map_err(|e| e.to_string()))

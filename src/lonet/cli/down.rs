@@ -1,3 +1,5 @@
+//! `lonet down`: ends a network.
+
 use super::{Network, query};
 use clap::Args;
 use lonet_core::client::Trouble;
@@ -6,11 +8,11 @@ use lonet_core::sys;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// TERM, KILL after 5 seconds, and what it takes to die.
-const LIMIT_SECONDS: i64 = 15;
+/// How long lonetd may take: it sends TERM, then KILL after 5 seconds, and waits for the processes to end.
+const TIMEOUT_SECONDS: i64 = 15;
 
-/// Who has waited so long is told.
-const NOTICED: Duration = Duration::from_secs(1);
+/// After this time the command reports how long it took.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// End a network.
 ///
@@ -35,8 +37,8 @@ impl Down {
         let outcome = query::exchange(&client, &op, &mut buffer, |fd, buffer| {
             let peer = sys::getsockopt::<libc::ucred>(fd.raw(), libc::SOL_SOCKET, libc::SO_PEERCRED);
             lonetd = peer.map_or(0, |peer| peer.pid);
-            // TERM and KILL take their time.
-            if sys::readable_within(fd.raw(), LIMIT_SECONDS * 1000) == Ok(false) {
+            // Longer than other requests may take, as programs have to end.
+            if sys::readable_within(fd.raw(), TIMEOUT_SECONDS * 1000) == Ok(false) {
                 let waited = began.elapsed().as_secs_f64();
                 return Ok(Err(format!(
                     "the network has not ended after {waited:.1} s; `lonet ls` shows what is left of it"
@@ -54,7 +56,7 @@ impl Down {
         match outcome {
             Ok(outcome) => outcome.map(|()| {
                 let waited = began.elapsed();
-                if waited >= NOTICED {
+                if waited >= REPORT_AFTER {
                     eprintln!("lonet: the network has ended after {:.1} s", waited.as_secs_f64());
                 }
                 ExitCode::SUCCESS
@@ -63,7 +65,7 @@ impl Down {
                 eprintln!("lonet: {}", query::not_running(&client));
                 Ok(ExitCode::SUCCESS)
             }
-            // One that does not know the request that is the same in every version.
+            // A lonetd from before `down` got its version-independent encoding.
             Err(Trouble::Version { theirs }) => Err(format!(
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \
                  use its own release's `lonet down`, or end its programs and then pid {lonetd}"

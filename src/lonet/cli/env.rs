@@ -1,4 +1,6 @@
-use super::{Network, run, say, write_out};
+//! `lonet env`: prints the variables that make a program a host.
+
+use super::{Network, run, text_of, write_out};
 use clap::{Args, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -33,7 +35,7 @@ enum Format {
     Dotenv,
 }
 
-/// Variables with their values; `None`: it is to be taken away.
+/// Variables with their values; `None`: to be unset.
 type Settings = Vec<(&'static str, Option<OsString>)>;
 
 impl Env {
@@ -48,7 +50,7 @@ impl Env {
     }
 
     fn set(&self) -> Result<Settings, String> {
-        let mut config = self.network.config().map_err(say)?;
+        let mut config = self.network.config().map_err(text_of)?;
         self.host.apply(&mut config)?;
         let library = run::library()?;
         let mut all = run::variables(&config, config.membership);
@@ -57,7 +59,7 @@ impl Env {
     }
 }
 
-/// LD_PRELOAD keeps what else is in it.
+/// Settings that remove lonet's variables. LD_PRELOAD keeps the other libraries in it.
 fn unset(format: Format) -> Result<Settings, String> {
     if format == Format::Dotenv {
         return Err("a .env file cannot take variables away: --unset is for sh, fish and json".into());
@@ -72,7 +74,7 @@ impl Format {
     fn write(self, out: &mut dyn Write, name: &str, value: Option<&OsStr>) -> io::Result<()> {
         match (self, value) {
             (Format::Fish, Some(value)) => writeln!(out, "set -gx {name} {}", quoted_for_fish(value)),
-            // What is not set is no error to take away.
+            // fish fails to erase a variable that is not set.
             (Format::Fish, None) => writeln!(out, "set -e {name}; true"),
             (Format::Dotenv, Some(value)) => writeln!(out, "{name}={}", quoted_for_dotenv(value)),
             (_, Some(value)) => writeln!(out, "export {name}={}", quoted(value)),
@@ -81,7 +83,7 @@ impl Format {
     }
 }
 
-/// One object; a variable that is to be taken away is null.
+/// Prints one object; a variable to be unset is null.
 fn write_json(settings: &Settings) -> Result<ExitCode, String> {
     let text = |(name, value): &(&'static str, Option<OsString>)| {
         let value = value.as_deref().map(|value| {
@@ -107,13 +109,13 @@ fn is_plain(value: &OsStr) -> bool {
     !value.is_empty() && value.as_bytes().iter().all(plain)
 }
 
-/// As a shell reads it back.
+/// A value, quoted for a POSIX shell where necessary.
 fn quoted(value: &OsStr) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     if is_plain(value) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// As fish reads it back: a backslash stands before itself and quotes, within quotes too.
+/// A value, quoted for fish, where backslashes escape quotes and themselves within quotes, too.
 fn quoted_for_fish(value: &OsStr) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     if is_plain(value) {
@@ -122,8 +124,8 @@ fn quoted_for_fish(value: &OsStr) -> String {
     format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// As the readers of .env files agree: single quotes keep all but themselves. Some take quotes for a part of the value, so
-/// that there are none without need.
+/// A value, quoted for a .env file as far as its readers agree: between single quotes everything stands for itself. Some readers
+/// do not remove quotes, so there are none unless necessary.
 fn quoted_for_dotenv(value: &OsStr) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     let needs = |c: char| c.is_whitespace() || "'\"`$#\\".contains(c);
@@ -140,19 +142,19 @@ fn quoted_for_dotenv(value: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_a_shell_would_read_otherwise_is_quoted() {
+    fn special_characters_are_quoted_for_a_shell() {
         assert_eq!(super::quoted("a/b:1".as_ref()), "a/b:1");
         assert_eq!(super::quoted("it's α".as_ref()), r"'it'\''s α'");
     }
 
     #[test]
-    fn what_fish_would_read_otherwise_is_quoted() {
+    fn special_characters_are_quoted_for_fish() {
         assert_eq!(super::quoted_for_fish("a/b:1".as_ref()), "a/b:1");
         assert_eq!(super::quoted_for_fish(r"it's \α".as_ref()), r"'it\'s \\α'");
     }
 
     #[test]
-    fn dotenv_value_is_quoted_where_it_must_be() {
+    fn special_characters_are_quoted_in_dotenv() {
         assert_eq!(super::quoted_for_dotenv("α:1".as_ref()), "α:1");
         assert_eq!(super::quoted_for_dotenv("a b$".as_ref()), "'a b$'");
         assert_eq!(super::quoted_for_dotenv("it's \"a\" b".as_ref()), r#""it's \"a\" b""#);

@@ -1,4 +1,4 @@
-//! What `lonet help COMMAND` shows at its end: lines to paste. Those of `run` start what all others are about.
+//! The examples in `lonet help COMMAND`: lines to paste. Those of `run` start the hosts that the others use.
 
 use clap::Command;
 
@@ -50,7 +50,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("down", &["lonet down --kill"]),
 ];
 
-/// The command line, each command with its examples.
+/// Adds its examples to the help of each command.
 pub fn add(lonet: Command) -> Command {
     EXAMPLES.iter().fold(lonet, |lonet, (name, lines)| {
         lonet.mut_subcommand(name, |command| {

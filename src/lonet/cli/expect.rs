@@ -1,8 +1,10 @@
+//! `lonet expect`: compares what happens in a network with a file of expected events.
+
 use super::live::{self, Live};
 use super::{Network, picture, write_out};
 use crate::duration;
 use crate::trace::event::Event;
-use crate::trace::expect::{self, Difference, Matcher, Order, Report, Wrong};
+use crate::trace::expect::{self, Difference, Matcher, Order, Report, SyntaxError};
 use crate::trace::moment::Moment;
 use crate::trace::read::{Trace, lost};
 use clap::Args;
@@ -49,10 +51,10 @@ pub struct Expect {
     file: Option<PathBuf>,
 }
 
-/// The file, or the trace, is of no use.
-const NO_USE: u8 = 2;
-/// How long all may take in a network.
-const WITHIN: Duration = Duration::from_secs(10);
+/// The exit code if the file or the trace cannot be read.
+const UNUSABLE: u8 = 2;
+/// The default of --within.
+const DEFAULT_WITHIN: Duration = Duration::from_secs(10);
 
 impl Expect {
     pub fn run(self) -> ExitCode {
@@ -62,7 +64,7 @@ impl Expect {
         };
         code.unwrap_or_else(|text| {
             eprintln!("lonet: {text}");
-            ExitCode::from(NO_USE)
+            ExitCode::from(UNUSABLE)
         })
     }
 
@@ -77,12 +79,14 @@ impl Expect {
 
     fn compare(&self) -> Result<ExitCode, String> {
         let (name, text) = self.read_file()?;
-        let file = expect::parse(&text).map_err(|wrong| explain(&name, &text, &wrong))?;
-        let found = match &self.trace {
-            Some(path) => Found::in_trace(&file, self.read_trace(path)?)?,
-            None => Watch::begin(&self.network.client()?)?.until(&file, self.within.unwrap_or(WITHIN))?,
+        let file = expect::parse(&text).map_err(|error| parse_error_text(&name, &text, &error))?;
+        let comparison = match &self.trace {
+            Some(path) => Comparison::of_trace(&file, self.read_trace(path)?)?,
+            None => {
+                Watch::begin(&self.network.client()?)?.run(&file, self.within.unwrap_or(DEFAULT_WITHIN))?
+            }
         };
-        let Found { matcher, events, difference, end } = found;
+        let Comparison { matcher, events, difference, end } = comparison;
         let Some(difference) = difference else { return Ok(ExitCode::SUCCESS) };
         let (file, matcher, events, difference) = (&file, &matcher, events.as_slice(), &difference);
         write_out(|out| {
@@ -91,7 +95,7 @@ impl Expect {
         Ok(ExitCode::FAILURE)
     }
 
-    /// The file's name, and what is in it.
+    /// The file's name and text.
     fn read_file(&self) -> Result<(String, String), String> {
         let Some(path) = &self.file else { return Ok(("-e".into(), self.lines.join("\n"))) };
         let text =
@@ -105,19 +109,19 @@ impl Expect {
         if trace.is_cut_off {
             eprintln!("lonet: {}: the last line is cut off", path.display());
         }
-        say_what_is_missing(trace.lost());
+        warn_of_lost_events(trace.lost());
         Ok(trace)
     }
 }
 
-fn say_what_is_missing(lost: u64) {
+fn warn_of_lost_events(lost: u64) {
     if lost > 0 {
         eprintln!("lonet: events are missing in this trace: {lost}");
     }
 }
 
-/// What came of it.
-struct Found {
+/// The outcome of a comparison.
+struct Comparison {
     matcher: Matcher,
     events: Vec<Event>,
     difference: Option<Difference>,
@@ -125,15 +129,15 @@ struct Found {
     end: String,
 }
 
-impl Found {
-    fn in_trace(file: &expect::File, trace: Trace) -> Result<Found, String> {
+impl Comparison {
+    fn of_trace(file: &expect::File, trace: Trace) -> Result<Comparison, String> {
         let mut matcher = Matcher::new(file, trace.header.time);
-        let difference = take_all(&mut matcher, &trace.events)?.or_else(|| matcher.end());
-        Ok(Found { matcher, events: trace.events, difference, end: "the trace ends".into() })
+        let difference = match_all(&mut matcher, &trace.events)?.or_else(|| matcher.end());
+        Ok(Comparison { matcher, events: trace.events, difference, end: "the trace ends".into() })
     }
 }
 
-fn take_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference>, String> {
+fn match_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference>, String> {
     for event in events {
         if let Some(difference) = matcher.take(event)? {
             return Ok(Some(difference));
@@ -142,10 +146,10 @@ fn take_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Difference
     Ok(None)
 }
 
-/// Compares what happens in a network, as it happens.
+/// Compares the events of a network as they happen.
 ///
-/// An event may be written after others that have a higher number. So what is a difference at first is looked at again, from the
-/// beginning, when all events that there are have been written.
+/// An event may be written after others with higher numbers. So a difference counts only if it is still there when all events up
+/// to now have been written and are compared again from the beginning.
 struct Watch<'a> {
     live: Live<'a>,
     began: Moment,
@@ -157,55 +161,60 @@ impl<'a> Watch<'a> {
         Ok(Watch { live: Live::begin(client)?, began: Moment::now(), events: Vec::new() })
     }
 
-    /// Until all has happened, something else has, or the time is over.
-    fn until(mut self, file: &expect::File, within: Duration) -> Result<Found, String> {
+    /// Compares until all expected events have happened, another one has, or the time is up.
+    fn run(mut self, file: &expect::File, within: Duration) -> Result<Comparison, String> {
         let limit = Instant::now() + within;
         let mut matcher = Matcher::new(file, self.began);
-        let mut taken = 0;
+        let mut matched = 0;
         loop {
-            let is_over = !self.live.waits()?;
+            let has_ended = !self.live.wait()?;
             let in_order = self.read()?;
             if !in_order {
-                (matcher, taken) = (Matcher::new(file, self.began), 0);
+                (matcher, matched) = (Matcher::new(file, self.began), 0);
             }
-            let difference = take_all(&mut matcher, self.events.get(taken..).unwrap_or_default())?;
-            taken = self.events.len();
+            let difference = match_all(&mut matcher, self.events.get(matched..).unwrap_or_default())?;
+            matched = self.events.len();
             let end = match difference {
                 Some(_) => None,
-                None if matcher.is_through() => return self.found(matcher, None, String::new()),
-                None if is_over => Some("the network has ended".into()),
+                None if matcher.is_complete() => return self.finish(matcher, None, String::new()),
+                None if has_ended => Some("the network has ended".into()),
                 None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
                 None if matcher.deadline().is_some_and(|at| Moment::now() > at) => {
                     Some("its time is over".into())
                 }
                 None => continue,
             };
-            if !is_over {
-                // If it cannot be asked the network ends just now, and what was written is all.
+            if !has_ended {
+                // An error means that the network is ending: all its events have been written.
                 let _ = self.live.flush();
             }
             self.read()?;
             matcher = Matcher::new(file, self.began);
-            let difference = take_all(&mut matcher, &self.events)?;
-            taken = self.events.len();
+            let difference = match_all(&mut matcher, &self.events)?;
+            matched = self.events.len();
             match (difference, end) {
-                (None, _) if matcher.is_through() => return self.found(matcher, None, String::new()),
+                (None, _) if matcher.is_complete() => return self.finish(matcher, None, String::new()),
                 (None, None) => {}
                 (None, Some(end)) => {
                     let difference = matcher.end();
-                    return self.found(matcher, difference, end);
+                    return self.finish(matcher, difference, end);
                 }
-                (difference, end) => return self.found(matcher, difference, end.unwrap_or_default()),
+                (difference, end) => return self.finish(matcher, difference, end.unwrap_or_default()),
             }
         }
     }
 
-    fn found(self, matcher: Matcher, difference: Option<Difference>, end: String) -> Result<Found, String> {
-        say_what_is_missing(lost(&self.events));
-        Ok(Found { matcher, events: self.events, difference, end })
+    fn finish(
+        self,
+        matcher: Matcher,
+        difference: Option<Difference>,
+        end: String,
+    ) -> Result<Comparison, String> {
+        warn_of_lost_events(lost(&self.events));
+        Ok(Comparison { matcher, events: self.events, difference, end })
     }
 
-    /// Reads what there is. Whether it comes behind everything that there was.
+    /// Reads new events. Returns whether all of them come after those that were there.
     fn read(&mut self) -> Result<bool, String> {
         let (first, last) = (self.events.len(), self.events.last().map_or(0, |event| event.seq));
         self.live.read(&mut self.events)?;
@@ -220,11 +229,11 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What is wrong in a file, with its place and the line.
-fn explain(name: &str, text: &str, wrong: &Wrong) -> String {
-    let line = text.lines().nth(wrong.line - 1).unwrap_or_default();
-    let before: String = line.chars().take(wrong.column - 1).collect();
-    // A tab is as wide below itself.
+/// The message for a syntax error: its place, the line, and a mark below the column.
+fn parse_error_text(name: &str, text: &str, error: &SyntaxError) -> String {
+    let line = text.lines().nth(error.line - 1).unwrap_or_default();
+    let before: String = line.chars().take(error.column - 1).collect();
+    // A tab stays a tab, so that the mark is below its column.
     let blank = |c: char| {
         if c == '\t' {
             "\t".into()
@@ -233,5 +242,5 @@ fn explain(name: &str, text: &str, wrong: &Wrong) -> String {
         }
     };
     let blanks: String = before.chars().map(blank).collect();
-    format!("{name}:{}:{}: {}\n  {line}\n  {blanks}^", wrong.line, wrong.column, wrong.why)
+    format!("{name}:{}:{}: {}\n  {line}\n  {blanks}^", error.line, error.column, error.why)
 }

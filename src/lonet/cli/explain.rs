@@ -1,5 +1,7 @@
-use super::faults::met_by_dial;
-use super::{Network, address, completions, query, say, write_out};
+//! `lonet explain`: predicts the outcome of a dial.
+
+use super::faults::fault_on_dial;
+use super::{Network, address, completions, query, text_of, write_out};
 use crate::daemon::process::is_stopped;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
@@ -26,9 +28,9 @@ pub struct Explain {
     to: String,
 }
 
-/// What a dial meets, in a sentence.
-struct Met {
-    is_taken: bool,
+/// The predicted outcome of a dial.
+struct Prediction {
+    is_accepted: bool,
     text: String,
 }
 
@@ -38,26 +40,26 @@ impl Explain {
         let to = Destination::parse(&self.to)?;
         let client = self.network.client()?;
         let listing = query::network(&client)?.ok_or_else(|| query::not_running(&client))?;
-        let shown = listing.shown()?;
+        let shown = listing.parse()?;
         let from = query::find(&shown, from).ok_or_else(|| query::no_such_host(&shown, &[from]))?;
-        let met = match faults(&self.network, &shown, from, &to)? {
-            Some(met) => met,
-            None => meet(&shown, from, &to),
+        let prediction = match predict_from_faults(&self.network, &shown, from, &to)? {
+            Some(prediction) => prediction,
+            None => predict(&shown, from, &to),
         };
-        write_out(|out| writeln!(out, "{}", met.text))?;
-        Ok(if met.is_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        write_out(|out| writeln!(out, "{}", prediction.text))?;
+        Ok(if prediction.is_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 enum Destination {
     Host(Address),
-    /// The loopback of who dials.
+    /// A port of the dialer's own loopback.
     Loopback(u16),
 }
 
 impl Destination {
     fn parse(text: &str) -> Result<Destination, String> {
-        let Address { host, port } = Address::parse(text).map_err(say)?;
+        let Address { host, port } = Address::parse(text).map_err(text_of)?;
         let is_loopback = match host.parse::<std::net::IpAddr>() {
             Ok(ip) => ip.is_loopback(),
             Err(_) => host.is_empty() || host.eq_ignore_ascii_case("localhost"),
@@ -66,24 +68,25 @@ impl Destination {
     }
 }
 
-/// What `lonet cut` or `lonet refuse` makes of the dial.
-fn faults(
+/// The outcome if a `lonet cut` or `lonet refuse` is in force for the dial.
+fn predict_from_faults(
     network: &Network,
     shown: &NetworkShown<'_>,
     from: &HostShown<'_>,
     to: &Destination,
-) -> Result<Option<Met>, String> {
+) -> Result<Option<Prediction>, String> {
     let Destination::Host(to) = to else { return Ok(None) };
     let Some(host) = query::find(shown, &to.host) else { return Ok(None) };
-    let met = met_by_dial(network, (&from.name, &host.name, to.port))?;
-    Ok(met.map(|(command, is_refused)| {
+    let prediction = fault_on_dial(network, (&from.name, &host.name, to.port))?;
+    Ok(prediction.map(|(command, is_refused)| {
         let what = if is_refused { "is refused" } else { "hangs until `lonet heal`" };
-        Met { is_taken: false, text: format!("the dial {what}, as `{command}` is in force") }
+        Prediction { is_accepted: false, text: format!("the dial {what}, as `{command}` is in force") }
     }))
 }
 
-fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met {
-    let refused = |text: String| Met { is_taken: false, text };
+/// The outcome without faults.
+fn predict(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Prediction {
+    let refused = |text: String| Prediction { is_accepted: false, text };
     let (host, port) = match to {
         Destination::Loopback(port) => (from, *port),
         Destination::Host(to) => match query::find(shown, &to.host) {
@@ -100,14 +103,14 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
             "{} is a host of a Go or Python process: only a dial can tell what listens on {at}",
             at.host
         );
-        return Met { is_taken: true, text };
+        return Prediction { is_accepted: true, text };
     }
     let is_loopback = matches!(to, Destination::Loopback(_));
     let holders: Vec<&SocketShown<'_>> = host.sockets.iter().filter(|s| s.port == port).collect();
     let in_scope = |scope| holders.iter().find(|s| s.scope.as_deref() == Some(scope));
     let (of_host, of_loopback) = (in_scope("host"), in_scope("loopback"));
     if let Some(socket) = if is_loopback { of_loopback.or(of_host) } else { of_host } {
-        return taken(&format!("{} dials {at}", from.name), socket);
+        return reaches(&format!("{} dials {at}", from.name), socket);
     }
     if let Some(socket) = of_loopback {
         return refused(format!(
@@ -122,7 +125,7 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
         Some(socket) => {
             format!("the dial is refused: {} has bound {at} but does not listen", program(socket))
         }
-        None => format!("nothing listens on {at}: the dial is refused; {}", query::what_listens(host)),
+        None => format!("nothing listens on {at}: the dial is refused; {}", query::describe_listeners(host)),
     };
     if is_loopback {
         text += &format!("; with LONET_LOOPBACK=real it goes to the machine's own port {port}");
@@ -130,8 +133,8 @@ fn meet(shown: &NetworkShown<'_>, from: &HostShown<'_>, to: &Destination) -> Met
     refused(text)
 }
 
-/// The dial ends at this listener.
-fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
+/// The outcome if the dial reaches this listener.
+fn reaches(dial: &str, socket: &SocketShown<'_>) -> Prediction {
     let text =
         format!("{dial} and reaches {}, which listens there (OS address {})", program(socket), socket.os);
     let more = if is_stopped(socket.pid) {
@@ -139,7 +142,7 @@ fn taken(dial: &str, socket: &SocketShown<'_>) -> Met {
     } else {
         ""
     };
-    Met { is_taken: true, text: text + more }
+    Prediction { is_accepted: true, text: text + more }
 }
 
 fn program(socket: &SocketShown<'_>) -> String {

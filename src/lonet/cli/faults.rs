@@ -1,47 +1,47 @@
+//! The commands that inject faults between hosts, undo and list them.
+
 mod amount;
+mod request;
+
+pub use request::{fault_on_dial, outcome, request};
 
 use super::number::number;
-use super::{Network, query, write_json, write_out};
+use super::{Network, write_json, write_out};
 use crate::daemon::faults::commands::commands;
 use crate::daemon::faults::parse::between;
-use crate::daemon::faults::{Between, FaultRequest, NAMES, Report, RuleShown};
+use crate::daemon::faults::{Between, FaultRequest, NAMES, Report};
 use crate::duration::time;
-use crate::memory_file;
 use clap::Args;
-use lonet_core::client::{Client, StartIf, Trouble};
-use lonet_core::control::{MAX_MESSAGE, NetworkOp};
-use lonet_core::limit::Limit;
 use lonet_core::table::rules::AT_MOST;
-use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-// When a rule takes effect, and for how long. A doc comment would become the help of the commands that have it.
+// When a rule takes effect, and for how long. Not a doc comment: clap would take it for the help of the command.
 #[derive(Args)]
-struct When {
+struct Timing {
     /// Heal automatically after this time: 5s, 200ms, 2m
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
-    lasts: Option<Duration>,
+    duration: Option<Duration>,
     /// Take effect at the Nth dial, from now on, of the second hosts by the first ones
-    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = number::<1, AT_MOST>)]
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = number::<1, AT_MOST>)]
     at: Option<u16>,
 }
 
-impl When {
+impl Timing {
     fn of(&self, between: Between) -> Between {
-        let lasts = self.lasts.map(|lasts| lasts.as_millis() as u64);
+        let lasts = self.duration.map(|duration| duration.as_millis() as u64);
         Between { lasts, at: self.at, ..between }
     }
 }
 
-// The same, of questions.
+// When a rule about name lookups takes effect, and for how long.
 #[derive(Args)]
-struct WhenAsked {
+struct LookupTiming {
     /// Heal automatically after this time: 5s, 200ms, 2m
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
-    lasts: Option<Duration>,
+    duration: Option<Duration>,
     /// Take effect at the Nth lookup, from now on
-    #[arg(long, value_name = "N", conflicts_with = "lasts", value_parser = number::<1, AT_MOST>)]
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = number::<1, AT_MOST>)]
     at: Option<u16>,
 }
 
@@ -55,7 +55,7 @@ pub struct Cut {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
-    when: When,
+    timing: Timing,
     /// A host, or several separated by commas; `a>b` is only what a sends to b
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -72,7 +72,7 @@ pub struct Refuse {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
-    when: When,
+    timing: Timing,
     /// The host that dials, or several separated by commas
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -81,13 +81,13 @@ pub struct Refuse {
     to: String,
 }
 
-// Whose sending is slowed down or lost, and when. As above no doc comment.
+// The arguments that `rate`, `delay` and `loss` have in common.
 #[derive(Args)]
-struct Sending {
+struct LinkOptions {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
-    when: When,
+    timing: Timing,
     /// A host, or several separated by commas; `a>b` is only what a sends to b
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -99,7 +99,7 @@ struct Sending {
 #[derive(Args)]
 pub struct Rate {
     #[command(flatten)]
-    sending: Sending,
+    link: LinkOptions,
     /// The hosts at the other end [default: all others], and bytes a second: 100kB, 1MB, 8Mbit
     #[arg(value_name = "HOSTS] [RATE", num_args = 1..=2, required = true)]
     to_rate: Vec<String>,
@@ -111,7 +111,7 @@ pub struct Rate {
 #[derive(Args)]
 pub struct Delay {
     #[command(flatten)]
-    sending: Sending,
+    link: LinkOptions,
     /// The hosts at the other end [default: all others], and the time: 50ms, 1.5s
     #[arg(value_name = "HOSTS] [TIME", num_args = 1..=2, required = true)]
     to_time: Vec<String>,
@@ -125,7 +125,7 @@ pub struct Delay {
 #[derive(Args)]
 pub struct Loss {
     #[command(flatten)]
-    sending: Sending,
+    link: LinkOptions,
     /// The hosts at the other end [default: all others], and how much is lost: 5%
     #[arg(value_name = "HOSTS] [LOSS", num_args = 1..=2, required = true)]
     to_loss: Vec<String>,
@@ -139,7 +139,7 @@ pub struct Names {
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
-    when: WhenAsked,
+    timing: LookupTiming,
     /// The host that looks names up, or several separated by commas
     #[arg(value_name = "HOSTS")]
     from: String,
@@ -203,52 +203,52 @@ pub struct Faults {
 
 impl Cut {
     pub fn run(self) -> Result<ExitCode, String> {
-        let between = self.when.of(between(Some(&self.from), self.to.as_deref())?);
-        let report = order(&self.network, &between.clone(), FaultRequest::Cut(between))?;
-        done(&report, "cut", "may still pass")
+        let between = self.timing.of(between(Some(&self.from), self.to.as_deref())?);
+        let report = request(&self.network.client()?, FaultRequest::Cut(between))?;
+        print_outcome(&report, "cut", "may still pass")
     }
 }
 
 impl Refuse {
     pub fn run(self) -> Result<ExitCode, String> {
         let to = super::address(&self.to)?;
-        let mut between = self.when.of(between(Some(&self.from), Some(&to.host))?);
+        let mut between = self.timing.of(between(Some(&self.from), Some(&to.host))?);
         between.one_way = true;
-        order(&self.network, &between.clone(), FaultRequest::Refuse(between, to.port))?;
+        request(&self.network.client()?, FaultRequest::Refuse(between, to.port))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Rate {
     pub fn run(self) -> Result<ExitCode, String> {
-        let told = ("limited", "may be sent on as fast as before");
-        self.sending.order(&self.to_rate, ("rate", amount::rate), FaultRequest::Rate, told)
+        let texts = ("limited", "may be sent on as fast as before");
+        self.link.order(&self.to_rate, ("rate", amount::rate), FaultRequest::Rate, texts)
     }
 }
 
 impl Delay {
     pub fn run(self) -> Result<ExitCode, String> {
-        let told = ("delayed", "may be sent on as ever");
-        self.sending.order(&self.to_time, ("delay", amount::delay), FaultRequest::Delay, told)
+        let texts = ("delayed", "may be sent on as ever");
+        self.link.order(&self.to_time, ("delay", amount::delay), FaultRequest::Delay, texts)
     }
 }
 
 impl Loss {
     pub fn run(self) -> Result<ExitCode, String> {
-        let told = ("loses on", "may lose nothing");
-        self.sending.order(&self.to_loss, ("loss", amount::part), FaultRequest::Loss, told)
+        let texts = ("loses on", "may lose nothing");
+        self.link.order(&self.to_loss, ("loss", amount::parts_per_million), FaultRequest::Loss, texts)
     }
 }
 
-impl Sending {
-    /// Gives the order that `fault` makes of hosts, of which the second ones may be left out, and the amount behind them. `told`:
-    /// what [`done`] says.
+impl LinkOptions {
+    /// Reads `rest`, which is an amount or the second hosts and an amount, and requests the order that `fault` makes of it.
+    /// `what` names the amount in errors, `read` parses it; `texts` are the verb and the rest of the error of [`outcome`].
     fn order(
         &self,
         rest: &[String],
         (what, read): (&str, impl Fn(&str) -> Result<u64, String>),
         fault: impl Fn(Between, u64) -> FaultRequest,
-        told: (&str, &str),
+        texts: (&str, &str),
     ) -> Result<ExitCode, String> {
         let (to, text) = match rest {
             [to, text] => (Some(to.as_str()), text),
@@ -256,9 +256,9 @@ impl Sending {
             _ => return Err(format!("name hosts, and a {what}")),
         };
         let amount = read(text).map_err(|why| format!("{what} {text:?}: {why}"))?;
-        let between = self.when.of(between(Some(&self.from), to)?);
-        let report = order(&self.network, &between.clone(), fault(between, amount))?;
-        done(&report, told.0, told.1)
+        let between = self.timing.of(between(Some(&self.from), to)?);
+        let report = request(&self.network.client()?, fault(between, amount))?;
+        print_outcome(&report, texts.0, texts.1)
     }
 }
 
@@ -268,9 +268,9 @@ impl Names {
         if between.one_way {
             return Err("a>b cannot be used here: name the host that looks names up, then fail, slow or unknown, then the hosts it looks up".into());
         }
-        between.lasts = self.when.lasts.map(|lasts| lasts.as_millis() as u64);
-        between.at = self.when.at;
-        order(&self.network, &between.clone(), FaultRequest::Names(between, self.how))?;
+        between.lasts = self.timing.duration.map(|duration| duration.as_millis() as u64);
+        between.at = self.timing.at;
+        request(&self.network.client()?, FaultRequest::Names(between, self.how))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -282,10 +282,10 @@ impl Reset {
             return Err("a reset is seen at both ends: name both hosts".into());
         }
         let between = Between { at: self.at, ..between };
-        let report = order(&self.network, &between.clone(), FaultRequest::Reset(between))?;
+        let report = request(&self.network.client()?, FaultRequest::Reset(between))?;
         match self.at {
             Some(_) => Ok(ExitCode::SUCCESS),
-            None => done(&report, "reset", "may go on"),
+            None => print_outcome(&report, "reset", "may go on"),
         }
     }
 }
@@ -293,9 +293,9 @@ impl Reset {
 impl Heal {
     pub fn run(self) -> Result<ExitCode, String> {
         let between = between(self.from.as_deref(), self.to.as_deref())?;
-        let report = order(&self.network, &between.clone(), FaultRequest::Heal(between))?;
-        done(&report, "healed", "may stay cut")?;
-        // How much a rate or a delay has slowed down nobody counts.
+        let report = request(&self.network.client()?, FaultRequest::Heal(between))?;
+        print_outcome(&report, "healed", "may stay cut")?;
+        // What a rate or a delay has slowed down is not counted.
         let mut healed = report.healed;
         healed.retain(|rule| !matches!(&*rule.fault, "rate" | "delay"));
         if self.expect_hit && healed.iter().all(|rule| rule.hits == 0) {
@@ -310,7 +310,7 @@ impl Heal {
 
 impl Faults {
     pub fn run(self) -> Result<ExitCode, String> {
-        let report = order(&self.network, &Between::default(), FaultRequest::Show)?;
+        let report = request(&self.network.client()?, FaultRequest::Show)?;
         if self.json {
             return write_json(&report);
         }
@@ -324,79 +324,8 @@ impl Faults {
     }
 }
 
-/// What keeps a host from connecting to another now: the command that made it so, and whether that has dials refused
-/// instead of hanging.
-pub fn met_by_dial(
-    network: &Network,
-    (from, to, port): (&str, &str, u16),
-) -> Result<Option<(String, bool)>, String> {
-    let report = order(network, &Between::default(), FaultRequest::Show)?;
-    let is = |rule: &Option<String>, host: &str| rule.as_deref().is_none_or(|name| name == host);
-    let concerns = |rule: &RuleShown| {
-        let there = is(&rule.from, from) && is(&rule.to, to);
-        // Of a dial that arrives the answer has to arrive, too.
-        let back = rule.fault == "cut" && is(&rule.from, to) && is(&rule.to, from);
-        rule.at.is_none() && rule.port.is_none_or(|refused| refused == port) && (there || back)
-    };
-    for (fault, is_refused) in [("cut", false), ("refuse", true)] {
-        let mut rules = report.rules.clone();
-        rules.retain(|rule| from != to && rule.fault == fault && concerns(rule));
-        rules.iter_mut().for_each(|rule| rule.hits = 0);
-        if let Some(command) = commands(&rules).into_iter().next() {
-            return Ok(Some((command, is_refused)));
-        }
-    }
-    Ok(None)
-}
-
-/// Has lonetd do it. `between`: its hosts, which have to be up.
-fn order(network: &Network, between: &Between, order: FaultRequest) -> Result<Report, String> {
-    order_of(&network.client()?, between, order)
-}
-
-/// The same, of a network that has been found.
-pub fn order_of(client: &Client, between: &Between, order: FaultRequest) -> Result<Report, String> {
-    let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
-    let answer = ask(client, &text).or_else(|_| {
-        // Of names that no host has all are named, beside those that are up.
-        query::are_up(client, &[&between.from[..], &between.to[..]].concat())?;
-        // Now lonetd has looked for foreign hosts, too.
-        ask(client, &text)
-    })?;
-    serde_json::from_str(&answer).map_err(|e| format!("what lonetd answered is no report: {e}"))
-}
-
-fn ask(client: &Client, text: &[u8]) -> Result<String, String> {
-    let file = memory_file::of(text).map_err(|e| format!("cannot make a memory file for the order: {e}"))?;
-    let limit = Limit::NONE;
-    let answer = client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-        let fd = client.send_with(&NetworkOp::Faults, file.as_raw_fd(), limit, buffer)?;
-        query::text(&fd, buffer)
-    });
-    match answer {
-        Ok(text) => text,
-        Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.of(client).to_string()),
-    }
-}
-
-/// Prints how many connections were `done`, or fails with those that cannot be reached, of which `left` says what they do.
-fn done(report: &Report, done: &str, left: &str) -> Result<ExitCode, String> {
-    let text = outcome(report, done, left)?;
+/// Prints the outcome of a request (see [`outcome`]).
+fn print_outcome(report: &Report, verb: &str, unreached: &str) -> Result<ExitCode, String> {
+    let text = outcome(report, verb, unreached)?;
     write_out(|out| writeln!(out, "{text}"))
-}
-
-/// What has been done, or an error that also says what could not be.
-pub fn outcome(report: &Report, done: &str, left: &str) -> Result<String, String> {
-    let n = report.connections.both + report.connections.one;
-    let connections = |n| if n == 1 { "1 connection".to_owned() } else { format!("{n} connections") };
-    if report.unreached.is_empty() {
-        return Ok(format!("{done} {}", connections(n)));
-    }
-    let missed = connections(report.connections.none);
-    Err(format!(
-        "{done} {}; {missed} {left}, as neither end can be reached: {}",
-        connections(n),
-        report.unreached_text()
-    ))
 }

@@ -1,6 +1,8 @@
+//! `lonet forward`: relays connections to a port of 127.0.0.1 to a host.
+
 use super::number::number;
 use super::wait::Waiting;
-use super::{Network, addr, completions, say, write_out};
+use super::{Network, addr, completions, text_of, write_out};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::address::Address;
@@ -43,11 +45,11 @@ pub struct Forward {
     all_users: bool,
 }
 
-/// How long nothing is accepted where there is no descriptor or memory for it.
-const REST: Duration = Duration::from_millis(100);
+/// The pause after accept has failed, for want of descriptors or memory.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// The least time between two lines about other users' connections.
-const EVERY: Duration = Duration::from_secs(60);
+/// The least time between two messages about other users' connections.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Forward {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -57,40 +59,40 @@ impl Forward {
             let wanted = vec![address.clone()];
             Waiting::new(client.clone(), wanted)?.run(Limit::NONE).map_err(|e| e.text)?;
         } else {
-            // Whose name is mistyped would see connections reset, and no reason where they are made.
+            // A mistyped name fails here, where the user sees why; later, connections would just be reset.
             addr::os_of(&client, address.clone())?;
         }
         let listener = self.listener(address.port)?;
-        let port = listener.local_addr().map_err(say)?.port();
-        // Whoever waits for this line knows that it listens.
+        let port = listener.local_addr().map_err(text_of)?.port();
+        // Printed only now, so that a script that waits for this line can connect.
         write_out(|out| {
             let browser = format!("http://{}.localhost:{port}/", address.host);
             writeln!(out, "127.0.0.1:{port} leads to {address}; in a browser: {browser}")
         })?;
-        let mut refused = Refused::default();
+        let mut resets = ResetCounter::default();
         loop {
             match listener.accept() {
-                // Here and not in a thread: however many they are, they take none.
-                Ok((caller, _)) if !self.all_users && !is_own(&caller) => {
-                    reset(&caller);
-                    refused.add();
+                // Not in a thread: other users cannot exhaust threads.
+                Ok((accepted, _)) if !self.all_users && !is_same_user(&accepted) => {
+                    reset(&accepted);
+                    resets.add();
                 }
-                Ok((caller, _)) => {
+                Ok((accepted, _)) => {
                     let (client, address) = (client.clone(), address.clone());
-                    let carry = move || {
-                        if let Err(why) = carry(&client, address, &caller) {
-                            reset(&caller);
+                    let relay = move || {
+                        if let Err(why) = relay(&client, address, &accepted) {
+                            reset(&accepted);
                             eprintln!("lonet: {why}");
                         }
                     };
-                    if let Err(e) = thread::Builder::new().spawn(carry) {
+                    if let Err(e) = thread::Builder::new().spawn(relay) {
                         eprintln!("lonet: a connection cannot be carried: {e}");
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     eprintln!("lonet: cannot accept: {e}");
-                    thread::sleep(REST);
+                    thread::sleep(ACCEPT_RETRY_DELAY);
                 }
             }
         }
@@ -105,71 +107,74 @@ impl Forward {
     }
 }
 
-/// Whether a program of this user's has the other end. The forwarder is the owner's to hosts, so that they cannot tell who
-/// is behind it. What cannot be told is not so.
-fn is_own(caller: &TcpStream) -> bool {
+/// Whether the other end is a socket of this user. Hosts cannot check that, as all connections come to them from this process.
+/// If it cannot be determined, it counts as another user's.
+fn is_same_user(accepted: &TcpStream) -> bool {
     let os = |address: Option<address::Address>| address.and_then(|address| address.os());
-    // As the kernel has them: the forwarder may be a host's program.
-    let ends = os(kernel::local(caller.as_raw_fd())).zip(os(kernel::remote(caller.as_raw_fd())));
+    // The kernel's addresses: this process may run as a host, for which libc has lonet's.
+    let ends = os(kernel::local(accepted.as_raw_fd())).zip(os(kernel::remote(accepted.as_raw_fd())));
     let found = ends.and_then(|(here, there)| Diag::open().ok()?.lookup(there, here).ok()?);
     let uid = geteuid().as_raw();
-    // In a user namespace all users without a number look like this one.
+    // In a user namespace all uids that are not mapped look like the same one.
     let has_number = uid != uids::OVERFLOW || uids::all_have_numbers() == Some(true);
     found.is_some_and(|found| found.inode != 0 && found.uid == uid && has_number)
 }
 
-/// Connections that were reset, and when that was last said.
+/// Counts connections that were reset, and reports them.
 #[derive(Default)]
-struct Refused {
-    unsaid: u64,
-    said: Option<Instant>,
+struct ResetCounter {
+    unreported: u64,
+    reported_at: Option<Instant>,
 }
 
-impl Refused {
-    /// As often as others like, and seldom a line.
+impl ResetCounter {
+    /// Counts one; prints a message unless there was one in the last [`REPORT_INTERVAL`].
     fn add(&mut self) {
-        self.unsaid += 1;
-        if self.said.is_none_or(|said| said.elapsed() >= EVERY) {
-            let connections =
-                if self.unsaid == 1 { "1 connection" } else { &format!("{} connections", self.unsaid) };
+        self.unreported += 1;
+        if self.reported_at.is_none_or(|reported_at| reported_at.elapsed() >= REPORT_INTERVAL) {
+            let connections = if self.unreported == 1 {
+                "1 connection"
+            } else {
+                &format!("{} connections", self.unreported)
+            };
             eprintln!("lonet: {connections} of other users' programs reset; --all-users serves them, too");
-            (self.unsaid, self.said) = (0, Some(Instant::now()));
+            (self.unreported, self.reported_at) = (0, Some(Instant::now()));
         }
     }
 }
 
-/// Carries a connection until both directions have ended.
-fn carry(client: &Client, address: Address, caller: &TcpStream) -> Result<(), String> {
+/// Relays a connection until both directions have ended.
+fn relay(client: &Client, address: Address, accepted: &TcpStream) -> Result<(), String> {
     let os = addr::os_of(client, address.clone())?;
     let host = TcpStream::connect(os).map_err(|e| format!("cannot connect to {address} at {os}: {e}"))?;
-    // Where the listener has ended, whoever came to its address before this connection, another user perhaps, has taken it.
+    // If the listener has ended meanwhile, another program, perhaps of another user, may have got this connection.
     if addr::os_of(client, address.clone())? != os {
         return Err(format!("{address} has ended while it was connected to"));
     }
-    let carried = thread::scope(|scope| {
-        let back = thread::Builder::new().spawn_scoped(scope, || one_way(&host, caller));
+    let relayed = thread::scope(|scope| {
+        let back = thread::Builder::new().spawn_scoped(scope, || relay_one_way(&host, accepted));
         if back.is_ok() {
-            one_way(caller, &host);
+            relay_one_way(accepted, &host);
         }
         back.map(drop)
     });
-    carried.map_err(|e| format!("a connection to {address} cannot be carried: {e}"))
+    relayed.map_err(|e| format!("a connection to {address} cannot be carried: {e}"))
 }
 
-/// Carries what `from` sends, and that it sends no more. Where either end is reset, or has gone, both are reset.
-fn one_way(mut from: &TcpStream, mut to: &TcpStream) {
+/// Relays one direction to its end. If either connection is reset or broken, resets both.
+fn relay_one_way(mut from: &TcpStream, mut to: &TcpStream) {
     if io::copy(&mut from, &mut to).is_ok() {
         let _ = to.shutdown(Shutdown::Write);
         return;
     }
     for end in [from, to] {
         reset(end);
-        // Who waits for it to send something waits no more.
+        // Wakes up the thread that reads from it.
         let _ = end.shutdown(Shutdown::Read);
     }
 }
 
-/// When it is closed its peer sees a reset instead of an orderly end; what is not sent yet is dropped.
+/// Makes close send a reset and drop data that is not sent yet.
 fn reset(end: &TcpStream) {
     let _ = sockopt::Linger.set(end, &libc::linger { l_onoff: 1, l_linger: 0 });
 }

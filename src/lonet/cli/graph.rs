@@ -1,4 +1,4 @@
-//! Who is connected to whom, as a picture: `lonet ls --graph`.
+//! `lonet ls --graph`: draws the connections between hosts, as SVG or DOT.
 
 use crate::daemon::state::{HostShown, NetworkShown};
 use crate::trace::chart::svg::escape;
@@ -19,14 +19,14 @@ pub enum Form {
 struct Graph<'a> {
     network: &'a str,
     nodes: Vec<Node<'a>>,
-    /// From the dialer's host to a port of the listener's: how many.
+    /// How many connections there are from a dialer's host to a port of a listener's host.
     edges: BTreeMap<(usize, usize, String), usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Node<'a> {
     name: &'a str,
-    /// The ports that it listens on, in order; in brackets those of its loopback alone.
+    /// The ports that it listens on, in order; those of its loopback alone in brackets.
     listens: String,
 }
 
@@ -34,7 +34,7 @@ struct Node<'a> {
 pub fn draw(shown: &NetworkShown<'_>, form: Form) -> String {
     let graph = Graph::of(shown);
     let mut out = String::new();
-    // A string takes everything.
+    // Writing to a string does not fail.
     _ = match form {
         Form::Svg => graph.svg(&mut out),
         Form::Dot => graph.dot(&mut out),
@@ -48,9 +48,9 @@ impl<'a> Graph<'a> {
         let mut nodes: Vec<Node<'_>> = Vec::new();
         for host in &shown.hosts {
             names.insert(&host.name, nodes.len());
-            nodes.push(Node { name: &host.name, listens: listens(host) });
+            nodes.push(Node { name: &host.name, listens: listening_ports(host) });
         }
-        // A connection is at both of its ends; of one at hosts that are left out, at one.
+        // A connection is listed at both ends, or only at one if the other end's host is not shown.
         let mut ends: BTreeSet<(usize, String, usize, String, bool)> = BTreeSet::new();
         for host in &shown.hosts {
             for socket in host.sockets.iter().filter(|socket| socket.state == "connected") {
@@ -108,12 +108,12 @@ impl<'a> Graph<'a> {
         let widths = |node: &Node<'_>| (node.name.width() * 8).max(node.listens.width() * 7) + 24;
         let widest = self.nodes.iter().map(widths).max().unwrap_or(60).clamp(60, 220) as f64;
         let count = self.nodes.len().max(1) as f64;
-        // Around a circle, without touching each other.
+        // Nodes lie on an ellipse, far enough from each other.
         let radius = if count < 2.0 { 0.0 } else { ((widest + 24.0) * count / TAU).max(190.0) };
         let (rx, ry) = (radius, (radius * 0.7).max(64.0 * count / TAU));
         let (width, height) = (2.0 * rx + widest + 120.0, 2.0 * ry + 150.0);
         let (cx, cy) = (width / 2.0, height / 2.0 + 12.0);
-        let place = |n: usize| {
+        let center = |n: usize| {
             let angle = TAU * n as f64 / count - TAU / 4.0;
             (cx + rx * angle.cos(), cy + ry * angle.sin())
         };
@@ -132,12 +132,12 @@ impl<'a> Graph<'a> {
         )?;
         let mut labels = String::new();
         for ((from, to, port), count) in &self.edges {
-            let said = label(port, *count);
-            let what = format!("{} → {}{said}", escape(self.name(*from)), escape(self.name(*to)));
-            // What the box says, the line does not.
-            let is_said =
+            let text = label(port, *count);
+            let what = format!("{} → {}{text}", escape(self.name(*from)), escape(self.name(*to)));
+            // A label is left out if the node's box already says it.
+            let has_label =
                 *count > 1 || self.nodes.get(*to).is_none_or(|node| node.listens != format!(":{port}"));
-            let at = place(*to);
+            let at = center(*to);
             if from == to {
                 let (x, y) = at;
                 writeln!(
@@ -146,47 +146,47 @@ impl<'a> Graph<'a> {
                     x - 6.0,
                     y - 20.0
                 )?;
-                if is_said {
+                if has_label {
                     let (x, y) = (x + 52.0, y - 44.0);
-                    writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&said))?;
+                    writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&text))?;
                 }
                 continue;
             }
-            let begin = place(*from);
-            // Bent to the middle of the picture, between the hosts; and to its right: the way back is another curve.
+            let begin = center(*from);
+            // The curve bends towards the middle of the picture, and to its right, so that both directions differ.
             let (dx, dy) = (at.0 - begin.0, at.1 - begin.1);
-            // Not hypot, which takes a newer glibc than the package is for.
+            // Not hypot, which needs a newer glibc than the package supports.
             let length = (dx * dx + dy * dy).sqrt().max(1.0);
-            let aside = (length * 0.06).min(16.0);
+            let offset = (length * 0.06).min(16.0);
             let between = ((begin.0 + at.0) / 2.0, (begin.1 + at.1) / 2.0);
             let middle = (
-                between.0 + (cx - between.0) * INWARDS - dy / length * aside,
-                between.1 + (cy - between.1) * INWARDS + dx / length * aside,
+                between.0 + (cx - between.0) * BEND - dy / length * offset,
+                between.1 + (cy - between.1) * BEND + dx / length * offset,
             );
-            let (first, last) = (edge_of(begin, middle, widest), edge_of(at, middle, widest));
+            let (first, last) = (box_edge(begin, middle, widest), box_edge(at, middle, widest));
             writeln!(
                 out,
                 r#"<path class="edge" d="M{:.1},{:.1} Q{:.1},{:.1} {:.1},{:.1}" marker-end="url(#tip)"><title>{what}</title></path>"#,
                 first.0, first.1, middle.0, middle.1, last.0, last.1
             )?;
-            let part = |a: f64, b: f64, c: f64| a * 0.0625 + b * 0.375 + c * 0.5625;
-            let (x, y) = (part(first.0, middle.0, last.0), part(first.1, middle.1, last.1));
-            if is_said {
+            let at_bezier = |a: f64, b: f64, c: f64| a * 0.0625 + b * 0.375 + c * 0.5625;
+            let (x, y) = (at_bezier(first.0, middle.0, last.0), at_bezier(first.1, middle.1, last.1));
+            if has_label {
                 let y = y + 4.0;
-                writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&said))?;
+                writeln!(labels, r#"<text class="port" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(&text))?;
             }
         }
         out.push_str(&labels);
         for (number, node) in self.nodes.iter().enumerate() {
-            let ((x, y), name) = (place(number), escape(node.name));
+            let ((x, y), name) = (center(number), escape(node.name));
             writeln!(
                 out,
                 r#"<g><rect class="box" x="{:.1}" y="{:.1}" width="{widest}" height="40" rx="6"/>"#,
                 x - widest / 2.0,
                 y - 20.0
             )?;
-            let down = if node.listens.is_empty() { 5.0 } else { -2.0 };
-            writeln!(out, r#"<text class="name" x="{x:.1}" y="{:.1}">{name}</text>"#, y + down)?;
+            let name_offset = if node.listens.is_empty() { 5.0 } else { -2.0 };
+            writeln!(out, r#"<text class="name" x="{x:.1}" y="{:.1}">{name}</text>"#, y + name_offset)?;
             writeln!(
                 out,
                 r#"<text class="listens" x="{x:.1}" y="{:.1}">{}</text></g>"#,
@@ -211,11 +211,11 @@ svg{--ink:#1b1f24;--paper:#fff;--soft:#6a737d;--line:#0b57a4;--good:#1a7f45;font
 .edge{fill:none;stroke:var(--line);stroke-width:1.5}.edge:hover{stroke-width:3}marker path{fill:var(--line)}\
 .port{fill:var(--line);font-size:11px;text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}";
 
-/// How far lines are bent to the middle, of the whole way.
-const INWARDS: f64 = 0.4;
+/// How far curves bend towards the middle, as a fraction of the distance.
+const BEND: f64 = 0.4;
 
-/// Where a line from a place of a box to another point leaves the box.
-fn edge_of((x, y): (f64, f64), (to_x, to_y): (f64, f64), width: f64) -> (f64, f64) {
+/// The point where a line from a box's centre to another point leaves the box.
+fn box_edge((x, y): (f64, f64), (to_x, to_y): (f64, f64), width: f64) -> (f64, f64) {
     let (dx, dy) = (to_x - x, to_y - y);
     let scale = (width / 2.0 + 2.0) / dx.abs().max(0.001);
     let scale = scale.min(22.0 / dy.abs().max(0.001)).min(1.0);
@@ -226,33 +226,35 @@ fn label(port: &str, count: usize) -> String {
     if count > 1 { format!(":{port} × {count}") } else { format!(":{port}") }
 }
 
-fn listens(host: &HostShown<'_>) -> String {
+fn listening_ports(host: &HostShown<'_>) -> String {
     let listening = host.sockets.iter().filter(|socket| socket.state == "listening");
     let mut ports: BTreeMap<u16, bool> = BTreeMap::new();
     for socket in listening {
         let is_loopback = socket.scope.as_deref() == Some("loopback");
         ports.entry(socket.port).and_modify(|only| *only &= is_loopback).or_insert(is_loopback);
     }
-    let said: Vec<String> = ports
+    let labels: Vec<String> = ports
         .iter()
         .map(|(port, only)| if *only { format!("(:{port})") } else { format!(":{port}") })
         .collect();
-    match said.as_slice() {
-        [first @ .., _, _] if said.len() > 4 => format!("{} … {} ports", first[..3].join(" "), said.len()),
+    match labels.as_slice() {
+        [first @ .., _, _] if labels.len() > 4 => {
+            format!("{} … {} ports", first[..3].join(" "), labels.len())
+        }
         all => all.join(" "),
     }
 }
 
 /// A text as DOT quotes it.
 fn quoted(text: &str) -> String {
-    let shown = |c: char| match c {
+    let escaped = |c: char| match c {
         '"' => "\\\"".to_owned(),
         '\\' => "\\\\".to_owned(),
         '\n' => "\\n".to_owned(),
         c if c.is_control() => "\u{fffd}".to_owned(),
         c => c.to_string(),
     };
-    format!("\"{}\"", text.chars().map(shown).collect::<String>())
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
 }
 
 #[cfg(test)]
@@ -273,7 +275,7 @@ mod tests {
             {"port":2,"os":"","state":"connected","scope":null,"family":null,"peer":"web:80","pid":2,"program":"c"}]}]}"#;
 
     #[test]
-    fn connection_is_one_edge_from_who_dialed() {
+    fn connection_is_one_edge_from_its_dialer() {
         let shown: NetworkShown<'_> = serde_json::from_str(NETWORK).expect("a list");
         let graph = Graph::of(&shown);
         let nodes: Vec<(&str, &str)> = graph.nodes.iter().map(|n| (n.name, n.listens.as_str())).collect();

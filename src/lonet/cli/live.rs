@@ -1,6 +1,6 @@
-//! Events as they come, and those that were recorded, for commands that look at more than one.
+//! The events of a network for commands: as they happen, or as they were recorded.
 
-use super::trace::{begin, flush, hangs_up_within, open};
+use super::trace::{flush, hangs_up_within, open_recorded, request};
 use crate::trace::event::{Event, Header};
 use crate::trace::read::Trace;
 use crate::trace::recorded::Recorded;
@@ -10,49 +10,49 @@ use lonet_core::sys::Fd;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// How often it is looked for new events.
-const EVERY: Duration = Duration::from_millis(20);
+/// How often new events are looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What happens in a network, from the beginning of its recording on. As long as this lasts, it is recorded.
+/// A network's events from the beginning of its recording on. The network is recorded as long as this exists.
 pub struct Live<'a> {
     client: &'a Client,
-    held: Fd,
+    hold: Fd,
     recorded: Recorded,
     pub header: Option<Header>,
 }
 
 impl<'a> Live<'a> {
-    /// Begins a recording if there is none, and the network if it does not run.
+    /// Starts a recording if there is none, and the network if it is not running.
     pub fn begin(client: &'a Client) -> Result<Live<'a>, String> {
-        let held = begin(client, Order::Hold, StartIf::Asked)?;
-        flush(client, Order::Write)?;
+        let hold = request(client, Order::Hold, StartIf::Asked)?;
+        flush(client)?;
         let ended = || format!("network {:?} has ended", client.config.network);
-        let recorded = open(client)?.ok_or_else(ended)?;
-        Ok(Live { client, held, recorded, header: None })
+        let recorded = open_recorded(client)?.ok_or_else(ended)?;
+        Ok(Live { client, hold, recorded, header: None })
     }
 
-    /// Waits a moment. Whether the network goes on.
-    pub fn waits(&mut self) -> Result<bool, String> {
-        if !hangs_up_within(&self.held, EVERY) {
+    /// Waits for [`POLL_INTERVAL`]. `false`: the network has ended.
+    pub fn wait(&mut self) -> Result<bool, String> {
+        if !hangs_up_within(&self.hold, POLL_INTERVAL) {
             return Ok(true);
         }
-        // A lonetd that was killed is followed by another one.
-        match begin(self.client, Order::Hold, StartIf::Killed) {
-            Ok(held) => self.held = held,
+        // If lonetd was killed, this starts another one.
+        match request(self.client, Order::Hold, StartIf::Killed) {
+            Ok(hold) => self.hold = hold,
             Err(_) => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Waits until everything that has happened can be read.
+    /// Waits until all events up to now have been written.
     pub fn flush(&self) -> Result<(), String> {
-        flush(self.client, Order::Write)
+        flush(self.client)
     }
 
-    /// Adds what has happened since the last time.
+    /// Appends the events that were written since the last call.
     pub fn read(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
         let header = &mut self.header;
-        let taken = self.recorded.each(&mut |line| {
+        let read = self.recorded.each(&mut |line| {
             match Event::parse(line) {
                 Ok(event) => events.push(event),
                 Err(_) if header.is_none() => *header = serde_json::from_str(line).ok(),
@@ -60,13 +60,13 @@ impl<'a> Live<'a> {
             }
             Ok(())
         });
-        taken.map_err(|e| format!("cannot read the trace of network {:?}: {e}", self.client.config.network))
+        read.map_err(|e| format!("cannot read the trace of network {:?}: {e}", self.client.config.network))
     }
 }
 
-/// All that was recorded in a network.
+/// The whole recorded trace of a network.
 pub fn recorded(client: &Client) -> Result<Trace, String> {
-    flush(client, Order::Write)?;
+    flush(client)?;
     let nothing = || {
         format!(
             "nothing was recorded in network {:?}: `lonet trace --start` begins it",
@@ -74,7 +74,7 @@ pub fn recorded(client: &Client) -> Result<Trace, String> {
         )
     };
     let mut text = Vec::new();
-    let mut recorded = open(client)?.ok_or_else(nothing)?;
+    let mut recorded = open_recorded(client)?.ok_or_else(nothing)?;
     let cannot =
         |e: &dyn Display| format!("cannot read the trace of network {:?}: {e}", client.config.network);
     let mut add = |line: &str| {

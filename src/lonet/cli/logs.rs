@@ -1,11 +1,11 @@
-//! What programs in the background have said: files that outlive their network.
+//! `lonet logs`, and the log files of programs in the background, which outlive their network.
 //!
-//! They are in `$XDG_STATE_HOME/lonet/<network>`, `~/.local/state` if that is not set: a directory for each run of the
-//! network, from its beginning to its end, named after the moment at which it began; in it `<host>.log`. What was begun
-//! with --log is a link there.
+//! They are in `$XDG_STATE_HOME/lonet/<network>`, or `~/.local/state/lonet/<network>` if that is not set. There is a directory
+//! for each run of the network, named after the time at which it began, with a file `<host>.log` for each host. With --log, that
+//! is a symbolic link.
 //!
-//! HOME may be another user's (`sudo -E`), who could have links there. So the network's directory has to be closed to others,
-//! and is reached by a descriptor: what is below it nobody else has made.
+//! HOME may belong to another user (`sudo -E`), who could place symbolic links. So the network's directory must be inaccessible to
+//! other users, and files are opened through its descriptor.
 
 use super::{Network, completions, write_out};
 use crate::daemon::names;
@@ -23,8 +23,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// So many runs of a network are kept.
-const RUNS: usize = 10;
+/// How many runs of a network are kept.
+const KEPT_RUNS: usize = 10;
 
 /// Print the output of a host's programs that were started by `lonet run --ready`.
 ///
@@ -47,90 +47,90 @@ impl Logs {
         let host = bare_host(&self.host);
         let client = self.network.client()?;
         let path = path_of_network(&client)?;
-        let logs = Place::open(&path)?;
-        let found = logs.as_ref().and_then(|logs| Some((logs, latest(&logs.real(), host)?)));
+        let logs = LogDirectory::open(&path)?;
+        let found = logs.as_ref().and_then(|logs| Some((logs, latest(&logs.access_path(), host)?)));
         let (logs, path) = found.ok_or_else(|| {
             format!("there is no log of host {host:?} in {}: `lonet run --ready` makes one", path.display())
         })?;
-        let cannot = |e: io::Error| format!("cannot read {}: {e}", logs.shown(&path).display());
+        let cannot = |e: io::Error| format!("cannot read {}: {e}", logs.display_path(&path).display());
         let mut file = File::open(&path).map_err(cannot)?;
         if !self.follow {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map_err(cannot)?;
             return write_out(|out| out.write_all(&text));
         }
-        // Before the first look: what is said after it is not missed.
-        let news = Inotify::init(InitFlags::IN_CLOEXEC)
-            .and_then(|news| news.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| news))
-            .map_err(|e| format!("cannot watch {}: {e}", logs.shown(&path).display()))?;
+        // Before the first read, so that no output is missed.
+        let changes = Inotify::init(InitFlags::IN_CLOEXEC)
+            .and_then(|changes| changes.add_watch(&path, AddWatchFlags::IN_MODIFY).map(|_| changes))
+            .map_err(|e| format!("cannot watch {}: {e}", logs.display_path(&path).display()))?;
         loop {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map_err(cannot)?;
             write_out(|out| out.write_all(&text))?;
-            news.read_events().map_err(|e| cannot(e.into()))?;
+            changes.read_events().map_err(|e| cannot(e.into()))?;
         }
     }
 }
 
-/// A log to write to.
+/// A log file, open for writing.
 pub struct Log {
     pub path: PathBuf,
     pub file: File,
-    /// Where it ended before.
-    pub begin: u64,
-    /// Where it is read; the path may lead elsewhere by then.
-    real: PathBuf,
-    _logs: Place,
+    /// Its size when it was opened.
+    pub start: u64,
+    /// The path by which it is read again; `path` may name another file by then.
+    access_path: PathBuf,
+    _logs: LogDirectory,
 }
 
 impl Log {
-    /// The log of a host in a network that runs. `chosen`: the file to write to instead of lonet's own choice.
+    /// Opens the log of a host in a running network. `chosen`: the file of --log.
     pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
-        let (logs, run) = make_run(client)?;
-        let own = run.join(log_of(host));
-        let (path, real) = match chosen {
-            None => (logs.shown(&own), own),
+        let (logs, run) = create_run(client)?;
+        let own = run.join(log_file_name(host));
+        let (path, access_path) = match chosen {
+            None => (logs.display_path(&own), own),
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 let _ = fs::remove_file(&own);
-                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.shown(&own)))?;
+                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.display_path(&own)))?;
                 (path.clone(), path)
             }
         };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&real);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&access_path);
         let file = file.map_err(cannot_write(&path))?;
-        let begin = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Log { path, file, begin, real, _logs: logs })
+        let start = file.metadata().map_or(0, |metadata| metadata.len());
+        Ok(Log { path, file, start, access_path, _logs: logs })
     }
 
-    /// The last lines that were written since it was opened, each behind the name of the file.
-    pub fn last_lines(&self) -> String {
-        last_lines(&self.real, &self.path, self.begin)
+    /// The last lines written since it was opened, as the end of an error message.
+    pub fn tail(&self) -> String {
+        tail(&self.access_path, &self.path, self.start)
     }
 }
 
-/// What a host has said last in this run of the network, if a log says so: for who has waited for it.
-pub fn last_words(client: &Client, host: &str) -> String {
-    let logs = path_of_network(client).and_then(|path| Place::open(&path)).ok().flatten();
-    let words = logs.and_then(|logs| {
-        let log = this_run(client, &logs).ok()?.join(log_of(host));
-        log.is_file().then(|| last_lines(&log, &logs.shown(&log), 0))
+/// The last lines of a host's log in this run of the network, as the end of an error message; empty if there is no log.
+pub fn recent_output(client: &Client, host: &str) -> String {
+    let logs = path_of_network(client).and_then(|path| LogDirectory::open(&path)).ok().flatten();
+    let output = logs.and_then(|logs| {
+        let log = run_directory(client, &logs).ok()?.join(log_file_name(host));
+        log.is_file().then(|| tail(&log, &logs.display_path(&log), 0))
     });
-    words.unwrap_or_default()
+    output.unwrap_or_default()
 }
 
-/// So many lines and bytes of a log are shown where something has gone wrong.
-const LINES: usize = 10;
-const BYTES: u64 = 4096;
+/// The most of a log that an error message shows, in lines and bytes.
+const TAIL_LINES: usize = 10;
+const TAIL_BYTES: u64 = 4096;
 
-/// `path`: what the file is called.
-fn last_lines(real: &Path, path: &Path, begin: u64) -> String {
+/// The last lines of a file from `start` on. `path` is its name for the user.
+fn tail(access_path: &Path, path: &Path, start: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(real)?;
+        let mut file = File::open(access_path)?;
         let end = file.metadata()?.len();
-        file.seek(SeekFrom::Start(begin.max(end.saturating_sub(BYTES))))?;
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES))))?;
         let mut text = Vec::new();
-        file.take(BYTES).read_to_end(&mut text)?;
+        file.take(TAIL_BYTES).read_to_end(&mut text)?;
         Ok(text)
     };
     let text = read().unwrap_or_default();
@@ -139,11 +139,11 @@ fn last_lines(real: &Path, path: &Path, begin: u64) -> String {
     if lines.is_empty() {
         return format!("; it has written nothing to {}", path.display());
     }
-    let last = &lines[lines.len().saturating_sub(LINES)..];
+    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     format!("; the end of its output, from {}:\n{}", path.display(), last.join("\n"))
 }
 
-/// Where all runs of a network have their directories.
+/// The directory with the logs of a network.
 fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
@@ -152,18 +152,18 @@ fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     Ok(state.join("lonet").join(&client.config.network))
 }
 
-/// The same, open and checked: it is this user's, and closed to others.
-struct Place {
+/// The directory with the logs of a network, opened, and checked to belong to this user alone.
+struct LogDirectory {
     directory: Directory,
     path: PathBuf,
 }
 
-impl Place {
-    /// `None`: it is not there.
-    fn open(path: &Path) -> Result<Option<Place>, String> {
+impl LogDirectory {
+    /// `None`: it does not exist.
+    fn open(path: &Path) -> Result<Option<LogDirectory>, String> {
         let place = directory::Place::new(path);
         match place.open(geteuid().as_raw()) {
-            Ok(directory) => Ok(Some(Place { directory, path: path.to_owned() })),
+            Ok(directory) => Ok(Some(LogDirectory { directory, path: path.to_owned() })),
             Err(
                 Trouble::Root(Unfit::Errno(Errno::ENOENT)) | Trouble::Network(Unfit::Errno(Errno::ENOENT)),
             ) => Ok(None),
@@ -172,24 +172,26 @@ impl Place {
         }
     }
 
-    /// As [`Place::open`]; makes it if it is not there.
-    fn make(path: &Path) -> Result<Place, String> {
+    /// As [`LogDirectory::open`]; creates it if it does not exist.
+    fn make(path: &Path) -> Result<LogDirectory, String> {
         let all = path.parent().unwrap_or(path);
         DirBuilder::new().recursive(true).mode(0o700).create(all).map_err(cannot_write(all))?;
         let place = directory::Place::new(path);
         let root = place.root(geteuid().as_raw()).map_err(unfit(all))?;
         let directory = root.make(place.name()).map_err(unfit(path))?;
-        Ok(Place { directory, path: path.to_owned() })
+        Ok(LogDirectory { directory, path: path.to_owned() })
     }
 
-    /// A path by which this process reaches it, whatever becomes of its own.
-    fn real(&self) -> PathBuf {
+    /// A path through its descriptor, which stays valid if it is renamed.
+    fn access_path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.directory.raw()).into()
     }
 
-    /// What something in it is called.
-    fn shown(&self, real: &Path) -> PathBuf {
-        real.strip_prefix(self.real()).map_or_else(|_| real.to_owned(), |rest| self.path.join(rest))
+    /// The path to show to the user for an access path in it.
+    fn display_path(&self, access_path: &Path) -> PathBuf {
+        access_path
+            .strip_prefix(self.access_path())
+            .map_or_else(|_| access_path.to_owned(), |rest| self.path.join(rest))
     }
 }
 
@@ -202,33 +204,33 @@ fn unfit(path: &Path) -> impl Fn(Unfit) -> String {
     }
 }
 
-/// The directory of this run of the network, there or not.
-fn this_run(client: &Client, logs: &Place) -> Result<PathBuf, String> {
-    // The key is made when a network begins, and stays until it ends.
+/// The path of the directory of this run of the network, which may not exist yet.
+fn run_directory(client: &Client, logs: &LogDirectory) -> Result<PathBuf, String> {
+    // The key file exists from the network's beginning to its end.
     let key = client.directory().and_then(|d| d.file(c"key", libc::O_RDONLY).ok());
     let began = key.and_then(|key| key.metadata().ok()).ok_or("the network has ended")?;
-    Ok(logs.real().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
+    Ok(logs.access_path().join(format!("{}.{:09}", began.mtime(), began.mtime_nsec())))
 }
 
-/// The same; it is made, and the oldest ones are removed, if it is not there.
-fn make_run(client: &Client) -> Result<(Place, PathBuf), String> {
-    let logs = Place::make(&path_of_network(client)?)?;
-    let run = this_run(client, &logs)?;
+/// As [`run_directory`]; creates it if it does not exist, and then removes the oldest ones.
+fn create_run(client: &Client) -> Result<(LogDirectory, PathBuf), String> {
+    let logs = LogDirectory::make(&path_of_network(client)?)?;
+    let run = run_directory(client, &logs)?;
     if !run.is_dir() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&run)
-            .map_err(cannot_write(&logs.shown(&run)))?;
-        let all = runs(&logs.real());
-        for old in all.iter().take(all.len().saturating_sub(RUNS)) {
+            .map_err(cannot_write(&logs.display_path(&run)))?;
+        let all = runs(&logs.access_path());
+        for old in all.iter().take(all.len().saturating_sub(KEPT_RUNS)) {
             let _ = fs::remove_dir_all(old);
         }
     }
     Ok((logs, run))
 }
 
-/// Of all runs of a network, the oldest first.
+/// The directories of all runs of a network, the oldest first.
 fn runs(dir: &Path) -> Vec<PathBuf> {
     let moment = |path: &PathBuf| -> Option<(i64, u32)> {
         let (seconds, nanoseconds) = path.file_name()?.to_str()?.split_once('.')?;
@@ -240,13 +242,13 @@ fn runs(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The log of the last run in which this host has one.
+/// The log of a host in the last run that has one.
 fn latest(dir: &Path, host: &str) -> Option<PathBuf> {
-    runs(dir).into_iter().rev().map(|run| run.join(log_of(host))).find(|log| log.is_file())
+    runs(dir).into_iter().rev().map(|run| run.join(log_file_name(host))).find(|log| log.is_file())
 }
 
-/// The file's name; however the host is spelled, it is one.
-fn log_of(host: &str) -> String {
+/// The name of a host's log file, the same for all spellings of the host's name.
+fn log_file_name(host: &str) -> String {
     let key = names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
     format!("{}.log", key.replace('/', "_"))
 }
@@ -260,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_of_the_last_run_that_has_one_is_found() {
+    fn latest_log_is_of_the_last_run_that_has_one() {
         let dir = tempfile::tempdir().expect("a directory");
         for (run, host) in
             [("9.000000002", "a"), ("10.000000001", "a"), ("11.000000000", "b"), ("other", "a")]
@@ -275,16 +277,16 @@ mod tests {
     }
 
     #[test]
-    fn last_lines_are_those_behind_the_beginning() {
+    fn tail_begins_at_the_given_offset() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
-        let said = |text: &str, begin| {
+        let tail_of = |text: &str, start| {
             fs::write(&path, text).expect("a log");
-            last_lines(&path, &path, begin).split_once('\n').map(|(_, lines)| lines.to_owned())
+            tail(&path, &path, start).split_once('\n').map(|(_, lines)| lines.to_owned())
         };
-        assert_eq!(said("before\nafter\n", 7).as_deref(), Some("after"));
-        assert_eq!(said("before\n", 7), None);
+        assert_eq!(tail_of("before\nafter\n", 7).as_deref(), Some("after"));
+        assert_eq!(tail_of("before\n", 7), None);
         let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        assert_eq!(said(&many.join("\n"), 0), Some(many[10..].join("\n")));
+        assert_eq!(tail_of(&many.join("\n"), 0), Some(many[10..].join("\n")));
     }
 }

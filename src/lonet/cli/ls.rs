@@ -1,3 +1,5 @@
+//! `lonet ls`: lists hosts and their sockets.
+
 use super::{Network, completions, graph, query, write_json, write_out};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use clap::Args;
@@ -33,7 +35,7 @@ impl Ls {
         let client = self.network.client()?;
         let listing = query::network(&client)?;
         let mut shown = match &listing {
-            Some(listing) => listing.shown()?,
+            Some(listing) => listing.parse()?,
             None => {
                 eprintln!("lonet: {}", query::not_running(&client));
                 NetworkShown::empty(&client.config.network)
@@ -54,7 +56,7 @@ impl Ls {
     }
 }
 
-/// Leaves these hosts alone. An error: one is not up.
+/// Removes all other hosts from a list. Fails if one of these is not up.
 fn select(shown: &mut NetworkShown<'_>, names: &[String]) -> Result<(), String> {
     let names: Vec<&str> = names.iter().map(|name| bare_host(name)).collect();
     let (found, absent): (Vec<_>, Vec<_>) =
@@ -68,7 +70,7 @@ fn select(shown: &mut NetworkShown<'_>, names: &[String]) -> Result<(), String> 
     Ok(())
 }
 
-/// A host, and its sockets in columns.
+/// Prints a host, and its sockets in columns.
 fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
     writeln!(out, "{}  {}", host.name, host.address)?;
     if host.sockets.is_empty() {
@@ -79,7 +81,7 @@ fn print(out: &mut impl Write, host: &HostShown<'_>) -> io::Result<()> {
     let widths = [0, 1, 2, 3].map(width);
     for (s, row) in host.sockets.iter().zip(&rows) {
         for (cell, width) in row.iter().zip(widths) {
-            // A character may take two places of the terminal, or none, where format! counts one.
+            // Not by format!, which counts characters; they may be two columns wide, or none.
             write!(out, "  {cell}{:1$}", "", width - cell.width())?;
         }
         writeln!(out, "  {} (pid {})", s.program, s.pid)?;
@@ -92,7 +94,7 @@ fn cells(host: &HostShown<'_>, s: &SocketShown<'_>) -> [String; 4] {
     [address, state_of(s).to_owned(), s.peer.as_deref().unwrap_or("-").to_owned(), s.os.to_string()]
 }
 
-/// Who listens on its host's loopback alone, or for IPv6 alone, is not to be taken for what all reach.
+/// The state of a socket. Listeners that only some dials reach, on loopback or IPv6 alone, say so.
 fn state_of<'a>(s: &'a SocketShown<'_>) -> &'a str {
     match (s.scope.as_deref(), s.family.as_deref()) {
         (Some("loopback"), Some("v6")) => "listening on IPv6 loopback",

@@ -1,6 +1,6 @@
-//! Which network a command is about, and which networks run.
+//! The network that a command is about, and the networks of this user.
 
-use super::{completions, say};
+use super::{completions, text_of};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::Client;
@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-/// Which network a command is about.
+/// The option --network.
 #[derive(Args, Clone)]
 pub struct Network {
     /// Name of the network, one plain word of at most 64 bytes [default: $LONET_NETWORK, else u<uid>]
@@ -19,26 +19,27 @@ pub struct Network {
     network: Option<String>,
 }
 
-/// What lonet_network() of the C API puts in front of a network's name.
-const FULL: &str = "lonet";
+/// The prefix of full names, which lonet_network() of the C API returns.
+const API_PREFIX: &str = "lonet";
 
 impl Network {
-    pub fn named(network: Option<String>) -> Network {
+    pub fn new(network: Option<String>) -> Network {
         Network { network }
     }
 
-    /// What flags and variables say.
-    pub fn read(&self) -> Result<Config, ConfigError> {
-        read(self.network.as_deref())
+    /// The configuration from option and variables.
+    pub fn read_config(&self) -> Result<Config, ConfigError> {
+        read_config(self.network.as_deref())
     }
 
-    /// The same, with the directory that is to be used. That it is not the one where others look is said.
+    /// As [`Network::read_config`], with the directory to use; warns if that is not the usual one. Also accepts a full name of the
+    /// C API.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = self.read()?;
-        if let Some(other) = config.network.strip_prefix(FULL).filter(|name| !name.is_empty())
-            && !is_there(&config)
+        let mut config = self.read_config()?;
+        if let Some(other) = config.network.strip_prefix(API_PREFIX).filter(|name| !name.is_empty())
+            && !has_directory(&config)
         {
-            config = read(Some(other)).ok().filter(is_there).unwrap_or(config);
+            config = read_config(Some(other)).ok().filter(has_directory).unwrap_or(config);
         }
         if let Some(text) = config.choose_directory(geteuid().as_raw()) {
             eprintln!("lonet: {text}");
@@ -47,16 +48,16 @@ impl Network {
     }
 
     pub fn client(&self) -> Result<Client, String> {
-        Ok(client_of(self.config().map_err(say)?))
+        Ok(client_of(self.config().map_err(text_of)?))
     }
 }
 
-fn read(network: Option<&str>) -> Result<Config, ConfigError> {
+fn read_config(network: Option<&str>) -> Result<Config, ConfigError> {
     Config::read(&|name| std::env::var_os(name), geteuid().as_raw(), network)
 }
 
-/// Whether the network has a directory: it runs, or has left one.
-fn is_there(config: &Config) -> bool {
+/// Whether the network's directory exists. It may be left from a network that has ended.
+fn has_directory(config: &Config) -> bool {
     let owner = config.membership.map_or(geteuid().as_raw(), |m| m.owner);
     let mut places = [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten();
     places.any(|dir| Place::new(dir).open(owner).is_ok())
@@ -67,18 +68,17 @@ pub fn client_of(config: Config) -> Client {
     Client::new(config, beside.as_deref(), geteuid().as_raw())
 }
 
-/// The networks of this user that have a directory, by name, each with what it is reached by. Where it cannot be looked for
-/// them is told to `tell`.
-pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
-    let config = read(None).map_err(say)?;
+/// The networks of this user that have a directory, by name. Calls `report` for each place that cannot be searched.
+pub fn list(mut report: impl FnMut(String)) -> Result<Vec<(String, Client)>, String> {
+    let config = read_config(None).map_err(text_of)?;
     let mut found = Vec::new();
     for dir in [Some(&config.dir), config.private_dir.as_ref()].into_iter().flatten() {
         let root = dir.parent().unwrap_or(dir);
         match networks_in(dir) {
             Ok(names) => found.extend(names.into_iter().map(|name| (name.clone(), root.join(name)))),
-            // Nothing is there, mostly.
+            // The usual case for the second place.
             Err(Unfit::Errno(Errno::ENOENT)) => {}
-            Err(why) => tell(format!("{} {why}: networks in it are not listed", root.display())),
+            Err(why) => report(format!("{} {why}: networks in it are not listed", root.display())),
         }
     }
     found.sort();
@@ -89,7 +89,7 @@ pub fn all(mut tell: impl FnMut(String)) -> Result<Vec<(String, Client)>, String
     Ok(found.into_iter().map(client).collect())
 }
 
-/// The networks of this user that are where the network `dir` would be.
+/// The networks of this user beside the network directory `dir`.
 fn networks_in(dir: &Path) -> Result<Vec<String>, Unfit> {
     let uid = geteuid().as_raw();
     let root = Place::new(dir).root(uid)?;

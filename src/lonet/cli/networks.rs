@@ -1,3 +1,5 @@
+//! `lonet networks`: lists the running networks of this user.
+
 use super::{network, query, write_json, write_out};
 use clap::Args;
 use serde::Serialize;
@@ -26,8 +28,8 @@ struct NetworkCounts {
 impl Networks {
     pub fn run(self) -> Result<ExitCode, String> {
         let mut networks = Vec::new();
-        for (name, client) in network::all(|text| eprintln!("lonet: {text}"))? {
-            // One that is broken does not hide the others.
+        for (name, client) in network::list(|text| eprintln!("lonet: {text}"))? {
+            // An error in one does not hide the others.
             match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
                 Ok(counts) => networks.extend(counts),
                 Err(e) => eprintln!("lonet: network {name:?}: {e}"),
@@ -48,6 +50,6 @@ impl Networks {
 }
 
 fn counts(name: &str, listing: &query::Listing) -> Result<NetworkCounts, String> {
-    let shown = listing.shown()?;
+    let shown = listing.parse()?;
     Ok(NetworkCounts { name: name.to_owned(), hosts: shown.hosts.len(), processes: shown.processes.len() })
 }

@@ -1,12 +1,12 @@
-//! Numbers in arguments.
+//! Parsers of numbers in arguments.
 
-/// A number within these limits.
+/// Parses a number within these limits.
 pub fn number<const LEAST: u16, const MOST: u16>(text: &str) -> Result<u16, String> {
     let within = |n: &u16| (LEAST..=MOST).contains(n);
     text.parse().ok().filter(within).ok_or_else(|| format!("it is not a number from {LEAST} to {MOST}"))
 }
 
-/// A port that a program can listen on.
+/// Parses a port that a program can listen on.
 pub fn port(text: &str) -> Result<u16, String> {
     number::<1, { u16::MAX }>(text)
 }

@@ -1,11 +1,11 @@
-//! `lonet pcap`: what hosts send to each other, for Wireshark.
+//! `lonet pcap`: captures the packets between hosts.
 
-use super::trace::{begin, open};
+use super::trace::{open_recorded, request};
 use super::{Network, completions, query};
 use crate::daemon::state::NetworkShown;
 use crate::duration;
 use crate::pcap::pcapng::Statistics;
-use crate::pcap::ring::{HANDED_OVER_WITHIN, Ring, Socket};
+use crate::pcap::ring::{BLOCK_TIMEOUT, Ring, Socket};
 use crate::pcap::{self, Capture, Need};
 use crate::trace::event::Event;
 use crate::trace::moment::Moment;
@@ -51,19 +51,19 @@ pub struct Pcap {
     hosts: Vec<String>,
 }
 
-/// How often the trace is read where no packet asks for it.
-const READ_EVERY: Duration = Duration::from_millis(100);
+/// How often the trace is read if no packet needs it earlier.
+const READ_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long is waited for a packet that has been sent before the end.
-const ENDS_WITHIN: Duration = HANDED_OVER_WITHIN.saturating_mul(5);
+/// How long a capture reads on at its end, for packets that were sent before.
+const DRAIN_TIME: Duration = BLOCK_TIMEOUT.saturating_mul(5);
 
 impl Pcap {
     pub fn run(self) -> Result<ExitCode, String> {
-        let hosts = pcap::wanted(&self.hosts)?;
+        let hosts = pcap::fold_hosts(&self.hosts)?;
         let client = self.network.client()?;
         let is_output = self.file == Path::new("-");
         let name = if is_output { "the standard output".into() } else { self.file.display().to_string() };
-        // First: nothing is begun whose file cannot be written.
+        // First, so that nothing is started if the file cannot be written.
         let out: Box<dyn Write> = match is_output {
             true => Box::new(io::stdout()),
             false => Box::new(File::create(&self.file).map_err(|e| format!("cannot write {name}: {e}"))?),
@@ -72,7 +72,7 @@ impl Pcap {
         let socket = match Socket::open() {
             Ok(socket) => Some(socket),
             Err(why) => {
-                say_what_is_missing(why);
+                warn_no_packets(why);
                 None
             }
         };
@@ -83,7 +83,7 @@ impl Pcap {
     }
 }
 
-fn say_what_is_missing(why: Errno) {
+fn warn_no_packets(why: Errno) {
     eprintln!(
         "lonet: no packets can be read here: {}. Only events of connections are written, without their bytes. For packets, \
          run this as root or with CAP_NET_RAW, or the whole network in `unshare -Urn`: see PACKETS in lonet(1)",
@@ -91,7 +91,7 @@ fn say_what_is_missing(why: Errno) {
     );
 }
 
-/// What ends a capture: from now on it is read here.
+/// Blocks the signals that end a capture, and returns a descriptor to read them from.
 fn signals() -> Result<SignalFd, Errno> {
     let all = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     all.thread_block()?;
@@ -113,20 +113,20 @@ impl Output {
     }
 }
 
-/// A capture under way.
+/// A running capture.
 struct Session<'a> {
     client: &'a Client,
     out: Output,
     capture: Capture,
     ring: Option<Ring>,
-    /// Keeps the recording going, and is closed when lonetd ends.
-    held: Fd,
+    /// The connection that keeps the recording going; lonetd closes it when it ends.
+    hold: Fd,
     recorded: Recorded,
-    /// Answered when all events have been written; and how many packets had been read when it was asked.
-    asked: Option<(Fd, u64)>,
-    seen: Statistics,
+    /// The connection on which lonetd replies when all events have been written, and how many packets had been read at the request.
+    pending_flush: Option<(Fd, u64)>,
+    statistics: Statistics,
     /// The network has ended.
-    is_over: bool,
+    has_ended: bool,
 }
 
 impl<'a> Session<'a> {
@@ -136,18 +136,18 @@ impl<'a> Session<'a> {
         (named, hosts): (&[String], &[String]),
         socket: Option<Socket>,
     ) -> Result<Session<'a>, String> {
-        // In this order: of which connection a packet is, is in the trace from here on, or in the list.
-        let held = begin(client, Order::Hold, StartIf::Asked)?;
-        begin(client, Order::Write, StartIf::Killed)?;
+        // In this order, so that every connection is in the trace or in the list.
+        let hold = request(client, Order::Hold, StartIf::Asked)?;
+        request(client, Order::Write, StartIf::Killed)?;
         let ended = || format!("network {:?} has ended", client.config.network);
-        let mut recorded = open(client)?.ok_or_else(ended)?;
+        let mut recorded = open_recorded(client)?.ok_or_else(ended)?;
         recorded.skip(&mut |_| Ok(())).map_err(|e| cannot_read(client, &e))?;
         let block = block(client)?;
         let listing = query::network(client)?.ok_or_else(ended)?;
         let ring = match socket.map(|socket| socket.receive(block)).transpose() {
             Ok(ring) => ring,
             Err(why) => {
-                say_what_is_missing(why);
+                warn_no_packets(why);
                 None
             }
         };
@@ -157,81 +157,85 @@ impl<'a> Session<'a> {
             out,
             capture,
             ring,
-            held,
+            hold,
             recorded,
-            asked: None,
-            seen: Statistics::default(),
-            is_over: false,
+            pending_flush: None,
+            statistics: Statistics::default(),
+            has_ended: false,
         };
-        let shown = listing.shown()?;
-        // Before the file's first bytes: who waits for these has heard it.
+        let shown = listing.parse()?;
+        // Before the file's first bytes, for which a script may wait.
         warn_of_absent(&shown, named);
         session.capture.add_list(&shown);
-        session.go_on()?;
+        session.process()?;
         Ok(session)
     }
 
     fn run(&mut self, signals: &SignalFd, until: Option<Instant>) -> Result<(), String> {
-        while !self.is_over {
+        while !self.has_ended {
             let now = Instant::now();
             let left = until.map(|until| until.saturating_duration_since(now));
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            let wakes = self.wait(Some(signals), left.map_or(READ_EVERY, |left| left.min(READ_EVERY)))?;
-            if wakes.signal && signals.read_signal().is_ok_and(|signal| signal.is_some()) {
+            let wake_up =
+                self.wait(Some(signals), left.map_or(READ_INTERVAL, |left| left.min(READ_INTERVAL)))?;
+            if wake_up.signal && signals.read_signal().is_ok_and(|signal| signal.is_some()) {
                 break;
             }
-            self.take(&wakes)?;
+            self.handle(&wake_up)?;
         }
         self.finish()
     }
 
-    /// Waits until something happens, or for this time.
-    fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<Wakes, String> {
+    /// Waits for an event, at most for this time.
+    fn wait(&mut self, signals: Option<&SignalFd>, time: Duration) -> Result<WakeUp, String> {
         let ring = self.ring.as_ref().filter(|_| self.capture.has_room()).map_or(-1, Ring::raw);
-        let held = if self.is_over { -1 } else { self.held.raw() };
-        let asked = self.asked.as_ref().map_or(-1, |(fd, _)| fd.raw());
+        let hold = if self.has_ended { -1 } else { self.hold.raw() };
+        let pending_flush = self.pending_flush.as_ref().map_or(-1, |(fd, _)| fd.raw());
         let signal = signals.map_or(-1, |signals| signals.as_raw_fd());
-        let mut all =
-            [ring, held, asked, signal].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        let mut all = [ring, hold, pending_flush, signal].map(|fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        });
         let milliseconds = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32;
-        // SAFETY: so many structures.
+        // SAFETY: an array with its length.
         let ready = unsafe { libc::poll(all.as_mut_ptr(), all.len() as u64, milliseconds) };
         if ready < 0 && Errno::last() != Errno::EINTR {
             return Err(format!("cannot wait for packets: {}", Errno::last().desc()));
         }
-        let [packets, held, answer, signal] = all.map(|fd| ready > 0 && fd.revents != 0);
-        Ok(Wakes { packets, held, answer, signal, is_late: ready == 0 })
+        let [packets, hold, flushed, signal] = all.map(|fd| ready > 0 && fd.revents != 0);
+        Ok(WakeUp { packets, hold, flushed, signal, is_timeout: ready == 0 })
     }
 
-    /// Draws the consequences of what has happened.
-    fn take(&mut self, wakes: &Wakes) -> Result<(), String> {
-        if wakes.packets {
+    /// Handles the events that have woken it up.
+    fn handle(&mut self, wake_up: &WakeUp) -> Result<(), String> {
+        if wake_up.packets {
             self.read_packets();
         }
-        if wakes.held {
-            // Another lonetd follows one that was killed.
-            match begin(self.client, Order::Hold, StartIf::Killed) {
-                Ok(held) => self.held = held,
-                Err(_) => self.is_over = true,
+        if wake_up.hold {
+            // If lonetd was killed, this starts another one.
+            match request(self.client, Order::Hold, StartIf::Killed) {
+                Ok(hold) => self.hold = hold,
+                Err(_) => self.has_ended = true,
             }
         }
-        if wakes.answer
-            && let Some((fd, of)) = self.asked.take()
+        if wake_up.flushed
+            && let Some((fd, packets_read)) = self.pending_flush.take()
         {
-            // Without an answer lonetd has been killed: it is asked again.
+            // Without a reply, lonetd was killed: the request is sent again.
             let is_answered =
                 lonet_core::sys::recv_once(fd.raw(), &mut [0; MAX_MESSAGE]).is_ok_and(|length| length > 0);
             self.read_events()?;
             if is_answered {
-                self.capture.events_are_added(of);
+                self.capture.events_are_added(packets_read);
             }
-        } else if wakes.is_late {
+        } else if wake_up.is_timeout {
             self.read_events()?;
-            self.count()?;
+            self.write_statistics()?;
         }
-        self.go_on()
+        self.process()
     }
 
     fn read_packets(&mut self) {
@@ -254,18 +258,18 @@ impl<'a> Session<'a> {
         read.map_err(|e| cannot_read(self.client, &e))
     }
 
-    /// Writes what can be written, and asks for what the rest waits for.
-    fn go_on(&mut self) -> Result<(), String> {
+    /// Writes what can be written, and requests what the rest needs.
+    fn process(&mut self) -> Result<(), String> {
         loop {
-            match self.capture.go_on(now()) {
-                Need::Events if self.asked.is_none() && !self.is_over => {
-                    let of = self.capture.read();
-                    let asked = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
-                    // If nobody is there, what is held says so.
-                    self.asked = asked.ok().map(|fd| (fd, of));
+            match self.capture.process(now()) {
+                Need::Events if self.pending_flush.is_none() && !self.has_ended => {
+                    let packets_read = self.capture.packets_read();
+                    let sent = self.client.send(&NetworkOp::Trace(Order::Write), &mut [0; MAX_MESSAGE]);
+                    // If lonetd is gone, `hold` reports that.
+                    self.pending_flush = sent.ok().map(|fd| (fd, packets_read));
                 }
-                Need::List if !self.is_over => {
-                    self.list()?;
+                Need::List if !self.has_ended => {
+                    self.update_list()?;
                     continue;
                 }
                 _ => {}
@@ -274,50 +278,50 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn list(&mut self) -> Result<(), String> {
+    fn update_list(&mut self) -> Result<(), String> {
         let listing = query::network(self.client)?;
         match &listing {
-            Some(listing) => self.capture.add_list(&listing.shown()?),
-            None => self.is_over = true,
+            Some(listing) => self.capture.add_list(&listing.parse()?),
+            None => self.has_ended = true,
         }
         Ok(())
     }
 
     fn write(&mut self) -> Result<(), String> {
-        let blocks = self.capture.take();
+        let blocks = self.capture.take_blocks();
         self.out.write(&blocks)
     }
 
-    /// Writes how many packets were lost, if there are more.
-    fn count(&mut self) -> Result<(), String> {
-        let Some(seen) = self.ring.as_mut().map(Ring::seen) else { return Ok(()) };
-        if seen.dropped != self.seen.dropped {
-            self.capture.add_statistics(now(), seen);
+    /// Writes statistics if more packets have been dropped.
+    fn write_statistics(&mut self) -> Result<(), String> {
+        let Some(statistics) = self.ring.as_mut().map(Ring::statistics) else { return Ok(()) };
+        if statistics.dropped != self.statistics.dropped {
+            self.capture.add_statistics(now(), statistics);
         }
-        self.seen = seen;
+        self.statistics = statistics;
         self.write()
     }
 
-    /// Writes what was sent before now.
+    /// Writes everything that was sent up to now.
     fn finish(&mut self) -> Result<(), String> {
-        let until = Instant::now() + ENDS_WITHIN;
+        let until = Instant::now() + DRAIN_TIME;
         while self.ring.is_some() && Instant::now() < until {
             self.wait(None, until.saturating_duration_since(Instant::now()))?;
             self.read_packets();
         }
-        if !self.is_over {
-            // If it cannot be asked the network ends just now, and what was written is all.
-            let _ = begin(self.client, Order::Write, StartIf::Killed);
+        if !self.has_ended {
+            // An error means that the network is ending: all its events have been written.
+            let _ = request(self.client, Order::Write, StartIf::Killed);
         }
         self.read_events()?;
-        self.capture.events_are_added(self.capture.read());
-        if !self.is_over && self.capture.go_on(now()) == Need::List {
-            self.list()?;
+        self.capture.events_are_added(self.capture.packets_read());
+        if !self.has_ended && self.capture.process(now()) == Need::List {
+            self.update_list()?;
         }
-        let seen = self.ring.as_mut().map(Ring::seen);
-        self.capture.finish(now(), seen);
+        let statistics = self.ring.as_mut().map(Ring::statistics);
+        self.capture.finish(now(), statistics);
         self.write()?;
-        if let Some(Statistics { received, dropped: dropped @ 1.. }) = seen {
+        if let Some(Statistics { received, dropped: dropped @ 1.. }) = statistics {
             eprintln!(
                 "lonet: {dropped} of {received} packets were lost: they came faster than they could be written"
             );
@@ -326,7 +330,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Says which of these hosts are not up: a name may be mistyped.
+/// Warns of hosts that are not up: a name may be mistyped.
 fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
     let names = hosts.iter().map(|host| bare_host(host));
     let absent: Vec<&str> = names.filter(|name| query::find(shown, name).is_none()).collect();
@@ -335,17 +339,17 @@ fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
     }
 }
 
-/// What has woken up who waits.
-struct Wakes {
+/// What has ended a wait.
+struct WakeUp {
     packets: bool,
-    held: bool,
-    answer: bool,
+    hold: bool,
+    flushed: bool,
     signal: bool,
-    /// Nothing: the time is over.
-    is_late: bool,
+    /// None of them: the time is up.
+    is_timeout: bool,
 }
 
-/// In nanoseconds since 1970.
+/// The time, in nanoseconds since 1970.
 fn now() -> u64 {
     Moment::now().0.saturating_mul(1000)
 }
@@ -357,7 +361,7 @@ fn cannot_read(client: &Client, why: &io::Error) -> String {
 /// The network's addresses.
 fn block(client: &Client) -> Result<Block, String> {
     let mut buffer = [0; MAX_MESSAGE];
-    let answer = client.ask_insisting(StartIf::Killed, Limit::NONE, &Op::Locate { address: "" }, &mut buffer);
-    let (opening, _) = answer.map_err(|e| e.of(client).to_string())?;
+    let reply = client.ask_insisting(StartIf::Killed, Limit::NONE, &Op::Locate { address: "" }, &mut buffer);
+    let (opening, _) = reply.map_err(|e| e.of(client).to_string())?;
     Block::new(opening.block).ok_or_else(|| "lonetd has not said which addresses it has".into())
 }

@@ -1,4 +1,4 @@
-//! What `lonet trace` makes of a trace as a whole: pictures, and text of a recorded one.
+//! The options of `lonet trace` for charts, and reading and writing of whole traces.
 
 use super::write_out;
 use crate::trace::chart::{Chart, html::html, mermaid::mermaid, svg::svg};
@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-// A doc comment would become the help of the command that has it.
+// Not a doc comment: clap would take it for the help of the command.
 #[derive(Args)]
 pub struct Picture {
     /// A recorded trace, instead of the network's: a file of JSON lines; `-` is standard input
@@ -31,12 +31,12 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Whether one is wanted.
+    /// Whether a chart is requested.
     pub fn is_wanted(&self) -> bool {
         [&self.svg, &self.mermaid, &self.html].into_iter().any(Option::is_some)
     }
 
-    /// Fails if hosts are named and nothing is drawn.
+    /// Fails if hosts are named but no chart is requested.
     pub fn check(&self) -> Result<(), String> {
         match self.hosts.as_slice() {
             [host, ..] if !self.is_wanted() => {
@@ -58,7 +58,7 @@ impl Picture {
     }
 }
 
-/// A trace in a file. `-`: the standard input.
+/// Reads a trace from a file; `-` is standard input.
 pub fn read(path: &Path) -> Result<Trace, String> {
     let cannot = |why: &dyn Display| format!("cannot read {}: {why}", path.display());
     let from: Box<dyn Read> = match path == Path::new("-") {
@@ -68,7 +68,7 @@ pub fn read(path: &Path) -> Result<Trace, String> {
     Trace::read(BufReader::new(from)).map_err(|e| cannot(&e))
 }
 
-/// Writes a file. `-`: the standard output.
+/// Writes a file; `-` is standard output.
 pub fn write(path: &Path, text: &str) -> Result<ExitCode, String> {
     if path == Path::new("-") {
         return write_out(|out| out.write_all(text.as_bytes()));

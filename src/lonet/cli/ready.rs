@@ -1,8 +1,9 @@
-//! `lonet run --ready`: a program in the background, waited for until it listens.
+//! `lonet run --ready`: starts a program in the background and waits until it listens.
 
 use super::logs::Log;
 use super::wait::Waiting;
 use super::{run, write_out};
+use crate::exit::{FAILED, RunError};
 use lonet_core::address::Address;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op};
@@ -15,29 +16,27 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-/// What is to be started, and when it is ready.
+/// A program to start, and the ports on which it listens when it is ready.
 pub struct Background {
     pub client: Client,
     pub host: String,
     pub ports: Vec<u16>,
     pub log: Option<PathBuf>,
-    /// Of `lonet run`, for it to pass on: what becomes of a program that cannot be hooked.
-    pub treatment: Option<&'static str>,
+    /// The option of `lonet run` to pass on, which says what to supervise.
+    pub supervise_option: Option<&'static str>,
     pub program: Vec<OsString>,
 }
 
-type Failure = (u8, String);
-
-/// Which comes first.
-enum News {
-    Waited(Result<(), String>),
-    Ended(ExitStatus),
+/// The events that end the wait for a program.
+enum StartupEvent {
+    WaitEnded(Result<(), String>),
+    ProgramEnded(ExitStatus),
 }
 
 impl Background {
-    pub fn run(self) -> Result<ExitCode, Failure> {
-        let failed = |text: String| (run::FAILED, text);
-        // The network is to be there for its log.
+    pub fn run(self) -> Result<ExitCode, RunError> {
+        let failed = |text: String| (FAILED, text);
+        // The log's directory needs the network to exist.
         let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
         started.map_err(|e| {
             failed(format!("network {:?}: {}", self.client.config.network, e.of(&self.client)))
@@ -52,27 +51,27 @@ impl Background {
             let all: Vec<String> = waiting.wanted.iter().map(Address::to_string).collect();
             return Err(failed(format!("something already listens on {}", all.join(", "))));
         }
-        let (asked, is_asked) = channel();
-        waiting.asked = Some(asked);
-        let (tell, news) = channel();
-        let tell_of_end = tell.clone();
+        let (asked_sender, asked_receiver) = channel();
+        waiting.on_asked = Some(asked_sender);
+        let (sender, events) = channel();
+        let end_sender = sender.clone();
         thread::spawn(move || {
-            tell.send(News::Waited(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
+            sender.send(StartupEvent::WaitEnded(waiting.wait(Limit::NONE).map(drop).map_err(|e| e.text)))
         });
-        // Of a program that ends at once lonetd tells only who has asked before.
-        if is_asked.recv().is_err() {
-            // It cannot be asked: the thread says why.
-            await_it(&news, &log)?;
+        // lonetd reports the death of a program only to requests from before its start.
+        if asked_receiver.recv().is_err() {
+            // The request has failed: the thread has sent why.
+            wait_until_ready(&events, &log)?;
         }
-        let mut child = start(command).map_err(failed)?;
+        let mut child = spawn_in_session(command).map_err(failed)?;
         let pid = child.id();
-        thread::spawn(move || child.wait().map(|status| tell_of_end.send(News::Ended(status))));
-        await_it(&news, &log)?;
+        thread::spawn(move || child.wait().map(|status| end_sender.send(StartupEvent::ProgramEnded(status))));
+        wait_until_ready(&events, &log)?;
         let path = log.path.display();
         write_out(|out| writeln!(out, "{host} is ready (pid {pid}); it writes to {path}")).map_err(failed)
     }
 
-    /// This command again, which becomes the program.
+    /// The command that starts the program: `lonet run` without --ready.
     fn command(&self, log: &Log) -> Result<Command, String> {
         let exe = std::env::current_exe()
             .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;
@@ -80,7 +79,7 @@ impl Background {
             || log.file.try_clone().map_err(|e| format!("cannot write to {}: {e}", log.path.display()));
         let config = &self.client.config;
         let mut command = Command::new(exe);
-        command.arg("run").args(self.treatment).arg("--").args(&self.program);
+        command.arg("run").args(self.supervise_option).arg("--").args(&self.program);
         command.envs(run::variables(config, config.membership));
         if config.log.is_none() {
             command.env_remove("LONET_LOG");
@@ -90,8 +89,8 @@ impl Background {
     }
 }
 
-/// In a session of its own: a terminal that is closed, or its Ctrl-C, is not for it.
-fn start(mut command: Command) -> Result<Child, String> {
+/// Starts a command in a session of its own, so that a closed terminal or Ctrl-C does not end it.
+fn spawn_in_session(mut command: Command) -> Result<Child, String> {
     // SAFETY: a system call, without arguments.
     unsafe {
         command.pre_exec(|| {
@@ -102,22 +101,22 @@ fn start(mut command: Command) -> Result<Child, String> {
     command.spawn().map_err(|e| format!("cannot start a program: {e}"))
 }
 
-/// Until all listen, or it has ended. Who has left a program behind and ended well may be a daemon: what it has left is
-/// waited for.
-fn await_it(news: &Receiver<News>, log: &Log) -> Result<(), Failure> {
-    for one in news {
-        match one {
-            News::Waited(result) => return result.map_err(|why| (1, why)),
-            News::Ended(status) if status.success() => {}
-            News::Ended(status) => {
+/// Waits until the program listens on all ports, or has ended. A program that exits successfully may have left a daemon behind,
+/// which is waited for.
+fn wait_until_ready(events: &Receiver<StartupEvent>, log: &Log) -> Result<(), RunError> {
+    for event in events {
+        match event {
+            StartupEvent::WaitEnded(result) => return result.map_err(|why| (1, why)),
+            StartupEvent::ProgramEnded(status) if status.success() => {}
+            StartupEvent::ProgramEnded(status) => {
                 let signal = status.signal().map(|signal| 128 + signal);
                 let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
                 return Err((
                     code,
-                    format!("the program ended before it was ready, with {status}{}", log.last_lines()),
+                    format!("the program ended before it was ready, with {status}{}", log.tail()),
                 ));
             }
         }
     }
-    Err((run::FAILED, "nobody waits for it".into()))
+    Err((FAILED, "nobody waits for it".into()))
 }

@@ -1,7 +1,10 @@
+//! `lonet run`: runs a program as a host.
+
 use super::number::port;
-use super::{Network, completions, ready, say};
+use super::{Network, completions, ready, text_of};
 use crate::check;
-use crate::supervise::{self, File};
+use crate::exit::{FAILED, RunError};
+use crate::supervise::{self, ProgramFile};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
@@ -49,14 +52,14 @@ pub struct Run {
     /// What to supervise: programs that cannot be hooked (auto), all, with each call taking longer (always), or none
     /// (never)
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", conflicts_with = "unhooked")]
-    supervise: When,
+    supervise: Supervision,
     /// Do not warn that the program is no host
     #[arg(short, long)]
     quiet: bool,
-    /// The program's file, if its name does not say it. Internal: the library executes what is to be supervised so
+    /// The program's file, if PATH does not lead to it. Internal: the library uses it to execute supervised programs
     #[arg(long, hide = true)]
     path: Option<PathBuf>,
-    /// As --path: /proc/self/fd/N, a descriptor that the program does not get
+    /// As --path: /proc/self/fd/N, a descriptor that the program does not inherit
     #[arg(long, hide = true, conflicts_with = "path")]
     open: Option<PathBuf>,
     /// The program and its arguments
@@ -64,7 +67,7 @@ pub struct Run {
     program: Vec<OsString>,
 }
 
-/// What a host is and how it behaves.
+/// The options that describe a host.
 #[derive(Args, Clone)]
 pub struct HostOptions {
     /// Name of the host, such as web [default: $LONET_HOST]
@@ -87,7 +90,7 @@ pub struct HostOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum When {
+enum Supervision {
     Always,
     Never,
     Auto,
@@ -112,7 +115,7 @@ enum Names {
 }
 
 impl HostOptions {
-    /// Puts the flags over what the variables said.
+    /// Applies the options to a configuration from the variables.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
         if let Some(host) = &self.host {
             config.host = Some(bare_host(host).to_owned());
@@ -136,9 +139,6 @@ impl HostOptions {
     }
 }
 
-/// lonet's own failure.
-pub const FAILED: u8 = 125;
-
 impl Run {
     pub fn run(self) -> ExitCode {
         match self.execute() {
@@ -150,10 +150,10 @@ impl Run {
         }
     }
 
-    fn execute(self) -> Result<ExitCode, (u8, String)> {
+    fn execute(self) -> Result<ExitCode, RunError> {
         let failed = |text: String| (FAILED, text);
         let (name, arguments) = self.program.split_first().ok_or_else(|| failed("no program".into()))?;
-        let mut config = self.network.config().map_err(say).map_err(failed)?;
+        let mut config = self.network.config().map_err(text_of).map_err(failed)?;
         self.host.apply(&mut config).map_err(failed)?;
         if config.host.is_none() && !self.quiet && self.ready.is_empty() {
             eprintln!(
@@ -162,8 +162,8 @@ impl Run {
             );
         }
         let library = library().map_err(failed)?;
-        let is_inside = supervise::is_inside();
-        if is_inside && !self.is_where_we_are(&config) {
+        let is_supervised = supervise::is_supervised();
+        if is_supervised && !self.is_same_host(&config) {
             return Err(failed(
                 "a program that is supervised as one host cannot start programs as another: start them from outside".into(),
             ));
@@ -174,11 +174,11 @@ impl Run {
             Some(path) => path.clone(),
             None => check::resolve(name, std::env::var_os("PATH").as_deref()).map_err(refusal)?,
         };
-        let mut supervised = self.supervise == When::Always;
+        let mut supervised = self.supervise == Supervision::Always;
         match check::hookable(&program, &library) {
             Ok(()) => {}
             Err(e) if self.unhooked && e.exit_code() == 126 => {}
-            Err(e) if (is_inside || self.supervise != When::Never) && e.is_supervisable() => {
+            Err(e) if (is_supervised || self.supervise != Supervision::Never) && e.is_supervisable() => {
                 supervised = true
             }
             Err(e) if e.exit_code() == 126 && !matches!(e.reason, check::Reason::Fails(_)) => {
@@ -187,7 +187,7 @@ impl Run {
             Err(e) => return Err(refusal(e)),
         }
 
-        if let Some(why) = config.log.as_deref().and_then(cannot_write) {
+        if let Some(why) = config.log.as_deref().and_then(write_error) {
             eprintln!("lonet: cannot write to LONET_LOG={:?}: {why}", config.log.take().unwrap_or_default());
         }
         if !self.ready.is_empty() {
@@ -196,14 +196,14 @@ impl Run {
                 .clone()
                 .ok_or_else(|| failed("--ready needs a host: name it with --host".into()))?;
             let client = super::client_of(config);
-            let treatment = match self.supervise {
+            let supervise_option = match self.supervise {
                 _ if self.unhooked => Some("--unhooked"),
-                When::Always => Some("--supervise=always"),
-                When::Never => Some("--supervise=never"),
-                When::Auto => None,
+                Supervision::Always => Some("--supervise=always"),
+                Supervision::Never => Some("--supervise=never"),
+                Supervision::Auto => None,
             };
             let Run { ready: ports, log, program, .. } = self;
-            return ready::Background { client, host, ports, log, treatment, program }.run();
+            return ready::Background { client, host, ports, log, supervise_option, program }.run();
         }
         let client = super::client_of(config);
         if let Some(file) = &self.trace {
@@ -213,18 +213,22 @@ impl Run {
         let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
         let membership = key.map(|key| Membership { owner: client.owner(), key });
         let mut variables = variables(&client.config, membership.or(client.config.membership));
-        if is_inside {
+        if is_supervised {
             supervised = false;
         } else {
             variables.push(("LD_PRELOAD", preload(&library)));
         }
-        // It is said once, and not by each program.
+        // The warning above is enough: the program must not warn again.
         let without_log = client.config.log.is_none();
         if supervised {
             if self.path.is_some() || self.open.is_some() {
-                supervise::tell_tracer(name);
+                supervise::warn_tracer(name);
             }
-            let file = if self.open.is_some() { File::Open(&program) } else { File::At(&program) };
+            let file = if self.open.is_some() {
+                ProgramFile::Descriptor(&program)
+            } else {
+                ProgramFile::Path(&program)
+            };
             return supervise::run(file, name, arguments, &variables, without_log);
         }
         let mut command = Command::new(&program);
@@ -240,14 +244,14 @@ impl Run {
 }
 
 impl Run {
-    /// Whether the host is the one that this process is.
-    fn is_where_we_are(&self, config: &Config) -> bool {
+    /// Whether a configuration is for the host that this process belongs to.
+    fn is_same_host(&self, config: &Config) -> bool {
         let is = |name: &str, value: Option<&str>| std::env::var_os(name).as_deref() == value.map(OsStr::new);
         is("LONET_HOST", config.host.as_deref()) && is("LONET_NETWORK", Some(&config.network))
     }
 }
 
-/// The host is up from here on; it is this process, which the program takes over.
+/// Joins the network: from here on the host is up, and this process, which becomes the program, is a member.
 fn join(client: &Client) -> Result<(), String> {
     let mut buffer = [0; MAX_MESSAGE];
     let text = match client.ask_or_start(&Op::Join, &mut buffer) {
@@ -263,11 +267,11 @@ fn join(client: &Client) -> Result<(), String> {
     Err(format!("network {:?}: {text}", client.config.network))
 }
 
-fn cannot_write(log: &Path) -> Option<std::io::Error> {
+fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
 }
 
-/// What a program has to be told, in a fixed order.
+/// The variables that make a program a host, in a fixed order.
 pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'static str, OsString)> {
     let mut all: Vec<(&'static str, OsString)> =
         vec![("LONET_NETWORK", config.network.clone().into()), ("LONET_DIR", config.dir.clone().into())];
@@ -282,7 +286,7 @@ pub fn variables(config: &Config, membership: Option<Membership>) -> Vec<(&'stat
     all.push(("LONET_OS_PORTS", if o.private_ports { "private" } else { "native" }.into()));
     all.push(("LONET_NAMES", if o.strict_names { "strict" } else { "lenient" }.into()));
     if let Some(log) = &config.log {
-        // The program may change its directory.
+        // Absolute, as the program may change its directory.
         all.push(("LONET_LOG", std::path::absolute(log).unwrap_or_else(|_| log.clone()).into()));
     }
     all.push(("LONET_AUTOBIND", o.autobind_from.to_string().into()));
@@ -302,21 +306,21 @@ pub const VARIABLES: [&str; 9] = [
     "LONET_AUTOBIND",
 ];
 
-/// LD_PRELOAD with liblonet.so in front of what was there.
+/// A value of LD_PRELOAD: liblonet.so, then what is in it now.
 pub fn preload(library: &Path) -> OsString {
     let mut all = vec![library.as_os_str().to_owned()];
     all.extend(other_preloads(library));
     all.join(OsStr::new(":"))
 }
 
-/// What is in LD_PRELOAD beside liblonet.so.
+/// The libraries in LD_PRELOAD other than liblonet.so.
 pub fn other_preloads(library: &Path) -> Vec<OsString> {
     let before = std::env::var_os("LD_PRELOAD").unwrap_or_default();
     let all = before.as_bytes().split(|b| matches!(b, b':' | b' ')).filter(|e| !e.is_empty());
     all.map(OsStr::from_bytes).filter(|e| *e != library.as_os_str()).map(OsStr::to_owned).collect()
 }
 
-/// liblonet.so: beside this command, or in the lib directory next to its own.
+/// The path of liblonet.so: beside this command, or in the lib directory next to its own.
 pub fn library() -> Result<PathBuf, String> {
     let exe = std::env::current_exe()
         .map_err(|e| format!("cannot determine the path of the lonet command: {e}"))?;

@@ -1,3 +1,5 @@
+//! `lonet kill`, `lonet pause` and `lonet resume`: send signals to the processes of a host.
+
 use super::{Network, completions, query, write_out};
 use crate::daemon::process::asks_to_end;
 use clap::Args;
@@ -52,20 +54,20 @@ impl Kill {
     pub fn run(self) -> Result<ExitCode, String> {
         let name = Signal::try_from(i32::from(self.signal))
             .map_or_else(|_| self.signal.to_string(), |s| s.to_string());
-        let done = Done { what: &format!("sent {name} to"), paused: what_becomes_of_paused(self.signal) };
+        let done = DoneText { action: &format!("sent {name} to"), paused: paused_text(self.signal) };
         send(&self.network, &self.host, self.signal, done)
     }
 }
 
 impl Pause {
     pub fn run(self) -> Result<ExitCode, String> {
-        send(&self.network, &self.host, libc::SIGSTOP as u8, Done { what: "paused", paused: None })
+        send(&self.network, &self.host, libc::SIGSTOP as u8, DoneText { action: "paused", paused: None })
     }
 }
 
 impl Resume {
     pub fn run(self) -> Result<ExitCode, String> {
-        send(&self.network, &self.host, libc::SIGCONT as u8, Done { what: "resumed", paused: None })
+        send(&self.network, &self.host, libc::SIGCONT as u8, DoneText { action: "resumed", paused: None })
     }
 }
 
@@ -80,15 +82,15 @@ fn signal(text: &str) -> Result<u8, String> {
     full.parse().map(|signal: Signal| signal as u8).map_err(|_| "no such signal; `kill -l` lists them".into())
 }
 
-/// What was done, as it is told.
-struct Done<'a> {
-    /// In front of how many processes.
-    what: &'a str,
-    /// What becomes of those that were paused, if that is to be told.
+/// The words of the message about what was done.
+struct DoneText<'a> {
+    /// The verb, to which the number of processes is the object.
+    action: &'a str,
+    /// What paused processes do with the signal, if the message mentions them.
     paused: Option<&'static str>,
 }
 
-fn what_becomes_of_paused(signal: u8) -> Option<&'static str> {
+fn paused_text(signal: u8) -> Option<&'static str> {
     match i32::from(signal) {
         libc::SIGKILL | libc::SIGSTOP | libc::SIGCONT => None,
         signal if asks_to_end(signal) => Some("continued to take it"),
@@ -96,33 +98,38 @@ fn what_becomes_of_paused(signal: u8) -> Option<&'static str> {
     }
 }
 
-fn send(network: &Network, host: &str, signal: u8, done: Done<'_>) -> Result<ExitCode, String> {
+fn send(network: &Network, host: &str, signal: u8, done: DoneText<'_>) -> Result<ExitCode, String> {
     let client = network.client()?;
     let host = bare_host(host);
-    query::is_up(&client, host)?;
-    let text = answer(&client, host, signal)?;
+    query::ensure_up(&client, host)?;
+    let text = request(&client, host, signal)?;
     let numbers: Vec<u32> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
     let [sent, refused, stopped] = numbers[..] else { return Err(format!("lonetd answered with {text:?}")) };
     let processes = |n| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
-    let what = done.what;
+    let action = done.action;
     let paused = match done.paused {
-        Some(becomes) if stopped > 0 => format!("; {} that were paused {becomes}", stopped),
+        Some(continuation) if stopped > 0 => format!("; {} that were paused {continuation}", stopped),
         _ => String::new(),
     };
     match (sent, refused) {
         (0, 0) => Err(format!("no process of {host} is known; `lonet ls` shows who has its sockets")),
         (0, _) => Err(format!("{} of {host} may not be sent signals: another user's", processes(refused))),
-        (_, 0) => write_out(|out| writeln!(out, "{what} {} of {host}{paused}", processes(sent))),
+        (_, 0) => write_out(|out| writeln!(out, "{action} {} of {host}{paused}", processes(sent))),
         _ => Err(format!(
-            "{what} {} of {host}{paused}; {} may not be sent signals: another user's",
+            "{action} {} of {host}{paused}; {} may not be sent signals: another user's",
             processes(sent),
             processes(refused)
         )),
     }
 }
 
-fn answer(client: &Client, host: &str, signal: u8) -> Result<String, String> {
-    match query::exchange(client, &NetworkOp::Signal { host, signal }, &mut [0; MAX_MESSAGE], query::text) {
+fn request(client: &Client, host: &str, signal: u8) -> Result<String, String> {
+    match query::exchange(
+        client,
+        &NetworkOp::Signal { host, signal },
+        &mut [0; MAX_MESSAGE],
+        query::receive_text,
+    ) {
         Ok(text) => text,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
         Err(e) => Err(e.of(client).to_string()),

@@ -1,8 +1,8 @@
-//! `lonet top`: a network on a full screen, as it changes.
+//! `lonet top`: shows a network on a full screen, as it changes.
 //!
-//! [`source`] is a thread that asks for what there is and does what is ordered; [`snapshot`], [`meter`] and [`rows`] make of it
-//! what is shown; [`view`] has what is on the screen and knows what keys do; [`draw`] draws it; [`screen`] is the terminal, and [`keys`]
-//! reads it.
+//! [`source`] is a thread that polls lonetd and the kernel and carries out commands. [`snapshot`] and [`meter`] turn its data into
+//! what is shown, [`rows`] filters and sorts it. [`view`] is the state of the screen and handles keys, [`draw`] draws it. [`screen`]
+//! is the terminal, [`keys`] reads it.
 
 mod choice;
 mod columns;
@@ -31,7 +31,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 use style::Style;
-use view::{Does, View};
+use view::{Action, View};
 
 /// Show a network on the whole terminal, as it changes: hosts, listeners, connections, rates, faults and events.
 ///
@@ -46,13 +46,13 @@ pub struct Top {
     network: Network,
 }
 
-/// Between two drawings at least: what changes more often cannot be read.
-const FRAME: Duration = Duration::from_millis(40);
+/// The least time between two drawings, unless a key is typed.
+const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 
-/// The exit code of a usage that cannot be.
+/// The exit code if there is no terminal.
 const USAGE: u8 = 2;
 
-/// Why it ends.
+/// Why the event loop has ended.
 enum End {
     Quit,
     Signal(Signal),
@@ -60,18 +60,18 @@ enum End {
 
 impl Top {
     pub fn run(self) -> ExitCode {
-        if let Some(why) = screen::unfit() {
+        if let Some(why) = screen::unusable_reason() {
             eprintln!("lonet: {why}");
             return ExitCode::from(USAGE);
         }
         let ended = self.network.client().and_then(|client| {
             let mut view = View::new(&client.config.network);
-            // It has the signals blocked before there is another thread.
+            // First, as it blocks signals, which the other threads inherit.
             let mut screen = Screen::take().map_err(|e| format!("cannot use the terminal: {e}"))?;
             let keys = Keys::start().map_err(|e| format!("cannot read the terminal: {e}"))?;
             let source = Source::start(client)?;
             let style = Style::of_the_environment();
-            go_on(&mut screen, (&keys, &source), &mut view, style)
+            event_loop(&mut screen, (&keys, &source), &mut view, style)
                 .map_err(|e| format!("cannot use the terminal: {e}"))
         });
         match ended {
@@ -88,8 +88,8 @@ impl Top {
     }
 }
 
-/// Shows and does, until it is to end.
-fn go_on(
+/// Draws and handles keys, signals and updates until the end.
+fn event_loop(
     screen: &mut Screen,
     (keys, source): (&Keys, &Source),
     view: &mut View,
@@ -100,7 +100,7 @@ fn go_on(
         let stdin = io::stdin();
         let fds = [keys.ready.as_fd(), screen.signals.as_fd(), source.ready.as_fd()];
         let [keys_fd, signals_fd, source_fd] = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        // Of the terminal itself only that it has gone.
+        // Of the terminal only errors, which mean that it has gone.
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::empty()), keys_fd, signals_fd, source_fd];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -114,27 +114,27 @@ fn go_on(
                 Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP)) => {
                     return Ok(End::Signal(signal));
                 }
-                // The next drawing asks for the size.
+                // SIGWINCH: the next drawing gets the new size.
                 _ => {}
             }
         }
         if has_gone {
             return Ok(End::Quit);
         }
-        source.news().for_each(|news| view.take(news));
+        source.updates().for_each(|updates| view.update(updates));
         for key in keys.typed() {
             match view.key(key?) {
-                Does::Nothing => {}
-                Does::Quit => return Ok(End::Quit),
-                Does::Suspend => screen.suspend(true)?,
-                Does::Order(deed) => {
-                    view.is_told(&deed);
-                    source.order(deed);
+                Action::Nothing => {}
+                Action::Quit => return Ok(End::Quit),
+                Action::Suspend => screen.suspend(true)?,
+                Action::Order(command) => {
+                    view.show_pending(&command);
+                    source.order(command);
                 }
             }
         }
         if !is_typed {
-            std::thread::sleep(FRAME);
+            std::thread::sleep(FRAME_INTERVAL);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `lonet trace`: what happens in a network.
+//! `lonet trace`: records, prints and draws the events of a network.
 
 use super::picture::{self, Picture};
 use super::{Network, live, query, write_out};
@@ -51,10 +51,10 @@ enum Since {
     Start,
 }
 
-const HOW: &str = "lonet trace --start records from then on, lonet trace --follow prints what happens";
+const HINT: &str = "lonet trace --start records from then on, lonet trace --follow prints what happens";
 
-/// How often it is looked for new events.
-const EVERY: Duration = Duration::from_millis(20);
+/// How often new events are looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Trace {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -68,11 +68,11 @@ impl Trace {
         }
         let client = self.network.client()?;
         if self.start {
-            begin(&client, Order::Start, StartIf::Asked)?;
+            request(&client, Order::Start, StartIf::Asked)?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.stop {
-            flush(&client, Order::Stop)?;
+            request(&client, Order::Stop, StartIf::Killed)?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.follow {
@@ -81,27 +81,27 @@ impl Trace {
         if self.picture.is_wanted() {
             return self.picture.draw(&live::recorded(&client)?);
         }
-        flush(&client, Order::Write)?;
-        let nothing = || format!("nothing was recorded in network {:?}: {HOW}", client.config.network);
-        let mut recorded = open(&client)?.ok_or_else(nothing)?;
+        flush(&client)?;
+        let nothing = || format!("nothing was recorded in network {:?}: {HINT}", client.config.network);
+        let mut recorded = open_recorded(&client)?.ok_or_else(nothing)?;
         write_out(|out| self.print(out, &mut recorded))
     }
 
     fn follow(&self, client: &Client) -> Result<ExitCode, String> {
-        let mut held = begin(client, Order::Hold, StartIf::Asked)?;
-        flush(client, Order::Write)?;
+        let mut hold = request(client, Order::Hold, StartIf::Asked)?;
+        flush(client)?;
         let ended = || format!("network {:?} has ended", client.config.network);
-        let mut recorded = open(client)?.ok_or_else(ended)?;
+        let mut recorded = open_recorded(client)?.ok_or_else(ended)?;
         if self.since.is_none() {
             write_out(|out| recorded.skip(&mut |line| self.print_line(out, line)))?;
         }
         loop {
-            // First: what was written before the end is read after it.
-            let is_over = hangs_up_within(&held, EVERY);
+            // Checked before reading, so that events from before the end are printed.
+            let has_ended = hangs_up_within(&hold, POLL_INTERVAL);
             write_out(|out| self.print(out, &mut recorded))?;
-            if is_over {
-                match begin(client, Order::Hold, StartIf::Killed) {
-                    Ok(again) => held = again,
+            if has_ended {
+                match request(client, Order::Hold, StartIf::Killed) {
+                    Ok(again) => hold = again,
                     // The network has ended, and the trace with it.
                     Err(_) => return Ok(ExitCode::SUCCESS),
                 }
@@ -109,7 +109,7 @@ impl Trace {
         }
     }
 
-    /// Prints a trace that is at hand.
+    /// Prints a whole trace.
     fn print_all(&self, out: &mut dyn Write, trace: &Recording) -> io::Result<()> {
         match self.format {
             Format::Jsonl => {
@@ -121,7 +121,7 @@ impl Trace {
         }
     }
 
-    /// Prints what has been recorded since the last time.
+    /// Prints what has been recorded since the last call.
     fn print(&self, out: &mut dyn Write, recorded: &mut Recorded) -> io::Result<()> {
         recorded.each(&mut |line| self.print_line(out, line))
     }
@@ -129,23 +129,23 @@ impl Trace {
     fn print_line(&self, out: &mut dyn Write, line: &str) -> io::Result<()> {
         match self.format {
             Format::Jsonl => writeln!(out, "{line}"),
-            // The header is none.
+            // The header line is not an event.
             Format::Text => Event::parse(line).map_or(Ok(()), |event| writeln!(out, "{event}")),
         }
     }
 }
 
 /// Whether lonetd has ended, or ends within this time.
-pub fn hangs_up_within(held: &Fd, time: Duration) -> bool {
-    sys::readable_within(held.raw(), time.as_millis() as i64) == Ok(true)
+pub fn hangs_up_within(hold: &Fd, time: Duration) -> bool {
+    sys::readable_within(hold.raw(), time.as_millis() as i64) == Ok(true)
 }
 
-/// Has lonetd record: the connection to it.
-pub fn begin(client: &Client, order: Order, start: StartIf) -> Result<Fd, String> {
+/// Sends a request about recording. Returns the connection, which keeps the recording going after [`Order::Hold`].
+pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, String> {
     let mut buffer = [0; MAX_MESSAGE];
     let begun = client.insist(start, Limit::NONE, &mut buffer, |buffer| {
         let fd = client.send(&NetworkOp::Trace(order), buffer)?;
-        Ok(query::text(&fd, buffer)?.map(|_| fd))
+        Ok(query::receive_text(&fd, buffer)?.map(|_| fd))
     });
     match begun {
         Ok(fd) => fd,
@@ -154,13 +154,13 @@ pub fn begin(client: &Client, order: Order, start: StartIf) -> Result<Fd, String
     }
 }
 
-/// Waits until all events that there are have been written.
-pub fn flush(client: &Client, order: Order) -> Result<(), String> {
-    begin(client, order, StartIf::Killed).map(drop)
+/// Waits until all events up to now have been written.
+pub fn flush(client: &Client) -> Result<(), String> {
+    request(client, Order::Write, StartIf::Killed).map(drop)
 }
 
-/// What was recorded. `None`: nothing.
-pub fn open(client: &Client) -> Result<Option<Recorded>, String> {
+/// Opens the recorded trace. `None`: nothing was recorded.
+pub fn open_recorded(client: &Client) -> Result<Option<Recorded>, String> {
     let unreadable = |e: io::Error| format!("the trace of network {:?}: {e}", client.config.network);
     client.directory().map_or(Ok(None), |directory| Recorded::open(directory).map_err(unreadable))
 }

@@ -1,7 +1,8 @@
-//! `lonet run --trace`: the program is a child, and what happens in the network until it ends is written to a file.
+//! `lonet run --trace`: runs the program as a child, and writes the events of the network until it ends to a file.
 
-use super::trace::{begin, flush, open};
-use crate::supervise::{end_as, signals, wait_for};
+use super::trace::{flush, open_recorded, request};
+use crate::exit::exit_like;
+use crate::supervise::{signal_fd, wait_for_child};
 use lonet_core::client::{Client, StartIf};
 use lonet_core::control::Trace as Order;
 use std::ffi::OsString;
@@ -12,31 +13,31 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Runs what this command line says without its `--trace`.
+/// Runs this command line without its `--trace` as a child.
 pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
     let cannot = |e: io::Error| format!("cannot write the trace to {}: {e}", file.display());
-    // First: nothing is run whose trace cannot be kept.
+    // First, so that nothing is run if the file cannot be written.
     let mut to = BufWriter::new(File::create(file).map_err(cannot)?);
-    let _held = begin(client, Order::Hold, StartIf::Asked)?;
-    flush(client, Order::Write)?;
-    let mut recorded = open(client)?.ok_or("lonetd records nothing")?;
+    let _hold = request(client, Order::Hold, StartIf::Asked)?;
+    flush(client)?;
+    let mut recorded = open_recorded(client)?.ok_or("lonetd records nothing")?;
     recorded.skip(&mut |header| writeln!(to, "{header}")).map_err(cannot)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").args(without_trace(std::env::args_os().skip(1)));
     let mut child = command.spawn().map_err(|e| format!("cannot start the program: {e}"))?;
-    // Behind it, as it would have them blocked.
-    let signals = signals().map_err(|e| format!("cannot wait for signals: {e}"))?;
-    let status = wait_for(&mut child, &signals);
-    let written = flush(client, Order::Write).and_then(|()| {
+    // After the spawn, as the child would inherit blocked signals.
+    let signals = signal_fd().map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let status = wait_for_child(&mut child, &signals);
+    let written = flush(client).and_then(|()| {
         recorded.each(&mut |line| writeln!(to, "{line}")).and_then(|()| to.flush()).map_err(cannot)
     });
     if let Err(text) = written {
         eprintln!("lonet: {text}");
     }
-    Ok(end_as(status))
+    Ok(exit_like(status))
 }
 
-/// The arguments without the first --trace and its file: it stands before the program.
+/// The arguments without the first --trace and its file; a later one belongs to the program.
 fn without_trace(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut left = Vec::new();
     let mut arguments = arguments;
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trace_of_the_command_is_taken_away_and_that_of_the_program_left() {
+    fn only_the_trace_option_of_lonet_is_removed() {
         let left = |text: &str| {
             let left = without_trace(text.split(' ').map(OsString::from));
             left.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")

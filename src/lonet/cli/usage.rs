@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line: clap's own errors take four, and speak of "values" and "literals".
+//! Usage errors in one line each. clap's own messages take four, and speak of "values" and "literals".
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error};
@@ -6,29 +6,29 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Of a command line that cannot be understood.
-const WRONG: u8 = 2;
+/// The exit code of a usage error.
+const USAGE_ERROR: u8 = 2;
 
-/// Ends as this error says: what `--help` and `--version` print is one, too.
-pub fn end(e: &Error, arguments: &[OsString]) -> ExitCode {
+/// Prints an error of clap, and returns the exit code. `--help` and `--version` are such errors, too, and exit at once.
+pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         e.exit();
     }
     eprintln!("lonet: {}", explain(e, &super::Cli::command(), arguments));
-    ExitCode::from(WRONG)
+    ExitCode::from(USAGE_ERROR)
 }
 
 fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {
     let command = arguments.get(1).and_then(|name| lonet.find_subcommand(name)).map(Command::get_name);
     let see = command
         .map_or("`lonet help` lists the commands".to_owned(), |name| format!("see `lonet help {name}`"));
-    let argument = all(e, ContextKind::InvalidArg).first().map(|text| name_of(text)).unwrap_or_default();
-    let value = all(e, ContextKind::InvalidValue).concat();
+    let argument = context(e, ContextKind::InvalidArg).first().map(|text| name_of(text)).unwrap_or_default();
+    let value = context(e, ContextKind::InvalidValue).concat();
     match e.kind() {
         ErrorKind::InvalidSubcommand => {
-            let wanted = all(e, ContextKind::InvalidSubcommand).concat();
-            let like = one_of(&all(e, ContextKind::SuggestedSubcommand));
-            format!("{wanted:?} is no command{}; `lonet help` lists them", did_you_mean(&like))
+            let wanted = context(e, ContextKind::InvalidSubcommand).concat();
+            let suggestions = one_of(&context(e, ContextKind::SuggestedSubcommand));
+            format!("{wanted:?} is no command{}; `lonet help` lists them", did_you_mean(&suggestions))
         }
         ErrorKind::UnknownArgument => match command {
             None => match behind_the_command(lonet, arguments) {
@@ -36,9 +36,14 @@ fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {
                 None => format!("{argument:?} is no command; {see}"),
             },
             Some(name) if argument.starts_with('-') => {
-                let like =
-                    all(e, ContextKind::SuggestedArg).iter().map(|text| name_of(text)).collect::<Vec<_>>();
-                format!("`lonet {name}` has no option {argument:?}{}; {see}", did_you_mean(&one_of(&like)))
+                let suggestions = context(e, ContextKind::SuggestedArg)
+                    .iter()
+                    .map(|text| name_of(text))
+                    .collect::<Vec<_>>();
+                format!(
+                    "`lonet {name}` has no option {argument:?}{}; {see}",
+                    did_you_mean(&one_of(&suggestions))
+                )
             }
             Some(name) => format!("`lonet {name}` does not expect the argument {argument:?}; {see}"),
         },
@@ -52,11 +57,12 @@ fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {
         }
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<String> =
-                all(e, ContextKind::InvalidArg).iter().map(|text| full_name_of(text)).collect();
+                context(e, ContextKind::InvalidArg).iter().map(|text| name_with_value(text)).collect();
             format!("`lonet {}` needs {}; {see}", command.unwrap_or("COMMAND"), missing.join(" and "))
         }
         ErrorKind::ArgumentConflict => {
-            let other = all(e, ContextKind::PriorArg).first().map(|text| name_of(text)).unwrap_or_default();
+            let other =
+                context(e, ContextKind::PriorArg).first().map(|text| name_of(text)).unwrap_or_default();
             match other == argument {
                 true => format!("{argument} is given twice; {see}"),
                 false => format!("{argument} cannot be used with {other}; {see}"),
@@ -71,8 +77,8 @@ fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {
     }
 }
 
-/// What clap knows of the error.
-fn all(e: &Error, kind: ContextKind) -> Vec<String> {
+/// A part of an error's context.
+fn context(e: &Error, kind: ContextKind) -> Vec<String> {
     match e.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -86,21 +92,21 @@ fn name_of(text: &str) -> String {
     first.trim_end_matches("...").trim_matches(|c| "<>[]".contains(c)).to_owned()
 }
 
-/// The same, with what the option's value is called.
-fn full_name_of(text: &str) -> String {
+/// As [`name_of`], with the name of the option's value: `--timeout SECONDS`.
+fn name_with_value(text: &str) -> String {
     text.trim_end_matches("...").replace(['<', '>', '[', ']'], "")
 }
 
 fn possible(e: &Error) -> String {
-    let values = all(e, ContextKind::ValidValue);
+    let values = context(e, ContextKind::ValidValue);
     if values.is_empty() { String::new() } else { format!(": it is {}", one_of(&values)) }
 }
 
-fn did_you_mean(like: &str) -> String {
-    if like.is_empty() { String::new() } else { format!(": did you mean {like}?") }
+fn did_you_mean(suggestions: &str) -> String {
+    if suggestions.is_empty() { String::new() } else { format!(": did you mean {suggestions}?") }
 }
 
-/// a, b or c
+/// A list in words: `a, b or c`.
 fn one_of(all: &[String]) -> String {
     match all {
         [] => String::new(),
@@ -109,7 +115,7 @@ fn one_of(all: &[String]) -> String {
     }
 }
 
-/// The command line with the options that stand before the command behind it. `None`: no command is in it.
+/// The command line with leading options moved behind the command. `None`: there is no command.
 fn behind_the_command(lonet: &Command, arguments: &[OsString]) -> Option<String> {
     let words: Vec<&str> = arguments.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
     let at = words.iter().position(|word| lonet.find_subcommand(word).is_some())?;
@@ -124,15 +130,15 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn said_of(line: &str) -> String {
+    fn explained(line: &str) -> String {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let error = super::super::Cli::try_parse_from(&arguments).err();
         error.map_or_else(|| "nothing".into(), |e| explain(&e, &super::super::Cli::command(), &arguments))
     }
 
     #[test]
-    fn line_that_cannot_be_understood_is_explained_in_one_line() {
-        for (line, said) in [
+    fn usage_error_is_one_line() {
+        for (line, explanation) in [
             ("lonet lss", "\"lss\" is no command: did you mean logs, ls or loss?; `lonet help` lists them"),
             ("lonet -n x ls web", "options come after the command: `lonet ls -n x web`"),
             ("lonet --what", "\"--what\" is no command; `lonet help` lists the commands"),
@@ -150,7 +156,7 @@ mod tests {
             ("lonet addr a:1 --host --port", "--host cannot be used with --port; see `lonet help addr`"),
             ("lonet run -q -q -- x", "--quiet is given twice; see `lonet help run`"),
         ] {
-            assert_eq!(said_of(line), said, "{line}");
+            assert_eq!(explained(line), explanation, "{line}");
         }
     }
 }

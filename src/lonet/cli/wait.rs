@@ -1,3 +1,5 @@
+//! `lonet wait`: waits until something listens on lonet addresses.
+
 use super::{Network, completions, logs, query, write_json};
 use crate::{duration, memory_file};
 use clap::Args;
@@ -44,14 +46,14 @@ pub struct Wait {
     addresses: Vec<String>,
 }
 
-/// How often a network that does not run is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often a network that is not running is looked for.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long lonetd may take, when the time is up, to say what is missing.
-const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long the last request, for the missing addresses, may take when the time is up.
+const FINAL_QUERY_LIMIT: Duration = Duration::from_secs(1);
 
-/// What takes no longer than this is not worth a line on the terminal.
-const SILENT_FOR: Duration = Duration::from_millis(500);
+/// How long to wait before a message on the terminal says what is waited for.
+const PROGRESS_AFTER: Duration = Duration::from_millis(500);
 
 impl Wait {
     pub fn run(self) -> Result<ExitCode, String> {
@@ -59,13 +61,13 @@ impl Wait {
             self.addresses.iter().map(|text| super::address(text)).collect::<Result<_, String>>()?;
         let limit = self.timeout.map_or(Limit::NONE, Limit::within);
         let client = self.network.client()?;
-        let (fails, loopback) = (!self.keep_waiting, self.loopback);
+        let (fail_on_death, loopback) = (!self.keep_waiting, self.loopback);
         let remedy = " (--keep-waiting waits on)";
-        let waiting = Waiting { fails, loopback, remedy, ..Waiting::new(Arc::new(client), wanted)? };
+        let waiting = Waiting { fail_on_death, loopback, remedy, ..Waiting::new(Arc::new(client), wanted)? };
         let (missing, text) = match waiting.run(limit) {
             Ok(()) => (Vec::new(), None),
-            Err(Failed { missing: Some(missing), text }) => (missing, Some(text)),
-            Err(Failed { missing: None, text }) => return Err(text),
+            Err(WaitError { missing: Some(missing), text }) => (missing, Some(text)),
+            Err(WaitError { missing: None, text }) => return Err(text),
         };
         if self.json {
             let missing = missing.iter().map(Address::to_string).collect();
@@ -84,55 +86,56 @@ struct Outcome {
     text: Option<String>,
 }
 
-/// Why it was not worth to go on waiting.
-pub struct Failed {
+/// Why a wait has failed.
+pub struct WaitError {
     pub text: String,
-    /// The addresses on which nothing listens. `None`: that is not known.
+    /// The addresses on which nothing listens. `None`: not known.
     missing: Option<Vec<Address>>,
 }
 
-impl From<String> for Failed {
-    fn from(text: String) -> Failed {
-        Failed { text, missing: None }
+impl From<String> for WaitError {
+    fn from(text: String) -> WaitError {
+        WaitError { text, missing: None }
     }
 }
 
+/// A wait for listeners.
 pub struct Waiting {
     pub wanted: Vec<Address>,
     client: Arc<Client>,
     /// The addresses, a line each.
     file: File,
-    /// Not for a host that has died.
-    fails: bool,
-    /// A listener on its host's loopback alone will do.
+    /// Give up when a host has died.
+    fail_on_death: bool,
+    /// Listeners on their host's loopback alone count, too.
     loopback: bool,
-    /// What to do where a host may die: it stands behind that it has.
+    /// What the message about a dead host suggests.
     remedy: &'static str,
-    /// Is told when lonetd has been asked: of whose processes come from then on it tells that they have ended.
-    pub asked: Option<Sender<()>>,
+    /// Gets a message when lonetd has the request: it reports the death of processes that start from then on.
+    pub on_asked: Option<Sender<()>>,
 }
 
-/// What lonetd has said of it.
-enum News {
+/// lonetd's reply.
+enum WaitReply {
     AllListen,
-    /// The time is up, or no lonetd is there or it ended.
-    Nothing,
-    HasDied(String),
+    /// The time is up, or there is no lonetd.
+    NotYet,
+    HostDied(String),
 }
 
 impl Waiting {
-    /// Until all are there, on whatever address of their hosts, or a host has died.
+    /// Prepares to wait for these addresses, on whatever address of their hosts, or until a host has died.
     pub fn new(client: Arc<Client>, wanted: Vec<Address>) -> Result<Waiting, String> {
         let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let file = memory_file::of(addresses.join("\n").as_bytes())
             .map_err(|e| format!("cannot make a memory file for the addresses: {e}"))?;
-        Ok(Waiting { wanted, client, file, fails: true, loopback: true, remedy: "", asked: None })
+        Ok(Waiting { wanted, client, file, fail_on_death: true, loopback: true, remedy: "", on_asked: None })
     }
 
-    /// As [`Waiting::wait`], and says on a terminal what it waits for. An error: the time is up, or a host has died.
-    pub fn run(&self, limit: Limit) -> Result<(), Failed> {
+    /// As [`Waiting::wait`], with a progress message on a terminal. Fails if the time is up, too.
+    pub fn run(&self, limit: Limit) -> Result<(), WaitError> {
         if stderr().is_terminal() {
-            if self.wait(limit.at_most(SILENT_FOR))? {
+            if self.wait(limit.at_most(PROGRESS_AFTER))? {
                 return Ok(());
             }
             if !limit.is_over() {
@@ -151,56 +154,56 @@ impl Waiting {
             return Ok(());
         }
         let text = query::why_nothing_listens(&self.client, &missing);
-        Err(Failed { text, missing: Some(missing) })
+        Err(WaitError { text, missing: Some(missing) })
     }
 
-    /// Waits until all are there. `false`: the time is up. An error: a host has died, or it cannot be told.
-    pub fn wait(&self, limit: Limit) -> Result<bool, Failed> {
+    /// Waits until all are there. `false`: the time is up. Fails if a host has died, or lonetd does.
+    pub fn wait(&self, limit: Limit) -> Result<bool, WaitError> {
         while !limit.is_over() {
             match self.all_listen(limit)? {
-                News::AllListen => return Ok(true),
-                News::HasDied(host) => return Err(self.death_of(&host)),
-                News::Nothing => {
-                    std::thread::sleep(Duration::from_millis(limit.of(LOOK_EVERY) as u64));
+                WaitReply::AllListen => return Ok(true),
+                WaitReply::HostDied(host) => return Err(self.host_died(&host)),
+                WaitReply::NotYet => {
+                    std::thread::sleep(Duration::from_millis(limit.of(RETRY_INTERVAL) as u64));
                 }
             }
         }
         Ok(false)
     }
 
-    fn death_of(&self, host: &str) -> Failed {
+    fn host_died(&self, host: &str) -> WaitError {
         let missing: Vec<Address> =
             self.wanted.iter().filter(|address| address.host == host).cloned().collect();
         let why = query::why_nothing_listens(&self.client, &missing);
-        let last_words = logs::last_words(&self.client, host);
-        let text = format!("{host} has ended{}: {why}{last_words}", self.remedy);
-        Failed { text, missing: Some(missing) }
+        let output = logs::recent_output(&self.client, host);
+        let text = format!("{host} has ended{}: {why}{output}", self.remedy);
+        WaitError { text, missing: Some(missing) }
     }
 
-    fn all_listen(&self, limit: Limit) -> Result<News, String> {
+    fn all_listen(&self, limit: Limit) -> Result<WaitReply, String> {
         let outcome = self.exchange(false, limit, |fd, buffer| {
             if !sys::ready_within(fd.raw(), libc::POLLIN, limit.left()).map_err(Trouble::Silent)? {
-                return Ok(Ok(News::Nothing));
+                return Ok(Ok(WaitReply::NotYet));
             }
             self.client.receive(fd, buffer).map(|(_, reply)| match reply {
-                Reply::Done => Ok(News::AllListen),
-                Reply::Error { errno: libc::EHOSTDOWN, text } => Ok(News::HasDied(text.to_owned())),
+                Reply::Done => Ok(WaitReply::AllListen),
+                Reply::Error { errno: libc::EHOSTDOWN, text } => Ok(WaitReply::HostDied(text.to_owned())),
                 Reply::Error { text, .. } => Err(text.into()),
                 other => Err(format!("lonetd answered with {other:?}")),
             })
         });
         match outcome {
             Ok(outcome) => outcome,
-            Err(Trouble::NotRunning) => Ok(News::Nothing),
-            Err(Trouble::Silent(_)) if limit.is_over() => Ok(News::Nothing),
+            Err(Trouble::NotRunning) => Ok(WaitReply::NotYet),
+            Err(Trouble::Silent(_)) if limit.is_over() => Ok(WaitReply::NotYet),
             Err(e) => Err(e.of(&self.client).to_string()),
         }
     }
 
-    /// On which of them nothing listens at the moment.
+    /// The addresses on which nothing listens at the moment.
     pub fn missing(&self) -> Result<Vec<Address>, String> {
-        let limit = Limit::within(LAST_ANSWER);
-        let receive = |fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]| query::text_within(limit, fd, buffer);
+        let limit = Limit::within(FINAL_QUERY_LIMIT);
+        let receive = |fd: &Fd, buffer: &mut [u8; MAX_MESSAGE]| query::receive_text_within(limit, fd, buffer);
         let missing = match self.exchange(true, limit, receive) {
             Ok(text) => text?,
             Err(Trouble::NotRunning) => return Ok(self.wanted.clone()),
@@ -216,7 +219,7 @@ impl Waiting {
         Ok(self.wanted.iter().filter(is_missing).cloned().collect())
     }
 
-    /// Hands the addresses over, to as many lonetds as it needs, and has `receive` take the answer.
+    /// Sends the addresses and has `receive` take the reply. Both are repeated if lonetd is killed meanwhile.
     fn exchange<T>(
         &self,
         now: bool,
@@ -225,11 +228,11 @@ impl Waiting {
     ) -> Result<T, Trouble> {
         let mut again = false;
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-            let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback, again };
+            let op = NetworkOp::Wait { now, fails: self.fail_on_death, loopback: self.loopback, again };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
             again = true;
-            if let Some(asked) = &self.asked {
-                let _ = asked.send(());
+            if let Some(on_asked) = &self.on_asked {
+                let _ = on_asked.send(());
             }
             receive(&fd, buffer)
         })

@@ -1,4 +1,4 @@
-//! An IPv4 packet: where it goes, and its ports as programs see them.
+//! Parses IPv4 packets and rewrites their ports.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -10,93 +10,93 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// What a TCP segment says of its connection.
+/// The header of a TCP segment, as far as it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub from: SocketAddrV4,
     pub to: SocketAddrV4,
-    pub number: u32,
-    /// The number that the next segment of this end begins with.
+    pub sequence: u32,
+    /// The sequence number of the next segment from this end.
     pub next: u32,
-    /// The number up to which the other end's have come.
+    /// The acknowledgement number.
     pub acknowledged: Option<u32>,
     flags: u8,
 }
 
 impl Segment {
-    /// Whether it is the first one of a dial.
-    pub fn dials(&self) -> bool {
+    /// Whether it is the SYN of a dial.
+    pub fn is_syn(&self) -> bool {
         self.flags & (SYN | ACK) == SYN
     }
 
-    pub fn resets(&self) -> bool {
+    pub fn is_reset(&self) -> bool {
         self.flags & RST != 0
     }
 
-    /// Whether it is the last one of its end.
-    pub fn ends(&self) -> bool {
+    /// Whether it ends this end's data.
+    pub fn is_fin(&self) -> bool {
         self.flags & FIN != 0
     }
 
-    /// One without data, of this number and acknowledging that one.
+    /// A segment without data, with these sequence and acknowledgement numbers.
     #[cfg(test)]
-    pub fn new([from, to]: [SocketAddrV4; 2], flags: u8, [number, other]: [u32; 2]) -> Segment {
-        let next = number.wrapping_add(u32::from(flags & (SYN | FIN) != 0));
+    pub fn new([from, to]: [SocketAddrV4; 2], flags: u8, [sequence, other]: [u32; 2]) -> Segment {
+        let next = sequence.wrapping_add(u32::from(flags & (SYN | FIN) != 0));
         let acknowledged = (flags & ACK != 0).then_some(other);
-        Segment { from, to, number, next, acknowledged, flags }
+        Segment { from, to, sequence, next, acknowledged, flags }
     }
 }
 
-/// A packet that was read.
+/// The headers of an IPv4 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     pub from: Ipv4Addr,
     pub to: Ipv4Addr,
     protocol: u8,
-    /// Where the transport's header begins and its payload ends. `None`: it is not all there, or a fragment.
+    /// Where the transport header begins and its payload ends. `None`: the packet is truncated or a fragment.
     transport: Option<(usize, usize)>,
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u32> {
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 impl Headers {
-    /// `None`: it is no IPv4 packet.
+    /// Parses a packet. `None`: not IPv4.
     pub fn read(packet: &[u8]) -> Option<Headers> {
         let first = *packet.first()?;
         let header = usize::from(first & 15) * 4;
         if first >> 4 != 4 || header < 20 || packet.len() < header {
             return None;
         }
-        let length = usize::from(word(packet, 2)?);
-        // More fragments, or not the first one.
-        let is_whole = word(packet, 6)? & 0x3fff == 0 && (header..=packet.len()).contains(&length);
+        let length = usize::from(read_u16(packet, 2)?);
+        // Fragments have the flag MF or an offset.
+        let is_whole = read_u16(packet, 6)? & 0x3fff == 0 && (header..=packet.len()).contains(&length);
         Some(Headers {
-            from: long(packet, 12)?.into(),
-            to: long(packet, 16)?.into(),
+            from: read_u32(packet, 12)?.into(),
+            to: read_u32(packet, 16)?.into(),
             protocol: *packet.get(9)?,
             transport: is_whole.then_some((header, length)),
         })
     }
 
-    /// The packet as a TCP segment, if it is one and all there.
+    /// The packet as a TCP segment, if it is a complete one.
     pub fn segment(&self, packet: &[u8]) -> Option<Segment> {
         let (at, end) = self.transport.filter(|(at, end)| self.protocol == TCP && end - at >= 20)?;
-        let (number, flags) = (long(packet, at + 4)?, *packet.get(at + 13)?);
+        let (sequence, flags) = (read_u32(packet, at + 4)?, *packet.get(at + 13)?);
         let data = (end - at).saturating_sub(usize::from(packet.get(at + 12)? >> 4) * 4);
-        // The first and the last one count as a byte each.
+        // SYN and FIN take a sequence number each.
         let counted = (flags & (SYN | FIN)).count_ones() + data as u32;
         Some(Segment {
-            from: SocketAddrV4::new(self.from, word(packet, at)?),
-            to: SocketAddrV4::new(self.to, word(packet, at + 2)?),
-            number,
-            next: number.wrapping_add(counted),
-            acknowledged: if flags & ACK != 0 { Some(long(packet, at + 8)?) } else { None },
+            from: SocketAddrV4::new(self.from, read_u16(packet, at)?),
+            to: SocketAddrV4::new(self.to, read_u16(packet, at + 2)?),
+            sequence,
+            next: sequence.wrapping_add(counted),
+            acknowledged: if flags & ACK != 0 { Some(read_u32(packet, at + 8)?) } else { None },
             flags,
         })
     }
@@ -105,9 +105,9 @@ impl Headers {
         self.protocol == UDP && self.transport.is_some()
     }
 
-    /// Writes other ports into a packet of TCP or UDP, the source's first, and the checksum. That is not right before,
-    /// either: the kernel leaves it out where nobody would look.
-    pub fn finish(&self, packet: &mut [u8], ports: [Option<u16>; 2]) {
+    /// Replaces the ports (source, destination) of a TCP or UDP packet, and computes its checksum, which the
+    /// kernel leaves out on the loopback.
+    pub fn rewrite_ports(&self, packet: &mut [u8], ports: [Option<u16>; 2]) {
         let Some((at, end)) = self.transport else { return };
         let checksum = match self.protocol {
             TCP if end - at >= 20 => 16,
@@ -126,7 +126,7 @@ impl Headers {
         let Some(body) = packet.get(at..end) else { return };
         let pseudo = u64::from(u32::from(self.from)) + u64::from(u32::from(self.to));
         let mut sum = fold(pseudo + u64::from(self.protocol) + (end - at) as u64 + sum(body));
-        // A sum of 0 is said otherwise: 0 is a datagram without one.
+        // In UDP, 0 means no checksum; its other representation is sent.
         if self.protocol == UDP && sum == u16::MAX {
             sum = 0;
         }
@@ -136,7 +136,7 @@ impl Headers {
     }
 }
 
-/// The sum of the 16-bit words, of which an odd last byte is half of one.
+/// The sum of the 16-bit words; an odd last byte is padded with 0.
 fn sum(bytes: &[u8]) -> u64 {
     let (pairs, rest) = bytes.as_chunks::<4>();
     let last: u64 = match *rest {
@@ -145,7 +145,7 @@ fn sum(bytes: &[u8]) -> u64 {
         [a, b] => u64::from(u16::from_be_bytes([a, b])),
         [a, b, c, ..] => u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
     };
-    // Four bytes are two words, as their sum is folded later.
+    // Four bytes at a time: the sum of two words comes out when the result is folded.
     pairs.iter().map(|pair| u64::from(u32::from_be_bytes(*pair))).sum::<u64>() + last
 }
 
@@ -173,7 +173,7 @@ mod tests {
         packet(TCP, &[&header[..], data].concat())
     }
 
-    /// As RFC 1071 has it: the sum over the pseudo header and all of the segment is all ones.
+    /// Verifies the checksum by RFC 1071: the sum over pseudo header and segment is all ones.
     fn is_right(packet: &[u8]) -> bool {
         let pseudo = [&packet[12..20], &[0, packet[9]], &(packet.len() as u16 - 20).to_be_bytes()].concat();
         let mut bytes = [&pseudo, &packet[20..]].concat();
@@ -184,15 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn segment_is_read_and_gets_other_ports_and_its_checksum() {
+    fn ports_and_checksum_of_a_segment_are_rewritten() {
         for data in [&b""[..], b"a", b"ab", b"abc", b"abcd", &[0xff; 99]] {
             let mut packet = syn(data);
             let headers = Headers::read(&packet).expect("a packet");
             let segment = headers.segment(&packet).expect("a segment");
             assert_eq!((segment.from.to_string(), segment.to.port()), ("127.7.0.2:40000".into(), 80));
             assert_eq!((segment.next, segment.acknowledged), (10 + data.len() as u32, None));
-            assert_eq!((segment.number, segment.dials(), segment.resets()), (9, true, false));
-            headers.finish(&mut packet, [Some(1), None]);
+            assert_eq!((segment.sequence, segment.is_syn(), segment.is_reset()), (9, true, false));
+            headers.rewrite_ports(&mut packet, [Some(1), None]);
             let segment = headers.segment(&packet).expect("a segment");
             assert_eq!((segment.from.port(), segment.to.port()), (1, 80));
             assert!(is_right(&packet), "{} bytes", data.len());
@@ -202,18 +202,18 @@ mod tests {
     #[test]
     fn datagram_gets_its_checksum() {
         let mut query = packet(UDP, &[0x9c, 0x40, 0x80, 0, 0, 11, 0, 0, 1, 2, 3]);
-        Headers::read(&query).expect("a packet").finish(&mut query, [None, Some(53)]);
+        Headers::read(&query).expect("a packet").rewrite_ports(&mut query, [None, Some(53)]);
         assert!(is_right(&query) && query[22..24] == [0, 53]);
     }
 
     #[test]
-    fn what_is_not_all_there_is_left_as_it_is() {
+    fn truncated_packet_is_left_alone() {
         let whole = syn(b"abcd");
         for length in 0..whole.len() {
             let mut cut = whole[..length].to_vec();
             if let Some(headers) = Headers::read(&cut) {
                 assert_eq!(headers.segment(&cut), None);
-                headers.finish(&mut cut, [Some(1), Some(2)]);
+                headers.rewrite_ports(&mut cut, [Some(1), Some(2)]);
             }
             assert_eq!(cut, whole[..length]);
         }

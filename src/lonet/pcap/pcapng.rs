@@ -1,25 +1,25 @@
-//! Blocks of a pcapng file: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>.
+//! Makes the blocks of a pcapng file: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>.
 //!
-//! They are put together in memory and written whole: what is left of a file at any moment is readable up to its last whole
-//! block. Numbers are little-endian, times nanoseconds since 1970.
+//! Blocks are made in memory and written whole, so a file is readable at any moment up to its last whole block. Numbers are
+//! little-endian, times are nanoseconds since 1970.
 
 use std::net::Ipv4Addr;
 
-/// What the packets of an interface begin with.
+/// The format of the packets of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum LinkType {
-    /// An IP header: LINKTYPE_RAW.
+    /// Packets begin with an IP header: LINKTYPE_RAW.
     Ip = 101,
-    /// Tags, and then what they say: LINKTYPE_WIRESHARK_UPPER_PDU.
+    /// Packets begin with tags: LINKTYPE_WIRESHARK_UPPER_PDU.
     UpperPdu = 252,
 }
 
-/// What an interface has seen.
+/// The counters of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     pub received: u64,
-    /// Those of them for which there was no room.
+    /// How many of them were dropped for want of room.
     pub dropped: u64,
 }
 
@@ -30,7 +30,7 @@ const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
 
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-/// The length of a section that is not known.
+/// The length of a section when it is not known in advance.
 const UNKNOWN: u64 = u64::MAX;
 
 const COMMENT: u16 = 1;
@@ -40,18 +40,18 @@ const INTERFACE_DESCRIPTION: u16 = 3;
 const INTERFACE_RESOLUTION: u16 = 9;
 const STATISTICS_RECEIVED: u16 = 4;
 const STATISTICS_DROPPED: u16 = 5;
-/// A record of a block of names.
+/// The type of a record in a name resolution block.
 const NAME_OF_IPV4: u16 = 1;
 
-/// Units of a second: 10^-9.
+/// The resolution of times: 10^-9 s.
 const NANOSECONDS: u8 = 9;
 
-/// Blocks, one behind the other.
+/// A sequence of blocks.
 #[derive(Default)]
 pub struct Blocks(pub Vec<u8>);
 
 impl Blocks {
-    /// The head of a file.
+    /// Adds the section header, with which a file begins.
     pub fn section(&mut self, application: &str) {
         self.block(SECTION, |b| {
             b.extend(BYTE_ORDER.to_le_bytes());
@@ -63,11 +63,11 @@ impl Blocks {
         });
     }
 
-    /// An interface. They are counted from 0.
+    /// Adds an interface. Interfaces are numbered from 0.
     pub fn interface(&mut self, link: LinkType, name: &str, description: &str) {
         self.block(INTERFACE, |b| {
             b.extend((link as u16).to_le_bytes());
-            // Reserved; and no limit to what is kept of a packet.
+            // Two reserved bytes; a snapshot length of 0: no limit.
             b.extend([0; 6]);
             option(b, INTERFACE_NAME, name.as_bytes());
             option(b, INTERFACE_DESCRIPTION, description.as_bytes());
@@ -76,19 +76,19 @@ impl Blocks {
         });
     }
 
-    /// What these addresses are called, for the packets behind.
+    /// Adds names of addresses, for the packets that follow.
     pub fn names<'n>(&mut self, names: impl Iterator<Item = (Ipv4Addr, &'n str)>) {
         self.block(NAMES, |b| {
             for (ip, name) in names {
                 let record = [&ip.octets(), name.as_bytes(), b"\0"].concat();
                 option(b, NAME_OF_IPV4, &record);
             }
-            // The end of the records is written as that of options.
+            // Records end as options do.
             end_of_options(b);
         });
     }
 
-    /// A packet of `length` bytes, of which `kept` were taken.
+    /// Adds a packet of `length` bytes, of which `kept` were captured.
     pub fn packet(&mut self, interface: u32, time: u64, kept: &[u8], length: usize, comment: Option<&str>) {
         self.block(PACKET, |b| {
             b.extend(interface.to_le_bytes());
@@ -104,7 +104,7 @@ impl Blocks {
         });
     }
 
-    /// What an interface has seen by now.
+    /// Adds the counters of an interface up to now.
     pub fn statistics(&mut self, interface: u32, time: u64, seen: Statistics) {
         self.block(STATISTICS, |b| {
             b.extend(interface.to_le_bytes());
@@ -134,12 +134,12 @@ fn put_time(out: &mut Vec<u8>, time: u64) {
     out.extend((time as u32).to_le_bytes());
 }
 
-/// All that blocks are made of is of whole words, so that what was written before always ends at one.
+/// Pads to a whole 32-bit word. All parts of blocks are whole words, so `out` always begins at one.
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
 
-/// An option, or a record of a name. What is too long for its length is cut.
+/// Adds an option, or a record of a name; one that exceeds 64 KiB is truncated.
 fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     let value = value.get(..usize::from(u16::MAX)).unwrap_or(value);
     out.extend(code.to_le_bytes());
@@ -156,7 +156,7 @@ fn end_of_options(out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// The kinds of the blocks, and what is left behind the last whole one.
+    /// The kinds of the blocks, and how many bytes follow the last whole one.
     fn kinds(mut bytes: &[u8]) -> (Vec<u32>, usize) {
         let word = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?));
         let mut kinds = Vec::new();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_whole_words_and_say_their_length_at_both_ends() {
+    fn block_has_whole_words_and_its_length_at_both_ends() {
         let mut blocks = Blocks::default();
         blocks.section("lonet");
         blocks.interface(LinkType::Ip, "net", "of five");

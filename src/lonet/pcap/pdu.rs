@@ -1,7 +1,7 @@
-//! An event of the trace as what a capture may have besides packets.
+//! Encodes an event of the trace for a capture, as what Wireshark calls an exported PDU.
 //!
-//! It is no packet and is not made to look like one: its interface has the link type of what Wireshark calls exported PDUs, which
-//! have tags for their addresses, the name of who understands them, and then their bytes: the event's line of JSON.
+//! This is not a packet, and does not look like one: it has tags for its addresses and for the dissector to use, and then its
+//! payload, the event's line of JSON.
 //! <https://github.com/wireshark/wireshark/blob/master/wsutil/exported_pdu_tlvs.h>
 
 use crate::trace::event::Event;
@@ -19,13 +19,13 @@ const INFO_COLUMN: u16 = 36;
 
 const TCP: u32 = 2;
 
-/// The event in words, without its time.
-pub fn words(event: &Event) -> String {
+/// The text form of an event, without its time.
+pub fn text(event: &Event) -> String {
     let text = event.to_string();
     text.split_once(' ').map_or(text.clone(), |(_, words)| words.to_owned())
 }
 
-/// The bytes of an event between these addresses, as far as they are known.
+/// The exported PDU for an event between these addresses, as far as they are known.
 pub fn pdu(event: &Event, ends: [Option<SocketAddrV4>; 2]) -> Vec<u8> {
     let mut out = Vec::new();
     tag(&mut out, DISSECTOR, b"json");
@@ -42,13 +42,13 @@ pub fn pdu(event: &Event, ends: [Option<SocketAddrV4>; 2]) -> Vec<u8> {
         }
     }
     tag(&mut out, PROTOCOL_COLUMN, b"lonet");
-    tag(&mut out, INFO_COLUMN, words(event).as_bytes());
+    tag(&mut out, INFO_COLUMN, text(event).as_bytes());
     tag(&mut out, END, b"");
     let _ = serde_json::to_writer(&mut out, event);
     out
 }
 
-/// A tag's value is filled up with zeroes to whole words, which count.
+/// Adds a tag. Its value is padded with zeroes to whole 32-bit words, which count for its length.
 fn tag(out: &mut Vec<u8>, tag: u16, value: &[u8]) {
     let value = value.get(..usize::from(u16::MAX) & !3).unwrap_or(value);
     let length = value.len().next_multiple_of(4);

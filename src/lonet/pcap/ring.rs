@@ -1,8 +1,8 @@
-//! The packets of a network, as the kernel hands them over: a packet socket on the loopback, with a ring that it shares.
+//! Reads the packets of a network from a packet socket on the loopback, through a ring in shared memory.
 //!
-//! packet(7), and Documentation/networking/packet_mmap.rst of the kernel. What has arrived is handed over in blocks: when one is
-//! full, or [`HANDED_OVER_WITHIN`] after it was begun. A socket for one protocol sees what arrives and not what is sent, so that a packet on
-//! the loopback comes once. Packets of other networks are dropped by a filter in the kernel.
+//! See packet(7), and Documentation/networking/packet_mmap.rst of the kernel. Packets are handed over in blocks: when one is full,
+//! or [`BLOCK_TIMEOUT`] after it was begun. A socket bound to one protocol gets packets when they arrive and not when they are
+//! sent, so a packet on the loopback comes once. A filter in the kernel drops packets of other networks.
 
 use super::pcapng::Statistics;
 use libc::{c_int, sock_filter};
@@ -14,47 +14,47 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long a packet may wait in a block that is not full.
-pub const HANDED_OVER_WITHIN: Duration = Duration::from_millis(10);
+/// How long a packet may wait in a block that is not full (tp_retire_blk_tov).
+pub const BLOCK_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// Sixteen of the largest packets; the kernel keeps a block in one piece if it has one.
+/// The size of a block: sixteen of the largest packets.
 const BLOCK: usize = 1 << 20;
-/// So many blocks are asked for, and half of them, and so on, where there is no memory for that.
+/// The number of blocks. If there is no memory for them, half of them are requested, and so on, down to [`MIN_BLOCKS`].
 const BLOCKS: usize = 64;
-const FEWEST_BLOCKS: usize = 2;
-/// The kernel wants to be told of frames, which blocks do not have.
+const MIN_BLOCKS: usize = 2;
+/// The frame size, which the kernel requires but does not use for blocks.
 const FRAME: usize = 1 << 11;
 
-/// A packet socket that receives nothing so far.
+/// A packet socket that does not receive yet.
 pub struct Socket(Fd);
 
-/// One that does.
+/// A packet socket that receives, with its ring.
 pub struct Ring {
     socket: Fd,
     memory: Memory,
-    /// The block that is handed over next.
+    /// The number of the block that the kernel hands over next.
     next: usize,
-    seen: Statistics,
+    statistics: Statistics,
 }
 
-/// Memory that is shared with the kernel: so many blocks.
+/// The memory of the ring, shared with the kernel.
 struct Memory {
     at: NonNull<u8>,
     blocks: usize,
 }
 
 impl Socket {
-    /// EPERM: this process has no CAP_NET_RAW in its network namespace. Once there is one the programs that this process starts
-    /// do not have it from here.
+    /// Opens a socket. EPERM: this process has no CAP_NET_RAW in its network namespace. Also clears the ambient capabilities, so that
+    /// programs that this process starts do not inherit it.
     pub fn open() -> Result<Socket, Errno> {
-        // No protocol: nothing arrives before there is a filter.
+        // Without a protocol, so that nothing arrives before the filter is set.
         let socket = sys::socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0).map(Socket);
         // SAFETY: no pointers.
         unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
         socket
     }
 
-    /// From now on the packets of this block's network are kept.
+    /// Starts to receive the packets of the network with this block of addresses.
     pub fn receive(self, block: Block) -> Result<Ring, Errno> {
         let Socket(socket) = self;
         let fd = socket.raw();
@@ -63,12 +63,12 @@ impl Socket {
         sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
         let version = libc::tpacket_versions::TPACKET_V3 as c_int;
         sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
-        let memory = Memory::of(fd)?;
-        // SAFETY: all zeroes is an address.
+        let memory = Memory::map(fd)?;
+        // SAFETY: plain numbers may be all zeroes.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_IP as u16).to_be();
-        // SAFETY: a name that ends.
+        // SAFETY: a string that ends with NUL.
         address.sll_ifindex = unsafe { libc::if_nametoindex(c"lo".as_ptr()) } as c_int;
         if address.sll_ifindex == 0 {
             return Err(Errno::ENODEV);
@@ -77,17 +77,17 @@ impl Socket {
         let bound =
             unsafe { libc::bind(fd, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32) };
         Errno::result(bound)?;
-        Ok(Ring { socket, memory, next: 0, seen: Statistics::default() })
+        Ok(Ring { socket, memory, next: 0, statistics: Statistics::default() })
     }
 }
 
 impl Ring {
-    /// Readable when a block is handed over.
+    /// The descriptor, which is readable when a block is handed over.
     pub fn raw(&self) -> i32 {
         self.socket.raw()
     }
 
-    /// The packets of the next block, each with its time and the length that it had. `false`: none is handed over so far.
+    /// Passes each packet of the next block to `take`, with its time and original length. `false`: no block is ready.
     pub fn read(&mut self, mut take: impl FnMut(u64, usize, &[u8])) -> bool {
         let Some(block) = self.memory.block(self.next) else { return false };
         let first = offset_of!(libc::tpacket_block_desc, hdr);
@@ -115,21 +115,21 @@ impl Ring {
             }
             at += next;
         }
-        self.memory.give_back(self.next);
+        self.memory.release(self.next);
         self.next = (self.next + 1) % self.memory.blocks;
         true
     }
 
-    /// What has come by now, and for how much there was no room.
-    pub fn seen(&mut self) -> Statistics {
-        // The kernel counts from the last question on.
+    /// The counters of packets up to now.
+    pub fn statistics(&mut self) -> Statistics {
+        // The kernel's counters restart with each call.
         let counted =
             sys::getsockopt::<libc::tpacket_stats_v3>(self.raw(), libc::SOL_PACKET, libc::PACKET_STATISTICS);
         if let Ok(counted) = counted {
-            self.seen.received += u64::from(counted.tp_packets);
-            self.seen.dropped += u64::from(counted.tp_drops);
+            self.statistics.received += u64::from(counted.tp_packets);
+            self.statistics.dropped += u64::from(counted.tp_drops);
         }
-        self.seen
+        self.statistics
     }
 }
 
@@ -138,8 +138,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Memory {
-    /// Has the kernel make a ring for this socket.
-    fn of(fd: i32) -> Result<Memory, Errno> {
+    /// Has the kernel make a ring for this socket, and maps it.
+    fn map(fd: i32) -> Result<Memory, Errno> {
         let mut blocks = BLOCKS;
         loop {
             let wanted = libc::tpacket_req3 {
@@ -147,12 +147,12 @@ impl Memory {
                 tp_block_nr: blocks as u32,
                 tp_frame_size: FRAME as u32,
                 tp_frame_nr: (BLOCK / FRAME * blocks) as u32,
-                tp_retire_blk_tov: HANDED_OVER_WITHIN.as_millis() as u32,
+                tp_retire_blk_tov: BLOCK_TIMEOUT.as_millis() as u32,
                 tp_sizeof_priv: 0,
                 tp_feature_req_word: 0,
             };
             match sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &wanted) {
-                Err(Errno::ENOMEM) if blocks > FEWEST_BLOCKS => blocks /= 2,
+                Err(Errno::ENOMEM) if blocks > MIN_BLOCKS => blocks /= 2,
                 made => break made?,
             }
         }
@@ -166,14 +166,14 @@ impl Memory {
         }
     }
 
-    /// The word that says whose the block is.
+    /// The status word of a block, which says who owns it.
     fn status(&self, block: usize) -> &AtomicU32 {
         let at = offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, block_status);
-        // SAFETY: a word of the mapping, which stays while this does; the kernel, too, reads and writes it in one piece.
+        // SAFETY: an aligned word of the mapping, which lives as long as this; the kernel accesses it atomically, too.
         unsafe { AtomicU32::from_ptr(self.at.add(block % self.blocks * BLOCK + at).as_ptr().cast()) }
     }
 
-    /// A block that the kernel has handed over.
+    /// A block, if the kernel has handed it over.
     fn block(&self, block: usize) -> Option<&[u8]> {
         let is_ours = self.status(block).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0;
         // SAFETY: the block is in the mapping, which stays while this does, and the kernel writes nothing there before it
@@ -183,7 +183,7 @@ impl Memory {
         })
     }
 
-    fn give_back(&self, block: usize) {
+    fn release(&self, block: usize) {
         self.status(block).store(libc::TP_STATUS_KERNEL, Ordering::Release);
     }
 }
@@ -195,7 +195,7 @@ impl Drop for Memory {
     }
 }
 
-/// Takes packets from or to an address of the block, whole.
+/// A filter that accepts packets from or to an address of the block, untruncated.
 fn filter(block: Block) -> [sock_filter; 8] {
     let op = |code: u32, k: u32, jt: u8, jf: u8| sock_filter { code: code as u16, jt, jf, k };
     let load = |at| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);

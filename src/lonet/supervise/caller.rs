@@ -1,49 +1,51 @@
-//! The thread whose call waits: its memory, its sockets, its signals.
+//! The thread whose call is suspended: access to its memory, its sockets and its pending signals.
 //!
-//! A thread's number is its own for as long as its call waits, which the listener tells: it is asked after each look.
+//! A thread id may be reused as soon as the thread ends. It is the caller's while its call is pending, so each access is followed
+//! by a check that it still is.
 
-use super::listener::{Listener, Notice};
+use super::notify_fd::{Notification, NotifyFd};
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 use std::io::{IoSlice, IoSliceMut};
 
-/// ERESTARTSYS, as the kernel's own calls answer it where a signal ends them: the call is made again after the handler, or fails
-/// with EINTR, as SA_RESTART says. Programs never see it, unless no signal is there.
-pub const RESTART: i32 = 512;
+/// The kernel's internal errno of a call that a signal interrupts: after the handler the kernel restarts the call, or has it fail
+/// with EINTR, depending on SA_RESTART. If no signal is pending, the program sees this number.
+pub const ERESTARTSYS: i32 = 512;
 
-/// The most that an address takes, in bytes (sockaddr_storage).
+/// The size of the largest socket address, in bytes (sockaddr_storage).
 pub const MAX_ADDRESS: usize = 128;
 
-/// Since Linux 6.9 a pidfd may name a thread; before, the process is what is taken.
+/// Flag of pidfd_open for a thread (Linux 6.9). Older kernels have pidfds of processes only.
 const PIDFD_THREAD: i32 = libc::O_EXCL;
 
+/// A thread in a suspended call.
 pub struct Caller {
-    listener: &'static Listener,
-    pub notice: Notice,
+    notify_fd: &'static NotifyFd,
+    pub notification: Notification,
     process: Fd,
 }
 
-/// Why a call is not carried out here.
+/// Why a call has no result.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// What the program gets.
-    Fails(Errno),
-    /// It does not wait any more.
-    Gone,
+pub enum CallError {
+    /// The call fails with this.
+    Errno(Errno),
+    /// The call is not pending any more; nobody expects a response.
+    CallerGone,
 }
 
-impl From<Errno> for Trouble {
-    fn from(errno: Errno) -> Trouble {
-        Trouble::Fails(errno)
+impl From<Errno> for CallError {
+    fn from(errno: Errno) -> CallError {
+        CallError::Errno(errno)
     }
 }
 
-/// What the kernel says of another process, as the program gets it: what is out of reach makes the network unreachable.
-fn denied(errno: Errno) -> Trouble {
+/// The error that the program gets if access to its process has failed: ENETDOWN if the kernel does not allow it.
+fn access_error(errno: Errno) -> CallError {
     match errno {
-        Errno::ESRCH => Trouble::Gone,
+        Errno::ESRCH => CallError::CallerGone,
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE => {
             Errno::ENETDOWN.into()
         }
@@ -52,115 +54,116 @@ fn denied(errno: Errno) -> Trouble {
 }
 
 impl Caller {
-    pub fn new(listener: &'static Listener, notice: Notice) -> Result<Caller, Trouble> {
-        let process = pidfd_open(notice.thread, PIDFD_THREAD)
+    pub fn new(notify_fd: &'static NotifyFd, notification: Notification) -> Result<Caller, CallError> {
+        let process = pidfd_open(notification.thread, PIDFD_THREAD)
             .or_else(|errno| match errno {
-                Errno::EINVAL => pidfd_open(Status::of(notice.thread).ok_or(Errno::ESRCH)?.process, 0),
+                Errno::EINVAL => pidfd_open(Status::of(notification.thread).ok_or(Errno::ESRCH)?.process, 0),
                 errno => Err(errno),
             })
-            .map_err(denied)?;
-        let caller = Caller { listener, notice, process };
-        caller.is_there()?;
+            .map_err(access_error)?;
+        let caller = Caller { notify_fd, notification, process };
+        caller.ensure_pending()?;
         Ok(caller)
     }
 
-    /// The call still waits, so that all that was looked up by the thread's number was the thread's.
-    pub fn is_there(&self) -> Result<(), Trouble> {
-        if self.listener.waits(self.notice.id) { Ok(()) } else { Err(Trouble::Gone) }
+    /// Fails if the call is not pending any more. Otherwise, what was read by the thread id was this thread's.
+    pub fn ensure_pending(&self) -> Result<(), CallError> {
+        if self.notify_fd.is_pending(self.notification.id) { Ok(()) } else { Err(CallError::CallerGone) }
     }
 
-    /// Readable when the thread, or on an older kernel its process, has ended.
-    pub fn end(&self) -> i32 {
+    /// A descriptor that is readable when the thread (before Linux 6.9: its process) has ended.
+    pub fn pidfd(&self) -> i32 {
         self.process.raw()
     }
 
-    /// An argument that is an int.
-    pub fn int(&self, number: usize) -> i32 {
-        self.notice.args.get(number).copied().unwrap_or(0) as i32
+    /// The argument with this number, as an int.
+    pub fn int_arg(&self, number: usize) -> i32 {
+        self.notification.args.get(number).copied().unwrap_or(0) as i32
     }
 
-    /// An argument that is a pointer.
-    pub fn pointer(&self, number: usize) -> usize {
-        self.notice.args.get(number).copied().unwrap_or(0) as usize
+    /// The argument with this number, as a pointer or size.
+    pub fn pointer_arg(&self, number: usize) -> usize {
+        self.notification.args.get(number).copied().unwrap_or(0) as usize
     }
 
-    /// A descriptor of ours for what the program has at argument 0. It is to be closed at once, by no hook: the file lives as
-    /// long, and the program has not closed anything.
-    pub fn file(&self) -> Result<Fd, Trouble> {
+    /// Duplicates the descriptor in argument 0 into this process. Close it soon, as the duplicate keeps the file open, and not by
+    /// libc's close: to its hook the program would have closed the socket.
+    pub fn duplicate_fd(&self) -> Result<Fd, CallError> {
         // SAFETY: no pointers.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int(0), 0) });
-        Ok(Fd::adopt(fd.map_err(denied)? as i32))
+        let fd =
+            check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, self.process.raw(), self.int_arg(0), 0) });
+        Ok(Fd::adopt(fd.map_err(access_error)? as i32))
     }
 
-    /// Makes this file the program's, and no more ours; the number of its descriptor.
-    pub fn give(&self, file: Fd, cloexec: bool) -> Result<i64, Trouble> {
-        self.listener.add(self.notice.id, &file, cloexec).map_err(|errno| {
-            // A connection that nobody gets.
+    /// Moves a file into the program; the result is the number of its descriptor there.
+    pub fn install_fd(&self, file: Fd, cloexec: bool) -> Result<i64, CallError> {
+        self.notify_fd.add_fd(self.notification.id, &file, cloexec).map_err(|errno| {
+            // Nobody gets the connection: its peer sees a reset.
             let _ = sys::reset_at_close(file.raw());
-            if errno == Errno::ENOENT { Trouble::Gone } else { errno.into() }
+            if errno == Errno::ENOENT { CallError::CallerGone } else { errno.into() }
         })
     }
 
-    /// Reads so many bytes.
-    pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), Trouble> {
+    /// Fills `into` from the program's memory.
+    pub fn read(&self, at: usize, into: &mut [u8]) -> Result<(), CallError> {
         let len = into.len();
         if len == 0 {
             return Ok(());
         }
         let read =
             process_vm_readv(self.thread(), &mut [IoSliceMut::new(into)], &[RemoteIoVec { base: at, len }]);
-        self.is_there()?;
-        if read.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+        self.ensure_pending()?;
+        if read.map_err(access_error)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
     }
 
-    pub fn read_u32(&self, at: usize) -> Result<u32, Trouble> {
+    pub fn read_u32(&self, at: usize) -> Result<u32, CallError> {
         let mut bytes = [0; 4];
         self.read(at, &mut bytes)?;
         Ok(u32::from_ne_bytes(bytes))
     }
 
-    /// Reads what is any bytes: a structure of the kernel's, whose pointers are the program's.
-    pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, Trouble> {
+    /// Reads a structure of which any bytes are valid. Its pointers are the program's.
+    pub fn read_plain<T: Copy>(&self, at: usize) -> Result<T, CallError> {
         let mut value = std::mem::MaybeUninit::<T>::zeroed();
-        // SAFETY: its own bytes, which are all there.
+        // SAFETY: the bytes of `value`, which are initialized.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
         self.read(at, bytes)?;
-        // SAFETY: plain data, as the caller promises by what it reads.
+        // SAFETY: plain data: `T` is one of libc's structures, which any bytes are valid for.
         Ok(unsafe { value.assume_init() })
     }
 
-    /// Writes a result.
-    pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), Trouble> {
+    /// Writes into the program's memory.
+    pub fn write(&self, at: usize, bytes: &[u8]) -> Result<(), CallError> {
         let len = bytes.len();
         if len == 0 {
             return Ok(());
         }
-        self.is_there()?;
+        self.ensure_pending()?;
         let written =
             process_vm_writev(self.thread(), &[IoSlice::new(bytes)], &[RemoteIoVec { base: at, len }]);
-        if written.map_err(denied)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
+        if written.map_err(access_error)? == len { Ok(()) } else { Err(Errno::EFAULT.into()) }
     }
 
     fn thread(&self) -> Pid {
-        Pid::from_raw(self.notice.thread)
+        Pid::from_raw(self.notification.thread)
     }
 
-    /// What the call fails with if a signal is there for its thread: [`RESTART`], or EINTR where that might be seen.
-    pub fn interruption(&self) -> Option<i32> {
-        interruption(self.notice.thread)
+    /// The errno for the call if a signal is pending for its thread: [`ERESTARTSYS`], or EINTR where the program might see that.
+    pub fn pending_signal_error(&self) -> Option<i32> {
+        pending_signal_error(self.notification.thread)
     }
 
-    /// The thread's effective capabilities, a bit each.
+    /// The thread's effective capabilities, as a bit set.
     pub fn capabilities(&self) -> u64 {
-        capabilities(self.notice.thread)
+        capabilities(self.notification.thread)
     }
 
-    /// Whether the program may have one more descriptor. Natively a call that cannot give one takes no connection.
-    pub fn has_room(&self) -> bool {
-        let Some(limit) = descriptor_limit(self.notice.thread) else { return true };
-        let directory = format!("/proc/{}/fd", self.notice.thread);
-        // Its size is their number since Linux 6.2.
+    /// Whether the program is below its limit of descriptors. At the limit, the kernel's accept takes no connection.
+    pub fn may_open_fd(&self) -> bool {
+        let Some(limit) = descriptor_limit(self.notification.thread) else { return true };
+        let directory = format!("/proc/{}/fd", self.notification.thread);
+        // Since Linux 6.2 the size of this directory is the number of descriptors.
         let open = std::fs::metadata(&directory).map_or(0, |directory| directory.len());
         if open > 0 && open < limit {
             return true;
@@ -186,25 +189,25 @@ fn descriptor_limit(pid: i32) -> Option<u64> {
     got.ok().map(|_| limit.rlim_cur)
 }
 
-/// What /proc/TID/status says.
+/// The fields of /proc/TID/status that are used here.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Status {
     process: i32,
     threads: u32,
-    /// Sets of signals.
-    for_thread: u64,
-    for_process: u64,
+    /// Sets of signals: pending for the thread, pending for its process, and blocked.
+    pending_thread: u64,
+    pending_process: u64,
     blocked: u64,
-    /// A set of capabilities.
+    /// The effective capabilities.
     effective: u64,
 }
 
 impl Status {
     fn of(thread: i32) -> Option<Status> {
-        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status::read(&text))
+        std::fs::read(format!("/proc/{thread}/status")).ok().map(|text| Status::parse(&text))
     }
 
-    fn read(text: &[u8]) -> Status {
+    fn parse(text: &[u8]) -> Status {
         let mut status = Status::default();
         for line in text.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
             let Some((name, value)) = line.split_once(':') else { continue };
@@ -212,8 +215,8 @@ impl Status {
             match name {
                 "Tgid" => status.process = value.parse().unwrap_or(0),
                 "Threads" => status.threads = value.parse().unwrap_or(0),
-                "SigPnd" => status.for_thread = set.unwrap_or(0),
-                "ShdPnd" => status.for_process = set.unwrap_or(0),
+                "SigPnd" => status.pending_thread = set.unwrap_or(0),
+                "ShdPnd" => status.pending_process = set.unwrap_or(0),
                 "SigBlk" => status.blocked = set.unwrap_or(0),
                 "CapEff" => status.effective = set.unwrap_or(0),
                 _ => {}
@@ -222,24 +225,24 @@ impl Status {
         status
     }
 
-    fn interruption(&self) -> Option<i32> {
-        if (self.for_thread | self.for_process) & !self.blocked == 0 {
+    fn pending_signal_error(&self) -> Option<i32> {
+        if (self.pending_thread | self.pending_process) & !self.blocked == 0 {
             return None;
         }
-        // What is for a process of several threads another one may take meanwhile, and RESTART would be seen.
-        let is_certain = self.for_thread & !self.blocked != 0 || self.threads == 1;
-        Some(if is_certain { RESTART } else { libc::EINTR })
+        // Another thread may take a signal for the process first; this one would then see ERESTARTSYS.
+        let stays_with_thread = self.pending_thread & !self.blocked != 0 || self.threads == 1;
+        Some(if stays_with_thread { ERESTARTSYS } else { libc::EINTR })
     }
 }
 
-/// As [`Caller::capabilities`], of a thread. None of one that cannot be looked at.
+/// The effective capabilities of a thread; none if they cannot be read.
 pub fn capabilities(thread: i32) -> u64 {
     Status::of(thread).map_or(0, |status| status.effective)
 }
 
-/// As [`Caller::interruption`], of a thread.
-pub fn interruption(thread: i32) -> Option<i32> {
-    Status::of(thread)?.interruption()
+/// As [`Caller::pending_signal_error`], for any thread.
+pub fn pending_signal_error(thread: i32) -> Option<i32> {
+    Status::of(thread)?.pending_signal_error()
 }
 
 #[cfg(test)]
@@ -252,13 +255,13 @@ mod tests {
             let text = format!(
                 "Name:\tTgid: 7\nTgid:\t12\nThreads:\t{threads}\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n"
             );
-            Status::read(text.as_bytes())
+            Status::parse(text.as_bytes())
         };
         assert_eq!(status("0", "0", "0", "1").process, 12);
-        assert_eq!(status("0", "0", "0", "1").interruption(), None);
-        assert_eq!(status("0000000000002000", "0", "0", "3").interruption(), Some(RESTART));
-        assert_eq!(status("2000", "0", "2000", "1").interruption(), None);
-        assert_eq!(status("0", "2000", "0", "1").interruption(), Some(RESTART));
-        assert_eq!(status("0", "2000", "0", "2").interruption(), Some(libc::EINTR));
+        assert_eq!(status("0", "0", "0", "1").pending_signal_error(), None);
+        assert_eq!(status("0000000000002000", "0", "0", "3").pending_signal_error(), Some(ERESTARTSYS));
+        assert_eq!(status("2000", "0", "2000", "1").pending_signal_error(), None);
+        assert_eq!(status("0", "2000", "0", "1").pending_signal_error(), Some(ERESTARTSYS));
+        assert_eq!(status("0", "2000", "0", "2").pending_signal_error(), Some(libc::EINTR));
     }
 }

@@ -1,99 +1,104 @@
-//! What is done about each call: libc's function of the same name, on a duplicate of the program's socket. The supervisor is
-//! a hooked program, so that this is what lonet does for hooked programs.
+//! Carries out the suspended calls: each by libc's function of the same name, on a duplicate of the program's socket. The
+//! supervisor is a hooked program, so the hooks do for the program what they do for hooked ones.
 //!
-//! No call of an IPv4 or IPv6 socket goes on whose address matters: the kernel would read memory again that the program may have
-//! changed meanwhile. A socket of another family goes on, as nothing that it is given leads to the network.
+//! A call with an address on an IPv4 or IPv6 socket is never continued in the kernel, which would read the address again from
+//! memory that the program may have changed since it was checked. Calls on sockets of other families are continued, as no
+//! address that they take leads to the network.
 
 mod accept;
 mod datagram;
 mod name;
 mod option;
 
-use super::caller::{Caller, MAX_ADDRESS, Trouble};
-use super::listener::Listener;
+use super::caller::{CallError, Caller, MAX_ADDRESS};
+use super::notify_fd::NotifyFd;
 use super::rights;
 use super::workers::{Job, interruptible};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// What a call comes to.
-pub enum Answer {
+/// The response to a suspended call.
+pub enum Response {
     Value(i64),
-    /// An errno, or what only the kernel sees.
-    Fails(i32),
-    /// The kernel does what the program asks for.
-    GoesOn,
+    /// The call fails with this errno, which may be one of the kernel's internal ones.
+    Errno(i32),
+    /// The kernel carries out the call.
+    Continue,
 }
 
-/// What is done about a call.
-pub enum Step {
-    Answer(Answer),
-    /// It may wait: a thread does it.
-    Waits(Job),
+/// How a suspended call is handled.
+pub enum Action {
+    Respond(Response),
+    /// The call may block: a worker thread makes it.
+    Defer(Job),
 }
 
-impl From<Answer> for Step {
-    fn from(answer: Answer) -> Step {
-        Step::Answer(answer)
+impl From<Response> for Action {
+    fn from(response: Response) -> Action {
+        Action::Respond(response)
     }
 }
 
-/// Looks at a call.
-pub fn begin(caller: Caller) -> Result<Step, Trouble> {
-    match caller.notice.number {
-        libc::SYS_uname => name::uname(&caller).map(Step::from),
+/// Carries out a call, or makes a job of it if it may block.
+pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
+    match caller.notification.number {
+        libc::SYS_uname => name::uname(&caller).map(Action::from),
         number => {
-            let file = caller.file()?;
-            let Some(socket) = Socket::of(file) else { return Ok(Answer::GoesOn.into()) };
+            let file = caller.duplicate_fd()?;
+            let Some(socket) = Socket::of(file) else { return Ok(Response::Continue.into()) };
             match number {
-                libc::SYS_bind => bind(&caller, &socket).map(Step::from),
+                libc::SYS_bind => bind(&caller, &socket).map(Action::from),
                 libc::SYS_listen => {
                     // SAFETY: no pointers.
-                    result(unsafe { libc::listen(socket.fd(), caller.int(1)) }).map(Step::from)
+                    result(unsafe { libc::listen(socket.fd(), caller.int_arg(1)) }).map(Action::from)
                 }
                 libc::SYS_connect => connect(caller, socket),
                 libc::SYS_accept => accept::begin(caller, socket, 0),
                 libc::SYS_accept4 => {
-                    let flags = caller.int(3);
+                    let flags = caller.int_arg(3);
                     accept::begin(caller, socket, flags)
                 }
-                libc::SYS_getsockname => name::of_socket(&caller, &socket, libc::getsockname).map(Step::from),
-                libc::SYS_getpeername => name::of_socket(&caller, &socket, libc::getpeername).map(Step::from),
-                libc::SYS_setsockopt => option::set(&caller, &socket).map(Step::from),
-                libc::SYS_getsockopt => option::get(&caller, &socket).map(Step::from),
-                libc::SYS_sendto => datagram::send(&caller, &socket).map(Step::from),
-                libc::SYS_sendmsg | libc::SYS_sendmmsg => {
-                    datagram::send_fast(&caller, &socket).map(Step::from)
+                libc::SYS_getsockname => {
+                    name::socket_name(&caller, &socket, libc::getsockname).map(Action::from)
                 }
-                libc::SYS_recvfrom => datagram::receive(caller, socket),
-                libc::SYS_recvmsg => datagram::receive_message(caller, socket),
-                // The filter notifies nothing else.
-                _ => Ok(Answer::Fails(libc::ENOSYS).into()),
+                libc::SYS_getpeername => {
+                    name::socket_name(&caller, &socket, libc::getpeername).map(Action::from)
+                }
+                libc::SYS_setsockopt => option::set(&caller, &socket).map(Action::from),
+                libc::SYS_getsockopt => option::get(&caller, &socket).map(Action::from),
+                libc::SYS_sendto => datagram::sendto(&caller, &socket).map(Action::from),
+                libc::SYS_sendmsg | libc::SYS_sendmmsg => {
+                    datagram::sendmsg(&caller, &socket).map(Action::from)
+                }
+                libc::SYS_recvfrom => datagram::recvfrom(caller, socket),
+                libc::SYS_recvmsg => datagram::recvmsg(caller, socket),
+                // The filter notifies of no other call.
+                _ => Ok(Response::Errno(libc::ENOSYS).into()),
             }
         }
     }
 }
 
-/// Answers a call.
-pub fn answer(listener: &Listener, id: u64, result: Result<Answer, Trouble>) {
+/// Ends a suspended call.
+pub fn respond(notify_fd: &NotifyFd, id: u64, result: Result<Response, CallError>) {
     match result {
-        Ok(Answer::Value(value)) => listener.value(id, value),
-        Ok(Answer::Fails(errno)) => listener.fail(id, errno),
-        Ok(Answer::GoesOn) => listener.go_on(id),
-        Err(Trouble::Fails(errno)) => listener.fail(id, errno as i32),
-        Err(Trouble::Gone) => {}
+        Ok(Response::Value(value)) => notify_fd.return_value(id, value),
+        Ok(Response::Errno(errno)) => notify_fd.return_error(id, errno),
+        Ok(Response::Continue) => notify_fd.continue_call(id),
+        Err(CallError::Errno(errno)) => notify_fd.return_error(id, errno as i32),
+        Err(CallError::CallerGone) => {}
     }
 }
 
-/// An IPv4 or IPv6 socket of the program's.
+/// A duplicate of an IPv4 or IPv6 socket of the program.
 pub struct Socket {
     file: Fd,
     kind: i32,
 }
 
 impl Socket {
-    /// `None`: it is another file, whose calls are the kernel's.
+    /// `None` for any other file, whose calls the kernel carries out.
     fn of(file: Fd) -> Option<Socket> {
         let option = |name| sys::getsockopt::<i32>(file.raw(), libc::SOL_SOCKET, name);
         let domain = option(libc::SO_DOMAIN).ok()?;
@@ -105,15 +110,15 @@ impl Socket {
         self.file.raw()
     }
 
-    /// Calls of it wait for what they want.
-    fn waits(&self) -> bool {
+    /// Whether calls on it may block: O_NONBLOCK is not set.
+    fn is_blocking(&self) -> bool {
         // SAFETY: no pointers.
         let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, self.fd(), libc::F_GETFL) });
         flags.is_ok_and(|flags| flags as i32 & libc::O_NONBLOCK == 0)
     }
 
-    /// SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: none.
-    fn limit(&self, option: i32) -> i32 {
+    /// The value of SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: no timeout.
+    fn timeout_ms(&self, option: i32) -> i32 {
         let limit = sys::getsockopt::<libc::timeval>(self.fd(), libc::SOL_SOCKET, option);
         limit.map_or(0, |limit| {
             let milliseconds = limit.tv_sec.saturating_mul(1000).saturating_add((limit.tv_usec + 999) / 1000);
@@ -122,21 +127,23 @@ impl Socket {
     }
 }
 
-/// An address that the program has given.
-struct Given {
+/// A socket address that the program has passed to a call.
+struct ProgramAddress {
     bytes: [u8; MAX_ADDRESS],
     len: libc::socklen_t,
 }
 
-impl Given {
-    /// From these arguments, as the kernel takes them.
-    fn read(caller: &Caller, address: usize, len: usize) -> Result<Given, Trouble> {
-        let len =
-            usize::try_from(caller.int(len)).ok().filter(|len| *len <= MAX_ADDRESS).ok_or(Errno::EINVAL)?;
-        let mut given = Given { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
-        let wanted = given.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
-        caller.read(caller.pointer(address), wanted)?;
-        Ok(given)
+impl ProgramAddress {
+    /// Reads the address in these arguments, with the checks that the kernel makes.
+    fn read(caller: &Caller, address_arg: usize, len_arg: usize) -> Result<ProgramAddress, CallError> {
+        let len = usize::try_from(caller.int_arg(len_arg))
+            .ok()
+            .filter(|len| *len <= MAX_ADDRESS)
+            .ok_or(Errno::EINVAL)?;
+        let mut address = ProgramAddress { bytes: [0; MAX_ADDRESS], len: len as libc::socklen_t };
+        let wanted = address.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
+        caller.read(caller.pointer_arg(address_arg), wanted)?;
+        Ok(address)
     }
 
     fn pointer(&self) -> *const libc::sockaddr {
@@ -147,46 +154,50 @@ impl Given {
         i32::from(u16::from_ne_bytes([self.bytes[0], self.bytes[1]]))
     }
 
-    /// Of an IPv4 or IPv6 address.
+    /// The port, if it is an IPv4 or IPv6 address.
     fn port(&self) -> Option<u16> {
         let is_ip = matches!(self.family(), libc::AF_INET | libc::AF_INET6);
         is_ip.then(|| u16::from_be_bytes([self.bytes[2], self.bytes[3]]))
     }
 }
 
-/// What libc's function has returned.
-fn result(value: i32) -> Result<Answer, Trouble> {
-    if value >= 0 { Ok(Answer::Value(value.into())) } else { Err(Errno::last().into()) }
+/// The response for the return value of a libc function.
+fn result(value: i32) -> Result<Response, CallError> {
+    if value >= 0 { Ok(Response::Value(value.into())) } else { Err(Errno::last().into()) }
 }
 
-fn bind(caller: &Caller, socket: &Socket) -> Result<Answer, Trouble> {
-    let at = Given::read(caller, 1, 2)?;
+fn bind(caller: &Caller, socket: &Socket) -> Result<Response, CallError> {
+    let at = ProgramAddress::read(caller, 1, 2)?;
     // SAFETY: an address with its length.
-    rights::of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
+    rights::with_rights_of(caller, || result(unsafe { libc::bind(socket.fd(), at.pointer(), at.len) }))?
 }
 
-fn connect(caller: Caller, socket: Socket) -> Result<Step, Trouble> {
-    let to = Given::read(&caller, 1, 2)?;
-    if socket.kind == libc::SOCK_STREAM && socket.waits() && to.family() != libc::AF_UNSPEC {
-        return Ok(Step::Waits(Box::new(move || connect_and_wait(&caller, &socket, &to))));
+fn connect(caller: Caller, socket: Socket) -> Result<Action, CallError> {
+    let to = ProgramAddress::read(&caller, 1, 2)?;
+    if socket.kind == libc::SOCK_STREAM && socket.is_blocking() && to.family() != libc::AF_UNSPEC {
+        return Ok(Action::Defer(Box::new(move || connect_and_wait(&caller, &socket, &to))));
     }
-    datagram::connects(&socket, &to)?;
+    datagram::note_connect(&socket, &to)?;
     // SAFETY: an address with its length.
-    result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Step::from)
+    result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }).map(Action::from)
 }
 
-fn connect_and_wait(caller: &Caller, socket: &Socket, to: &Given) -> Result<Answer, Trouble> {
-    caller.is_there()?;
+fn connect_and_wait(caller: &Caller, socket: &Socket, to: &ProgramAddress) -> Result<Response, CallError> {
+    caller.ensure_pending()?;
     loop {
         // SAFETY: an address with its length.
         let connected = interruptible(|| result(unsafe { libc::connect(socket.fd(), to.pointer(), to.len) }));
-        if !matches!(connected, Err(Trouble::Fails(Errno::EINTR))) {
+        if !matches!(connected, Err(CallError::Errno(Errno::EINTR))) {
             return connected;
         }
-        caller.is_there()?;
-        if let Some(errno) = caller.interruption() {
-            // As the kernel: what has a time limit is not begun again.
-            return Ok(Answer::Fails(if socket.limit(libc::SO_SNDTIMEO) > 0 { libc::EINTR } else { errno }));
+        caller.ensure_pending()?;
+        if let Some(errno) = caller.pending_signal_error() {
+            // As in the kernel, a call with a timeout is not restarted.
+            return Ok(Response::Errno(if socket.timeout_ms(libc::SO_SNDTIMEO) > 0 {
+                libc::EINTR
+            } else {
+                errno
+            }));
         }
     }
 }

@@ -1,22 +1,23 @@
-//! The filter: which system calls of a supervised program wait for the supervisor, which fail at once, and which go on.
+//! The seccomp filter: which system calls of a supervised program are suspended for the supervisor, which fail at once, and
+//! which are allowed.
 //!
-//! It sees numbers and never what they point at. What it notifies costs some microseconds, so it is as exact as numbers allow:
-//! a send without an address, a read or a write are none of its business.
+//! A filter sees a call's arguments but not the memory that they point to. A notification costs some microseconds, so the filter
+//! is as selective as arguments allow: reads, writes and sends without an address are allowed.
 
 use super::arch;
 use libc::{c_int, c_long, sock_filter};
 use lonet_core::valve::{IP_MINTTL, IP_TTL};
 
-/// No sockets of Multipath TCP: the kernel does not tell who is at their other end. Go's listeners use TCP then.
+/// No Multipath TCP sockets, as the kernel does not tell who is at their other end. Go's listeners fall back to TCP.
 const NO_MPTCP: u32 = errno(libc::EPROTONOSUPPORT);
 const NO_SUCH_CALL: u32 = errno(libc::ENOSYS);
 const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 
-/// A call that reports success and does nothing.
-const DONE: u32 = errno(0);
+/// The call returns 0 and does nothing.
+const RETURN_ZERO: u32 = errno(0);
 
-/// Not in the libc crate (linux/tcp.h).
+/// Options that the libc crate lacks (linux/tcp.h, asm-generic/socket.h).
 const TCP_MD5SIG_EXT: c_int = 32;
 const TCP_AO_ADD_KEY: c_int = 38;
 const SO_PEERNAME: c_int = 28;
@@ -25,8 +26,8 @@ const fn errno(errno: c_int) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno as u32
 }
 
-/// Calls that are looked at whatever their arguments are.
-const ALWAYS: [c_long; 8] = [
+/// Calls that are suspended whatever their arguments.
+const ALWAYS_NOTIFIED: [c_long; 8] = [
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_connect,
@@ -37,8 +38,8 @@ const ALWAYS: [c_long; 8] = [
     libc::SYS_uname,
 ];
 
-/// The options that lonet sets for itself, and those that hold addresses.
-const SET: [(c_int, c_int); 6] = [
+/// Options that lonet sets for itself, and those with addresses.
+const NOTIFIED_SETSOCKOPT: [(c_int, c_int); 6] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_IP, IP_TTL),
     (libc::SOL_IP, IP_MINTTL),
@@ -46,7 +47,7 @@ const SET: [(c_int, c_int); 6] = [
     (libc::IPPROTO_TCP, TCP_MD5SIG_EXT),
     (libc::IPPROTO_TCP, TCP_AO_ADD_KEY),
 ];
-const GET: [(c_int, c_int); 5] = [
+const NOTIFIED_GETSOCKOPT: [(c_int, c_int); 5] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_IP, IP_TTL),
     (libc::SOL_IP, IP_MINTTL),
@@ -54,79 +55,79 @@ const GET: [(c_int, c_int); 5] = [
     (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
 ];
 
-/// The filter's program. `messages`: recvmsg is looked at, too. Its address is where the filter does not see it, so that each
-/// call takes as long as an accept; resolvers need it (musl's, since 1.2.4), and Go's does not.
-pub fn program(messages: bool) -> Vec<sock_filter> {
+/// The filter's program. `notify_recvmsg`: suspend each recvmsg, as the filter cannot see whether it asks for an address. This
+/// makes all of them slow, but the resolver of musl needs it (since 1.2.4); that of Go does not.
+pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
-    if let Some((second, calls)) = arch::SECOND {
+    if let Some((compat, calls)) = arch::COMPAT_ABI {
         let mut body = vec![load(NUMBER)];
-        calls.iter().for_each(|call| body.extend(when(*call, &[answer(NO_SUCH_CALL)])));
-        body.push(answer(ALLOW));
-        all.extend(when(second, &body));
+        calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
+        body.push(ret(ALLOW));
+        all.extend(when(compat, &body));
     }
-    all.extend(unless(arch::NATIVE, &[answer(NO_SUCH_CALL)]));
+    all.extend(unless(arch::NATIVE, &[ret(NO_SUCH_CALL)]));
     all.push(load(NUMBER));
-    if let Some(bit) = arch::OTHER_ABI {
-        all.extend(when_any(bit, &[answer(NO_SUCH_CALL)]));
+    if let Some(bit) = arch::X32_BIT {
+        all.extend(when_any(bit, &[ret(NO_SUCH_CALL)]));
     }
     let mut call = |number: c_long, body: &[sock_filter]| all.extend(when(number as u32, body));
-    ALWAYS.iter().for_each(|number| call(*number, &[answer(NOTIFY)]));
-    call(libc::SYS_setsockopt, &options(&SET));
-    call(libc::SYS_getsockopt, &options(&GET));
-    // MSG_FASTOPEN is a connect.
-    call(libc::SYS_sendto, &[&with_pointer(4)[..], &with_flag(3, libc::MSG_FASTOPEN)].concat());
-    call(libc::SYS_sendmsg, &with_flag(2, libc::MSG_FASTOPEN));
-    call(libc::SYS_sendmmsg, &with_flag(3, libc::MSG_FASTOPEN));
-    call(libc::SYS_recvfrom, &[&with_pointer(4)[..], &[answer(ALLOW)]].concat());
-    if messages {
-        call(libc::SYS_recvmsg, &[answer(NOTIFY)]);
+    ALWAYS_NOTIFIED.iter().for_each(|number| call(*number, &[ret(NOTIFY)]));
+    call(libc::SYS_setsockopt, &options(&NOTIFIED_SETSOCKOPT));
+    call(libc::SYS_getsockopt, &options(&NOTIFIED_GETSOCKOPT));
+    // A send with MSG_FASTOPEN connects.
+    call(libc::SYS_sendto, &[&notify_if_pointer(4)[..], &notify_if_flag(3, libc::MSG_FASTOPEN)].concat());
+    call(libc::SYS_sendmsg, &notify_if_flag(2, libc::MSG_FASTOPEN));
+    call(libc::SYS_sendmmsg, &notify_if_flag(3, libc::MSG_FASTOPEN));
+    call(libc::SYS_recvfrom, &[&notify_if_pointer(4)[..], &[ret(ALLOW)]].concat());
+    if notify_recvmsg {
+        call(libc::SYS_recvmsg, &[ret(NOTIFY)]);
     }
-    let mptcp = when(libc::IPPROTO_MPTCP as u32, &[answer(NO_MPTCP)]);
-    call(libc::SYS_socket, &[&[load(argument(2))][..], &mptcp, &[answer(ALLOW)]].concat());
-    // What is not dumpable is out of the supervisor's reach.
-    let undumpable = [&[load(argument(1))][..], &when(0, &[answer(DONE)]), &[answer(ALLOW)]].concat();
+    let mptcp = when(libc::IPPROTO_MPTCP as u32, &[ret(NO_MPTCP)]);
+    call(libc::SYS_socket, &[&[load(argument(2))][..], &mptcp, &[ret(ALLOW)]].concat());
+    // The supervisor could not access a process that is not dumpable.
+    let undumpable = [&[load(argument(1))][..], &when(0, &[ret(RETURN_ZERO)]), &[ret(ALLOW)]].concat();
     let prctl = when(libc::PR_SET_DUMPABLE as u32, &undumpable);
-    call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[answer(ALLOW)]].concat());
-    // Its requests would pass the filter.
-    call(libc::SYS_io_uring_setup, &[answer(NO_SUCH_CALL)]);
-    all.push(answer(ALLOW));
+    call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[ret(ALLOW)]].concat());
+    // Requests in its ring would bypass the filter.
+    call(libc::SYS_io_uring_setup, &[ret(NO_SUCH_CALL)]);
+    all.push(ret(ALLOW));
     all
 }
 
-/// Notifies for these pairs of level and option, in arguments 1 and 2.
+/// Notifies if arguments 1 and 2 are one of these pairs of level and option, and allows the call otherwise.
 fn options(all: &[(c_int, c_int)]) -> Vec<sock_filter> {
     let mut body = Vec::new();
     for (level, option) in all {
-        let is_option = [&[load(argument(2))][..], &when(*option as u32, &[answer(NOTIFY)])].concat();
+        let is_option = [&[load(argument(2))][..], &when(*option as u32, &[ret(NOTIFY)])].concat();
         body.push(load(argument(1)));
         body.extend(when(*level as u32, &is_option));
     }
-    body.push(answer(ALLOW));
+    body.push(ret(ALLOW));
     body
 }
 
-/// Notifies if an argument of 64 bits is not zero; goes on behind it otherwise.
-fn with_pointer(number: usize) -> Vec<sock_filter> {
+/// Notifies if an argument of 64 bits is not zero. Otherwise the code behind it runs.
+fn notify_if_pointer(number: usize) -> Vec<sock_filter> {
     let mut body = vec![load(argument(number))];
-    body.extend(unless(0, &[answer(NOTIFY)]));
+    body.extend(unless(0, &[ret(NOTIFY)]));
     body.push(load(argument(number) + 4));
-    body.extend(unless(0, &[answer(NOTIFY)]));
+    body.extend(unless(0, &[ret(NOTIFY)]));
     body
 }
 
-/// Notifies if an argument has this flag, and allows it otherwise.
-fn with_flag(number: usize, flag: c_int) -> Vec<sock_filter> {
+/// Notifies if an argument has this flag, and allows the call otherwise.
+fn notify_if_flag(number: usize, flag: c_int) -> Vec<sock_filter> {
     let mut body = vec![load(argument(number))];
-    body.extend(when_any(flag as u32, &[answer(NOTIFY)]));
-    body.push(answer(ALLOW));
+    body.extend(when_any(flag as u32, &[ret(NOTIFY)]));
+    body.push(ret(ALLOW));
     body
 }
 
-// Offsets in seccomp_data.
+// Offsets of fields in seccomp_data.
 const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
 const ARCH: u32 = std::mem::offset_of!(libc::seccomp_data, arch) as u32;
 
-/// Of an argument's lower 32 bits, where the lower come first.
+/// The offset of an argument's lower 32 bits, on a little-endian processor.
 const fn argument(number: usize) -> u32 {
     (std::mem::offset_of!(libc::seccomp_data, args) + number * size_of::<u64>()) as u32
 }
@@ -135,29 +136,36 @@ fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
-fn answer(value: u32) -> sock_filter {
+fn ret(value: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: value }
 }
 
-/// `body`, which is passed over unless the loaded value is this one.
+/// `body`, which runs if the loaded value is this one.
 fn when(value: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JEQ, value, 0, body.len(), body)
+    jump_over(libc::BPF_JEQ, value, 0, body.len(), body)
 }
 
+/// `body`, which runs if the loaded value is another one.
 fn unless(value: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JEQ, value, body.len(), 0, body)
+    jump_over(libc::BPF_JEQ, value, body.len(), 0, body)
 }
 
-/// `body`, which is passed over unless the loaded value has one of these bits.
+/// `body`, which runs if the loaded value has one of these bits.
 fn when_any(bits: u32, body: &[sock_filter]) -> Vec<sock_filter> {
-    guarded(libc::BPF_JSET, bits, 0, body.len(), body)
+    jump_over(libc::BPF_JSET, bits, 0, body.len(), body)
 }
 
-fn guarded(jump: u32, k: u32, if_so: usize, if_not: usize, body: &[sock_filter]) -> Vec<sock_filter> {
+fn jump_over(
+    jump: u32,
+    k: u32,
+    skip_if_true: usize,
+    skip_if_false: usize,
+    body: &[sock_filter],
+) -> Vec<sock_filter> {
     let code = (libc::BPF_JMP | jump | libc::BPF_K) as u16;
-    // No body of this file is longer.
+    // Jumps are limited to 255 instructions; no body of this file is longer.
     let distance = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-    let mut all = vec![sock_filter { code, jt: distance(if_so), jf: distance(if_not), k }];
+    let mut all = vec![sock_filter { code, jt: distance(skip_if_true), jf: distance(skip_if_false), k }];
     all.extend_from_slice(body);
     all
 }
@@ -166,7 +174,7 @@ fn guarded(jump: u32, k: u32, if_so: usize, if_not: usize, body: &[sock_filter])
 mod tests {
     use super::*;
 
-    /// What the kernel would make of a call.
+    /// Interprets the filter: the action for a call.
     fn run(arch: u32, number: c_long, args: [u64; 6]) -> u32 {
         let program = program(true);
         let mut data = [0u8; size_of::<libc::seccomp_data>()];
@@ -198,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn calls_with_addresses_are_notified_and_data_is_not() {
-        for number in ALWAYS {
+    fn calls_with_addresses_are_notified_and_others_allowed() {
+        for number in ALWAYS_NOTIFIED {
             assert_eq!(native(number, [0; 6]), NOTIFY, "{number}");
         }
         for number in [libc::SYS_read, libc::SYS_write, libc::SYS_close, libc::SYS_sendto, libc::SYS_recvfrom]
@@ -218,28 +226,32 @@ mod tests {
     }
 
     #[test]
-    fn only_options_of_lonets_are_notified() {
+    fn only_options_that_lonet_uses_are_notified() {
         let option =
             |number, (level, name): (c_int, c_int)| native(number, [3, level as u64, name as u64, 0, 0, 0]);
-        SET.iter().for_each(|o| assert_eq!(option(libc::SYS_setsockopt, *o), NOTIFY, "{o:?}"));
-        GET.iter().for_each(|o| assert_eq!(option(libc::SYS_getsockopt, *o), NOTIFY, "{o:?}"));
+        NOTIFIED_SETSOCKOPT
+            .iter()
+            .for_each(|o| assert_eq!(option(libc::SYS_setsockopt, *o), NOTIFY, "{o:?}"));
+        NOTIFIED_GETSOCKOPT
+            .iter()
+            .for_each(|o| assert_eq!(option(libc::SYS_getsockopt, *o), NOTIFY, "{o:?}"));
         let error = (libc::SOL_SOCKET, libc::SO_ERROR);
         assert_eq!(option(libc::SYS_getsockopt, error), ALLOW);
         assert_eq!(option(libc::SYS_setsockopt, (libc::IPPROTO_TCP, libc::TCP_NODELAY)), ALLOW);
     }
 
     #[test]
-    fn what_would_pass_the_supervisor_is_not_there() {
+    fn calls_that_would_bypass_the_supervisor_fail() {
         assert_eq!(native(libc::SYS_io_uring_setup, [0; 6]), NO_SUCH_CALL);
         let dumpable = |to| native(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, to, 0, 0, 0, 0]);
-        assert_eq!((dumpable(0), dumpable(1)), (DONE, ALLOW));
+        assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         let socket = |protocol| native(libc::SYS_socket, [2, 1, protocol, 0, 0, 0]);
         assert_eq!((socket(0), socket(libc::IPPROTO_MPTCP as u64)), (ALLOW, NO_MPTCP));
-        if let Some((second, calls)) = arch::SECOND {
-            calls.iter().for_each(|call| assert_eq!(run(second, (*call).into(), [0; 6]), NO_SUCH_CALL));
-            assert_eq!(run(second, 1, [0; 6]), ALLOW);
+        if let Some((compat, calls)) = arch::COMPAT_ABI {
+            calls.iter().for_each(|call| assert_eq!(run(compat, (*call).into(), [0; 6]), NO_SUCH_CALL));
+            assert_eq!(run(compat, 1, [0; 6]), ALLOW);
         }
-        if let Some(bit) = arch::OTHER_ABI {
+        if let Some(bit) = arch::X32_BIT {
             assert_eq!(native(libc::SYS_read | c_long::from(bit), [0; 6]), NO_SUCH_CALL);
         }
         assert_eq!(run(0xdead_beef, libc::SYS_read, [0; 6]), NO_SUCH_CALL);

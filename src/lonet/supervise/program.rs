@@ -1,10 +1,10 @@
-//! Starts the program under its filter.
+//! Starts the program under the filter.
 //!
-//! The child of a fork puts itself under the filter, tells the number of the listener's descriptor, and waits until the
-//! supervisor has a duplicate of it. That is the first one that it takes, and tells whether it may take any.
+//! The forked child installs the filter on itself, sends the number of its notification descriptor, and waits until the
+//! supervisor has duplicated that. This first pidfd_getfd also shows whether the kernel allows any.
 
 use super::filter;
-use super::report::pair;
+use super::report::socket_pair;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -18,26 +18,26 @@ pub struct Program {
     pub arguments: Vec<CString>,
     pub environment: Vec<CString>,
     /// See [`filter::program`].
-    pub messages: bool,
-    /// The signals that it begins with blocked.
+    pub notify_recvmsg: bool,
+    /// The program's initial signal mask.
     pub mask: SigSet,
 }
 
 pub struct Started {
     pub process: Pid,
-    pub listener: Fd,
+    pub notify_fd: Fd,
 }
 
-/// Why it was not started.
+/// Why a program was not started.
 pub enum Failure {
-    /// The kernel does not execute it.
+    /// execve failed.
     Exec(Errno),
-    /// It cannot be supervised here.
+    /// Supervision is not possible here: the reason.
     Supervision(String),
 }
 
 impl Program {
-    /// Only while the supervisor has no other thread.
+    /// Starts the program. The supervisor must have no other thread, as this forks.
     pub fn start(&self) -> Result<Started, Failure> {
         let (started, control) = self.fork()?;
         let _ = sys::send(control.raw(), b"go");
@@ -48,41 +48,41 @@ impl Program {
         }
     }
 
-    /// A child under the filter that waits for a word before it executes the program, and where to say it.
+    /// Forks a child that is under the filter and waits for a message before it executes the program, and the socket for that.
     fn fork(&self) -> Result<(Started, Fd), Failure> {
         let cannot = |what: &str, errno: Errno| Failure::Supervision(format!("{what}: {}", errno.desc()));
-        let [ours, childs] = pair().map_err(|e| cannot("cannot make a socket", e))?;
-        let filter = filter::program(self.messages);
-        let arguments = Array::new(&self.arguments);
-        let environment = Array::new(&self.environment);
+        let [ours, childs] = socket_pair().map_err(|e| cannot("cannot make a socket", e))?;
+        let filter = filter::program(self.notify_recvmsg);
+        let arguments = StringArray::new(&self.arguments);
+        let environment = StringArray::new(&self.environment);
         let parent = sys::getpid();
-        // SAFETY: the child makes system calls only.
+        // SAFETY: the child only makes system calls.
         let process = match unsafe { fork() }.map_err(|e| cannot("cannot fork", e))? {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                let errno = self.become_it(&childs, &filter, &arguments, &environment, parent);
+                let errno = self.exec_under_filter(&childs, &filter, &arguments, &environment, parent);
                 let _ = sys::send(childs.raw(), &(errno as i32).to_ne_bytes());
                 // SAFETY: no destructor is to run in the child.
                 unsafe { libc::_exit(127) }
             }
         };
         drop(childs);
-        match take_listener(&ours, process) {
-            Ok(listener) => Ok((Started { process, listener }, ours)),
+        match duplicate_notify_fd(&ours, process) {
+            Ok(notify_fd) => Ok((Started { process, notify_fd }, ours)),
             Err(failure) => {
-                end(process);
+                kill_and_reap(process);
                 Err(failure)
             }
         }
     }
 
-    /// Returns only if that fails.
-    fn become_it(
+    /// Becomes the program. Returns only on failure.
+    fn exec_under_filter(
         &self,
         control: &Fd,
         filter: &[libc::sock_filter],
-        arguments: &Array<'_>,
-        environment: &Array<'_>,
+        arguments: &StringArray<'_>,
+        environment: &StringArray<'_>,
         parent: i32,
     ) -> Errno {
         // SAFETY: no pointers.
@@ -93,13 +93,13 @@ impl Program {
         }
         let installed = install(filter);
         let number = installed.unwrap_or_else(|errno| -(errno as i32));
-        let mut word = [0; 4];
+        let mut go = [0; 4];
         if sys::send(control.raw(), &number.to_ne_bytes()).is_err()
-            || sys::recv(control.raw(), &mut word).unwrap_or(0) == 0
+            || sys::recv(control.raw(), &mut go).unwrap_or(0) == 0
         {
             return Errno::ESRCH;
         }
-        // Rust's runtime ignores SIGPIPE.
+        // Undo what Rust's runtime has set: it ignores SIGPIPE.
         // SAFETY: no handler of ours; the masks are structures of ours.
         unsafe {
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
@@ -113,18 +113,18 @@ impl Program {
     }
 }
 
-/// Whether anything can be supervised here; a sentence that says why not.
+/// Checks whether programs can be supervised here. An error: why not.
 pub fn probe() -> Result<(), String> {
     let nothing = Program {
         path: CString::default(),
         arguments: vec![],
         environment: vec![],
-        messages: true,
+        notify_recvmsg: true,
         mask: SigSet::empty(),
     };
     match nothing.fork() {
         Ok((started, _)) => {
-            end(started.process);
+            kill_and_reap(started.process);
             Ok(())
         }
         Err(Failure::Supervision(why)) => Err(why),
@@ -132,22 +132,22 @@ pub fn probe() -> Result<(), String> {
     }
 }
 
-/// Kills a child that waits for us, or has ended.
-fn end(process: Pid) {
+/// Kills a child, and takes its exit status.
+fn kill_and_reap(process: Pid) {
     let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL);
     let _ = nix::sys::wait::waitpid(process, None);
 }
 
-/// Strings as execve takes them.
-struct Array<'a> {
+/// Strings in the form that execve takes: an array of pointers that ends with null.
+struct StringArray<'a> {
     pointers: Vec<*const libc::c_char>,
     _strings: &'a [CString],
 }
 
-impl<'a> Array<'a> {
-    fn new(strings: &'a [CString]) -> Array<'a> {
+impl<'a> StringArray<'a> {
+    fn new(strings: &'a [CString]) -> StringArray<'a> {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Array { pointers, _strings: strings }
+        StringArray { pointers, _strings: strings }
     }
 
     fn pointer(&self) -> *const *const libc::c_char {
@@ -155,10 +155,10 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Puts this thread under the filter; the descriptor of its listener.
+/// Puts this thread under the filter; the result is the notification descriptor.
 fn install(filter: &[libc::sock_filter]) -> sys::Result<i32> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // Without privileges only what gains none may have a filter.
+    // The kernel requires this of unprivileged processes.
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     let set = |flags: libc::c_ulong| {
@@ -174,13 +174,15 @@ fn install(filter: &[libc::sock_filter]) -> sys::Result<i32> {
 const REMEDY: &str =
     "in a container, --cap-add SYS_PTRACE lets it; elsewhere kernel.yama.ptrace_scope has to be 0 or 1";
 
-/// A duplicate of the listener that the child has, once it says which number that has.
-fn take_listener(control: &Fd, process: Pid) -> Result<Fd, Failure> {
+/// Receives the number of the child's notification descriptor and duplicates that.
+fn duplicate_notify_fd(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let mut number = [0; 4];
-    let told = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
-    let number = told.map(|_| i32::from_ne_bytes(number));
+    let received = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
+    let number = received.map(|_| i32::from_ne_bytes(number));
     let refused = |what: String| Failure::Supervision(what);
-    let number = match number.ok_or_else(|| refused("the child ended before it was the program".into()))? {
+    let number = match number
+        .ok_or_else(|| refused("the child ended before it executed the program".into()))?
+    {
         number @ 0.. => number,
         failed => {
             return Err(refused(match Errno::from_raw(-failed) {
@@ -199,14 +201,14 @@ fn take_listener(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) });
     let pidfd = pidfd.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_open", e))?;
     // SAFETY: no pointers.
-    let listener = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.raw(), number, 0) });
-    let listener = listener.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_getfd", e))?;
-    // The child of a fork has this where we have it.
+    let notify_fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.raw(), number, 0) });
+    let notify_fd = notify_fd.map(|fd| Fd::adopt(fd as i32)).map_err(|e| forbidden("pidfd_getfd", e))?;
+    // A forked child has this string at the same address.
     let mark: &CStr = c"lonet";
     let mut seen = [0; 5];
     let there = RemoteIoVec { base: mark.as_ptr() as usize, len: seen.len() };
     match process_vm_readv(process, &mut [IoSliceMut::new(&mut seen)], &[there]) {
-        Ok(5) if seen == *mark.to_bytes() => Ok(listener),
+        Ok(5) if seen == *mark.to_bytes() => Ok(notify_fd),
         Ok(_) => Err(forbidden("process_vm_readv", Errno::EFAULT)),
         Err(errno) => Err(forbidden("process_vm_readv", errno)),
     }

@@ -1,4 +1,4 @@
-//! What the supervisor tells the process that the user has started, in one packet each.
+//! Reports of the supervisor to the process that the user has started, one packet each.
 
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -6,13 +6,13 @@ use std::os::fd::RawFd;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The program runs, as this process.
+    /// The program runs, with this pid.
     Runs(i32),
-    /// It was not started: an exit code, and why.
+    /// The program was not started: the exit code, and why.
     Failed(u8, String),
     /// The program was stopped.
     Stopped,
-    /// It has ended, with this status of wait(2)'s.
+    /// The program has ended, with this status of wait(2).
     Ended(i32),
 }
 
@@ -21,7 +21,7 @@ const FAILED: u8 = 2;
 const STOPPED: u8 = 3;
 const ENDED: u8 = 4;
 
-/// A longer reason is cut.
+/// The size of a report, in bytes; longer reasons are truncated.
 const MAX: usize = 4096;
 
 impl Report {
@@ -49,13 +49,13 @@ impl Report {
         }
     }
 
-    /// Nobody may be there to hear it.
+    /// Sends it. Errors are ignored: the receiver may be gone.
     pub fn send(&self, to: RawFd) {
         let bytes = self.bytes();
         let _ = sys::send(to, bytes.get(..MAX).unwrap_or(&bytes));
     }
 
-    /// The next one. `None`: the supervisor has ended.
+    /// Waits for the next report. `None`: the supervisor has ended.
     pub fn receive(from: RawFd) -> Option<Report> {
         let mut buffer = [0; MAX];
         let n = sys::recv(from, &mut buffer).unwrap_or(0);
@@ -63,8 +63,8 @@ impl Report {
     }
 }
 
-/// Two sockets that are connected with each other, for packets; not passed on by exec.
-pub fn pair() -> Result<[sys::Fd; 2], Errno> {
+/// A pair of connected packet sockets, close-on-exec.
+pub fn socket_pair() -> Result<[sys::Fd; 2], Errno> {
     let mut pair = [0; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: room for two descriptors.
@@ -75,8 +75,8 @@ pub fn pair() -> Result<[sys::Fd; 2], Errno> {
     Ok([sys::Fd::new(a)?, sys::Fd::new(b)?])
 }
 
-/// Closes all descriptors from 3 on but these.
-pub fn close_all_but(mut keep: Vec<RawFd>) {
+/// Closes all descriptors from 3 on, except these.
+pub fn close_all_except(mut keep: Vec<RawFd>) {
     keep.sort_unstable();
     let mut first = 3u32;
     for fd in keep.into_iter().filter_map(|fd| u32::try_from(fd).ok()).chain([u32::MAX]) {
@@ -89,8 +89,8 @@ pub fn close_all_but(mut keep: Vec<RawFd>) {
     }
 }
 
-/// The program alone is to have these standard streams: who reads from a pipe waits for the last that may write.
-pub fn leave_streams(streams: impl IntoIterator<Item = RawFd>) {
+/// Redirects these streams to /dev/null, so that only the program holds them: a pipe ends when its last writer closes it.
+pub fn redirect_to_null(streams: impl IntoIterator<Item = RawFd>) {
     if let Ok(null) = sys::open(c"/dev/null", libc::O_RDWR) {
         for stream in streams {
             // SAFETY: no pointers.
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn report_is_read_as_it_was_sent() {
-        let [a, b] = pair().expect("two sockets");
+        let [a, b] = socket_pair().expect("two sockets");
         let all = [Report::Runs(7), Report::Failed(126, "α".into()), Report::Stopped, Report::Ended(256)];
         for report in &all {
             report.send(a.raw());

@@ -1,14 +1,14 @@
-//! What the supervisor may and its caller may not: a program that root has begun, and that has given up its user id, is not to
-//! bind by its supervisor what it could not bind itself.
+//! Limits the supervisor to its caller's rights: a program that root has started and that has dropped its privileges must not
+//! bind ports by its root supervisor that it could not bind itself.
 //!
-//! Of the capabilities one counts: what else the kernel asks for, it asks for where the program has made the socket, or in calls
-//! that do not come here.
+//! Only CAP_NET_BIND_SERVICE matters here. The kernel checks other capabilities when the program makes its socket, or in calls that
+//! are not supervised.
 
-use super::caller::{Caller, Trouble};
+use super::caller::{CallError, Caller};
 use lonet_core::sys::{self, check};
 use std::os::unix::fs::MetadataExt;
 
-/// From linux/capability.h.
+/// The version of the structures of capget(2) (linux/capability.h).
 const VERSION: u32 = 0x2008_0522;
 const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 
@@ -18,55 +18,55 @@ struct Header {
     pid: i32,
 }
 
-/// The sets of the lower 32 capabilities, and then those of the upper.
+/// The sets of 32 capabilities. The kernel takes two of these, for the lower and the upper ones.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Set {
+struct CapabilitySet {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
-/// Of this thread.
-fn get() -> sys::Result<[Set; 2]> {
-    let (header, mut sets) = (Header { version: VERSION, pid: 0 }, [Set::default(); 2]);
+/// The capabilities of this thread.
+fn capget() -> sys::Result<[CapabilitySet; 2]> {
+    let (header, mut sets) = (Header { version: VERSION, pid: 0 }, [CapabilitySet::default(); 2]);
     // SAFETY: a header, and the two sets of its version.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
-/// Of this thread alone.
-fn set(sets: &[Set; 2]) -> sys::Result<()> {
+/// Changes the capabilities of this thread alone.
+fn capset(sets: &[CapabilitySet; 2]) -> sys::Result<()> {
     let header = Header { version: VERSION, pid: 0 };
     // SAFETY: as above.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }).map(drop)
 }
 
-/// Does what binds a socket for the caller, with no right to privileged ports that the caller has not.
-pub fn of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, Trouble> {
-    let own = get()?;
+/// Calls `bind`, without CAP_NET_BIND_SERVICE if the caller lacks it.
+pub fn with_rights_of<T>(caller: &Caller, bind: impl FnOnce() -> T) -> Result<T, CallError> {
+    let own = capget()?;
     let [low, high] = own;
-    if u64::from(low.effective) & CAP_NET_BIND_SERVICE == 0 || has(caller)? {
+    if u64::from(low.effective) & CAP_NET_BIND_SERVICE == 0 || may_bind_privileged(caller)? {
         return Ok(bind());
     }
-    let less = Set { effective: low.effective & !(CAP_NET_BIND_SERVICE as u32), ..low };
-    set(&[less, high])?;
+    let less = CapabilitySet { effective: low.effective & !(CAP_NET_BIND_SERVICE as u32), ..low };
+    capset(&[less, high])?;
     let result = bind();
     let errno = nix::errno::Errno::last();
-    // What is permitted can be made effective again.
-    set(&own)?;
+    // It stays permitted, so it can be made effective again.
+    capset(&own)?;
     errno.set();
     Ok(result)
 }
 
-/// Whether the caller has it. Not that of a user namespace below, which the machine's ports do not belong to.
-fn has(caller: &Caller) -> Result<bool, Trouble> {
+/// Whether the caller has CAP_NET_BIND_SERVICE in this user namespace; that of a nested one does not count for its ports.
+fn may_bind_privileged(caller: &Caller) -> Result<bool, CallError> {
     let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/user")).map(|m| (m.dev(), m.ino()));
-    let has = match (namespace("self"), namespace(&caller.notice.thread.to_string())) {
+    let has = match (namespace("self"), namespace(&caller.notification.thread.to_string())) {
         (Ok(own), Ok(theirs)) => own == theirs && caller.capabilities() & CAP_NET_BIND_SERVICE != 0,
         _ => false,
     };
-    caller.is_there()?;
+    caller.ensure_pending()?;
     Ok(has)
 }
 
@@ -75,10 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_of_this_thread_are_those_that_proc_shows() {
-        let [low, high] = get().expect("capabilities");
+    fn capget_agrees_with_proc() {
+        let [low, high] = capget().expect("capabilities");
         let effective = u64::from(high.effective) << 32 | u64::from(low.effective);
         assert_eq!(super::super::caller::capabilities(sys::gettid()), effective);
-        set(&[low, high]).expect("the same again");
+        capset(&[low, high]).expect("the same again");
     }
 }

@@ -1,10 +1,10 @@
-//! The supervisor's main thread: takes the calls that wait, and reaps what has ended.
+//! The supervisor's main thread: receives suspended calls, and reaps children.
 
 use super::caller::Caller;
-use super::calls::{self, Answer, Step};
-use super::listener::Listener;
+use super::calls::{self, Action, Response};
+use super::notify_fd::NotifyFd;
 use super::report::Report;
-use super::workers::{TICK, Workers};
+use super::workers::{INTERRUPT_EVERY_MS, Workers};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
@@ -13,83 +13,100 @@ use nix::unistd::Pid;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// How often threads are waited for whose callers have gone, a millisecond each.
-const PATIENCE: u32 = 1000;
+/// How many times, a millisecond each, the threads of gone callers are waited for.
+const MAX_RELEASE_WAITS: u32 = 1000;
 
 pub struct Server {
-    listener: &'static Listener,
+    notify_fd: &'static NotifyFd,
     workers: &'static Workers,
     children: SignalFd,
     program: Pid,
-    /// Who hears of the program, and its process.
+    /// The socket for reports to the user's process, and its pid.
     user: (Fd, Pid),
-    has_ended: bool,
-    /// When those who wait were last looked at.
-    looked: Instant,
+    program_ended: bool,
+    /// When worker threads were last interrupted.
+    last_interrupt: Instant,
 }
 
 impl Server {
-    pub fn new(listener: Fd, program: Pid, user: (Fd, Pid)) -> Result<Server, Errno> {
-        // They are used for as long as this process lives.
-        let listener: &'static Listener = Box::leak(Box::new(Listener::new(listener)));
-        let workers: &'static Workers = Box::leak(Box::new(Workers::new(listener)));
+    pub fn new(notify_fd: Fd, program: Pid, user: (Fd, Pid)) -> Result<Server, Errno> {
+        // Leaked, as they are used as long as this process lives.
+        let notify_fd: &'static NotifyFd = Box::leak(Box::new(NotifyFd::new(notify_fd)));
+        let workers: &'static Workers = Box::leak(Box::new(Workers::new(notify_fd)));
         let mut child = SigSet::empty();
         child.add(Signal::SIGCHLD);
         let children = SignalFd::with_flags(&child, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Server { listener, workers, children, program, user, has_ended: false, looked: Instant::now() })
+        Ok(Server {
+            notify_fd,
+            workers,
+            children,
+            program,
+            user,
+            program_ended: false,
+            last_interrupt: Instant::now(),
+        })
     }
 
-    /// Until nobody is left who is under the filter.
+    /// Serves until no process is under the filter any more.
     pub fn run(&mut self) {
-        // The program may have ended before there was a descriptor to tell of it.
+        // The program may have ended before the signalfd was made.
         self.reap();
         loop {
-            let (calls, nobody) = self.wait();
-            if calls && let Some(notice) = self.listener.next() {
-                if matches!(notice.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
-                    self.drop_sockets();
+            let (has_call, is_unused) = self.wait();
+            if has_call && let Some(notification) = self.notify_fd.receive() {
+                if matches!(notification.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
+                    self.release_gone_sockets();
                 }
-                let result = Caller::new(self.listener, notice).and_then(calls::begin);
+                let result = Caller::new(self.notify_fd, notification).and_then(calls::dispatch);
                 match result {
-                    Ok(Step::Answer(answer)) => calls::answer(self.listener, notice.id, Ok(answer)),
-                    Ok(Step::Waits(job)) => {
-                        if !self.workers.give(notice.id, notice.thread, job) {
-                            calls::answer(self.listener, notice.id, Ok(Answer::Fails(libc::ENETDOWN)));
+                    Ok(Action::Respond(response)) => {
+                        calls::respond(self.notify_fd, notification.id, Ok(response))
+                    }
+                    Ok(Action::Defer(job)) => {
+                        if !self.workers.submit(notification.id, notification.thread, job) {
+                            calls::respond(
+                                self.notify_fd,
+                                notification.id,
+                                Ok(Response::Errno(libc::ENETDOWN)),
+                            );
                         }
                     }
-                    Err(trouble) => calls::answer(self.listener, notice.id, Err(trouble)),
+                    Err(error) => calls::respond(self.notify_fd, notification.id, Err(error)),
                 }
             }
-            if nobody && self.has_ended {
+            if is_unused && self.program_ended {
                 return;
             }
         }
     }
 
-    /// Whether a call waits, and whether nobody is left.
+    /// Waits for an event. Returns whether a call is suspended, and whether no process uses the filter any more.
     fn wait(&mut self) -> (bool, bool) {
-        let fds: [RawFd; 2] = [self.listener.raw(), self.children.as_raw_fd()];
+        let fds: [RawFd; 2] = [self.notify_fd.raw(), self.children.as_raw_fd()];
         let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-        let limit = if self.workers.any() { TICK } else { -1 };
+        let limit = if self.workers.has_calls() { INTERRUPT_EVERY_MS } else { -1 };
         // SAFETY: two structures of ours.
         let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, limit) };
-        // Also where there is always another call.
-        if limit >= 0 && (ready <= 0 || self.looked.elapsed() >= Duration::from_millis(TICK as u64)) {
-            self.workers.interrupt();
-            self.looked = Instant::now();
+        // Even if calls arrive without a pause.
+        if limit >= 0
+            && (ready <= 0
+                || self.last_interrupt.elapsed() >= Duration::from_millis(INTERRUPT_EVERY_MS as u64))
+        {
+            self.workers.interrupt_due();
+            self.last_interrupt = Instant::now();
         }
         if ready <= 0 {
             return (false, false);
         }
-        let nobody = polls[0].revents & libc::POLLHUP != 0;
-        if polls[1].revents != 0 || nobody {
+        let is_unused = polls[0].revents & libc::POLLHUP != 0;
+        if polls[1].revents != 0 || is_unused {
             while matches!(self.children.read_signal(), Ok(Some(_))) {}
             self.reap();
         }
-        (polls[0].revents & libc::POLLIN != 0, nobody)
+        (polls[0].revents & libc::POLLIN != 0, is_unused)
     }
 
-    /// Takes the status of each child: the program, and what has lost its parent.
+    /// Reaps all children that have ended: the program, and orphans of its descendants.
     fn reap(&mut self) {
         loop {
             let mut status = 0;
@@ -106,12 +123,12 @@ impl Server {
             if libc::WIFSTOPPED(status) {
                 Report::Stopped.send(user);
             } else if libc::WIFCONTINUED(status) {
-                // Whoever let the program go on may not know of the process that stopped with it.
+                // The sender of SIGCONT may not know the user's process, which has stopped with the program.
                 let _ = nix::sys::signal::kill(user_pid, Signal::SIGCONT);
             } else {
-                self.has_ended = true;
-                self.drop_sockets();
-                // What the program has left behind is served on.
+                self.program_ended = true;
+                self.release_gone_sockets();
+                // Continue to serve the program's descendants after the user's process has exited.
                 // SAFETY: no pointers.
                 unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, 0) };
                 Report::Ended(status).send(user);
@@ -119,11 +136,11 @@ impl Server {
         }
     }
 
-    /// Who looks for a free port, or waits for the program's end, finds those free whose programs have ended: no thread here
-    /// has a duplicate of a socket of theirs any more.
-    fn drop_sockets(&self) {
-        for _ in 0..PATIENCE {
-            if !self.workers.leave_gone() {
+    /// Waits until no worker holds a duplicate of a socket whose caller has gone. So the ports of an ended program are free before
+    /// its end is reported, or another call looks for a free port.
+    fn release_gone_sockets(&self) {
+        for _ in 0..MAX_RELEASE_WAITS {
+            if !self.workers.interrupt_gone() {
                 return;
             }
             let _ = sys::readable_within(self.user.0.raw(), 1);

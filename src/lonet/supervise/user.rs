@@ -1,10 +1,11 @@
-//! The process that the user has started: waits for the program, passes signals on, stops when it stops, and ends as it does.
+//! The process that the user has started: waits for the program, forwards signals to it, stops when it stops, and exits as it
+//! does.
 
-use super::report::{Report, close_all_but, leave_streams, pair};
-use crate::cli::run::FAILED;
+use super::report::{Report, close_all_except, redirect_to_null, socket_pair};
 use crate::daemon::process::{asks_to_end, is_stopped};
+use crate::exit::{FAILED, RunError, exit_like};
 use lonet_core::config::{SUPERVISED, SUPERVISES};
-use lonet_core::sys::{self, Fd, check};
+use lonet_core::sys::{Fd, check};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::ffi::{OsStr, OsString};
@@ -13,19 +14,19 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 
-/// Sent to the whole group by a terminal, so that the program has it, too.
+/// `si_code` of signals from a terminal, which sends them to the whole process group, and so to the program, too.
 const SI_KERNEL: i32 = 0x80;
 
-/// The file of a program.
+/// The file of a program to supervise.
 #[derive(Clone, Copy)]
-pub enum File<'a> {
-    At(&'a Path),
-    /// /proc/self/fd/N: a descriptor that the program does not get.
-    Open(&'a Path),
+pub enum ProgramFile<'a> {
+    Path(&'a Path),
+    /// /proc/self/fd/N: a descriptor that the program does not inherit.
+    Descriptor(&'a Path),
 }
 
-/// Says that a debugger has the wrong process: it has started the program, and what it traces is this one, which only waits for it.
-pub fn tell_tracer(program: &OsStr) {
+/// Warns if a debugger traces this process: it has meant to trace the program, for which this process only waits.
+pub fn warn_tracer(program: &OsStr) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse::<i32>().ok());
     let Some(pid) = tracer.filter(|pid| *pid != 0) else { return };
@@ -37,24 +38,23 @@ pub fn tell_tracer(program: &OsStr) {
     );
 }
 
-/// Runs a program under supervision; returns when that has ended, or was not begun. `variables`: what makes the supervisor
-/// a host.
+/// Runs a program under supervision, until it has ended. `variables` make the supervisor a host.
 pub fn run(
-    file: File<'_>,
+    file: ProgramFile<'_>,
     name: &OsStr,
     arguments: &[OsString],
     variables: &[(&'static str, OsString)],
     without_log: bool,
-) -> Result<ExitCode, (u8, String)> {
+) -> Result<ExitCode, RunError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
-    let [ours, supervisors] = pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
-    // SAFETY: a descriptor of ours, which the supervisor is to inherit.
+    let [ours, supervisors] = socket_pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
+    // SAFETY: no pointers; the supervisor inherits this descriptor.
     unsafe { libc::syscall(libc::SYS_fcntl, supervisors.raw(), libc::F_SETFD, 0) };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").arg("supervise").arg("--control").arg(supervisors.raw().to_string());
     match file {
-        File::At(path) => command.arg("--path").arg(path),
-        File::Open(path) => command.arg("--open").arg("--path").arg(path),
+        ProgramFile::Path(path) => command.arg("--path").arg(path),
+        ProgramFile::Descriptor(path) => command.arg("--open").arg("--path").arg(path),
     };
     command.arg("--").arg(name).args(arguments);
     if without_log {
@@ -67,12 +67,12 @@ pub fn run(
     let _ = all.thread_block();
     let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|e| failed("cannot wait for signals", &e.desc()))?;
-    close_all_but(vec![ours.raw(), signals.as_raw_fd()]);
-    leave_streams([0, 1]);
+    close_all_except(vec![ours.raw(), signals.as_raw_fd()]);
+    redirect_to_null([0, 1]);
     wait(&ours, &signals, &mut supervisor)
 }
 
-fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<ExitCode, (u8, String)> {
+fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<ExitCode, RunError> {
     let (mut pid, mut program) = (None, None::<Fd>);
     loop {
         let mut polls = [reports.raw(), signals.as_raw_fd()].map(|fd| libc::pollfd {
@@ -90,12 +90,12 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
                     return Err((code, why));
                 }
                 Some(Report::Stopped) => {
-                    // Whoever has let it go on meanwhile does not let us go on.
+                    // If the program has been continued meanwhile, nobody would continue this process.
                     if pid.is_some_and(is_stopped) {
                         let _ = raise(Signal::SIGSTOP);
                     }
                 }
-                Some(Report::Ended(status)) => return Ok(end_as(status)),
+                Some(Report::Ended(status)) => return Ok(exit_like(status)),
                 None => {
                     let _ = supervisor.wait();
                     return Err((
@@ -111,28 +111,29 @@ fn wait(reports: &Fd, signals: &SignalFd, supervisor: &mut Child) -> Result<Exit
             if let Some(program) =
                 program.as_ref().filter(|_| !is_groups && signal.ssi_signo != libc::SIGCHLD as u32)
             {
-                pass_on(program, signal.ssi_signo as i32);
+                forward_signal(program, signal.ssi_signo as i32);
             } else if program.is_none() && asks_to_end(signal.ssi_signo as i32) {
-                // Nobody is there yet to whom it could be passed on.
-                return Ok(end_as(signal.ssi_signo as i32));
+                // There is no program yet to forward it to.
+                return Ok(exit_like(signal.ssi_signo as i32));
             }
         }
     }
 }
 
-/// All signals, from now on.
-pub fn signals() -> Result<SignalFd, nix::errno::Errno> {
+/// Blocks all signals, and returns a descriptor to read them from.
+pub fn signal_fd() -> Result<SignalFd, nix::errno::Errno> {
     let all = SigSet::all();
     all.thread_block()?;
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
 }
 
-/// Waits for a child, which has these signals unless its group has them anyway, and stops when it stops. Its status of wait(2).
-pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
+/// Waits for a child, forwards signals to it unless they were for the whole process group, and stops when it stops. Returns its
+/// status of wait(2).
+pub fn wait_for_child(child: &mut Child, signals: &SignalFd) -> i32 {
     let pid = child.id() as i32;
     loop {
         let mut status = 0;
-        // SAFETY: a number to fill.
+        // SAFETY: a status to fill.
         let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
         match waited {
             0 => {}
@@ -144,7 +145,7 @@ pub fn wait_for(child: &mut Child, signals: &SignalFd) -> i32 {
             && signal.ssi_code != SI_KERNEL
             && let Some(program) = pidfd_open(pid)
         {
-            pass_on(&program, signal.ssi_signo as i32);
+            forward_signal(&program, signal.ssi_signo as i32);
         }
     }
 }
@@ -154,27 +155,8 @@ fn pidfd_open(pid: i32) -> Option<Fd> {
     check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok().map(|fd| Fd::adopt(fd as i32))
 }
 
-fn pass_on(program: &Fd, signal: i32) {
+fn forward_signal(program: &Fd, signal: i32) {
     let nothing = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: null for what the kernel then fills itself.
+    // SAFETY: null for a siginfo that the kernel fills.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, program.raw(), signal, nothing, 0) };
-}
-
-/// Ends as a process did whose status of wait(2)'s this is: with its exit code, or by its signal.
-pub fn end_as(status: i32) -> ExitCode {
-    if !libc::WIFSIGNALED(status) {
-        return ExitCode::from(libc::WEXITSTATUS(status) as u8);
-    }
-    let signal = libc::WTERMSIG(status);
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: structures of ours; no handler.
-    unsafe {
-        // The program has left its own.
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-        libc::signal(signal, libc::SIG_DFL);
-        libc::syscall(libc::SYS_tgkill, sys::getpid(), sys::gettid(), signal);
-    }
-    let _ = SigSet::all().thread_unblock();
-    // As shells say it, for a signal that ends nobody here.
-    ExitCode::from((128 + signal) as u8)
 }

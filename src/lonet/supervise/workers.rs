@@ -1,36 +1,36 @@
-//! Threads for calls that wait: a connect that takes time, an accept before anybody calls. One waits for one call.
+//! Worker threads for calls that block, such as an accept without a connection; each makes one call at a time.
 //!
-//! A thread never ends: liblonet's seat in the network's table is held by the thread that took it. What waits is left when
-//! its call waits no more or a signal is there for the caller; of both nothing tells but a look, so the supervisor's main thread
-//! looks every [`TICK`] and interrupts with [`SIGNAL`]. That comes again, so that none is lost.
+//! A worker never ends, as liblonet's seat in the network's table belongs to the thread that took it. A worker must stop
+//! waiting when its call is gone or its caller has a signal pending. Nothing announces either, so the supervisor's main thread
+//! checks every [`INTERRUPT_EVERY_MS`] and interrupts workers with [`INTERRUPT_SIGNAL`]; one that is missed is sent again.
 
-use super::caller::{Caller, Trouble, interruption};
-use super::calls::Answer;
-use super::listener::Listener;
+use super::caller::{CallError, Caller, pending_signal_error};
+use super::calls::Response;
+use super::notify_fd::NotifyFd;
 use lonet_core::sys;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// How late a signal may be, in milliseconds.
-pub const TICK: i32 = 40;
+/// How often workers are interrupted if they have to, in milliseconds: a signal for a caller is at most this late.
+pub const INTERRUPT_EVERY_MS: i32 = 40;
 
-/// Blocked but where a call waits; its handler does nothing.
-pub const SIGNAL: i32 = libc::SIGUSR2;
+/// The signal that interrupts a worker. It is blocked except during blocking calls; its handler does nothing.
+pub const INTERRUPT_SIGNAL: i32 = libc::SIGUSR2;
 
-/// What a thread does.
-pub type Job = Box<dyn FnOnce() -> Result<Answer, Trouble> + Send>;
+/// A blocking call, to be made by a worker.
+pub type Job = Box<dyn FnOnce() -> Result<Response, CallError> + Send>;
 
-struct Work {
+struct QueuedCall {
     id: u64,
-    /// The thread whose call it is.
+    /// The id of the calling thread.
     caller: i32,
     job: Job,
 }
 
-/// A call that a thread of ours waits for.
+/// A call that a worker makes.
 #[derive(Clone, Copy)]
-struct Flight {
+struct RunningCall {
     id: u64,
     caller: i32,
     worker: i32,
@@ -38,28 +38,28 @@ struct Flight {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Work>,
+    queue: VecDeque<QueuedCall>,
     idle: usize,
-    flights: Vec<Flight>,
+    running: Vec<RunningCall>,
 }
 
 pub struct Workers {
-    listener: &'static Listener,
+    notify_fd: &'static NotifyFd,
     state: Mutex<State>,
-    more: Condvar,
+    work_queued: Condvar,
 }
 
 impl Workers {
-    pub fn new(listener: &'static Listener) -> Workers {
-        Workers { listener, state: Mutex::default(), more: Condvar::new() }
+    pub fn new(notify_fd: &'static NotifyFd) -> Workers {
+        Workers { notify_fd, state: Mutex::default(), work_queued: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a thread do this and answer the call. `false`: there is none, and none can be made.
-    pub fn give(&'static self, id: u64, caller: i32, job: Job) -> bool {
+    /// Has a worker do this job and end the call. `false`: no worker is idle, and no thread can be started.
+    pub fn submit(&'static self, id: u64, caller: i32, job: Job) -> bool {
         let mut state = self.state();
         if state.idle <= state.queue.len() {
             let made =
@@ -69,8 +69,8 @@ impl Workers {
             }
             state.idle += usize::from(made.is_ok());
         }
-        state.queue.push_back(Work { id, caller, job });
-        self.more.notify_one();
+        state.queue.push_back(QueuedCall { id, caller, job });
+        self.work_queued.notify_one();
         true
     }
 
@@ -78,62 +78,58 @@ impl Workers {
         let worker = sys::gettid();
         loop {
             let mut state = self.state();
-            let Work { id, caller, job } = loop {
+            let QueuedCall { id, caller, job } = loop {
                 match state.queue.pop_front() {
-                    Some(work) => break work,
-                    None => state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    Some(call) => break call,
+                    None => state = self.work_queued.wait(state).unwrap_or_else(PoisonError::into_inner),
                 }
             };
             state.idle -= 1;
-            state.flights.push(Flight { id, caller, worker });
+            state.running.push(RunningCall { id, caller, worker });
             drop(state);
             let result = job();
-            // Before the answer: what comes of it may be another call of the same thread.
-            self.state().flights.retain(|flight| flight.id != id);
-            super::calls::answer(self.listener, id, result);
+            // First, as the caller may make its next call as soon as this one ends.
+            self.state().running.retain(|call| call.id != id);
+            super::calls::respond(self.notify_fd, id, result);
             self.state().idle += 1;
         }
     }
 
-    /// Whether any call is waited for.
-    pub fn any(&self) -> bool {
+    /// Whether any call is queued or running.
+    pub fn has_calls(&self) -> bool {
         let state = self.state();
-        !state.flights.is_empty() || !state.queue.is_empty()
+        !state.running.is_empty() || !state.queue.is_empty()
     }
 
-    /// Has everybody leave what waits no more. Whether there is anything left of it.
-    pub fn leave_gone(&self) -> bool {
+    /// Drops queued calls that are gone, and interrupts the workers of running ones. Whether any was running.
+    pub fn interrupt_gone(&self) -> bool {
         let mut state = self.state();
-        state.queue.retain(|work| self.listener.waits(work.id));
-        let gone = |flight: &&Flight| !self.listener.waits(flight.id);
-        state.flights.iter().filter(gone).map(|flight| interrupt(flight.worker)).count() > 0
+        state.queue.retain(|call| self.notify_fd.is_pending(call.id));
+        let gone = |call: &&RunningCall| !self.notify_fd.is_pending(call.id);
+        state.running.iter().filter(gone).map(|call| interrupt(call.worker)).count() > 0
     }
 
-    /// Interrupts whoever waits for what waits no more, or for whose caller a signal is there. Whether calls of `gone` are left.
-    pub fn interrupt(&self) -> bool {
-        let flights = self.state().flights.clone();
-        let mut gone = false;
-        for flight in flights {
-            let waits = self.listener.waits(flight.id);
-            gone |= !waits;
-            if !waits || interruption(flight.caller).is_some() {
-                interrupt(flight.worker);
+    /// Interrupts the threads whose call has gone, or whose caller has a signal pending.
+    pub fn interrupt_due(&self) {
+        let running = self.state().running.clone();
+        for call in running {
+            if !self.notify_fd.is_pending(call.id) || pending_signal_error(call.caller).is_some() {
+                interrupt(call.worker);
             }
         }
-        gone
     }
 }
 
-/// Interrupts a thread of ours, which never ends.
+/// Interrupts a worker. Its thread id is valid, as workers never end.
 fn interrupt(worker: i32) {
     // SAFETY: no pointers.
-    unsafe { libc::syscall(libc::SYS_tgkill, sys::getpid(), worker, SIGNAL) };
+    unsafe { libc::syscall(libc::SYS_tgkill, sys::getpid(), worker, INTERRUPT_SIGNAL) };
 }
 
-/// Calls with [`SIGNAL`] let through.
+/// Makes a call with [`INTERRUPT_SIGNAL`] unblocked.
 pub fn interruptible<T>(call: impl FnOnce() -> T) -> T {
     let mut set = nix::sys::signal::SigSet::empty();
-    if let Ok(signal) = nix::sys::signal::Signal::try_from(SIGNAL) {
+    if let Ok(signal) = nix::sys::signal::Signal::try_from(INTERRUPT_SIGNAL) {
         set.add(signal);
     }
     let _ = set.thread_unblock();
@@ -144,19 +140,19 @@ pub fn interruptible<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What a wait for a socket has come to.
+/// Why a wait for a socket has ended.
 #[derive(PartialEq, Eq)]
-pub enum Waited {
+pub enum WaitResult {
     Ready,
-    /// The caller's end, a signal, or nothing: it is to be looked.
-    Look,
-    /// The socket's time limit has passed.
-    TooLong,
+    /// The caller has ended, or the wait was interrupted: check the caller.
+    Recheck,
+    /// The socket's timeout has passed.
+    TimedOut,
 }
 
-/// Waits until `socket` is ready for `events`; for `limit` milliseconds, if that is more than 0.
-pub fn wait(caller: &Caller, socket: i32, events: libc::c_short, limit: i32) -> Waited {
-    let mut polls = [(socket, events), (caller.end(), libc::POLLIN)].map(|(fd, events)| libc::pollfd {
+/// Waits until `socket` is ready for `events`, for at most `limit` milliseconds if that is not 0.
+pub fn wait(caller: &Caller, socket: i32, events: libc::c_short, limit: i32) -> WaitResult {
+    let mut polls = [(socket, events), (caller.pidfd(), libc::POLLIN)].map(|(fd, events)| libc::pollfd {
         fd,
         events,
         revents: 0,
@@ -164,8 +160,8 @@ pub fn wait(caller: &Caller, socket: i32, events: libc::c_short, limit: i32) -> 
     let limit = if limit > 0 { limit } else { -1 };
     // SAFETY: two structures of ours.
     match interruptible(|| unsafe { libc::poll(polls.as_mut_ptr(), 2, limit) }) {
-        0 => Waited::TooLong,
-        1.. if polls[0].revents != 0 => Waited::Ready,
-        _ => Waited::Look,
+        0 => WaitResult::TimedOut,
+        1.. if polls[0].revents != 0 => WaitResult::Ready,
+        _ => WaitResult::Recheck,
     }
 }

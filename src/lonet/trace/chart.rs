@@ -1,7 +1,7 @@
-//! A trace as a sequence chart: hosts are columns, time goes down.
+//! A trace as a sequence chart: hosts are columns, time runs down.
 //!
-//! A row is one thing that a person tells of: a dial and what became of it are one, and so are the closes of both ends of a
-//! connection. [`Chart`] is what all forms have in common: [`svg`], [`html`], which is that with a script, and [`mermaid`].
+//! A row combines events that belong together: a dial and its outcome, or the closes of both ends of a connection. [`Chart`] is
+//! independent of the format; [`svg`], [`html`] (an SVG with a script) and [`mermaid`] write it.
 
 mod build;
 pub mod html;
@@ -10,9 +10,9 @@ pub mod svg;
 
 use super::moment::Moment;
 
-/// A host, by its place among the columns.
+/// The number of a host's column.
 pub type Column = usize;
-/// By its place among the rows.
+/// The number of a row.
 pub type Row = usize;
 
 #[derive(Debug)]
@@ -20,30 +20,30 @@ pub struct Chart {
     pub network: String,
     pub begin: Moment,
     pub hosts: Vec<Host>,
-    pub rows: Vec<Drawn>,
+    pub rows: Vec<ChartRow>,
     pub bands: Vec<Band>,
-    /// How many levels there are, from the top.
+    /// The number of levels (see [`ChartRow::level`]).
     pub levels: usize,
 }
 
-/// The names are said again at every level that is a multiple of this, where there is nothing else.
-pub const AGAIN: usize = 30;
+/// Levels that are multiples of this have no rows: there the names of the hosts are repeated.
+pub const REPEAT_NAMES_EVERY: usize = 30;
 
 #[derive(Debug, Default)]
 pub struct Host {
     pub name: String,
-    /// When it was up: the rows from its beginning to its end; `None`: since before the trace, or beyond it.
-    pub lives: Vec<(Option<Row>, Option<Row>)>,
+    /// When it was up: the first and the last row of each time; `None`: before or after the trace.
+    pub lifetimes: Vec<(Option<Row>, Option<Row>)>,
 }
 
 #[derive(Debug)]
-pub struct Drawn {
+pub struct ChartRow {
     pub time: Moment,
-    /// How far down it is. What several hosts do by themselves one after the other, they do at one level.
+    /// The vertical position. Rows that concern only one host share a level with those of other hosts.
     pub level: usize,
     pub mark: Mark,
-    /// The events, in their text form.
-    pub told: Vec<String>,
+    /// Its events in text form.
+    pub events_text: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -54,11 +54,11 @@ pub enum Mark {
         shape: Shape,
         text: String,
     },
-    /// About the network.
+    /// A text about the whole network.
     Across {
         text: String,
     },
-    /// So many microseconds in which nothing happened.
+    /// Nothing has happened for this number of microseconds.
     Pause(u64),
 }
 
@@ -69,16 +69,16 @@ pub struct Arrow {
     /// The port at each end.
     pub ports: [String; 2],
     pub line: Line,
-    /// What stands at its middle.
+    /// The text at its middle.
     pub note: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// A dial of which no more is known.
+    /// A dial without a known outcome.
     Dial,
     Connection,
-    /// It came to nothing.
+    /// A dial that has failed.
     Failed,
     Close,
     Reset,
@@ -92,24 +92,24 @@ pub enum Shape {
     Ended,
     Killed,
     Down,
-    /// Something else that failed.
+    /// Anything else that has failed.
     Failed,
 }
 
-/// A fault while it stands.
+/// A fault, from its beginning to its end.
 #[derive(Debug)]
 pub struct Band {
     pub first: Row,
     /// `None`: to the end.
     pub last: Option<Row>,
-    /// The hosts that it names; none: all.
+    /// The hosts that it names; empty: all.
     pub hosts: Vec<Column>,
     pub rule: String,
     pub hits: u64,
 }
 
 impl Band {
-    /// The rule, and how often it was met.
+    /// The rule, and the number of its hits.
     pub fn label(&self) -> String {
         match self.hits {
             0 => self.rule.clone(),
@@ -119,8 +119,8 @@ impl Band {
     }
 }
 
-/// What can be said of times at the margin: `0.134 s`.
-pub fn since(begin: Moment, time: Moment) -> String {
+/// A time in the margin, relative to the trace's beginning: `0.134 s`.
+pub fn elapsed(begin: Moment, time: Moment) -> String {
     let micros = time.0.saturating_sub(begin.0);
     format!("{}.{:03} s", micros / 1_000_000, micros / 1000 % 1000)
 }

@@ -1,11 +1,11 @@
-//! An event of a network, and the header of a trace.
+//! The events of a trace, and its header.
 //!
-//! The fields are those of JSON, in its order; what does not apply is absent. lonet(7) documents them.
+//! Fields have the names and order of the JSON; those that do not apply are absent. lonet(7) documents them.
 
 use super::moment::Moment;
 use serde::{Deserialize, Serialize};
 
-/// The version of the format. A reader takes events with fields that it does not know, and no other version.
+/// The version of the format. Readers ignore unknown fields, and refuse other versions.
 pub const VERSION: u32 = 1;
 
 /// The first line of a trace.
@@ -20,7 +20,7 @@ pub struct Header {
     pub time: Moment,
 }
 
-/// What happened. In JSON and in text: `host_up`, …
+/// The kind of an event: `host_up` and so on in JSON and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -34,9 +34,9 @@ pub enum Kind {
     Listening,
     /// A listener listens no more.
     Unlistened,
-    /// A dial sets out.
+    /// A dial begins.
     Dial,
-    /// connect(2) has returned, or would.
+    /// The connection is established for the dialer: connect(2) returns, or the socket becomes writable.
     Connected,
     /// accept(2) has returned.
     Accepted,
@@ -49,7 +49,7 @@ pub enum Kind {
     NameAsked,
     NameAnswered,
     FaultSet,
-    /// A fault met something.
+    /// A fault has affected something.
     FaultHit,
     FaultHealed,
     /// Events that could not be recorded.
@@ -81,7 +81,7 @@ impl Kind {
         Kind::Lost,
     ];
 
-    /// As it is written.
+    /// The name in JSON and text.
     pub fn name(self) -> &'static str {
         match self {
             Kind::HostUp => "host_up",
@@ -113,12 +113,12 @@ impl Kind {
     }
 }
 
-/// Who reaches a socket.
+/// Who can reach a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     Host,
-    /// Its own host alone.
+    /// Only its own host.
     Loopback,
 }
 
@@ -142,7 +142,7 @@ pub enum Status {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Where it stands in the order of events.
+    /// Its number in the order of events.
     pub seq: u64,
     pub time: Moment,
     #[serde(rename = "event")]
@@ -186,7 +186,7 @@ pub struct Event {
     pub received: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What was asked: "web.lonet".
+    /// The name that was looked up: "web.lonet".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// An address, "none" or "fail".
@@ -201,7 +201,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// One without any of what may be absent.
+    /// An event without optional fields.
     pub fn new(seq: u64, time: Moment, kind: Kind) -> Event {
         Event {
             seq,
@@ -228,7 +228,7 @@ impl Event {
         }
     }
 
-    /// The event of a line of JSON.
+    /// Parses a line of JSON.
     pub fn parse(line: &str) -> serde_json::Result<Event> {
         serde_json::from_str(line)
     }
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_called_the_same_in_text_and_json() {
+    fn kinds_have_the_same_names_in_text_and_json() {
         for kind in Kind::ALL {
             let json = serde_json::to_string(&kind).expect("JSON");
             assert_eq!(json, format!("\"{}\"", kind.name()));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn json_of_an_event_has_its_fields_in_order_and_reads_the_same() {
+    fn event_is_read_as_it_was_written() {
         let line = r#"{"seq":7,"time":"2026-11-29T14:00:00.123456Z","event":"closed","host":"α","pid":12,"program":"curl","at":"α:1","scope":"loopback","from":"α:1","to":"β:80","os_from":"127.7.0.2:40000","os_to":"127.7.0.1:80","error":"EPIPE","by":"death","sent":5,"received":6,"status":{"signal":"SIGKILL"},"name":"β.lonet","answer":"none","rule":"cut a b","count":3}"#;
         let event = Event::parse(line).expect("an event");
         assert_eq!(serde_json::to_string(&event).expect("JSON"), line);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_later_lonets_are_passed_over_and_kinds_are_not() {
+    fn unknown_fields_are_ignored_and_unknown_kinds_refused() {
         assert!(Event::parse(r#"{"seq":1,"time":"2026-11-29T14:00:00Z","event":"dial","colour":1}"#).is_ok());
         assert!(Event::parse(r#"{"seq":1,"time":"2026-11-29T14:00:00Z","event":"painted"}"#).is_err());
         assert!(Event::parse(r#"{"time":"2026-11-29T14:00:00Z","event":"dial"}"#).is_err());

@@ -1,25 +1,24 @@
-//! Expected events, and whether a trace has them.
+//! Compares a trace with a file of expected events.
 //!
-//! A file ([`parse`]) is a tree of items. What is still expected at a moment is such a tree, too ([`ways`]): an event that is
-//! compared takes a piece off it. Where there are several pieces that it could be, all ways are followed, so that a choice
-//! that turns out wrong later is none. The first event that is left without any is the difference that is [`report`]ed.
+//! A file ([`parse`]) is a tree of items. [`matcher`] matches events against it like a nondeterministic automaton: where an event
+//! matches several lines, all choices are followed. The first event that matches in no state is the difference, which is
+//! [`report`]ed.
 //!
-//! An event is compared if a line of the file has its host and names what happened, or if the file is strict; all others may
-//! happen wherever they like.
+//! An event is compared if a line of the file has its host and its kind, or if the file is strict. All other events are ignored.
 
-mod line;
+mod matcher;
 mod parse;
 mod pattern;
 mod plan;
 mod record;
 mod report;
-mod ways;
+mod words;
 
-pub use line::Wrong;
+pub use matcher::{Difference, Matcher};
 pub use parse::{File, parse};
 pub use record::{Order, record};
 pub use report::Report;
-pub use ways::{Difference, Matcher};
+pub use words::SyntaxError;
 
 #[cfg(test)]
 mod tests;

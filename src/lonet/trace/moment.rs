@@ -1,4 +1,4 @@
-//! Moments: RFC 3339 in UTC, with microseconds.
+//! Times of events: RFC 3339 in UTC, with microseconds.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -11,7 +11,7 @@ pub struct Moment(pub u64);
 
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 24 * 60 * 60;
-/// The last second of the year 9999: what comes after it has no text.
+/// The last second of the year 9999, the latest time that has a text form.
 const LAST: u64 = 253_402_300_799;
 
 impl Moment {
@@ -48,7 +48,7 @@ impl fmt::Display for Moment {
 /// Year, month and day of a day since 1970, in the Gregorian calendar: <https://howardhinnant.github.io/date_algorithms.html>,
 /// civil_from_days.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March there, so that a leap day is a year's last.
+    // The algorithm's years begin in March, so that a leap day is the last day.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -59,7 +59,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// The way back: days_from_civil.
+/// The inverse of [`date`]: days_from_civil.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let march = (month + 9) % 12;
@@ -68,7 +68,7 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     (year / 400 * 146_097 + of_era).checked_sub(719_468)
 }
 
-/// A text that is no moment.
+/// The error for a text that is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMoment;
 
@@ -95,7 +95,7 @@ fn parse(text: &str) -> Option<Moment> {
     let fraction: String = format!("{fraction:0<6}").chars().take(6).collect();
     let fraction = number(&fraction)?;
     let since = days(year, month, day)?;
-    // What is no day of its month comes out as another one.
+    // An invalid date, such as February 30, converts to a different one.
     let is_date = year <= 9999 && self::date(since) == (year, month, day);
     if !is_date || hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn moments_are_written_as_date_says() {
+    fn moment_is_written_as_date_does() {
         // As `date -u -d @N` does.
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.000000Z"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_not_read() {
+    fn invalid_text_is_refused() {
         for text in [
             "",
             "2026-11-29",
@@ -171,7 +171,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_reads_the_same(moment in 0..=LAST * SECOND) {
+        fn moment_is_read_as_it_was_written(moment in 0..=LAST * SECOND) {
             let moment = Moment(moment);
             prop_assert_eq!(moment.to_string().parse(), Ok(moment));
         }

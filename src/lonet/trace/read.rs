@@ -1,14 +1,14 @@
-//! A trace that was recorded: a file of JSON lines.
+//! Reads a whole trace from a file of JSON lines.
 
 use super::event::{Event, Header, VERSION};
 use std::io::{self, BufRead};
 
-/// A whole trace, in the order of events.
+/// A whole trace, with its events sorted.
 #[derive(Clone, Debug)]
 pub struct Trace {
     pub header: Header,
     pub events: Vec<Event>,
-    /// The last line is half a line: whoever wrote it was stopped there.
+    /// The last line is incomplete: its writer was killed.
     pub is_cut_off: bool,
 }
 
@@ -26,14 +26,14 @@ impl Trace {
         while let Some(line) = lines.next()? {
             match Event::parse(&line) {
                 Ok(event) => events.push(event),
-                // Whoever wrote it was stopped there, and another one has gone on with the next line.
+                // An incomplete line: its writer was killed, and the next lonetd has continued on a new line.
                 Err(e) if e.is_eof() => {}
                 Err(e) => return Err(lines.wrong(&format!("no event of a trace: {e}"))),
             }
         }
         let is_cut_off = lines.is_cut_off;
         events.sort_by_key(|event| event.seq);
-        // What was written when its writer was stopped may have been written again.
+        // The next lonetd may have written an event again.
         events.dedup_by_key(|event| (event.seq, event.kind));
         Ok(Trace { header, events, is_cut_off })
     }
@@ -44,7 +44,7 @@ impl Trace {
     }
 }
 
-/// How many events these say are missing.
+/// How many events are missing, by the events about that.
 pub fn lost(events: &[Event]) -> u64 {
     use super::event::Kind;
     events.iter().filter(|event| event.kind == Kind::Lost).map(|event| event.count.unwrap_or(1)).sum()
@@ -70,7 +70,7 @@ impl<R: BufRead> Lines<'_, R> {
             self.is_cut_off = line.last() != Some(&b'\n');
             let line = match String::from_utf8(line.trim_ascii_end().to_vec()) {
                 Ok(line) => line,
-                // It ends within a character: half a line.
+                // It ends within a character: an incomplete line.
                 Err(e) if e.utf8_error().error_len().is_none() => continue,
                 Err(_) => return Err(self.wrong("not UTF-8")),
             };
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_read_as_far_as_it_goes() {
+    fn truncated_trace_is_read_up_to_its_last_line() {
         let text = format!("{HEADER}\n{}\n{}", line(1), line(2));
         let events =
             |text: &str| Trace::read(text.as_bytes()).map(|trace| (trace.events.len(), trace.is_cut_off));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_passed_over_and_what_is_written_again_counts_once() {
+    fn incomplete_line_is_skipped_and_repeated_events_count_once() {
         let second = line(2).replace("\"event\"", "\"host\":\"α\",\"event\"");
         for cut in 1..second.len() {
             let half =
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn error_names_the_line() {
         for (text, want) in [
             (String::new(), "it is empty"),
             ("hello\n".into(), "line 1: not the header"),

@@ -1,4 +1,4 @@
-//! What lonetd has written of a trace, and goes on to write: see `daemon::trace::file`.
+//! Reads a trace while lonetd writes it: see `daemon::trace::file`.
 
 use crate::daemon::trace::file::{NAME, OLD};
 use lonet_core::directory::Directory;
@@ -10,11 +10,11 @@ use std::os::fd::AsRawFd;
 pub struct Recorded {
     directory: Directory,
     file: BufReader<File>,
-    /// It has been put aside, and another one goes on.
+    /// Whether `file` has been rotated: another one follows it.
     is_old: bool,
-    /// It is not the first file that is read: another header.
+    /// Whether the next line is the header of a further file, which is skipped.
     is_next: bool,
-    /// The beginning of a line whose end has not been written.
+    /// The beginning of a line that is not complete yet.
     rest: Vec<u8>,
 }
 
@@ -25,7 +25,7 @@ impl Recorded {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             file => file.map(Some),
         };
-        // If it is put aside just now, it is read for itself.
+        // Opened in this order, so that a rotation in between loses nothing.
         let (old, new) = (open(OLD)?, open(NAME)?);
         let is_old = old.is_some();
         let Some(file) = old.or(new) else { return Ok(None) };
@@ -33,7 +33,7 @@ impl Recorded {
         Ok(Some(Recorded { directory, file, is_old, is_next: false, rest: Vec::new() }))
     }
 
-    /// Reads on: the lines that are there, the header's among them.
+    /// Passes each line that has been written since the last call to `take`, with the header.
     pub fn each(&mut self, take: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
         while let Some(line) = self.next()? {
             take(&line)?;
@@ -41,8 +41,8 @@ impl Recorded {
         Ok(())
     }
 
-    /// The next line that is there. One of which a lonetd has written half when it was killed, or for the rest of which
-    /// there was no room, is passed over.
+    /// The next line that has been written. A line that lonetd could not complete, as it was killed or the disk was full,
+    /// is skipped.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
             while self.file.read_until(b'\n', &mut self.rest)? > 0 && self.rest.ends_with(b"\n") {
@@ -60,7 +60,7 @@ impl Recorded {
         }
     }
 
-    /// Passes over what is there, the header too, without reading it.
+    /// Skips everything up to now, with the header, without reading it.
     pub fn go_to_the_end(&mut self) -> io::Result<()> {
         while self.has_next()? {}
         self.file.seek(SeekFrom::End(0))?;
@@ -68,19 +68,19 @@ impl Recorded {
         Ok(())
     }
 
-    /// Passes over what is there, but for the header.
+    /// Skips everything up to now, but passes the header to `take`.
     pub fn skip(&mut self, take: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
         let mut is_first = true;
         self.each(&mut |line| if std::mem::take(&mut is_first) { take(line) } else { Ok(()) })
     }
 
-    /// Whether another file goes on where this one ends. It is open then.
+    /// Whether another file follows the current one. If so, it is opened.
     fn has_next(&mut self) -> io::Result<bool> {
         let is_current = self.directory.leads_to(NAME, self.file.get_ref().as_raw_fd());
         if is_current {
             return Ok(false);
         }
-        // What was written to this one before it was put aside comes first.
+        // First read what was written to this one before the rotation.
         if !std::mem::replace(&mut self.is_old, true) {
             return Ok(true);
         }

@@ -1,37 +1,37 @@
 //! The text form of an event, for people: `12:00:01.123456 γ curl(4711) connected γ:1 → α:80`.
 //!
-//! Behind the time: the host, or `-`; the program and its pid, where known; what happened; what it happened to; the other
-//! fields as `key=value`. A name that has blanks in it, or other characters that the text has a use for, is quoted as in JSON.
+//! After the time come the host or `-`, the program and its pid if known, the kind of event, its subject, and the other fields as
+//! `key=value`. Names with spaces or special characters are quoted as in JSON.
 
 use super::event::{By, Event, Kind, Scope, Status};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A name as a word of the text.
+/// A name as one word, quoted if necessary.
 pub fn word(name: &str) -> Cow<'_, str> {
     let is_special = |c: char| c.is_whitespace() || c.is_control() || "\"#$*{}=\\".contains(c);
     let is_plain = !name.is_empty() && name != "-" && !name.contains(is_special) && !has_arrow(name);
     if is_plain { name.into() } else { serde_json::Value::from(name).to_string().into() }
 }
 
-/// Whether something in it would be taken for the arrow between two addresses.
+/// Whether it contains something like the arrow between two addresses.
 fn has_arrow(text: &str) -> bool {
     text.contains('→') || text.contains("->")
 }
 
-/// The fields of an event, as they are called in the text and in files of `lonet expect`.
+/// The names of an event's fields in the text and in files of `lonet expect`.
 pub const FIELDS: [&str; 18] = [
     "seq", "time", "pid", "program", "at", "name", "rule", "from", "to", "scope", "error", "by", "sent",
     "received", "exit", "signal", "answer", "count",
 ];
 
-/// Those of them that the text shows as `key=value`, where they are not what the event is about.
+/// The fields that the text shows as `key=value`, unless they are the event's subject.
 const KEYED: [&str; 14] = [
     "at", "name", "rule", "from", "to", "scope", "error", "by", "sent", "received", "exit", "signal",
     "answer", "count",
 ];
 
-/// The value of one of [`FIELDS`]. `None`: the event has none, or there is no such field.
+/// The value of one of [`FIELDS`]. `None`: the event does not have the field, or it does not exist.
 pub fn value<'e>(event: &'e Event, field: &str) -> Option<Cow<'e, str>> {
     let number = |n: Option<u64>| n.map(|n| Cow::from(n.to_string()));
     match field {
@@ -80,7 +80,7 @@ fn by_name(by: By) -> &'static str {
     }
 }
 
-/// What stands behind the name of what happened, without a key. Other fields have theirs.
+/// What follows the kind of event without a key.
 pub enum Subject {
     Nothing,
     /// One field.
@@ -100,7 +100,7 @@ pub fn subject(kind: Kind) -> Subject {
     }
 }
 
-/// The fields that have a key in the text of this event, and their values.
+/// The fields that have a key in an event's text, with their values.
 pub fn keyed(event: &Event) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let subject = subject(event.kind);
     let has_key = move |field: &&str| match subject {
@@ -111,7 +111,7 @@ pub fn keyed(event: &Event) -> impl Iterator<Item = (&'static str, Cow<'_, str>)
     KEYED.into_iter().filter(has_key).filter_map(|field| Some((field, value(event, field)?)))
 }
 
-/// A value of a [`Subject`]. A fault is some words, of which each is one of the text.
+/// The text of a [`Subject`]. A fault rule is several words, not quoted as a whole.
 pub fn subject_text(event: &Event, field: &str) -> Option<String> {
     let value = value(event, field)?;
     let is_words = field == "rule" && value.split(' ').all(|part| word(part) == part && !part.is_empty());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_words_are_quoted() {
+    fn names_with_special_characters_are_quoted() {
         let json = r#""event":"joined","host":"a","pid":7,"program":"Web\nContent""#;
         assert_eq!(text(json), r#"12:00:01.123456 a "Web\nContent"(7) joined"#);
         for name in ["", "-", "->", "a b", "a#", "$a", "*", "a=b", "\"", "a\u{7f}"] {

@@ -1,9 +1,9 @@
-//! How much, and how long.
+//! The amounts of faults, as arguments of the commands: rates, delays and loss.
 
 use crate::duration::time;
 use std::time::Duration;
 
-/// Bytes a second: a number with a unit of bytes or bits behind it.
+/// A rate in bytes per second: a number followed by a unit of bytes or bits.
 pub fn rate(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, f64); 8] = [
         ("kB", 1e3),
@@ -27,7 +27,7 @@ pub fn rate(text: &str) -> Result<u64, String> {
     Ok(rate as u64)
 }
 
-/// Microseconds of a delay.
+/// A delay in microseconds.
 pub fn delay(text: &str) -> Result<u64, String> {
     match time(text)? {
         time if time > Duration::from_secs(60) => Err("a delay is at most a minute".into()),
@@ -35,10 +35,10 @@ pub fn delay(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A part of a million: a number with a % behind it.
-pub fn part(text: &str) -> Result<u64, String> {
+/// A loss in parts per million: a number followed by %.
+pub fn parts_per_million(text: &str) -> Result<u64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
-    let number = number.ok_or("a loss is a number with % behind it")?;
+    let number = number.ok_or("a loss is a number followed by %, such as 5%")?;
     match (0.01..=90.0).contains(&number) {
         true => Ok((number * 1e4).round() as u64),
         false => Err("a loss is at least 0.01% and at most 90%; lonet cut loses all".into()),
@@ -59,10 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn part_is_of_a_hundred() {
-        assert_eq!([part("5%"), part("0.01%"), part("90%")], [Ok(50_000), Ok(100), Ok(900_000)]);
+    fn loss_is_a_percentage() {
+        assert_eq!(
+            [parts_per_million("5%"), parts_per_million("0.01%"), parts_per_million("90%")],
+            [Ok(50_000), Ok(100), Ok(900_000)]
+        );
         for text in ["5", "%", "0%", "91%", "-1%", "x%", "5 %"] {
-            assert!(part(text).is_err(), "{text}");
+            assert!(parts_per_million(text).is_err(), "{text}");
         }
     }
 

@@ -1,49 +1,50 @@
-//! The choice of the hosts that are to be cut off from each other, or healed: one, then the other.
+//! The dialog in which two hosts are chosen, one after the other, to cut them off from each other or to heal them.
 
-use super::source::{Deed, Verb};
-use super::view::is_shown;
+use super::source::{FaultCommand, Verb};
+use super::view::matches_filter;
 use crate::daemon::faults::Between;
 
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub verb: Verb,
     hosts: Vec<String>,
-    /// The first host, if it is the second one that is chosen.
+    /// The first host, when the second one is being chosen.
     pub first: Option<String>,
-    /// The row that is chosen.
-    pub at: usize,
-    /// What was typed: only names with it are listed.
+    /// The number of the selected row.
+    pub selected: usize,
+    /// The typed text; only names that contain it are listed.
     pub typed: String,
 }
 
-/// What the choice of a row leads to.
+/// What follows after a choice.
 pub enum Target {
     Next(Choice),
-    Deed(Deed),
+    FaultCommand(FaultCommand),
 }
 
 impl Choice {
-    /// `selected`: the host with which it begins.
-    pub fn new(verb: Verb, hosts: Vec<String>, selected: Option<String>) -> Choice {
-        let mut choice = Choice { verb, hosts, first: None, at: 0, typed: String::new() };
+    /// `initial`: the host that is selected at first.
+    pub fn new(verb: Verb, hosts: Vec<String>, initial: Option<String>) -> Choice {
+        let mut choice = Choice { verb, hosts, first: None, selected: 0, typed: String::new() };
         let at =
-            selected.and_then(|host| choice.targets().iter().position(|(target, _)| *target == Some(&host)));
-        choice.at = at.unwrap_or(0);
+            initial.and_then(|host| choice.targets().iter().position(|(target, _)| *target == Some(&host)));
+        choice.selected = at.unwrap_or(0);
         choice
     }
 
-    /// The rows: a host, or all others, with what is said of it.
+    /// The rows: a host, or `None` for all others, with its text.
     pub fn targets(&self) -> Vec<(Option<&str>, String)> {
         let typed = self.typed.to_lowercase();
         let hosts = self.hosts.iter().filter(|host| Some(*host) != self.first.as_ref());
-        let hosts = hosts.filter(|host| is_shown(&typed, &[host])).map(|host| (Some(&**host), host.clone()));
+        let hosts =
+            hosts.filter(|host| matches_filter(&typed, &[host])).map(|host| (Some(&**host), host.clone()));
         let all = match (&self.first, self.verb) {
             (None, Verb::Cut) => None,
             (None, Verb::Heal) => Some("everything"),
             (Some(_), _) => Some("all others"),
         };
         let all = all.filter(|_| self.typed.is_empty() && !self.hosts.is_empty());
-        // What concerns more than two hosts does not come first.
+        // At the end, as it affects more than two hosts.
         hosts.chain(all.map(|text| (None, text.to_owned()))).collect()
     }
 
@@ -56,40 +57,40 @@ impl Choice {
         }
     }
 
-    pub fn go(&mut self, by: isize) {
+    pub fn move_by(&mut self, by: isize) {
         let last = self.targets().len().saturating_sub(1);
-        let to = isize::try_from(self.at).unwrap_or(0).saturating_add(by).max(0);
-        self.at = usize::try_from(to).unwrap_or(0).min(last);
+        let to = isize::try_from(self.selected).unwrap_or(0).saturating_add(by).max(0);
+        self.selected = usize::try_from(to).unwrap_or(0).min(last);
     }
 
-    pub fn type_on(&mut self, c: char) {
+    pub fn push_char(&mut self, c: char) {
         self.typed.push(c);
-        self.at = 0;
+        self.selected = 0;
     }
 
-    pub fn type_back(&mut self) {
+    pub fn pop_char(&mut self) {
         self.typed.pop();
-        self.at = 0;
+        self.selected = 0;
     }
 
-    /// Takes the row that is chosen. `None`: there is none.
-    pub fn take(&self) -> Option<Target> {
+    /// Chooses the selected row. `None`: there is none.
+    pub fn choose(&self) -> Option<Target> {
         let targets = self.targets();
-        let (host, _) = targets.get(self.at)?;
+        let (host, _) = targets.get(self.selected)?;
         let names = |host: Option<&str>| host.map(str::to_owned).into_iter().collect();
-        let deed = |from, to| {
+        let command = |from, to| {
             let between = Between { from, to, ..Between::default() };
-            Target::Deed(Deed { verb: self.verb, between })
+            Target::FaultCommand(FaultCommand { verb: self.verb, between })
         };
         Some(match (&self.first, host) {
-            (None, None) => deed(Vec::new(), Vec::new()),
+            (None, None) => command(Vec::new(), Vec::new()),
             (None, Some(host)) => Target::Next(Choice {
                 first: Some((*host).to_owned()),
-                at: 0,
+                selected: 0,
                 typed: String::new(),
                 ..self.clone()
             }),
-            (Some(first), host) => deed(vec![first.clone()], names(*host)),
+            (Some(first), host) => command(vec![first.clone()], names(*host)),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Columns that fit: some are left out, and others narrowed, where the terminal has no room for all.
+//! Tables that fit the terminal: columns are dropped and narrowed where there is no room for all.
 
 use ratatui::layout::{Alignment, Constraint};
 use ratatui::style::Style as Look;
@@ -9,24 +9,24 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub struct Column {
     pub title: &'static str,
     pub is_number: bool,
-    /// It can be narrowed to this.
+    /// The least width.
     pub least: usize,
-    /// Those with the greatest numbers are left out first; 0: never.
-    pub spare: u8,
+    /// Columns with higher numbers are dropped first; 0: never.
+    pub drop_order: u8,
 }
 
-pub const fn text(title: &'static str, least: usize, spare: u8) -> Column {
-    Column { title, is_number: false, least, spare }
+pub const fn text(title: &'static str, least: usize, drop_order: u8) -> Column {
+    Column { title, is_number: false, least, drop_order }
 }
 
-pub const fn number(title: &'static str, least: usize, spare: u8) -> Column {
-    Column { title, is_number: true, least, spare }
+pub const fn number(title: &'static str, least: usize, drop_order: u8) -> Column {
+    Column { title, is_number: true, least, drop_order }
 }
 
-/// Between two columns.
+/// The space between two columns.
 const SPACE: usize = 2;
 
-/// The widths of the columns, of those that there is room for. `None`: it is left out.
+/// The widths of the columns. `None`: the column is dropped.
 fn widths(columns: &[Column], cells: &[Vec<String>], titles: &[String], room: usize) -> Vec<Option<usize>> {
     let natural = |n: usize| {
         let cells = cells.iter().filter_map(|row| row.get(n)).map(|cell| cell.width());
@@ -35,15 +35,15 @@ fn widths(columns: &[Column], cells: &[Vec<String>], titles: &[String], room: us
     let wanted: Vec<usize> = (0..columns.len()).map(natural).collect();
     let least = |n: usize| columns.get(n).map_or(0, |c| c.least.min(wanted.get(n).copied().unwrap_or(0)));
     let has_text = |n: &usize| cells.iter().any(|row| row.get(*n).is_some_and(|cell| !cell.is_empty()));
-    // A column without any text says nothing.
+    // Columns without any text are dropped, too.
     let mut kept: Vec<usize> = (0..columns.len()).filter(has_text).collect();
     let sum = |kept: &[usize], of: &dyn Fn(usize) -> usize| {
         kept.iter().map(|n| of(*n)).sum::<usize>() + SPACE * kept.len().saturating_sub(1)
     };
     while sum(&kept, &least) > room {
-        let spare = |n: &usize| columns.get(*n).map_or(0, |c| c.spare);
-        let Some(at) = (0..kept.len()).max_by_key(|at| kept.get(*at).map_or(0, spare)) else { break };
-        if kept.get(at).map_or(0, spare) == 0 {
+        let drop_order = |n: &usize| columns.get(*n).map_or(0, |c| c.drop_order);
+        let Some(at) = (0..kept.len()).max_by_key(|at| kept.get(*at).map_or(0, drop_order)) else { break };
+        if kept.get(at).map_or(0, drop_order) == 0 {
             break;
         }
         kept.remove(at);
@@ -52,7 +52,7 @@ fn widths(columns: &[Column], cells: &[Vec<String>], titles: &[String], room: us
     for n in &kept {
         widths[*n] = wanted.get(*n).copied();
     }
-    // The widest one is narrowed first.
+    // Narrow the widest column, step by step.
     while kept.iter().filter_map(|n| widths[*n]).sum::<usize>() + SPACE * kept.len().saturating_sub(1) > room
     {
         let narrows = kept.iter().filter(|n| widths[**n].is_some_and(|width| width > least(**n)));
@@ -62,7 +62,7 @@ fn widths(columns: &[Column], cells: &[Vec<String>], titles: &[String], room: us
     widths
 }
 
-/// A text as far as there is room for it, with "…" where it is cut.
+/// A text, truncated to `room` terminal columns, with "…" at the end if so.
 pub fn fit(text: &str, room: usize) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     if text.width() <= room {
@@ -83,14 +83,14 @@ pub fn fit(text: &str, room: usize) -> String {
     fitted
 }
 
-/// A row, and how each of its cells looks; where that says nothing, as the row.
+/// The cells of a row, the style of the row, and those of cells that differ.
 pub struct Content {
     pub cells: Vec<String>,
     pub look: Look,
     pub looks: Vec<(usize, Look)>,
 }
 
-/// A table of these columns. `marked`: the column by which it is sorted, and its mark.
+/// A table of these columns. `marked`: the title of the column by which it is sorted; `mark` is added to it.
 pub fn table<'a>(
     columns: &[Column],
     rows: Vec<Content>,
@@ -125,11 +125,11 @@ pub fn table<'a>(
     Table::new(all, lengths.collect::<Vec<_>>()).header(header).column_spacing(SPACE as u16)
 }
 
-/// Bytes a second, or altogether, in four places or five: `0`, `950`, `1.2k`, `34M`.
+/// A number in at most five characters: `0`, `950`, `1.2k`, `34M`.
 pub fn amount(bytes: f64) -> String {
     let mut value = bytes;
     for unit in ["", "k", "M", "G", "T"] {
-        // What would be rounded to a thousand is one of the next unit.
+        // 999.5 would be rounded to 1000: use the next unit.
         if value < 999.5 || unit == "T" {
             return match (value < 9.95 && !unit.is_empty(), value > 0.0 && value < 0.95) {
                 (true, _) => format!("{value:.1}{unit}"),

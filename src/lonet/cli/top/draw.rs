@@ -1,9 +1,9 @@
-//! The screen as it is drawn: a line that sums up, panes, and a line of keys.
+//! Draws the screen: a line with totals, the panes, and a line with keys.
 
 use super::columns::{amount, fit, table, text};
 use super::popups;
 use super::rows::Rows;
-use super::source::Link;
+use super::source::NetworkStatus;
 use super::style::Style;
 use super::tables::{contents, marked};
 use super::view::{Mode, Pane, View};
@@ -14,13 +14,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, TableState};
 use unicode_width::UnicodeWidthStr;
 
-/// From this width on panes stand beside each other.
+/// From this width on, panes are in two columns.
 const WIDE: u16 = 150;
 
-/// From this height on all panes have room above each other.
+/// From this height on, one column has room for all panes.
 const HIGH: u16 = 46;
 
-/// Smaller than this nothing can be shown.
+/// The least size of a terminal.
 const LEAST: (u16, u16) = (30, 8);
 
 pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
@@ -33,9 +33,9 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
     let top = Rect { height: 1, ..area };
     let bottom = Rect { y: area.y + area.height - 1, height: 1, ..area };
     let middle = Rect { y: area.y + 1, height: area.height - 2, ..area };
-    frame.render_widget(head(view, style, area.width), top);
-    let said = said(view, style);
-    let middle = match said {
+    frame.render_widget(header_line(view, style, area.width), top);
+    let message = message(view, style);
+    let middle = match message {
         Some((text, look)) => {
             let at = Rect { y: bottom.y - 1, height: 1, ..area };
             let line = Line::styled(fit(&text, usize::from(area.width)), look);
@@ -44,10 +44,10 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
         }
         None => middle,
     };
-    for (pane, area) in places(view, &rows, middle) {
+    for (pane, area) in layout(view, &rows, middle) {
         draw_pane(frame, view, &rows, (pane, area), style);
     }
-    frame.render_widget(foot(view, style, area.width), bottom);
+    frame.render_widget(footer_line(view, style, area.width), bottom);
     popups::draw(frame, view, style);
 }
 
@@ -55,8 +55,8 @@ fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
-/// An amount with a blank before its unit: `1.2 M`.
-fn amount_of(bytes: f64) -> String {
+/// As [`amount`], with a space before the unit: `1.2 M`.
+fn spaced_amount(bytes: f64) -> String {
     let text = amount(bytes);
     match text.strip_suffix(char::is_alphabetic) {
         Some(number) => format!("{number} {}", &text[number.len()..]),
@@ -64,8 +64,8 @@ fn amount_of(bytes: f64) -> String {
     }
 }
 
-/// The first line: the network, how much there is of what, and whether it is what is so now.
-fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
+/// The first line: the network, totals, and whether what is shown is current.
+fn header_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     let shown = view.shown();
     let dials: Option<f64> = shown.hosts.iter().map(|host| host.dials).sum();
     let bytes: Option<f64> = shown.hosts.iter().map(|host| host.rate.map(|(sent, _)| sent)).sum();
@@ -76,20 +76,20 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
         Some(count(shown.connections.len(), "connection")),
         (!shown.faults.is_empty()).then(|| count(shown.faults.len(), "fault")),
         dials.filter(|_| has_rates).map(|dials| format!("{} dials/s", amount(dials))),
-        bytes.filter(|_| has_rates).map(|bytes| format!("{}B/s", amount_of(bytes))),
+        bytes.filter(|_| has_rates).map(|bytes| format!("{}B/s", spaced_amount(bytes))),
     ];
     let mut left = vec![format!(" {} ", view.network)];
     left.push(parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
     let left = left.join(" ");
     let filter = if view.filter.is_empty() { String::new() } else { format!(" /{} ", view.filter) };
     let filter = fit(&filter, usize::from(width) / 3);
-    let state = match &view.link {
+    let state = match &view.status {
         _ if view.is_paused() => " PAUSED ",
-        Link::Ended => " ENDED ",
-        Link::Awaited(_) => " NOT RUNNING ",
-        Link::Trouble(_) => " NO ANSWER ",
-        Link::Asking => " … ",
-        Link::Up => "",
+        NetworkStatus::Ended => " ENDED ",
+        NetworkStatus::Awaited(_) => " NOT RUNNING ",
+        NetworkStatus::Failing(_) => " NO ANSWER ",
+        NetworkStatus::Unknown => " … ",
+        NetworkStatus::Running => "",
     };
     let room = usize::from(width).saturating_sub(state.width() + filter.width());
     let left = fit(&left, room);
@@ -98,28 +98,28 @@ fn head(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     Paragraph::new(Line::from(spans)).style(style.bar())
 }
 
-/// What is to be said beside what is shown.
-fn said(view: &View, style: Style) -> Option<(String, Look)> {
-    match (&view.outcome, &view.link) {
+/// The message to show above the last line, if there is one.
+fn message(view: &View, style: Style) -> Option<(String, Look)> {
+    match (&view.outcome, &view.status) {
         (Some(Ok(text)), _) => Some((text.clone(), style.good())),
-        (Some(Err(why)), _) => Some((why.clone(), style.wrong())),
-        (None, Link::Trouble(why)) => Some((why.clone(), style.wrong())),
-        (None, Link::Awaited(why)) => Some((format!("{why}; waiting for it"), style.bold())),
-        (None, Link::Ended) => {
+        (Some(Err(why)), _) => Some((why.clone(), style.error())),
+        (None, NetworkStatus::Failing(why)) => Some((why.clone(), style.error())),
+        (None, NetworkStatus::Awaited(why)) => Some((format!("{why}; waiting for it"), style.bold())),
+        (None, NetworkStatus::Ended) => {
             let text = format!("network {:?} has ended: this is the last of it; q quits", view.network);
             Some((text, style.bold()))
         }
-        (None, Link::Up | Link::Asking) => None,
+        (None, NetworkStatus::Running | NetworkStatus::Unknown) => None,
     }
 }
 
-fn foot(view: &View, style: Style, width: u16) -> Paragraph<'static> {
+fn footer_line(view: &View, style: Style, width: u16) -> Paragraph<'static> {
     if let Mode::Filter(_) = view.mode {
         let line = Line::from(vec![
             Span::styled(" / ", style.bar()),
             Span::raw(format!(" {}", view.filter)),
             Span::styled("▏", style.bold()),
-            Span::styled("  Enter: keep   Esc: as before", style.soft()),
+            Span::styled("  Enter: keep   Esc: as before", style.dim()),
         ]);
         return Paragraph::new(line);
     }
@@ -142,12 +142,12 @@ fn foot(view: &View, style: Style, width: u16) -> Paragraph<'static> {
         if used > usize::from(width) {
             break;
         }
-        spans.extend([Span::styled(text.0, style.bold()), Span::styled(text.1, style.soft())]);
+        spans.extend([Span::styled(text.0, style.bold()), Span::styled(text.1, style.dim())]);
     }
     Paragraph::new(Line::from(spans))
 }
 
-/// How many lines a pane would like, with its title and the names of its columns.
+/// How many lines a pane needs, with its title and column headings.
 fn wanted(pane: Pane, view: &View, rows: &Rows<'_>) -> u16 {
     let n = match pane {
         Pane::Hosts => rows.hosts.len() + 2,
@@ -159,8 +159,8 @@ fn wanted(pane: Pane, view: &View, rows: &Rows<'_>) -> u16 {
     u16::try_from(n.max(2)).unwrap_or(u16::MAX)
 }
 
-/// Which panes are shown, and where.
-fn places(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
+/// The panes to show, with their places.
+fn layout(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     if view.zoomed {
         return vec![(view.focus, area)];
     }
@@ -170,7 +170,7 @@ fn places(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
         stack(&panes, view, rows, area)
     };
     if area.width >= WIDE {
-        // The names of programs are longer at connections.
+        // The right column is wider, as connections have more columns.
         let left = Rect { width: area.width * 9 / 20, ..area };
         let right = Rect { x: area.x + left.width + 2, width: area.width - left.width - 2, ..area };
         let mut all = of(&[Pane::Hosts, Pane::Listeners, Pane::Faults], left);
@@ -184,17 +184,17 @@ fn places(view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     of(&[Pane::Hosts, sockets, Pane::Faults, Pane::Events], area)
 }
 
-/// Panes above each other: first each has a few lines, then those that want more have them in turn.
+/// Stacks panes: each gets its least height, then those that need more share the rest.
 fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane, Rect)> {
     let wanted: Vec<u16> = panes.iter().map(|pane| wanted(*pane, view, rows)).collect();
-    let few = |pane: &Pane| if *pane == Pane::Faults { 2 } else { 3 };
+    let least = |pane: &Pane| if *pane == Pane::Faults { 2 } else { 3 };
     let mut heights: Vec<u16> =
-        panes.iter().zip(&wanted).map(|(pane, wanted)| few(pane).min(*wanted)).collect();
+        panes.iter().zip(&wanted).map(|(pane, wanted)| least(pane).min(*wanted)).collect();
     let mut left = area.height.saturating_sub(heights.iter().sum());
     while left > 0 {
         let before = left;
         for (n, pane) in panes.iter().enumerate() {
-            // The pane that is looked at grows faster, and faults are to be seen.
+            // The pane with the focus, and faults, get more.
             let share = if *pane == view.focus || *pane == Pane::Faults { 3 } else { 1 };
             let more = share.min(wanted[n].saturating_sub(heights[n])).min(left);
             heights[n] += more;
@@ -204,7 +204,7 @@ fn stack(panes: &[Pane], view: &View, rows: &Rows<'_>, area: Rect) -> Vec<(Pane,
             break;
         }
     }
-    // What nobody wants is below the last one.
+    // The last pane gets what is left.
     if let Some(last) = heights.last_mut() {
         *last += left;
     }
@@ -236,7 +236,7 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     };
     let mark = if has_focus { "▶ " } else { "" };
     let title = Span::styled(format!(" {mark}{}{number} ", pane.title()), style.title(has_focus));
-    let block = Block::new().borders(Borders::TOP).title(title).border_style(style.soft());
+    let block = Block::new().borders(Borders::TOP).title(title).border_style(style.dim());
     let inside = block.inner(area);
     frame.render_widget(block, area);
     if inside.height == 0 {
@@ -250,14 +250,14 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     let marked = (marked(pane, order), order.mark());
     let (columns, contents) = contents(pane, rows, style);
     if contents.is_empty() {
-        let text = nothing(view, pane, all);
-        return frame.render_widget(Paragraph::new(Line::styled(text, style.soft())), inside);
+        let text = empty_text(view, pane, all);
+        return frame.render_widget(Paragraph::new(Line::styled(text, style.dim())), inside);
     }
     let table = match columns.is_empty() {
         true => table(&[text("", 1, 0)], contents, (None, ""), style.heading(), inside.width),
         false => table(&columns, contents, marked, style.heading(), inside.width),
     };
-    // Faults are commands, which explain themselves.
+    // Faults are commands, which need no column heading.
     let table =
         if columns.is_empty() { table.header(ratatui::widgets::Row::default().height(0)) } else { table };
     let selected = view.selected(pane, &rows.names(pane)).filter(|_| has_focus);
@@ -265,12 +265,12 @@ fn draw_pane(frame: &mut Frame<'_>, view: &View, rows: &Rows<'_>, (pane, area): 
     frame.render_stateful_widget(table, inside, &mut TableState::new().with_selected(selected));
 }
 
-/// Why a pane is empty.
-fn nothing(view: &View, pane: Pane, all: usize) -> String {
+/// The text in an empty pane.
+fn empty_text(view: &View, pane: Pane, all: usize) -> String {
     let what = pane.title().to_lowercase();
-    match (all, &view.link) {
+    match (all, &view.status) {
         (1.., _) => format!("none of {all} matches /{}", view.filter),
-        (0, Link::Asking | Link::Awaited(_)) => String::new(),
+        (0, NetworkStatus::Unknown | NetworkStatus::Awaited(_)) => String::new(),
         (0, _) => format!("no {what}"),
     }
 }
@@ -278,7 +278,7 @@ fn nothing(view: &View, pane: Pane, all: usize) -> String {
 fn draw_events(frame: &mut Frame<'_>, view: &View, area: Rect, style: Style) {
     let lines = view.lines();
     if let (Some(why), true) = (&view.no_events, lines.is_empty()) {
-        return frame.render_widget(Paragraph::new(Line::styled(why.clone(), style.soft())), area);
+        return frame.render_widget(Paragraph::new(Line::styled(why.clone(), style.dim())), area);
     }
     let end = lines.len().saturating_sub(view.behind).max(usize::from(area.height).min(lines.len()));
     let start = end.saturating_sub(usize::from(area.height));

@@ -1,4 +1,4 @@
-//! Keys, from a thread that reads the terminal: one that has gone is read again and again there, which is to stop nothing else.
+//! A thread that reads keys from the terminal. crossterm spins on a terminal that has gone, which must not block the event loop.
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
@@ -8,12 +8,12 @@ use std::sync::mpsc::{self, Receiver};
 
 pub struct Keys {
     keys: Receiver<io::Result<KeyEvent>>,
-    /// Becomes readable with keys.
+    /// Readable when there are keys.
     pub ready: Arc<EventFd>,
 }
 
 impl Keys {
-    /// Once the terminal has been taken.
+    /// Starts the thread. The terminal must be in raw mode.
     pub fn start() -> io::Result<Keys> {
         let ready =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
@@ -36,7 +36,7 @@ impl Keys {
         Ok(Keys { keys, ready })
     }
 
-    /// Those that were typed.
+    /// The keys that were typed since the last call.
     pub fn typed(&self) -> impl Iterator<Item = io::Result<KeyEvent>> {
         let _ = self.ready.read();
         self.keys.try_iter()

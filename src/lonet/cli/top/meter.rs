@@ -1,7 +1,7 @@
-//! How fast it goes: bytes by what the kernel tells of sockets, dials by events.
+//! Measures rates: bytes per second from the kernel's counters of sockets, dials per second from events.
 //!
-//! The kernel is asked from time to time. What a connection carries between the last time and its end is in the event of
-//! its close, so that connections count that come and go between two times.
+//! The counters are read from time to time. What a connection has carried between the last reading and its end is in the event
+//! of its close, so short connections count, too.
 
 use super::snapshot::{Connection, End, Snapshot};
 use crate::trace::event::{Event, Kind};
@@ -10,39 +10,39 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-/// What is known of a socket.
+/// The kernel's counters of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub struct SocketBytes {
     pub cookie: u64,
     pub sent: u64,
     pub received: u64,
 }
 
-/// The sockets of the connections of a network, by their OS addresses.
-pub type Kernel = HashMap<(SocketAddrV4, SocketAddrV4), Carried>;
+/// The counters of a network's sockets, by their local and remote OS addresses.
+pub type Kernel = HashMap<(SocketAddrV4, SocketAddrV4), SocketBytes>;
 
-/// An end of a connection: its host, and the addresses of the dialer and of the listener.
-type Name = (String, String, String);
+/// Identifies an end of a connection: its host, and the addresses of the dialer and of the listener.
+type EndKey = (String, String, String);
 
-/// Bytes sent and received.
+/// Bytes sent and received, by host.
 type ByHost = HashMap<String, (u64, u64)>;
-/// The same, by the cookies of sockets.
+/// Bytes sent and received, by the cookies of sockets.
 type BySocket = HashMap<u64, (u64, u64)>;
 
 #[derive(Default)]
 pub struct Meter {
     at: Option<Instant>,
-    /// The bytes of each socket at the last time.
+    /// The bytes of each socket at the last measurement.
     sockets: BySocket,
-    /// The same of ends that may be closed before the next time, with whether they were there at the last time.
-    ends: HashMap<Name, ((u64, u64), bool)>,
-    /// What connections have carried that were closed since the last time.
+    /// The bytes of each end at the last measurement, and whether it was there at that one (or only at the one before).
+    ends: HashMap<EndKey, ((u64, u64), bool)>,
+    /// The bytes since the last measurement of connections that are closed.
     closed: ByHost,
     dials: HashMap<String, u64>,
 }
 
 impl Meter {
-    pub fn event(&mut self, event: &Event) {
+    pub fn add_event(&mut self, event: &Event) {
         let Some(host) = &event.host else { return };
         match event.kind {
             Kind::Dial => *self.dials.entry(host.clone()).or_default() += 1,
@@ -58,8 +58,8 @@ impl Meter {
         }
     }
 
-    /// Says in a snapshot how fast it goes since the one before. `kernel`: `None`, it does not tell; `counts_dials`: so do
-    /// events.
+    /// Sets the rates in a snapshot, since the last measurement. `kernel`: the counters, if they can be read; `counts_dials`:
+    /// whether events arrive.
     pub fn measure(
         &mut self,
         now: Instant,
@@ -75,7 +75,7 @@ impl Meter {
         if let Some(kernel) = kernel {
             let locals = by_local(kernel);
             for connection in &mut shown.connections {
-                self.measure_one(connection, (kernel, &locals), seconds, (&mut hosts, &mut sockets));
+                self.measure_connection(connection, (kernel, &locals), seconds, (&mut hosts, &mut sockets));
             }
         }
         self.sockets = sockets;
@@ -89,16 +89,16 @@ impl Meter {
         }
     }
 
-    fn measure_one(
+    fn measure_connection(
         &mut self,
         connection: &mut Connection,
-        (kernel, locals): (&Kernel, &HashMap<SocketAddrV4, Option<Carried>>),
+        (kernel, locals): (&Kernel, &HashMap<SocketAddrV4, Option<SocketBytes>>),
         seconds: Option<f64>,
         (hosts, sockets): (&mut ByHost, &mut BySocket),
     ) {
         let find = |own: &End, other: &End| match (own.os, other.os) {
             (Some(own), Some(other)) => kernel.get(&(own, other)).copied(),
-            // The other end is none of the network's: there may be one socket only with this address.
+            // The other end is outside the network. The socket is known if it is the only one with this local address.
             (Some(own), None) => locals.get(&own).copied().flatten(),
             (None, _) => None,
         };
@@ -107,12 +107,12 @@ impl Meter {
         let listeners = find(&connection.to, &connection.from);
         let mut deltas = [None, None];
         let ends = [(&connection.from, dialers), (&connection.to, listeners)];
-        for ((end, carried), delta) in ends.into_iter().zip(&mut deltas) {
-            let Some(Carried { cookie, sent, received }) = carried.filter(|_| end.is_listed) else {
+        for ((end, bytes), delta) in ends.into_iter().zip(&mut deltas) {
+            let Some(SocketBytes { cookie, sent, received }) = bytes.filter(|_| end.is_listed) else {
                 continue;
             };
             let before = self.sockets.get(&cookie).copied();
-            // Of a connection that is new all has been since the last time, if there was one.
+            // All bytes of a new connection are since the last measurement, if there was one.
             let before = before.or(seconds.map(|_| (0, 0))).unwrap_or((sent, received));
             let new = (sent.saturating_sub(before.0), received.saturating_sub(before.1));
             *delta = Some(new);
@@ -122,35 +122,35 @@ impl Meter {
             let name = (end.host.clone(), names.0.clone(), names.1.clone());
             self.ends.insert(name, ((sent, received), true));
         }
-        let (bytes, delta) = match (dialers, listeners, deltas) {
+        let (total, delta) = match (dialers, listeners, deltas) {
             (Some(c), _, [delta @ Some(_), _]) => (Some((c.sent, c.received)), delta),
             (_, Some(c), [_, Some((sent, received))]) => (Some((c.received, c.sent)), Some((received, sent))),
             _ => (None, None),
         };
-        connection.total = bytes;
+        connection.total = total;
         connection.rate = delta
             .zip(seconds)
             .map(|((sent, received), seconds)| (sent as f64 / seconds, received as f64 / seconds));
     }
 }
 
-/// The socket with each local address; `None`: there are several.
-fn by_local(kernel: &Kernel) -> HashMap<SocketAddrV4, Option<Carried>> {
+/// The counters by local address; `None`: several sockets have it.
+fn by_local(kernel: &Kernel) -> HashMap<SocketAddrV4, Option<SocketBytes>> {
     let mut locals = HashMap::new();
-    for ((local, _), carried) in kernel {
-        locals.entry(*local).and_modify(|one| *one = None).or_insert(Some(*carried));
+    for ((local, _), bytes) in kernel {
+        locals.entry(*local).and_modify(|one| *one = None).or_insert(Some(*bytes));
     }
     locals
 }
 
-/// What the kernel tells of the connections within the block of an address: "127.84.0.1".
-pub fn ask(diag: &Diag, address: &str) -> Option<Kernel> {
+/// Reads the counters of all connections in the block of an address such as "127.84.0.1".
+pub fn read_kernel(diag: &Diag, address: &str) -> Option<Kernel> {
     let [a, b, ..] = address.parse::<Ipv4Addr>().ok()?.octets();
     let mut all = Kernel::new();
     let within = (Ipv4Addr::new(a, b, 0, 0), 16);
-    let each = &mut |found: lonet_core::diag::Found, carried: lonet_core::sys::Traffic| {
-        let (sent, received) = (carried.sent, carried.received);
-        all.insert((found.local, found.remote), Carried { cookie: found.cookie, sent, received });
+    let each = &mut |found: lonet_core::diag::Found, bytes: lonet_core::sys::Traffic| {
+        let (sent, received) = (bytes.sent, bytes.received);
+        all.insert((found.local, found.remote), SocketBytes { cookie: found.cookie, sent, received });
     };
     diag.dump_carried(within, each).ok()?;
     Some(all)
@@ -176,8 +176,8 @@ mod tests {
     fn kernel(bytes: &[(&str, &str, u64, u64, u64)]) -> Kernel {
         let at = |text: &str| text.parse::<SocketAddrV4>().expect("an address");
         let one = |(local, remote, cookie, sent, received): &(&str, &str, u64, u64, u64)| {
-            let carried = Carried { cookie: *cookie, sent: *sent, received: *received };
-            ((at(local), at(remote)), carried)
+            let bytes = SocketBytes { cookie: *cookie, sent: *sent, received: *received };
+            ((at(local), at(remote)), bytes)
         };
         bytes.iter().map(one).collect()
     }
@@ -186,7 +186,7 @@ mod tests {
     const B: &str = "127.1.0.2:80";
 
     #[test]
-    fn rates_are_what_has_been_carried_since_the_time_before() {
+    fn rate_is_of_the_bytes_since_the_last_measurement() {
         let (mut meter, start) = (Meter::default(), Instant::now());
         let mut first = shown(end("b", 80, B));
         meter.measure(start, &mut first, Some(&kernel(&[(A, B, 7, 100, 10), (B, A, 8, 10, 100)])), true);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn other_end_outside_the_network_is_found_by_the_own_one() {
+    fn connection_to_outside_is_found_by_its_local_address() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let mut one = shown(end("b", 80, ""));
         meter.measure(now, &mut one, Some(&kernel(&[(A, "127.9.0.1:5", 7, 3, 4)])), true);
@@ -221,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_have_ended_and_dials_count() {
+    fn closed_connections_and_dials_count() {
         let (mut meter, start) = (Meter::default(), Instant::now());
-        let carried = kernel(&[(A, B, 7, 100, 10)]);
-        meter.measure(start, &mut shown(end("b", 80, B)), Some(&carried), true);
+        let bytes = kernel(&[(A, B, 7, 100, 10)]);
+        meter.measure(start, &mut shown(end("b", 80, B)), Some(&bytes), true);
         let closed = |sent, received| Event {
             host: Some("a".into()),
             from: Some("a:1".into()),
@@ -233,11 +233,11 @@ mod tests {
             received: Some(received),
             ..Event::new(1, Moment(0), Kind::Closed)
         };
-        meter.event(&closed(150, 10));
+        meter.add_event(&closed(150, 10));
         // Another one, between the same ports.
-        meter.event(&closed(50, 5));
+        meter.add_event(&closed(50, 5));
         for _ in 0..3 {
-            meter.event(&Event { host: Some("a".into()), ..Event::new(2, Moment(0), Kind::Dial) });
+            meter.add_event(&Event { host: Some("a".into()), ..Event::new(2, Moment(0), Kind::Dial) });
         }
         let mut next = Snapshot { connections: Vec::new(), ..shown(end("b", 80, B)) };
         meter.measure(start + Duration::from_secs(1), &mut next, Some(&Kernel::new()), true);

@@ -1,8 +1,8 @@
-//! What is drawn over the panes: help, the choice of hosts, and the question whether to do it.
+//! Draws popups over the panes: help, the choice of hosts, and the confirmation of a command.
 
 use super::choice::Choice;
 use super::columns::fit;
-use super::source::{Deed, Verb};
+use super::source::{FaultCommand, Verb};
 use super::style::Style;
 use super::view::{Mode, View};
 use ratatui::Frame;
@@ -13,12 +13,12 @@ use unicode_width::UnicodeWidthStr;
 
 pub fn draw(frame: &mut Frame<'_>, view: &View, style: Style) {
     let (title, lines) = match &view.mode {
-        Mode::Look | Mode::Filter(_) => return,
+        Mode::Browse | Mode::Filter(_) => return,
         Mode::Help => ("Keys".to_owned(), help(style)),
         Mode::Choose(choice) => {
             (choice.title(), choices(choice, usize::from(frame.area().height).saturating_sub(8), style))
         }
-        Mode::Confirm(deed) => (title_of(deed), question(deed, style)),
+        Mode::Confirm(command) => (title_of(command), question(command, style)),
     };
     let area = frame.area();
     let width = lines.iter().map(Line::width).chain([title.width() + 2]).max().unwrap_or(0) + 4;
@@ -62,48 +62,48 @@ fn help(style: Style) -> Vec<Line<'static>> {
     HELP.into_iter().map(line).collect()
 }
 
-/// The rows from which a host is chosen, as many as there is room for.
+/// The rows of the choice of hosts, as many as there is room for.
 fn choices(choice: &Choice, room: usize, style: Style) -> Vec<Line<'static>> {
     let targets = choice.targets();
     let room = room.max(3);
-    let start = (choice.at + 1).saturating_sub(room);
-    let line = |(n, (_, text)): (usize, &(Option<&str>, String))| match n == choice.at {
+    let start = (choice.selected + 1).saturating_sub(room);
+    let line = |(n, (_, text)): (usize, &(Option<&str>, String))| match n == choice.selected {
         true => Line::styled(format!("▶ {text} "), style.selected()),
         false => Line::raw(format!("  {text} ")),
     };
     let mut lines: Vec<Line<'static>> = targets.iter().enumerate().skip(start).take(room).map(line).collect();
     if targets.is_empty() {
-        lines.push(Line::styled(format!("  no host has {:?} in its name", choice.typed), style.soft()));
+        lines.push(Line::styled(format!("  no host has {:?} in its name", choice.typed), style.dim()));
     } else if targets.len() > room {
-        lines.push(Line::styled(format!("  {} of {}", choice.at + 1, targets.len()), style.soft()));
+        lines.push(Line::styled(format!("  {} of {}", choice.selected + 1, targets.len()), style.dim()));
     }
     let typed = if choice.typed.is_empty() { String::new() } else { format!("name: {}▏  ", choice.typed) };
-    lines.push(Line::styled(format!("{typed}Enter: choose   Esc: leave it"), style.soft()));
+    lines.push(Line::styled(format!("{typed}Enter: choose   Esc: leave it"), style.dim()));
     lines
 }
 
-fn title_of(deed: &Deed) -> String {
-    match deed.verb {
+fn title_of(command: &FaultCommand) -> String {
+    match command.verb {
         Verb::Cut => "Cut hosts off from each other?".to_owned(),
         Verb::Heal => "Undo faults?".to_owned(),
     }
 }
 
-fn question(deed: &Deed, style: Style) -> Vec<Line<'static>> {
+fn question(command: &FaultCommand, style: Style) -> Vec<Line<'static>> {
     let names = |all: &[String]| if all.is_empty() { "all others".to_owned() } else { all.join(", ") };
-    let (from, to) = (names(&deed.between.from), names(&deed.between.to));
-    let what = match (deed.verb, deed.between.from.is_empty(), deed.between.to.is_empty()) {
+    let (from, to) = (names(&command.between.from), names(&command.between.to));
+    let what = match (command.verb, command.between.from.is_empty(), command.between.to.is_empty()) {
         (Verb::Cut, ..) => format!("Nothing that {from} and {to} send to each other will arrive."),
         (Verb::Heal, true, _) => "All faults of the network will be undone.".to_owned(),
         (Verb::Heal, false, true) => format!("All faults that name {from} will be undone."),
-        (Verb::Heal, false, false) if deed.between.one_way => {
+        (Verb::Heal, false, false) if command.between.one_way => {
             format!("The faults of what {from} sends to {to} will be undone.")
         }
         (Verb::Heal, false, false) => format!("The faults between {from} and {to} will be undone."),
     };
     vec![
         Line::raw(what),
-        Line::styled(deed.command(), style.soft()),
+        Line::styled(command.command(), style.dim()),
         Line::raw(""),
         Line::from(vec![
             Span::styled("y", style.bold()),

@@ -1,10 +1,10 @@
-//! The rows of each pane: those that pass the filter, in the order that was chosen.
+//! The rows of each pane: those that match the filter, sorted.
 
 use super::snapshot::{Connection, Fault, Host, Listener, Snapshot};
-use super::view::{Pane, is_shown};
+use super::view::{Pane, matches_filter};
 use std::cmp::Ordering;
 
-/// By what the rows of a pane are sorted.
+/// The keys by which the rows of a pane can be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Name,
@@ -13,14 +13,14 @@ pub enum By {
     Dials,
     Bytes,
     Total,
-    /// As they come.
+    /// The order of arrival.
     Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub by: By,
-    /// Names begin with the last one, amounts with the least.
+    /// Names descend, amounts ascend.
     pub is_reversed: bool,
 }
 
@@ -44,7 +44,7 @@ impl Order {
         Order { by: all.get((at + 1) % all.len()).copied().unwrap_or(self.by), is_reversed: false }
     }
 
-    /// What the column is marked with by which it is sorted: downwards, the first or the greatest comes first.
+    /// The mark of the column by which rows are sorted: ▼ if the first name or the greatest amount is on top.
     pub fn mark(self) -> &'static str {
         if self.is_reversed { "▲" } else { "▼" }
     }
@@ -67,13 +67,13 @@ fn sum<T: Copy + Default + std::ops::Add<Output = T>>(bytes: Option<(T, T)>) -> 
 
 impl<'a> Rows<'a> {
     pub fn of(shown: &'a Snapshot, filter: &str, orders: &[Order; 5]) -> Rows<'a> {
-        let hosts = shown.hosts.iter().filter(|h| is_shown(filter, &[&h.name, &h.address, &h.programs]));
-        let listeners = shown.listeners.iter().filter(|l| is_shown(filter, &[&l.at, &l.program]));
-        let connections = shown
-            .connections
-            .iter()
-            .filter(|c| is_shown(filter, &[&c.from.at, &c.to.at, &c.from.program, &c.to.program, &c.faults]));
-        let faults = shown.faults.iter().filter(|fault| is_shown(filter, &[&fault.command]));
+        let hosts =
+            shown.hosts.iter().filter(|h| matches_filter(filter, &[&h.name, &h.address, &h.programs]));
+        let listeners = shown.listeners.iter().filter(|l| matches_filter(filter, &[&l.at, &l.program]));
+        let connections = shown.connections.iter().filter(|c| {
+            matches_filter(filter, &[&c.from.at, &c.to.at, &c.from.program, &c.to.program, &c.faults])
+        });
+        let faults = shown.faults.iter().filter(|fault| matches_filter(filter, &[&fault.command]));
         let mut rows = Rows {
             hosts: hosts.collect(),
             listeners: listeners.collect(),
@@ -110,7 +110,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    /// By what each row of a pane is known.
+    /// A name for each row of a pane, by which it stays selected.
     pub fn names(&self, pane: Pane) -> Vec<String> {
         match pane {
             Pane::Hosts => self.hosts.iter().map(|host| host.name.clone()).collect(),
@@ -118,7 +118,7 @@ impl<'a> Rows<'a> {
             Pane::Connections => {
                 self.connections.iter().map(|c| format!("{} {}", c.from.at, c.to.at)).collect()
             }
-            // Without what it has met, which changes.
+            // Without the hits, which change.
             Pane::Faults => {
                 let command =
                     |fault: &&Fault| fault.command.split("  #").next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The terminal: taken for a full screen, and given back as it was, whatever happens.
+//! The terminal: put into full-screen mode, and restored at the end, after a panic, too.
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Stdout, stdin, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the terminal is ours at the moment.
+/// Whether the terminal is in full-screen mode.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The signals that are read from a descriptor.
@@ -24,7 +24,7 @@ const SIGNALS: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGTSTP,
     Signal::SIGCONT,
-    // That the terminal has another size.
+    // The terminal's size has changed.
     Signal::SIGWINCH,
 ];
 
@@ -33,8 +33,8 @@ pub struct Screen {
     pub signals: SignalFd,
 }
 
-/// Why there can be no full screen here, if so.
-pub fn unfit() -> Option<String> {
+/// Why a full screen is not possible here, if so.
+pub fn unusable_reason() -> Option<String> {
     let what = match (stdin().is_terminal(), stdout().is_terminal()) {
         (true, true) if std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb")) => "TERM is \"dumb\"",
         (true, true) => return None,
@@ -46,15 +46,15 @@ pub fn unfit() -> Option<String> {
     ))
 }
 
-fn set() -> SigSet {
+fn signal_set() -> SigSet {
     SIGNALS.into_iter().collect()
 }
 
 impl Screen {
-    /// Takes the terminal. Before other threads are started: signals are for this one.
+    /// Enters full-screen mode. To be called before other threads are started, which inherit the blocked signals.
     pub fn take() -> io::Result<Screen> {
-        set().thread_block()?;
-        let signals = SignalFd::with_flags(&set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        signal_set().thread_block()?;
+        let signals = SignalFd::with_flags(&signal_set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             give_back();
@@ -65,22 +65,22 @@ impl Screen {
         terminal.map(|terminal| Screen { terminal, signals }).inspect_err(|_| give_back())
     }
 
-    /// Stops until somebody has it continue, with the terminal as it was. `all`: the whole job, as the terminal would.
+    /// Restores the terminal and stops this process until it is continued. `all`: stops its whole process group, as Ctrl-Z does.
     pub fn suspend(&mut self, all: bool) -> io::Result<()> {
         give_back();
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
         kill(if all { Pid::from_raw(0) } else { Pid::this() }, Signal::SIGTSTP)?;
-        // Here it stops.
+        // The process stops here, as the signal is pending.
         stop.thread_unblock()?;
         stop.thread_block()?;
         self.retake()
     }
 
-    /// Takes the terminal anew: others may have used it meanwhile.
+    /// Enters full-screen mode again, after other programs may have used the terminal.
     pub fn retake(&mut self) -> io::Result<()> {
         give_back();
         take()?;
-        // Its clear() would ask the terminal where the cursor is, and take what is typed for the answer.
+        // Not Terminal::clear(), which queries the cursor's position and takes typed keys for the reply.
         self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(())
     }
@@ -105,7 +105,7 @@ fn give_back() {
     }
 }
 
-/// Ends this process by a signal that it was sent, as whoever sent it expects.
+/// Ends this process by a signal that it has received, so that its parent sees that.
 pub fn end_by(signal: Signal) {
     let only: SigSet = [signal].into_iter().collect();
     // SAFETY: no handler of ours.

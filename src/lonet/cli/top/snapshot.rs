@@ -1,4 +1,4 @@
-//! What is shown of a network: hosts, listeners, connections and faults, at one moment.
+//! A network at one moment: hosts, listeners, connections and faults, as `lonet top` shows them.
 
 use crate::daemon::faults::commands::commands;
 use crate::daemon::faults::{Between, Report, RuleShown};
@@ -14,7 +14,7 @@ pub struct Snapshot {
     pub faults: Vec<Fault>,
 }
 
-/// Bytes a second, or all of them: of what is sent, and of what is received. `None`: the kernel does not tell.
+/// Bytes, or bytes per second, sent and received. `None`: not known.
 pub type Bytes<T> = Option<(T, T)>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,13 +22,13 @@ pub struct Host {
     pub name: String,
     pub address: String,
     pub programs: String,
-    /// The ports that it listens on, in order; in brackets those of its loopback alone.
+    /// The ports that it listens on, in order; those of its loopback alone in brackets.
     pub ports: String,
     pub connections: usize,
-    /// Dials a second. `None`: nobody tells.
+    /// Dials per second. `None`: not known.
     pub dials: Option<f64>,
     pub rate: Bytes<f64>,
-    /// What kinds of faults concern it.
+    /// The kinds of faults that concern it.
     pub faults: String,
 }
 
@@ -37,7 +37,7 @@ pub struct Listener {
     pub at: String,
     pub host: String,
     pub port: u16,
-    /// By whom it is reached.
+    /// Who can reach it.
     pub reached: &'static str,
     pub program: String,
     pub connections: usize,
@@ -49,19 +49,19 @@ pub struct End {
     /// The lonet address.
     pub at: String,
     pub host: String,
-    /// The program and its pid; nothing where it is no program of the network.
+    /// The program and its pid; empty if it is outside the network.
     pub program: String,
     pub os: Option<SocketAddrV4>,
     /// Whether this end is a socket that lonetd lists.
     pub is_listed: bool,
 }
 
-/// Of which the dialer's end comes first.
+/// A connection, with the dialer's end first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     pub from: End,
     pub to: End,
-    /// As the dialer's end sees it.
+    /// From the dialer's point of view.
     pub rate: Bytes<f64>,
     pub total: Bytes<u64>,
     pub faults: String,
@@ -69,9 +69,9 @@ pub struct Connection {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fault {
-    /// The command that makes it, with what it has met.
+    /// The command that makes it, with its hits.
     pub command: String,
-    /// Whose healing ends it.
+    /// The hosts to heal to end it.
     pub from: Option<String>,
     pub to: Option<String>,
     pub one_way: bool,
@@ -157,15 +157,15 @@ fn listeners(host: &HostShown<'_>, accepted: &HashMap<&str, usize>) -> Vec<Liste
     host.sockets.iter().filter(|socket| socket.state == "listening").map(listener).collect()
 }
 
-/// The name of a lonet address.
+/// The host of a lonet address.
 fn host_of(at: &str) -> &str {
     at.rsplit_once(':').map_or(at, |(host, _)| host)
 }
 
-/// Each connection once, though both of its ends are listed.
+/// The connections, from a list that has each at both ends.
 fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
     let mut listens: BTreeSet<(&str, u16)> = BTreeSet::new();
-    // By the addresses of both ends; an end whose other end has not come so far.
+    // Ends whose other end has not been found yet, by the addresses of both.
     let mut open: HashMap<(String, String), Vec<(End, u16)>> = HashMap::new();
     let mut pairs: Vec<[(End, u16); 2]> = Vec::new();
     for host in &shown.hosts {
@@ -213,7 +213,7 @@ fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
     all
 }
 
-/// The rules, as [`commands`] words them.
+/// The faults of a list of rules. The two rules of a fault in both directions are one, as in [`commands`].
 fn faults(rules: &[RuleShown]) -> Vec<Fault> {
     let is_back = |a: &RuleShown, b: &RuleShown| (&a.fault, &a.from, &a.to) == (&b.fault, &b.to, &b.from);
     let mut all: Vec<Fault> = Vec::new();
@@ -233,7 +233,7 @@ fn faults(rules: &[RuleShown]) -> Vec<Fault> {
         }
         let both: Vec<RuleShown> =
             [Some(n), back].into_iter().flatten().filter_map(|n| rules.get(n).cloned()).collect();
-        // What is about one host comes with the host in the first place.
+        // If only one host is named, it comes first.
         let (from, to) = match (&rule.from, &rule.to) {
             (None, to) => (to.clone(), None),
             (from, to) => (from.clone(), to.clone()),
@@ -251,12 +251,12 @@ fn faults(rules: &[RuleShown]) -> Vec<Fault> {
 }
 
 impl Fault {
-    /// Whether it is about this host by name.
+    /// Whether it names this host.
     fn names(&self, host: &str) -> bool {
         [&self.from, &self.to].into_iter().flatten().any(|name| name == host)
     }
 
-    /// Whether it is about what these send to each other, where the second one has this port.
+    /// Whether it affects a connection between these hosts, to this port of the second one.
     fn concerns(&self, (a, b): (&str, &str), port: u16) -> bool {
         let is = |rule: &Option<String>, host: &str| rule.as_deref().is_none_or(|name| name == host);
         let to_b = is(&self.from, a) && is(&self.to, b);
@@ -264,7 +264,7 @@ impl Fault {
         a != b && self.kind != "names" && (to_b || to_a) && self.port.is_none_or(|refused| refused == port)
     }
 
-    /// What is to be healed to end it.
+    /// The hosts to heal to end it, as an order to lonetd has them.
     pub fn between(&self) -> Between {
         Between {
             from: self.from.iter().cloned().collect(),
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_is_one_row_from_who_dialed() {
+    fn connection_is_one_row_from_its_dialer() {
         let all = snapshot(Vec::new()).connections;
         let rows: Vec<_> =
             all.iter().map(|c| (c.from.at.as_str(), c.from.program.as_str(), c.to.at.as_str())).collect();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_is_shown_at_the_hosts_and_connections_that_it_concerns() {
+    fn fault_is_shown_at_its_hosts_and_connections() {
         let cut = [rule("cut", Some("cli"), Some("web")), rule("cut", Some("web"), Some("cli"))];
         let others = [rule("loss", Some("far"), None), rule("loss", None, Some("far"))];
         let shown = snapshot([cut, others].concat());

@@ -1,10 +1,10 @@
-//! Where what is shown comes from: a thread that asks lonetd and the kernel, and does what is ordered.
+//! The thread behind `lonet top` that polls lonetd and the kernel, and carries out the user's commands.
 //!
-//! lonetd may take its time, or be stopped: what the user types is not held up by it.
+//! It is a thread so that a slow or stopped lonetd does not block the user interface.
 
 use super::meter::{self, Meter};
 use super::snapshot::Snapshot;
-use crate::cli::trace::begin;
+use crate::cli::trace::request;
 use crate::cli::{faults, query};
 use crate::daemon::faults::{Between, FaultRequest};
 use crate::trace::event::Event;
@@ -20,58 +20,61 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-/// How often everything is asked for. Where that takes long, less often.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often everything is polled; less often if that takes long.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Of the time that passes, asking may take one part of so many, unless that would make it rarer than so often.
-const SHARE: u32 = 5;
-const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// Polling may take one part in [`IDLE_FACTOR`] of the time, if the interval does not exceed [`MAX_REFRESH_INTERVAL`] by that.
+const IDLE_FACTOR: u32 = 5;
+const MAX_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The bytes of a packet of events, at most: a line that is longer comes alone, and no line is.
-const PACKET: usize = 1 << 18;
+/// The most bytes of a packet of events.
+const PACKET_SIZE: usize = 1 << 18;
 
-/// So many packets are taken before it is looked for orders again.
-const PACKETS: usize = 256;
+/// How many packets are received before commands are looked for again.
+const MAX_PACKETS: usize = 256;
 
-/// Whether the network runs.
+/// Whether the network is running.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Link {
+pub enum NetworkStatus {
+    /// Not known yet.
     #[default]
-    Asking,
-    /// It does not run, and has not since this command began. What else is to be said.
+    Unknown,
+    /// It has not been running since this command was started: the message about that.
     Awaited(String),
-    Up,
-    /// It has run.
+    Running,
+    /// It was running, and has ended.
     Ended,
-    /// lonetd does not answer as it should: why.
-    Trouble(String),
+    /// lonetd does not reply as it should: why.
+    Failing(String),
 }
 
-pub enum News {
-    Link(Link),
-    Taken(Box<Snapshot>),
+/// A message of the thread to the user interface.
+pub enum Update {
+    Status(NetworkStatus),
+    Snapshot(Box<Snapshot>),
     Events(Vec<Event>),
     /// Why there are no events.
     NoEvents(String),
-    /// What has become of an order.
+    /// The outcome of a command.
     Done(Result<String, String>),
 }
 
-/// What the user may order.
+/// The commands that the user can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Cut,
     Heal,
 }
 
+/// A command of the user about faults.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct FaultCommand {
     pub verb: Verb,
     pub between: Between,
 }
 
-impl Deed {
-    /// The command that does the same.
+impl FaultCommand {
+    /// The command line that does the same.
     pub fn command(&self) -> String {
         let verb = match self.verb {
             Verb::Cut => "cut",
@@ -87,20 +90,20 @@ impl Deed {
     }
 
     fn run(self, client: &Client) -> Result<String, String> {
-        let Deed { verb, between } = self;
+        let FaultCommand { verb, between } = self;
         let (order, done, left) = match verb {
-            Verb::Cut => (FaultRequest::Cut(between.clone()), "cut", "may still pass"),
-            Verb::Heal => (FaultRequest::Heal(between.clone()), "healed", "may stay cut"),
+            Verb::Cut => (FaultRequest::Cut(between), "cut", "may still pass"),
+            Verb::Heal => (FaultRequest::Heal(between), "healed", "may stay cut"),
         };
-        faults::outcome(&faults::order_of(client, &between, order)?, done, left)
+        faults::outcome(&faults::request(client, order)?, done, left)
     }
 }
 
-/// The user's side of the thread.
+/// The user interface's handle of the thread.
 pub struct Source {
-    orders: Sender<Deed>,
-    news: Receiver<News>,
-    /// Becomes readable with news.
+    orders: Sender<FaultCommand>,
+    updates: Receiver<Update>,
+    /// Readable when there are updates.
     pub ready: Arc<EventFd>,
     wake: Arc<EventFd>,
 }
@@ -112,48 +115,48 @@ impl Source {
             EventFd::from_value_and_flags(0, flags).map(Arc::new).map_err(|e| format!("eventfd: {e}"))
         };
         let (ready, wake) = (event()?, event()?);
-        let (orders, ordered) = mpsc::channel();
-        let (tell, news) = mpsc::channel();
+        let (orders, orders_receiver) = mpsc::channel();
+        let (updates_sender, updates) = mpsc::channel();
         let mut thread = Thread {
             client,
-            orders: ordered,
-            news: tell,
+            orders: orders_receiver,
+            updates: updates_sender,
             ready: ready.clone(),
             wake: wake.clone(),
             watch: None,
             has_run: false,
             meter: Meter::default(),
             diag: Diag::open().ok(),
-            buffer: vec![0; PACKET],
+            buffer: vec![0; PACKET_SIZE],
         };
         let builder = std::thread::Builder::new().name("source".into());
         builder.spawn(move || thread.run()).map_err(|e| format!("cannot start a thread: {e}"))?;
-        Ok(Source { orders, news, ready, wake })
+        Ok(Source { orders, updates, ready, wake })
     }
 
-    pub fn order(&self, deed: Deed) {
-        // The thread ends with this side only.
-        let _ = self.orders.send(deed);
+    pub fn order(&self, command: FaultCommand) {
+        // The thread does not end before this handle is dropped.
+        let _ = self.orders.send(command);
         let _ = self.wake.write(1);
     }
 
-    /// What there is.
-    pub fn news(&self) -> impl Iterator<Item = News> {
+    /// The updates since the last call.
+    pub fn updates(&self) -> impl Iterator<Item = Update> {
         let _ = self.ready.read();
-        self.news.try_iter()
+        self.updates.try_iter()
     }
 }
 
-/// Nobody is there any more who is told.
-struct Gone;
+/// The user interface has ended.
+struct ViewClosed;
 
 struct Thread {
     client: Client,
-    orders: Receiver<Deed>,
-    news: Sender<News>,
+    orders: Receiver<FaultCommand>,
+    updates: Sender<Update>,
     ready: Arc<EventFd>,
     wake: Arc<EventFd>,
-    /// Over which events come.
+    /// The connection on which events arrive.
     watch: Option<Fd>,
     has_run: bool,
     meter: Meter,
@@ -170,85 +173,86 @@ impl Thread {
         }
     }
 
-    fn tell(&self, news: News) -> Result<(), Gone> {
-        self.news.send(news).map_err(|_| Gone)?;
+    fn send(&self, updates: Update) -> Result<(), ViewClosed> {
+        self.updates.send(updates).map_err(|_| ViewClosed)?;
         let _ = self.ready.write(1);
         Ok(())
     }
 
-    /// Asks for everything. How long the next time is to be waited for.
-    fn refresh(&mut self) -> Result<Duration, Gone> {
+    /// Polls everything once, and returns the time to wait until the next poll.
+    fn refresh(&mut self) -> Result<Duration, ViewClosed> {
         let start = Instant::now();
-        let (link, shown) = match self.ask() {
-            Ok(Some(shown)) => (Link::Up, Some(shown)),
-            Ok(None) if self.has_run => (Link::Ended, None),
-            Ok(None) => (Link::Awaited(query::not_running(&self.client)), None),
-            Err(why) => (Link::Trouble(why), None),
+        let (status, shown) = match self.ask() {
+            Ok(Some(shown)) => (NetworkStatus::Running, Some(shown)),
+            Ok(None) if self.has_run => (NetworkStatus::Ended, None),
+            Ok(None) => (NetworkStatus::Awaited(query::not_running(&self.client)), None),
+            Err(why) => (NetworkStatus::Failing(why), None),
         };
-        if link == Link::Up {
+        if status == NetworkStatus::Running {
             self.has_run = true;
-            self.watch()?;
+            self.start_watch()?;
         }
-        self.tell(News::Link(link))?;
+        self.send(Update::Status(status))?;
         if let Some(mut shown) = shown {
-            // Before it is measured: closes that have been told of belong to the time before.
-            self.events()?;
+            // First, as the counters of closed connections come with their events.
+            self.take_events()?;
             let address = shown.hosts.first().map(|host| host.address.clone());
-            let kernel =
-                address.zip(self.diag.as_ref()).and_then(|(address, diag)| meter::ask(diag, &address));
+            let kernel = address
+                .zip(self.diag.as_ref())
+                .and_then(|(address, diag)| meter::read_kernel(diag, &address));
             self.meter.measure(start, &mut shown, kernel.as_ref(), self.watch.is_some());
-            self.tell(News::Taken(Box::new(shown)))?;
+            self.send(Update::Snapshot(Box::new(shown)))?;
         }
-        Ok((start.elapsed() * SHARE).clamp(EVERY, AT_LEAST_EVERY))
+        Ok((start.elapsed() * IDLE_FACTOR).clamp(REFRESH_INTERVAL, MAX_REFRESH_INTERVAL))
     }
 
     fn ask(&self) -> Result<Option<Snapshot>, String> {
         let Some(listing) = query::network(&self.client)? else { return Ok(None) };
-        let report = faults::order_of(&self.client, &Between::default(), FaultRequest::Show);
-        // It may have ended in between.
+        let report = faults::request(&self.client, FaultRequest::Show);
+        // The network may have ended in between.
         let report = match report {
             Ok(report) => report,
-            Err(_) if !query::runs(&self.client) => return Ok(None),
+            Err(_) if !query::is_running(&self.client) => return Ok(None),
             Err(why) => return Err(why),
         };
-        Ok(Some(Snapshot::of(&listing.shown()?, &report)))
+        Ok(Some(Snapshot::of(&listing.parse()?, &report)))
     }
 
-    /// Has events sent, if they are not.
-    fn watch(&mut self) -> Result<(), Gone> {
+    /// Requests events from lonetd, if they do not arrive yet.
+    fn start_watch(&mut self) -> Result<(), ViewClosed> {
         if self.watch.is_some() {
             return Ok(());
         }
-        match begin(&self.client, Trace::Watch, StartIf::Killed) {
+        match request(&self.client, Trace::Watch, StartIf::Killed) {
             Ok(fd) => self.watch = Some(fd),
-            Err(why) => self.tell(News::NoEvents(why))?,
+            Err(why) => self.send(Update::NoEvents(why))?,
         }
         Ok(())
     }
 
-    /// Waits so long, and takes events and orders meanwhile.
-    fn wait(&mut self, pause: Duration) -> Result<(), Gone> {
+    /// Waits for this time, and handles events and commands meanwhile. Returns early after a command, or when lonetd has ended.
+    fn wait(&mut self, pause: Duration) -> Result<(), ViewClosed> {
         let until = Instant::now() + pause;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            // SAFETY: the descriptor is this struct's, which outlives the poll.
+            // SAFETY: the descriptor belongs to this struct, which outlives the poll.
             let watched = self.watch.as_ref().map(|fd| unsafe { BorrowedFd::borrow_raw(fd.raw()) });
             let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
             let milliseconds = PollTimeout::try_from(left + Duration::from_millis(1));
             let _ = poll(&mut fds, milliseconds.unwrap_or(PollTimeout::MAX));
-            if !self.events()? {
-                // lonetd has ended, and the network, perhaps.
+            if !self.take_events()? {
+                // lonetd has ended, and perhaps the network.
                 return Ok(());
             }
             let _ = self.wake.read();
             let mut has_done = false;
-            while let Ok(deed) = self.orders.try_recv() {
-                let done = deed.run(&self.client);
-                self.tell(News::Done(done))?;
+            while let Ok(command) = self.orders.try_recv() {
+                let done = command.run(&self.client);
+                self.send(Update::Done(done))?;
                 has_done = true;
             }
             if has_done {
@@ -257,11 +261,11 @@ impl Thread {
         }
     }
 
-    /// Takes the events that have come. `false`: no more will come.
-    fn events(&mut self) -> Result<bool, Gone> {
+    /// Receives the events that have arrived. `false`: the connection is closed.
+    fn take_events(&mut self) -> Result<bool, ViewClosed> {
         let Some(fd) = &self.watch else { return Ok(true) };
-        let (mut events, mut goes_on) = (Vec::new(), true);
-        for _ in 0..PACKETS {
+        let (mut events, mut is_open) = (Vec::new(), true);
+        for _ in 0..MAX_PACKETS {
             if sys::readable_within(fd.raw(), 0) != Ok(true) {
                 break;
             }
@@ -272,19 +276,19 @@ impl Thread {
                 }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Ok(_) | Err(_) => {
-                    goes_on = false;
+                    is_open = false;
                     break;
                 }
             }
         }
-        if !goes_on {
+        if !is_open {
             self.watch = None;
         }
-        events.iter().for_each(|event| self.meter.event(event));
+        events.iter().for_each(|event| self.meter.add_event(event));
         if !events.is_empty() {
-            self.tell(News::Events(events))?;
+            self.send(Update::Events(events))?;
         }
-        Ok(goes_on)
+        Ok(is_open)
     }
 }
 
@@ -293,15 +297,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deed_is_the_command_that_does_the_same() {
-        let deed = |verb, from: &[&str], to: &[&str], one_way| {
+    fn command_line_does_the_same_as_the_command() {
+        let command = |verb, from: &[&str], to: &[&str], one_way| {
             let names = |all: &[&str]| all.iter().map(ToString::to_string).collect();
             let between = Between { from: names(from), to: names(to), one_way, ..Between::default() };
-            Deed { verb, between }.command()
+            FaultCommand { verb, between }.command()
         };
-        assert_eq!(deed(Verb::Cut, &["a"], &["b"], false), "lonet cut a b");
-        assert_eq!(deed(Verb::Cut, &["a"], &[], false), "lonet cut a");
-        assert_eq!(deed(Verb::Heal, &["a"], &["b"], true), "lonet heal 'a>b'");
-        assert_eq!(deed(Verb::Heal, &[], &[], false), "lonet heal");
+        assert_eq!(command(Verb::Cut, &["a"], &["b"], false), "lonet cut a b");
+        assert_eq!(command(Verb::Cut, &["a"], &[], false), "lonet cut a");
+        assert_eq!(command(Verb::Heal, &["a"], &["b"], true), "lonet heal 'a>b'");
+        assert_eq!(command(Verb::Heal, &[], &[], false), "lonet heal");
     }
 }

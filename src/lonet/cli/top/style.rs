@@ -1,4 +1,4 @@
-//! How things look, with colours and without.
+//! The styles of the screen, with colours and without.
 
 use crate::trace::event::Kind;
 use ratatui::style::{Color, Modifier, Style as Look};
@@ -30,8 +30,8 @@ impl Style {
         Look::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What is of less weight.
-    pub fn soft(self) -> Look {
+    /// Less important text.
+    pub fn dim(self) -> Look {
         match self.has_colours {
             true => Look::new().fg(Color::DarkGray),
             false => Look::new().add_modifier(Modifier::DIM),
@@ -47,7 +47,7 @@ impl Style {
     }
 
     pub fn heading(self) -> Look {
-        self.soft()
+        self.dim()
     }
 
     pub fn selected(self) -> Look {
@@ -59,7 +59,7 @@ impl Style {
         self.coloured(Look::new(), Color::Yellow)
     }
 
-    pub fn wrong(self) -> Look {
+    pub fn error(self) -> Look {
         self.coloured(self.bold(), Color::Red)
     }
 
@@ -67,7 +67,7 @@ impl Style {
         self.coloured(self.bold(), Color::Green)
     }
 
-    /// What flows at the moment.
+    /// Rates above zero.
     pub fn busy(self) -> Look {
         self.coloured(Look::new(), Color::Green)
     }
@@ -82,7 +82,7 @@ impl Style {
                 self.coloured(self.plain(), Color::Cyan)
             }
             Kind::Listening | Kind::Unlistened => self.coloured(self.plain(), Color::Green),
-            Kind::Closed | Kind::NameAsked | Kind::NameAnswered | Kind::Bound => self.soft(),
+            Kind::Closed | Kind::NameAsked | Kind::NameAnswered | Kind::Bound => self.dim(),
             Kind::Dial | Kind::Connected | Kind::Accepted => self.plain(),
         }
     }

@@ -1,4 +1,4 @@
-//! What stands in the tables: their columns, and the rows of each pane.
+//! The columns and cells of the table in each pane.
 
 use super::columns::{Column, Content, amount, number, text};
 use super::rows::{By, Order, Rows};
@@ -23,14 +23,14 @@ pub fn marked(pane: Pane, order: Order) -> Option<&'static str> {
     })
 }
 
-/// An amount, or nothing where it is not known.
-fn maybe(bytes: Option<f64>) -> String {
+/// An amount, or `-` if it is not known.
+fn amount_or_dash(bytes: Option<f64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), amount)
 }
 
 pub fn contents(pane: Pane, rows: &Rows<'_>, style: Style) -> (Vec<Column>, Vec<Content>) {
     let fault = |faults: &str| if faults.is_empty() { Look::default() } else { style.fault() };
-    let flow = |rate: Option<f64>| if rate.is_some_and(|r| r > 0.0) { style.busy() } else { style.soft() };
+    let flow = |rate: Option<f64>| if rate.is_some_and(|r| r > 0.0) { style.busy() } else { style.dim() };
     match pane {
         Pane::Hosts => {
             let columns = vec![
@@ -53,15 +53,15 @@ pub fn contents(pane: Pane, rows: &Rows<'_>, style: Style) -> (Vec<Column>, Vec<
                         host.programs.clone(),
                         host.ports.clone(),
                         host.connections.to_string(),
-                        maybe(host.dials),
-                        maybe(sent),
-                        maybe(received),
+                        amount_or_dash(host.dials),
+                        amount_or_dash(sent),
+                        amount_or_dash(received),
                         host.faults.clone(),
                     ],
                     look: fault(&host.faults),
                     looks: vec![
                         (0, fault(&host.faults).patch(style.bold())),
-                        (1, style.soft()),
+                        (1, style.dim()),
                         (5, flow(host.dials)),
                         (6, flow(sent)),
                         (7, flow(received)),
@@ -80,7 +80,7 @@ pub fn contents(pane: Pane, rows: &Rows<'_>, style: Style) -> (Vec<Column>, Vec<
             let row = |l: &&Listener| Content {
                 cells: vec![l.at.clone(), l.program.clone(), l.connections.to_string(), l.reached.to_owned()],
                 look: style.plain(),
-                looks: vec![(0, style.bold()), (3, style.soft())],
+                looks: vec![(0, style.bold()), (3, style.dim())],
             };
             (columns, rows.listeners.iter().map(row).collect())
         }
@@ -105,10 +105,10 @@ pub fn contents(pane: Pane, rows: &Rows<'_>, style: Style) -> (Vec<Column>, Vec<
                         c.to.at.clone(),
                         c.from.program.clone(),
                         c.to.program.clone(),
-                        maybe(sent),
-                        maybe(received),
-                        maybe(all_sent),
-                        maybe(all_received),
+                        amount_or_dash(sent),
+                        amount_or_dash(received),
+                        amount_or_dash(all_sent),
+                        amount_or_dash(all_received),
                         c.faults.clone(),
                     ],
                     look: fault(&c.faults),

@@ -1,18 +1,18 @@
-//! What is on the screen, apart from how it is drawn: what is shown of what has come, and what keys do to that.
+//! The state of the screen, without its drawing: the data to show, the selection and the mode, and what each key does.
 
 use super::choice::{Choice, Target};
 use super::rows::{Order, Rows};
 use super::snapshot::Snapshot;
-use super::source::{Deed, Link, News, Verb};
+use super::source::{FaultCommand, NetworkStatus, Update, Verb};
 use crate::daemon::faults::Between;
 use crate::trace::event::{Event, Kind};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 
-/// So many events are kept.
-const EVENTS: usize = 5000;
+/// How many events are kept.
+const MAX_EVENTS: usize = 5000;
 
-/// How far PgUp and PgDn go.
+/// How many rows PgUp and PgDn move by.
 const PAGE: isize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,29 +42,29 @@ impl Pane {
     }
 }
 
-/// What the keys are for at the moment.
+/// What keys act on.
 #[derive(Clone, Debug)]
 pub enum Mode {
-    Look,
-    /// The filter is typed. What it was before.
+    Browse,
+    /// The filter is being typed; its value before, for Esc.
     Filter(String),
-    /// Hosts are chosen.
+    /// Hosts are being chosen.
     Choose(Choice),
-    /// It is asked whether to do this.
-    Confirm(Deed),
+    /// This command is to be confirmed.
+    Confirm(FaultCommand),
     Help,
 }
 
-/// What the key has the program do, beyond the view.
+/// What the caller has to do after a key.
 #[derive(Debug)]
-pub enum Does {
+pub enum Action {
     Nothing,
     Quit,
     Suspend,
-    Order(Deed),
+    Order(FaultCommand),
 }
 
-/// An event as it is shown.
+/// An event as a line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     seq: u64,
@@ -74,14 +74,14 @@ pub struct Line {
 
 pub struct View {
     pub network: String,
-    pub link: Link,
-    /// What has come.
+    pub status: NetworkStatus,
+    /// The last snapshot.
     latest: Snapshot,
     events: VecDeque<Line>,
-    /// What was there when it was paused.
+    /// Snapshot and events at the time when the view was paused.
     paused: Option<(Snapshot, VecDeque<Line>)>,
     pub no_events: Option<String>,
-    /// What has become of the last order: an error, or not.
+    /// The outcome of the last command, or that it was sent.
     pub outcome: Option<Result<String, String>>,
     pub filter: String,
     pub mode: Mode,
@@ -89,9 +89,9 @@ pub struct View {
     /// Only the pane with the focus is shown.
     pub zoomed: bool,
     pub orders: [Order; 5],
-    /// The row that is chosen in each pane, by what it is called.
+    /// The name of the selected row in each pane.
     selected: [Option<String>; 5],
-    /// How many events behind the end of the list.
+    /// How many events the list is scrolled back from its end.
     pub behind: usize,
 }
 
@@ -99,14 +99,14 @@ impl View {
     pub fn new(network: &str) -> View {
         View {
             network: network.to_owned(),
-            link: Link::default(),
+            status: NetworkStatus::default(),
             latest: Snapshot::default(),
             events: VecDeque::new(),
             paused: None,
             no_events: None,
             outcome: None,
             filter: String::new(),
-            mode: Mode::Look,
+            mode: Mode::Browse,
             focus: Pane::Hosts,
             zoomed: false,
             orders: Pane::ALL.map(Order::first),
@@ -115,39 +115,39 @@ impl View {
         }
     }
 
-    pub fn take(&mut self, news: News) {
-        match news {
-            News::Link(link) => self.link = link,
-            News::Taken(shown) => self.latest = *shown,
-            News::Events(events) => self.add(&events),
-            News::NoEvents(why) => self.no_events = Some(why),
-            News::Done(outcome) => self.outcome = Some(outcome),
+    pub fn update(&mut self, updates: Update) {
+        match updates {
+            Update::Status(status) => self.status = status,
+            Update::Snapshot(shown) => self.latest = *shown,
+            Update::Events(events) => self.add_events(&events),
+            Update::NoEvents(why) => self.no_events = Some(why),
+            Update::Done(outcome) => self.outcome = Some(outcome),
         }
     }
 
-    fn add(&mut self, events: &[Event]) {
+    fn add_events(&mut self, events: &[Event]) {
         self.no_events = None;
-        let new = events.iter().rev().take(EVENTS).rev();
+        let new = events.iter().rev().take(MAX_EVENTS).rev();
         let line = |event: &Event| Line { seq: event.seq, kind: event.kind, text: event.to_string() };
         let new: Vec<Line> = new.map(line).collect();
         if self.behind > 0 && self.paused.is_none() {
-            // What is looked at stays where it is.
+            // Scroll further back, so that the lines on the screen stay.
             let filter = self.filter.to_lowercase();
-            self.behind += new.iter().filter(|line| is_shown(&filter, &[&line.text])).count();
+            self.behind += new.iter().filter(|line| matches_filter(&filter, &[&line.text])).count();
         }
         self.events.extend(new);
-        // A close may be told of behind its turn.
+        // Closes may arrive after later events.
         self.events.make_contiguous().sort_by_key(|line| line.seq);
-        let spare = self.events.len().saturating_sub(EVENTS);
+        let spare = self.events.len().saturating_sub(MAX_EVENTS);
         self.events.drain(..spare);
     }
 
-    /// Says that this was ordered.
-    pub fn is_told(&mut self, deed: &Deed) {
-        self.outcome = Some(Ok(format!("{} …", deed.command())));
+    /// Shows that a command was sent.
+    pub fn show_pending(&mut self, command: &FaultCommand) {
+        self.outcome = Some(Ok(format!("{} …", command.command())));
     }
 
-    /// What is to be shown: what there is, or was when it was paused.
+    /// The snapshot to show: the last one, or that of the pause.
     pub fn shown(&self) -> &Snapshot {
         self.paused.as_ref().map_or(&self.latest, |(shown, _)| shown)
     }
@@ -156,59 +156,61 @@ impl View {
         self.paused.is_some()
     }
 
-    /// The rows of the panes, as filter and order have them.
+    /// The filtered and sorted rows of the panes.
     pub fn rows(&self) -> Rows<'_> {
         Rows::of(self.shown(), &self.filter.to_lowercase(), &self.orders)
     }
 
-    /// The events that pass the filter.
+    /// The events that match the filter.
     pub fn lines(&self) -> Vec<&Line> {
         let events = self.paused.as_ref().map_or(&self.events, |(_, events)| events);
         let filter = self.filter.to_lowercase();
-        events.iter().filter(|line| is_shown(&filter, &[&line.text])).collect()
+        events.iter().filter(|line| matches_filter(&filter, &[&line.text])).collect()
     }
 
-    /// Where in a list of names the chosen one of a pane is.
+    /// The place of a pane's selected row in a list of names; the first one by default.
     pub fn selected(&self, pane: Pane, names: &[String]) -> Option<usize> {
         let selected = self.selected[pane.number()].as_ref();
         let found = selected.and_then(|selected| names.iter().position(|name| name == selected));
         found.or(if names.is_empty() { None } else { Some(0) })
     }
 
-    pub fn key(&mut self, key: KeyEvent) -> Does {
+    pub fn key(&mut self, key: KeyEvent) -> Action {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c') if control => return Does::Quit,
-            KeyCode::Char('z') if control => return Does::Suspend,
-            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => return Does::Nothing,
+            KeyCode::Char('c') if control => return Action::Quit,
+            KeyCode::Char('z') if control => return Action::Suspend,
+            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => {
+                return Action::Nothing;
+            }
             _ => {}
         }
-        match std::mem::replace(&mut self.mode, Mode::Look) {
-            Mode::Look => self.look(key.code),
+        match std::mem::replace(&mut self.mode, Mode::Browse) {
+            Mode::Browse => self.browse(key.code),
             Mode::Filter(before) => {
                 self.type_filter(key.code, before);
-                Does::Nothing
+                Action::Nothing
             }
             Mode::Choose(choice) => {
                 self.choose(key.code, choice);
-                Does::Nothing
+                Action::Nothing
             }
-            Mode::Confirm(deed) => match key.code {
-                KeyCode::Char('y' | 'Y') => Does::Order(deed),
-                KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => Does::Nothing,
+            Mode::Confirm(command) => match key.code {
+                KeyCode::Char('y' | 'Y') => Action::Order(command),
+                KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => Action::Nothing,
                 _ => {
-                    self.mode = Mode::Confirm(deed);
-                    Does::Nothing
+                    self.mode = Mode::Confirm(command);
+                    Action::Nothing
                 }
             },
-            Mode::Help => Does::Nothing,
+            Mode::Help => Action::Nothing,
         }
     }
 
-    fn look(&mut self, code: KeyCode) -> Does {
+    fn browse(&mut self, code: KeyCode) -> Action {
         self.outcome = None;
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Does::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return Action::Quit,
             KeyCode::Char('?') => self.mode = Mode::Help,
             KeyCode::Char('/') => self.mode = Mode::Filter(self.filter.clone()),
             KeyCode::Char('p' | ' ') => self.pause(),
@@ -221,22 +223,22 @@ impl View {
                 order.is_reversed = !order.is_reversed;
             }
             KeyCode::Char('z') | KeyCode::Enter => self.zoomed = !self.zoomed,
-            KeyCode::Char('c') => self.begin(Verb::Cut),
-            KeyCode::Char('h') => self.begin(Verb::Heal),
-            KeyCode::Tab | KeyCode::Right => self.turn(1),
-            KeyCode::BackTab | KeyCode::Left => self.turn(Pane::ALL.len() - 1),
+            KeyCode::Char('c') => self.begin_command(Verb::Cut),
+            KeyCode::Char('h') => self.begin_command(Verb::Heal),
+            KeyCode::Tab | KeyCode::Right => self.switch_pane(1),
+            KeyCode::BackTab | KeyCode::Left => self.switch_pane(Pane::ALL.len() - 1),
             KeyCode::Char(digit @ '1'..='5') => {
                 self.focus = Pane::ALL[digit as usize - '1' as usize];
             }
-            KeyCode::Up | KeyCode::Char('k') => self.go(-1),
-            KeyCode::Down | KeyCode::Char('j') => self.go(1),
-            KeyCode::PageUp => self.go(-PAGE),
-            KeyCode::PageDown => self.go(PAGE),
-            KeyCode::Home | KeyCode::Char('g') => self.go(isize::MIN),
-            KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX),
+            KeyCode::Up | KeyCode::Char('k') => self.move_by(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.move_by(1),
+            KeyCode::PageUp => self.move_by(-PAGE),
+            KeyCode::PageDown => self.move_by(PAGE),
+            KeyCode::Home | KeyCode::Char('g') => self.move_by(isize::MIN),
+            KeyCode::End | KeyCode::Char('G') => self.move_by(isize::MAX),
             _ => {}
         }
-        Does::Nothing
+        Action::Nothing
     }
 
     fn pause(&mut self) {
@@ -249,12 +251,12 @@ impl View {
         };
     }
 
-    fn turn(&mut self, by: usize) {
+    fn switch_pane(&mut self, by: usize) {
         self.focus = Pane::ALL[(self.focus.number() + by) % Pane::ALL.len()];
     }
 
-    /// Chooses another row of the pane with the focus.
-    fn go(&mut self, by: isize) {
+    /// Selects another row in the pane with the focus.
+    fn move_by(&mut self, by: isize) {
         if self.focus == Pane::Events {
             let most = self.lines().len().saturating_sub(1);
             let behind = isize::try_from(self.behind).unwrap_or(0).saturating_sub(by).max(0);
@@ -283,8 +285,8 @@ impl View {
         self.mode = Mode::Filter(before);
     }
 
-    /// Begins to cut or to heal what is chosen.
-    fn begin(&mut self, verb: Verb) {
+    /// Opens the dialog to cut or heal the selected row.
+    fn begin_command(&mut self, verb: Verb) {
         let rows = self.rows();
         let at = self.selected(self.focus, &rows.names(self.focus)).unwrap_or(0);
         let pair = |from: &str, to: &str| Between {
@@ -302,7 +304,7 @@ impl View {
             _ => None,
         };
         if let Some(between) = between {
-            self.mode = Mode::Confirm(Deed { verb, between });
+            self.mode = Mode::Confirm(FaultCommand { verb, between });
             return;
         }
         let host = match self.focus {
@@ -322,17 +324,17 @@ impl View {
     fn choose(&mut self, code: KeyCode, mut choice: Choice) {
         match code {
             KeyCode::Esc => return,
-            KeyCode::Up => choice.go(-1),
-            KeyCode::Down => choice.go(1),
-            KeyCode::PageUp => choice.go(-PAGE),
-            KeyCode::PageDown => choice.go(PAGE),
-            KeyCode::Home => choice.go(isize::MIN),
-            KeyCode::End => choice.go(isize::MAX),
-            KeyCode::Backspace => choice.type_back(),
-            KeyCode::Char(c) => choice.type_on(c),
-            KeyCode::Enter => match choice.take() {
-                Some(Target::Deed(deed)) => {
-                    self.mode = Mode::Confirm(deed);
+            KeyCode::Up => choice.move_by(-1),
+            KeyCode::Down => choice.move_by(1),
+            KeyCode::PageUp => choice.move_by(-PAGE),
+            KeyCode::PageDown => choice.move_by(PAGE),
+            KeyCode::Home => choice.move_by(isize::MIN),
+            KeyCode::End => choice.move_by(isize::MAX),
+            KeyCode::Backspace => choice.pop_char(),
+            KeyCode::Char(c) => choice.push_char(c),
+            KeyCode::Enter => match choice.choose() {
+                Some(Target::FaultCommand(command)) => {
+                    self.mode = Mode::Confirm(command);
                     return;
                 }
                 Some(Target::Next(next)) => choice = next,
@@ -344,8 +346,8 @@ impl View {
     }
 }
 
-/// Whether one of the texts of a row has the filter in it, which is in small letters.
-pub fn is_shown(filter: &str, texts: &[&str]) -> bool {
+/// Whether one of a row's texts contains the filter, which is in lower case.
+pub fn matches_filter(filter: &str, texts: &[&str]) -> bool {
     filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(filter))
 }
 

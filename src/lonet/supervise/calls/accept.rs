@@ -1,86 +1,86 @@
 //! accept(2) and accept4(2).
 //!
-//! An accept that waits does not wait in the kernel: whoever is killed there would have taken a connection with him that
-//! another process is to have. It waits until somebody calls, and takes the connection when nobody else does at the same time.
+//! A blocking accept does not wait in the kernel's accept: if its caller were killed, the supervisor might already have taken a
+//! connection that another process should get. Instead it polls the listener, and accepts without blocking under a lock.
 
-use super::{Answer, Socket, Step};
-use crate::supervise::caller::{Caller, MAX_ADDRESS, Trouble};
-use crate::supervise::workers::{Waited, interruptible, wait};
+use super::{Action, Response, Socket};
+use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
+use crate::supervise::workers::{WaitResult, interruptible, wait};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Who takes a connection of a listener, by its cookie, has its lock: between the look whether somebody calls and the accept.
-static TAKING: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
+/// A lock for each listener, by its cookie. It is held from the check for a connection to the accept.
+static LOCKS: LazyLock<Mutex<HashMap<u64, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
-pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Step, Trouble> {
+pub fn begin(caller: Caller, listener: Socket, flags: i32) -> Result<Action, CallError> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    // What does not listen says what is wrong at once.
+    // A socket that does not listen fails at once.
     let listens = sys::getsockopt::<i32>(listener.fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-    if listens.is_ok_and(|listens| listens != 0) && listener.waits() {
-        return Ok(Step::Waits(Box::new(move || accept_and_wait(&caller, &listener, flags))));
+    if listens.is_ok_and(|listens| listens != 0) && listener.is_blocking() {
+        return Ok(Action::Defer(Box::new(move || accept_and_wait(&caller, &listener, flags))));
     }
     let file = accept(&caller, &listener, flags)?;
-    give(&caller, file, flags).map(Step::from)
+    install(&caller, file, flags).map(Action::from)
 }
 
-fn give(caller: &Caller, file: Fd, flags: i32) -> Result<Answer, Trouble> {
-    caller.give(file, flags & libc::SOCK_CLOEXEC != 0).map(Answer::Value)
+fn install(caller: &Caller, file: Fd, flags: i32) -> Result<Response, CallError> {
+    caller.install_fd(file, flags & libc::SOCK_CLOEXEC != 0).map(Response::Value)
 }
 
-fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Answer, Trouble> {
-    let limit = listener.limit(libc::SO_RCVTIMEO);
+fn accept_and_wait(caller: &Caller, listener: &Socket, flags: i32) -> Result<Response, CallError> {
+    let timeout = listener.timeout_ms(libc::SO_RCVTIMEO);
     let cookie = sys::cookie(listener.fd())?;
     loop {
-        let waited = wait(caller, listener.fd(), libc::POLLIN, limit);
-        caller.is_there()?;
+        let waited = wait(caller, listener.fd(), libc::POLLIN, timeout);
+        caller.ensure_pending()?;
         match waited {
-            Waited::Ready => {}
-            Waited::TooLong => return Err(Errno::EAGAIN.into()),
-            Waited::Look => match caller.interruption() {
-                Some(errno) => return Ok(Answer::Fails(if limit > 0 { libc::EINTR } else { errno })),
+            WaitResult::Ready => {}
+            WaitResult::TimedOut => return Err(Errno::EAGAIN.into()),
+            WaitResult::Recheck => match caller.pending_signal_error() {
+                Some(errno) => return Ok(Response::Errno(if timeout > 0 { libc::EINTR } else { errno })),
                 None => continue,
             },
         }
-        match taking(cookie, || accept_if_there(caller, listener, flags)) {
-            Err(Trouble::Fails(Errno::EAGAIN | Errno::EINTR)) => {}
-            taken => return give(caller, taken?, flags),
+        match with_accept_lock(cookie, || accept_if_ready(caller, listener, flags)) {
+            Err(CallError::Errno(Errno::EAGAIN | Errno::EINTR)) => {}
+            accepted => return install(caller, accepted?, flags),
         }
     }
 }
 
-/// Alone among the threads that take connections of this listener.
-fn taking<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
-    let lock = TAKING.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
+/// Calls `take` with the listener's lock held.
+fn with_accept_lock<T>(cookie: u64, take: impl FnOnce() -> T) -> T {
+    let lock = LOCKS.lock().unwrap_or_else(PoisonError::into_inner).entry(cookie).or_default().clone();
     let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
     let result = take();
     drop(held);
     drop(lock);
-    let mut all = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
     if all.get(&cookie).is_some_and(|lock| Arc::strong_count(lock) == 1) {
         all.remove(&cookie);
     }
     result
 }
 
-fn accept_if_there(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
-    // What does not listen is ready, too, and says what is wrong.
+fn accept_if_ready(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
+    // A socket that does not listen any more is ready, too; its accept fails.
     if !sys::ready_within(listener.fd(), libc::POLLIN, Some(0))? {
         return Err(Errno::EAGAIN.into());
     }
-    caller.is_there()?;
-    // Who calls may be turned away, and accept then waits for somebody else.
+    caller.ensure_pending()?;
+    // The hook may reset the connection and then block for the next one.
     interruptible(|| accept(caller, listener, flags))
 }
 
-fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, Trouble> {
-    let (to, len_at) = (caller.pointer(1), caller.pointer(2));
-    // What cannot be read is judged when a connection is there, as natively, which is then lost.
+fn accept(caller: &Caller, listener: &Socket, flags: i32) -> Result<Fd, CallError> {
+    let (to, len_at) = (caller.pointer_arg(1), caller.pointer_arg(2));
+    // As in the kernel, a bad pointer is reported when there is a connection, which is then lost.
     let room = if to == 0 { Ok(0) } else { caller.read_u32(len_at) };
-    if !caller.has_room() {
+    if !caller.may_open_fd() {
         return Err(Errno::EMFILE.into());
     }
     let mut from = [0u8; MAX_ADDRESS];

@@ -1,22 +1,22 @@
-//! Makes rows out of events.
+//! Builds the rows of a chart from events.
 
-use super::{AGAIN, Arrow, Band, Chart, Column, Drawn, Host, Line, Mark, Row, Shape};
+use super::{Arrow, Band, Chart, ChartRow, Column, Host, Line, Mark, REPEAT_NAMES_EVERY, Row, Shape};
 use crate::trace::event::{By, Event, Header, Kind, Status};
 use crate::trace::moment::Moment;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-/// Where nothing happens for so long, in microseconds, the chart says so.
+/// The chart marks pauses longer than this, in microseconds.
 const PAUSE: u64 = 1_000_000;
-/// The column of whoever is no host.
+/// The column for everything outside the network.
 const OUTSIDE: &str = "outside";
 
-/// A connection, of which a later event may tell more.
+/// The rows of a connection, to which later events may be added.
 #[derive(Default)]
 struct Connection {
-    /// Where it was dialed.
+    /// The row of the dial.
     row: Option<Row>,
-    /// Where its first end was closed.
+    /// The row of the first close.
     closed: Option<Row>,
 }
 
@@ -25,15 +25,15 @@ struct Builder {
     columns: HashMap<String, Column>,
     connections: HashMap<(String, String), Connection>,
     last: Moment,
-    /// The level below all that is no point, and that below the points of each host since.
+    /// The level below the last row that is not a point, and the level below the last point of each host since then.
     begin: usize,
-    apart: HashMap<Column, usize>,
-    /// The rows of processes of which only the pid is known.
-    nameless: HashMap<i32, Row>,
+    own_levels: HashMap<Column, usize>,
+    /// The rows of processes whose name is not known yet, by pid.
+    unnamed: HashMap<i32, Row>,
 }
 
 impl Chart {
-    /// Draws these events. `hosts`: those alone that are about one of them, which come first, in this order; none: all.
+    /// Builds a chart. `hosts`: only events that concern one of these, whose columns come first, in this order; empty: all events.
     pub fn new(header: &Header, events: &[Event], hosts: &[String]) -> Chart {
         let wanted: HashSet<&str> = hosts.iter().map(String::as_str).collect();
         let chart = Chart {
@@ -45,16 +45,16 @@ impl Chart {
             levels: 0,
         };
         let last = events.first().map_or(header.time, |event| event.time);
-        let (columns, connections, apart) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let nameless = HashMap::new();
-        let mut builder = Builder { chart, columns, connections, last, begin: 0, apart, nameless };
+        let (columns, connections, own_levels) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let unnamed = HashMap::new();
+        let mut builder = Builder { chart, columns, connections, last, begin: 0, own_levels, unnamed };
         hosts.iter().for_each(|host| _ = builder.column(host));
         for event in events.iter().filter(|event| wanted.is_empty() || is_about(event, &wanted)) {
-            builder.take(event);
+            builder.add_event(event);
         }
         let mut chart = builder.chart;
-        for host in chart.hosts.iter_mut().filter(|host| host.lives.is_empty()) {
-            host.lives.push((None, None));
+        for host in chart.hosts.iter_mut().filter(|host| host.lifetimes.is_empty()) {
+            host.lifetimes.push((None, None));
         }
         chart
     }
@@ -65,7 +65,7 @@ fn is_about(event: &Event, hosts: &HashSet<&str>) -> bool {
     event.host.is_none() || event.host.as_deref().into_iter().chain(ends).any(|host| hosts.contains(host))
 }
 
-/// Host and port.
+/// Splits an address into host and port. An IP address belongs to [`OUTSIDE`].
 fn split(address: &str) -> (&str, &str) {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     let is_ip = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -78,7 +78,7 @@ impl Builder {
             return *column;
         }
         let column = self.chart.hosts.len();
-        self.chart.hosts.push(Host { name: host.to_owned(), lives: Vec::new() });
+        self.chart.hosts.push(Host { name: host.to_owned(), lifetimes: Vec::new() });
         self.columns.insert(host.to_owned(), column);
         column
     }
@@ -86,31 +86,36 @@ impl Builder {
     fn row(&mut self, event: &Event, mark: Mark) -> Row {
         let pause = event.time.0.saturating_sub(self.last.0);
         if pause > PAUSE && !self.chart.rows.is_empty() {
-            self.draw(Drawn { time: event.time, level: 0, mark: Mark::Pause(pause), told: Vec::new() });
+            self.push_row(ChartRow {
+                time: event.time,
+                level: 0,
+                mark: Mark::Pause(pause),
+                events_text: Vec::new(),
+            });
         }
         self.last = event.time;
-        self.draw(Drawn { time: event.time, level: 0, mark, told: vec![event.to_string()] });
+        self.push_row(ChartRow { time: event.time, level: 0, mark, events_text: vec![event.to_string()] });
         self.chart.rows.len() - 1
     }
 
-    /// Adds a row where it has a place: a point below its host's last one, all else below everything.
-    fn draw(&mut self, drawn: Drawn) {
-        let mut level = match drawn.mark {
-            Mark::Point { host, .. } => self.apart.get(&host).copied().unwrap_or(self.begin),
+    /// Adds a row: a point below its host's last one, all others below everything.
+    fn push_row(&mut self, row_content: ChartRow) {
+        let mut level = match row_content.mark {
+            Mark::Point { host, .. } => self.own_levels.get(&host).copied().unwrap_or(self.begin),
             _ => self.chart.levels,
         };
-        if level > 0 && level.is_multiple_of(AGAIN) {
+        if level > 0 && level.is_multiple_of(REPEAT_NAMES_EVERY) {
             level += 1;
         }
         self.chart.levels = self.chart.levels.max(level + 1);
-        match drawn.mark {
-            Mark::Point { host, .. } => _ = self.apart.insert(host, level + 1),
+        match row_content.mark {
+            Mark::Point { host, .. } => _ = self.own_levels.insert(host, level + 1),
             _ => {
-                self.apart.clear();
+                self.own_levels.clear();
                 self.begin = self.chart.levels;
             }
         }
-        self.chart.rows.push(Drawn { level, ..drawn });
+        self.chart.rows.push(ChartRow { level, ..row_content });
     }
 
     fn point(&mut self, event: &Event, shape: Shape, text: String) -> Option<Row> {
@@ -118,18 +123,18 @@ impl Builder {
         Some(self.row(event, Mark::Point { host, shape, text }))
     }
 
-    /// Adds an event to what a row tells.
-    fn tell(&mut self, row: Row, event: &Event) -> Option<&mut Mark> {
-        let drawn = self.chart.rows.get_mut(row)?;
-        drawn.told.push(event.to_string());
-        Some(&mut drawn.mark)
+    /// Adds an event to a row.
+    fn add_to_row(&mut self, row: Row, event: &Event) -> Option<&mut Mark> {
+        let row_content = self.chart.rows.get_mut(row)?;
+        row_content.events_text.push(event.to_string());
+        Some(&mut row_content.mark)
     }
 
-    fn take(&mut self, event: &Event) {
-        // What a process is called may be known only when it does something.
+    fn add_event(&mut self, event: &Event) {
+        // A process's name may be known only from a later event.
         if let (Some(pid), Some(program)) = (event.pid, &event.program)
-            && let Some(row) = self.nameless.remove(&pid)
-            && let Some(Drawn { mark: Mark::Point { text, .. }, .. }) = self.chart.rows.get_mut(row)
+            && let Some(row) = self.unnamed.remove(&pid)
+            && let Some(ChartRow { mark: Mark::Point { text, .. }, .. }) = self.chart.rows.get_mut(row)
         {
             *text = format!("{program} {pid}");
         }
@@ -171,21 +176,21 @@ impl Builder {
         }
     }
 
-    /// A host comes up with its first process: one row has both events, whichever comes first.
+    /// A host comes up with its first process: both events are in one row, in either order.
     fn joined(&mut self, event: &Event) {
         let pid = event.pid.unwrap_or(0);
         let text = format!("{} {pid}", event.program.as_deref().unwrap_or("process"));
         let row = match self.last_up(event) {
             Some(row) => {
-                if let Some(Mark::Point { text: said, .. }) = self.tell(row, event) {
-                    *said = text;
+                if let Some(Mark::Point { text: shown, .. }) = self.add_to_row(row, event) {
+                    *shown = text;
                 }
                 Some(row)
             }
             None => self.point(event, Shape::Up, text),
         };
         if let (Some(row), None) = (row, &event.program) {
-            self.nameless.insert(pid, row);
+            self.unnamed.insert(pid, row);
         }
     }
 
@@ -194,45 +199,46 @@ impl Builder {
         let column = self.column(name);
         let row = match self.last_up(event) {
             Some(row) => {
-                self.tell(row, event);
+                self.add_to_row(row, event);
                 Some(row)
             }
             None => self.point(event, Shape::Up, "up".into()),
         };
         if let Some(host) = self.chart.hosts.get_mut(column) {
-            host.lives.push((row, None));
+            host.lifetimes.push((row, None));
         }
     }
 
-    /// The last row, if it tells only one of these two things of the same host.
+    /// The last row, if it has only the other one of these two events, for the same host.
     fn last_up(&mut self, event: &Event) -> Option<Row> {
         let column = self.column(event.host.as_deref()?);
         let row = self.chart.rows.len().checked_sub(1)?;
-        let drawn = self.chart.rows.get(row)?;
-        let is_its = matches!(&drawn.mark, Mark::Point { host, shape: Shape::Up, .. } if *host == column);
-        let is_other =
-            drawn.told.len() == 1 && !drawn.told.iter().any(|told| told.ends_with(event.kind.name()));
-        (is_its && is_other).then_some(row)
+        let row_content = self.chart.rows.get(row)?;
+        let is_same_host =
+            matches!(&row_content.mark, Mark::Point { host, shape: Shape::Up, .. } if *host == column);
+        let is_other = row_content.events_text.len() == 1
+            && !row_content.events_text.iter().any(|events_text| events_text.ends_with(event.kind.name()));
+        (is_same_host && is_other).then_some(row)
     }
 
-    /// The row in which its last process ends is where it goes down.
+    /// A host goes down in the row of its last process's end.
     fn down(&mut self, event: &Event) {
         let Some(name) = event.host.as_deref() else { return };
         let column = self.column(name);
-        let is_its = |drawn: &Drawn| matches!(&drawn.mark, Mark::Point { host, shape: Shape::Ended | Shape::Killed, .. } if *host == column);
-        let ended = self.chart.rows.iter().rposition(is_its);
-        // What the kernel closes for it comes between.
+        let is_same_host = |row_content: &ChartRow| matches!(&row_content.mark, Mark::Point { host, shape: Shape::Ended | Shape::Killed, .. } if *host == column);
+        let ended = self.chart.rows.iter().rposition(is_same_host);
+        // Closes of its connections may come in between.
         let row = match ended.filter(|row| self.chart.rows.len() - row < 8) {
             Some(row) => {
-                self.tell(row, event);
+                self.add_to_row(row, event);
                 self.chart.rows.len().checked_sub(1)
             }
             None => self.point(event, Shape::Down, "down".into()),
         };
         let Some(host) = self.chart.hosts.get_mut(column) else { return };
-        match host.lives.last_mut() {
+        match host.lifetimes.last_mut() {
             Some((_, end @ None)) => *end = row,
-            _ => host.lives.push((None, row)),
+            _ => host.lifetimes.push((None, row)),
         }
     }
 
@@ -240,7 +246,7 @@ impl Builder {
     fn arrow(&mut self, event: &Event, line: Line, note: String) -> Row {
         let ends = [&event.from, &event.to].map(|end| end.as_deref().unwrap_or_default());
         let [(from, from_port), (to, to_port)] = ends.map(split);
-        // A dial that set out from no port is its host's.
+        // A dial without a port is from its host.
         let from = if ends[0].is_empty() { event.host.as_deref().unwrap_or(OUTSIDE) } else { from };
         let (from, to) = (self.column(from), self.column(to));
         let ports = [from_port.to_owned(), to_port.to_owned()];
@@ -256,7 +262,7 @@ impl Builder {
         let connection = self.connection(event);
         match (event.kind, connection.row) {
             (Kind::Connected | Kind::Accepted, Some(row)) => {
-                if let Some(Mark::Arrow(arrow)) = self.tell(row, event) {
+                if let Some(Mark::Arrow(arrow)) = self.add_to_row(row, event) {
                     arrow.line = Line::Connection;
                 }
             }
@@ -277,9 +283,9 @@ impl Builder {
         let dialed = self.connection(event).row.take();
         let last = self.chart.rows.len().checked_sub(1);
         match dialed {
-            // What takes long, and lets others go on meanwhile, has a row of its own.
+            // A timeout, if other events came in between, has a row of its own.
             Some(row) if Some(row) == last || event.kind != Kind::TimedOut => {
-                if let Some(Mark::Arrow(arrow)) = self.tell(row, event) {
+                if let Some(Mark::Arrow(arrow)) = self.add_to_row(row, event) {
                     (arrow.line, arrow.note) = (Line::Failed, note.to_owned());
                 }
             }
@@ -287,10 +293,10 @@ impl Builder {
         }
     }
 
-    /// From the end that was closed to the other one; that this is closed, too, is no news.
+    /// An arrow from the end that closes first. The close of the other end is added to that row.
     fn closed(&mut self, event: &Event) {
         if let (Some(row), Kind::Closed) = (self.connection(event).closed, event.kind) {
-            _ = self.tell(row, event);
+            _ = self.add_to_row(row, event);
             return;
         }
         let mut note = match (event.kind, event.by) {
@@ -305,8 +311,8 @@ impl Builder {
         let is_dialers = event.host.as_deref() == event.from.as_deref().map(|from| split(from).0);
         let turned = Event { from: event.to.clone(), to: event.from.clone(), ..event.clone() };
         let row = self.arrow(if is_dialers { event } else { &turned }, line, note);
-        if let Some(drawn) = self.chart.rows.get_mut(row) {
-            drawn.told = vec![event.to_string()];
+        if let Some(row_content) = self.chart.rows.get_mut(row) {
+            row_content.events_text = vec![event.to_string()];
         }
         self.connection(event).closed = Some(row);
     }
@@ -329,7 +335,7 @@ impl Builder {
             band.hits += event.count.unwrap_or(1);
         }
         if let Some(row) = self.connection(event).row {
-            _ = self.tell(row, event);
+            _ = self.add_to_row(row, event);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The chart as one page that needs nothing else: hosts can be chosen, the chart be zoomed, and each row tells its events.
+//! Writes a chart as a self-contained page with a script: choose hosts, zoom, and point at rows for their events.
 
 use super::Chart;
 use super::svg::{escape, svg};

@@ -1,4 +1,4 @@
-//! The chart as a sequence diagram of Mermaid's: <https://mermaid.js.org/syntax/sequenceDiagram.html>.
+//! Writes a chart as a Mermaid sequence diagram: <https://mermaid.js.org/syntax/sequenceDiagram.html>.
 
 use super::{Arrow, Chart, Line, Mark, Row};
 use std::fmt::{self, Write};
@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 /// The diagram's text.
 pub fn mermaid(chart: &Chart) -> String {
     let mut out = String::new();
-    // A string takes everything.
+    // Writing to a string does not fail.
     _ = write(&mut out, chart);
     out
 }
@@ -21,9 +21,9 @@ fn write(out: &mut String, chart: &Chart) -> fmt::Result {
     }
     let last = chart.hosts.len() - 1;
     let all = if last == 0 { "h0".to_owned() } else { format!("h0,h{last}") };
-    // Blocks lie inside each other: one is shaded at a time.
+    // Mermaid's blocks must nest, so only one fault is shaded at a time.
     let mut shaded: Option<Option<Row>> = None;
-    for (row, drawn) in chart.rows.iter().enumerate() {
+    for (row, row_content) in chart.rows.iter().enumerate() {
         if shaded.is_some_and(|end| end == Some(row)) {
             writeln!(out, "    end")?;
             shaded = None;
@@ -32,7 +32,7 @@ fn write(out: &mut String, chart: &Chart) -> fmt::Result {
             writeln!(out, "    rect rgba(227, 154, 26, 0.2)")?;
             shaded = Some(band.last);
         }
-        match &drawn.mark {
+        match &row_content.mark {
             Mark::Arrow(arrow) => write_arrow(out, arrow)?,
             Mark::Point { host, text: said, .. } => writeln!(out, "    Note over h{host}: {}", text(said))?,
             Mark::Across { text: said } => writeln!(out, "    Note over {all}: {}", text(said))?,
@@ -65,7 +65,7 @@ fn write_arrow(out: &mut String, arrow: &Arrow) -> fmt::Result {
     writeln!(out, "    h{}{shaft}h{}: {}", arrow.from, arrow.to, text(&format!("{from} → {to}{note}")))
 }
 
-/// What Mermaid has a use for is written as an entity.
+/// Escapes characters that have a meaning in Mermaid.
 fn text(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

@@ -1,6 +1,6 @@
-//! The chart as an SVG picture, in colours that print, and in others where dark ones are preferred.
+//! Writes a chart as SVG, with colours for print and for dark mode.
 
-use super::{AGAIN, Arrow, Band, Chart, Column, Drawn, Line, Mark, Row, Shape, since};
+use super::{Arrow, Band, Chart, ChartRow, Column, Line, Mark, REPEAT_NAMES_EVERY, Row, Shape, elapsed};
 use std::fmt::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
@@ -9,9 +9,9 @@ pub const LEFT: usize = 76;
 pub const TOP: usize = 64;
 pub const ROW: usize = 26;
 /// A column is as wide as its name wants, and what stands beside it, within these. With many hosts it may be narrower.
-const NARROW: usize = 112;
-const NARROWEST: usize = 84;
-const WIDEST: usize = 190;
+const MIN_WIDTH: usize = 112;
+const MIN_WIDTH_OF_MANY: usize = 84;
+const MAX_WIDTH: usize = 190;
 /// More hosts than this are many.
 const MANY: usize = 8;
 
@@ -34,7 +34,7 @@ text{fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:3px;str
 .band{fill:var(--fault);fill-opacity:.16}.edge{stroke:var(--fault);stroke-width:1.5;stroke-dasharray:5 3}.across text.say{font-weight:600}\
 .row:hover .shaft{stroke-width:2.6}.row .hit{fill:transparent}.row:hover .hit{fill:var(--faint);fill-opacity:.4}";
 
-/// Text, or an attribute's value, in XML.
+/// Escapes text, or an attribute's value, for XML.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -44,7 +44,7 @@ pub fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push('\n'),
-            // No text of XML has these.
+            // XML does not allow these.
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
             c => out.push(c),
         }
@@ -52,11 +52,11 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Where things are.
-struct Places {
+/// The positions of columns and rows.
+struct Layout {
     column: usize,
     hosts: usize,
-    /// Of each row.
+    /// The level of each row.
     levels: Vec<usize>,
     /// The first row of each level.
     first: Vec<Row>,
@@ -67,24 +67,24 @@ fn level_y(level: usize) -> usize {
     TOP + level * ROW + ROW
 }
 
-impl Places {
-    fn of(chart: &Chart) -> Places {
+impl Layout {
+    fn of(chart: &Chart) -> Layout {
         let longest = chart.hosts.iter().map(|host| host.name.width()).max().unwrap_or(0);
-        let said = chart.rows.iter().filter_map(|drawn| match &drawn.mark {
+        let text_width = chart.rows.iter().filter_map(|row_content| match &row_content.mark {
             Mark::Point { text, .. } => Some(text.width()),
             _ => None,
         });
-        let said = said.max().unwrap_or(0) * 13 / 2 + 20;
-        let narrowest = if chart.hosts.len() > MANY { NARROWEST } else { NARROW };
-        let column = (longest * 8 + 28).max(said).clamp(narrowest, WIDEST);
+        let text_width = text_width.max().unwrap_or(0) * 13 / 2 + 20;
+        let narrowest = if chart.hosts.len() > MANY { MIN_WIDTH_OF_MANY } else { MIN_WIDTH };
+        let column = (longest * 8 + 28).max(text_width).clamp(narrowest, MAX_WIDTH);
         let mut first = vec![usize::MAX; chart.levels];
-        for (row, drawn) in chart.rows.iter().enumerate().rev() {
-            if let Some(place) = first.get_mut(drawn.level) {
+        for (row, row_content) in chart.rows.iter().enumerate().rev() {
+            if let Some(place) = first.get_mut(row_content.level) {
                 *place = row;
             }
         }
-        let levels = chart.rows.iter().map(|drawn| drawn.level).collect();
-        Places { column, hosts: chart.hosts.len().max(1), levels, first, below: chart.levels }
+        let levels = chart.rows.iter().map(|row_content| row_content.level).collect();
+        Layout { column, hosts: chart.hosts.len().max(1), levels, first, below: chart.levels }
     }
 
     fn x(&self, column: Column) -> usize {
@@ -96,7 +96,7 @@ impl Places {
     }
 
     fn width(&self) -> usize {
-        // The last column may have something to say on its right.
+        // Room for texts to the right of the last column.
         LEFT + self.hosts * self.column + 70
     }
 
@@ -108,13 +108,13 @@ impl Places {
 /// The picture.
 pub fn svg(chart: &Chart) -> String {
     let mut out = String::new();
-    // A string takes everything.
+    // Writing to a string does not fail.
     _ = write(&mut out, chart);
     out
 }
 
 fn write(out: &mut String, chart: &Chart) -> fmt::Result {
-    let at = Places::of(chart);
+    let at = Layout::of(chart);
     let (width, height) = (at.width(), at.bottom() + 34);
     write!(
         out,
@@ -129,7 +129,7 @@ fn write(out: &mut String, chart: &Chart) -> fmt::Result {
     for (column, host) in chart.hosts.iter().enumerate() {
         let x = at.x(column);
         writeln!(out, r#"<g class="host" data-host="{column}">"#)?;
-        for (begin, end) in &host.lives {
+        for (begin, end) in &host.lifetimes {
             let (from, to) = (begin.map_or(TOP, |row| at.y(row)), end.map_or(at.bottom(), |row| at.y(row)));
             let rows = |row: &Option<Row>| row.map_or(String::new(), |row| row.to_string());
             writeln!(
@@ -143,14 +143,14 @@ fn write(out: &mut String, chart: &Chart) -> fmt::Result {
         write_name(out, &host.name, x, at.bottom() + 14, at.column - 12, "foot")?;
         out.push_str("</g>\n");
     }
-    for level in (AGAIN..chart.levels).step_by(AGAIN) {
+    for level in (REPEAT_NAMES_EVERY..chart.levels).step_by(REPEAT_NAMES_EVERY) {
         for (column, host) in chart.hosts.iter().enumerate() {
             let (x, y) = (at.x(column), level_y(level) + 4);
             writeln!(out, r#"<text class="again" x="{x}" y="{y}">{}</text>"#, escape(&host.name))?;
         }
     }
-    for (row, drawn) in chart.rows.iter().enumerate() {
-        write_row(out, chart, &at, row, drawn)?;
+    for (row, row_content) in chart.rows.iter().enumerate() {
+        write_row(out, chart, &at, row, row_content)?;
     }
     out.push_str("</svg>\n");
     Ok(())
@@ -172,14 +172,14 @@ fn write_name(out: &mut String, name: &str, x: usize, y: usize, width: usize, cl
     )
 }
 
-fn write_band(out: &mut String, chart: &Chart, at: &Places, band: &Band) -> fmt::Result {
+fn write_band(out: &mut String, chart: &Chart, at: &Layout, band: &Band) -> fmt::Result {
     let last = band.last.map_or(at.bottom(), |row| at.y(row));
     let columns = || band.hosts.iter().copied();
     let left = columns().min().map_or(LEFT, |column| at.x(column) - at.column / 2 + 6);
     let right = columns()
         .max()
         .map_or(LEFT + chart.hosts.len() * at.column, |column| at.x(column) + at.column / 2 - 6);
-    // One host alone is cut off from all others.
+    // A fault of one host concerns all others, too.
     let (left, right) =
         if columns().count() == 1 { (LEFT, LEFT + chart.hosts.len() * at.column) } else { (left, right) };
     let y = at.y(band.first);
@@ -196,8 +196,8 @@ fn write_band(out: &mut String, chart: &Chart, at: &Places, band: &Band) -> fmt:
     )
 }
 
-fn write_row(out: &mut String, chart: &Chart, at: &Places, row: Row, drawn: &Drawn) -> fmt::Result {
-    let (class, hosts) = match &drawn.mark {
+fn write_row(out: &mut String, chart: &Chart, at: &Layout, row: Row, row_content: &ChartRow) -> fmt::Result {
+    let (class, hosts) = match &row_content.mark {
         Mark::Arrow(arrow) => (class_of(arrow.line), format!("{} {}", arrow.from, arrow.to)),
         Mark::Point { host, shape, .. } => (class_of_point(*shape), host.to_string()),
         Mark::Across { .. } => ("across", String::new()),
@@ -206,14 +206,14 @@ fn write_row(out: &mut String, chart: &Chart, at: &Places, row: Row, drawn: &Dra
     write!(
         out,
         r#"<g class="row {class}" data-hosts="{hosts}" data-level="{}" transform="translate(0,{})">"#,
-        drawn.level,
+        row_content.level,
         at.y(row)
     )?;
-    if !drawn.told.is_empty() {
-        write!(out, "<title>{}</title>", escape(&drawn.told.join("\n")))?;
+    if !row_content.events_text.is_empty() {
+        write!(out, "<title>{}</title>", escape(&row_content.events_text.join("\n")))?;
         write!(out, r#"<rect class="hit" y="-{}" width="{}" height="{ROW}"/>"#, ROW / 2 + 2, at.width())?;
     }
-    match &drawn.mark {
+    match &row_content.mark {
         Mark::Pause(micros) => {
             let seconds = format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10);
             write!(
@@ -223,10 +223,14 @@ fn write_row(out: &mut String, chart: &Chart, at: &Places, row: Row, drawn: &Dra
             )?;
         }
         mark => {
-            // One level has one time.
-            let is_first = at.first.get(drawn.level) == Some(&row);
+            // The time is shown once for a level.
+            let is_first = at.first.get(row_content.level) == Some(&row);
             let class = if is_first { "time" } else { "time also" };
-            write!(out, r#"<text class="{class}" x="10" y="4">{}</text>"#, since(chart.begin, drawn.time))?;
+            write!(
+                out,
+                r#"<text class="{class}" x="10" y="4">{}</text>"#,
+                elapsed(chart.begin, row_content.time)
+            )?;
             match mark {
                 Mark::Arrow(arrow) => write_arrow(out, at, arrow)?,
                 Mark::Point { host, shape, text } => write_point(out, at.x(*host), *shape, text)?,
@@ -269,8 +273,8 @@ fn class_of_point(shape: Shape) -> &'static str {
     }
 }
 
-/// The script of the page moves these, by their classes and places: `shaft`, `tip`, the ports, the note.
-fn write_arrow(out: &mut String, at: &Places, arrow: &Arrow) -> fmt::Result {
+/// Writes an arrow. The script of the page finds and moves its parts by their classes.
+fn write_arrow(out: &mut String, at: &Layout, arrow: &Arrow) -> fmt::Result {
     let (from, to) = (at.x(arrow.from), at.x(arrow.to));
     let [tail, head] = arrow
         .ports

@@ -1,7 +1,7 @@
 use super::html::html;
 use super::mermaid::mermaid;
 use super::svg::svg;
-use super::{Chart, Drawn, Line, Mark, Shape};
+use super::{Chart, ChartRow, Line, Mark, Shape};
 use crate::trace::read::Trace;
 
 /// A client, a web server and a database: connections, a fault, a refusal, a death.
@@ -14,7 +14,7 @@ fn shop(hosts: &[String]) -> Chart {
 
 fn arrows(chart: &Chart) -> Vec<(String, Line, &str)> {
     let name = |column: usize| chart.hosts[column].name.as_str();
-    let arrow = |row: &'_ Drawn| match &row.mark {
+    let arrow = |row: &'_ ChartRow| match &row.mark {
         Mark::Arrow(a) => Some(format!("{}:{} {}:{}", name(a.from), a.ports[0], name(a.to), a.ports[1])),
         _ => None,
     };
@@ -27,7 +27,7 @@ fn arrows(chart: &Chart) -> Vec<(String, Line, &str)> {
 }
 
 #[test]
-fn dial_and_what_becomes_of_it_are_one_arrow() {
+fn dial_and_its_outcome_are_one_arrow() {
     let chart = shop(&[]);
     let names: Vec<&str> = chart.hosts.iter().map(|host| host.name.as_str()).collect();
     assert_eq!(names, ["web", "db", "laptop"]);
@@ -57,11 +57,11 @@ fn fault_is_a_band_between_its_hosts() {
 #[test]
 fn host_lives_from_its_first_process_to_its_last() {
     let chart = shop(&[]);
-    let lives: Vec<_> = chart.hosts.iter().map(|host| host.lives.as_slice()).collect();
-    assert!(matches!(lives[0], [(Some(0), None)]), "{lives:?}");
+    let lifetimes: Vec<_> = chart.hosts.iter().map(|host| host.lifetimes.as_slice()).collect();
+    assert!(matches!(lifetimes[0], [(Some(0), None)]), "{lifetimes:?}");
     assert!(
-        matches!(lives[1], [(Some(_), Some(_))]) && matches!(lives[2], [(Some(_), Some(_))]),
-        "{lives:?}"
+        matches!(lifetimes[1], [(Some(_), Some(_))]) && matches!(lifetimes[2], [(Some(_), Some(_))]),
+        "{lifetimes:?}"
     );
 }
 
@@ -73,7 +73,7 @@ fn chosen_hosts_are_drawn_with_their_peers() {
     assert_eq!(arrows(&chart).len(), 2);
 }
 
-/// Lines of JSON, behind their numbers and times.
+/// The chart of these JSON lines, to which numbers and times are added.
 fn chart(lines: &[&str]) -> Chart {
     let header = SHOP.lines().next().expect("a header");
     let numbered = lines
@@ -90,7 +90,7 @@ fn levels(chart: &Chart) -> Vec<usize> {
 }
 
 #[test]
-fn what_hosts_do_by_themselves_is_side_by_side() {
+fn points_of_different_hosts_share_a_level() {
     let listens = |host: &str| format!(r#""event":"listening","host":"{host}","at":"{host}:80""#);
     let dial = r#""event":"dial","host":"a","from":"a:1","to":"b:80""#.to_owned();
     let lines = [listens("a"), listens("b"), listens("a"), dial, listens("b")];
@@ -98,7 +98,7 @@ fn what_hosts_do_by_themselves_is_side_by_side() {
 }
 
 #[test]
-fn names_that_are_said_again_have_a_level_of_their_own() {
+fn repeated_names_have_a_level_of_their_own() {
     let dial = r#""event":"refused","host":"a","from":"a:1","to":"b:80""#;
     let levels = levels(&chart(&[dial; 32]));
     assert_eq!(levels[29..], [29, 31, 32]);
@@ -112,15 +112,16 @@ fn process_has_its_name_as_soon_as_it_is_known() {
         r#""event":"dial","host":"a","pid":7,"program":"nc","from":"a:1","to":"a:80""#,
     ];
     let chart = chart(&lines);
-    let [Drawn { mark: Mark::Point { text, shape: Shape::Up, .. }, told, .. }, _] = chart.rows.as_slice()
+    let [ChartRow { mark: Mark::Point { text, shape: Shape::Up, .. }, events_text, .. }, _] =
+        chart.rows.as_slice()
     else {
         unreachable!("{:?}", chart.rows)
     };
-    assert_eq!((text.as_str(), told.len()), ("nc 7", 2));
+    assert_eq!((text.as_str(), events_text.len()), ("nc 7", 2));
 }
 
 #[test]
-fn names_of_any_kind_do_no_harm() {
+fn names_are_escaped() {
     let strange = SHOP.replace("laptop", "<b>\\u0001&;#%'").replace("curl", "</title><script>");
     let trace = Trace::read(strange.as_bytes()).expect("a trace");
     let chart = Chart::new(&trace.header, &trace.events, &[]);
@@ -134,7 +135,7 @@ fn names_of_any_kind_do_no_harm() {
 }
 
 #[test]
-fn nothing_at_all_is_drawn_as_such() {
+fn empty_trace_is_an_empty_chart() {
     let header = SHOP.lines().next().expect("a header").to_owned() + "\n";
     let trace = Trace::read(header.as_bytes()).expect("a trace");
     let chart = Chart::new(&trace.header, &trace.events, &[]);

@@ -1,7 +1,7 @@
-//! Reads a file of expected events. lonet(1) has its grammar, under "EXPECTATIONS".
+//! Parses a file of expected events. lonet(1) has the grammar, under EXPECTATIONS.
 
-use super::line::{Names, Word, Wrong, words};
 use super::pattern::Pattern;
+use super::words::{Names, SyntaxError, Word, words};
 use crate::duration;
 use crate::trace::event::Kind;
 use crate::trace::text::FIELDS;
@@ -14,23 +14,23 @@ pub struct File {
     /// Every event of the trace is compared.
     pub is_strict: bool,
     pub names: Names,
-    /// So many lines, of events, are in it: each has a number below.
+    /// The number of lines with events.
     pub lines: usize,
 }
 
 #[derive(Clone, Debug)]
 pub enum Item {
     Event(Expected),
-    /// It does not happen any more.
+    /// From here on, no such event may happen.
     Never(Expected),
-    /// All of them, each in its own order, whatever their order among each other.
+    /// All items, in any order.
     Unordered(Vec<Item>),
     Ordered(Vec<Item>),
-    /// As `Ordered`, beside all that follows.
+    /// As `Ordered`, concurrently with all that follows.
     Meanwhile(Vec<Item>),
 }
 
-/// An event as a line of the file has it.
+/// A line with an expected event.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Its line in the file, from 1 on.
@@ -38,31 +38,31 @@ pub struct Expected {
     /// The line as it is written.
     pub source: String,
     pub host: Pattern,
-    /// `None`: any.
+    /// `None`: any kind.
     pub kind: Option<Kind>,
     pub fields: Vec<(&'static str, Pattern)>,
-    /// Other events may come first.
+    /// Other compared events may come first.
     pub is_eventual: bool,
-    /// After the event before it at the latest.
+    /// The most time after the previous event.
     pub within: Option<Duration>,
 }
 
-/// Whether it stands for itself only between quotes, as a line's first word.
+/// Whether a word is a keyword at the beginning of a line, unless it is quoted.
 pub fn is_keyword(word: &str) -> bool {
     ["strict", "never", "eventually", "within", "unordered", "ordered", "meanwhile"].contains(&word)
 }
 
-type At<T> = Result<T, (usize, String)>;
+type Parsed<T> = Result<T, (usize, String)>;
 
 /// Reads a file.
-pub fn parse(text: &str) -> Result<File, Wrong> {
+pub fn parse(text: &str) -> Result<File, SyntaxError> {
     let mut file = File { items: Vec::new(), is_strict: false, names: Names::default(), lines: 0 };
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenBlock> = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let number = number + 1;
         let wrong = |(at, why): (usize, String)| {
             let column = line[..at.min(line.len())].chars().count() + 1;
-            Wrong { line: number, column, why }
+            SyntaxError { line: number, column, why }
         };
         let words = words(line).map_err(wrong)?;
         let Some((first, others)) = words.split_first() else { continue };
@@ -78,7 +78,7 @@ pub fn parse(text: &str) -> Result<File, Wrong> {
             },
             _ if words.last().is_some_and(|last| last.raw == "{") => {
                 let column = line[..first.at].chars().count() + 1;
-                open.push(Open::begin(&words, number, column).map_err(wrong)?);
+                open.push(OpenBlock::begin(&words, number, column).map_err(wrong)?);
                 continue;
             }
             _ => {
@@ -89,26 +89,28 @@ pub fn parse(text: &str) -> Result<File, Wrong> {
         open.last_mut().map_or(&mut file.items, |block| &mut block.items).push(item);
     }
     match open.pop() {
-        Some(block) => Err(Wrong {
+        Some(block) => Err(SyntaxError {
             line: block.line,
             column: block.column,
             why: "this block does not end: there is no `}`".into(),
         }),
-        None if file.lines == 0 => Err(Wrong { line: 1, column: 1, why: "no event is expected".into() }),
+        None if file.lines == 0 => {
+            Err(SyntaxError { line: 1, column: 1, why: "no event is expected".into() })
+        }
         None => Ok(file),
     }
 }
 
-/// A block that has begun.
-struct Open {
+/// A block whose end has not been read yet.
+struct OpenBlock {
     kind: fn(Vec<Item>) -> Item,
     items: Vec<Item>,
     line: usize,
     column: usize,
 }
 
-impl Open {
-    fn begin(words: &[Word<'_>], line: usize, column: usize) -> At<Open> {
+impl OpenBlock {
+    fn begin(words: &[Word<'_>], line: usize, column: usize) -> Parsed<OpenBlock> {
         let [word, _] = words else {
             let at = words.first().map_or(0, |word| word.at);
             return Err((at, "a block begins with `unordered {`, `ordered {` or `meanwhile {`".into()));
@@ -122,7 +124,7 @@ impl Open {
                 return Err((word.at, why));
             }
         };
-        Ok(Open { kind, items: Vec::new(), line, column })
+        Ok(OpenBlock { kind, items: Vec::new(), line, column })
     }
 
     fn close(self) -> Item {
@@ -130,8 +132,8 @@ impl Open {
     }
 }
 
-/// A line of an event, with the words before it that say how it is meant.
-fn item(words: &[Word<'_>], number: usize, line: &str, names: &mut Names) -> At<Item> {
+/// Parses a line with an event and the keywords in front of it.
+fn item(words: &[Word<'_>], number: usize, line: &str, names: &mut Names) -> Parsed<Item> {
     let (mut rest, mut wrap) = (words, Item::Event as fn(Expected) -> Item);
     let (mut is_eventual, mut within) = (false, None);
     while let [first, others @ ..] = rest {
@@ -164,7 +166,7 @@ fn item(words: &[Word<'_>], number: usize, line: &str, names: &mut Names) -> At<
 }
 
 /// `HOST [PROGRAM(PID)] EVENT [WHAT] [KEY=VALUE…]`
-fn event(words: &[Word<'_>], all: &[Word<'_>], names: &mut Names) -> At<Expected> {
+fn event(words: &[Word<'_>], all: &[Word<'_>], names: &mut Names) -> Parsed<Expected> {
     let behind = all.last().map_or(0, end);
     let [host, rest @ ..] = words else { return Err((behind, "a host is missing, or *".into())) };
     let host = host.pattern(names)?;
@@ -199,7 +201,7 @@ fn event(words: &[Word<'_>], all: &[Word<'_>], names: &mut Names) -> At<Expected
 }
 
 /// `curl(4711)`
-fn process(word: Word<'_>, names: &mut Names) -> At<Vec<(&'static str, Pattern)>> {
+fn process(word: Word<'_>, names: &mut Names) -> Parsed<Vec<(&'static str, Pattern)>> {
     let Some((program, pid)) = word.raw.strip_suffix(')').and_then(|raw| raw.rsplit_once('(')) else {
         return Err((word.at, "a program and its pid are written as in curl(4711)".into()));
     };
@@ -213,7 +215,7 @@ fn process(word: Word<'_>, names: &mut Names) -> At<Vec<(&'static str, Pattern)>
     Ok(fields)
 }
 
-fn kind_of(word: &Word<'_>) -> At<Option<Kind>> {
+fn kind_of(word: &Word<'_>) -> Parsed<Option<Kind>> {
     if word.raw == "*" {
         return Ok(None);
     }
@@ -231,7 +233,11 @@ fn key<'a>(word: &Word<'a>) -> Option<(&'a str, Word<'a>)> {
 }
 
 /// What it happened to: `web:80`, `laptop:1 -> web:80`, `web.lonet`, `cut a b`, or nothing.
-fn subject_of(kind: Option<Kind>, words: &[Word<'_>], names: &mut Names) -> At<Vec<(&'static str, Pattern)>> {
+fn subject_of(
+    kind: Option<Kind>,
+    words: &[Word<'_>],
+    names: &mut Names,
+) -> Parsed<Vec<(&'static str, Pattern)>> {
     use Kind::*;
     let Some(first) = words.first() else { return Ok(Vec::new()) };
     if matches!(kind, Some(FaultSet | FaultHit | FaultHealed)) {

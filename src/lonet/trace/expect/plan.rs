@@ -1,4 +1,4 @@
-//! The sequences of a file, and how strands go along them.
+//! The sequences of items in a file, and how strands advance along them.
 
 use super::parse::{Expected, Item};
 use super::pattern::Captured;
@@ -18,16 +18,16 @@ enum Node {
     Meanwhile(Sequence),
 }
 
-/// All sequences of a file. Of equal ones there is one alias.
+/// The sequences and lines of a file.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub lines: Vec<Expected>,
     sequences: Vec<Vec<Node>>,
-    /// The first sequence of those that are equal.
+    /// For each sequence, the first one that is equal to it.
     alias: Vec<Sequence>,
-    /// As alias, of lines.
+    /// For each line, the first one that is equal to it.
     class: Vec<Line>,
-    /// What equal sequences, and equal lines, have in common.
+    /// The first sequence and line for each content.
     known: BTreeMap<Vec<(u8, Vec<usize>)>, Sequence>,
     known_lines: BTreeMap<String, Line>,
 }
@@ -62,7 +62,7 @@ impl Plan {
         number
     }
 
-    /// Equal for nodes that are in each other's place.
+    /// A key that is the same for equal nodes.
     fn key(&self, node: &Node) -> (u8, Vec<usize>) {
         let of = |all: &[usize], line: usize| all.get(line).copied().unwrap_or(line);
         match node {
@@ -74,11 +74,12 @@ impl Plan {
     }
 }
 
+/// A position in a sequence, and in the blocks that are open there.
 #[derive(Clone, Debug)]
 pub struct Strand {
     alias: Sequence,
     sequence: Sequence,
-    /// What comes next in the sequence, when all that is inside is through.
+    /// The next node of the sequence, after the strands inside have ended.
     position: usize,
     inside: Vec<Strand>,
 }
@@ -106,24 +107,24 @@ impl Ord for Strand {
     }
 }
 
-/// One way to read the events so far.
+/// A state of the automaton: one way to read the events so far.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Way {
-    /// How many there are of each.
+pub struct State {
+    /// The number of equal strands, for each.
     pub strands: BTreeMap<Strand, usize>,
     pub captured: Captured,
-    /// What may not happen any more.
+    /// The lines that may not match any more.
     pub never: Vec<Line>,
-    /// When the last event was that a line took; counted only where a line has `within`.
+    /// The time of the last event that matched; only kept if a line has `within`.
     pub last: Moment,
 }
 
-impl Way {
+impl State {
     pub fn add(&mut self, strand: Strand) {
         *self.strands.entry(strand).or_insert(0) += 1;
     }
 
-    /// Takes one away.
+    /// Removes one strand.
     fn remove(&mut self, strand: &Strand) -> Strand {
         match self.strands.get_mut(strand) {
             Some(count) if *count > 1 => *count -= 1,
@@ -134,14 +135,14 @@ impl Way {
 }
 
 impl Plan {
-    pub fn begin(&self, sequence: Sequence, way: &mut Way) -> Option<Strand> {
+    pub fn begin(&self, sequence: Sequence, state: &mut State) -> Option<Strand> {
         let alias = self.alias.get(sequence).copied().unwrap_or(sequence);
         let mut strand = Strand { alias, sequence, position: 0, inside: Vec::new() };
-        self.settle(&mut strand, way).then_some(strand)
+        self.skip_to_event(&mut strand, state).then_some(strand)
     }
 
-    /// Goes on to where an event is expected. Whether there is one.
-    fn settle(&self, strand: &mut Strand, way: &mut Way) -> bool {
+    /// Advances to the next expected event. `false`: the strand has ended.
+    fn skip_to_event(&self, strand: &mut Strand, state: &mut State) -> bool {
         while strand.inside.is_empty() {
             let Some(node) = self.sequences.get(strand.sequence).and_then(|s| s.get(strand.position)) else {
                 return false;
@@ -149,16 +150,16 @@ impl Plan {
             match node {
                 Node::Event(_) => return true,
                 Node::Never(line) => {
-                    if !way.never.contains(line) {
-                        way.never.push(*line);
+                    if !state.never.contains(line) {
+                        state.never.push(*line);
                     }
                 }
                 Node::Block(sequences) => {
-                    strand.inside = sequences.iter().filter_map(|s| self.begin(*s, way)).collect();
+                    strand.inside = sequences.iter().filter_map(|s| self.begin(*s, state)).collect();
                 }
                 Node::Meanwhile(sequence) => {
-                    if let Some(beside) = self.begin(*sequence, way) {
-                        way.add(beside);
+                    if let Some(beside) = self.begin(*sequence, state) {
+                        state.add(beside);
                     }
                 }
             }
@@ -167,7 +168,7 @@ impl Plan {
         true
     }
 
-    /// The line that a strand expects, if nothing is inside it.
+    /// The line that a strand expects next, unless blocks are open inside.
     fn line_of(&self, strand: &Strand) -> Option<Line> {
         match self.sequences.get(strand.sequence)?.get(strand.position)? {
             Node::Event(line) if strand.inside.is_empty() => Some(*line),
@@ -175,41 +176,46 @@ impl Plan {
         }
     }
 
-    /// All lines that are expected next in a strand, with the way to each.
-    pub fn open(&self, strand: &Strand, path: &mut Vec<usize>, each: &mut impl FnMut(Line, &[usize])) {
+    /// Calls `each` with every line that a strand expects next, and the path to it.
+    pub fn for_each_expected(
+        &self,
+        strand: &Strand,
+        path: &mut Vec<usize>,
+        each: &mut impl FnMut(Line, &[usize]),
+    ) {
         if let Some(line) = self.line_of(strand) {
             return each(line, path);
         }
         for (place, inside) in strand.inside.iter().enumerate() {
-            // Of equal ones beside each other one is enough.
+            // Equal strands need to be tried only once.
             if strand.inside.iter().take(place).any(|before| before == inside) {
                 continue;
             }
             path.push(place);
-            self.open(inside, path, each);
+            self.for_each_expected(inside, path, each);
             path.pop();
         }
     }
 
-    /// Goes one line on, at the end of a path inside one of a way's strands.
-    pub fn advance(&self, strand: &Strand, path: &[usize], way: &mut Way) {
-        let mut strand = way.remove(strand);
-        if self.advance_in(&mut strand, path, way) {
-            way.add(strand);
+    /// Advances one of a state's strands by the line at the end of a path.
+    pub fn advance(&self, strand: &Strand, path: &[usize], state: &mut State) {
+        let mut strand = state.remove(strand);
+        if self.advance_in(&mut strand, path, state) {
+            state.add(strand);
         }
     }
 
-    /// The same, in a strand. Whether it goes on.
-    fn advance_in(&self, strand: &mut Strand, path: &[usize], way: &mut Way) -> bool {
+    /// Advances a strand. `false`: it has ended.
+    fn advance_in(&self, strand: &mut Strand, path: &[usize], state: &mut State) -> bool {
         match path.split_first() {
             None => strand.position += 1,
             Some((first, inner)) => {
                 let Some(inside) = strand.inside.get_mut(*first) else { return true };
-                if !self.advance_in(inside, inner, way) {
+                if !self.advance_in(inside, inner, state) {
                     strand.inside.remove(*first);
                 }
             }
         }
-        self.settle(strand, way)
+        self.skip_to_event(strand, state)
     }
 }

@@ -1,8 +1,7 @@
-//! What happened as an expectation: hosts and ports exact, and no more of an order than happens again.
+//! Writes a file of expected events from a trace: with exact hosts and ports, but only as much order as is reproducible.
 //!
-//! What one host begins, it begins in the same order each time: its dials, in a strand of its own. What follows of a dial
-//! follows in its order at each of the two ends, and whatever goes on elsewhere comes in between as it likes: two strands
-//! more, one for each end. Which program did it, and how many bytes went over, is not compared.
+//! The dials and other actions of one host are expected in order, in one block. The events of a connection are expected in order
+//! at each of its two ends, in one block each. Blocks are concurrent. Programs and byte counts are not compared.
 
 use super::parse::is_keyword;
 use crate::trace::event::{Event, Header, Kind, Scope};
@@ -11,16 +10,16 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-/// How much of an order is written down.
+/// Which order is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// That in which each host dials and listens.
+    /// The order in which each host dials and listens.
     OfHosts,
-    /// That of each connection alone, whatever the port of who dials.
+    /// Only that within each connection, with any port at the dialer.
     OfConnections,
 }
 
-/// What follows of a dial, at its two ends.
+/// The events of a connection, at its two ends.
 #[derive(Default)]
 struct Connection<'a> {
     dialer: Vec<&'a Event>,
@@ -28,26 +27,28 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    /// Whether an event is the next one of the dialer's end.
+    /// Whether an event is the next one at the dialer's end.
     fn is_dialers(&self, event: &Event) -> bool {
-        let (ends, opens) =
-            (self.dialer.iter().any(|e| ends(e.kind)), self.dialer.iter().any(|e| e.kind == Kind::Connected));
+        let (is_end, opens) = (
+            self.dialer.iter().any(|e| is_end(e.kind)),
+            self.dialer.iter().any(|e| e.kind == Kind::Connected),
+        );
         let host = self.dialer.first().and_then(|dial| dial.host.as_deref());
         let is_here = host.is_none() || host == event.host.as_deref();
         match event.kind {
-            Kind::Connected | Kind::Refused | Kind::Unreachable | Kind::TimedOut => !ends && !opens,
-            kind => ends_one(kind) && is_here && !ends,
+            Kind::Connected | Kind::Refused | Kind::Unreachable | Kind::TimedOut => !is_end && !opens,
+            kind => is_close(kind) && is_here && !is_end,
         }
     }
 
     fn is_listeners(&self, event: &Event) -> bool {
-        let (ends, opens) = (self.listener.iter().any(|e| ends(e.kind)), !self.listener.is_empty());
+        let (is_end, opens) = (self.listener.iter().any(|e| is_end(e.kind)), !self.listener.is_empty());
         match event.kind {
             Kind::Accepted => !opens,
             kind => {
-                ends_one(kind)
+                is_close(kind)
                     && opens
-                    && !ends
+                    && !is_end
                     && self.listener.first().is_some_and(|e| e.host == event.host)
             }
         }
@@ -55,25 +56,25 @@ impl Connection<'_> {
 }
 
 impl Connection<'_> {
-    /// Whether no more comes of it.
+    /// Whether no further events are possible.
     fn is_over(&self) -> bool {
         let (dialer, listener) = (self.dialer.last().map(|e| e.kind), self.listener.last().map(|e| e.kind));
-        dialer.is_some_and(|kind| ends(kind) && !ends_one(kind))
-            || (dialer.is_some_and(ends_one) && listener.is_some_and(ends_one))
+        dialer.is_some_and(|kind| is_end(kind) && !is_close(kind))
+            || (dialer.is_some_and(is_close) && listener.is_some_and(is_close))
     }
 }
 
-/// What an end of a connection ends with.
-fn ends_one(kind: Kind) -> bool {
+/// Whether an event ends one end of a connection.
+fn is_close(kind: Kind) -> bool {
     matches!(kind, Kind::Closed | Kind::Reset)
 }
 
-fn ends(kind: Kind) -> bool {
-    ends_one(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
+fn is_end(kind: Kind) -> bool {
+    is_close(kind) || matches!(kind, Kind::Refused | Kind::Unreachable | Kind::TimedOut)
 }
 
-/// What begins something by itself.
-fn begins(kind: Kind) -> bool {
+/// Whether an event is an action of its own, not a consequence of another one.
+fn is_start(kind: Kind) -> bool {
     matches!(kind, Kind::Listening | Kind::Dial | Kind::FaultSet | Kind::FaultHealed)
 }
 
@@ -83,9 +84,11 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
     let mut connections: Vec<Connection<'_>> = Vec::new();
     let mut others: Vec<&Event> = Vec::new();
     let mut of_key: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
-    for event in events.iter().filter(|event| begins(event.kind) || ends(event.kind) || is_open(event.kind)) {
+    for event in
+        events.iter().filter(|event| is_start(event.kind) || is_end(event.kind) || is_established(event.kind))
+    {
         let key = (event.from.as_deref().unwrap_or("-"), event.to.as_deref().unwrap_or("-"));
-        if begins(event.kind) {
+        if is_start(event.kind) {
             let host = event.host.as_deref();
             match hosts.iter_mut().find(|(known, _)| *known == host) {
                 Some((_, events)) => events.push(event),
@@ -97,7 +100,7 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
             }
             continue;
         }
-        // A port comes again: the earliest connection that lacks this event.
+        // Ports are reused: find the earliest connection that lacks this event.
         let of_key = of_key.entry(key).or_default();
         let at = of_key.iter().position(|at| {
             connections.get(*at).is_some_and(|c| c.is_dialers(event) || c.is_listeners(event))
@@ -142,7 +145,7 @@ pub fn record(header: &Header, events: &[Event], order: Order) -> String {
     out
 }
 
-fn is_open(kind: Kind) -> bool {
+fn is_established(kind: Kind) -> bool {
     matches!(kind, Kind::Connected | Kind::Accepted)
 }
 
@@ -183,7 +186,7 @@ fn line(event: &Event, loose: bool) -> String {
     line
 }
 
-/// A host. One that is called as a word of the file's is quoted.
+/// A host's name, quoted if it is a keyword.
 fn first_word(host: Option<&str>) -> String {
     let Some(host) = host else { return "-".into() };
     match is_keyword(host) {
@@ -192,7 +195,7 @@ fn first_word(host: Option<&str>) -> String {
     }
 }
 
-/// An address. One of the machine's is another one each time, as is the port of whom nobody waits for.
+/// An address. Addresses outside the network vary, so any matches.
 fn address(address: &str, any_port: bool) -> String {
     if address.parse::<SocketAddr>().is_ok() {
         return "*".into();

@@ -1,19 +1,19 @@
-//! The first difference between a file and a trace, for people: what was expected, what happened instead, and what was around.
+//! The message about the first difference: what was expected, what happened instead, and the events around it.
 
+use super::matcher::{Cause, Difference, Matcher, field_matches, matches_event};
 use super::parse::{Expected, File};
 use super::pattern::Pattern;
 use super::plan::Line;
-use super::ways::{Cause, Difference, Matcher, field_is_like, would_take};
 use crate::trace::event::Event;
 use crate::trace::text;
 use std::fmt;
 
-/// So many events before and after the difference are shown, and so many lines of the file.
-const AROUND: usize = 3;
-const LINES: usize = 6;
+/// The number of events before and after the difference, and the most lines of the file, that are shown.
+const CONTEXT: usize = 3;
+const MAX_LINES: usize = 6;
 
 pub struct Report<'a> {
-    /// What the file is called.
+    /// The name of the file.
     pub name: &'a str,
     pub file: &'a File,
     pub matcher: &'a Matcher,
@@ -37,7 +37,7 @@ impl fmt::Display for Report<'_> {
         let end = self.difference.event.unwrap_or(self.events.len());
         let before = self.events.iter().take(end).filter(|event| self.matcher.compares(event));
         let before: Vec<&Event> = before.collect();
-        for event in &before[before.len().saturating_sub(AROUND)..] {
+        for event in &before[before.len().saturating_sub(CONTEXT)..] {
             writeln!(f, "    {event}")?;
         }
         self.write_expected(f, &lines)?;
@@ -46,7 +46,7 @@ impl fmt::Display for Report<'_> {
             Some(event) => {
                 writeln!(f, "  + {event}")?;
                 let after = self.events.iter().skip(end + 1).filter(|event| self.matcher.compares(event));
-                after.take(AROUND).try_for_each(|event| writeln!(f, "    {event}"))?;
+                after.take(CONTEXT).try_for_each(|event| writeln!(f, "    {event}"))?;
                 self.write_hints(f, event, &lines)?;
             }
         }
@@ -55,7 +55,7 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
-    /// The lines that it is about; first those that are about such an event of this host.
+    /// The lines that were expected; first those for the host and kind of the event.
     fn lines(&self) -> Vec<&Expected> {
         let of = |lines: &[Line]| lines.iter().filter_map(|line| self.matcher.line(*line)).collect();
         let mut lines: Vec<&Expected> = match &self.difference.cause {
@@ -68,7 +68,7 @@ impl Report<'_> {
         lines
     }
 
-    /// The fields in which an event is not what a line has.
+    /// The fields in which an event differs from a line.
     fn differing<'l>(
         &self,
         line: &'l Expected,
@@ -77,7 +77,7 @@ impl Report<'_> {
         let captured = self.difference.captured.clone();
         let event = event.clone();
         let differs = move |(field, like): &&(&'static str, Pattern)| {
-            !field_is_like(&event, field, like, &mut captured.clone())
+            !field_matches(&event, field, like, &mut captured.clone())
         };
         line.fields.iter().filter(differs).map(|(field, _)| *field)
     }
@@ -85,17 +85,17 @@ impl Report<'_> {
     fn is_about(&self, line: &Expected, event: &Event) -> bool {
         let captured = &mut self.difference.captured.clone();
         line.kind.is_none_or(|kind| kind == event.kind)
-            && line.host.takes(event.host.as_deref().unwrap_or("-"), captured)
+            && line.host.matches(event.host.as_deref().unwrap_or("-"), captured)
     }
 
     fn write_expected(&self, f: &mut fmt::Formatter<'_>, lines: &[&Expected]) -> fmt::Result {
         if lines.is_empty() {
             return writeln!(f, "  - nothing more");
         }
-        // Where some lines are about such an event, the others are not what a reader looks for.
+        // If some lines are for this host and kind, the others are left out.
         let event = self.difference.event.and_then(|number| self.events.get(number));
         let about = event.map_or(0, |event| lines.iter().filter(|line| self.is_about(line, event)).count());
-        let shown = if about > 0 { about.min(LINES) } else { lines.len().min(LINES) };
+        let shown = if about > 0 { about.min(MAX_LINES) } else { lines.len().min(MAX_LINES) };
         for line in lines.iter().take(shown) {
             let number = if lines.len() > 1 { format!("    (line {})", line.line) } else { String::new() };
             writeln!(f, "  - {}{number}", line.source)?;
@@ -107,19 +107,19 @@ impl Report<'_> {
         }
     }
 
-    /// What makes the difference, where it is in the fields, and whether what is expected comes later.
+    /// Writes which fields differ, and whether the expected event comes later.
     fn write_hints(&self, f: &mut fmt::Formatter<'_>, event: &Event, lines: &[&Expected]) -> fmt::Result {
         let (Cause::Expected(_), Some(line)) = (&self.difference.cause, lines.first()) else { return Ok(()) };
         let captured = &self.difference.captured;
         if self.is_about(line, event) {
             for (field, like) in &line.fields {
-                if !field_is_like(event, field, like, &mut captured.clone()) {
+                if !field_matches(event, field, like, &mut captured.clone()) {
                     let value = text::value(event, field)
                         .map_or("absent".into(), |value| text::word(&value).into_owned());
                     writeln!(f, "  {field} is {value}")?;
                 }
             }
-            if line.within.is_some() && would_take(line, event, captured) {
+            if line.within.is_some() && matches_event(line, event, captured) {
                 writeln!(f, "  it comes too late")?;
             }
         }
@@ -127,7 +127,7 @@ impl Report<'_> {
             return Ok(());
         }
         let end = self.difference.event.map_or(0, |number| number + 1);
-        let later = self.events.iter().skip(end).find(|event| would_take(line, event, captured));
+        let later = self.events.iter().skip(end).find(|event| matches_event(line, event, captured));
         later.map_or(Ok(()), |event| writeln!(f, "  it comes later: {event}"))
     }
 

@@ -1,12 +1,12 @@
+use super::matcher::Matcher;
 use super::parse::parse;
 use super::record::{Order, record};
 use super::report::Report;
-use super::ways::Matcher;
 use crate::trace::event::{Event, Header, Kind};
 use crate::trace::moment::Moment;
 use proptest::prelude::*;
 
-/// An event of a text as files have it: exact words, at so many milliseconds.
+/// Parses an event from words without patterns.
 fn event(seq: u64, milliseconds: u64, words: &str) -> Event {
     let mut event = Event::new(seq, Moment(milliseconds * 1000), Kind::Lost);
     let mut words = words.split(' ');
@@ -36,7 +36,7 @@ fn events(text: &str) -> Vec<Event> {
     lines.zip(1..).map(|(line, n)| event(n, n * 1000, line)).collect()
 }
 
-/// What the report says, or "" where there is no difference.
+/// The report, or "" if there is no difference.
 fn compared(file: &str, events: &[Event]) -> String {
     let file = parse(file).expect("a file");
     let mut matcher = Matcher::new(&file, Moment(0));
@@ -70,7 +70,7 @@ const TRACE: &str = "
     laptop closed laptop:1 -> web:80 sent=5";
 
 #[test]
-fn what_the_file_names_is_compared_and_nothing_else() {
+fn only_hosts_and_kinds_in_the_file_are_compared() {
     assert!(is_same("laptop dial laptop:1 -> web:80\nlaptop closed laptop:1 → web:80", TRACE));
     assert!(!is_same("laptop closed laptop:1 -> web:80\nlaptop dial laptop:1 -> web:80", TRACE), "the order");
     assert!(
@@ -110,7 +110,7 @@ fn order_in_an_unordered_block_is_any() {
 }
 
 #[test]
-fn choice_that_turns_out_wrong_is_none() {
+fn wrong_choice_is_revised() {
     let trace = "a dial a:1 -> x:1\na dial a:2 -> x:2\na dial a:3 -> x:1";
     assert!(is_same("unordered {\na dial * -> *\na dial a:1 -> *\na dial * -> x:2\n}", trace));
     // The first line would take the first event, and with it $x.
@@ -127,7 +127,7 @@ fn meanwhile_goes_on_beside_what_follows() {
 }
 
 #[test]
-fn eventually_passes_over_what_comes_before() {
+fn eventually_skips_events_before_it() {
     assert!(is_same("eventually * closed laptop:1 -> * sent=5\n", TRACE));
     assert!(!is_same("* closed laptop:1 -> * sent=5\n", TRACE));
     assert!(is_same("laptop dial\neventually within 4s laptop closed", TRACE));
@@ -145,7 +145,7 @@ fn never_holds_from_where_it_stands() {
 }
 
 #[test]
-fn difference_is_shown_between_what_was_around() {
+fn difference_is_shown_with_the_events_around_it() {
     assert_eq!(
         compared("laptop dial\nlaptop connected $a -> $b\nweb accepted laptop:2 -> $b", &events(TRACE)),
         "\
@@ -183,7 +183,7 @@ f:2: what happened is not what is expected
 }
 
 #[test]
-fn what_is_wrong_in_a_file_is_said_with_its_place() {
+fn syntax_error_has_its_position() {
     for (text, line, column, why) in [
         ("", 1, 1, "no event is expected"),
         ("# nothing", 1, 1, "no event is expected"),
@@ -221,7 +221,7 @@ fn what_is_wrong_in_a_file_is_said_with_its_place() {
 }
 
 #[test]
-fn lines_of_the_text_form_are_taken_as_they_are() {
+fn text_form_of_an_event_is_a_valid_line() {
     let file = parse("γ curl(4711) connected γ:1 → α:80 error=E # why\n\"a b\" \"Web Content\"($p) *")
         .expect("a file");
     assert_eq!(file.lines, 2);
@@ -234,7 +234,7 @@ fn lines_of_the_text_form_are_taken_as_they_are() {
 }
 
 #[test]
-fn many_equal_strands_are_one_way() {
+fn equal_strands_are_one_state() {
     let line = "meanwhile {\na connected a:* -> b:80\na closed a:* -> b:80\n}\n";
     let mut trace = String::new();
     (1..=60).for_each(|n| trace += &format!("a connected a:{n} -> b:80\n"));
@@ -243,7 +243,7 @@ fn many_equal_strands_are_one_way() {
 }
 
 #[test]
-fn too_many_ways_are_said() {
+fn too_many_states_are_an_error() {
     let mut file = "unordered {\n".to_owned();
     (1..=20).for_each(|n| file += &format!("a dial a:$p{n} -> *\n"));
     let file = parse(&(file + "}")).expect("a file");

@@ -1,5 +1,5 @@
 use super::super::snapshot::{Connection, End, Fault, Host, Listener, Snapshot};
-use super::super::source::News;
+use super::super::source::Update;
 use super::*;
 use crate::trace::event::{Event, Kind};
 use crate::trace::moment::Moment;
@@ -13,7 +13,7 @@ fn end(host: &str, port: u16, program: &str) -> End {
     End { at, host: host.into(), program: program.into(), is_listed: true, os: None }
 }
 
-/// So many hosts, of which each has dialed the first one.
+/// A view of these hosts, each of which has dialed the first one.
 fn view(names: &[String]) -> View {
     let mut view = View::new("shop");
     let host = |(n, name): (usize, &String)| Host {
@@ -43,8 +43,8 @@ fn view(names: &[String]) -> View {
         connections: names.len() - 1,
     };
     let fault = Fault { command: format!("lonet cut {first} {}", names[1]), ..Fault::default() };
-    view.take(News::Link(Link::Up));
-    view.take(News::Taken(Box::new(Snapshot {
+    view.update(Update::Status(NetworkStatus::Running));
+    view.update(Update::Snapshot(Box::new(Snapshot {
         hosts: names.iter().enumerate().map(host).collect(),
         listeners: vec![listener],
         connections: names.iter().skip(1).map(connection).collect(),
@@ -56,7 +56,7 @@ fn view(names: &[String]) -> View {
         to: Some(format!("{first}:{seq}")),
         ..Event::new(seq, Moment(0), Kind::Refused)
     };
-    view.take(News::Events((1..=30).map(event).collect()));
+    view.update(Update::Events((1..=30).map(event).collect()));
     view
 }
 
@@ -82,7 +82,7 @@ fn has(lines: &[String], text: &str) -> bool {
 }
 
 #[test]
-fn screen_of_80_by_24_has_all_that_three_hosts_have() {
+fn screen_of_80_by_24_shows_three_hosts_with_all_they_have() {
     let lines = lines(&view(&names(3)), 80, 24);
     assert!(lines[0].starts_with(" shop  3 hosts, 1 listener, 2 connections, 1 fault"), "{}", lines[0]);
     for text in ["▶ Hosts 3", "HOST▼", "Connections 2", "SENT/s▼", "Faults 1", "lonet cut host00 host01"]
@@ -129,7 +129,7 @@ fn wide_characters_keep_the_columns_in_line() {
 }
 
 #[test]
-fn without_colours_there_is_none() {
+fn no_color_draws_without_colours() {
     let coloured = |has| {
         let terminal = drawn(&view(&names(3)), 80, 24, Style::new(has));
         let cells = terminal.backend().buffer().content().to_vec();
@@ -139,16 +139,16 @@ fn without_colours_there_is_none() {
 }
 
 #[test]
-fn network_that_has_ended_is_said_and_its_last_view_kept() {
+fn ended_network_keeps_its_last_view() {
     let mut view = view(&names(3));
-    view.take(News::Link(Link::Ended));
+    view.update(Update::Status(NetworkStatus::Ended));
     let lines = lines(&view, 80, 24);
     assert!(lines[0].ends_with("ENDED"), "{}", lines[0]);
     assert!(has(&lines, "network \"shop\" has ended") && has(&lines, "host02  redis-server"), "{lines:#?}");
 }
 
 #[test]
-fn question_says_what_would_be_done() {
+fn confirmation_shows_the_effect_and_the_command() {
     let mut view = view(&names(3));
     for code in [KeyCode::Char('c'), KeyCode::Enter, KeyCode::Enter] {
         view.key(KeyEvent::new(code, KeyModifiers::NONE));
@@ -171,9 +171,13 @@ fn every_size_and_mode_can_be_drawn() {
             drawn(&view, width, height, Style::new(true));
         }
     }
-    for link in [Link::Asking, Link::Awaited("it is not".into()), Link::Trouble("no answer".into())] {
+    for status in [
+        NetworkStatus::Unknown,
+        NetworkStatus::Awaited("it is not".into()),
+        NetworkStatus::Failing("no answer".into()),
+    ] {
         let mut empty = View::new("shop");
-        empty.take(News::Link(link));
+        empty.update(Update::Status(status));
         drawn(&empty, 80, 24, Style::new(false));
     }
 }

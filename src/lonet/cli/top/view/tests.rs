@@ -19,7 +19,7 @@ fn view() -> View {
         rate: Some((rate, 0.0)),
         ..Connection::default()
     };
-    view.take(News::Taken(Box::new(Snapshot {
+    view.update(Update::Snapshot(Box::new(Snapshot {
         hosts: vec![host("web"), host("db"), host("数据库")],
         connections: vec![connection("web", "db", 1.0), connection("db", "数据库", 5.0)],
         ..Snapshot::default()
@@ -27,12 +27,12 @@ fn view() -> View {
     view
 }
 
-fn press(view: &mut View, code: KeyCode) -> Does {
+fn press(view: &mut View, code: KeyCode) -> Action {
     view.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn type_on(view: &mut View, text: &str) -> Does {
-    let mut last = Does::Nothing;
+fn type_on(view: &mut View, text: &str) -> Action {
+    let mut last = Action::Nothing;
     for c in text.chars() {
         let code = match c {
             '\n' => KeyCode::Enter,
@@ -45,9 +45,9 @@ fn type_on(view: &mut View, text: &str) -> Does {
     last
 }
 
-/// The command about which it is asked whether to do it.
+/// The command line that is to be confirmed.
 fn asked(view: &View) -> String {
-    if let Mode::Confirm(deed) = &view.mode { deed.command() } else { format!("{:?}", view.mode) }
+    if let Mode::Confirm(command) = &view.mode { command.command() } else { format!("{:?}", view.mode) }
 }
 
 fn names(view: &View, pane: Pane) -> Vec<String> {
@@ -56,25 +56,25 @@ fn names(view: &View, pane: Pane) -> Vec<String> {
 
 fn happens(view: &mut View, seq: u64, name: &str) {
     let event = Event { host: Some(name.into()), ..Event::new(seq, Moment(0), Kind::HostUp) };
-    view.take(News::Events(vec![event]));
+    view.update(Update::Events(vec![event]));
 }
 
 #[test]
 fn quit_is_q_escape_and_control_c() {
     let mut view = view();
-    assert!(matches!(press(&mut view, KeyCode::Char('q')), Does::Quit));
-    assert!(matches!(press(&mut view, KeyCode::Esc), Does::Quit));
+    assert!(matches!(press(&mut view, KeyCode::Char('q')), Action::Quit));
+    assert!(matches!(press(&mut view, KeyCode::Esc), Action::Quit));
     for mode in [Mode::Help, Mode::Filter(String::new())] {
         view.mode = mode;
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert!(matches!(view.key(control_c), Does::Quit));
+        assert!(matches!(view.key(control_c), Action::Quit));
     }
     view.mode = Mode::Filter(String::new());
-    assert!(matches!(press(&mut view, KeyCode::Esc), Does::Nothing));
+    assert!(matches!(press(&mut view, KeyCode::Esc), Action::Nothing));
 }
 
 #[test]
-fn filter_leaves_rows_and_events_that_have_its_text() {
+fn filter_shows_rows_and_events_that_contain_its_text() {
     let mut view = view();
     happens(&mut view, 1, "web");
     happens(&mut view, 2, "db");
@@ -92,11 +92,11 @@ fn filter_leaves_rows_and_events_that_have_its_text() {
 }
 
 #[test]
-fn what_is_paused_does_not_change() {
+fn paused_view_does_not_change() {
     let mut view = view();
     happens(&mut view, 1, "web");
     press(&mut view, KeyCode::Char('p'));
-    view.take(News::Taken(Box::default()));
+    view.update(Update::Snapshot(Box::default()));
     happens(&mut view, 2, "db");
     assert_eq!((view.shown().hosts.len(), view.lines().len()), (3, 1));
     press(&mut view, KeyCode::Char('p'));
@@ -120,31 +120,31 @@ fn sort_goes_through_the_columns_of_the_pane() {
 }
 
 #[test]
-fn row_that_is_chosen_stays_when_others_come() {
+fn selected_row_stays_selected_when_rows_are_added() {
     let mut view = view();
     press(&mut view, KeyCode::Down);
     assert_eq!(view.selected(Pane::Hosts, &names(&view, Pane::Hosts)), Some(1));
     let mut more = view.shown().clone();
     more.hosts.push(host("cache"));
-    view.take(News::Taken(Box::new(more)));
+    view.update(Update::Snapshot(Box::new(more)));
     let names = names(&view, Pane::Hosts);
     assert_eq!(view.selected(Pane::Hosts, &names).map(|at| names[at].as_str()), Some("web"));
 }
 
 #[test]
-fn cut_takes_two_hosts_and_a_yes() {
+fn cut_needs_two_hosts_and_a_confirmation() {
     let mut view = view();
     // The first one is the row that is chosen: db.
-    assert!(matches!(type_on(&mut view, "c\nweb\n"), Does::Nothing));
+    assert!(matches!(type_on(&mut view, "c\nweb\n"), Action::Nothing));
     assert_eq!(asked(&view), "lonet cut db web");
-    assert!(matches!(type_on(&mut view, "\n"), Does::Nothing), "nothing but y does it");
-    let does = type_on(&mut view, "y");
-    assert!(matches!(does, Does::Order(deed) if deed.command() == "lonet cut db web"));
+    assert!(matches!(type_on(&mut view, "\n"), Action::Nothing), "nothing but y does it");
+    let action = type_on(&mut view, "y");
+    assert!(matches!(action, Action::Order(command) if command.command() == "lonet cut db web"));
     for no in ['n', 'q'] {
-        assert!(matches!(type_on(&mut view, "c\n↓\n"), Does::Nothing));
+        assert!(matches!(type_on(&mut view, "c\n↓\n"), Action::Nothing));
         assert_eq!(asked(&view), "lonet cut db 数据库");
-        assert!(matches!(press(&mut view, KeyCode::Char(no)), Does::Nothing));
-        assert!(matches!(view.mode, Mode::Look));
+        assert!(matches!(press(&mut view, KeyCode::Char(no)), Action::Nothing));
+        assert!(matches!(view.mode, Mode::Browse));
     }
     // All others come last.
     press(&mut view, KeyCode::Char('c'));
@@ -177,13 +177,13 @@ fn heal_takes_a_fault_hosts_or_everything() {
         ..Default::default()
     };
     shown.faults = vec![fault("web", "db"), fault("db", "数据库")];
-    view.take(News::Taken(Box::new(shown)));
+    view.update(Update::Snapshot(Box::new(shown)));
     type_on(&mut view, "4↓h");
     assert_eq!(asked(&view), "lonet heal db 数据库");
 }
 
 #[test]
-fn earlier_events_stay_where_they_are_when_others_come() {
+fn scrolled_events_stay_in_place_when_others_arrive() {
     let mut view = view();
     (0..20).for_each(|seq| happens(&mut view, seq, "web"));
     type_on(&mut view, "5");
@@ -211,11 +211,11 @@ fn events_are_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn only_so_many_events_are_kept() {
+fn old_events_are_dropped() {
     let mut view = view();
-    let many = (1..EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
-    view.take(News::Events(many));
+    let many = (1..MAX_EVENTS as u64 + 10).map(|seq| Event::new(seq, Moment(0), Kind::Lost)).collect();
+    view.update(Update::Events(many));
     happens(&mut view, u64::MAX, "web");
-    assert_eq!(view.lines().len(), EVENTS);
+    assert_eq!(view.lines().len(), MAX_EVENTS);
     assert!(view.lines().last().is_some_and(|line| line.kind == Kind::HostUp));
 }

@@ -1,16 +1,16 @@
-//! The words of a line: names with holes, quoted or not, and where each stands.
+//! Splits a line of a file into words: patterns, quoted or not, with their positions.
 
 use super::pattern::{Part, Pattern};
 
-/// What is wrong in a file, and where: lines and columns count from 1, columns in characters.
+/// A syntax error and its position. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct SyntaxError {
     pub line: usize,
     pub column: usize,
     pub why: String,
 }
 
-/// A word of a line, as it is written.
+/// A word of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Word<'a> {
     pub raw: &'a str,
@@ -18,7 +18,7 @@ pub struct Word<'a> {
     pub at: usize,
 }
 
-/// The names of captures; their numbers are their places.
+/// The names of captures. A capture's number is its index here.
 #[derive(Debug, Default)]
 pub struct Names(pub Vec<String>);
 
@@ -34,11 +34,11 @@ impl Names {
     }
 }
 
-/// A line as words. A comment begins with a word that begins with `#`; an arrow is a word of its own.
+/// Splits a line. A word that begins with `#` begins a comment; an arrow is a word of its own.
 ///
 /// # Errors
 ///
-/// Where something is wrong, in bytes, and what.
+/// The position in bytes, and the message.
 pub fn words(line: &str) -> Result<Vec<Word<'_>>, (usize, String)> {
     let mut words = Vec::new();
     let mut begin = None;
@@ -69,7 +69,7 @@ pub fn words(line: &str) -> Result<Vec<Word<'_>>, (usize, String)> {
     Ok(words)
 }
 
-/// The quoted text that a text begins with, and how long it is in its quotes.
+/// The value of the quoted text at the beginning, and its length with the quotes.
 fn quoted(text: &str) -> Result<(String, usize), String> {
     let mut is_escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -89,7 +89,7 @@ fn quoted(text: &str) -> Result<(String, usize), String> {
 }
 
 impl Word<'_> {
-    /// The word as a text with holes. Between quotes everything stands for itself.
+    /// The word as a pattern. Between quotes everything stands for itself.
     ///
     /// # Errors
     ///

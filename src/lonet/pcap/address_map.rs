@@ -1,8 +1,7 @@
-//! Which lonet addresses, hosts and processes are behind the kernel's addresses.
+//! Maps OS addresses to lonet addresses, hosts and processes.
 //!
-//! The trace tells of each dial and accept since the recording began; a list of the network tells of what was there before, and
-//! of what the trace does not tell so early. A pair of the kernel's addresses may be one connection's after another: each has the
-//! time of its dial, and a packet is of the last one that was dialed before it.
+//! The trace has each dial and accept since the recording began; a list of the network has connections from before. A pair of OS
+//! addresses may be used by one connection after another: a packet belongs to the last one that was dialed before it.
 
 use super::packet::Segment;
 use crate::daemon::names;
@@ -14,13 +13,13 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
-/// So many pairs of addresses are known before those are forgotten that have not been used for [`UNUSED`]: of what lives still
-/// a list tells again.
-const MANY: usize = 1 << 16;
-/// In nanoseconds.
-const UNUSED: u64 = 60_000_000_000;
+/// How many pairs of addresses are kept before those are dropped that have not been used for [`UNUSED_AFTER`]. Of connections that
+/// still exist a list tells again.
+const MAX_PAIRS: usize = 1 << 16;
+/// After which time, in nanoseconds, a connection may be dropped.
+const UNUSED_AFTER: u64 = 60_000_000_000;
 
-/// A process, as it is said.
+/// A process, for comments on packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
@@ -30,49 +29,50 @@ pub struct Process {
 /// A connection: the dialer's end first.
 #[derive(Clone, Debug)]
 struct Connection {
-    /// When it was dialed, in nanoseconds; 0: before there was a trace.
-    since: u64,
+    /// When it was dialed, in nanoseconds since 1970; 0: before the trace began.
+    dialed_at: u64,
     ports: [u16; 2],
     processes: [Option<Process>; 2],
-    /// The processes that were said in a comment.
-    said: [Option<Process>; 2],
-    /// The number of the first segment, where one was seen.
-    number: Option<u32>,
-    used: u64,
-    /// See [`Seen`]; 0: nothing has been seen of it.
-    order: u64,
+    /// The processes that a comment has already named.
+    commented: [Option<Process>; 2],
+    /// The sequence number of its SYN, if that has been seen.
+    first_sequence: Option<u32>,
+    last_used: u64,
+    /// See [`Identified::connection`]; 0: no segment has been seen.
+    ordinal: u64,
 }
 
-/// What a segment is to be written as.
+/// What is known about a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The source's, and the destination's.
+pub struct Identified {
+    /// The lonet ports of source and destination.
     pub ports: [u16; 2],
-    /// Who sends it, if it is the first time, or another one.
+    /// The process that sends it, if no comment has named it yet.
     pub sender: Option<Process>,
-    /// Of two connections, the one that began later has the higher number.
+    /// The number of its connection, in the order in which connections began.
     pub connection: u64,
-    /// It is the listener's.
+    /// Whether the listener's end sends it.
     pub is_listeners: bool,
 }
 
-pub struct Book {
+/// What is known about the OS addresses of a network.
+pub struct AddressMap {
     block: Block,
-    /// By the kernel's addresses of the dialer and of the listener, in the order of time.
+    /// Connections by the OS addresses of dialer and listener, in the order of time.
     connections: HashMap<[SocketAddrV4; 2], Vec<Connection>>,
-    /// The ports of listeners, by the kernel's addresses.
+    /// The lonet ports of listeners, by OS address.
     listeners: HashMap<SocketAddrV4, u16>,
-    /// Who listens on a lonet address, as it is written.
+    /// The listening processes, by lonet address as text.
     listening: HashMap<String, Process>,
     names: HashMap<Ipv4Addr, String>,
     addresses: HashMap<String, Ipv4Addr>,
-    /// The names that came since they were taken.
-    fresh: Vec<Ipv4Addr>,
-    /// How many connections have been seen.
-    seen: u64,
+    /// The addresses whose names have not been taken yet.
+    new_names: Vec<Ipv4Addr>,
+    /// How many connections have had a segment.
+    connections_seen: u64,
 }
 
-/// A lonet address as it is written: the name, and the port; 0 where it has none.
+/// Splits a lonet address into name and port; the port is 0 if there is none.
 fn split(address: &str) -> (&str, u16) {
     match address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
         Some(split) => split,
@@ -80,55 +80,55 @@ fn split(address: &str) -> (&str, u16) {
     }
 }
 
-impl Book {
-    pub fn new(block: Block) -> Book {
-        Book {
+impl AddressMap {
+    pub fn new(block: Block) -> AddressMap {
+        AddressMap {
             block,
             connections: HashMap::new(),
             listeners: HashMap::new(),
             listening: HashMap::new(),
             names: HashMap::new(),
             addresses: HashMap::new(),
-            fresh: Vec::new(),
-            seen: 0,
+            new_names: Vec::new(),
+            connections_seen: 0,
         }
     }
 
-    /// A host's name; none where it is not known.
+    /// The name of a host, if it is known.
     pub fn name(&self, ip: Ipv4Addr) -> Option<&str> {
         self.names.get(&ip).map(String::as_str)
     }
 
-    /// The address of a lonet address as it is written, with its port.
+    /// The IP address and port of a lonet address.
     pub fn address(&self, address: &str) -> Option<SocketAddrV4> {
         let (host, port) = split(address);
         let ip = self.addresses.get(host).copied().or_else(|| host.parse().ok())?;
         Some(SocketAddrV4::new(ip, port))
     }
 
-    /// Whether there may be a host of this address.
-    pub fn may_be_host(&self, ip: Ipv4Addr) -> bool {
+    /// Whether this is an address that a host may have.
+    pub fn is_host_address(&self, ip: Ipv4Addr) -> bool {
         matches!(self.block.place(ip.to_ipv6_mapped()), Place::Host(..))
     }
 
-    /// The addresses that have got a name since the last time.
-    pub fn take_fresh(&mut self) -> Vec<Ipv4Addr> {
-        std::mem::take(&mut self.fresh)
+    /// The addresses that have got a name since the last call.
+    pub fn take_new_names(&mut self) -> Vec<Ipv4Addr> {
+        std::mem::take(&mut self.new_names)
     }
 
     fn learn_name(&mut self, ip: Ipv4Addr, name: &str) {
-        if !self.may_be_host(ip) || name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') {
+        if !self.is_host_address(ip) || name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') {
             return;
         }
         if self.names.get(&ip).is_none_or(|known| known != name) {
             self.names.insert(ip, name.to_owned());
             self.addresses.insert(name.to_owned(), ip);
-            self.fresh.push(ip);
+            self.new_names.push(ip);
         }
     }
 
-    /// What the network has now.
-    pub fn learn_list(&mut self, shown: &NetworkShown<'_>) {
+    /// Adds a list of the network.
+    pub fn add_list(&mut self, shown: &NetworkShown<'_>) {
         for host in &shown.hosts {
             if let Ok(ip) = host.address.parse() {
                 self.learn_name(ip, &host.name);
@@ -143,7 +143,7 @@ impl Book {
                 }
                 let other = socket.os_peer.as_deref().and_then(|os| os.parse::<SocketAddrV4>().ok());
                 if let Some(other) = other {
-                    // One that is dialed has no other end so far.
+                    // A dial in progress has no peer yet.
                     let dialed = self.listeners.get(&other).copied();
                     let peer = socket.peer.as_deref().map(|peer| split(peer).1).or(dialed);
                     self.learn_end([os, other], [socket.port, peer.unwrap_or(other.port())], process);
@@ -152,7 +152,7 @@ impl Book {
         }
     }
 
-    /// An end of a connection, and the other one. Which of them has dialed is not known where there was no trace.
+    /// Adds an end of a listed connection. A list does not tell which end has dialed.
     fn learn_end(&mut self, [own, other]: [SocketAddrV4; 2], [port, peer]: [u16; 2], process: Process) {
         let known = |ends: [SocketAddrV4; 2]| self.connections.contains_key(&ends);
         let is_first = known([own, other]) || !known([other, own]);
@@ -167,7 +167,7 @@ impl Book {
         }
     }
 
-    pub fn learn(&mut self, event: &Event) {
+    pub fn add_event(&mut self, event: &Event) {
         let process = event
             .pid
             .map(|pid| Process { pid, program: event.program.as_deref().unwrap_or_default().into() });
@@ -190,83 +190,83 @@ impl Book {
         let (Some(from), Some(to)) = (&event.from, &event.to) else { return };
         self.learn_name(*os_from.ip(), split(from).0);
         self.learn_name(*os_to.ip(), split(to).0);
-        let (ports, since) = ([split(from).1, split(to).1], event.time.0.saturating_mul(1000));
+        let (ports, dialed_at) = ([split(from).1, split(to).1], event.time.0.saturating_mul(1000));
         self.listeners.insert(os_to, ports[1]);
         let listens = self.listening.get(to).cloned();
         let all = self.connections.entry([os_from, os_to]).or_default();
         let is_another = event.kind == Kind::Dial || all.last().is_none_or(|last| last.ports != ports);
         if is_another {
-            all.push(Connection::new(since, ports));
+            all.push(Connection::new(dialed_at, ports));
         }
         if let Some(last) = all.last_mut() {
             let end = usize::from(event.kind == Kind::Accepted);
             last.processes[end] = process.or(last.processes[end].take());
             last.processes[1] = last.processes[1].take().or(listens);
         }
-        if self.connections.len() > MANY {
-            self.forget(since);
+        if self.connections.len() > MAX_PAIRS {
+            self.drop_unused(dialed_at);
         }
     }
 
-    fn forget(&mut self, now: u64) {
+    fn drop_unused(&mut self, now: u64) {
         self.connections.retain(|_, all| {
-            all.retain(|c| c.used.max(c.since).saturating_add(UNUSED) > now);
+            all.retain(|c| c.last_used.max(c.dialed_at).saturating_add(UNUSED_AFTER) > now);
             !all.is_empty()
         });
     }
 
-    /// What a segment of this time is to be written as. `None`: it is not known.
+    /// Identifies a segment that was read at this time. `None`: its connection is not known.
     ///
-    /// `all_is_known`: everything has been learned that there was at that time.
-    pub fn see(&mut self, segment: &Segment, time: u64, all_is_known: bool) -> Option<Seen> {
+    /// `is_complete`: all events and lists up to that time have been added.
+    pub fn identify(&mut self, segment: &Segment, time: u64, is_complete: bool) -> Option<Identified> {
         let ends = [segment.from, segment.to];
         let (ends, sender) = match self.connections.contains_key(&ends) {
             true => (ends, 0),
             false => ([segment.to, segment.from], 1),
         };
         let all = self.connections.get_mut(&ends)?;
-        // One whose dial was not seen in time has been connected later than this.
-        let at = all.iter().rposition(|c| c.since <= time).unwrap_or(0);
+        // If no dial is as early, the connection is known from a later event only.
+        let at = all.iter().rposition(|c| c.dialed_at <= time).unwrap_or(0);
         if at > 0 {
-            // Packets come in the order of their times.
+            // Packets come in order, so earlier connections are over.
             all.drain(..at);
         }
         let connection = all.first_mut()?;
-        if segment.dials() && connection.number != Some(segment.number) {
-            // Its pair of addresses was another's before.
-            if connection.number.is_some() && !all_is_known {
+        if segment.is_syn() && connection.first_sequence != Some(segment.sequence) {
+            // A new connection with the addresses of an earlier one.
+            if connection.first_sequence.is_some() && !is_complete {
                 return None;
             }
-            connection.number = Some(segment.number);
+            connection.first_sequence = Some(segment.sequence);
         }
-        connection.used = time;
-        if connection.order == 0 {
-            self.seen += 1;
-            connection.order = self.seen;
+        connection.last_used = time;
+        if connection.ordinal == 0 {
+            self.connections_seen += 1;
+            connection.ordinal = self.connections_seen;
         }
-        let is_new = connection.processes[sender] != connection.said[sender];
+        let is_new = connection.processes[sender] != connection.commented[sender];
         let process = connection.processes[sender].clone().filter(|_| is_new);
         if process.is_some() {
-            connection.said[sender].clone_from(&process);
+            connection.commented[sender].clone_from(&process);
         }
         let ports = [connection.ports[sender], connection.ports[1 - sender]];
-        Some(Seen { ports, sender: process, connection: connection.order, is_listeners: sender == 1 })
+        Some(Identified { ports, sender: process, connection: connection.ordinal, is_listeners: sender == 1 })
     }
 
-    /// From now on, a segment between these addresses is of no connection of the network's, but one end of it may be a listener.
-    pub fn see_stranger(&mut self, segment: &Segment, time: u64) -> Seen {
+    /// Identifies a segment that belongs to no known connection of the network. One end may still be a listener.
+    pub fn identify_outside(&mut self, segment: &Segment, time: u64) -> Identified {
         let port = |at: SocketAddrV4| self.listeners.get(&at).copied().unwrap_or(at.port());
         let ports = [port(segment.from), port(segment.to)];
         let mut connection = Connection::new(time, ports);
-        connection.number = segment.dials().then_some(segment.number);
-        self.seen += 1;
-        connection.order = self.seen;
+        connection.first_sequence = segment.is_syn().then_some(segment.sequence);
+        self.connections_seen += 1;
+        connection.ordinal = self.connections_seen;
         self.connections.insert([segment.from, segment.to], vec![connection]);
-        Seen { ports, sender: None, connection: self.seen, is_listeners: false }
+        Identified { ports, sender: None, connection: self.connections_seen, is_listeners: false }
     }
 
-    /// Whether a packet between these addresses is one of these hosts', by their names as [`names::fold`] has them.
-    pub fn is_of(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
+    /// Whether one of these addresses is one of these hosts', which are folded by [`names::fold`]. No hosts: always.
+    pub fn concerns(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
         let is_named = |ip: Ipv4Addr| {
             let name = self.name(ip).and_then(|name| names::fold(name.as_bytes()));
             name.is_some_and(|name| hosts.contains(&name))
@@ -276,15 +276,15 @@ impl Book {
 }
 
 impl Connection {
-    fn new(since: u64, ports: [u16; 2]) -> Connection {
+    fn new(dialed_at: u64, ports: [u16; 2]) -> Connection {
         Connection {
-            since,
+            dialed_at,
             ports,
             processes: [None, None],
-            said: [None, None],
-            number: None,
-            used: 0,
-            order: 0,
+            commented: [None, None],
+            first_sequence: None,
+            last_used: 0,
+            ordinal: 0,
         }
     }
 }
