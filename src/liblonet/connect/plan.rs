@@ -200,7 +200,12 @@ fn by_lonetd(
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts }, start);
-    let mut reply = dial(decider == Decider::Table && table::decides(client, asked, local))?;
+    let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
+        Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
+            return table::begin_when_entered(attempt, socket, to)?.map(Plan::Table).ok_or(failed);
+        }
+        reply => reply?,
+    };
     if reply == Reply::DialByTable {
         if let Some(dial) = table::begin(attempt, socket, to)? {
             return Ok(Plan::Table(dial));
