@@ -132,8 +132,11 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failed> 
     }
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
-    let mut local =
-        kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
+    let here = kernel::local(fd);
+    if here.as_ref().and_then(|a| a.endpoint()).is_some_and(|at| kernel::is_raw(fd, at.port)) {
+        return Ok(Plan::Libc(Bypass::OtherSocket));
+    }
+    let mut local = here.and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     // lonetd would take it for a bound socket that dials.
     if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
         return Err(Errno::EISCONN.into());
