@@ -9,7 +9,7 @@ use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
 use crate::fence::{Decision, HookResult};
 use crate::log::About;
-use crate::{actor, dns, host, kernel, memory, process};
+use crate::{actor, dns, given, host, kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply};
@@ -145,6 +145,9 @@ unsafe fn on_network(
         }
         _ => None,
     };
+    if end == End::Local {
+        shown.into_iter().for_each(given::told);
+    }
     match shown {
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::ask::{Failed, Start, ask_of};
 use crate::bypass::Bypass;
 use crate::fence::{PANIC, guard, silently};
-use crate::{actor, dns, kernel, log, marks, memory, process, sandbox, valve};
+use crate::{actor, dns, given, kernel, log, marks, memory, name, process, sandbox, valve};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -159,6 +159,14 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failed> 
     by_lonetd(attempt, &socket, to, decider)
 }
 
+/// Whether a socket dials the port that bind to port 0 has given it, and that its program cannot know: it wants another socket,
+/// which has gone and left the port as the first free one. It would be connected to itself; on a machine, where the kernel
+/// chooses among thousands of ports, it is refused.
+fn is_at_unawares(fd: c_int, to: Endpoint) -> bool {
+    let is_untold = |at: Endpoint| at.port == to.port && given::is_untold(at);
+    !given::is_empty() && name::named(fd).local.is_some_and(is_untold)
+}
+
 /// A socket that dials.
 pub struct Socket<'c> {
     pub client: &'c Client,
@@ -202,7 +210,8 @@ fn by_lonetd(
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
-    let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts }, start);
+    let unaware = local.is_some() && is_at_unawares(fd, to);
+    let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
     let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
         Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
             return table::begin_when_entered(attempt, socket, to)?.map(Plan::Table).ok_or(failed);
