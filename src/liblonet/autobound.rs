@@ -21,12 +21,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const PORTS: usize = 1 << 16;
 
-/// For each port `host << 16 | IDLE | listens`; 0: no entry. A process that is no host may bind ports of
+/// For each port `host << 16 | IDLE | TOLD | listens`; 0: no entry. A process that is no host may bind ports of
 /// several hosts: the last one on which it got this port.
 static AUTOBOUND: [AtomicU32; PORTS] = [const { AtomicU32::new(0) }; PORTS];
 
 /// The port comes from autobind, and its socket has neither listened nor connected.
 const IDLE: u32 = 1 << 15;
+
+/// The program has asked for the name of a socket at the port since autobind chose it.
+const TOLD: u32 = 1 << 14;
 
 /// How often a port may be listened on without a connection. High enough that a server that is restarted in
 /// each of many tests keeps its port.
@@ -51,7 +54,7 @@ fn host(ip: Ipv6Addr) -> u32 {
 }
 
 fn is_unused(word: u32, host: u32) -> bool {
-    word != 0 && word >> 16 == host && (word & IDLE != 0 || word & (IDLE - 1) >= LISTENS)
+    word != 0 && word >> 16 == host && (word & IDLE != 0 || word & (TOLD - 1) >= LISTENS)
 }
 
 /// The ports to skip on the host of `ip`.
@@ -90,12 +93,25 @@ fn change(at: Endpoint, to: impl Fn(u32) -> u32) {
 /// Records that autobind has chosen this port.
 pub fn record_autobind(at: Endpoint) {
     HIGHEST.fetch_max(u32::from(at.port), Ordering::Relaxed);
-    change(at, |word| word | IDLE);
+    change(at, |word| word & !TOLD | IDLE);
+}
+
+/// Records that the program has been told that a socket is at this port.
+pub fn record_told(at: Endpoint) {
+    if !is_empty() {
+        change(at, |word| if word & IDLE != 0 { word | TOLD } else { word });
+    }
+}
+
+/// Whether autobind has chosen this port, and the program cannot know it.
+pub fn is_untold(at: Endpoint) -> bool {
+    let word = AUTOBOUND.get(usize::from(at.port)).map_or(0, |word| word.load(Ordering::Relaxed));
+    word >> 16 == host(at.ip) && word & (IDLE | TOLD) == IDLE
 }
 
 /// Records that a socket at this port listens.
 pub fn record_listen(at: Endpoint) {
-    change(at, |word| if word & IDLE != 0 { ((word & !IDLE) + 1).min(LISTENS) } else { word });
+    change(at, |word| if word & IDLE != 0 { ((word & !(IDLE | TOLD)) + 1).min(LISTENS) } else { word });
 }
 
 /// Records that a socket at this port has connected or accepted a connection.

@@ -68,7 +68,7 @@ fn concerns(fd: c_int, address: *const sockaddr, len: socklen_t) -> Result<(Endp
     }
     let (at, family) = memory::address(address, len).ok_or(Bypass::NoAddress)?;
     process::concerns(at.ip)?;
-    let is_tcp = kernel::tcp_family(fd) == Some(family);
+    let is_tcp = kernel::tcp_family(fd) == Some(family) && kernel::is_stream(fd);
     if is_tcp { Ok((at, family)) } else { Err(Bypass::OtherSocket) }
 }
 

@@ -7,7 +7,7 @@ use crate::address::{Address, is_plausible};
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
 use crate::log::About;
-use crate::{dns, host, kernel, memory, name, process};
+use crate::{autobound, dns, host, kernel, memory, name, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use nix::errno::Errno;
@@ -89,6 +89,9 @@ unsafe fn on_network(
         }
         _ => None,
     };
+    if end == End::Local {
+        shown.into_iter().for_each(autobound::record_told);
+    }
     match shown {
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },

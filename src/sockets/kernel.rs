@@ -16,11 +16,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether the process has set IP_TTL or IP_MINTTL of some socket, so that lonet has to respect its values.
 pub static SETS_HOPS: AtomicBool = AtomicBool::new(false);
 
-/// AF_INET or AF_INET6 if `fd` is a TCP socket. Others, including MPTCP, are not lonet's.
+/// AF_INET or AF_INET6 if `fd` is a TCP socket. Others, including MPTCP, are not lonet's. It takes a raw socket of TCP's
+/// protocol for one: see [`is_stream`] and [`is_raw`].
 pub fn tcp_family(fd: i32) -> Option<i32> {
     let protocol: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL).ok()?;
     let domain: i32 = sys::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok()?;
     (protocol == libc::IPPROTO_TCP && matches!(domain, libc::AF_INET | libc::AF_INET6)).then_some(domain)
+}
+
+/// Whether a socket of TCP's protocol is no raw one.
+pub fn is_stream(fd: i32) -> bool {
+    sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+}
+
+/// Whether a socket of TCP's protocol at this local port is a raw one. The kernel is asked only where it can be: the port of
+/// a raw socket is the number of its protocol.
+pub fn is_raw(fd: i32, port: u16) -> bool {
+    i32::from(port) == libc::IPPROTO_TCP && !is_stream(fd)
 }
 
 pub fn is_udp(fd: i32) -> bool {

@@ -50,6 +50,8 @@ messages! {
             /// The process acts on the table, and dials by itself what can be dialed so
             /// ([`Reply::DialByTable`](super::Reply::DialByTable)).
             acts: bool,
+            /// The program cannot know at which port the socket is: it does not mean to dial itself.
+            unaware: bool,
         },
         /// What connect answered, and the source that the kernel chose.
         8 Dialed { cookie: u64, from: Option<SocketAddrV4>, errno: i32 },

@@ -241,6 +241,11 @@ impl<'a, W: Word> Ports<'a, W> {
         }
     }
 
+    /// Whether a socket that a program has bound holds the port.
+    pub fn is_bound(self, host: u16, port: u16) -> bool {
+        self.existing_word(host, port).is_some_and(|word| word.get() & BOUND != 0)
+    }
+
     /// For lonetd: marks a bound port as not suspect, as its sockets are alive.
     pub fn clear_suspicion(self, host: u16, port: u16) {
         if let Some(word) = self.existing_word(host, port) {

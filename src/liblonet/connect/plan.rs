@@ -6,7 +6,9 @@ use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
-use crate::{descriptor_hints, dns, kernel, log, memory, process, sandbox, table_map, valve};
+use crate::{
+    autobound, descriptor_hints, dns, kernel, log, memory, name, process, sandbox, table_map, valve,
+};
 use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
@@ -133,8 +135,11 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
     }
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
-    let mut local =
-        kernel::local(fd).and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
+    let here = kernel::local(fd);
+    if here.as_ref().and_then(|a| a.endpoint()).is_some_and(|at| kernel::is_raw(fd, at.port)) {
+        return Ok(Plan::Libc(Bypass::OtherSocket));
+    }
+    let mut local = here.and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     // lonetd would treat a listener as a bound socket that dials.
     if local.is_some_and(|a| a.port() != 0) && kernel::listens(fd) {
         return Err(Errno::EISCONN.into());
@@ -156,6 +161,14 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
         return Ok(Plan::Table(dial));
     }
     by_lonetd(attempt, &socket, to, decider)
+}
+
+/// Whether a socket dials the port that bind to port 0 has given it, and that its program cannot know: it wants another socket,
+/// which has gone and left the port as the first free one. It would be connected to itself; on a machine, where the kernel
+/// chooses among thousands of ports, it is refused.
+fn is_at_unawares(fd: c_int, to: Endpoint) -> bool {
+    let is_untold = |at: Endpoint| at.port == to.port && autobound::is_untold(at);
+    !autobound::is_empty() && name::named(fd).local.is_some_and(is_untold)
 }
 
 /// A socket that dials.
@@ -201,8 +214,14 @@ fn by_lonetd(
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
-    let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts }, start);
-    let mut reply = dial(decider == Decider::Table && table::decides(client, asked, local))?;
+    let unaware = local.is_some() && is_at_unawares(fd, to);
+    let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
+    let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
+        Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
+            return table::begin_when_entered(attempt, socket, to)?.map(Plan::Table).ok_or(failed);
+        }
+        reply => reply?,
+    };
     if reply == Reply::DialByTable {
         if let Some(dial) = table::begin(attempt, socket, to)? {
             return Ok(Plan::Table(dial));

@@ -11,13 +11,19 @@ use crate::failure::Failure;
 use crate::panic_barrier::catch_panic;
 use crate::{actor, descriptor_hints, kernel, log, process, seat};
 use libc::c_int;
-use lonet_core::block::Endpoint;
+use lonet_core::block::{Endpoint, Place};
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op};
+use lonet_core::limit::Limit;
+use lonet_core::sys;
 use lonet_sockets::Actor;
 use lonet_sockets::dial::{self, DialParams, DialStart, Looked, Outcome};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// How long a dial without a descriptor waits for lonetd to enter the listener of a bound port.
+const ENTERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The peer's OS address of a socket that has dialed `to` before: connect is called again to learn the outcome.
 pub fn connected_to(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
@@ -80,6 +86,33 @@ pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result
     dial.prepare_connect(&actor);
     let target = Target { cookie, port: to.port, address: Address::of_os(dial.to(), family) };
     Ok(Some(Dial { target, actor, dial }))
+}
+
+/// Begins a dial whose listener lonetd may be about to enter in the table, where no descriptor is left to ask it: listen
+/// tells lonetd without waiting. `None`: there is none, or not in time.
+#[inline(never)]
+pub fn begin_when_entered(
+    attempt: &mut Attempt,
+    socket: &Socket<'_>,
+    to: Endpoint,
+) -> Result<Option<Dial>, Failure> {
+    let limit = Limit::within(ENTERED_WITHIN);
+    let may_be_entered = || {
+        let actor = actor::actor(socket.client, true).filter(|_| may_decide(socket.asked, socket.local))?;
+        let host = match actor.parts.block.place(to.ip) {
+            Place::Host(host, _) => host,
+            Place::Loopback(_) | Place::Any(_) => actor.host,
+            Place::Unassigned | Place::NotLonet => return None,
+        };
+        actor.parts.ports.is_bound(host, to.port).then_some(())
+    };
+    while !limit.is_over() && may_be_entered().is_some() {
+        if let Some(dial) = begin(attempt, socket, to)? {
+            return Ok(Some(dial));
+        }
+        let _ = sys::ready_within(-1, 0, Some(1));
+    }
+    Ok(None)
 }
 
 /// The step after the kernel's connect.

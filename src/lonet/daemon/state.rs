@@ -305,8 +305,9 @@ impl State {
                 self.failed(kernel, cookie);
                 Ok(Reply::Done)
             }
-            Op::Dial { cookie, to, local, asked, acts } => {
-                self.dial(kernel, sender, caller, dial::Dial { cookie, to, local, asked, acts })
+            Op::Dial { cookie, to, local, asked, acts, unaware } => {
+                let dial = dial::Dial { cookie, to, local, asked, acts, unaware };
+                self.dial(kernel, sender, caller, dial)
             }
             Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
             Op::Look => {

@@ -89,7 +89,12 @@ impl State {
             None => Err((Errno::EHOSTUNREACH, String::new())),
             Some(index) => {
                 let to = Endpoint::new(self.block.shown(index, Face::V4), port);
-                self.dial(kernel, sender, caller, Dial { cookie, to, local: None, asked, acts: false })
+                self.dial(
+                    kernel,
+                    sender,
+                    caller,
+                    Dial { cookie, to, local: None, asked, acts: false, unaware: false },
+                )
             }
         };
         let port = match self.sockets.get(&cookie).filter(|s| s.role != Role::Gone) {

@@ -16,6 +16,7 @@ pub(super) struct Dial {
     pub asked: Asked,
     /// The process can make dials that the table decides by itself.
     pub acts: bool,
+    pub unaware: bool,
 }
 
 fn loopback(face: Face) -> Ipv6Addr {
@@ -95,7 +96,8 @@ impl State {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
         self.count_dial(host, to_host);
-        let to_itself = self.self_connect(dial.cookie, (to_host, dial.to.port), class);
+        let to_itself =
+            self.self_connect(dial.cookie, (to_host, dial.to.port), class).filter(|_| !dial.unaware);
         let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
         let listener = (to_itself.or(foreign))
             .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))

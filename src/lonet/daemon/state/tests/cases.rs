@@ -301,7 +301,7 @@ fn net_with_unverified_host() -> (Net, bool) {
     net.state.mark_unverified(&hosts);
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
-    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };
+    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false, unaware: false };
     let depends = net.state.depends_on_unverified(BETA, &caller, &dial);
     (net, depends)
 }
@@ -347,7 +347,7 @@ fn message_about_verified_host_does_not_wait() {
     let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
     let index = net.state.hosts.find("γ".as_bytes()).expect("host γ").index;
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
-    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false };
+    let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false, unaware: false };
     assert!(!net.state.depends_on_unverified(BETA, &caller, &dial));
     assert!(!net.state.depends_on_unverified(BETA, &caller, &Op::Closed { cookie: 1 }));
 }

@@ -158,7 +158,7 @@ impl Net {
         let bound = self.mine.get(&cookie).filter(|_| os_bound.is_some()).cloned();
         let to = Endpoint::from(SocketAddrV4::new(to, port));
         let others = bound.as_ref().map_or(Holds::No, |m| self.connected_as(cookie, m, to));
-        let op = Op::Dial { cookie, to, local: os_bound, asked, acts: false };
+        let op = Op::Dial { cookie, to, local: os_bound, asked, acts: false, unaware: false };
         let (to, refused) = match self.ask(pid, &op) {
             Ok(Reply::ConnectTo { to, .. }) => (to, *to.ip() == block().stack()),
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
