@@ -8,6 +8,7 @@ use lonet_core::control::{MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, stderr};
@@ -108,6 +109,8 @@ pub struct Waiting {
     loopback: bool,
     /// What to do where a host may die: it stands behind that it has.
     remedy: &'static str,
+    /// When a lonetd was asked first, in nanoseconds on CLOCK_MONOTONIC. 0: none was.
+    since: Cell<u64>,
     /// Is told when lonetd has been asked: of whose processes come from then on it tells that they have ended.
     pub asked: Option<Sender<()>>,
 }
@@ -126,7 +129,16 @@ impl Waiting {
         let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let file = memory_file::of(addresses.join("\n").as_bytes())
             .map_err(|e| format!("cannot make a memory file for the addresses: {e}"))?;
-        Ok(Waiting { wanted, client, file, fails: true, loopback: true, remedy: "", asked: None })
+        Ok(Waiting {
+            wanted,
+            client,
+            file,
+            fails: true,
+            loopback: true,
+            remedy: "",
+            since: Cell::new(0),
+            asked: None,
+        })
     }
 
     /// As [`Waiting::wait`], and says on a terminal what it waits for. An error: the time is up, or a host has died.
@@ -223,11 +235,13 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let mut again = false;
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-            let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback, again };
+            let (since, sent) = (self.since.get(), sys::clock(libc::CLOCK_MONOTONIC).as_nanos() as u64);
+            let op = NetworkOp::Wait { now, fails: self.fails, loopback: self.loopback, since };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
-            again = true;
+            if !now && since == 0 {
+                self.since.set(sent);
+            }
             if let Some(asked) = &self.asked {
                 let _ = asked.send(());
             }

@@ -14,7 +14,7 @@ use lonet_core::control::{self, AnyOp, Caller, MAX_MESSAGE, Malformed, Name, Net
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Daemon {
     /// Resumes messages that have waited for registry.db.
@@ -143,11 +143,11 @@ impl Daemon {
                 Some(socket) => self.take_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
-            NetworkOp::Wait { now, fails, loopback, again } => {
+            NetworkOp::Wait { now, fails, loopback, since } => {
                 let by = if loopback { By::Anybody } else { By::Host(caller.host) };
                 match now {
                     true => self.tell_missing(&fd, right, by),
-                    false => self.wait(fd, right, by, (fails, again)),
+                    false => self.wait(fd, right, by, (fails, Duration::from_nanos(since))),
                 }
             }
             NetworkOp::Faults => self.order(&fd, right, is_owner),

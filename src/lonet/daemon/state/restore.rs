@@ -63,7 +63,7 @@ impl State {
         kernel_sockets: Option<&BTreeMap<Cookie, KernelSocket>>,
     ) {
         for host in saved.hosts {
-            self.hosts.restore(host.index, &host.name, host.fresh_accept_ports);
+            self.hosts.restore(&host);
         }
         self.restore_processes(kernel, saved.members);
         let sockets = self.restore_sockets(kernel);
@@ -114,11 +114,11 @@ impl State {
 
     fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
         for m in members.into_iter().filter(|m| m.began != 0) {
-            // Whoever waits for the host is told of its end, also where it came while nobody served.
-            if let Some(host) = self.hosts.get_mut(m.host) {
-                host.joined += 1;
-            }
             if kernel.began(m.pid) != m.began {
+                // It has ended while no lonetd served.
+                if let Some(host) = self.hosts.get_mut(m.host) {
+                    host.left = kernel.now();
+                }
                 continue;
             }
             self.processes
