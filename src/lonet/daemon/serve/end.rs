@@ -291,6 +291,7 @@ impl Daemon {
             if let Ok(root) = self.place.root(self.membership.owner) {
                 root.remove(self.place.name(), &directory);
             }
+            self.place.remove_root(self.membership.owner);
         }
         drop(lock);
         for asker in self.ending.take().iter().flat_map(Ending::all) {
