@@ -4,6 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error};
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Of a command line that cannot be understood.
@@ -12,7 +13,13 @@ const WRONG: u8 = 2;
 /// Ends as this error says: what `--help` and `--version` print is one, too.
 pub fn end(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        e.exit();
+        return match e.print().and_then(|()| std::io::stdout().flush()) {
+            Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(WRONG)),
+            Err(why) => {
+                eprintln!("lonet: {}", super::unwritable(&why));
+                ExitCode::FAILURE
+            }
+        };
     }
     eprintln!("lonet: {}", explain(e, &super::Cli::command(), arguments));
     ExitCode::from(WRONG)
