@@ -71,9 +71,9 @@ code 1 lonet wait --timeout 1.5 δ:80
 like "$err" '^lonet: nothing listens on δ:80; ' "a host that was down all the time"
 # Also where lonetd is killed meanwhile.
 descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
-start patient lonet wait --timeout 2.5 δ:80
+start patient lonet wait --timeout 2.5 δ:80 ε:80 ζ:80
 waiting=$pid
 until_true waits_begun 1
 kill_lonetd
 code 1 wait "$waiting"
-like "$(<"$work/patient")" '^lonet: nothing listens on δ:80; ' "one that was down all the time, when lonetd is killed"
+like "$(<"$work/patient")" '^lonet: nothing listens on δ:80, ε:80, ζ:80; ' "some that were down all the time, when lonetd is killed"

@@ -114,17 +114,18 @@ impl State {
 
     fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
         for m in members.into_iter().filter(|m| m.began != 0) {
+            self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
                 // It has ended while no lonetd served.
                 if let Some(host) = self.hosts.get_mut(m.host) {
                     host.left = kernel.now();
+                    self.changes.hosts.insert(m.host);
                 }
                 continue;
             }
             self.processes
                 .entry(m.pid)
                 .or_insert_with(|| Process { program: kernel.program(m.pid), ..Process::default() });
-            self.changes.processes.insert(m.pid);
             if let Some(host) = self.hosts.get_mut(m.host) {
                 host.members.insert(m.pid);
                 if let Some(process) = self.processes.get_mut(&m.pid) {
