@@ -13,6 +13,7 @@ const WRONG: u8 = 2;
 /// Ends as this error says: what `--help` and `--version` print is one, too.
 pub fn end(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        super::end_with_the_reader();
         return match e.print().and_then(|()| std::io::stdout().flush()) {
             Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(WRONG)),
             Err(why) => {
