@@ -142,7 +142,7 @@ need() {
     fi
     local how="; on Debian: apt-get install ${packages[*]}"
     [ ${#packages[@]} -gt 0 ] || how=
-    [[ " ${missing[*]} " != *" cargo "* ]] || how+="; cargo: Rust $(rust_version) or newer, by rustup"
+    [[ " ${missing[*]} " != *" cargo "* ]] || how+="; cargo: Rust $(rust_version) or newer, from https://rustup.rs"
     echo "$0: missing: ${missing[*]}$how" >&2
     exit 1
 }

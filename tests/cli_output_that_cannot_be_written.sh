@@ -7,7 +7,7 @@ welcome
 start server lonet run -H α -- python3 "$work/server.py"
 lonet wait --timeout 120 α:1
 full="cannot write to the standard output: No space left on device (os error 28)"
-for command in ls "ls --json" "addr α:1" networks env; do
+for command in ls "ls --json" "addr α:1" networks env "help run" --version; do
     code 1 bash -c "lonet $command >/dev/full"
     is "$err" "lonet: $full" "lonet $command on a full disk"
     # A pipe whose reader has gone before anything is written.

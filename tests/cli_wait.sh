@@ -27,4 +27,4 @@ is "$err" "lonet: nothing listens on α:83, γ:1; α listens on 80, 82; no host 
 code 1 lonet wait --timeout 0 β:80
 is "$err" "lonet: nothing listens on β:80; β listens on 81" "another host's port does not count"
 code 1 lonet wait -n "$LONET_NETWORK-other" --timeout 0.1 α:80
-is "$err" "lonet: nothing listens on α:80" "another network's neither"
+is "$err" "lonet: nothing listens on α:80; network \"$LONET_NETWORK-other\" is not running; running are: $LONET_NETWORK" "another network's neither"

@@ -49,9 +49,31 @@ kill -CONT "$waiting"
 code 1 wait "$waiting"
 like "$(<"$work/forgotten")" "^lonet: ε has ended " "a host that has died with lonetd"
 
+# One that has died before lonetd has: less than a second before, so that nobody has been told.
+start short lonet run -H ζ -- sleep 1000
+short=$pid
+until_true up ζ
+descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
+start untold lonet wait --timeout 60 ζ:80
+waiting=$pid
+until_true waits_begun 1
+kill -KILL "$short"
+gone() { ! up "$1"; }
+until_true gone ζ
+kill_lonetd
+code 1 wait "$waiting"
+like "$(<"$work/untold")" "^lonet: ζ has ended " "a host that has died just before lonetd"
+
 # A host that has died before the wait began may be about to begin.
 lonet run -H δ -- true
-gone() { ! up δ; }
-until_true gone
+until_true gone δ
 code 1 lonet wait --timeout 1.5 δ:80
 like "$err" '^lonet: nothing listens on δ:80; ' "a host that was down all the time"
+# Also where lonetd is killed meanwhile.
+descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
+start patient lonet wait --timeout 2.5 δ:80 ε:80 ζ:80
+waiting=$pid
+until_true waits_begun 1
+kill_lonetd
+code 1 wait "$waiting"
+like "$(<"$work/patient")" '^lonet: nothing listens on δ:80, ε:80, ζ:80; ' "some that were down all the time, when lonetd is killed"

@@ -32,8 +32,9 @@ for_each_owner() {
     export TMPDIR=$work/tmp
     fresh
     used lonet "nothing is there"
+    "${owner[@]}" mkdir -m 1777 "$TMPDIR/lonet"
     used lonet "the owner's, for all"
-    chmod 755 "$TMPDIR/lonet"
+    "${owner[@]}" mkdir -m 755 "$TMPDIR/lonet"
     used lonet "the owner's, for the owner"
     chmod 775 "$TMPDIR/lonet"
     replaced "is open to others" "a group may write, and it is not sticky"

@@ -57,3 +57,5 @@ for _ in 1 2; do
 done
 is "$(lonet faults)" "lonet refuse α β:80  # 2 dials refused" "refused dials are counted"
 code 0 lonet heal --expect-hit
+code 1 lonet heal --expect-hit
+is "$err" "lonet: --expect-hit: there was no fault to heal" "a fault that was healed before"

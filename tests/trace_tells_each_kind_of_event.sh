@@ -119,6 +119,9 @@ code 0 lonet heal
 until_true grep -q made "$work/late"
 sees "until it is healed" '^η connected η:1 → α:80$'
 sees "which is an event, too" '^- fault_healed cut α η$'
+code 0 lonet cut --for 0.1s 'η>α'
+sees "a cut with a time limit has the same words" "^- fault_set cut 'η>α'\$"
+sees "when it ends by itself" "^- fault_healed cut 'η>α'\$"
 code 0 lonet refuse η α:80
 code 1 lonet run --host η -- python3 "$work/dial.py" hold.
 sees "a refused dial meets its rule" '^η fault_hit refuse η α:80$'

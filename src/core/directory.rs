@@ -29,6 +29,7 @@
 //! Hooks use this: nothing allocates after [`Place::new`], and no descriptor outlives its [`Root`] or
 //! [`Directory`].
 
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -155,18 +156,6 @@ impl Place {
         Ok(Root { fd, owner })
     }
 
-    /// As [`Place::root`]; makes it if it does not exist.
-    pub fn make_root(&self, owner: u32) -> Result<Root, Unfit> {
-        let mode = if self.is_shared { 0o1777 } else { 0o700 };
-        let is_new = make_directory(libc::AT_FDCWD, &self.root, mode).map_err(Unfit::Errno)?;
-        let root = self.root(owner)?;
-        if is_new && self.is_shared {
-            // The program's umask has reduced mkdir's mode, which would lock other users out.
-            root.fd_chmod(mode).map_err(Unfit::Errno)?;
-        }
-        Ok(root)
-    }
-
     /// Opens and checks the network's directory.
     pub fn open(&self, owner: u32) -> Result<Directory, Trouble> {
         self.root(owner).map_err(Trouble::Root)?.open(self.name()).map_err(Trouble::Network)
@@ -246,11 +235,6 @@ impl Root {
     /// The descriptor, e.g. to list the directory.
     pub fn raw(&self) -> i32 {
         self.fd.raw()
-    }
-
-    fn fd_chmod(&self, mode: u32) -> Result<(), Errno> {
-        // SAFETY: a path that ends in zero.
-        check(unsafe { libc::syscall(libc::SYS_fchmodat, self.fd.raw(), c".".as_ptr(), mode) }).map(drop)
     }
 }
 

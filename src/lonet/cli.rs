@@ -102,12 +102,13 @@ enum Command {
 /// Run lonetd, the daemon of a network, which the first program normally starts.
 ///
 /// lonetd keeps the names, addresses and ports of one network, and ends a few seconds after its last process and
-/// socket have gone. Run it by hand to watch its log.
+/// socket have gone. Run it by hand with --foreground to watch its log. The command returns when the network has
+/// ended.
 #[derive(Args)]
 struct Daemon {
     #[command(flatten)]
     network: Network,
-    /// Stay in the foreground and log to stderr instead of the file log in the network's directory
+    /// Log to stderr instead of the file log in the network's directory, and end with Ctrl-C
     #[arg(long)]
     foreground: bool,
     #[arg(long, hide = true, requires = "on_demand")]
@@ -160,8 +161,12 @@ fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Exi
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(e) => Err(format!("cannot write to the standard output: {e}")),
+        Err(e) => Err(unwritable(&e)),
     }
+}
+
+fn unwritable(e: &io::Error) -> String {
+    format!("cannot write to the standard output: {e}")
 }
 
 /// What `--json` prints, as one line. lonet-json(5) has the schemas.

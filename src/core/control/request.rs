@@ -101,8 +101,9 @@ messages! {
             fails: bool,
             /// Who listens on its host's loopback alone counts whoever asks.
             loopback: bool,
-            /// The lonetd before was asked, and killed: a process that has ended since counts.
-            again: bool,
+            /// When the wait began, in nanoseconds on CLOCK_MONOTONIC, if lonetd, or one before it, was asked already; else 0:
+            /// it begins now.
+            since: u64,
         },
         /// End the network; with `kill`, its processes too.
         42 Down { kill: bool },

@@ -23,7 +23,7 @@ pub const MEMBERS: usize = 1 << 14;
 pub const NAMES: usize = 3 << 16;
 
 /// The first word of the file: an identifier and the version of the layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x05");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x06");
 
 /// The head of the table, one page. Words that change often have cache lines of their own.
 #[repr(C, align(4096))]
@@ -94,6 +94,8 @@ pub struct Layout {
     pub marks: [AtomicU64; HOSTS],
     /// Each host's name and flags.
     pub hosts: [AtomicU64; HOSTS],
+    /// When the last process of each host has left it, in nanoseconds on CLOCK_MONOTONIC; 0: none has.
+    pub left: [AtomicU64; HOSTS],
     /// Host and port range of each page of ports.
     pub directory: [AtomicU64; PAGES],
     pub tuples: [AtomicU64; TUPLES],

@@ -7,6 +7,7 @@
 use super::Table;
 use super::layout::{HOSTS, MEMBERS, Member, NAMES};
 use super::word::Word;
+use std::time::Duration;
 
 /// A host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct SavedHost {
     pub name: String,
     /// Accepted connections get the lowest free port of the host.
     pub fresh_accept_ports: bool,
+    /// When its last process has left it, on CLOCK_MONOTONIC; 0: none has.
+    pub left: Duration,
 }
 
 /// A process of the network, with one of its hosts.
@@ -39,6 +42,7 @@ impl Table<'_> {
     pub fn save_host(self, host: &SavedHost) -> bool {
         let layout = self.layout;
         let words = &layout.hosts[usize::from(host.index)];
+        layout.left[usize::from(host.index)].set(host.left.as_nanos() as u64);
         let is = words.get();
         let flags = KNOWN | if host.fresh_accept_ports { FRESH } else { 0 };
         if is & KNOWN != 0 && self.name_at(is) == host.name {
@@ -74,6 +78,7 @@ impl Table<'_> {
                 index: index as u16,
                 name: self.name_at(word),
                 fresh_accept_ports: word & FRESH != 0,
+                left: Duration::from_nanos(self.layout.left[index].get()),
             })
         };
         // Indexes have no gaps.
@@ -139,8 +144,12 @@ mod tests {
         let file = file();
         let mapping = Mapping::create(file.raw()).expect("a table");
         let table = mapping.table();
-        let host =
-            |index, name: &str, fresh| SavedHost { index, name: name.into(), fresh_accept_ports: fresh };
+        let host = |index, name: &str, fresh| SavedHost {
+            index,
+            name: name.into(),
+            fresh_accept_ports: fresh,
+            left: Duration::from_nanos(index.into()),
+        };
         let mut hosts = vec![host(1, "α", false), host(2, &"x".repeat(255), true), host(3, "", false)];
         hosts.iter().for_each(|h| assert!(table.save_host(h)));
         hosts[0] = host(1, "alpha", true);

@@ -296,10 +296,11 @@ impl Heal {
         let report = request(&self.network.client()?, FaultRequest::Heal(between))?;
         print_outcome(&report, "healed", "may stay cut")?;
         // What a rate or a delay has slowed down is not counted.
-        let mut healed = report.healed;
+        let (is_none, mut healed) = (report.healed.is_empty(), report.healed);
         healed.retain(|rule| !matches!(&*rule.fault, "rate" | "delay"));
         if self.expect_hit && healed.iter().all(|rule| rule.hits == 0) {
             return Err(match healed.is_empty() {
+                true if is_none => "--expect-hit: there was no fault to heal".into(),
                 true => "--expect-hit cannot tell: what a rate or a delay affects is not counted".into(),
                 false => format!("nothing was affected by: {}", commands(&healed).join("; ")),
             });

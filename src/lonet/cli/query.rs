@@ -54,7 +54,11 @@ pub fn is_running(client: &Client) -> bool {
 pub fn why_nothing_listens(client: &Client, missing: &[Address]) -> String {
     let all: Vec<String> = missing.iter().map(Address::to_string).collect();
     let mut why = format!("nothing listens on {}", all.join(", "));
-    let Ok(Some(listing)) = network(client) else { return why };
+    let listing = match network(client) {
+        Ok(Some(listing)) => listing,
+        Ok(None) => return format!("{why}; {}", not_running(client)),
+        Err(_) => return why,
+    };
     let Ok(shown) = listing.parse() else { return why };
     let (mut seen, mut absent) = (BTreeSet::new(), Vec::new());
     for name in missing.iter().map(|address| address.host.as_str()) {

@@ -4,15 +4,23 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error};
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The exit code of a usage error.
 const USAGE_ERROR: u8 = 2;
 
-/// Prints an error of clap, and returns the exit code. `--help` and `--version` are such errors, too, and exit at once.
+/// Prints an error of clap, and returns the exit code. `--help` and `--version` are such errors, too.
 pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        e.exit();
+        super::restore_sigpipe();
+        return match e.print().and_then(|()| std::io::stdout().flush()) {
+            Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(USAGE_ERROR)),
+            Err(why) => {
+                eprintln!("lonet: {}", super::unwritable(&why));
+                ExitCode::FAILURE
+            }
+        };
     }
     eprintln!("lonet: {}", explain(e, &super::Cli::command(), arguments));
     ExitCode::from(USAGE_ERROR)

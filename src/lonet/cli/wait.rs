@@ -10,6 +10,7 @@ use lonet_core::control::{MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, stderr};
@@ -111,6 +112,8 @@ pub struct Waiting {
     loopback: bool,
     /// What the message about a dead host suggests.
     remedy: &'static str,
+    /// When a lonetd was asked first, in nanoseconds on CLOCK_MONOTONIC. 0: none was.
+    since: Cell<u64>,
     /// Gets a message when lonetd has the request: it reports the death of processes that start from then on.
     pub on_asked: Option<Sender<()>>,
 }
@@ -129,7 +132,16 @@ impl Waiting {
         let addresses: Vec<String> = wanted.iter().map(Address::to_string).collect();
         let file = memory_file::of(addresses.join("\n").as_bytes())
             .map_err(|e| format!("cannot make a memory file for the addresses: {e}"))?;
-        Ok(Waiting { wanted, client, file, fail_on_death: true, loopback: true, remedy: "", on_asked: None })
+        Ok(Waiting {
+            wanted,
+            client,
+            file,
+            fail_on_death: true,
+            loopback: true,
+            remedy: "",
+            since: Cell::new(0),
+            on_asked: None,
+        })
     }
 
     /// As [`Waiting::wait`], with a progress message on a terminal. Fails if the time is up, too.
@@ -226,11 +238,13 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        let mut again = false;
         self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
-            let op = NetworkOp::Wait { now, fails: self.fail_on_death, loopback: self.loopback, again };
+            let (since, sent) = (self.since.get(), sys::clock(libc::CLOCK_MONOTONIC).as_nanos() as u64);
+            let op = NetworkOp::Wait { now, fails: self.fail_on_death, loopback: self.loopback, since };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
-            again = true;
+            if !now && since == 0 {
+                self.since.set(sent);
+            }
             if let Some(on_asked) = &self.on_asked {
                 let _ = on_asked.send(());
             }

@@ -6,6 +6,7 @@ use super::process::{self, pidfd_open};
 use super::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
+use lonet_core::sys;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,7 +20,6 @@ pub struct Live {
     shows_bound: bool,
     /// A listener of lonetd's own, which the kernel must find: otherwise its "there is none" proves nothing.
     control: SocketAddrV4,
-    start: Instant,
     /// The time when the kernel last found `control`.
     confirmed: Cell<Option<Instant>>,
     /// The current batch of queries about unconnected sockets.
@@ -51,14 +51,7 @@ impl Live {
     /// `control`: a listener of lonetd's own. `shows_bound`: whether this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
-        Live {
-            diag,
-            shows_bound,
-            control,
-            start: Instant::now(),
-            confirmed: Cell::new(None),
-            unconnected: Unconnected::OneByOne,
-        }
+        Live { diag, shows_bound, control, confirmed: Cell::new(None), unconnected: Unconnected::OneByOne }
     }
 
     /// Like [`Kernel::batch`], for all of the block.
@@ -348,7 +341,7 @@ impl Kernel for Live {
     }
 
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        sys::clock(libc::CLOCK_MONOTONIC)
     }
 }
 

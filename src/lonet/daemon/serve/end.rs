@@ -293,6 +293,7 @@ impl Daemon {
             if let Ok(root) = self.place.root(self.membership.owner) {
                 root.remove(self.place.name(), &directory);
             }
+            self.place.remove_root(self.membership.owner);
         }
         drop(lock);
         for request in self.ending.take().iter().flat_map(Ending::all) {

@@ -14,7 +14,7 @@ use lonet_core::control::{self, AnyOp, Caller, MAX_MESSAGE, Malformed, Name, Net
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What was done for a message before it is handled; nothing, at first.
 #[derive(Clone, Copy, Default)]
@@ -171,11 +171,11 @@ impl Daemon {
                 Some(socket) => self.handle_lent(fd, socket, cookie, os, connects),
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
-            NetworkOp::Wait { now, fails, loopback, again } => {
+            NetworkOp::Wait { now, fails, loopback, since } => {
                 let by = if loopback { By::Anybody } else { By::Host(caller.host) };
                 match now {
                     true => self.tell_missing(&fd, right, by),
-                    false => self.wait(fd, right, by, (fails, again)),
+                    false => self.wait(fd, right, by, (fails, Duration::from_nanos(since))),
                 }
             }
             NetworkOp::Faults => self.handle_fault_request(&fd, right, is_owner),

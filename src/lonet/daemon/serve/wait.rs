@@ -2,13 +2,14 @@
 //!
 //! The addresses come in a memory file, as there may be more of them than a message holds. The client can
 //! also be told when a host that it waits for has died: one that has had a process since, and has had none
-//! for [`GONE_FOR`]. A host goes down and up again when one program follows another on it.
+//! for [`GONE_FOR`]. A host goes down and up again when one program follows another on it. The time at which a
+//! host's last process has left it is in the table, so that the wait can go on with another lonetd.
 
 use super::connections::has_hung_up;
 use super::messages::send_file;
 use super::rights::Right;
 use super::{CONNECTION, Daemon, event};
-use crate::daemon::state::{By, State};
+use crate::daemon::state::{By, Kernel, State};
 use crate::memory_file;
 use lonet_core::address::Address;
 use lonet_core::control::Reply;
@@ -51,8 +52,10 @@ struct Waiter {
 
 struct Watched {
     name: String,
-    /// How many processes had become its members when the wait began. `None`: it has had a new one since.
-    joined: Option<u64>,
+    /// When the wait began, by [`Kernel::now`].
+    since: Duration,
+    /// It has been up since.
+    has_been_up: bool,
     /// The time since when it is down.
     gone_since: Option<Instant>,
 }
@@ -83,43 +86,40 @@ impl Waiter {
 }
 
 impl Watched {
-    /// `again`: the wait began with the previous lonetd, so all processes that this one knows count.
-    fn new(state: &State, name: &str, again: bool) -> Watched {
-        let host = state.hosts.find(name.as_bytes());
-        let is_up = host.is_some_and(|host| host.is_up());
-        let joined = host.filter(|_| !again).map_or(0, |host| host.joined);
-        Watched { name: name.to_owned(), joined: (!is_up).then_some(joined), gone_since: None }
+    fn new(name: &str, since: Duration) -> Watched {
+        Watched { name: name.to_owned(), since, has_been_up: false, gone_since: None }
     }
 
     /// Checks the host. Returns whether it has died.
     fn look(&mut self, state: &State, now: Instant) -> bool {
         let host = state.hosts.find(self.name.as_bytes());
         if host.is_some_and(|host| host.is_up() || host.foreign.is_some()) {
-            (self.joined, self.gone_since) = (None, None);
+            (self.has_been_up, self.gone_since) = (true, None);
             return false;
         }
-        if self.joined.is_some_and(|joined| host.map_or(0, |host| host.joined) == joined) {
+        if !self.has_been_up && host.is_none_or(|host| host.left < self.since) {
             return false;
         }
-        self.joined = None;
         *self.gone_since.get_or_insert(now) + GONE_FOR <= now
     }
 }
 
 impl Daemon {
-    /// Handles `lonet wait`. `fails`: the client wants to know if a host has died; `again`: also one that died with the last
-    /// lonetd.
+    /// Handles `lonet wait`. `fails`: the client wants to know if a host has died; `since`: when it asked
+    /// first, perhaps a lonetd before this one; 0: it asks for the first time.
     pub(super) fn wait(
         &mut self,
         fd: OwnedFd,
         file: Option<Right>,
         by: By<'_>,
-        (fails, again): (bool, bool),
+        (fails, since): (bool, Duration),
     ) {
         let Some(addresses) = self.addresses(&fd, file) else { return };
         let names: BTreeSet<&str> =
             addresses.iter().filter(|_| fails).map(|address| address.host.as_str()).collect();
-        let hosts = names.into_iter().map(|name| Watched::new(&self.state, name, again)).collect();
+        let since = if since.is_zero() { self.kernel.now() } else { since };
+        let mut hosts: Vec<Watched> = names.into_iter().map(|name| Watched::new(name, since)).collect();
+        hosts.iter_mut().for_each(|host| _ = host.look(&self.state, Instant::now()));
         let _ = self.epoll.add(&fd, event(CONNECTION));
         let (loopback, host) = match by {
             By::Anybody => (true, String::new()),

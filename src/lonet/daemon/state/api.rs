@@ -68,7 +68,7 @@ impl State {
                 self.retire(kernel, cookie);
             }
         }
-        self.leave(index, sender.pid);
+        self.leave(kernel, index, sender.pid);
         Ok(Reply::Done)
     }
 

@@ -50,21 +50,27 @@ impl State {
             self.note_end(pid, &process);
             self.changes.processes.insert(pid);
             for index in process.hosts {
-                if let Some(host) = self.hosts.get_mut(index) {
-                    host.members.remove(&pid);
-                    left.insert(index);
-                }
+                self.remove_member(kernel, index, pid);
+                left.insert(index);
             }
         }
         self.recount(&left);
     }
 
     /// Removes a process from the members of a host.
-    pub(super) fn leave(&mut self, index: Index, pid: Pid) {
-        if let Some(host) = self.hosts.get_mut(index) {
-            host.members.remove(&pid);
-        }
+    pub(super) fn leave(&mut self, kernel: &dyn Kernel, index: Index, pid: Pid) {
+        self.remove_member(kernel, index, pid);
         self.recount(&BTreeSet::from([index]));
+    }
+
+    fn remove_member(&mut self, kernel: &dyn Kernel, index: Index, pid: Pid) {
+        if let Some(host) = self.hosts.get_mut(index)
+            && host.members.remove(&pid)
+            && host.members.is_empty()
+        {
+            host.left = kernel.now();
+            self.changes.hosts.insert(index);
+        }
     }
 
     /// Handles the kernel's announcement that sockets are destroyed.

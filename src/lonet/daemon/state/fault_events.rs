@@ -23,10 +23,11 @@ impl State {
         }
     }
 
-    /// The rules as `lonet faults` prints them, without their hit counts.
+    /// The rules as `lonet faults` prints them, without what changes while they are in force: the events of a rule have
+    /// the same words.
     fn rules_in_words(&self, rules: &[Rule]) -> Vec<String> {
         let mut shown = new_rules::show(&self.hosts, self.table.table(), rules);
-        shown.iter_mut().for_each(|rule| rule.hits = 0);
+        shown.iter_mut().for_each(|rule| (rule.hits, rule.lasts) = (0, None));
         let words = |line: String| line.strip_prefix("lonet ").map_or(line.clone(), str::to_owned);
         commands(&shown).into_iter().map(words).collect()
     }

@@ -10,9 +10,11 @@ use crate::daemon::names;
 use lonet_core::address::Address;
 use lonet_core::block::{Face, MAX_INDEX, Place};
 use lonet_core::control::{Caller, Reply};
+use lonet_core::table::saved::SavedHost;
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv6Addr, SocketAddrV4};
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -22,8 +24,8 @@ pub struct Host {
     pub ports: PortHolders,
     /// The processes that keep it up.
     pub members: BTreeSet<Pid>,
-    /// How many processes have become members so far, those that the last lonetd has left included.
-    pub joined: u64,
+    /// When its last process has left it, by [`Kernel::now`]; 0: none has.
+    pub left: Duration,
     /// Accepted connections take the lowest free port instead of their listener's.
     pub fresh_accept_ports: bool,
     /// How many living sockets its processes have entered in the table; counted while it has no members.
@@ -86,13 +88,14 @@ impl Hosts {
     }
 
     /// Restores a host of the previous lonetd; indexes come in ascending order, without gaps.
-    pub(super) fn restore(&mut self, index: Index, name: &str, fresh_accept_ports: bool) {
+    pub(super) fn restore(&mut self, saved: &SavedHost) {
+        let (index, name) = (saved.index, saved.name.as_str());
         // A foreign host's name may be invalid for resolvers.
         let entered = self.enter(name).or_else(|| self.enter_odd(&index.to_le_bytes(), name));
         if entered == Some(index)
             && let Some(host) = self.get_mut(index)
         {
-            host.fresh_accept_ports = fresh_accept_ports;
+            (host.fresh_accept_ports, host.left) = (saved.fresh_accept_ports, saved.left);
         }
     }
 
@@ -154,7 +157,7 @@ impl Hosts {
             index,
             ports: PortHolders::default(),
             members: BTreeSet::new(),
-            joined: 0,
+            left: Duration::ZERO,
             fresh_accept_ports: false,
             entered: 0,
             is_unverified: false,
@@ -280,7 +283,6 @@ impl State {
         self.note_up(index, pid);
         if let Some(host) = self.hosts.get_mut(index) {
             host.members.insert(pid);
-            host.joined += 1;
             host.foreign = None;
         }
         self.changes.processes.insert(pid);

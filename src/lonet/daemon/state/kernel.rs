@@ -30,7 +30,7 @@ pub trait Kernel {
     /// Begins a batch of queries about unconnected sockets within a net (address and prefix length): they are
     /// answered from one snapshot. `None` ends the batch.
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>);
-    /// The time since a fixed instant.
+    /// The time on CLOCK_MONOTONIC, which the next lonetd and the programs go on with.
     fn now(&self) -> Duration;
 }
 

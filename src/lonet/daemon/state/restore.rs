@@ -63,7 +63,7 @@ impl State {
         kernel_sockets: Option<&BTreeMap<Cookie, KernelSocket>>,
     ) {
         for host in saved.hosts {
-            self.hosts.restore(host.index, &host.name, host.fresh_accept_ports);
+            self.hosts.restore(&host);
         }
         self.restore_processes(kernel, saved.members);
         let sockets = self.restore_sockets(kernel);
@@ -114,17 +114,18 @@ impl State {
 
     fn restore_processes(&mut self, kernel: &mut dyn Kernel, members: Vec<SavedMember>) {
         for m in members.into_iter().filter(|m| m.began != 0) {
-            // Whoever waits for the host is told of its end, also where it came while nobody served.
-            if let Some(host) = self.hosts.get_mut(m.host) {
-                host.joined += 1;
-            }
+            self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
+                // It has ended while no lonetd served.
+                if let Some(host) = self.hosts.get_mut(m.host) {
+                    host.left = kernel.now();
+                    self.changes.hosts.insert(m.host);
+                }
                 continue;
             }
             self.processes
                 .entry(m.pid)
                 .or_insert_with(|| Process { program: kernel.program(m.pid), ..Process::default() });
-            self.changes.processes.insert(m.pid);
             if let Some(host) = self.hosts.get_mut(m.host) {
                 host.members.insert(m.pid);
                 if let Some(process) = self.processes.get_mut(&m.pid) {

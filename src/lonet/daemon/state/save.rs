@@ -64,8 +64,8 @@ impl State {
         }
         for index in &changes.hosts {
             let Some(host) = self.hosts.get(*index) else { continue };
-            let (name, fresh_accept_ports) = (host.name.clone(), host.fresh_accept_ports);
-            if !table.save_host(&SavedHost { index: *index, name, fresh_accept_ports }) {
+            let (name, fresh_accept_ports, left) = (host.name.clone(), host.fresh_accept_ports, host.left);
+            if !table.save_host(&SavedHost { index: *index, name, fresh_accept_ports, left }) {
                 tracing::error!(
                     "no room for the name of host {}: the next lonetd will not know it",
                     host.name

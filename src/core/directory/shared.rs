@@ -1,0 +1,50 @@
+//! Making and removing the directory of all networks.
+
+use super::{Place, Root, SHARED, Unfit, make_directory, unlink_at};
+use crate::sys::{self, check};
+use nix::errno::Errno;
+
+/// The mode of the directory of all networks of all users.
+const SHARED_MODE: u32 = 0o1777;
+
+/// How often the directory of all networks is made again if it is gone as soon as it was made.
+const MAKE_TRIES: u32 = 100;
+
+impl Place {
+    /// As [`Place::root`]; makes it if it does not exist.
+    pub fn make_root(&self, owner: u32) -> Result<Root, Unfit> {
+        let mode = if self.is_shared { SHARED_MODE } else { 0o700 };
+        let mut tries = 0;
+        let (is_new, root) = loop {
+            let is_new = make_directory(libc::AT_FDCWD, &self.root, mode).map_err(Unfit::Errno)?;
+            match self.root(owner) {
+                // The last network in it ended just now: see `remove_root`.
+                Err(Unfit::Errno(Errno::ENOENT)) if tries < MAKE_TRIES => tries += 1,
+                root => break (is_new, root?),
+            }
+        };
+        if is_new && self.is_shared {
+            // The program's umask has reduced mkdir's mode, which would lock other users out.
+            root.fd_chmod(mode).map_err(Unfit::Errno)?;
+        }
+        Ok(root)
+    }
+
+    /// Removes the directory of all networks if it is empty, after the end of a network. Whoever is about to make a
+    /// network in it gets ENOENT, and makes it again. Another one, which somebody has named by LONET_DIR, stays.
+    pub fn remove_root(&self, owner: u32) {
+        let Ok(root) = self.root(owner) else { return };
+        let is_shared = || sys::fstat(root.raw()).is_ok_and(|stat| stat.st_mode & 0o7777 == SHARED_MODE);
+        let private = format!("/{SHARED}-{owner}");
+        if self.is_shared && is_shared() || self.root.to_bytes().ends_with(private.as_bytes()) {
+            let _ = unlink_at(libc::AT_FDCWD, &self.root, libc::AT_REMOVEDIR);
+        }
+    }
+}
+
+impl Root {
+    fn fd_chmod(&self, mode: u32) -> Result<(), Errno> {
+        // SAFETY: a path that ends in zero.
+        check(unsafe { libc::syscall(libc::SYS_fchmodat, self.fd.raw(), c".".as_ptr(), mode) }).map(drop)
+    }
+}
