@@ -16,6 +16,7 @@ use super::workers::{Job, interruptible};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What a call comes to.
 pub enum Answer {
@@ -39,14 +40,43 @@ impl From<Answer> for Step {
     }
 }
 
-/// Looks at a call.
-pub fn begin(caller: Caller) -> Result<Step, Trouble> {
+/// How many binds threads do at once. lonetd asks the kernel once for all that it is asked together.
+const BINDS: usize = 32;
+
+/// How many binds threads do.
+static BINDING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`BINDING`].
+struct Binding;
+
+impl Binding {
+    fn begin() -> Binding {
+        BINDING.fetch_add(1, Relaxed);
+        Binding
+    }
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        BINDING.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Looks at a call. `others`: more calls wait, which are not to wait for lonetd's answer to a bind.
+pub fn begin(caller: Caller, others: bool) -> Result<Step, Trouble> {
     match caller.notice.number {
         libc::SYS_uname => name::uname(&caller).map(Step::from),
         number => {
             let file = caller.file()?;
             let Some(socket) = Socket::of(file) else { return Ok(Answer::GoesOn.into()) };
             match number {
+                libc::SYS_bind if others && BINDING.load(Relaxed) < BINDS => {
+                    let counted = Binding::begin();
+                    Ok(Step::Waits(Box::new(move || {
+                        let _counted = counted;
+                        bind(&caller, &socket)
+                    })))
+                }
                 libc::SYS_bind => bind(&caller, &socket).map(Step::from),
                 libc::SYS_listen => {
                     // SAFETY: no pointers.

@@ -49,7 +49,10 @@ impl Server {
                 if matches!(notice.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
                     self.drop_sockets();
                 }
-                let result = Caller::new(self.listener, notice).and_then(calls::begin);
+                let others = notice.number == libc::SYS_bind
+                    && sys::readable_within(self.listener.raw(), 0) == Ok(true);
+                let result =
+                    Caller::new(self.listener, notice).and_then(|caller| calls::begin(caller, others));
                 match result {
                     Ok(Step::Answer(answer)) => calls::answer(self.listener, notice.id, Ok(answer)),
                     Ok(Step::Waits(job)) => {

@@ -30,6 +30,8 @@ pub trait Kernel {
     /// Begins a batch of queries about unconnected sockets within a net (address and prefix length): they are
     /// answered from one snapshot. `None` ends the batch.
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>);
+    /// Begins the batch anew, if there is one: what is asked next is answered from a newer snapshot.
+    fn renew_batch(&mut self) {}
     /// The time since a fixed instant.
     fn now(&self) -> Duration;
 }
