@@ -23,7 +23,7 @@ pub const MEMBERS: usize = 1 << 14;
 pub const NAMES: usize = 3 << 16;
 
 /// The first word of the file: an identifier and the version of the layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x05");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"lntable\x06");
 
 /// The head of the table, one page. Words that change often have cache lines of their own.
 #[repr(C, align(4096))]

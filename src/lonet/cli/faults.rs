@@ -356,7 +356,7 @@ fn order(network: &Network, between: &Between, order: Order) -> Result<Report, S
 
 /// The same, of a network that has been found.
 pub fn order_of(client: &Client, between: &Between, order: Order) -> Result<Report, String> {
-    let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
+    let text = serde_json::to_vec(&order.numbered()).map_err(|e| e.to_string())?;
     let answer = ask(client, &text).or_else(|_| {
         // Of names that no host has all are named, beside those that are up.
         query::are_up(client, &[&between.from[..], &between.to[..]].concat())?;

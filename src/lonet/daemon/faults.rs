@@ -14,6 +14,7 @@ pub mod shown;
 mod signed;
 pub mod words;
 
+use lonet_core::sys;
 use lonet_core::table::rules::NameFault;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,17 @@ pub enum Order {
     Show,
 }
 
+impl Order {
+    /// With a number of its own, if it cannot be done twice: what has been healed is no rule any more.
+    pub fn numbered(mut self) -> Order {
+        if let Order::Heal(between) = &mut self {
+            let moment = sys::clock(libc::CLOCK_BOOTTIME).subsec_nanos();
+            between.order = u64::from(std::process::id()) << 32 | u64::from(moment);
+        }
+        self
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Between {
     pub from: Vec<String>,
@@ -52,6 +64,9 @@ pub struct Between {
     pub lasts: Option<u64>,
     /// It takes effect with so many-th dial of `to` by `from`.
     pub at: Option<u16>,
+    /// The number of an order to heal, by which lonetd knows it when it comes again; 0: it does not.
+    #[serde(default)]
+    pub order: u64,
 }
 
 /// What lonetd answers.

@@ -99,7 +99,11 @@ impl Daemon {
     }
 
     fn do_order(&mut self, order: &Order) -> Result<Report, Refusal> {
-        let before = self.state.rules();
+        let number = if let Order::Heal(between) = order { between.order } else { 0 };
+        // It comes again: a lonetd that did it was killed before it had answered.
+        let done = self.store.table().rules_before_order(number);
+        let is_done = done.is_some();
+        let before = done.unwrap_or_else(|| self.state.rules());
         let hosts = &self.state.hosts;
         let rules = match order {
             Order::Cut(between) => Some(orders::cut(hosts, before.clone(), between)?),
@@ -114,6 +118,7 @@ impl Daemon {
             }
             Order::Rate(between, rate) => Some(orders::rate(hosts, before.clone(), (between, *rate))?),
             Order::Reset(between) => Some(orders::reset_at(hosts, before.clone(), between)?),
+            Order::Heal(_) if is_done => Some(self.state.rules()),
             Order::Heal(between) => Some(orders::heal(hosts, before.clone(), between)?),
             Order::Show => None,
         };
@@ -125,8 +130,8 @@ impl Daemon {
         if comes || !goes {
             self.look_for_hits();
         }
-        if let Some(rules) = &rules
-            && !self.state.set_rules(rules)
+        if let Some(rules) = rules.as_ref().filter(|_| !is_done)
+            && !self.state.set_rules(number, rules)
         {
             return Err((Errno::ENOSPC, "there is no room for so many rules".into()));
         }
@@ -225,7 +230,7 @@ impl Daemon {
         }
         let (now, before) = (orders::now(), self.state.rules());
         let left: Vec<Rule> = before.iter().filter(|r| r.until == 0 || r.until > now).copied().collect();
-        if left.len() < before.len() && self.state.set_rules(&left) {
+        if left.len() < before.len() && self.state.set_rules(0, &left) {
             let report = self.enforce(&before);
             for unreached in report.unreached {
                 tracing::warn!("pid {} stays cut: {}", unreached.pid, unreached.why);

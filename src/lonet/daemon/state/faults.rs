@@ -25,9 +25,10 @@ impl State {
     }
 
     /// Replaces the rules. `false`: there is no room for that many, and nothing has changed.
-    pub fn set_rules(&mut self, rules: &[Rule]) -> bool {
+    /// `order`: the number of the order that they come of, or 0.
+    pub fn set_rules(&mut self, order: u64, rules: &[Rule]) -> bool {
         let before = if self.is_recorded() { self.rules() } else { Vec::new() };
-        let is_set = self.table.table().set_rules(rules);
+        let is_set = self.table.table().set_rules_by(order, rules);
         if is_set {
             self.note_rules(&before, rules);
         }
