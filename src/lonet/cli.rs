@@ -17,6 +17,7 @@ mod logs;
 mod ls;
 mod network;
 mod networks;
+mod news;
 mod number;
 mod pcap;
 mod picture;

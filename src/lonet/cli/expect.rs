@@ -163,7 +163,9 @@ impl<'a> Watch<'a> {
         let mut matcher = Matcher::new(file, self.began);
         let mut taken = 0;
         loop {
-            let is_over = !self.live.waits()?;
+            let to_deadline = matcher.deadline().map(|at| at.since(Moment::now()));
+            let left = limit.saturating_duration_since(Instant::now());
+            let is_over = !self.live.waits(to_deadline.map_or(left, |time| time.min(left)))?;
             let in_order = self.read()?;
             if !in_order {
                 (matcher, taken) = (Matcher::new(file, self.began), 0);

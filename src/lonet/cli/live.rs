@@ -1,6 +1,7 @@
 //! Events as they come, and those that were recorded, for commands that look at more than one.
 
-use super::trace::{begin, flush, hangs_up_within, open};
+use super::news::News;
+use super::trace::{begin, flush, open};
 use crate::trace::event::{Event, Header};
 use crate::trace::read::Trace;
 use crate::trace::recorded::Recorded;
@@ -10,13 +11,13 @@ use lonet_core::sys::Fd;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// How often it is looked for new events.
-const EVERY: Duration = Duration::from_millis(20);
-
 /// What happens in a network, from the beginning of its recording on. As long as this lasts, it is recorded.
 pub struct Live<'a> {
     client: &'a Client,
     held: Fd,
+    news: News,
+    /// There may be something to read that nothing tells of any more.
+    is_behind: bool,
     recorded: Recorded,
     pub header: Option<Header>,
 }
@@ -25,20 +26,21 @@ impl<'a> Live<'a> {
     /// Begins a recording if there is none, and the network if it does not run.
     pub fn begin(client: &'a Client) -> Result<Live<'a>, String> {
         let held = begin(client, Order::Hold, StartIf::Asked)?;
+        let news = News::of(client);
         flush(client, Order::Write)?;
         let ended = || format!("network {:?} has ended", client.config.network);
         let recorded = open(client)?.ok_or_else(ended)?;
-        Ok(Live { client, held, recorded, header: None })
+        Ok(Live { client, held, news, is_behind: true, recorded, header: None })
     }
 
-    /// Waits a moment. Whether the network goes on.
-    pub fn waits(&mut self) -> Result<bool, String> {
-        if !hangs_up_within(&self.held, EVERY) {
+    /// Waits until there may be something to read, or this time is over. Whether the network goes on.
+    pub fn waits(&mut self, limit: Duration) -> Result<bool, String> {
+        if std::mem::take(&mut self.is_behind) || !self.news.wait(&self.held, Some(limit)) {
             return Ok(true);
         }
         // A lonetd that was killed is followed by another one.
         match begin(self.client, Order::Hold, StartIf::Killed) {
-            Ok(held) => self.held = held,
+            Ok(held) => (self.held, self.news, self.is_behind) = (held, News::of(self.client), true),
             Err(_) => return Ok(false),
         }
         Ok(true)

@@ -1,5 +1,6 @@
 //! `lonet trace`: what happens in a network.
 
+use super::news::News;
 use super::picture::{self, Picture};
 use super::{Network, live, query, write_out};
 use crate::trace::event::Event;
@@ -9,10 +10,9 @@ use clap::{Args, ValueEnum};
 use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, NetworkOp, Trace as Order};
 use lonet_core::limit::Limit;
-use lonet_core::sys::{self, Fd};
+use lonet_core::sys::Fd;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Print or draw the events of a network in order: dials, accepts, closes, lookups, hosts and faults.
 ///
@@ -53,9 +53,6 @@ enum Since {
 
 const HOW: &str = "lonet trace --start records from then on, lonet trace --follow prints what happens";
 
-/// How often it is looked for new events.
-const EVERY: Duration = Duration::from_millis(20);
-
 impl Trace {
     pub fn run(self) -> Result<ExitCode, String> {
         self.picture.check()?;
@@ -89,19 +86,24 @@ impl Trace {
 
     fn follow(&self, client: &Client) -> Result<ExitCode, String> {
         let mut held = begin(client, Order::Hold, StartIf::Asked)?;
+        let mut news = News::of(client);
         flush(client, Order::Write)?;
         let ended = || format!("network {:?} has ended", client.config.network);
         let mut recorded = open(client)?.ok_or_else(ended)?;
         if self.since.is_none() {
             write_out(|out| recorded.skip(&mut |line| self.print_line(out, line)))?;
         }
+        write_out(|out| self.print(out, &mut recorded))?;
         loop {
             // First: what was written before the end is read after it.
-            let is_over = hangs_up_within(&held, EVERY);
+            let is_over = news.wait(&held, None);
             write_out(|out| self.print(out, &mut recorded))?;
             if is_over {
                 match begin(client, Order::Hold, StartIf::Killed) {
-                    Ok(again) => held = again,
+                    Ok(again) => {
+                        (held, news) = (again, News::of(client));
+                        write_out(|out| self.print(out, &mut recorded))?;
+                    }
                     // The network has ended, and the trace with it.
                     Err(_) => return Ok(ExitCode::SUCCESS),
                 }
@@ -133,11 +135,6 @@ impl Trace {
             Format::Text => Event::parse(line).map_or(Ok(()), |event| writeln!(out, "{event}")),
         }
     }
-}
-
-/// Whether lonetd has ended, or ends within this time.
-pub fn hangs_up_within(held: &Fd, time: Duration) -> bool {
-    sys::readable_within(held.raw(), time.as_millis() as i64) == Ok(true)
 }
 
 /// Has lonetd record: the connection to it.
