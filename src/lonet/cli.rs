@@ -26,6 +26,7 @@ pub mod run;
 mod signal;
 mod top;
 mod trace;
+mod trace_watch;
 mod traced;
 mod usage;
 mod wait;

@@ -8,6 +8,9 @@
 //! A lonetd that changes the rules then sets the sockets that they concern, and may be killed in between: the set that was
 //! valid before keeps its rules, and its word `lingers`, until that is done. The next lonetd takes them back.
 //!
+//! A set has the id of the request that it results from. A client sends a request again, with the same id, if lonetd was killed
+//! before it replied: by the id the next lonetd knows whether it has been carried out.
+//!
 //! Each rule has a counter of hits, which it keeps for its lifetime. Whoever causes or detects a hit adds to
 //! it.
 
@@ -30,6 +33,8 @@ pub struct RuleSet {
     count: AtomicU64,
     /// 1: sockets may still be set as these rules had it.
     lingers: AtomicU64,
+    /// The id of the request that these rules result from; 0: it has none.
+    request: AtomicU64,
     rules: [[AtomicU64; 3]; RULES],
 }
 
@@ -292,8 +297,27 @@ impl<'a> Table<'a> {
         self.layout.rules.iter().for_each(|set| set.lingers.set(0));
     }
 
+    /// For lonetd: the rules before the request with this id, if it is the one that was carried out last.
+    pub fn rules_before_request(self, id: u64) -> Option<Vec<Rule>> {
+        let (word, [first, second]) = (self.faults(), &self.layout.rules);
+        let is_its = |set: &RuleSet| id != 0 && set.request.get() == id;
+        // If there are no rules, neither set is valid: the one with the id was written last.
+        match word {
+            0 if is_its(first) => Some(second.rules().collect()),
+            0 if is_its(second) => Some(first.rules().collect()),
+            0 => None,
+            _ if word & 1 == 0 => is_its(first).then(|| second.rules().collect()),
+            _ => is_its(second).then(|| first.rules().collect()),
+        }
+    }
+
     /// For lonetd: replaces the rules. `false`: they are too many, and nothing has changed.
     pub fn set_rules(self, rules: &[Rule]) -> bool {
+        self.set_rules_for(0, rules)
+    }
+
+    /// As [`Table::set_rules`], for the request with this id.
+    pub fn set_rules_for(self, id: u64, rules: &[Rule]) -> bool {
         if rules.len() > RULES {
             return false;
         }
@@ -313,6 +337,7 @@ impl<'a> Table<'a> {
             words.iter().zip(rule.pack()).for_each(|(word, value)| word.set(value));
         }
         place.count.set(rules.len() as u64);
+        place.request.set(id);
         header.faults.set(if rules.is_empty() { 0 } else { made << 1 | other });
         fence(Ordering::SeqCst);
         true

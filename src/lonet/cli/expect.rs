@@ -167,7 +167,9 @@ impl<'a> Watch<'a> {
         let mut matcher = Matcher::new(file, self.began);
         let mut matched = 0;
         loop {
-            let has_ended = !self.live.wait()?;
+            let to_deadline = matcher.deadline().map(|at| at.since(Moment::now()));
+            let left = limit.saturating_duration_since(Instant::now());
+            let has_ended = !self.live.wait(to_deadline.map_or(left, |time| time.min(left)))?;
             let in_order = self.read()?;
             if !in_order {
                 (matcher, matched) = (Matcher::new(file, self.began), 0);

@@ -1,6 +1,7 @@
 //! The events of a network for commands: as they happen, or as they were recorded.
 
-use super::trace::{flush, hangs_up_within, open_recorded, request};
+use super::trace::{flush, open_recorded, request};
+use super::trace_watch::TraceWatch;
 use crate::trace::event::{Event, Header};
 use crate::trace::read::Trace;
 use crate::trace::recorded::Recorded;
@@ -10,13 +11,13 @@ use lonet_core::sys::Fd;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// How often new events are looked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
 /// A network's events from the beginning of its recording on. The network is recorded as long as this exists.
 pub struct Live<'a> {
     client: &'a Client,
     hold: Fd,
+    watch: TraceWatch,
+    /// There may be events to read that no further write announces.
+    is_behind: bool,
     recorded: Recorded,
     pub header: Option<Header>,
 }
@@ -25,20 +26,21 @@ impl<'a> Live<'a> {
     /// Starts a recording if there is none, and the network if it is not running.
     pub fn begin(client: &'a Client) -> Result<Live<'a>, String> {
         let hold = request(client, Order::Hold, StartIf::Asked)?;
+        let watch = TraceWatch::new(client);
         flush(client)?;
         let ended = || format!("network {:?} has ended", client.config.network);
         let recorded = open_recorded(client)?.ok_or_else(ended)?;
-        Ok(Live { client, hold, recorded, header: None })
+        Ok(Live { client, hold, watch, is_behind: true, recorded, header: None })
     }
 
-    /// Waits for [`POLL_INTERVAL`]. `false`: the network has ended.
-    pub fn wait(&mut self) -> Result<bool, String> {
-        if !hangs_up_within(&self.hold, POLL_INTERVAL) {
+    /// Waits until there may be events to read, and for this time at most. `false`: the network has ended.
+    pub fn wait(&mut self, limit: Duration) -> Result<bool, String> {
+        if std::mem::take(&mut self.is_behind) || !self.watch.wait(&self.hold, Some(limit)) {
             return Ok(true);
         }
         // If lonetd was killed, this starts another one.
         match request(self.client, Order::Hold, StartIf::Killed) {
-            Ok(hold) => self.hold = hold,
+            Ok(hold) => (self.hold, self.watch, self.is_behind) = (hold, TraceWatch::new(self.client), true),
             Err(_) => return Ok(false),
         }
         Ok(true)

@@ -1,6 +1,7 @@
 //! `lonet trace`: records, prints and draws the events of a network.
 
 use super::picture::{self, Picture};
+use super::trace_watch::TraceWatch;
 use super::{Network, live, query, write_out};
 use crate::trace::event::Event;
 use crate::trace::read::Trace as Recording;
@@ -9,10 +10,9 @@ use clap::{Args, ValueEnum};
 use lonet_core::client::{Client, StartIf, Trouble};
 use lonet_core::control::{MAX_MESSAGE, NetworkOp, Trace as Order};
 use lonet_core::limit::Limit;
-use lonet_core::sys::{self, Fd};
+use lonet_core::sys::Fd;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Print or draw the events of a network in order: dials, accepts, closes, lookups, hosts and faults.
 ///
@@ -53,9 +53,6 @@ enum Since {
 
 const HINT: &str = "lonet trace --start records from then on, lonet trace --follow prints what happens";
 
-/// How often new events are looked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
 impl Trace {
     pub fn run(self) -> Result<ExitCode, String> {
         self.picture.check()?;
@@ -89,19 +86,24 @@ impl Trace {
 
     fn follow(&self, client: &Client) -> Result<ExitCode, String> {
         let mut hold = request(client, Order::Hold, StartIf::Asked)?;
+        let mut watch = TraceWatch::new(client);
         flush(client)?;
         let ended = || format!("network {:?} has ended", client.config.network);
         let mut recorded = open_recorded(client)?.ok_or_else(ended)?;
         if self.since.is_none() {
             write_out(|out| recorded.skip(&mut |line| self.print_line(out, line)))?;
         }
+        write_out(|out| self.print(out, &mut recorded))?;
         loop {
             // Checked before reading, so that events from before the end are printed.
-            let has_ended = hangs_up_within(&hold, POLL_INTERVAL);
+            let has_ended = watch.wait(&hold, None);
             write_out(|out| self.print(out, &mut recorded))?;
             if has_ended {
                 match request(client, Order::Hold, StartIf::Killed) {
-                    Ok(again) => hold = again,
+                    Ok(again) => {
+                        (hold, watch) = (again, TraceWatch::new(client));
+                        write_out(|out| self.print(out, &mut recorded))?;
+                    }
                     // The network has ended, and the trace with it.
                     Err(_) => return Ok(ExitCode::SUCCESS),
                 }
@@ -133,11 +135,6 @@ impl Trace {
             Format::Text => Event::parse(line).map_or(Ok(()), |event| writeln!(out, "{event}")),
         }
     }
-}
-
-/// Whether lonetd has ended, or ends within this time.
-pub fn hangs_up_within(hold: &Fd, time: Duration) -> bool {
-    sys::readable_within(hold.raw(), time.as_millis() as i64) == Ok(true)
 }
 
 /// Sends a request about recording. Returns the connection, which keeps the recording going after [`Order::Hold`].

@@ -14,6 +14,7 @@ pub mod parse;
 pub mod qdisc;
 mod tcp_md5;
 
+use lonet_core::sys;
 use lonet_core::table::rules::NameFault;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,17 @@ pub enum FaultRequest {
     Show,
 }
 
+impl FaultRequest {
+    /// Gives a heal an id, by which lonetd recognises it when it is sent again: what has been healed is no rule any more.
+    pub fn with_id(mut self) -> FaultRequest {
+        if let FaultRequest::Heal(between) = &mut self {
+            let moment = sys::clock(libc::CLOCK_BOOTTIME).subsec_nanos();
+            between.id = u64::from(std::process::id()) << 32 | u64::from(moment);
+        }
+        self
+    }
+}
+
 /// The hosts of a request, and when it applies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Between {
@@ -53,6 +65,9 @@ pub struct Between {
     pub lasts: Option<u64>,
     /// The rule takes effect at the n-th dial from `from` to `to`.
     pub at: Option<u16>,
+    /// The id of a request to heal, by which lonetd recognises it when it is sent again; 0: none.
+    #[serde(default)]
+    pub id: u64,
 }
 
 /// lonetd's reply.

@@ -30,10 +30,12 @@ pub struct Live {
 /// all ports of the machine.
 enum Unconnected {
     OneByOne,
-    /// A batch: those within this net are listed at the first query.
-    Pending(Ipv4Addr, u8),
-    /// The listed sockets, which are bound or listen. A socket that stops listening meanwhile is among them.
-    Listed(BTreeSet<Cookie>),
+    /// A batch: those within this net are listed at the first query, those that listen before the others.
+    Batch {
+        net: (Ipv4Addr, u8),
+        listening: Option<BTreeSet<Cookie>>,
+        bound: Option<BTreeSet<Cookie>>,
+    },
 }
 
 /// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
@@ -60,25 +62,28 @@ impl Live {
         self.batch(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
     }
 
-    fn is_idle(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<bool> {
-        if let Unconnected::Pending(address, prefix) = self.unconnected {
-            let mut all = BTreeSet::new();
-            let states = State::BOUND_INACTIVE.bit() | State::LISTEN.bit();
-            let dumped = self.diag.as_ref()?.dump(states, Some((address, prefix)), &mut |f| {
-                if f.inode != 0 {
-                    all.insert(f.cookie);
-                }
-            });
-            if dumped.is_ok() && self.is_reliable() {
-                self.unconnected = Unconnected::Listed(all);
-            }
+    /// Whether a socket is in the list of those of the batch that are in `state`. `None`: there is no batch,
+    /// or no list.
+    fn is_in_batch(&mut self, state: State, cookie: Cookie) -> Option<bool> {
+        let Unconnected::Batch { net, listening, bound } = &self.unconnected else { return None };
+        let list = if state == State::LISTEN { listening } else { bound };
+        if let Some(list) = list {
+            return Some(list.contains(&cookie));
         }
-        match &self.unconnected {
-            Unconnected::Listed(all) => Some(all.contains(&cookie)),
-            Unconnected::OneByOne | Unconnected::Pending(..) => {
-                self.is_listed(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)
+        let mut all = BTreeSet::new();
+        let dumped = self.diag.as_ref()?.dump(state.bit(), Some(*net), &mut |f| {
+            if f.inode != 0 {
+                all.insert(f.cookie);
             }
+        });
+        if dumped.is_err() || !self.is_reliable() {
+            return None;
         }
+        let is_there = all.contains(&cookie);
+        if let Unconnected::Batch { listening, bound, .. } = &mut self.unconnected {
+            *(if state == State::LISTEN { listening } else { bound }) = Some(all);
+        }
+        Some(is_there)
     }
 
     /// What this kernel cannot report, for the log.
@@ -279,6 +284,15 @@ impl Kernel for Live {
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
+        if self.is_in_batch(State::LISTEN, cookie) == Some(true) {
+            return Some(UnconnectedState::Listening);
+        }
+        let is_bound = if self.shows_bound { self.is_in_batch(State::BOUND_INACTIVE, cookie) } else { None };
+        if is_bound == Some(true) {
+            return Some(UnconnectedState::Bound);
+        }
+        // Also one that is in neither list: it may have begun to listen between them, and a list may lack a
+        // socket next to which another was closed meanwhile.
         match self.diag.as_ref()?.listener(os, cookie) {
             Ok(Some(_)) => return Some(UnconnectedState::Listening),
             Ok(None) => {}
@@ -287,10 +301,11 @@ impl Kernel for Live {
         if !self.shows_bound {
             return None;
         }
-        match self.is_idle(cookie, os)? {
-            true => Some(UnconnectedState::Bound),
-            false => Some(UnconnectedState::Gone),
-        }
+        let is_bound = match is_bound {
+            Some(is_bound) => is_bound,
+            None => self.is_listed(State::BOUND_INACTIVE.bit(), Some((*os.ip(), 32)), cookie)?,
+        };
+        Some(if is_bound { UnconnectedState::Bound } else { UnconnectedState::Gone })
     }
 
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
@@ -336,8 +351,14 @@ impl Kernel for Live {
     }
 
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>) {
-        self.unconnected =
-            net.map_or(Unconnected::OneByOne, |(address, prefix)| Unconnected::Pending(address, prefix));
+        let batch = |net| Unconnected::Batch { net, listening: None, bound: None };
+        self.unconnected = net.map_or(Unconnected::OneByOne, batch);
+    }
+
+    fn renew_batch(&mut self) {
+        if let Unconnected::Batch { net, .. } = self.unconnected {
+            self.batch(Some(net));
+        }
     }
 
     fn now(&self) -> Duration {

@@ -189,6 +189,9 @@ pub struct State {
     owner: Option<u32>,
     /// Hosts that count as up until it is known whether a process of theirs is left.
     unverified: BTreeSet<Index>,
+    /// While messages are handled that had all been sent before the first of them was: the ports whose holders
+    /// have been examined meanwhile. The result is newer than each of the messages.
+    examined: Option<BTreeSet<(Index, u16)>>,
     /// The searches that are put off while many sockets or processes end at once.
     deferred: Option<ends::Deferred>,
     /// The dirty set: what has changed since the last [`State::take_changes`].
@@ -248,6 +251,7 @@ impl State {
             refuser,
             owner,
             unverified: BTreeSet::new(),
+            examined: None,
             deferred: None,
             changes: Changes::default(),
             rules_before: None,
@@ -314,7 +318,9 @@ impl State {
                 let default_host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
                 let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
                 if let Some(host) = default_host.or(own) {
+                    kernel.batch(Some((self.block.address(host), 32)));
                     self.look(kernel, host);
+                    kernel.batch(None);
                 }
                 Ok(Reply::Done)
             }

@@ -17,6 +17,7 @@ use super::workers::{Job, interruptible};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The response to a suspended call.
 pub enum Response {
@@ -40,14 +41,44 @@ impl From<Response> for Action {
     }
 }
 
-/// Carries out a call, or makes a job of it if it may block.
-pub fn dispatch(caller: Caller) -> Result<Action, CallError> {
+/// The most binds that worker threads make at a time. lonetd queries the kernel once for all requests that arrive together.
+const MAX_BINDS: usize = 32;
+
+/// The number of binds that worker threads are making.
+static BINDS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts as one of [`BINDS`] until it is dropped.
+struct BindCount;
+
+impl BindCount {
+    fn begin() -> BindCount {
+        BINDS.fetch_add(1, Relaxed);
+        BindCount
+    }
+}
+
+impl Drop for BindCount {
+    fn drop(&mut self) {
+        BINDS.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Carries out a call, or makes a job of it if it may block. `others`: more calls are suspended, which must not wait for
+/// lonetd's reply to a bind.
+pub fn dispatch(caller: Caller, others: bool) -> Result<Action, CallError> {
     match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Action::from),
         number => {
             let file = caller.duplicate_fd()?;
             let Some(socket) = Socket::of(file) else { return Ok(Response::Continue.into()) };
             match number {
+                libc::SYS_bind if others && BINDS.load(Relaxed) < MAX_BINDS => {
+                    let counted = BindCount::begin();
+                    Ok(Action::Defer(Box::new(move || {
+                        let _counted = counted;
+                        bind(&caller, &socket)
+                    })))
+                }
                 libc::SYS_bind => bind(&caller, &socket).map(Action::from),
                 libc::SYS_listen => {
                     // SAFETY: no pointers.

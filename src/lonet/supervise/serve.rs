@@ -57,7 +57,10 @@ impl Server {
                 if matches!(notification.number, libc::SYS_bind | libc::SYS_listen | libc::SYS_connect) {
                     self.release_gone_sockets();
                 }
-                let result = Caller::new(self.notify_fd, notification).and_then(calls::dispatch);
+                let others = notification.number == libc::SYS_bind
+                    && sys::readable_within(self.notify_fd.raw(), 0) == Ok(true);
+                let result = Caller::new(self.notify_fd, notification)
+                    .and_then(|caller| calls::dispatch(caller, others));
                 match result {
                     Ok(Action::Respond(response)) => {
                         calls::respond(self.notify_fd, notification.id, Ok(response))

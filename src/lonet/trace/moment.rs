@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970, UTC. As text: `2026-11-29T14:00:00.123456Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,11 @@ impl Moment {
     pub fn now() -> Moment {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// How much later it is than another moment; nothing, if it is not.
+    pub fn since(self, other: Moment) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(other.0))
     }
 
     /// The time of day alone: `14:00:00.123456`.

@@ -154,3 +154,21 @@ fn rules_linger_until_the_sockets_are_set() {
         assert!(lingering().is_empty());
     }
 }
+
+#[test]
+fn request_is_recognised_until_the_next_one() {
+    let mapping = Mapping::private().expect("a table");
+    let table = mapping.table();
+    let other = Rule { from: 3, ..CUT };
+    let before = |id| table.rules_before_request(id).map(|rules| rules.len());
+    assert_eq!(before(7), None);
+    assert!(table.set_rules_for(5, &[CUT, other]));
+    assert_eq!((before(5), before(7), before(0)), (Some(0), None, None));
+    assert!(table.set_rules_for(7, &[CUT]));
+    assert_eq!((before(5), before(7)), (None, Some(2)));
+    table.sockets_are_set();
+    assert!(table.set_rules_for(8, &[]));
+    assert_eq!((before(7), before(8)), (None, Some(1)), "also where no rule is left");
+    assert!(table.set_rules(&[other]));
+    assert_eq!((before(8), before(0)), (None, None));
+}

@@ -9,21 +9,22 @@ use lonet_core::control::{MAX_MESSAGE, NetworkOp};
 use lonet_core::limit::Limit;
 use std::os::fd::AsRawFd;
 
-/// Has lonetd carry out an order. Fails if one of its hosts is not up.
-pub fn request(client: &Client, order: FaultRequest) -> Result<Report, String> {
-    let text = serde_json::to_vec(&order).map_err(|e| e.to_string())?;
+/// Has lonetd carry out a request. Fails if one of its hosts is not up.
+pub fn request(client: &Client, request: FaultRequest) -> Result<Report, String> {
+    let request = request.with_id();
+    let text = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
     let reply = send(client, &text).or_else(|_| {
         // lonetd's error names one host; this one names all that are not up, and those that are.
-        query::ensure_all_up(client, &hosts(&order))?;
+        query::ensure_all_up(client, &hosts(&request))?;
         // The list has had lonetd look for foreign hosts, too.
         send(client, &text)
     })?;
     serde_json::from_str(&reply).map_err(|e| format!("cannot parse the report that lonetd sent: {e}"))
 }
 
-/// The hosts that an order names.
-fn hosts(order: &FaultRequest) -> Vec<String> {
-    let between = match order {
+/// The hosts that a request names.
+fn hosts(request: &FaultRequest) -> Vec<String> {
+    let between = match request {
         FaultRequest::Cut(between)
         | FaultRequest::Refuse(between, _)
         | FaultRequest::Rate(between, _)
@@ -37,8 +38,9 @@ fn hosts(order: &FaultRequest) -> Vec<String> {
     [&between.from[..], &between.to[..]].concat()
 }
 
-fn send(client: &Client, order: &[u8]) -> Result<String, String> {
-    let file = memory_file::of(order).map_err(|e| format!("cannot make a memory file for the order: {e}"))?;
+fn send(client: &Client, request: &[u8]) -> Result<String, String> {
+    let file =
+        memory_file::of(request).map_err(|e| format!("cannot make a memory file for the request: {e}"))?;
     let limit = Limit::NONE;
     let reply = client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
         let fd = client.send_with(&NetworkOp::Faults, file.as_raw_fd(), limit, buffer)?;

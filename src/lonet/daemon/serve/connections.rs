@@ -233,10 +233,12 @@ impl Daemon {
         let until = now();
         self.accept();
         self.connections.fetch_all();
+        self.state.set_round(true);
         while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
             self.handle_ends();
             self.handle_message(fd, right, &bytes, Preparation::default());
         }
+        self.state.set_round(false);
     }
 
     /// Accepts the connections to the control sockets.

@@ -99,7 +99,11 @@ impl Daemon {
     }
 
     fn apply(&mut self, request: &FaultRequest) -> Result<Report, Refusal> {
-        let before = self.state.rules();
+        let id = if let FaultRequest::Heal(between) = request { between.id } else { 0 };
+        // A heal that is sent again: the lonetd that did it was killed before it had replied.
+        let done = self.store.table().rules_before_request(id);
+        let is_done = done.is_some();
+        let before = done.unwrap_or_else(|| self.state.rules());
         let hosts = &self.state.hosts;
         let rules = match request {
             FaultRequest::Cut(between) => Some(new_rules::cut(hosts, before.clone(), between)?),
@@ -124,6 +128,7 @@ impl Daemon {
                 Some(new_rules::rate(hosts, before.clone(), (between, *rate))?)
             }
             FaultRequest::Reset(between) => Some(new_rules::reset_at(hosts, before.clone(), between)?),
+            FaultRequest::Heal(_) if is_done => Some(self.state.rules()),
             FaultRequest::Heal(between) => Some(new_rules::heal(hosts, before.clone(), between)?),
             FaultRequest::Show => None,
         };
@@ -135,8 +140,8 @@ impl Daemon {
         if comes || !goes {
             self.count_hits();
         }
-        if let Some(rules) = &rules
-            && !self.state.set_rules(rules)
+        if let Some(rules) = rules.as_ref().filter(|_| !is_done)
+            && !self.state.set_rules(id, rules)
         {
             return Err((Errno::ENOSPC, "there is no room for so many rules".into()));
         }
@@ -235,7 +240,7 @@ impl Daemon {
         }
         let (now, before) = (new_rules::now(), self.state.rules());
         let left: Vec<Rule> = before.iter().filter(|r| r.until == 0 || r.until > now).copied().collect();
-        if left.len() < before.len() && self.state.set_rules(&left) {
+        if left.len() < before.len() && self.state.set_rules(0, &left) {
             let report = self.enforce(&before);
             for unreached in report.unreached {
                 tracing::warn!("pid {} stays cut: {}", unreached.pid, unreached.why);

@@ -16,6 +16,11 @@ const MAX_EXAMINED: usize = 8;
 const FREE_PASSED: usize = 64;
 
 impl State {
+    /// Begins or ends a round of messages that had all been sent when it began.
+    pub fn set_round(&mut self, is_round: bool) {
+        self.examined = is_round.then(BTreeSet::new);
+    }
+
     /// Examines what may have ended on a host: processes, and bound sockets whose close was not announced. A
     /// process that wants a port of the host waits for this.
     pub(super) fn look(&mut self, kernel: &mut dyn Kernel, host: Index) {
@@ -43,6 +48,7 @@ impl State {
             match parts.ports.look(parts.records, host, port) {
                 Seen::Free(_) if passed.next().is_none() => return,
                 Seen::Free(_) => {}
+                Seen::Unseen if self.is_examined(host, port) => {}
                 Seen::SuspectBound | Seen::Unseen => self.examine_holders(kernel, host, port),
                 Seen::Held | Seen::Suspect(..) => {}
             }
@@ -60,8 +66,14 @@ impl State {
         }
     }
 
+    /// Whether the holders of a port have been examined since the message that is handled was sent.
+    fn is_examined(&self, host: Index, port: u16) -> bool {
+        self.examined.as_ref().is_some_and(|examined| examined.contains(&(host, port)))
+    }
+
     /// Examines the sockets that hold a port marked as suspect.
     fn examine_holders(&mut self, kernel: &mut dyn Kernel, host: Index, port: u16) {
+        self.examined.iter_mut().for_each(|examined| _ = examined.insert((host, port)));
         // This comes first: a process that closes one of them meanwhile marks the port again.
         self.parts().ports.clear_suspicion(host, port);
         let mut examined: Vec<Cookie> = Vec::new();
@@ -124,7 +136,9 @@ impl State {
             let parts = self.parts();
             match parts.ports.look(parts.records, host, port) {
                 seen @ (Seen::Held | Seen::Unseen)
-                    if self.is_kept(host, port) && (seen == Seen::Unseen || looks.next().is_some()) =>
+                    if self.is_kept(host, port)
+                        && (seen == Seen::Unseen || looks.next().is_some())
+                        && !self.is_examined(host, port) =>
                 {
                     self.examine_holders(kernel, host, port);
                     let parts = self.parts();

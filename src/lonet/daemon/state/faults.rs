@@ -25,9 +25,10 @@ impl State {
     }
 
     /// Replaces the rules. `false`: there is no room for that many, and nothing has changed.
-    pub fn set_rules(&mut self, rules: &[Rule]) -> bool {
+    /// `id`: that of the request, or 0.
+    pub fn set_rules(&mut self, id: u64, rules: &[Rule]) -> bool {
         let before = if self.is_recorded() { self.rules() } else { Vec::new() };
-        let is_set = self.table.table().set_rules(rules);
+        let is_set = self.table.table().set_rules_for(id, rules);
         if is_set {
             self.note_rules(&before, rules);
         }

@@ -30,6 +30,8 @@ pub trait Kernel {
     /// Begins a batch of queries about unconnected sockets within a net (address and prefix length): they are
     /// answered from one snapshot. `None` ends the batch.
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>);
+    /// Ends the snapshot of the batch in progress: later queries are answered from a newer one.
+    fn renew_batch(&mut self) {}
     /// The time on CLOCK_MONOTONIC, which the next lonetd and the programs go on with.
     fn now(&self) -> Duration;
 }

@@ -56,6 +56,9 @@ impl State {
     pub(super) fn lapse(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let (role, os) = (s.role, s.os);
+        // A supervisor makes the call by a duplicate that it then closes: the socket may have been bound since the kernel was
+        // asked, and before the process was.
+        kernel.renew_batch();
         match os.map(|os| kernel.unconnected(cookie, os)) {
             Some(Some(UnconnectedState::Bound)) => self.end_call(cookie),
             Some(Some(UnconnectedState::Listening)) => {

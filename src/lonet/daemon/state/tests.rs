@@ -5,6 +5,7 @@
 mod cases;
 mod ends;
 mod net;
+mod round;
 mod world;
 
 use crate::daemon::state::Pid;

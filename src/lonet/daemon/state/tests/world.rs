@@ -52,6 +52,8 @@ pub struct World {
     pub destroyed: Vec<Cookie>,
     /// The kernel cannot be asked.
     pub blind: bool,
+    /// How often it was asked about an unconnected socket.
+    pub asked: usize,
     pub now: Duration,
     last_cookie: Cookie,
     last_pid: Pid,
@@ -251,6 +253,7 @@ impl Kernel for World {
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
+        self.asked += 1;
         let s = self.sockets.get(&cookie).filter(|s| s.bound == Some(os));
         let idle = match s.map(|s| &s.is) {
             Some(Is::Listening) => UnconnectedState::Listening,
