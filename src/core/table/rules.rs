@@ -339,8 +339,8 @@ impl<'a> Table<'a> {
         place.count.set(rules.len() as u64);
         place.request.set(id);
         header.faults.set(if rules.is_empty() { 0 } else { made << 1 | other });
-        // An earlier order is not the last one any more.
-        self.layout.rules[1 - other as usize].order.set(0);
+        // An earlier request is not the last one any more.
+        self.layout.rules[1 - other as usize].request.set(0);
         fence(Ordering::SeqCst);
         true
     }
