@@ -1,4 +1,5 @@
-//! The way to lonetd: one connection, one request, one reply; a message that has no reply is not waited for.
+//! The client of lonetd: sends one request on a connection of its own and receives the reply. A message that has no
+//! reply is not waited for.
 //!
 //! No descriptor outlives a call, so nothing is lost when a program closes descriptors that it does not know,
 //! forks, or executes another program. Nothing allocates or locks after [`Client::new`], so that a call may be

@@ -1,4 +1,4 @@
-//! What the kernel knows about TCP sockets: NETLINK_SOCK_DIAG.
+//! Asks the kernel about the machine's TCP sockets, by NETLINK_SOCK_DIAG (sock_diag(7)).
 //!
 //! # For who uses it
 //!

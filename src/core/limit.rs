@@ -1,4 +1,4 @@
-//! Deadlines for operations of several steps.
+//! Deadlines for operations that take several steps, such as a call that sends lonetd two requests.
 
 use crate::sys;
 use std::time::Duration;

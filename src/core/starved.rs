@@ -1,4 +1,4 @@
-//! Time that lonetd waits for a processor.
+//! Finds out whether lonetd is late because it gets no processor: then whoever waits for its reply waits longer.
 //!
 //! The limit of what lonetd may take is for a lonetd that is stopped or stuck. One that has work to do and gets no
 //! processor, as where three hundred programs want two of them, will answer as soon as it gets one. So when the limit is

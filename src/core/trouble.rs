@@ -1,4 +1,4 @@
-//! What goes wrong on the way to lonetd.
+//! The errors of reaching lonetd and of getting its reply.
 
 use crate::control;
 use crate::directory::{self, Unfit};

@@ -1,4 +1,4 @@
-//! Requests and one-way messages to lonetd from inside a hook.
+//! Sends requests and one-way messages to lonetd from inside a hook.
 
 use crate::failure::Failure;
 use crate::panic_barrier::panic_point;

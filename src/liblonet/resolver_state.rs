@@ -1,4 +1,4 @@
-//! libc's resolver state.
+//! The state of libc's resolver (`res_state` in resolver(3)), as far as hooks read and write it.
 
 use libc::{c_char, c_int, c_void};
 

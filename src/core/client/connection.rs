@@ -1,4 +1,4 @@
-//! A connection to lonetd: by the directory's descriptor, by its abstract names, and to nobody else.
+//! Connects to lonetd's control socket, by its path or an abstract name, and refuses whoever else listens there.
 
 use super::{Client, TIME_LIMIT, Trouble};
 use crate::control::MAX_MESSAGE;

@@ -1,4 +1,4 @@
-//! Questions that outlive the lonetd that was asked.
+//! Asks again until there is a reply, also where the lonetd that was asked is killed and another one has to be started.
 //!
 //! A lonetd that was killed loses its descriptors one by one: it takes connections still while those that it had
 //! have ended already, and its names and its block of addresses come free last. So an exchange that broke off says

@@ -1,4 +1,4 @@
-//! Whether who serves the network is its owner.
+//! Checks that the process which serves the network belongs to the network's owner.
 //!
 //! The owner is known by number, from LONET_KEY or as the process' own, and so is who listens on the control socket. In a
 //! user namespace the two may be of different worlds: `unshare -r` and `bwrap --uid` give the own user another number, and

@@ -1,4 +1,4 @@
-//! Starting the network's lonetd where there is none.
+//! Starts the network's lonetd if none runs.
 //!
 //! Whoever finds no lonetd takes the start lock, looks once more, and starts one if there is still none; lonetd says on a pipe
 //! that it serves, or why it does not.

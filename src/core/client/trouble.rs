@@ -1,4 +1,4 @@
-//! What goes wrong on the way to lonetd, with the paths that it is about.
+//! The messages for users about errors of reaching lonetd, with the paths that they are about.
 
 use super::Client;
 use crate::control;

@@ -1,5 +1,5 @@
-//! One declaration for each kind of message: the variants with their tags, their fields in the order in which they are written,
-//! and whether there is a reply.
+//! The macro `messages!`, which declares an enum of messages: each variant with its tag (the number before its name) and its
+//! fields. They are written and read in the order in which they are declared.
 
 /// Declares an enum of messages with `tag` (the first byte), `write` and `read`. Fields are [`Field`](super::fields::Field)s.
 macro_rules! messages {

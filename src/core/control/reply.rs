@@ -1,4 +1,4 @@
-//! Replies, and how they are bytes.
+//! The replies of lonetd, and how they are written to bytes and read from them.
 
 use super::fields::{Read, Reader, Writer};
 use super::{EVERY_VERSION, MAGIC, MAX_MESSAGE, Malformed, Name, Opening, VERSION};

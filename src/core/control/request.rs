@@ -1,4 +1,4 @@
-//! Requests, and how they are bytes.
+//! What processes send to lonetd, and how it is written to bytes and read from them.
 
 use super::fields::{Read, Reader, Writer};
 use super::{

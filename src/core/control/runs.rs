@@ -1,4 +1,4 @@
-//! Runs of ports, in ascending order, as a message carries them.
+//! Runs of ports, each from a first to a last one, in ascending order, as a message carries them.
 
 /// So many fit a message beside the longest name of a host.
 const MOST: usize = 100;

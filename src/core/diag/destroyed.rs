@@ -1,4 +1,4 @@
-//! News of TCP sockets that have ended.
+//! The kernel's announcements of TCP sockets that have ended.
 //!
 //! The kernel multicasts a message for every TCP socket that it frees, whatever its state was and whether or
 //! not it was ever bound. It does so from a work queue, up to some milliseconds later, and for sockets of this

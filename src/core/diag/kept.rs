@@ -1,4 +1,4 @@
-//! Ways to ask that are kept from one question to the next.
+//! Netlink sockets that are kept open from one question to the kernel to the next.
 //!
 //! A program's process gets no lasting descriptor: one is opened for a question and closed behind it, which takes longer than the
 //! answer. A process of lonet's own that asks often says so ([`keep`]).

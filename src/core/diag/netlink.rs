@@ -1,4 +1,4 @@
-//! A NETLINK_SOCK_DIAG socket, by system calls of its own.
+//! A NETLINK_SOCK_DIAG socket, used by system calls that are made directly.
 
 use super::error;
 use crate::sys;

@@ -1,4 +1,4 @@
-//! The same knowledge from /proc/net/tcp and /proc/net/tcp6, for kernels that have no NETLINK_SOCK_DIAG.
+//! Lists TCP sockets from /proc/net/tcp and /proc/net/tcp6, for kernels that have no NETLINK_SOCK_DIAG.
 //!
 //! Slower: the kernel prints every connection of the machine, to be read line by line. Less: no cookie, no
 //! bound idle sockets, and a `[::]` listener looks the same with V6ONLY and without; it is shown as 0.0.0.0.

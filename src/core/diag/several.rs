@@ -1,4 +1,4 @@
-//! Several look-ups at once: one message to the kernel, which answers each.
+//! Looks several sockets up at once, by one message to the kernel, which answers each look-up.
 
 use super::netlink::HEAD;
 use super::{Answer, Diag, error, wire};

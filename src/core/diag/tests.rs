@@ -1,4 +1,4 @@
-//! Against the real kernel, on addresses in 127.231.0.0/16.
+//! Tests against the real kernel, on addresses in 127.231.0.0/16.
 
 use super::*;
 use crate::block::Block;

@@ -1,3 +1,5 @@
+//! Tests of the directories of networks: who owns them, and what stands in their place.
+
 use super::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;

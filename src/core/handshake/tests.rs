@@ -1,3 +1,5 @@
+//! Tests of the handshake, with recordings of the reference implementation (tests/wire).
+
 use super::*;
 use serde_json::Value;
 

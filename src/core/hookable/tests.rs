@@ -1,3 +1,5 @@
+//! Tests of the decision whether a program can be hooked, also with damaged files.
+
 use super::privilege::{Executor, gained};
 use super::script::LINE;
 use super::*;

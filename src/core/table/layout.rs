@@ -1,4 +1,4 @@
-//! The layout of the table's file.
+//! The layout of the table's file, which holds the state of a network and is mapped by all its processes.
 
 use super::listeners::ListenerCell;
 use super::ports::Page;
@@ -131,5 +131,6 @@ const _: () = {
     assert!(offset_of!(Layout, slots) == 0x1000);
     assert!(offset_of!(Layout, heads) == 0x8_1000);
     assert!(offset_of!(Layout, records) % 4096 == 0);
+    // What each network takes of the disk, or of memory on a tmpfs: the file is allocated in full.
     assert!(SIZE <= 36 << 20);
 };

@@ -1,5 +1,5 @@
-//! The program's side of a courier: takes over the connection of a foreign peer, for which lonetd sent a
-//! courier to the listener.
+//! The program's side of a courier, a connection that lonetd makes to a listener in place of a foreign dialer (a
+//! Go or Python process): the program takes the dialer's own connection over from lonetd.
 
 use crate::descriptor_hints;
 use libc::c_int;

@@ -1,4 +1,5 @@
-//! A dial that the table decides: see [`lonet_sockets::dial`].
+//! connect(2) to a listener of a running host, which the process does by the table, without lonetd: see
+//! [`lonet_sockets::dial`].
 //!
 //! Its system calls, which tests/hot_paths_take_few_system_calls.sh counts: six getsockopt about the socket, one getsockname,
 //! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname after connect.

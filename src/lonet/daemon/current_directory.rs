@@ -1,4 +1,4 @@
-//! The network's directory, which is another one after it was deleted and made again.
+//! The network's directory as lonetd has it open, which is replaced when it was deleted and is made again.
 
 use lonet_core::directory::Directory;
 use std::sync::{Arc, PoisonError, RwLock};

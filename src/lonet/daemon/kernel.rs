@@ -1,4 +1,4 @@
-//! [`Kernel`] of the running system: NETLINK_SOCK_DIAG and /proc.
+//! Answers what lonetd's state asks of the kernel (the trait [`Kernel`]), by NETLINK_SOCK_DIAG and /proc.
 
 use super::holders;
 use super::owner::Owner;

@@ -259,7 +259,7 @@ impl State {
         }
     }
 
-    /// Handles a program's message. List, Wait, Down and Signal are handled by the daemon.
+    /// Handles a program's message. The daemon handles each `NetworkOp` by itself.
     pub fn handle(
         &mut self,
         kernel: &mut dyn Kernel,

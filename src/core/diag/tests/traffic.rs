@@ -1,3 +1,5 @@
+//! Tests of the kernel's counters of a socket: bytes carried, segments dropped.
+
 use super::super::{Diag, Found, State, Traffic};
 use super::until;
 use crate::{sys, valve};

@@ -1,3 +1,5 @@
+//! Tests of the rules for faults in the table.
+
 use super::*;
 use crate::table::Mapping;
 

@@ -1,4 +1,4 @@
-//! Finds `svc #0` on aarch64: instructions are words, and the number of the call is in w8.
+//! Finds the instruction of a system call, `svc #0`, on aarch64: instructions are words, and the number of the call is in w8.
 
 use super::BEFORE;
 

@@ -1,4 +1,5 @@
-//! Finds `syscall`, 0f 05, on x86_64: instructions are of any length, and the number of the call is in eax.
+//! Finds the instruction of a system call, `syscall` (0f 05), on x86_64: instructions are of any length, and the number of the
+//! call is in eax.
 
 use super::BEFORE;
 

@@ -1,4 +1,4 @@
-//! ELF files that can be hooked, that cannot, and that are no programs.
+//! Tests with ELF files that can be hooked, that cannot, and that are no programs.
 
 use super::*;
 use lonet_core::hookable::{Libc, Privilege, Unhookable};

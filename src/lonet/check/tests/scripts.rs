@@ -1,4 +1,4 @@
-//! Scripts and the search in PATH.
+//! Tests with scripts, and of the search in PATH.
 
 use super::super::env::{Target, target};
 use super::*;

@@ -1,5 +1,5 @@
-//! Loss. A socket that may have a filter ([`filter`]) drops each incoming segment with the probability of the rule. The valves
-//! of other sockets are shut for short times, in which segments are dropped.
+//! Loss of segments, which `lonet loss` asks for. A socket that may have a filter ([`filter`]) drops each incoming segment with
+//! the probability of the rule. The valves of other sockets are shut for short times, in which segments are dropped.
 //!
 //! A thread beside lonetd's loop shuts and opens these valves. The time for which a valve is shut is chosen at random between
 //! [`SHORTEST`] and [`LONGEST`], and the time for which it is then open such that, on average, it is shut for the part of the

@@ -1,4 +1,4 @@
-//! A connection with a foreign peer, in any of its states.
+//! A connection with a foreign peer (a Go or Python process), in any of its states.
 
 use super::TaskContext;
 use super::acceptor::Acceptor;

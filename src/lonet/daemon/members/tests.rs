@@ -1,3 +1,5 @@
+//! Tests of the search for inherited members, with real processes.
+
 use super::*;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Spellings of one host, valid names, and inputs of any kind, none of which panics.
+//! Tests of spellings of one host, of valid names, and of inputs of any kind, none of which panics.
 
 use super::*;
 use proptest::prelude::*;

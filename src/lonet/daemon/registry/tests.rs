@@ -1,3 +1,5 @@
+//! Tests of registry.db: its file, its rows, and several processes that write them at once.
+
 #![allow(clippy::unwrap_used)]
 
 use super::database::Database;

@@ -1,4 +1,4 @@
-//! Waits for events.
+//! Has lonetd's event loop wait for the next event or deadline.
 
 use super::end::Ending;
 use super::{CHECK_EVERY, DIAL_ANNOUNCED_WITHIN, Daemon, EMPTY_FOR, END_AGAIN};

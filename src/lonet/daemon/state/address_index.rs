@@ -1,4 +1,4 @@
-//! Finds sockets that lonetd decides about by the kernel's addresses.
+//! Finds, by the kernel's addresses, the sockets that lonetd decides about.
 
 use super::{Cookie, Map, Socket};
 use std::net::SocketAddrV4;

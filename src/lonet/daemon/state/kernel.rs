@@ -1,4 +1,4 @@
-//! The state's view of the kernel.
+//! What lonetd's state asks of the kernel, as a trait: in tests, a model of the kernel answers.
 
 use super::{Cookie, Pid};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Arbitrary programs, messages and deaths against a model: see `net`.
+//! Tests of lonetd's state with arbitrary programs, messages and deaths, compared with a model: see `net`.
 
 #![allow(clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Connections, and which close or end of a socket was theirs.
+//! Finds out which close or end of a socket was the end of a connection, for the recorder.
 
 use super::{Connection, Item, MAX_REMEMBERED, Recorder};
 use crate::daemon::state::{Cookie, State};

@@ -1,4 +1,4 @@
-//! accept(2) and accept4(2).
+//! Carries out accept(2) and accept4(2) for supervised programs.
 //!
 //! A blocking accept does not wait in the kernel's accept: if its caller were killed, the supervisor might already have taken a
 //! connection that another process should get. Instead it polls the listener, and accepts without blocking under a lock.

@@ -1,4 +1,4 @@
-//! getsockname(2), getpeername(2) and uname(2).
+//! Carries out getsockname(2), getpeername(2) and uname(2) for supervised programs.
 
 use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};

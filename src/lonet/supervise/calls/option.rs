@@ -1,4 +1,4 @@
-//! getsockopt(2) and setsockopt(2), for the options of which the filter notifies.
+//! Carries out getsockopt(2) and setsockopt(2) for supervised programs, for the options of which the filter notifies.
 
 use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller};

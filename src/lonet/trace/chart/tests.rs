@@ -1,3 +1,5 @@
+//! Tests of sequence charts: their rows, and how they are drawn.
+
 use super::html::html;
 use super::mermaid::mermaid;
 use super::svg::svg;

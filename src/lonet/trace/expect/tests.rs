@@ -1,3 +1,5 @@
+//! Tests of files of expected events: what they match, what they say of a difference, and how they are recorded.
+
 use super::matcher::Matcher;
 use super::parse::parse;
 use super::record::{Order, record};

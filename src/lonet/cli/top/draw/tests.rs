@@ -1,3 +1,5 @@
+//! Tests of what `lonet top` draws.
+
 use super::super::snapshot::{Connection, End, Fault, Host, Listener, Snapshot};
 use super::super::source::Update;
 use super::*;

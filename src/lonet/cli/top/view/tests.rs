@@ -1,3 +1,5 @@
+//! Tests of what the keys of `lonet top` do, and of what it shows.
+
 use super::super::rows::By;
 use super::super::snapshot::{Connection, End, Host};
 use super::*;

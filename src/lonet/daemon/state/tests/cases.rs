@@ -1,4 +1,4 @@
-//! Failures found with arbitrary scripts, shortened and named.
+//! Tests of failures that arbitrary scripts have found, shortened and named.
 
 use super::net::{HOSTS, Ip, Net};
 use super::world::{Is, OWNER};

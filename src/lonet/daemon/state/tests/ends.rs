@@ -1,4 +1,4 @@
-//! Entered sockets, when many of them end at once.
+//! Tests of sockets that processes have entered in the table by themselves, when many of them end at once.
 
 use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};

@@ -1,4 +1,4 @@
-//! Messages that had all been sent when the first of them is handled.
+//! Tests of messages that had all been sent when the first of them is handled.
 
 use super::asked;
 use super::cases::{ALPHA, DOES};

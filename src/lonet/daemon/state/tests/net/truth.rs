@@ -1,4 +1,4 @@
-//! Invariants, at any time and of every reply.
+//! The invariants that the model checks: at any time, and of every reply.
 
 use super::*;
 
