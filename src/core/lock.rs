@@ -1,7 +1,7 @@
 //! The start lock: who holds it may start the network's lonetd, or be it.
 
 use crate::directory::{self, Directory, Place, Root, Unfit};
-use crate::limit::{Limit, TIME_LIMIT_SECONDS};
+use crate::limit::Limit;
 use crate::sys::{Fd, check};
 use crate::trouble::{Trouble, setup};
 use nix::errno::Errno;
@@ -43,9 +43,8 @@ impl Drop for Lock {
 pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Directory), Trouble> {
     let name = place.name();
     let mut root = make_root(place, owner)?;
-    // A holder is another program that starts lonetd. Where many programs want a processor that takes longer than lonetd's
-    // limit, for which its start is waited for all the same; the pauses become longer as well.
-    for _ in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
+    // A holder is another program that starts lonetd, and waits for as long as that gets no processor, or the disk is busy.
+    for _ in 0..HELD_FOR_SECONDS * PAUSES_PER_SECOND {
         let directory = match make_directory(&root, name) {
             Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
                 root = make_root(place, owner)?;
@@ -78,6 +77,9 @@ pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root,
     }
     Err(Trouble::Silent(Errno::ETIMEDOUT))
 }
+
+/// How long another program may take to start lonetd.
+const HELD_FOR_SECONDS: i64 = 60;
 
 pub const PAUSES_PER_SECOND: i64 = 200;
 

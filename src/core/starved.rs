@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 struct Work {
     /// Nanoseconds in which one of them could have run and did not, but for the wait that lasts still.
     waited: u64,
-    /// One of them runs or could.
+    /// One of them runs or could, or waits for the disk.
     runnable: bool,
     /// One of them is neither stopped nor dead.
     live: bool,
@@ -80,7 +80,7 @@ impl Work {
         let n = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut text);
         // The program's name stands in brackets and may hold anything; its state is behind.
         let state = text[..n].iter().rposition(|b| *b == b')').and_then(|at| text[..n].get(at + 2));
-        self.runnable |= state == Some(&b'R');
+        self.runnable |= matches!(state, Some(b'R' | b'D'));
         self.live |= state.is_some_and(|state| !b"TtZX".contains(state));
     }
 }
@@ -152,6 +152,37 @@ mod tests {
         until(|| !Work::of(pid).runnable && Work::of(pid).live);
         assert_eq!(readable_from_starved(silent().raw(), pid, Limit::NONE), Ok(false));
         end(child);
+    }
+
+    #[test]
+    fn process_that_waits_for_the_disk_is_waited_for() {
+        let mut pair = [0; 2];
+        // SAFETY: room for two descriptors.
+        assert_eq!(unsafe { libc::pipe(pair.as_mut_ptr()) }, 0);
+        let [read, write] = pair.map(Fd::adopt);
+        // SAFETY: both children make system calls and nothing else. A process that waits for its child's exec is in the same
+        // state as one that waits for the disk.
+        let child = unsafe {
+            let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+            if child == 0 {
+                if libc::syscall(libc::SYS_clone, libc::CLONE_VFORK, 0, 0, 0, 0) == 0 {
+                    libc::syscall(libc::SYS_read, read.raw(), pair.as_mut_ptr(), 1);
+                }
+                libc::syscall(libc::SYS_exit_group, 0);
+            }
+            child as i32
+        };
+        let in_disk_sleep = || {
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).expect("its state");
+            stat.contains(") D ")
+        };
+        until(in_disk_sleep);
+        let is_waited_for = Work::of(child).runnable;
+        // SAFETY: one byte to a pipe of ours.
+        assert_eq!(unsafe { libc::write(write.raw(), b"x".as_ptr().cast(), 1) }, 1);
+        // SAFETY: a child of ours.
+        assert_eq!(unsafe { libc::waitpid(child, pair.as_mut_ptr(), 0) }, child);
+        assert!(is_waited_for);
     }
 
     #[test]
