@@ -7,6 +7,17 @@ welcome
 start other lonet run -H β -- sleep 1000
 waits_begun() { [ "$(ls "/proc/$(lonetd)/fd" | wc -l)" -ge $(($1 + descriptors)) ]; }
 up() { lonet ls --json | jq -e --arg name "$1" '.hosts[] | select(.name == $name)'; }
+gone() { ! up "$1"; }
+# begin_wait HOST LOG: starts a program on the host, and then a wait for its port 80; their pids are in $program and $waiting.
+begin_wait() {
+    start program lonet run -H "$1" -- sleep 1000
+    program=$pid
+    until_true up "$1"
+    descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
+    start "$2" lonet wait --timeout 60 "$1:80"
+    waiting=$pid
+    until_true waits_begun 1
+}
 until_true up β
 descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
 
@@ -34,31 +45,18 @@ wait "$waiting" || fail "one program after another: $(<"$work/one_after_another"
 echo "ok: one program after another"
 
 # One that dies while there is no lonetd: who waits is stopped, and asks another one when it continues.
-start hung lonet run -H ε -- sleep 1000
-hung=$pid
-until_true up ε
-descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
-start forgotten lonet wait --timeout 60 ε:80
-waiting=$pid
-until_true waits_begun 1
+begin_wait ε forgotten
 kill -STOP "$waiting"
 kill_lonetd
-kill -KILL "$hung"
-until_true ended "$hung"
+kill -KILL "$program"
+until_true ended "$program"
 kill -CONT "$waiting"
 code 1 wait "$waiting"
 like "$(<"$work/forgotten")" "^lonet: ε has ended " "a host that has died with lonetd"
 
-# One that has died before lonetd has: less than a second before, so that nobody has been told.
-start short lonet run -H ζ -- sleep 1000
-short=$pid
-until_true up ζ
-descriptors=$(ls "/proc/$(lonetd)/fd" | wc -l)
-start untold lonet wait --timeout 60 ζ:80
-waiting=$pid
-until_true waits_begun 1
-kill -KILL "$short"
-gone() { ! up "$1"; }
+# One that has died before lonetd has: less than a second before, so that no wait has failed for it yet.
+begin_wait ζ untold
+kill -KILL "$program"
 until_true gone ζ
 kill_lonetd
 code 1 wait "$waiting"

@@ -1,9 +1,9 @@
-//! Finds out whether lonetd is late because it gets no processor: then whoever waits for its reply waits longer.
+//! Finds out whether lonetd is late because it waits for a processor or the disk: then whoever waits for its reply waits longer.
 //!
 //! The limit of what lonetd may take is for a lonetd that is stopped or stuck. One that has work to do and gets no
-//! processor, as where three hundred programs want two of them, will answer as soon as it gets one. So when the limit is
-//! over the kernel is asked how lonetd spends its time, and while it is found waiting for a processor the program goes on
-//! waiting for it. What the kernel does not tell (hidepid, another pid namespace) is no such time.
+//! processor, as where three hundred programs want two of them, or whose files wait for what others write to the disk,
+//! will answer as soon as it can. So when the limit is over the kernel is asked how lonetd spends its time, and while it is
+//! found waiting for either the program goes on waiting for it. What the kernel does not tell (hidepid, another pid namespace) is no such time.
 //!
 //! System calls on memory of the stack and nothing else: this runs in hooks.
 

@@ -96,7 +96,7 @@ pub fn record_autobind(at: Endpoint) {
     change(at, |word| word & !TOLD | IDLE);
 }
 
-/// Records that the program has been told that a socket is at this port.
+/// Records that the program has asked for the name of a socket at this port.
 pub fn record_told(at: Endpoint) {
     if !is_empty() {
         change(at, |word| if word & IDLE != 0 { word | TOLD } else { word });

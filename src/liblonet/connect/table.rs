@@ -97,17 +97,17 @@ pub fn begin_when_entered(
     socket: &Socket<'_>,
     to: Endpoint,
 ) -> Result<Option<Dial>, Failure> {
-    let limit = Limit::within(ENTERED_WITHIN);
-    let may_be_entered = || {
-        let actor = actor::actor(socket.client, true).filter(|_| may_decide(socket.asked, socket.local))?;
-        let host = match actor.parts.block.place(to.ip) {
-            Place::Host(host, _) => host,
-            Place::Loopback(_) | Place::Any(_) => actor.host,
-            Place::Unassigned | Place::NotLonet => return None,
-        };
-        actor.parts.ports.is_bound(host, to.port).then_some(())
+    if !may_decide(socket.asked, socket.local) {
+        return Ok(None);
+    }
+    let Some(actor) = actor::actor(socket.client, true) else { return Ok(None) };
+    let host = match actor.parts.block.place(to.ip) {
+        Place::Host(host, _) => host,
+        Place::Loopback(_) | Place::Any(_) => actor.host,
+        Place::Unassigned | Place::NotLonet => return Ok(None),
     };
-    while !limit.is_over() && may_be_entered().is_some() {
+    let limit = Limit::within(ENTERED_WITHIN);
+    while !limit.is_over() && actor.parts.ports.is_bound(host, to.port) {
         if let Some(dial) = begin(attempt, socket, to)? {
             return Ok(Some(dial));
         }
