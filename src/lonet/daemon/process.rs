@@ -1,4 +1,4 @@
-//! A process as the kernel shows it: pidfd, /proc/PID/stat, exit status.
+//! A process as the kernel shows it: pidfd, program, /proc/PID/stat, exit status.
 
 use super::state::Pid;
 use crate::trace::event::Status;
@@ -42,6 +42,41 @@ pub fn is_stopped(pid: Pid) -> bool {
 /// Whether a signal asks a program to end. A stopped program is continued after it, so that it takes it.
 pub fn asks_to_end(signal: i32) -> bool {
     matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
+}
+
+/// The name of a process's program, as the kernel has it.
+pub fn program(pid: Pid) -> String {
+    let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
+}
+
+/// The process that this one stands for. A supervised program comes with two other members, its supervisor
+/// and the process that the user has started (`supervise`): the program is the child of one, which is the
+/// child of the other. Processes that it has left behind take its place.
+pub fn stands_for(pid: Pid) -> Pid {
+    let executable = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let Some(ours) = executable(&"self") else { return pid };
+    let is_ours = |pid: &Pid| executable(pid).is_some_and(|other| other == ours);
+    let mut at = pid;
+    for _ in 0..2 {
+        if !is_ours(&at) {
+            break;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
+        let children: Vec<Pid> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+        let Some(next) = children.iter().find(|child| !is_ours(child)).or(children.first()) else { break };
+        at = *next;
+    }
+    if is_ours(&at) { pid } else { at }
+}
+
+/// The start time of a process, in clock ticks since boot. `None`: it has ended.
+pub fn began(pid: Pid) -> Option<u64> {
+    const STATE: usize = 3;
+    const START: usize = 22;
+    let stat = stat(pid).ok()?;
+    let start = stat_field(&stat, START)?.parse().ok()?;
+    (!matches!(stat_field(&stat, STATE)?, "Z" | "X")).then_some(start)
 }
 
 /// The exit status of a process. `None`: it cannot be found. `process`: its pidfd.
@@ -115,5 +150,14 @@ mod tests {
         let waited = status(child.id() as Pid, &process);
         assert!(waited.is_none_or(|status| status == Status::Signal("SIGKILL".into())));
         assert_eq!(pidfd_open(child.id() as Pid).err(), Some(Errno::ESRCH));
+    }
+
+    #[test]
+    fn living_process_has_a_start_time_and_a_dead_one_has_none() {
+        assert!(began(std::process::id() as Pid).is_some());
+        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        let pid = child.id() as Pid;
+        child.wait().expect("its end");
+        assert_eq!(began(pid), None);
     }
 }

@@ -112,7 +112,7 @@ pub fn processes_elsewhere(directory: &Directory, netns: u64) -> Option<Vec<Pid>
     let mapping = map(directory, 0).filter(Mapping::is_ready)?;
     let [boot_0, boot_1, theirs] = saved_identity(mapping.table());
     let is_elsewhere = [boot_0, boot_1] == identity(netns)[..2] && theirs != netns;
-    let lives = |pid: &Pid, began| super::kernel::began(*pid) == Some(began);
+    let lives = |pid: &Pid, began| super::process::began(*pid) == Some(began);
     let members = mapping.table().saved_members().into_iter();
     is_elsewhere.then(|| members.filter(|m| lives(&m.pid, m.began)).map(|m| m.pid).collect())
 }

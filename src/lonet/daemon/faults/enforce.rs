@@ -7,8 +7,8 @@
 
 use super::loss::lost_part;
 use super::{Reached, Report, Unreached, filter, tcp_md5};
-use crate::daemon::kernel::{Live, program};
-use crate::daemon::process::pidfd_open;
+use crate::daemon::kernel::Live;
+use crate::daemon::process::{pidfd_open, program};
 use crate::daemon::reach::{self, copy_of, each_socket, why};
 use crate::daemon::state::{Cookie, End, Pid, State};
 use lonet_core::block::Block;

@@ -10,9 +10,8 @@
 use super::Daemon;
 use super::end::pidfd_signal;
 use super::messages::send_file;
-use crate::daemon::kernel::stands_for;
 use crate::daemon::members::may_be_signalled_by;
-use crate::daemon::process::{asks_to_end, has_ended, is_stopped, pidfd_open};
+use crate::daemon::process::{asks_to_end, has_ended, is_stopped, pidfd_open, stands_for};
 use crate::daemon::state::{Host, Index, Pid, Sender};
 use lonet_core::control::Reply;
 use nix::errno::Errno;
@@ -41,6 +40,14 @@ pub(super) struct Signalling {
     looks: u32,
     /// Whether a search for members has begun since the signal was last sent.
     is_searched: bool,
+}
+
+/// The process to which a signal for a member goes.
+enum Target<'a> {
+    /// The member, by lonetd's pidfd.
+    Itself(&'a OwnedFd),
+    /// The supervised program for which the member stands.
+    Program(Pid, OwnedFd),
 }
 
 impl Daemon {
@@ -102,24 +109,37 @@ impl Daemon {
     /// Sends the signal to the processes that have not had it. Returns whether there were any. A supervised
     /// program gets it once: not also from the process that forwards signals to it.
     fn signal_new(&self, s: &mut Signalling) -> bool {
-        let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
         let (before, requester) = (s.sent.len(), s.sender.pid);
-        for pid in members.into_iter().flatten().filter(|pid| **pid != requester) {
-            let Some(process) = self.processes.get(*pid).filter(|process| !has_ended(process)) else {
-                continue;
-            };
-            let program = stands_for(*pid);
-            if program == *pid {
-                if !s.stood.contains(pid) {
-                    self.signal_once(s, *pid, process);
+        let members = self.state.hosts.get(s.host).map(|host: &Host| &host.members);
+        // All of them before the first signal: of it a program may end, after which its supervisor seems to
+        // stand for itself.
+        let targets: Vec<(Pid, Target<'_>)> = (members.into_iter().flatten())
+            .filter(|pid| **pid != requester)
+            .filter_map(|pid| Some((*pid, self.target(*pid)?)))
+            .collect();
+        for (pid, target) in targets {
+            match target {
+                Target::Itself(_) if s.stood.contains(&pid) => {}
+                Target::Itself(process) => self.signal_once(s, pid, process),
+                Target::Program(program, process) => {
+                    s.stood.insert(pid);
+                    self.signal_once(s, program, &process);
                 }
-            } else if let Some(process) = pidfd_open(program).ok().filter(|_| stands_for(*pid) == program) {
-                s.stood.insert(*pid);
-                // It need not have been found as a member so far.
-                self.signal_once(s, program, &process);
             }
         }
         s.sent.len() > before
+    }
+
+    /// Where a signal for this member goes. `None`: it has ended, or the program for which it stands has.
+    fn target(&self, pid: Pid) -> Option<Target<'_>> {
+        let process = self.processes.get(pid).filter(|process| !has_ended(process))?;
+        let program = stands_for(pid);
+        if program == pid {
+            return Some(Target::Itself(process));
+        }
+        // It need not have been found as a member so far.
+        let process = pidfd_open(program).ok().filter(|_| stands_for(pid) == program)?;
+        Some(Target::Program(program, process))
     }
 
     fn signal_once(&self, s: &mut Signalling, pid: Pid, process: &OwnedFd) {

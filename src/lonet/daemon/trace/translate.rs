@@ -1,7 +1,7 @@
 //! Translates the table's events to those of a trace.
 
 use super::{Connection, MAX_REMEMBERED, Recorder};
-use crate::daemon::kernel;
+use crate::daemon::process;
 use crate::daemon::state::{EventTexts, Index, Pid, State};
 use crate::trace::event::{Event, Kind, Scope};
 use crate::trace::moment::Moment;
@@ -81,9 +81,9 @@ impl Recorder {
     fn find_supervised(&mut self, state: &State, pid: Pid) {
         let is_known = self.programs.contains_key(&pid) || self.unsupervising.contains(&pid);
         let Some(process) = state.processes.get(&pid).filter(|_| !is_known) else { return };
-        let program = kernel::stands_for(pid);
+        let program = process::stands_for(pid);
         if program != pid {
-            self.programs.insert(pid, (program, kernel::program(program)));
+            self.programs.insert(pid, (program, process::program(program)));
         } else if process.program != "lonet" {
             self.unsupervising.insert(pid);
         }
