@@ -38,5 +38,6 @@ fields() {
     local -a shown=()
     shift 2
     for field; do shown+=(-e "$field"); done
-    tshark -r "$file" -Y "$filter" -T fields -E separator=' ' "${shown[@]}" 2>"$work/tshark" || fail "tshark: $(<"$work/tshark")"
+    # Where the kernel is busy, packets of one connection come out of order.
+    tshark -o tcp.reassemble_out_of_order:TRUE -r "$file" -Y "$filter" -T fields -E separator=' ' "${shown[@]}" 2>"$work/tshark" || fail "tshark: $(<"$work/tshark")"
 }

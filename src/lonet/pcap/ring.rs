@@ -1,8 +1,10 @@
 //! Reads the packets of a network from a packet socket on the loopback, through a ring in shared memory.
 //!
 //! See packet(7), and Documentation/networking/packet_mmap.rst of the kernel. Packets are handed over in blocks: when one is full,
-//! or [`BLOCK_TIMEOUT`] after it was begun. A socket bound to one protocol gets packets when they arrive and not when they are
-//! sent, so a packet on the loopback comes once. A filter in the kernel drops packets of other networks.
+//! or [`BLOCK_TIMEOUT`] after it was begun. A socket bound to all protocols gets a packet when it is sent, and when it arrives,
+//! before TCP does. Outgoing packets are ignored, so that a packet on the loopback comes once. (A socket bound to one protocol
+//! gets it once, too, but after TCP: another processor's answer to it may come first.) A filter in the kernel drops packets of
+//! other networks.
 
 use super::pcapng::Statistics;
 use libc::{c_int, sock_filter};
@@ -63,11 +65,12 @@ impl Socket {
         sys::setsockopt(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
         let version = libc::tpacket_versions::TPACKET_V3 as c_int;
         sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
+        sys::setsockopt(fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
         let memory = Memory::map(fd)?;
         // SAFETY: plain numbers may be all zeroes.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
         // SAFETY: a string that ends with NUL.
         address.sll_ifindex = unsafe { libc::if_nametoindex(c"lo".as_ptr()) } as c_int;
         if address.sll_ifindex == 0 {
@@ -195,14 +198,26 @@ impl Drop for Memory {
     }
 }
 
-/// A filter that accepts packets from or to an address of the block, untruncated.
-fn filter(block: Block) -> [sock_filter; 8] {
+/// A filter that accepts IPv4 packets from or to an address of the block, untruncated.
+fn filter(block: Block) -> [sock_filter; 10] {
     let op = |code: u32, k: u32, jt: u8, jf: u8| sock_filter { code: code as u16, jt, jf, k };
     let load = |at| op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, 0, 0);
     let mask = || op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0xffff_0000, 0, 0);
+    let is = |value, jt, jf| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, jt, jf);
     let network = u32::from(block.address(0));
-    let is_there = |jt, jf| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, network, jt, jf);
     let answer = |length| op(libc::BPF_RET | libc::BPF_K, length, 0, 0);
-    // The source, and the destination.
-    [load(12), mask(), is_there(3, 0), load(16), mask(), is_there(0, 1), answer(u32::MAX), answer(0)]
+    let protocol = load((libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32);
+    [
+        protocol,
+        is(libc::ETH_P_IP as u32, 0, 7),
+        // The source, and the destination.
+        load(12),
+        mask(),
+        is(network, 3, 0),
+        load(16),
+        mask(),
+        is(network, 0, 1),
+        answer(u32::MAX),
+        answer(0),
+    ]
 }
