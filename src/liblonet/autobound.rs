@@ -28,7 +28,7 @@ static AUTOBOUND: [AtomicU32; PORTS] = [const { AtomicU32::new(0) }; PORTS];
 /// The port comes from autobind, and its socket has neither listened nor connected.
 const IDLE: u32 = 1 << 15;
 
-/// The program has asked for the name of a socket at the port since autobind chose it.
+/// The program has asked for the name of a socket at the port since autobind chose it, or has bound one there by number.
 const TOLD: u32 = 1 << 14;
 
 /// How often a port may be listened on without a connection. High enough that a server that is restarted in
@@ -96,7 +96,7 @@ pub fn record_autobind(at: Endpoint) {
     change(at, |word| word & !TOLD | IDLE);
 }
 
-/// Records that the program has asked for the name of a socket at this port.
+/// Records that the program knows this port: it has asked for the name of a socket, or has bound one there by number.
 pub fn record_told(at: Endpoint) {
     if !is_empty() {
         change(at, |word| if word & IDLE != 0 { word | TOLD } else { word });

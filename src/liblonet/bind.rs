@@ -55,6 +55,8 @@ fn on_network(fd: c_int, address: *const sockaddr, len: socklen_t) -> HookResult
             descriptor_hints::set(fd);
             if is_autobind {
                 autobound::record_autobind(Endpoint::new(at.ip, port));
+            } else {
+                autobound::record_told(Endpoint::new(at.ip, port));
             }
             Ok(Decision::Done(0))
         }

@@ -2,7 +2,7 @@
 
 use super::error::{Error, EscapedBytes, Result, call};
 use super::{ask, bytes};
-use crate::{joined, kernel, process};
+use crate::{autobound, joined, kernel, name, process};
 use lonet_core::address::{MAX_HOST, host_and_port};
 use lonet_core::control::{Name, Op, Reply};
 use nix::errno::Errno;
@@ -171,7 +171,11 @@ pub fn whois<R>(
 pub unsafe extern "C" fn lonet_local_addr(fd: c_int, addr: *mut LonetAddr) -> c_int {
     call(|| {
         // SAFETY: null or a place for an address, as lonet.h says.
-        whois(fd, "local address", |all| unsafe { store_addr(addr, all.local) })
+        let stored = whois(fd, "local address", |all| unsafe { store_addr(addr, all.local) });
+        if stored.is_ok() && !autobound::is_empty() {
+            name::named(fd).local.into_iter().for_each(autobound::record_told);
+        }
+        stored
     })
 }
 
