@@ -24,6 +24,13 @@ pub fn tcp_family(fd: i32) -> Option<i32> {
     (protocol == libc::IPPROTO_TCP && matches!(domain, libc::AF_INET | libc::AF_INET6)).then_some(domain)
 }
 
+/// Whether calls on this socket wait. What the kernel does not tell: no.
+pub fn is_blocking(fd: i32) -> bool {
+    // SAFETY: no pointers.
+    let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) });
+    flags.is_ok_and(|flags| flags & libc::c_long::from(libc::O_NONBLOCK) == 0)
+}
+
 /// Whether a socket of TCP's protocol is no raw one.
 pub fn is_stream(fd: i32) -> bool {
     sys::getsockopt::<i32>(fd, libc::SOL_SOCKET, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)

@@ -6,7 +6,7 @@
 //! be looked up before the call, as nothing tells it afterwards; that takes one system call (0.3 µs), and
 //! none for a listener that is not lonet's.
 
-use crate::descriptor_hints;
+use crate::{descriptor_hints, kernel};
 use libc::c_int;
 use lonet_core::sys;
 use nix::errno::Errno;
@@ -38,7 +38,8 @@ impl Retry {
         }
         let errno = Errno::last_raw();
         // On a non-blocking listener the kernel itself reports that no connection waits.
-        let goes_on = self.rejected < MAX_REJECTED && (has_waiting_peer(listener) || !is_blocking(listener));
+        let goes_on =
+            self.rejected < MAX_REJECTED && (has_waiting_peer(listener) || !kernel::is_blocking(listener));
         Errno::set_raw(if goes_on { errno } else { libc::ECONNABORTED });
         goes_on
     }
@@ -46,10 +47,4 @@ impl Retry {
 
 fn has_waiting_peer(listener: c_int) -> bool {
     sys::readable_within(listener, 0) == Ok(true)
-}
-
-fn is_blocking(listener: c_int) -> bool {
-    // SAFETY: no pointers.
-    let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, listener, libc::F_GETFL) });
-    flags.is_ok_and(|flags| flags & libc::c_long::from(libc::O_NONBLOCK) == 0)
 }

@@ -16,7 +16,7 @@ use libc::c_int;
 use lonet_core::client::Trouble;
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Op, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::sys::{self, Fd, check};
+use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
@@ -73,9 +73,7 @@ impl Timeout {
 }
 
 fn timeout(fd: c_int, connected: Result<(), Errno>) -> Timeout {
-    // SAFETY: no pointers.
-    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) }).unwrap_or(0);
-    if flags & i64::from(libc::O_NONBLOCK) != 0 {
+    if !kernel::is_blocking(fd) {
         return Timeout::Grace;
     }
     if let Err(e) = connected {

@@ -10,9 +10,8 @@ use super::Attempt;
 use super::plan::Target;
 use crate::address::Address;
 use crate::panic_barrier::catch_panic;
-use crate::{process, sandbox};
+use crate::{kernel, process, sandbox};
 use libc::c_int;
-use lonet_core::sys::check;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -66,13 +65,7 @@ extern "C" fn by_lonetd(attempt: &Attempt, target: &Target) -> Lent {
         let Some(client) = process::client().filter(|_| sandbox::may_connect(target.port)) else { return };
         let socket = sandbox::Socket { client: &client, limit, fd, cookie: target.cookie };
         outcome = socket.connect(&target.address);
-        waits = matches!(outcome, Err(Errno::EINPROGRESS | Errno::EALREADY)) && is_blocking(fd);
+        waits = matches!(outcome, Err(Errno::EINPROGRESS | Errno::EALREADY)) && kernel::is_blocking(fd);
     });
     Lent { errno: outcome.err().map_or(0, |e| e as c_int), waits }
-}
-
-fn is_blocking(fd: c_int) -> bool {
-    // SAFETY: no pointers.
-    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) });
-    flags.is_ok_and(|flags| flags & i64::from(libc::O_NONBLOCK) == 0)
 }

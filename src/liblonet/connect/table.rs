@@ -5,6 +5,7 @@
 //! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname after connect.
 
 use super::Attempt;
+use super::foreign::GRACE_MS;
 use super::plan::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
@@ -23,8 +24,14 @@ use nix::errno::Errno;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// How long a dial without a descriptor waits for lonetd to enter the listener of a bound port.
+/// How long a dial without a descriptor waits for lonetd to enter the listener of a bound port, on a blocking and on a
+/// non-blocking socket.
 const ENTERED_WITHIN: Duration = Duration::from_secs(1);
+const ENTERED_WITHIN_GRACE: Duration = Duration::from_millis(GRACE_MS as u64);
+
+/// The longest pause in this wait, in milliseconds. Where the kernel has to be asked about a listener, a look costs a process, as
+/// there is no descriptor for it.
+const LONGEST_PAUSE_MS: i64 = 64;
 
 /// The peer's OS address of a socket that has dialed `to` before: connect is called again to learn the outcome.
 pub fn connected_to(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Option<SocketAddrV4> {
@@ -106,12 +113,14 @@ pub fn begin_when_entered(
         Place::Loopback(_) | Place::Any(_) => actor.host,
         Place::Unassigned | Place::NotLonet => return Ok(None),
     };
-    let limit = Limit::within(ENTERED_WITHIN);
+    let within = if kernel::is_blocking(socket.fd) { ENTERED_WITHIN } else { ENTERED_WITHIN_GRACE };
+    let (limit, mut pause) = (Limit::within(within), 1);
     while !limit.is_over() && actor.parts.ports.is_bound(host, to.port) {
         if let Some(dial) = begin(attempt, socket, to)? {
             return Ok(Some(dial));
         }
-        let _ = sys::ready_within(-1, 0, Some(1));
+        let _ = sys::ready_within(-1, 0, Some(pause));
+        pause = LONGEST_PAUSE_MS.min(pause * 2);
     }
     Ok(None)
 }
