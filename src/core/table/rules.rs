@@ -330,6 +330,9 @@ impl<'a> Table<'a> {
         let place = &self.layout.rules[other as usize];
         if is != 0 {
             self.layout.rules[(is & 1) as usize].lingers.set(1);
+        } else if self.layout.rules[1].lingers.get() == 0 {
+            // What is left there were not the rules before this request: there were none.
+            self.layout.rules[1].count.set(0);
         }
         // What was there had come into force before what is there.
         place.lingers.set(0);

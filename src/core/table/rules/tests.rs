@@ -174,3 +174,14 @@ fn request_is_recognised_until_the_next_one() {
     assert!(table.set_rules(&[other]));
     assert_eq!((before(8), before(0)), (None, None));
 }
+
+#[test]
+fn rules_before_a_heal_of_nothing_are_none() {
+    let mapping = Mapping::private().expect("a table");
+    let table = mapping.table();
+    assert!(table.set_rules(&[CUT]) && table.set_rules(&[CUT, Rule { from: 3, ..CUT }]));
+    assert!(table.set_rules_for(5, &[]));
+    table.sockets_are_set();
+    assert!(table.set_rules_for(6, &[]));
+    assert_eq!(table.rules_before_request(6), Some(Vec::new()));
+}
