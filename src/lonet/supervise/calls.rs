@@ -33,6 +33,8 @@ pub enum Action {
     Respond(Response),
     /// The call may block: a worker thread makes it.
     Defer(Job),
+    /// A worker thread makes the call if one can begin at once.
+    Share(Job),
 }
 
 impl From<Response> for Action {
@@ -74,7 +76,7 @@ pub fn dispatch(caller: Caller, others: bool) -> Result<Action, CallError> {
             match number {
                 libc::SYS_bind if others && BINDS.load(Relaxed) < MAX_BINDS => {
                     let counted = BindCount::begin();
-                    Ok(Action::Defer(Box::new(move || {
+                    Ok(Action::Share(Box::new(move || {
                         let _counted = counted;
                         bind(&caller, &socket)
                     })))

@@ -59,22 +59,18 @@ impl Server {
                 }
                 let others = notification.number == libc::SYS_bind
                     && sys::readable_within(self.notify_fd.raw(), 0) == Ok(true);
-                let result = Caller::new(self.notify_fd, notification)
+                let action = Caller::new(self.notify_fd, notification)
                     .and_then(|caller| calls::dispatch(caller, others));
-                match result {
-                    Ok(Action::Respond(response)) => {
-                        calls::respond(self.notify_fd, notification.id, Ok(response))
-                    }
-                    Ok(Action::Defer(job)) => {
-                        if !self.workers.submit(notification.id, notification.thread, job) {
-                            calls::respond(
-                                self.notify_fd,
-                                notification.id,
-                                Ok(Response::Errno(libc::ENETDOWN)),
-                            );
-                        }
-                    }
-                    Err(error) => calls::respond(self.notify_fd, notification.id, Err(error)),
+                let call = (notification.id, notification.thread);
+                let submit = |job, at_once| self.workers.submit(call, job, at_once).err();
+                let response = match action {
+                    Ok(Action::Respond(response)) => Some(Ok(response)),
+                    Ok(Action::Defer(job)) => submit(job, false).map(|_| Ok(Response::Errno(libc::ENETDOWN))),
+                    Ok(Action::Share(job)) => submit(job, true).map(|job| job()),
+                    Err(error) => Some(Err(error)),
+                };
+                if let Some(response) = response {
+                    calls::respond(self.notify_fd, notification.id, response);
                 }
             }
             if is_unused && self.program_ended {

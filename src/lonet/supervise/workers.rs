@@ -1,4 +1,5 @@
-//! Worker threads for calls that block, such as an accept without a connection; each makes one call at a time.
+//! Worker threads for calls that block, such as an accept without a connection, and for binds that come together; each makes
+//! one call at a time.
 //!
 //! A worker never ends, as liblonet's seat in the network's table belongs to the thread that took it. A worker must stop
 //! waiting when its call is gone or its caller has a signal pending. Nothing announces either, so the supervisor's main thread
@@ -18,7 +19,7 @@ pub const INTERRUPT_EVERY_MS: i32 = 40;
 /// The signal that interrupts a worker. It is blocked except during blocking calls; its handler does nothing.
 pub const INTERRUPT_SIGNAL: i32 = libc::SIGUSR2;
 
-/// A blocking call, to be made by a worker.
+/// A call to be made by a worker.
 pub type Job = Box<dyn FnOnce() -> Result<Response, CallError> + Send>;
 
 struct QueuedCall {
@@ -58,20 +59,21 @@ impl Workers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a worker do this job and end the call. `false`: no worker is idle, and no thread can be started.
-    pub fn submit(&'static self, id: u64, caller: i32, job: Job) -> bool {
+    /// Has a worker do this job and end the call. `Err`: the job, as no worker is idle and no thread can be started.
+    /// `at_once`: also if it would have to wait until a worker has made another call.
+    pub fn submit(&'static self, (id, caller): (u64, i32), job: Job, at_once: bool) -> Result<(), Job> {
         let mut state = self.state();
         if state.idle <= state.queue.len() {
             let made =
                 thread::Builder::new().name("worker".into()).stack_size(256 << 10).spawn(|| self.run());
-            if made.is_err() && state.idle == 0 {
-                return false;
+            if made.is_err() && (at_once || state.idle == 0) {
+                return Err(job);
             }
             state.idle += usize::from(made.is_ok());
         }
         state.queue.push_back(QueuedCall { id, caller, job });
         self.work_queued.notify_one();
-        true
+        Ok(())
     }
 
     fn run(&self) {
