@@ -18,6 +18,8 @@ pub struct Config {
     pub network: String,
     /// `<net>`: the network's directory, absolute.
     pub dir: PathBuf,
+    /// `<tmp>`: TMPDIR, or /tmp.
+    pub tmp: PathBuf,
     /// The directory to use if `<tmp>/lonet` cannot be used: see [`crate::directory`]. `None`: there is no
     /// alternative, as LONET_DIR or [`Config::choose_directory`] has decided.
     pub private_dir: Option<PathBuf>,
@@ -135,6 +137,7 @@ impl Config {
         Ok(Config {
             network,
             dir,
+            tmp,
             private_dir,
             host,
             membership,

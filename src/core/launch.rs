@@ -22,10 +22,13 @@ pub const READY_FD: i32 = 3;
 /// What a ready lonetd says.
 pub const READY: &[u8] = b"ready\0";
 
+/// The number of lonetd's arguments. It has no environment.
+const ARGUMENTS: usize = 9;
+
 /// Everything that a start needs, made beforehand.
 pub struct Launch {
     commands: Vec<CString>,
-    arguments: [CString; 7],
+    arguments: [CString; ARGUMENTS],
 }
 
 impl Launch {
@@ -39,6 +42,8 @@ impl Launch {
                 CString::new(config.network.as_bytes()).unwrap_or_default(),
                 c"--dir".into(),
                 c_path(&config.dir),
+                c"--tmp".into(),
+                c_path(&config.tmp),
                 c"--on-demand".into(),
             ],
         }
@@ -87,7 +92,7 @@ pub fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> 
     let (Ok(read), Ok(write)) = ends else {
         return Err(Trouble::NoRoom(Errno::EMFILE));
     };
-    let mut arguments = [std::ptr::null::<libc::c_char>(); 8];
+    let mut arguments = [std::ptr::null::<libc::c_char>(); ARGUMENTS + 1];
     for (to, from) in arguments.iter_mut().zip(&launch.arguments) {
         *to = from.as_ptr();
     }
@@ -173,7 +178,7 @@ fn read_words(fd: i32, pid: i32, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -
 ///
 /// # Safety
 /// Only in a child of clone.
-unsafe fn become_lonetd(launch: &Launch, arguments: &[*const libc::c_char; 8], pipe: i32) -> ! {
+unsafe fn become_lonetd(launch: &Launch, arguments: &[*const libc::c_char; ARGUMENTS + 1], pipe: i32) -> ! {
     // SAFETY: system calls on memory prepared by the parent.
     unsafe {
         libc::syscall(libc::SYS_setsid);

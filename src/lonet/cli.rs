@@ -112,17 +112,21 @@ struct Daemon {
     /// Log to stderr instead of the file log in the network's directory, and end with Ctrl-C
     #[arg(long)]
     foreground: bool,
-    #[arg(long, hide = true, requires = "on_demand")]
+    #[arg(long, hide = true, requires_all = ["on_demand", "tmp"])]
     dir: Option<PathBuf>,
+    #[arg(long, hide = true, requires = "dir")]
+    tmp: Option<PathBuf>,
     #[arg(long, hide = true)]
     on_demand: bool,
 }
 
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
-        let config = match self.dir {
-            Some(dir) => Config { dir, private_dir: None, ..self.network.read_config().map_err(text_of)? },
-            None => self.network.config().map_err(text_of)?,
+        let config = match (self.dir, self.tmp) {
+            (Some(dir), Some(tmp)) => {
+                Config { dir, tmp, private_dir: None, ..self.network.read_config().map_err(text_of)? }
+            }
+            _ => self.network.config().map_err(text_of)?,
         };
         let client = client_of(config.clone());
         let lock = if self.on_demand {
@@ -243,7 +247,7 @@ pub fn main() -> ExitCode {
         Command::Supervise(c) => return c.run(),
     };
     result.unwrap_or_else(|text| {
-        eprintln!("lonet: {text}");
+        error_line!("lonet: {text}");
         ExitCode::FAILURE
     })
 }

@@ -3,6 +3,8 @@
 use super::{Place, Root, SHARED, Unfit, make_directory, unlink_at};
 use crate::sys::{self, check};
 use nix::errno::Errno;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The mode of the directory of all networks of all users.
 const SHARED_MODE: u32 = 0o1777;
@@ -31,12 +33,12 @@ impl Place {
     }
 
     /// Removes the directory of all networks if it is empty, after the end of a network. Whoever is about to make a
-    /// network in it gets ENOENT, and makes it again. Another one, which somebody has named by LONET_DIR, stays.
-    pub fn remove_root(&self, owner: u32) {
+    /// network in it gets ENOENT, and makes it again. One that is not in `tmp`, which somebody has named by LONET_DIR, stays.
+    pub fn remove_root(&self, owner: u32, tmp: &Path) {
         let Ok(root) = self.root(owner) else { return };
-        let is_shared = || sys::fstat(root.raw()).is_ok_and(|stat| stat.st_mode & 0o7777 == SHARED_MODE);
-        let private = format!("/{SHARED}-{owner}");
-        if self.is_shared && is_shared() || self.root.to_bytes().ends_with(private.as_bytes()) {
+        let is = |name: &str| self.root.to_bytes() == tmp.join(name).as_os_str().as_bytes();
+        let has_our_mode = || sys::fstat(root.raw()).is_ok_and(|stat| stat.st_mode & 0o7777 == SHARED_MODE);
+        if is(SHARED) && has_our_mode() || is(&format!("{SHARED}-{owner}")) {
             let _ = unlink_at(libc::AT_FDCWD, &self.root, libc::AT_REMOVEDIR);
         }
     }

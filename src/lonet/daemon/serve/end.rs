@@ -8,7 +8,7 @@ use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::members::may_be_signalled_by;
 use crate::daemon::process::{asks_to_end, is_stopped};
 use crate::daemon::state::{Pid, Sender};
-use crate::daemon::{kernel, store, trace};
+use crate::daemon::{process, store, trace};
 use lonet_core::control::{self, MAX_MESSAGE};
 use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
@@ -163,9 +163,9 @@ impl Daemon {
 
     fn occupants(&self) -> String {
         let programs: BTreeSet<Pid> =
-            self.state.processes.keys().map(|pid| kernel::stands_for(*pid)).collect();
+            self.state.processes.keys().map(|pid| process::stands_for(*pid)).collect();
         let names: Vec<String> =
-            programs.iter().map(|pid| format!("{} (pid {pid})", kernel::program(*pid))).collect();
+            programs.iter().map(|pid| format!("{} (pid {pid})", process::program(*pid))).collect();
         let names = if names.is_empty() { "sockets of unknown processes".into() } else { names.join(", ") };
         let mut text = format!("network {:?} is in use by {names}", self.config.network);
         text.truncate(text.floor_char_boundary(MAX_MESSAGE - 128));
@@ -228,7 +228,7 @@ impl Daemon {
     /// Sends a signal. A supervised program gets it once: not also from the process that forwards signals to
     /// it.
     fn signal(&self, programs: &[Pid], signal: Signal) {
-        let is_itself = |pid: &&Pid| match kernel::stands_for(**pid) {
+        let is_itself = |pid: &&Pid| match process::stands_for(**pid) {
             program if program == **pid => true,
             program => !programs.contains(&program),
         };
@@ -293,7 +293,7 @@ impl Daemon {
             if let Ok(root) = self.place.root(self.membership.owner) {
                 root.remove(self.place.name(), &directory);
             }
-            self.place.remove_root(self.membership.owner);
+            self.place.remove_root(self.membership.owner, &self.config.tmp);
         }
         drop(lock);
         for request in self.ending.take().iter().flat_map(Ending::all) {
