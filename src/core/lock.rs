@@ -2,7 +2,8 @@
 
 use crate::directory::{self, Directory, Place, Root, Unfit};
 use crate::limit::Limit;
-use crate::sys::{Fd, check};
+use crate::starved::is_live;
+use crate::sys::{self, Fd, check};
 use crate::trouble::{Trouble, setup};
 use nix::errno::Errno;
 use std::ffi::CStr;
@@ -40,11 +41,19 @@ impl Drop for Lock {
 
 /// Takes the start lock, in directories that are made where they are not there. lonetd removes the file and its directory
 /// when the network ends, so what was locked may be a file that has gone: only the one that the names lead to counts.
-pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root, Directory), Trouble> {
+///
+/// A holder is another program that starts lonetd. It waits for as long as that gets no processor, or the disk is busy, so
+/// it is waited for past lonetd's part of `limit` while it is not stopped. `None`: `serves` says so meanwhile.
+pub fn take_lock(
+    place: &Place,
+    owner: u32,
+    limit: Limit,
+    mut serves: impl FnMut() -> bool,
+) -> Result<Option<(Lock, Root, Directory)>, Trouble> {
     let name = place.name();
     let mut root = make_root(place, owner)?;
-    // A holder is another program that starts lonetd, and waits for as long as that gets no processor, or the disk is busy.
-    for _ in 0..HELD_FOR_SECONDS * PAUSES_PER_SECOND {
+    let mut late_holders = LateHolders::default();
+    for turn in 1..=HELD_FOR_SECONDS * PAUSES_PER_SECOND {
         let directory = match make_directory(&root, name) {
             Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
                 root = make_root(place, owner)?;
@@ -64,13 +73,18 @@ pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root,
         // SAFETY: no pointers.
         match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
             Ok(_) if root.leads_to(name, &directory) && directory.leads_to(c"lock", file.raw()) => {
-                return Ok((Lock(file), root, directory));
+                write_holder(&file);
+                return Ok(Some((Lock(file), root, directory)));
             }
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
         }
-        if limit.without_lonetds().is_over() {
+        if turn % PAUSES_PER_LOOK == 0 && serves() {
+            return Ok(None);
+        }
+        let is_over = limit.without_lonetds().is_over();
+        if is_over || limit.is_over() && !late_holders.may_hold(read_holder(&file)) {
             break;
         }
         pause();
@@ -78,10 +92,50 @@ pub fn take_lock(place: &Place, owner: u32, limit: Limit) -> Result<(Lock, Root,
     Err(Trouble::Silent(Errno::ETIMEDOUT))
 }
 
+/// The holders of the lock after lonetd's time.
+#[derive(Default)]
+struct LateHolders {
+    last: i32,
+    count: u32,
+}
+
+impl LateHolders {
+    /// Whether the lock is waited for while this thread has it. Each of those that wait for a lonetd that hangs gives up in
+    /// its turn, and is not waited for by all others.
+    fn may_hold(&mut self, thread: i32) -> bool {
+        if thread != self.last {
+            self.last = thread;
+            self.count += 1;
+        }
+        // This very thread, which is in a signal handler, goes on when the handler has ended.
+        self.count <= MAX_LATE_HOLDERS && thread != sys::gettid() && is_live(thread)
+    }
+}
+
+/// So many holders may be late: the second if the first one was killed.
+const MAX_LATE_HOLDERS: u32 = 2;
+
+/// The lock file has the holder's thread id. On a full disk it stays that of an earlier holder, or none.
+fn write_holder(file: &Fd) {
+    let id = sys::gettid().to_ne_bytes();
+    // SAFETY: the bytes are valid for their length.
+    unsafe { libc::syscall(libc::SYS_pwrite64, file.raw(), id.as_ptr(), id.len(), 0_i64) };
+}
+
+/// The thread that holds the lock, or the one before where that has not written its id yet. 0: it is not known.
+fn read_holder(file: &Fd) -> i32 {
+    let mut id = [0; size_of::<i32>()];
+    let n = sys::read_at(file.raw(), 0, &mut id);
+    if n == Ok(id.len()) { i32::from_ne_bytes(id) } else { 0 }
+}
+
 /// How long another program may take to start lonetd.
 const HELD_FOR_SECONDS: i64 = 60;
 
 pub const PAUSES_PER_SECOND: i64 = 200;
+
+/// How many pauses there are between two looks whether lonetd serves.
+const PAUSES_PER_LOOK: i64 = 10;
 
 /// Between two looks at what tells nobody when it changes: a lock, for which there is no call with a time limit, or a
 /// lonetd that is dying.
@@ -97,21 +151,51 @@ pub fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    /// A network's place below a directory of its own.
+    struct Test(PathBuf, Place);
+
+    impl Test {
+        fn new(name: &str) -> Test {
+            let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+            std::fs::create_dir(&dir).expect("a directory");
+            let place = Place::new(&dir.join("lonet-test/net"));
+            Test(dir, place)
+        }
+
+        fn take(&self, limit: Limit, serves: impl FnMut() -> bool) -> Result<Option<Lock>, ()> {
+            let taken = take_lock(&self.1, sys::geteuid(), limit, serves).map_err(drop)?;
+            Ok(taken.map(|(lock, ..)| lock))
+        }
+    }
+
+    impl Drop for Test {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// lonetd's time is over.
+    fn over() -> Limit {
+        Limit::NONE.and_of_lonetd(Duration::ZERO)
+    }
+
+    fn never() -> bool {
+        false
+    }
+
     #[test]
     fn lock_is_waited_for_past_the_limit_of_lonetd() {
-        let dir = std::env::temp_dir().join(format!("lock-{}", std::process::id()));
-        std::fs::create_dir(&dir).expect("a directory");
-        let place = Place::new(&dir.join("lonet-test/net"));
-        let owner = crate::sys::geteuid();
-        let held = take_lock(&place, owner, Limit::NONE).map_err(drop).expect("the lock");
+        let test = Test::new("lock-waits");
+        let held = test.take(Limit::NONE, never).expect("the lock");
         let (started, waiter) = channel();
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| {
-                started.send(crate::sys::gettid()).expect("a receiver");
-                take_lock(&place, owner, Limit::NONE.and_of_lonetd(Duration::ZERO)).is_ok()
+                started.send(sys::gettid()).expect("a receiver");
+                matches!(test.take(over(), never), Ok(Some(_)))
             });
             let status = format!("/proc/self/task/{}/status", waiter.recv().expect("a thread"));
             let has_paused = || {
@@ -125,6 +209,67 @@ mod tests {
             drop(held);
             assert!(waits.join().expect("the waiter"));
         });
-        std::fs::remove_dir_all(&dir).expect("its end");
+    }
+
+    #[test]
+    fn lock_is_not_waited_for_while_lonetd_serves() {
+        let test = Test::new("lock-serves");
+        let _held = test.take(Limit::NONE, never).expect("the lock");
+        let mut looks = 0;
+        let serves = || {
+            looks += 1;
+            looks == 2
+        };
+        assert!(matches!(test.take(Limit::NONE, serves), Ok(None)));
+    }
+
+    #[test]
+    fn thread_does_not_wait_for_a_lock_of_its_own_past_the_limit() {
+        let test = Test::new("lock-own");
+        let _held = test.take(Limit::NONE, never).expect("the lock");
+        assert!(test.take(over(), never).is_err());
+    }
+
+    #[test]
+    fn stopped_and_unknown_holders_are_not_waited_for_past_the_limit() {
+        let live = sys::getpid();
+        let mut holders = LateHolders::default();
+        assert!(!holders.may_hold(0));
+        assert!(holders.may_hold(live) || sys::gettid() == live);
+        // SAFETY: the child makes system calls alone.
+        let child = unsafe {
+            let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
+            if child == 0 {
+                libc::syscall(libc::SYS_kill, sys::getpid(), libc::SIGSTOP);
+                libc::syscall(libc::SYS_exit_group, 0);
+            }
+            child
+        };
+        let mut status = 0;
+        // SAFETY: a child of ours, and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, libc::WUNTRACED) }, child);
+        assert!(!LateHolders::default().may_hold(child));
+        // SAFETY: as above.
+        unsafe { (libc::kill(child, libc::SIGKILL), libc::waitpid(child, &raw mut status, 0)) };
+    }
+
+    #[test]
+    fn at_most_two_holders_are_late() {
+        let mut holders = LateHolders::default();
+        std::thread::scope(|scope| {
+            let mut ends = Vec::new();
+            let mut live = || {
+                let (end, ended) = channel::<()>();
+                let (started, thread) = channel();
+                scope.spawn(move || {
+                    started.send(sys::gettid()).expect("a receiver");
+                    let _ = ended.recv();
+                });
+                ends.push(end);
+                thread.recv().expect("a thread")
+            };
+            let threads = [live(), live(), live()];
+            assert_eq!(threads.map(|thread| holders.may_hold(thread)), [true, true, false]);
+        });
     }
 }

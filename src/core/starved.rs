@@ -61,6 +61,11 @@ pub(crate) fn readable_from_starved(fd: i32, pid: i32, limit: Limit) -> Result<b
     sys::readable_within(fd, 0)
 }
 
+/// Whether a process, named by any of its threads, is neither stopped nor ended.
+pub(crate) fn is_live(pid: i32) -> bool {
+    Work::of(pid).live
+}
+
 impl Work {
     fn of(pid: i32) -> Work {
         let mut all = Work::default();

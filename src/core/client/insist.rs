@@ -37,21 +37,21 @@ impl Client {
         request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
     ) -> Answer<'b> {
-        let n = self.insist(start, limit, buffer, |buffer| {
+        let n = self.insist(start, limit, buffer, |limit, buffer| {
             let fd = self.send_within(limit, request, buffer)?;
             receive_raw(&fd, limit, buffer)
         })?;
         self.parse(buffer, n)
     }
 
-    /// Tries `exchange` until a lonetd has answered. [`Trouble::NotRunning`] from it: nobody serves, or who was asked
+    /// Tries `exchange` until a lonetd has answered; its limit is the one that is left. [`Trouble::NotRunning`] from it: nobody serves, or who was asked
     /// came to its end over the question; from this: nobody serves, and `start` says that it stays so.
     pub fn insist<T>(
         &self,
         start: StartIf,
         limit: Limit,
         buffer: &mut [u8; MAX_MESSAGE],
-        mut exchange: impl FnMut(&mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
+        mut exchange: impl FnMut(Limit, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let (mut wordless, mut limit) = (0, limit);
         for turn in 0..TIME_LIMIT_SECONDS * PAUSES_PER_SECOND {
@@ -61,7 +61,7 @@ impl Client {
             if turn > 0 && limit.is_over() {
                 return Err(Trouble::Silent(Errno::ETIMEDOUT));
             }
-            match exchange(buffer) {
+            match exchange(limit, buffer) {
                 Err(Trouble::NotRunning) => {}
                 result => return result,
             }

@@ -22,7 +22,10 @@ impl Client {
         buffer: &mut [u8; MAX_MESSAGE],
     ) -> Result<(), Trouble> {
         let (way, _) = self.way();
-        let (lock, root, directory) = take_lock(&way.place, self.owner(), limit)?;
+        let serves = || self.connect(limit.forgiven(TIME_LIMIT)).is_ok();
+        let Some((lock, root, directory)) = take_lock(&way.place, self.owner(), limit, serves)? else {
+            return Ok(());
+        };
         // Another program's start has taken its time.
         let limit = limit.forgiven(TIME_LIMIT);
         if which == StartIf::Killed && !has_left(&directory) {
@@ -44,7 +47,9 @@ impl Client {
 
     /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.
     pub fn lock_start(&self) -> Result<Option<Lock>, Trouble> {
-        let (lock, ..) = take_lock(&self.way().0.place, self.owner(), Limit::NONE)?;
+        let serves = || self.connect(Limit::NONE).is_ok();
+        let taken = take_lock(&self.way().0.place, self.owner(), Limit::NONE, serves)?;
+        let Some((lock, ..)) = taken else { return Ok(None) };
         match self.connect(Limit::NONE) {
             Err(Trouble::NotRunning) => Ok(Some(lock)),
             Ok(_) => Ok(None),

@@ -155,7 +155,7 @@ impl Waiting {
                 if missing.is_empty() {
                     return Ok(());
                 }
-                eprintln!("lonet: waiting: {}", query::why_nothing_listens(&self.client, &missing));
+                error_line!("lonet: waiting: {}", query::why_nothing_listens(&self.client, &missing));
             }
         }
         if self.wait(limit)? {
@@ -238,7 +238,7 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |buffer| {
+        self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |limit, buffer| {
             let (since, sent) = (self.since.get(), sys::clock(libc::CLOCK_MONOTONIC).as_nanos() as u64);
             let op = NetworkOp::Wait { now, fails: self.fail_on_death, loopback: self.loopback, since };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;
