@@ -21,3 +21,9 @@ sys.exit(128 - code if code < 0 else code)' "$command"
 done
 code 125 bash -c 'lonet check python3 >/dev/full'
 is "$err" "lonet: $full" "lonet check on a full disk"
+
+# Where errors cannot be written the exit code tells.
+for command in "" "ls --what"; do
+    code 2 bash -c "lonet $command 2>/dev/full"
+done
+code 1 bash -c 'lonet ls nobody 2>/dev/full'

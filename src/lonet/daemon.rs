@@ -67,7 +67,7 @@ pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
                 Some(mut pipe) => {
                     let _ = pipe.write_all(READY);
                 }
-                None => eprintln!("lonetd: serving network {:?}", start.config.network),
+                None => error_line!("lonetd: serving network {:?}", start.config.network),
             }
             match daemon.serve() {
                 Ok(()) => ExitCode::SUCCESS,
@@ -83,7 +83,7 @@ pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
                 Some(mut pipe) => {
                     let _ = pipe.write_all(format!("{e}\0").as_bytes());
                 }
-                None => eprintln!("lonet: {e}"),
+                None => error_line!("lonet: {e}"),
             }
             ExitCode::FAILURE
         }

@@ -47,13 +47,13 @@ impl Check {
                 write_out(|out| writeln!(out, "{}", assessment.text)).map(|_| assessment.code)
             }
             Ok(assessment) => {
-                eprintln!("lonet: {}", assessment.text);
+                error_line!("lonet: {}", assessment.text);
                 Ok(assessment.code)
             }
             Err(text) => Err(text),
         };
         ExitCode::from(written.unwrap_or_else(|text| {
-            eprintln!("lonet: {text}");
+            error_line!("lonet: {text}");
             FAILED
         }))
     }

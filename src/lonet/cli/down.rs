@@ -57,12 +57,12 @@ impl Down {
             Ok(outcome) => outcome.map(|()| {
                 let waited = began.elapsed();
                 if waited >= REPORT_AFTER {
-                    eprintln!("lonet: the network has ended after {:.1} s", waited.as_secs_f64());
+                    error_line!("lonet: the network has ended after {:.1} s", waited.as_secs_f64());
                 }
                 ExitCode::SUCCESS
             }),
             Err(Trouble::NotRunning) => {
-                eprintln!("lonet: {}", query::not_running(&client));
+                error_line!("lonet: {}", query::not_running(&client));
                 Ok(ExitCode::SUCCESS)
             }
             // A lonetd from before `down` got its version-independent encoding.

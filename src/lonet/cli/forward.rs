@@ -82,16 +82,16 @@ impl Forward {
                     let relay = move || {
                         if let Err(why) = relay(&client, address, &accepted) {
                             reset(&accepted);
-                            eprintln!("lonet: {why}");
+                            error_line!("lonet: {why}");
                         }
                     };
                     if let Err(e) = thread::Builder::new().spawn(relay) {
-                        eprintln!("lonet: a connection cannot be carried: {e}");
+                        error_line!("lonet: a connection cannot be carried: {e}");
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
-                    eprintln!("lonet: cannot accept: {e}");
+                    error_line!("lonet: cannot accept: {e}");
                     thread::sleep(ACCEPT_RETRY_DELAY);
                 }
             }
@@ -137,7 +137,7 @@ impl ResetCounter {
             } else {
                 &format!("{} connections", self.unreported)
             };
-            eprintln!("lonet: {connections} of other users' programs reset; --all-users serves them, too");
+            error_line!("lonet: {connections} of other users' programs reset; --all-users serves them, too");
             (self.unreported, self.reported_at) = (0, Some(Instant::now()));
         }
     }

@@ -37,7 +37,7 @@ impl Ls {
         let mut shown = match &listing {
             Some(listing) => listing.parse()?,
             None => {
-                eprintln!("lonet: {}", query::not_running(&client));
+                error_line!("lonet: {}", query::not_running(&client));
                 NetworkShown::empty(&client.config.network)
             }
         };

@@ -42,7 +42,7 @@ impl Network {
             config = read_config(Some(other)).ok().filter(has_directory).unwrap_or(config);
         }
         if let Some(text) = config.choose_directory(geteuid().as_raw()) {
-            eprintln!("lonet: {text}");
+            error_line!("lonet: {text}");
         }
         Ok(config)
     }

@@ -28,11 +28,11 @@ struct NetworkCounts {
 impl Networks {
     pub fn run(self) -> Result<ExitCode, String> {
         let mut networks = Vec::new();
-        for (name, client) in network::list(|text| eprintln!("lonet: {text}"))? {
+        for (name, client) in network::list(|text| error_line!("lonet: {text}"))? {
             // An error in one does not hide the others.
             match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
                 Ok(counts) => networks.extend(counts),
-                Err(e) => eprintln!("lonet: network {name:?}: {e}"),
+                Err(e) => error_line!("lonet: network {name:?}: {e}"),
             }
         }
         if self.json {

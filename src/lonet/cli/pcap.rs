@@ -84,7 +84,7 @@ impl Pcap {
 }
 
 fn warn_no_packets(why: Errno) {
-    eprintln!(
+    error_line!(
         "lonet: no packets can be read here: {}. Only events of connections are written, without their bytes. For packets, \
          run this as root or with CAP_NET_RAW, or the whole network in `unshare -Urn`: see PACKETS in lonet(1)",
         why.desc()
@@ -322,7 +322,7 @@ impl<'a> Session<'a> {
         self.capture.finish(now(), statistics);
         self.write()?;
         if let Some(Statistics { received, dropped: dropped @ 1.. }) = statistics {
-            eprintln!(
+            error_line!(
                 "lonet: {dropped} of {received} packets were lost: they came faster than they could be written"
             );
         }
@@ -335,7 +335,7 @@ fn warn_of_absent(shown: &NetworkShown<'_>, hosts: &[String]) {
     let names = hosts.iter().map(|host| bare_host(host));
     let absent: Vec<&str> = names.filter(|name| query::find(shown, name).is_none()).collect();
     if !absent.is_empty() {
-        eprintln!("lonet: {}; what comes later is captured", query::no_such_host(shown, &absent));
+        error_line!("lonet: {}; what comes later is captured", query::no_such_host(shown, &absent));
     }
 }
 

@@ -144,7 +144,7 @@ impl Run {
         match self.execute() {
             Ok(code) => code,
             Err((code, text)) => {
-                eprintln!("lonet: {text}");
+                error_line!("lonet: {text}");
                 ExitCode::from(code)
             }
         }
@@ -156,7 +156,7 @@ impl Run {
         let mut config = self.network.config().map_err(text_of).map_err(failed)?;
         self.host.apply(&mut config).map_err(failed)?;
         if config.host.is_none() && !self.quiet && self.ready.is_empty() {
-            eprintln!(
+            error_line!(
                 "lonet: without --host the program is no host, and the ports that it binds are the machine's \
                  (-q silences this)"
             );
@@ -188,7 +188,10 @@ impl Run {
         }
 
         if let Some(why) = config.log.as_deref().and_then(write_error) {
-            eprintln!("lonet: cannot write to LONET_LOG={:?}: {why}", config.log.take().unwrap_or_default());
+            error_line!(
+                "lonet: cannot write to LONET_LOG={:?}: {why}",
+                config.log.take().unwrap_or_default()
+            );
         }
         if !self.ready.is_empty() {
             let host = config

@@ -61,7 +61,7 @@ enum End {
 impl Top {
     pub fn run(self) -> ExitCode {
         if let Some(why) = screen::unusable_reason() {
-            eprintln!("lonet: {why}");
+            error_line!("lonet: {why}");
             return ExitCode::from(USAGE);
         }
         let ended = self.network.client().and_then(|client| {
@@ -81,7 +81,7 @@ impl Top {
                 ExitCode::FAILURE
             }
             Err(why) => {
-                eprintln!("lonet: {why}");
+                error_line!("lonet: {why}");
                 ExitCode::FAILURE
             }
         }

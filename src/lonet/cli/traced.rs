@@ -32,7 +32,7 @@ pub fn run(client: &Client, file: &Path) -> Result<ExitCode, String> {
         recorded.each(&mut |line| writeln!(to, "{line}")).and_then(|()| to.flush()).map_err(cannot)
     });
     if let Err(text) = written {
-        eprintln!("lonet: {text}");
+        error_line!("lonet: {text}");
     }
     Ok(exit_like(status))
 }

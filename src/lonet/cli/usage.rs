@@ -15,14 +15,15 @@ pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         super::restore_sigpipe();
         return match e.print().and_then(|()| std::io::stdout().flush()) {
-            Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(USAGE_ERROR)),
-            Err(why) => {
-                eprintln!("lonet: {}", super::unwritable(&why));
+            // There is nobody to tell that stderr cannot be written.
+            Err(why) if !e.use_stderr() => {
+                error_line!("lonet: {}", super::unwritable(&why));
                 ExitCode::FAILURE
             }
+            _ => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(USAGE_ERROR)),
         };
     }
-    eprintln!("lonet: {}", explain(e, &super::Cli::command(), arguments));
+    error_line!("lonet: {}", explain(e, &super::Cli::command(), arguments));
     ExitCode::from(USAGE_ERROR)
 }
 

@@ -32,7 +32,7 @@ pub fn warn_tracer(program: &OsStr) {
     let Some(pid) = tracer.filter(|pid| *pid != 0) else { return };
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = name.trim_end();
-    eprintln!(
+    error_line!(
         "lonet: {name} traces a process of lonet's, which supervises {program:?}: to have it trace the program itself, \
          start {name} by `lonet run --supervise always`"
     );
