@@ -210,9 +210,7 @@ impl Run {
             return super::traced::run(&client, file).map_err(failed);
         }
         join(&client).map_err(failed)?;
-        let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
-        let membership = key.map(|key| Membership { owner: client.owner(), key });
-        let mut variables = variables(&client.config, membership.or(client.config.membership));
+        let mut variables = variables(&client.config, membership(&client));
         if is_supervised {
             supervised = false;
         } else {
@@ -269,6 +267,12 @@ fn join(client: &Client) -> Result<(), String> {
 
 fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
+}
+
+/// The network's key, which its owner can read, or else the one that this process was given.
+pub fn membership(client: &Client) -> Option<Membership> {
+    let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
+    key.map(|key| Membership { owner: client.owner(), key }).or(client.config.membership)
 }
 
 /// The variables that make a program a host, in a fixed order.
