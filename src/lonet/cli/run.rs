@@ -80,8 +80,8 @@ pub struct HostOptions {
     /// The OS port of a listener: the lonet port if possible (native), or always a different one (private)
     #[arg(long, value_enum)]
     os_ports: Option<OsPorts>,
-    /// A name as which no program runs yet: has an address already, so that start order does not matter (lenient), or
-    /// is unknown (strict)
+    /// What a name resolves to before any program runs as that host: an address already, so that start order does not
+    /// matter (lenient), or nothing (strict)
     #[arg(long, value_enum)]
     names: Option<Names>,
     /// The lowest port that a program gets when it asks for any free one [default: 1]
