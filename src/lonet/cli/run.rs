@@ -29,7 +29,8 @@ use std::process::{Command, ExitCode};
 /// of its output.
 ///
 /// Exit codes: the program's own, or 125 lonet failed, 126 the program cannot be hooked, supervised or executed, 127
-/// it was not found.
+/// it was not found. With --ready also 1: the host has ended and does not listen on all of the ports, or lonetd failed
+/// during the wait.
 #[derive(Args)]
 pub struct Run {
     #[command(flatten)]
@@ -43,7 +44,7 @@ pub struct Run {
     /// has ended
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port)]
     ready: Vec<u16>,
-    /// With --ready: write the program's output to this file, instead of one that `lonet logs` shows
+    /// With --ready: write the program's output to this file; `lonet logs` shows it, too
     #[arg(long, value_name = "FILE", requires = "ready")]
     log: Option<PathBuf>,
     /// Write what happens in the network until the program ends to a file, as JSON lines; the program is a child then
