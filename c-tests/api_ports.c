@@ -23,6 +23,13 @@ int main(void)
 	is_fail(lonet_listen(a, ":10", 1), EADDRINUSE, "listen %s a:10: address already in use", n);
 	is_fail(lonet_listen(a, "b:11", 1), EADDRNOTAVAIL, "listen %s b:11: not an address of this host", n);
 	is_addr(local(listening(a, "a:12")), "a:12", "its own name is taken");
+	int capitals = listening(a, "A.lonet:13");
+	is_addr(local(capitals), "a:13", "also in capitals");
+	close(capitals);
+	lonet_host *greek = host(net, "α", 0);
+	is_addr(local(listening(greek, "Α:80")), "α:80", "in any script");
+	is_addr(local(listening(greek, "xn--mxa:81")), "α:81", "or in its xn-- form");
+	is_fail(lonet_listen(greek, "xn--nxa:82", 1), EADDRNOTAVAIL, "listen %s xn--nxa:82: not an address of this host", n);
 	is_addr(local(listening(b, ":10")), "b:10", "another host has ports of its own");
 	close(l);
 	l = lonet_listen(a, ":10", 1);

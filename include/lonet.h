@@ -97,8 +97,9 @@ enum {
 };
 
 /* Joins a network, and starts it if necessary; NULL or "": a new one with a random name. It is the network of
- * `lonet run --network NAME`; TMPDIR and the LONET_ variables of the environment say where it is. It ends by itself a
- * few seconds after the last process has left it.
+ * `lonet run --network NAME`; TMPDIR and the LONET_ variables of the environment say where it is, and LONET_AUTOBIND
+ * and LONET_OS_PORTS which ports its hosts get (lonet(3)). It ends by itself a few seconds after the last process has
+ * left it.
  *
  * EINVAL: not a network's name, or an invalid variable. ENOENT: TMPDIR does not exist. ENAMETOOLONG: it is too long
  * for a path. EACCES: the network's directory belongs to another user, is open to others or not writable.
@@ -116,8 +117,9 @@ int lonet_leave(lonet_net *net);
 
 /* Makes a host, which is up until it is closed or the process ends. Its ports are free, from 1 on.
  * An accepted connection takes the lowest free port; with LONET_TCP_PORTS it has its listener's, as in TCP.
- * A listener or dial without a given port gets the lowest free one, each time; on hosts of unmodified programs bind(2)
- * to port 0 does not give a process a port again that it has closed unused (lonet(7)).
+ * A listener or dial without a given port gets the lowest free one, each time: from 1 on, or from LONET_AUTOBIND on if
+ * that was set when the network was joined. On hosts of unmodified programs bind(2) to port 0 does not give a process a
+ * port again that it has closed unused (lonet(7)).
  * With LONET_SHARE it may be a host that is up already, whoever made it; that host goes on assigning ports as before.
  *
  * The name is a DNS label of 1 to 63 bytes, in UTF-8 or in its xn-- form; names that differ only in case are the same.
@@ -199,8 +201,8 @@ int lonet_set_default_host(lonet_host *host);
 int lonet_cut(lonet_net *net, const char *from, const char *to);
 
 /* Undoes the faults that lonet_cut and the commands of lonet(1) have made between hosts, and stores in hits the
- * number of segments dropped and dials refused. Without to: all faults that name a host of from; NULL, NULL: all
- * faults. If there is nothing to undo, hits is 0.
+ * number of segments dropped, dials refused, connections reset and name lookups affected, in all. Without to: all
+ * faults that name a host of from; NULL, NULL: all faults. If there is nothing to undo, hits is 0.
  *
  * Errors as of lonet_cut. EINVAL also: a fault concerns all other hosts, and cannot be undone for one. */
 int lonet_heal(lonet_net *net, const char *from, const char *to, uint64_t *hits);

@@ -25,3 +25,17 @@ until_down "$LONET_NETWORK"
 export TMPDIR=$work
 code 0 lonet env
 is "$(grep LONET_HOST <<<"$out" || true)" "" "without a host there is none"
+
+# The network's key is there while the network runs.
+unset LONET_DIR
+is "$(lonet env | grep LONET_KEY || true)" "" "a network that does not run has no key"
+welcome
+start owner lonet run --host α -- python3 "$work/server.py" 80
+lonet wait --timeout 120 α:80
+is "$(lonet env | grep LONET_KEY)" "export $(lonet run --host β -- env | grep LONET_KEY)" "one that runs has the key that lonet run sets"
+if [ "$(id -u)" = 0 ]; then
+    chmod 711 "$work"
+    other=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    is "$(eval "$(lonet env --host β)"; "${other[@]}" bash -c 'exec 3<>/dev/tcp/α.lonet/80; head -c 7 <&3')" welcome \
+        "by which a program that has dropped its uid is a member"
+fi

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `lonet run` exits as its program does; 125, 126 and 127 say that lonet failed, that the program cannot be hooked or
-# executed, and that it is not there. Each with one sentence.
+# `lonet run` exits as its program does; 125, 126 and 127 say that lonet failed, that the program cannot be hooked,
+# supervised or executed, and that it is not there. Each with one sentence.
 . "$(dirname "$0")/scenario.bash"
 
 for n in 0 1 42 125 255; do code $n lonet run -H α -- sh -c "exit $n"; done
@@ -27,6 +27,11 @@ printf 'int main(void) { return 0; }\n' >"$work/static.c"
 cc -static -o "$work/static" "$work/static.c"
 code 126 lonet run --supervise never -H α -- "$work/static"
 like "$err" 'is statically linked.*\(--unhooked runs it anyway\)$' "static: $err"
+# What is supervised cannot be supervised by another lonet, too.
+nested=(lonet run --supervise always -H α -- env -u LONET_SUPERVISED)
+code 126 "${nested[@]}" lonet run -H α -- "$work/static"
+like "$err" 'static" cannot be supervised: something else supervises this process' "static, and not to be supervised: $err"
+code 126 "${nested[@]}" lonet check "$work/static"
 code 0 lonet run --unhooked -H α -- "$work/static"
 
 code 125 env LONET_AUTOBIND=zero lonet run -H α -- true

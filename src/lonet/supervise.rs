@@ -150,7 +150,7 @@ impl Supervise {
             }
             Err(Failure::Supervision(why)) => {
                 let name = self.path.to_string_lossy();
-                Err((FAILED, format!("{name:?} cannot be supervised: {why}")))
+                Err((126, format!("{name:?} cannot be supervised: {why}")))
             }
             Err(Failure::Exec(errno)) => {
                 let code = if errno == Errno::ENOENT { 127 } else { 126 };

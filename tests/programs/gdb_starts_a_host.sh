@@ -7,7 +7,7 @@ need gdb python3
 python=$(python3 -c 'import sys; print(sys.executable)')
 name='import socket; print(socket.gethostname())'
 run=(-nx -batch -ex run --args "$python" -c "$name")
-out=$(gdb -ex "set exec-wrapper env $(lonet env -H α | sed 's/^export //' | tr '\n' ' ')" "${run[@]}" 2>&1)
+out=$(gdb -ex "set exec-wrapper env $(lonet env -H α | sed '/LONET_KEY/d; s/^export //' | tr '\n' ' ')" "${run[@]}" 2>&1)
 like "$out" "(^|"$'\n'")α\\.lonet" "with lonet env in its exec-wrapper"
 out=$(lonet run -H α -- gdb "${run[@]}" 2>&1)
 like "$out" "(^|"$'\n'")α\\.lonet" "as a host itself"

@@ -5,7 +5,7 @@ use super::error::{Error, EscapedBytes, Reported, Result, call};
 use super::host::still_open;
 use super::named::{self, LonetHost};
 use super::{bytes, room_for_two};
-use crate::ask::{self, Start, ask_of, tell_to};
+use crate::ask::{self, Start, ask_for_text, ask_of, tell_to};
 use crate::bind::{BindOutcome, bind_assigned};
 use crate::handle::Used;
 use crate::joined::Host;
@@ -13,7 +13,7 @@ use crate::{accept, descriptor_hints, kernel, sandbox};
 use lonet_core::address::host_and_port;
 use lonet_core::block::Endpoint;
 use lonet_core::config::bare_host;
-use lonet_core::control::{Op, Reply, Runs};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply, Runs};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{Fd, check};
 use nix::errno::Errno;
@@ -38,12 +38,37 @@ pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char
         };
         let name = bare_host(name);
         let what = Listen { network: host.network(), host: host.name(), port };
-        if !name.is_empty() && name != host.name() {
+        let limit = ask::limit();
+        if !name.is_empty() && !is_name_of(limit, &host, name).map_err(|e| e.of(what))? {
             return Err(Error::NotThisHosts.of(Listen { host: name, ..what }));
         }
-        let fd = listen(&host, port, backlog, what)?;
+        let fd = listen(limit, &host, port, backlog, what)?;
         Ok(fd.into_raw())
     })
+}
+
+/// Whether this is a spelling of the host's name. In plain ASCII spellings differ in case alone; of others lonetd knows which are
+/// one host.
+// Not inlined: the buffer would enlarge the frame of a call that may be made on a small stack.
+#[inline(never)]
+fn is_name_of(limit: Limit, host: &Host, name: &str) -> std::result::Result<bool, Error> {
+    let is_plain = |name: &str| {
+        name.is_ascii() && !name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
+    };
+    if name.eq_ignore_ascii_case(host.name()) {
+        return Ok(true);
+    }
+    if is_plain(name) && is_plain(host.name()) {
+        return Ok(false);
+    }
+    let op = Op::Resolve { name: name.as_bytes(), strict: true };
+    match ask_for_text(limit, &host.client, &op, Start::Yes, &mut [0; MAX_MESSAGE]) {
+        Ok(Reply::Host { index, .. }) => Ok(host.block.address(index) == host.ip),
+        Ok(_) => Err(Error::Protocol),
+        // It is nobody's, or a rule for faults says so, which is never about the host's own name.
+        Err(failed) if matches!(failed.errno, Errno::ENOENT | Errno::EAGAIN) => Ok(false),
+        Err(failed) => Err(Error::from_errno(failed.errno)),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -60,13 +85,13 @@ impl std::fmt::Display for Listen<'_> {
 }
 
 /// A listener bound to 0.0.0.0, so that the host's own loopback reaches it, too.
-fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
+fn listen(limit: Limit, host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
     let fail = |e: Errno| Error::from_errno(e).of(what);
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) });
     let fd = Fd::adopt(fd.map_err(fail)? as i32);
     let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
-    let listening = listen_with(host, fd.raw(), cookie, port, backlog);
+    let listening = listen_with(limit, host, (fd.raw(), cookie), port, backlog);
     // If the host was closed meanwhile, that is the reason of any failure: its ports are others' by now.
     if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
         descriptor_hints::clear(fd.raw());
@@ -78,13 +103,13 @@ fn listen(host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Res
 }
 
 fn listen_with(
+    limit: Limit,
     host: &Host,
-    fd: c_int,
-    cookie: u64,
+    (fd, cookie): (c_int, u64),
     port: u16,
     backlog: c_int,
 ) -> std::result::Result<(), Errno> {
-    let (limit, asked) = (ask::limit(), kernel::asked(fd, libc::AF_INET));
+    let asked = kernel::asked(fd, libc::AF_INET);
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
     let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
     let may = || sandbox::may_bind(port);

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 /// This is the check that `lonet run` makes before it starts a program. It also looks for system calls in the
 /// program's own code. Nothing is started.
 ///
-/// Exit codes: 0 it can be hooked or supervised, 1 lonet cannot tell, 126 it can be neither, or cannot be executed,
-/// 127 it was not found, 125 lonet failed.
+/// Exit codes: 0 it can be hooked or supervised, 1 lonet cannot tell, as its code seems to make system calls, 126 it can
+/// be neither, or cannot be executed or read, 127 it was not found, 125 lonet failed.
 #[derive(Args)]
 pub struct Check {
     /// The program: a path, or a name that is looked up in PATH

@@ -23,7 +23,8 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 pub struct Down {
     #[command(flatten)]
     network: Network,
-    /// Also end its programs: TERM, then KILL after 5 seconds; only processes that have joined
+    /// Also end its programs: TERM, then KILL after 5 seconds; only members of the network, their child processes
+    /// included
     #[arg(long)]
     kill: bool,
 }

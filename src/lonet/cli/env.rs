@@ -10,8 +10,14 @@ use std::process::ExitCode;
 /// Print the variables that `lonet run` would set, for shells, debuggers and IDEs.
 ///
 /// For example: `eval "$(lonet env -H web)"` makes a host of what a shell starts from then on, and `eval "$(lonet env
-/// --unset)"` undoes that. gdb can start a host without being one: `gdb -ex "set exec-wrapper env $(lonet env -H web |
-/// sed 's/^export //' | tr '\n' ' ')"`.
+/// --unset)"` undoes that.
+///
+/// While the network runs, the output contains its key, LONET_KEY, by which a program that drops its privileges stays in
+/// the network. Any user who reads the key can join: keep it out of files and command lines that others can read. A
+/// network that does not run yet has no key, and each time it begins it has another one.
+///
+/// gdb can start a host without being one, here without the key: `gdb -ex "set exec-wrapper env $(lonet env -H web | sed
+/// '/LONET_KEY/d; s/^export //' | tr '\n' ' ')"`.
 #[derive(Args)]
 #[command(after_help = LOG)]
 pub struct Env {
@@ -53,7 +59,8 @@ impl Env {
         let mut config = self.network.config().map_err(text_of)?;
         self.host.apply(&mut config)?;
         let library = run::library()?;
-        let mut all = run::variables(&config, config.membership);
+        let client = super::client_of(config);
+        let mut all = run::variables(&client.config, run::membership(&client));
         all.push(("LD_PRELOAD", run::preload(&library)));
         Ok(all.into_iter().map(|(name, value)| (name, Some(value))).collect())
     }

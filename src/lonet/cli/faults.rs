@@ -119,9 +119,9 @@ pub struct Delay {
 
 /// Lose some of what hosts send to each other, until `lonet heal`.
 ///
-/// With CAP_NET_ADMIN each segment is lost with this probability. Without, everything that is sent within random moments
-/// of up to a millisecond is lost: the given share of occasional messages, and many segments in a row of a continuous
-/// stream. Dials are not affected.
+/// Where lonetd has CAP_NET_ADMIN, or the kernel is from before June 2026, each segment is lost with this probability.
+/// Elsewhere everything that is sent within random moments of up to a millisecond is lost: the given share of occasional
+/// messages, and many segments in a row of a continuous stream. Dials are not affected.
 #[derive(Args)]
 pub struct Loss {
     #[command(flatten)]
@@ -180,7 +180,7 @@ pub struct Heal {
     #[command(flatten)]
     network: Network,
     /// Fail if what is undone has affected nothing: no segment dropped, dial refused, connection reset or name looked
-    /// up
+    /// up. What a rate or a delay affects is not counted: with these alone it fails
     #[arg(long)]
     expect_hit: bool,
     /// A host, or several separated by commas; `a>b` is only what a sends to b

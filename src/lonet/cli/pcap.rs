@@ -35,7 +35,8 @@ use std::time::{Duration, Instant};
 /// when the network ends. A network that does not run is started. To watch it live: `lonet pcap - | wireshark -k -i -`.
 ///
 /// Reading packets takes CAP_NET_RAW in the network's namespace: root has it, and so has whoever runs the whole
-/// network in `unshare -Urn`. Without it, FILE gets the events of connections and none of their bytes, which is said.
+/// network in `unshare -Urn`. Without it, FILE gets the events of connections and none of their bytes, and a message on
+/// stderr says so.
 #[derive(Args)]
 pub struct Pcap {
     #[command(flatten)]

@@ -29,7 +29,8 @@ use std::process::{Command, ExitCode};
 /// of its output.
 ///
 /// Exit codes: the program's own, or 125 lonet failed, 126 the program cannot be hooked, supervised or executed, 127
-/// it was not found.
+/// it was not found. With --ready also 1: the host has ended and does not listen on all of the ports, or lonetd failed
+/// during the wait.
 #[derive(Args)]
 pub struct Run {
     #[command(flatten)]
@@ -43,7 +44,7 @@ pub struct Run {
     /// has ended
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port)]
     ready: Vec<u16>,
-    /// With --ready: write the program's output to this file, instead of one that `lonet logs` shows
+    /// With --ready: write the program's output to this file; `lonet logs` shows it, too
     #[arg(long, value_name = "FILE", requires = "ready")]
     log: Option<PathBuf>,
     /// Write what happens in the network until the program ends to a file, as JSON lines; the program is a child then
@@ -80,8 +81,8 @@ pub struct HostOptions {
     /// The OS port of a listener: the lonet port if possible (native), or always a different one (private)
     #[arg(long, value_enum)]
     os_ports: Option<OsPorts>,
-    /// A name as which no program runs yet: has an address already, so that start order does not matter (lenient), or
-    /// is unknown (strict)
+    /// What a name resolves to before any program runs as that host: an address already, so that start order does not
+    /// matter (lenient), or nothing (strict)
     #[arg(long, value_enum)]
     names: Option<Names>,
     /// The lowest port that a program gets when it asks for any free one [default: 1]
@@ -213,9 +214,7 @@ impl Run {
             return super::traced::run(&client, file).map_err(failed);
         }
         join(&client).map_err(failed)?;
-        let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
-        let membership = key.map(|key| Membership { owner: client.owner(), key });
-        let mut variables = variables(&client.config, membership.or(client.config.membership));
+        let mut variables = variables(&client.config, membership(&client));
         if is_supervised {
             supervised = false;
         } else {
@@ -272,6 +271,12 @@ fn join(client: &Client) -> Result<(), String> {
 
 fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
+}
+
+/// The network's key, which its owner can read, or else the one that this process was given.
+pub fn membership(client: &Client) -> Option<Membership> {
+    let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
+    key.map(|key| Membership { owner: client.owner(), key }).or(client.config.membership)
 }
 
 /// The variables that make a program a host, in a fixed order.
