@@ -29,6 +29,8 @@ is "$(grep LONET_HOST <<<"$out" || true)" "" "without a host there is none"
 # The network's key is there while the network runs.
 unset LONET_DIR
 is "$(lonet env | grep LONET_KEY || true)" "" "a network that does not run has no key"
+old=$(id -u)-00112233445566778899aabbccddeeff
+is "$(LONET_KEY=$old lonet env | grep LONET_KEY || true)" "" "not even the one that the shell still has"
 welcome
 start owner lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 120 α:80

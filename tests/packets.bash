@@ -39,5 +39,6 @@ fields() {
     shift 2
     for field; do shown+=(-e "$field"); done
     # Where the kernel is busy, packets of one connection come out of order.
-    tshark -o tcp.reassemble_out_of_order:TRUE -r "$file" -Y "$filter" -T fields -E separator=' ' "${shown[@]}" 2>"$work/tshark" || fail "tshark: $(<"$work/tshark")"
+    tshark -o tcp.reassemble_out_of_order:TRUE -r "$file" -Y "$filter" -T fields -E separator=' ' "${shown[@]}" \
+        2>"$work/tshark" || fail "tshark: $(<"$work/tshark")"
 }

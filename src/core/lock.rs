@@ -7,6 +7,7 @@ use crate::sys::{self, Fd, check};
 use crate::trouble::{Trouble, setup};
 use nix::errno::Errno;
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The directory of all networks, made if it is not there.
 fn make_root(place: &Place, owner: u32) -> Result<Root, Trouble> {
@@ -32,6 +33,7 @@ pub struct Lock(Fd);
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        let _ = HOLDER_HERE.compare_exchange(own_holder(sys::gettid()), 0, Relaxed, Relaxed);
         // Said, not left to the close: a child that another thread forked meanwhile has a copy of the descriptor, and the
         // lock would be held for as long as that lives.
         // SAFETY: no pointers.
@@ -42,8 +44,9 @@ impl Drop for Lock {
 /// Takes the start lock, in directories that are made where they are not there. lonetd removes the file and its directory
 /// when the network ends, so what was locked may be a file that has gone: only the one that the names lead to counts.
 ///
-/// A holder is another program that starts lonetd. It waits for as long as that gets no processor, or the disk is busy, so
-/// it is waited for past lonetd's part of `limit` while it is not stopped. `None`: `serves` says so meanwhile.
+/// A holder is another program that starts lonetd, or a lonetd that ends. It waits for as long as lonetd gets no processor,
+/// or the disk is busy, so it is waited for past lonetd's part of `limit` while it is not stopped. `None`: `serves` says
+/// that a lonetd serves meanwhile.
 pub fn take_lock(
     place: &Place,
     owner: u32,
@@ -73,18 +76,25 @@ pub fn take_lock(
         // SAFETY: no pointers.
         match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
             Ok(_) if root.leads_to(name, &directory) && directory.leads_to(c"lock", file.raw()) => {
-                write_holder(&file);
+                HOLDER_HERE.store(own_holder(sys::gettid()), Relaxed);
                 return Ok(Some((Lock(file), root, directory)));
             }
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(Errno::EWOULDBLOCK) => {}
             Err(e) => return Err(setup("lock the network's lock file")(e)),
         }
-        if turn % PAUSES_PER_LOOK == 0 && serves() {
-            return Ok(None);
+        if turn % PAUSES_PER_LOOK == 0 {
+            let late_holder = limit.is_over().then(|| holder(&file));
+            // What comes needs descriptors, too.
+            drop((file, directory));
+            if serves() {
+                return Ok(None);
+            }
+            if late_holder.is_some_and(|holder| !late_holders.may_hold(holder)) {
+                break;
+            }
         }
-        let is_over = limit.without_lonetds().is_over();
-        if is_over || limit.is_over() && !late_holders.may_hold(read_holder(&file)) {
+        if limit.without_lonetds().is_over() {
             break;
         }
         pause();
@@ -97,36 +107,67 @@ pub fn take_lock(
 struct LateHolders {
     last: i32,
     count: u32,
+    unknown: u32,
 }
 
 impl LateHolders {
-    /// Whether the lock is waited for while this thread has it. Each of those that wait for a lonetd that hangs gives up in
-    /// its turn, and is not waited for by all others.
-    fn may_hold(&mut self, thread: i32) -> bool {
-        if thread != self.last {
-            self.last = thread;
+    /// Whether the lock is waited for while this thread or process has it. Each of those that wait for a lonetd that hangs
+    /// gives up in its turn, and is not waited for by all others.
+    fn may_hold(&mut self, holder: i32) -> bool {
+        if holder == 0 {
+            self.unknown += 1;
+            return self.unknown <= MAX_UNKNOWN;
+        }
+        if holder != self.last {
+            self.last = holder;
             self.count += 1;
         }
         // This very thread, which is in a signal handler, goes on when the handler has ended.
-        self.count <= MAX_LATE_HOLDERS && thread != sys::gettid() && is_live(thread)
+        self.count <= MAX_LATE_HOLDERS && holder != sys::gettid() && is_live(holder)
     }
 }
 
 /// So many holders may be late: the second if the first one was killed.
 const MAX_LATE_HOLDERS: u32 = 2;
 
-/// The lock file has the holder's thread id. On a full disk it stays that of an earlier holder, or none.
-fn write_holder(file: &Fd) {
-    let id = sys::gettid().to_ne_bytes();
-    // SAFETY: the bytes are valid for their length.
-    unsafe { libc::syscall(libc::SYS_pwrite64, file.raw(), id.as_ptr(), id.len(), 0_i64) };
+/// In so many looks the holder may be unknown: the lock was released just then.
+const MAX_UNKNOWN: u32 = 10;
+
+/// The thread of this process that holds the lock, below the process, which is another one in a child of fork.
+static HOLDER_HERE: AtomicU64 = AtomicU64::new(0);
+
+fn own_holder(thread: i32) -> u64 {
+    (sys::getpid() as u64) << 32 | thread as u64
 }
 
-/// The thread that holds the lock, or the one before where that has not written its id yet. 0: it is not known.
-fn read_holder(file: &Fd) -> i32 {
-    let mut id = [0; size_of::<i32>()];
-    let n = sys::read_at(file.raw(), 0, &mut id);
-    if n == Ok(id.len()) { i32::from_ne_bytes(id) } else { 0 }
+/// The thread of this process, or the process, that holds the lock. 0: it is not known, as it has just released it or is in
+/// another pid namespace.
+fn holder(file: &Fd) -> i32 {
+    let here = HOLDER_HERE.load(Relaxed);
+    if here >> 32 == own_holder(0) >> 32 {
+        return here as u32 as i32;
+    }
+    sys::fstat(file.raw()).ok().and_then(|stat| holder_of(stat.st_ino)).unwrap_or(0)
+}
+
+/// The process that has a lock of the file with this inode, by /proc/locks, whose lines are as
+/// `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF`. An entry in the file itself would end a program that may write no file.
+fn holder_of(inode: u64) -> Option<i32> {
+    let locks = sys::open(c"/proc/locks", libc::O_RDONLY).ok()?;
+    let (mut at, mut text) = (0, [0; 2048]);
+    loop {
+        let n = sys::read_at(locks.raw(), at, &mut text).ok()?;
+        let end = text[..n].iter().rposition(|b| *b == b'\n')?;
+        for line in text[..end].split(|b| *b == b'\n') {
+            let mut fields = std::str::from_utf8(line).unwrap_or_default().split_ascii_whitespace().skip(1);
+            let (kind, pid, place) = (fields.next(), fields.nth(2), fields.next());
+            let number = place.and_then(|place| place.rsplit(':').next()?.parse().ok());
+            if kind == Some("FLOCK") && number == Some(inode) {
+                return pid?.parse().ok();
+            }
+        }
+        at += end as u64 + 1;
+    }
 }
 
 /// How long another program may take to start lonetd.
@@ -151,6 +192,7 @@ pub fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
     use std::sync::mpsc::channel;
     use std::time::Duration;
@@ -231,16 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn stopped_and_unknown_holders_are_not_waited_for_past_the_limit() {
-        let live = sys::getpid();
-        let mut holders = LateHolders::default();
-        assert!(!holders.may_hold(0));
-        assert!(holders.may_hold(live) || sys::gettid() == live);
-        // SAFETY: the child makes system calls alone.
+    fn stopped_holder_is_not_waited_for_past_the_limit() {
+        let test = Test::new("lock-stopped");
+        // SAFETY: the child takes the lock, which allocates nothing, and stops.
         let child = unsafe {
             let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
             if child == 0 {
+                let held = test.take(Limit::NONE, never);
                 libc::syscall(libc::SYS_kill, sys::getpid(), libc::SIGSTOP);
+                drop(held);
                 libc::syscall(libc::SYS_exit_group, 0);
             }
             child
@@ -248,9 +289,18 @@ mod tests {
         let mut status = 0;
         // SAFETY: a child of ours, and a place for its status.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, libc::WUNTRACED) }, child);
-        assert!(!LateHolders::default().may_hold(child));
+        let file = std::fs::File::open(test.0.join("lonet-test/net/lock")).expect("the lock file");
+        assert_eq!(holder(&Fd::adopt(file.into_raw_fd())), child);
+        assert!(test.take(over(), never).is_err());
         // SAFETY: as above.
         unsafe { (libc::kill(child, libc::SIGKILL), libc::waitpid(child, &raw mut status, 0)) };
+    }
+
+    #[test]
+    fn unknown_holder_is_waited_for_a_moment() {
+        let mut holders = LateHolders::default();
+        assert!((0..MAX_UNKNOWN).all(|_| holders.may_hold(0)));
+        assert!(!holders.may_hold(0));
     }
 
     #[test]

@@ -112,9 +112,9 @@ struct Daemon {
     /// Log to stderr instead of the file log in the network's directory, and end with Ctrl-C
     #[arg(long)]
     foreground: bool,
-    #[arg(long, hide = true, requires_all = ["on_demand", "tmp"])]
+    #[arg(long, hide = true, requires = "on_demand")]
     dir: Option<PathBuf>,
-    #[arg(long, hide = true, requires = "dir")]
+    #[arg(long, hide = true, requires = "dir", allow_hyphen_values = true)]
     tmp: Option<PathBuf>,
     #[arg(long, hide = true)]
     on_demand: bool,
@@ -122,11 +122,12 @@ struct Daemon {
 
 impl Daemon {
     fn run(self) -> Result<ExitCode, String> {
-        let config = match (self.dir, self.tmp) {
-            (Some(dir), Some(tmp)) => {
-                Config { dir, tmp, private_dir: None, ..self.network.read_config().map_err(text_of)? }
+        let config = match self.dir {
+            Some(dir) => {
+                let config = self.network.read_config().map_err(text_of)?;
+                Config { dir, tmp: self.tmp.unwrap_or(config.tmp), private_dir: None, ..config }
             }
-            _ => self.network.config().map_err(text_of)?,
+            None => self.network.config().map_err(text_of)?,
         };
         let client = client_of(config.clone());
         let lock = if self.on_demand {

@@ -152,6 +152,7 @@ impl Supervise {
                 let name = self.path.to_string_lossy();
                 Err((126, format!("{name:?} cannot be supervised: {why}")))
             }
+            Err(Failure::NoRoom(why)) => Err(failed(&why)),
             Err(Failure::Exec(errno)) => {
                 let code = if errno == Errno::ENOENT { 127 } else { 126 };
                 Err((code, format!("{}: {}", self.path.to_string_lossy(), errno.desc())))

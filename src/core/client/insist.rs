@@ -44,8 +44,9 @@ impl Client {
         self.parse(buffer, n)
     }
 
-    /// Tries `exchange` until a lonetd has answered; its limit is the one that is left. [`Trouble::NotRunning`] from it: nobody serves, or who was asked
-    /// came to its end over the question; from this: nobody serves, and `start` says that it stays so.
+    /// Tries `exchange` until a lonetd has answered; its limit is the one that is left. [`Trouble::NotRunning`] from
+    /// it: nobody serves, or who was asked came to its end over the question; from this: nobody serves, and `start`
+    /// says that it stays so.
     pub fn insist<T>(
         &self,
         start: StartIf,

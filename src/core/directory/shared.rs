@@ -1,6 +1,6 @@
 //! Making and removing the directory of all networks.
 
-use super::{Place, Root, SHARED, Unfit, make_directory, unlink_at};
+use super::{Directory, Place, Root, SHARED, Trouble, Unfit, make_directory, unlink_at};
 use crate::sys::{self, check};
 use nix::errno::Errno;
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +30,19 @@ impl Place {
             root.fd_chmod(mode).map_err(Unfit::Errno)?;
         }
         Ok(root)
+    }
+
+    /// As [`Place::open`]; makes both directories where they do not exist.
+    pub fn make(&self, owner: u32) -> Result<(Root, Directory), Trouble> {
+        let mut tries = 0..MAKE_TRIES;
+        loop {
+            let root = self.make_root(owner).map_err(Trouble::Root)?;
+            match root.make(self.name()) {
+                // The last network in it ended just now: see `remove_root`.
+                Err(Unfit::Errno(Errno::ENOENT)) if tries.next().is_some() => {}
+                made => return made.map(|directory| (root, directory)).map_err(Trouble::Network),
+            }
+        }
     }
 
     /// Removes the directory of all networks if it is empty, after the end of a network. Whoever is about to make a

@@ -40,6 +40,7 @@ pub unsafe extern "C" fn lonet_listen(host: *mut LonetHost, laddr: *const c_char
         let what = Listen { network: host.network(), host: host.name(), port };
         let limit = ask::limit();
         if !name.is_empty() && !is_name_of(limit, &host, name).map_err(|e| e.of(what))? {
+            still_open(&host, what)?;
             return Err(Error::NotThisHosts.of(Listen { host: name, ..what }));
         }
         let fd = listen(limit, &host, port, backlog, what)?;

@@ -149,8 +149,8 @@ fn match_all(matcher: &mut Matcher, events: &[Event]) -> Result<Option<Differenc
 /// Why a comparison ends when an event has not come within its time.
 const TIME_OVER: &str = "its time is over";
 
-fn is_late(matcher: &Matcher) -> bool {
-    matcher.deadline().is_some_and(|at| Moment::now() > at)
+fn is_late(matcher: &Matcher, now: Moment) -> bool {
+    matcher.deadline().is_some_and(|at| now > at)
 }
 
 /// Compares the events of a network as they happen.
@@ -188,9 +188,10 @@ impl<'a> Watch<'a> {
                 None if matcher.is_complete() => return self.finish(matcher, None, String::new()),
                 None if has_ended => Some("the network has ended".into()),
                 None if Instant::now() >= limit => Some(format!("{} s have passed", within.as_secs_f64())),
-                None if is_late(&matcher) => Some(TIME_OVER.into()),
+                None if is_late(&matcher, Moment::now()) => Some(TIME_OVER.into()),
                 None => continue,
             };
+            let flushed_at = Moment::now();
             if !has_ended {
                 // An error means that the network is ending: all its events have been written.
                 let _ = self.live.flush();
@@ -203,7 +204,7 @@ impl<'a> Watch<'a> {
                 (None, _) if matcher.is_complete() => return self.finish(matcher, None, String::new()),
                 (None, None) => {}
                 // The event that was awaited came in time, and was written late.
-                (None, Some(end)) if end == TIME_OVER && !is_late(&matcher) => {}
+                (None, Some(end)) if end == TIME_OVER && !is_late(&matcher, flushed_at) => {}
                 (None, Some(end)) => {
                     let difference = matcher.end();
                     return self.finish(matcher, difference, end);

@@ -10,6 +10,7 @@ use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
 use lonet_core::config::{Config, Membership, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
+use lonet_core::sys;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -273,10 +274,12 @@ fn write_error(log: &Path) -> Option<std::io::Error> {
     std::fs::OpenOptions::new().append(true).create(true).open(log).err()
 }
 
-/// The network's key, which its owner can read, or else the one that this process was given.
+/// The network's key, which its owner can read while the network runs, or else the one that this process was given as a
+/// member that is not the owner.
 pub fn membership(client: &Client) -> Option<Membership> {
     let key = client.directory().and_then(|d| d.read(c"key").ok()).and_then(|k| k.try_into().ok());
-    key.map(|key| Membership { owner: client.owner(), key }).or(client.config.membership)
+    let given = client.config.membership.filter(|given| given.owner != sys::geteuid());
+    key.map(|key| Membership { owner: client.owner(), key }).or(given)
 }
 
 /// The variables that make a program a host, in a fixed order.

@@ -34,6 +34,8 @@ pub enum Failure {
     Exec(Errno),
     /// Supervision is not possible here: the reason.
     Supervision(String),
+    /// There is no descriptor, process or memory for it: the reason.
+    NoRoom(String),
 }
 
 impl Program {
@@ -50,7 +52,7 @@ impl Program {
 
     /// Forks a child that is under the filter and waits for a message before it executes the program, and the socket for that.
     fn fork(&self) -> Result<(Started, Fd), Failure> {
-        let cannot = |what: &str, errno: Errno| Failure::Supervision(format!("{what}: {}", errno.desc()));
+        let cannot = |what: &str, errno: Errno| Failure::NoRoom(format!("{what}: {}", errno.desc()));
         let [ours, childs] = socket_pair().map_err(|e| cannot("cannot make a socket", e))?;
         let filter = filter::program(self.notify_recvmsg);
         let arguments = StringArray::new(&self.arguments);
@@ -127,7 +129,7 @@ pub fn probe() -> Result<(), String> {
             kill_and_reap(started.process);
             Ok(())
         }
-        Err(Failure::Supervision(why)) => Err(why),
+        Err(Failure::Supervision(why) | Failure::NoRoom(why)) => Err(why),
         Err(Failure::Exec(errno)) => Err(errno.desc().into()),
     }
 }
@@ -180,9 +182,8 @@ fn duplicate_notify_fd(control: &Fd, process: Pid) -> Result<Fd, Failure> {
     let received = sys::recv(control.raw(), &mut number).ok().filter(|n| *n == number.len());
     let number = received.map(|_| i32::from_ne_bytes(number));
     let refused = |what: String| Failure::Supervision(what);
-    let number = match number
-        .ok_or_else(|| refused("the child ended before it executed the program".into()))?
-    {
+    let ended = || Failure::NoRoom("the child ended before it executed the program".into());
+    let number = match number.ok_or_else(ended)? {
         number @ 0.. => number,
         failed => {
             return Err(refused(match Errno::from_raw(-failed) {

@@ -8,7 +8,7 @@
 use super::end::remove_files;
 use super::{DIRECTORY, Daemon, event};
 use crate::daemon::{control_sockets, in_place, setup};
-use lonet_core::directory::{Directory, Place, Root, Trouble, Unfit};
+use lonet_core::directory::Place;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::os::fd::AsRawFd;
@@ -36,9 +36,6 @@ impl DirectoryWatch {
         DirectoryWatch { inotify: inotify.ok(), lost: false }
     }
 }
-
-/// How often the network's directory is made again if the directory of all networks goes meanwhile.
-const MAKE_TRIES: u32 = 100;
 
 impl Daemon {
     pub(super) fn watch_directory(&mut self) -> Result<(), Errno> {
@@ -70,20 +67,8 @@ impl Daemon {
             && directory.leads_to(c"key", self.service.as_raw_fd())
     }
 
-    fn make_directory(&self) -> Result<(Root, Directory), Trouble> {
-        let mut tries = 0..MAKE_TRIES;
-        loop {
-            let root = self.place.make_root(self.membership.owner).map_err(Trouble::Root)?;
-            match root.make(self.place.name()) {
-                // The lonetd of another network has just removed the directory of all networks, which was empty.
-                Err(Unfit::Errno(Errno::ENOENT)) if tries.next().is_some() => {}
-                made => return made.map(|directory| (root, directory)).map_err(Trouble::Network),
-            }
-        }
-    }
-
     fn restore_directory(&mut self) -> Result<(), String> {
-        let (root, directory) = self.make_directory().map_err(|e| e.to_string())?;
+        let (root, directory) = self.place.make(self.membership.owner).map_err(|e| e.to_string())?;
         let mut service = control_sockets::take_service_at_once(&directory).map_err(|e| e.to_string())?;
         in_place::write_in_place(&directory);
         setup::write_key(&mut service, &self.membership.key);
