@@ -162,10 +162,11 @@ impl Recorder {
     }
 
     /// Whether some connection whose process has ended was not announced as ended yet.
-    pub fn awaits_ends(&self, state: &State) -> bool {
-        self.live
-            .values()
-            .any(|c| !state.processes.contains_key(&c.pid) && !self.has_live_supervisor(state, c.pid))
+    /// `has_ended`: whether a process has, though lonetd has not dealt with its end.
+    pub fn awaits_ends(&self, state: &State, has_ended: impl Fn(Pid) -> bool) -> bool {
+        let pids: HashSet<Pid> = self.live.values().map(|c| c.pid).collect();
+        let is_over = |pid| !state.processes.contains_key(&pid) || has_ended(pid);
+        pids.into_iter().any(|pid| is_over(pid) && !self.has_live_supervisor(state, pid))
     }
 
     /// Reads the events that were made since the last call.

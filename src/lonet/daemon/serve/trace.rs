@@ -3,6 +3,7 @@
 use super::connections::has_hung_up;
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
+use crate::daemon::process::has_ended;
 use crate::daemon::state::{Cookie, State};
 use crate::daemon::trace::Recorder;
 use crate::trace::recorded::Recorded;
@@ -268,7 +269,8 @@ impl Daemon {
         if self.tracing.held_until.is_some() && self.tracing.unclaimed.len() + lines.len() < MAX_UNCLAIMED {
             self.tracing.unclaimed.extend_from_slice(&lines);
         }
-        let waits = !self.tracing.waiters.is_empty() && recorder.awaits_ends(&self.state);
+        let waits = !self.tracing.waiters.is_empty()
+            && recorder.awaits_ends(&self.state, |pid| self.processes.get(pid).is_some_and(has_ended));
         for waiter in &mut self.tracing.waiters {
             if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ANNOUNCED_WITHIN) {
                 waiter.last = Some(self.store.table().ring().last());
