@@ -33,7 +33,7 @@ pub struct Lock(Fd);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = HOLDER_HERE.compare_exchange(own_holder(sys::gettid()), 0, Relaxed, Relaxed);
+        let _ = HOLDER_HERE[0].compare_exchange(own_holder(sys::gettid()), 0, Relaxed, Relaxed);
         // Said, not left to the close: a child that another thread forked meanwhile has a copy of the descriptor, and the
         // lock would be held for as long as that lives.
         // SAFETY: no pointers.
@@ -76,7 +76,9 @@ pub fn take_lock(
         // SAFETY: no pointers.
         match check(unsafe { libc::syscall(libc::SYS_flock, file.raw(), libc::LOCK_EX | libc::LOCK_NB) }) {
             Ok(_) if root.leads_to(name, &directory) && directory.leads_to(c"lock", file.raw()) => {
-                HOLDER_HERE.store(own_holder(sys::gettid()), Relaxed);
+                let inode = sys::fstat(file.raw()).map_or(0, |stat| stat.st_ino);
+                HOLDER_HERE[0].store(own_holder(sys::gettid()), Relaxed);
+                HOLDER_HERE[1].store(inode, Relaxed);
                 return Ok(Some((Lock(file), root, directory)));
             }
             Ok(_) | Err(Errno::EINTR) => continue,
@@ -133,8 +135,9 @@ const MAX_LATE_HOLDERS: u32 = 2;
 /// In so many looks the holder may be unknown: the lock was released just then.
 const MAX_UNKNOWN: u32 = 10;
 
-/// The thread of this process that holds the lock, below the process, which is another one in a child of fork.
-static HOLDER_HERE: AtomicU64 = AtomicU64::new(0);
+/// The thread of this process that holds the lock, below the process, which is another one in a child of fork; and the inode
+/// of the lock file.
+static HOLDER_HERE: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 fn own_holder(thread: i32) -> u64 {
     (sys::getpid() as u64) << 32 | thread as u64
@@ -143,11 +146,12 @@ fn own_holder(thread: i32) -> u64 {
 /// The thread of this process, or the process, that holds the lock. 0: it is not known, as it has just released it or is in
 /// another pid namespace.
 fn holder(file: &Fd) -> i32 {
-    let here = HOLDER_HERE.load(Relaxed);
-    if here >> 32 == own_holder(0) >> 32 {
+    let Ok(inode) = sys::fstat(file.raw()).map(|stat| stat.st_ino) else { return 0 };
+    let [here, held] = HOLDER_HERE.each_ref().map(|word| word.load(Relaxed));
+    if held == inode && here >> 32 == own_holder(0) >> 32 {
         return here as u32 as i32;
     }
-    sys::fstat(file.raw()).ok().and_then(|stat| holder_of(stat.st_ino)).unwrap_or(0)
+    holder_of(inode).unwrap_or(0)
 }
 
 /// The process that has a lock of the file with this inode, by /proc/locks, whose lines are as
@@ -197,28 +201,36 @@ mod tests {
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
     use std::sync::mpsc::channel;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
 
+    /// What one process knows of its own holder is of one network.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
     /// A network's place below a directory of its own.
-    struct Test(PathBuf, Place);
+    struct Test {
+        dir: PathBuf,
+        place: Place,
+        _alone: MutexGuard<'static, ()>,
+    }
 
     impl Test {
         fn new(name: &str) -> Test {
             let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
             std::fs::create_dir(&dir).expect("a directory");
             let place = Place::new(&dir.join("lonet-test/net"));
-            Test(dir, place)
+            Test { dir, place, _alone: ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner) }
         }
 
         fn take(&self, limit: Limit, serves: impl FnMut() -> bool) -> Result<Option<Lock>, ()> {
-            let taken = take_lock(&self.1, sys::geteuid(), limit, serves).map_err(drop)?;
+            let taken = take_lock(&self.place, sys::geteuid(), limit, serves).map_err(drop)?;
             Ok(taken.map(|(lock, ..)| lock))
         }
     }
 
     impl Drop for Test {
         fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
+            let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
 
@@ -291,7 +303,7 @@ mod tests {
         let mut status = 0;
         // SAFETY: a child of ours, and a place for its status.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, libc::WUNTRACED) }, child);
-        let file = std::fs::File::open(test.0.join("lonet-test/net/lock")).expect("the lock file");
+        let file = std::fs::File::open(test.dir.join("lonet-test/net/lock")).expect("the lock file");
         assert_eq!(holder(&Fd::adopt(file.into_raw_fd())), child);
         assert!(test.take(over(), never).is_err());
         // SAFETY: as above.
