@@ -6,25 +6,18 @@ use crate::starved::is_live;
 use crate::sys::{self, Fd, check};
 use crate::trouble::{Trouble, setup};
 use nix::errno::Errno;
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The directory of all networks, made if it is not there.
-fn make_root(place: &Place, owner: u32) -> Result<Root, Trouble> {
-    place.make_root(owner).map_err(|why| match why {
-        Unfit::Errno(e @ Errno::ENOENT) => {
+/// The directory of all networks and the network's own, made if they are not there.
+fn make(place: &Place, owner: u32) -> Result<(Root, Directory), Trouble> {
+    use directory::Trouble as Of;
+    place.make(owner).map_err(|why| match why {
+        Of::Root(Unfit::Errno(e @ Errno::ENOENT)) => {
             setup("make the directory of all networks (does TMPDIR exist?)")(e)
         }
-        Unfit::Errno(e) => setup("make the directory of all networks")(e),
-        why => Trouble::Directory(directory::Trouble::Root(why)),
-    })
-}
-
-/// The network's directory, made if it is not there.
-fn make_directory(root: &Root, name: &CStr) -> Result<Directory, Trouble> {
-    root.make(name).map_err(|why| match why {
-        Unfit::Errno(e) => setup("make the network's directory")(e),
-        why => Trouble::Directory(directory::Trouble::Network(why)),
+        Of::Root(Unfit::Errno(e)) => setup("make the directory of all networks")(e),
+        Of::Network(Unfit::Errno(e)) => setup("make the network's directory")(e),
+        why => Trouble::Directory(why),
     })
 }
 
@@ -54,16 +47,9 @@ pub fn take_lock(
     mut serves: impl FnMut() -> bool,
 ) -> Result<Option<(Lock, Root, Directory)>, Trouble> {
     let name = place.name();
-    let mut root = make_root(place, owner)?;
     let mut late_holders = LateHolders::default();
     for turn in 1..=HELD_FOR_SECONDS * PAUSES_PER_SECOND {
-        let directory = match make_directory(&root, name) {
-            Err(Trouble::Setup { why: Errno::ENOENT, .. }) => {
-                root = make_root(place, owner)?;
-                continue;
-            }
-            other => other?,
-        };
+        let (root, directory) = make(place, owner)?;
         let file = match directory.open(c"lock", libc::O_RDWR | libc::O_CREAT) {
             Ok(file) => file,
             // The directory has gone with the network that ended just now.
@@ -88,7 +74,7 @@ pub fn take_lock(
         if turn % PAUSES_PER_LOOK == 0 {
             let late_holder = limit.is_over().then(|| holder(&file));
             // What comes needs descriptors, too.
-            drop((file, directory));
+            drop((file, directory, root));
             if serves() {
                 return Ok(None);
             }

@@ -24,7 +24,7 @@ pub fn tcp_family(fd: i32) -> Option<i32> {
     (protocol == libc::IPPROTO_TCP && matches!(domain, libc::AF_INET | libc::AF_INET6)).then_some(domain)
 }
 
-/// Whether calls on this socket wait. What the kernel does not tell: no.
+/// Whether calls on this socket wait. `false` if the descriptor is not open.
 pub fn is_blocking(fd: i32) -> bool {
     // SAFETY: no pointers.
     let flags = sys::check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) });
