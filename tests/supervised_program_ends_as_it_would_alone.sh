@@ -68,6 +68,17 @@ like "$(lonet kill --signal TERM a)" "1 process of a" "lonet kill sends it its s
 got=0 && wait "$pid" || got=$?
 is "$got $(tail -n 1 "$work/killed")" "3 told" "and it ends as it does"
 
+# A process that has ended but was not waited for is no program.
+trapped stopped
+supervisor=$(below "$pid")
+program=$(below "$supervisor")
+kill -STOP "$pid"
+kill -KILL "$program"
+until_true is_in "$supervisor" Z
+lonet kill --signal CONT a >/dev/null
+got=0 && wait "$pid" || got=$?
+is "$got" 137 "lonet kill reaches what was started when the other two have ended"
+
 # What it leaves behind is the host until it ends.
 cat >"$work/left.py" <<'P'
 import os, socket

@@ -6,6 +6,7 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 /// Opens a pidfd, which still names the process when another one has its pid.
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
@@ -54,20 +55,37 @@ pub fn program(pid: Pid) -> String {
 /// and the process that the user has started (`supervise`): the program is the child of one, which is the
 /// child of the other. Processes that it has left behind take its place.
 pub fn stands_for(pid: Pid) -> Pid {
-    let executable = |pid: &dyn std::fmt::Display| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let Some(ours) = executable(&"self") else { return pid };
-    let is_ours = |pid: &Pid| executable(pid).is_some_and(|other| other == ours);
+    let Ok(ours) = std::fs::read_link("/proc/self/exe") else { return pid };
+    let is_ours = |pid: Pid| is_executing(pid, &ours);
     let mut at = pid;
     for _ in 0..2 {
-        if !is_ours(&at) {
+        if is_ours(at) != Some(true) {
             break;
         }
         let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
-        let children: Vec<Pid> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
-        let Some(next) = children.iter().find(|child| !is_ours(child)).or(children.first()) else { break };
-        at = *next;
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        let alive: Vec<(Pid, bool)> = children.filter_map(|child| Some((child, is_ours(child)?))).collect();
+        match alive.iter().find(|(_, is_ours)| !is_ours).or(alive.first()) {
+            Some((program, false)) => return *program,
+            Some((supervisor, true)) => at = *supervisor,
+            None => break,
+        }
     }
-    if is_ours(&at) { pid } else { at }
+    pid
+}
+
+/// Whether a process executes this file. A file that may not be read is another one. `None`: the process has ended, reaped or
+/// not.
+fn is_executing(pid: Pid, file: &Path) -> Option<bool> {
+    let look = |process: &Path| match std::fs::read_link(process.join("exe")) {
+        Ok(executes) => Some(executes == file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(_) => Some(false),
+    };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    // The first thread may have ended before the others.
+    let threads = || std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    look(&process).or_else(|| threads().find_map(|thread| look(&thread.path())))
 }
 
 /// The start time of a process, in clock ticks since boot. `None`: it has ended.
@@ -132,6 +150,20 @@ mod tests {
             [None, Some("S"), Some("2"), Some("3"), None]
         );
         assert_eq!(stat_field(b"1 (\xff) R 0", 3), Some("R"));
+    }
+
+    #[test]
+    fn zombie_executes_nothing() {
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let process = pidfd_open(child.id() as Pid).expect("a pidfd");
+        while !has_ended(&process) {
+            std::thread::yield_now();
+        }
+        assert_eq!(is_executing(child.id() as Pid, Path::new("/bin/true")), None);
+        child.wait().expect("its end");
+        let ours = std::env::current_exe().expect("our file");
+        assert_eq!(is_executing(std::process::id() as Pid, &ours), Some(true));
+        assert_eq!(is_executing(std::process::id() as Pid, Path::new("/bin/true")), Some(false));
     }
 
     #[test]

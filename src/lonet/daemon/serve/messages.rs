@@ -258,6 +258,8 @@ impl Daemon {
     /// Sends the listing of the network as JSON, in a memory file: it may be larger than any packet.
     pub(super) fn list(&mut self, fd: &OwnedFd) {
         self.verify_hosts(|state| !state.unverified().is_empty());
+        self.review_left();
+        self.commit();
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {

@@ -96,4 +96,10 @@ impl Daemon {
         self.state.review_all(&mut self.kernel);
         self.kernel.many(false);
     }
+    /// Like [`Daemon::review_all`], for the sockets whose makers have ended.
+    pub(super) fn review_left(&mut self) {
+        self.kernel.many(true);
+        self.state.review_left(&mut self.kernel);
+        self.kernel.many(false);
+    }
 }

@@ -89,6 +89,21 @@ impl State {
         });
     }
 
+    /// Examines every socket whose maker has ended, but for entered ones, which are suspect then. Only the kernel's announcement
+    /// tells that the last process which held a socket has ended, too, and it comes late on a busy machine.
+    pub fn review_left(&mut self, kernel: &mut dyn Kernel) {
+        let left = self.sockets.iter().filter(|(_, s)| self.is_left(s.pid)).map(|(cookie, _)| *cookie);
+        let left: Vec<Cookie> = left.collect();
+        self.end_many(kernel, |state, kernel| {
+            left.into_iter().for_each(|cookie| state.closed(kernel, cookie))
+        });
+    }
+
+    /// Whether the maker of a socket has ended.
+    pub(super) fn is_left(&self, maker: Pid) -> bool {
+        !self.processes.contains_key(&maker)
+    }
+
     /// Runs `ends`, in which many sockets or processes may end, and does its searches of the table at once.
     pub(super) fn end_many(
         &mut self,

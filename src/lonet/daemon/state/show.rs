@@ -129,7 +129,7 @@ impl State {
         kernel: &mut dyn super::Kernel,
         entered: impl Iterator<Item = &'a (Cookie, Socket)>,
     ) -> BTreeMap<Cookie, (Pid, String)> {
-        let is_left = |s: &Socket| s.role != Role::Gone && !self.processes.contains_key(&s.pid);
+        let is_left = |s: &Socket| s.role != Role::Gone && self.is_left(s.pid);
         let kept = self.sockets.iter().filter(|(_, s)| is_left(s)).map(|(cookie, _)| *cookie);
         let entered = entered.filter(|(_, s)| is_left(s)).map(|(cookie, _)| *cookie);
         let left: BTreeSet<Cookie> = kept.chain(entered).collect();

@@ -139,3 +139,24 @@ fn host_is_up_while_others_hold_its_sockets() {
     net.announce();
     assert!(!is_up(&net, 0));
 }
+
+#[test]
+fn sockets_left_to_others_end_without_an_announcement() {
+    let mut net = Net::new();
+    let called = listener(&mut net, BETA);
+    dial(&mut net, (ALPHA, HOSTS[0]), called);
+    listener(&mut net, ALPHA);
+    let child = net.fork(ALPHA);
+    net.end([ALPHA]);
+    let shown = |net: &mut Net| {
+        let network = net.state.show(&mut net.world, "net");
+        let mine = network.hosts.iter().filter(|host| host.name == HOSTS[0]);
+        mine.map(|host| host.sockets.len()).sum::<usize>()
+    };
+    net.state.review_left(&mut net.world);
+    assert_eq!(shown(&mut net), 2, "the child holds them");
+    net.world.exit(child);
+    assert_eq!(shown(&mut net), 1, "the listener: the kernel has announced nothing");
+    net.state.review_left(&mut net.world);
+    assert_eq!(shown(&mut net), 0);
+}
