@@ -237,6 +237,17 @@ impl Live {
             None => true,
         }
     }
+
+    /// Whether the kernel has no such socket between these addresses, not even one that nobody holds; false if it cannot be
+    /// asked.
+    pub fn has_gone(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
+            Some(Answer::Found(f)) => f.cookie != cookie,
+            Some(Answer::Another) => true,
+            Some(Answer::Nobody) => self.is_reliable(),
+            None => false,
+        }
+    }
 }
 
 impl Kernel for Live {

@@ -43,8 +43,11 @@ const LIST_FOR: Duration = Duration::from_millis(200);
 /// How long a look-up is retried. Writes are retried for as long as lonetd lives.
 const FIND_FOR: Duration = Duration::from_secs(2);
 
-/// How long the end of lonetd waits for rows to be removed.
+/// How long the removal of rows is retried at the end of lonetd, if others have locked the database.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the end of lonetd waits for the thread, which may wait for a busy disk.
+const DISK_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -90,7 +93,7 @@ pub struct Place {
 enum Message {
     Ask(Request),
     /// Finish all writes, remove the database if it is unused, and reply.
-    Leave(Sender<()>),
+    Leave(Sender<bool>),
 }
 
 pub struct Registry {
@@ -139,7 +142,7 @@ impl Registry {
     pub fn leave(&self) {
         let (done, wait) = channel();
         let _ = self.thread.send(Message::Leave(done));
-        if wait.recv_timeout(LEAVE_WITHIN).is_err() {
+        if wait.recv_timeout(DISK_WITHIN) != Ok(true) {
             tracing::warn!("registry.db is locked: rows of this network's hosts stay in it");
         }
     }
@@ -166,19 +169,23 @@ struct Worker {
     ready: Arc<EventFd>,
     finds: VecDeque<Find>,
     writes: VecDeque<Write>,
-    leaving: Option<Sender<()>>,
+    /// Who waits for it to leave, and until when it tries.
+    leaving: Option<(Sender<bool>, Instant)>,
 }
 
 impl Worker {
     fn work(mut self) {
         loop {
             let busy = !self.look_up() | !self.write();
+            if let Some((done, _)) = self.leaving.take_if(|(_, until)| !busy || Instant::now() >= *until) {
+                if !busy {
+                    self.database.leave();
+                }
+                let _ = done.send(!busy);
+                continue;
+            }
             let message = if busy {
                 self.messages.recv_timeout(RETRY)
-            } else if let Some(done) = self.leaving.take() {
-                self.database.leave();
-                let _ = done.send(());
-                continue;
             } else {
                 self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
@@ -206,7 +213,7 @@ impl Worker {
             Message::Ask(Request::Others { ticket }) => {
                 self.finds.push_back(Find { ticket, name: None, since });
             }
-            Message::Leave(done) => self.leaving = Some(done),
+            Message::Leave(done) => self.leaving = Some((done, Instant::now() + LEAVE_WITHIN)),
         }
     }
 

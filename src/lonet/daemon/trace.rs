@@ -44,7 +44,7 @@ const MISSING_FOR: Duration = Duration::from_secs(1);
 const CHECK_AFTER: Duration = Duration::from_millis(50);
 
 /// How long the announcement of the end of a socket that no process has may take.
-const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The largest number of entries about ended processes and half-closed connections: some are never needed again.
 const MAX_REMEMBERED: usize = 1 << 16;
@@ -161,12 +161,20 @@ impl Recorder {
         self.table.header().events_taken.get() >= number
     }
 
-    /// Whether some connection whose process has ended was not announced as ended yet.
-    /// `has_ended`: whether a process has, though lonetd has not dealt with its end.
-    pub fn awaits_ends(&self, state: &State, has_ended: impl Fn(Pid) -> bool) -> bool {
+    /// Whether some connection whose process has ended has gone and was not announced as ended yet.
+    /// `has_ended`: whether a process has, though lonetd has not dealt with its end. `has_gone`: whether the kernel has the
+    /// socket no more.
+    pub fn awaits_ends(
+        &self,
+        state: &State,
+        has_ended: impl Fn(Pid) -> bool,
+        has_gone: impl Fn(Cookie) -> bool,
+    ) -> bool {
         let pids: HashSet<Pid> = self.live.values().map(|c| c.pid).collect();
-        let is_over = |pid| !state.processes.contains_key(&pid) || has_ended(pid);
-        pids.into_iter().any(|pid| is_over(pid) && !self.has_live_supervisor(state, pid))
+        let is_over = |pid: &Pid| !state.processes.contains_key(pid) || has_ended(*pid);
+        let over: HashSet<Pid> =
+            pids.into_iter().filter(|pid| is_over(pid) && !self.has_live_supervisor(state, *pid)).collect();
+        self.live.iter().any(|(cookie, c)| over.contains(&c.pid) && has_gone(*cookie))
     }
 
     /// Reads the events that were made since the last call.

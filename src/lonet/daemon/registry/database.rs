@@ -199,6 +199,10 @@ impl Database {
         };
         let directory = &directory;
         let before = count(&connection);
+        if before == Ok(0) {
+            // What is about to be removed need not be on the disk, which may be busy.
+            let _ = connection.pragma_update(None, "synchronous", "OFF");
+        }
         // SQLite lets only the sole connection leave WAL. The rows are counted by a new connection after
         // that: the old one's cache may be older than the last writes of others.
         let alone = || -> Result<(), Trouble> {

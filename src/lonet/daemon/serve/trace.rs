@@ -3,9 +3,10 @@
 use super::connections::has_hung_up;
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
+use crate::daemon::kernel::Live;
 use crate::daemon::process::has_ended;
 use crate::daemon::state::{Cookie, State};
-use crate::daemon::trace::Recorder;
+use crate::daemon::trace::{ANNOUNCED_WITHIN, Recorder};
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
 use lonet_core::diag::End;
@@ -14,6 +15,7 @@ use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -116,9 +118,6 @@ struct Waiter {
     /// The number of the last one. `None`: the kernel may still announce earlier ends of sockets.
     last: Option<u64>,
 }
-
-/// How long the kernel may take to announce the ends of killed processes' sockets.
-const ANNOUNCED_WITHIN: Duration = Duration::from_millis(200);
 
 impl Daemon {
     fn recording(&self) -> u64 {
@@ -270,7 +269,11 @@ impl Daemon {
             self.tracing.unclaimed.extend_from_slice(&lines);
         }
         let waits = !self.tracing.waiters.is_empty()
-            && recorder.awaits_ends(&self.state, |pid| self.processes.get(pid).is_some_and(has_ended));
+            && recorder.awaits_ends(
+                &self.state,
+                |pid| self.processes.get(pid).is_some_and(has_ended),
+                |cookie| has_gone(&self.state, kernel, cookie),
+            );
         for waiter in &mut self.tracing.waiters {
             if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ANNOUNCED_WITHIN) {
                 waiter.last = Some(self.store.table().ring().last());
@@ -350,17 +353,22 @@ impl Daemon {
 }
 
 /// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
-fn is_made(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> Option<bool> {
-    let found = state.parts().find(cookie)?;
-    let call = found.entry.call?;
-    kernel.is_made(cookie, call.os_local?, call.os_remote)
+fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
+    let (local, remote) = os_ends(state, cookie)?;
+    kernel.is_made(cookie, local, remote)
 }
 
 /// Whether some process has a socket; true if the kernel does not tell.
-fn is_held(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> bool {
-    let ends = state.parts().find(cookie).and_then(|found| {
-        let call = found.entry.call?;
-        Some((call.os_local?, call.os_remote))
-    });
-    ends.is_none_or(|(local, remote)| kernel.is_held(cookie, local, remote))
+fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
+    os_ends(state, cookie).is_none_or(|(local, remote)| kernel.is_held(cookie, local, remote))
+}
+
+/// Whether the kernel has a socket no more; false if it does not tell.
+fn has_gone(state: &State, kernel: &Live, cookie: Cookie) -> bool {
+    os_ends(state, cookie).is_some_and(|(local, remote)| kernel.has_gone(cookie, local, remote))
+}
+
+fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let call = state.parts().find(cookie)?.entry.call?;
+    Some((call.os_local?, call.os_remote))
 }
