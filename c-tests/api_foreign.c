@@ -86,10 +86,16 @@ int main(void)
 	wait_for(s, POLLIN);
 	is_str(line_of(s), "γ:80 α:2", "which sees the next port");
 	close(s);
-	s = lonet_dial_start(a, "γ:81");
-	ok(s >= 0 && wait_for(s, POLLOUT) & POLLOUT, "one to where nobody listens");
-	is_int(get_opt(s, SOL_SOCKET, SO_ERROR), ECONNREFUSED, "is refused");
-	close(s);
+	/* Where the peer has no time to answer at once the dial is relayed: it gets through, and is reset later. */
+	int refusal = 0;
+	for (int tries = 0; tries < 100 && refusal == 0; tries++) {
+		s = lonet_dial_start(a, "γ:81");
+		if (s < 0 || !(wait_for(s, POLLOUT) & POLLOUT))
+			bail("a dial to where nobody listens");
+		refusal = get_opt(s, SOL_SOCKET, SO_ERROR);
+		close(s);
+	}
+	is_int(refusal, ECONNREFUSED, "one to where nobody listens is refused");
 	s = lonet_dial_start(a, "slow one:1");
 	ok(s >= 0, "one to a slow host is under way");
 	close(s);
