@@ -16,7 +16,7 @@ use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
-use plan::{Connect, Decider, Disconnect, Expects, Plan};
+use plan::{Connect, Decider, Disconnect, Expects, Plan, Target};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use table::Next;
 
@@ -96,9 +96,9 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
                 Plan::NameServer(to) => {
                     return finish_to_name_server(&attempt, real(fd, to.pointer(), to.len));
                 }
-                Plan::Connect(to) => return finish(&attempt, lent::dial(&attempt, &to.target), to),
+                Plan::Connect(to) => return finish(&attempt, connect_to(&attempt, &to.target), to),
                 Plan::Table(dial) => {
-                    let result = lent::dial(&attempt, &dial.target);
+                    let result = connect_to(&attempt, &dial.target);
                     match table::finish(&attempt, result, dial) {
                         Next::Return => return result,
                         Next::Retry => {}
@@ -118,6 +118,21 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
             }
         }
     }
+}
+
+/// The kernel's connect to the target, or lonetd's in its place where a sandbox forbids the OS port. Cancellation passes through
+/// this frame, as through [`run`].
+///
+/// # Safety
+/// The socket is the program's.
+unsafe extern "C" fn connect_to(attempt: &Attempt, target: &Target) -> c_int {
+    // SAFETY: an address of ours with its length.
+    let result = unsafe { (attempt.real)(attempt.fd, target.address.pointer(), target.address.len) };
+    if result == 0 || Errno::last_raw() != libc::EACCES {
+        return result;
+    }
+    // SAFETY: as the caller promises.
+    unsafe { lent::connect(attempt, target) }
 }
 
 /// The errno of a connect with this result; 0: it returned 0.
