@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_with_another_cookie_than_the_one_asked_for_is_not_it() {
+    fn socket_with_another_cookie_is_not_the_one_asked_for() {
         let diag = Diag::open().expect("sock_diag");
         let listener = TcpListener::bind("127.231.9.9:0").expect("a listener");
         let at = v4(listener.local_addr().expect("its address"));

@@ -105,7 +105,7 @@ fn both_sides_of_a_connection_are_found_with_their_cookies() {
 }
 
 #[test]
-fn a_dead_listener_is_not_mistaken_for_a_wildcard_listener_of_its_port() {
+fn wildcard_listener_is_not_taken_for_a_dead_one_of_its_port() {
     for wildcard in ["0.0.0.0", "[::]"] {
         let diag = diag();
         let (listener, address) = listen("127.231.2.1:0");
@@ -165,7 +165,7 @@ fn a_socket_bound_to_the_loopback_interface_is_found() {
 }
 
 #[test]
-fn a_connection_in_the_backlog_has_no_inode_until_it_is_accepted() {
+fn connection_in_the_backlog_has_no_inode_until_accept() {
     let diag = diag();
     let (listener, address) = listen("127.231.5.1:0");
     let client = TcpStream::connect(address).expect("a connection");
@@ -274,7 +274,7 @@ fn ends_in_one_block_are_announced_and_others_are_not() {
 }
 
 #[test]
-fn the_sockets_of_a_killed_process_are_not_held_when_wait_returns() {
+fn sockets_of_a_killed_process_are_free_when_wait_returns() {
     let mut pipe = [0; 2];
     // SAFETY: room for two descriptors.
     assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
