@@ -144,6 +144,12 @@ fn outcome(errno: i32) -> Result<(), Errno> {
     if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
 }
 
+/// The errno to log for a dial. A non-blocking one is under way for the program also if the connection is made already.
+fn for_log(fd: c_int, errno: i32) -> i32 {
+    let is_made = || log::is_wanted() && kernel::remote(fd).is_some();
+    if errno == libc::EINPROGRESS && is_made() { 0 } else { errno }
+}
+
 /// Notifies lonetd of the outcome of a connect, logs it, and returns from the program's call.
 #[inline(never)]
 extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
@@ -179,8 +185,16 @@ extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
 #[inline(never)]
 fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
     let call = attempt.call();
+    // That a relay is connected says nothing of the peer.
+    let is_settled = !matches!(expects, Expects::Relay { .. });
+    let errno = if is_settled { for_log(attempt.fd, errno) } else { errno };
+    let refuses = matches!(expects, Expects::Refusal { .. });
     match *expects {
         _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(call),
+        // The refusal comes while connect sends its segment, and is kept for the program's next question.
+        _ if refuses && errno == libc::EINPROGRESS && !kernel::has_connection(attempt.fd) => {
+            log::refused(call);
+        }
         Expects::Relay { waited, .. } if waited != 0 => {
             let why = format_args!("relayed, as the peer has not answered within {waited} ms");
             log::ended(call, outcome(errno), why);

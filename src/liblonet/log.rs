@@ -203,16 +203,29 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
     }
 }
 
-/// A socket's local address as the program sees it.
+/// A socket's local address as the program sees it, in lonet's terms. `None` also for a port that the kernel has chosen for a dial
+/// which has failed: it is none of lonet's.
 fn socket_address(fd: c_int) -> Option<Endpoint> {
-    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint())
+    let of_machine =
+        |at: &Endpoint| at.port == 0 || !is_place_of_hosts(at.ip) || kernel::tcp_family(fd).is_none();
+    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint().filter(of_machine))
+}
+
+/// Whether the TCP ports of this address are those of a host.
+fn is_place_of_hosts(ip: Ipv6Addr) -> bool {
+    let has_real_loopback = || process::client().is_some_and(|client| client.config.options.real_loopback);
+    match process::block().map(|block| block.place(ip)) {
+        Some(Place::Host(..)) => true,
+        Some(Place::Loopback(_)) => process::is_host() && !has_real_loopback(),
+        _ => false,
+    }
 }
 
 /// Writes an address by its host's name: `α:80`; `*:80` for a wildcard.
 fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
     let place = process::block().map_or(Place::NotLonet, |block| block.place(at.ip));
     let _ = match place {
-        Place::Any(_) => write!(line, "*:{}", at.port),
+        _ if at.ip.to_canonical().is_unspecified() => write!(line, "*:{}", at.port),
         Place::Loopback(_) if process::is_host() => write!(line, "localhost:{}", at.port),
         Place::Host(..) => {
             let mut buffer = [0; MAX_MESSAGE];

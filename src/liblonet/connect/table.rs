@@ -146,7 +146,8 @@ pub extern "C" fn finish(attempt: &Attempt, result: c_int, begun: &mut Dial) -> 
         let Dial { actor, dial, .. } = begun;
         next = match dial.finish(actor, errno) {
             Outcome::Done => {
-                log::ended(attempt.call(), super::outcome(errno), format_args!(""));
+                let outcome = super::outcome(super::for_log(attempt.fd, errno));
+                log::ended(attempt.call(), outcome, format_args!(""));
                 Next::Return
             }
             Outcome::Ask => Next::AskLonetd,
