@@ -131,7 +131,7 @@ pub struct Traffic {
 
 /// What the kernel says to the question for one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SocketAnswer {
     Found(Found),
     /// It named a socket with other addresses. So it can be asked, and there is none with these.
     Another,
@@ -139,9 +139,9 @@ pub enum Answer {
     Nobody,
 }
 
-impl Answer {
+impl SocketAnswer {
     fn found(self) -> Option<Found> {
-        if let Answer::Found(found) = self { Some(found) } else { None }
+        if let SocketAnswer::Found(found) = self { Some(found) } else { None }
     }
 }
 
@@ -180,11 +180,11 @@ impl Diag {
     /// an address that nobody listens on it names the machine's wildcard listener of that port, and for a
     /// connection that has ended the listener it came from.
     pub fn lookup(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<Found>> {
-        self.exact(local, remote, None).map(Answer::found)
+        self.exact(local, remote, None).map(SocketAnswer::found)
     }
 
     /// As [`Diag::lookup`], with what it is that an absence rests on.
-    pub fn answer(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Answer> {
+    pub fn answer(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<SocketAnswer> {
         self.exact(local, remote, None)
     }
 
@@ -198,7 +198,7 @@ impl Diag {
         remote: SocketAddrV4,
         cookie: u64,
     ) -> io::Result<Option<Found>> {
-        self.exact(local, remote, Some(cookie)).map(Answer::found)
+        self.exact(local, remote, Some(cookie)).map(SocketAnswer::found)
     }
 
     /// The listener of that address and cookie, also in a SO_REUSEPORT group: a look-up, and if that finds
@@ -270,7 +270,12 @@ impl Diag {
         self.dump_whole(&wire::Dump { states, filter: Some(filter), traffic: true }, &mut buffer, &mut each)
     }
 
-    fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {
+    fn exact(
+        &self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        cookie: Option<u64>,
+    ) -> io::Result<SocketAnswer> {
         let sequence = self.next_sequence();
         self.netlink.send(wire::exact_request(sequence, local, remote, cookie).bytes())?;
         // The head of the answer is what counts; what does not fit is attributes.
@@ -279,7 +284,7 @@ impl Diag {
             let received = self.netlink.receive(&mut buffer)?.0;
             let Some(message) = wire::messages(received).find(|m| m.sequence == sequence) else { continue };
             let answer = several::understand(&message, (local, remote))?;
-            if answer == Answer::Nobody {
+            if answer == SocketAnswer::Nobody {
                 self.check_that_it_answers()?;
             }
             return Ok(answer);

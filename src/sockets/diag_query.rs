@@ -6,13 +6,13 @@
 
 use crate::kernel;
 use lonet_core::child::run_in_child;
-use lonet_core::diag::{Answer, Diag, Loan, NOBODY, Question, State};
+use lonet_core::diag::{Diag, Loan, NOBODY, Question, SocketAnswer, State};
 use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
 
 /// Answers to N questions.
-pub type Answers<const N: usize> = [Option<Answer>; N];
+pub type Answers<const N: usize> = [Option<SocketAnswer>; N];
 
 /// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
 ///
@@ -42,7 +42,7 @@ fn send<const N: usize>(diag: &Diag, questions: &[Question], answers: &mut Answe
 
 /// Whether all was answered and the control was found.
 fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
-    seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
+    seen.is_ok() && matches!(answers.first(), Some(Some(SocketAnswer::Found(_))))
 }
 
 /// The queries of a claim.
@@ -87,11 +87,11 @@ impl SocketQuery for DiagQuery {
         }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
             suspect.has_gone = match answer {
-                Some(Answer::Found(f)) => {
+                Some(SocketAnswer::Found(f)) => {
                     let is_over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                     f.cookie != suspect.cookie || f.inode == 0 || is_over
                 }
-                Some(Answer::Another | Answer::Nobody) => true,
+                Some(SocketAnswer::Another | SocketAnswer::Nobody) => true,
                 None => false,
             };
         }

@@ -113,7 +113,7 @@ fn wildcard_listener_is_not_taken_for_a_dead_one_of_its_port() {
         drop(listener);
         let wildcard = TcpListener::bind(format!("{wildcard}:{}", address.port())).expect("a listener");
         until("the end of the listener", || diag.lookup(address, NOBODY).expect("an answer").is_none());
-        assert_eq!(diag.answer(address, NOBODY).expect("an answer"), Answer::Another);
+        assert_eq!(diag.answer(address, NOBODY).expect("an answer"), SocketAnswer::Another);
         assert_eq!(diag.listener(address, old).expect("an answer"), None);
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port());
         let found = diag.lookup(any, NOBODY).expect("an answer").expect("the wildcard listener");
