@@ -67,7 +67,7 @@ fn start_listening(fd: &sys::Fd) {
     assert_eq!(unsafe { libc::listen(fd.raw(), 8) }, 0);
 }
 
-fn dumped(diag: &Diag, states: u32, local: Option<(Ipv4Addr, u8)>) -> Vec<Found> {
+fn dumped(diag: &Diag, states: u32, local: Option<(Ipv4Addr, u8)>) -> Vec<SocketInfo> {
     let mut all = Vec::new();
     diag.dump(states, local, &mut |found| all.push(found)).expect("a dump");
     all
@@ -368,7 +368,7 @@ fn proc_tells_of_the_same_sockets_without_their_cookies() {
         proc_dump(&mut |found| all.push(found)).expect("/proc");
         for (local, remote) in [(local, remote), (remote, local), (remote, NOBODY)] {
             let found = diag.lookup(local, remote).expect("an answer").expect("a socket");
-            assert!(all.contains(&Found { cookie: 0, ..found }), "{found:?}");
+            assert!(all.contains(&SocketInfo { cookie: 0, ..found }), "{found:?}");
         }
     }
 }

@@ -45,7 +45,7 @@ const CONTROL_VALID_FOR: Duration = Duration::from_millis(100);
 const CONNECTIONS: u32 =
     State::ALL & !(State::LISTEN.bit() | State::BOUND_INACTIVE.bit() | State::TIME_WAIT.bit());
 
-fn is_of(block: Block, found: &diag::Found) -> bool {
+fn is_of(block: Block, found: &diag::SocketInfo) -> bool {
     block.contains(*found.local.ip()) || block.contains(*found.remote.ip())
 }
 
@@ -135,7 +135,7 @@ impl Live {
 
     /// All connections of a block, and those that dial into it from elsewhere. Empty if the kernel cannot be
     /// asked.
-    pub fn connections(&self, block: Block) -> Vec<diag::Found> {
+    pub fn connections(&self, block: Block) -> Vec<diag::SocketInfo> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
             diag.dump(CONNECTIONS, None, &mut |f| {
@@ -148,7 +148,7 @@ impl Live {
     }
 
     /// Like [`Live::connections`], with the counts of their segments.
-    pub fn traffic(&self, block: Block) -> Vec<(diag::Found, Traffic)> {
+    pub fn traffic(&self, block: Block) -> Vec<(diag::SocketInfo, Traffic)> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
             diag.dump_traffic(CONNECTIONS, &mut |f, traffic| {
