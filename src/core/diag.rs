@@ -44,7 +44,7 @@ pub mod wire;
 pub use destroyed::{Destroyed, End};
 pub use kept::{Loan, keep};
 pub use proc::proc_dump;
-pub use several::{Question, SEVERAL};
+pub use several::{SEVERAL, SocketQuestion};
 
 use crate::sys;
 use netlink::Netlink;

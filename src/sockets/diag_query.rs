@@ -6,7 +6,7 @@
 
 use crate::kernel;
 use lonet_core::child::run_in_child;
-use lonet_core::diag::{Diag, Loan, NOBODY, Question, SocketAnswer, State};
+use lonet_core::diag::{Diag, Loan, NOBODY, SocketAnswer, SocketQuestion, State};
 use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
@@ -17,7 +17,7 @@ pub type Answers<const N: usize> = [Option<SocketAnswer>; N];
 /// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
 ///
 /// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
-pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
+pub fn query<const N: usize>(questions: &[SocketQuestion; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
     let seen = Loan::open().and_then(|mut loan| loan.ask(|diag| send(diag, questions, &mut answers)));
     let is_usable = match seen {
@@ -36,7 +36,11 @@ pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<An
     is_usable.then_some(answers)
 }
 
-fn send<const N: usize>(diag: &Diag, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+fn send<const N: usize>(
+    diag: &Diag,
+    questions: &[SocketQuestion],
+    answers: &mut Answers<N>,
+) -> io::Result<()> {
     diag.answers_as_they_come(questions, answers)
 }
 
@@ -48,7 +52,7 @@ fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool 
 /// The queries of a claim.
 pub struct DiagQuery {
     /// The question about a socket that is known to exist.
-    control: Question,
+    control: SocketQuestion,
     /// The slot of the process that asks.
     slot: u16,
     /// Opened for the first query.
@@ -56,7 +60,7 @@ pub struct DiagQuery {
 }
 
 impl DiagQuery {
-    pub fn new(control: Question, slot: u16) -> DiagQuery {
+    pub fn new(control: SocketQuestion, slot: u16) -> DiagQuery {
         DiagQuery { control, slot, diag: None }
     }
 

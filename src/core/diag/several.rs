@@ -9,7 +9,7 @@ use std::net::SocketAddrV4;
 pub const SEVERAL: usize = 9;
 
 /// Which socket is meant: its local address, its remote one, and its cookie, if it is known.
-pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);
+pub type SocketQuestion = (SocketAddrV4, SocketAddrV4, Option<u64>);
 
 impl Diag {
     /// What the kernel says to each of these questions, of which there are at most [`SEVERAL`], as [`Diag::answer`] says it;
@@ -20,7 +20,7 @@ impl Diag {
     #[inline(never)]
     pub fn answers_as_they_come(
         &self,
-        questions: &[Question],
+        questions: &[SocketQuestion],
         answers: &mut [Option<SocketAnswer>],
     ) -> io::Result<()> {
         const { assert!(wire::Request::ROOM <= HEAD) };
