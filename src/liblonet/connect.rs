@@ -1,9 +1,9 @@
-//! The hook of connect(2), from the program's arguments to its result. [`plan`] decides before the kernel's connect what it
+//! The hook of connect(2), from the program's arguments to its result. [`step`] decides before the kernel's connect what it
 //! does.
 
 pub mod foreign;
 mod lent;
-mod plan;
+mod step;
 mod table;
 
 use crate::ask::{Start, ask_of, tell_to};
@@ -16,8 +16,8 @@ use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
-use plan::{Connect, Decider, Disconnect, Expects, Plan, Target};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use step::{Connect, Decider, Disconnect, Expects, NextStep, Target};
 use table::Next;
 
 hook! {
@@ -53,7 +53,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    // As for `plan::decide`.
+    // As for `step::decide`.
     #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
     extern "C" fn new(fd: c_int, address: *const sockaddr, len: socklen_t) -> Attempt {
         Attempt { real: connect.get(), fd, address, len, errno: Errno::last_raw(), limit: Limit::NONE }
@@ -82,30 +82,32 @@ impl Attempt {
 /// # Safety
 /// The arguments are as connect(2) takes them.
 pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    const { assert!(!std::mem::needs_drop::<Plan>()) };
+    const { assert!(!std::mem::needs_drop::<NextStep>()) };
     let mut attempt = Attempt::new(fd, address, len);
     let real = attempt.real;
     // SAFETY: the program's arguments, and addresses of ours.
     unsafe {
-        let mut plan = plan::decide(&mut attempt, Decider::Table);
+        let mut step = step::decide(&mut attempt, Decider::Table);
         loop {
-            match &mut plan {
-                Plan::Libc(_) => return real(fd, address, len),
-                Plan::Fail(errno) => return attempt.returns(*errno as i32),
-                Plan::Disconnect(from) => return finish_disconnect(&attempt, real(fd, address, len), from),
-                Plan::NameServer(to) => {
+            match &mut step {
+                NextStep::Libc(_) => return real(fd, address, len),
+                NextStep::Fail(errno) => return attempt.returns(*errno as i32),
+                NextStep::Disconnect(from) => {
+                    return finish_disconnect(&attempt, real(fd, address, len), from);
+                }
+                NextStep::NameServer(to) => {
                     return finish_to_name_server(&attempt, real(fd, to.pointer(), to.len));
                 }
-                Plan::Connect(to) => return finish(&attempt, connect_to(&attempt, &to.target), to),
-                Plan::Table(dial) => {
+                NextStep::Connect(to) => return finish(&attempt, connect_to(&attempt, &to.target), to),
+                NextStep::Table(dial) => {
                     let result = connect_to(&attempt, &dial.target);
                     match table::finish(&attempt, result, dial) {
                         Next::Return => return result,
                         Next::Retry => {}
-                        Next::AskLonetd => plan = plan::decide(&mut attempt, Decider::Lonetd),
+                        Next::AskLonetd => step = step::decide(&mut attempt, Decider::Lonetd),
                     }
                 }
-                Plan::Foreign(peer) => {
+                NextStep::Foreign(peer) => {
                     let result = real(fd, peer.address.pointer(), peer.address.len);
                     match foreign::shake_hands(&attempt, peer, result) {
                         foreign::Outcome::Ended(errno) => return attempt.returns(errno),

@@ -6,7 +6,7 @@
 //! happens to the socket meanwhile.
 
 use super::Attempt;
-use super::plan::Target;
+use super::step::Target;
 use crate::address::Address;
 use crate::panic_barrier::catch_panic;
 use crate::{kernel, process, sandbox};

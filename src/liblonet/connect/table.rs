@@ -6,7 +6,7 @@
 
 use super::Attempt;
 use super::foreign::GRACE_MS;
-use super::plan::{Socket, Target};
+use super::step::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
 use crate::failure::Failure;
