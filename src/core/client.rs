@@ -233,7 +233,7 @@ impl Client {
     /// The request as bytes; how many.
     fn write(&self, request: &dyn Request, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
         let now = sys::clock(libc::CLOCK_MONOTONIC);
-        control::write_request(buffer, now, &self.config.caller(), request).ok_or(Trouble::TooLong)
+        control::write_request(buffer, now, &self.config.requester(), request).ok_or(Trouble::TooLong)
     }
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.

@@ -20,7 +20,7 @@ mod machine;
 
 use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
-use lonet_core::control::{Caller, Key, Op, Options, Reply};
+use lonet_core::control::{Key, Op, Options, Reply, Requester};
 use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use machine::is_of;
 use nix::errno::Errno;
@@ -57,12 +57,12 @@ pub struct Querier {
 }
 
 impl Querier {
-    pub fn new(sender: Sender, caller: &Caller<'_>) -> Querier {
-        Querier { sender, host: caller.host.to_owned(), key: caller.key, options: caller.options }
+    pub fn new(sender: Sender, requester: &Requester<'_>) -> Querier {
+        Querier { sender, host: requester.host.to_owned(), key: requester.key, options: requester.options }
     }
 
-    pub fn caller(&self) -> Caller<'_> {
-        Caller { host: &self.host, key: self.key, options: self.options }
+    pub fn requester(&self) -> Requester<'_> {
+        Requester { host: &self.host, key: self.key, options: self.options }
     }
 }
 

@@ -34,8 +34,8 @@ impl State {
         self.add_member(kernel, sender.pid);
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
             // The listener is unknown to lonet. The owner's own connections are let in.
-            let caller = kernel.connection(a.remote, a.local).flatten();
-            return Ok(if self.is_owners_own(caller) { Reply::Native } else { Reply::Drop });
+            let dialer = kernel.connection(a.remote, a.local).flatten();
+            return Ok(if self.is_owners_own(dialer) { Reply::Native } else { Reply::Drop });
         };
         Ok(match self.record_accepted(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
@@ -74,13 +74,13 @@ impl State {
                 call.peer_host = dial.entry.host;
             }
             Peer::Recorded(cookie) => {
-                let caller = self.sockets.get(&cookie)?;
-                let theirs = self.called_from(caller.call?, a.remote);
+                let dialer = self.sockets.get(&cookie)?;
+                let theirs = self.called_from(dialer.call?, a.remote);
                 call.local = theirs.peer;
                 call.peer = theirs.local;
                 call.class = theirs.class;
-                call.peer_host = caller.host;
-                if caller.call.is_some_and(|call| call.os_local.is_none()) {
+                call.peer_host = dialer.host;
+                if dialer.call.is_some_and(|call| call.os_local.is_none()) {
                     self.addresses.add_dialer(a.remote, a.local, cookie);
                 }
                 self.change(cookie, |s| {

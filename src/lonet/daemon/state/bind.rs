@@ -2,7 +2,7 @@
 
 use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply, Runs};
+use lonet_core::control::{Asked, Reply, Requester, Runs};
 use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -80,20 +80,20 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         request: BindRequest,
         (at, past): (Endpoint, Runs<'_>),
     ) -> Outcome {
         let face_of = |face: Face| Classes::any(face, request.asked.v6only);
         let (host, classes) = match self.place(at) {
             Place::NotLonet => return Ok(Reply::Native),
-            Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
-            Place::Any(face) => (self.default_host(kernel, sender.pid, caller)?, face_of(face)),
+            Place::Any(_) | Place::Loopback(_) if requester.host.is_empty() => return Ok(Reply::Native),
+            Place::Any(face) => (self.default_host(kernel, sender.pid, requester)?, face_of(face)),
             Place::Loopback(face) => {
-                (self.default_host(kernel, sender.pid, caller)?, Classes::loopback(face))
+                (self.default_host(kernel, sender.pid, requester)?, Classes::loopback(face))
             }
             Place::Host(index, face) => {
-                if !caller.host.is_empty() && self.default_host(kernel, sender.pid, caller)? != index {
+                if !requester.host.is_empty() && self.default_host(kernel, sender.pid, requester)? != index {
                     return Err((Errno::EADDRNOTAVAIL, "the address of another host".into()));
                 }
                 (index, Classes::host(face))
@@ -123,9 +123,10 @@ impl State {
             Some(s) if s.role != Role::Gone => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
             }
-            _ if at.port == 0 => {
-                Endpoint::new(at.ip, self.first_free_past(kernel, host, caller.options.autobind_from, past)?)
-            }
+            _ if at.port == 0 => Endpoint::new(
+                at.ip,
+                self.first_free_past(kernel, host, requester.options.autobind_from, past)?,
+            ),
             _ => {
                 // A dial does not keep others from binding its port, except on hosts of the C API.
                 let is_strict = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
@@ -145,7 +146,7 @@ impl State {
                 at
             }
         };
-        let os = self.os_for(kernel, host, at.port, classes, request, caller.options.private_ports)?;
+        let os = self.os_for(kernel, host, at.port, classes, request, requester.options.private_ports)?;
         self.put(
             request.cookie,
             Socket {
@@ -199,7 +200,7 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         request: BindRequest,
         bound: bool,
     ) -> Outcome {
@@ -231,11 +232,11 @@ impl State {
                 return Ok(Reply::Listen);
             }
             Some(s) if s.role == Role::Starting && !bound => {}
-            _ if bound || caller.host.is_empty() => return Ok(Reply::Native),
+            _ if bound || requester.host.is_empty() => return Ok(Reply::Native),
             _ => {}
         }
         let face = request.asked.family;
-        let host = self.default_host(kernel, sender.pid, caller)?;
+        let host = self.default_host(kernel, sender.pid, requester)?;
         let ip = match face {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,
@@ -244,10 +245,10 @@ impl State {
             // The request is repeated: the kernel refused the OS address, or lonetd died before its reply
             // arrived.
             Some(s) if s.role == Role::Starting && s.host == host => s.port,
-            _ => self.first_free(kernel, host, caller.options.autobind_from)?,
+            _ => self.first_free(kernel, host, requester.options.autobind_from)?,
         };
         let classes = Classes::any(face, request.asked.v6only);
-        let os = self.os_for(kernel, host, port, classes, request, caller.options.private_ports)?;
+        let os = self.os_for(kernel, host, port, classes, request, requester.options.private_ports)?;
         self.put(
             request.cookie,
             Socket {

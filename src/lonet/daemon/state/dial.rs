@@ -2,7 +2,7 @@
 
 use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply, is_under_way};
+use lonet_core::control::{Asked, Reply, Requester, is_under_way};
 use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -31,7 +31,7 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         dial: Dial,
     ) -> Outcome {
         let place = match self.place(dial.to) {
@@ -45,7 +45,7 @@ impl State {
         let (face, class) = match place {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Unassigned => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
-            Place::Loopback(_) if caller.host.is_empty() && own.is_none() => return Ok(Reply::Native),
+            Place::Loopback(_) if requester.host.is_empty() && own.is_none() => return Ok(Reply::Native),
             Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
             Place::Host(_, face) => (face, Classes::host(face)),
         };
@@ -62,10 +62,10 @@ impl State {
         if let Place::Host(index, _) = place
             && foreign.is_none()
             && !self.hosts.get(index).is_some_and(super::Host::is_up)
-            && !(caller.host.is_empty() && own == Some(index))
-            && (caller.host.is_empty() || self.default_host(kernel, sender.pid, caller)? != index)
+            && !(requester.host.is_empty() && own == Some(index))
+            && (requester.host.is_empty() || self.default_host(kernel, sender.pid, requester)? != index)
         {
-            let from = own.or_else(|| self.hosts.find(caller.host.as_bytes()).map(|h| h.index));
+            let from = own.or_else(|| self.hosts.find(requester.host.as_bytes()).map(|h| h.index));
             self.note_failure(sender.pid, (from.unwrap_or(0), 0), &dial, libc::EHOSTUNREACH);
             return Err((Errno::EHOSTUNREACH, "no such host is up".into()));
         }
@@ -79,7 +79,7 @@ impl State {
         }
         let host = match own {
             Some(host) => host,
-            None => self.default_or_implicit_host(kernel, sender.pid, caller)?,
+            None => self.default_or_implicit_host(kernel, sender.pid, requester)?,
         };
         let to_host = match place {
             Place::Host(index, _) => index,
@@ -92,7 +92,7 @@ impl State {
         }
         let outside_source = self.outside_source(&dial);
         let is_loopback = outside_source.is_some_and(|from| from.ip().is_loopback());
-        if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
+        if is_loopback && !requester.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
         self.count_dial(host, to_host);
@@ -103,10 +103,10 @@ impl State {
             .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
             .filter(|_| !is_refused);
         let Some(os) = listener else {
-            if class == Classes::loopback(face) && caller.options.real_loopback {
+            if class == Classes::loopback(face) && requester.options.real_loopback {
                 return Ok(Reply::Native);
             }
-            self.note_refused(kernel, sender.pid, host, &dial, caller.options.autobind_from);
+            self.note_refused(kernel, sender.pid, host, &dial, requester.options.autobind_from);
             return Ok(Reply::ConnectTo { to: self.refuser, from: None });
         };
 
@@ -119,7 +119,7 @@ impl State {
         let port = match (&record, outside_source.map(|from| from.port())) {
             (Some(s), _) => s.port,
             (None, Some(port @ 1..)) => port,
-            (None, _) => self.first_free(kernel, host, caller.options.autobind_from)?,
+            (None, _) => self.first_free(kernel, host, requester.options.autobind_from)?,
         };
         let peer_ip = match place {
             Place::Host(..) => dial.to.ip,
@@ -226,10 +226,10 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
-        caller: (Index, u16),
+        dialer: (Index, u16),
     ) -> Result<u16, (Errno, String)> {
         let first = self.first_free(kernel, host, 1)?;
-        if (host, first) != caller {
+        if (host, first) != dialer {
             return Ok(first);
         }
         let next = first.checked_add(1).ok_or((Errno::EADDRINUSE, "the host has no free port".to_owned()))?;

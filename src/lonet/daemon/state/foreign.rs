@@ -8,7 +8,7 @@
 use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
 use crate::daemon::names;
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Caller, Op, Reply};
+use lonet_core::control::{Op, Reply, Requester};
 use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -64,7 +64,7 @@ impl State {
     /// The query of registry.db that a message needs first. A host that is to be claimed gets its index here.
     pub fn registry_query(
         &mut self,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         op: &Op<'_>,
         claimed: bool,
         found: bool,
@@ -79,11 +79,11 @@ impl State {
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );
-        if comes_up && !claimed && !caller.host.is_empty() {
-            let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
+        if comes_up && !claimed && !requester.host.is_empty() {
+            let up = self.hosts.find(requester.host.as_bytes()).is_some_and(super::Host::is_up);
             if !up
-                && names::check(caller.host).is_ok()
-                && let Ok(index) = self.enter_named(caller.host)
+                && names::check(requester.host).is_ok()
+                && let Ok(index) = self.enter_named(requester.host)
             {
                 return Some(RegistryQuery::Claim(index));
             }
@@ -94,7 +94,7 @@ impl State {
         match *op {
             Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
-                _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
+                _ if names::fold(name) == names::fold(requester.host.as_bytes()) => None,
                 Some(host) => Some(RegistryQuery::Find(host.name.clone())),
                 None => names::shown(name).map(RegistryQuery::Find),
             },

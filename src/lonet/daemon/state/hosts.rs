@@ -9,7 +9,7 @@ use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
 use lonet_core::block::{Face, MAX_INDEX, Place};
-use lonet_core::control::{Caller, Reply};
+use lonet_core::control::{Reply, Requester};
 use lonet_core::table::saved::SavedHost;
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap};
@@ -180,10 +180,15 @@ pub enum By<'a> {
 const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
-    pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
+    pub(super) fn join(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        requester: &Requester<'_>,
+    ) -> Outcome {
         self.add_member(kernel, sender.pid);
-        if !caller.host.is_empty() {
-            self.default_host(kernel, sender.pid, caller)?;
+        if !requester.host.is_empty() {
+            self.default_host(kernel, sender.pid, requester)?;
         }
         Ok(Reply::Done)
     }
@@ -193,16 +198,16 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
     ) -> Result<Index, (Errno, String)> {
         // Most senders keep their host up already.
-        let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == caller.host);
+        let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == requester.host);
         if let Some(index) = self.processes.get(&pid).and_then(|p| p.hosts.iter().copied().find(is_home)) {
             return Ok(index);
         }
-        names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
-        let index = self.enter_named(caller.host)?;
-        self.begin(index, caller.options.fresh_accept_ports);
+        names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+        let index = self.enter_named(requester.host)?;
+        self.begin(index, requester.options.fresh_accept_ports);
         self.join_host(kernel, pid, index);
         Ok(index)
     }
@@ -212,10 +217,10 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
     ) -> Result<Index, (Errno, String)> {
-        if !caller.host.is_empty() {
-            return self.default_host(kernel, pid, caller);
+        if !requester.host.is_empty() {
+            return self.default_host(kernel, pid, requester);
         }
         let process = self.add_member(kernel, pid);
         if let Some(own) = process.implicit_host {
@@ -230,7 +235,7 @@ impl State {
             .find(|name| free(name))
             .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         let index = self.enter_named(&name)?;
-        self.begin(index, caller.options.fresh_accept_ports);
+        self.begin(index, requester.options.fresh_accept_ports);
         self.join_host(kernel, pid, index);
         self.add_member(kernel, pid).implicit_host = Some(index);
         Ok(index)
@@ -297,15 +302,15 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
         self.add_member(kernel, sender.pid);
         // A host resolves its own name, up or not, with strict names, too.
         let key = names::fold(name);
-        if key.is_some() && key == names::fold(caller.host.as_bytes()) {
-            names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
-            let index = self.enter_named(caller.host)?;
+        if key.is_some() && key == names::fold(requester.host.as_bytes()) {
+            names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+            let index = self.enter_named(requester.host)?;
             return self.named_for(index, strict);
         }
         if let Some(host) = self.hosts.find(name)
