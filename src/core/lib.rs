@@ -4,7 +4,6 @@
 pub mod address;
 pub mod block;
 pub mod child;
-pub mod classes;
 pub mod client;
 pub mod config;
 pub mod control;
@@ -22,6 +21,7 @@ pub mod lock;
 pub mod log_prefix;
 pub mod pace;
 pub mod quote;
+pub mod scopes;
 mod starved;
 pub mod sys;
 pub mod table;

@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::{kernel, log_file, memory, name, process, table_map};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::log_prefix::LogPrefix;
+use lonet_core::scopes::Scopes;
 use lonet_core::table::entry::Destination;
 use nix::errno::Errno;
 use std::fmt::{Arguments, Write};
@@ -88,24 +88,24 @@ pub fn refused(call: Call) {
     write_endpoint(&mut at, &client, to);
     let (at, refused) = (at.text(), result(Errno::ECONNREFUSED));
     let host = at.rsplit_once(':').map_or(at, |(host, _)| host);
-    if listens(to, Classes::host) {
+    if listens(to, Scopes::host) {
         line(
             call,
             format_args!("{refused}: {at} listens no more, or for the other kind of IP addresses only"),
         );
-    } else if listens(to, Classes::loopback) {
+    } else if listens(to, Scopes::loopback) {
         line(call, format_args!("{refused}: {at} listens on {host}'s loopback only"));
     } else {
         line(call, format_args!("{refused}: {at} has no listener"));
     }
 }
 
-/// Whether a host has a listener at this port, in the scope that `classes` gives for a family.
-fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
+/// Whether a host has a listener at this port, in the scope that `scopes` gives for a family.
+fn listens(to: Endpoint, scopes: fn(Face) -> Scopes) -> bool {
     let Some(parts) = table_map::parts() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
     let listens =
-        |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();
+        |face| parts.listeners.find(Destination { host, port: to.port, scope: scopes(face) }).is_some();
     [Face::V4, Face::V6].into_iter().any(listens)
 }
 

@@ -93,7 +93,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         os_remote: a.remote,
         peer_host: dial.entry.host,
         dialed_port: theirs.dialed_port,
-        class: theirs.class,
+        scope: theirs.scope,
     };
     let entry = Entry {
         at: None,

@@ -12,11 +12,11 @@ use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
-use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Loan, SocketInfo, State};
 use lonet_core::limit::Limit;
+use lonet_core::scopes::Scopes;
 use lonet_core::uids;
 use lonet_sockets::accept::{Accepted, Peer as RecordedPeer, identify};
 use nix::errno::Errno;
@@ -109,8 +109,8 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
 fn is_on_loopback(listener: u64) -> bool {
     let parts = table_map::parts();
     parts
-        .and_then(|parts| Some(parts.find(listener)?.entry.classes(parts.block)))
-        .is_some_and(Classes::is_loopback)
+        .and_then(|parts| Some(parts.find(listener)?.entry.scopes(parts.block)))
+        .is_some_and(Scopes::is_loopback)
 }
 
 /// The kernel's addresses of an accepted connection.

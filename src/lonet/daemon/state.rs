@@ -38,7 +38,7 @@ pub use faults::End;
 pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
-pub use lonet_core::classes::Classes;
+pub use lonet_core::scopes::Scopes;
 pub use lonet_core::table::entry::Call;
 pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};

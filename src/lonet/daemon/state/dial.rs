@@ -1,6 +1,6 @@
 //! connect: the OS address that a destination stands for, and the source port.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
+use super::{Call, Cookie, Index, Kernel, Outcome, Pid, Role, Scopes, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Asked, Reply, Requester, is_under_way};
 use lonet_core::table::events::Kind;
@@ -42,12 +42,12 @@ impl State {
         let has_port = dial.local.is_some_and(|local| local.port() != 0);
         self.supersede(kernel, sender.pid, dial.cookie, Role::Dialing, Some(has_port));
         let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
-        let (face, class) = match place {
+        let (face, scope) = match place {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Unassigned => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
             Place::Loopback(_) if requester.host.is_empty() && own.is_none() => return Ok(Reply::Native),
-            Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
-            Place::Host(_, face) => (face, Classes::host(face)),
+            Place::Loopback(face) | Place::Any(face) => (face, Scopes::loopback(face)),
+            Place::Host(_, face) => (face, Scopes::host(face)),
         };
         // Once lonet has bound the socket, the kernel's IPV6_V6ONLY is lonet's, not the program's.
         let v6only = self.sockets.get(&dial.cookie).map_or(dial.asked.v6only, |s| s.asked.v6only);
@@ -97,13 +97,13 @@ impl State {
         }
         self.count_dial(host, to_host);
         let to_itself =
-            self.self_connect(dial.cookie, (to_host, dial.to.port), class).filter(|_| !dial.unaware);
+            self.self_connect(dial.cookie, (to_host, dial.to.port), scope).filter(|_| !dial.unaware);
         let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
         let listener = (to_itself.or(foreign))
-            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
+            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, scope).map(|(_, os)| os))
             .filter(|_| !is_refused);
         let Some(os) = listener else {
-            if class == Classes::loopback(face) && requester.options.real_loopback {
+            if scope == Scopes::loopback(face) && requester.options.real_loopback {
                 return Ok(Reply::Native);
             }
             self.note_refused(kernel, sender.pid, host, &dial, requester.options.autobind_from);
@@ -150,7 +150,7 @@ impl State {
             os_remote: os,
             peer_host: to_host,
             dialed_port: dial.to.port,
-            class,
+            scope,
         };
         if let Some(from) = record.as_ref().and_then(|s| s.os) {
             self.spend_os_port(host, from, kernel.now());
@@ -187,10 +187,10 @@ impl State {
         &self,
         cookie: Cookie,
         (host, port): (Index, u16),
-        class: Classes,
+        scope: Scopes,
     ) -> Option<SocketAddrV4> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
-        let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
+        let is_there = (s.host, s.port) == (host, port) && self.scopes(s).overlap(scope);
         s.os.filter(|os| is_there && os.port() != 0)
     }
 
@@ -309,12 +309,12 @@ impl State {
         kernel: &mut dyn Kernel,
         host: Index,
         port: u16,
-        class: Classes,
+        scope: Scopes,
     ) -> Option<(Cookie, SocketAddrV4)> {
         let holders = self.hosts.get(host)?.ports.holders(port).to_vec();
         holders.into_iter().find_map(|cookie| {
             let s = self.sockets.get(&cookie)?;
-            if s.role != Role::Listening || !self.classes(s).overlap(class) {
+            if s.role != Role::Listening || !self.scopes(s).overlap(scope) {
                 return None;
             }
             self.examine(kernel, cookie);

@@ -5,7 +5,7 @@
 //! this end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is allowed,
 //! and the *courier*, a connection that lonetd makes to the program's listener in its place.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
+use super::{Call, Cookie, Index, Kernel, Pid, Role, Scopes, Socket, State};
 use crate::daemon::names;
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply, Requester};
@@ -243,7 +243,7 @@ impl State {
         };
         let found = [Face::V4, Face::V6]
             .into_iter()
-            .find_map(|face| Some((face, self.find_listener(kernel, index, dialed, Classes::host(face))?)));
+            .find_map(|face| Some((face, self.find_listener(kernel, index, dialed, Scopes::host(face))?)));
         let Some((face, (listener, os))) = found else { return Arrival::Refused };
         let Some(record) = self.sockets.get(&listener).cloned() else { return Arrival::Refused };
         let port = match fresh {
@@ -261,7 +261,7 @@ impl State {
             os_remote: dial.remote,
             peer_host: peer,
             dialed_port: dialed,
-            class: Classes::NONE,
+            scope: Scopes::NONE,
         };
         self.put(
             dial.cookie,

@@ -5,7 +5,7 @@
 //! never depends on how fast the end of a host was noticed.
 
 use super::ports::PortHolders;
-use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
+use super::{Index, Kernel, Named, Outcome, Pid, Scopes, Sender, State};
 use crate::daemon::names;
 use lonet_core::address::Address;
 use lonet_core::block::{Face, MAX_INDEX, Place};
@@ -356,7 +356,7 @@ impl State {
     pub(super) fn locate(&mut self, kernel: &mut dyn Kernel, address: &str) -> Outcome {
         let invalid = |e: lonet_core::address::AddressError| (Errno::EINVAL, e.to_string());
         let address = Address::parse(address).map_err(invalid)?;
-        match self.listener(kernel, &address, Classes::host) {
+        match self.listener(kernel, &address, Scopes::host) {
             Some(os) => Ok(Reply::Located { os }),
             None => Err((Errno::ECONNREFUSED, format!("nothing listens on {address}"))),
         }
@@ -369,18 +369,18 @@ impl State {
             By::Anybody => true,
             By::Host(name) => index(name) == index(&address.host),
         };
-        self.listener(kernel, address, Classes::host).is_some()
-            || is_loopback_theirs && self.listener(kernel, address, Classes::loopback).is_some()
+        self.listener(kernel, address, Scopes::host).is_some()
+            || is_loopback_theirs && self.listener(kernel, address, Scopes::loopback).is_some()
     }
 
     fn listener(
         &mut self,
         kernel: &mut dyn Kernel,
         address: &Address,
-        class: impl Fn(Face) -> Classes,
+        scope: impl Fn(Face) -> Scopes,
     ) -> Option<SocketAddrV4> {
         let index = self.hosts.find(address.host.as_bytes())?.index;
-        let mut classes = [Face::V4, Face::V6].map(class).into_iter();
-        classes.find_map(|class| self.find_listener(kernel, index, address.port, class)).map(|(_, os)| os)
+        let mut scopes = [Face::V4, Face::V6].map(scope).into_iter();
+        scopes.find_map(|scope| self.find_listener(kernel, index, address.port, scope)).map(|(_, os)| os)
     }
 }

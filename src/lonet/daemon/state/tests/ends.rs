@@ -4,7 +4,7 @@ use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
-use crate::daemon::state::{Call, Classes, Cookie, Index, Sender, StateReply};
+use crate::daemon::state::{Call, Cookie, Index, Scopes, Sender, StateReply};
 use lonet_core::block::{Endpoint, Face};
 use lonet_core::control::{Op, Options, Reply, Requester};
 use lonet_core::table::entry::{ACCEPTED, DIAL, Entry};
@@ -42,7 +42,7 @@ fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
         os_remote,
         peer_host: called.host,
         dialed_port: called.port,
-        class: Classes::host(Face::V4),
+        scope: Scopes::host(Face::V4),
     };
     let entry = Entry { call: Some(call), ..entry((index, 9), DIAL) };
     let parts = net.state.parts();

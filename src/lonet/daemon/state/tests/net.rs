@@ -7,7 +7,7 @@ mod hooks;
 mod truth;
 
 use super::world::{Is, OWNER, SOURCES, World};
-use crate::daemon::state::{Classes, Cookie, Index, Pid, Saved, Sender, State, StateReply, Tables};
+use crate::daemon::state::{Cookie, Index, Pid, Saved, Scopes, Sender, State, StateReply, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
 use lonet_core::control::{Asked, Delivery, Op, Options, Reply, Request as _, Requester, Runs};
 use lonet_core::table::word::Word;
