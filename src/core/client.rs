@@ -6,13 +6,13 @@
 //! made in a signal handler and after fork in a program with threads.
 
 mod connection;
-mod insist;
 mod owner;
+mod retry;
 mod start;
 mod trouble;
 
 pub use connection::await_reply;
-pub use insist::StartIf;
+pub use retry::StartIf;
 pub use trouble::TroubleOf;
 
 use crate::config::Config;

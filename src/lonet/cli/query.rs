@@ -181,7 +181,7 @@ pub fn exchange<T>(
     buffer: &mut [u8; MAX_MESSAGE],
     mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
-    client.insist(StartIf::Killed, Limit::NONE, buffer, |_, buffer| {
+    client.retry(StartIf::Killed, Limit::NONE, buffer, |_, buffer| {
         receive(&client.send(request, buffer)?, buffer)
     })
 }

@@ -37,7 +37,7 @@ impl Client {
         request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
     ) -> Exchange<'b> {
-        let n = self.insist(start, limit, buffer, |limit, buffer| {
+        let n = self.retry(start, limit, buffer, |limit, buffer| {
             let fd = self.send_within(limit, request, buffer)?;
             receive_raw(&fd, limit, buffer)
         })?;
@@ -47,7 +47,7 @@ impl Client {
     /// Tries `exchange` until a lonetd has answered; its limit is the one that is left. [`Trouble::NotRunning`] from
     /// it: nobody serves, or who was asked came to its end over the question; from this: nobody serves, and `start`
     /// says that it stays so.
-    pub fn insist<T>(
+    pub fn retry<T>(
         &self,
         start: StartIf,
         limit: Limit,
