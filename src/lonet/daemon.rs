@@ -101,7 +101,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     }
     let netns = reserved_block::network_namespace()?;
     if members::live_elsewhere(config, &directory.get(), owner, netns) {
-        return Err(SetupError::Elsewhere);
+        return Err(SetupError::OtherNetworkNamespace);
     }
     // From here on messages are received; the effects of those that were sent before are visible in the
     // kernel. A second lonetd ends here, before it touches anything.

@@ -72,7 +72,7 @@ impl Daemon {
         let is_elsewhere =
             lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns);
         let admitted = match is_elsewhere {
-            true => Err(lonet_core::trouble::ELSEWHERE),
+            true => Err(lonet_core::trouble::OTHER_NETWORK_NAMESPACE),
             false => self.admit(&fd, &requester.key),
         };
         let Peer { sender: peer, is_owner } = match admitted {
