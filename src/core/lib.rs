@@ -9,7 +9,7 @@ pub mod config;
 pub mod control;
 pub mod diag;
 pub mod directory;
-pub mod dns;
+pub mod dns_message;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;

@@ -7,7 +7,7 @@ use crate::bypass::Bypass;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{
-    autobound, descriptor_hints, dns, kernel, log, memory, name, process, sandbox, table_map, valve,
+    autobound, descriptor_hints, kernel, log, memory, name, name_server, process, sandbox, table_map, valve,
 };
 use libc::c_int;
 use lonet_core::block::Endpoint;
@@ -124,7 +124,7 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { dns::redirect(fd, address, len, &raw mut instead) } {
+    if unsafe { name_server::redirect(fd, address, len, &raw mut instead) } {
         return Ok(NextStep::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {

@@ -21,7 +21,7 @@ mod machine;
 use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
 use lonet_core::control::{Key, Op, Options, Reply, Requester};
-use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
+use lonet_core::dns_message::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use machine::is_of;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -279,7 +279,7 @@ impl Dns {
             Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
             Some(_) => Lookup::Failed(Rcode::ServFail),
         };
-        Some(dns::answer(made, query, &question, found)?.len)
+        Some(dns_message::answer(made, query, &question, found)?.len)
     }
 
     fn forward(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
@@ -348,7 +348,8 @@ impl Dns {
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
         if let Some(question) = Question::read(query)
-            && let Some(answer) = dns::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
+            && let Some(answer) =
+                dns_message::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
             && let Some(server) = self.servers.get(server)
         {
             let _ = server.socket.send_to(made.get(..answer.len).unwrap_or_default(), from);
