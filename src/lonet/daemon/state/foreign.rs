@@ -6,7 +6,7 @@
 //! and the *courier*, a connection that lonetd makes to the program's listener in its place.
 
 use super::{Call, Cookie, Index, Kernel, Pid, Role, Scopes, Socket, State};
-use crate::daemon::names;
+use crate::daemon::host_names;
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::{Op, Reply, Requester};
 use lonet_core::handshake::WireAddr;
@@ -82,7 +82,7 @@ impl State {
         if comes_up && !claimed && !requester.host.is_empty() {
             let up = self.hosts.find(requester.host.as_bytes()).is_some_and(super::Host::is_up);
             if !up
-                && names::check(requester.host).is_ok()
+                && host_names::check(requester.host).is_ok()
                 && let Ok(index) = self.enter_named(requester.host)
             {
                 return Some(RegistryQuery::Claim(index));
@@ -94,9 +94,9 @@ impl State {
         match *op {
             Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
-                _ if names::fold(name) == names::fold(requester.host.as_bytes()) => None,
+                _ if host_names::fold(name) == host_names::fold(requester.host.as_bytes()) => None,
                 Some(host) => Some(RegistryQuery::Find(host.name.clone())),
-                None => names::shown(name).map(RegistryQuery::Find),
+                None => host_names::shown(name).map(RegistryQuery::Find),
             },
             Op::DialHost { host, .. } if !host.is_empty() => match self.hosts.find_any(host) {
                 Some(host) if host.is_up() => None,
@@ -152,7 +152,7 @@ impl State {
     fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
         let shown = String::from_utf8_lossy(name);
         let known = self.hosts.len();
-        let index = match names::fold(name) {
+        let index = match host_names::fold(name) {
             Some(_) => self.hosts.enter(&shown),
             None => self.hosts.enter_odd(name, &shown),
         }?;

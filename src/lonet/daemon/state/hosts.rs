@@ -6,7 +6,7 @@
 
 use super::ports::PortHolders;
 use super::{Index, Kernel, Named, Outcome, Pid, Scopes, Sender, State};
-use crate::daemon::names;
+use crate::daemon::host_names;
 use lonet_core::address::Address;
 use lonet_core::block::{Face, MAX_INDEX, Place};
 use lonet_core::control::{Reply, Requester};
@@ -49,7 +49,7 @@ impl Host {
     }
 }
 
-/// Hosts by index, and by the keys of their names ([`names::fold`]).
+/// Hosts by index, and by the keys of their names ([`host_names::fold`]).
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     all: Vec<Host>,
@@ -78,12 +78,12 @@ impl Hosts {
 
     pub fn find(&self, name: &[u8]) -> Option<&Host> {
         let given = std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name));
-        self.get(*given.or_else(|| self.by_key.get(&names::fold(name)?))?)
+        self.get(*given.or_else(|| self.by_key.get(&host_names::fold(name)?))?)
     }
 
     /// Like [`Hosts::find`], also for foreign hosts whose names resolvers cannot carry.
     pub fn find_any(&self, name: &str) -> Option<&Host> {
-        let key = names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
+        let key = host_names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
         self.get(*self.by_key.get(&key)?)
     }
 
@@ -126,7 +126,7 @@ impl Hosts {
     /// The host of this name, which is made if there is none. `None`: the name is invalid, or no index is
     /// left.
     pub(super) fn enter(&mut self, name: &str) -> Option<Index> {
-        let index = self.enter_key(names::fold(name.as_bytes())?, name)?;
+        let index = self.enter_key(host_names::fold(name.as_bytes())?, name)?;
         self.by_name.insert(name.to_owned(), index);
         Some(index)
     }
@@ -205,7 +205,7 @@ impl State {
         if let Some(index) = self.processes.get(&pid).and_then(|p| p.hosts.iter().copied().find(is_home)) {
             return Ok(index);
         }
-        names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+        host_names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
         let index = self.enter_named(requester.host)?;
         self.begin(index, requester.options.fresh_accept_ports);
         self.join_host(kernel, pid, index);
@@ -227,7 +227,7 @@ impl State {
             return Ok(own);
         }
         // The name is read again: a process that joined as `lonet run` has executed its program by now.
-        let base = names::from_program(kernel.program(pid).as_bytes());
+        let base = host_names::from_program(kernel.program(pid).as_bytes());
         let free =
             |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up() && h.foreign.is_none());
         let name = std::iter::once(base.clone())
@@ -307,9 +307,9 @@ impl State {
     ) -> Result<Named, (Errno, String)> {
         self.add_member(kernel, sender.pid);
         // A host resolves its own name, up or not, with strict names, too.
-        let key = names::fold(name);
-        if key.is_some() && key == names::fold(requester.host.as_bytes()) {
-            names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+        let key = host_names::fold(name);
+        if key.is_some() && key == host_names::fold(requester.host.as_bytes()) {
+            host_names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
             let index = self.enter_named(requester.host)?;
             return self.named_for(index, strict);
         }
@@ -322,7 +322,9 @@ impl State {
         if strict {
             return Err((Errno::ENOENT, format!("no host is called {text:?}")));
         }
-        let index = names::shown(name).filter(|n| names::check(n).is_ok()).and_then(|n| self.hosts.enter(&n));
+        let index = host_names::shown(name)
+            .filter(|n| host_names::check(n).is_ok())
+            .and_then(|n| self.hosts.enter(&n));
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
         self.changes.hosts.insert(index);
         self.named(index)
@@ -346,7 +348,7 @@ impl State {
     fn named(&self, index: Index) -> Result<Named, (Errno, String)> {
         let host =
             self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
-        match names::ascii(&host.name) {
+        match host_names::ascii(&host.name) {
             Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii, is_cacheable: false }),
             None => Err((Errno::ENOENT, format!("{:?} makes no DNS name", host.name))),
         }
