@@ -1,7 +1,7 @@
 //! The hook of connect(2), from the program's arguments to its result. [`step`] decides before the kernel's connect what it
 //! does.
 
-pub mod foreign;
+pub mod foreign_peer;
 mod lent;
 mod step;
 mod table;
@@ -109,9 +109,9 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
                 }
                 NextStep::Foreign(peer) => {
                     let result = real(fd, peer.address.pointer(), peer.address.len);
-                    match foreign::shake_hands(&attempt, peer, result) {
-                        foreign::Outcome::Ended(errno) => return attempt.returns(errno),
-                        foreign::Outcome::Connect(to) => {
+                    match foreign_peer::shake_hands(&attempt, peer, result) {
+                        foreign_peer::Outcome::Ended(errno) => return attempt.returns(errno),
+                        foreign_peer::Outcome::Connect(to) => {
                             let address = &to.target.address;
                             return finish(&attempt, real(fd, address.pointer(), address.len), &to);
                         }

@@ -5,7 +5,7 @@
 //! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname after connect.
 
 use super::Attempt;
-use super::foreign::GRACE_MS;
+use super::foreign_peer::GRACE_MS;
 use super::step::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
