@@ -6,13 +6,13 @@
 //! made in a signal handler and after fork in a program with threads.
 
 mod connection;
-mod insist;
 mod owner;
+mod retry;
 mod start;
 mod trouble;
 
 pub use connection::await_reply;
-pub use insist::StartIf;
+pub use retry::StartIf;
 pub use trouble::TroubleOf;
 
 use crate::config::Config;
@@ -65,7 +65,7 @@ impl Way {
 const NONE: usize = usize::MAX;
 
 /// What an exchange leaves: how the answer opens, and the answer, which lies in the caller's buffer.
-pub type Answer<'b> = Result<(Opening, Reply<'b>), Trouble>;
+pub type Exchange<'b> = Result<(Opening, Reply<'b>), Trouble>;
 
 impl Client {
     /// `beside`: the directory of the program or library that asks, where the lonet command may be. `uid`:
@@ -152,7 +152,7 @@ impl Client {
         limit: Limit,
         request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
-    ) -> Answer<'b> {
+    ) -> Exchange<'b> {
         let fd = self.send_within(limit, request, buffer)?;
         let n = receive_raw(&fd, limit, buffer)?;
         self.parse(buffer, n)
@@ -167,7 +167,7 @@ impl Client {
         limit: Limit,
         request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
-    ) -> Answer<'b> {
+    ) -> Exchange<'b> {
         let done = (Opening::NOTHING, Reply::Done);
         match self.send_within(Limit::within(Duration::ZERO), request, buffer) {
             // The kernel announces the end of a socket as well. What has been bound or listens it does not.
@@ -179,17 +179,22 @@ impl Client {
     }
 
     /// Waits for the reply on the connection that [`Client::send`] gave.
-    pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+    pub fn receive<'b>(&self, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Exchange<'b> {
         self.receive_within(Limit::NONE, fd, buffer)
     }
 
     /// As [`Client::receive`], within a time limit where signals interrupt it.
-    pub fn receive_within<'b>(&self, limit: Limit, fd: &Fd, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+    pub fn receive_within<'b>(
+        &self,
+        limit: Limit,
+        fd: &Fd,
+        buffer: &'b mut [u8; MAX_MESSAGE],
+    ) -> Exchange<'b> {
         let n = receive_raw(fd, limit, buffer)?;
         self.parse(buffer, n)
     }
 
-    fn parse<'b>(&self, buffer: &'b [u8; MAX_MESSAGE], n: usize) -> Answer<'b> {
+    fn parse<'b>(&self, buffer: &'b [u8; MAX_MESSAGE], n: usize) -> Exchange<'b> {
         let (opening, reply) = control::read_reply(&buffer[..n]).map_err(|e| match e {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
@@ -228,7 +233,7 @@ impl Client {
     /// The request as bytes; how many.
     fn write(&self, request: &dyn Request, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
         let now = sys::clock(libc::CLOCK_MONOTONIC);
-        control::write_request(buffer, now, &self.config.caller(), request).ok_or(Trouble::TooLong)
+        control::write_request(buffer, now, &self.config.requester(), request).ok_or(Trouble::TooLong)
     }
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.

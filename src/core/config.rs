@@ -1,7 +1,7 @@
 //! The configuration of a process, read from its LONET_… environment variables.
 
 use crate::address::MAX_HOST;
-use crate::control::{Caller, Key, Options};
+use crate::control::{Key, Options, Requester};
 use crate::directory::{Place, SHARED, Which, find};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -156,8 +156,8 @@ impl Config {
     }
 
     /// What requests to lonetd say of this process.
-    pub fn caller(&self) -> Caller<'_> {
-        Caller {
+    pub fn requester(&self) -> Requester<'_> {
+        Requester {
             host: self.host.as_deref().unwrap_or(""),
             key: self.membership.map_or([0; 16], |m| m.key),
             options: self.options,

@@ -43,7 +43,7 @@ pub type Key = [u8; 16];
 
 /// Who asks, and how it wants to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller<'a> {
+pub struct Requester<'a> {
     /// LONET_HOST, or empty.
     pub host: &'a str,
     /// All zero: none.

@@ -44,7 +44,7 @@ pub mod wire;
 pub use destroyed::{Destroyed, End};
 pub use kept::{Loan, keep};
 pub use proc::proc_dump;
-pub use several::{Question, SEVERAL};
+pub use several::{SEVERAL, SocketQuestion};
 
 use crate::sys;
 use netlink::Netlink;
@@ -107,7 +107,7 @@ impl fmt::Debug for State {
 
 /// One TCP socket, as the kernel describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct SocketInfo {
     pub state: State,
     /// What SO_COOKIE says; 0 when it is not known ([`proc_dump`]).
     pub cookie: u64,
@@ -131,17 +131,17 @@ pub struct Traffic {
 
 /// What the kernel says to the question for one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Found(Found),
+pub enum SocketAnswer {
+    Found(SocketInfo),
     /// It named a socket with other addresses. So it can be asked, and there is none with these.
     Another,
     /// There is none, or this kernel does not tell: whoever acts on it first asks for a socket that is there.
     Nobody,
 }
 
-impl Answer {
-    fn found(self) -> Option<Found> {
-        if let Answer::Found(found) = self { Some(found) } else { None }
+impl SocketAnswer {
+    fn found(self) -> Option<SocketInfo> {
+        if let SocketAnswer::Found(found) = self { Some(found) } else { None }
     }
 }
 
@@ -179,12 +179,12 @@ impl Diag {
     /// An answer with other addresses than those asked for counts as none. The kernel gives such answers: for
     /// an address that nobody listens on it names the machine's wildcard listener of that port, and for a
     /// connection that has ended the listener it came from.
-    pub fn lookup(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<Found>> {
-        self.exact(local, remote, None).map(Answer::found)
+    pub fn lookup(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<SocketInfo>> {
+        self.exact(local, remote, None).map(SocketAnswer::found)
     }
 
     /// As [`Diag::lookup`], with what it is that an absence rests on.
-    pub fn answer(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Answer> {
+    pub fn answer(&self, local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<SocketAnswer> {
         self.exact(local, remote, None)
     }
 
@@ -197,13 +197,13 @@ impl Diag {
         local: SocketAddrV4,
         remote: SocketAddrV4,
         cookie: u64,
-    ) -> io::Result<Option<Found>> {
-        self.exact(local, remote, Some(cookie)).map(Answer::found)
+    ) -> io::Result<Option<SocketInfo>> {
+        self.exact(local, remote, Some(cookie)).map(SocketAnswer::found)
     }
 
     /// The listener of that address and cookie, also in a SO_REUSEPORT group: a look-up, and if that finds
     /// none, a dump of the listeners of this address. The dump allocates memory.
-    pub fn listener(&self, local: SocketAddrV4, cookie: u64) -> io::Result<Option<Found>> {
+    pub fn listener(&self, local: SocketAddrV4, cookie: u64) -> io::Result<Option<SocketInfo>> {
         if let Some(found) = self.lookup_cookie(local, NOBODY, cookie)? {
             return Ok(Some(found));
         }
@@ -228,7 +228,7 @@ impl Diag {
         &self,
         states: u32,
         local: Option<(Ipv4Addr, u8)>,
-        each: &mut dyn FnMut(Found),
+        each: &mut dyn FnMut(SocketInfo),
     ) -> io::Result<()> {
         if local.is_some_and(|(_, prefix)| prefix > 32) {
             return Err(error(libc::EINVAL));
@@ -238,9 +238,9 @@ impl Diag {
     }
 
     /// As [`Diag::dump`], with what has become of the segments of each socket.
-    pub fn dump_traffic(&self, states: u32, each: &mut dyn FnMut(Found, Traffic)) -> io::Result<()> {
+    pub fn dump_traffic(&self, states: u32, each: &mut dyn FnMut(SocketInfo, Traffic)) -> io::Result<()> {
         let mut buffer = vec![0; DUMP_BUFFER];
-        let mut each = |found: Found, attributes: &[u8]| {
+        let mut each = |found: SocketInfo, attributes: &[u8]| {
             if states & found.state.bit() != 0 {
                 each(found, wire::traffic(attributes));
             }
@@ -253,7 +253,7 @@ impl Diag {
     pub fn dump_carried(
         &self,
         (address, prefix): (Ipv4Addr, u8),
-        each: &mut dyn FnMut(Found, sys::Traffic),
+        each: &mut dyn FnMut(SocketInfo, sys::Traffic),
     ) -> io::Result<()> {
         if prefix > 32 {
             return Err(error(libc::EINVAL));
@@ -261,7 +261,7 @@ impl Diag {
         let filter = wire::Filter { address, prefix, port: None };
         let states = State::ESTABLISHED.bit() | State::CLOSE_WAIT.bit() | State::FIN_WAIT2.bit();
         let mut buffer = vec![0; DUMP_BUFFER];
-        let mut each = |found: Found, attributes: &[u8]| {
+        let mut each = |found: SocketInfo, attributes: &[u8]| {
             let is_wanted = states & found.state.bit() != 0 && filter.matches(found.local);
             if let Some(carried) = wire::carried_of(attributes).filter(|_| is_wanted) {
                 each(found, carried);
@@ -270,7 +270,12 @@ impl Diag {
         self.dump_whole(&wire::Dump { states, filter: Some(filter), traffic: true }, &mut buffer, &mut each)
     }
 
-    fn exact(&self, local: SocketAddrV4, remote: SocketAddrV4, cookie: Option<u64>) -> io::Result<Answer> {
+    fn exact(
+        &self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        cookie: Option<u64>,
+    ) -> io::Result<SocketAnswer> {
         let sequence = self.next_sequence();
         self.netlink.send(wire::exact_request(sequence, local, remote, cookie).bytes())?;
         // The head of the answer is what counts; what does not fit is attributes.
@@ -279,7 +284,7 @@ impl Diag {
             let received = self.netlink.receive(&mut buffer)?.0;
             let Some(message) = wire::messages(received).find(|m| m.sequence == sequence) else { continue };
             let answer = several::understand(&message, (local, remote))?;
-            if answer == Answer::Nobody {
+            if answer == SocketAnswer::Nobody {
                 self.check_that_it_answers()?;
             }
             return Ok(answer);
@@ -300,11 +305,11 @@ impl Diag {
         &self,
         states: u32,
         filter: Option<wire::Filter>,
-        each: &mut dyn FnMut(Found),
+        each: &mut dyn FnMut(SocketInfo),
     ) -> io::Result<()> {
         let mut buffer = vec![0; DUMP_BUFFER];
         // Filtered again here, so that the result does not rest on the kernel's reading of the filter.
-        let mut each = |found: Found, _: &[u8]| {
+        let mut each = |found: SocketInfo, _: &[u8]| {
             if states & found.state.bit() != 0 && filter.is_none_or(|f| f.matches(found.local)) {
                 each(found);
             }
@@ -316,7 +321,7 @@ impl Diag {
         &self,
         what: &wire::Dump,
         buffer: &mut [u8],
-        each: &mut dyn FnMut(Found, &[u8]),
+        each: &mut dyn FnMut(SocketInfo, &[u8]),
     ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
             if self.dump_once(what, buffer, each)? {
@@ -331,7 +336,7 @@ impl Diag {
         &self,
         what: &wire::Dump,
         buffer: &mut [u8],
-        each: &mut dyn FnMut(Found, &[u8]),
+        each: &mut dyn FnMut(SocketInfo, &[u8]),
     ) -> io::Result<bool> {
         // A dump that was given up half-way would keep the kernel from starting another (EBUSY).
         self.netlink.drain(buffer);

@@ -9,7 +9,7 @@ use crate::control::MAX_MESSAGE;
 use crate::limit::{Limit, TIME_LIMIT};
 use crate::starved::readable_from_starved;
 use crate::sys::{self, Fd, check};
-use crate::trouble::{ELSEWHERE, Trouble, setup};
+use crate::trouble::{OTHER_NETWORK_NAMESPACE, Trouble, setup};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -114,7 +114,7 @@ pub fn launch(launch: &Launch, limit: Limit, buffer: &mut [u8; MAX_MESSAGE]) -> 
     match &buffer[..got] {
         READY => Ok(()),
         [] => Err(Trouble::NoCommand),
-        [words @ .., 0] if words == ELSEWHERE.as_bytes() => Err(Trouble::Elsewhere),
+        [words @ .., 0] if words == OTHER_NETWORK_NAMESPACE.as_bytes() => Err(Trouble::OtherNetworkNamespace),
         _ => Err(Trouble::Failed),
     }
 }

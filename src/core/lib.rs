@@ -4,13 +4,12 @@
 pub mod address;
 pub mod block;
 pub mod child;
-pub mod classes;
 pub mod client;
 pub mod config;
 pub mod control;
 pub mod diag;
 pub mod directory;
-pub mod dns;
+pub mod dns_message;
 #[cfg(test)]
 mod fuzzed;
 pub mod handshake;
@@ -22,6 +21,7 @@ pub mod lock;
 pub mod log_prefix;
 pub mod pace;
 pub mod quote;
+pub mod scopes;
 mod starved;
 pub mod sys;
 pub mod table;

@@ -51,7 +51,7 @@ pub mod index;
 pub mod layout;
 pub mod listeners;
 mod map;
-pub mod names;
+pub mod names_generation;
 pub mod ports;
 pub mod record;
 pub mod rules;

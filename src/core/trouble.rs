@@ -30,7 +30,7 @@ pub enum Trouble {
     /// No lonet command anywhere.
     NoCommand,
     /// The network's programs live in another network namespace.
-    Elsewhere,
+    OtherNetworkNamespace,
     /// lonetd started and gave up; its words are in its log and in the caller's buffer.
     Failed,
 }
@@ -41,7 +41,7 @@ impl Trouble {
         match self {
             Trouble::NoRoom(e) => e,
             // As a lonetd that runs there says it.
-            Trouble::Elsewhere => Errno::EACCES,
+            Trouble::OtherNetworkNamespace => Errno::EACCES,
             _ => Errno::ENETDOWN,
         }
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Trouble {
             Trouble::NoCommand => f.write_str(
                 "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",
             ),
-            Trouble::Elsewhere => f.write_str(ELSEWHERE),
+            Trouble::OtherNetworkNamespace => f.write_str(OTHER_NETWORK_NAMESPACE),
             Trouble::Failed => {
                 f.write_str("lonetd could not start; its log is in the network's directory")
             },
@@ -97,5 +97,5 @@ pub fn setup(step: &'static str) -> impl Fn(Errno) -> Trouble {
 }
 
 /// What a lonetd says that was started in another network namespace than the network's programs live in.
-pub const ELSEWHERE: &str = "this process is in another network namespace (a container, unshare -n, ip netns) than the network's \
+pub const OTHER_NETWORK_NAMESPACE: &str = "this process is in another network namespace (a container, unshare -n, ip netns) than the network's \
     programs, whose loopback it does not reach: start all of them in one, or use another network (LONET_NETWORK)";

@@ -1,9 +1,9 @@
-//! The hook of connect(2), from the program's arguments to its result. [`plan`] decides before the kernel's connect what it
+//! The hook of connect(2), from the program's arguments to its result. [`step`] decides before the kernel's connect what it
 //! does.
 
-pub mod foreign;
+pub mod foreign_peer;
 mod lent;
-mod plan;
+mod step;
 mod table;
 
 use crate::ask::{Start, ask_of, tell_to};
@@ -16,8 +16,8 @@ use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
 use lonet_core::limit::Limit;
 use nix::errno::Errno;
-use plan::{Connect, Decider, Disconnect, Expects, Plan};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use step::{Connect, Decider, Disconnect, Expects, NextStep, Target};
 use table::Next;
 
 hook! {
@@ -53,7 +53,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    // As for `plan::decide`.
+    // As for `step::decide`.
     #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
     extern "C" fn new(fd: c_int, address: *const sockaddr, len: socklen_t) -> Attempt {
         Attempt { real: connect.get(), fd, address, len, errno: Errno::last_raw(), limit: Limit::NONE }
@@ -82,34 +82,36 @@ impl Attempt {
 /// # Safety
 /// The arguments are as connect(2) takes them.
 pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
-    const { assert!(!std::mem::needs_drop::<Plan>()) };
+    const { assert!(!std::mem::needs_drop::<NextStep>()) };
     let mut attempt = Attempt::new(fd, address, len);
     let real = attempt.real;
     // SAFETY: the program's arguments, and addresses of ours.
     unsafe {
-        let mut plan = plan::decide(&mut attempt, Decider::Table);
+        let mut step = step::decide(&mut attempt, Decider::Table);
         loop {
-            match &mut plan {
-                Plan::Libc(_) => return real(fd, address, len),
-                Plan::Fail(errno) => return attempt.returns(*errno as i32),
-                Plan::Disconnect(from) => return finish_disconnect(&attempt, real(fd, address, len), from),
-                Plan::NameServer(to) => {
+            match &mut step {
+                NextStep::Libc(_) => return real(fd, address, len),
+                NextStep::Fail(errno) => return attempt.returns(*errno as i32),
+                NextStep::Disconnect(from) => {
+                    return finish_disconnect(&attempt, real(fd, address, len), from);
+                }
+                NextStep::NameServer(to) => {
                     return finish_to_name_server(&attempt, real(fd, to.pointer(), to.len));
                 }
-                Plan::Connect(to) => return finish(&attempt, lent::dial(&attempt, &to.target), to),
-                Plan::Table(dial) => {
-                    let result = lent::dial(&attempt, &dial.target);
+                NextStep::Connect(to) => return finish(&attempt, connect_to(&attempt, &to.target), to),
+                NextStep::Table(dial) => {
+                    let result = connect_to(&attempt, &dial.target);
                     match table::finish(&attempt, result, dial) {
                         Next::Return => return result,
                         Next::Retry => {}
-                        Next::AskLonetd => plan = plan::decide(&mut attempt, Decider::Lonetd),
+                        Next::AskLonetd => step = step::decide(&mut attempt, Decider::Lonetd),
                     }
                 }
-                Plan::Foreign(peer) => {
+                NextStep::Foreign(peer) => {
                     let result = real(fd, peer.address.pointer(), peer.address.len);
-                    match foreign::shake_hands(&attempt, peer, result) {
-                        foreign::Outcome::Ended(errno) => return attempt.returns(errno),
-                        foreign::Outcome::Connect(to) => {
+                    match foreign_peer::shake_hands(&attempt, peer, result) {
+                        foreign_peer::Outcome::Ended(errno) => return attempt.returns(errno),
+                        foreign_peer::Outcome::Connect(to) => {
                             let address = &to.target.address;
                             return finish(&attempt, real(fd, address.pointer(), address.len), &to);
                         }
@@ -120,6 +122,21 @@ pub unsafe extern "C" fn run(fd: c_int, address: *const sockaddr, len: socklen_t
     }
 }
 
+/// The kernel's connect to the target, or lonetd's in its place where a sandbox forbids the OS port. Cancellation passes through
+/// this frame, as through [`run`].
+///
+/// # Safety
+/// The socket is the program's.
+unsafe extern "C" fn connect_to(attempt: &Attempt, target: &Target) -> c_int {
+    // SAFETY: an address of ours with its length.
+    let result = unsafe { (attempt.real)(attempt.fd, target.address.pointer(), target.address.len) };
+    if result == 0 || Errno::last_raw() != libc::EACCES {
+        return result;
+    }
+    // SAFETY: as the caller promises.
+    unsafe { lent::connect(attempt, target) }
+}
+
 /// The errno of a connect with this result; 0: it returned 0.
 fn errno_of(result: c_int) -> i32 {
     if result == 0 { 0 } else { Errno::last_raw() }
@@ -127,6 +144,12 @@ fn errno_of(result: c_int) -> i32 {
 
 fn outcome(errno: i32) -> Result<(), Errno> {
     if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
+}
+
+/// The errno to log for a dial. A non-blocking one is under way for the program also if the connection is made already.
+fn for_log(fd: c_int, errno: i32) -> i32 {
+    let is_made = || log::is_wanted() && kernel::remote(fd).is_some();
+    if errno == libc::EINPROGRESS && is_made() { 0 } else { errno }
 }
 
 /// Notifies lonetd of the outcome of a connect, logs it, and returns from the program's call.
@@ -164,8 +187,16 @@ extern "C" fn finish(attempt: &Attempt, result: c_int, to: &Connect) -> c_int {
 #[inline(never)]
 fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
     let call = attempt.call();
+    // That a relay is connected says nothing of the peer.
+    let is_settled = !matches!(expects, Expects::Relay { .. });
+    let errno = if is_settled { for_log(attempt.fd, errno) } else { errno };
+    let refuses = matches!(expects, Expects::Refusal { .. });
     match *expects {
         _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(call),
+        // The refusal comes while connect sends its segment, and is kept for the program's next question.
+        _ if refuses && errno == libc::EINPROGRESS && !kernel::has_connection(attempt.fd) => {
+            log::refused(call);
+        }
         Expects::Relay { waited, .. } if waited != 0 => {
             let why = format_args!("relayed, as the peer has not answered within {waited} ms");
             log::ended(call, outcome(errno), why);

@@ -7,7 +7,7 @@ use crate::address::{Address, is_plausible};
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
 use crate::log::About;
-use crate::{autobound, dns, host, kernel, memory, name, process};
+use crate::{autobound, host, kernel, memory, name, name_server, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
 use nix::errno::Errno;
@@ -96,7 +96,7 @@ unsafe fn on_network(
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
         // SAFETY: as above.
-        None => unsafe { dns::show_server_address(address, room, len) },
+        None => unsafe { name_server::show_server_address(address, room, len) },
     }
     Ok(Decision::Done(0))
 }

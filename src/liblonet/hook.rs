@@ -23,6 +23,8 @@ pub enum Decision {
     Libc(Bypass),
     /// Return this value; errno stays as the program had it.
     Done(libc::c_int),
+    /// Return 0; the program has asked for the error of its dial, and got this one.
+    Told(Errno),
     Fail(Errno),
 }
 
@@ -48,6 +50,10 @@ pub fn run_hook(
             Errno::set_raw(errno);
             value
         }
+        Ok(Decision::Told(_)) => {
+            Errno::set_raw(errno);
+            0
+        }
         Ok(Decision::Fail(e)) | Err(Failure { errno: e, .. }) => {
             e.set();
             -1
@@ -62,6 +68,7 @@ fn report(call: Call, decided: &HookResult) {
         Ok(Decision::Libc(why)) => log::bypassed(call, *why),
         Ok(Decision::Done(_)) => log::ended(call, Ok(()), format_args!("")),
         Ok(Decision::Fail(errno)) => log::ended(call, Err(*errno), format_args!("")),
+        Ok(Decision::Told(errno)) => log::ended(call, Err(*errno), format_args!("the outcome of the dial")),
         Err(failure) => log::ended(call, Err(failure.errno), format_args!("{}", failure.why())),
     });
 }

@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::{kernel, log_file, memory, name, process, table_map};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::log_prefix::LogPrefix;
+use lonet_core::scopes::Scopes;
 use lonet_core::table::entry::Destination;
 use nix::errno::Errno;
 use std::fmt::{Arguments, Write};
@@ -88,24 +88,24 @@ pub fn refused(call: Call) {
     write_endpoint(&mut at, &client, to);
     let (at, refused) = (at.text(), result(Errno::ECONNREFUSED));
     let host = at.rsplit_once(':').map_or(at, |(host, _)| host);
-    if listens(to, Classes::host) {
+    if listens(to, Scopes::host) {
         line(
             call,
             format_args!("{refused}: {at} listens no more, or for the other kind of IP addresses only"),
         );
-    } else if listens(to, Classes::loopback) {
+    } else if listens(to, Scopes::loopback) {
         line(call, format_args!("{refused}: {at} listens on {host}'s loopback only"));
     } else {
         line(call, format_args!("{refused}: {at} has no listener"));
     }
 }
 
-/// Whether a host has a listener at this port, in the scope that `classes` gives for a family.
-fn listens(to: Endpoint, classes: fn(Face) -> Classes) -> bool {
+/// Whether a host has a listener at this port, in the scope that `scopes` gives for a family.
+fn listens(to: Endpoint, scopes: fn(Face) -> Scopes) -> bool {
     let Some(parts) = table_map::parts() else { return false };
     let Place::Host(host, _) = parts.block.place(to.ip) else { return false };
     let listens =
-        |face| parts.listeners.find(Destination { host, port: to.port, class: classes(face) }).is_some();
+        |face| parts.listeners.find(Destination { host, port: to.port, scope: scopes(face) }).is_some();
     [Face::V4, Face::V6].into_iter().any(listens)
 }
 
@@ -203,16 +203,29 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
     }
 }
 
-/// A socket's local address as the program sees it.
+/// A socket's local address as the program sees it, in lonet's terms. `None` also for a port that the kernel has chosen for a dial
+/// which has failed: it is none of lonet's.
 fn socket_address(fd: c_int) -> Option<Endpoint> {
-    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint())
+    let of_machine =
+        |at: &Endpoint| at.port == 0 || !is_place_of_hosts(at.ip) || kernel::tcp_family(fd).is_none();
+    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint().filter(of_machine))
+}
+
+/// Whether the TCP ports of this address are those of a host.
+fn is_place_of_hosts(ip: Ipv6Addr) -> bool {
+    let has_real_loopback = || process::client().is_some_and(|client| client.config.options.real_loopback);
+    match process::block().map(|block| block.place(ip)) {
+        Some(Place::Host(..)) => true,
+        Some(Place::Loopback(_)) => process::is_host() && !has_real_loopback(),
+        _ => false,
+    }
 }
 
 /// Writes an address by its host's name: `α:80`; `*:80` for a wildcard.
 fn write_endpoint(line: &mut Line, client: &Client, at: Endpoint) {
     let place = process::block().map_or(Place::NotLonet, |block| block.place(at.ip));
     let _ = match place {
-        Place::Any(_) => write!(line, "*:{}", at.port),
+        _ if at.ip.to_canonical().is_unspecified() => write!(line, "*:{}", at.port),
         Place::Loopback(_) if process::is_host() => write!(line, "localhost:{}", at.port),
         Place::Host(..) => {
             let mut buffer = [0; MAX_MESSAGE];

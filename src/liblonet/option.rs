@@ -8,7 +8,7 @@ use crate::address::{Address, is_plausible};
 use crate::ask::{Start, ask_of};
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
-use crate::log::About;
+use crate::log::{self, About};
 use crate::{descriptor_hints, kernel, memory, name, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::control::{Op, Reply};
@@ -20,8 +20,36 @@ hook! {
         fd: c_int, level: c_int, option: c_int, value: *mut c_void, len: *mut socklen_t
     ) -> c_int => lonet_getsockopt decides(About::Socket(fd)) |real| {
         // SAFETY: the program's pointers.
-        unsafe { get_as_program_set(fd, level, option, value, len, &real) }
+        unsafe {
+            match (level, option) {
+                (libc::SOL_SOCKET, libc::SO_ERROR) if log::is_wanted() => log_error(fd, value, len, &real),
+                _ => get_as_program_set(fd, level, option, value, len, &real),
+            }
+        }
     }
+}
+
+/// SO_ERROR, by which a program learns the outcome of a dial that did not wait. The value is the kernel's; here it is logged.
+///
+/// # Safety
+/// `value` and `len` are as getsockopt(2) takes them.
+unsafe fn log_error(
+    fd: c_int,
+    value: *mut c_void,
+    len: *mut socklen_t,
+    real: &dyn Fn() -> c_int,
+) -> HookResult {
+    if !descriptor_hints::is_set(fd) || kernel::tcp_family(fd).is_none() {
+        return Ok(Decision::Libc(Bypass::OtherOption));
+    }
+    if real() != 0 {
+        return Ok(Decision::Fail(Errno::last()));
+    }
+    // SAFETY: the kernel has just written `len` bytes there.
+    let error = unsafe {
+        if len.read() as usize == size_of::<c_int>() { value.cast::<c_int>().read_unaligned() } else { 0 }
+    };
+    Ok(if error == 0 { Decision::Done(0) } else { Decision::Told(Errno::from_raw(error)) })
 }
 
 hook! {

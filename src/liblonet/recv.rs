@@ -3,7 +3,7 @@
 //!
 //! These calls block: as in `connect`, the frames around the real call own nothing.
 
-use crate::{dns, memory, process};
+use crate::{memory, name_server, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use nix::errno::Errno;
 
@@ -129,7 +129,7 @@ unsafe fn name_at(message: *const msghdr) -> (*mut sockaddr, u32) {
 unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *mut socklen_t) -> ssize_t {
     if got >= 0 {
         // SAFETY: the kernel has just written there.
-        unsafe { dns::show_server_address(from, room, len) };
+        unsafe { name_server::show_server_address(from, room, len) };
     }
     got
 }
@@ -151,7 +151,11 @@ unsafe extern "C" fn named_all(got: c_int, messages: *mut mmsghdr, roomy: u64) -
         unsafe {
             let message = &raw mut (*messages.add(i)).msg_hdr;
             let room = size_of::<libc::sockaddr_in6>() as u32;
-            dns::show_server_address((*message).msg_name.cast(), room, &raw mut (*message).msg_namelen);
+            name_server::show_server_address(
+                (*message).msg_name.cast(),
+                room,
+                &raw mut (*message).msg_namelen,
+            );
         }
     }
     got

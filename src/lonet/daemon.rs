@@ -14,11 +14,11 @@ mod dns;
 pub mod faults;
 mod foreign;
 mod holders;
+pub mod host_names;
 mod in_place;
 mod kernel;
 mod log;
 mod members;
-pub mod names;
 mod owner;
 pub mod process;
 mod reach;
@@ -101,7 +101,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     }
     let netns = reserved_block::network_namespace()?;
     if members::live_elsewhere(config, &directory.get(), owner, netns) {
-        return Err(SetupError::Elsewhere);
+        return Err(SetupError::OtherNetworkNamespace);
     }
     // From here on messages are received; the effects of those that were sent before are visible in the
     // kernel. A second lonetd ends here, before it touches anything.

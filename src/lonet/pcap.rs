@@ -18,7 +18,7 @@ pub mod pdu;
 mod port_reuse;
 pub mod ring;
 
-use crate::daemon::names;
+use crate::daemon::host_names;
 use crate::daemon::state::NetworkShown;
 use crate::trace::event::{Event, Kind};
 use address_map::{AddressMap, Identified, Process};
@@ -63,7 +63,7 @@ struct Waiting {
 pub struct Capture {
     block: Block,
     map: AddressMap,
-    /// The hosts whose packets are wanted, as folded by [`names::fold`]; empty: all.
+    /// The hosts whose packets are wanted, as folded by [`host_names::fold`]; empty: all.
     hosts: Vec<String>,
     has_packets: bool,
     queue: VecDeque<Waiting>,
@@ -307,7 +307,7 @@ fn is_refusal(block: Block, segment: &Segment) -> bool {
 pub fn fold_hosts(hosts: &[String]) -> Result<Vec<String>, String> {
     let fold = |host: &String| {
         let bare = lonet_core::config::bare_host(host);
-        names::fold(bare.as_bytes()).ok_or_else(|| format!("{host:?} is not the name of a host"))
+        host_names::fold(bare.as_bytes()).ok_or_else(|| format!("{host:?} is not the name of a host"))
     };
     hosts.iter().map(fold).collect()
 }

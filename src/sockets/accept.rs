@@ -8,7 +8,7 @@
 use crate::diag_query::query;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
-use lonet_core::diag::Answer;
+use lonet_core::diag::SocketAnswer;
 use lonet_core::table::entry::{ACCEPTED, Call, Entry};
 use lonet_core::table::events::Kind;
 use lonet_core::table::record::Found;
@@ -76,8 +76,8 @@ fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     }
     let answers = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
     // Otherwise this end is dead, or another connection has its addresses by now.
-    let is_this = matches!(answers[0], Some(Answer::Found(f)) if f.cookie == a.cookie);
-    let Some(Answer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
+    let is_this = matches!(answers[0], Some(SocketAnswer::Found(f)) if f.cookie == a.cookie);
+    let Some(SocketAnswer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
     let is_dial = |f: &Found| {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
@@ -93,7 +93,7 @@ fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs
         os_remote: a.remote,
         peer_host: dial.entry.host,
         dialed_port: theirs.dialed_port,
-        class: theirs.class,
+        scope: theirs.scope,
     };
     let entry = Entry {
         at: None,

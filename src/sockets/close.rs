@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::pending_dials::PendingDials;
-use lonet_core::classes::Classes;
+use lonet_core::scopes::Scopes;
 use lonet_core::sys;
 use lonet_core::table::entry::{Destination, pack_os};
 use lonet_core::table::events::{Event, Kind};
@@ -78,8 +78,8 @@ pub fn closing(
         // If the listener has gone, this may have been the last socket to hold the port.
         Phase::Server => {
             let e = &found.entry;
-            let class = e.call.map_or(Classes::NONE, |c| c.class);
-            match parts.listeners.find(Destination { host: e.host, port: e.port, class }) {
+            let scope = e.call.map_or(Scopes::NONE, |c| c.scope);
+            match parts.listeners.find(Destination { host: e.host, port: e.port, scope }) {
                 Some(_) => Notify::Nothing,
                 None => {
                     parts.ports.suspect_bound(e.host, e.port);

@@ -6,18 +6,18 @@
 
 use crate::kernel;
 use lonet_core::child::run_in_child;
-use lonet_core::diag::{Answer, Diag, Loan, NOBODY, Question, State};
+use lonet_core::diag::{Diag, Loan, NOBODY, SocketAnswer, SocketQuestion, State};
 use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
 use std::io;
 use std::net::SocketAddrV4;
 
 /// Answers to N questions.
-pub type Answers<const N: usize> = [Option<Answer>; N];
+pub type Answers<const N: usize> = [Option<SocketAnswer>; N];
 
 /// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
 ///
 /// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
-pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<Answers<N>> {
+pub fn query<const N: usize>(questions: &[SocketQuestion; N], spare: i32) -> Option<Answers<N>> {
     let mut answers = [None; N];
     let seen = Loan::open().and_then(|mut loan| loan.ask(|diag| send(diag, questions, &mut answers)));
     let is_usable = match seen {
@@ -36,19 +36,23 @@ pub fn query<const N: usize>(questions: &[Question; N], spare: i32) -> Option<An
     is_usable.then_some(answers)
 }
 
-fn send<const N: usize>(diag: &Diag, questions: &[Question], answers: &mut Answers<N>) -> io::Result<()> {
+fn send<const N: usize>(
+    diag: &Diag,
+    questions: &[SocketQuestion],
+    answers: &mut Answers<N>,
+) -> io::Result<()> {
     diag.answers_as_they_come(questions, answers)
 }
 
 /// Whether all was answered and the control was found.
 fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
-    seen.is_ok() && matches!(answers.first(), Some(Some(Answer::Found(_))))
+    seen.is_ok() && matches!(answers.first(), Some(Some(SocketAnswer::Found(_))))
 }
 
 /// The queries of a claim.
 pub struct DiagQuery {
     /// The question about a socket that is known to exist.
-    control: Question,
+    control: SocketQuestion,
     /// The slot of the process that asks.
     slot: u16,
     /// Opened for the first query.
@@ -56,7 +60,7 @@ pub struct DiagQuery {
 }
 
 impl DiagQuery {
-    pub fn new(control: Question, slot: u16) -> DiagQuery {
+    pub fn new(control: SocketQuestion, slot: u16) -> DiagQuery {
         DiagQuery { control, slot, diag: None }
     }
 
@@ -87,11 +91,11 @@ impl SocketQuery for DiagQuery {
         }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
             suspect.has_gone = match answer {
-                Some(Answer::Found(f)) => {
+                Some(SocketAnswer::Found(f)) => {
                     let is_over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                     f.cookie != suspect.cookie || f.inode == 0 || is_over
                 }
-                Some(Answer::Another | Answer::Nobody) => true,
+                Some(SocketAnswer::Another | SocketAnswer::Nobody) => true,
                 None => false,
             };
         }

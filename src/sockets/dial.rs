@@ -13,9 +13,9 @@ use crate::address::Address;
 use crate::diag_query::DiagQuery;
 use crate::{Actor, kernel};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::classes::Classes;
 use lonet_core::control::{Asked, is_under_way};
 use lonet_core::diag::NOBODY;
+use lonet_core::scopes::Scopes;
 use lonet_core::sys;
 use lonet_core::table::claim::{Claim, OnUnverified};
 use lonet_core::table::entry::{Call, DIAL, Destination, Entry, pack_os};
@@ -107,9 +107,9 @@ fn loopback(face: Face) -> Ipv6Addr {
 /// Errors are those of bind(2) and of the socket options that it sets.
 pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<DialStart, Errno> {
     let parts = actor.parts;
-    let (host, face, class) = match parts.block.place(params.to.ip) {
-        Place::Host(index, face) => (index, face, Classes::host(face)),
-        Place::Loopback(face) | Place::Any(face) => (actor.host, face, Classes::loopback(face)),
+    let (host, face, scope) = match parts.block.place(params.to.ip) {
+        Place::Host(index, face) => (index, face, Scopes::host(face)),
+        Place::Loopback(face) | Place::Any(face) => (actor.host, face, Scopes::loopback(face)),
         Place::Unassigned | Place::NotLonet => return Ok(DialStart::Ask),
     };
     // lonetd knows the errors of IPV6_V6ONLY sockets that dial IPv4 addresses.
@@ -119,7 +119,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
     if actor.table.asks_about(actor.host, host) {
         return Ok(DialStart::Ask);
     }
-    let dialed = Destination { host, port: params.to.port, class };
+    let dialed = Destination { host, port: params.to.port, scope };
     let Some(listener) = parts.listeners.find(dialed) else { return Ok(DialStart::Ask) };
     if listens(actor, &listener, dialed, params.fd) != Some(true) {
         return Ok(DialStart::Ask);
@@ -161,7 +161,7 @@ pub fn begin(actor: &Actor<'_>, params: &DialParams, looked: Looked) -> Result<D
         os_remote: listener.os,
         peer_host: host,
         dialed_port: params.to.port,
-        class,
+        scope,
     };
     let entry = Entry {
         host: actor.host,

@@ -2,7 +2,7 @@
 
 use super::fields::{Read, Reader, Writer};
 use super::{
-    Asked, Caller, Delivery, EVERY_VERSION, Fault, MAGIC, MAX_MESSAGE, Malformed, Options, Request, Runs,
+    Asked, Delivery, EVERY_VERSION, Fault, MAGIC, MAX_MESSAGE, Malformed, Options, Request, Requester, Runs,
     Trace, VERSION, is_under_way,
 };
 use crate::block::Endpoint;
@@ -199,22 +199,22 @@ impl AnyOp<'_> {
 pub fn write_request(
     buffer: &mut [u8; MAX_MESSAGE],
     at: Duration,
-    caller: &Caller<'_>,
+    requester: &Requester<'_>,
     request: &dyn Request,
 ) -> Option<usize> {
     let mut w = Writer { buffer, at: 0 };
     w.bytes(&MAGIC);
     if let Some(kill) = request.down() {
         w.put(EVERY_VERSION);
-        w.put(caller.key);
+        w.put(requester.key);
         w.put(kill);
         return w.finish();
     }
     w.put(VERSION);
     w.put(at.as_nanos() as u64);
-    w.put(caller.host);
-    w.put(caller.key);
-    w.put(caller.options);
+    w.put(requester.host);
+    w.put(requester.key);
+    w.put(requester.options);
     request.write(&mut w);
     w.finish()
 }
@@ -228,15 +228,15 @@ pub fn sent_at(bytes: &[u8]) -> Option<Duration> {
 }
 
 /// Reads a request.
-pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, AnyOp<'_>), Malformed> {
+pub fn read_request(bytes: &[u8]) -> Result<(Requester<'_>, AnyOp<'_>), Malformed> {
     let mut r = Reader { rest: bytes };
     if r.opening()? == EVERY_VERSION {
-        let caller = Caller { host: "", key: r.take()?, options: Options::default() };
+        let requester = Requester { host: "", key: r.take()?, options: Options::default() };
         let down = NetworkOp::Down { kill: r.take()? };
-        return r.end((caller, AnyOp::Network(down)));
+        return r.end((requester, AnyOp::Network(down)));
     }
     let _at: u64 = r.take()?;
-    let caller = Caller { host: r.take()?, key: r.take()?, options: r.take()? };
+    let requester = Requester { host: r.take()?, key: r.take()?, options: r.take()? };
     let tag = r.take()?;
     let request = match Op::take(tag, &mut r)? {
         Some(op) => AnyOp::Op(op),
@@ -246,5 +246,5 @@ pub fn read_request(bytes: &[u8]) -> Result<(Caller<'_>, AnyOp<'_>), Malformed> 
     if matches!(request, AnyOp::Network(NetworkOp::Down { .. })) {
         return Err(Malformed::Bytes);
     }
-    r.end((caller, request))
+    r.end((requester, request))
 }

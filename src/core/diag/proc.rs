@@ -5,7 +5,7 @@
 //! Not a snapshot: sockets that come or go while it is read may be seen twice or not at all.
 
 use super::wire::v4_of;
-use super::{Found, State, error};
+use super::{SocketInfo, State, error};
 use crate::sys;
 use std::ffi::CStr;
 use std::io;
@@ -18,7 +18,7 @@ const BUFFER: usize = 4096;
 /// Calls `each` for every TCP socket that has IPv4 addresses; `cookie` is 0. Allocates nothing.
 ///
 /// A line that cannot be read is an error (EPROTO): it might have been the socket that the caller looks for.
-pub fn proc_dump(each: &mut dyn FnMut(Found)) -> io::Result<()> {
+pub fn proc_dump(each: &mut dyn FnMut(SocketInfo)) -> io::Result<()> {
     read_table(c"/proc/net/tcp", each)?;
     match read_table(c"/proc/net/tcp6", each) {
         // A machine without IPv6.
@@ -27,7 +27,7 @@ pub fn proc_dump(each: &mut dyn FnMut(Found)) -> io::Result<()> {
     }
 }
 
-fn read_table(path: &CStr, each: &mut dyn FnMut(Found)) -> io::Result<()> {
+fn read_table(path: &CStr, each: &mut dyn FnMut(SocketInfo)) -> io::Result<()> {
     let file = sys::open(path, libc::O_RDONLY)?;
     let mut buffer = [0; BUFFER];
     let mut filled = 0;
@@ -56,7 +56,7 @@ fn read_table(path: &CStr, each: &mut dyn FnMut(Found)) -> io::Result<()> {
 }
 
 /// One line: `sl local remote st tx:rx tr:when retransmits uid timeout inode ...`. `None`: IPv6 addresses.
-fn parse(line: &[u8]) -> io::Result<Option<Found>> {
+fn parse(line: &[u8]) -> io::Result<Option<SocketInfo>> {
     let malformed = || error(libc::EPROTO);
     let line = str::from_utf8(line).map_err(|_| malformed())?;
     let mut fields = line.split_ascii_whitespace();
@@ -67,7 +67,7 @@ fn parse(line: &[u8]) -> io::Result<Option<Found>> {
     let uid = field(3)?.parse().map_err(|_| malformed())?;
     let inode = field(1)?.parse().map_err(|_| malformed())?;
     let (Endpoint::V4(local), Endpoint::V4(remote)) = (local, remote) else { return Ok(None) };
-    Ok(Some(Found { state: State(state), cookie: 0, inode, uid, local, remote }))
+    Ok(Some(SocketInfo { state: State(state), cookie: 0, inode, uid, local, remote }))
 }
 
 enum Endpoint {

@@ -1,7 +1,7 @@
 //! Looks several sockets up at once, by one message to the kernel, which answers each look-up.
 
 use super::netlink::HEAD;
-use super::{Answer, Diag, error, wire};
+use super::{Diag, SocketAnswer, error, wire};
 use std::io;
 use std::net::SocketAddrV4;
 
@@ -9,19 +9,19 @@ use std::net::SocketAddrV4;
 pub const SEVERAL: usize = 9;
 
 /// Which socket is meant: its local address, its remote one, and its cookie, if it is known.
-pub type Question = (SocketAddrV4, SocketAddrV4, Option<u64>);
+pub type SocketQuestion = (SocketAddrV4, SocketAddrV4, Option<u64>);
 
 impl Diag {
     /// What the kernel says to each of these questions, of which there are at most [`SEVERAL`], as [`Diag::answer`] says it;
     /// where a cookie is asked for it is as [`Diag::lookup_cookie`] says. `answers` has a place for each question.
     ///
-    /// [`Answer::Nobody`] says nothing unless another question of the same message was answered with a socket.
+    /// [`SocketAnswer::Nobody`] says nothing unless another question of the same message was answered with a socket.
     // A frame of its own, as it takes a good part of a small stack.
     #[inline(never)]
     pub fn answers_as_they_come(
         &self,
-        questions: &[Question],
-        answers: &mut [Option<Answer>],
+        questions: &[SocketQuestion],
+        answers: &mut [Option<SocketAnswer>],
     ) -> io::Result<()> {
         const { assert!(wire::Request::ROOM <= HEAD) };
         let mut buffers = [[0; HEAD]; SEVERAL];
@@ -56,14 +56,14 @@ impl Diag {
 pub(super) fn understand(
     message: &wire::Message<'_>,
     (local, remote): (SocketAddrV4, SocketAddrV4),
-) -> io::Result<Answer> {
+) -> io::Result<SocketAnswer> {
     match message.kind {
-        wire::ERROR if message.errno() == libc::ENOENT => Ok(Answer::Nobody),
+        wire::ERROR if message.errno() == libc::ENOENT => Ok(SocketAnswer::Nobody),
         wire::ERROR if message.errno() != 0 => Err(error(message.errno())),
         _ if !message.is_socket() => Err(error(libc::EPROTO)),
         _ => Ok(wire::socket(message.body)
             .filter(|f| f.local == local && f.remote == remote)
-            .map_or(Answer::Another, Answer::Found)),
+            .map_or(SocketAnswer::Another, SocketAnswer::Found)),
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_with_another_cookie_than_the_one_asked_for_is_not_it() {
+    fn socket_with_another_cookie_is_not_the_one_asked_for() {
         let diag = Diag::open().expect("sock_diag");
         let listener = TcpListener::bind("127.231.9.9:0").expect("a listener");
         let at = v4(listener.local_addr().expect("its address"));
@@ -107,6 +107,6 @@ mod tests {
         let questions = [(at, NOBODY, Some(found.cookie)), (at, NOBODY, Some(found.cookie + 1))];
         let mut answers = [None; 2];
         diag.answers_as_they_come(&questions, &mut answers).expect("answers");
-        assert_eq!(answers[..2], [Some(Answer::Found(found)), Some(Answer::Nobody)]);
+        assert_eq!(answers[..2], [Some(SocketAnswer::Found(found)), Some(SocketAnswer::Nobody)]);
     }
 }

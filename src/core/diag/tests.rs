@@ -67,7 +67,7 @@ fn start_listening(fd: &sys::Fd) {
     assert_eq!(unsafe { libc::listen(fd.raw(), 8) }, 0);
 }
 
-fn dumped(diag: &Diag, states: u32, local: Option<(Ipv4Addr, u8)>) -> Vec<Found> {
+fn dumped(diag: &Diag, states: u32, local: Option<(Ipv4Addr, u8)>) -> Vec<SocketInfo> {
     let mut all = Vec::new();
     diag.dump(states, local, &mut |found| all.push(found)).expect("a dump");
     all
@@ -105,7 +105,7 @@ fn both_sides_of_a_connection_are_found_with_their_cookies() {
 }
 
 #[test]
-fn a_dead_listener_is_not_mistaken_for_a_wildcard_listener_of_its_port() {
+fn wildcard_listener_is_not_taken_for_a_dead_one_of_its_port() {
     for wildcard in ["0.0.0.0", "[::]"] {
         let diag = diag();
         let (listener, address) = listen("127.231.2.1:0");
@@ -113,7 +113,7 @@ fn a_dead_listener_is_not_mistaken_for_a_wildcard_listener_of_its_port() {
         drop(listener);
         let wildcard = TcpListener::bind(format!("{wildcard}:{}", address.port())).expect("a listener");
         until("the end of the listener", || diag.lookup(address, NOBODY).expect("an answer").is_none());
-        assert_eq!(diag.answer(address, NOBODY).expect("an answer"), Answer::Another);
+        assert_eq!(diag.answer(address, NOBODY).expect("an answer"), SocketAnswer::Another);
         assert_eq!(diag.listener(address, old).expect("an answer"), None);
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port());
         let found = diag.lookup(any, NOBODY).expect("an answer").expect("the wildcard listener");
@@ -165,7 +165,7 @@ fn a_socket_bound_to_the_loopback_interface_is_found() {
 }
 
 #[test]
-fn a_connection_in_the_backlog_has_no_inode_until_it_is_accepted() {
+fn connection_in_the_backlog_has_no_inode_until_accept() {
     let diag = diag();
     let (listener, address) = listen("127.231.5.1:0");
     let client = TcpStream::connect(address).expect("a connection");
@@ -274,7 +274,7 @@ fn ends_in_one_block_are_announced_and_others_are_not() {
 }
 
 #[test]
-fn the_sockets_of_a_killed_process_are_not_held_when_wait_returns() {
+fn sockets_of_a_killed_process_are_free_when_wait_returns() {
     let mut pipe = [0; 2];
     // SAFETY: room for two descriptors.
     assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
@@ -368,7 +368,7 @@ fn proc_tells_of_the_same_sockets_without_their_cookies() {
         proc_dump(&mut |found| all.push(found)).expect("/proc");
         for (local, remote) in [(local, remote), (remote, local), (remote, NOBODY)] {
             let found = diag.lookup(local, remote).expect("an answer").expect("a socket");
-            assert!(all.contains(&Found { cookie: 0, ..found }), "{found:?}");
+            assert!(all.contains(&SocketInfo { cookie: 0, ..found }), "{found:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::layout::{
     AttributeHeader, DumpRequest, ExactRequest, HostCondition, MessageHeader, SocketId, SocketMessage,
 };
-use super::{Found, State, Traffic};
+use super::{SocketInfo, State, Traffic};
 use crate::sys;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -199,7 +199,7 @@ fn cookie(message: &SocketMessage) -> u64 {
 }
 
 /// Reads a struct inet_diag_msg and what follows it. `None`: not a socket that has IPv4 addresses.
-pub fn socket(body: &[u8]) -> Option<Found> {
+pub fn socket(body: &[u8]) -> Option<SocketInfo> {
     let (message, attributes) = SocketMessage::read_from_prefix(body).ok()?;
     let family = i32::from(message.family);
     let local = SocketAddrV4::new(address(family, message.id.src)?, message.id.sport.get());
@@ -213,7 +213,7 @@ pub fn socket(body: &[u8]) -> Option<Found> {
         other => other,
     };
     let (inode, uid) = (message.inode, message.uid);
-    Some(Found { state, cookie: cookie(&message), inode, uid, local, remote })
+    Some(SocketInfo { state, cookie: cookie(&message), inode, uid, local, remote })
 }
 
 fn address(family: i32, bytes: [u8; 16]) -> Option<Ipv4Addr> {

@@ -10,7 +10,7 @@ use super::ports::Seen;
 use super::record::Found;
 use super::state::{Phase, Reference, State};
 use super::word::Word;
-use crate::classes::Classes;
+use crate::scopes::Scopes;
 use std::net::SocketAddrV4;
 
 /// Sockets that one message to the kernel asks about.
@@ -171,12 +171,12 @@ impl<W: Word> Parts<'_, W> {
 
     /// Whether a listener of this port is alive, by the kernel's answer.
     fn is_listened_on(self, host: u16, port: u16, kernel: &mut impl SocketQuery) -> bool {
-        let at = |class| self.listeners.find(Destination { host, port, class }).map(|listener| listener.os);
+        let at = |scope| self.listeners.find(Destination { host, port, scope }).map(|listener| listener.os);
         let is_its = |found: Found| {
             found.state.phase == Phase::Kept && (found.entry.host, found.entry.port) == (host, port)
         };
         let is_there = |os| kernel.listener(os).and_then(|cookie| self.find(cookie)).is_some_and(is_its);
-        Classes::EACH.into_iter().filter_map(at).any(is_there)
+        Scopes::EACH.into_iter().filter_map(at).any(is_there)
     }
 
     /// The query about the socket of a claim. `Some(None)`: the kernel may not know the socket yet, as its

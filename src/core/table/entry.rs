@@ -4,8 +4,8 @@
 //! machine, so that it fits a word together with its port.
 
 use crate::block::{Block, Endpoint, Face, Place};
-use crate::classes::Classes;
 use crate::control::Asked;
+use crate::scopes::Scopes;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// Number of words of a record's body.
@@ -58,7 +58,7 @@ pub struct Call {
     /// The port that was dialed.
     pub dialed_port: u16,
     /// Scope and family of the address that was dialed.
-    pub class: Classes,
+    pub scope: Scopes,
 }
 
 const NONE: u64 = 0;
@@ -115,13 +115,13 @@ pub fn unpack_os(word: u64) -> Option<SocketAddrV4> {
 pub struct Destination {
     pub host: u16,
     pub port: u16,
-    pub class: Classes,
+    pub scope: Scopes,
 }
 
 impl Call {
     /// The destination of the dial that made the connection.
     pub fn destination(&self) -> Destination {
-        Destination { host: self.peer_host, port: self.dialed_port, class: self.class }
+        Destination { host: self.peer_host, port: self.dialed_port, scope: self.scope }
     }
 }
 
@@ -131,12 +131,12 @@ pub const OS_LOCAL: usize = 6;
 impl Entry {
     /// Whether this socket, if it listens, accepts a dial to this destination.
     pub fn answers(&self, dialed: Destination, block: Block) -> bool {
-        (dialed.host, dialed.port) == (self.host, self.port) && self.classes(block).overlap(dialed.class)
+        (dialed.host, dialed.port) == (self.host, self.port) && self.scopes(block).overlap(dialed.scope)
     }
 
     /// Scopes and families of the addresses that the socket is bound to.
-    pub fn classes(&self, block: Block) -> Classes {
-        self.at.map_or(Classes::NONE, |at| Classes::at(block.place(at.ip), self.asked.v6only))
+    pub fn scopes(&self, block: Block) -> Scopes {
+        self.at.map_or(Scopes::NONE, |at| Scopes::at(block.place(at.ip), self.asked.v6only))
     }
 
     pub fn pack(&self, block: Block) -> [u64; WORDS] {
@@ -152,11 +152,11 @@ impl Entry {
             self.asked.reuse_port,
         ];
         let flags = flags.iter().enumerate().fold(0u64, |all, (i, set)| all | u64::from(*set) << i);
-        let class = call.map_or(0, |c| c.class.0);
+        let scope = call.map_or(0, |c| c.scope.0);
         [
             ids.iter().enumerate().fold(0, |all, (i, id)| all | u64::from(*id) << (16 * i)),
             u64::from(self.accept_port.unwrap_or(0))
-                | u64::from(class) << 16
+                | u64::from(scope) << 16
                 | u64::from(self.role) << 24
                 | flags << 32,
             pack_name(self.at, block),
@@ -180,7 +180,7 @@ impl Entry {
             os_remote: unpack_os(os_remote).unwrap_or(crate::diag::NOBODY),
             peer_host: (ids >> 32) as u16,
             dialed_port: (ids >> 48) as u16,
-            class: Classes((misc >> 16) as u8),
+            scope: Scopes((misc >> 16) as u8),
         });
         Entry {
             host: ids as u16,
@@ -242,7 +242,7 @@ mod tests {
             os_remote: os(80),
             peer_host: 9,
             dialed_port: 80,
-            class: Classes(8),
+            scope: Scopes(8),
         };
         let asked = Asked { family: Face::V6, v6only: true, reuse_address: false, reuse_port: true };
         let entry = Entry {

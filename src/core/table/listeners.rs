@@ -44,8 +44,8 @@ const WINDOW: usize = 32;
 
 /// The key of an entry, never 0 or 1: 0 is a free place, and 1 an entry that is being changed.
 fn key(dialed: Destination) -> u64 {
-    let Destination { host, port, class } = dialed;
-    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(class.0)
+    let Destination { host, port, scope } = dialed;
+    1 << 63 | u64::from(host) << 32 | u64::from(port) << 8 | u64::from(scope.0)
 }
 
 impl<'a, W: Word> Listeners<'a, W> {
@@ -103,7 +103,7 @@ impl<'a, W: Word> Listeners<'a, W> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::classes::Classes;
+    use crate::scopes::Scopes;
     use std::sync::atomic::AtomicU64;
 
     pub fn place<W>(word: fn() -> W) -> ListenerCell<W> {
@@ -114,8 +114,8 @@ pub mod tests {
         (0..n).map(|_| place(AtomicU64::default)).collect()
     }
 
-    fn at(host: u16, port: u16, class: u8) -> Destination {
-        Destination { host, port, class: Classes(class) }
+    fn at(host: u16, port: u16, scope: u8) -> Destination {
+        Destination { host, port, scope: Scopes(scope) }
     }
 
     fn listener(port: u16) -> Listener {

@@ -12,11 +12,11 @@ use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
-use lonet_core::classes::Classes;
 use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
-use lonet_core::diag::{self, Diag, Found, Loan, State};
+use lonet_core::diag::{self, Diag, Loan, SocketInfo, State};
 use lonet_core::limit::Limit;
+use lonet_core::scopes::Scopes;
 use lonet_core::uids;
 use lonet_sockets::accept::{Accepted, Peer as RecordedPeer, identify};
 use nix::errno::Errno;
@@ -109,8 +109,8 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
 fn is_on_loopback(listener: u64) -> bool {
     let parts = table_map::parts();
     parts
-        .and_then(|parts| Some(parts.find(listener)?.entry.classes(parts.block)))
-        .is_some_and(Classes::is_loopback)
+        .and_then(|parts| Some(parts.find(listener)?.entry.scopes(parts.block)))
+        .is_some_and(Scopes::is_loopback)
 }
 
 /// The kernel's addresses of an accepted connection.
@@ -123,7 +123,7 @@ struct Ends {
 impl Ends {
     /// The peer's socket, if the kernel knows it. With no descriptor left a child process looks it up, and
     /// closes its copy of `new` for it.
-    fn look_or_aside(&self, new: c_int) -> Result<Option<Found>, Errno> {
+    fn look_or_aside(&self, new: c_int) -> Result<Option<SocketInfo>, Errno> {
         let look = |diag: &Diag| diag.lookup(self.remote, self.local);
         let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
         match Loan::open().and_then(|mut loan| loan.ask(look)).map_err(errno) {
@@ -136,7 +136,7 @@ impl Ends {
 
     /// The peer's socket according to /proc, where netlink is not available.
     #[cold]
-    fn in_proc(&self) -> Option<Found> {
+    fn in_proc(&self) -> Option<SocketInfo> {
         let (mut socket, mut several) = (None, false);
         let read = diag::proc_dump(&mut |found| {
             if (found.local, found.remote) == (self.remote, self.local) {
@@ -150,7 +150,7 @@ impl Ends {
     /// its uid is its own. A host's address belongs to sockets that lonet has a record of. In a user
     /// namespace in which not each user has a uid of its own, the owner's uid may be another user's. `new`:
     /// as in `look_or_aside`.
-    fn is_outsider_of(&self, client: &Client, found: &Found, new: c_int) -> bool {
+    fn is_outsider_of(&self, client: &Client, found: &SocketInfo, new: c_int) -> bool {
         let is_over = matches!(found.state, State::TIME_WAIT | State::CLOSE | State::SYN_RECV);
         let block = Block::new(self.local.ip().octets()[1]);
         let is_hosts =

@@ -1,6 +1,6 @@
 //! Functions that make connected descriptors: lonet_dial and lonet_dial_start.
 
-mod foreign;
+mod foreign_dial;
 
 use super::addr::HostPort;
 use super::error::{Error, EscapedBytes, Reported, Result, call};
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
                 );
                 Err(Error::Unreachable.of(dial.path))
             }
-            (Ok(()), true) => foreign::shake_hands(&dial, limit),
+            (Ok(()), true) => foreign_dial::shake_hands(&dial, limit),
             (waited, _) => waited.map_err(|e| e.of(dial.path)),
         };
         let connected = connected.and_then(|()| dial.block().map_err(|e| e.of(dial.path)));
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn lonet_dial_start(host: *mut LonetHost, addr: *const c_c
         // SAFETY: null or a C string, as lonet.h says.
         let (dial, foreign) = Dial::start(&host, Limit::NONE, unsafe { bytes(addr) })?;
         let started = match foreign {
-            true => foreign::start(&dial),
+            true => foreign_dial::start(&dial),
             false => Ok(()),
         };
         match started.and_then(|()| still_open(&host, dial.path)) {

@@ -99,7 +99,7 @@ impl From<Trouble> for Error {
             Trouble::NotOurs { .. }
             | Trouble::UserNamespace { .. }
             | Trouble::Directory(_)
-            | Trouble::Elsewhere => Error::Access,
+            | Trouble::OtherNetworkNamespace => Error::Access,
             Trouble::Setup { why, .. } => match why {
                 Errno::ENOTDIR => Error::NoDirectory,
                 _ => Error::from_errno(why),

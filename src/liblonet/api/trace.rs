@@ -24,7 +24,7 @@ pub extern "C" fn lonet_trace_open(net: *mut LonetNet, flags: c_int) -> c_int {
             _ => return Err(Error::Invalid.because(what, "invalid flags")),
         };
         let mut buffer = [0; MAX_MESSAGE];
-        let begun = net.client.insist(StartIf::Asked, Limit::NONE, &mut buffer, |_, buffer| {
+        let begun = net.client.retry(StartIf::Asked, Limit::NONE, &mut buffer, |_, buffer| {
             let fd = net.client.send(&NetworkOp::Trace(order), buffer)?;
             await_reply(&fd, Limit::NONE)?;
             let n = match sys::recv(fd.raw(), buffer) {

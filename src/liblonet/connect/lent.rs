@@ -1,5 +1,4 @@
-//! The kernel's connect, or lonetd's in its place where a sandbox forbids the OS port and allows the port that the program
-//! dials.
+//! lonetd's connect in the place of the kernel's, where a sandbox forbids the OS port and allows the port that the program dials.
 //!
 //! lonetd does not wait for the connection. A program that is to wait calls connect(2) again, so that its signals and
 //! SO_SNDTIMEO apply. For a socket that is being connected the kernel ignores the address of that call, and the sandbox checks
@@ -7,7 +6,7 @@
 //! happens to the socket meanwhile.
 
 use super::Attempt;
-use super::plan::Target;
+use super::step::Target;
 use crate::address::Address;
 use crate::panic_barrier::catch_panic;
 use crate::{kernel, process, sandbox};
@@ -24,25 +23,20 @@ struct Lent {
     waits: bool,
 }
 
-/// Connects the socket to the target. Cancellation passes through this frame, as through [`super::run`].
+/// Has lonetd connect the socket to the target, after the kernel has said EACCES. Cancellation passes through this frame, as
+/// through [`super::run`].
 ///
 /// # Safety
 /// The socket is the program's.
-pub unsafe extern "C" fn dial(attempt: &Attempt, target: &Target) -> c_int {
-    let real = attempt.real;
-    // SAFETY: an address of ours with its length.
-    let result = unsafe { real(attempt.fd, target.address.pointer(), target.address.len) };
-    if result == 0 || Errno::last_raw() != libc::EACCES {
-        return result;
-    }
+pub unsafe extern "C" fn connect(attempt: &Attempt, target: &Target) -> c_int {
     let lent = by_lonetd(attempt, target);
     if !lent.waits {
         return returned(lent.errno);
     }
     let nowhere =
         Address::of_os(SocketAddrV4::new(Ipv4Addr::BROADCAST, target.port), target.address.family());
-    // SAFETY: as above.
-    let result = unsafe { real(attempt.fd, nowhere.pointer(), nowhere.len) };
+    // SAFETY: an address of ours with its length.
+    let result = unsafe { (attempt.real)(attempt.fd, nowhere.pointer(), nowhere.len) };
     // EALREADY is for a dial that began before this call; this one began in it.
     let is_late = result != 0 && Errno::last_raw() == libc::EALREADY;
     if is_late { returned(lent.errno) } else { result }

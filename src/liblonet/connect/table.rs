@@ -5,8 +5,8 @@
 //! four calls to bind it to its host's address, one for its valve and two for its source port, and one getsockname after connect.
 
 use super::Attempt;
-use super::foreign::GRACE_MS;
-use super::plan::{Socket, Target};
+use super::foreign_peer::GRACE_MS;
+use super::step::{Socket, Target};
 use crate::address::Address;
 use crate::ask::{Start, ask_of};
 use crate::failure::Failure;
@@ -146,7 +146,8 @@ pub extern "C" fn finish(attempt: &Attempt, result: c_int, begun: &mut Dial) -> 
         let Dial { actor, dial, .. } = begun;
         next = match dial.finish(actor, errno) {
             Outcome::Done => {
-                log::ended(attempt.call(), super::outcome(errno), format_args!(""));
+                let outcome = super::outcome(super::for_log(attempt.fd, errno));
+                log::ended(attempt.call(), outcome, format_args!(""));
                 Next::Return
             }
             Outcome::Ask => Next::AskLonetd,

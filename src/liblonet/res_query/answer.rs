@@ -5,7 +5,7 @@ use crate::panic_barrier::run_isolated;
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
-use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
+use lonet_core::dns_message::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use std::ffi::CStr;
 
 unsafe extern "C" {
@@ -60,7 +60,7 @@ pub unsafe fn to_name(
         let mut query = [0; MAX_QUERY];
         // SAFETY: a C string, as the caller promises.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-        answered = dns::write_query(&mut query, 0, name, kind as u16, class as u16)
+        answered = dns_message::write_query(&mut query, 0, name, kind as u16, class as u16)
             // SAFETY: as the caller promises.
             .and_then(|n| unsafe { respond(query.get(..n)?, answer, len) });
     });
@@ -109,7 +109,7 @@ unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answ
         (Some(Err(LookupError::Unavailable)), _) => Lookup::Failed(Rcode::ServFail),
     };
     let mut made = [0; MAX_ANSWER];
-    let written = dns::answer(&mut made, query, &question, found)?;
+    let written = dns_message::answer(&mut made, query, &question, found)?;
     let room = usize::try_from(len).unwrap_or(0);
     // SAFETY: as the caller promises. An answer that does not fit is cut, and its full length returned, as in
     // libc.

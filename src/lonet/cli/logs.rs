@@ -8,7 +8,7 @@
 //! other users, and files are opened through its descriptor.
 
 use super::{Network, completions, write_out};
-use crate::daemon::names;
+use crate::daemon::host_names;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::Client;
@@ -249,7 +249,7 @@ fn latest(dir: &Path, host: &str) -> Option<PathBuf> {
 
 /// The name of a host's log file, the same for all spellings of the host's name.
 fn log_file_name(host: &str) -> String {
-    let key = names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
+    let key = host_names::fold(host.as_bytes()).unwrap_or_else(|| host.to_owned());
     format!("{}.log", key.replace('/', "_"))
 }
 

@@ -1,7 +1,7 @@
 //! Requests of commands to lonetd, and texts about a network's hosts.
 
 use super::network;
-use crate::daemon::names;
+use crate::daemon::host_names;
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use crate::memory_file;
 use lonet_core::address::Address;
@@ -92,8 +92,8 @@ pub fn describe_listeners(host: &HostShown<'_>) -> String {
 
 /// The host with this name, in any spelling.
 pub fn find<'l, 'a>(shown: &'l NetworkShown<'a>, name: &str) -> Option<&'l HostShown<'a>> {
-    let key = names::fold(name.as_bytes());
-    shown.hosts.iter().find(|host| names::fold(host.name.as_bytes()) == key)
+    let key = host_names::fold(name.as_bytes());
+    shown.hosts.iter().find(|host| host_names::fold(host.name.as_bytes()) == key)
 }
 
 /// The message that these hosts are not up, with the names of those that are.
@@ -181,7 +181,7 @@ pub fn exchange<T>(
     buffer: &mut [u8; MAX_MESSAGE],
     mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
-    client.insist(StartIf::Killed, Limit::NONE, buffer, |_, buffer| {
+    client.retry(StartIf::Killed, Limit::NONE, buffer, |_, buffer| {
         receive(&client.send(request, buffer)?, buffer)
     })
 }

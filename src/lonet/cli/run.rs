@@ -135,7 +135,7 @@ impl HostOptions {
             config.options.autobind_from = from;
         }
         if let Some(host) = &config.host {
-            crate::daemon::names::check(host)?;
+            crate::daemon::host_names::check(host)?;
         }
         Ok(())
     }

@@ -140,7 +140,7 @@ impl Trace {
 /// Sends a request about recording. Returns the connection, which keeps the recording going after [`Order::Hold`].
 pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, String> {
     let mut buffer = [0; MAX_MESSAGE];
-    let begun = client.insist(start, Limit::NONE, &mut buffer, |_, buffer| {
+    let begun = client.retry(start, Limit::NONE, &mut buffer, |_, buffer| {
         let fd = client.send(&NetworkOp::Trace(order), buffer)?;
         Ok(query::receive_text(&fd, buffer)?.map(|_| fd))
     });

@@ -238,7 +238,7 @@ impl Waiting {
         limit: Limit,
         mut receive: impl FnMut(&Fd, &mut [u8; MAX_MESSAGE]) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        self.client.insist(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |limit, buffer| {
+        self.client.retry(StartIf::Killed, limit, &mut [0; MAX_MESSAGE], |limit, buffer| {
             let (since, sent) = (self.since.get(), sys::clock(libc::CLOCK_MONOTONIC).as_nanos() as u64);
             let op = NetworkOp::Wait { now, fails: self.fail_on_death, loopback: self.loopback, since };
             let fd = self.client.send_with(&op, self.file.as_raw_fd(), limit, buffer)?;

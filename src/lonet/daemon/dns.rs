@@ -20,8 +20,8 @@ mod machine;
 
 use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
-use lonet_core::control::{Caller, Key, Op, Options, Reply};
-use lonet_core::dns::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
+use lonet_core::control::{Key, Op, Options, Reply, Requester};
+use lonet_core::dns_message::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
 use machine::is_of;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -57,12 +57,12 @@ pub struct Querier {
 }
 
 impl Querier {
-    pub fn new(sender: Sender, caller: &Caller<'_>) -> Querier {
-        Querier { sender, host: caller.host.to_owned(), key: caller.key, options: caller.options }
+    pub fn new(sender: Sender, requester: &Requester<'_>) -> Querier {
+        Querier { sender, host: requester.host.to_owned(), key: requester.key, options: requester.options }
     }
 
-    pub fn caller(&self) -> Caller<'_> {
-        Caller { host: &self.host, key: self.key, options: self.options }
+    pub fn requester(&self) -> Requester<'_> {
+        Requester { host: &self.host, key: self.key, options: self.options }
     }
 }
 
@@ -279,7 +279,7 @@ impl Dns {
             Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
             Some(_) => Lookup::Failed(Rcode::ServFail),
         };
-        Some(dns::answer(made, query, &question, found)?.len)
+        Some(dns_message::answer(made, query, &question, found)?.len)
     }
 
     fn forward(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
@@ -348,7 +348,8 @@ impl Dns {
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
         if let Some(question) = Question::read(query)
-            && let Some(answer) = dns::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
+            && let Some(answer) =
+                dns_message::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
             && let Some(server) = self.servers.get(server)
         {
             let _ = server.socket.send_to(made.get(..answer.len).unwrap_or_default(), from);

@@ -5,7 +5,7 @@ use super::owner::Owner;
 use super::process::{self, pidfd_open};
 use super::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
 use lonet_core::block::Block;
-use lonet_core::diag::{self, Answer, Diag, NOBODY, State, Traffic};
+use lonet_core::diag::{self, Diag, NOBODY, SocketAnswer, State, Traffic};
 use lonet_core::sys;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ const CONTROL_VALID_FOR: Duration = Duration::from_millis(100);
 const CONNECTIONS: u32 =
     State::ALL & !(State::LISTEN.bit() | State::BOUND_INACTIVE.bit() | State::TIME_WAIT.bit());
 
-fn is_of(block: Block, found: &diag::Found) -> bool {
+fn is_of(block: Block, found: &diag::SocketInfo) -> bool {
     block.contains(*found.local.ip()) || block.contains(*found.remote.ip())
 }
 
@@ -135,7 +135,7 @@ impl Live {
 
     /// All connections of a block, and those that dial into it from elsewhere. Empty if the kernel cannot be
     /// asked.
-    pub fn connections(&self, block: Block) -> Vec<diag::Found> {
+    pub fn connections(&self, block: Block) -> Vec<diag::SocketInfo> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
             diag.dump(CONNECTIONS, None, &mut |f| {
@@ -148,7 +148,7 @@ impl Live {
     }
 
     /// Like [`Live::connections`], with the counts of their segments.
-    pub fn traffic(&self, block: Block) -> Vec<(diag::Found, Traffic)> {
+    pub fn traffic(&self, block: Block) -> Vec<(diag::SocketInfo, Traffic)> {
         let mut all = Vec::new();
         let dumped = self.diag.as_ref().map(|diag| {
             diag.dump_traffic(CONNECTIONS, &mut |f, traffic| {
@@ -217,11 +217,11 @@ impl Live {
     /// be asked.
     pub fn is_made(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<bool> {
         match self.diag.as_ref()?.answer(local, remote).ok()? {
-            Answer::Found(f) if f.cookie == cookie => {
+            SocketAnswer::Found(f) if f.cookie == cookie => {
                 (f.state != State::SYN_SENT).then_some(f.state != State::CLOSE)
             }
-            Answer::Found(_) | Answer::Another => Some(false),
-            Answer::Nobody => self.is_reliable().then_some(false),
+            SocketAnswer::Found(_) | SocketAnswer::Another => Some(false),
+            SocketAnswer::Nobody => self.is_reliable().then_some(false),
         }
     }
 
@@ -229,11 +229,11 @@ impl Live {
     /// kernel cannot be asked.
     pub fn is_held(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
-            Some(Answer::Found(f)) => f.cookie == cookie && f.inode != 0,
-            Some(Answer::Another) => false,
+            Some(SocketAnswer::Found(f)) => f.cookie == cookie && f.inode != 0,
+            Some(SocketAnswer::Another) => false,
             // The kernel answers the same for a socket that was reset and is open: its end is announced
             // later.
-            Some(Answer::Nobody) => !self.is_reliable(),
+            Some(SocketAnswer::Nobody) => !self.is_reliable(),
             None => true,
         }
     }
@@ -253,12 +253,12 @@ impl Live {
 impl Kernel for Live {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
         match self.diag.as_ref()?.answer(local, remote).ok() {
-            Some(Answer::Found(f)) => {
+            Some(SocketAnswer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
                 Some(Some(ConnectedSocket { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
             }
-            Some(Answer::Another) => Some(None),
-            Some(Answer::Nobody) => self.is_reliable().then_some(None),
+            Some(SocketAnswer::Another) => Some(None),
+            Some(SocketAnswer::Nobody) => self.is_reliable().then_some(None),
             None => None,
         }
     }

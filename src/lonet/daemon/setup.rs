@@ -17,8 +17,8 @@ pub enum SetupError {
     BlockTaken { block: u8, by: String },
     #[error("another lonetd serves the network")]
     Served,
-    #[error("{}", lonet_core::trouble::ELSEWHERE)]
-    Elsewhere,
+    #[error("{}", lonet_core::trouble::OTHER_NETWORK_NAMESPACE)]
+    OtherNetworkNamespace,
     #[error("{0}")]
     Directory(lonet_core::directory::Trouble),
     #[error("cannot {step}: {why}")]

@@ -17,7 +17,7 @@ mod entered;
 mod events;
 mod fault_events;
 mod faults;
-mod foreign;
+mod foreign_hosts;
 mod hosts;
 mod kernel;
 mod life;
@@ -35,10 +35,10 @@ mod unverified;
 pub use entered::Tables;
 pub use events::EventTexts;
 pub use faults::End;
-pub use foreign::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
+pub use foreign_hosts::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
-pub use lonet_core::classes::Classes;
+pub use lonet_core::scopes::Scopes;
 pub use lonet_core::table::entry::Call;
 pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
@@ -46,7 +46,7 @@ pub use show::{HostShown, NetworkShown, SocketShown};
 
 use address_index::AddressIndex;
 use lonet_core::block::{Block, Endpoint, Place};
-use lonet_core::control::{Asked, Caller, Op, Reply};
+use lonet_core::control::{Asked, Op, Reply, Requester};
 use lonet_core::table::entry;
 use lonet_core::table::record::FreeRecordCursor;
 use lonet_core::table::rules::Rule;
@@ -264,15 +264,15 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         op: &Op<'_>,
     ) -> StateReply {
         if let Some(cookie) = op.socket() {
             self.take_over(cookie);
         }
-        let reply = self.dispatch(kernel, sender, caller, op);
+        let reply = self.dispatch(kernel, sender, requester, op);
         self.give_up_reserved();
-        if caller.options.closes_unseen {
+        if requester.options.closes_unseen {
             self.expect_unseen(sender.pid, op.socket());
         }
         reply
@@ -282,7 +282,7 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         op: &Op<'_>,
     ) -> StateReply {
         let named = |found: Result<Named, (Errno, String)>| match found {
@@ -290,16 +290,16 @@ impl State {
             Err((errno, text)) => StateReply::Refuse(errno, text),
         };
         let outcome = match *op {
-            Op::Join => self.join(kernel, sender, caller),
+            Op::Join => self.join(kernel, sender, requester),
             Op::Bind { cookie, at, asked, attempt, past } => {
-                self.bind(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, (at, past))
+                self.bind(kernel, sender, requester, bind::BindRequest { cookie, asked, attempt }, (at, past))
             }
             Op::Bound { cookie, os } => {
                 self.bound(kernel, cookie, os);
                 Ok(Reply::Done)
             }
             Op::Listen { cookie, bound, asked, attempt } => {
-                self.listen(kernel, sender, caller, bind::BindRequest { cookie, asked, attempt }, bound)
+                self.listen(kernel, sender, requester, bind::BindRequest { cookie, asked, attempt }, bound)
             }
             Op::Listening { cookie } => {
                 self.listening(kernel, cookie);
@@ -311,11 +311,11 @@ impl State {
             }
             Op::Dial { cookie, to, local, asked, acts, unaware } => {
                 let dial = dial::Dial { cookie, to, local, asked, acts, unaware };
-                self.dial(kernel, sender, caller, dial)
+                self.dial(kernel, sender, requester, dial)
             }
-            Op::Enter { dials, seat } => self.enter(kernel, sender, caller, (dials, seat)),
+            Op::Enter { dials, seat } => self.enter(kernel, sender, requester, (dials, seat)),
             Op::Look => {
-                let default_host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+                let default_host = self.hosts.find(requester.host.as_bytes()).map(|h| h.index);
                 let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
                 if let Some(host) = default_host.or(own) {
                     kernel.batch(Some((self.block.address(host), 32)));
@@ -350,18 +350,18 @@ impl State {
                 Ok(Reply::Done)
             }
             Op::Resolve { name, strict } => {
-                let strict = strict || caller.options.strict_names;
-                return named(self.resolve_recorded(kernel, sender, caller, (name, strict)));
+                let strict = strict || requester.options.strict_names;
+                return named(self.resolve_recorded(kernel, sender, requester, (name, strict)));
             }
             Op::Reverse { ip } => match self.reverse(ip) {
                 Some(found) => return named(found),
                 None => Ok(Reply::Native),
             },
             Op::Locate { address } => self.locate(kernel, address),
-            Op::Announce { share } => self.announce(kernel, sender, caller, share),
-            Op::Leave => self.leave_by_name(kernel, sender, caller),
+            Op::Announce { share } => self.announce(kernel, sender, requester, share),
+            Op::Leave => self.leave_by_name(kernel, sender, requester),
             Op::DialHost { cookie, host, port, asked } => {
-                self.dial_host(kernel, sender, caller, (host, port), (cookie, asked))
+                self.dial_host(kernel, sender, requester, (host, port), (cookie, asked))
             }
             Op::Whois { cookie, local, remote } => return self.whois(kernel, sender, cookie, local, remote),
         };

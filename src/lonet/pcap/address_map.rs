@@ -4,7 +4,7 @@
 //! addresses may be used by one connection after another: a packet belongs to the last one that was dialed before it.
 
 use super::packet::Segment;
-use crate::daemon::names;
+use crate::daemon::host_names;
 use crate::daemon::state::NetworkShown;
 use crate::trace::event::{Event, Kind};
 use lonet_core::block::{Block, Place};
@@ -265,10 +265,10 @@ impl AddressMap {
         Identified { ports, sender: None, connection: self.connections_seen, is_listeners: false }
     }
 
-    /// Whether one of these addresses is one of these hosts', which are folded by [`names::fold`]. No hosts: always.
+    /// Whether one of these addresses is one of these hosts', which are folded by [`host_names::fold`]. No hosts: always.
     pub fn concerns(&self, hosts: &[String], ends: [Ipv4Addr; 2]) -> bool {
         let is_named = |ip: Ipv4Addr| {
-            let name = self.name(ip).and_then(|name| names::fold(name.as_bytes()));
+            let name = self.name(ip).and_then(|name| host_names::fold(name.as_bytes()));
             name.is_some_and(|name| hosts.contains(&name))
         };
         hosts.is_empty() || ends.into_iter().any(is_named)

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_that_does_not_end_delays_the_next_for_a_limited_time() {
+    fn unended_connection_delays_the_next_for_a_limited_time() {
         let mut line = line();
         line.send(1, false, SYN, [9, 0]);
         line.send(2, false, SYN, [70, 0]);

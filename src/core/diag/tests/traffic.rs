@@ -1,6 +1,6 @@
 //! Tests of the kernel's counters of a socket: bytes carried, segments dropped.
 
-use super::super::{Diag, Found, State, Traffic};
+use super::super::{Diag, SocketInfo, State, Traffic};
 use super::until;
 use crate::{sys, valve};
 use std::io::Write;
@@ -45,7 +45,7 @@ fn bytes_that_a_connection_has_carried_are_told_of_both_ends() {
         let cookie = sys::cookie(stream.as_raw_fd()).expect("a cookie");
         let (mut found, diag) = (None, Diag::open().expect("a way to ask"));
         let within = ([127, 0, 0, 1].into(), 32);
-        let each = &mut |f: Found, t: sys::Traffic| {
+        let each = &mut |f: SocketInfo, t: sys::Traffic| {
             if f.cookie == cookie {
                 found = Some((t.sent, t.received));
             }

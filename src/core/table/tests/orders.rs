@@ -5,7 +5,7 @@
 //! dial taken once, nothing read that was never written.
 
 use super::small::{ALPHA, Small, tuple};
-use crate::classes::Classes;
+use crate::scopes::Scopes;
 use crate::table::claim::{Claim, Suspect};
 use crate::table::entry::Destination;
 use crate::table::listeners::Listener;
@@ -248,7 +248,7 @@ fn record_is_read_as_it_was_before_or_after_a_change() {
 
 #[test]
 fn listener_is_read_as_it_was_before_or_after_a_change() {
-    const DIALED: Destination = Destination { host: 2, port: 80, class: Classes(1) };
+    const DIALED: Destination = Destination { host: 2, port: 80, scope: Scopes(1) };
     in_every_order(|| {
         let s = small();
         let listener = |n: u16| Listener {

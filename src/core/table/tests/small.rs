@@ -1,8 +1,8 @@
 //! A small table of any kind of word, and the operations of a process on it, for tests.
 
 use crate::block::{Block, Endpoint, Face};
-use crate::classes::Classes;
 use crate::control::Asked;
+use crate::scopes::Scopes;
 use crate::table::Parts;
 use crate::table::claim::{Claim, SocketQuery};
 use crate::table::entry::{Call, Entry};
@@ -98,7 +98,7 @@ impl<W: Word> Small<W> {
             os_remote: tuple(port).1,
             peer_host: BETA,
             dialed_port: 80,
-            class: Classes(1),
+            scope: Scopes(1),
         };
         let entry = Entry {
             host: ALPHA,

@@ -41,7 +41,7 @@ fn hosts(request: &FaultRequest) -> Vec<String> {
 fn send(client: &Client, request: &[u8]) -> Result<String, String> {
     let file =
         memory_file::of(request).map_err(|e| format!("cannot make a memory file for the request: {e}"))?;
-    let reply = client.insist(StartIf::Killed, Limit::NONE, &mut [0; MAX_MESSAGE], |limit, buffer| {
+    let reply = client.retry(StartIf::Killed, Limit::NONE, &mut [0; MAX_MESSAGE], |limit, buffer| {
         let fd = client.send_with(&NetworkOp::Faults, file.as_raw_fd(), limit, buffer)?;
         query::receive_text(&fd, buffer)
     });

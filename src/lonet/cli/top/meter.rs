@@ -148,7 +148,7 @@ pub fn read_kernel(diag: &Diag, address: &str) -> Option<Kernel> {
     let [a, b, ..] = address.parse::<Ipv4Addr>().ok()?.octets();
     let mut all = Kernel::new();
     let within = (Ipv4Addr::new(a, b, 0, 0), 16);
-    let each = &mut |found: lonet_core::diag::Found, bytes: lonet_core::sys::Traffic| {
+    let each = &mut |found: lonet_core::diag::SocketInfo, bytes: lonet_core::sys::Traffic| {
         let (sent, received) = (bytes.sent, bytes.received);
         all.insert((found.local, found.remote), SocketBytes { cookie: found.cookie, sent, received });
     };

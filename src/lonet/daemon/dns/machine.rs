@@ -1,13 +1,13 @@
 //! The machine's name servers, and the owners of its UDP sockets.
 
 use lonet_core::block::Endpoint;
-use lonet_core::dns;
+use lonet_core::dns_message;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// Whether the machine's resolver would send queries there.
 pub fn is_name_server(at: Endpoint) -> bool {
     let listed = || std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    at.port == dns::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
+    at.port == dns_message::PORT && name_servers(&listed()).any(|ip| ip == at.ip)
 }
 
 /// The servers that resolv.conf(5) lists; the machine itself if there are none. IPv4 ones are v4-mapped.

@@ -12,7 +12,7 @@ use crate::daemon::process::{pidfd_open, program};
 use crate::daemon::reach::{self, copy_of, each_socket, why};
 use crate::daemon::state::{Cookie, End, Pid, State};
 use lonet_core::block::Block;
-use lonet_core::diag::{Found, State as Tcp};
+use lonet_core::diag::{SocketInfo, State as Tcp};
 use lonet_core::pace::{self, Pace};
 use lonet_core::sys;
 use lonet_core::table::Table;
@@ -56,8 +56,8 @@ type Targets = HashMap<Cookie, Target>;
 
 /// The network's connections, as the kernel lists them.
 pub(super) struct KernelConnections {
-    pub by_cookie: HashMap<Cookie, Found>,
-    by_ends: HashMap<(SocketAddrV4, SocketAddrV4), Found>,
+    pub by_cookie: HashMap<Cookie, SocketInfo>,
+    by_ends: HashMap<(SocketAddrV4, SocketAddrV4), SocketInfo>,
     block: Block,
 }
 
@@ -80,7 +80,7 @@ impl KernelConnections {
     }
 
     /// The socket at the other end.
-    pub fn peer(&self, end: &End) -> Option<&Found> {
+    pub fn peer(&self, end: &End) -> Option<&SocketInfo> {
         let f = self.by_cookie.get(&end.cookie)?;
         self.by_ends.get(&(f.remote, f.local))
     }
@@ -158,7 +158,7 @@ pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule
     let listed = KernelConnections::of(kernel, state.block);
     let mut targets = Targets::new();
     for end in state.ends() {
-        let is_made = |f: &&Found| f.inode != 0 && f.state != Tcp::SYN_SENT;
+        let is_made = |f: &&SocketInfo| f.inode != 0 && f.state != Tcp::SYN_SENT;
         let is_held = listed.by_cookie.get(&end.cookie).filter(is_made).is_some();
         if is_held && shut_by(between.iter().copied(), end.hosts).is_any() {
             targets.insert(end.cookie, Target::new(end, Setting::Reset));

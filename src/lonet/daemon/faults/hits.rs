@@ -8,7 +8,7 @@
 use crate::daemon::kernel::Live;
 use crate::daemon::state::{Cookie, Index, State};
 use lonet_core::block::{Block, Place};
-use lonet_core::diag::{Found, State as Tcp, Traffic};
+use lonet_core::diag::{SocketInfo, State as Tcp, Traffic};
 use lonet_core::table::Table;
 use lonet_core::table::rules::{Kind, Rule};
 use std::collections::{HashMap, HashSet};
@@ -57,10 +57,10 @@ impl HitCounter {
 /// The segments dropped since the last reading, by sending and receiving host.
 fn dropped(
     state: &State,
-    all: &[(Found, Traffic)],
+    all: &[(SocketInfo, Traffic)],
     last: &HashMap<Cookie, Traffic>,
 ) -> Vec<(Index, Index, u32)> {
-    let hosts = |f: &Found| {
+    let hosts = |f: &SocketInfo| {
         let by_address = || Some((index(state.block, f.local)?, index(state.block, f.remote)?));
         state.end(f.cookie).map(|end| end.hosts).or_else(by_address)
     };

@@ -5,7 +5,7 @@
 use super::Place;
 use super::file::{self, connect, is_new, remove_unless_open};
 use super::trouble::Trouble;
-use crate::daemon::names;
+use crate::daemon::host_names;
 use lonet_core::diag::{Diag, NOBODY};
 use lonet_core::directory::Directory;
 use lonet_core::handshake::{DialRequest, LineBuf, Reply, WireAddr};
@@ -256,13 +256,13 @@ fn spelled_alike(
     if let Some(address) = exact.filter(theirs) {
         return Ok(Some((name.to_owned(), address)));
     }
-    let Some(key) = names::fold(name.as_bytes()) else { return Ok(None) };
+    let Some(key) = host_names::fold(name.as_bytes()) else { return Ok(None) };
     let mut others =
         connection.prepare_cached("SELECT hostname, osladdr FROM hosts WHERE osladdr IS NOT ?1")?;
     let mut rows = others.query([own.to_string()])?;
     while let Some(row) = rows.next()? {
         let Ok(spelled) = row.get_ref(0)?.as_str() else { continue };
-        if names::fold(spelled.as_bytes()).is_some_and(|k| k == key) {
+        if host_names::fold(spelled.as_bytes()).is_some_and(|k| k == key) {
             return Ok(Some((spelled.to_owned(), Address::read(row.get_ref(1)?))));
         }
     }

@@ -297,7 +297,7 @@ pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lonet_core::control::{Caller, Op, Options};
+    use lonet_core::control::{Op, Options, Requester};
     use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
 
     /// A connection with a message that is stamped with this time; and its other end.
@@ -306,8 +306,8 @@ mod tests {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair of sockets");
         let mut bytes = [0; MAX_MESSAGE];
-        let caller = Caller { host: "", key: [0; 16], options: Options::default() };
-        let n = control::write_request(&mut bytes, at, &caller, &Op::Review).expect("a short message");
+        let requester = Requester { host: "", key: [0; 16], options: Options::default() };
+        let n = control::write_request(&mut bytes, at, &requester, &Op::Review).expect("a short message");
         socket::send(theirs.as_raw_fd(), &bytes[..n], MsgFlags::empty()).expect("room for a message");
         (ours, theirs)
     }

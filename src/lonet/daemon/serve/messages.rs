@@ -10,7 +10,9 @@ use crate::daemon::state::{By, Named, Sender, StateReply};
 use crate::daemon::tally::{self, Kind};
 use crate::memory_file;
 use lonet_core::block::Block;
-use lonet_core::control::{self, AnyOp, Caller, MAX_MESSAGE, Malformed, Name, NetworkOp, Op, Opening, Reply};
+use lonet_core::control::{
+    self, AnyOp, MAX_MESSAGE, Malformed, Name, NetworkOp, Op, Opening, Reply, Requester,
+};
 use nix::sys::socket::{self, MsgFlags, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -55,7 +57,7 @@ impl Daemon {
         preparation: Preparation,
     ) {
         let pid = socket::getsockopt(&fd, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
-        let (caller, received) = match control::read_request(bytes) {
+        let (requester, received) = match control::read_request(bytes) {
             Ok(request) => request,
             Err(Malformed::Version(theirs)) => {
                 tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
@@ -70,8 +72,8 @@ impl Daemon {
         let is_elsewhere =
             lonet_core::diag::netns_cookie(fd.as_raw_fd()).is_ok_and(|theirs| theirs != self.netns);
         let admitted = match is_elsewhere {
-            true => Err(lonet_core::trouble::ELSEWHERE),
-            false => self.admit(&fd, &caller.key),
+            true => Err(lonet_core::trouble::OTHER_NETWORK_NAMESPACE),
+            false => self.admit(&fd, &requester.key),
         };
         let Peer { sender: peer, is_owner } = match admitted {
             Ok(peer) => peer,
@@ -84,8 +86,8 @@ impl Daemon {
             }
         };
         match received {
-            AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, preparation),
-            AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&caller, op)),
+            AnyOp::Op(op) => self.handle_op(fd, peer, (requester, op), bytes, preparation),
+            AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&requester, op)),
         }
     }
 
@@ -94,7 +96,7 @@ impl Daemon {
         &mut self,
         mut fd: OwnedFd,
         peer: Sender,
-        (mut caller, op): (Caller<'_>, Op<'_>),
+        (mut requester, op): (Requester<'_>, Op<'_>),
         bytes: &[u8],
         mut preparation: Preparation,
     ) {
@@ -102,10 +104,10 @@ impl Daemon {
             && dns::is_name_server(to)
         {
             // A host may query the machine's name server on the loopback, as the machine itself does.
-            caller.options.real_loopback = true;
+            requester.options.real_loopback = true;
         }
         while let Some(query) =
-            self.state.registry_query(&caller, &op, preparation.claimed, preparation.found)
+            self.state.registry_query(&requester, &op, preparation.claimed, preparation.found)
         {
             match self.foreign.park(
                 &self.state,
@@ -117,7 +119,7 @@ impl Daemon {
                 Err(back) => (fd, preparation.claimed) = (back.fd, true),
             }
         }
-        self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &caller, &op));
+        self.verify_hosts(|state| state.depends_on_unverified(peer.pid, &requester, &op));
         match op {
             Op::Accept { local, remote, .. } => {
                 let mut event_loop =
@@ -133,11 +135,11 @@ impl Daemon {
                 {
                     self.early.push(EarlyAccept { fd, bytes: bytes.to_owned(), since: Instant::now() });
                 } else {
-                    self.answer(fd, peer, (&caller, op));
+                    self.answer(fd, peer, (&requester, op));
                 }
             }
-            Op::Resolve { name, .. } => self.handle_name_query(fd, peer, (&caller, name, op), bytes),
-            _ => self.answer(fd, peer, (&caller, op)),
+            Op::Resolve { name, .. } => self.handle_name_query(fd, peer, (&requester, name, op), bytes),
+            _ => self.answer(fd, peer, (&requester, op)),
         }
     }
 
@@ -147,7 +149,7 @@ impl Daemon {
         fd: OwnedFd,
         right: Option<Right>,
         (peer, is_owner): (Sender, bool),
-        (caller, op): (&Caller<'_>, NetworkOp<'_>),
+        (requester, op): (&Requester<'_>, NetworkOp<'_>),
     ) {
         match op {
             NetworkOp::List => self.foreign.park_list(fd),
@@ -172,7 +174,7 @@ impl Daemon {
                 None => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text: "without a socket" }),
             },
             NetworkOp::Wait { now, fails, loopback, since } => {
-                let by = if loopback { By::Anybody } else { By::Host(caller.host) };
+                let by = if loopback { By::Anybody } else { By::Host(requester.host) };
                 match now {
                     true => self.tell_missing(&fd, right, by),
                     false => self.wait(fd, right, by, (fails, Duration::from_nanos(since))),
@@ -188,7 +190,7 @@ impl Daemon {
             }
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
             NetworkOp::NameServer { server, from } => {
-                let querier = Querier::new(peer, caller);
+                let querier = Querier::new(peer, requester);
                 let instead = self.dns.instead_of(server, from, querier);
                 let to = |to| Reply::ConnectTo { to, from: None };
                 self.reply(&fd, &instead.map_or(Reply::Native, to));
@@ -202,10 +204,10 @@ impl Daemon {
     }
 
     /// Sends the state's reply to a message.
-    pub(super) fn answer(&mut self, fd: OwnedFd, peer: Sender, (caller, op): (&Caller<'_>, Op<'_>)) {
+    pub(super) fn answer(&mut self, fd: OwnedFd, peer: Sender, (requester, op): (&Requester<'_>, Op<'_>)) {
         // The generation before the state is asked: a change meanwhile is not in the reply.
         let names = self.store.table().names_generation().unwrap_or(0);
-        let answer = self.state.handle(&mut self.kernel, peer, caller, &op);
+        let answer = self.state.handle(&mut self.kernel, peer, requester, &op);
         self.commit();
         self.apply_due_rules();
         if let Op::Dialed { cookie, .. } | Op::Accept { cookie, .. } = op {
@@ -232,7 +234,7 @@ impl Daemon {
             }
         };
         if let (false, Some(undo)) = (is_heard, not_done(&op)) {
-            self.state.handle(&mut self.kernel, peer, caller, &undo);
+            self.state.handle(&mut self.kernel, peer, requester, &undo);
             self.commit();
         }
         if matches!(op, Op::Listening { .. }) {

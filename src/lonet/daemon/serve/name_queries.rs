@@ -3,7 +3,7 @@
 use super::Daemon;
 use crate::daemon::dns::{QUERY_DELAY, StateAnswer};
 use crate::daemon::state::{Sender, StateReply};
-use lonet_core::control::{self, AnyOp, Caller, Op, Reply};
+use lonet_core::control::{self, AnyOp, Op, Reply, Requester};
 use lonet_core::table::rules::NameFault;
 use nix::errno::Errno;
 use std::collections::VecDeque;
@@ -60,11 +60,11 @@ impl Daemon {
         &mut self,
         fd: OwnedFd,
         peer: Sender,
-        (caller, name, op): (&Caller<'_>, &[u8], Op<'_>),
+        (requester, name, op): (&Requester<'_>, &[u8], Op<'_>),
         bytes: &[u8],
     ) {
-        match self.state.name_fault(peer, caller, name) {
-            None => self.answer(fd, peer, (caller, op)),
+        match self.state.name_fault(peer, requester, name) {
+            None => self.answer(fd, peer, (requester, op)),
             Some(NameFault::Slow) if self.delayed_queries.has_room() => {
                 self.delayed_queries.put(fd, peer, bytes)
             }
@@ -78,8 +78,8 @@ impl Daemon {
     /// Answers the delayed queries that are due.
     pub(super) fn answer_delayed_queries(&mut self) {
         for DelayedQuery { fd, peer, bytes } in self.delayed_queries.due() {
-            if let Ok((caller, AnyOp::Op(op))) = control::read_request(&bytes) {
-                self.answer(fd, peer, (&caller, op));
+            if let Ok((requester, AnyOp::Op(op))) = control::read_request(&bytes) {
+                self.answer(fd, peer, (&requester, op));
             }
         }
     }
@@ -91,7 +91,7 @@ impl Daemon {
         dns.take(&mut |querier, op, is_late| {
             let fault = match op {
                 Op::Resolve { name, .. } if !is_late => {
-                    state.name_fault(querier.sender, &querier.caller(), name)
+                    state.name_fault(querier.sender, &querier.requester(), name)
                 }
                 _ => None,
             };
@@ -101,7 +101,7 @@ impl Daemon {
                     let (errno, text) = refusal(fault);
                     StateAnswer::Now(StateReply::Refuse(errno, text.into()))
                 }
-                None => StateAnswer::Now(state.handle(kernel, querier.sender, &querier.caller(), op)),
+                None => StateAnswer::Now(state.handle(kernel, querier.sender, &querier.requester(), op)),
             }
         });
         self.commit();

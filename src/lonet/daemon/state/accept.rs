@@ -1,6 +1,6 @@
 //! accept, getsockname, getpeername: identifies the dialer of a connection, and translates addresses.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
+use super::{Call, Cookie, Index, Kernel, Outcome, Pid, Role, Scopes, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Place};
 use lonet_core::control::Reply;
 use lonet_core::table::events::Kind;
@@ -34,8 +34,8 @@ impl State {
         self.add_member(kernel, sender.pid);
         let Some(listener) = self.sockets.get(&a.listener).filter(|s| s.os == Some(a.local)).cloned() else {
             // The listener is unknown to lonet. The owner's own connections are let in.
-            let caller = kernel.connection(a.remote, a.local).flatten();
-            return Ok(if self.is_owners_own(caller) { Reply::Native } else { Reply::Drop });
+            let dialer = kernel.connection(a.remote, a.local).flatten();
+            return Ok(if self.is_owners_own(dialer) { Reply::Native } else { Reply::Drop });
         };
         Ok(match self.record_accepted(kernel, sender.pid, &listener, a) {
             Some(call) => Reply::Accepted { local: call.local, peer: call.peer },
@@ -59,7 +59,7 @@ impl State {
             os_remote: a.remote,
             peer_host: 0,
             dialed_port: listener.port,
-            class: Classes::NONE,
+            scope: Scopes::NONE,
         };
         match self.find_peer(kernel, listener, a) {
             Peer::Refused => return None,
@@ -70,17 +70,17 @@ impl State {
                 let theirs = dial.entry.call.filter(|_| self.parts().take_dial(&dial))?;
                 call.local = theirs.peer;
                 call.peer = theirs.local;
-                call.class = theirs.class;
+                call.scope = theirs.scope;
                 call.peer_host = dial.entry.host;
             }
             Peer::Recorded(cookie) => {
-                let caller = self.sockets.get(&cookie)?;
-                let theirs = self.called_from(caller.call?, a.remote);
+                let dialer = self.sockets.get(&cookie)?;
+                let theirs = self.called_from(dialer.call?, a.remote);
                 call.local = theirs.peer;
                 call.peer = theirs.local;
-                call.class = theirs.class;
-                call.peer_host = caller.host;
-                if caller.call.is_some_and(|call| call.os_local.is_none()) {
+                call.scope = theirs.scope;
+                call.peer_host = dialer.host;
+                if dialer.call.is_some_and(|call| call.os_local.is_none()) {
                     self.addresses.add_dialer(a.remote, a.local, cookie);
                 }
                 self.change(cookie, |s| {
@@ -161,7 +161,7 @@ impl State {
         let Some(cookie) = cookie else {
             // A listener on the loopback alone may trust every peer: only programs of its own host may
             // connect to it.
-            let is_open = !self.classes(listener).is_loopback();
+            let is_open = !self.scopes(listener).is_loopback();
             return if is_open && self.is_owners_own(found) { Peer::Outsider } else { Peer::Refused };
         };
         let call = self.sockets.get(&cookie).and_then(|s| s.call);
@@ -172,7 +172,7 @@ impl State {
     /// Whether a dial is for this listener.
     fn answers(&self, listener: &Socket, call: &Call) -> bool {
         (call.peer_host, call.dialed_port) == (listener.host, listener.port)
-            && self.classes(listener).overlap(call.class)
+            && self.scopes(listener).overlap(call.scope)
     }
 
     /// Whether the kernel has found a socket that some process holds and that is the owner's.
@@ -237,13 +237,13 @@ impl Socket {
 }
 
 impl State {
-    /// The listener of this port for each scope of [`Classes::EACH`], with its OS address.
+    /// The listener of this port for each scope of [`Scopes::EACH`], with its OS address.
     pub fn listeners(&self, (host, port): (Index, u16)) -> [Option<(Cookie, SocketAddrV4)>; 4] {
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
         let all = || holders.iter().filter_map(|c| Some((*c, self.sockets.get(c)?)));
         let listening = || all().filter(|(_, s)| s.role == Role::Listening);
-        Classes::EACH.map(|class| {
-            let (cookie, s) = listening().find(|(_, s)| self.classes(s).overlap(class))?;
+        Scopes::EACH.map(|scope| {
+            let (cookie, s) = listening().find(|(_, s)| self.scopes(s).overlap(scope))?;
             Some((cookie, s.os?))
         })
     }

@@ -4,7 +4,7 @@
 use super::dial::Dial;
 use super::{Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State, StateReply};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply};
+use lonet_core::control::{Asked, Reply, Requester};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -17,15 +17,15 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         share: bool,
     ) -> Outcome {
-        let known = self.hosts.find(caller.host.as_bytes()).map(|h| h.index);
+        let known = self.hosts.find(requester.host.as_bytes()).map(|h| h.index);
         let taken = known.is_some_and(|index| self.is_host_up(kernel, index));
         if taken && !share {
             return Err((Errno::EEXIST, "host already registered".into()));
         }
-        let index = self.default_host(kernel, sender.pid, caller)?;
+        let index = self.default_host(kernel, sender.pid, requester)?;
         Ok(Reply::Located { os: SocketAddrV4::new(self.block.address(index), 0) })
     }
 
@@ -46,9 +46,9 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
     ) -> Outcome {
-        if caller.host.is_empty() {
+        if requester.host.is_empty() {
             if self.processes.get(&sender.pid).is_some_and(super::Process::is_unused) {
                 self.processes_ended(kernel, &[sender.pid]);
                 // A process that asks for a name becomes a member again.
@@ -56,7 +56,7 @@ impl State {
             }
             return Ok(Reply::Done);
         }
-        let Some(index) = self.hosts.find(caller.host.as_bytes()).map(|h| h.index) else {
+        let Some(index) = self.hosts.find(requester.host.as_bytes()).map(|h| h.index) else {
             return Ok(Reply::Done);
         };
         let Some(process) = self.processes.get_mut(&sender.pid) else { return Ok(Reply::Done) };
@@ -78,11 +78,11 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         (name, port): (&str, u16),
         (cookie, asked): (Cookie, Asked),
     ) -> Outcome {
-        let own = self.default_host(kernel, sender.pid, caller)?;
+        let own = self.default_host(kernel, sender.pid, requester)?;
         let to = if name.is_empty() { Some(own) } else { self.hosts.find_any(name).map(|h| h.index) };
         let to = to.filter(|index| self.foreign_address(*index).is_some() || self.is_host_up(kernel, *index));
         let answer = match to {
@@ -92,14 +92,14 @@ impl State {
                 self.dial(
                     kernel,
                     sender,
-                    caller,
+                    requester,
                     Dial { cookie, to, local: None, asked, acts: false, unaware: false },
                 )
             }
         };
         let port = match self.sockets.get(&cookie).filter(|s| s.role != Role::Gone) {
             Some(s) => s.port,
-            None => self.first_free(kernel, own, caller.options.autobind_from).unwrap_or(0),
+            None => self.first_free(kernel, own, requester.options.autobind_from).unwrap_or(0),
         };
         Ok(match answer {
             Ok(Reply::ConnectTo { to, from }) => Reply::Way { to, from, port, foreign: false },

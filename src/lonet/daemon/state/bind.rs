@@ -1,8 +1,8 @@
 //! bind and listen: which socket may have which port, and the OS address that the kernel is to bind it to.
 
-use super::{Classes, Cookie, Index, Kernel, Outcome, Role, Sender, Socket, State};
+use super::{Cookie, Index, Kernel, Outcome, Role, Scopes, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply, Runs};
+use lonet_core::control::{Asked, Reply, Requester, Runs};
 use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -80,23 +80,23 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         request: BindRequest,
         (at, past): (Endpoint, Runs<'_>),
     ) -> Outcome {
-        let face_of = |face: Face| Classes::any(face, request.asked.v6only);
-        let (host, classes) = match self.place(at) {
+        let face_of = |face: Face| Scopes::any(face, request.asked.v6only);
+        let (host, scopes) = match self.place(at) {
             Place::NotLonet => return Ok(Reply::Native),
-            Place::Any(_) | Place::Loopback(_) if caller.host.is_empty() => return Ok(Reply::Native),
-            Place::Any(face) => (self.default_host(kernel, sender.pid, caller)?, face_of(face)),
+            Place::Any(_) | Place::Loopback(_) if requester.host.is_empty() => return Ok(Reply::Native),
+            Place::Any(face) => (self.default_host(kernel, sender.pid, requester)?, face_of(face)),
             Place::Loopback(face) => {
-                (self.default_host(kernel, sender.pid, caller)?, Classes::loopback(face))
+                (self.default_host(kernel, sender.pid, requester)?, Scopes::loopback(face))
             }
             Place::Host(index, face) => {
-                if !caller.host.is_empty() && self.default_host(kernel, sender.pid, caller)? != index {
+                if !requester.host.is_empty() && self.default_host(kernel, sender.pid, requester)? != index {
                     return Err((Errno::EADDRNOTAVAIL, "the address of another host".into()));
                 }
-                (index, Classes::host(face))
+                (index, Scopes::host(face))
             }
             Place::Unassigned => return Err((Errno::EADDRNOTAVAIL, "no host's address".into())),
         };
@@ -123,9 +123,10 @@ impl State {
             Some(s) if s.role != Role::Gone => {
                 return Err((Errno::EINVAL, "the socket has an address already".into()));
             }
-            _ if at.port == 0 => {
-                Endpoint::new(at.ip, self.first_free_past(kernel, host, caller.options.autobind_from, past)?)
-            }
+            _ if at.port == 0 => Endpoint::new(
+                at.ip,
+                self.first_free_past(kernel, host, requester.options.autobind_from, past)?,
+            ),
             _ => {
                 // A dial does not keep others from binding its port, except on hosts of the C API.
                 let is_strict = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
@@ -140,12 +141,12 @@ impl State {
                     let both_reuse = request.asked.reuse_address && s.asked.reuse_address;
                     let listens = matches!(s.role, Role::Starting | Role::Listening);
                     let group = request.asked.reuse_port && s.asked.reuse_port;
-                    !mine.overlap(classes) || (both_reuse && !listens) || group
+                    !mine.overlap(scopes) || (both_reuse && !listens) || group
                 })?;
                 at
             }
         };
-        let os = self.os_for(kernel, host, at.port, classes, request, caller.options.private_ports)?;
+        let os = self.os_for(kernel, host, at.port, scopes, request, requester.options.private_ports)?;
         self.put(
             request.cookie,
             Socket {
@@ -199,7 +200,7 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         request: BindRequest,
         bound: bool,
     ) -> Outcome {
@@ -218,24 +219,24 @@ impl State {
             }
             Some(s) if s.os.is_some() && bound => {
                 let at = s.at.unwrap_or(Endpoint::new(Ipv6Addr::UNSPECIFIED, s.port));
-                let classes = self.classes(&s);
+                let scopes = self.scopes(&s);
                 self.may_share(kernel, s.host, at, request.cookie, |other, theirs| {
                     let listens = matches!(other.role, Role::Starting | Role::Listening);
                     let group = s.asked.reuse_port && other.asked.reuse_port;
                     // A port that was released meanwhile may belong to another socket now.
                     let lost = s.role == Role::Gone && !(s.asked.reuse_address && other.asked.reuse_address);
-                    !theirs.overlap(classes) || group || !(listens || lost)
+                    !theirs.overlap(scopes) || group || !(listens || lost)
                 })?;
                 self.add_member(kernel, sender.pid);
                 self.put(request.cookie, Socket { role: Role::Starting, pid: sender.pid, call: None, ..s });
                 return Ok(Reply::Listen);
             }
             Some(s) if s.role == Role::Starting && !bound => {}
-            _ if bound || caller.host.is_empty() => return Ok(Reply::Native),
+            _ if bound || requester.host.is_empty() => return Ok(Reply::Native),
             _ => {}
         }
         let face = request.asked.family;
-        let host = self.default_host(kernel, sender.pid, caller)?;
+        let host = self.default_host(kernel, sender.pid, requester)?;
         let ip = match face {
             Face::V4 => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
             Face::V6 => Ipv6Addr::UNSPECIFIED,
@@ -244,10 +245,10 @@ impl State {
             // The request is repeated: the kernel refused the OS address, or lonetd died before its reply
             // arrived.
             Some(s) if s.role == Role::Starting && s.host == host => s.port,
-            _ => self.first_free(kernel, host, caller.options.autobind_from)?,
+            _ => self.first_free(kernel, host, requester.options.autobind_from)?,
         };
-        let classes = Classes::any(face, request.asked.v6only);
-        let os = self.os_for(kernel, host, port, classes, request, caller.options.private_ports)?;
+        let scopes = Scopes::any(face, request.asked.v6only);
+        let os = self.os_for(kernel, host, port, scopes, request, requester.options.private_ports)?;
         self.put(
             request.cookie,
             Socket {
@@ -288,14 +289,14 @@ impl State {
         host: Index,
         at: Endpoint,
         cookie: Cookie,
-        agree: impl Fn(&Socket, Classes) -> bool,
+        agree: impl Fn(&Socket, Scopes) -> bool,
     ) -> Result<(), (Errno, String)> {
         let holders = self.hosts.get(host).map_or(Vec::new(), |h| h.ports.holders(at.port).to_vec());
         for holder in holders.into_iter().filter(|c| *c != cookie) {
-            let against = |s: &Socket| !agree(s, self.classes(s));
+            let against = |s: &Socket| !agree(s, self.scopes(s));
             if self.sockets.get(&holder).is_some_and(against) && self.examine(kernel, holder) {
                 // Its role may have changed while it was examined.
-                let against = |s: &Socket| s.role != Role::Gone && !agree(s, self.classes(s));
+                let against = |s: &Socket| s.role != Role::Gone && !agree(s, self.scopes(s));
                 if self.sockets.get(&holder).is_some_and(against) {
                     return Err(in_use(at));
                 }
@@ -305,13 +306,13 @@ impl State {
     }
 
     /// The scopes of its host's addresses that a socket listens on or is connected from.
-    pub(super) fn classes(&self, s: &Socket) -> Classes {
+    pub(super) fn scopes(&self, s: &Socket) -> Scopes {
         let ip = match (s.call, s.at) {
             (Some(call), _) => call.local.ip,
             (None, Some(at)) => at.ip,
-            (None, None) => return Classes::NONE,
+            (None, None) => return Scopes::NONE,
         };
-        Classes::at(self.block.place(ip), s.asked.v6only)
+        Scopes::at(self.block.place(ip), s.asked.v6only)
     }
 
     /// The OS address for the socket: the lonet port itself if available, so that `ss` and any browser see
@@ -321,7 +322,7 @@ impl State {
         kernel: &mut dyn Kernel,
         host: Index,
         port: u16,
-        classes: Classes,
+        scopes: Scopes,
         request: BindRequest,
         private: bool,
     ) -> Result<SocketAddrV4, (Errno, String)> {
@@ -333,7 +334,7 @@ impl State {
             // allowed.
             let agreed = request.asked.reuse_port && s.asked.reuse_port
                 || request.attempt == 0 && request.asked.reuse_address && s.asked.reuse_address;
-            s.role != Role::Gone && s.port == port && agreed && self.classes(s) == classes
+            s.role != Role::Gone && s.port == port && agreed && self.scopes(s) == scopes
         };
         let holders = self.hosts.get(host).map_or(&[][..], |h| h.ports.holders(port));
         let members = holders.iter().filter(|c| **c != request.cookie).filter_map(|c| self.sockets.get(c));

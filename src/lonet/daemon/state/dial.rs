@@ -1,8 +1,8 @@
 //! connect: the OS address that a destination stands for, and the source port.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Outcome, Pid, Role, Sender, Socket, State};
+use super::{Call, Cookie, Index, Kernel, Outcome, Pid, Role, Scopes, Sender, Socket, State};
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Asked, Caller, Reply, is_under_way};
+use lonet_core::control::{Asked, Reply, Requester, is_under_way};
 use lonet_core::table::events::Kind;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -31,7 +31,7 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         dial: Dial,
     ) -> Outcome {
         let place = match self.place(dial.to) {
@@ -42,12 +42,12 @@ impl State {
         let has_port = dial.local.is_some_and(|local| local.port() != 0);
         self.supersede(kernel, sender.pid, dial.cookie, Role::Dialing, Some(has_port));
         let own = self.sockets.get(&dial.cookie).filter(|s| s.role != Role::Gone).map(|s| s.host);
-        let (face, class) = match place {
+        let (face, scope) = match place {
             Place::NotLonet => return Ok(Reply::Native),
             Place::Unassigned => return Err((Errno::EHOSTUNREACH, "no host's address".into())),
-            Place::Loopback(_) if caller.host.is_empty() && own.is_none() => return Ok(Reply::Native),
-            Place::Loopback(face) | Place::Any(face) => (face, Classes::loopback(face)),
-            Place::Host(_, face) => (face, Classes::host(face)),
+            Place::Loopback(_) if requester.host.is_empty() && own.is_none() => return Ok(Reply::Native),
+            Place::Loopback(face) | Place::Any(face) => (face, Scopes::loopback(face)),
+            Place::Host(_, face) => (face, Scopes::host(face)),
         };
         // Once lonet has bound the socket, the kernel's IPV6_V6ONLY is lonet's, not the program's.
         let v6only = self.sockets.get(&dial.cookie).map_or(dial.asked.v6only, |s| s.asked.v6only);
@@ -62,10 +62,10 @@ impl State {
         if let Place::Host(index, _) = place
             && foreign.is_none()
             && !self.hosts.get(index).is_some_and(super::Host::is_up)
-            && !(caller.host.is_empty() && own == Some(index))
-            && (caller.host.is_empty() || self.default_host(kernel, sender.pid, caller)? != index)
+            && !(requester.host.is_empty() && own == Some(index))
+            && (requester.host.is_empty() || self.default_host(kernel, sender.pid, requester)? != index)
         {
-            let from = own.or_else(|| self.hosts.find(caller.host.as_bytes()).map(|h| h.index));
+            let from = own.or_else(|| self.hosts.find(requester.host.as_bytes()).map(|h| h.index));
             self.note_failure(sender.pid, (from.unwrap_or(0), 0), &dial, libc::EHOSTUNREACH);
             return Err((Errno::EHOSTUNREACH, "no such host is up".into()));
         }
@@ -79,7 +79,7 @@ impl State {
         }
         let host = match own {
             Some(host) => host,
-            None => self.default_or_implicit_host(kernel, sender.pid, caller)?,
+            None => self.default_or_implicit_host(kernel, sender.pid, requester)?,
         };
         let to_host = match place {
             Place::Host(index, _) => index,
@@ -92,21 +92,21 @@ impl State {
         }
         let outside_source = self.outside_source(&dial);
         let is_loopback = outside_source.is_some_and(|from| from.ip().is_loopback());
-        if is_loopback && !caller.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
+        if is_loopback && !requester.host.is_empty() && matches!(place, Place::Host(i, _) if i != host) {
             return Err((Errno::EINVAL, "a socket bound to the loopback cannot leave its host".into()));
         }
         self.count_dial(host, to_host);
         let to_itself =
-            self.self_connect(dial.cookie, (to_host, dial.to.port), class).filter(|_| !dial.unaware);
+            self.self_connect(dial.cookie, (to_host, dial.to.port), scope).filter(|_| !dial.unaware);
         let is_refused = self.table.table().refuse(host, to_host, dial.to.port);
         let listener = (to_itself.or(foreign))
-            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, class).map(|(_, os)| os))
+            .or_else(|| self.find_listener(kernel, to_host, dial.to.port, scope).map(|(_, os)| os))
             .filter(|_| !is_refused);
         let Some(os) = listener else {
-            if class == Classes::loopback(face) && caller.options.real_loopback {
+            if scope == Scopes::loopback(face) && requester.options.real_loopback {
                 return Ok(Reply::Native);
             }
-            self.note_refused(kernel, sender.pid, host, &dial, caller.options.autobind_from);
+            self.note_refused(kernel, sender.pid, host, &dial, requester.options.autobind_from);
             return Ok(Reply::ConnectTo { to: self.refuser, from: None });
         };
 
@@ -119,7 +119,7 @@ impl State {
         let port = match (&record, outside_source.map(|from| from.port())) {
             (Some(s), _) => s.port,
             (None, Some(port @ 1..)) => port,
-            (None, _) => self.first_free(kernel, host, caller.options.autobind_from)?,
+            (None, _) => self.first_free(kernel, host, requester.options.autobind_from)?,
         };
         let peer_ip = match place {
             Place::Host(..) => dial.to.ip,
@@ -150,7 +150,7 @@ impl State {
             os_remote: os,
             peer_host: to_host,
             dialed_port: dial.to.port,
-            class,
+            scope,
         };
         if let Some(from) = record.as_ref().and_then(|s| s.os) {
             self.spend_os_port(host, from, kernel.now());
@@ -187,10 +187,10 @@ impl State {
         &self,
         cookie: Cookie,
         (host, port): (Index, u16),
-        class: Classes,
+        scope: Scopes,
     ) -> Option<SocketAddrV4> {
         let s = self.sockets.get(&cookie).filter(|s| s.role == Role::Bound)?;
-        let is_there = (s.host, s.port) == (host, port) && self.classes(s).overlap(class);
+        let is_there = (s.host, s.port) == (host, port) && self.scopes(s).overlap(scope);
         s.os.filter(|os| is_there && os.port() != 0)
     }
 
@@ -226,10 +226,10 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         host: Index,
-        caller: (Index, u16),
+        dialer: (Index, u16),
     ) -> Result<u16, (Errno, String)> {
         let first = self.first_free(kernel, host, 1)?;
-        if (host, first) != caller {
+        if (host, first) != dialer {
             return Ok(first);
         }
         let next = first.checked_add(1).ok_or((Errno::EADDRINUSE, "the host has no free port".to_owned()))?;
@@ -309,12 +309,12 @@ impl State {
         kernel: &mut dyn Kernel,
         host: Index,
         port: u16,
-        class: Classes,
+        scope: Scopes,
     ) -> Option<(Cookie, SocketAddrV4)> {
         let holders = self.hosts.get(host)?.ports.holders(port).to_vec();
         holders.into_iter().find_map(|cookie| {
             let s = self.sockets.get(&cookie)?;
-            if s.role != Role::Listening || !self.classes(s).overlap(class) {
+            if s.role != Role::Listening || !self.scopes(s).overlap(scope) {
                 return None;
             }
             self.examine(kernel, cookie);

@@ -4,7 +4,7 @@ use super::dial::Dial;
 use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
 use crate::trace::event::Status;
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::Caller;
+use lonet_core::control::Requester;
 use lonet_core::table::entry;
 use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::{NO_SLOT, Phase};
@@ -114,20 +114,20 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
         if !self.is_recorded() {
-            return self.resolve(kernel, sender, caller, (name, strict));
+            return self.resolve(kernel, sender, requester, (name, strict));
         }
         let own = self.processes.get(&sender.pid).and_then(|p| p.implicit_host);
-        let host = self.hosts.find(caller.host.as_bytes()).map(|h| h.index).or(own).unwrap_or(0);
+        let host = self.hosts.find(requester.host.as_bytes()).map(|h| h.index).or(own).unwrap_or(0);
         let known = self.hosts.find(name).map(|host| host.name.clone());
         let name_asked = known.unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
         let asked = Some(format!("{name_asked}.lonet"));
         let question = EventTexts { name: asked.clone(), ..EventTexts::default() };
         self.note_with_texts(Kind::NameAsked, sender.pid, host, |_| question);
-        let found = self.resolve(kernel, sender, caller, (name, strict));
+        let found = self.resolve(kernel, sender, requester, (name, strict));
         self.note_with_texts(Kind::NameAnswered, sender.pid, host, |state| {
             let answer = match &found {
                 Ok(named) => state.block.address(named.index).to_string(),

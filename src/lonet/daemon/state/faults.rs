@@ -1,7 +1,7 @@
 //! Fault rules, and the sockets that they apply to.
 
 use super::{Cookie, Index, Pid, Role, Sender, State};
-use lonet_core::control::Caller;
+use lonet_core::control::Requester;
 use lonet_core::table::rules::{Kind, NameFault, Rule};
 use lonet_core::table::state::{Phase, Reference};
 
@@ -54,12 +54,17 @@ impl State {
 
     /// Counts a name query for the rules that take effect after a number of them. Returns the fault that
     /// applies to this one.
-    pub fn name_fault(&mut self, sender: Sender, caller: &Caller<'_>, name: &[u8]) -> Option<NameFault> {
+    pub fn name_fault(
+        &mut self,
+        sender: Sender,
+        requester: &Requester<'_>,
+        name: &[u8],
+    ) -> Option<NameFault> {
         let table = self.table.table();
         if !table.has_name_faults() {
             return None;
         }
-        let asks = self.hosts.find(caller.host.as_bytes()).map(|host| host.index);
+        let asks = self.hosts.find(requester.host.as_bytes()).map(|host| host.index);
         let asks = asks.or_else(|| self.processes.get(&sender.pid)?.implicit_host)?;
         let wanted = self.hosts.find(name).map(|host| host.index);
         let is_about = |r: &Rule| {

@@ -5,11 +5,11 @@
 //! never depends on how fast the end of a host was noticed.
 
 use super::ports::PortHolders;
-use super::{Classes, Index, Kernel, Named, Outcome, Pid, Sender, State};
-use crate::daemon::names;
+use super::{Index, Kernel, Named, Outcome, Pid, Scopes, Sender, State};
+use crate::daemon::host_names;
 use lonet_core::address::Address;
 use lonet_core::block::{Face, MAX_INDEX, Place};
-use lonet_core::control::{Caller, Reply};
+use lonet_core::control::{Reply, Requester};
 use lonet_core::table::saved::SavedHost;
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap};
@@ -49,7 +49,7 @@ impl Host {
     }
 }
 
-/// Hosts by index, and by the keys of their names ([`names::fold`]).
+/// Hosts by index, and by the keys of their names ([`host_names::fold`]).
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     all: Vec<Host>,
@@ -78,12 +78,12 @@ impl Hosts {
 
     pub fn find(&self, name: &[u8]) -> Option<&Host> {
         let given = std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name));
-        self.get(*given.or_else(|| self.by_key.get(&names::fold(name)?))?)
+        self.get(*given.or_else(|| self.by_key.get(&host_names::fold(name)?))?)
     }
 
     /// Like [`Hosts::find`], also for foreign hosts whose names resolvers cannot carry.
     pub fn find_any(&self, name: &str) -> Option<&Host> {
-        let key = names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
+        let key = host_names::fold(name.as_bytes()).unwrap_or_else(|| Hosts::odd_key(name.as_bytes()));
         self.get(*self.by_key.get(&key)?)
     }
 
@@ -126,7 +126,7 @@ impl Hosts {
     /// The host of this name, which is made if there is none. `None`: the name is invalid, or no index is
     /// left.
     pub(super) fn enter(&mut self, name: &str) -> Option<Index> {
-        let index = self.enter_key(names::fold(name.as_bytes())?, name)?;
+        let index = self.enter_key(host_names::fold(name.as_bytes())?, name)?;
         self.by_name.insert(name.to_owned(), index);
         Some(index)
     }
@@ -180,10 +180,15 @@ pub enum By<'a> {
 const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
-    pub(super) fn join(&mut self, kernel: &mut dyn Kernel, sender: Sender, caller: &Caller<'_>) -> Outcome {
+    pub(super) fn join(
+        &mut self,
+        kernel: &mut dyn Kernel,
+        sender: Sender,
+        requester: &Requester<'_>,
+    ) -> Outcome {
         self.add_member(kernel, sender.pid);
-        if !caller.host.is_empty() {
-            self.default_host(kernel, sender.pid, caller)?;
+        if !requester.host.is_empty() {
+            self.default_host(kernel, sender.pid, requester)?;
         }
         Ok(Reply::Done)
     }
@@ -193,16 +198,16 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
     ) -> Result<Index, (Errno, String)> {
         // Most senders keep their host up already.
-        let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == caller.host);
+        let is_home = |index: &Index| self.hosts.get(*index).is_some_and(|h| h.name == requester.host);
         if let Some(index) = self.processes.get(&pid).and_then(|p| p.hosts.iter().copied().find(is_home)) {
             return Ok(index);
         }
-        names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
-        let index = self.enter_named(caller.host)?;
-        self.begin(index, caller.options.fresh_accept_ports);
+        host_names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+        let index = self.enter_named(requester.host)?;
+        self.begin(index, requester.options.fresh_accept_ports);
         self.join_host(kernel, pid, index);
         Ok(index)
     }
@@ -212,17 +217,17 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         pid: Pid,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
     ) -> Result<Index, (Errno, String)> {
-        if !caller.host.is_empty() {
-            return self.default_host(kernel, pid, caller);
+        if !requester.host.is_empty() {
+            return self.default_host(kernel, pid, requester);
         }
         let process = self.add_member(kernel, pid);
         if let Some(own) = process.implicit_host {
             return Ok(own);
         }
         // The name is read again: a process that joined as `lonet run` has executed its program by now.
-        let base = names::from_program(kernel.program(pid).as_bytes());
+        let base = host_names::from_program(kernel.program(pid).as_bytes());
         let free =
             |name: &str| self.hosts.find(name.as_bytes()).is_none_or(|h| !h.is_up() && h.foreign.is_none());
         let name = std::iter::once(base.clone())
@@ -230,7 +235,7 @@ impl State {
             .find(|name| free(name))
             .ok_or((Errno::EADDRNOTAVAIL, NO_INDEX.to_owned()))?;
         let index = self.enter_named(&name)?;
-        self.begin(index, caller.options.fresh_accept_ports);
+        self.begin(index, requester.options.fresh_accept_ports);
         self.join_host(kernel, pid, index);
         self.add_member(kernel, pid).implicit_host = Some(index);
         Ok(index)
@@ -297,15 +302,15 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         (name, strict): (&[u8], bool),
     ) -> Result<Named, (Errno, String)> {
         self.add_member(kernel, sender.pid);
         // A host resolves its own name, up or not, with strict names, too.
-        let key = names::fold(name);
-        if key.is_some() && key == names::fold(caller.host.as_bytes()) {
-            names::check(caller.host).map_err(|text| (Errno::EINVAL, text))?;
-            let index = self.enter_named(caller.host)?;
+        let key = host_names::fold(name);
+        if key.is_some() && key == host_names::fold(requester.host.as_bytes()) {
+            host_names::check(requester.host).map_err(|text| (Errno::EINVAL, text))?;
+            let index = self.enter_named(requester.host)?;
             return self.named_for(index, strict);
         }
         if let Some(host) = self.hosts.find(name)
@@ -317,7 +322,9 @@ impl State {
         if strict {
             return Err((Errno::ENOENT, format!("no host is called {text:?}")));
         }
-        let index = names::shown(name).filter(|n| names::check(n).is_ok()).and_then(|n| self.hosts.enter(&n));
+        let index = host_names::shown(name)
+            .filter(|n| host_names::check(n).is_ok())
+            .and_then(|n| self.hosts.enter(&n));
         let index = index.ok_or_else(|| (Errno::ENOENT, format!("{text:?} cannot be a host's name")))?;
         self.changes.hosts.insert(index);
         self.named(index)
@@ -341,7 +348,7 @@ impl State {
     fn named(&self, index: Index) -> Result<Named, (Errno, String)> {
         let host =
             self.hosts.get(index).ok_or_else(|| (Errno::ENOENT, "no host has this address".to_owned()))?;
-        match names::ascii(&host.name) {
+        match host_names::ascii(&host.name) {
             Some(ascii) => Ok(Named { index, name: host.name.clone(), ascii, is_cacheable: false }),
             None => Err((Errno::ENOENT, format!("{:?} makes no DNS name", host.name))),
         }
@@ -351,7 +358,7 @@ impl State {
     pub(super) fn locate(&mut self, kernel: &mut dyn Kernel, address: &str) -> Outcome {
         let invalid = |e: lonet_core::address::AddressError| (Errno::EINVAL, e.to_string());
         let address = Address::parse(address).map_err(invalid)?;
-        match self.listener(kernel, &address, Classes::host) {
+        match self.listener(kernel, &address, Scopes::host) {
             Some(os) => Ok(Reply::Located { os }),
             None => Err((Errno::ECONNREFUSED, format!("nothing listens on {address}"))),
         }
@@ -364,18 +371,18 @@ impl State {
             By::Anybody => true,
             By::Host(name) => index(name) == index(&address.host),
         };
-        self.listener(kernel, address, Classes::host).is_some()
-            || is_loopback_theirs && self.listener(kernel, address, Classes::loopback).is_some()
+        self.listener(kernel, address, Scopes::host).is_some()
+            || is_loopback_theirs && self.listener(kernel, address, Scopes::loopback).is_some()
     }
 
     fn listener(
         &mut self,
         kernel: &mut dyn Kernel,
         address: &Address,
-        class: impl Fn(Face) -> Classes,
+        scope: impl Fn(Face) -> Scopes,
     ) -> Option<SocketAddrV4> {
         let index = self.hosts.find(address.host.as_bytes())?.index;
-        let mut classes = [Face::V4, Face::V6].map(class).into_iter();
-        classes.find_map(|class| self.find_listener(kernel, index, address.port, class)).map(|(_, os)| os)
+        let mut scopes = [Face::V4, Face::V6].map(scope).into_iter();
+        scopes.find_map(|scope| self.find_listener(kernel, index, address.port, scope)).map(|(_, os)| os)
     }
 }

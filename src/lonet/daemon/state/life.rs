@@ -58,8 +58,8 @@ impl State {
         if may_have_accepted && self.hosts.get(socket.host).is_some_and(is_last) {
             // This comes first, so that an accept after the search below sees that its listener has gone; the
             // port is held all the time.
-            for class in super::Classes::EACH {
-                let dialed = Destination { host: socket.host, port: socket.port, class };
+            for scope in super::Scopes::EACH {
+                let dialed = Destination { host: socket.host, port: socket.port, scope };
                 self.parts().listeners.set(dialed, None);
             }
             self.search_accepted(socket.host, socket.port);

@@ -1,6 +1,6 @@
 //! Writes the state's sockets, hosts and processes to the table, for programs and the next lonetd.
 
-use super::{Changes, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
+use super::{Changes, Cookie, Index, Kernel, Pid, Role, Scopes, Socket, State};
 use lonet_core::table::entry::{Destination, Entry};
 use lonet_core::table::listeners::Listener;
 use lonet_core::table::record::Found;
@@ -123,11 +123,11 @@ impl State {
     fn show_listeners(&self, host: Index, port: u16) {
         let parts = self.parts();
         let is_fresh = self.hosts.get(host).is_some_and(|h| h.fresh_accept_ports);
-        for (class, found) in Classes::EACH.into_iter().zip(self.listeners((host, port))) {
+        for (scope, found) in Scopes::EACH.into_iter().zip(self.listeners((host, port))) {
             let listener = found
                 .filter(|_| !is_fresh)
                 .and_then(|(cookie, os)| Some(Listener { os, record: parts.reference(cookie)? }));
-            parts.listeners.set(Destination { host, port, class }, listener);
+            parts.listeners.set(Destination { host, port, scope }, listener);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! ended.
 
 use super::{Kernel, Outcome, Pid, Sender, State};
-use lonet_core::control::{Caller, Reply};
+use lonet_core::control::{Reply, Requester};
 use lonet_core::table::slot;
 use lonet_core::table::state::{self, NO_SLOT, Phase, Reference, SUSPECT};
 use std::collections::BTreeSet;
@@ -17,12 +17,12 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         sender: Sender,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         (dials, seat): (bool, u16),
     ) -> Outcome {
-        let default_host = match (caller.host.is_empty(), dials) {
-            (false, _) => self.default_host(kernel, sender.pid, caller)?,
-            (true, true) => self.default_or_implicit_host(kernel, sender.pid, caller)?,
+        let default_host = match (requester.host.is_empty(), dials) {
+            (false, _) => self.default_host(kernel, sender.pid, requester)?,
+            (true, true) => self.default_or_implicit_host(kernel, sender.pid, requester)?,
             (true, false) => self.add_member(kernel, sender.pid).implicit_host.unwrap_or(0),
         };
         // A process that has given up the owner's uid asks for everything: it must not be able to redirect

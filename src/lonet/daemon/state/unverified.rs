@@ -4,7 +4,7 @@
 //! it is done the host counts as up, and messages that depend on it wait.
 
 use super::{Host, Index, Pid, Place, State};
-use lonet_core::control::{Caller, Op};
+use lonet_core::control::{Op, Requester};
 use std::collections::BTreeSet;
 
 impl State {
@@ -34,7 +34,7 @@ impl State {
     }
 
     /// Whether the reply to a message depends on whether an unverified host is up.
-    pub fn depends_on_unverified(&self, pid: Pid, caller: &Caller<'_>, op: &Op<'_>) -> bool {
+    pub fn depends_on_unverified(&self, pid: Pid, requester: &Requester<'_>, op: &Op<'_>) -> bool {
         if self.unverified.is_empty() {
             return false;
         }
@@ -45,7 +45,7 @@ impl State {
         let is_new = || {
             let known = self.processes.get(&pid);
             known.is_none_or(|process| process.hosts.is_empty())
-                && (caller.host.is_empty() || named(caller.host))
+                && (requester.host.is_empty() || named(requester.host))
         };
         match *op {
             Op::Dial { to, .. } => {

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn lonetd_after_kill_within_a_line_ends_it_and_knows_the_written_events() {
+    fn half_line_of_a_killed_lonetd_is_ended_and_events_are_known() {
         let dir = tempfile::tempdir().unwrap();
         let current = CurrentDirectory::new(directory(dir.path()));
         let path = dir.path().join("trace");

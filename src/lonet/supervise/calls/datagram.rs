@@ -6,7 +6,7 @@
 use super::{Action, ProgramAddress, Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
 use crate::supervise::workers::{WaitResult, wait};
-use lonet_core::dns::PORT;
+use lonet_core::dns_message::PORT;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::collections::HashSet;

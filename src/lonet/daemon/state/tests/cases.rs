@@ -5,7 +5,7 @@ use super::world::{Is, OWNER};
 use super::{Pid, asked};
 use crate::daemon::state::{Cookie, Host, Role, Sender};
 use lonet_core::block::Endpoint;
-use lonet_core::control::{Caller, Op, Options};
+use lonet_core::control::{Op, Options, Requester};
 use lonet_core::table::ports::Seen;
 use lonet_core::table::state::NO_SLOT;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,13 +66,13 @@ fn port_stays_held_while_its_record_is_replaced() {
 fn dial_half_taken_over_by_killed_lonetd_stays_connected() {
     let mut net = Net::new();
     serve(&mut net, BETA, 1);
-    let caller = net.world.socket(ALPHA);
-    net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
-    net.state.take_over(caller);
-    assert!(net.state.sockets.contains_key(&caller));
+    let dialer = net.world.socket(ALPHA);
+    net.dial(ALPHA, dialer, Ip::Host(1), 1, DOES);
+    net.state.take_over(dialer);
+    assert!(net.state.sockets.contains_key(&dialer));
     net.kill_lonetd();
     net.revive();
-    assert_eq!(net.state.sockets.get(&caller).map(|s| s.role), Some(Role::Connected));
+    assert_eq!(net.state.sockets.get(&dialer).map(|s| s.role), Some(Role::Connected));
     net.check();
 }
 
@@ -95,9 +95,9 @@ fn unannounced_close_frees_port_behind_many_held_ones() {
 #[test]
 fn process_with_slot_is_restored_as_member() {
     let mut net = Net::new();
-    let caller = Caller { host: HOSTS[0], key: [0; 16], options: Options::default() };
+    let requester = Requester { host: HOSTS[0], key: [0; 16], options: Options::default() };
     let enter = Op::Enter { dials: true, seat: NO_SLOT };
-    net.state.handle(&mut net.world, Sender { pid: ALPHA, uid: OWNER }, &caller, &enter);
+    net.state.handle(&mut net.world, Sender { pid: ALPHA, uid: OWNER }, &requester, &enter);
     net.save();
     // lonetd is killed before it has saved its new members.
     net.table().table().save_members(ALPHA, &[]);
@@ -151,12 +151,12 @@ fn abandoned_listen_does_not_block_bind_by_same_process() {
 fn refused_dial_releases_port_of_earlier_pending_dial() {
     let mut net = Net::new();
     serve(&mut net, ALPHA, 0);
-    let caller = net.world.socket(ALPHA);
-    net.dial(ALPHA, caller, Ip::Own, 1, STOPS);
+    let dialer = net.world.socket(ALPHA);
+    net.dial(ALPHA, dialer, Ip::Own, 1, STOPS);
     net.fork(ALPHA);
-    net.close(ALPHA, caller, false, false);
-    net.pass(caller, ALPHA);
-    net.dial(ALPHA, caller, Ip::Own, 5, DOES);
+    net.close(ALPHA, dialer, false, false);
+    net.pass(dialer, ALPHA);
+    net.dial(ALPHA, dialer, Ip::Own, 5, DOES);
     let socket = net.world.socket(ALPHA);
     net.bind(ALPHA, socket, Ip::Any, 0, asked(PLAIN), DOES);
     assert_eq!(net.port(socket), Some(2));
@@ -168,30 +168,30 @@ fn refused_dial_releases_port_of_earlier_pending_dial() {
 fn dialed_and_closed(net: &mut Net) -> (Cookie, Pid) {
     serve(net, ALPHA, 4);
     serve(net, GAMMA, 1);
-    let caller = net.world.socket(GAMMA);
-    net.bind(GAMMA, caller, Ip::Any, 0, asked(PLAIN), DOES);
+    let dialer = net.world.socket(GAMMA);
+    net.bind(GAMMA, dialer, Ip::Any, 0, asked(PLAIN), DOES);
     let child = net.fork(GAMMA);
-    net.dial(GAMMA, caller, Ip::Host(0), 4, STOPS);
+    net.dial(GAMMA, dialer, Ip::Host(0), 4, STOPS);
     net.world.blind = true;
-    net.close(GAMMA, caller, false, false);
-    (caller, child)
+    net.close(GAMMA, dialer, false, false);
+    (dialer, child)
 }
 
 #[test]
 fn second_dial_succeeds_if_first_cannot_be_checked() {
     let mut net = Net::new();
-    let (caller, child) = dialed_and_closed(&mut net);
-    net.dial(child, caller, Ip::Own, 1, DOES);
-    let os = net.world.sockets[&caller].bound.expect("an address");
-    let Is::Connected { remote, .. } = net.world.sockets[&caller].is else { panic!("not connected") };
+    let (dialer, child) = dialed_and_closed(&mut net);
+    net.dial(child, dialer, Ip::Own, 1, DOES);
+    let os = net.world.sockets[&dialer].bound.expect("an address");
+    let Is::Connected { remote, .. } = net.world.sockets[&dialer].is else { panic!("not connected") };
     assert_eq!((remote.ip(), remote.port()), (os.ip(), 1));
 }
 
 #[test]
 fn redial_by_another_process_keeps_its_addresses() {
     let mut net = Net::new();
-    let (caller, child) = dialed_and_closed(&mut net);
-    net.dial(child, caller, Ip::Host(0), 4, STOPS);
+    let (dialer, child) = dialed_and_closed(&mut net);
+    net.dial(child, dialer, Ip::Host(0), 4, STOPS);
     net.world.blind = false;
     net.kill_lonetd();
     net.come_to_rest();
@@ -299,10 +299,10 @@ fn net_with_unverified_host() -> (Net, bool) {
     let index = *hosts.first().expect("its host");
     net.end([ALPHA]);
     net.state.mark_unverified(&hosts);
-    let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
+    let requester = Requester { host: "β", key: [0; 16], options: Options::default() };
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
     let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false, unaware: false };
-    let depends = net.state.depends_on_unverified(BETA, &caller, &dial);
+    let depends = net.state.depends_on_unverified(BETA, &requester, &dial);
     (net, depends)
 }
 
@@ -344,22 +344,22 @@ fn unverified_host_takes_spelling_of_found_process() {
 #[test]
 fn message_about_verified_host_does_not_wait() {
     let (net, _) = net_with_unverified_host();
-    let caller = Caller { host: "β", key: [0; 16], options: Options::default() };
+    let requester = Requester { host: "β", key: [0; 16], options: Options::default() };
     let index = net.state.hosts.find("γ".as_bytes()).expect("host γ").index;
     let to = Endpoint { ip: net.state.block.address(index).to_ipv6_mapped(), port: 1 };
     let dial = Op::Dial { cookie: 1, to, local: None, asked: asked(PLAIN), acts: false, unaware: false };
-    assert!(!net.state.depends_on_unverified(BETA, &caller, &dial));
-    assert!(!net.state.depends_on_unverified(BETA, &caller, &Op::Closed { cookie: 1 }));
+    assert!(!net.state.depends_on_unverified(BETA, &requester, &dial));
+    assert!(!net.state.depends_on_unverified(BETA, &requester, &Op::Closed { cookie: 1 }));
 }
 
 #[test]
 fn accept_names_gone_dialer_alike_after_restart() {
     let mut net = Net::new();
     let listener = serve(&mut net, BETA, 1);
-    let caller = net.world.socket(ALPHA);
-    net.bind(ALPHA, caller, Ip::Any, 0, asked(PLAIN), DOES);
-    net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
-    net.close(ALPHA, caller, true, false);
+    let dialer = net.world.socket(ALPHA);
+    net.bind(ALPHA, dialer, Ip::Any, 0, asked(PLAIN), DOES);
+    net.dial(ALPHA, dialer, Ip::Host(1), 1, DOES);
+    net.close(ALPHA, dialer, true, false);
     net.kill_lonetd();
     // The model checks the name.
     net.accept(BETA, listener);
@@ -371,10 +371,10 @@ fn dial_with_both_ends_of_another_connection_is_refused() {
     let mut net = Net::new();
     serve(&mut net, BETA, 1);
     let [first, second] = [(); 2].map(|()| {
-        let caller = net.world.socket(ALPHA);
-        net.bind(ALPHA, caller, Ip::Any, 1, asked(REUSE_ADDRESS), DOES);
-        net.dial(ALPHA, caller, Ip::Host(1), 1, DOES);
-        caller
+        let dialer = net.world.socket(ALPHA);
+        net.bind(ALPHA, dialer, Ip::Any, 1, asked(REUSE_ADDRESS), DOES);
+        net.dial(ALPHA, dialer, Ip::Host(1), 1, DOES);
+        dialer
     });
     assert!(matches!(net.world.sockets[&first].is, Is::Connected { .. }));
     assert_eq!(net.world.sockets[&second].is, Is::Bound);

@@ -4,17 +4,17 @@ use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
-use crate::daemon::state::{Call, Classes, Cookie, Index, Sender, StateReply};
+use crate::daemon::state::{Call, Cookie, Index, Scopes, Sender, StateReply};
 use lonet_core::block::{Endpoint, Face};
-use lonet_core::control::{Caller, Op, Options, Reply};
+use lonet_core::control::{Op, Options, Reply, Requester};
 use lonet_core::table::entry::{ACCEPTED, DIAL, Entry};
 use lonet_core::table::state::{NO_SLOT, SUSPECT};
 
 /// The slot in which a process acts on the table, and its host.
 fn seat(net: &mut Net, pid: Pid, host: &str) -> (u16, Index) {
-    let caller = Caller { host, key: [0; 16], options: Options::default() };
+    let requester = Requester { host, key: [0; 16], options: Options::default() };
     let enter = Op::Enter { dials: true, seat: NO_SLOT };
-    match net.state.handle(&mut net.world, Sender { pid, uid: OWNER }, &caller, &enter) {
+    match net.state.handle(&mut net.world, Sender { pid, uid: OWNER }, &requester, &enter) {
         StateReply::Reply(Reply::Entered { slot, host }) => (slot, host),
         other => panic!("no seat: {other:?}"),
     }
@@ -42,7 +42,7 @@ fn dial(net: &mut Net, (pid, host): (Pid, &str), to: Cookie) -> Cookie {
         os_remote,
         peer_host: called.host,
         dialed_port: called.port,
-        class: Classes::host(Face::V4),
+        scope: Scopes::host(Face::V4),
     };
     let entry = Entry { call: Some(call), ..entry((index, 9), DIAL) };
     let parts = net.state.parts();
@@ -130,7 +130,7 @@ fn only_dials_to_ended_listeners_become_suspect() {
 fn host_is_up_while_others_hold_its_sockets() {
     let mut net = Net::new();
     let to = listener(&mut net, GAMMA);
-    let [kept, _] = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|caller| dial(&mut net, caller, to));
+    let [kept, _] = [(ALPHA, HOSTS[0]), (BETA, HOSTS[1])].map(|dialer| dial(&mut net, dialer, to));
     net.pass(kept, GAMMA);
     net.end([ALPHA, BETA]);
     let is_up = |net: &Net, n: usize| net.state.hosts.find(HOSTS[n].as_bytes()).is_some_and(|h| h.is_up());

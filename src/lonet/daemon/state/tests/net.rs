@@ -7,9 +7,9 @@ mod hooks;
 mod truth;
 
 use super::world::{Is, OWNER, SOURCES, World};
-use crate::daemon::state::{Classes, Cookie, Index, Pid, Saved, Sender, State, StateReply, Tables};
+use crate::daemon::state::{Cookie, Index, Pid, Saved, Scopes, Sender, State, StateReply, Tables};
 use lonet_core::block::{Block, Endpoint, Face};
-use lonet_core::control::{Asked, Caller, Delivery, Op, Options, Reply, Request as _, Runs};
+use lonet_core::control::{Asked, Delivery, Op, Options, Reply, Request as _, Requester, Runs};
 use lonet_core::table::word::Word;
 use lonet_core::table::{Mapping, Table};
 use nix::errno::Errno;
@@ -80,7 +80,7 @@ pub struct Net {
     mine: BTreeMap<Cookie, Mine>,
     pending: BTreeMap<Cookie, (Pid, Pending)>,
     /// The dialer of each connection that waits to be accepted.
-    callers: BTreeMap<Cookie, Cookie>,
+    dialers: BTreeMap<Cookie, Cookie>,
 }
 
 fn block() -> Block {
@@ -117,7 +117,7 @@ impl Net {
             homes: BTreeMap::new(),
             mine: BTreeMap::new(),
             pending: BTreeMap::new(),
-            callers: BTreeMap::new(),
+            dialers: BTreeMap::new(),
         };
         for home in 0..HOSTS.len() {
             net.run(home);
@@ -161,8 +161,9 @@ impl Net {
     }
 
     fn handle(&mut self, pid: Pid, op: &Op<'_>) -> StateReply {
-        let caller = Caller { host: HOSTS[self.homes[&pid]], key: [0; 16], options: Options::default() };
-        let answer = self.state.handle(&mut self.world, Sender { pid, uid: OWNER }, &caller, op);
+        let requester =
+            Requester { host: HOSTS[self.homes[&pid]], key: [0; 16], options: Options::default() };
+        let answer = self.state.handle(&mut self.world, Sender { pid, uid: OWNER }, &requester, op);
         self.save();
         answer
     }

@@ -35,7 +35,7 @@ fn binds_that_were_sent_together_ask_about_a_port_once() {
 }
 
 #[test]
-fn close_before_the_binds_were_sent_frees_the_port_for_the_first_of_them() {
+fn close_before_several_binds_frees_the_port_for_the_first() {
     let (mut net, held) = unseen();
     net.close(ALPHA, held[7], false, false);
     net.close(ALPHA, held[4], false, false);

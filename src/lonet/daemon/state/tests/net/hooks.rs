@@ -251,7 +251,7 @@ impl Net {
                 };
                 if from.is_some() {
                     let other = *self.world.sockets.keys().next_back().expect("the other end");
-                    self.callers.insert(other, cookie);
+                    self.dialers.insert(other, cookie);
                 } else {
                     // It holds its port until lonetd is notified.
                     self.mine.entry(cookie).and_modify(|m| m.untold = true);
@@ -276,8 +276,8 @@ impl Net {
 
     pub fn accept(&mut self, pid: Pid, listener: Cookie) {
         let Some(cookie) = self.world.accept(listener, pid) else { return };
-        let caller = self.callers[&cookie];
-        let theirs = self.mine.get(&caller).cloned();
+        let dialer = self.dialers[&cookie];
+        let theirs = self.mine.get(&dialer).cloned();
         let Is::Connected { local, remote } = self.world.sockets[&cookie].is else {
             // It was reset: the kernel still has its addresses, and so has the hook.
             return;
@@ -285,8 +285,8 @@ impl Net {
         let Some(listens) = self.mine.get(&listener).cloned() else { panic!("an unknown listener") };
         match self.ask(pid, &Op::Accept { listener, cookie, local, remote }) {
             Ok(Reply::Accepted { local, peer }) => {
-                let (their_local, their_peer) = theirs.and_then(|m| m.call).expect("a caller");
-                assert_eq!((peer, local), (their_local, their_peer), "accept names its caller");
+                let (their_local, their_peer) = theirs.and_then(|m| m.call).expect("a dialer");
+                assert_eq!((peer, local), (their_local, their_peer), "accept names its dialer");
                 let mine = Mine {
                     port: listens.port,
                     host: listens.host,

@@ -197,18 +197,18 @@ impl Net {
     }
 }
 
-fn classes(m: &Mine) -> Classes {
+fn scopes(m: &Mine) -> Scopes {
     let ip = m.call.map(|(local, _)| local.ip).or(m.at.map(|at| at.ip));
     match ip.and_then(|ip| ip.to_ipv4_mapped()) {
-        Some(Ipv4Addr::UNSPECIFIED) => Classes(3),
-        Some(Ipv4Addr::LOCALHOST) => Classes(2),
-        Some(_) => Classes(1),
-        None => Classes(0),
+        Some(Ipv4Addr::UNSPECIFIED) => Scopes(3),
+        Some(Ipv4Addr::LOCALHOST) => Scopes(2),
+        Some(_) => Scopes(1),
+        None => Scopes(0),
     }
 }
 
 pub(super) fn overlap(one: &Mine, other: &Mine) -> bool {
-    classes(one).0 & classes(other).0 != 0
+    scopes(one).0 & scopes(other).0 != 0
 }
 
 /// Whether a listener accepts dials to this address.
@@ -217,7 +217,7 @@ pub(super) fn answers(listener: &Mine, dialed: Endpoint) -> bool {
         Some(Ipv4Addr::LOCALHOST) => 2,
         _ => 1,
     };
-    classes(listener).0 & dialed != 0
+    scopes(listener).0 & dialed != 0
 }
 
 /// The ports that an autobind may be given.

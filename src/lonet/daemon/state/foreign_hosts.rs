@@ -5,10 +5,10 @@
 //! this end at first: the dialer's own, which is recorded as the accepted one as soon as its dial is allowed,
 //! and the *courier*, a connection that lonetd makes to the program's listener in its place.
 
-use super::{Call, Classes, Cookie, Index, Kernel, Pid, Role, Socket, State};
-use crate::daemon::names;
+use super::{Call, Cookie, Index, Kernel, Pid, Role, Scopes, Socket, State};
+use crate::daemon::host_names;
 use lonet_core::block::{Endpoint, Face, Place};
-use lonet_core::control::{Caller, Op, Reply};
+use lonet_core::control::{Op, Reply, Requester};
 use lonet_core::handshake::WireAddr;
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
@@ -64,7 +64,7 @@ impl State {
     /// The query of registry.db that a message needs first. A host that is to be claimed gets its index here.
     pub fn registry_query(
         &mut self,
-        caller: &Caller<'_>,
+        requester: &Requester<'_>,
         op: &Op<'_>,
         claimed: bool,
         found: bool,
@@ -79,11 +79,11 @@ impl State {
                 | Op::Announce { .. }
                 | Op::DialHost { .. }
         );
-        if comes_up && !claimed && !caller.host.is_empty() {
-            let up = self.hosts.find(caller.host.as_bytes()).is_some_and(super::Host::is_up);
+        if comes_up && !claimed && !requester.host.is_empty() {
+            let up = self.hosts.find(requester.host.as_bytes()).is_some_and(super::Host::is_up);
             if !up
-                && names::check(caller.host).is_ok()
-                && let Ok(index) = self.enter_named(caller.host)
+                && host_names::check(requester.host).is_ok()
+                && let Ok(index) = self.enter_named(requester.host)
             {
                 return Some(RegistryQuery::Claim(index));
             }
@@ -94,9 +94,9 @@ impl State {
         match *op {
             Op::Resolve { name, .. } => match self.hosts.find(name) {
                 Some(host) if host.is_up() => None,
-                _ if names::fold(name) == names::fold(caller.host.as_bytes()) => None,
+                _ if host_names::fold(name) == host_names::fold(requester.host.as_bytes()) => None,
                 Some(host) => Some(RegistryQuery::Find(host.name.clone())),
-                None => names::shown(name).map(RegistryQuery::Find),
+                None => host_names::shown(name).map(RegistryQuery::Find),
             },
             Op::DialHost { host, .. } if !host.is_empty() => match self.hosts.find_any(host) {
                 Some(host) if host.is_up() => None,
@@ -152,7 +152,7 @@ impl State {
     fn enter_foreign(&mut self, name: &[u8]) -> Option<Index> {
         let shown = String::from_utf8_lossy(name);
         let known = self.hosts.len();
-        let index = match names::fold(name) {
+        let index = match host_names::fold(name) {
             Some(_) => self.hosts.enter(&shown),
             None => self.hosts.enter_odd(name, &shown),
         }?;
@@ -243,7 +243,7 @@ impl State {
         };
         let found = [Face::V4, Face::V6]
             .into_iter()
-            .find_map(|face| Some((face, self.find_listener(kernel, index, dialed, Classes::host(face))?)));
+            .find_map(|face| Some((face, self.find_listener(kernel, index, dialed, Scopes::host(face))?)));
         let Some((face, (listener, os))) = found else { return Arrival::Refused };
         let Some(record) = self.sockets.get(&listener).cloned() else { return Arrival::Refused };
         let port = match fresh {
@@ -261,7 +261,7 @@ impl State {
             os_remote: dial.remote,
             peer_host: peer,
             dialed_port: dialed,
-            class: Classes::NONE,
+            scope: Scopes::NONE,
         };
         self.put(
             dial.cookie,

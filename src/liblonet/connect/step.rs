@@ -7,7 +7,7 @@ use crate::bypass::Bypass;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{
-    autobound, descriptor_hints, dns, kernel, log, memory, name, process, sandbox, table_map, valve,
+    autobound, descriptor_hints, kernel, log, memory, name, name_server, process, sandbox, table_map, valve,
 };
 use libc::c_int;
 use lonet_core::block::Endpoint;
@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The next step of the call.
 #[allow(clippy::large_enum_variant, reason = "a hook allocates nothing")]
-pub enum Plan {
+pub enum NextStep {
     /// libc's connect, with the program's arguments. It is logged already.
     Libc(Bypass),
     /// The call fails. It is logged already.
@@ -95,49 +95,49 @@ pub enum Decider {
 // nothing unwinds out of it: the caller needs no clean-up, and can be cancelled.
 #[inline(never)]
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
-pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> Plan {
+pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> NextStep {
     let mut decided = Err(Failure::panicked());
     // SAFETY: as the caller promises.
-    let _ = catch_panic(|| decided = unsafe { plan(attempt, decider) });
+    let _ = catch_panic(|| decided = unsafe { choose(attempt, decider) });
     match decided {
-        Ok(plan) => {
-            if let Plan::Libc(why) = plan {
+        Ok(step) => {
+            if let NextStep::Libc(why) = step {
                 run_isolated(|| log::bypassed(attempt.call(), why));
             }
             Errno::set_raw(attempt.errno);
-            plan
+            step
         }
-        Err(failed) => Plan::Fail(attempt.failure(&failed)),
+        Err(failed) => NextStep::Fail(attempt.failure(&failed)),
     }
 }
 
 /// # Safety
 /// As for [`decide`].
-unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure> {
+unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Failure> {
     let Attempt { fd, address, len, .. } = *attempt;
     if !process::is_active() {
-        return Ok(Plan::Libc(Bypass::Inactive));
+        return Ok(NextStep::Libc(Bypass::Inactive));
     }
     let Some((to, family)) = memory::address(address, len) else {
         let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
-        return if unspecified { disconnect(fd) } else { Ok(Plan::Libc(Bypass::NoAddress)) };
+        return if unspecified { disconnect(fd) } else { Ok(NextStep::Libc(Bypass::NoAddress)) };
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { dns::redirect(fd, address, len, &raw mut instead) } {
-        return Ok(Plan::NameServer(instead));
+    if unsafe { name_server::redirect(fd, address, len, &raw mut instead) } {
+        return Ok(NextStep::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {
-        return Ok(Plan::Libc(why));
+        return Ok(NextStep::Libc(why));
     }
     if kernel::tcp_family(fd) != Some(family) {
-        return Ok(Plan::Libc(Bypass::OtherSocket));
+        return Ok(NextStep::Libc(Bypass::OtherSocket));
     }
     let asked = kernel::asked(fd, family);
     let cookie = kernel::cookie(fd)?;
     let here = kernel::local(fd);
     if here.as_ref().and_then(|a| a.endpoint()).is_some_and(|at| kernel::is_raw(fd, at.port)) {
-        return Ok(Plan::Libc(Bypass::OtherSocket));
+        return Ok(NextStep::Libc(Bypass::OtherSocket));
     }
     let mut local = here.and_then(|a| a.os()).filter(|a| a.port() != 0 || !a.ip().is_unspecified());
     // lonetd would treat a listener as a bound socket that dials.
@@ -152,13 +152,13 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
         local.filter(|a| a.port() != 0).and_then(|_| table::connected_to(&client, fd, cookie, to))
     {
         let target = Target { cookie, port: to.port, address: Address::of_os(os, family) };
-        return Ok(Plan::Connect(Connect { target, expects: Expects::Connected }));
+        return Ok(NextStep::Connect(Connect { target, expects: Expects::Connected }));
     }
     let socket = Socket { client: &client, fd, family, asked, cookie, local };
     if decider == Decider::Table
         && let Some(dial) = table::begin(attempt, &socket, to)?
     {
-        return Ok(Plan::Table(dial));
+        return Ok(NextStep::Table(dial));
     }
     by_lonetd(attempt, &socket, to, decider)
 }
@@ -184,15 +184,15 @@ pub struct Socket<'c> {
 }
 
 /// connect(2) with AF_UNSPEC.
-fn disconnect(fd: c_int) -> Result<Plan, Failure> {
+fn disconnect(fd: c_int) -> Result<NextStep, Failure> {
     if kernel::tcp_family(fd).is_none() {
-        return Ok(Plan::Libc(Bypass::NoAddress));
+        return Ok(NextStep::Libc(Bypass::NoAddress));
     }
     // The hint alone does not tell: a duplicate, or a descriptor that came by exec or in a message, has none.
     let local = kernel::local(fd).and_then(|a| a.os());
     let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
     if !is_there && !descriptor_hints::is_set(fd) {
-        return Ok(Plan::Libc(Bypass::OtherSocket));
+        return Ok(NextStep::Libc(Bypass::OtherSocket));
     }
     let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let cookie = kernel::cookie(fd)?;
@@ -200,7 +200,7 @@ fn disconnect(fd: c_int) -> Result<Plan, Failure> {
         // This comes first: after the disconnect another socket may get the addresses.
         shutting_down(parts, cookie);
     }
-    Ok(Plan::Disconnect(Disconnect { cookie, local }))
+    Ok(NextStep::Disconnect(Disconnect { cookie, local }))
 }
 
 /// Asks lonetd for the destination of a dial, and binds the socket to its host's address.
@@ -209,7 +209,7 @@ fn by_lonetd(
     socket: &Socket<'_>,
     to: Endpoint,
     decider: Decider,
-) -> Result<Plan, Failure> {
+) -> Result<NextStep, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
@@ -218,18 +218,18 @@ fn by_lonetd(
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
     let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
         Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
-            return table::begin_when_entered(attempt, socket, to)?.map(Plan::Table).ok_or(failed);
+            return table::begin_when_entered(attempt, socket, to)?.map(NextStep::Table).ok_or(failed);
         }
         reply => reply?,
     };
     if reply == Reply::DialByTable {
         if let Some(dial) = table::begin(attempt, socket, to)? {
-            return Ok(Plan::Table(dial));
+            return Ok(NextStep::Table(dial));
         }
         reply = dial(false)?;
     }
     let (os, from, foreign) = match reply {
-        Reply::Native => return Ok(Plan::Libc(Bypass::LeftByLonetd)),
+        Reply::Native => return Ok(NextStep::Libc(Bypass::LeftByLonetd)),
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),
         _ => return Err(Errno::ENETDOWN.into()),
@@ -243,15 +243,18 @@ fn by_lonetd(
         if asked.v6only {
             set_v6only(fd, false);
         }
-        return Ok(Plan::Connect(Connect { target, expects: Expects::Refusal { was_v6only: asked.v6only } }));
+        return Ok(NextStep::Connect(Connect {
+            target,
+            expects: Expects::Refusal { was_v6only: asked.v6only },
+        }));
     }
     if local.is_some() {
         record_port_use(fd);
     }
     if foreign {
-        return Ok(Plan::Foreign(target));
+        return Ok(NextStep::Foreign(target));
     }
     let is_self_connect = local == Some(os);
     let expects = if is_self_connect { Expects::SelfConnect } else { Expects::Listener { os } };
-    Ok(Plan::Connect(Connect { target, expects }))
+    Ok(NextStep::Connect(Connect { target, expects }))
 }

@@ -1,11 +1,11 @@
 //! Dials to foreign hosts: the socket is connected to the peer and lent to lonetd, which performs the
-//! handshake on it. `connect::foreign` does the same for connect(2), with that call's ways of waiting.
+//! handshake on it. `connect::foreign_peer` does the same for connect(2), with that call's ways of waiting.
 
 use super::super::error::{Error, Result};
 use super::Dial;
 use crate::address::Address;
 use crate::connect;
-use crate::connect::foreign::GRACE_MS;
+use crate::connect::foreign_peer::GRACE_MS;
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;

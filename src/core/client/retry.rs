@@ -7,7 +7,7 @@
 //! ([`Client::ask`]) need not: what it did is to be seen in the kernel.
 
 use super::connection::receive_raw;
-use super::{Answer, Client, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
+use super::{Client, Exchange, TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble};
 use crate::control::{MAX_MESSAGE, Request};
 use crate::limit::Limit;
 use crate::lock::{PAUSES_PER_SECOND, pause};
@@ -25,7 +25,7 @@ pub enum StartIf {
 impl Client {
     /// Asks, and starts a lonetd if none runs. On [`Trouble::Failed`] `buffer` begins with lonetd's words,
     /// ended by a zero.
-    pub fn ask_or_start<'b>(&self, request: &dyn Request, buffer: &'b mut [u8; MAX_MESSAGE]) -> Answer<'b> {
+    pub fn ask_or_start<'b>(&self, request: &dyn Request, buffer: &'b mut [u8; MAX_MESSAGE]) -> Exchange<'b> {
         self.ask_insisting(StartIf::Asked, Limit::NONE, request, buffer)
     }
 
@@ -36,8 +36,8 @@ impl Client {
         limit: Limit,
         request: &dyn Request,
         buffer: &'b mut [u8; MAX_MESSAGE],
-    ) -> Answer<'b> {
-        let n = self.insist(start, limit, buffer, |limit, buffer| {
+    ) -> Exchange<'b> {
+        let n = self.retry(start, limit, buffer, |limit, buffer| {
             let fd = self.send_within(limit, request, buffer)?;
             receive_raw(&fd, limit, buffer)
         })?;
@@ -47,7 +47,7 @@ impl Client {
     /// Tries `exchange` until a lonetd has answered; its limit is the one that is left. [`Trouble::NotRunning`] from
     /// it: nobody serves, or who was asked came to its end over the question; from this: nobody serves, and `start`
     /// says that it stays so.
-    pub fn insist<T>(
+    pub fn retry<T>(
         &self,
         start: StartIf,
         limit: Limit,

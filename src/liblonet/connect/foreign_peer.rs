@@ -6,7 +6,7 @@
 //! then be talked to directly. After that the socket is connected to lonetd, which relays.
 
 use super::Attempt;
-use super::plan::{Connect, Expects, Target};
+use super::step::{Connect, Expects, Target};
 use crate::address::Address;
 use crate::ask::tell;
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
 }
 
 /// Has lonetd perform the handshake on a socket whose connect to a peer had this result.
-// Not inlined: its buffers would enlarge the frame of every connect. C's convention: see `plan::decide`.
+// Not inlined: its buffers would enlarge the frame of every connect. C's convention: see `step::decide`.
 #[inline(never)]
 #[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 pub(super) extern "C" fn shake_hands(attempt: &Attempt, peer: &Target, result: c_int) -> Outcome {

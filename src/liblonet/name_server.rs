@@ -9,7 +9,7 @@ use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
 use lonet_core::control::{NetworkOp, Reply};
-use lonet_core::dns::PORT;
+use lonet_core::dns_message::PORT;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr};
