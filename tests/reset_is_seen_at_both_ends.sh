@@ -1,6 +1,6 @@
 #!/bin/bash
-# `lonet reset α β`: who reads or waits at either end sees a reset, also on a connection that nobody has accepted; the ports are
-# free at once, and what is dialed afterwards is made.
+# `lonet reset α β`: who reads or waits at either end sees a reset, also who is blocked in recv, and on a connection that nobody
+# has accepted; the ports are free at once, and what is dialed afterwards is made.
 . "$(dirname "$0")/scenario.bash"
 . "$tests/faults.bash"
 
@@ -38,3 +38,55 @@ is "$answer" ECONNRESET "during a cut both ends are reset, too"
 tell β wait d
 is "$answer" ECONNRESET "the other one as well"
 code 0 lonet heal
+
+# Blocked in recv: on a connection, on one of which an end has sent all, and on one that nobody has accepted.
+cat >"$work/blocked.py" <<'END'
+import errno, socket, sys
+own, half, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if own == "accepting":
+    listener = socket.create_server(("", port))
+    s = listener.accept()[0]
+else:
+    s = socket.create_connection(("δ.lonet", port))
+if own == half:
+    s.shutdown(socket.SHUT_WR)
+elif half != "neither":
+    print(s.recv(1), flush=True)
+    sys.stdin.readline()
+print("reads", flush=True)
+try:
+    print(s.recv(1), flush=True)
+except OSError as e:
+    print(errno.errorcode[e.errno], flush=True)
+END
+is_blocked() { [ -s "$work/$1" ] && [ "$(ps -o stat= -p "$2" | head -c 1)" = S ]; }
+port=81
+for half in neither dialing accepting; do
+    commanded 8 accepting lonet run --host δ -- python3 "$work/blocked.py" accepting $half $port
+    accepting=$pid
+    lonet wait δ:$port
+    commanded 9 dialing lonet run --host ε -- python3 "$work/blocked.py" dialing $half $port
+    dialing=$pid
+    until_true is_blocked accepting "$accepting"
+    until_true is_blocked dialing "$dialing"
+    code 0 lonet reset ε δ
+    is "$out" "reset 1 connection" "the end that has sent all is: $half"
+    # Who has seen the end of data does not read.
+    [ $half != dialing ] || echo >&8
+    [ $half != accepting ] || echo >&9
+    for end in accepting dialing; do
+        [ $half = neither ] || [ $half = $end ] || continue
+        until_true eval '[ "$(wc -l <"$work/$end")" -gt 1 ]'
+        is "$(tail -n 1 "$work/$end")" ECONNRESET "the $end end is blocked, and receives a reset"
+    done
+    until_true ended "$accepting"
+    until_true ended "$dialing"
+    port=$((port + 1))
+done
+start idle lonet run --host δ -- python3 -c 'import signal, socket; s = socket.create_server(("", 80)); signal.pause()'
+lonet wait δ:80
+start dialing lonet run --host ε -- python3 "$work/blocked.py" dialing neither 80
+until_true is_blocked dialing "$pid"
+code 0 lonet reset ε δ
+until_true grep -q E "$work/dialing"
+is "$(tail -n 1 "$work/dialing")" ECONNRESET "so does one whose connection nobody has accepted"

@@ -28,6 +28,15 @@ pub fn set(fd: RawFd, was: Pace, is: Pace) -> Result<()> {
     sys::setsockopt(fd, libc::IPPROTO_TCP, TCP_TX_DELAY, &(is.delay as i32))
 }
 
+/// What the socket sends is not delayed any more.
+pub fn end_delay(fd: RawFd) -> Result<()> {
+    match sys::getsockopt::<i32>(fd, libc::IPPROTO_TCP, TCP_TX_DELAY) {
+        // This kernel has no such option.
+        Ok(0) | Err(_) => Ok(()),
+        Ok(_) => sys::setsockopt(fd, libc::IPPROTO_TCP, TCP_TX_DELAY, &0_i32),
+    }
+}
+
 const UNLIMITED: u64 = u64::MAX;
 
 fn rate(fd: RawFd) -> Result<u64> {

@@ -166,6 +166,11 @@ pub fn open_wide(fd: RawFd) -> Result<()> {
     sys::setsockopt(fd, libc::SOL_IP, IP_MINTTL, &0)
 }
 
+/// Lets segments of this TTL, and greater ones, in, whatever the valve drops.
+pub fn let_in(fd: RawFd, ttl: u8) -> Result<()> {
+    sys::setsockopt(fd, libc::SOL_IP, IP_MINTTL, &i32::from(ttl))
+}
+
 /// Applies the fault rules, if there are any, to a socket of this process that has a record or was accepted.
 /// `ends`: the hosts of this end and of the other one. `dials`: as for [`set`].
 pub fn apply_rules(table: Table<'_>, fd: RawFd, cookie: u64, ends: (u16, u16), dials: bool) {

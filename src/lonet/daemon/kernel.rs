@@ -58,8 +58,13 @@ impl Live {
 
     /// Like [`Kernel::batch`], for all of the block.
     pub fn many(&mut self, many: bool) {
+        self.batch(many.then_some(self.net()));
+    }
+
+    /// The addresses of the block, as a prefix and its length.
+    fn net(&self) -> (Ipv4Addr, u8) {
         let [a, b, ..] = self.control.ip().octets();
-        self.batch(many.then_some((Ipv4Addr::new(a, b, 0, 0), 16)));
+        (Ipv4Addr::new(a, b, 0, 0), 16)
     }
 
     /// Whether a socket is in the list of those of the batch that are in `state`. `None`: there is no batch,
@@ -242,9 +247,9 @@ impl Live {
     /// asked.
     pub fn has_gone(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
-            Some(Answer::Found(f)) => f.cookie != cookie,
-            Some(Answer::Another) => true,
-            Some(Answer::Nobody) => self.is_reliable(),
+            Some(SocketAnswer::Found(f)) => f.cookie != cookie,
+            Some(SocketAnswer::Another) => true,
+            Some(SocketAnswer::Nobody) => self.is_reliable(),
             None => false,
         }
     }
@@ -301,9 +306,17 @@ impl Kernel for Live {
         held_by(pid).ok()
     }
 
+    fn dialing(&mut self) -> BTreeSet<Cookie> {
+        let mut all = BTreeSet::new();
+        if let Some(diag) = &self.diag {
+            // What it has named is so, even if it breaks off.
+            _ = diag.dump(State::SYN_SENT.bit(), Some(self.net()), &mut |f| _ = all.insert(f.cookie));
+        }
+        all
+    }
+
     fn holders(&mut self, sockets: &BTreeSet<Cookie>, members: &[Pid]) -> BTreeMap<Cookie, Pid> {
-        let [a, b, ..] = self.control.ip().octets();
-        let block = Some((Ipv4Addr::new(a, b, 0, 0), 16));
+        let block = Some(self.net());
         let mut by_inode = BTreeMap::new();
         let all = State::ALL & !State::TIME_WAIT.bit();
         let dumped = self.diag.as_ref().map(|diag| {

@@ -143,7 +143,7 @@ impl AddressMap {
                 }
                 let other = socket.os_peer.as_deref().and_then(|os| os.parse::<SocketAddrV4>().ok());
                 if let Some(other) = other {
-                    // A dial in progress has no peer yet.
+                    // A bound socket has no peer: it may begin a dial now.
                     let dialed = self.listeners.get(&other).copied();
                     let peer = socket.peer.as_deref().map(|peer| split(peer).1).or(dialed);
                     self.learn_end([os, other], [socket.port, peer.unwrap_or(other.port())], process);

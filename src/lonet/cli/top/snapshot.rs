@@ -60,7 +60,9 @@ pub struct End {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     pub from: End,
+    /// Of a dial that nobody has answered, with a note to that effect in the place of the program.
     pub to: End,
+    pub is_answered: bool,
     /// From the dialer's point of view.
     pub rate: Bytes<f64>,
     pub total: Bytes<u64>,
@@ -85,7 +87,7 @@ impl Snapshot {
         let connections = connections(shown, &faults);
         let mut accepted: HashMap<&str, usize> = HashMap::new();
         let mut ends: HashMap<&str, usize> = HashMap::new();
-        for connection in &connections {
+        for connection in connections.iter().filter(|connection| connection.is_answered) {
             *accepted.entry(&connection.to.at).or_default() += 1;
             *ends.entry(&connection.from.host).or_default() += 1;
             if connection.to.host != connection.from.host {
@@ -162,16 +164,22 @@ fn host_of(at: &str) -> &str {
     at.rsplit_once(':').map_or(at, |(host, _)| host)
 }
 
+/// The port of a lonet address.
+fn port_of(at: &str) -> u16 {
+    at.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0)
+}
+
 /// The connections, from a list that has each at both ends.
 fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
     let mut listens: BTreeSet<(&str, u16)> = BTreeSet::new();
     // Ends whose other end has not been found yet, by the addresses of both.
     let mut open: HashMap<(String, String), Vec<(End, u16)>> = HashMap::new();
     let mut pairs: Vec<[(End, u16); 2]> = Vec::new();
+    let mut unanswered: Vec<(End, &str)> = Vec::new();
     for host in &shown.hosts {
         let ports = host.sockets.iter().filter(|socket| socket.state == "listening").map(|s| s.port);
         listens.extend(ports.map(|port| (&*host.name, port)));
-        for socket in host.sockets.iter().filter(|socket| socket.state == "connected") {
+        for socket in host.sockets.iter().filter(|s| matches!(&*s.state, "connected" | "connecting")) {
             let Some(peer) = socket.peer.as_deref() else { continue };
             let end = End {
                 at: format!("{}:{}", host.name, socket.port),
@@ -180,6 +188,10 @@ fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
                 os: socket.os.parse().ok(),
                 is_listed: true,
             };
+            if socket.state == "connecting" {
+                unanswered.push((end, peer));
+                continue;
+            }
             let other = open.get_mut(&(peer.to_owned(), end.at.clone())).and_then(Vec::pop);
             match other {
                 Some(other) => pairs.push([other, (end, socket.port)]),
@@ -191,10 +203,12 @@ fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
         }
     }
     for ((_, peer), ends) in open {
-        let port = peer.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+        let port = port_of(&peer);
         let other = End { host: host_of(&peer).to_owned(), at: peer, ..End::default() };
         pairs.extend(ends.into_iter().map(|end| [end, (other.clone(), port)]));
     }
+    let faults_on =
+        |hosts: (&str, &str), port: u16| kinds(faults.iter().filter(|fault| fault.concerns(hosts, port)));
     let is_listeners = |(end, port): &(End, u16)| listens.contains(&(&*end.host, *port));
     let connection = |[a, b]: [(End, u16); 2]| {
         // Where both or neither of the ends have a listener at their ports, the lower one counts as the dialer's.
@@ -204,11 +218,17 @@ fn connections(shown: &NetworkShown<'_>, faults: &[Fault]) -> Vec<Connection> {
             _ => (&a.0.host, a.1) <= (&b.0.host, b.1),
         };
         let ((from, _), (to, port)) = if is_dialers { (a, b) } else { (b, a) };
-        let concerns = |fault: &&Fault| fault.concerns((&from.host, &to.host), port);
-        let faults = kinds(faults.iter().filter(concerns));
-        Connection { from, to, rate: None, total: None, faults }
+        let faults = faults_on((&from.host, &to.host), port);
+        Connection { from, to, is_answered: true, rate: None, total: None, faults }
     };
-    let mut all: Vec<Connection> = pairs.into_iter().map(connection).collect();
+    let dial = |(from, peer): (End, &str)| {
+        let host = host_of(peer).to_owned();
+        let faults = faults_on((&from.host, &host), port_of(peer));
+        let to = End { at: peer.to_owned(), host, program: "(connecting)".into(), ..End::default() };
+        Connection { from, to, is_answered: false, rate: None, total: None, faults }
+    };
+    let dials = unanswered.into_iter().map(dial);
+    let mut all: Vec<Connection> = pairs.into_iter().map(connection).chain(dials).collect();
     all.sort_by(|a, b| (&a.from.at, &a.to.at).cmp(&(&b.from.at, &b.to.at)));
     all
 }
@@ -311,6 +331,20 @@ mod tests {
             all.iter().map(|c| (c.from.at.as_str(), c.from.program.as_str(), c.to.at.as_str())).collect();
         assert_eq!(rows, [("cli:1", "c(3)", "web:80"), ("gone:7", "", "web:1")]);
         assert!(all.iter().all(|connection| connection.to.program == "w(1)"));
+    }
+
+    #[test]
+    fn dial_that_nobody_has_answered_is_a_row_and_no_connection() {
+        let end = r#""state":"connected","scope":null,"family":null,"peer":"web:80""#;
+        let text = NETWORK.replace(end, &end.replace("connected", "connecting"));
+        let text = text.replace(r#""peer":"cli:1""#, r#""peer":"gone:8""#);
+        let shown: NetworkShown<'_> = serde_json::from_str(&text).expect("a list");
+        let shown = Snapshot::of(&shown, &Report::default());
+        let rows: Vec<_> = (shown.connections.iter().filter(|c| !c.is_answered))
+            .map(|c| (c.from.at.as_str(), c.to.at.as_str(), c.to.program.as_str()))
+            .collect();
+        assert_eq!(rows, [("cli:1", "web:80", "(connecting)")]);
+        assert_eq!(shown.hosts.iter().map(|host| host.connections).collect::<Vec<_>>(), [2, 0, 0]);
     }
 
     #[test]

@@ -5,6 +5,13 @@
 //! the other end alone, which is opened wide, so that the segments with which the kernel ends the connection pass in both
 //! directions. A foreign host has no valve: our end is also given a key ([`tcp_md5`]).
 
+mod reset;
+mod untouched;
+
+pub use reset::reset_all;
+pub use untouched::Untouched;
+
+use self::reset::Step;
 use super::loss::lost_part;
 use super::{Reached, Report, Unreached, filter, tcp_md5};
 use crate::daemon::kernel::Live;
@@ -29,8 +36,8 @@ enum Setting {
     Shut(Shut),
     /// Open, even if the valve of the other end cannot be opened.
     Wide,
-    /// Its connection, if it has one, is to be reset.
-    Reset,
+    /// Its connection, if it has one, is to be reset: a step of that.
+    Reset(Step),
 }
 
 /// A socket that is to be set.
@@ -41,6 +48,8 @@ struct Target {
     paces: [Pace; 2],
     /// The part of incoming segments that it is to lose. `None`: no rule of loss has concerned it or concerns it.
     loss: Option<u64>,
+    /// A rule of before has concerned it.
+    was_concerned: bool,
     is_set: bool,
     /// The error if it was reached and could not be set.
     refusal: Option<Errno>,
@@ -48,24 +57,34 @@ struct Target {
 
 impl Target {
     fn new(end: End, setting: Setting) -> Target {
-        Target { end, setting, paces: [Pace::default(); 2], loss: None, is_set: false, refusal: None }
+        Target {
+            end,
+            setting,
+            paces: [Pace::default(); 2],
+            loss: None,
+            was_concerned: false,
+            is_set: false,
+            refusal: None,
+        }
     }
 }
 
 type Targets = HashMap<Cookie, Target>;
 
 /// The network's connections, as the kernel lists them.
-pub(super) struct KernelConnections {
+pub(super) struct KernelConnections<'a> {
+    kernel: &'a Live,
     pub by_cookie: HashMap<Cookie, SocketInfo>,
     by_ends: HashMap<(SocketAddrV4, SocketAddrV4), SocketInfo>,
     block: Block,
 }
 
-impl KernelConnections {
-    pub fn of(kernel: &Live, block: Block) -> KernelConnections {
+impl<'a> KernelConnections<'a> {
+    pub fn of(kernel: &'a Live, block: Block) -> KernelConnections<'a> {
         let all = kernel.connections(block);
         let by_cookie = all.iter().map(|f| (f.cookie, *f)).collect();
         KernelConnections {
+            kernel,
             by_cookie,
             by_ends: all.into_iter().map(|f| ((f.local, f.remote), f)).collect(),
             block,
@@ -101,6 +120,7 @@ pub fn enforce(
     before: &[Rule],
     ends: Vec<End>,
     refuser: Option<SocketAddrV4>,
+    untouched: &mut Untouched,
 ) -> Report {
     let rules = state.rules();
     let listed = KernelConnections::of(kernel, state.block);
@@ -120,7 +140,8 @@ pub fn enforce(
         }
         let is_wide = !is.is_any() && listed.is_peer_orphan(&end);
         let setting = if is_wide { Setting::Wide } else { Setting::Shut(is) };
-        targets.insert(end.cookie, Target { paces, loss, ..Target::new(end, setting) });
+        let was_concerned = was.is_any() || paces[0] != Pace::default() || before.iter().any(loses);
+        targets.insert(end.cookie, Target { paces, loss, was_concerned, ..Target::new(end, setting) });
     }
     if let Some(refuser) = refuser {
         refused_dials(state, &listed, &rules, refuser, &mut targets);
@@ -140,11 +161,12 @@ pub fn enforce(
         set_all(state, table, &listed, &mut targets);
     }
     forget_ended(state, kernel, &listed, &mut targets);
+    untouched.sort_out(&listed, &mut targets);
     report(&listed, &targets, &refusals)
 }
 
 /// Removes targets that were closed meanwhile, and dials that had not begun: the dialing process applies the rules itself.
-fn forget_ended(state: &State, kernel: &Live, listed: &KernelConnections, targets: &mut Targets) {
+fn forget_ended(state: &State, kernel: &Live, listed: &KernelConnections<'_>, targets: &mut Targets) {
     if targets.values().all(|t| t.is_set) {
         return;
     }
@@ -153,27 +175,10 @@ fn forget_ended(state: &State, kernel: &Live, listed: &KernelConnections, target
     targets.retain(|cookie, t| t.is_set || listed.by_cookie.contains_key(cookie) && is_held(cookie));
 }
 
-/// Resets the established connections between these hosts. Also returns the sockets that were reset.
-pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule]) -> (Report, Vec<Cookie>) {
-    let listed = KernelConnections::of(kernel, state.block);
-    let mut targets = Targets::new();
-    for end in state.ends() {
-        let is_made = |f: &&SocketInfo| f.inode != 0 && f.state != Tcp::SYN_SENT;
-        let is_held = listed.by_cookie.get(&end.cookie).filter(is_made).is_some();
-        if is_held && shut_by(between.iter().copied(), end.hosts).is_any() {
-            targets.insert(end.cookie, Target::new(end, Setting::Reset));
-        }
-    }
-    let refusals = set_all(state, table, &listed, &mut targets);
-    forget_ended(state, kernel, &listed, &mut targets);
-    let report = report(&listed, &targets, &refusals);
-    (report, targets.into_iter().filter(|(_, t)| t.is_set).map(|(cookie, _)| cookie).collect())
-}
-
 /// Adds dials without a listener, which have no record. They stay shut while a rule concerns a host of their process.
 fn refused_dials(
     state: &State,
-    listed: &KernelConnections,
+    listed: &KernelConnections<'_>,
     rules: &[Rule],
     refuser: SocketAddrV4,
     targets: &mut Targets,
@@ -203,7 +208,7 @@ fn refused_dials(
 fn set_all(
     state: &State,
     table: Table<'_>,
-    listed: &KernelConnections,
+    listed: &KernelConnections<'_>,
     targets: &mut Targets,
 ) -> BTreeMap<Pid, Errno> {
     set_by_descriptor(table, listed, targets);
@@ -234,7 +239,7 @@ fn set_all(
 }
 
 /// Sets the targets whose descriptors are known from their processes. Searching for the others takes several times as long.
-fn set_by_descriptor(table: Table<'_>, listed: &KernelConnections, targets: &mut Targets) {
+fn set_by_descriptor(table: Table<'_>, listed: &KernelConnections<'_>, targets: &mut Targets) {
     let mut by_process: BTreeMap<Pid, Vec<(i32, Cookie)>> = BTreeMap::new();
     for (cookie, target) in targets.iter().filter(|(_, t)| !t.is_set) {
         if let Some(number) = target.end.descriptor {
@@ -268,7 +273,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn of(listed: &KernelConnections, targets: &Targets) -> Pending {
+    fn of(listed: &KernelConnections<'_>, targets: &Targets) -> Pending {
         let mut pending = Pending { n: 0, inodes: HashSet::new(), is_any: false };
         for cookie in targets.iter().filter(|(_, t)| !t.is_set).map(|(cookie, _)| cookie) {
             pending.n += 1;
@@ -285,7 +290,7 @@ impl Pending {
 fn set_in_process(
     pid: Pid,
     table: Table<'_>,
-    listed: &KernelConnections,
+    listed: &KernelConnections<'_>,
     targets: &mut Targets,
     Pending { n, inodes, is_any }: &mut Pending,
 ) -> Result<(), Errno> {
@@ -303,13 +308,18 @@ fn set_in_process(
 }
 
 impl Target {
-    fn set(&mut self, table: Table<'_>, listed: &KernelConnections, socket: &OwnedFd) {
+    fn set(&mut self, table: Table<'_>, listed: &KernelConnections<'_>, socket: &OwnedFd) {
         self.refusal = set(table, listed, socket, self).err();
         self.is_set = self.refusal.is_none();
     }
 }
 
-fn set(table: Table<'_>, listed: &KernelConnections, socket: &OwnedFd, target: &Target) -> Result<(), Errno> {
+fn set(
+    table: Table<'_>,
+    listed: &KernelConnections<'_>,
+    socket: &OwnedFd,
+    target: &Target,
+) -> Result<(), Errno> {
     let (fd, cookie) = (socket.as_raw_fd(), target.end.cookie);
     let [was, is] = target.paces;
     pace::set(fd, was, is)?;
@@ -320,7 +330,7 @@ fn set(table: Table<'_>, listed: &KernelConnections, socket: &OwnedFd, target: &
     }
     match target.setting {
         Setting::Wide => valve::open_wide(fd),
-        Setting::Reset => reset(fd),
+        Setting::Reset(step) => reset::take(listed, fd, &target.end, step),
         Setting::Shut(shut) => {
             // A connected socket does not dial any more.
             let may_dial = listed.by_cookie.get(&cookie).is_none_or(|f| f.state == Tcp::SYN_SENT);
@@ -339,19 +349,7 @@ fn tcp_state(fd: i32) -> Result<Tcp, Errno> {
     sys::getsockopt::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO).map(Tcp)
 }
 
-/// Sends a reset, and puts the socket in the state of one that was reset by its peer.
-fn reset(fd: i32) -> Result<(), Errno> {
-    if matches!(tcp_state(fd)?, Tcp::SYN_SENT | Tcp::CLOSE) {
-        return Ok(());
-    }
-    sys::disconnect(fd)?;
-    // Wakes threads that wait for it.
-    // SAFETY: no pointers.
-    unsafe { libc::syscall(libc::SYS_shutdown, fd, libc::SHUT_RDWR) };
-    Ok(())
-}
-
-fn report(listed: &KernelConnections, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Report {
+fn report(listed: &KernelConnections<'_>, targets: &Targets, refusals: &BTreeMap<Pid, Errno>) -> Report {
     let mut connections = Reached::default();
     let mut missed = BTreeMap::new();
     for (cookie, target) in targets {

@@ -18,6 +18,8 @@ pub trait Kernel {
     /// For each of these sockets a process that holds it, if one is found; the `members` are tried first.
     /// Slow.
     fn holders(&mut self, sockets: &BTreeSet<Cookie>, members: &[Pid]) -> BTreeMap<Cookie, Pid>;
+    /// The sockets whose connect has sent a SYN that nobody has answered. Slow.
+    fn dialing(&mut self) -> BTreeSet<Cookie>;
     /// The name of a process's program.
     fn program(&mut self, pid: Pid) -> String;
     /// The process that this one stands for: the program of a supervisor. Most processes stand for

@@ -56,7 +56,7 @@ pub struct SocketShown<'a> {
     /// Where the kernel has it, "ip:port".
     #[serde(borrow)]
     pub os: Cow<'a, str>,
-    /// "bound", "listening" or "connected".
+    /// "bound", "listening", "connecting" or "connected".
     #[serde(borrow)]
     pub state: Cow<'a, str>,
     /// The scope of a listener: "host", reachable from all hosts; "loopback", from its own host alone.
@@ -94,6 +94,12 @@ impl State {
             entered.entry(socket.host).or_default().push((cookie, socket));
         }
         let holders = self.holders_of_left(kernel, entered.values().flatten());
+        // What a dial that does not wait has met is in no record until its program asks.
+        let mut all = self.sockets.values().chain(entered.values().flatten().map(|(_, s)| s));
+        let unanswered = match all.any(|s| s.role == Role::Connected) {
+            true => kernel.dialing(),
+            false => BTreeSet::new(),
+        };
         let this = &*self;
         let hosts = this.hosts.all().filter(|h| h.is_up() || h.foreign.is_some()).map(|host| {
             let mut sockets: Vec<_> = (host.ports.all_holders())
@@ -109,7 +115,9 @@ impl State {
                 foreign: !host.is_up(),
                 processes: host.members.iter().filter_map(|pid| this.show_process(*pid)).collect(),
                 sockets: (sockets.into_iter())
-                    .map(|(cookie, s)| this.show_socket(s, holders.get(&cookie)))
+                    .map(|(cookie, s)| {
+                        this.show_socket(s, unanswered.contains(&cookie), holders.get(&cookie))
+                    })
                     .collect(),
             }
         });
@@ -141,18 +149,26 @@ impl State {
         found.map(|(cookie, pid)| (cookie, (pid, kernel.program(pid)))).collect()
     }
 
-    fn show_socket(&self, s: &Socket, holder: Option<&(Pid, String)>) -> SocketShown<'_> {
+    fn show_socket(
+        &self,
+        s: &Socket,
+        is_unanswered: bool,
+        holder: Option<&(Pid, String)>,
+    ) -> SocketShown<'_> {
         let state = match s.role {
             Role::Listening => "listening",
+            Role::Dialing => "connecting",
+            Role::Connected if is_unanswered => "connecting",
             Role::Connected | Role::Accepted => "connected",
-            Role::Claimed | Role::Bound | Role::Starting | Role::Dialing | Role::Gone => "bound",
+            Role::Claimed | Role::Bound | Role::Starting | Role::Gone => "bound",
         };
         let os = s
             .call
             .and_then(|c| c.os_local)
             .or(s.os)
             .map_or_else(|| format!("{}:0", self.block.address(s.host)), |os| os.to_string());
-        let peer = s.call.filter(|_| state == "connected").map(|call| self.show_address(s, call.peer));
+        let has_peer = matches!(state, "connecting" | "connected");
+        let peer = s.call.filter(|_| has_peer).map(|call| self.show_address(s, call.peer));
         let os_peer = s.call.map(|call| call.os_remote.to_string());
         let maker = || match self.processes.get(&s.pid) {
             Some(process) => (process.shown_pid(s.pid), process.program.as_str().into()),

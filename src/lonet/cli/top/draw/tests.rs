@@ -32,6 +32,7 @@ fn view(names: &[String]) -> View {
     let connection = |name: &String| Connection {
         from: end(name, 1, "redis-server(4711)"),
         to: end(first, 80, "redis-server(4712)"),
+        is_answered: true,
         rate: Some((0.0, 12.0)),
         total: Some((5_000_000, 3)),
         faults: String::new(),

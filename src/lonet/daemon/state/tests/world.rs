@@ -278,6 +278,10 @@ impl Kernel for World {
         sockets.iter().filter_map(holder).collect()
     }
 
+    fn dialing(&mut self) -> BTreeSet<Cookie> {
+        BTreeSet::new()
+    }
+
     fn program(&mut self, pid: Pid) -> String {
         format!("program{pid}")
     }
