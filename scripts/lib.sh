@@ -28,7 +28,9 @@ declare -A package=(
     [/usr/lib/dovecot/imap]="dovecot-imapd"
     [ab]="apache2-utils"
     [as]="binutils"
-    [busybox]="busybox"
+    # Debian has one or the other.
+    [busybox]="busybox-static"
+    [busybox-static]="busybox-static"
     [bwrap]="bubblewrap"
     [cc]="gcc libc6-dev"
     [c++]="g++"
@@ -117,11 +119,13 @@ path_of() {
 }
 
 # have NAME: it is there. Most names are programs; python3-… is a part of Debian's Python, lib… a library, /… a
-# file.
+# file, …-static a program that no other library is loaded into.
 have() {
+    local program
     case $1 in
         /*) [ -e "$1" ] ;;
         lib*) path_of "$1" >/dev/null ;;
+        *-static) program=$(command -v "${1%-static}") && ! ldd "$program" >/dev/null 2>&1 ;;
         python3-jsonschema) /usr/bin/python3 -c 'import jsonschema' 2>/dev/null ;;
         python3-testsuite) /usr/bin/python3 -c 'import test.test_socket' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;

@@ -13,7 +13,7 @@
 //!
 //! A call that the supervisor cannot carry out fails with ENETDOWN. Nothing falls back to the machine's network.
 //!
-//! Limits: the program cannot use io_uring or the calls of another ABI (`filter`). A signal for a thread in a suspended call
+//! Limits: the program cannot use the calls of another ABI, nor io_uring unless its user allows that (`filter`). A signal for a thread in a suspended call
 //! may be [`workers::INTERRUPT_EVERY_MS`] milliseconds late. To lonetd the supervisor is the owner of the program's sockets;
 //! lists show its child instead.
 
@@ -31,6 +31,7 @@ mod workers;
 
 use crate::exit::{FAILED, RunError};
 use clap::Args;
+use filter::Rules;
 use lonet_core::hookable::{Unhookable, Verdict, look};
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
@@ -46,7 +47,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use program::probe;
-pub use user::{ProgramFile, run, signal_fd, wait_for_child, warn_tracer};
+pub use user::{Order, ProgramFile, run, signal_fd, wait_for_child, warn_tracer};
 
 use lonet_core::config::{IS_SUPERVISED, SUPERVISED as VARIABLE};
 
@@ -67,6 +68,9 @@ pub struct Supervise {
     /// PATH is /proc/self/fd/N, a descriptor that the program does not inherit
     #[arg(long)]
     open: bool,
+    /// See `lonet run`
+    #[arg(long)]
+    allow_io_uring: bool,
     /// The program's arguments, with argv[0]
     #[arg(required = true, trailing_var_arg = true)]
     arguments: Vec<OsString>,
@@ -137,7 +141,7 @@ impl Supervise {
             self.close_file_at_exec();
         }
         let program = Program {
-            notify_recvmsg: !is_go,
+            rules: Rules { notify_recvmsg: !is_go, allow_io_uring: self.allow_io_uring },
             path,
             arguments: self.arguments.iter().map(string).collect::<Result<_, _>>()?,
             environment: environment(),

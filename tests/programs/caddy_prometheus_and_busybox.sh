@@ -1,13 +1,13 @@
 #!/bin/bash
-# caddy, a Go program, as proxy before busybox's httpd, and prometheus, another one, that asks both caddy and a hooked
+# caddy, a Go program, as proxy before a static busybox's httpd, and prometheus, another one, that asks both caddy and a hooked
 # program for figures: each by name, at the ports that they usually have.
 . "$(dirname "$0")/../scenario.bash"
-need busybox caddy cc curl prometheus python3
+need busybox-static caddy curl jq prometheus python3
 
 mkdir -p "$work/www" "$work/data"
 echo "from busybox" >"$work/www/index.html"
-busybox=$(command -v busybox)
-start back lonet run --host back --supervise always -- "$busybox" httpd -f -p 80 -h "$work/www"
+is "$(lonet check --json busybox | jq -r .verdict)" supervised "busybox cannot be hooked"
+start back lonet run --host back -- busybox httpd -f -p 80 -h "$work/www"
 cat >"$work/Caddyfile" <<'CADDY'
 {
     admin :2019

@@ -22,8 +22,8 @@ pub struct Background {
     pub host: String,
     pub ports: Vec<u16>,
     pub log: Option<PathBuf>,
-    /// The option of `lonet run` to pass on, which says what to supervise.
-    pub supervise_option: Option<&'static str>,
+    /// The options of `lonet run` to pass on, which say what to supervise, and how.
+    pub options: Vec<&'static str>,
     pub program: Vec<OsString>,
 }
 
@@ -79,7 +79,7 @@ impl Background {
             || log.file.try_clone().map_err(|e| format!("cannot write to {}: {e}", log.path.display()));
         let config = &self.client.config;
         let mut command = Command::new(exe);
-        command.arg("run").args(self.supervise_option).arg("--").args(&self.program);
+        command.arg("run").args(&self.options).arg("--").args(&self.program);
         command.envs(run::variables(config, config.membership));
         if config.log.is_none() {
             command.env_remove("LONET_LOG");

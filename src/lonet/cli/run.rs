@@ -4,7 +4,7 @@ use super::number::port;
 use super::{Network, completions, ready, text_of};
 use crate::check;
 use crate::exit::{FAILED, RunError};
-use crate::supervise::{self, ProgramFile};
+use crate::supervise::{self, Order, ProgramFile};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use lonet_core::client::{Client, Trouble};
@@ -55,6 +55,10 @@ pub struct Run {
     /// (never)
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", conflicts_with = "unhooked")]
     supervise: Supervision,
+    /// Let a supervised program and its child processes use io_uring: what they do with sockets through a ring is not
+    /// lonet's, but on the machine's network, with OS addresses and ports
+    #[arg(long, conflicts_with = "unhooked")]
+    allow_io_uring: bool,
     /// Do not warn that the program is no host
     #[arg(short, long)]
     quiet: bool,
@@ -189,6 +193,16 @@ impl Run {
             Err(e) => return Err(refusal(e)),
         }
 
+        if self.allow_io_uring && (is_supervised || !supervised) {
+            return Err(failed(if is_supervised {
+                "--allow-io-uring has to be given where supervision begins, not inside of a supervised program".into()
+            } else {
+                format!(
+                    "--allow-io-uring is for supervised programs, and {name:?} is hooked: leave it out, or add --supervise always"
+                )
+            }));
+        }
+
         if let Some(why) = config.log.as_deref().and_then(write_error) {
             error_line!(
                 "lonet: cannot write to LONET_LOG={:?}: {why}",
@@ -207,8 +221,10 @@ impl Run {
                 Supervision::Never => Some("--supervise=never"),
                 Supervision::Auto => None,
             };
+            let io_uring_option = self.allow_io_uring.then_some("--allow-io-uring");
+            let options = supervise_option.into_iter().chain(io_uring_option).collect();
             let Run { ready: ports, log, program, .. } = self;
-            return ready::Background { client, host, ports, log, supervise_option, program }.run();
+            return ready::Background { client, host, ports, log, options, program }.run();
         }
         let client = super::client_of(config);
         if let Some(file) = &self.trace {
@@ -232,7 +248,8 @@ impl Run {
             } else {
                 ProgramFile::Path(&program)
             };
-            return supervise::run(file, name, arguments, &variables, without_log);
+            let (variables, allow_io_uring) = (&variables, self.allow_io_uring);
+            return supervise::run(&Order { file, name, arguments, variables, without_log, allow_io_uring });
         }
         let mut command = Command::new(&program);
         command.arg0(name).args(arguments);

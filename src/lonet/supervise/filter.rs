@@ -55,9 +55,18 @@ const NOTIFIED_GETSOCKOPT: [(c_int, c_int); 5] = [
     (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
 ];
 
-/// The filter's program. `notify_recvmsg`: suspend each recvmsg, as the filter cannot see whether it asks for an address. This
-/// makes all of them slow, but the resolver of musl needs it (since 1.2.4); that of Go does not.
-pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
+/// What filters differ in.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// Suspend each recvmsg, as the filter cannot see whether it asks for an address. This makes all of them slow, but the
+    /// resolver of musl needs it (since 1.2.4); that of Go does not.
+    pub notify_recvmsg: bool,
+    /// The program may have rings, whose requests no filter sees.
+    pub allow_io_uring: bool,
+}
+
+/// The filter's program.
+pub fn program(rules: Rules) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
     if let Some((compat, calls)) = arch::COMPAT_ABI {
         let mut body = vec![load(NUMBER)];
@@ -79,7 +88,7 @@ pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
     call(libc::SYS_sendmsg, &notify_if_flag(2, libc::MSG_FASTOPEN));
     call(libc::SYS_sendmmsg, &notify_if_flag(3, libc::MSG_FASTOPEN));
     call(libc::SYS_recvfrom, &[&notify_if_pointer(4)[..], &[ret(ALLOW)]].concat());
-    if notify_recvmsg {
+    if rules.notify_recvmsg {
         call(libc::SYS_recvmsg, &[ret(NOTIFY)]);
     }
     let mptcp = when(libc::IPPROTO_MPTCP as u32, &[ret(NO_MPTCP)]);
@@ -89,7 +98,9 @@ pub fn program(notify_recvmsg: bool) -> Vec<sock_filter> {
     let prctl = when(libc::PR_SET_DUMPABLE as u32, &undumpable);
     call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[ret(ALLOW)]].concat());
     // Requests in its ring would bypass the filter.
-    call(libc::SYS_io_uring_setup, &[ret(NO_SUCH_CALL)]);
+    if !rules.allow_io_uring {
+        call(libc::SYS_io_uring_setup, &[ret(NO_SUCH_CALL)]);
+    }
     all.push(ret(ALLOW));
     all
 }
@@ -174,9 +185,11 @@ fn jump_over(
 mod tests {
     use super::*;
 
+    const STRICTEST: Rules = Rules { notify_recvmsg: true, allow_io_uring: false };
+
     /// Interprets the filter: the action for a call.
-    fn run(arch: u32, number: c_long, args: [u64; 6]) -> u32 {
-        let program = program(true);
+    fn run(rules: Rules, arch: u32, number: c_long, args: [u64; 6]) -> u32 {
+        let program = program(rules);
         let mut data = [0u8; size_of::<libc::seccomp_data>()];
         data[..4].copy_from_slice(&(number as u32).to_ne_bytes());
         data[4..8].copy_from_slice(&arch.to_ne_bytes());
@@ -202,7 +215,7 @@ mod tests {
     }
 
     fn native(number: c_long, args: [u64; 6]) -> u32 {
-        run(arch::NATIVE, number, args)
+        run(STRICTEST, arch::NATIVE, number, args)
     }
 
     #[test]
@@ -221,8 +234,17 @@ mod tests {
         assert_eq!(native(libc::SYS_sendto, [0, 0, 0, libc::MSG_FASTOPEN as u64, 0, 0]), NOTIFY);
         assert_eq!(native(libc::SYS_sendmsg, [0, 0, libc::MSG_FASTOPEN as u64, 0, 0, 0]), NOTIFY);
         assert_eq!(native(libc::SYS_sendmsg, [0; 6]), ALLOW);
-        assert_eq!(native(libc::SYS_recvmsg, [0; 6]), NOTIFY);
-        assert_eq!(program(true).len(), program(false).len() + 2);
+    }
+
+    #[test]
+    fn rules_concern_their_own_calls_alone() {
+        let all = |rules| {
+            let action = |number| run(rules, arch::NATIVE, number, [0; 6]);
+            [libc::SYS_recvmsg, libc::SYS_io_uring_setup, libc::SYS_connect].map(action)
+        };
+        assert_eq!(all(STRICTEST), [NOTIFY, NO_SUCH_CALL, NOTIFY]);
+        assert_eq!(all(Rules { notify_recvmsg: false, ..STRICTEST }), [ALLOW, NO_SUCH_CALL, NOTIFY]);
+        assert_eq!(all(Rules { allow_io_uring: true, ..STRICTEST }), [NOTIFY, ALLOW, NOTIFY]);
     }
 
     #[test]
@@ -242,18 +264,19 @@ mod tests {
 
     #[test]
     fn calls_that_would_bypass_the_supervisor_fail() {
-        assert_eq!(native(libc::SYS_io_uring_setup, [0; 6]), NO_SUCH_CALL);
         let dumpable = |to| native(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, to, 0, 0, 0, 0]);
         assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         let socket = |protocol| native(libc::SYS_socket, [2, 1, protocol, 0, 0, 0]);
         assert_eq!((socket(0), socket(libc::IPPROTO_MPTCP as u64)), (ALLOW, NO_MPTCP));
         if let Some((compat, calls)) = arch::COMPAT_ABI {
-            calls.iter().for_each(|call| assert_eq!(run(compat, (*call).into(), [0; 6]), NO_SUCH_CALL));
-            assert_eq!(run(compat, 1, [0; 6]), ALLOW);
+            calls
+                .iter()
+                .for_each(|call| assert_eq!(run(STRICTEST, compat, (*call).into(), [0; 6]), NO_SUCH_CALL));
+            assert_eq!(run(STRICTEST, compat, 1, [0; 6]), ALLOW);
         }
         if let Some(bit) = arch::X32_BIT {
             assert_eq!(native(libc::SYS_read | c_long::from(bit), [0; 6]), NO_SUCH_CALL);
         }
-        assert_eq!(run(0xdead_beef, libc::SYS_read, [0; 6]), NO_SUCH_CALL);
+        assert_eq!(run(STRICTEST, 0xdead_beef, libc::SYS_read, [0; 6]), NO_SUCH_CALL);
     }
 }

@@ -3,7 +3,7 @@
 //! The forked child installs the filter on itself, sends the number of its notification descriptor, and waits until the
 //! supervisor has duplicated that. This first pidfd_getfd also shows whether the kernel allows any.
 
-use super::filter;
+use super::filter::{self, Rules};
 use super::report::socket_pair;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
@@ -17,8 +17,7 @@ pub struct Program {
     pub path: CString,
     pub arguments: Vec<CString>,
     pub environment: Vec<CString>,
-    /// See [`filter::program`].
-    pub notify_recvmsg: bool,
+    pub rules: Rules,
     /// The program's initial signal mask.
     pub mask: SigSet,
 }
@@ -54,7 +53,7 @@ impl Program {
     fn fork(&self) -> Result<(Started, Fd), Failure> {
         let cannot = |what: &str, errno: Errno| Failure::NoRoom(format!("{what}: {}", errno.desc()));
         let [ours, childs] = socket_pair().map_err(|e| cannot("cannot make a socket", e))?;
-        let filter = filter::program(self.notify_recvmsg);
+        let filter = filter::program(self.rules);
         let arguments = StringArray::new(&self.arguments);
         let environment = StringArray::new(&self.environment);
         let parent = sys::getpid();
@@ -121,7 +120,7 @@ pub fn probe() -> Result<(), String> {
         path: CString::default(),
         arguments: vec![],
         environment: vec![],
-        notify_recvmsg: true,
+        rules: Rules { notify_recvmsg: true, allow_io_uring: false },
         mask: SigSet::empty(),
     };
     match nothing.fork() {

@@ -38,29 +38,37 @@ pub fn warn_tracer(program: &OsStr) {
     );
 }
 
-/// Runs a program under supervision, until it has ended. `variables` make the supervisor a host.
-pub fn run(
-    file: ProgramFile<'_>,
-    name: &OsStr,
-    arguments: &[OsString],
-    variables: &[(&'static str, OsString)],
-    without_log: bool,
-) -> Result<ExitCode, RunError> {
+/// What to run under supervision.
+pub struct Order<'a> {
+    pub file: ProgramFile<'a>,
+    pub name: &'a OsStr,
+    pub arguments: &'a [OsString],
+    /// What makes the supervisor a host.
+    pub variables: &'a [(&'static str, OsString)],
+    pub without_log: bool,
+    pub allow_io_uring: bool,
+}
+
+/// Runs a program under supervision, until it has ended.
+pub fn run(order: &Order<'_>) -> Result<ExitCode, RunError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| (FAILED, format!("{what}: {why}"));
     let [ours, supervisors] = socket_pair().map_err(|e| failed("cannot make a socket", &e.desc()))?;
     // SAFETY: no pointers; the supervisor inherits this descriptor.
     unsafe { libc::syscall(libc::SYS_fcntl, supervisors.raw(), libc::F_SETFD, 0) };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("lonet").arg("supervise").arg("--control").arg(supervisors.raw().to_string());
-    match file {
+    match order.file {
         ProgramFile::Path(path) => command.arg("--path").arg(path),
         ProgramFile::Descriptor(path) => command.arg("--open").arg("--path").arg(path),
     };
-    command.arg("--").arg(name).args(arguments);
-    if without_log {
+    if order.allow_io_uring {
+        command.arg("--allow-io-uring");
+    }
+    command.arg("--").arg(order.name).args(order.arguments);
+    if order.without_log {
         command.env_remove("LONET_LOG");
     }
-    command.envs(variables.iter().map(|(name, value)| (name, value))).env(SUPERVISED, SUPERVISES);
+    command.envs(order.variables.iter().map(|(name, value)| (name, value))).env(SUPERVISED, SUPERVISES);
     let mut supervisor = command.spawn().map_err(|e| failed("cannot start the supervisor", &e))?;
     drop(supervisors);
     let all = SigSet::all();
