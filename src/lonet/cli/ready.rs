@@ -2,7 +2,7 @@
 
 use super::logs::Log;
 use super::wait::Waiting;
-use super::{run, write_out};
+use super::{query, run, write_out};
 use crate::exit::{FAILED, RunError};
 use lonet_core::address::Address;
 use lonet_core::client::Client;
@@ -38,9 +38,7 @@ impl Background {
         let failed = |text: String| (FAILED, text);
         // The log's directory needs the network to exist.
         let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
-        started.map_err(|e| {
-            failed(format!("network {:?}: {}", self.client.config.network, e.of(&self.client)))
-        })?;
+        started.map_err(|e| failed(query::trouble(&self.client, e)))?;
         let log = Log::open(&self.client, &self.host, self.log.as_deref()).map_err(failed)?;
         let command = self.command(&log).map_err(failed)?;
         let Background { client, host, ports, .. } = self;

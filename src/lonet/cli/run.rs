@@ -1,7 +1,7 @@
 //! `lonet run`: runs a program as a host.
 
 use super::number::port;
-use super::{Network, completions, ready, text_of};
+use super::{Network, completions, query, ready, text_of};
 use crate::check;
 use crate::exit::{FAILED, RunError};
 use crate::supervise::{self, ProgramFile};
@@ -267,7 +267,7 @@ fn join(client: &Client) -> Result<(), String> {
         }
         Err(e) => e.of(client).to_string(),
     };
-    Err(format!("network {:?}: {text}", client.config.network))
+    Err(query::in_network(client, &text))
 }
 
 fn write_error(log: &Path) -> Option<std::io::Error> {
