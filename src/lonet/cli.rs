@@ -24,6 +24,7 @@ mod query;
 mod ready;
 pub mod run;
 mod signal;
+mod standard_output;
 mod top;
 mod trace;
 mod trace_watch;
@@ -164,7 +165,7 @@ fn text_of(e: impl Display) -> String {
 
 /// Writes to the standard output.
 fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<ExitCode, String> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(standard_output::open());
     match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(e) => Err(unwritable(&e)),
