@@ -152,6 +152,8 @@ fn address(text: &str) -> Result<Address, String> {
         "each host has a localhost of its own"
     } else if host.parse::<IpAddr>().is_ok() {
         "an IP address is not the name of a host"
+    } else if address.port == 0 {
+        return Err(format!("address {text:?}: nothing can listen on port 0; name a port from 1 to 65535"));
     } else {
         return Ok(Address { host: host.to_owned(), ..address });
     };
