@@ -20,6 +20,7 @@ refuses 125 'host name "a b" contains whitespace, and a host name cannot' \
 refuses 125 'host name "" is empty' lonet run -H '' -- echo ran
 refuses 125 "host name \"$long\" is 64 bytes long in UTF-8, and a host name has at most 63" lonet run -H "$long" -- echo ran
 refuses 1 'address "α:65536": port is not a number from 0 to 65535' lonet addr α:65536
+refuses 1 'address "α:0": nothing can listen on port 0; name a port from 1 to 65535' lonet wait α:0
 refuses 1 'address "α": no port, expected host:port' lonet wait --timeout 0 α
 refuses 1 'address "a:b:1": too many colons, expected host:port, or [host]:port for a host with colons' lonet addr a:b:1
 refuses 1 'address "": no port, expected host:port' lonet addr ''

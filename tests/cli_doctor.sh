@@ -15,7 +15,7 @@ like "$out" "good     lonetd: serves network $LONET_NETWORK" "one that serves"
 like "$out" "good     directory: $TMPDIR/lonet/$LONET_NETWORK of uid $(id -u)" "its directory"
 
 code 1 env TMPDIR="$work/none" lonet doctor
-like "$out" "bad      directory: $work/none \(ENOENT.*\) cannot have $work/none/lonet: set TMPDIR to a directory of your own" "no place for it"
+like "$out" "bad      directory: cannot make $work/none/lonet, .*: $work/none does not exist: make it, or set TMPDIR to another" "no place for it"
 mkdir -m 777 "$work/open" "$work/open/lonet"
 chmod 777 "$work/open/lonet"
 code 0 env TMPDIR="$work/open" lonet doctor

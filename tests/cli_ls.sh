@@ -53,7 +53,7 @@ is "$(wc -l <<<"$json")" 1 "JSON on one line"
 is "$(jq -c 'keys' <<<"$json")" '["hosts","network","version"]' "its keys"
 is "$(jq -c '[.hosts[] | keys] | unique | .[]' <<<"$json")" '["address","index","name","processes","sockets"]' "those of a host"
 is "$(jq -c '[.hosts[].sockets[] | keys] | unique | .[]' <<<"$json")" \
-    '["family","os","os_peer","peer","pid","port","program","scope","state"]' "those of a socket"
+    '["family","ip","os","os_peer","peer","pid","port","program","scope","state"]' "those of a socket"
 is "$(jq -r '.network' <<<"$json")" "$LONET_NETWORK" "the network"
 is "$(jq -c '.hosts | map([.name, .index])' <<<"$json")" '[["α",1],["β",2]]' "hosts: no name that was only mentioned"
 is "$(jq -c '.hosts[].sockets[] | [.port, .state, .scope, .family, .peer, .program]' <<<"$json" | sort)" "\

@@ -10,6 +10,8 @@ full="cannot write to the standard output: No space left on device (os error 28)
 for command in ls "ls --json" "addr α:1" networks env "help run" --version; do
     code 1 bash -c "lonet $command >/dev/full"
     is "$err" "lonet: $full" "lonet $command on a full disk"
+    code 1 bash -c "lonet $command >&-"
+    is "$err" "lonet: cannot write to the standard output: Bad file descriptor (os error 9)" "lonet $command without any output"
     # A pipe whose reader has gone before anything is written.
     code 141 python3 -c '
 import os, subprocess, sys

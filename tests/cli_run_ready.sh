@@ -53,3 +53,12 @@ for n in {1..10}; do
 done
 is "$(ls "$XDG_STATE_HOME/lonet/$LONET_NETWORK" | wc -l)" 10 "ten runs are kept"
 code 1 lonet logs γ
+
+code 125 env -u XDG_STATE_HOME HOME="$work/none" lonet run --host η --ready 80 -- sleep 1000
+is "$err" "lonet: there is no place for logs, as HOME, $work/none, does not exist: use --log FILE, or set XDG_STATE_HOME to a directory for them" \
+    "a user without a home"
+[ ! -e "$work/none" ] || fail "a home was made"
+code 0 env -u XDG_STATE_HOME HOME="$work/none" lonet run --host η --ready 80 --log "$work/eta" -- python3 -m http.server 80
+like "$out" "it writes to $work/eta\$" "--log needs no home"
+[ ! -e "$work/none" ] || fail "a home was made"
+code 0 lonet kill η

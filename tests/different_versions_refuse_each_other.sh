@@ -23,7 +23,7 @@ until_true grep up "$work/other"
 text="lonetd \\(pid $pid, [^ ]*python[^ ]*\\) speaks version 77 of lonet's protocol, and this command \\([^ ]*/lonet, lonet [0-9.]+\\) version [0-9]+: \`lonet down --kill\` ends the network"
 for command in "ls" "addr α:1" "wait α:1"; do
     code 1 lonet $command
-    like "$err" "^lonet: $text" "lonet $command: $err"
+    like "$err" "^lonet: network \"$LONET_NETWORK\": $text" "lonet $command: $err"
 done
 code 125 lonet run -H α -- echo ran
 like "$err" "$text" "lonet run: $err"

@@ -31,10 +31,13 @@ them in one, or use another network"
 is "$(LONET_LOG=$work/why lonet run --host β -- "${elsewhere[@]}" python3 "$work/try.py")" $'EACCES\nEACCES' \
     "listening and dialing there are refused"
 like "$(<"$work/why")" "$reason" "the log says why"
-code 1 "${elsewhere[@]}" lonet ls
-like "$err" "$reason" "lonet ls says why"
-code 1 "${elsewhere[@]}" lonet down
-like "$err" "$reason" "lonet down says why"
+for command in ls down "wait α:80" "run -H β -- true"; do
+    want=1
+    [[ $command != run* ]] || want=125
+    # shellcheck disable=SC2086
+    code $want "${elsewhere[@]}" lonet $command
+    like "$err" "^lonet: network \"$LONET_NETWORK\": $reason" "lonet $command says why"
+done
 
 is "$(lonetd)" "$daemon" "the same lonetd serves the network"
 is "$(lonet ls)" "$before" "what it knows is as it was"

@@ -20,7 +20,7 @@ else
     why="Permission denied"
 fi
 code 125 lonet run --host alpha -- true
-like "$err" "^lonet: network \"$LONET_NETWORK\": cannot make the network's directory: .*$why \\(the directory is $work/lonet/$LONET_NETWORK\\)\$" "lonet run says what it cannot do"
+like "$err" "^lonet: network \"$LONET_NETWORK\": cannot make the network's directory: .*$why \\(the directory is $work/lonet/$LONET_NETWORK\\): set TMPDIR to a directory of your own\$" "lonet run says what it cannot do"
 is "$(LD_PRELOAD=$library LONET_HOST=alpha timeout 30 python3 -c '
 import errno, socket
 for call in lambda s: s.bind(("", 80)), lambda s: s.connect(("127.0.0.1", 80)):

@@ -8,17 +8,30 @@ use crate::trouble::{Trouble, setup};
 use nix::errno::Errno;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// The step that fails where the directory of all networks cannot be made.
+pub(crate) const MAKE_ROOT: &str = "make the directory of all networks";
+
+/// The step that fails where the network's own directory cannot be made.
+pub(crate) const MAKE_NETWORK: &str = "make the network's directory";
+
 /// The directory of all networks and the network's own, made if they are not there.
 fn make(place: &Place, owner: u32) -> Result<(Root, Directory), Trouble> {
+    place.make(owner).map_err(unmade)
+}
+
+/// The network's directory as [`take_lock`] would find it, or what that would fail with there; nothing is made. `None`: it
+/// would be made.
+pub(crate) fn would_make(place: &Place, owner: u32) -> Result<Option<Directory>, Trouble> {
+    place.would_make(owner).map_err(unmade)
+}
+
+fn unmade(why: directory::Trouble) -> Trouble {
     use directory::Trouble as Of;
-    place.make(owner).map_err(|why| match why {
-        Of::Root(Unfit::Errno(e @ Errno::ENOENT)) => {
-            setup("make the directory of all networks (does TMPDIR exist?)")(e)
-        }
-        Of::Root(Unfit::Errno(e)) => setup("make the directory of all networks")(e),
-        Of::Network(Unfit::Errno(e)) => setup("make the network's directory")(e),
+    match why {
+        Of::Root(Unfit::Errno(e)) => setup(MAKE_ROOT)(e),
+        Of::Network(Unfit::Errno(e)) => setup(MAKE_NETWORK)(e),
         why => Trouble::Directory(why),
-    })
+    }
 }
 
 /// The start lock, held.

@@ -3,6 +3,7 @@
 use crate::control;
 use crate::directory::{self, Unfit};
 use crate::limit::TIME_LIMIT_SECONDS;
+use crate::lock::MAKE_ROOT;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -74,6 +75,9 @@ impl fmt::Display for Trouble {
                 control::VERSION
             ),
             Trouble::TooLong => f.write_str("the request is too long"),
+            Trouble::Setup { step: step @ MAKE_ROOT, why: why @ Errno::ENOENT } => {
+                write!(f, "cannot {step}: {why} (does the directory exist that TMPDIR or LONET_DIR names?)")
+            }
             Trouble::Setup { step, why } => write!(f, "cannot {step}: {why}"),
             Trouble::NoCommand => f.write_str(
                 "cannot start lonetd: no `lonet` command in LONET_BIN, beside the library, in ../bin or in PATH",

@@ -24,6 +24,7 @@ mod query;
 mod ready;
 pub mod run;
 mod signal;
+mod standard_output;
 mod top;
 mod trace;
 mod trace_watch;
@@ -151,6 +152,8 @@ fn address(text: &str) -> Result<Address, String> {
         "each host has a localhost of its own"
     } else if host.parse::<IpAddr>().is_ok() {
         "an IP address is not the name of a host"
+    } else if address.port == 0 {
+        return Err(format!("address {text:?}: nothing can listen on port 0; name a port from 1 to 65535"));
     } else {
         return Ok(Address { host: host.to_owned(), ..address });
     };
@@ -164,7 +167,7 @@ fn text_of(e: impl Display) -> String {
 
 /// Writes to the standard output.
 fn write_out(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<ExitCode, String> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(standard_output::open());
     match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(e) => Err(unwritable(&e)),

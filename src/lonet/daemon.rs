@@ -90,6 +90,16 @@ pub fn run(start: Start, lock: Option<lonet_core::lock::Lock>) -> ExitCode {
     }
 }
 
+/// Whether a lonetd that is started here would refuse to serve, as the network's programs live in another network namespace.
+pub fn lives_elsewhere(config: &Config) -> bool {
+    let owner = Owner::here();
+    let directory = Place::new(&config.dir).open(owner.uid());
+    match (directory, reserved_block::network_namespace()) {
+        (Ok(directory), Ok(netns)) => members::live_elsewhere(config, &directory, owner, netns),
+        _ => false,
+    }
+}
+
 fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let config = &start.config;
     let owner = Owner::here();

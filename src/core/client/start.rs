@@ -8,7 +8,7 @@ use crate::control::MAX_MESSAGE;
 use crate::directory::{Directory, Unfit};
 use crate::launch::launch;
 use crate::limit::{Limit, TIME_LIMIT};
-use crate::lock::{Lock, take_lock};
+use crate::lock::{Lock, take_lock, would_make};
 use crate::trouble::Trouble;
 use nix::errno::Errno;
 
@@ -43,6 +43,11 @@ impl Client {
         }
         drop(lock);
         Ok(())
+    }
+
+    /// The network's directory, or what a start of lonetd would fail with there; nothing is made. `None`: it would be made.
+    pub fn would_make_directory(&self) -> Result<Option<Directory>, Trouble> {
+        would_make(&self.way().0.place, self.owner())
     }
 
     /// Keeps others from starting a lonetd, for one that is started by hand. `None`: one runs already.

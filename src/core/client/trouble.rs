@@ -4,11 +4,13 @@ use super::Client;
 use crate::control;
 use crate::directory;
 use crate::limit::{Limit, TIME_LIMIT_SECONDS};
+use crate::lock::{MAKE_NETWORK, MAKE_ROOT};
 use crate::sys::{self, Fd};
 use crate::trouble::Trouble;
+use nix::errno::Errno;
 use std::ffi::CString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// As a command says it, with the paths of the network's.
@@ -16,6 +18,8 @@ pub struct TroubleOf {
     trouble: Trouble,
     /// The network's directory.
     dir: PathBuf,
+    /// The variable that says where the directory is.
+    variable: &'static str,
     /// Who serves it, where that is another version: the process and its program, as the kernel shows them.
     lonetd: String,
 }
@@ -27,7 +31,9 @@ impl Trouble {
             Trouble::Version { .. } => lonetd_of(client),
             _ => String::new(),
         };
-        TroubleOf { trouble: self, dir: client.way().0.place.path(), lonetd }
+        let dir = client.way().0.place.path();
+        let is_in_tmp = dir.parent().and_then(Path::parent) == Some(&client.config.tmp);
+        TroubleOf { trouble: self, dir, variable: if is_in_tmp { "TMPDIR" } else { "LONET_DIR" }, lonetd }
     }
 }
 
@@ -44,10 +50,18 @@ fn lonetd_of(client: &Client) -> String {
     }
 }
 
+impl TroubleOf {
+    /// The first directory of the path of the directory of all networks that does not exist.
+    fn missing(&self) -> Option<&Path> {
+        self.dir.ancestors().skip(2).take_while(|dir| !dir.exists()).last()
+    }
+}
+
 impl fmt::Display for TroubleOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dir = self.dir.display();
         let root = self.dir.parent().unwrap_or(&self.dir).display();
+        let variable = self.variable;
         match self.trouble {
             Trouble::NotOurs { uid } => {
                 write!(f, "another user, uid {uid}, serves the network in {dir}: use another network (-n)")
@@ -55,7 +69,7 @@ impl fmt::Display for TroubleOf {
             Trouble::Directory(directory::Trouble::Root(why)) if why.is_remedied_elsewhere() => {
                 write!(
                     f,
-                    "{root}, the directory of all networks, {why}: set TMPDIR to a directory of your own"
+                    "{root}, the directory of all networks, {why}: set {variable} to a directory of your own"
                 )
             }
             Trouble::Directory(directory::Trouble::Network(why)) if why.is_remedied_elsewhere() => {
@@ -75,6 +89,23 @@ impl fmt::Display for TroubleOf {
                     this.display(),
                     env!("CARGO_PKG_VERSION"),
                     control::VERSION
+                )
+            }
+            Trouble::Setup { step: MAKE_ROOT, why: Errno::ENOENT } if self.missing().is_some() => {
+                let missing = self.missing().unwrap_or(&self.dir).display();
+                write!(
+                    f,
+                    "cannot make {root}, the directory of all networks: {missing} does not exist: make it, or set {variable} \
+                     to another directory"
+                )
+            }
+            Trouble::Setup {
+                step: step @ (MAKE_ROOT | MAKE_NETWORK),
+                why: why @ (Errno::EACCES | Errno::EROFS),
+            } => {
+                write!(
+                    f,
+                    "cannot {step}: {why} (the directory is {dir}): set {variable} to a directory of your own"
                 )
             }
             Trouble::Setup { step, why } => write!(f, "cannot {step}: {why} (the directory is {dir})"),

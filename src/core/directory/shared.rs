@@ -3,6 +3,7 @@
 use super::{Directory, Place, Root, SHARED, Trouble, Unfit, make_directory, unlink_at};
 use crate::sys::{self, check};
 use nix::errno::Errno;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -45,6 +46,27 @@ impl Place {
         }
     }
 
+    /// What [`Place::make`] would open, or fail with, without making anything. `None`: it would make the directory.
+    pub fn would_make(&self, owner: u32) -> Result<Option<Directory>, Trouble> {
+        let of_root = |why| Trouble::Root(Unfit::Errno(why));
+        let root = match self.root(owner) {
+            Err(Unfit::Errno(Errno::ENOENT)) => {
+                let path = Path::new(OsStr::from_bytes(self.root.to_bytes()));
+                let parent = CString::new(path.parent().unwrap_or(path).as_os_str().as_bytes());
+                let may = may_make_in(libc::AT_FDCWD, &parent.unwrap_or_default());
+                return may.map(|()| None).map_err(of_root);
+            }
+            root => root.map_err(Trouble::Root)?,
+        };
+        match root.open(self.name()) {
+            Err(Unfit::Errno(Errno::ENOENT)) => {
+                let may = may_make_in(root.raw(), c".");
+                may.map(|()| None).map_err(|why| Trouble::Network(Unfit::Errno(why)))
+            }
+            found => found.map(Some).map_err(Trouble::Network),
+        }
+    }
+
     /// Removes the directory of all networks if it is empty, after the end of a network. Whoever is about to make a
     /// network in it gets ENOENT, and makes it again. One that is not in `tmp`, which somebody has named by LONET_DIR, stays.
     pub fn remove_root(&self, owner: u32, tmp: &Path) {
@@ -62,4 +84,11 @@ impl Root {
         // SAFETY: a path that ends in zero.
         check(unsafe { libc::syscall(libc::SYS_fchmodat, self.fd.raw(), c".".as_ptr(), mode) }).map(drop)
     }
+}
+
+/// Whether this process may make something in a directory.
+fn may_make_in(dir: i32, path: &CStr) -> Result<(), Errno> {
+    let mode = libc::W_OK | libc::X_OK;
+    // SAFETY: a path that ends in zero.
+    check(unsafe { libc::syscall(libc::SYS_faccessat, dir, path.as_ptr(), mode) }).map(drop)
 }

@@ -49,6 +49,23 @@ fn root_is_made_for_all_users_and_any_other_for_its_owner() {
 }
 
 #[test]
+fn what_would_be_made_is_told_without_making_it() {
+    let tmp = Tmp::new("would");
+    let place = tmp.place("lonet");
+    assert!(matches!(place.would_make(own()), Ok(None)));
+    assert!(!tmp.0.join("lonet").exists());
+    place.make_root(own()).expect("a root");
+    assert!(matches!(place.would_make(own()), Ok(None)));
+    assert!(!tmp.0.join("lonet/net").exists());
+    made(&place);
+    assert!(matches!(place.would_make(own()), Ok(Some(_))));
+    let nowhere = tmp.place("none/lonet").would_make(own());
+    assert_eq!(nowhere.err(), Some(Trouble::Root(Unfit::Errno(Errno::ENOENT))));
+    tmp.mode("lonet/net", 0o755);
+    assert_eq!(place.would_make(own()).err(), Some(Trouble::Network(Unfit::Open)));
+}
+
+#[test]
 fn root_that_others_can_change_is_unfit() {
     let tmp = Tmp::new("modes");
     let place = tmp.place("lonet");

@@ -80,10 +80,10 @@ pub fn os_of(client: &Client, address: Address) -> Result<SocketAddrV4, String> 
         Ok(Reply::Error { errno: libc::ECONNREFUSED, .. }) => {
             Err(query::why_nothing_listens(client, &[address]))
         }
-        Ok(Reply::Error { text, .. }) => Err(text.into()),
+        Ok(Reply::Error { text, .. }) => Err(query::in_network(client, text)),
         Ok(other) => Err(format!("lonetd answered with {other:?}")),
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.of(client).to_string()),
+        Err(e) => Err(query::trouble(client, e)),
     }
 }
 

@@ -32,6 +32,36 @@ enum Shell {
 const ZSH_AUTOLOAD: &str = r#"if [[ $funcstack[1] == _lonet ]]; then _clap_dynamic_completer_lonet "$@"; fi
 "#;
 
+/// The function of clap's script for bash, which is called by that of [`BASH_JOINED`].
+const BASH_FUNCTION: &str = "-F _clap_complete_lonet ";
+
+/// For bash, which takes `web:80` and `--network=x` for three words each (COMP_WORDBREAKS), and replaces only the last of
+/// them: lonet is given one word, and what stands before the last of the three is removed from its answers.
+const BASH_JOINED: &str = r#"_lonet() {
+    local i word trimmed rest=$COMP_LINE was= before= index=0 words=() breaks='^[:=]+$'
+    for i in "${!COMP_WORDS[@]}"; do
+        word=${COMP_WORDS[i]}
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if ((i == 0)) || [[ $trimmed != "$rest" || ! ($word =~ $breaks || $was =~ $breaks) ]]; then
+            words+=("")
+        elif ((i > COMP_CWORD && ${#words[@]} == index + 1)); then
+            # Behind the cursor.
+            word=
+        fi
+        if ((i != COMP_CWORD)); then
+            words[-1]+=$word
+        else
+            index=$((${#words[@]} - 1)) before=${words[-1]}
+            if [[ $word =~ $breaks ]]; then before+=$word words[-1]=$before; else words[-1]+=$2; fi
+        fi
+        was=${COMP_WORDS[i]} rest=${trimmed#*"$was"}
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$index
+    _clap_complete_lonet "$1" "${words[index]}" "$3"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+"#;
+
 /// The variable that asks for a completion; its value is the shell.
 const VARIABLE: &str = "_LONET_COMPLETE";
 
@@ -42,10 +72,16 @@ impl Completions {
             Shell::Zsh => &Zsh,
             Shell::Fish => &Fish,
         };
-        write_out(|mut out| {
-            shell.write_registration(VARIABLE, "lonet", "lonet", "lonet", &mut out)?;
-            if let Shell::Zsh = self.shell { out.write_all(ZSH_AUTOLOAD.as_bytes()) } else { Ok(()) }
-        })
+        let mut script = Vec::new();
+        let written = shell.write_registration(VARIABLE, "lonet", "lonet", "lonet", &mut script);
+        written.map_err(|e| format!("cannot write the script: {e}"))?;
+        let mut script = String::from_utf8_lossy(&script).into_owned();
+        match self.shell {
+            Shell::Bash => script = script.replace(BASH_FUNCTION, "-F _lonet ") + BASH_JOINED,
+            Shell::Zsh => script += ZSH_AUTOLOAD,
+            Shell::Fish => {}
+        }
+        write_out(|out| out.write_all(script.as_bytes()))
     }
 }
 

@@ -1,16 +1,16 @@
 //! `lonet doctor`: checks whether this machine has what lonet needs.
 
 use super::{Network, query, run, text_of, write_out};
+use crate::daemon;
 use clap::Args;
 use lonet_core::client::{Client, Trouble};
-use lonet_core::control::{MAX_MESSAGE, Op, VERSION};
+use lonet_core::control::{MAX_MESSAGE, Op, Reply, VERSION};
 use lonet_core::diag::{Diag, NOBODY, State};
-use lonet_core::directory::Place;
 use lonet_core::limit::Limit;
 use lonet_core::sys;
+use lonet_core::trouble::ELSEWHERE;
 use lonet_core::valve;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
-use nix::unistd::{AccessFlags, access, geteuid};
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -40,12 +40,12 @@ use Finding::{Bad, Good, Limited};
 
 impl Doctor {
     pub fn run(self) -> Result<ExitCode, String> {
-        let config = self.network.read_config().map_err(text_of)?;
+        let (config, fallback) = self.network.chosen().map_err(text_of)?;
         let client = super::client_of(config);
         let findings = [
             ("lonet", installation()),
             ("lonetd", lonetd(&client)),
-            ("directory", directory(&client)),
+            ("directory", directory(&client, fallback)),
             ("loopback", loopback()),
             ("kernel", kernel()),
             ("sock_diag", sock_diag()),
@@ -80,11 +80,18 @@ fn installation() -> Finding {
     }
 }
 
+/// Whether `lonet run` would be served, or could start who serves it.
 fn lonetd(client: &Client) -> Finding {
     let network = &client.config.network;
     let limit = Limit::within(Duration::from_secs(1));
     match client.ask(limit, &Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]) {
+        // Who is not let in.
+        Ok((_, Reply::Error { errno: libc::EACCES, text })) => Bad(text.into()),
         Ok(_) => Good(format!("serves network {network}")),
+        Err(Trouble::NotRunning) if daemon::lives_elsewhere(&client.config) => Bad(ELSEWHERE.into()),
+        Err(Trouble::NotRunning) if client.would_make_directory().is_err() => {
+            Bad(format!("{}, and no program can start one", query::not_running(client)))
+        }
         Err(Trouble::NotRunning) => {
             Good(format!("{}; the first program starts one", query::not_running(client)))
         }
@@ -92,26 +99,13 @@ fn lonetd(client: &Client) -> Finding {
     }
 }
 
-fn directory(client: &Client) -> Finding {
-    let mut config = client.config.clone();
-    let fallback = config.choose_directory(geteuid().as_raw());
-    let root = config.dir.parent().unwrap_or(&config.dir);
-    let own = "set TMPDIR to a directory of your own";
-    let usable = match Place::new(&config.dir).root(client.owner()) {
-        Ok(_) => Ok(format!("{} of uid {}", config.dir.display(), client.owner())),
-        Err(why) if why.is_there() => Err(format!("{} {why}: {own}", root.display())),
-        Err(_) => {
-            let tmp = root.parent().unwrap_or(root);
-            match access(tmp, AccessFlags::W_OK | AccessFlags::X_OK) {
-                Ok(()) => Ok(format!("{} will be made", root.display())),
-                Err(e) => Err(format!("{} ({e}) cannot have {}: {own}", tmp.display(), root.display())),
-            }
-        }
-    };
-    match (usable, fallback) {
-        (Err(why), _) => Bad(why),
+/// Whether the network's directory can be used, or made. `fallback`: why it is not the usual one.
+fn directory(client: &Client, fallback: Option<String>) -> Finding {
+    match (client.would_make_directory(), fallback) {
+        (Err(trouble), _) => Bad(trouble.of(client).to_string()),
         (Ok(_), Some(why)) => Limited(why),
-        (Ok(text), None) => Good(text),
+        (Ok(Some(_)), None) => Good(format!("{} of uid {}", client.config.dir.display(), client.owner())),
+        (Ok(None), None) => Good(format!("{} will be made", client.config.dir.display())),
     }
 }
 

@@ -50,7 +50,7 @@ impl Down {
                 Reply::Error { errno: libc::EBUSY, text } => {
                     Err(format!("{text}; end them first, or use --kill"))
                 }
-                Reply::Error { text, .. } => Err(text.to_owned()),
+                Reply::Error { text, .. } => Err(query::in_network(&client, text)),
                 other => Err(format!("lonetd answered with {other:?}")),
             })
         });
@@ -71,7 +71,7 @@ impl Down {
                 "lonetd (pid {lonetd}) speaks version {theirs} of the control protocol and does not understand: \
                  use its own release's `lonet down`, or end its programs and then pid {lonetd}"
             )),
-            Err(e) => Err(e.of(&client).to_string()),
+            Err(e) => Err(query::trouble(&client, e)),
         }
     }
 }

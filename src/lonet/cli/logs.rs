@@ -80,21 +80,32 @@ pub struct Log {
     pub start: u64,
     /// The path by which it is read again; `path` may name another file by then.
     access_path: PathBuf,
-    _logs: LogDirectory,
+    _logs: Option<LogDirectory>,
 }
 
 impl Log {
     /// Opens the log of a host in a running network. `chosen`: the file of --log.
     pub fn open(client: &Client, host: &str, chosen: Option<&Path>) -> Result<Log, String> {
-        let (logs, run) = create_run(client)?;
-        let own = run.join(log_file_name(host));
-        let (path, access_path) = match chosen {
-            None => (logs.display_path(&own), own),
-            Some(path) => {
-                let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
-                let _ = fs::remove_file(&own);
-                std::os::unix::fs::symlink(&path, &own).map_err(cannot_write(&logs.display_path(&own)))?;
-                (path.clone(), path)
+        let chosen = match chosen {
+            Some(path) => Some(std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?),
+            None => None,
+        };
+        let (logs, path, access_path) = match chosen {
+            // There is no place for a link to it.
+            Some(path) if state_directory().is_err() => (None, path.clone(), path),
+            chosen => {
+                let (logs, run) = create_run(client)?;
+                let own = run.join(log_file_name(host));
+                let (path, access_path) = match chosen {
+                    None => (logs.display_path(&own), own),
+                    Some(path) => {
+                        let _ = fs::remove_file(&own);
+                        let made = std::os::unix::fs::symlink(&path, &own);
+                        made.map_err(cannot_write(&logs.display_path(&own)))?;
+                        (path.clone(), path)
+                    }
+                };
+                (Some(logs), path, access_path)
             }
         };
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&access_path);
@@ -145,11 +156,21 @@ fn tail(access_path: &Path, path: &Path, start: u64) -> String {
 
 /// The directory with the logs of a network.
 fn path_of_network(client: &Client) -> Result<PathBuf, String> {
+    Ok(state_directory()?.join("lonet").join(&client.config.network))
+}
+
+/// Where the user's programs keep their state. It need not exist, but HOME has to: who has no home gets none made.
+fn state_directory() -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    let state =
-        state.ok_or("neither XDG_STATE_HOME nor HOME says where logs are: use --log FILE, or set one")?;
-    Ok(state.join("lonet").join(&client.config.network))
+    let remedy = "use --log FILE, or set XDG_STATE_HOME to a directory for them";
+    match (absolute("XDG_STATE_HOME"), absolute("HOME")) {
+        (Some(state), _) => Ok(state),
+        (None, Some(home)) if home.is_dir() => Ok(home.join(".local/state")),
+        (None, Some(home)) => {
+            Err(format!("there is no place for logs, as HOME, {}, does not exist: {remedy}", home.display()))
+        }
+        (None, None) => Err(format!("neither XDG_STATE_HOME nor HOME says where logs are: {remedy}")),
+    }
 }
 
 /// The directory with the logs of a network, opened, and checked to belong to this user alone.

@@ -35,16 +35,23 @@ impl Network {
     /// As [`Network::read_config`], with the directory to use; warns if that is not the usual one. Also accepts a full name of the
     /// C API.
     pub fn config(&self) -> Result<Config, ConfigError> {
+        let (config, warning) = self.chosen()?;
+        if let Some(text) = warning {
+            error_line!("lonet: {text}");
+        }
+        Ok(config)
+    }
+
+    /// As [`Network::config`], with the warning.
+    pub fn chosen(&self) -> Result<(Config, Option<String>), ConfigError> {
         let mut config = self.read_config()?;
         if let Some(other) = config.network.strip_prefix(API_PREFIX).filter(|name| !name.is_empty())
             && !has_directory(&config)
         {
             config = read_config(Some(other)).ok().filter(has_directory).unwrap_or(config);
         }
-        if let Some(text) = config.choose_directory(geteuid().as_raw()) {
-            error_line!("lonet: {text}");
-        }
-        Ok(config)
+        let warning = config.choose_directory(geteuid().as_raw());
+        Ok((config, warning))
     }
 
     pub fn client(&self) -> Result<Client, String> {

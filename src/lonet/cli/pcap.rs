@@ -1,7 +1,7 @@
 //! `lonet pcap`: captures the packets between hosts.
 
 use super::trace::{open_recorded, request};
-use super::{Network, completions, query};
+use super::{Network, completions, query, standard_output};
 use crate::daemon::state::NetworkShown;
 use crate::duration;
 use crate::pcap::pcapng::Statistics;
@@ -66,7 +66,7 @@ impl Pcap {
         let name = if is_output { "the standard output".into() } else { self.file.display().to_string() };
         // First, so that nothing is started if the file cannot be written.
         let out: Box<dyn Write> = match is_output {
-            true => Box::new(io::stdout()),
+            true => standard_output::open(),
             false => Box::new(File::create(&self.file).map_err(|e| format!("cannot write {name}: {e}"))?),
         };
         let signals = signals().map_err(|e| format!("cannot wait for signals: {e}"))?;

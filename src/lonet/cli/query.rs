@@ -27,10 +27,20 @@ impl Listing {
 /// Requests the list of a network. `None`: the network is not running.
 pub fn network(client: &Client) -> Result<Option<Listing>, String> {
     match exchange(client, &NetworkOp::List, &mut [0u8; MAX_MESSAGE], receive_text) {
-        Ok(text) => Ok(Some(Listing(text?))),
+        Ok(text) => text.map(|text| Some(Listing(text))).map_err(|why| in_network(client, &why)),
         Err(Trouble::NotRunning) => Ok(None),
-        Err(e) => Err(e.of(client).to_string()),
+        Err(e) => Err(trouble(client, e)),
     }
+}
+
+/// A message about a network that cannot be reached.
+pub fn in_network(client: &Client, why: &str) -> String {
+    format!("network {:?}: {why}", client.config.network)
+}
+
+/// The message about an error of reaching lonetd.
+pub fn trouble(client: &Client, trouble: Trouble) -> String {
+    in_network(client, &trouble.of(client).to_string())
 }
 
 /// The message that a network is not running, with the names of those that are.

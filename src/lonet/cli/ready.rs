@@ -1,8 +1,10 @@
 //! `lonet run --ready`: starts a program in the background and waits until it listens.
 
+mod interrupt;
+
 use super::logs::Log;
 use super::wait::Waiting;
-use super::{run, write_out};
+use super::{query, run, write_out};
 use crate::exit::{FAILED, RunError};
 use lonet_core::address::Address;
 use lonet_core::client::Client;
@@ -38,9 +40,7 @@ impl Background {
         let failed = |text: String| (FAILED, text);
         // The log's directory needs the network to exist.
         let started = self.client.ask_or_start(&Op::Locate { address: "" }, &mut [0; MAX_MESSAGE]).map(drop);
-        started.map_err(|e| {
-            failed(format!("network {:?}: {}", self.client.config.network, e.of(&self.client)))
-        })?;
+        started.map_err(|e| failed(query::trouble(&self.client, e)))?;
         let log = Log::open(&self.client, &self.host, self.log.as_deref()).map_err(failed)?;
         let command = self.command(&log).map_err(failed)?;
         let Background { client, host, ports, .. } = self;
@@ -63,9 +63,15 @@ impl Background {
             // The request has failed: the thread has sent why.
             wait_until_ready(&events, &log)?;
         }
+        interrupt::before_start();
         let mut child = spawn_in_session(command).map_err(failed)?;
         let pid = child.id();
-        thread::spawn(move || child.wait().map(|status| end_sender.send(StartupEvent::ProgramEnded(status))));
+        interrupt::started(pid);
+        thread::spawn(move || {
+            let status = child.wait();
+            interrupt::ended();
+            status.map(|status| end_sender.send(StartupEvent::ProgramEnded(status)))
+        });
         wait_until_ready(&events, &log)?;
         let path = log.path.display();
         write_out(|out| writeln!(out, "{host} is ready (pid {pid}); it writes to {path}")).map_err(failed)
@@ -106,9 +112,16 @@ fn spawn_in_session(mut command: Command) -> Result<Child, String> {
 fn wait_until_ready(events: &Receiver<StartupEvent>, log: &Log) -> Result<(), RunError> {
     for event in events {
         match event {
-            StartupEvent::WaitEnded(result) => return result.map_err(|why| (1, why)),
-            StartupEvent::ProgramEnded(status) if status.success() => {}
+            StartupEvent::WaitEnded(Ok(())) => return Ok(()),
+            StartupEvent::WaitEnded(Err(why)) => {
+                interrupt::end_if_interrupted();
+                return Err((1, why));
+            }
             StartupEvent::ProgramEnded(status) => {
+                interrupt::end_if_interrupted();
+                if status.success() {
+                    continue;
+                }
                 let signal = status.signal().map(|signal| 128 + signal);
                 let code = status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
                 return Err((

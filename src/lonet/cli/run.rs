@@ -1,7 +1,7 @@
 //! `lonet run`: runs a program as a host.
 
 use super::number::port;
-use super::{Network, completions, ready, text_of};
+use super::{Network, completions, query, ready, text_of};
 use crate::check;
 use crate::exit::{FAILED, RunError};
 use crate::supervise::{self, Order, ProgramFile};
@@ -27,7 +27,7 @@ use std::process::{Command, ExitCode};
 /// implicit host named after it, but the ports that it binds are the machine's.
 ///
 /// With --ready the program runs in the background. If it ends before it listens, the command fails and shows the end
-/// of its output.
+/// of its output. Ctrl-C, or a signal that ends the command while it waits, ends the program, too.
 ///
 /// Exit codes: the program's own, or 125 lonet failed, 126 the program cannot be hooked, supervised or executed, 127
 /// it was not found. With --ready also 1: the host has ended and does not listen on all of the ports, or lonetd failed
@@ -284,7 +284,7 @@ fn join(client: &Client) -> Result<(), String> {
         }
         Err(e) => e.of(client).to_string(),
     };
-    Err(format!("network {:?}: {text}", client.config.network))
+    Err(query::in_network(client, &text))
 }
 
 fn write_error(log: &Path) -> Option<std::io::Error> {

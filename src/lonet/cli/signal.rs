@@ -132,7 +132,7 @@ fn request(client: &Client, host: &str, signal: u8) -> Result<String, String> {
     ) {
         Ok(text) => text,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.of(client).to_string()),
+        Err(e) => Err(query::trouble(client, e)),
     }
 }
 

@@ -147,7 +147,7 @@ pub fn request(client: &Client, order: Order, start: StartIf) -> Result<Fd, Stri
     match begun {
         Ok(fd) => fd,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.of(client).to_string()),
+        Err(e) => Err(query::trouble(client, e)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Usage errors in one line each. clap's own messages take four, and speak of "values" and "literals".
 
+use super::standard_output;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Error};
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The exit code of a usage error.
@@ -14,7 +15,7 @@ const USAGE_ERROR: u8 = 2;
 pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         super::restore_sigpipe();
-        return match e.print().and_then(|()| std::io::stdout().flush()) {
+        return match print(e) {
             // There is nobody to tell that stderr cannot be written.
             Err(why) if !e.use_stderr() => {
                 error_line!("lonet: {}", super::unwritable(&why));
@@ -25,6 +26,14 @@ pub fn exit(e: &Error, arguments: &[OsString]) -> ExitCode {
     }
     error_line!("lonet: {}", explain(e, &super::Cli::command(), arguments));
     ExitCode::from(USAGE_ERROR)
+}
+
+fn print(e: &Error) -> io::Result<()> {
+    if !e.use_stderr() {
+        standard_output::check()?;
+    }
+    e.print()?;
+    io::stdout().flush()
 }
 
 fn explain(e: &Error, lonet: &Command, arguments: &[OsString]) -> String {

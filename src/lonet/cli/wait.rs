@@ -200,7 +200,7 @@ impl Waiting {
             self.client.receive(fd, buffer).map(|(_, reply)| match reply {
                 Reply::Done => Ok(WaitReply::AllListen),
                 Reply::Error { errno: libc::EHOSTDOWN, text } => Ok(WaitReply::HostDied(text.to_owned())),
-                Reply::Error { text, .. } => Err(text.into()),
+                Reply::Error { text, .. } => Err(query::in_network(&self.client, text)),
                 other => Err(format!("lonetd answered with {other:?}")),
             })
         });
@@ -208,7 +208,7 @@ impl Waiting {
             Ok(outcome) => outcome,
             Err(Trouble::NotRunning) => Ok(WaitReply::NotYet),
             Err(Trouble::Silent(_)) if limit.is_over() => Ok(WaitReply::NotYet),
-            Err(e) => Err(e.of(&self.client).to_string()),
+            Err(e) => Err(query::trouble(&self.client, e)),
         }
     }
 
@@ -224,7 +224,7 @@ impl Waiting {
                 let all = all.join(", ");
                 return Err(format!("lonetd does not answer ({e}): it is not known what listens on {all}"));
             }
-            Err(e) => return Err(e.of(&self.client).to_string()),
+            Err(e) => return Err(query::trouble(&self.client, e)),
         };
         let missing: BTreeSet<&str> = missing.lines().collect();
         let is_missing = |address: &&Address| missing.contains(&*address.to_string());

@@ -48,7 +48,7 @@ fn send(client: &Client, request: &[u8]) -> Result<String, String> {
     match reply {
         Ok(text) => text,
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
-        Err(e) => Err(e.of(client).to_string()),
+        Err(e) => Err(query::trouble(client, e)),
     }
 }
 

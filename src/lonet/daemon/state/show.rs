@@ -5,6 +5,7 @@ use lonet_core::block::{Face, Place};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Borrows from the state that is listed, or from the JSON text that is parsed: a network may have a hundred
 /// thousand sockets.
@@ -65,6 +66,9 @@ pub struct SocketShown<'a> {
     /// The family of a listener: "v4", "v6" or "both".
     #[serde(borrow)]
     pub family: Option<Cow<'a, str>>,
+    /// The address that a listener is bound to, as its program sees it: "0.0.0.0" or "::" is all of its host.
+    #[serde(borrow, default)]
+    pub ip: Option<Cow<'a, str>>,
     /// The lonet address at the other end.
     pub peer: Option<String>,
     /// Where the kernel has the other end, also while it is dialed, "ip:port".
@@ -181,8 +185,9 @@ impl State {
             _ => Some("host".into()),
         };
         let family = scope.as_ref().map(|_| family_of(s).into());
+        let ip = scope.as_ref().map(|_| ip_of(s).to_canonical().to_string().into());
         let (os, state) = (os.into(), state.into());
-        SocketShown { port: s.port, os, state, scope, family, peer, os_peer, pid, program }
+        SocketShown { port: s.port, os, state, scope, family, ip, peer, os_peer, pid, program }
     }
 
     /// `α:80`; an address on the loopback is shown with the name of its host, too.
@@ -196,6 +201,16 @@ impl State {
             Some(host) => format!("{}:{}", host.name, at.port),
             None => at.to_string(),
         }
+    }
+}
+
+/// The address that a listener is bound to.
+fn ip_of(s: &Socket) -> Ipv6Addr {
+    match (s.at, s.asked.family) {
+        (Some(at), _) => at.ip,
+        // listen has bound it, to all addresses.
+        (None, Face::V4) => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+        (None, Face::V6) => Ipv6Addr::UNSPECIFIED,
     }
 }
 

@@ -1,0 +1,80 @@
+//! Ctrl-C, and other signals that ask to end, while `lonet run --ready` waits for its program.
+//!
+//! The program is in a session of its own, where no signal of the terminal's comes to it. So this process passes the signal on
+//! to the program and what it has started, and ends by the signal itself as soon as the program has ended. Where there is no
+//! program yet, or none any more, it ends at once.
+
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+
+/// The signals that ask a program in the foreground to end.
+const SIGNALS: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// The program's process group; [`NONE`], or [`STARTING`].
+static GROUP: AtomicI32 = AtomicI32::new(NONE);
+const NONE: i32 = 0;
+const STARTING: i32 = -1;
+
+/// The last signal that came. 0: none has.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
+/// Only system calls, as it is a signal handler.
+extern "C" fn pass_on(signal: i32) {
+    CAME.store(signal, SeqCst);
+    match GROUP.load(SeqCst) {
+        NONE => end_by(signal),
+        STARTING => {}
+        // SAFETY: numbers only.
+        group => _ = unsafe { libc::kill(-group, signal) },
+    }
+}
+
+/// Has this process end by a signal, as if it had no handler.
+fn end_by(signal: i32) {
+    // SAFETY: numbers only. In the handler the signal is blocked, and takes effect when that returns.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::kill(libc::getpid(), signal);
+    }
+}
+
+/// Before the program is started: from here on signals are for it. Signals that are ignored, as in the background of a script,
+/// stay so.
+pub fn before_start() {
+    GROUP.store(STARTING, SeqCst);
+    for signal in SIGNALS {
+        // SAFETY: the structures are zeroed, which is valid, and the handler makes only system calls.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &raw mut action);
+            if action.sa_sigaction != libc::SIG_IGN {
+                action = std::mem::zeroed();
+                action.sa_sigaction = pass_on as *const () as usize;
+                action.sa_flags = libc::SA_RESTART;
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// The program has started, as the leader of this process group.
+pub fn started(group: u32) {
+    GROUP.store(group as i32, SeqCst);
+    let signal = CAME.load(SeqCst);
+    if signal != 0 {
+        // SAFETY: numbers only.
+        unsafe { libc::kill(-(group as i32), signal) };
+    }
+}
+
+/// The program has ended: its number may become another's.
+pub fn ended() {
+    GROUP.store(NONE, SeqCst);
+}
+
+/// Ends this process if a signal has come for the program.
+pub fn end_if_interrupted() {
+    match CAME.load(SeqCst) {
+        0 => {}
+        signal => end_by(signal),
+    }
+}
