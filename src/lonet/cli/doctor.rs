@@ -8,7 +8,7 @@ use lonet_core::control::{MAX_MESSAGE, Op, Reply, VERSION};
 use lonet_core::diag::{Diag, NOBODY, State};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
-use lonet_core::trouble::ELSEWHERE;
+use lonet_core::trouble::OTHER_NETWORK_NAMESPACE;
 use lonet_core::valve;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use std::fmt::Display;
@@ -88,7 +88,9 @@ fn lonetd(client: &Client) -> Finding {
         // Who is not let in.
         Ok((_, Reply::Error { errno: libc::EACCES, text })) => Bad(text.into()),
         Ok(_) => Good(format!("serves network {network}")),
-        Err(Trouble::NotRunning) if daemon::lives_elsewhere(&client.config) => Bad(ELSEWHERE.into()),
+        Err(Trouble::NotRunning) if daemon::lives_elsewhere(&client.config) => {
+            Bad(OTHER_NETWORK_NAMESPACE.into())
+        }
         Err(Trouble::NotRunning) if client.would_make_directory().is_err() => {
             Bad(format!("{}, and no program can start one", query::not_running(client)))
         }

@@ -4,8 +4,8 @@ use super::super::{address, query, text_of};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use lonet_core::address::Address;
 use lonet_core::block::{Block, Face, Place};
-use lonet_core::classes::Classes;
 use lonet_core::config::bare_host;
+use lonet_core::scopes::Scopes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 /// What a command line names.
@@ -50,31 +50,31 @@ impl Destination {
         let network = &shown.network;
         match self {
             Destination::Localhost(ips, port) => {
-                let class =
-                    |ip: &Ipv6Addr| Classes::loopback(if ip.is_loopback() { Face::V6 } else { Face::V4 });
-                let classes = Classes(ips.iter().fold(0, |all, ip| all | class(ip).0));
+                let scope =
+                    |ip: &Ipv6Addr| Scopes::loopback(if ip.is_loopback() { Face::V6 } else { Face::V4 });
+                let scopes = Scopes(ips.iter().fold(0, |all, ip| all | scope(ip).0));
                 let at: Vec<String> = ips.iter().map(|ip| ip.to_canonical().to_string()).collect();
-                Ok(Dialed { host: from, port: *port, classes, at: at.join(" or ") })
+                Ok(Dialed { host: from, port: *port, scopes, at: at.join(" or ") })
             }
             Destination::Name(to) => {
                 let host = query::find(shown, &to.host)
                     .ok_or_else(|| no_route(query::no_such_host(shown, &[&to.host])))?;
-                let classes = Classes::host(Face::V4);
+                let scopes = Scopes::host(Face::V4);
                 let at = format!("{}, as which programs know it that do not ask for IPv6", host.address);
-                Ok(Dialed { host, port: to.port, classes, at })
+                Ok(Dialed { host, port: to.port, scopes, at })
             }
             Destination::Ip(ip, port) => {
                 let place = block_of(from).map_or(Place::NotLonet, |block| block.place(*ip));
                 let at = ip.to_canonical().to_string();
                 match place {
                     Place::Any(face) | Place::Loopback(face) => {
-                        Ok(Dialed { host: from, port: *port, classes: Classes::loopback(face), at })
+                        Ok(Dialed { host: from, port: *port, scopes: Scopes::loopback(face), at })
                     }
                     Place::Host(index, face) => {
                         let host = shown.hosts.iter().find(|host| host.index == index).ok_or_else(|| {
                             no_route(format!("no host with the address {at} is up in network {network}"))
                         })?;
-                        Ok(Dialed { host, port: *port, classes: Classes::host(face), at })
+                        Ok(Dialed { host, port: *port, scopes: Scopes::host(face), at })
                     }
                     Place::Unassigned => {
                         Err(no_route(format!("{at} is an address of network {network}, but no host's")))
@@ -112,19 +112,19 @@ pub struct Dialed<'l, 'a> {
     pub host: &'l HostShown<'a>,
     pub port: u16,
     /// The scope that is dialed, or the two of a name.
-    pub classes: Classes,
+    pub scopes: Scopes,
     /// The IP address that is dialed.
     pub at: String,
 }
 
 impl Dialed<'_, '_> {
     pub fn is_loopback(&self) -> bool {
-        self.classes.is_loopback()
+        self.scopes.is_loopback()
     }
 
     /// Whether a listener accepts the dial.
     pub fn reaches(&self, socket: &SocketShown<'_>) -> bool {
-        socket.port == self.port && classes_of(self.host, socket).overlap(self.classes)
+        socket.port == self.port && scopes_of(self.host, socket).overlap(self.scopes)
     }
 }
 
@@ -138,14 +138,14 @@ pub enum NoHost {
 }
 
 /// The scopes of a listener; of others, none.
-fn classes_of(host: &HostShown<'_>, socket: &SocketShown<'_>) -> Classes {
+fn scopes_of(host: &HostShown<'_>, socket: &SocketShown<'_>) -> Scopes {
     let ip: Option<IpAddr> = socket.ip.as_deref().and_then(|ip| ip.parse().ok());
     match (block_of(host), ip) {
-        (Some(block), Some(IpAddr::V4(ip))) => Classes::at(block.place(ip.to_ipv6_mapped()), false),
+        (Some(block), Some(IpAddr::V4(ip))) => Scopes::at(block.place(ip.to_ipv6_mapped()), false),
         (Some(block), Some(IpAddr::V6(ip))) => {
-            Classes::at(block.place(ip), socket.family.as_deref() != Some("both"))
+            Scopes::at(block.place(ip), socket.family.as_deref() != Some("both"))
         }
-        _ => Classes::NONE,
+        _ => Scopes::NONE,
     }
 }
 
