@@ -3,8 +3,9 @@
 use super::connections::has_hung_up;
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
+use crate::daemon::kernel::Live;
 use crate::daemon::process::has_ended;
-use crate::daemon::state::{Cookie, State};
+use crate::daemon::state::{Cookie, Kernel, Pid, State};
 use crate::daemon::trace::Recorder;
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
@@ -13,6 +14,7 @@ use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -330,6 +332,25 @@ impl Daemon {
         self.tracing.recorder = Some(recorder);
     }
 
+    /// Has the recorder look for ends of sockets whose announcements were lost.
+    pub(super) fn record_lost_ends(&mut self) {
+        let Some(mut recorder) = self.tracing.recorder.take() else { return };
+        let kernel = &mut self.kernel;
+        let mut held: HashMap<Pid, Option<BTreeSet<Cookie>>> = HashMap::new();
+        recorder.find_ends(&mut self.state, |state, cookie, pid| {
+            let is_connected = is_connected(state, kernel, cookie);
+            if is_connected == Some(true) {
+                return false;
+            }
+            // No table of the kernel's has a socket that was reset and is open.
+            match held.entry(pid).or_insert_with(|| kernel.sockets_of(pid)) {
+                Some(sockets) => !sockets.contains(&cookie),
+                None => is_connected == Some(false) || state.may_have_ended(pid),
+            }
+        });
+        self.tracing.recorder = Some(recorder);
+    }
+
     /// Outputs the last events when the network ends.
     pub(super) fn end_recording(&mut self) {
         let until = Instant::now() + INTERVAL * 20;
@@ -350,17 +371,19 @@ impl Daemon {
 }
 
 /// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
-fn is_made(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> Option<bool> {
+fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
     let found = state.parts().find(cookie)?;
     let call = found.entry.call?;
     kernel.is_made(cookie, call.os_local?, call.os_remote)
 }
 
 /// Whether some process has a socket; true if the kernel does not tell.
-fn is_held(state: &State, kernel: &crate::daemon::kernel::Live, cookie: Cookie) -> bool {
-    let ends = state.parts().find(cookie).and_then(|found| {
-        let call = found.entry.call?;
-        Some((call.os_local?, call.os_remote))
-    });
-    ends.is_none_or(|(local, remote)| kernel.is_held(cookie, local, remote))
+fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
+    is_connected(state, kernel, cookie).unwrap_or(true)
+}
+
+/// As [`is_held`]. `None`: the addresses of its connection are unknown.
+fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
+    let call = state.parts().find(cookie)?.entry.call?;
+    Some(kernel.is_held(cookie, call.os_local?, call.os_remote))
 }
