@@ -63,6 +63,8 @@ like "$out" '^-e:3: what happened is not what is expected
 expect 1 -e 'eventually web dial * -> db:6378'
 like "$out" '^-e:1: what is expected has not happened.*
   \+ nothing: the trace ends$' "what never happens"
+expect 0 -e '- fault_set cut web db'
+expect 0 -e '- fault_set cut web db' --event 'web refused'
 
 # What is wrong in a file.
 printf 'web listening web:80\nweb dail web:1 -> db:1\n' >"$work/wrong"

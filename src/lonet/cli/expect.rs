@@ -38,7 +38,13 @@ pub struct Expect {
     #[arg(long, value_name = "TIME", value_parser = duration::time, conflicts_with_all = ["trace", "record"])]
     within: Option<Duration>,
     /// A line as in FILE, instead of that file; may be given several times
-    #[arg(short = 'e', long = "event", value_name = "LINE", conflicts_with = "file")]
+    #[arg(
+        short = 'e',
+        long = "event",
+        value_name = "LINE",
+        allow_hyphen_values = true,
+        conflicts_with = "file"
+    )]
     lines: Vec<String>,
     /// Write a file that expects what happened, with hosts and ports as they were; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with_all = ["lines", "file"])]
