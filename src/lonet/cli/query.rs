@@ -36,8 +36,9 @@ pub fn network(client: &Client) -> Result<Option<Listing>, String> {
 /// The message that a network is not running, with the names of those that are.
 pub fn not_running(client: &Client) -> String {
     let others = network::list(|_| ()).unwrap_or_default();
-    let running: Vec<&str> =
-        others.iter().filter(|(_, c)| is_running(c)).map(|(name, _)| name.as_str()).collect();
+    // A command that waits for the network has started it.
+    let others = others.iter().filter(|(name, _)| *name != client.config.network);
+    let running: Vec<&str> = others.filter(|(_, c)| is_running(c)).map(|(name, _)| name.as_str()).collect();
     let running =
         if running.is_empty() { String::new() } else { format!("; running are: {}", join_first(&running)) };
     format!("network {:?} is not running{running}", client.config.network)
