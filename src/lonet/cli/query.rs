@@ -123,7 +123,8 @@ pub fn ensure_all_up(client: &Client, names: &[impl AsRef<str>]) -> Result<(), S
 /// How many items of a list a message names.
 const MAX_NAMED: usize = 20;
 
-fn join_first(all: &[impl AsRef<str>]) -> String {
+/// The first of these names, and how many more there are.
+pub fn join_first(all: &[impl AsRef<str>]) -> String {
     let named: Vec<&str> = all.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
     let rest = all.len().saturating_sub(MAX_NAMED);
     named.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
