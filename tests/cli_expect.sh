@@ -54,6 +54,18 @@ like "$out" 'nothing: the trace ends' "less than is expected"
 expect 1 -e 'never * reset'  -e 'web listening'
 like "$out" '^-e:1: what never happens has happened' "what never happens"
 
+# What happens eventually has happened, and more follows: no other failure has this text.
+expect 1 -e 'eventually web dial * -> db:6379' -e 'web closed' -e 'web closed'
+like "$out" '^-e:3: what happened is not what is expected
+.*
+  - web closed
+  \+ .* web python3.* dial web:2 → db:6379' "the first difference is behind what has happened eventually"
+expect 1 -e 'eventually web dial * -> db:6378'
+like "$out" '^-e:1: what is expected has not happened.*
+  \+ nothing: the trace ends$' "what never happens"
+expect 0 -e '- fault_set cut web db'
+expect 0 -e '- fault_set cut web db' --event 'web refused'
+
 # What is wrong in a file.
 printf 'web listening web:80\nweb dail web:1 -> db:1\n' >"$work/wrong"
 expect 2 "$work/wrong"

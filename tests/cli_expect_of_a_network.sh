@@ -20,6 +20,10 @@ client() { lonet run -H "$1" -- python3 "$work/client.py" "$2"; }
 code 2 lonet expect --record -
 like "$err" "is not running" "what was not recorded is not written"
 
+code 1 lonet expect --within 300ms -e 'one dial'
+like "$out" 'nothing: 0.3 s have passed$' "a network that may begin yet is waited for"
+like "$err" "^lonet: network \"$LONET_NETWORK\" is not running" "one that has not begun is said not to run"
+
 lonet trace --start
 start server lonet run -H web -- python3 "$work/server.py"
 lonet wait --timeout 60 web:80

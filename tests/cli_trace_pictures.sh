@@ -30,6 +30,10 @@ if grep -oE '(src|href)=[^ >]*|[^c]url[(][^)]*' "$work/shop.html"; then fail "th
 
 out=$(lonet trace --from - --mermaid - laptop <"$trace")
 [[ $out == *laptop* && $out != *"as db"* ]] || fail "the host that is named, and its peers: $out"
+for form in --svg --html --mermaid; do
+    code 1 lonet trace --from "$trace" $form - web lapotp
+    is "$out/$err" '/lonet: the trace has no events of "lapotp"; it has those of: db, laptop, web' "$form of a mistyped host"
+done
 code 0 lonet trace --from "$trace"
 is "$(head -n 1 <<<"$out")" "14:00:00.001200 web python3(4711) joined" "without a picture, its text"
 is "$(wc -l <<<"$out")" 34 "all of it"

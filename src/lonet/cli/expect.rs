@@ -1,7 +1,7 @@
 //! `lonet expect`: compares what happens in a network with a file of expected events.
 
 use super::live::{self, Live};
-use super::{Network, picture, write_out};
+use super::{Network, picture, query, write_out};
 use crate::duration;
 use crate::trace::event::Event;
 use crate::trace::expect::{self, Difference, Matcher, Order, Report, SyntaxError};
@@ -38,7 +38,13 @@ pub struct Expect {
     #[arg(long, value_name = "TIME", value_parser = duration::time, conflicts_with_all = ["trace", "record"])]
     within: Option<Duration>,
     /// A line as in FILE, instead of that file; may be given several times
-    #[arg(short = 'e', long = "event", value_name = "LINE", conflicts_with = "file")]
+    #[arg(
+        short = 'e',
+        long = "event",
+        value_name = "LINE",
+        allow_hyphen_values = true,
+        conflicts_with = "file"
+    )]
     lines: Vec<String>,
     /// Write a file that expects what happened, with hosts and ports as they were; `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with_all = ["lines", "file"])]
@@ -158,6 +164,9 @@ fn is_late(matcher: &Matcher, now: Moment) -> bool {
 /// An event may be written after others with higher numbers. So a difference counts only if it is still there when all events up
 /// to now have been written and are compared again from the beginning.
 struct Watch<'a> {
+    client: &'a Client,
+    /// Whether the network ran before this command, whose recording starts it.
+    was_running: bool,
     live: Live<'a>,
     began: Moment,
     events: Vec<Event>,
@@ -165,7 +174,9 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn begin(client: &'a Client) -> Result<Watch<'a>, String> {
-        Ok(Watch { live: Live::begin(client)?, began: Moment::now(), events: Vec::new() })
+        let was_running = query::is_running(client);
+        let live = Live::begin(client)?;
+        Ok(Watch { client, was_running, live, began: Moment::now(), events: Vec::new() })
     }
 
     /// Compares until all expected events have happened, another one has, or the time is up.
@@ -221,6 +232,9 @@ impl<'a> Watch<'a> {
         end: String,
     ) -> Result<Comparison, String> {
         warn_of_lost_events(lost(&self.events));
+        if difference.is_some() && !self.was_running && self.events.is_empty() {
+            error_line!("lonet: {}", query::not_running(self.client));
+        }
         Ok(Comparison { matcher, events: self.events, difference, end })
     }
 

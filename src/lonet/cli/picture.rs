@@ -1,9 +1,10 @@
 //! The options of `lonet trace` for charts, and reading and writing of whole traces.
 
-use super::write_out;
-use crate::trace::chart::{Chart, html::html, mermaid::mermaid, svg::svg};
+use super::{query, write_out};
+use crate::trace::chart::{Chart, hosts_of, html::html, mermaid::mermaid, svg::svg};
 use crate::trace::read::Trace;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -47,6 +48,16 @@ impl Picture {
     }
 
     pub fn draw(&self, trace: &Trace) -> Result<ExitCode, String> {
+        let there: BTreeSet<&str> = trace.events.iter().flat_map(hosts_of).collect();
+        if let Some(absent) = self.hosts.iter().find(|host| !there.contains(host.as_str())) {
+            let there = match there.is_empty() {
+                true => "any host".to_owned(),
+                false => {
+                    format!("{absent:?}; it has those of: {}", query::join_first(&Vec::from_iter(there)))
+                }
+            };
+            return Err(format!("the trace has no events of {there}"));
+        }
         let chart = Chart::new(&trace.header, &trace.events, &self.hosts);
         let forms = [(&self.svg, svg as fn(&Chart) -> String), (&self.mermaid, mermaid), (&self.html, html)];
         for (path, form) in forms {

@@ -46,8 +46,9 @@ pub fn trouble(client: &Client, trouble: Trouble) -> String {
 /// The message that a network is not running, with the names of those that are.
 pub fn not_running(client: &Client) -> String {
     let others = network::list(|_| ()).unwrap_or_default();
-    let running: Vec<&str> =
-        others.iter().filter(|(_, c)| is_running(c)).map(|(name, _)| name.as_str()).collect();
+    // A command that waits for the network has started it.
+    let others = others.iter().filter(|(name, _)| *name != client.config.network);
+    let running: Vec<&str> = others.filter(|(_, c)| is_running(c)).map(|(name, _)| name.as_str()).collect();
     let running =
         if running.is_empty() { String::new() } else { format!("; running are: {}", join_first(&running)) };
     format!("network {:?} is not running{running}", client.config.network)
@@ -132,7 +133,8 @@ pub fn ensure_all_up(client: &Client, names: &[impl AsRef<str>]) -> Result<(), S
 /// How many items of a list a message names.
 const MAX_NAMED: usize = 20;
 
-fn join_first(all: &[impl AsRef<str>]) -> String {
+/// The first of these names, and how many more there are.
+pub fn join_first(all: &[impl AsRef<str>]) -> String {
     let named: Vec<&str> = all.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
     let rest = all.len().saturating_sub(MAX_NAMED);
     named.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }

@@ -10,6 +10,9 @@
 //!
 //! A socket that ends without a close has ended with its process, or was closed where no hook sees it.
 //!
+//! Where announcements are lost, as lonetd did not read them in time, the kernel is asked about each connection
+//! ([`Recorder::find_ends`]).
+//!
 //! The next lonetd continues with the ring, after the last number that is noted in the table as output. Events that the killed
 //! one had written to the trace before it noted their number are not written again.
 //!
@@ -113,6 +116,8 @@ pub struct Recorder {
     unsupervising: HashSet<Pid>,
     /// The ends of half-closed connections that were closed; `true`: the dialer's.
     half_closed: HashSet<(Ends, bool)>,
+    /// Sockets whose ends were found by the last [`Recorder::find_ends`], and may be announced yet.
+    found_ended: HashSet<Cookie>,
 }
 
 impl Recorder {
@@ -153,6 +158,7 @@ impl Recorder {
             programs: HashMap::new(),
             unsupervising: HashSet::new(),
             half_closed: HashSet::new(),
+            found_ended: HashSet::new(),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod mermaid;
 pub mod svg;
 
 use super::moment::Moment;
+pub use build::hosts_of;
 
 /// The number of a host's column.
 pub type Column = usize;

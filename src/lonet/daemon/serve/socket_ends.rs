@@ -82,6 +82,8 @@ impl Daemon {
         let now = Instant::now();
         if self.socket_ends.are_lost && now >= self.socket_ends.reviews_at {
             self.socket_ends.are_lost = false;
+            // This, too, comes first.
+            self.record_lost_ends();
             self.review_all();
             self.socket_ends.reviews_at = Instant::now() + REVIEW_REST * now.elapsed();
         }

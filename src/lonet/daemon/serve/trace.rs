@@ -5,7 +5,7 @@ use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::kernel::Live;
 use crate::daemon::process::has_ended;
-use crate::daemon::state::{Cookie, State};
+use crate::daemon::state::{Cookie, Kernel, Pid, State};
 use crate::daemon::trace::{ANNOUNCED_WITHIN, Recorder};
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
@@ -14,6 +14,7 @@ use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -333,6 +334,25 @@ impl Daemon {
         self.tracing.recorder = Some(recorder);
     }
 
+    /// Has the recorder look for ends of sockets whose announcements were lost.
+    pub(super) fn record_lost_ends(&mut self) {
+        let Some(mut recorder) = self.tracing.recorder.take() else { return };
+        let kernel = &mut self.kernel;
+        let mut held: HashMap<Pid, Option<BTreeSet<Cookie>>> = HashMap::new();
+        recorder.find_ends(&mut self.state, |state, cookie, pid| {
+            let is_connected = is_connected(state, kernel, cookie);
+            if is_connected == Some(true) {
+                return false;
+            }
+            // No table of the kernel's has a socket that was reset and is open.
+            match held.entry(pid).or_insert_with(|| kernel.sockets_of(pid)) {
+                Some(sockets) => !sockets.contains(&cookie),
+                None => is_connected == Some(false) || state.may_have_ended(pid),
+            }
+        });
+        self.tracing.recorder = Some(recorder);
+    }
+
     /// Outputs the last events when the network ends.
     pub(super) fn end_recording(&mut self) {
         let until = Instant::now() + INTERVAL * 20;
@@ -360,7 +380,12 @@ fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
 
 /// Whether some process has a socket; true if the kernel does not tell.
 fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
-    os_ends(state, cookie).is_none_or(|(local, remote)| kernel.is_held(cookie, local, remote))
+    is_connected(state, kernel, cookie).unwrap_or(true)
+}
+
+/// As [`is_held`]. `None`: the addresses of its connection are unknown.
+fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
+    os_ends(state, cookie).map(|(local, remote)| kernel.is_held(cookie, local, remote))
 }
 
 /// Whether the kernel has a socket no more; false if it does not tell.

@@ -171,6 +171,11 @@ impl State {
         }
     }
 
+    /// The entered sockets that are, or were, connected and whose ends were not noticed.
+    pub fn entered_connections(&self) -> impl Iterator<Item = Cookie> {
+        self.entered_in(|phase| matches!(phase, Phase::Owned | Phase::Server)).map(|found| found.cookie)
+    }
+
     /// Examines every entered socket: some announcements were lost.
     pub(super) fn review_entered(&mut self, kernel: &mut dyn Kernel) {
         let all: Vec<Reference> = self.parts().records.all().map(|(reference, _)| reference).collect();

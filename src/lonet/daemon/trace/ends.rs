@@ -1,12 +1,16 @@
 //! Finds out which close or end of a socket was the end of a connection, for the recorder.
 
 use super::{Connection, Item, MAX_REMEMBERED, Recorder};
-use crate::daemon::state::{Cookie, State};
+use crate::daemon::state::{Cookie, Pid, State};
 use crate::trace::event::{By, Event};
 use lonet_core::diag::End;
 use lonet_core::sys::Traffic;
 use lonet_core::table::events::{self, Kind as TableKind};
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+/// After how many ends, which may each be an event, events are read.
+const TAKE_AFTER: usize = 1 << 12;
 
 impl Recorder {
     pub(super) fn connection(&self, state: &State, event: &events::Event) -> Connection {
@@ -38,6 +42,9 @@ impl Recorder {
     }
 
     pub(super) fn closing(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
+        if self.found_ended.contains(&event.cookie) {
+            return Item::Nothing;
+        }
         let Some(c) = self.connection_of(state, event.cookie) else { return Item::Nothing };
         let event = events::Event { host: c.host, ..*event };
         let mut closed = self.translate(state, number, &event);
@@ -83,6 +90,33 @@ impl Recorder {
 
     /// Handles the kernel's announcement of a socket's end. All earlier events were read.
     pub fn destroyed(&mut self, state: &mut State, end: &End) {
+        if !self.found_ended.remove(&end.cookie) {
+            self.end(state, end);
+        }
+    }
+
+    /// Finds the ends whose announcements were lost: of all connections that this lonetd knows and whose sockets `is_gone`, given
+    /// the socket and the process that made it.
+    pub fn find_ends(&mut self, state: &mut State, mut is_gone: impl FnMut(&State, Cookie, Pid) -> bool) {
+        self.take(state);
+        // What was found before has been announced by now, or is not announced any more.
+        self.found_ended.clear();
+        let recorded = self.live.keys().chain(self.closes.keys()).chain(self.late.keys()).copied();
+        let all: BTreeSet<Cookie> = recorded.chain(state.entered_connections()).collect();
+        for (n, cookie) in all.into_iter().enumerate() {
+            let Some(pid) = self.connection_of(state, cookie).map(|c| c.pid) else { continue };
+            if is_gone(state, cookie, pid) {
+                self.end(state, &End { cookie, traffic: None });
+                self.found_ended.insert(cookie);
+            }
+            // There may be more ends than the ring has room for.
+            if n % TAKE_AFTER == TAKE_AFTER - 1 {
+                self.take(state);
+            }
+        }
+    }
+
+    fn end(&mut self, state: &mut State, end: &End) {
         let cookie = end.cookie;
         // If more was sent since this close, another process had a copy, and its close was not seen.
         let is_last =

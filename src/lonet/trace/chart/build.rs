@@ -61,8 +61,13 @@ impl Chart {
 }
 
 fn is_about(event: &Event, hosts: &HashSet<&str>) -> bool {
+    event.host.is_none() || hosts_of(event).any(|host| hosts.contains(host))
+}
+
+/// The hosts that an event is about.
+pub fn hosts_of(event: &Event) -> impl Iterator<Item = &str> {
     let ends = [&event.from, &event.to].into_iter().flatten().map(|address| split(address).0);
-    event.host.is_none() || event.host.as_deref().into_iter().chain(ends).any(|host| hosts.contains(host))
+    event.host.as_deref().into_iter().chain(ends)
 }
 
 /// Splits an address into host and port. An IP address belongs to [`OUTSIDE`].

@@ -34,6 +34,12 @@ pub enum Cause {
     Never(Line),
 }
 
+/// A way to read the events that has ended: how many lines it had matched, and with what it has ended.
+struct Failed {
+    matched: usize,
+    difference: Difference,
+}
+
 /// Why a file and a trace cannot be compared.
 pub const TOO_MANY_STATES: &str = "there are too many ways to read these events: name hosts and ports where the file has `*`, or keep an order";
 
@@ -46,6 +52,9 @@ pub struct Matcher {
     /// Whether a line has `within`.
     counts_time: bool,
     events: usize,
+    /// Of the ways that have ended with more lines matched than any that went on, the last one of those with the most. A way that
+    /// skips events until something happens *eventually* never ends by an event, and so says nothing of what went wrong.
+    furthest: Option<Failed>,
 }
 
 impl Matcher {
@@ -55,7 +64,8 @@ impl Matcher {
         let all = plan.add(&file.items);
         let counts_time = plan.lines.iter().any(|line| line.within.is_some());
         let captured = vec![None; file.names.0.len()];
-        let mut state = State { strands: BTreeMap::new(), captured, never: Vec::new(), last: begin };
+        let mut state =
+            State { strands: BTreeMap::new(), captured, never: Vec::new(), last: begin, matched: 0 };
         if let Some(strand) = plan.begin(all, &mut state) {
             state.add(strand);
         }
@@ -66,7 +76,7 @@ impl Matcher {
             }
         });
         let compared = (!file.is_strict).then_some(compared);
-        Matcher { plan, states: vec![state], compared, counts_time, events: 0 }
+        Matcher { plan, states: vec![state], compared, counts_time, events: 0, furthest: None }
     }
 
     pub fn line(&self, line: Line) -> Option<&Expected> {
@@ -95,37 +105,33 @@ impl Matcher {
     pub fn take(&mut self, event: &Event) -> Result<Option<Difference>, &'static str> {
         let number = self.events;
         self.events += 1;
-        let differs = |cause, state: Option<&State>| {
-            let captured = state.map(|state| state.captured.clone()).unwrap_or_default();
-            Ok(Some(Difference { event: Some(number), cause, captured }))
-        };
-        let mut forbidden = None;
+        let mut forbidden: Option<Failed> = None;
         let mut states = std::mem::take(&mut self.states);
         states.retain(|state| {
             let takes = |line: &&Line| {
                 self.line(**line).is_some_and(|line| match_event(line, event, &state.captured).is_some())
             };
-            match state.never.iter().find(takes) {
-                None => true,
-                Some(line) => {
-                    forbidden.get_or_insert_with(|| (*line, state.clone()));
-                    false
-                }
+            let Some(line) = state.never.iter().find(takes) else { return true };
+            if forbidden.as_ref().is_none_or(|other| other.matched < state.matched) {
+                let (cause, captured) = (Cause::Never(*line), state.captured.clone());
+                let difference = Difference { event: Some(number), cause, captured };
+                forbidden = Some(Failed { matched: state.matched, difference });
             }
+            false
         });
-        if let (true, Some((line, state))) = (states.is_empty(), forbidden) {
-            return differs(Cause::Never(line), Some(&state));
+        if let Some(failed) = forbidden {
+            if states.is_empty() {
+                return Ok(Some(self.first_difference(failed)));
+            }
+            self.note_failed(&states, failed);
         }
         if !self.compares(event) {
             self.states = states;
             return Ok(None);
         }
-        // For a difference: the lines that were expected, and the captures of the first state.
-        let open = self.expected_lines(&states);
-        let first = states.first().map(|state| state.captured.clone());
-        let mut next = Vec::new();
+        let (mut next, mut ended) = (Vec::new(), Vec::new());
         for state in states {
-            self.step(state, event, &mut next);
+            ended.extend(self.step(state, event, &mut next));
             if next.len() > MAX_STATES {
                 remove_duplicates(&mut next);
             }
@@ -135,8 +141,11 @@ impl Matcher {
         }
         remove_duplicates(&mut next);
         if next.is_empty() {
-            let captured = first.unwrap_or_default();
-            return Ok(Some(Difference { event: Some(number), cause: Cause::Expected(open), captured }));
+            return Ok(Some(self.first_difference(self.failed(&ended, Some(number)))));
+        }
+        if most_matched(&ended) > most_matched(&next) {
+            let failed = self.failed(&ended, Some(number));
+            self.note_failed(&next, failed);
         }
         self.states = next;
         Ok(None)
@@ -144,17 +153,38 @@ impl Matcher {
 
     /// Ends the trace. `Some`: expected events have not happened.
     pub fn end(&self) -> Option<Difference> {
-        if self.is_complete() {
-            return None;
-        }
-        let captured = self.states.first().map(|state| state.captured.clone()).unwrap_or_default();
-        Some(Difference { event: None, cause: Cause::Expected(self.expected_lines(&self.states)), captured })
+        (!self.is_complete()).then(|| self.first_difference(self.failed(&self.states, None)))
     }
 
-    /// The lines that are expected next in any state.
-    fn expected_lines(&self, states: &[State]) -> Vec<Line> {
+    /// The end of these ways by an event, or by the end of the trace: of those that have matched the most lines.
+    fn failed(&self, states: &[State], event: Option<usize>) -> Failed {
+        let matched = most_matched(states).unwrap_or(0);
+        let furthest = || states.iter().filter(|state| state.matched == matched);
+        let captured = furthest().next().map(|state| state.captured.clone()).unwrap_or_default();
+        let cause = Cause::Expected(self.expected_lines(furthest()));
+        Failed { matched, difference: Difference { event, cause, captured } }
+    }
+
+    /// Notes a way that has ended, while these go on.
+    fn note_failed(&mut self, others: &[State], failed: Failed) {
+        let is_less = |other: &Failed| other.matched <= failed.matched;
+        if most_matched(others) < Some(failed.matched) && self.furthest.as_ref().is_none_or(is_less) {
+            self.furthest = Some(failed);
+        }
+    }
+
+    /// What is reported when the last way has ended like this.
+    fn first_difference(&self, last: Failed) -> Difference {
+        match &self.furthest {
+            Some(furthest) if furthest.matched > last.matched => furthest.difference.clone(),
+            _ => last.difference,
+        }
+    }
+
+    /// The lines that are expected next in any of these states.
+    fn expected_lines<'s>(&self, states: impl Iterator<Item = &'s State>) -> Vec<Line> {
         let mut all = Vec::new();
-        for strand in states.iter().flat_map(|state| state.strands.keys()) {
+        for strand in states.flat_map(|state| state.strands.keys()) {
             self.plan.for_each_expected(strand, &mut Vec::new(), &mut |line, _| all.push(line));
         }
         all.sort_unstable();
@@ -180,8 +210,8 @@ impl Matcher {
         all?.into_iter().max()
     }
 
-    /// Adds the states that follow a state with an event.
-    fn step(&self, state: State, event: &Event, next: &mut Vec<State>) {
+    /// Adds the states that follow a state with an event. `Some`: there are none; the state.
+    fn step(&self, state: State, event: &Event, next: &mut Vec<State>) -> Option<State> {
         let mut moves: Vec<(Strand, Vec<usize>, Captured)> = Vec::new();
         let (mut may_skip, mut is_overdue) = (false, false);
         for strand in state.strands.keys() {
@@ -195,23 +225,28 @@ impl Matcher {
                 }
             });
         }
-        if is_overdue {
-            return;
+        if is_overdue || moves.is_empty() && !may_skip {
+            return Some(state);
         }
         let last = if self.counts_time { event.time } else { state.last };
+        let matched = state.matched + 1;
         let advanced = |mut state: State, (strand, path, captured): (Strand, Vec<usize>, Captured)| {
             self.plan.advance(&strand, &path, &mut state);
-            State { captured, last, ..state }
+            State { captured, last, matched, ..state }
         };
         let mut moves = moves.into_iter().rev();
         let only = if may_skip { None } else { moves.next() };
         next.extend(moves.map(|step| advanced(state.clone(), step)));
         match only {
             Some(step) => next.push(advanced(state, step)),
-            None if may_skip => next.push(state),
-            None => {}
+            None => next.push(state),
         }
+        None
     }
+}
+
+fn most_matched(states: &[State]) -> Option<usize> {
+    states.iter().map(|state| state.matched).max()
 }
 
 fn remove_duplicates(states: &mut Vec<State>) {

@@ -117,6 +117,8 @@ pub struct State {
     pub never: Vec<Line>,
     /// The time of the last event that matched; only kept if a line has `within`.
     pub last: Moment,
+    /// The number of lines that have matched. It follows from the strands.
+    pub matched: usize,
 }
 
 impl State {

@@ -137,6 +137,42 @@ fn eventually_skips_events_before_it() {
     assert!(!is_same("laptop dial\nwithin 999ms laptop connected", TRACE));
 }
 
+/// The report of what differs from a file whose lines are divided by `;`.
+fn difference(file: &str, trace: &str) -> String {
+    compared(&file.replace("; ", "\n"), &events(&trace.replace("; ", "\n")))
+}
+
+#[test]
+fn difference_is_behind_the_eventual_event_that_happened() {
+    let twice = "c dial c:1 -> a:80; c dial c:1 -> a:80; c dial c:1 -> b:80";
+    assert_eq!(
+        difference("eventually c dial c:1 -> a:80", twice),
+        "\
+f: more has happened than is expected
+    00:00:01.000000 c dial c:1 → a:80
+    00:00:02.000000 c dial c:1 → a:80
+  - nothing more
+  + 00:00:03.000000 c dial c:1 → b:80
+"
+    );
+    let none = difference("eventually c dial c:1 -> a:81", twice);
+    assert!(none.starts_with("f:1: what is expected has not happened\n"), "{none}");
+    assert!(none.ends_with("  - eventually c dial c:1 -> a:81\n  + nothing: the trace ends\n"), "{none}");
+    // Before other lines, also where the time for another one like it is over when the trace ends.
+    for eventually in ["eventually", "eventually within 5s"] {
+        let file = format!("{eventually} c dial c:1 -> a:80; d closed; c closed");
+        let trace = "c dial c:1 -> a:80; d closed; d closed; d dial d:1 -> a:80; d closed; d closed; d closed; d closed";
+        let other = difference(&file, trace);
+        assert!(other.starts_with("f:3: what happened is not what is expected\n"), "{other}");
+        assert!(other.contains("\n  - c closed\n  + 00:00:03.000000 d closed\n"), "{other}");
+        let missing = difference(&file, "c dial c:1 -> a:80; d closed");
+        assert_eq!(missing.lines().next(), Some("f:3: what is expected has not happened"), "{missing}");
+        assert!(missing.ends_with("\n  - c closed\n  + nothing: the trace ends\n"), "{missing}");
+    }
+    let never = difference("eventually c dial; never d reset", "c dial c:1 -> a:80; d reset a:1 -> b:1");
+    assert!(never.starts_with("f:2: what never happens has happened\n"), "{never}");
+}
+
 #[test]
 fn never_holds_from_where_it_stands() {
     assert!(is_same("never * reset\nlaptop dial", TRACE));

@@ -4,11 +4,17 @@ use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
-use crate::daemon::state::{Call, Cookie, Index, Scopes, Sender, StateReply};
+use crate::daemon::state::{Call, Cookie, Index, Scopes, Sender, State, StateReply};
+use crate::daemon::trace::Recorder;
+use crate::trace::{self, event::By};
 use lonet_core::block::{Endpoint, Face};
 use lonet_core::control::{Op, Options, Reply, Requester};
+use lonet_core::diag::End;
+use lonet_core::table::Table;
 use lonet_core::table::entry::{ACCEPTED, DIAL, Entry};
+use lonet_core::table::events::{Event, Kind};
 use lonet_core::table::state::{NO_SLOT, SUSPECT};
+use lonet_core::table::word::Word;
 
 /// The slot in which a process acts on the table, and its host.
 fn seat(net: &mut Net, pid: Pid, host: &str) -> (u16, Index) {
@@ -159,4 +165,46 @@ fn sockets_left_to_others_end_without_an_announcement() {
     assert_eq!(shown(&mut net), 1, "the listener: the kernel has announced nothing");
     net.state.review_left(&mut net.world);
     assert_eq!(shown(&mut net), 0);
+}
+
+#[test]
+fn ends_that_were_not_announced_are_recorded_once() {
+    let mut net = Net::new();
+    let mapping = net.table();
+    // SAFETY: the mapping outlives the recorder, which is dropped first.
+    let table: Table<'static> = unsafe { Table::at(mapping.table().address()) };
+    let to = listener(&mut net, GAMMA);
+    let older = dial(&mut net, (ALPHA, HOSTS[0]), to);
+    table.header().recording.set(1);
+    let mut recorder = Recorder::begin(table);
+    recorder.collect_lines(true);
+    let dialers = [(ALPHA, HOSTS[0]), (ALPHA, HOSTS[0]), (ALPHA, HOSTS[0]), (BETA, HOSTS[1])];
+    let [closed, unseen, open, dead] = dialers.map(|(pid, host)| {
+        let cookie = dial(&mut net, (pid, host), to);
+        let (host, _, _, (from, to)) = net.state.connection(cookie).expect("a connection");
+        let event =
+            Event { cookie, from: Some(from), to: Some(to), ..Event::new(Kind::Connected, pid, host) };
+        table.note(NO_SLOT, || event);
+        cookie
+    });
+    table.note(NO_SLOT, || Event { cookie: closed, ..Event::new(Kind::Closing, ALPHA, 0) });
+    net.end([BETA]);
+    // Who has closed the connections whose ends are new.
+    let closes = |recorder: &mut Recorder, state: &mut State| {
+        recorder.take(state);
+        recorder.write(|_| false);
+        let lines = String::from_utf8(recorder.take_lines()).expect("a text");
+        let events = lines.lines().map(|line| trace::event::Event::parse(line).expect("an event"));
+        events.filter_map(|event| event.by).collect::<Vec<_>>()
+    };
+    recorder.find_ends(&mut net.state, |_, cookie, _| cookie != open);
+    let mut by = closes(&mut recorder, &mut net.state);
+    by.sort_by_key(|by| *by == By::Death);
+    assert_eq!(by, [By::Program, By::Program, By::Program, By::Death]);
+    for cookie in [older, closed, unseen, dead] {
+        recorder.destroyed(&mut net.state, &End { cookie, traffic: None });
+    }
+    assert_eq!(closes(&mut recorder, &mut net.state), []);
+    recorder.destroyed(&mut net.state, &End { cookie: open, traffic: None });
+    assert_eq!(closes(&mut recorder, &mut net.state), [By::Program]);
 }

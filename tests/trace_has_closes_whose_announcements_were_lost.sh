@@ -1,0 +1,56 @@
+#!/bin/bash
+# A stopped lonetd misses announcements of ended sockets, as the kernel keeps some thousands. When it goes on, it looks which
+# connections have ended, and the trace has both closes of each.
+. "$(dirname "$0")/scenario.bash"
+need python3
+
+cat >"$work/dialer.py" <<'PY'
+import os, re, signal, socket, sys
+# linux/netlink.h and linux/sock_diag.h; where an inet_diag_msg has its cookie, behind the header.
+NETLINK_SOCK_DIAG, TCP_DESTROY, COOKIE, SO_COOKIE = 4, 0b101, slice(60, 68), 57
+server = socket.create_server(("", 80))
+# lonetd is asked for a name each time while it records.
+to = (socket.gethostbyname("α.lonet"), 80)
+def connection():
+    dialer = socket.create_connection(to)
+    return dialer, server.accept()[0]
+def inodes(fds):
+    return set(re.findall(r"socket:\[(\d+)\]", " ".join(os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds))))
+def misses_some(inodes):
+    lines = [line.split() for line in open("/proc/net/netlink")][1:]
+    return any(line[-1] in inodes and int(line[-2]) > 0 for line in lines)
+first, held = connection(), connection()
+print("ready", flush=True)
+lonetd = inodes(f"/proc/{sys.stdin.readline().strip()}/fd")
+# Sockets without an address are announced to lonetd, too: until there is no room for more.
+while not misses_some(lonetd):
+    for _ in range(1000):
+        socket.socket().close()
+announced = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+announced.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+announced.bind((0, TCP_DESTROY))
+ends = [end for both in [first] + [connection() for _ in range(50)] for end in both]
+left = {end.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8) for end in ends}
+for end in ends:
+    end.close()
+while left:
+    left.discard(announced.recv(1024)[COOKIE])
+print("done", flush=True)
+signal.pause()
+PY
+code 0 lonet trace --start
+commanded 3 dialer lonet run --host α -- python3 "$work/dialer.py"
+until_true grep -q ready "$work/dialer"
+lonet trace >/dev/null
+daemon=$(lonetd)
+stop_lonetd
+echo "$daemon" >&3
+until_true grep -q done "$work/dialer"
+kill -CONT "$daemon"
+# events KIND: their number.
+events() { lonet trace --format jsonl | grep -c "\"event\":\"$1\"" || true; }
+until_true eval '[ "$(events closed)" -ge 102 ]'
+is "$(events dial)/$(events accepted)/$(events closed)/$(events lost)" 52/52/102/0 "both closes of each, and none of one that is open"
+stop "$pid"
+until_true eval '[ "$(lonet trace | grep -c "closed .* by=death")" = 2 ]'
+is "$(events closed)" 104 "none is there twice"
