@@ -124,7 +124,7 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { dns::redirect(fd, address, len, &raw mut instead) } {
+    if unsafe { dns::redirect(fd, address, len, dns::Sockets::UdpAndTcp, &raw mut instead) } {
         return Ok(Plan::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {
@@ -229,7 +229,10 @@ fn by_lonetd(
         reply = dial(false)?;
     }
     let (os, from, foreign) = match reply {
-        Reply::Native => return Ok(Plan::Libc(Bypass::LeftByLonetd)),
+        Reply::Native => {
+            let server = dns::tcp_server(fd, to, family);
+            return Ok(server.map_or(Plan::Libc(Bypass::LeftByLonetd), Plan::NameServer));
+        }
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),
         _ => return Err(Errno::ENETDOWN.into()),
