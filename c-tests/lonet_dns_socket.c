@@ -1,5 +1,6 @@
 /* Programs with a resolver of their own: queries sent from a UDP socket to the machine's name server are
- * answered for hosts, by whichever call they are sent, and the answers come from the server's address. */
+ * answered for hosts, by whichever call they are sent, and the answers come from the server's address. So are
+ * those sent over TCP. */
 #include "resolve.h"
 #include <resolv.h>
 #include <sys/syscall.h>
@@ -128,6 +129,27 @@ int main(void)
 		is_str(text(&from), text(&to), "from the v4-mapped address");
 	}
 
+	/* Over TCP, with the length in front; two queries in one segment. */
+	int tcp = socket(server.any.sa_family, SOCK_STREAM, 0);
+	unsigned char lengths[2];
+	is_int(connect(tcp, &server.any, len_of(&server)), 0, "connect over TCP");
+	is_str(peername(tcp), from_server, "getpeername names the server");
+	for (int i = 0; i < 2; i++) {
+		make_query();
+		lengths[0] = (unsigned char)(query_len >> 8), lengths[1] = (unsigned char)query_len;
+		is_int(send(tcp, lengths, 2, MSG_MORE), 2, "a length");
+		is_int(send(tcp, query, (size_t)query_len, i == 0 ? MSG_MORE : 0), query_len, "and a query");
+	}
+	query[1]--;
+	for (int i = 0; i < 2; i++, query[1]++) {
+		is_int(recv(tcp, lengths, 2, MSG_WAITALL), 2, "the length of the answer");
+		n = recv(tcp, answer, (size_t)(lengths[0] << 8 | lengths[1]), MSG_WAITALL);
+		is_str(answered(n), ip, "the answer");
+	}
+	query[1]--;
+	is_int(shutdown(tcp, SHUT_WR), 0, "the end of queries");
+	is_int(recv(tcp, answer, sizeof answer, 0), 0, "is the end of answers");
+
 	/* Who was not announced gets no answer. */
 	union sa stand_in;
 	len = sizeof stand_in;
@@ -144,6 +166,10 @@ int main(void)
 	n = recv(fd, answer, sizeof answer, 0);
 	is_str(answered(n), ip, "after a stranger's question others are answered");
 	is_int(recv(stranger, answer, sizeof answer, MSG_DONTWAIT), -1, "the stranger's is not");
+	int stranger_tcp = socket(stand_in.any.sa_family, SOCK_STREAM, 0);
+	if (syscall(SYS_connect, stranger_tcp, &stand_in, len_of(&stand_in)))
+		bail("connect");
+	is_int(recv(stranger_tcp, answer, 1, 0), 0, "nor is a stranger served over TCP");
 
 	/* Other ports and other servers are what they are. */
 	int away = udp(AF_INET), here = udp(AF_INET);

@@ -10,14 +10,16 @@ print("ready", flush=True)
 for line in sys.stdin:
     name = line.strip()
     try:
-        if name.startswith("dns "):
+        if name.startswith(("dns ", "tcp ")):
             # As a resolver of the program's own asks, at the machine's name server.
-            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            is_tcp = name.startswith("tcp ")
+            s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
             s.settimeout(60)
             s.connect((sys.argv[1], 53))
             labels = b"".join(bytes([len(l)]) + l for l in name[4:].encode().split(b"."))
-            s.send(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1")
-            answer = s.recv(4096)
+            query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
+            s.send(bytes([0, len(query)]) * is_tcp + query)
+            answer = s.recv(4096)[2 * is_tcp:]
             print("code", answer[3] & 15, flush=True)
         else:
             print(socket.getaddrinfo(name, None, socket.AF_INET)[0][4][0].split(".")[3], flush=True)
@@ -53,15 +55,18 @@ told α localhost 1 "and names that are not lonet's are found"
 told β α.lonet 1 "others are answered"
 is "$(lonet faults)" "lonet names α fail  # 2 lookups affected" "how often it was met"
 told α "dns β.lonet" "code 2" "SERVFAIL to a resolver of its own"
+told α "tcp β.lonet" "code 2" "over TCP, too"
 kill_lonetd
 told α β.lonet EAI_AGAIN "the next lonetd knows it"
 code 0 lonet names α unknown
 is "$(lonet faults)" "lonet names α unknown" "another one takes its place"
 told α β.lonet EAI_NONAME "there is no such name"
 told α "dns β.lonet" "code 3" "NXDOMAIN"
+told α "tcp β.lonet" "code 3" "over TCP, too"
 code 0 lonet heal α --expect-hit
 told α β.lonet 2 "after heal all is well"
 told α "dns β.lonet" "code 0" "also for a resolver of its own"
+told α "tcp β.lonet" "code 0" "and over TCP"
 
 told α γ.lonet 3 "a name that no host has gets an address"
 code 0 lonet names α unknown γ
@@ -80,11 +85,12 @@ code 0 lonet heal
 code 0 lonet names α slow
 echo β.lonet >&"${input[α]}"
 echo "dns β.lonet" >&"${input[α]}"
+echo "tcp β.lonet" >&"${input[α]}"
 met() { lonet faults | grep -q 'lookups* affected'; }
 until_true met
 told β α.lonet 1 "others need not wait"
-until_true eval '[ "$(tail -n 2 "$work/ask-α" | tr "\n" " ")" = "2 code 0 " ]'
-is "$(lonet faults)" "lonet names α slow  # 2 lookups affected" "late answers are right"
+until_true eval '[ "$(tail -n 3 "$work/ask-α" | tr "\n" " ")" = "2 code 0 code 0 " ]'
+is "$(lonet faults)" "lonet names α slow  # 3 lookups affected" "late answers are right"
 code 0 lonet heal --expect-hit
 code 0 lonet names β slow --for 1h
 code 1 lonet heal --expect-hit

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A program with a resolver of its own gets hosts of the network and all other names from one socket: the others'
-# questions go to the machine's name server, whose answers come back, and so does the news that it is down.
+# questions go to the machine's name server, whose answers come back, and so does the news that it is down: over UDP and TCP.
 . "$(dirname "$0")/scenario.bash"
 if ! unshare --mount true 2>/dev/null; then
     echo "not tested: a resolv.conf of the test's own needs a mount namespace"
@@ -10,25 +10,50 @@ fi
 # The machine's name server, at an address that no other run of this has at the same time.
 server=127.0.$(($$ / 250 % 250 + 1)).$(($$ % 250 + 1))
 cat >"$work/server.py" <<'END'
-import socket, sys
+import socket, struct, sys, threading
+def answer(query, who):
+    print(who[0], query[12:].split(b"\0")[0], flush=True)
+    return query[:2] + b"\x81\x80" + query[4:6] + b"\0\1" + query[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4"
+def over_tcp(listener):
+    while True:
+        c, who = listener.accept()
+        while length := c.recv(2, socket.MSG_WAITALL):
+            reply = answer(c.recv(struct.unpack("!H", length)[0], socket.MSG_WAITALL), who)
+            c.sendall(struct.pack("!H", len(reply)) + reply)
+        c.close()
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind((sys.argv[1], 53))
+threading.Thread(target=over_tcp, args=[socket.create_server((sys.argv[1], 53))], daemon=True).start()
 print("serving", flush=True)
 while True:
     query, who = s.recvfrom(4096)
-    print(who[0], query[12:].split(b"\0")[0], flush=True)
-    s.sendto(query[:2] + b"\x81\x80" + query[4:6] + b"\0\1" + query[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4", who)
+    s.sendto(answer(query, who), who)
 END
 cat >"$work/client.py" <<'END'
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(20)
-s.connect((sys.argv[1], 53))
-for name in sys.argv[2:]:
+import socket, struct, sys
+is_tcp = sys.argv[1] == "tcp"
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+s.settimeout(60)
+s.connect((sys.argv[2], 53))
+names = sys.argv[3:]
+queries = []
+for i, name in enumerate(names):
     labels = b"".join(bytes([len(l)]) + l for l in name.encode().split(b"."))
-    s.send(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1")
-for name in sys.argv[2:]:
-    answer, who = s.recvfrom(4096)
+    queries.append(struct.pack("!H", i) + b"\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1")
+if is_tcp:
+    # In two parts, neither of which ends where a query does.
+    stream = b"".join(struct.pack("!H", len(q)) + q for q in queries)
+    s.sendall(stream[:3])
+    s.sendall(stream[3:])
+else:
+    for query in queries:
+        s.send(query)
+for name in names:
+    if is_tcp:
+        answer = s.recv(struct.unpack("!H", s.recv(2, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
+        who = s.getpeername()
+    else:
+        answer, who = s.recvfrom(4096)
     name = "".join(chr(b) if b > 32 else "." for b in answer[13:].split(b"\0")[0])
     print(who[0], name, "code", answer[3] & 15, ".".join(map(str, answer[-4:])))
 END
@@ -37,36 +62,46 @@ here() { unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 start server python3 "$work/server.py" "$server"
 until_true grep -q serving "$work/server"
-answers=$(here lonet run --host α -- python3 "$work/client.py" "$server" example b.lonet example.org | sort)
-like "$answers" "$server"' b.lonet code 0 127\.[0-9]+\.0\.2' "a host is answered by lonet"
-like "$answers" "$server"' example code 0 1\.2\.3\.4' "another name by the server"
-like "$answers" "$server"' example.org code 0 1\.2\.3\.4' "and yet another"
-is "$(grep -c example "$work/server")" 2 "the server was asked twice"
+for how in auto always; do
+    for protocol in udp tcp; do
+        asked=$(grep -c example "$work/server") || true
+        answers=$(here lonet run --host α --supervise $how -- python3 "$work/client.py" $protocol "$server" example b.lonet example.org | sort)
+        like "$answers" "$server"' b.lonet code 0 127\.[0-9]+\.0\.2' "$protocol, supervised: $how: a host is answered by lonet"
+        like "$answers" "$server"' example code 0 1\.2\.3\.4' "another name by the server"
+        like "$answers" "$server"' example.org code 0 1\.2\.3\.4' "and yet another"
+        is "$(($(grep -c example "$work/server") - asked))" 2 "the server was asked twice"
+    done
+done
 is "$(grep -c lonet "$work/server")" 0 "and not about hosts"
 like "$(<"$work/server")" '127\.0\.0\.1 ' "by the machine"
 
 stop "$pid"
-answers=$(here lonet run --host α -- python3 "$work/client.py" "$server" example)
-like "$answers" "$server"' example code 2' "a server that is down is said to fail, at once"
+for protocol in udp tcp; do
+    answers=$(here lonet run --host α -- python3 "$work/client.py" $protocol "$server" example)
+    like "$answers" "$server"' example code 2' "$protocol: a server that is down is said to fail, at once"
+done
 
-# A name server on the machine's loopback, to which questions come over TCP, too: for what is too long for UDP. In a network
-# namespace, as port 53 may be in use.
+# A name server on the machine's loopback, which is the host's own if it has one there. In a network namespace, as port 53 may
+# be in use.
 cat >"$work/tcp.py" <<'END'
-import fcntl, os, socket, struct, sys
+import fcntl, socket, struct, subprocess, sys
 # lo up
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 0x49))
-server, another = [socket.create_server(("127.0.0.1", port)) for port in (53, 54)]
-pid = os.fork()
-if pid == 0:
-    client = "import socket; s = socket.create_connection(('127.0.0.1', 53)); print('over TCP:', s.recv(9).decode(), s.getpeername())"
-    other = "import socket; print('another service:', socket.socket().connect_ex(('127.0.0.1', 54)))"
-    for code in (client, other):
-        if os.spawnlp(os.P_WAIT, "lonet", "lonet", "run", "-n", "inner", "--host", "α", "--", sys.executable, "-c", code):
-            os._exit(1)
-    os._exit(os.spawnlp(os.P_WAIT, "lonet", "lonet", "down", "-n", "inner"))
-server.accept()[0].sendall(b"an answer")
-os._exit(os.wait()[1] != 0)
+another = socket.create_server(("127.0.0.1", 54))
+server = subprocess.Popen([sys.executable, sys.argv[1], "127.0.0.1"], stdout=subprocess.PIPE, text=True)
+server.stdout.readline()
+own = "import socket; s = socket.create_server(('127.0.0.1', 53)); c = socket.create_connection(('127.0.0.1', 53)); s.accept(); print('its own')"
+other = "import socket; print('another service:', socket.socket().connect_ex(('127.0.0.1', 54)))"
+code = 0
+for program in ([sys.argv[2], "tcp", "127.0.0.1", "example", "b.lonet"], ["-c", own], ["-c", other]):
+    run = ["lonet", "run", "-n", "inner", "--host", "α", "--", sys.executable, *program]
+    code = code or subprocess.run(run).returncode
+server.kill()
+sys.exit(code or subprocess.run(["lonet", "down", "-n", "inner"]).returncode)
 END
 echo "nameserver 127.0.0.1" >"$work/resolv.conf"
-is "$(here unshare --net python3 "$work/tcp.py")" \
-    $'over TCP: an answer (\'127.0.0.1\', 53)\nanother service: 111' "a server on the machine's loopback is reached over TCP"
+answers=$(here unshare --net python3 "$work/tcp.py" "$work/server.py" "$work/client.py")
+like "$answers" '127.0.0.1 example code 0 1\.2\.3\.4' "a server on the machine's loopback is asked over TCP"
+like "$answers" '127.0.0.1 b.lonet code 0 127\.[0-9]+\.0\.2' "and lonet in its place"
+like "$answers" "its own
+another service: 111" "the host's own server is its own, and no other service is the machine's"

@@ -1,6 +1,6 @@
-//! Support for programs with a resolver of their own: what a UDP socket sends to a name server of the machine
-//! goes to lonetd instead, which answers for hosts and forwards everything else. The program sees the
-//! server's address.
+//! Support for programs with a resolver of their own: what a UDP socket sends to a name server of the machine,
+//! or a TCP socket that is connected to one, goes to lonetd instead, which answers for hosts and forwards everything
+//! else. The program sees the server's address.
 
 use crate::address::{self, Address, is_plausible};
 use crate::ask::{Start, ask};
@@ -14,8 +14,17 @@ use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// Which sockets [`redirect`] is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub enum Sockets {
+    Udp,
+    UdpAndTcp,
+}
+
 /// Fills `instead` with the address to use in place of a name server's; `false`: the address is not
-/// redirected. Holds nothing and contains no cancellation point, so that callers need no cleanup.
+/// redirected; nor is a TCP socket's that may be a host's, see [`tcp_server`]. Holds nothing and contains no
+/// cancellation point, so that callers need no cleanup.
 ///
 /// # Safety
 /// `to` and `len` are as connect(2) takes them; `instead` is writable.
@@ -23,6 +32,7 @@ pub unsafe extern "C" fn redirect(
     fd: c_int,
     to: *const sockaddr,
     len: socklen_t,
+    sockets: Sockets,
     instead: *mut Address,
 ) -> bool {
     if !process::is_active() {
@@ -32,7 +42,15 @@ pub unsafe extern "C" fn redirect(
     run_isolated(|| {
         if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
-            && let Ok(Some(address)) = resolver_address(fd, to, family)
+            && let Ok(Some(address)) = match protocol(fd) {
+                Ok(libc::IPPROTO_TCP)
+                    if sockets == Sockets::UdpAndTcp && process::concerns(to.ip).is_err() =>
+                {
+                    resolver_address(fd, to, family, true)
+                }
+                Ok(libc::IPPROTO_UDP) => resolver_address(fd, to, family, false),
+                other => other.map(|_| None),
+            }
         {
             // SAFETY: as the caller promises.
             unsafe { instead.write(address) };
@@ -42,10 +60,21 @@ pub unsafe extern "C" fn redirect(
     found
 }
 
-fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
+/// As [`redirect`], for a TCP socket that is to be connected to the machine's loopback, as its host does not listen there.
+pub fn tcp_server(fd: c_int, server: Endpoint, family: c_int) -> Option<Address> {
+    if server.port != PORT {
+        return None;
+    }
+    resolver_address(fd, server, family, true).ok().flatten()
+}
+
+fn protocol(fd: c_int) -> Result<c_int, Errno> {
+    sys::getsockopt::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)
+}
+
+fn resolver_address(fd: c_int, server: Endpoint, family: c_int, tcp: bool) -> Result<Option<Address>, Errno> {
     let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
-    if get(libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP
-        || get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
+    if get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
         || family == libc::AF_INET6 && get(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0
     {
         return Ok(None);
@@ -65,7 +94,7 @@ fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option
     if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
         return Ok(None);
     }
-    match ask(&NetworkOp::NameServer { server, from: local.port }, Start::Yes)? {
+    match ask(&NetworkOp::NameServer { server, from: local.port, tcp }, Start::Yes)? {
         Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
         _ => Ok(None),
     }

@@ -3,7 +3,8 @@
 //! kernel, too, falls back to a plain handshake whenever it has no cookie of the server.
 
 use crate::address::Address;
-use crate::{connect, memory, name_server, process};
+use crate::name_server::{self, Sockets};
+use crate::{connect, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use std::mem::MaybeUninit;
 
@@ -81,7 +82,7 @@ unsafe extern "C" fn send_to(
     unsafe {
         if is_name_server(address, len) {
             let mut instead = MaybeUninit::<Address>::uninit();
-            if name_server::redirect(fd, address, len, instead.as_mut_ptr()) {
+            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr()) {
                 let to = instead.as_ptr();
                 return real(fd, buffer, n, flags, (*to).pointer(), (*to).len);
             }
@@ -109,7 +110,7 @@ unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_in
         let (address, len) = ((*message).msg_name.cast::<sockaddr>(), (*message).msg_namelen);
         if is_name_server(address, len) {
             let mut instead = MaybeUninit::<Address>::uninit();
-            if name_server::redirect(fd, address, len, instead.as_mut_ptr()) {
+            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr()) {
                 let mut other = message.read();
                 other.msg_name = (*instead.as_mut_ptr()).pointer_mut().cast();
                 other.msg_namelen = (*instead.as_ptr()).len;

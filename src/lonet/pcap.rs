@@ -222,9 +222,10 @@ impl Capture {
             return Need::Nothing;
         }
         let length = length.max(bytes.len());
-        let Some(segment) = segment else {
+        let has_ports = headers.is_udp() || segment.is_some();
+        let Some(segment) = segment.filter(|_| !ends.iter().any(|ip| block::is_name_server(*ip))) else {
             // DNS messages go to a port of lonetd's in the place of a name server.
-            let port = |ip: Ipv4Addr| (headers.is_udp() && block::is_name_server(ip)).then_some(DNS);
+            let port = |ip: Ipv4Addr| (has_ports && block::is_name_server(ip)).then_some(DNS);
             headers.rewrite_ports(bytes, ends.map(port));
             self.write_names();
             self.blocks.packet(0, time, bytes, length, None);

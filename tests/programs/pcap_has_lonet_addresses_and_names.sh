@@ -74,4 +74,29 @@ is "$(fields file 'exported_pdu' exported_pdu.ipv4_src exported_pdu.src_port exp
     "$laptop 2 $web 81 laptop python3($client) refused laptop:2 → bücher:81 error=ECONNREFUSED" "a refused dial is an event"
 capinfos "$work/captures/file" >"$work/infos" 2>&1 || fail "capinfos: $(<"$work/infos")"
 like "$(<"$work/infos")" "Number of interfaces in file: 2" "capinfos takes it"
+
+# Queries of a resolver of its own, which lonetd answers at other ports.
+cat >"$work/resolver.py" <<'END'
+import re, socket, struct
+try:
+    server = re.search(r"^nameserver ([0-9.]+)$", open("/etc/resolv.conf").read(), re.M)[1]
+except (OSError, TypeError):
+    server = "127.0.0.1"
+query = b"\0\1\1\0\0\1\0\0\0\0\0\0\6laptop\5lonet\0\0\1\0\1"
+udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+udp.connect((server, 53))
+udp.send(query)
+udp.recv(512)
+tcp.connect((server, 53))
+tcp.send(struct.pack("!H", len(query)) + query)
+tcp.recv(512)
+END
+capture names
+lonet run --host laptop -- python3 "$work/resolver.py"
+captured
+for protocol in udp tcp; do
+    is "$(fields names "dns && $protocol" $protocol.srcport $protocol.dstport dns.qry.name | sed -E 's/[0-9]{3,}/other/')" "\
+other 53 laptop.lonet
+53 other laptop.lonet" "DNS by $protocol is of port 53"
+done
 echo >&3

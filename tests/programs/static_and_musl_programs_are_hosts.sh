@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 	return 0;
 }
 C
-# resolver HOST: asks the machine's name server in three ways, and says each answer's address, if it comes from that server.
+# resolver HOST: asks the machine's name server in four ways, and says each answer's address, if it comes from that server.
 cat >resolver.c <<'C'
 #include "net.h"
 static unsigned char query[300], answer[600];
@@ -119,6 +119,17 @@ int main(int argc, char **argv)
 	memset(&from, 0, sizeof from);
 	sendto(fd, query, size, 0, (void *)&server, sizeof server);
 	said("recvmsg:", recvmsg(fd, &message, 0));
+	/* Over TCP, with the length in front. */
+	int tcp = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned char length[2] = { 0, (unsigned char)size };
+	if (connect(tcp, (void *)&server, sizeof server) || send(tcp, length, 2, MSG_MORE) < 0 || send(tcp, query, size, 0) < 0)
+		return perror("connect over TCP"), 1;
+	ssize_t n = recv(tcp, length, 2, MSG_WAITALL);
+	len = sizeof from;
+	memset(&from, 0, sizeof from);
+	if (n != 2 || getpeername(tcp, (void *)&from, &len))
+		return perror("recv over TCP"), 1;
+	said("TCP:", recv(tcp, answer, length[0] << 8 | length[1], MSG_WAITALL));
 	return 0;
 }
 C
@@ -157,7 +168,8 @@ is "$(lonet run -H c --supervise always -- sh -c './dial.static h.lonet 80; pyth
 address=$(lonet addr --host h:80)
 is "$(lonet run -H c -- ./resolver.static h.lonet)" "connected: $address
 recvfrom: $address
-recvmsg: $address" "a resolver of its own is answered, by its server"
+recvmsg: $address
+TCP: $address" "a resolver of its own is answered, by its server"
 
 # A hooked shell's, by exec and by posix_spawn, by a path and by a name in PATH.
 is "$(lonet run -H c -- sh -c './dial.static h.lonet 80; PATH=$PWD:$PATH; dial.musl h.lonet 80; exec dial.musl-static h.lonet 80')" \

@@ -118,8 +118,8 @@ messages! {
         45 GiveUp { cookie: u64 },
         /// Bind the socket that comes with this message there, or connect it: a sandbox keeps its program from the OS port.
         46 Lend { cookie: u64, os: SocketAddrV4, connects: bool },
-        /// A UDP socket with the local port `from` is about to ask this name server: where is it to go instead?
-        47 NameServer { server: Endpoint, from: u16 },
+        /// A socket with the local port `from` is about to ask this name server, by UDP or TCP: where is it to go instead?
+        47 NameServer { server: Endpoint, from: u16, tcp: bool },
         /// Which name server is behind this address of the stack's?
         48 Behind { os: SocketAddrV4 },
         /// What is to go wrong between hosts: the order is in the sealed memory file that comes with this message, as JSON, and

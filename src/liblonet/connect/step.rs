@@ -124,7 +124,7 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { name_server::redirect(fd, address, len, &raw mut instead) } {
+    if unsafe { name_server::redirect(fd, address, len, name_server::Sockets::UdpAndTcp, &raw mut instead) } {
         return Ok(NextStep::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {
@@ -229,7 +229,10 @@ fn by_lonetd(
         reply = dial(false)?;
     }
     let (os, from, foreign) = match reply {
-        Reply::Native => return Ok(NextStep::Libc(Bypass::LeftByLonetd)),
+        Reply::Native => {
+            let server = name_server::tcp_server(fd, to, family);
+            return Ok(server.map_or(NextStep::Libc(Bypass::LeftByLonetd), NextStep::NameServer));
+        }
         Reply::ConnectTo { to, from } => (to, from, false),
         Reply::DialForeign { to, from } => (to, from, true),
         _ => return Err(Errno::ENETDOWN.into()),

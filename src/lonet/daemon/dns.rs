@@ -11,12 +11,13 @@
 //! Only queries from announced sockets are answered: the library announces the local port, and the uid that
 //! the kernel has for that port now must be the one that announced it. All others are dropped.
 //!
-//! Limits. Queries over TCP go to the server itself, even if that is on the machine's loopback and the host
-//! has no server of its own there. It knows nothing of lonet; no reply from here is so long that a program
-//! would repeat its query over TCP. A lonetd that takes over from one that was killed does not know the
-//! announced sockets: resolvers that get no reply try again with a new socket.
+//! Queries over TCP take the same way: `tcp`. A server on the machine's loopback is the host's own, if it has one there.
+//!
+//! Limits. A lonetd that takes over from one that was killed does not know the announced sockets: resolvers
+//! that get no reply try again with a new socket.
 
 mod machine;
+mod tcp;
 
 use super::state::{Named, Sender, StateReply};
 use lonet_core::block::{Block, Endpoint, Face, NAME_SERVERS};
@@ -27,8 +28,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
+use tcp::Tcp;
 
 pub use machine::is_name_server;
 
@@ -45,8 +47,9 @@ const MOST: usize = 256;
 /// would like to.
 pub const QUERY_DELAY: Duration = Duration::from_secs(2);
 
-/// The epoll tokens: upstream sockets have numbers from here on, servers their index below.
+/// The epoll tokens: upstream sockets have numbers from here on, servers their index below, and what is about TCP the last one.
 const UPSTREAM: u64 = NAME_SERVERS as u64;
+const TCP: u64 = u64::MAX;
 
 /// The querying process, as it was announced.
 pub struct Querier {
@@ -91,6 +94,7 @@ pub struct Dns {
     upstreams: BTreeMap<u64, Upstream>,
     next: u64,
     delayed: VecDeque<DelayedQuery>,
+    tcp: Tcp,
 }
 
 /// Asks the state: Resolve and Reverse; the last argument says that the query has been delayed.
@@ -113,9 +117,13 @@ struct DelayedQuery {
 
 impl Dns {
     pub fn new(block: Block) -> Result<Dns, Errno> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let tcp = Tcp::new(block)?;
+        epoll.add(tcp.events(), EpollEvent::new(EpollFlags::EPOLLIN, TCP))?;
         Ok(Dns {
             block,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            epoll,
+            tcp,
             servers: Vec::new(),
             queriers: HashMap::new(),
             upstreams: BTreeMap::new(),
@@ -129,9 +137,14 @@ impl Dns {
         &self.epoll.0
     }
 
-    /// The address to which a socket with the local port `from` is to send queries for `server`. `None`: to
-    /// `server` itself, which is no name server of the machine.
-    pub fn instead_of(&mut self, server: Endpoint, from: u16, querier: Querier) -> Option<SocketAddrV4> {
+    /// The address to which a socket with the local port `from` is to send queries for `server`, or to be connected if it is a
+    /// TCP socket. `None`: to `server` itself, which is no name server of the machine.
+    pub fn instead_of(
+        &mut self,
+        server: Endpoint,
+        (from, tcp): (u16, bool),
+        querier: Querier,
+    ) -> Option<SocketAddrV4> {
         if from == 0 || !is_name_server(server) {
             return None;
         }
@@ -146,7 +159,11 @@ impl Dns {
                 }
             },
         };
-        self.queriers.insert(from, querier);
+        if tcp {
+            self.tcp.announce(from, querier);
+        } else {
+            self.queriers.insert(from, querier);
+        }
         Some(address)
     }
 
@@ -158,15 +175,15 @@ impl Dns {
     fn stand_in(&mut self, real: Endpoint) -> io::Result<SocketAddrV4> {
         let i = u8::try_from(self.servers.len()).ok().filter(|i| *i < NAME_SERVERS);
         let ip = self.block.name_server(i.ok_or(io::ErrorKind::QuotaExceeded)?);
-        let socket = PORTS
-            .iter()
-            .find_map(|port| UdpSocket::bind((ip, *port)).ok())
-            .ok_or(io::ErrorKind::AddrInUse)?;
+        let at =
+            |port: &u16| Some((UdpSocket::bind((ip, *port)).ok()?, TcpListener::bind((ip, *port)).ok()?));
+        let (socket, listener) = PORTS.iter().find_map(at).ok_or(io::ErrorKind::AddrInUse)?;
         socket.set_nonblocking(true)?;
         let SocketAddr::V4(address) = socket.local_addr()? else {
             return Err(io::ErrorKind::Unsupported.into());
         };
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, self.servers.len() as u64))?;
+        self.tcp.serve(listener, real)?;
         self.servers.push(Server { real, socket, address });
         Ok(address)
     }
@@ -179,10 +196,12 @@ impl Dns {
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..n] {
             match event.data() {
+                TCP => {}
                 upstream @ UPSTREAM.. => self.take_answers(upstream, &mut buffer),
                 server => self.take_queries(server as usize, &mut buffer, ask),
             }
         }
+        self.tcp.take(ask);
     }
 
     fn take_queries(&mut self, server: usize, buffer: &mut [u8], ask: &mut Ask<'_>) {
@@ -213,16 +232,8 @@ impl Dns {
             return;
         };
         let mut made = [0; MAX_ANSWER];
-        let mut is_delayed = false;
-        let answer = self.answer(querier, query, &mut made, &mut |querier, op| match ask(querier, op) {
-            StateAnswer::Now(answer) => Some(answer),
-            StateAnswer::Later => {
-                is_delayed = true;
-                None
-            }
-        });
-        match answer {
-            _ if is_delayed => {
+        match answer(self.block, query, &mut made, &mut |op| ask(querier, op)) {
+            Answer::Later => {
                 if self.delayed.len() >= MOST {
                     self.delayed.pop_front();
                 }
@@ -233,53 +244,25 @@ impl Dns {
                     query: query.to_owned(),
                 });
             }
-            Some(n) => {
+            Answer::Made(n) => {
                 let _ = at.socket.send_to(made.get(..n).unwrap_or_default(), from);
             }
-            None => self.forward(server, from, query),
+            Answer::NotLonets => self.forward(server, from, query),
         }
     }
 
     /// The time when the next delayed query is due.
     pub fn until(&self) -> Option<Instant> {
-        self.delayed.front().map(|query| query.at)
+        self.delayed.front().map(|query| query.at).into_iter().chain(self.tcp.until()).min()
     }
 
     /// Answers the delayed queries that are due.
     fn answer_delayed(&mut self, ask: &mut Ask<'_>) {
         let now = Instant::now();
-        while self.until().is_some_and(|at| at <= now) {
+        while self.delayed.front().is_some_and(|query| query.at <= now) {
             let Some(DelayedQuery { server, from, query, .. }) = self.delayed.pop_front() else { return };
             self.handle_query((server, from), &query, &mut |querier, op| ask(querier, op, true));
         }
-    }
-
-    /// Writes the reply and returns its length. `None`: the query is not about lonet.
-    fn answer(
-        &self,
-        querier: &Querier,
-        query: &[u8],
-        made: &mut [u8; MAX_ANSWER],
-        ask: &mut dyn FnMut(&Querier, &Op<'_>) -> Option<StateReply>,
-    ) -> Option<usize> {
-        let question = Question::read(query)?;
-        let (answer, reverse) = match question.subject() {
-            Subject::Other => return None,
-            Subject::Host(b"") => (None, false),
-            Subject::Host(name) => (Some(ask(querier, &Op::Resolve { name, strict: false })?), false),
-            Subject::Address(ip) => (Some(ask(querier, &Op::Reverse { ip })?), true),
-        };
-        let found = match &answer {
-            None => Lookup::Domain,
-            Some(StateReply::Reply(Reply::Native)) => return None,
-            Some(StateReply::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
-            Some(StateReply::Host(Named { index, .. })) => {
-                Lookup::Host { v4: self.block.address(*index), v6: self.block.shown(*index, Face::V6) }
-            }
-            Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
-            Some(_) => Lookup::Failed(Rcode::ServFail),
-        };
-        Some(dns_message::answer(made, query, &question, found)?.len)
     }
 
     fn forward(&mut self, server: usize, from: SocketAddrV4, query: &[u8]) {
@@ -347,17 +330,65 @@ impl Dns {
     /// Sends a program an error reply to its query.
     fn fail(&self, server: usize, from: SocketAddrV4, query: &[u8]) {
         let mut made = [0; MAX_ANSWER];
-        if let Some(question) = Question::read(query)
-            && let Some(answer) =
-                dns_message::answer(&mut made, query, &question, Lookup::Failed(Rcode::ServFail))
+        if let Some(error) = failure(query, &mut made)
             && let Some(server) = self.servers.get(server)
         {
-            let _ = server.socket.send_to(made.get(..answer.len).unwrap_or_default(), from);
+            let _ = server.socket.send_to(error, from);
         }
     }
 
     /// Drops upstream sockets whose queries have got no reply for [`IDLE`].
     pub fn forget_idle(&mut self, now: Instant) {
         self.upstreams.retain(|_, u| now.saturating_duration_since(u.last) < IDLE);
+        self.tcp.forget_idle(now);
     }
+}
+
+/// What becomes of a query.
+enum Answer {
+    /// The reply has this length.
+    Made(usize),
+    /// The query is to be answered after [`QUERY_DELAY`].
+    Later,
+    NotLonets,
+}
+
+/// Writes the reply to a query.
+fn answer(
+    block: Block,
+    query: &[u8],
+    made: &mut [u8; MAX_ANSWER],
+    ask: &mut dyn FnMut(&Op<'_>) -> StateAnswer,
+) -> Answer {
+    let Some(question) = Question::read(query) else { return Answer::NotLonets };
+    let (op, reverse) = match question.subject() {
+        Subject::Other => return Answer::NotLonets,
+        Subject::Host(b"") => (None, false),
+        Subject::Host(name) => (Some(Op::Resolve { name, strict: false }), false),
+        Subject::Address(ip) => (Some(Op::Reverse { ip }), true),
+    };
+    let answer = match op.map(|op| ask(&op)) {
+        Some(StateAnswer::Later) => return Answer::Later,
+        Some(StateAnswer::Now(answer)) => Some(answer),
+        None => None,
+    };
+    let found = match &answer {
+        None => Lookup::Domain,
+        Some(StateReply::Reply(Reply::Native)) => return Answer::NotLonets,
+        Some(StateReply::Host(Named { ascii, .. })) if reverse => Lookup::Name(ascii),
+        Some(StateReply::Host(Named { index, .. })) => {
+            Lookup::Host { v4: block.address(*index), v6: block.shown(*index, Face::V6) }
+        }
+        Some(StateReply::Refuse(Errno::ENOENT, _)) => Lookup::Failed(Rcode::NxDomain),
+        Some(_) => Lookup::Failed(Rcode::ServFail),
+    };
+    dns_message::answer(made, query, &question, found)
+        .map_or(Answer::NotLonets, |answer| Answer::Made(answer.len))
+}
+
+/// The error reply to a query that cannot be forwarded.
+fn failure<'m>(query: &[u8], made: &'m mut [u8; MAX_ANSWER]) -> Option<&'m [u8]> {
+    let question = Question::read(query)?;
+    let answer = dns_message::answer(made, query, &question, Lookup::Failed(Rcode::ServFail))?;
+    made.get(..answer.len)
 }

@@ -1,6 +1,7 @@
-//! The machine's name servers, and the owners of its UDP sockets.
+//! The machine's name servers, and the owners of its sockets.
 
 use lonet_core::block::Endpoint;
+use lonet_core::diag::Diag;
 use lonet_core::dns_message;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -30,14 +31,28 @@ fn name_servers(resolv_conf: &str) -> impl Iterator<Item = Ipv6Addr> {
 
 /// Whether a UDP socket with this local port belongs to the user. False if it cannot be found.
 pub fn is_of(from: SocketAddrV4, uid: u32) -> bool {
-    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
+    is_in(["/proc/net/udp", "/proc/net/udp6"], from, uid)
+}
+
+/// Whether the TCP socket that is connected from there to here belongs to the user. False if it cannot be found, or has been
+/// closed: the kernel has uid 0 for what is left then.
+pub fn is_connected_of(from: SocketAddrV4, here: SocketAddrV4, uid: u32) -> bool {
+    match Diag::open().and_then(|diag| diag.lookup(from, here)) {
+        Ok(found) => found.is_some_and(|found| found.inode != 0 && found.uid == uid),
+        // A kernel without NETLINK_SOCK_DIAG.
+        Err(_) => is_in(["/proc/net/tcp", "/proc/net/tcp6"], from, uid),
+    }
+}
+
+fn is_in(tables: [&str; 2], from: SocketAddrV4, uid: u32) -> bool {
+    tables.iter().any(|table| {
         let text = std::fs::read_to_string(table).unwrap_or_default();
-        text.lines().skip(1).any(|line| udp_row(line) == Some((from.port(), uid)))
+        text.lines().skip(1).any(|line| row(line) == Some((from.port(), uid)))
     })
 }
 
-/// Local port and uid of a row of /proc/net/udp.
-fn udp_row(line: &str) -> Option<(u16, u32)> {
+/// Local port and uid of a row of /proc/net/udp or tcp.
+fn row(line: &str) -> Option<(u16, u32)> {
     let mut fields = line.split_whitespace();
     let port = fields.nth(1)?.rsplit(':').next()?;
     // Between them: remote address, state, queues, timer, retransmissions.
@@ -59,6 +74,26 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_its_users() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = |a: std::io::Result<SocketAddr>| match a.expect("an address") {
+            SocketAddr::V4(v4) => v4,
+            SocketAddr::V6(v6) => unreachable!("{v6}"),
+        };
+        let here = address(listener.local_addr());
+        let client = std::net::TcpStream::connect(here).expect("a connection");
+        let from = address(client.local_addr());
+        let uid = nix::unistd::geteuid().as_raw();
+        assert!(is_connected_of(from, here, uid));
+        assert!(!is_connected_of(from, here, uid + 1));
+        assert!(is_in(["/proc/net/tcp", "/proc/net/tcp6"], from, uid));
+        let accepted = listener.accept();
+        drop(client);
+        assert!(!is_connected_of(from, here, uid));
+        drop(accepted);
+    }
+
+    #[test]
     fn a_udp_socket_is_its_users() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let Ok(SocketAddr::V4(address)) = socket.local_addr() else { return };
@@ -68,7 +103,7 @@ mod tests {
         drop(socket);
         assert!(!is_of(address, uid));
         assert_eq!(
-            udp_row(
+            row(
                 "  1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 7 2"
             ),
             Some((8080, 1000))

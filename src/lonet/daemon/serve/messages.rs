@@ -189,9 +189,9 @@ impl Daemon {
                 self.queue_down_request(end::DownRequest::new(fd, peer, is_owner, kill))
             }
             NetworkOp::Signal { host, signal } => self.signal_host(fd, (peer, is_owner), host, signal),
-            NetworkOp::NameServer { server, from } => {
+            NetworkOp::NameServer { server, from, tcp } => {
                 let querier = Querier::new(peer, requester);
-                let instead = self.dns.instead_of(server, from, querier);
+                let instead = self.dns.instead_of(server, (from, tcp), querier);
                 let to = |to| Reply::ConnectTo { to, from: None };
                 self.reply(&fd, &instead.map_or(Reply::Native, to));
             }
