@@ -27,7 +27,7 @@ use crate::block::Face;
 pub const MAGIC: [u8; 4] = *b"lnet";
 
 /// Raised with every change of the messages.
-pub const VERSION: u16 = 16;
+pub const VERSION: u16 = 17;
 
 /// In the place of a version, in what never changes:
 ///

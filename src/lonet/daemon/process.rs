@@ -51,6 +51,17 @@ pub fn program(pid: Pid) -> String {
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
+/// Whether a process executes lonet itself.
+pub fn is_lonets(pid: Pid) -> bool {
+    std::fs::read_link("/proc/self/exe").is_ok_and(|ours| is_executing(pid, &ours) == Some(true))
+}
+
+/// The children of a process's first thread, oldest first, also those that have ended and were not reaped.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
 /// The process that this one stands for. A supervised program comes with two other members, its supervisor
 /// and the process that the user has started (`supervise`): the program is the child of one, which is the
 /// child of the other. Processes that it has left behind take its place.
@@ -62,8 +73,7 @@ pub fn stands_for(pid: Pid) -> Pid {
         if is_ours(at) != Some(true) {
             break;
         }
-        let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        let children = children(at).into_iter();
         let alive: Vec<(Pid, bool)> = children.filter_map(|child| Some((child, is_ours(child)?))).collect();
         match alive.iter().find(|(_, is_ours)| !is_ours).or(alive.first()) {
             Some((program, false)) => return *program,

@@ -260,6 +260,7 @@ impl Daemon {
         self.verify_hosts(|state| !state.unverified().is_empty());
         self.review_left();
         self.commit();
+        self.read_events();
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {
