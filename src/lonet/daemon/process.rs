@@ -51,6 +51,16 @@ pub fn program(pid: Pid) -> String {
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
+/// The name of an ended process's program, if nobody has reaped it. `process`: its pidfd.
+pub fn program_of_unreaped(pid: Pid, process: &OwnedFd) -> Option<String> {
+    let program = program(pid);
+    // The name is this process's if it has its pid still.
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: null for a siginfo that the kernel fills; signal 0 does nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), 0, nothing, 0) };
+    (sent == 0 && !program.is_empty()).then_some(program)
+}
+
 /// Whether a process executes lonet itself.
 pub fn is_lonets(pid: Pid) -> bool {
     std::fs::read_link("/proc/self/exe").is_ok_and(|ours| is_executing(pid, &ours) == Some(true))
@@ -187,7 +197,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(status(child.id() as Pid, &process), Some(Status::Signal("SIGKILL".into())));
+        assert_eq!(program_of_unreaped(child.id() as Pid, &process).as_deref(), Some("cat"));
         child.wait().expect("its end");
+        assert_eq!(program_of_unreaped(child.id() as Pid, &process), None);
         // Older kernels do not say.
         let waited = status(child.id() as Pid, &process);
         assert!(waited.is_none_or(|status| status == Status::Signal("SIGKILL".into())));

@@ -83,6 +83,9 @@ impl Daemon {
                 return self.connections.closer.end(fd);
             }
         };
+        if caller.options.is_first {
+            self.may_execute_another(peer.pid);
+        }
         match received {
             AnyOp::Op(op) => self.handle_op(fd, peer, (caller, op), bytes, preparation),
             AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&caller, op)),

@@ -1,7 +1,7 @@
 //! The processes of the network, and their ends.
 
 use super::{Daemon, event};
-use crate::daemon::process::{has_ended, pidfd_open, status};
+use crate::daemon::process::{has_ended, pidfd_open, program_of_unreaped, status};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
@@ -110,7 +110,16 @@ impl Daemon {
     fn look_at_ended(&mut self, pid: Pid, process: &OwnedFd) {
         if self.is_recording() {
             self.read_events();
-            self.state.ended_as(pid, status(pid, process));
+            self.state.ended_as(pid, status(pid, process), program_of_unreaped(pid, process));
+        }
+    }
+
+    /// Handles a message of a process that may have executed another program since it was heard of.
+    pub(super) fn may_execute_another(&mut self, pid: Pid) {
+        if self.state.processes.contains_key(&pid) {
+            // The events so far have the name of the program before.
+            self.read_events();
+            self.state.may_execute_another(&mut self.kernel, pid);
         }
     }
 

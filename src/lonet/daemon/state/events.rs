@@ -141,9 +141,12 @@ impl State {
         found.map(|named| Named { is_cacheable: false, ..named })
     }
 
-    /// Notes the exit status of a process whose end is handled next.
-    pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
+    /// Notes the exit status of a process whose end is handled next, and the program that it executed at last, if known.
+    pub fn ended_as(&mut self, pid: Pid, status: Option<Status>, program: Option<String>) {
         self.event_notes.statuses.insert(pid, status);
+        if let (Some(process), Some(program)) = (self.processes.get_mut(&pid), program) {
+            process.set_program(program);
+        }
     }
 
     /// Makes the events of a process that has ended.

@@ -95,6 +95,13 @@ impl State {
         Ok(Reply::Done)
     }
 
+    /// Takes note that a process may have executed another program since it was heard of.
+    pub fn may_execute_another(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
+        if self.processes.contains_key(&pid) && !kernel.is_lonets(pid) {
+            self.executes(kernel, pid);
+        }
+    }
+
     /// Takes note that a process is the program that it executes.
     fn executes(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
