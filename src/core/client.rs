@@ -29,7 +29,7 @@ use connection::receive_raw;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// All that a process needs to find, start and trust its network's lonetd.
@@ -47,6 +47,8 @@ pub struct Client {
     table: AtomicUsize,
     /// The pid of a lonetd that was found to be the owner's where numbers do not say so; 0: of none.
     owners_pid: AtomicU32,
+    /// A lonetd has replied. A program that this process executes begins with a client of its own.
+    was_heard: AtomicBool,
 }
 
 /// A place where the network may be, and how to start who serves it there.
@@ -84,6 +86,7 @@ impl Client {
             abstract_name: AtomicU64::new(name.map_or(0, AbstractName::number)),
             table: AtomicUsize::new(0),
             owners_pid: AtomicU32::new(0),
+            was_heard: AtomicBool::new(false),
             config,
         }
     }
@@ -199,6 +202,7 @@ impl Client {
             Malformed::Version(theirs) => Trouble::Version { theirs },
             Malformed::Bytes => Trouble::Silent(Errno::EPROTO),
         })?;
+        self.was_heard.store(true, Ordering::Relaxed);
         Ok((opening, reply))
     }
 
@@ -233,7 +237,9 @@ impl Client {
     /// The request as bytes; how many.
     fn write(&self, request: &dyn Request, buffer: &mut [u8; MAX_MESSAGE]) -> Result<usize, Trouble> {
         let now = sys::clock(libc::CLOCK_MONOTONIC);
-        control::write_request(buffer, now, &self.config.requester(), request).ok_or(Trouble::TooLong)
+        let mut requester = self.config.requester();
+        requester.options.is_first = !self.was_heard.load(Ordering::Relaxed);
+        control::write_request(buffer, now, &requester, request).ok_or(Trouble::TooLong)
     }
 
     /// Connects and sends; the reply, if there will be one, comes on the descriptor.

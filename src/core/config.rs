@@ -147,6 +147,7 @@ impl Config {
                 strict_names: choice("LONET_NAMES", "strict", "lenient")?,
                 fresh_accept_ports: false,
                 closes_unseen: get(SUPERVISED).is_some_and(|v| v == SUPERVISES),
+                is_first: false,
                 autobind_from,
             },
             log: get("LONET_LOG").map(PathBuf::from),

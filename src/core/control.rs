@@ -63,6 +63,8 @@ pub struct Options {
     pub fresh_accept_ports: bool,
     /// It acts for supervised programs, of whose closes nobody is told.
     pub closes_unseen: bool,
+    /// This image of the process has had no reply so far: the process may have executed another program since it was heard of.
+    pub is_first: bool,
     /// Where the search for a free port begins (LONET_AUTOBIND).
     pub autobind_from: u16,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             strict_names: false,
             fresh_accept_ports: false,
             closes_unseen: false,
+            is_first: false,
             autobind_from: 1,
         }
     }

@@ -15,7 +15,7 @@
 //!
 //! Limits: the program cannot use the calls of another ABI, nor io_uring unless its user allows that (`filter`). A signal for a thread in a suspended call
 //! may be [`workers::INTERRUPT_EVERY_MS`] milliseconds late. To lonetd the supervisor is the owner of the program's sockets;
-//! lists show its child instead.
+//! lists and events show its child instead.
 
 mod arch;
 mod caller;
@@ -32,7 +32,11 @@ mod workers;
 use crate::exit::{FAILED, RunError};
 use clap::Args;
 use filter::Rules;
+use lonet_core::client::{Client, StartIf, TIME_LIMIT};
+use lonet_core::config::Config;
+use lonet_core::control::{MAX_MESSAGE, Op};
 use lonet_core::hookable::{Unhookable, Verdict, look};
+use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
@@ -93,23 +97,13 @@ impl Supervise {
         }
         match self.start(&control) {
             Ok((notify_fd, program)) => {
-                self.take_name();
+                take_name(Path::new(&self.path), self.open);
                 serve(control, user, notify_fd, program)
             }
             Err((code, why)) => {
                 Report::Failed(code, why).send(control.raw());
                 ExitCode::from(code)
             }
-        }
-    }
-
-    /// Names this process after the program, as lists of sockets show it.
-    fn take_name(&self) {
-        let file = std::fs::read_link(&self.path).ok().filter(|_| self.open);
-        let path = file.as_deref().unwrap_or(Path::new(&self.path));
-        let name = path.file_name().and_then(|name| CString::new(name.as_bytes()).ok());
-        if let Some(name) = name {
-            let _ = nix::sys::prctl::set_name(&name);
         }
     }
 
@@ -165,6 +159,28 @@ impl Supervise {
     }
 }
 
+/// Names this process after a program, as the kernel names one that executes it. `is_open`: the path leads to its file by a
+/// descriptor.
+pub fn take_name(path: &Path, is_open: bool) {
+    let file = std::fs::read_link(path).ok().filter(|_| is_open);
+    let path = file.as_deref().unwrap_or(path);
+    let name = path.file_name().and_then(|name| CString::new(name.as_bytes()).ok());
+    if let Some(name) = name {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
+/// Reports the program to lonetd, before any call of it is carried out. It was not reaped, though it may have ended. A lonetd that
+/// is not told finds it as it finds children of hooked programs.
+fn report_program() {
+    let uid = sys::geteuid();
+    if let Ok(config) = Config::read(&|name| std::env::var_os(name), uid, None) {
+        let (client, mut buffer) = (Client::new(config, None, uid), [0; MAX_MESSAGE]);
+        let limit = Limit::NONE.or_of_lonetd(TIME_LIMIT);
+        let _ = client.ask_insisting(StartIf::Killed, limit, &Op::Supervise, &mut buffer);
+    }
+}
+
 fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
     close_all_except(vec![control.raw(), notify_fd.raw()]);
     redirect_to_null([0, 1, 2]);
@@ -172,6 +188,7 @@ fn serve(control: Fd, user: Pid, notify_fd: Fd, program: Pid) -> ExitCode {
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");
     raise_descriptor_limit();
+    report_program();
     extern "C" fn do_nothing(_: i32) {}
     // Without SA_RESTART, so that the signal interrupts blocking calls.
     let interrupts = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());

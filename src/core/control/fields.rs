@@ -103,7 +103,9 @@ structs! {
     Endpoint { ip, port }
     Name<'b> { host, port }
     Asked { family, v6only, reuse_address, reuse_port }
-    Options { real_loopback, private_ports, strict_names, fresh_accept_ports, closes_unseen, autobind_from }
+    Options {
+        real_loopback, private_ports, strict_names, fresh_accept_ports, closes_unseen, is_first, autobind_from
+    }
 }
 
 /// One of a list of values, by its place in it.

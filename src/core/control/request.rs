@@ -12,8 +12,9 @@ use std::time::Duration;
 messages! {
     /// About the sockets, names and membership of a process: what lonetd's state decides.
     pub enum Op {
-        /// The process is a member; its host is up.
-        0 Join,
+        /// The process is a member; its host is up. `supervises`: it waits for a program that a child of its runs, and is none
+        /// itself.
+        0 Join { supervises: bool },
         /// The process is a member that acts on the table by itself, in the slot that it is given.
         1 Enter {
             /// It wants to know the host that it dials from, which is named after its program if it is no other.
@@ -84,6 +85,8 @@ messages! {
         21 DialHost { cookie: u64, host: &'a str, port: u16, asked: Asked },
         /// As [`Op::Name`], in names of hosts.
         22 Whois { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
+        /// The sender supervises its oldest child, which is a member on the caller's host from now on.
+        23 Supervise,
     }
 }
 

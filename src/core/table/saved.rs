@@ -28,6 +28,8 @@ pub struct SavedMember {
     pub host: u16,
     /// The host is named after the process's program.
     pub has_implicit_host: bool,
+    /// It is a process of lonet's own, and no program.
+    pub is_lonets: bool,
     /// Start time of the process, in clock ticks since boot.
     pub began: u64,
 }
@@ -36,6 +38,7 @@ const KNOWN: u64 = 1 << 40;
 const FRESH: u64 = 1 << 41;
 const MEMBER: u64 = 1;
 const IMPLICIT: u64 = 2;
+const LONETS: u64 = 4;
 
 impl Table<'_> {
     /// Saves a host. `false`: there is no room for its name, and the next lonetd will not know it.
@@ -105,7 +108,8 @@ impl Table<'_> {
             if member.who.get() & MEMBER == 0 {
                 used.set(used.get().max(n));
                 member.began.set(saved.began);
-                let flags = MEMBER | if saved.has_implicit_host { IMPLICIT } else { 0 };
+                let flag = |is: bool, flag| if is { flag } else { 0 };
+                let flags = MEMBER | flag(saved.has_implicit_host, IMPLICIT) | flag(saved.is_lonets, LONETS);
                 member.who.set((saved.pid as u32 as u64) << 32 | u64::from(saved.host) << 16 | flags);
                 next = left.next();
             }
@@ -124,6 +128,7 @@ impl Table<'_> {
                 pid: (is >> 32) as i32,
                 host: (is >> 16) as u16,
                 has_implicit_host: is & IMPLICIT != 0,
+                is_lonets: is & LONETS != 0,
                 began: member.began.get(),
             })
         })
@@ -155,7 +160,13 @@ mod tests {
         hosts[0] = host(1, "alpha", true);
         assert!(table.save_host(&hosts[0]));
         assert_eq!(table.saved_hosts(), hosts);
-        let member = |pid, host| SavedMember { pid, host, has_implicit_host: host == 2, began: 9 };
+        let member = |pid, host| SavedMember {
+            pid,
+            host,
+            has_implicit_host: host == 2,
+            is_lonets: pid == 6,
+            began: 9,
+        };
         assert!(table.save_members(5, &[member(5, 1), member(5, 2)]));
         assert!(table.save_members(6, &[member(6, 0)]));
         assert!(table.save_members(5, &[member(5, 3)]));

@@ -118,7 +118,7 @@ fn join(config: Config, what: &str) -> Result<Used<Net>> {
     let uid = sys::geteuid();
     let full_name = CString::new(format!("lonet{}", config.network)).unwrap_or_default();
     let client = Client::new(config, library_directory().as_deref(), uid);
-    let block = ask(&client, &Op::Join, what, |block, reply| match reply {
+    let block = ask(&client, &Op::Join { supervises: false }, what, |block, reply| match reply {
         Reply::Done => Block::new(block),
         _ => None,
     })?;

@@ -230,11 +230,15 @@ impl Run {
         if let Some(file) = &self.trace {
             return super::traced::run(&client, file).map_err(failed);
         }
-        join(&client).map_err(failed)?;
+        supervised &= !is_supervised;
+        // Events have the program's name from the beginning.
+        match supervised {
+            true => supervise::take_name(Path::new("lonet"), false),
+            false => supervise::take_name(&program, self.open.is_some()),
+        }
+        join(&client, supervised).map_err(failed)?;
         let mut variables = variables(&client.config, membership(&client));
-        if is_supervised {
-            supervised = false;
-        } else {
+        if !is_supervised {
             variables.push(("LD_PRELOAD", preload(&library)));
         }
         // The warning above is enough: the program must not warn again.
@@ -271,10 +275,10 @@ impl Run {
     }
 }
 
-/// Joins the network: from here on the host is up, and this process, which becomes the program, is a member.
-fn join(client: &Client) -> Result<(), String> {
+/// Joins the network: from here on the host is up, and this process is a member. `supervises`: it does not become the program.
+fn join(client: &Client, supervises: bool) -> Result<(), String> {
     let mut buffer = [0; MAX_MESSAGE];
-    let text = match client.ask_or_start(&Op::Join, &mut buffer) {
+    let text = match client.ask_or_start(&Op::Join { supervises }, &mut buffer) {
         Ok((_, Reply::Done)) => return Ok(()),
         Ok((_, Reply::Error { text, .. })) => text.to_owned(),
         Ok((_, other)) => format!("lonetd answered with {other:?}"),

@@ -340,6 +340,14 @@ impl Kernel for Live {
         process::stands_for(pid)
     }
 
+    fn is_lonets(&mut self, pid: Pid) -> bool {
+        process::is_lonets(pid)
+    }
+
+    fn oldest_child(&mut self, pid: Pid) -> Option<Pid> {
+        process::children(pid).first().copied()
+    }
+
     fn began(&mut self, pid: Pid) -> u64 {
         process::began(pid).unwrap_or(0)
     }

@@ -51,6 +51,27 @@ pub fn program(pid: Pid) -> String {
     String::from_utf8_lossy(comm.trim_ascii_end()).into_owned()
 }
 
+/// The name of an ended process's program, if nobody has reaped it. `process`: its pidfd.
+pub fn program_of_unreaped(pid: Pid, process: &OwnedFd) -> Option<String> {
+    let program = program(pid);
+    // The name is this process's if it has its pid still.
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: null for a siginfo that the kernel fills; signal 0 does nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), 0, nothing, 0) };
+    (sent == 0 && !program.is_empty()).then_some(program)
+}
+
+/// Whether a process executes lonet itself.
+pub fn is_lonets(pid: Pid) -> bool {
+    std::fs::read_link("/proc/self/exe").is_ok_and(|ours| is_executing(pid, &ours) == Some(true))
+}
+
+/// The children of a process's first thread, oldest first, also those that have ended and were not reaped.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
 /// The process that this one stands for. A supervised program comes with two other members, its supervisor
 /// and the process that the user has started (`supervise`): the program is the child of one, which is the
 /// child of the other. Processes that it has left behind take its place.
@@ -62,8 +83,7 @@ pub fn stands_for(pid: Pid) -> Pid {
         if is_ours(at) != Some(true) {
             break;
         }
-        let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        let children = children(at).into_iter();
         let alive: Vec<(Pid, bool)> = children.filter_map(|child| Some((child, is_ours(child)?))).collect();
         match alive.iter().find(|(_, is_ours)| !is_ours).or(alive.first()) {
             Some((program, false)) => return *program,
@@ -177,7 +197,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(status(child.id() as Pid, &process), Some(Status::Signal("SIGKILL".into())));
+        assert_eq!(program_of_unreaped(child.id() as Pid, &process).as_deref(), Some("cat"));
         child.wait().expect("its end");
+        assert_eq!(program_of_unreaped(child.id() as Pid, &process), None);
         // Older kernels do not say.
         let waited = status(child.id() as Pid, &process);
         assert!(waited.is_none_or(|status| status == Status::Signal("SIGKILL".into())));

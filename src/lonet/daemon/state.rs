@@ -23,6 +23,7 @@ mod kernel;
 mod life;
 mod permission;
 mod ports;
+mod processes;
 mod reply;
 mod restore;
 mod save;
@@ -40,6 +41,7 @@ pub use hosts::{By, Host, Hosts};
 pub use kernel::{ConnectedSocket, Kernel, UnconnectedState};
 pub use lonet_core::scopes::Scopes;
 pub use lonet_core::table::entry::Call;
+pub use processes::Process;
 pub use reply::{Named, StateReply};
 pub use restore::{KernelSocket, Saved};
 pub use show::{HostShown, NetworkShown, SocketShown};
@@ -136,20 +138,6 @@ pub struct Socket {
     pub destroyed: bool,
     /// The network's listen count at the time when this socket was last allowed to dial, or began to listen.
     pub since: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Process {
-    pub program: String,
-    /// The process that it stands for, by whose pid lists name it; 0: itself.
-    pub stands_for: Pid,
-    /// The hosts that it keeps up.
-    pub hosts: BTreeSet<Index>,
-    /// The host named after its program.
-    pub implicit_host: Option<Index>,
-    pub sockets: BTreeSet<Cookie>,
-    /// Its slot in the table, if it acts on the table by itself.
-    pub slot: Option<u16>,
 }
 
 /// The sender of a message, as the kernel reports it.
@@ -290,7 +278,8 @@ impl State {
             Err((errno, text)) => StateReply::Refuse(errno, text),
         };
         let outcome = match *op {
-            Op::Join => self.join(kernel, sender, requester),
+            Op::Join { supervises } => self.join(kernel, sender, requester, supervises),
+            Op::Supervise => self.supervise(kernel, sender, requester),
             Op::Bind { cookie, at, asked, attempt, past } => {
                 self.bind(kernel, sender, requester, bind::BindRequest { cookie, asked, attempt }, (at, past))
             }
@@ -375,20 +364,6 @@ impl State {
 
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
-    }
-
-    /// Makes the process a member, if it is none yet.
-    pub fn add_member(&mut self, kernel: &mut dyn Kernel, pid: Pid) -> &mut Process {
-        let changes = &mut self.changes;
-        let process = self.processes.entry(pid).or_insert_with(|| {
-            changes.processes.insert(pid);
-            Process { program: kernel.program(pid), ..Process::default() }
-        });
-        // A process that joined as `lonet run` has executed its program by the time it does anything.
-        if process.program == "lonet" {
-            process.program = kernel.program(pid);
-        }
-        process
     }
 
     /// The meaning of an address: whose it is, and whether it can be bound or dialed at all.

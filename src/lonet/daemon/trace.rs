@@ -110,10 +110,13 @@ pub struct Recorder {
     closes: HashMap<Cookie, Vec<u64>>,
     /// The last close of each socket whose end was not announced in time.
     late: HashMap<Cookie, (u64, Box<Event>)>,
-    /// The program, with its pid, of processes that have ended or supervise it.
-    programs: HashMap<Pid, (Pid, String)>,
-    /// Processes that supervise no program.
-    unsupervising: HashSet<Pid>,
+    /// The programs of processes that have ended.
+    ended: HashMap<Pid, String>,
+    /// The programs that lonet's own processes supervise, with their names, by the pids of these.
+    supervised: HashMap<Pid, (Pid, String)>,
+    /// The processes of lonet's own that were looked at since events were last read: what their programs execute only the kernel
+    /// tells.
+    looked_at: HashSet<Pid>,
     /// The ends of half-closed connections that were closed; `true`: the dialer's.
     half_closed: HashSet<(Ends, bool)>,
     /// Sockets whose ends were found by the last [`Recorder::find_ends`], and may be announced yet.
@@ -155,8 +158,9 @@ impl Recorder {
             under_way: Vec::new(),
             closes: HashMap::new(),
             late: HashMap::new(),
-            programs: HashMap::new(),
-            unsupervising: HashSet::new(),
+            ended: HashMap::new(),
+            supervised: HashMap::new(),
+            looked_at: HashSet::new(),
             half_closed: HashSet::new(),
             found_ended: HashSet::new(),
         }
@@ -187,6 +191,7 @@ impl Recorder {
     pub fn take(&mut self, state: &mut State) {
         let ring = self.table.ring();
         let last = ring.last();
+        self.looked_at.clear();
         for number in std::mem::take(&mut self.missing) {
             self.take_one(state, number);
         }
@@ -238,6 +243,7 @@ impl Recorder {
 
     fn interpret(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
         let cookie = event.cookie;
+        self.find_supervised(state, event.pid);
         match event.kind {
             // The process has recorded it before it asked lonetd.
             TableKind::Dial if self.dials.contains_key(&cookie) => return Item::Nothing,

@@ -175,7 +175,7 @@ impl Foreign {
         all.extend(waited.into_iter().map(|p| {
             let errno = match control::read_request(&p.bytes) {
                 Ok((_, AnyOp::Op(Op::Announce { .. }))) if !taken => Errno::EPROTO,
-                Ok((_, AnyOp::Op(Op::Join | Op::Announce { .. }))) => Errno::EEXIST,
+                Ok((_, AnyOp::Op(Op::Join { .. } | Op::Announce { .. }))) => Errno::EEXIST,
                 _ => Errno::EADDRNOTAVAIL,
             };
             // A program that announces a host puts its name into the error itself.

@@ -85,6 +85,9 @@ impl Daemon {
                 return self.connections.closer.end(fd);
             }
         };
+        if requester.options.is_first {
+            self.may_execute_another(peer.pid);
+        }
         match received {
             AnyOp::Op(op) => self.handle_op(fd, peer, (requester, op), bytes, preparation),
             AnyOp::Network(op) => self.handle_network_op(fd, right, (peer, is_owner), (&requester, op)),
@@ -262,6 +265,7 @@ impl Daemon {
         self.verify_hosts(|state| !state.unverified().is_empty());
         self.review_left();
         self.commit();
+        self.read_events();
         let shown = self.state.show(&mut self.kernel, &self.config.network);
         let sent = serde_json::to_vec(&shown).map_err(io::Error::from).and_then(|text| send_file(fd, &text));
         if let Err(e) = sent {

@@ -1,7 +1,7 @@
 //! The processes of the network, and their ends.
 
 use super::{Daemon, event};
-use crate::daemon::process::{has_ended, pidfd_open, status};
+use crate::daemon::process::{has_ended, pidfd_open, program_of_unreaped, status};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
@@ -94,8 +94,8 @@ impl Daemon {
         let mut hosts = BTreeSet::new();
         for pid in pids {
             let process = self.processes.remove(*pid);
-            if let Some(process) = process.filter(|_| self.is_recording()) {
-                self.state.ended_as(*pid, status(*pid, &process));
+            if let Some(process) = process {
+                self.look_at_ended(*pid, &process);
             }
             hosts.extend(self.state.processes.get(pid).iter().flat_map(|p| &p.hosts));
         }
@@ -104,6 +104,23 @@ impl Daemon {
         // nothing says which process did.
         self.state.mark_unverified(&hosts);
         self.inheritance.process_ended();
+    }
+
+    /// Reads what events say of a process that has ended. `process`: its pidfd.
+    fn look_at_ended(&mut self, pid: Pid, process: &OwnedFd) {
+        if self.is_recording() {
+            self.read_events();
+            self.state.ended_as(pid, status(pid, process), program_of_unreaped(pid, process));
+        }
+    }
+
+    /// Handles a message of a process that may have executed another program since it was heard of.
+    pub(super) fn may_execute_another(&mut self, pid: Pid) {
+        if self.state.processes.contains_key(&pid) {
+            // The events so far have the name of the program before.
+            self.read_events();
+            self.state.may_execute_another(&mut self.kernel, pid);
+        }
     }
 
     /// Commits the state's changes: saves its dirty set and watches its new members. Called before any reply is sent.
@@ -128,7 +145,10 @@ impl Daemon {
         }
         match self.processes.take_sender(pid).map_or_else(|| pidfd_open(pid), Ok) {
             // A zombie: a process without sockets.
-            Ok(process) if has_ended(&process) => return false,
+            Ok(process) if has_ended(&process) => {
+                self.look_at_ended(pid, &process);
+                return false;
+            }
             Ok(process) => self.processes.add(pid, process),
             // It may have become a member for the sake of a child, which it left meanwhile.
             Err(Errno::ESRCH) => return false,

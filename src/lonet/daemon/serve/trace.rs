@@ -326,10 +326,17 @@ impl Daemon {
         }
     }
 
+    /// Reads the events so far, before what they say of processes changes.
+    pub(super) fn read_events(&mut self) {
+        if let Some(recorder) = &mut self.tracing.recorder {
+            recorder.take(&mut self.state);
+        }
+    }
+
     /// Passes the kernel's announcements of ended sockets to the recorder.
     pub(super) fn record_ends(&mut self, ends: &[End]) {
+        self.read_events();
         let Some(mut recorder) = self.tracing.recorder.take() else { return };
-        recorder.take(&mut self.state);
         ends.iter().for_each(|end| recorder.destroyed(&mut self.state, end));
         self.tracing.recorder = Some(recorder);
     }

@@ -31,7 +31,7 @@ pub(super) struct EventNotes {
     up: BTreeSet<Index>,
     /// [`Hosts::touches`](super::Hosts::touches) at the last check.
     touches: u64,
-    /// Exit statuses of processes whose end the state has not handled yet.
+    /// Exit statuses of processes whose end the state has not handled so far.
     statuses: BTreeMap<Pid, Option<Status>>,
 }
 
@@ -79,7 +79,7 @@ impl State {
         self.changes.names = true;
     }
 
-    /// Makes the events of a process that becomes a member of a host.
+    /// Makes the events of a process that becomes a member of a host; for lonet's own only that of the host.
     pub(super) fn note_up(&mut self, host: Index, pid: Pid) {
         if !self.is_recorded() {
             return;
@@ -87,7 +87,9 @@ impl State {
         if self.event_notes.up.insert(host) {
             self.note(Kind::HostUp, 0, host, |_| {});
         }
-        self.note(Kind::Joined, pid, host, |_| {});
+        if !self.processes.get(&pid).is_some_and(|process| process.is_lonets) {
+            self.note(Kind::Joined, pid, host, |_| {});
+        }
     }
 
     pub fn is_recorded(&self) -> bool {
@@ -139,21 +141,21 @@ impl State {
         found.map(|named| Named { is_cacheable: false, ..named })
     }
 
-    /// Notes the exit status of a process whose end is handled next.
-    pub fn ended_as(&mut self, pid: Pid, status: Option<Status>) {
+    /// Notes the exit status of a process whose end is handled next, and the program that it executed at last, if known.
+    pub fn ended_as(&mut self, pid: Pid, status: Option<Status>, program: Option<String>) {
         self.event_notes.statuses.insert(pid, status);
+        if let (Some(process), Some(program)) = (self.processes.get_mut(&pid), program) {
+            process.set_program(program);
+        }
     }
 
     /// Makes the events of a process that has ended.
     pub(super) fn note_end(&mut self, pid: Pid, process: &Process) {
-        if !self.is_recorded() {
+        let status = self.event_notes.statuses.remove(&pid).flatten();
+        if process.is_lonets || !self.is_recorded() {
             return;
         }
-        let texts = EventTexts {
-            program: Some(process.program.clone()),
-            status: self.event_notes.statuses.remove(&pid).flatten(),
-            ..EventTexts::default()
-        };
+        let texts = EventTexts { program: Some(process.program.clone()), status, ..EventTexts::default() };
         for host in &process.hosts {
             self.note_with_texts(Kind::Ended, pid, *host, |_| texts.clone());
         }

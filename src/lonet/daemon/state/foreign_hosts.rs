@@ -71,7 +71,8 @@ impl State {
     ) -> Option<RegistryQuery> {
         let comes_up = matches!(
             op,
-            Op::Join
+            Op::Join { .. }
+                | Op::Supervise
                 | Op::Bind { .. }
                 | Op::Listen { .. }
                 | Op::Dial { .. }

@@ -180,19 +180,6 @@ pub enum By<'a> {
 const NO_INDEX: &str = "the network has no address left for another host";
 
 impl State {
-    pub(super) fn join(
-        &mut self,
-        kernel: &mut dyn Kernel,
-        sender: Sender,
-        requester: &Requester<'_>,
-    ) -> Outcome {
-        self.add_member(kernel, sender.pid);
-        if !requester.host.is_empty() {
-            self.default_host(kernel, sender.pid, requester)?;
-        }
-        Ok(Reply::Done)
-    }
-
     /// The process's default host, from LONET_HOST, which is up from now on.
     pub(super) fn default_host(
         &mut self,
@@ -279,18 +266,6 @@ impl State {
         {
             self.join_host(kernel, pid, index);
         }
-    }
-
-    pub(super) fn join_host(&mut self, kernel: &mut dyn Kernel, pid: Pid, index: Index) {
-        if !self.add_member(kernel, pid).hosts.insert(index) {
-            return;
-        }
-        self.note_up(index, pid);
-        if let Some(host) = self.hosts.get_mut(index) {
-            host.members.insert(pid);
-            host.foreign = None;
-        }
-        self.changes.processes.insert(pid);
     }
 
     /// The host of a name, for a resolver.

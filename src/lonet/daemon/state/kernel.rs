@@ -27,6 +27,14 @@ pub trait Kernel {
     fn stands_for(&mut self, pid: Pid) -> Pid {
         pid
     }
+    /// Whether a process executes lonet itself.
+    fn is_lonets(&mut self, _pid: Pid) -> bool {
+        false
+    }
+    /// The oldest child of a process that was not reaped.
+    fn oldest_child(&mut self, _pid: Pid) -> Option<Pid> {
+        None
+    }
     /// The start time of a process, in clock ticks since boot; 0: it has ended.
     fn began(&mut self, pid: Pid) -> u64;
     /// Begins a batch of queries about unconnected sockets within a net (address and prefix length): they are

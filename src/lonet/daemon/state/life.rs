@@ -344,10 +344,3 @@ impl Socket {
         [Some((self.host, self.port)), claim]
     }
 }
-
-impl super::Process {
-    /// Whether it keeps no host up, has no socket that the state decides about, and has no slot.
-    pub(super) fn is_unused(&self) -> bool {
-        self.hosts.is_empty() && self.sockets.is_empty() && self.slot.is_none()
-    }
-}

@@ -2,6 +2,7 @@
 
 use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State, UnconnectedState};
 use lonet_core::table::Table;
+use lonet_core::table::events::Kind;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::{SavedHost, SavedMember};
 use lonet_core::table::state::Phase;
@@ -45,6 +46,7 @@ impl State {
             pid,
             host,
             has_implicit_host: process.implicit_host == Some(host),
+            is_lonets: process.is_lonets,
             began,
         };
         match process.hosts.len() {
@@ -116,16 +118,21 @@ impl State {
         for m in members.into_iter().filter(|m| m.began != 0) {
             self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
-                // It has ended while no lonetd served.
+                // It has ended while no lonetd served: how, nobody knows.
+                if !m.is_lonets && m.host != 0 {
+                    self.note(Kind::Ended, m.pid, m.host, |_| {});
+                }
                 if let Some(host) = self.hosts.get_mut(m.host) {
                     host.left = kernel.now();
                     self.changes.hosts.insert(m.host);
                 }
                 continue;
             }
-            self.processes
-                .entry(m.pid)
-                .or_insert_with(|| Process { program: kernel.program(m.pid), ..Process::default() });
+            self.processes.entry(m.pid).or_insert_with(|| Process {
+                program: kernel.program(m.pid),
+                is_lonets: m.is_lonets,
+                ..Process::default()
+            });
             if let Some(host) = self.hosts.get_mut(m.host) {
                 host.members.insert(m.pid);
                 if let Some(process) = self.processes.get_mut(&m.pid) {

@@ -91,7 +91,9 @@ impl State {
         // A member may run another program by now: exec keeps the pid.
         for (pid, process) in &mut self.processes {
             process.stands_for = kernel.stands_for(*pid);
-            process.program = kernel.program(process.stands_for);
+            if process.is_lonets || process.stands_for == *pid {
+                process.set_program(kernel.program(process.stands_for));
+            }
         }
         let mut entered: BTreeMap<Index, Vec<(Cookie, Socket)>> = BTreeMap::new();
         for (cookie, socket) in self.all_entered(kernel) {
@@ -117,7 +119,7 @@ impl State {
                 index: host.index,
                 address: this.block.address(host.index).to_string().into(),
                 foreign: !host.is_up(),
-                processes: host.members.iter().filter_map(|pid| this.show_process(*pid)).collect(),
+                processes: this.show_processes(host.members.iter()),
                 sockets: (sockets.into_iter())
                     .map(|(cookie, s)| {
                         this.show_socket(s, unanswered.contains(&cookie), holders.get(&cookie))
@@ -126,13 +128,19 @@ impl State {
             }
         });
         let hosts = hosts.collect();
-        let processes = this.processes.keys().filter_map(|pid| this.show_process(*pid)).collect();
+        let processes = this.show_processes(this.processes.keys());
         NetworkShown { network: network.into(), hosts, processes }
     }
 
-    fn show_process(&self, pid: Pid) -> Option<ProcessShown<'_>> {
-        let process = self.processes.get(&pid)?;
-        Some(ProcessShown { pid: process.shown_pid(pid), program: process.program.as_str().into() })
+    /// Each of these processes once; one that stands for another is shown as that.
+    fn show_processes<'a>(&'a self, pids: impl Iterator<Item = &'a Pid>) -> Vec<ProcessShown<'a>> {
+        let of = |pid: &Pid| {
+            let process = self.processes.get(pid)?;
+            let shown = process.shown_pid(*pid);
+            (shown != *pid || !process.is_lonets).then_some((shown, process.program.as_str()))
+        };
+        let programs: BTreeMap<Pid, &str> = pids.filter_map(of).collect();
+        programs.into_iter().map(|(pid, program)| ProcessShown { pid, program: program.into() }).collect()
     }
 
     /// A holder, with its program's name, of each socket whose maker has ended.

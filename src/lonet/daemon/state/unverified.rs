@@ -57,7 +57,9 @@ impl State {
             }
             Op::DialHost { host, .. } => named(host) || is_new(),
             Op::Resolve { name, .. } => self.hosts.find(name).is_some_and(is_one),
-            Op::Join | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => is_new(),
+            Op::Join { .. } | Op::Supervise | Op::Enter { .. } | Op::Bind { .. } | Op::Listen { .. } => {
+                is_new()
+            }
             Op::Announce { .. } | Op::Leave => true,
             Op::Bound { .. }
             | Op::Listening { .. }

@@ -65,28 +65,41 @@ impl Recorder {
 
     /// The pid and program to show for a process: for a supervisor those of its program.
     pub(super) fn who(&self, state: &State, pid: Pid) -> (Pid, Option<String>) {
-        if let Some((pid, program)) = self.programs.get(&pid) {
-            return (*pid, Some(program.clone()));
+        if let Some((program, name)) = self.supervised.get(&pid) {
+            return (*program, Some(name.clone()).filter(|name| !name.is_empty()));
         }
-        let program = state.processes.get(&pid).map(|process| process.program.clone());
-        (pid, program.filter(|program| !program.is_empty() && program != "lonet"))
+        let living = || state.processes.get(&pid).filter(|p| !p.is_lonets).map(|p| p.program.clone());
+        (pid, self.ended.get(&pid).cloned().or_else(living).filter(|name| !name.is_empty()))
     }
 
     /// Whether a living process supervises this one.
     pub(super) fn has_live_supervisor(&self, state: &State, pid: Pid) -> bool {
-        self.programs.iter().any(|(of, (program, _))| *program == pid && state.processes.contains_key(of))
+        self.supervised.iter().any(|(of, (program, _))| *program == pid && state.processes.contains_key(of))
     }
 
-    /// Finds, once, the program that a process of lonet's own supervises.
-    fn find_supervised(&mut self, state: &State, pid: Pid) {
-        let is_known = self.programs.contains_key(&pid) || self.unsupervising.contains(&pid);
-        let Some(process) = state.processes.get(&pid).filter(|_| !is_known) else { return };
-        let program = process::stands_for(pid);
-        if program != pid {
-            self.programs.insert(pid, (program, process::program(program)));
-        } else if process.program != "lonet" {
-            self.unsupervising.insert(pid);
+    /// Finds the program that a process of lonet's own supervises, and its name.
+    pub(super) fn find_supervised(&mut self, state: &mut State, pid: Pid) {
+        let Some(process) = state.processes.get(&pid).filter(|p| p.is_lonets) else { return };
+        if !self.looked_at.insert(pid) {
+            return;
         }
+        let before = self.supervised.get(&pid);
+        let known = process.supervises.or(before.map(|(program, _)| *program));
+        // When the program has ended, a process that it has left behind takes its place.
+        let known = known.filter(|program| !self.ended.contains_key(program));
+        let program = known.unwrap_or_else(|| process::stands_for(pid));
+        if program == pid {
+            return;
+        }
+        let is_same = |(last, _): &&(Pid, String)| *last == program;
+        let name = Some(process::program(program)).filter(|name| !name.is_empty());
+        let name = name.or_else(|| before.filter(is_same).map(|(_, name)| name.clone()));
+        let name = name.or_else(|| state.processes.get(&program).map(|p| p.program.clone()));
+        let name = name.unwrap_or_default();
+        if let Some(process) = state.processes.get_mut(&program) {
+            process.set_program(name.clone());
+        }
+        self.supervised.insert(pid, (program, name));
     }
 
     /// The event of a trace for an event of the table.
@@ -94,7 +107,10 @@ impl Recorder {
         let mut event = Box::new(Event::new(number, Moment(noted.time), kind(noted.kind)));
         event.host = host(state, noted.host);
         if noted.pid != 0 {
-            self.find_supervised(state, noted.pid);
+            if noted.kind == TableKind::Joined {
+                self.ended.remove(&noted.pid);
+                self.supervised.remove(&noted.pid);
+            }
             let (pid, program) = self.who(state, noted.pid);
             (event.pid, event.program) = (Some(pid), program);
         }
@@ -120,20 +136,15 @@ impl Recorder {
         }
         match noted.kind {
             TableKind::Ended => {
-                self.unsupervising.remove(&noted.pid);
                 let texts = state.take_texts(number);
-                event.program = event.program.take().or(texts.program);
+                event.program = texts.program.filter(|name| !name.is_empty()).or(event.program);
                 event.status = texts.status;
-                if self.programs.len() > MAX_REMEMBERED {
-                    self.programs.clear();
+                if self.ended.len() > MAX_REMEMBERED {
+                    self.ended.clear();
                 }
                 if let (Some(program), false) = (&event.program, state.processes.contains_key(&noted.pid)) {
-                    self.programs.insert(noted.pid, (event.pid.unwrap_or(noted.pid), program.clone()));
+                    self.ended.insert(noted.pid, program.clone());
                 }
-            }
-            TableKind::Joined => {
-                self.programs.remove(&noted.pid);
-                self.unsupervising.remove(&noted.pid);
             }
             TableKind::NameAsked
             | TableKind::NameAnswered

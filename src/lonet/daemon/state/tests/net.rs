@@ -223,7 +223,7 @@ impl Net {
     pub fn run(&mut self, home: usize) -> Pid {
         let pid = self.world.spawn();
         self.homes.insert(pid, home);
-        let _ = self.ask(pid, &Op::Join);
+        let _ = self.ask(pid, &Op::Join { supervises: false });
         pid
     }
 
