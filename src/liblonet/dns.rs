@@ -3,19 +3,21 @@
 //! server's address.
 
 use crate::address::{self, Address, is_plausible};
-use crate::ask::{Start, ask};
+use crate::ask::{RequestResult, Start, ask_in_call};
 use crate::panic_barrier::run_isolated;
 use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
 use lonet_core::control::{NetworkOp, Reply};
 use lonet_core::dns::PORT;
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Fills `instead` with the address to use in place of a name server's; `false`: the address is not
-/// redirected. Holds nothing and contains no cancellation point, so that callers need no cleanup.
+/// redirected. `limit`: that of the program's call, which may have several messages. Holds nothing and contains no
+/// cancellation point, so that callers need no cleanup.
 ///
 /// # Safety
 /// `to` and `len` are as connect(2) takes them; `instead` is writable.
@@ -24,6 +26,7 @@ pub unsafe extern "C" fn redirect(
     to: *const sockaddr,
     len: socklen_t,
     instead: *mut Address,
+    limit: &mut Limit,
 ) -> bool {
     if !process::is_active() {
         return false;
@@ -32,7 +35,7 @@ pub unsafe extern "C" fn redirect(
     run_isolated(|| {
         if let Some((to, family)) = memory::address(to, len)
             && to.port == PORT
-            && let Ok(Some(address)) = resolver_address(fd, to, family)
+            && let Ok(Some(address)) = resolver_address(fd, to, family, limit)
         {
             // SAFETY: as the caller promises.
             unsafe { instead.write(address) };
@@ -42,7 +45,18 @@ pub unsafe extern "C" fn redirect(
     found
 }
 
-fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option<Address>, Errno> {
+/// Asks lonetd, unless it has not answered in time about an earlier message of the call.
+fn ask(op: &NetworkOp<'_>, start: Start, limit: &mut Limit) -> RequestResult {
+    let client = process::client().filter(|_| !limit.is_over()).ok_or(Errno::ENETDOWN)?;
+    ask_in_call(limit, &client, op, start)
+}
+
+fn resolver_address(
+    fd: c_int,
+    server: Endpoint,
+    family: c_int,
+    limit: &mut Limit,
+) -> Result<Option<Address>, Errno> {
     let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
     if get(libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP
         || get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
@@ -65,17 +79,17 @@ fn resolver_address(fd: c_int, server: Endpoint, family: c_int) -> Result<Option
     if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
         return Ok(None);
     }
-    match ask(&NetworkOp::NameServer { server, from: local.port }, Start::Yes)? {
+    match ask(&NetworkOp::NameServer { server, from: local.port }, Start::Yes, limit)? {
         Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
         _ => Ok(None),
     }
 }
 
 /// Replaces the address that a call has stored by the name server's, if it is one that lonetd uses in place
-/// of a server.
+/// of a server. `limit`: as for [`redirect`].
 ///
 /// `at` is writable for `room` bytes, and so is `len`, or they are as the call has accepted them.
-pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
+pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t, limit: &mut Limit) {
     if !process::is_active() || !is_plausible(at) || !is_plausible(len) {
         return;
     }
@@ -84,8 +98,8 @@ pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut sockle
         let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
         if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {
             run_isolated(|| {
-                if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&NetworkOp::Behind { os }, Start::No)
-                {
+                let answer = ask(&NetworkOp::Behind { os }, Start::No, limit);
+                if let Ok(Reply::Named { peer: Some(server), .. }) = answer {
                     Address::of(server, family).copy_out(at, room, len);
                 }
             });

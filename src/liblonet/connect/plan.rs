@@ -124,7 +124,7 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { dns::redirect(fd, address, len, &raw mut instead) } {
+    if unsafe { dns::redirect(fd, address, len, &raw mut instead, &mut attempt.limit) } {
         return Ok(Plan::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {
@@ -145,7 +145,7 @@ unsafe fn plan(attempt: &mut Attempt, decider: Decider) -> Result<Plan, Failure>
         return Err(Errno::EISCONN.into());
     }
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    if local.is_none_or(|a| a.port() == 0) && table::roll_back_abandoned(&client, fd, cookie) {
+    if local.is_none_or(|a| a.port() == 0) && table::roll_back_abandoned(attempt, &client, cookie) {
         local = None;
     }
     if let Some(os) =
@@ -212,11 +212,12 @@ fn by_lonetd(
 ) -> Result<Plan, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
+    let acts = decider == Decider::Table && table::decides(attempt, client, asked, local);
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
     let unaware = local.is_some() && is_at_unawares(fd, to);
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
-    let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
+    let mut reply = match dial(acts) {
         Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
             return table::begin_when_entered(attempt, socket, to)?.map(Plan::Table).ok_or(failed);
         }
