@@ -8,7 +8,7 @@
 //! A process that has dropped the owner's uid before it joins does not act by itself. Where anything is
 //! missing (the table, a list of robust mutexes, a slot) it asks lonetd for everything.
 
-use crate::ask::{Start, ask_of};
+use crate::ask::{Start, ask_in_call};
 use crate::seat::{self, Page, Seat};
 use crate::{process, table_map};
 use lonet_core::client::Client;
@@ -23,8 +23,8 @@ use std::sync::atomic::Ordering;
 /// This process as an actor on the table of `client`'s network, which it joins if necessary. `None`: ask
 /// lonetd.
 ///
-/// `dials`: the actor's host must be known, as for a dial.
-pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
+/// `dials`: the actor's host must be known, as for a dial. `limit`: that of the program's call, for all its requests.
+pub fn actor(client: &Client, dials: bool, limit: &mut Limit) -> Option<Actor<'static>> {
     if !process::is_own(client) {
         return None;
     }
@@ -33,10 +33,11 @@ pub fn actor(client: &Client, dials: bool) -> Option<Actor<'static>> {
     if let Some(actor) = seated(client, page, seat).filter(|a| a.host != 0 || !dials) {
         return Some(actor);
     }
-    if matches!(seat, Seat::Joining | Seat::CannotJoin) || !page.begin_joining(seat) {
+    // A call for which lonetd has not answered in time does not ask again.
+    if matches!(seat, Seat::Joining | Seat::CannotJoin) || limit.is_over() || !page.begin_joining(seat) {
         return None;
     }
-    let joined = join(client, page, dials, seat.slot());
+    let joined = join(client, page, dials, seat.slot(), limit);
     // A request that failed is tried again with the next call.
     page.set_seat(joined.unwrap_or(Seat::Empty));
     process::table(client).into_iter().for_each(seat::allow_ptrace_by_lonetd);
@@ -54,11 +55,11 @@ fn seated(client: &Client, page: &'static Page, seat: Seat) -> Option<Actor<'sta
 }
 
 /// Joins the network, with the slot that the process has, if any. `None`: the request to lonetd failed.
-fn join(client: &Client, page: &Page, dials: bool, seat: u16) -> Option<Seat> {
+fn join(client: &Client, page: &Page, dials: bool, seat: u16, limit: &mut Limit) -> Option<Seat> {
     if sys::geteuid() != client.owner() || !has_robust_list() {
         return Some(Seat::CannotJoin);
     }
-    let reply = ask_of(Limit::NONE, client, &Op::Enter { dials, seat }, Start::Yes).ok()?;
+    let reply = ask_in_call(limit, client, &Op::Enter { dials, seat }, Start::Yes).ok()?;
     let Reply::Entered { slot, host } = reply else { return Some(Seat::CannotJoin) };
     table_map::map(client);
     let Some(table) = process::table(client).filter(|_| slot != NO_SLOT) else {

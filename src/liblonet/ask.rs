@@ -23,19 +23,22 @@ pub enum Start {
     No,
 }
 
-/// The time limit of one call of the program for all its requests to lonetd. A call that sends a single
-/// request passes [`Limit::NONE`] instead, so that the clock is read only when the request is sent.
+/// The time limit of one call of the program for all its requests to lonetd. A call that may send none, or only
+/// one, begins with [`Limit::NONE`] instead, so that the clock is read only when a request is sent.
 pub fn limit() -> Limit {
     Limit::NONE.or_of_lonetd(TIME_LIMIT)
 }
 
-/// Sends a request to the process's own lonetd. Its errors are those that bind and connect may return.
-pub fn ask(request: &dyn Request, start: Start) -> RequestResult {
-    let client = process::client().ok_or(Errno::ENETDOWN)?;
-    ask_of(Limit::NONE, &client, request, start)
+/// Sends one of several requests of a call, whose limit begins with the first of them. A lonetd that had to wait for a
+/// processor and has answered gets time for the next one.
+pub fn ask_in_call(limit: &mut Limit, client: &Client, request: &dyn Request, start: Start) -> RequestResult {
+    *limit = limit.or_of_lonetd(TIME_LIMIT);
+    let reply = ask_of(*limit, client, request, start)?;
+    *limit = limit.forgiven(TIME_LIMIT);
+    Ok(reply)
 }
 
-/// As [`ask`], within a limit, to the lonetd of any network.
+/// Sends a request to the lonetd of any network, within a limit. Its errors are those that bind and connect may return.
 // Not inlined: the buffer would enlarge the frames of hooks, which may run on a small stack.
 #[inline(never)]
 pub fn ask_of(limit: Limit, client: &Client, request: &dyn Request, start: Start) -> RequestResult {

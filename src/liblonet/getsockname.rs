@@ -10,6 +10,7 @@ use crate::log::About;
 use crate::{autobound, host, kernel, memory, name, name_server, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, Face, Place};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 
 hook! {
@@ -92,11 +93,12 @@ unsafe fn on_network(
     if end == End::Local {
         shown.into_iter().for_each(autobound::record_told);
     }
+    let mut limit = Limit::NONE;
     match shown {
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },
         // SAFETY: as above.
-        None => unsafe { name_server::show_server_address(address, room, len) },
+        None => unsafe { name_server::show_server_address(address, room, len, &mut limit) },
     }
     Ok(Decision::Done(0))
 }

@@ -43,9 +43,9 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     let cookie = kernel::cookie(fd)?;
     let start = if process::is_certain(local.ip) { Start::Yes } else { Start::No };
     let client = process::client().ok_or(Errno::ENETDOWN)?;
+    let mut limit = ask::limit();
     // Dialers must be able to see whether the listener's process is alive.
-    let _ = actor::actor(&client, false);
-    let limit = ask::limit();
+    let _ = actor::actor(&client, false, &mut limit);
     let request = |attempt| Op::Listen { cookie, bound, asked, attempt };
     // No sandbox forbids a port that the kernel chooses.
     match bind_assigned(limit, &client, fd, (family, asked), request, &|| true, start)? {

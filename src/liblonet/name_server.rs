@@ -3,13 +3,14 @@
 //! else. The program sees the server's address.
 
 use crate::address::{self, Address, is_plausible};
-use crate::ask::{Start, ask};
+use crate::ask::{RequestResult, Start, ask_in_call};
 use crate::panic_barrier::run_isolated;
 use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
 use lonet_core::block::{Endpoint, is_name_server};
 use lonet_core::control::{NetworkOp, Reply};
 use lonet_core::dns_message::PORT;
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +24,8 @@ pub enum Sockets {
 }
 
 /// Fills `instead` with the address to use in place of a name server's; `false`: the address is not
-/// redirected; nor is a TCP socket's that may be a host's, see [`tcp_server`]. Holds nothing and contains no
+/// redirected; nor is a TCP socket's that may be a host's, see [`tcp_server`]. `limit`: that of the program's call, which may
+/// have several messages. Holds nothing and contains no
 /// cancellation point, so that callers need no cleanup.
 ///
 /// # Safety
@@ -34,6 +36,7 @@ pub unsafe extern "C" fn redirect(
     len: socklen_t,
     sockets: Sockets,
     instead: *mut Address,
+    limit: &mut Limit,
 ) -> bool {
     if !process::is_active() {
         return false;
@@ -46,9 +49,9 @@ pub unsafe extern "C" fn redirect(
                 Ok(libc::IPPROTO_TCP)
                     if sockets == Sockets::UdpAndTcp && process::concerns(to.ip).is_err() =>
                 {
-                    resolver_address(fd, to, family, true)
+                    resolver_address(fd, (to, family), true, limit)
                 }
-                Ok(libc::IPPROTO_UDP) => resolver_address(fd, to, family, false),
+                Ok(libc::IPPROTO_UDP) => resolver_address(fd, (to, family), false, limit),
                 other => other.map(|_| None),
             }
         {
@@ -61,18 +64,29 @@ pub unsafe extern "C" fn redirect(
 }
 
 /// As [`redirect`], for a TCP socket that is to be connected to the machine's loopback, as its host does not listen there.
-pub fn tcp_server(fd: c_int, server: Endpoint, family: c_int) -> Option<Address> {
+pub fn tcp_server(fd: c_int, server: Endpoint, family: c_int, limit: &mut Limit) -> Option<Address> {
     if server.port != PORT {
         return None;
     }
-    resolver_address(fd, server, family, true).ok().flatten()
+    resolver_address(fd, (server, family), true, limit).ok().flatten()
 }
 
 fn protocol(fd: c_int) -> Result<c_int, Errno> {
     sys::getsockopt::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)
 }
 
-fn resolver_address(fd: c_int, server: Endpoint, family: c_int, tcp: bool) -> Result<Option<Address>, Errno> {
+/// Asks lonetd, unless it has not answered in time about an earlier message of the call.
+fn ask(op: &NetworkOp<'_>, start: Start, limit: &mut Limit) -> RequestResult {
+    let client = process::client().filter(|_| !limit.is_over()).ok_or(Errno::ENETDOWN)?;
+    ask_in_call(limit, &client, op, start)
+}
+
+fn resolver_address(
+    fd: c_int,
+    (server, family): (Endpoint, c_int),
+    tcp: bool,
+    limit: &mut Limit,
+) -> Result<Option<Address>, Errno> {
     let get = |level, option| sys::getsockopt::<c_int>(fd, level, option);
     if get(libc::SOL_SOCKET, libc::SO_DOMAIN)? != family
         || family == libc::AF_INET6 && get(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0
@@ -94,17 +108,17 @@ fn resolver_address(fd: c_int, server: Endpoint, family: c_int, tcp: bool) -> Re
     if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
         return Ok(None);
     }
-    match ask(&NetworkOp::NameServer { server, from: local.port, tcp }, Start::Yes)? {
+    match ask(&NetworkOp::NameServer { server, from: local.port, tcp }, Start::Yes, limit)? {
         Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
         _ => Ok(None),
     }
 }
 
 /// Replaces the address that a call has stored by the name server's, if it is one that lonetd uses in place
-/// of a server.
+/// of a server. `limit`: as for [`redirect`].
 ///
 /// `at` is writable for `room` bytes, and so is `len`, or they are as the call has accepted them.
-pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t) {
+pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut socklen_t, limit: &mut Limit) {
     if !process::is_active() || !is_plausible(at) || !is_plausible(len) {
         return;
     }
@@ -113,8 +127,8 @@ pub unsafe fn show_server_address(at: *mut sockaddr, room: u32, len: *mut sockle
         let Some((from, family)) = address::read(at, room.min(len.read())) else { return };
         if let Some(os) = from.v4().filter(|os| is_name_server(*os.ip())) {
             run_isolated(|| {
-                if let Ok(Reply::Named { peer: Some(server), .. }) = ask(&NetworkOp::Behind { os }, Start::No)
-                {
+                let answer = ask(&NetworkOp::Behind { os }, Start::No, limit);
+                if let Ok(Reply::Named { peer: Some(server), .. }) = answer {
                     Address::of(server, family).copy_out(at, room, len);
                 }
             });

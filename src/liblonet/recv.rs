@@ -5,6 +5,7 @@
 
 use crate::{memory, name_server, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 
 hook! {
@@ -128,8 +129,9 @@ unsafe fn name_at(message: *const msghdr) -> (*mut sockaddr, u32) {
 
 unsafe extern "C" fn named(got: ssize_t, from: *mut sockaddr, room: u32, len: *mut socklen_t) -> ssize_t {
     if got >= 0 {
+        let mut limit = Limit::NONE;
         // SAFETY: the kernel has just written there.
-        unsafe { name_server::show_server_address(from, room, len) };
+        unsafe { name_server::show_server_address(from, room, len, &mut limit) };
     }
     got
 }
@@ -146,16 +148,14 @@ extern "C" fn messages_with_room(messages: *const mmsghdr, count: c_uint) -> u64
 }
 
 unsafe extern "C" fn named_all(got: c_int, messages: *mut mmsghdr, roomy: u64) -> c_int {
+    let mut limit = Limit::NONE;
     for i in (0..got.clamp(0, 64) as usize).filter(|i| roomy & 1 << i != 0) {
         // SAFETY: the kernel has just filled it.
         unsafe {
             let message = &raw mut (*messages.add(i)).msg_hdr;
             let room = size_of::<libc::sockaddr_in6>() as u32;
-            name_server::show_server_address(
-                (*message).msg_name.cast(),
-                room,
-                &raw mut (*message).msg_namelen,
-            );
+            let len = &raw mut (*message).msg_namelen;
+            name_server::show_server_address((*message).msg_name.cast(), room, len, &mut limit);
         }
     }
     got

@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::name_server::{self, Sockets};
 use crate::{connect, memory, process};
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use lonet_core::limit::Limit;
 use std::mem::MaybeUninit;
 
 hook! {
@@ -19,8 +20,9 @@ hook! {
 
 hook! {
     unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => lonet_sendmsg {
+        let mut limit = Limit::NONE;
         // SAFETY: the program's arguments.
-        unsafe { send_message(fd, message, flags, real_sendmsg()) }
+        unsafe { send_message(fd, message, flags, real_sendmsg(), &mut limit) }
     }
 }
 
@@ -81,8 +83,8 @@ unsafe extern "C" fn send_to(
     // SAFETY: the program's arguments.
     unsafe {
         if is_name_server(address, len) {
-            let mut instead = MaybeUninit::<Address>::uninit();
-            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr()) {
+            let (mut instead, mut limit) = (MaybeUninit::<Address>::uninit(), Limit::NONE);
+            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr(), &mut limit) {
                 let to = instead.as_ptr();
                 return real(fd, buffer, n, flags, (*to).pointer(), (*to).len);
             }
@@ -101,7 +103,13 @@ unsafe extern "C" fn send_to(
 ///
 /// # Safety
 /// The arguments are as sendmsg(2) takes them; `real` is libc's.
-unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_int, real: SendMsg) -> ssize_t {
+unsafe extern "C" fn send_message(
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+    real: SendMsg,
+    limit: &mut Limit,
+) -> ssize_t {
     // SAFETY: the program's arguments, once it is known that they can be read.
     unsafe {
         if !is_message(message) {
@@ -110,7 +118,7 @@ unsafe extern "C" fn send_message(fd: c_int, message: *const msghdr, flags: c_in
         let (address, len) = ((*message).msg_name.cast::<sockaddr>(), (*message).msg_namelen);
         if is_name_server(address, len) {
             let mut instead = MaybeUninit::<Address>::uninit();
-            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr()) {
+            if name_server::redirect(fd, address, len, Sockets::Udp, instead.as_mut_ptr(), limit) {
                 let mut other = message.read();
                 other.msg_name = (*instead.as_mut_ptr()).pointer_mut().cast();
                 other.msg_namelen = (*instead.as_ptr()).len;
@@ -146,10 +154,11 @@ unsafe extern "C" fn send_messages(
         if !any_elsewhere(messages, count, flags) {
             return real(fd, messages, count, flags);
         }
+        let mut limit = Limit::NONE;
         // The most that the kernel takes (UIO_MAXIOV).
         for i in 0..count.min(1024) as usize {
             let message = messages.add(i);
-            let sent = send_message(fd, &raw const (*message).msg_hdr, flags, real_sendmsg());
+            let sent = send_message(fd, &raw const (*message).msg_hdr, flags, real_sendmsg(), &mut limit);
             if sent < 0 {
                 return if i > 0 { i as c_int } else { -1 };
             }

@@ -4,11 +4,15 @@
 //! ([`lonet_core::table::Parts::is_certain`]) is the peer if this end of the connection is alive. Otherwise
 //! the kernel is asked which socket is at the other end, and that socket's record counts. If it has none
 //! lonetd decides.
+//!
+//! Where the kernel cannot be asked, as in a sandbox without socket(2), a dial whose connect has not returned yet
+//! is waited for: most accepts come before that.
 
 use crate::diag_query::query;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
 use lonet_core::diag::SocketAnswer;
+use lonet_core::sys;
 use lonet_core::table::entry::{ACCEPTED, Call, Entry};
 use lonet_core::table::events::Kind;
 use lonet_core::table::record::Found;
@@ -39,6 +43,10 @@ pub enum Peer {
     Ask,
 }
 
+/// The pauses, in milliseconds, in which a dial becomes certain: 192 ms at most. They are counted, as a sandbox may
+/// forbid to read the clock.
+const PAUSES_MS: [i64; 9] = [1, 1, 2, 4, 8, 16, 32, 64, 64];
+
 /// Number of tries to take a dial whose state changes meanwhile.
 const LOOKS: usize = 4;
 
@@ -66,22 +74,60 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
 /// The dial at the other end, if it is certain or the kernel names its socket.
 fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
     let parts = actor.parts;
-    let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
-    let lives = kernel::remote(a.fd).is_some();
-    // With SO_REUSEPORT one of several listeners may have gone, and with it the dials that it had not
-    // accepted.
-    let is_alone = !listener.asked.reuse_port;
-    if let Some(dial) = by_addresses.filter(|dial| lives && is_alone && parts.is_certain(dial)) {
-        return Some(dial);
+    match look(actor, a, listener) {
+        Seen::Certain(dial) => return Some(dial),
+        Seen::Reset => return None,
+        Seen::Dialing | Seen::Uncertain => {}
     }
-    let answers = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd)?;
+    let Some(answers) = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd) else {
+        return once_certain(actor, a, listener);
+    };
     // Otherwise this end is dead, or another connection has its addresses by now.
     let is_this = matches!(answers[0], Some(SocketAnswer::Found(f)) if f.cookie == a.cookie);
     let Some(SocketAnswer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
     let is_dial = |f: &Found| {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
-    parts.find(f.cookie).filter(|f| lives && is_dial(f))
+    parts.find(f.cookie).filter(is_dial)
+}
+
+/// What the table says about the dial at the other end.
+enum Seen {
+    Certain(Found),
+    /// Its connect has not returned.
+    Dialing,
+    Uncertain,
+    /// This end is dead: what is at its addresses is not its peer.
+    Reset,
+}
+
+fn look(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Seen {
+    let parts = actor.parts;
+    let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
+    // This comes second: while this end is alive no later dial gets the addresses.
+    if kernel::remote(a.fd).is_none() {
+        return Seen::Reset;
+    }
+    // With SO_REUSEPORT one of several listeners may have gone, and with it the dials that it had not
+    // accepted.
+    let is_alone = !listener.asked.reuse_port;
+    match by_addresses.filter(|_| is_alone) {
+        Some(dial) if parts.is_certain(&dial) => Seen::Certain(dial),
+        Some(dial) if dial.state.phase == Phase::Dialing => Seen::Dialing,
+        _ => Seen::Uncertain,
+    }
+}
+
+/// The dial at the other end, if it becomes certain soon.
+fn once_certain(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
+    let mut pauses = PAUSES_MS.into_iter();
+    loop {
+        match look(actor, a, listener) {
+            Seen::Certain(dial) => return Some(dial),
+            Seen::Dialing => _ = sys::ready_within(-1, 0, Some(pauses.next()?)),
+            Seen::Uncertain | Seen::Reset => return None,
+        }
+    }
 }
 
 fn enter(actor: &Actor<'_>, a: &Accepted, listener: &Found, dial: &Found, theirs: Call) -> Peer {

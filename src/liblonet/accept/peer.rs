@@ -12,7 +12,7 @@ use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Loan, SocketInfo, State};
 use lonet_core::limit::Limit;
@@ -57,22 +57,23 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         return Peer::Rejected;
     };
     descriptor_hints::set(new);
+    let mut limit = Limit::NONE;
     // lonetd dials on behalf of others from the stack's own address; these connections have no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
-        && let Some(actor) = actor::actor(&client, false)
+        && let Some(actor) = actor::actor(&client, false, &mut limit)
         && let RecordedPeer::Dialer { local: at, name, is_last } =
             identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
     {
         if is_last {
-            tell_to(Limit::NONE, &client, &Op::Closed { cookie: accepted });
+            tell_to(limit, &client, &Op::Closed { cookie: accepted });
         }
         autobound::record_use(at);
         return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
     match ask_keeping_connection(
-        Limit::NONE,
+        limit.or_of_lonetd(TIME_LIMIT),
         &client,
         &Op::Accept { listener: cookie, cookie: accepted, local, remote },
         start,

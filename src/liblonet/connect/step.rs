@@ -124,7 +124,8 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
     };
     let mut instead = Address::empty();
     // SAFETY: as the caller promises.
-    if unsafe { name_server::redirect(fd, address, len, name_server::Sockets::UdpAndTcp, &raw mut instead) } {
+    let sockets = name_server::Sockets::UdpAndTcp;
+    if unsafe { name_server::redirect(fd, address, len, sockets, &raw mut instead, &mut attempt.limit) } {
         return Ok(NextStep::NameServer(instead));
     }
     if let Err(why) = process::concerns(to.ip) {
@@ -145,7 +146,7 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
         return Err(Errno::EISCONN.into());
     }
     let client = process::client().ok_or(Errno::ENETDOWN)?;
-    if local.is_none_or(|a| a.port() == 0) && table::roll_back_abandoned(&client, fd, cookie) {
+    if local.is_none_or(|a| a.port() == 0) && table::roll_back_abandoned(attempt, &client, cookie) {
         local = None;
     }
     if let Some(os) =
@@ -212,11 +213,12 @@ fn by_lonetd(
 ) -> Result<NextStep, Failure> {
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
+    let acts = decider == Decider::Table && table::decides(attempt, client, asked, local);
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
     let unaware = local.is_some() && is_at_unawares(fd, to);
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
-    let mut reply = match dial(decider == Decider::Table && table::decides(client, asked, local)) {
+    let mut reply = match dial(acts) {
         Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
             return table::begin_when_entered(attempt, socket, to)?.map(NextStep::Table).ok_or(failed);
         }
@@ -230,7 +232,7 @@ fn by_lonetd(
     }
     let (os, from, foreign) = match reply {
         Reply::Native => {
-            let server = name_server::tcp_server(fd, to, family);
+            let server = name_server::tcp_server(fd, to, family, &mut attempt.limit);
             return Ok(server.map_or(NextStep::Libc(Bypass::LeftByLonetd), NextStep::NameServer));
         }
         Reply::ConnectTo { to, from } => (to, from, false),

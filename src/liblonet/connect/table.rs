@@ -8,13 +8,13 @@ use super::Attempt;
 use super::foreign_peer::GRACE_MS;
 use super::step::{Socket, Target};
 use crate::address::Address;
-use crate::ask::{Start, ask_of};
+use crate::ask::{Start, ask_in_call};
 use crate::failure::Failure;
 use crate::panic_barrier::catch_panic;
 use crate::{actor, descriptor_hints, kernel, log, process, seat};
 use libc::c_int;
 use lonet_core::block::{Endpoint, Place};
-use lonet_core::client::{Client, TIME_LIMIT};
+use lonet_core::client::Client;
 use lonet_core::control::{Asked, Op};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
@@ -42,9 +42,10 @@ pub fn connected_to(client: &Client, fd: c_int, cookie: u64, to: Endpoint) -> Op
 }
 
 /// Rolls back a dial of this socket that was abandoned before connect. `false`: there is none.
-pub fn roll_back_abandoned(client: &Client, fd: c_int, cookie: u64) -> bool {
+pub fn roll_back_abandoned(attempt: &mut Attempt, client: &Client, cookie: u64) -> bool {
     seat::dials().is_some_and(|dials| dials.is_left(cookie))
-        && actor::actor(client, true).is_some_and(|actor| dial::roll_back(&actor, fd, cookie))
+        && actor::actor(client, true, &mut attempt.limit)
+            .is_some_and(|actor| dial::roll_back(&actor, attempt.fd, cookie))
 }
 
 /// Whether a dial of such a socket is one for the table. A socket with an address may have dialed before, or its program has
@@ -54,8 +55,8 @@ fn may_decide(asked: Asked, local: Option<SocketAddrV4>) -> bool {
 }
 
 /// Whether the table decides about such a dial if it has the listener.
-pub fn decides(client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bool {
-    may_decide(asked, local) && actor::actor(client, true).is_some()
+pub fn decides(attempt: &mut Attempt, client: &Client, asked: Asked, local: Option<SocketAddrV4>) -> bool {
+    may_decide(asked, local) && actor::actor(client, true, &mut attempt.limit).is_some()
 }
 
 /// A dial that the table decides, before its connect.
@@ -73,15 +74,14 @@ pub fn begin(attempt: &mut Attempt, socket: &Socket<'_>, to: Endpoint) -> Result
     if !may_decide(asked, local) {
         return Ok(None);
     }
-    let Some(actor) = actor::actor(client, true) else { return Ok(None) };
+    let Some(actor) = actor::actor(client, true, &mut attempt.limit) else { return Ok(None) };
     let autobind_from = client.config.options.autobind_from;
     // This comes first: a thread that is cancelled here closes the socket later.
     descriptor_hints::set(fd);
     let params = DialParams { fd, cookie, family, asked, to, autobind_from };
     let begun = match dial::begin(&actor, &params, Looked::NotYet)? {
         DialStart::Look => {
-            attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
-            let looked = match ask_of(attempt.limit, client, &Op::Look, Start::Yes) {
+            let looked = match ask_in_call(&mut attempt.limit, client, &Op::Look, Start::Yes) {
                 Ok(_) => Looked::Yes,
                 Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => Looked::Cannot,
                 Err(failed) => return Err(failed),
@@ -107,7 +107,7 @@ pub fn begin_when_entered(
     if !may_decide(socket.asked, socket.local) {
         return Ok(None);
     }
-    let Some(actor) = actor::actor(socket.client, true) else { return Ok(None) };
+    let Some(actor) = actor::actor(socket.client, true, &mut attempt.limit) else { return Ok(None) };
     let host = match actor.parts.block.place(to.ip) {
         Place::Host(host, _) => host,
         Place::Loopback(_) | Place::Any(_) => actor.host,

@@ -13,11 +13,11 @@ use std::os::fd::AsRawFd;
 pub fn request(client: &Client, request: FaultRequest) -> Result<Report, String> {
     let request = request.with_id();
     let text = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
-    let reply = send(client, &text).or_else(|_| {
+    let reply = send(client, &text)?.or_else(|_| {
         // lonetd's error names one host; this one names all that are not up, and those that are.
         query::ensure_all_up(client, &hosts(&request))?;
         // The list has had lonetd look for foreign hosts, too.
-        send(client, &text)
+        send(client, &text)?
     })?;
     serde_json::from_str(&reply).map_err(|e| format!("cannot parse the report that lonetd sent: {e}"))
 }
@@ -38,7 +38,8 @@ fn hosts(request: &FaultRequest) -> Vec<String> {
     [&between.from[..], &between.to[..]].concat()
 }
 
-fn send(client: &Client, request: &[u8]) -> Result<String, String> {
+/// Sends a request. The inner error is lonetd's.
+fn send(client: &Client, request: &[u8]) -> Result<Result<String, String>, String> {
     let file =
         memory_file::of(request).map_err(|e| format!("cannot make a memory file for the request: {e}"))?;
     let reply = client.retry(StartIf::Killed, Limit::NONE, &mut [0; MAX_MESSAGE], |limit, buffer| {
@@ -46,7 +47,7 @@ fn send(client: &Client, request: &[u8]) -> Result<String, String> {
         query::receive_text(&fd, buffer)
     });
     match reply {
-        Ok(text) => text,
+        Ok(reply) => Ok(reply),
         Err(Trouble::NotRunning) => Err(query::not_running(client)),
         Err(e) => Err(query::trouble(client, e)),
     }
