@@ -202,87 +202,116 @@ pub struct Faults {
 }
 
 impl Cut {
+    fn request(&self) -> Result<FaultRequest, String> {
+        Ok(FaultRequest::Cut(self.timing.of(between(Some(&self.from), self.to.as_deref())?)))
+    }
+
     pub fn run(self) -> Result<ExitCode, String> {
-        let between = self.timing.of(between(Some(&self.from), self.to.as_deref())?);
-        let report = request(&self.network.client()?, FaultRequest::Cut(between))?;
+        let report = request(&self.network.client()?, self.request()?)?;
         print_outcome(&report, "cut", "may still pass")
     }
 }
 
 impl Refuse {
-    pub fn run(self) -> Result<ExitCode, String> {
+    fn request(&self) -> Result<FaultRequest, String> {
         let to = super::address(&self.to)?;
+        if to.port == 0 {
+            return Err(format!(
+                "address {:?}: nobody can dial port 0; name a port from 1 to 65535",
+                self.to
+            ));
+        }
         let mut between = self.timing.of(between(Some(&self.from), Some(&to.host))?);
         between.one_way = true;
-        request(&self.network.client()?, FaultRequest::Refuse(between, to.port))?;
+        Ok(FaultRequest::Refuse(between, to.port))
+    }
+
+    pub fn run(self) -> Result<ExitCode, String> {
+        request(&self.network.client()?, self.request()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Rate {
+    fn request(&self) -> Result<FaultRequest, String> {
+        self.link.request(&self.to_rate, ("rate", amount::rate), FaultRequest::Rate)
+    }
+
     pub fn run(self) -> Result<ExitCode, String> {
-        let texts = ("limited", "may be sent on as fast as before");
-        self.link.order(&self.to_rate, ("rate", amount::rate), FaultRequest::Rate, texts)
+        let report = request(&self.link.network.client()?, self.request()?)?;
+        print_outcome(&report, "limited", "may be sent on as fast as before")
     }
 }
 
 impl Delay {
+    fn request(&self) -> Result<FaultRequest, String> {
+        self.link.request(&self.to_time, ("delay", amount::delay), FaultRequest::Delay)
+    }
+
     pub fn run(self) -> Result<ExitCode, String> {
-        let texts = ("delayed", "may be sent on as ever");
-        self.link.order(&self.to_time, ("delay", amount::delay), FaultRequest::Delay, texts)
+        let report = request(&self.link.network.client()?, self.request()?)?;
+        print_outcome(&report, "delayed", "may be sent on as ever")
     }
 }
 
 impl Loss {
+    fn request(&self) -> Result<FaultRequest, String> {
+        self.link.request(&self.to_loss, ("loss", amount::parts_per_million), FaultRequest::Loss)
+    }
+
     pub fn run(self) -> Result<ExitCode, String> {
-        let texts = ("loses on", "may lose nothing");
-        self.link.order(&self.to_loss, ("loss", amount::parts_per_million), FaultRequest::Loss, texts)
+        let report = request(&self.link.network.client()?, self.request()?)?;
+        print_outcome(&report, "loses on", "may lose nothing")
     }
 }
 
 impl LinkOptions {
-    /// Reads `rest`, which is an amount or the second hosts and an amount, and requests the order that `fault` makes of it.
-    /// `what` names the amount in errors, `read` parses it; `texts` are the verb and the rest of the error of [`outcome`].
-    fn order(
+    /// Reads `rest`, which is an amount or the second hosts and an amount: the request that `fault` makes of it. `what` names
+    /// the amount in errors, `read` parses it.
+    fn request(
         &self,
         rest: &[String],
         (what, read): (&str, impl Fn(&str) -> Result<u64, String>),
         fault: impl Fn(Between, u64) -> FaultRequest,
-        texts: (&str, &str),
-    ) -> Result<ExitCode, String> {
+    ) -> Result<FaultRequest, String> {
         let (to, text) = match rest {
             [to, text] => (Some(to.as_str()), text),
             [text] => (None, text),
             _ => return Err(format!("name hosts, and a {what}")),
         };
         let amount = read(text).map_err(|why| format!("{what} {text:?}: {why}"))?;
-        let between = self.timing.of(between(Some(&self.from), to)?);
-        let report = request(&self.network.client()?, fault(between, amount))?;
-        print_outcome(&report, texts.0, texts.1)
+        Ok(fault(self.timing.of(between(Some(&self.from), to)?), amount))
     }
 }
 
 impl Names {
-    pub fn run(self) -> Result<ExitCode, String> {
+    fn request(&self) -> Result<FaultRequest, String> {
         let mut between = between(Some(&self.from), self.to.as_deref())?;
         if between.one_way {
             return Err("a>b cannot be used here: name the host that looks names up, then fail, slow or unknown, then the hosts it looks up".into());
         }
         between.lasts = self.timing.duration.map(|duration| duration.as_millis() as u64);
         between.at = self.timing.at;
-        request(&self.network.client()?, FaultRequest::Names(between, self.how))?;
+        Ok(FaultRequest::Names(between, self.how.clone()))
+    }
+
+    pub fn run(self) -> Result<ExitCode, String> {
+        request(&self.network.client()?, self.request()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Reset {
-    pub fn run(self) -> Result<ExitCode, String> {
+    fn request(&self) -> Result<FaultRequest, String> {
         let between = between(Some(&self.from), self.to.as_deref())?;
         if between.one_way {
             return Err("a reset is seen at both ends: name both hosts".into());
         }
-        let between = Between { at: self.at, ..between };
-        let report = request(&self.network.client()?, FaultRequest::Reset(between))?;
+        Ok(FaultRequest::Reset(Between { at: self.at, ..between }))
+    }
+
+    pub fn run(self) -> Result<ExitCode, String> {
+        let report = request(&self.network.client()?, self.request()?)?;
         match self.at {
             Some(_) => Ok(ExitCode::SUCCESS),
             None => print_outcome(&report, "reset", "may go on"),
@@ -330,3 +359,6 @@ fn print_outcome(report: &Report, verb: &str, unreached: &str) -> Result<ExitCod
     let text = outcome(report, verb, unreached)?;
     write_out(|out| writeln!(out, "{text}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,14 +24,14 @@ pub fn rate(text: &str) -> Result<u64, String> {
     if !(1e3..=1e11).contains(&rate) {
         return Err("a rate is at least 1kB and at most 100GB a second".into());
     }
-    Ok(rate as u64)
+    Ok(rate.round() as u64)
 }
 
 /// A delay in microseconds.
 pub fn delay(text: &str) -> Result<u64, String> {
     match time(text)? {
         time if time > Duration::from_secs(60) => Err("a delay is at most a minute".into()),
-        time => Ok(time.as_micros() as u64),
+        time => Ok((time.as_secs_f64() * 1e6).round() as u64),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn commands(rules: &[RuleShown]) -> Vec<String> {
             (Some(_), a, b) => a.or(b).unwrap_or_default().to_owned(),
             (None, a, b) => format!("'{}>{}'", a.unwrap_or("*"), b.unwrap_or("*")),
         };
-        let lasts = rule.lasts.map(|s| format!(" --for {s:.1}s")).unwrap_or_default();
+        let lasts = rule.lasts.map(|s| format!(" --for {}", time_text(s))).unwrap_or_default();
         let at = rule.at.map(|at| format!(" --at {at}")).unwrap_or_default();
         let rate = rule.rate.map(|rate| format!(" {}", rate_text(rate))).unwrap_or_default();
         let loss = rule.loss.map(|loss| format!(" {}%", loss as f64 / 1e4)).unwrap_or_default();
@@ -50,6 +50,14 @@ pub fn rate_text(rate: u64) -> String {
         rate if rate < 1e6 => format!("{}kB", rate / 1e3),
         rate if rate < 1e9 => format!("{}MB", rate / 1e6),
         rate => format!("{}GB", rate / 1e9),
+    }
+}
+
+/// The seconds until a rule ends, in the syntax of `--for`, which has no 0.
+fn time_text(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.1 => format!("{}ms", (s * 1e3).ceil().max(1.0)),
+        s => format!("{s:.1}s"),
     }
 }
 
