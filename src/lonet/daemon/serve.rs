@@ -26,6 +26,7 @@ mod watcher;
 use super::control_sockets::{ControlSockets, Service};
 use super::current_directory::CurrentDirectory;
 use super::dns::Dns;
+use super::faults::enforce::Untouched;
 use super::faults::hits::HitCounter;
 use super::faults::loss::Loss;
 use super::foreign::{self, EventLoop, FIRST_TASK, Foreign};
@@ -116,6 +117,7 @@ pub struct Daemon {
     processes: Processes,
     socket_ends: SocketEnds,
     hit_counter: HitCounter,
+    untouched: Untouched,
     loss: Loss,
     dns: Dns,
     connections: Connections,
@@ -197,6 +199,7 @@ impl Daemon {
             processes,
             socket_ends: SocketEnds::new(destroyed),
             hit_counter: HitCounter::default(),
+            untouched: Untouched::default(),
             loss: Loss::default(),
             dns,
             connections,

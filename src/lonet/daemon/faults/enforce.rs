@@ -6,8 +6,10 @@
 //! directions. A foreign host has no valve: our end is also given a key ([`tcp_md5`]).
 
 mod reset;
+mod untouched;
 
 pub use reset::reset_all;
+pub use untouched::Untouched;
 
 use self::reset::Step;
 use super::loss::lost_part;
@@ -46,6 +48,8 @@ struct Target {
     paces: [Pace; 2],
     /// The part of incoming segments that it is to lose. `None`: no rule of loss has concerned it or concerns it.
     loss: Option<u64>,
+    /// A rule of before has concerned it.
+    was_concerned: bool,
     is_set: bool,
     /// The error if it was reached and could not be set.
     refusal: Option<Errno>,
@@ -53,7 +57,15 @@ struct Target {
 
 impl Target {
     fn new(end: End, setting: Setting) -> Target {
-        Target { end, setting, paces: [Pace::default(); 2], loss: None, is_set: false, refusal: None }
+        Target {
+            end,
+            setting,
+            paces: [Pace::default(); 2],
+            loss: None,
+            was_concerned: false,
+            is_set: false,
+            refusal: None,
+        }
     }
 }
 
@@ -108,6 +120,7 @@ pub fn enforce(
     before: &[Rule],
     ends: Vec<End>,
     refuser: Option<SocketAddrV4>,
+    untouched: &mut Untouched,
 ) -> Report {
     let rules = state.rules();
     let listed = KernelConnections::of(kernel, state.block);
@@ -127,7 +140,8 @@ pub fn enforce(
         }
         let is_wide = !is.is_any() && listed.is_peer_orphan(&end);
         let setting = if is_wide { Setting::Wide } else { Setting::Shut(is) };
-        targets.insert(end.cookie, Target { paces, loss, ..Target::new(end, setting) });
+        let was_concerned = was.is_any() || paces[0] != Pace::default() || before.iter().any(loses);
+        targets.insert(end.cookie, Target { paces, loss, was_concerned, ..Target::new(end, setting) });
     }
     if let Some(refuser) = refuser {
         refused_dials(state, &listed, &rules, refuser, &mut targets);
@@ -147,6 +161,7 @@ pub fn enforce(
         set_all(state, table, &listed, &mut targets);
     }
     forget_ended(state, kernel, &listed, &mut targets);
+    untouched.sort_out(&listed, &mut targets);
     report(&listed, &targets, &refusals)
 }
 

@@ -6,7 +6,7 @@ use super::rights::Right;
 use crate::daemon::faults::enforce::{enforce, reset_all};
 use crate::daemon::faults::new_rules::{self, Refusal};
 use crate::daemon::faults::{FaultRequest, Reached, Report, hits, parse};
-use crate::daemon::state::Cookie;
+use crate::daemon::state::{Cookie, End};
 use crate::memory_file;
 use lonet_core::control::{Fault, Reply};
 use lonet_core::table::rules::{Kind, Rule};
@@ -140,12 +140,17 @@ impl Daemon {
         if comes || !goes {
             self.count_hits();
         }
+        // A dial that has not returned sets its socket itself, by the rules of before or the new ones.
+        let is_made = |end: &End| rules.is_some() && !is_done && !end.is_dial;
+        let older = self.state.ends().into_iter().filter(is_made).map(|end| end.cookie).collect();
         if let Some(rules) = rules.as_ref().filter(|_| !is_done)
             && !self.state.set_rules(id, rules)
         {
             return Err((Errno::ENOSPC, "there is no room for so many rules".into()));
         }
+        self.untouched.older = older;
         let mut report = self.enforce(&before);
+        self.untouched.older.clear();
         let table = self.store.table();
         if goes {
             // Includes what was dropped until the sockets were set.
@@ -173,7 +178,9 @@ impl Daemon {
     fn enforce(&mut self, before: &[Rule]) -> Report {
         self.loss.look(&self.state, &self.kernel, self.store.table());
         let (table, refuser) = (self.store.table(), self.state.refuser());
-        let report = enforce(&self.state, &self.kernel, table, before, self.state.ends(), Some(refuser));
+        let ends = self.state.ends();
+        let untouched = &mut self.untouched;
+        let report = enforce(&self.state, &self.kernel, table, before, ends, Some(refuser), untouched);
         table.sockets_are_set();
         report
     }
@@ -210,13 +217,13 @@ impl Daemon {
     }
 
     /// Applies the rules to a new socket, as its process may not have seen them.
-    pub(super) fn enforce_on_new(&self, cookie: Cookie) {
+    pub(super) fn enforce_on_new(&mut self, cookie: Cookie) {
         let table = self.store.table();
         if self.has_faults()
             && let Some(end) = self.state.end(cookie)
             && table.shut_between(end.hosts).1.is_any()
         {
-            enforce(&self.state, &self.kernel, table, &[], vec![end], None);
+            enforce(&self.state, &self.kernel, table, &[], vec![end], None, &mut self.untouched);
         }
     }
 
