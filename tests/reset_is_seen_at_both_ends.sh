@@ -39,7 +39,7 @@ tell β wait d
 is "$answer" ECONNRESET "the other one as well"
 code 0 lonet heal
 
-# Blocked in recv: on a connection, on one of which an end has sent all, and on one that nobody has accepted.
+# Blocked in recv: on a connection, on one of which an end has sent all, on one that is cut, and on one that nobody has accepted.
 cat >"$work/blocked.py" <<'END'
 import errno, socket, sys
 own, half, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -50,7 +50,7 @@ else:
     s = socket.create_connection(("δ.lonet", port))
 if own == half:
     s.shutdown(socket.SHUT_WR)
-elif half != "neither":
+elif half in ("accepting", "dialing"):
     print(s.recv(1), flush=True)
     sys.stdin.readline()
 print("reads", flush=True)
@@ -61,7 +61,7 @@ except OSError as e:
 END
 is_blocked() { [ -s "$work/$1" ] && [ "$(ps -o stat= -p "$2" | head -c 1)" = S ]; }
 port=81
-for half in neither dialing accepting; do
+for half in neither dialing accepting cut; do
     commanded 8 accepting lonet run --host δ -- python3 "$work/blocked.py" accepting $half $port
     accepting=$pid
     lonet wait δ:$port
@@ -69,18 +69,20 @@ for half in neither dialing accepting; do
     dialing=$pid
     until_true is_blocked accepting "$accepting"
     until_true is_blocked dialing "$dialing"
+    [ $half != cut ] || code 0 lonet cut ε δ
     code 0 lonet reset ε δ
-    is "$out" "reset 1 connection" "the end that has sent all is: $half"
+    is "$out" "reset 1 connection" "how many are reset ($half)"
     # Who has seen the end of data does not read.
     [ $half != dialing ] || echo >&8
     [ $half != accepting ] || echo >&9
     for end in accepting dialing; do
-        [ $half = neither ] || [ $half = $end ] || continue
+        [[ $half = neither || $half = cut || $half = "$end" ]] || continue
         until_true eval '[ "$(wc -l <"$work/$end")" -gt 1 ]'
         is "$(tail -n 1 "$work/$end")" ECONNRESET "the $end end is blocked, and receives a reset"
     done
     until_true ended "$accepting"
     until_true ended "$dialing"
+    [ $half != cut ] || code 0 lonet heal
     port=$((port + 1))
 done
 start idle lonet run --host δ -- python3 -c 'import signal, socket; s = socket.create_server(("", 80)); signal.pause()'

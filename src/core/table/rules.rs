@@ -17,6 +17,7 @@
 use super::Table;
 use super::word::Word;
 use crate::pace::Pace;
+use crate::sys;
 use crate::valve::Shut;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -161,6 +162,11 @@ impl Rule {
         self.kind == Kind::Loss && self.at == 0 && (self.concerns(here, there) || self.concerns(there, here))
     }
 
+    /// Whether the rule has expired and nobody has removed it: lonetd was killed, and none has been started since.
+    fn is_overdue(&self) -> bool {
+        self.until != 0 && u128::from(self.until) <= sys::clock(libc::CLOCK_BOOTTIME).as_millis()
+    }
+
     /// Whether the rule is not in effect yet and counts dials from one host to another.
     pub fn counts(&self, from: u16, to: u16) -> bool {
         let is_of_dials = self.at != 0 && self.kind != Kind::Names;
@@ -238,12 +244,13 @@ impl<'a> Table<'a> {
     }
 
     /// Whether lonetd has to be asked about a dial from one host to another: a rule counts it, or may refuse
-    /// it.
+    /// it, or any rule is to be removed.
     pub fn asks_about(self, from: u16, to: u16) -> bool {
         if self.faults() == 0 {
             return false;
         }
-        let asks = |r: Rule| r.counts(from, to) || r.kind == Kind::Refuse && r.concerns(from, to);
+        let may_refuse = |r: &Rule| r.kind == Kind::Refuse && r.concerns(from, to);
+        let asks = |r: Rule| r.counts(from, to) || may_refuse(&r) || r.is_overdue();
         self.with_rules(|rules| rules.filter(|r| asks(*r)).count() > 0).1
     }
 

@@ -123,8 +123,8 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
         return if unspecified { disconnect(fd) } else { Ok(NextStep::Libc(Bypass::NoAddress)) };
     };
     let mut instead = Address::empty();
-    // SAFETY: as the caller promises.
     let sockets = name_server::Sockets::UdpAndTcp;
+    // SAFETY: as the caller promises.
     if unsafe { name_server::redirect(fd, address, len, sockets, &raw mut instead, &mut attempt.limit) } {
         return Ok(NextStep::NameServer(instead));
     }

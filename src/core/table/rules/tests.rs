@@ -185,3 +185,13 @@ fn rules_before_a_heal_of_nothing_are_none() {
     assert!(table.set_rules_for(6, &[]));
     assert_eq!(table.rules_before_request(6), Some(Vec::new()));
 }
+
+#[test]
+fn rule_whose_time_has_passed_has_lonetd_asked_about_any_dial() {
+    let mapping = Mapping::private().expect("a table");
+    let table = mapping.table();
+    assert!(table.set_rules(&[Rule { until: 1, ..CUT }]));
+    assert!(table.asks_about(1, 2) && table.asks_about(3, 4));
+    assert!(table.set_rules(&[Rule { until: (1 << 56) - 1, ..CUT }]));
+    assert!(!table.asks_about(1, 2));
+}

@@ -63,7 +63,7 @@ fn value_of(request: &FaultRequest) -> u64 {
 fn each_line_of_faults_is_a_command_that_makes_it() {
     let values = |fault: &str| match fault {
         "rate" => vec![1000, 1536, 999_999, 1_234_567, 8_388_608, 999_999_999, 100_000_000_000],
-        "delay" => vec![1, 999, 1001, 33_333, 60_000_000],
+        "delay" => vec![1000, 1001, 33_333, 60_000_000],
         "loss" => vec![100, 333, 50_001, 900_000],
         _ => vec![0, 1, 2],
     };

@@ -2,7 +2,6 @@
 
 use super::{Cookie, Index, Kernel, Pid, Process, Role, Socket, State, UnconnectedState};
 use lonet_core::table::Table;
-use lonet_core::table::events::Kind;
 use lonet_core::table::record::Found;
 use lonet_core::table::saved::{SavedHost, SavedMember};
 use lonet_core::table::state::Phase;
@@ -118,10 +117,7 @@ impl State {
         for m in members.into_iter().filter(|m| m.began != 0) {
             self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
-                // It has ended while no lonetd served: how, nobody knows.
-                if !m.is_lonets && m.host != 0 {
-                    self.note(Kind::Ended, m.pid, m.host, |_| {});
-                }
+                // It has ended while no lonetd served.
                 if let Some(host) = self.hosts.get_mut(m.host) {
                     host.left = kernel.now();
                     self.changes.hosts.insert(m.host);

@@ -63,7 +63,10 @@ pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule
         let is_held = listed.by_cookie.get(&end.cookie).filter(is_made).is_some();
         if is_held && shut_by(between.iter().copied(), end.hosts).is_any() {
             let lets_in = if is_cut(&end) { valve::LEAST } else { LOW };
-            targets.insert(end.cookie, Target::new(end, Setting::Reset(Step::LetIn(lets_in))));
+            let setting = Setting::Reset(Step::LetIn(lets_in));
+            // A filter might lose what resets it.
+            let loss = rules.iter().any(|r| r.loses(end.hosts)).then_some(0);
+            targets.insert(end.cookie, Target { loss, ..Target::new(end, setting) });
         }
     }
     set_all(state, table, &listed, &mut targets);
@@ -74,8 +77,11 @@ pub fn reset_all(state: &State, kernel: &Live, table: Table<'_>, between: &[Rule
         _ => u8::MAX,
     };
     let mut take = |step: &dyn Fn(&End) -> Step| {
-        for target in targets.values_mut() {
-            (target.setting, target.is_set) = (Setting::Reset(step(&target.end)), false);
+        for (cookie, target) in &mut targets {
+            // Its program may have closed it since.
+            let own = listed.by_cookie.get(cookie);
+            let is_made = own.and_then(|own| kernel.is_made(*cookie, own.local, own.remote));
+            (target.setting, target.is_set) = (Setting::Reset(step(&target.end)), is_made == Some(false));
         }
         set_all(state, table, &listed, &mut targets)
     };
@@ -125,6 +131,8 @@ fn reset_by_segments(
     let _ = is_other_gone() || double(fd, ends, ttl).is_ok();
     // A FIN waits behind data, and wakes who waits for room: not with a reset, as it is not sent.
     if is_other_gone() && unsent(fd) == Some(0) {
+        // A listener would drop what comes from behind a shut valve, and not answer.
+        let _ = sys::setsockopt(fd, libc::SOL_IP, valve::IP_TTL, &i32::from(u8::MAX));
         shut_down(fd, libc::SHUT_WR);
     }
 }
