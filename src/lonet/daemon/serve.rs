@@ -14,6 +14,7 @@ mod lent;
 mod messages;
 mod name_queries;
 mod processes;
+mod recorded_sockets;
 mod rights;
 mod sender;
 mod signal;

@@ -1,11 +1,11 @@
 //! Recordings: the clients that want events to be recorded or to watch them, and when the recorder runs.
 
 use super::connections::has_hung_up;
+use super::recorded_sockets::{has_gone, is_connected, is_held, is_made};
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
-use crate::daemon::kernel::Live;
 use crate::daemon::process::has_ended;
-use crate::daemon::state::{Cookie, Kernel, Pid, State};
+use crate::daemon::state::{Cookie, Kernel, Pid};
 use crate::daemon::trace::{ANNOUNCED_WITHIN, Recorder};
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
@@ -16,7 +16,6 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -377,30 +376,4 @@ impl Daemon {
             self.tracing.watchers.retain_mut(|watcher| watcher.send(&lines));
         }
     }
-}
-
-/// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
-fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
-    let (local, remote) = os_ends(state, cookie)?;
-    kernel.is_made(cookie, local, remote)
-}
-
-/// Whether some process has a socket; true if the kernel does not tell.
-fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
-    is_connected(state, kernel, cookie).unwrap_or(true)
-}
-
-/// As [`is_held`]. `None`: the addresses of its connection are unknown.
-fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
-    os_ends(state, cookie).map(|(local, remote)| kernel.is_held(cookie, local, remote))
-}
-
-/// Whether the kernel has a socket no more; false if it does not tell.
-fn has_gone(state: &State, kernel: &Live, cookie: Cookie) -> bool {
-    os_ends(state, cookie).is_some_and(|(local, remote)| kernel.has_gone(cookie, local, remote))
-}
-
-fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {
-    let call = state.parts().find(cookie)?.entry.call?;
-    Some((call.os_local?, call.os_remote))
 }

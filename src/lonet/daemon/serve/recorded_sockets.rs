@@ -1,0 +1,31 @@
+//! What the kernel says of sockets that the recorder follows, found by their records in the table.
+
+use crate::daemon::kernel::Live;
+use crate::daemon::state::{Cookie, State};
+use std::net::SocketAddrV4;
+
+/// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
+pub(super) fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
+    let (local, remote) = os_ends(state, cookie)?;
+    kernel.is_made(cookie, local, remote)
+}
+
+/// Whether some process has a socket; true if the kernel does not tell.
+pub(super) fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
+    is_connected(state, kernel, cookie).unwrap_or(true)
+}
+
+/// As [`is_held`]. `None`: the addresses of its connection are unknown.
+pub(super) fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
+    os_ends(state, cookie).map(|(local, remote)| kernel.is_held(cookie, local, remote))
+}
+
+/// Whether the kernel has a socket no more; false if it does not tell.
+pub(super) fn has_gone(state: &State, kernel: &Live, cookie: Cookie) -> bool {
+    os_ends(state, cookie).is_some_and(|(local, remote)| kernel.has_gone(cookie, local, remote))
+}
+
+fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    let call = state.parts().find(cookie)?.entry.call?;
+    Some((call.os_local?, call.os_remote))
+}
