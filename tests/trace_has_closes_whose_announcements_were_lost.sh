@@ -45,7 +45,7 @@ lonet trace >/dev/null
 daemon=$(lonetd)
 stop_lonetd
 echo "$daemon" >&3
-until_true grep -q done "$work/dialer"
+until_true grep -q "done" "$work/dialer"
 kill -CONT "$daemon"
 # events KIND: their number.
 events() { lonet trace --format jsonl | grep -c "\"event\":\"$1\"" || true; }
