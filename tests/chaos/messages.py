@@ -17,7 +17,7 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EPROTO, errno.EAGAIN, errno.EBUSY}
 
 
 def request(version, op, body=b"", host=b"", key=bytes(16)):
-    return (MAGIC + struct.pack("<HQH", version, time.monotonic_ns(), len(host)) + host + key + bytes(5) + struct.pack("<H", 1)
+    return (MAGIC + struct.pack("<HQH", version, time.monotonic_ns(), len(host)) + host + key + bytes(6) + struct.pack("<H", 1)
             + bytes([op]) + body)
 
 

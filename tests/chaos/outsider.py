@@ -94,7 +94,7 @@ def requests():
     host = chance.choice([b"", b"s1", b"outsider"])
     return {
         "list": messages.request(version, messages.LIST, host=host, key=key),
-        "join": messages.request(version, messages.JOIN, host=host, key=key),
+        "join": messages.request(version, messages.JOIN, b"\0", host=host, key=key),
         "review": messages.request(version, messages.REVIEW, host=host, key=key),
         "resolve": messages.resolve(version, b"s1", host=host, key=key),
         "down": messages.down(key),

@@ -215,12 +215,6 @@ impl Cut {
 impl Refuse {
     fn request(&self) -> Result<FaultRequest, String> {
         let to = super::address(&self.to)?;
-        if to.port == 0 {
-            return Err(format!(
-                "address {:?}: nobody can dial port 0; name a port from 1 to 65535",
-                self.to
-            ));
-        }
         let mut between = self.timing.of(between(Some(&self.from), Some(&to.host))?);
         between.one_way = true;
         Ok(FaultRequest::Refuse(between, to.port))

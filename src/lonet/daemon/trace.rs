@@ -49,6 +49,9 @@ const CHECK_AFTER: Duration = Duration::from_millis(50);
 /// How long the announcement of the end of a socket that no process has may take.
 pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the announcement is awaited while the kernel still has the socket, until the other end is closed, too.
+pub const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The largest number of entries about ended processes and half-closed connections: some are never needed again.
 const MAX_REMEMBERED: usize = 1 << 16;
 
@@ -171,20 +174,21 @@ impl Recorder {
         self.table.header().events_taken.get() >= number
     }
 
-    /// Whether some connection whose process has ended has gone and was not announced as ended yet.
-    /// `has_ended`: whether a process has, though lonetd has not dealt with its end. `has_gone`: whether the kernel has the
-    /// socket no more.
+    /// How long connections whose processes have ended may be awaited that were not announced as ended yet.
+    /// `has_ended`: whether a process has, though lonetd has not dealt with its end. `within`: how long a socket is; `None`:
+    /// some process has it.
     pub fn awaits_ends(
         &self,
         state: &State,
         has_ended: impl Fn(Pid) -> bool,
-        has_gone: impl Fn(Cookie) -> bool,
-    ) -> bool {
+        within: impl Fn(Cookie) -> Option<Duration>,
+    ) -> Duration {
         let pids: HashSet<Pid> = self.live.values().map(|c| c.pid).collect();
         let is_over = |pid: &Pid| !state.processes.contains_key(pid) || has_ended(*pid);
         let over: HashSet<Pid> =
             pids.into_iter().filter(|pid| is_over(pid) && !self.has_live_supervisor(state, *pid)).collect();
-        self.live.iter().any(|(cookie, c)| over.contains(&c.pid) && has_gone(*cookie))
+        let live = self.live.iter().filter(|(_, c)| over.contains(&c.pid));
+        live.filter_map(|(cookie, _)| within(*cookie)).max().unwrap_or_default()
     }
 
     /// Reads the events that were made since the last call.

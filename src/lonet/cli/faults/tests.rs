@@ -100,5 +100,5 @@ fn each_line_of_faults_is_a_command_that_makes_it() {
 #[test]
 fn port_0_cannot_be_refused() {
     let error = requested("lonet refuse a b:0").expect_err("an error");
-    assert_eq!(error, "address \"b:0\": nobody can dial port 0; name a port from 1 to 65535");
+    assert_eq!(error, "address \"b:0\": nothing can listen on port 0; name a port from 1 to 65535");
 }

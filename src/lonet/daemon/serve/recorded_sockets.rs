@@ -2,7 +2,9 @@
 
 use crate::daemon::kernel::Live;
 use crate::daemon::state::{Cookie, State};
+use crate::daemon::trace::{ANNOUNCED_WITHIN, CLOSED_WITHIN};
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 /// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
 pub(super) fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
@@ -20,9 +22,11 @@ pub(super) fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Opti
     os_ends(state, cookie).map(|(local, remote)| kernel.is_held(cookie, local, remote))
 }
 
-/// Whether the kernel has a socket no more; false if it does not tell.
-pub(super) fn has_gone(state: &State, kernel: &Live, cookie: Cookie) -> bool {
-    os_ends(state, cookie).is_some_and(|(local, remote)| kernel.has_gone(cookie, local, remote))
+/// How long the announcement of a socket's end may take. `None`: some process has the socket, or that is unknown.
+pub(super) fn announced_within(state: &State, kernel: &Live, cookie: Cookie) -> Option<Duration> {
+    let (local, remote) = os_ends(state, cookie)?;
+    let is_held = kernel.is_held(cookie, local, remote);
+    (!is_held).then(|| if kernel.has_gone(cookie, local, remote) { ANNOUNCED_WITHIN } else { CLOSED_WITHIN })
 }
 
 fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {

@@ -1,12 +1,12 @@
 //! Recordings: the clients that want events to be recorded or to watch them, and when the recorder runs.
 
 use super::connections::has_hung_up;
-use super::recorded_sockets::{has_gone, is_connected, is_held, is_made};
+use super::recorded_sockets::{announced_within, is_connected, is_held, is_made};
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::process::has_ended;
 use crate::daemon::state::{Cookie, Kernel, Pid};
-use crate::daemon::trace::{ANNOUNCED_WITHIN, Recorder};
+use crate::daemon::trace::Recorder;
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
 use lonet_core::diag::End;
@@ -268,16 +268,14 @@ impl Daemon {
         if self.tracing.held_until.is_some() && self.tracing.unclaimed.len() + lines.len() < MAX_UNCLAIMED {
             self.tracing.unclaimed.extend_from_slice(&lines);
         }
-        let waits = !self.tracing.waiters.is_empty()
-            && recorder.awaits_ends(
-                &self.state,
-                |pid| self.processes.get(pid).is_some_and(has_ended),
-                |cookie| has_gone(&self.state, kernel, cookie),
-            );
-        for waiter in &mut self.tracing.waiters {
-            if waiter.last.is_none() && (!waits || waiter.since.elapsed() >= ANNOUNCED_WITHIN) {
-                waiter.last = Some(self.store.table().ring().last());
-            }
+        if !self.tracing.waiters.is_empty() {
+            let has_ended = |pid| self.processes.get(pid).is_some_and(has_ended);
+            let within = |cookie| announced_within(&self.state, kernel, cookie);
+            let within = recorder.awaits_ends(&self.state, has_ended, within);
+            let last = self.store.table().ring().last();
+            let done =
+                self.tracing.waiters.iter_mut().filter(|w| w.last.is_none() && w.since.elapsed() >= within);
+            done.for_each(|waiter| waiter.last = Some(last));
         }
         let is_done = |w: &mut Waiter| w.last.is_some_and(|last| recorder.has_written(last));
         let done: Vec<Waiter> = self.tracing.waiters.extract_if(.., is_done).collect();
