@@ -36,6 +36,30 @@ until_true grep -q "ended by" "$work/tidy"
 is "$(<"$work/tidy")" "ended by SIGTERM" "a program that ends well by the signal"
 until_true ended "$sleeper"
 
+# A supervised program has the signal from the process that passes signals on, and once.
+cat >"$work/count.py" <<'PY'
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+print("waits", os.getpid(), flush=True)
+while signal.sigwait({signal.SIGTERM, signal.SIGUSR1}) == signal.SIGTERM:
+    print("TERM", flush=True)
+print("over", flush=True)
+PY
+commanded 5 once python3 "$work/interrupt.py" SIGTERM lonet run -H α --ready 80 --log "$work/counted" --supervise always -- python3 "$work/count.py"
+until_true grep -q waits "$work/counted"
+counter=$(sed -n 's/^waits //p' "$work/counted")
+parent_of() { ps -o ppid= -p "$1" | tr -d ' '; }
+passes=$(parent_of "$(parent_of "$counter")")
+echo >&5
+until_true grep -q TERM "$work/counted"
+# SIGTERM is the fifteenth bit.
+has_passed_all() { ! grep -qE '^(Sig|Shd)Pnd:.*[4567c-f]...$' "/proc/$passes/status"; }
+until_true has_passed_all
+kill -USR1 "$counter"
+until_true grep -q over "$work/counted"
+is "$(grep -c TERM "$work/counted")" 1 "a supervised program has the signal once"
+until_true grep -q "ended by" "$work/once"
+
 # Started in the background of a script, which ignores SIGINT.
 mkfifo "$work/go"
 start background lonet run -H α --ready 80 -- bash -c 'read -r _ <"$1"; exec python3 -m http.server 80' - "$work/go"

@@ -81,6 +81,54 @@ for protocol in udp tcp; do
     like "$answers" "$server"' example code 2' "$protocol: a server that is down is said to fail, at once"
 done
 
+# A reply of many messages, which the program reads late, behind the end of its queries; and a server that closes too early.
+cat >"$work/transfers.py" <<'END'
+import socket, struct, sys
+listener = socket.create_server((sys.argv[1], 53))
+print("serving", flush=True)
+for messages in (60, 1):
+    c = listener.accept()[0]
+    query = c.recv(struct.unpack("!H", c.recv(2, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
+    for _ in range(messages):
+        c.sendall(struct.pack("!H", 50000) + query[:2] + bytes(49998))
+    c.close()
+END
+cat >"$work/transfer.py" <<'END'
+import socket, struct, sys
+query = struct.pack("!H", 7) + b"\1\0\0\1\0\0\0\0\0\0\7example\0\0\xfc\0\1"
+s = socket.create_connection((sys.argv[1], 53))
+s.sendall(struct.pack("!H", len(query)) + query)
+if sys.argv[2] == "60":
+    s.shutdown(socket.SHUT_WR)
+sys.stdin.readline()
+got = 0
+while part := s.recv(1 << 16):
+    got += len(part)
+print("got", got)
+END
+start transfers python3 "$work/transfers.py" "$server"
+until_true grep -q serving "$work/transfers"
+for messages in 60 1; do
+    commanded 7 "transfer$messages" here lonet run --host α -- python3 "$work/transfer.py" "$server" "$messages"
+    # The server has sent all that there was room for, and lonetd has stopped to read.
+    until_true eval '[ -n "$(ss -Htn state all src "$server:53")" ] || [ -s "$work/transfer'"$messages"'" ] || ! kill -0 "$pid"'
+    echo >&7
+    until_true grep -q got "$work/transfer$messages"
+    is "$(<"$work/transfer$messages")" "got $((messages * 50002))" "all $messages messages, and then the end"
+done
+
+# What is no query gets no answer, and keeps nobody waiting.
+cat >"$work/noise.py" <<'END'
+import socket, sys
+s = socket.create_connection((sys.argv[1], 53))
+try:
+    s.sendall(bytes(1 << 16))
+    print("closed", s.recv(1))
+except (ConnectionResetError, BrokenPipeError):
+    print("closed")
+END
+like "$(here lonet run --host α -- python3 "$work/noise.py" "$server")" "^closed" "what is no query is cut off"
+
 # A name server on the machine's loopback, which is the host's own if it has one there. In a network namespace, as port 53 may
 # be in use.
 cat >"$work/tcp.py" <<'END'

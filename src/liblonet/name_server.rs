@@ -25,8 +25,7 @@ pub enum Sockets {
 
 /// Fills `instead` with the address to use in place of a name server's; `false`: the address is not
 /// redirected; nor is a TCP socket's that may be a host's, see [`tcp_server`]. `limit`: that of the program's call, which may
-/// have several messages. Holds nothing and contains no
-/// cancellation point, so that callers need no cleanup.
+/// have several messages. Holds nothing and contains no cancellation point, so that callers need no cleanup.
 ///
 /// # Safety
 /// `to` and `len` are as connect(2) takes them; `instead` is writable.
@@ -93,25 +92,36 @@ fn resolver_address(
     {
         return Ok(None);
     }
-    // lonetd identifies the program by the socket's port, so it needs one.
-    let nobody = Ipv6Addr::UNSPECIFIED;
-    let any = if family == libc::AF_INET { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { nobody };
     let mut local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
-    if local.port == 0 {
-        let wildcard = Address::of(Endpoint::new(any, 0), family);
-        // SAFETY: an address with its length.
-        unsafe { sys::bind(fd, wildcard.pointer(), wildcard.len) }?;
-        local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
-    }
     // From any other address of the machine no loopback address can be reached.
     let v4 = local.ip.to_ipv4_mapped();
-    if local.ip != nobody && !v4.is_some_and(|ip| ip.is_unspecified() || ip.is_loopback()) {
+    let is_any = local.ip.is_unspecified() || v4.is_some_and(|ip| ip.is_unspecified());
+    if !is_any && !v4.is_some_and(|ip| ip.is_loopback()) {
         return Ok(None);
     }
-    match ask(&NetworkOp::NameServer { server, from: local.port, tcp }, Start::Yes, limit)? {
-        Reply::ConnectTo { to, .. } => Ok(Some(Address::of_os(to, family))),
-        _ => Ok(None),
+    let instead =
+        |from, limit: &mut Limit| match ask(&NetworkOp::NameServer { server, from, tcp }, Start::Yes, limit)?
+        {
+            Reply::ConnectTo { to, .. } => Ok::<_, Errno>(Some(Address::of_os(to, family))),
+            _ => Ok(None),
+        };
+    if local.port == 0 {
+        // A socket of another server's keeps what it is bound to.
+        if instead(0, limit)?.is_none() {
+            return Ok(None);
+        }
+        // lonetd identifies the program by the socket's port, so it needs one.
+        let any = if family == libc::AF_INET {
+            Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()
+        } else {
+            Ipv6Addr::UNSPECIFIED
+        };
+        let own = Address::of(Endpoint::new(if is_any { any } else { local.ip }, 0), family);
+        // SAFETY: an address with its length.
+        unsafe { sys::bind(fd, own.pointer(), own.len) }?;
+        local = kernel::local(fd).and_then(|a| a.endpoint()).ok_or(Errno::EBADF)?;
     }
+    instead(local.port, limit)
 }
 
 /// Replaces the address that a call has stored by the name server's, if it is one that lonetd uses in place

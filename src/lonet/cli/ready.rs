@@ -27,6 +27,8 @@ pub struct Background {
     /// The options of `lonet run` to pass on, which say what to supervise, and how.
     pub options: Vec<&'static str>,
     pub program: Vec<OsString>,
+    /// Whether a process supervises the program, and passes signals on to it.
+    pub supervised: bool,
 }
 
 /// The events that end the wait for a program.
@@ -43,7 +45,7 @@ impl Background {
         started.map_err(|e| failed(query::trouble(&self.client, e)))?;
         let log = Log::open(&self.client, &self.host, self.log.as_deref()).map_err(failed)?;
         let command = self.command(&log).map_err(failed)?;
-        let Background { client, host, ports, .. } = self;
+        let Background { client, host, ports, supervised, .. } = self;
         let address = |port: &u16| Address { host: host.clone(), port: *port };
         let wanted: Vec<Address> = ports.iter().map(address).collect();
         let mut waiting = Waiting::new(Arc::new(client), wanted).map_err(failed)?;
@@ -66,7 +68,7 @@ impl Background {
         interrupt::before_start();
         let mut child = spawn_in_session(command).map_err(failed)?;
         let pid = child.id();
-        interrupt::started(pid);
+        interrupt::started(pid, supervised);
         thread::spawn(move || {
             let status = child.wait();
             interrupt::ended();

@@ -224,7 +224,8 @@ impl Run {
             let io_uring_option = self.allow_io_uring.then_some("--allow-io-uring");
             let options = supervise_option.into_iter().chain(io_uring_option).collect();
             let Run { ready: ports, log, program, .. } = self;
-            return ready::Background { client, host, ports, log, options, program }.run();
+            let supervised = supervised && !is_supervised;
+            return ready::Background { client, host, ports, log, options, program, supervised }.run();
         }
         let client = super::client_of(config);
         if let Some(file) = &self.trace {

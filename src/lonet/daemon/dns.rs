@@ -138,14 +138,14 @@ impl Dns {
     }
 
     /// The address to which a socket with the local port `from` is to send queries for `server`, or to be connected if it is a
-    /// TCP socket. `None`: to `server` itself, which is no name server of the machine.
+    /// TCP socket; port 0: it has none yet. `None`: to `server` itself, which is no name server of the machine.
     pub fn instead_of(
         &mut self,
         server: Endpoint,
         (from, tcp): (u16, bool),
         querier: Querier,
     ) -> Option<SocketAddrV4> {
-        if from == 0 || !is_name_server(server) {
+        if !is_name_server(server) {
             return None;
         }
         let known = self.servers.iter().find(|s| s.real == server).map(|s| s.address);
@@ -159,6 +159,9 @@ impl Dns {
                 }
             },
         };
+        if from == 0 {
+            return Some(address);
+        }
         if tcp {
             self.tcp.announce(from, querier);
         } else {

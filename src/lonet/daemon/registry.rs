@@ -46,8 +46,9 @@ const FIND_FOR: Duration = Duration::from_secs(2);
 /// How long the removal of rows is retried at the end of lonetd, if others have locked the database.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long the end of lonetd waits for the thread, which may wait for a busy disk.
-const DISK_WITHIN: Duration = Duration::from_secs(60);
+/// How long the end of lonetd waits for the thread, which may wait for a busy disk. Less than a program waits for lonetd that
+/// comes meanwhile.
+const DISK_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -143,7 +144,9 @@ impl Registry {
         let (done, wait) = channel();
         let _ = self.thread.send(Message::Leave(done));
         if wait.recv_timeout(DISK_WITHIN) != Ok(true) {
-            tracing::warn!("registry.db is locked: rows of this network's hosts stay in it");
+            tracing::warn!(
+                "registry.db is locked, or the disk is busy: rows of this network's hosts may stay in it"
+            );
         }
     }
 }

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 /// The signals that ask a program in the foreground to end.
 const SIGNALS: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
-/// The program's process group; [`NONE`], or [`STARTING`].
-static GROUP: AtomicI32 = AtomicI32::new(NONE);
+/// To whom signals go, as kill(2) takes it: the program's process group, or the process that passes them on to a supervised
+/// program; [`NONE`], or [`STARTING`].
+static TARGET: AtomicI32 = AtomicI32::new(NONE);
 const NONE: i32 = 0;
-const STARTING: i32 = -1;
+const STARTING: i32 = i32::MIN;
 
 /// The last signal that came. 0: none has.
 static CAME: AtomicI32 = AtomicI32::new(0);
@@ -20,11 +21,17 @@ static CAME: AtomicI32 = AtomicI32::new(0);
 /// Only system calls, as it is a signal handler.
 extern "C" fn pass_on(signal: i32) {
     CAME.store(signal, SeqCst);
-    match GROUP.load(SeqCst) {
+    match TARGET.load(SeqCst) {
         NONE => end_by(signal),
         STARTING => {}
-        // SAFETY: numbers only.
-        group => _ = unsafe { libc::kill(-group, signal) },
+        target => {
+            // SAFETY: numbers only; errno is the thread's own.
+            unsafe {
+                let errno = *libc::__errno_location();
+                libc::kill(target, signal);
+                *libc::__errno_location() = errno;
+            }
+        }
     }
 }
 
@@ -40,7 +47,7 @@ fn end_by(signal: i32) {
 /// Before the program is started: from here on signals are for it. Signals that are ignored, as in the background of a script,
 /// stay so.
 pub fn before_start() {
-    GROUP.store(STARTING, SeqCst);
+    TARGET.store(STARTING, SeqCst);
     for signal in SIGNALS {
         // SAFETY: the structures are zeroed, which is valid, and the handler makes only system calls.
         unsafe {
@@ -56,19 +63,21 @@ pub fn before_start() {
     }
 }
 
-/// The program has started, as the leader of this process group.
-pub fn started(group: u32) {
-    GROUP.store(group as i32, SeqCst);
+/// A process has started, as the leader of a group: the program or, if that is supervised, who passes signals on to it.
+pub fn started(leader: u32, is_supervised: bool) {
+    // A supervised program is in the group, too, and would get the signal twice.
+    let target = if is_supervised { leader as i32 } else { -(leader as i32) };
+    TARGET.store(target, SeqCst);
     let signal = CAME.load(SeqCst);
     if signal != 0 {
         // SAFETY: numbers only.
-        unsafe { libc::kill(-(group as i32), signal) };
+        unsafe { libc::kill(target, signal) };
     }
 }
 
 /// The program has ended: its number may become another's.
 pub fn ended() {
-    GROUP.store(NONE, SeqCst);
+    TARGET.store(NONE, SeqCst);
 }
 
 /// Ends this process if a signal has come for the program.

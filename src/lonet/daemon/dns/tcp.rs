@@ -3,10 +3,15 @@
 //! Theory of operation. The connections of programs come to a listener at the address that stands for a name server. As over
 //! UDP, one that nobody has announced, or that is not of the uid that did, is closed. Queries about lonet are answered here. For
 //! all others there is one connection to the server for each connection of a program, made with the first of them. Replies of
-//! both kinds go back as they come, message by message: a program tells them apart by their numbers.
+//! both kinds go back as they come, message by message: a program tells them apart by their numbers. When either end closes its
+//! connection the other one's is closed, behind what was sent before; the program asks again for what was not answered. Only if
+//! the server cannot be reached do queries to it fail.
 //!
-//! Nothing here waits. A connection reads no more queries while one is delayed, or while its other side takes too long to read
+//! Nothing here waits, and no step takes more than [`MOST_AT_ONCE`] queries of a connection: the rest has its turn behind other
+//! work. A connection reads no more queries while one is delayed, or while its other side takes too long to read
 //! what is ready for it; so its buffers are bounded. One on which nothing has come for [`IDLE`] is closed.
+
+mod stream;
 
 use super::machine::is_connected_of;
 use super::{Answer, Ask, IDLE, QUERY_DELAY, Querier, answer, failure};
@@ -14,21 +19,24 @@ use lonet_core::block::{Block, Endpoint, NAME_SERVERS};
 use lonet_core::dns_message::MAX_ANSWER;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Instant;
+use stream::{LONGEST, Stream, start_connect};
 
-/// How many connections of programs there may be; beyond that the one that has been silent for longest is closed.
+/// How many connections of programs there may be; beyond that, of the user who has the most, the one that has been silent for
+/// longest is closed.
 const MOST: usize = 64;
+
+/// How many queries of a connection are handled in one step.
+const MOST_AT_ONCE: usize = 4;
+
+/// The length of a message's header: what is shorter is none.
+const HEADER: usize = 12;
 
 /// How many queries of a connection may wait for the server's replies.
 const MOST_AWAITED: usize = 16;
-
-/// The longest message, with its length.
-const LONGEST: usize = 2 + 65535;
 
 /// The epoll tokens: listeners have their server's index; from here on connections have two numbers each, for the program's
 /// side and for the server's.
@@ -38,9 +46,11 @@ pub struct Tcp {
     block: Block,
     epoll: Epoll,
     listeners: Vec<(TcpListener, Endpoint)>,
-    /// By the local port of the socket that is about to be connected.
-    announced: HashMap<u16, Querier>,
+    /// By the local port of the socket that is about to be connected, and the uid of who has announced it.
+    announced: HashMap<(u16, u32), Querier>,
     connections: BTreeMap<u64, Connection>,
+    /// Those with queries that were put off to the next step.
+    put_off: BTreeSet<u64>,
     next: u64,
 }
 
@@ -52,6 +62,7 @@ impl Tcp {
             listeners: Vec::new(),
             announced: HashMap::new(),
             connections: BTreeMap::new(),
+            put_off: BTreeSet::new(),
             next: 0,
         })
     }
@@ -73,11 +84,14 @@ impl Tcp {
 
     /// A socket with this local port is about to be connected.
     pub fn announce(&mut self, from: u16, querier: Querier) {
-        self.announced.insert(from, querier);
+        self.announced.insert((from, querier.sender.uid), querier);
     }
 
-    /// The time when the next delayed query is due.
+    /// The time when the next query is due that was delayed or put off.
     pub fn until(&self) -> Option<Instant> {
+        if !self.put_off.is_empty() {
+            return Some(Instant::now());
+        }
         self.connections.values().filter_map(|c| c.delayed.as_ref().map(|(at, _)| *at)).min()
     }
 
@@ -89,7 +103,8 @@ impl Tcp {
     pub fn take(&mut self, ask: &mut Ask<'_>) {
         let now = Instant::now();
         let is_due = |c: &Connection| c.delayed.as_ref().is_some_and(|(at, _)| *at <= now);
-        let due: Vec<u64> = self.connections.iter().filter(|(_, c)| is_due(c)).map(|(id, _)| *id).collect();
+        let mut due = std::mem::take(&mut self.put_off);
+        due.extend(self.connections.iter().filter(|(_, c)| is_due(c)).map(|(id, _)| *id));
         due.into_iter().for_each(|id| self.step(id, None, ask));
         let mut events = [EpollEvent::empty(); 64];
         let n = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
@@ -119,8 +134,7 @@ impl Tcp {
                 continue;
             };
             while self.connections.len() >= MOST {
-                let oldest = self.connections.iter().min_by_key(|(_, c)| c.last).map(|(id, _)| *id);
-                oldest.and_then(|id| self.connections.remove(&id));
+                self.close_one();
             }
             let id = self.next;
             if let Ok(program) = Stream::new(&self.epoll, stream, token(id, Side::Program)) {
@@ -130,16 +144,33 @@ impl Tcp {
         }
     }
 
+    /// Closes the connection that has been silent for longest of those of the user who has the most.
+    fn close_one(&mut self) {
+        let uid = |c: &Connection| c.querier.sender.uid;
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        self.connections.values().for_each(|c| *counts.entry(uid(c)).or_default() += 1);
+        let most = counts.into_iter().max_by_key(|(_, n)| *n).map(|(uid, _)| uid);
+        let theirs = self.connections.iter().filter(|(_, c)| Some(uid(c)) == most);
+        if let Some(id) = theirs.min_by_key(|(_, c)| c.last).map(|(id, _)| *id) {
+            self.connections.remove(&id);
+        }
+    }
+
     /// Who has announced the connection from there to here, if it is theirs.
     fn querier(&mut self, from: SocketAddrV4, here: SocketAddrV4) -> Option<Querier> {
-        self.announced.remove(&from.port()).filter(|querier| is_connected_of(from, here, querier.sender.uid))
+        let of_port = self.announced.keys().filter(|(port, _)| *port == from.port());
+        let key = of_port.copied().find(|(_, uid)| is_connected_of(from, here, *uid))?;
+        self.announced.remove(&key)
     }
 
     fn step(&mut self, id: u64, event: Option<(Side, EpollFlags)>, ask: &mut Ask<'_>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let open = |socket| Stream::new(&self.epoll, socket, token(id, Side::Server));
-        if connection.step(self.block, event, &open, ask).is_err() || connection.watch(&self.epoll).is_err() {
-            self.connections.remove(&id);
+        let outcome = connection.step(self.block, event, &open, ask);
+        match outcome.and_then(|rest| Ok(connection.watch(&self.epoll).map(|()| rest)?)) {
+            Ok(Rest::Nothing) => {}
+            Ok(Rest::PutOff) => _ = self.put_off.insert(id),
+            Err(Over) => _ = self.connections.remove(&id),
         }
     }
 }
@@ -164,11 +195,25 @@ struct Connection {
     awaited: Vec<Vec<u8>>,
     /// The query that is answered later, and when.
     delayed: Option<(Instant, Vec<u8>)>,
+    /// The server has closed its connection: the program's is closed when it has had all replies.
+    is_closing: bool,
     last: Instant,
+}
+
+/// What is left to do without a new event.
+enum Rest {
+    Nothing,
+    PutOff,
 }
 
 /// The connection is to be closed.
 struct Over;
+
+impl From<Errno> for Over {
+    fn from(_: Errno) -> Over {
+        Over
+    }
+}
 
 impl From<io::Error> for Over {
     fn from(_: io::Error) -> Over {
@@ -179,7 +224,8 @@ impl From<io::Error> for Over {
 impl Connection {
     fn new(querier: Querier, real: Endpoint, program: Stream) -> Connection {
         let last = Instant::now();
-        Connection { querier, real, program, server: None, awaited: Vec::new(), delayed: None, last }
+        let (awaited, delayed, is_closing) = (Vec::new(), None, false);
+        Connection { querier, real, program, server: None, awaited, delayed, is_closing, last }
     }
 
     fn step(
@@ -188,47 +234,90 @@ impl Connection {
         event: Option<(Side, EpollFlags)>,
         open: &dyn Fn(TcpStream) -> io::Result<Stream>,
         ask: &mut Ask<'_>,
-    ) -> Result<(), Over> {
+    ) -> Result<Rest, Over> {
         if let Some((side, flags)) = event {
             self.last = Instant::now();
             let is_lost = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
-            let stream = if side == Side::Program { Some(&mut self.program) } else { self.server.as_mut() };
-            let is_lost = stream.is_some_and(|stream| stream.fill().is_err()) || is_lost;
             match side {
-                Side::Program if is_lost => return Err(Over),
-                Side::Server if is_lost => {
-                    self.take_replies();
-                    self.fail_awaited();
+                Side::Program => {
+                    self.program.fill()?;
+                    if is_lost {
+                        return Err(Over);
+                    }
                 }
-                _ => {}
+                Side::Server => self.fill_from_server(is_lost),
             }
         }
         if let Some((_, query)) = self.delayed.take_if(|(at, _)| *at <= Instant::now()) {
             self.handle(block, query, open, &mut |querier, op| ask(querier, op, true));
         }
-        // What has been written makes room for more.
-        loop {
-            let mut has_moved = self.take_replies();
+        let mut handled = 0;
+        let mut has_moved = true;
+        while has_moved && handled < MOST_AT_ONCE {
+            has_moved = self.take_replies();
             if let Some(query) = self.next_query() {
+                if query.len() < HEADER {
+                    return Err(Over);
+                }
                 self.handle(block, query, open, &mut |querier, op| ask(querier, op, false));
+                handled += 1;
                 has_moved = true;
             }
-            self.program.flush()?;
-            if self.server.as_mut().is_some_and(|server| server.flush().is_err() || server.is_exhausted()) {
-                has_moved = true;
-                self.fail_awaited();
-            }
-            if !has_moved {
-                break;
-            }
+            // What is written makes room for more.
+            has_moved |= self.program.flush()?;
+            has_moved |= self.flush_to_server();
         }
-        let is_done = self.program.is_at_end && self.delayed.is_none() && self.awaited.is_empty();
-        if is_done && self.program.output.is_empty() { Err(Over) } else { Ok(()) }
+        let is_served = self.program.is_at_end && self.program.peek().is_none() && self.delayed.is_none();
+        if is_served && let Some(server) = &mut self.server {
+            server.end_output();
+        }
+        let is_over = self.is_closing || is_served && self.server.is_none();
+        match self.program.output.is_empty() {
+            true if is_over && self.server.as_ref().is_none_or(|server| server.peek().is_none()) => Err(Over),
+            _ if has_moved => Ok(Rest::PutOff),
+            _ => Ok(Rest::Nothing),
+        }
+    }
+
+    /// Reads what the server has sent. `is_lost`: the connection has failed or ended.
+    fn fill_from_server(&mut self, is_lost: bool) {
+        let Some(server) = &mut self.server else { return };
+        match server.fill() {
+            Ok(()) => self.is_closing |= server.is_at_end,
+            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                self.is_closing = true;
+            }
+            Err(_) => return self.fail_awaited(),
+        }
+        if is_lost {
+            // What has come is all.
+            server.is_at_end |= server.input.len() < LONGEST;
+            self.is_closing |= server.is_at_end;
+        }
+    }
+
+    /// Writes to the server. Returns whether there is room again.
+    fn flush_to_server(&mut self) -> bool {
+        match self.server.as_mut().map(Stream::flush) {
+            Some(Ok(has_room)) => has_room,
+            Some(Err(e))
+                if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) =>
+            {
+                self.is_closing = true;
+                false
+            }
+            Some(Err(_)) => {
+                self.fail_awaited();
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes the program's next query, if there is room for what comes of it.
     fn next_query(&mut self) -> Option<Vec<u8>> {
-        let has_room = self.delayed.is_none()
+        let has_room = !self.is_closing
+            && self.delayed.is_none()
             && self.awaited.len() < MOST_AWAITED
             && self.program.has_room()
             && self.server.as_ref().is_none_or(Stream::has_room);
@@ -275,7 +364,7 @@ impl Connection {
         has_moved
     }
 
-    /// Gives up the server's connection: what it has not answered has failed. The next query makes a new one.
+    /// Gives up a server that cannot be reached: what it was asked has failed. The next query tries it again.
     fn fail_awaited(&mut self) {
         self.server = None;
         for query in std::mem::take(&mut self.awaited) {
@@ -290,108 +379,5 @@ impl Connection {
     fn watch(&mut self, epoll: &Epoll) -> Result<(), Errno> {
         self.program.watch(epoll)?;
         self.server.as_mut().map_or(Ok(()), |server| server.watch(epoll))
-    }
-}
-
-/// One side of a connection.
-struct Stream {
-    socket: TcpStream,
-    token: u64,
-    /// What has been read and is not taken yet: at most one message of the greatest length.
-    input: Vec<u8>,
-    output: Vec<u8>,
-    is_at_end: bool,
-    watched: EpollFlags,
-}
-
-impl Stream {
-    fn new(epoll: &Epoll, socket: TcpStream, token: u64) -> io::Result<Stream> {
-        socket.set_nonblocking(true)?;
-        let watched = EpollFlags::EPOLLIN;
-        epoll.add(&socket, EpollEvent::new(watched, token))?;
-        Ok(Stream { socket, token, input: Vec::new(), output: Vec::new(), is_at_end: false, watched })
-    }
-
-    /// Reads what has come, as far as there is room. An error: the connection is lost.
-    fn fill(&mut self) -> io::Result<()> {
-        let had = self.input.len();
-        if self.is_at_end || had >= LONGEST {
-            return Ok(());
-        }
-        self.input.resize(LONGEST, 0);
-        let read = self.socket.read(self.input.get_mut(had..).unwrap_or_default());
-        self.input.truncate(had + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(n) => self.is_at_end = n == 0,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => return Err(e),
-        }
-        Ok(())
-    }
-
-    /// The next message, if it is complete.
-    fn peek(&self) -> Option<&[u8]> {
-        let (length, rest) = self.input.split_first_chunk()?;
-        rest.get(..usize::from(u16::from_be_bytes(*length)))
-    }
-
-    /// Takes the next message.
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let message = self.peek()?.to_vec();
-        self.input.drain(..2 + message.len());
-        Some(message)
-    }
-
-    /// Whether no message will come any more.
-    fn is_exhausted(&self) -> bool {
-        self.is_at_end && self.peek().is_none()
-    }
-
-    fn has_room(&self) -> bool {
-        self.output.len() < LONGEST
-    }
-
-    /// Appends a message to what is to be written.
-    fn put(&mut self, message: &[u8]) {
-        self.output.extend((message.len() as u16).to_be_bytes());
-        self.output.extend(message);
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            match self.socket.write(&self.output) {
-                Ok(n) => drop(self.output.drain(..n)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
-    }
-
-    fn watch(&mut self, epoll: &Epoll) -> Result<(), Errno> {
-        let reads = !self.is_at_end && self.input.len() < LONGEST;
-        let mut flags = EpollFlags::empty();
-        flags.set(EpollFlags::EPOLLIN, reads);
-        flags.set(EpollFlags::EPOLLOUT, !self.output.is_empty());
-        if flags != self.watched {
-            epoll.modify(&self.socket, &mut EpollEvent::new(flags, self.token))?;
-            self.watched = flags;
-        }
-        Ok(())
-    }
-}
-
-/// A socket that is on its way to the name server.
-fn start_connect(real: Endpoint) -> io::Result<TcpStream> {
-    let (family, ip) = match real.ip.to_ipv4_mapped() {
-        Some(v4) => (AddressFamily::Inet, IpAddr::V4(v4)),
-        None => (AddressFamily::Inet6, IpAddr::V6(real.ip)),
-    };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(family, SockType::Stream, flags, None)?;
-    match connect(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((ip, real.port)))) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket.into()),
-        Err(e) => Err(e.into()),
     }
 }

@@ -78,7 +78,8 @@ impl State {
         sender: Sender,
         requester: &Requester<'_>,
     ) -> Outcome {
-        self.add_member(kernel, sender.pid);
+        // It may execute another file than this lonetd: that of a second installation.
+        self.add_member(kernel, sender.pid).is_lonets = true;
         if !requester.host.is_empty() {
             self.default_host(kernel, sender.pid, requester)?;
         }
@@ -97,7 +98,8 @@ impl State {
 
     /// Takes note that a process may have executed another program since it was heard of.
     pub fn may_execute_another(&mut self, kernel: &mut dyn Kernel, pid: Pid) {
-        if self.processes.contains_key(&pid) && !kernel.is_lonets(pid) {
+        let is_program = self.processes.get(&pid).is_some_and(|process| process.supervises.is_none());
+        if is_program && !kernel.is_lonets(pid) {
             self.executes(kernel, pid);
         }
     }
