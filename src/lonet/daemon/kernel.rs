@@ -233,26 +233,31 @@ impl Live {
     /// Whether some process holds a socket that is, or was, connected between these addresses; true if the
     /// kernel cannot be asked.
     pub fn is_held(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
-        match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
-            Some(SocketAnswer::Found(f)) => f.cookie == cookie && f.inode != 0,
-            Some(SocketAnswer::Another) => false,
-            // The kernel answers the same for a socket that was reset and is open: its end is announced
-            // later.
-            Some(SocketAnswer::Nobody) => !self.is_reliable(),
-            None => true,
-        }
+        !matches!(self.holding(cookie, local, remote), Some(Holding::Left | Holding::Gone))
     }
 
-    /// Whether the kernel has no such socket between these addresses, not even one that nobody holds; false if it cannot be
-    /// asked.
-    pub fn has_gone(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
-        match self.diag.as_ref().and_then(|diag| diag.answer(local, remote).ok()) {
-            Some(SocketAnswer::Found(f)) => f.cookie != cookie,
-            Some(SocketAnswer::Another) => true,
-            Some(SocketAnswer::Nobody) => self.is_reliable(),
-            None => false,
+    /// What the kernel has of a socket that is, or was, connected between these addresses. `None`: it cannot be asked.
+    pub fn holding(&self, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Holding> {
+        match self.diag.as_ref()?.answer(local, remote).ok()? {
+            SocketAnswer::Found(f) if f.cookie == cookie && f.inode != 0 => Some(Holding::Held),
+            SocketAnswer::Found(f) if f.cookie == cookie => Some(Holding::Left),
+            SocketAnswer::Found(_) | SocketAnswer::Another => Some(Holding::Gone),
+            // The kernel answers the same for a socket that was reset and is open: its end is announced
+            // later.
+            SocketAnswer::Nobody => self.is_reliable().then_some(Holding::Gone),
         }
     }
+}
+
+/// What the kernel has of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Some process holds it.
+    Held,
+    /// No process holds it, and it has not ended.
+    Left,
+    /// It is in none of the kernel's tables.
+    Gone,
 }
 
 impl Kernel for Live {

@@ -16,6 +16,14 @@ pub fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// Sends a signal to the process of a pidfd; 0: looks whether it could.
+pub fn pidfd_signal(fd: &OwnedFd, signal: i32) -> Result<(), Errno> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is what kill(2) would send.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0) };
+    Errno::result(sent).map(drop)
+}
+
 /// Whether a process has ended, reaped or not. `process`: its pidfd.
 pub fn has_ended(process: &OwnedFd) -> bool {
     sys::readable_within(process.as_raw_fd(), 0) == Ok(true)
@@ -55,10 +63,7 @@ pub fn program(pid: Pid) -> String {
 pub fn program_of_unreaped(pid: Pid, process: &OwnedFd) -> Option<String> {
     let program = program(pid);
     // The name is this process's if it has its pid still.
-    let nothing = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: null for a siginfo that the kernel fills; signal 0 does nothing.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), 0, nothing, 0) };
-    (sent == 0 && !program.is_empty()).then_some(program)
+    (pidfd_signal(process, 0).is_ok() && !program.is_empty()).then_some(program)
 }
 
 /// Whether a process executes lonet itself.

@@ -6,13 +6,12 @@
 use super::connections::has_hung_up;
 use super::{Daemon, EMPTY_FOR, KILL_AGAIN, TERM_TO_KILL};
 use crate::daemon::members::may_be_signalled_by;
-use crate::daemon::process::{asks_to_end, is_stopped};
+use crate::daemon::process::{asks_to_end, is_stopped, pidfd_signal};
 use crate::daemon::state::{Pid, Sender};
 use crate::daemon::{process, store, trace};
 use lonet_core::control::{self, MAX_MESSAGE};
 use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags};
 use std::collections::{BTreeMap, BTreeSet};
@@ -320,11 +319,4 @@ pub(super) fn reply_to_down(fd: &OwnedFd, outcome: Result<(), (i32, &str)>) {
     if let Some(n) = control::write_down_reply(&mut buffer, outcome) {
         let _ = socket::send(fd.as_raw_fd(), &buffer[..n], MsgFlags::MSG_NOSIGNAL);
     }
-}
-
-pub(super) fn pidfd_signal(fd: &OwnedFd, signal: i32) -> Result<(), Errno> {
-    let info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo is what kill(2) would send.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0) };
-    Errno::result(sent).map(drop)
 }

@@ -1,6 +1,6 @@
 //! What the kernel says of sockets that the recorder follows, found by their records in the table.
 
-use crate::daemon::kernel::Live;
+use crate::daemon::kernel::{Holding, Live};
 use crate::daemon::state::{Cookie, State};
 use crate::daemon::trace::{ANNOUNCED_WITHIN, CLOSED_WITHIN};
 use std::net::SocketAddrV4;
@@ -25,8 +25,11 @@ pub(super) fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Opti
 /// How long the announcement of a socket's end may take. `None`: some process has the socket, or that is unknown.
 pub(super) fn announced_within(state: &State, kernel: &Live, cookie: Cookie) -> Option<Duration> {
     let (local, remote) = os_ends(state, cookie)?;
-    let is_held = kernel.is_held(cookie, local, remote);
-    (!is_held).then(|| if kernel.has_gone(cookie, local, remote) { ANNOUNCED_WITHIN } else { CLOSED_WITHIN })
+    match kernel.holding(cookie, local, remote)? {
+        Holding::Held => None,
+        Holding::Left => Some(CLOSED_WITHIN),
+        Holding::Gone => Some(ANNOUNCED_WITHIN),
+    }
 }
 
 fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {

@@ -8,10 +8,9 @@
 //! container engines do; for other signals the number of stopped processes is reported.
 
 use super::Daemon;
-use super::end::pidfd_signal;
 use super::messages::send_file;
 use crate::daemon::members::may_be_signalled_by;
-use crate::daemon::process::{asks_to_end, has_ended, is_stopped, pidfd_open, stands_for};
+use crate::daemon::process::{asks_to_end, has_ended, is_stopped, pidfd_open, pidfd_signal, stands_for};
 use crate::daemon::state::{Host, Index, Pid, Sender};
 use lonet_core::control::Reply;
 use nix::errno::Errno;
