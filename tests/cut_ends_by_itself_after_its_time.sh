@@ -19,7 +19,7 @@ is "$answer" lost "it heals by itself"
 code 0 rules
 is "$out" "" "and the rule is gone"
 
-# A lonetd that was killed does not see the time pass: whoever dials next starts one, even if another rule stands.
+# A lonetd that was killed does not see the time pass: whoever dials next starts one, even if another rule is in force.
 code 0 lonet cut β γ
 ip=$(lonet addr --host β:80)
 code 0 lonet cut --for 1s α β

@@ -1,6 +1,6 @@
 #!/bin/bash
 # LONET_LOG: a dial that does not wait is logged with the outcome that the kernel knows already, and with the reason of a refusal.
-# SO_ERROR is logged with what the program is told. A port that the kernel has chosen for a refused dial is not shown.
+# SO_ERROR is logged with what the program gets. A port that the kernel has chosen for a refused dial is not shown.
 . "$(dirname "$0")/scenario.bash"
 need curl python3
 

@@ -103,7 +103,7 @@ os.kill(os.getpid(), 9)
 PY
 code 137 bash -c "lonet run --host ε --supervise always -- $python $work/parent.py; exit \$?"
 until_true ends ε
-# Children that have said nothing are searched for.
+# Children that have sent no message are searched for.
 code 0 lonet pause ε
 is "$(life ε)" "2 $(basename "$python") sleep
 joined

@@ -198,7 +198,7 @@ fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
     let refuses = matches!(expects, Expects::Refusal { .. });
     match *expects {
         _ if errno == libc::ECONNREFUSED && by_kernel => log::refused(call),
-        // The refusal comes while connect sends its segment, and is kept for the program's next question.
+        // The refusal comes while connect sends its segment, and waits in the socket until the program asks for it.
         _ if refuses && errno == libc::EINPROGRESS && !kernel::has_connection(attempt.fd) => {
             log::refused(call);
         }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # In an interactive bash, which splits words at ':' and '=', the Tab key completes the port of an address and the value of an
-# option, and leaves what stands before.
+# option, and leaves what precedes it.
 . "$(dirname "$0")/../scenario.bash"
 
 welcome

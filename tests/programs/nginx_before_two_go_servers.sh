@@ -68,7 +68,7 @@ lonet wait --timeout 120 front:80
 
 address() { lonet run -H cli -- getent ahostsv4 "$1.lonet" | awk 'NR == 1 { print $1 }'; }
 cli=$(address cli) front=$(address front)
-# answers CLIENT…: what eight calls of it are told, each once.
+# answers CLIENT…: the answers to eight calls of it, each once.
 answers() {
     local n
     for n in {1..8}; do lonet run -H cli -- "$@" http://front.lonet/; done | sort -u

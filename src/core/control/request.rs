@@ -85,7 +85,7 @@ messages! {
         21 DialHost { cookie: u64, host: &'a str, port: u16, asked: Asked },
         /// As [`Op::Name`], in names of hosts.
         22 Whois { cookie: u64, local: SocketAddrV4, remote: Option<SocketAddrV4> },
-        /// The sender supervises its oldest child, which is a member on the caller's host from now on.
+        /// The sender supervises its oldest child, which is a member on the sender's host from now on.
         23 Supervise,
     }
 }

@@ -36,7 +36,7 @@ const ZSH_AUTOLOAD: &str = r#"if [[ $funcstack[1] == _lonet ]]; then _clap_dynam
 const BASH_FUNCTION: &str = "-F _clap_complete_lonet ";
 
 /// For bash, which takes `web:80` and `--network=x` for three words each (COMP_WORDBREAKS), and replaces only the last of
-/// them: lonet is given one word, and what stands before the last of the three is removed from its answers.
+/// them: lonet is given one word, and what precedes the last of the three is removed from its answers.
 const BASH_JOINED: &str = r#"_lonet() {
     local i word trimmed rest=$COMP_LINE was= before= index=0 words=() breaks='^[:=]+$'
     for i in "${!COMP_WORDS[@]}"; do
