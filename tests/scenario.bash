@@ -198,11 +198,34 @@ kill_lonetd() {
 }
 
 # ended PID: the process has ended (a zombie has).
-ended() { [ "$(ps -o stat= -p "$1" | head -c 1 | tr -d Z)" = "" ]; }
+ended() {
+    local stat=
+    { IFS= read -rd '' stat <"/proc/$1/stat" || true; } 2>/dev/null
+    # The state is behind the name of the program, which may have parentheses, too.
+    stat=${stat##*) }
+    [[ ${stat:0:1} == [ZX] || ! $stat ]]
+}
 
+# stop PID…: SIGTERM, once more each second until they have ended: a program that looks at its flag just before it sleeps
+# misses one (ssh does).
 stop() {
+    local one sent=$SECONDS until=$((SECONDS + 60)) stuck=0
     kill "$@" 2>/dev/null || true
+    for one in "$@"; do
+        until ended "$one"; do
+            if [ $SECONDS -ge $until ]; then
+                echo "FAILED: a program does not end after SIGTERM: $(ps -o pid=,stat=,wchan=,args= -p "$one")"
+                stuck=1
+                kill -KILL "$one" || break
+            elif [ $SECONDS -gt $sent ]; then
+                sent=$SECONDS
+                kill "$one" 2>/dev/null || true
+            fi
+            sleep 0.02
+        done
+    done
     wait "$@" 2>/dev/null || true
+    return $stuck
 }
 
 # clean_up CODE COMMAND: ends what was started, and then all networks of the scenario: a program that is left in one is
@@ -211,7 +234,7 @@ clean_up() {
     local result=$1 dir network
     [ "$result" = 0 ] || [ "$failed" ] || echo "FAILED: exit code $result of \`$2\`"
     ! declare -F end_the_rest >/dev/null || end_the_rest
-    stop ${started[@]+"${started[@]}"}
+    stop ${started[@]+"${started[@]}"} || result=1
     for dir in "$work"/lonet/*/; do
         [ -d "$dir" ] || continue
         network=$(basename "$dir")
