@@ -23,7 +23,7 @@ use retry::Retry;
 hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, None, process::is_active()) }
+        unsafe { run(fd, address, len, None, is_active()) }
     }
 }
 
@@ -32,8 +32,14 @@ hook! {
         fd: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int
     ) -> c_int => lonet_accept4 {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, Some(&flags), process::is_active()) }
+        unsafe { run(fd, address, len, Some(&flags), is_active()) }
     }
+}
+
+// Not inlined: the hooks' own frames call nothing that could unwind, either.
+#[inline(never)]
+extern "C" fn is_active() -> bool {
+    process::is_active()
 }
 
 type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
