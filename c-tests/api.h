@@ -7,6 +7,7 @@
 
 #include "net.h"
 #include <lonet.h>
+#include <sys/un.h>
 
 /* Text of an address, in one of 64 buffers that are used in turn. */
 static inline const char *addr_text(const struct lonet_addr *a)
@@ -64,6 +65,24 @@ static inline lonet_host *host(lonet_net *net, const char *name, int flags)
 	if (lonet_host_new(net, name, flags, &h) < 0)
 		bail("lonet_host_new: %s", lonet_errmsg());
 	return h;
+}
+
+/* The process that serves the network. */
+static inline pid_t daemon_of(const lonet_net *net)
+{
+	struct sockaddr_un at;
+	struct ucred by;
+	socklen_t len = sizeof by;
+	const char *tmp = getenv("TMPDIR");
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	memset(&at, 0, sizeof at);
+	at.sun_family = AF_UNIX;
+	snprintf(at.sun_path, sizeof at.sun_path, "%s/lonet/%s/control", tmp ? tmp : "/tmp",
+	         lonet_network(net) + strlen("lonet"));
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &by, &len))
+		bail("%s: %s", at.sun_path, strerror(errno));
+	close(fd);
+	return by.pid;
 }
 
 static inline int listening(lonet_host *h, const char *laddr)

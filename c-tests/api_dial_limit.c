@@ -1,22 +1,5 @@
 /* The time limit of lonet_dial includes waiting for a lonetd that does not reply. */
 #include "api.h"
-#include <sys/un.h>
-
-/* The process that serves the network. */
-static pid_t daemon_of(const lonet_net *net)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	struct ucred by = { 0 };
-	socklen_t len = sizeof by;
-	const char *tmp = getenv("TMPDIR");
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	snprintf(at.sun_path, sizeof at.sun_path, "%s/lonet/%s/control", tmp ? tmp : "/tmp",
-	         lonet_network(net) + strlen("lonet"));
-	if (connect(fd, (struct sockaddr *)&at, sizeof at) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &by, &len))
-		bail("%s: %s", at.sun_path, strerror(errno));
-	close(fd);
-	return by.pid;
-}
 
 int main(void)
 {

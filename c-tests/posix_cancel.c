@@ -1,5 +1,5 @@
-/* A thread cancelled in accept, connect, recv or sendto leaves no lock held: others go on with the same
- * sockets. */
+/* A thread cancelled in accept, accept4, connect, recv, sendto or sendmsg leaves no lock held: others go on with the
+ * same sockets. */
 #include "net.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -14,6 +14,13 @@ static void *in_accept(void *arg)
 	socklen_t len = sizeof from;
 	sem_post(&started);
 	return (void *)(long)accept(ls, &from.any, &len);
+}
+
+static void *in_accept4(void *arg)
+{
+	(void)arg;
+	sem_post(&started);
+	return (void *)(long)accept4(ls, NULL, NULL, SOCK_CLOEXEC);
 }
 
 /* The listener has no room, so this dial waits. */
@@ -38,6 +45,17 @@ static void *in_sendto(void *arg)
 	static char much[1 << 16];
 	sem_post(&started);
 	while (sendto(*(int *)arg, much, sizeof much, MSG_NOSIGNAL, NULL, 0) > 0)
+		;
+	return NULL;
+}
+
+static void *in_sendmsg(void *arg)
+{
+	static char much[1 << 16];
+	struct iovec part = { much, sizeof much };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	sem_post(&started);
+	while (sendmsg(*(int *)arg, &message, MSG_NOSIGNAL) > 0)
 		;
 	return NULL;
 }
@@ -96,6 +114,13 @@ int main(void)
 	is_int(ended, ROUNDS, "a thread in accept is cancelled");
 	is_int(good, ROUNDS, "and others accept and dial");
 
+	for (int i = ended = good = 0; i < ROUNDS; i++) {
+		ended += cancelled(in_accept4, NULL);
+		good += usable();
+	}
+	is_int(ended, ROUNDS, "a thread in accept4 is cancelled");
+	is_int(good, ROUNDS, "and others accept and dial");
+
 	/* A listener whose backlog is full. */
 	int full = bound("127.0.0.1", 0);
 	listen(full, 0);
@@ -120,6 +145,12 @@ int main(void)
 		good += usable();
 	}
 	is_int(ended, ROUNDS, "a thread in sendto is cancelled");
+	is_int(good, ROUNDS, "and others accept and dial");
+	for (int i = ended = good = 0; i < ROUNDS; i++) {
+		ended += cancelled(in_sendmsg, &fd);
+		good += usable();
+	}
+	is_int(ended, ROUNDS, "a thread in sendmsg is cancelled");
 	is_int(good, ROUNDS, "and others accept and dial");
 	close(waiting);
 	return done();

@@ -15,6 +15,7 @@ use crate::log::{self, About, Call};
 use crate::panic_barrier::run_isolated;
 use crate::{memory, process};
 use libc::{c_int, sockaddr, socklen_t};
+use lonet_core::limit::Limit;
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
 use peer::{Peer, identify_peer};
@@ -23,7 +24,7 @@ use retry::Retry;
 hook! {
     unsafe fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int => lonet_accept_hook {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, None, process::is_active()) }
+        unsafe { run(fd, address, len, None, is_active()) }
     }
 }
 
@@ -32,8 +33,14 @@ hook! {
         fd: c_int, address: *mut sockaddr, len: *mut socklen_t, flags: c_int
     ) -> c_int => lonet_accept4 {
         // SAFETY: the program's arguments.
-        unsafe { run(fd, address, len, Some(&flags), process::is_active()) }
+        unsafe { run(fd, address, len, Some(&flags), is_active()) }
     }
+}
+
+// Not inlined: the hooks' own frames call nothing that could unwind, either.
+#[inline(never)]
+extern "C" fn is_active() -> bool {
+    process::is_active()
 }
 
 type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
@@ -48,9 +55,7 @@ struct PreparedCall {
     retry: Retry,
 }
 
-/// The body of both hooks. accept blocks, and a thread may be cancelled or jump out of it: this frame and
-/// those above it own nothing, and call nothing that could unwind (see `panic_barrier`). `flags`: accept4's.
-/// `active`: whether the hooks apply.
+/// The body of both hooks: see [`run_within`].
 ///
 /// # Safety
 /// The arguments are as accept(2) takes them.
@@ -61,6 +66,26 @@ pub unsafe extern "C" fn run(
     flags: Option<&c_int>,
     active: bool,
 ) -> c_int {
+    let mut limit = Limit::NONE;
+    // SAFETY: as the caller promises.
+    unsafe { run_within(fd, address, len, flags, active, &mut limit) }
+}
+
+/// accept blocks, and a thread may be cancelled or jump out of it: this frame and those above it own nothing, and call nothing
+/// that could unwind (see `panic_barrier`). `flags`: accept4's. `active`: whether the hooks apply. `limit`: that of the call for
+/// lonetd, for all connections that it rejects.
+///
+/// # Safety
+/// The arguments are as accept(2) takes them.
+pub unsafe extern "C" fn run_within(
+    fd: c_int,
+    address: *mut sockaddr,
+    len: *mut socklen_t,
+    flags: Option<&c_int>,
+    active: bool,
+    limit: &mut Limit,
+) -> c_int {
+    const { assert!(!std::mem::needs_drop::<Limit>()) };
     let mut call = std::mem::MaybeUninit::<PreparedCall>::uninit();
     let mut peer = std::mem::MaybeUninit::<Address>::uninit();
     // SAFETY: the program's arguments; `prepare` fills the call, `ready` the address.
@@ -80,9 +105,9 @@ pub unsafe extern "C" fn run(
             if call.native || new < 0 {
                 return new;
             }
-            match finish(fd, new, own, address, len, flags, call.errno) {
+            match finish(fd, new, own, (address, len), flags, call.errno, limit) {
                 BAD_ADDRESS => return -1,
-                taken if taken >= 0 || !call.retry.after_rejection(fd) => return taken,
+                taken if taken >= 0 || !call.retry.after_rejection(fd, limit) => return taken,
                 _ => {}
             }
         }
@@ -135,19 +160,20 @@ const BAD_ADDRESS: c_int = -2;
 /// # Safety
 /// `address` and `len` have passed `prepare`.
 #[inline(never)]
+#[allow(improper_ctypes_definitions, reason = "its only caller is Rust")]
 unsafe extern "C" fn finish(
     listener: c_int,
     new: c_int,
     peer: &Address,
-    address: *mut sockaddr,
-    len: *mut socklen_t,
+    (address, len): (*mut sockaddr, *mut socklen_t),
     flags: Option<&c_int>,
     errno: i32,
+    limit: &mut Limit,
 ) -> c_int {
     let mut shown = *peer;
     // A panic in `identify_peer` must not let anybody in.
     let mut who = Peer::Rejected;
-    run_isolated(|| who = identify_peer(listener, new, peer));
+    run_isolated(|| who = identify_peer(listener, new, peer, limit));
     run_isolated(|| report(listener, &who, peer));
     let mut taken = -1;
     run_isolated(|| match who {

@@ -72,7 +72,7 @@ fn ask_within<R>(
             }
             Err(trouble) => trouble,
         };
-    if limit.is_over() && matches!(trouble, Trouble::Silent(_)) {
+    if limit.without_lonetds().is_over() && matches!(trouble, Trouble::Silent(_)) {
         return Err(Error::TimedOut.because(what, "lonetd does not answer within the time limit"));
     }
     if trouble == Trouble::Failed {

@@ -29,6 +29,11 @@ pub fn limit() -> Limit {
     Limit::NONE.or_of_lonetd(TIME_LIMIT)
 }
 
+/// The limit of a call before its first request, with which it begins: for a call that sends one at most.
+pub fn unbegun() -> Limit {
+    Limit::NONE
+}
+
 /// Sends one of several requests of a call, whose limit begins with the first of them. A lonetd that had to wait for a
 /// processor and has answered gets time for the next one.
 pub fn ask_in_call(limit: &mut Limit, client: &Client, request: &dyn Request, start: Start) -> RequestResult {
@@ -36,6 +41,46 @@ pub fn ask_in_call(limit: &mut Limit, client: &Client, request: &dyn Request, st
     let reply = ask_of(*limit, client, request, start)?;
     *limit = limit.forgiven(TIME_LIMIT);
     Ok(reply)
+}
+
+/// As [`ask_in_call`], for what the call can do without: it is not asked, and fails, where lonetd has not answered an
+/// earlier request of the call in time.
+pub fn ask_unless_silent(
+    limit: &mut Limit,
+    client: &Client,
+    request: &dyn Request,
+    start: Start,
+) -> RequestResult {
+    begin_unless_silent(limit)?;
+    ask_in_call(limit, client, request, start)
+}
+
+/// As [`ask_unless_silent`], for replies that contain text, which is stored in `buffer`. The call's limit begins when lonetd has
+/// not answered: whatever the call waits for after an answer, such as another server's, is no time of lonetd's.
+pub fn ask_for_text_unless_silent<'b>(
+    limit: &mut Limit,
+    client: &Client,
+    request: &dyn Request,
+    start: Start,
+    buffer: &'b mut [u8; MAX_MESSAGE],
+) -> Result<Reply<'b>, Failure> {
+    let mut begun = *limit;
+    begin_unless_silent(&mut begun)?;
+    let answer = ask_for_text(begun, client, request, start, buffer);
+    let is_silent = answer.as_ref().is_err_and(|failed| failed.errno == Errno::ENETDOWN);
+    if is_silent && begun.is_over() {
+        *limit = begun;
+    }
+    answer
+}
+
+/// Begins the limit, with a single look at the clock.
+fn begin_unless_silent(limit: &mut Limit) -> Result<(), Failure> {
+    if limit.is_over() {
+        return Err(Failure::new(Errno::ENETDOWN, "lonetd has not answered the call before"));
+    }
+    *limit = limit.or_of_lonetd(TIME_LIMIT);
+    Ok(())
 }
 
 /// Sends a request to the lonetd of any network, within a limit. Its errors are those that bind and connect may return.
@@ -82,39 +127,34 @@ fn check_reply<'b>(
     }
 }
 
-/// As [`ask_of`], and also returns the connection to lonetd, on which more will follow.
+/// As [`ask_unless_silent`], and also returns the connection to lonetd, on which more will follow.
 pub fn ask_keeping_connection(
-    limit: Limit,
+    limit: &mut Limit,
     client: &Client,
     request: &dyn Request,
     start: Start,
 ) -> Result<(Option<Fd>, Reply<'static>), Failure> {
     let mut buffer = [0u8; MAX_MESSAGE];
-    let limit = limit.or_of_lonetd(TIME_LIMIT);
-    let sent = client.send_within(limit, request, &mut buffer);
+    begin_unless_silent(limit)?;
+    let sent = client.send_within(*limit, request, &mut buffer);
     let (control, answer) = match sent {
         Ok(control) => {
-            let answer = client.receive_within(limit, &control, &mut buffer);
+            let answer = client.receive_within(*limit, &control, &mut buffer);
             (Some(control), answer)
         }
         Err(trouble) => (None, Err(trouble)),
     };
-    match answer {
+    let answered = match answer {
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
-            ask_of(limit, client, request, start).map(|reply| (None, reply))
+            ask_of(*limit, client, request, start).map(|reply| (None, reply))
         }
         answer => check_reply(client, answer).and_then(without_text).map(|reply| (control, reply)),
-    }
+    }?;
+    *limit = limit.forgiven(TIME_LIMIT);
+    Ok(answered)
 }
 
-/// Notifies lonetd, if one runs.
-pub fn tell(request: &dyn Request) {
-    if let Some(client) = process::client() {
-        tell_to(Limit::NONE, &client, request);
-    }
-}
-
-/// As [`tell`], within a limit, to the lonetd of any network.
+/// Notifies the lonetd of any network, if one runs, within a limit.
 ///
 /// A one-way message is not waited for. One with a reply changes a name that the program may read at once, so
 /// it must reach lonetd, also one that has to be restarted.

@@ -273,9 +273,9 @@ pub fn conclude(limit: Limit, client: &Client, fd: c_int, cookie: u64, os: Socke
 }
 
 /// Records that the port of a bound socket is used: it dials.
-fn record_port_use(fd: c_int) {
+fn record_port_use(fd: c_int, limit: &mut Limit) {
     if !autobound::is_empty() {
-        name::named(fd).local.into_iter().for_each(autobound::record_use);
+        name::named(fd, limit).local.into_iter().for_each(autobound::record_use);
     }
 }
 

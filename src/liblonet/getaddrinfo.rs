@@ -15,6 +15,7 @@ use crate::panic_barrier::run_isolated;
 use crate::search::{self, Search};
 use libc::{addrinfo, c_char, c_int};
 use lonet_core::block::Face;
+use lonet_core::limit::Limit;
 use std::ffi::CStr;
 use std::fmt::Write;
 use std::net::Ipv6Addr;
@@ -23,12 +24,13 @@ hook! {
     unsafe fn getaddrinfo(
         node: *const c_char, service: *const c_char, hints: *const addrinfo, list: *mut *mut addrinfo
     ) -> c_int => lonet_getaddrinfo {
+        let mut limit = Limit::NONE;
         // SAFETY: the program's arguments.
-        unsafe { run(node, service, hints, list) }
+        unsafe { run(node, service, hints, list, &mut limit) }
     }
 }
 
-/// getaddrinfo as the hook answers it.
+/// getaddrinfo as the hook answers it. `limit`: that of the program's call, which may look up several names.
 ///
 /// # Safety
 /// As for getaddrinfo(3).
@@ -37,11 +39,12 @@ pub unsafe fn run(
     service: *const c_char,
     hints: *const addrinfo,
     list: *mut *mut addrinfo,
+    limit: &mut Limit,
 ) -> c_int {
     let mut answer = Some(libc::EAI_FAIL);
     run_isolated(|| {
         // SAFETY: the program's pointers, as getaddrinfo takes them.
-        answer = unsafe { on_network(node, service, hints, list) };
+        answer = unsafe { on_network(node, service, hints, list, limit) };
     });
     // SAFETY: the program's arguments.
     answer.unwrap_or_else(|| unsafe { real(node, service, hints, list) })
@@ -68,6 +71,7 @@ unsafe fn on_network(
     service: *const c_char,
     hints: *const addrinfo,
     list: *mut *mut addrinfo,
+    limit: &mut Limit,
 ) -> Option<c_int> {
     // SAFETY: all zeroes is an addrinfo; hints are one or null.
     let hints: addrinfo = unsafe { if hints.is_null() { std::mem::zeroed() } else { *hints } };
@@ -79,7 +83,7 @@ unsafe fn on_network(
         return unsafe { as_no_address(node, service, &hints) };
     } else {
         // SAFETY: a C string or null.
-        match unsafe { named(node, hints.ai_family) }? {
+        match unsafe { named(node, hints.ai_family, limit) }? {
             Ok(host) => host,
             Err(LookupError::NotFound) => return Some(libc::EAI_NONAME),
             Err(LookupError::Unavailable) => return Some(libc::EAI_AGAIN),
@@ -89,11 +93,15 @@ unsafe fn on_network(
     Some(unsafe { build(&host, service, &hints, list) })
 }
 
-/// The host of this name, which may be a short one. `None`: libc answers.
+/// The host of this name, which may be a short one. `None`: libc answers. `limit`: as for [`run`].
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, LookupError>> {
+pub unsafe fn named(
+    name: *const c_char,
+    family: c_int,
+    limit: &mut Limit,
+) -> Option<Result<Host, LookupError>> {
     // SAFETY: all zeroes is an addrinfo.
     let hints =
         addrinfo { ai_family: family, ai_socktype: libc::SOCK_STREAM, ..unsafe { std::mem::zeroed() } };
@@ -110,18 +118,18 @@ pub unsafe fn named(name: *const c_char, family: c_int) -> Option<Result<Host, L
     };
     let search = || Some(Search { state: search::state()?, files_for: Some(family), dns_knows: &dns_knows });
     // SAFETY: as the caller promises; the state is the thread's.
-    unsafe { host::by_c_name(name).or_else(|| search::find(name, search)) }
+    unsafe { host::by_c_name(name, limit).or_else(|| search::find(name, search, limit)) }
 }
 
-/// Whether lonet answers for this name.
+/// Whether lonet answers for this name. `limit`: as for [`run`].
 ///
 /// # Safety
 /// As for getaddrinfo(3).
-pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo) -> bool {
+pub unsafe fn is_ours(node: *const c_char, hints: *const addrinfo, limit: &mut Limit) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         let (family, flags) = hints.as_ref().map_or((libc::AF_UNSPEC, 0), |h| (h.ai_family, h.ai_flags));
-        host::is_ours(node) || flags & libc::AI_NUMERICHOST == 0 && named(node, family).is_some()
+        host::is_ours(node) || flags & libc::AI_NUMERICHOST == 0 && named(node, family, limit).is_some()
     }
 }
 

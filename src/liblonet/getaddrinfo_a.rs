@@ -4,6 +4,7 @@
 use crate::getaddrinfo;
 use crate::panic_barrier::run_isolated;
 use libc::{addrinfo, c_char, c_int, sigevent};
+use lonet_core::limit::Limit;
 
 /// struct gaicb of netdb.h.
 #[repr(C)]
@@ -62,15 +63,16 @@ unsafe fn answer_ours(
     count: c_int,
 ) -> Result<Option<*mut *mut Request>, c_int> {
     const MODES: [c_int; 2] = [0, 1];
+    let mut limit = Limit::NONE;
     let count = usize::try_from(count).unwrap_or(0);
     // SAFETY: as the caller promises.
     let at = |i: usize| unsafe { list.add(i) };
     // SAFETY: entries of the list are null or requests.
-    let is_ours = |i: usize| unsafe {
+    let is_ours = |i: usize, limit: &mut Limit| unsafe {
         let request = *at(i);
-        !request.is_null() && getaddrinfo::is_ours((*request).name, (*request).request)
+        !request.is_null() && getaddrinfo::is_ours((*request).name, (*request).request, limit)
     };
-    if !MODES.contains(&mode) || list.is_null() || !(0..count).any(is_ours) {
+    if !MODES.contains(&mode) || list.is_null() || !(0..count).any(|i| is_ours(i, &mut limit)) {
         return Ok(None);
     }
     // SAFETY: new memory.
@@ -79,7 +81,7 @@ unsafe fn answer_ours(
         return Err(libc::EAI_MEMORY);
     }
     for i in 0..count {
-        let ours = is_ours(i);
+        let ours = is_ours(i, &mut limit);
         // SAFETY: within both lists.
         unsafe {
             let request = *at(i);
@@ -87,7 +89,7 @@ unsafe fn answer_ours(
             if ours {
                 let mut found = std::ptr::null_mut();
                 let r = &*request;
-                let code = getaddrinfo::run(r.name, r.service, r.request, &raw mut found);
+                let code = getaddrinfo::run(r.name, r.service, r.request, &raw mut found, &mut limit);
                 (*request).result = if code == 0 { found } else { std::ptr::null_mut() };
                 (*request).answer = code;
             }

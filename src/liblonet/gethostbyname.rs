@@ -7,7 +7,7 @@
 
 use crate::host::{self, Host, LookupError};
 use crate::panic_barrier::run_isolated;
-use crate::{getaddrinfo, process};
+use crate::{ask, getaddrinfo, process};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
 use lonet_core::block::Face;
 use nix::errno::Errno;
@@ -127,7 +127,7 @@ unsafe fn named(name: *const c_char, family: c_int) -> LookupResult {
         _ => return None,
     };
     // SAFETY: as the caller promises.
-    let host = unsafe { getaddrinfo::named(name, family) }?;
+    let host = unsafe { getaddrinfo::named(name, family, &mut ask::unbegun()) }?;
     Some(host.map(|host| HostAddress { ip: host.address(face), host, family }))
 }
 

@@ -5,7 +5,7 @@ use crate::bypass::Bypass;
 use crate::hook::Decision;
 use crate::log::About;
 use crate::panic_barrier::run_isolated;
-use crate::{host, process};
+use crate::{ask, host, process};
 use libc::{c_int, c_long};
 use lonet_core::block::Face;
 use nix::errno::Errno;
@@ -28,7 +28,8 @@ hook! {
 
 /// `None`: the process is no host.
 fn of_host() -> Option<c_long> {
-    let address = host::own()?.ok().and_then(|host| host.address(Face::V4).to_ipv4_mapped());
+    let address =
+        host::own(&mut ask::unbegun())?.ok().and_then(|host| host.address(Face::V4).to_ipv4_mapped());
     // As in glibc: the address as it is in memory, with its halves exchanged, as a signed number of 32 bits.
     Some(address.map_or(0, |ip| c_long::from(u32::from_ne_bytes(ip.octets()).rotate_left(16) as i32)))
 }

@@ -3,6 +3,7 @@
 //! The list is one block of malloc's, as libc's freeifaddrs frees it, in libc's order: links, IPv4, IPv6.
 //! Programs that ask the kernel itself (ioctl, netlink, /proc/net) see the machine's interfaces.
 
+use crate::ask;
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
 use crate::host;
@@ -24,7 +25,7 @@ hook! {
 /// # Safety
 /// `all` is as getifaddrs(3) takes it.
 unsafe fn on_network(all: *mut *mut ifaddrs) -> HookResult {
-    let host = match host::own() {
+    let host = match host::own(&mut ask::unbegun()) {
         None => return Ok(Decision::Libc(Bypass::NoHost)),
         Some(Ok(host)) => host,
         Some(Err(_)) => return Err(Errno::ENETDOWN.into()),

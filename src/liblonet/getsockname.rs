@@ -30,10 +30,10 @@ hook! {
 /// The address shown for a host's UDP socket that is connected to another host, or to anywhere outside.
 /// Programs find the address at which others reach them by connecting one and asking for its name; the kernel
 /// would say 127.0.0.1, or an address of the machine that no host can bind.
-fn own_address(fd: c_int, local: &Address) -> Option<Endpoint> {
+fn own_address(fd: c_int, local: &Address, limit: &mut Limit) -> Option<Endpoint> {
     let local = local.endpoint().filter(|a| process::is_host() && !a.ip.to_canonical().is_unspecified())?;
     let to = Some(fd).filter(|&fd| kernel::is_udp(fd)).and_then(kernel::remote)?.endpoint()?;
-    let Some(Ok(own)) = host::own() else { return None };
+    let Some(Ok(own)) = host::own(limit) else { return None };
     let reaches_out = match process::block()?.place(to.ip) {
         // Unassigned: an address that lonetd uses in place of a name server.
         Place::Host(..) | Place::Unassigned => true,
@@ -81,19 +81,22 @@ unsafe fn on_network(
     let Some(local) = local.or_else(|| kernel::local(fd)) else { return Ok(Decision::Done(0)) };
     let family = local.family();
     let is_ip = matches!(family, libc::AF_INET | libc::AF_INET6);
+    let mut limit = Limit::NONE;
     let shown = match end {
-        End::Local if is_ip => name::named_at(fd, &local).local.or_else(|| own_address(fd, &local)),
+        End::Local if is_ip => {
+            name::named_at(fd, &local, &mut limit).local.or_else(|| own_address(fd, &local, &mut limit))
+        }
         End::Peer if is_ip => {
             // SAFETY: the kernel has just written there.
             let remote = unsafe { Address::copied(address, room.min(len.read())) };
-            remote.or_else(|| kernel::remote(fd)).and_then(|remote| name::named_by(fd, &local, &remote).peer)
+            let remote = remote.or_else(|| kernel::remote(fd));
+            remote.and_then(|remote| name::named_by(fd, &local, &remote, &mut limit).peer)
         }
         _ => None,
     };
     if end == End::Local {
         shown.into_iter().for_each(autobound::record_told);
     }
-    let mut limit = Limit::NONE;
     match shown {
         // SAFETY: as above.
         Some(endpoint) => unsafe { Address::of(endpoint, family).copy_out(address, room, len) },

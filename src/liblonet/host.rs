@@ -6,7 +6,7 @@
 
 mod cache;
 
-use crate::ask::{Start, ask_for_text};
+use crate::ask::{Start, ask_for_text, ask_for_text_unless_silent};
 use crate::failure::Failure;
 use crate::{log, process};
 use lonet_core::address::MAX_HOST;
@@ -103,16 +103,16 @@ impl Host {
     }
 }
 
-/// The host of this name. `None`: not lonet's to say.
+/// The host of this name. `None`: not lonet's to say. `limit`: that of the program's call, here and below.
 ///
 /// # Safety
 /// `name` is null or a C string.
-pub unsafe fn by_c_name(name: *const libc::c_char) -> Option<Result<Host, LookupError>> {
+pub unsafe fn by_c_name(name: *const libc::c_char, limit: &mut Limit) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
     }
     // SAFETY: a C string, as the caller promises.
-    by_name(unsafe { CStr::from_ptr(name) }.to_bytes())
+    by_name(unsafe { CStr::from_ptr(name) }.to_bytes(), limit)
 }
 
 /// Whether this name is in the domain `lonet`.
@@ -127,25 +127,25 @@ pub unsafe fn is_ours(name: *const libc::c_char) -> bool {
 }
 
 /// The host of this name. `None`: not lonet's to say.
-pub fn by_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
+pub fn by_name(name: &[u8], limit: &mut Limit) -> Option<Result<Host, LookupError>> {
     if !process::is_active() {
         return None;
     }
-    by_bare_name(without_suffix(name)?)
+    by_bare_name(without_suffix(name)?, limit)
 }
 
 /// As [`by_name`], for a name without `.lonet`.
-pub fn by_bare_name(name: &[u8]) -> Option<Result<Host, LookupError>> {
+pub fn by_bare_name(name: &[u8], limit: &mut Limit) -> Option<Result<Host, LookupError>> {
     if name.is_empty() || name.len() > MAX_HOST {
         return Some(Err(LookupError::NotFound));
     }
-    resolve(name, false)
+    resolve(name, false, limit)
 }
 
 /// As [`by_bare_name`], for hosts that are up: other names are not found, and get no address by being looked
 /// up.
-pub fn by_bare_name_if_up(name: &[u8]) -> Option<Result<Host, LookupError>> {
-    resolve(name, true)
+pub fn by_bare_name_if_up(name: &[u8], limit: &mut Limit) -> Option<Result<Host, LookupError>> {
+    resolve(name, true, limit)
 }
 
 /// The name before `.lonet`, which may be in any case and have a dot at its end. A host whose hostname has no
@@ -177,13 +177,13 @@ pub fn by_address(ip: Ipv6Addr) -> Option<Result<Host, LookupError>> {
 }
 
 /// The process's own host. `None`: it has none.
-pub fn own() -> Option<Result<Host, LookupError>> {
+pub fn own(limit: &mut Limit) -> Option<Result<Host, LookupError>> {
     let name = process::host().filter(|_| process::is_active())?;
-    resolve(name.as_bytes(), false)
+    resolve(name.as_bytes(), false, limit)
 }
 
 /// The host of a name, from the cache or from lonetd. `strict`: only a host that is up.
-fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
+fn resolve(name: &[u8], strict: bool, limit: &mut Limit) -> Option<Result<Host, LookupError>> {
     let Some(client) = process::client() else { return Some(Err(LookupError::Unavailable)) };
     let op = Op::Resolve { name, strict };
     let table = process::table(&client);
@@ -195,7 +195,7 @@ fn resolve(name: &[u8], strict: bool) -> Option<Result<Host, LookupError>> {
         return read(answer);
     }
     let mut buffer = [0; MAX_MESSAGE];
-    let answer = ask_for_text(Limit::NONE, &client, &op, Start::Yes, &mut buffer);
+    let answer = ask_for_text_unless_silent(limit, &client, &op, Start::Yes, &mut buffer);
     // Replies of another network's lonetd are not valid for this table.
     if let (Ok(reply), Some(_)) = (&answer, process::table(&client)) {
         cache::insert(name, reply);

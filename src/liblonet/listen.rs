@@ -57,7 +57,7 @@ fn on_network(fd: c_int, real: &dyn Fn() -> c_int) -> HookResult {
     if real() == 0 {
         tell_to(limit, &client, &Op::Listening { cookie });
         if bound && !autobound::is_empty() {
-            name::named(fd).local.into_iter().for_each(autobound::record_listen);
+            name::named(fd, &mut limit).local.into_iter().for_each(autobound::record_listen);
         }
         return Ok(Decision::Done(0));
     }

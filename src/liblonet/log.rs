@@ -208,7 +208,9 @@ fn write_about(line: &mut Line, client: &Client, about: About) {
 fn socket_address(fd: c_int) -> Option<Endpoint> {
     let of_machine =
         |at: &Endpoint| at.port == 0 || !is_place_of_hosts(at.ip) || kernel::tcp_family(fd).is_none();
-    name::named(fd).local.or_else(|| kernel::local(fd)?.endpoint().filter(of_machine))
+    name::named(fd, &mut Limit::within(NAME_LIMIT))
+        .local
+        .or_else(|| kernel::local(fd)?.endpoint().filter(of_machine))
 }
 
 /// Whether the TCP ports of this address are those of a host.

@@ -3,7 +3,7 @@
 //! else. The program sees the server's address.
 
 use crate::address::{self, Address, is_plausible};
-use crate::ask::{RequestResult, Start, ask_in_call};
+use crate::ask::{RequestResult, Start, ask_unless_silent};
 use crate::panic_barrier::run_isolated;
 use crate::{kernel, memory, process};
 use libc::{c_int, sockaddr, socklen_t};
@@ -74,10 +74,9 @@ fn protocol(fd: c_int) -> Result<c_int, Errno> {
     sys::getsockopt::<c_int>(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)
 }
 
-/// Asks lonetd, unless it has not answered in time about an earlier message of the call.
 fn ask(op: &NetworkOp<'_>, start: Start, limit: &mut Limit) -> RequestResult {
-    let client = process::client().filter(|_| !limit.is_over()).ok_or(Errno::ENETDOWN)?;
-    ask_in_call(limit, &client, op, start)
+    let client = process::client().ok_or(Errno::ENETDOWN)?;
+    ask_unless_silent(limit, &client, op, start)
 }
 
 fn resolver_address(

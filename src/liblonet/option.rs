@@ -5,7 +5,7 @@ mod hops;
 mod keys;
 
 use crate::address::{Address, is_plausible};
-use crate::ask::{Start, ask_of};
+use crate::ask::{self, Start, ask_of};
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
 use crate::log::{self, About};
@@ -138,7 +138,7 @@ unsafe fn get_as_program_set(
             // SAFETY: as above.
             unsafe { Address::of(peer, family).copy_out(value.cast(), room, &raw mut full) };
         }
-    } else if let Some(settings) = name::named(fd).settings {
+    } else if let Some(settings) = name::named(fd, &mut ask::unbegun()).settings {
         let set = if level == libc::SOL_SOCKET { settings.reuse_address } else { settings.v6only };
         let bytes = c_int::from(set).to_ne_bytes();
         let n = (room as usize).min(bytes.len());

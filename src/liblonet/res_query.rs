@@ -6,6 +6,7 @@
 mod answer;
 mod domain;
 
+use crate::ask;
 use crate::host::FullName;
 use crate::next::Next;
 use crate::panic_barrier::run_isolated;
@@ -13,6 +14,7 @@ use crate::resolver_state::ResolverState;
 use crate::search::{self, Search};
 use answer::{to_message, to_name};
 use libc::{c_char, c_int, c_uchar};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -44,7 +46,7 @@ pub unsafe extern "C" fn res_query(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { query(&QUERY, name, class, kind, answer, len) }
+    unsafe { query(&QUERY, name, class, kind, answer, len, &mut ask::unbegun()) }
 }
 
 /// # Safety
@@ -73,7 +75,7 @@ pub unsafe extern "C" fn res_nquery(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { state_query(&STATE_QUERY, state, name, class, kind, answer, len) }
+    unsafe { state_query(&STATE_QUERY, state, name, class, kind, answer, len, &mut ask::unbegun()) }
 }
 
 /// # Safety
@@ -139,7 +141,7 @@ pub unsafe extern "C" fn __res_query(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { query(&QUERY, name, class, kind, answer, len) }
+    unsafe { query(&QUERY, name, class, kind, answer, len, &mut ask::unbegun()) }
 }
 
 /// # Safety
@@ -168,7 +170,7 @@ pub unsafe extern "C" fn __res_nquery(
     len: c_int,
 ) -> c_int {
     // SAFETY: the program's arguments.
-    unsafe { state_query(&STATE_QUERY, state, name, class, kind, answer, len) }
+    unsafe { state_query(&STATE_QUERY, state, name, class, kind, answer, len, &mut ask::unbegun()) }
 }
 
 /// # Safety
@@ -227,9 +229,10 @@ unsafe fn query(
     kind: c_int,
     answer: *mut c_uchar,
     len: c_int,
+    limit: &mut Limit,
 ) -> c_int {
     // SAFETY: as the caller promises.
-    match (unsafe { to_name(name, class, kind, answer, len) }, next.get()) {
+    match (unsafe { to_name(name, class, kind, answer, len, limit) }, next.get()) {
         (Some(answered), _) => answered.result(),
         // SAFETY: as the caller promises.
         (None, Some(real)) => unsafe { real(name, class, kind, answer, len) },
@@ -239,6 +242,7 @@ unsafe fn query(
 
 /// # Safety
 /// As for res_nquery(3).
+#[allow(clippy::too_many_arguments, reason = "as resolv.h has them")]
 unsafe fn state_query(
     next: &Next<StateQuery>,
     state: *mut ResolverState,
@@ -247,9 +251,10 @@ unsafe fn state_query(
     kind: c_int,
     answer: *mut c_uchar,
     len: c_int,
+    limit: &mut Limit,
 ) -> c_int {
     // SAFETY: as the caller promises.
-    match (unsafe { to_name(name, class, kind, answer, len) }, next.get()) {
+    match (unsafe { to_name(name, class, kind, answer, len, limit) }, next.get()) {
         (Some(answered), _) => {
             // SAFETY: as the caller promises.
             unsafe { (*state).h_errno = answered.h_errno };
@@ -268,10 +273,12 @@ unsafe fn search(name: *const c_char, class: c_int, kind: c_int, answer: *mut c_
         // SAFETY: as the caller promises.
         QUERY.get().is_some_and(|real| unsafe { real(full.as_ptr(), class, kind, answer, len) } > 0)
     };
+    let mut limit = Limit::NONE;
     // SAFETY: as the caller promises; a full name ends in zero.
     unsafe {
-        let full = full_name(name, search::state, &dns_knows);
-        query(&SEARCH, full.as_ref().map_or(name, FullName::pointer), class, kind, answer, len)
+        let full = full_name(name, search::state, &dns_knows, &mut limit);
+        let name = full.as_ref().map_or(name, FullName::pointer);
+        query(&SEARCH, name, class, kind, answer, len, &mut limit)
     }
 }
 
@@ -291,11 +298,12 @@ unsafe fn state_search(
             .get()
             .is_some_and(|real| unsafe { real(state, full.as_ptr(), class, kind, answer, len) } > 0)
     };
+    let mut limit = Limit::NONE;
     // SAFETY: as the caller promises; a full name ends in zero.
     unsafe {
-        let full = full_name(name, || Some(state), &dns_knows);
+        let full = full_name(name, || Some(state), &dns_knows, &mut limit);
         let name = full.as_ref().map_or(name, FullName::pointer);
-        state_query(&STATE_SEARCH, state, name, class, kind, answer, len)
+        state_query(&STATE_SEARCH, state, name, class, kind, answer, len, &mut limit)
     }
 }
 
@@ -307,12 +315,13 @@ unsafe fn full_name(
     name: *const c_char,
     state: impl FnOnce() -> Option<*mut ResolverState>,
     dns_knows: &dyn Fn(&CStr) -> bool,
+    limit: &mut Limit,
 ) -> Option<FullName> {
     let mut full = None;
     run_isolated(|| {
         let search = || Some(Search { state: state()?, files_for: None, dns_knows });
         // SAFETY: as the caller promises.
-        full = match unsafe { search::find(name, search) } {
+        full = match unsafe { search::find(name, search, limit) } {
             Some(Ok(host)) => Some(host.ascii),
             // SAFETY: a C string, as it has been searched for.
             Some(Err(_)) => unsafe { CStr::from_ptr(name) }.to_str().ok().and_then(FullName::new),

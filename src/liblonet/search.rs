@@ -19,6 +19,7 @@ use crate::{environment, process};
 use files::{alias_in, hosts_has, is_dns_first, names_domains};
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::config::LONET_SUFFIX;
+use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Text, check};
 use std::ffi::{CStr, CString};
 
@@ -82,13 +83,14 @@ pub fn state() -> Option<*mut ResolverState> {
     Some(state)
 }
 
-/// The host that a name without a dot stands for. `None`: libc answers.
+/// The host that a name without a dot stands for. `None`: libc answers. `limit`: that of the program's call.
 ///
 /// # Safety
 /// `name` is null or a C string, and the state is one of libc's.
 pub unsafe fn find<'a>(
     name: *const c_char,
     search: impl FnOnce() -> Option<Search<'a>>,
+    limit: &mut Limit,
 ) -> Option<Result<Host, LookupError>> {
     if !process::is_active() || name.is_null() {
         return None;
@@ -108,7 +110,8 @@ pub unsafe fn find<'a>(
     if search.files_for.is_some_and(|family| is_in_hosts(name, family)) {
         return None;
     }
-    let found = if is_searched { host::by_bare_name_if_up(wanted)? } else { host::by_name(wanted)? };
+    let found =
+        if is_searched { host::by_bare_name_if_up(wanted, limit)? } else { host::by_name(wanted, limit)? };
     if is_searched && matches!(found, Err(LookupError::NotFound))
         || knows_any(search.dns_knows, wanted, &before)
     {

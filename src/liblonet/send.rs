@@ -38,14 +38,18 @@ type SendTo =
 type SendMmsg = unsafe extern "C" fn(c_int, *mut mmsghdr, c_uint, c_int) -> c_int;
 type SendMsg = unsafe extern "C" fn(c_int, *const msghdr, c_int) -> ssize_t;
 
+// These are not inlined: the frames that call them contain nothing that could unwind, so that cancellation passes through.
+#[inline(never)]
 extern "C" fn real_sendto() -> SendTo {
     sendto.get()
 }
 
+#[inline(never)]
 extern "C" fn real_sendmsg() -> SendMsg {
     sendmsg.get()
 }
 
+#[inline(never)]
 extern "C" fn real_sendmmsg() -> SendMmsg {
     sendmmsg.get()
 }

@@ -4,18 +4,19 @@
 use crate::{host, kernel, process};
 use lonet_core::block::{Block, Endpoint, Face, Place};
 use lonet_core::client::Client;
+use lonet_core::limit::Limit;
 use lonet_core::table::Table;
 use lonet_core::table::word::Word;
 use lonet_core::valve::{self, Hops};
 use nix::errno::Errno;
 
 /// Applies the rules for faults to a socket that is about to be connected. `to`: the address that the program
-/// dials, if it dials by address.
-pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint>) {
+/// dials, if it dials by address. `limit`: that of its call.
+pub fn before_connect(client: &Client, fd: i32, cookie: u64, to: Option<Endpoint>, limit: &mut Limit) {
     let Some(table) = process::table(client).filter(|table| table.faults() != 0) else { return };
     let Some(block) = table.block() else { return };
     // A dial that is refused has no record.
-    let refused = || Some((own_index(block)?, index(block, to?)?));
+    let refused = || Some((own_index(block, limit)?, index(block, to?)?));
     if let Some(ends) = recorded(table, block, cookie).or_else(refused) {
         valve::apply_rules_at_dial(table, fd, cookie, ends);
     }
@@ -26,8 +27,8 @@ fn recorded(table: Table<'_>, block: Block, cookie: u64) -> Option<(u16, u16)> {
     Some((entry.host, entry.call?.peer_host))
 }
 
-fn own_index(block: Block) -> Option<u16> {
-    let own = host::own()?.ok()?.address(Face::V4);
+fn own_index(block: Block, limit: &mut Limit) -> Option<u16> {
+    let own = host::own(limit)?.ok()?.address(Face::V4);
     index(block, Endpoint::new(own, 0))
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -277,6 +278,40 @@ for to in "r:6379", "γ:6379":
     for host in "r", "γ":
         p = t.run_as("cli", ["redis-cli", "-h", host + ".lonet", "ping"])
         assert p.communicate(timeout=20)[0] == "PONG\n", host
+
+
+def test_a_dial_that_does_not_wait_ends_also_where_lonetd_is_stopped(t):
+    """lonetd is stopped between its two answers: it has named the peer, and asks it. On a busy machine it may answer before."""
+    g = t.foreign().host("γ")
+    p = start(t, """
+import errno, time
+host = new(join(sys.argv[2]), "α")
+print("up", flush=True)
+for n in range(10):
+    while not os.path.exists("%s/go%d" % (sys.argv[3], n)): time.sleep(0.01)
+    try: s = dial_start(host, "γ:7"); print("started", flush=True)
+    except OSError as e: print(errno.errorcode[e.errno], flush=True)
+""", t.tmp)
+    assert p.stdout.readline() == "up\n"
+    pid = t.daemon()
+
+    def stop(conn, line):
+        os.kill(pid, signal.SIGSTOP)
+        conn.recv(1)
+
+    g.answer_with(stop)
+    for n in range(10):
+        open("%s/go%d" % (t.tmp, n), "w").close()
+        try:
+            until(lambda: len(g.requests) > n)
+            assert select.select([p.stdout], [], [], 8)[0], "it waits for ever"
+            said = p.stdout.readline()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        if said == "ENETDOWN\n":
+            return
+        assert said == "started\n", said
+    assert False, "lonetd is always faster"
 
 
 if __name__ == "__main__":

@@ -295,6 +295,32 @@ def test_a_signal_interrupts_connect_where_the_kernel_would(t):
     assert t.run("α", INTERRUPTED, "restarts") == "0 False\n0 b'hello'\n"
 
 
+def test_an_interrupted_connect_waits_once_for_a_stopped_lonetd(t):
+    """It has two things to tell lonetd, the second one because the first was not answered."""
+    g = t.foreign().host("γ")
+    g.answer_with(lambda conn, line: conn.recv(1))
+    p = t.start("α", """
+import ctypes, errno, signal, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+signal.signal(signal.SIGALRM, lambda *a: None)
+signal.siginterrupt(signal.SIGALRM, True)
+s = socket.socket()
+address = struct.pack("H", socket.AF_INET) + struct.pack("!H4s8x", 7, socket.inet_aton(socket.gethostbyname("γ.lonet")))
+print(0 if libc.connect(s.fileno(), address, 16) == 0 else errno.errorcode[ctypes.get_errno()], flush=True)
+""")
+    until(lambda: g.requests)
+    pid = t.daemon()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        os.kill(p.pid, signal.SIGALRM)
+        assert p.stdout.readline() == "ENETDOWN\n"
+        taken = time.monotonic() - begin
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert taken < 8, taken
+
+
 def test_the_flag_of_the_open_file_stays_the_programs(t):
     g = t.foreign().host("γ")
     g.answer_with(after(0.2, b'< lonet "%s" connected "\xce\xb3:7"\n' % g.net.full.encode()))

@@ -12,7 +12,7 @@ use crate::{actor, autobound, descriptor_hints, kernel, name, process, table_map
 use libc::c_int;
 use lonet_core::block::{Block, Place};
 use lonet_core::child::run_in_child;
-use lonet_core::client::{Client, TIME_LIMIT};
+use lonet_core::client::Client;
 use lonet_core::control::{Op, Reply};
 use lonet_core::diag::{self, Diag, Loan, SocketInfo, State};
 use lonet_core::limit::Limit;
@@ -34,16 +34,16 @@ pub enum Peer {
 }
 
 /// Identifies the peer of an accepted connection. `new`: the descriptor from accept; `address`: the kernel's
-/// address of the peer.
-pub fn identify_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
-    let who = find_peer(listener, new, address);
+/// address of the peer; `limit`: that of the program's call, for all peers that it rejects.
+pub fn identify_peer(listener: c_int, new: c_int, address: &Address, limit: &mut Limit) -> Peer {
+    let who = find_peer(listener, new, address, limit);
     if !matches!(who, Peer::Native) {
         descriptor_hints::set(listener);
     }
     who
 }
 
-fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
+fn find_peer(listener: c_int, new: c_int, address: &Address, limit: &mut Limit) -> Peer {
     let Some(remote) = address.os() else { return Peer::Native };
     let Some(local) = kernel::local(new) else { return Peer::Rejected };
     // An IPv4 peer on a socket that has no IPv4 address.
@@ -57,23 +57,22 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         return Peer::Rejected;
     };
     descriptor_hints::set(new);
-    let mut limit = Limit::NONE;
     // lonetd dials on behalf of others from the stack's own address; these connections have no record.
     let stack = Block::new(local.ip().octets()[1]).map(Block::stack);
     if stack != Some(*remote.ip())
-        && let Some(actor) = actor::actor(&client, false, &mut limit)
+        && let Some(actor) = actor::actor(&client, false, limit)
         && let RecordedPeer::Dialer { local: at, name, is_last } =
             identify(&actor, &Accepted { listener: cookie, cookie: accepted, fd: new, local, remote })
     {
         if is_last {
-            tell_to(limit, &client, &Op::Closed { cookie: accepted });
+            tell_to(*limit, &client, &Op::Closed { cookie: accepted });
         }
         autobound::record_use(at);
         return Peer::Named(Address::of(name, address.family()));
     }
     let start = if process::is_certain(local.ip().to_ipv6_mapped()) { Start::Yes } else { Start::IfKilled };
     match ask_keeping_connection(
-        limit.or_of_lonetd(TIME_LIMIT),
+        limit,
         &client,
         &Op::Accept { listener: cookie, cookie: accepted, local, remote },
         start,
@@ -84,7 +83,7 @@ fn find_peer(listener: c_int, new: c_int, address: &Address) -> Peer {
         }
         Ok((Some(control), Reply::Courier { peer, receive_buffer, send_buffer })) => {
             if !autobound::is_empty() {
-                name::named(listener).local.into_iter().for_each(autobound::record_use);
+                name::named(listener, limit).local.into_iter().for_each(autobound::record_use);
             }
             let connection = courier::Connection::new(control, [receive_buffer, send_buffer]);
             Peer::Foreign(Address::of(peer, address.family()), connection)

@@ -5,9 +5,13 @@
 //! rejected peers must not end an accept loop that does not handle errors. Whether a connection waited must
 //! be looked up before the call, as nothing tells it afterwards; that takes one system call (0.3 µs), and
 //! none for a listener that is not lonet's.
+//!
+//! All connections that one call rejects share the time limit for lonetd. A call that waits for peers again begins
+//! another: what it waits for is not lonetd.
 
 use crate::{descriptor_hints, kernel};
 use libc::c_int;
+use lonet_core::limit::Limit;
 use lonet_core::sys;
 use nix::errno::Errno;
 
@@ -30,13 +34,19 @@ impl Retry {
     }
 
     /// Called after a connection was rejected: whether to call accept again. `false`: the call fails with
-    /// errno.
-    pub extern "C" fn after_rejection(&mut self, listener: c_int) -> bool {
+    /// errno. `limit`: that of the call for lonetd.
+    // Not inlined: the clean-up of what this calls would be the hook's, and cancellation could not pass through that.
+    #[inline(never)]
+    pub extern "C" fn after_rejection(&mut self, listener: c_int, limit: &mut Limit) -> bool {
         self.rejected = self.rejected.saturating_add(1);
+        let errno = Errno::last_raw();
         if !self.was_readable {
+            if !has_waiting_peer(listener) && kernel::is_blocking(listener) {
+                *limit = Limit::NONE;
+            }
+            Errno::set_raw(errno);
             return true;
         }
-        let errno = Errno::last_raw();
         // On a non-blocking listener the kernel itself reports that no connection waits.
         let goes_on =
             self.rejected < MAX_REJECTED && (has_waiting_peer(listener) || !kernel::is_blocking(listener));

@@ -1,10 +1,12 @@
 //! `struct lonet_addr`: lonet addresses as text, and those of a descriptor.
 
 use super::error::{Error, EscapedBytes, Result, call};
-use super::{ask, bytes};
-use crate::{autobound, joined, kernel, name, process};
+use super::{ask_within, bytes};
+use crate::{ask, autobound, joined, kernel, name, process};
 use lonet_core::address::{MAX_HOST, host_and_port};
+use lonet_core::client::TIME_LIMIT;
 use lonet_core::control::{Name, Op, Reply};
+use lonet_core::limit::Limit;
 use nix::errno::Errno;
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt::{self, Display, Write};
@@ -152,8 +154,9 @@ pub fn client_for(local: SocketAddrV4, what: impl Display) -> Result<process::Cl
     process::client_at(*local.ip()).ok_or_else(|| Error::Invalid.because(what, "not a lonet socket"))
 }
 
-/// Asks lonetd about a descriptor.
+/// Asks lonetd about a descriptor. `limit`: that of the call for lonetd.
 pub fn whois<R>(
+    limit: &mut Limit,
     fd: c_int,
     what: impl Display + Copy,
     then: impl FnOnce(Whois<'_>) -> Result<R>,
@@ -161,19 +164,24 @@ pub fn whois<R>(
     let Candidate { cookie, local } = candidate(fd, what)?;
     let client = client_for(local, what)?;
     let remote = kernel::remote(fd).and_then(|a| a.os());
-    ask(&client, &Op::Whois { cookie, local, remote }, what, |_, reply| match reply {
-        Reply::Names { local, peer, member, .. } => Some(then(Whois { local, peer, member })),
-        _ => None,
-    })?
+    *limit = limit.or_of_lonetd(TIME_LIMIT);
+    let answered =
+        ask_within(*limit, &client, &Op::Whois { cookie, local, remote }, what, |_, reply| match reply {
+            Reply::Names { local, peer, member, .. } => Some(then(Whois { local, peer, member })),
+            _ => None,
+        })?;
+    *limit = limit.forgiven(TIME_LIMIT);
+    answered
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_local_addr(fd: c_int, addr: *mut LonetAddr) -> c_int {
     call(|| {
+        let mut limit = Limit::NONE;
         // SAFETY: null or a place for an address, as lonet.h says.
-        let stored = whois(fd, "local address", |all| unsafe { store_addr(addr, all.local) });
+        let stored = whois(&mut limit, fd, "local address", |all| unsafe { store_addr(addr, all.local) });
         if stored.is_ok() && !autobound::is_empty() {
-            name::named(fd).local.into_iter().for_each(autobound::record_told);
+            name::named(fd, &mut limit).local.into_iter().for_each(autobound::record_told);
         }
         stored
     })
@@ -182,7 +190,7 @@ pub unsafe extern "C" fn lonet_local_addr(fd: c_int, addr: *mut LonetAddr) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lonet_peer_addr(fd: c_int, addr: *mut LonetAddr) -> c_int {
     call(|| {
-        whois(fd, "peer address", |all| {
+        whois(&mut ask::unbegun(), fd, "peer address", |all| {
             let peer = all.peer.ok_or_else(|| Error::NotConnected.of("peer address"))?;
             // SAFETY: null or a place for an address, as lonet.h says.
             unsafe { store_addr(addr, peer) }

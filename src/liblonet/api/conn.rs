@@ -14,8 +14,9 @@ use crate::joined::Host;
 use crate::sandbox::{self, Socket};
 use crate::{connect, descriptor_hints, kernel, valve};
 use lonet_core::address::host_and_port;
+use lonet_core::client::TIME_LIMIT;
 use lonet_core::config::bare_host;
-use lonet_core::control::{Op, Reply};
+use lonet_core::control::{Asked, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
@@ -37,8 +38,11 @@ pub unsafe extern "C" fn lonet_dial(host: *mut LonetHost, addr: *const c_char, t
         // reply.
         let lonetds = if timeout_ms == 0 { Limit::NONE } else { limit };
         // SAFETY: null or a C string, as lonet.h says.
-        let (dial, foreign) = Dial::start(&host, lonetds, unsafe { bytes(addr) })?;
-        let connected = match (dial.wait(limit), foreign) {
+        let (mut dial, foreign) = Dial::start(&host, lonetds, unsafe { bytes(addr) })?;
+        let waited = dial.wait(limit);
+        // That was for the peer.
+        dial.limit = dial.limit.forgiven(TIME_LIMIT);
+        let connected = match (waited, foreign) {
             // Nothing listens at the peer's address: the foreign host has ended.
             (Err(Error::Refused), true) => {
                 connect::conclude(
@@ -107,7 +111,7 @@ struct Dial<'a> {
     path: Path<'a>,
     fd: Fd,
     cookie: u64,
-    /// The time limit for lonetd.
+    /// The time limit of the call for lonetd.
     limit: Limit,
     /// The OS address of the destination.
     os: SocketAddrV4,
@@ -116,6 +120,7 @@ struct Dial<'a> {
 impl<'a> Dial<'a> {
     /// Starts a dial; also returns whether it is to a foreign host.
     fn start(host: &'a Used<Host>, limit: Limit, addr: Option<&'a [u8]>) -> Result<(Dial<'a>, bool)> {
+        let limit = limit.and_of_lonetd(TIME_LIMIT);
         let Some(addr) = addr else {
             return Err(Error::Invalid.because("dial", "the address is NULL"));
         };
@@ -142,7 +147,8 @@ impl<'a> Dial<'a> {
         })?;
         let route = route.map_err(|(errno, port)| Error::from_errno(errno).of(Path { port, ..path }))?;
         path.port = route.port;
-        let dial = Dial { host, path, fd, cookie, limit, os: route.to };
+        let limit = limit.forgiven(TIME_LIMIT);
+        let mut dial = Dial { host, path, fd, cookie, limit, os: route.to };
         match dial.connect(&route, asked) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok((dial, route.foreign)),
             // Nothing listens at the peer's address: the foreign host has ended.
@@ -151,12 +157,12 @@ impl<'a> Dial<'a> {
         }
     }
 
-    fn connect(&self, route: &Route, asked: lonet_core::control::Asked) -> std::result::Result<(), Errno> {
+    fn connect(&mut self, route: &Route, asked: Asked) -> std::result::Result<(), Errno> {
         let client = &self.host.client;
         let refused = *route.to.ip() == self.host.block.stack();
         let socket = Socket { client, limit: self.limit, fd: self.fd.raw(), cookie: self.cookie };
         connect::bind_for_dial(&socket, (libc::AF_INET, asked), route.from, self.path.to_port)?;
-        valve::before_connect(client, self.fd.raw(), self.cookie, None);
+        valve::before_connect(client, self.fd.raw(), self.cookie, None, &mut self.limit);
         let target = Address::of_os(route.to, libc::AF_INET);
         // SAFETY: an address of ours with its length.
         let mut result = unsafe { sys::connect(self.fd.raw(), target.pointer(), target.len) };

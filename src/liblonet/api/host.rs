@@ -9,11 +9,12 @@ use crate::joined::{HOSTS, Host};
 use crate::{kernel, process};
 use lonet_core::address::MAX_HOST;
 use lonet_core::block::Block;
-use lonet_core::client::Client;
+use lonet_core::client::{Client, TIME_LIMIT, Trouble};
 use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
+use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 
 const LONET_SHARE: c_int = 1;
@@ -135,7 +136,8 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     if HOSTS.all().any(|other| other.is_also(&host)) {
         return Ok(());
     }
-    let sockets = own_sockets(limit, &host);
+    let mut limit = limit;
+    let sockets = own_sockets(&mut limit, &host);
     // Without a lonetd the host is down already.
     let _ = host.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
@@ -154,14 +156,14 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
 
 /// The descriptors and cookies of the sockets that this process has bound, dialed or accepted as this host.
 /// Inherited ones are its parent's.
-fn own_sockets(limit: Limit, host: &Host) -> Vec<(c_int, u64)> {
+fn own_sockets(limit: &mut Limit, host: &Host) -> Vec<(c_int, u64)> {
     let mut all = Vec::new();
     let _ = sys::each_descriptor(|fd| all.push(fd));
     all.into_iter().filter_map(|fd| Some((fd, own_socket(limit, host, fd)?))).collect()
 }
 
 /// The cookie of `fd`, if it is one.
-fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
+fn own_socket(limit: &mut Limit, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
     // Connections that lonetd relays have lonetd's address.
@@ -170,13 +172,19 @@ fn own_socket(limit: Limit, host: &Host, fd: c_int) -> Option<u64> {
     }
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let mut buffer = [0; MAX_MESSAGE];
-    match host.client.ask(limit, &Op::Whois { cookie, local, remote }, &mut buffer) {
+    let op = Op::Whois { cookie, local, remote };
+    let silent = || Err(Trouble::Silent(Errno::ETIMEDOUT));
+    let answer = if limit.is_over() { silent() } else { host.client.ask(*limit, &op, &mut buffer) };
+    if answer.is_ok() {
+        *limit = limit.forgiven(TIME_LIMIT);
+    }
+    match answer {
         Ok((_, Reply::Names { local: named, own, .. })) => {
             let here = *local.ip() == host.ip || named.host == host.name();
             (own && here).then_some(cookie)
         }
         Ok(_) => None,
-        // Without a lonetd only the address tells.
+        // Without a lonetd, or with one that has not answered about another socket, only the address tells.
         Err(_) => (*local.ip() == host.ip).then_some(cookie),
     }
 }

@@ -141,13 +141,14 @@ pub unsafe extern "C" fn lonet_accept(
     local: *mut LonetAddr,
     peer: *mut LonetAddr,
 ) -> c_int {
+    let mut limit = Limit::NONE;
     // SAFETY: null for an address that is not wanted; outputs as lonet.h says.
     unsafe {
         if check_arguments(lfd, flags) != 0 {
             return -1;
         }
-        let new = accept::run(lfd, null_mut(), null_mut(), Some(&flags), true);
-        finish_accept(lfd, new, local, peer)
+        let new = accept::run_within(lfd, null_mut(), null_mut(), Some(&flags), true, &mut limit);
+        finish_accept(lfd, new, local, peer, &mut limit)
     }
 }
 
@@ -171,16 +172,17 @@ unsafe extern "C" fn finish_accept(
     new: c_int,
     local: *mut LonetAddr,
     peer: *mut LonetAddr,
+    limit: &mut Limit,
 ) -> c_int {
     let errno = Errno::last();
     call(|| {
         if new < 0 {
-            return Err(accept_error(lfd, errno));
+            return Err(accept_error(lfd, errno, limit));
         }
         if local.is_null() && peer.is_null() {
             return Ok(new);
         }
-        let named = whois(new, "accept", |all| {
+        let named = whois(limit, new, "accept", |all| {
             let name = all.peer.ok_or_else(|| Error::Aborted.of("accept"))?;
             // SAFETY: as the caller promises.
             unsafe {
@@ -200,11 +202,11 @@ unsafe extern "C" fn finish_accept(
 
 /// The reason of a failed accept. A listener that was shut down belongs to a host or network that has ended,
 /// or was no listener.
-fn accept_error(lfd: c_int, errno: Errno) -> Reported {
+fn accept_error(lfd: c_int, errno: Errno, limit: &mut Limit) -> Reported {
     if errno != Errno::EINVAL {
         return Error::from_errno(errno).of("accept");
     }
-    let failure = whois(lfd, "accept", |Whois { local, member, .. }| {
+    let failure = whois(limit, lfd, "accept", |Whois { local, member, .. }| {
         let what = format_args!("accept {}", HostPort(local.host, local.port));
         Err::<(), _>(match member {
             true => Error::Invalid.because(what, "not a listening descriptor"),

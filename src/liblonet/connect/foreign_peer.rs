@@ -8,16 +8,17 @@
 use super::Attempt;
 use super::step::{Connect, Expects, Target};
 use crate::address::Address;
-use crate::ask::tell;
+use crate::ask::tell_to;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{kernel, log, process};
 use libc::c_int;
-use lonet_core::client::Trouble;
+use lonet_core::client::{TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
+use std::time::Duration;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
 /// around it a program waits for 50 at most.
@@ -90,10 +91,17 @@ fn timeout(fd: c_int, connected: Result<(), Errno>) -> Timeout {
 
 fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) -> Result<Outcome, Failure> {
     let (fd, cookie) = (attempt.fd, peer.cookie);
+    // lonetd has answered; since then the kernel's connect may have waited for the peer.
+    let limit = attempt.limit.forgiven(TIME_LIMIT);
+    let notify = |errno: Errno| {
+        if let Some(client) = process::client() {
+            tell_to(limit, &client, &Op::Dialed { cookie, from: None, errno: errno as i32 });
+        }
+    };
     if let Err(e) = connected
         && !matches!(e, Errno::EINPROGRESS | Errno::EINTR)
     {
-        tell(&Op::Dialed { cookie, from: None, errno: e as i32 });
+        notify(e);
         // Without a listener the host does not exist any more.
         let gone = Failure::new(Errno::EHOSTUNREACH, "the foreign host has gone");
         return Err(if e == Errno::ECONNREFUSED { gone } else { e.into() });
@@ -106,7 +114,7 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
         let target = Target { address: Address::of_os(os, family), ..*peer };
         Outcome::Connect(Connect { target, expects })
     };
-    match reply(fd, cookie, &timeout, &mut late, &mut buffer) {
+    match reply((fd, cookie), &timeout, limit, &mut late, &mut buffer) {
         Ok(Reply::Done) => match (timeout, connected) {
             (Timeout::Grace, Err(e)) => Err(e.into()),
             _ => Ok(Outcome::Ended(0)),
@@ -119,7 +127,7 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
         other => {
             let trouble = other.err().unwrap_or(Trouble::Silent(Errno::EPROTO));
             kernel::disconnect(fd, cookie);
-            tell(&Op::Dialed { cookie, from: None, errno: libc::ENETDOWN });
+            notify(Errno::ENETDOWN);
             Err(trouble.into())
         }
     }
@@ -128,24 +136,24 @@ fn on_network(attempt: &Attempt, peer: &Target, connected: Result<(), Errno>) ->
 /// Lends the socket to lonetd and waits for its reply. `late`: set to the errno with which a connection made after the time
 /// limit is reported.
 fn reply<'b>(
-    fd: c_int,
-    cookie: u64,
+    (fd, cookie): (c_int, u64),
     timeout: &Timeout,
+    limit: Limit,
     late: &mut i32,
     buffer: &'b mut [u8; MAX_MESSAGE],
 ) -> Result<Reply<'b>, Trouble> {
     let client = process::client().ok_or(Trouble::NotRunning)?;
     let milliseconds = timeout.milliseconds();
-    let control = client.send_with(&NetworkOp::HandOver { cookie, milliseconds }, fd, Limit::NONE, buffer)?;
+    let control = client.send_with(&NetworkOp::HandOver { cookie, milliseconds }, fd, limit, buffer)?;
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
         *late = why as i32;
         client.send_on(&control, &NetworkOp::GiveUp { cookie }, buffer)
     };
     let n = match *timeout {
-        Timeout::Grace => receive(&control, buffer)?,
+        Timeout::Grace => receive(&control, limit, buffer)?,
         Timeout::Over(e) => {
             give_up(e, buffer)?;
-            receive(&control, buffer)?
+            receive(&control, limit, buffer)?
         }
         Timeout::After(_) | Timeout::Never => match wait(&control, milliseconds, buffer) {
             Ok(n) => {
@@ -154,7 +162,12 @@ fn reply<'b>(
             }
             Err(Errno::EINTR) => {
                 give_up(Errno::EINTR, buffer)?;
-                receive(&control, buffer)?
+                receive(&control, limit.forgiven(TIME_LIMIT), buffer)?
+            }
+            // The time of the program's and lonetd's is over.
+            Err(Errno::EAGAIN) => {
+                *late = libc::EINPROGRESS;
+                receive(&control, Limit::NONE.and_of_lonetd(Duration::ZERO), buffer)?
             }
             Err(e) => return Err(Trouble::Silent(e)),
         },
@@ -163,7 +176,8 @@ fn reply<'b>(
     Ok(reply)
 }
 
-fn receive(control: &Fd, buffer: &mut [u8]) -> Result<usize, Trouble> {
+fn receive(control: &Fd, limit: Limit, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    await_reply(control, limit)?;
     match sys::recv(control.raw(), buffer) {
         Ok(0) => Err(Trouble::NotRunning),
         Ok(n) => Ok(n),
@@ -174,11 +188,12 @@ fn receive(control: &Fd, buffer: &mut [u8]) -> Result<usize, Trouble> {
 /// Waits as connect would. A signal whose handler restarts system calls restarts this one just where the
 /// kernel would restart connect: not where there is a time limit.
 fn wait(control: &Fd, milliseconds: u32, buffer: &mut [u8]) -> Result<usize, Errno> {
-    let seconds = if milliseconds == 0 { 0 } else { i64::from(milliseconds / 1000) + 10 };
+    let seconds =
+        if milliseconds == 0 { 0 } else { i64::from(milliseconds.div_ceil(1000)) + TIME_LIMIT_SECONDS };
     let limit = libc::timeval { tv_sec: seconds, tv_usec: 0 };
     sys::setsockopt(control.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &limit)?;
     let n = sys::recv_once(control.raw(), buffer);
-    let usual = libc::timeval { tv_sec: lonet_core::client::TIME_LIMIT_SECONDS, tv_usec: 0 };
+    let usual = libc::timeval { tv_sec: TIME_LIMIT_SECONDS, tv_usec: 0 };
     sys::setsockopt(control.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &usual)?;
     match n? {
         0 => Err(Errno::ECONNRESET),

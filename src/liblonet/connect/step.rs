@@ -13,6 +13,7 @@ use libc::c_int;
 use lonet_core::block::Endpoint;
 use lonet_core::client::{Client, TIME_LIMIT};
 use lonet_core::control::{Asked, Op, Reply};
+use lonet_core::limit::Limit;
 use lonet_sockets::close::shutting_down;
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -167,9 +168,9 @@ unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Fa
 /// Whether a socket dials the port that bind to port 0 has given it, and that its program cannot know: it wants another socket,
 /// which has gone and left the port as the first free one. It would be connected to itself; on a machine, where the kernel
 /// chooses among thousands of ports, it is refused.
-fn is_at_unawares(fd: c_int, to: Endpoint) -> bool {
+fn is_at_unawares(fd: c_int, to: Endpoint, limit: &mut Limit) -> bool {
     let is_untold = |at: Endpoint| at.port == to.port && autobound::is_untold(at);
-    !autobound::is_empty() && name::named(fd).local.is_some_and(is_untold)
+    !autobound::is_empty() && name::named(fd, limit).local.is_some_and(is_untold)
 }
 
 /// A socket that dials.
@@ -214,9 +215,9 @@ fn by_lonetd(
     let &Socket { client, fd, family, asked, cookie, local } = socket;
     let start = if process::is_certain(to.ip) { Start::Yes } else { Start::No };
     let acts = decider == Decider::Table && table::decides(attempt, client, asked, local);
+    let unaware = local.is_some() && is_at_unawares(fd, to, &mut attempt.limit);
     attempt.limit = attempt.limit.or_of_lonetd(TIME_LIMIT);
     let limit = attempt.limit;
-    let unaware = local.is_some() && is_at_unawares(fd, to);
     let dial = |acts| ask_of(limit, client, &Op::Dial { cookie, to, local, asked, acts, unaware }, start);
     let mut reply = match dial(acts) {
         Err(failed) if matches!(failed.errno, Errno::EMFILE | Errno::ENFILE) => {
@@ -241,7 +242,7 @@ fn by_lonetd(
     };
     let refused = process::block().is_some_and(|b| *os.ip() == b.stack());
     bind_for_dial(&sandbox::Socket { client, limit, fd, cookie }, (family, asked), from, to.port)?;
-    valve::before_connect(client, fd, cookie, Some(to));
+    valve::before_connect(client, fd, cookie, Some(to), &mut attempt.limit);
     let target = Target { cookie, port: to.port, address: Address::of_os(os, family) };
     if refused && !foreign {
         // A socket for IPv6 alone cannot be connected to the refusing address, which is IPv4.
@@ -254,7 +255,7 @@ fn by_lonetd(
         }));
     }
     if local.is_some() {
-        record_port_use(fd);
+        record_port_use(fd, &mut attempt.limit);
     }
     if foreign {
         return Ok(NextStep::Foreign(target));

@@ -9,7 +9,7 @@
 use crate::address::{self, Address};
 use crate::bypass::Bypass;
 use crate::hook::{Decision, HookResult};
-use crate::{host, kernel, memory, process};
+use crate::{ask, host, kernel, memory, process};
 use libc::{c_int, c_void, socklen_t};
 use lonet_core::block::{Endpoint, FACE_BITS, FACES, Face, Place, is_face};
 use lonet_core::sys;
@@ -97,7 +97,7 @@ fn os_address(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
     };
     if bits == 128 && is_face(ip) {
         // Looking up the own host also yields the network's block.
-        let own = || host::own().and_then(|_| process::block());
+        let own = || host::own(&mut ask::unbegun()).and_then(|_| process::block());
         return match process::block().or_else(own).map(|block| (block, block.place(ip))) {
             Some((block, Place::Host(index, _))) => Ok(Some(block.address(index))),
             Some(_) => Ok(None),
@@ -112,7 +112,7 @@ fn os_address(ip: Ipv6Addr, bits: u8) -> Result<Option<Ipv4Addr>, Errno> {
     if !loopback || !process::is_host() {
         return Ok(None);
     }
-    let Some(Ok(own)) = host::own() else { return Err(Errno::ENETDOWN) };
+    let Some(Ok(own)) = host::own(&mut ask::unbegun()) else { return Err(Errno::ENETDOWN) };
     let own = own.address(Face::V4);
     Ok(own.to_ipv4_mapped().filter(|_| !has(own)))
 }

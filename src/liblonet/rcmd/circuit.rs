@@ -5,7 +5,7 @@
 use crate::address::read;
 use crate::close::lonet_close;
 use crate::panic_barrier::{catch_panic, without_cancellation};
-use crate::{accept, getaddrinfo, process};
+use crate::{accept, ask, getaddrinfo, process};
 use libc::{addrinfo, c_char, c_int, sockaddr};
 use lonet_core::block::Endpoint;
 use lonet_core::sys::{Text, check};
@@ -162,7 +162,8 @@ impl HostAddresses {
         let mut list = std::ptr::null_mut();
         let service = service.c_str().map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the caller's name, and hints and strings of ours.
-        match unsafe { getaddrinfo::run(name, service, &raw const hints, &raw mut list) } {
+        match unsafe { getaddrinfo::run(name, service, &raw const hints, &raw mut list, &mut ask::unbegun()) }
+        {
             0 => Ok(HostAddresses(list)),
             code => Err(code),
         }

@@ -1,11 +1,13 @@
 //! Construction of DNS answers about hosts of the network in the program's buffer.
 
+use crate::ask;
 use crate::host::{self, LookupError};
 use crate::panic_barrier::run_isolated;
 use crate::process;
 use libc::{c_char, c_int, c_uchar};
 use lonet_core::block::Face;
 use lonet_core::dns_message::{self, Lookup, MAX_ANSWER, Question, Rcode, Subject};
+use lonet_core::limit::Limit;
 use std::ffi::CStr;
 
 unsafe extern "C" {
@@ -38,7 +40,7 @@ impl Answered {
     }
 }
 
-/// The answer to a query about `name`. `None`: not lonet's.
+/// The answer to a query about `name`. `None`: not lonet's. `limit`: that of the program's call.
 ///
 /// # Safety
 /// As for res_query(3).
@@ -48,6 +50,7 @@ pub unsafe fn to_name(
     kind: c_int,
     answer: *mut c_uchar,
     len: c_int,
+    limit: &mut Limit,
 ) -> Option<Answered> {
     if !process::is_active() || name.is_null() {
         return None;
@@ -62,7 +65,7 @@ pub unsafe fn to_name(
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         answered = dns_message::write_query(&mut query, 0, name, kind as u16, class as u16)
             // SAFETY: as the caller promises.
-            .and_then(|n| unsafe { respond(query.get(..n)?, answer, len) });
+            .and_then(|n| unsafe { respond(query.get(..n)?, answer, len, limit) });
     });
     answered.or(none)
 }
@@ -84,19 +87,19 @@ pub unsafe fn to_message(
     let mut answered = None;
     run_isolated(|| {
         // SAFETY: as the caller promises.
-        answered = unsafe { respond(std::slice::from_raw_parts(query, n), answer, len) };
+        answered = unsafe { respond(std::slice::from_raw_parts(query, n), answer, len, &mut ask::unbegun()) };
     });
     answered.map(|a| a.len)
 }
 
 /// # Safety
 /// `answer` is writable for `len` bytes.
-unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int) -> Option<Answered> {
+unsafe fn respond(query: &[u8], answer: *mut c_uchar, len: c_int, limit: &mut Limit) -> Option<Answered> {
     let question = Question::read(query)?;
     let host = match question.subject() {
         Subject::Other => return None,
         Subject::Host(b"") => None,
-        Subject::Host(name) => Some(host::by_bare_name(name)?),
+        Subject::Host(name) => Some(host::by_bare_name(name, limit)?),
         Subject::Address(ip) => Some(host::by_address(ip)?),
     };
     let found = match (&host, question.subject()) {

@@ -2,6 +2,7 @@
 
 use super::answer::{Answered, to_name};
 use super::missing;
+use crate::ask;
 use crate::process;
 use crate::resolver_state::ResolverState;
 use libc::{c_char, c_int, c_uchar};
@@ -121,7 +122,7 @@ unsafe fn to_parts(
     }
     if domain.is_null() {
         // SAFETY: as the caller promises.
-        return unsafe { to_name(name, class, kind, answer, len) };
+        return unsafe { to_name(name, class, kind, answer, len, &mut ask::unbegun()) };
     }
     // SAFETY: C strings, as the caller promises.
     let (name, domain) = unsafe { (CStr::from_ptr(name).to_bytes(), CStr::from_ptr(domain).to_bytes()) };
@@ -132,5 +133,5 @@ unsafe fn to_parts(
     *dot = b'.';
     after.get_mut(..domain.len())?.copy_from_slice(domain);
     // SAFETY: a C string, and the rest as the caller promises.
-    unsafe { to_name(whole.as_ptr().cast(), class, kind, answer, len) }
+    unsafe { to_name(whole.as_ptr().cast(), class, kind, answer, len, &mut ask::unbegun()) }
 }

@@ -6,9 +6,10 @@ use super::Dial;
 use crate::address::Address;
 use crate::connect;
 use crate::connect::foreign_peer::GRACE_MS;
+use lonet_core::client::await_reply;
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
-use lonet_core::sys;
+use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
 use std::net::SocketAddrV4;
 
@@ -20,10 +21,15 @@ enum Handshake {
     Refused(SocketAddrV4),
 }
 
-/// Waits until the peer has replied. At the time limit, lonetd notices that nobody waits, and disconnects the
-/// socket, as a relay would be pointless.
+/// Waits until the peer has replied, or lonetd's own limit for a handshake is over. At the caller's limit, lonetd notices that
+/// nobody waits, and disconnects the socket, as a relay would be pointless.
 pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
-    match hand_over(dial, 0, limit)? {
+    let replied = |control: &Fd| match sys::ready_within(control.raw(), libc::POLLIN, limit.left()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::TimedOut.of(dial.path)),
+        Err(e) => Err(Error::from_errno(e).of(dial.path)),
+    };
+    match hand_over(dial, 0, replied)? {
         Handshake::Done => Ok(()),
         Handshake::Relay(_) => Err(Error::TimedOut.of(dial.path)),
         Handshake::Refused(_) => Err(Error::Refused.of(dial.path)),
@@ -32,7 +38,10 @@ pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
 
 /// Performs the handshake of a dial that does not wait.
 pub fn start(dial: &Dial<'_>) -> Result<()> {
-    let (to, refused) = match hand_over(dial, GRACE_MS, Limit::NONE)? {
+    let answered = |control: &Fd| {
+        await_reply(control, dial.limit).map_err(|trouble| Error::from(trouble).because(dial.path, trouble))
+    };
+    let (to, refused) = match hand_over(dial, GRACE_MS, answered)? {
         Handshake::Done => return Ok(()),
         Handshake::Relay(to) => (to, false),
         Handshake::Refused(to) => (to, true),
@@ -51,23 +60,19 @@ pub fn start(dial: &Dial<'_>) -> Result<()> {
     }
 }
 
-/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. Without a limit of the caller
-/// lonetd's own limit for a handshake applies.
-fn hand_over(dial: &Dial<'_>, milliseconds: u32, limit: Limit) -> Result<Handshake> {
+/// Lends the socket to lonetd. `milliseconds`: when to relay it; 0 is never. `wait`: waits for the reply.
+fn hand_over(dial: &Dial<'_>, milliseconds: u32, wait: impl FnOnce(&Fd) -> Result<()>) -> Result<Handshake> {
     let mut buffer = [0; MAX_MESSAGE];
     let op = NetworkOp::HandOver { cookie: dial.cookie, milliseconds };
     let (client, path) = (&dial.host.client, dial.path);
     let control =
         client.send_with(&op, dial.fd.raw(), dial.limit, &mut buffer).map_err(|trouble| {
-            match dial.limit.is_over() {
+            match dial.limit.without_lonetds().is_over() {
                 true => Error::TimedOut.of(path),
                 false => Error::from(trouble).because(path, trouble),
             }
         })?;
-    let fault = |e| Error::from_errno(e).of(path);
-    if !sys::ready_within(control.raw(), libc::POLLIN, limit.left()).map_err(fault)? {
-        return Err(Error::TimedOut.of(path));
-    }
+    wait(&control)?;
     let n = sys::recv(control.raw(), &mut buffer).map_err(|_| Error::NetworkDown.of(path))?;
     match control::read_reply(&buffer[..n]) {
         Ok((_, Reply::Done)) => Ok(Handshake::Done),
