@@ -1,9 +1,12 @@
 //! Answers what lonetd's state asks of the kernel (the trait [`Kernel`]), by NETLINK_SOCK_DIAG and /proc.
 
+mod batch;
+
 use super::holders;
 use super::owner::Owner;
 use super::process::{self, pidfd_open};
 use super::state::{ConnectedSocket, Cookie, Kernel, KernelSocket, Pid, UnconnectedState};
+use batch::Unconnected;
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Diag, NOBODY, SocketAnswer, State, Traffic};
 use lonet_core::sys;
@@ -24,18 +27,6 @@ pub struct Live {
     confirmed: Cell<Option<Instant>>,
     /// The current batch of queries about unconnected sockets.
     unconnected: Unconnected,
-}
-
-/// How queries about unconnected sockets are answered. To find one that is bound and idle the kernel walks
-/// all ports of the machine.
-enum Unconnected {
-    OneByOne,
-    /// A batch: those within this net are listed at the first query, those that listen before the others.
-    Batch {
-        net: (Ipv4Addr, u8),
-        listening: Option<BTreeSet<Cookie>>,
-        bound: Option<BTreeSet<Cookie>>,
-    },
 }
 
 /// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
@@ -65,34 +56,6 @@ impl Live {
     fn net(&self) -> (Ipv4Addr, u8) {
         let [a, b, ..] = self.control.ip().octets();
         (Ipv4Addr::new(a, b, 0, 0), 16)
-    }
-
-    /// Whether a socket is in the list of those of the batch that are in `state`. `None`: there is no batch,
-    /// it is of other addresses, or there is no list.
-    fn is_in_batch(&mut self, state: State, (cookie, ip): (Cookie, Ipv4Addr)) -> Option<bool> {
-        let Unconnected::Batch { net, listening, bound } = &self.unconnected else { return None };
-        let prefix = |ip: Ipv4Addr| u32::from(ip) >> (32 - u32::from(net.1));
-        if prefix(ip) != prefix(net.0) {
-            return None;
-        }
-        let list = if state == State::LISTEN { listening } else { bound };
-        if let Some(list) = list {
-            return Some(list.contains(&cookie));
-        }
-        let mut all = BTreeSet::new();
-        let dumped = self.diag.as_ref()?.dump(state.bit(), Some(*net), &mut |f| {
-            if f.inode != 0 {
-                all.insert(f.cookie);
-            }
-        });
-        if dumped.is_err() || !self.is_reliable() {
-            return None;
-        }
-        let is_there = all.contains(&cookie);
-        if let Unconnected::Batch { listening, bound, .. } = &mut self.unconnected {
-            *(if state == State::LISTEN { listening } else { bound }) = Some(all);
-        }
-        Some(is_there)
     }
 
     /// What this kernel cannot report, for the log.
@@ -274,7 +237,9 @@ impl Kernel for Live {
     }
 
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState> {
-        if self.is_in_batch(State::LISTEN, (cookie, *os.ip())) == Some(true) {
+        if self.is_found_listening(cookie, os)
+            || self.is_in_batch(State::LISTEN, (cookie, *os.ip())) == Some(true)
+        {
             return Some(UnconnectedState::Listening);
         }
         let is_bound =
@@ -358,8 +323,7 @@ impl Kernel for Live {
     }
 
     fn batch(&mut self, net: Option<(Ipv4Addr, u8)>) {
-        let batch = |net| Unconnected::Batch { net, listening: None, bound: None };
-        self.unconnected = net.map_or(Unconnected::OneByOne, batch);
+        self.unconnected = Unconnected::of(net);
     }
 
     fn renew_batch(&mut self) {

@@ -8,6 +8,7 @@ use lonet_core::sys::{self, Fd, check};
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
+use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 
 /// The kernel's internal errno of a call that a signal interrupts: after the handler the kernel restarts the call, or has it fail
@@ -151,7 +152,7 @@ impl Caller {
 
     /// The errno for the call if a signal is pending for its thread: [`ERESTARTSYS`], or EINTR where the program might see that.
     pub fn pending_signal_error(&self) -> Option<i32> {
-        pending_signal_error(self.notification.thread)
+        pending_signal_error(self.notification.thread, &mut Leaders::default())
     }
 
     /// The thread's effective capabilities, as a bit set.
@@ -192,14 +193,26 @@ fn descriptor_limit(pid: i32) -> Option<u64> {
 /// The fields of /proc/TID/status that are used here.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Status {
+    thread: i32,
     process: i32,
     threads: u32,
-    /// Sets of signals: pending for the thread, pending for its process, and blocked.
+    is_stopped: bool,
+    has_ended: bool,
+    /// Sets of signals: pending for the thread, pending for its process, blocked, and with a handler.
     pending_thread: u64,
     pending_process: u64,
     blocked: u64,
+    caught: u64,
     /// The effective capabilities.
     effective: u64,
+}
+
+/// The set of the signals that stop a process unless it has a handler.
+const STOPS: u64 =
+    set_of(libc::SIGSTOP) | set_of(libc::SIGTSTP) | set_of(libc::SIGTTIN) | set_of(libc::SIGTTOU);
+
+const fn set_of(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 impl Status {
@@ -213,11 +226,17 @@ impl Status {
             let Some((name, value)) = line.split_once(':') else { continue };
             let (value, set) = (value.trim(), u64::from_str_radix(value.trim(), 16));
             match name {
+                "State" => {
+                    status.is_stopped = value.starts_with('T');
+                    status.has_ended = value.starts_with(['Z', 'X']);
+                }
+                "Pid" => status.thread = value.parse().unwrap_or(0),
                 "Tgid" => status.process = value.parse().unwrap_or(0),
                 "Threads" => status.threads = value.parse().unwrap_or(0),
                 "SigPnd" => status.pending_thread = set.unwrap_or(0),
                 "ShdPnd" => status.pending_process = set.unwrap_or(0),
                 "SigBlk" => status.blocked = set.unwrap_or(0),
+                "SigCgt" => status.caught = set.unwrap_or(0),
                 "CapEff" => status.effective = set.unwrap_or(0),
                 _ => {}
             }
@@ -225,13 +244,34 @@ impl Status {
         status
     }
 
-    fn pending_signal_error(&self) -> Option<i32> {
-        if (self.pending_thread | self.pending_process) & !self.blocked == 0 {
-            return None;
+    /// The errno for the call of this thread if a signal is to interrupt it.
+    fn pending_signal_error(&self, leaders: &mut Leaders) -> Option<i32> {
+        let of_process = self.pending_process & !self.blocked;
+        let stays_with_thread = self.pending_thread & !self.blocked != 0;
+        if stays_with_thread || self.threads == 1 {
+            return (stays_with_thread || of_process != 0).then_some(ERESTARTSYS);
         }
         // Another thread may take a signal for the process first; this one would then see ERESTARTSYS.
-        let stays_with_thread = self.pending_thread & !self.blocked != 0 || self.threads == 1;
-        Some(if stays_with_thread { ERESTARTSYS } else { libc::EINTR })
+        if of_process & !(STOPS & !self.caught) != 0 {
+            return Some(libc::EINTR);
+        }
+        // What stops a process the kernel has its leader take, and then interrupts all other threads until they have stopped.
+        let leader = leaders.of(self.process)?;
+        match of_process {
+            0 => leader.is_stopped.then_some(ERESTARTSYS),
+            _ if leader.has_ended || of_process & leader.blocked != 0 => Some(libc::EINTR),
+            _ => (self.thread == self.process).then_some(ERESTARTSYS),
+        }
+    }
+}
+
+/// The leading threads of processes, each read once.
+#[derive(Default)]
+pub struct Leaders(HashMap<i32, Option<Status>>);
+
+impl Leaders {
+    fn of(&mut self, process: i32) -> Option<&Status> {
+        self.0.entry(process).or_insert_with(|| Status::of(process)).as_ref()
     }
 }
 
@@ -241,27 +281,50 @@ pub fn capabilities(thread: i32) -> u64 {
 }
 
 /// As [`Caller::pending_signal_error`], for any thread.
-pub fn pending_signal_error(thread: i32) -> Option<i32> {
-    Status::of(thread)?.pending_signal_error()
+pub fn pending_signal_error(thread: i32, leaders: &mut Leaders) -> Option<i32> {
+    Status::of(thread)?.pending_signal_error(leaders)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn status(pending: &str, shared: &str, blocked: &str, threads: &str) -> Status {
+        let text = format!(
+            "Name:\tTgid: 7\nState:\tS (sleeping)\nTgid:\t12\nPid:\t13\nThreads:\t{threads}\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n"
+        );
+        Status::parse(text.as_bytes())
+    }
+
+    fn with_leader(status: &Status, leader: Status) -> Option<i32> {
+        status.pending_signal_error(&mut Leaders(HashMap::from([(12, Some(leader))])))
+    }
+
     #[test]
     fn signal_that_is_not_blocked_interrupts() {
-        let status = |pending: &str, shared: &str, blocked: &str, threads: &str| {
-            let text = format!(
-                "Name:\tTgid: 7\nTgid:\t12\nThreads:\t{threads}\nSigPnd:\t{pending}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n"
-            );
-            Status::parse(text.as_bytes())
-        };
+        let error = |status: Status| with_leader(&status, Status::default());
         assert_eq!(status("0", "0", "0", "1").process, 12);
-        assert_eq!(status("0", "0", "0", "1").pending_signal_error(), None);
-        assert_eq!(status("0000000000002000", "0", "0", "3").pending_signal_error(), Some(ERESTARTSYS));
-        assert_eq!(status("2000", "0", "2000", "1").pending_signal_error(), None);
-        assert_eq!(status("0", "2000", "0", "1").pending_signal_error(), Some(ERESTARTSYS));
-        assert_eq!(status("0", "2000", "0", "2").pending_signal_error(), Some(libc::EINTR));
+        assert_eq!(error(status("0", "0", "0", "1")), None);
+        assert_eq!(error(status("0000000000002000", "0", "0", "3")), Some(ERESTARTSYS));
+        assert_eq!(error(status("2000", "0", "2000", "1")), None);
+        assert_eq!(error(status("0", "2000", "0", "1")), Some(ERESTARTSYS));
+        assert_eq!(error(status("0", "2000", "0", "2")), Some(libc::EINTR));
+    }
+
+    #[test]
+    fn stop_of_several_threads_restarts_their_calls() {
+        let stop = "40000";
+        let waits = Status::default();
+        let other = status("0", stop, "0", "3");
+        assert_eq!(with_leader(&other, Status::default()), None, "the leader takes it");
+        assert_eq!(with_leader(&Status { thread: 12, ..other }, waits), Some(ERESTARTSYS), "the leader");
+        let stopped = || Status { is_stopped: true, ..Status::default() };
+        let idle = status("0", "0", "0", "3");
+        assert_eq!(with_leader(&idle, stopped()), Some(ERESTARTSYS), "the leader has stopped");
+        assert_eq!(with_leader(&idle, Status::default()), None);
+        let ended = Status { has_ended: true, ..Status::default() };
+        assert_eq!(with_leader(&status("0", stop, "0", "3"), ended), Some(libc::EINTR), "there is none");
+        let caught = Status { caught: STOPS, ..status("0", "80000", "0", "3") };
+        assert_eq!(with_leader(&caught, Status::default()), Some(libc::EINTR), "SIGTSTP has a handler");
     }
 }

@@ -68,11 +68,12 @@ pub struct Rules {
 /// The filter's program.
 pub fn program(rules: Rules) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
-    if let Some((compat, calls)) = arch::COMPAT_ABI {
+    if let Some(compat) = arch::COMPAT_ABI {
         let mut body = vec![load(NUMBER)];
-        calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
+        compat.network_calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
+        body.extend(when(compat.prctl, &prctl()));
         body.push(ret(ALLOW));
-        all.extend(when(compat, &body));
+        all.extend(when(compat.arch, &body));
     }
     all.extend(unless(arch::NATIVE, &[ret(NO_SUCH_CALL)]));
     all.push(load(NUMBER));
@@ -93,16 +94,20 @@ pub fn program(rules: Rules) -> Vec<sock_filter> {
     }
     let mptcp = when(libc::IPPROTO_MPTCP as u32, &[ret(NO_MPTCP)]);
     call(libc::SYS_socket, &[&[load(argument(2))][..], &mptcp, &[ret(ALLOW)]].concat());
-    // The supervisor could not access a process that is not dumpable.
-    let undumpable = [&[load(argument(1))][..], &when(0, &[ret(RETURN_ZERO)]), &[ret(ALLOW)]].concat();
-    let prctl = when(libc::PR_SET_DUMPABLE as u32, &undumpable);
-    call(libc::SYS_prctl, &[&[load(argument(0))][..], &prctl, &[ret(ALLOW)]].concat());
+    call(libc::SYS_prctl, &prctl());
     // Requests in its ring would bypass the filter.
     if !rules.allow_io_uring {
         call(libc::SYS_io_uring_setup, &[ret(NO_SUCH_CALL)]);
     }
     all.push(ret(ALLOW));
     all
+}
+
+/// Ignores PR_SET_DUMPABLE with 0, as the supervisor could not access a process that is not dumpable, and allows other calls.
+fn prctl() -> Vec<sock_filter> {
+    let undumpable = [&[load(argument(1))][..], &when(0, &[ret(RETURN_ZERO)]), &[ret(ALLOW)]].concat();
+    let set_dumpable = when(libc::PR_SET_DUMPABLE as u32, &undumpable);
+    [&[load(argument(0))][..], &set_dumpable, &[ret(ALLOW)]].concat()
 }
 
 /// Notifies if arguments 1 and 2 are one of these pairs of level and option, and allows the call otherwise.
@@ -268,11 +273,12 @@ mod tests {
         assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         let socket = |protocol| native(libc::SYS_socket, [2, 1, protocol, 0, 0, 0]);
         assert_eq!((socket(0), socket(libc::IPPROTO_MPTCP as u64)), (ALLOW, NO_MPTCP));
-        if let Some((compat, calls)) = arch::COMPAT_ABI {
-            calls
-                .iter()
-                .for_each(|call| assert_eq!(run(STRICTEST, compat, (*call).into(), [0; 6]), NO_SUCH_CALL));
-            assert_eq!(run(STRICTEST, compat, 1, [0; 6]), ALLOW);
+        if let Some(arch::CompatAbi { arch, network_calls, prctl }) = arch::COMPAT_ABI {
+            let compat = |number: u32, args| run(STRICTEST, arch, number.into(), args);
+            network_calls.iter().for_each(|call| assert_eq!(compat(*call, [0; 6]), NO_SUCH_CALL));
+            assert_eq!(compat(1, [0; 6]), ALLOW);
+            let dumpable = |to| compat(prctl, [libc::PR_SET_DUMPABLE as u64, to, 0, 0, 0, 0]);
+            assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         }
         if let Some(bit) = arch::X32_BIT {
             assert_eq!(native(libc::SYS_read | c_long::from(bit), [0; 6]), NO_SUCH_CALL);

@@ -5,7 +5,7 @@
 //! waiting when its call is gone or its caller has a signal pending. Nothing announces either, so the supervisor's main thread
 //! checks every [`INTERRUPT_EVERY_MS`] and interrupts workers with [`INTERRUPT_SIGNAL`]; one that is missed is sent again.
 
-use super::caller::{CallError, Caller, pending_signal_error};
+use super::caller::{CallError, Caller, Leaders, pending_signal_error};
 use super::calls::Response;
 use super::notify_fd::NotifyFd;
 use lonet_core::sys;
@@ -114,8 +114,10 @@ impl Workers {
     /// Interrupts the threads whose call has gone, or whose caller has a signal pending.
     pub fn interrupt_due(&self) {
         let running = self.state().running.clone();
+        let mut leaders = Leaders::default();
         for call in running {
-            if !self.notify_fd.is_pending(call.id) || pending_signal_error(call.caller).is_some() {
+            let mut is_due = || pending_signal_error(call.caller, &mut leaders).is_some();
+            if !self.notify_fd.is_pending(call.id) || is_due() {
                 interrupt(call.worker);
             }
         }
