@@ -1,6 +1,6 @@
 //! The destination of a dial, as text, and what a program's dial of it concerns: by the rules of core's `Block::place`.
 
-use super::super::{address, query, text_of};
+use super::super::{address, host_and_port, query};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use lonet_core::address::Address;
 use lonet_core::block::{Block, Face, Place};
@@ -23,7 +23,7 @@ pub enum Destination {
 
 impl Destination {
     pub fn parse(text: &str) -> Result<Destination, String> {
-        let Address { host, port } = Address::parse(text).map_err(text_of)?;
+        let Address { host, port } = host_and_port(text)?;
         // `fe80::1%eth0`: the interface changes nothing here.
         match host.split('%').next().unwrap_or(&host).parse() {
             Ok(IpAddr::V4(ip)) => return Ok(Destination::Ip(ip.to_ipv6_mapped(), port)),
