@@ -24,6 +24,11 @@ refuses 1 'address "α:0": nothing can listen on port 0; name a port from 1 to 6
 refuses 1 'address "α": no port, expected host:port' lonet wait --timeout 0 α
 refuses 1 'address "a:b:1": too many colons, expected host:port, or [host]:port for a host with colons' lonet addr a:b:1
 refuses 1 'address "": no port, expected host:port' lonet addr ''
+for url in http://α.lonet/ http://α:80; do
+    for command in addr wait forward "explain α"; do
+        refuses 1 "address \"$url\": it is a URL, expected host:port, such as web:80" lonet $command "$url"
+    done
+done
 refuses 1 'the network'\''s directory "lonet/x" is not an absolute path (see LONET_DIR, TMPDIR)' \
     env TMPDIR= LONET_DIR=lonet/x lonet ls -n x
 refuses 125 'LONET_LOOPBACK="maybe" is neither "host" nor "real"' env LONET_LOOPBACK=maybe lonet run -H α -- echo ran

@@ -72,6 +72,8 @@ for_each_owner() {
         "a host dials another"
     is "$("${owner[@]}" env "LD_PRELOAD=$library" "$python" "$work/dial.py" α.lonet)" welcome \
         "so does a program that has LD_PRELOAD alone"
+    code 0 "${owner[@]}" lonet explain α α:1
+    is "$(grep -c "belongs to uid 65533" <<<"$err")" 1 "lonet explain says it once"
     code 0 "${owner[@]}" lonet networks
     like "$out" "^$LONET_NETWORK  1 host, 1 process" "lonet networks finds the network"
     like "$err" "$TMPDIR/lonet belongs to uid 65533" "and says what it does not look into"

@@ -46,7 +46,8 @@ block=$(lonet ls --json | jq -r '.hosts[0].address' | cut -d . -f 2)
 # face I: the IPv6 address of host number I.
 face() { printf '[fd6c:6f6e:6574:%x::%x]' "$block" "$1"; }
 
-to=(127.0.0.1:8080 '[::1]:8080' '[::ffff:127.0.0.1]:8080' 0.0.0.0:8080 '[::]:8080' localhost:8080 :8080)
+to=(127.0.0.1:8080 '[::1]:8080' '[::ffff:127.0.0.1]:8080' 0.0.0.0:8080 '[::]:8080' localhost:8080 :8080
+    127.1:8080 0x7f.0.0.1:8080 0.0:8080 "127.$block.3:8080" "0177.$block.0.04:8080")
 for i in {1..7}; do
     to+=("127.$block.0.$i:8080" "$(face "$i"):8080" "[::ffff:127.$block.0.$i]:8080")
 done

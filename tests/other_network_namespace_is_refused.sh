@@ -38,6 +38,8 @@ for command in ls down "wait α:80" "run -H β -- true"; do
     code $want "${elsewhere[@]}" lonet $command
     like "$err" "^lonet: network \"$LONET_NETWORK\": $reason" "lonet $command says why"
 done
+code 0 "${elsewhere[@]}" lonet networks
+like "$err" "^lonet: network \"$LONET_NETWORK\": $reason" "lonet networks says why"
 
 is "$(lonetd)" "$daemon" "the same lonetd serves the network"
 is "$(lonet ls)" "$before" "what it knows is as it was"

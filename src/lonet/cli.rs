@@ -142,9 +142,17 @@ impl Daemon {
     }
 }
 
+/// Parses `host:port` or `:port`. Who copies the address from a browser gives a URL.
+fn host_and_port(text: &str) -> Result<Address, String> {
+    if text.contains("://") {
+        return Err(format!("address {text:?}: it is a URL, expected host:port, such as web:80"));
+    }
+    Address::parse(text).map_err(text_of)
+}
+
 /// Parses a lonet address that names a host. The suffix `.lonet` is optional, as in `--host`.
 fn address(text: &str) -> Result<Address, String> {
-    let address = Address::parse(text).map_err(text_of)?;
+    let address = host_and_port(text)?;
     let host = bare_host(&address.host);
     let why = if host.is_empty() {
         "no host"

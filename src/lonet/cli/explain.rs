@@ -10,6 +10,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use destination::{Destination, Dialed, NoHost};
 use lonet_core::address::Address;
+use lonet_core::client::Client;
 use lonet_core::config::bare_host;
 use std::process::ExitCode;
 
@@ -48,7 +49,7 @@ impl Explain {
         let prediction = match to.resolve(&shown, from) {
             Err(NoHost::NoRoute(text)) => Prediction { is_accepted: false, text },
             Err(NoHost::NotLonet(text)) => Prediction { is_accepted: true, text },
-            Ok(to) => match predict_from_faults(&self.network, from, &to)? {
+            Ok(to) => match predict_from_faults(&client, from, &to)? {
                 Some(prediction) => prediction,
                 None => predict(from, &to),
             },
@@ -60,14 +61,14 @@ impl Explain {
 
 /// The outcome if a `lonet cut` or `lonet refuse` is in force for the dial.
 fn predict_from_faults(
-    network: &Network,
+    client: &Client,
     from: &HostShown<'_>,
     to: &Dialed<'_, '_>,
 ) -> Result<Option<Prediction>, String> {
     if to.is_loopback() {
         return Ok(None);
     }
-    let prediction = fault_on_dial(network, (&from.name, &to.host.name, to.port))?;
+    let prediction = fault_on_dial(client, (&from.name, &to.host.name, to.port))?;
     Ok(prediction.map(|(command, is_refused)| {
         let what = if is_refused { "is refused" } else { "hangs until `lonet heal`" };
         Prediction { is_accepted: false, text: format!("the dial {what}, as `{command}` is in force") }

@@ -16,7 +16,7 @@ use lonet_core::config::bare_host;
 use lonet_core::directory::{self, Directory, Trouble, Unfit};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -159,18 +159,29 @@ fn path_of_network(client: &Client) -> Result<PathBuf, String> {
     Ok(state_directory()?.join("lonet").join(&client.config.network))
 }
 
-/// Where the user's programs keep their state. It need not exist, but HOME has to: who has no home gets none made.
+/// Where the user's programs have their state. It need not exist, but the home has to: who has no home gets none made.
+///
+/// Some services and containers do not set HOME. Then the home is that of the user database, as for `~` in a shell.
 fn state_directory() -> Result<PathBuf, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let remedy = "use --log FILE, or set XDG_STATE_HOME to a directory for them";
-    match (absolute("XDG_STATE_HOME"), absolute("HOME")) {
-        (Some(state), _) => Ok(state),
-        (None, Some(home)) if home.is_dir() => Ok(home.join(".local/state")),
-        (None, Some(home)) => {
-            Err(format!("there is no place for logs, as HOME, {}, does not exist: {remedy}", home.display()))
-        }
-        (None, None) => Err(format!("neither XDG_STATE_HOME nor HOME says where logs are: {remedy}")),
+    if let Some(state) = absolute("XDG_STATE_HOME") {
+        return Ok(state);
     }
+    let (home, whose) = match absolute("HOME") {
+        Some(home) => (home, "HOME"),
+        None => match User::from_uid(geteuid()) {
+            Ok(Some(user)) => (user.dir, "the user's home directory"),
+            _ => return Err(format!("neither XDG_STATE_HOME nor HOME says where logs are: {remedy}")),
+        },
+    };
+    if !home.is_dir() {
+        return Err(format!(
+            "there is no place for logs, as {whose}, {}, does not exist: {remedy}",
+            home.display()
+        ));
+    }
+    Ok(home.join(".local/state"))
 }
 
 /// The directory with the logs of a network, opened, and checked to belong to this user alone.

@@ -30,9 +30,10 @@ impl Networks {
         let mut networks = Vec::new();
         for (name, client) in network::list(|text| error_line!("lonet: {text}"))? {
             // An error in one does not hide the others.
-            match query::network(&client).and_then(|n| n.map(|listing| counts(&name, &listing)).transpose()) {
+            let counts = |listing| counts(&name, &listing).map_err(|why| query::in_network(&client, &why));
+            match query::network(&client).and_then(|listing| listing.map(counts).transpose()) {
                 Ok(counts) => networks.extend(counts),
-                Err(e) => error_line!("lonet: network {name:?}: {e}"),
+                Err(e) => error_line!("lonet: {e}"),
             }
         }
         if self.json {

@@ -1,6 +1,6 @@
 //! The destination of a dial, as text, and what a program's dial of it concerns: by the rules of core's `Block::place`.
 
-use super::super::{address, query, text_of};
+use super::super::{address, host_and_port, query};
 use crate::daemon::state::{HostShown, NetworkShown, SocketShown};
 use lonet_core::address::Address;
 use lonet_core::block::{Block, Face, Place};
@@ -23,12 +23,15 @@ pub enum Destination {
 
 impl Destination {
     pub fn parse(text: &str) -> Result<Destination, String> {
-        let Address { host, port } = Address::parse(text).map_err(text_of)?;
+        let Address { host, port } = host_and_port(text)?;
         // `fe80::1%eth0`: the interface changes nothing here.
         match host.split('%').next().unwrap_or(&host).parse() {
             Ok(IpAddr::V4(ip)) => return Ok(Destination::Ip(ip.to_ipv6_mapped(), port)),
             Ok(IpAddr::V6(ip)) => return Ok(Destination::Ip(ip, port)),
             Err(_) => {}
+        }
+        if let Some(ip) = short_ipv4(&host) {
+            return Ok(Destination::Ip(ip.to_ipv6_mapped(), port));
         }
         if host.is_empty() || host.eq_ignore_ascii_case("localhost") {
             return Ok(Destination::Localhost(localhost(), port));
@@ -87,6 +90,30 @@ impl Destination {
             ))),
         }
     }
+}
+
+/// The IPv4 address in the other forms that libc's resolver takes for one, as inet_aton(3) has them: `127.1`, `0x7f.0.0.1`. A number
+/// without a dot may be a host's name here.
+fn short_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
+        None => part.parse().ok(),
+    };
+    // The parsers of numbers take a sign, too.
+    if text.contains('+') {
+        return None;
+    }
+    let parts = text.split('.').map(number).collect::<Option<Vec<u32>>>()?;
+    let (last, first) = parts.split_last()?;
+    // Each number but the last is a byte; the last one fills the rest.
+    let rest = u32::MAX.checked_shr(8 * first.len() as u32)?;
+    if first.is_empty() || *last > rest {
+        return None;
+    }
+    let bytes = first.iter().map(|part| u8::try_from(*part).ok()).collect::<Option<Vec<_>>>()?;
+    let head = (0u32..).zip(bytes).fold(0, |all, (i, byte)| all | u32::from(byte) << (24 - 8 * i));
+    Some(Ipv4Addr::from(head | last))
 }
 
 /// The addresses of `localhost`, as all programs of this machine get them; 127.0.0.1 if there are none.
@@ -213,6 +240,39 @@ mod tests {
         }
         let of_localhost = if localhost().len() == 2 { vec![1, 2, 4, 5, 7] } else { reached(1, "127.0.0.1") };
         assert_eq!((reached(1, "localhost"), reached(0, "localhost")), (of_localhost, vec![]));
+    }
+
+    #[test]
+    fn ipv4_addresses_have_the_forms_of_inet_aton() {
+        let of = |text: &str| short_ipv4(text).map(|ip| ip.to_string());
+        for (text, ip) in [
+            ("127.1", "127.0.0.1"),
+            ("127.258", "127.0.1.2"),
+            ("127.7.513", "127.7.2.1"),
+            ("0x7f.0.0.1", "127.0.0.1"),
+            ("0X7F.0xfFffFf", "127.255.255.255"),
+            ("0177.0.0.010", "127.0.0.8"),
+            ("0.0", "0.0.0.0"),
+        ] {
+            assert_eq!(of(text).as_deref(), Some(ip), "{text}");
+        }
+        for text in [
+            "1",
+            "127.",
+            ".1",
+            "127..1",
+            "256.1",
+            "127.16777216",
+            "127.0.0.256",
+            "1.2.3.4.5",
+            "08.1",
+            "0x.1",
+            "+127.1",
+            "127.-1",
+            "a.1",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests about faults to lonetd, and how their outcome is worded.
 
-use crate::cli::{Network, query};
+use crate::cli::query;
 use crate::daemon::faults::commands::commands;
 use crate::daemon::faults::{FaultRequest, Report, RuleShown};
 use crate::memory_file;
@@ -56,10 +56,10 @@ fn send(client: &Client, request: &[u8]) -> Result<Result<String, String>, Strin
 /// The fault that keeps one host from connecting to a port of another: the command that makes it, and whether it refuses the
 /// dial (otherwise the dial hangs).
 pub fn fault_on_dial(
-    network: &Network,
+    client: &Client,
     (from, to, port): (&str, &str, u16),
 ) -> Result<Option<(String, bool)>, String> {
-    let report = request(&network.client()?, FaultRequest::Show)?;
+    let report = request(client, FaultRequest::Show)?;
     let is = |rule: &Option<String>, host: &str| rule.as_deref().is_none_or(|name| name == host);
     let concerns = |rule: &RuleShown| {
         let there = is(&rule.from, from) && is(&rule.to, to);

@@ -3,28 +3,29 @@
 use super::Between;
 use lonet_core::config::bare_host;
 
-fn names(text: &str) -> Result<Vec<String>, String> {
+/// The hosts in `text`, which is `whole` or one side of it.
+fn names(text: &str, whole: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = text.split(',').map(|name| bare_host(name).to_owned()).collect();
     if names.iter().any(String::is_empty) {
-        return Err(format!("{text:?} contains an empty host name"));
+        return Err(format!("{whole:?} contains an empty host name"));
     }
     Ok(names)
 }
 
 /// Parses the hosts of a command: two lists of names, or both in one argument with a `>` in the middle.
 pub fn between(from: Option<&str>, to: Option<&str>) -> Result<Between, String> {
-    let from = match (from, to) {
+    let whole = match (from, to) {
         (Some(from), _) => from,
         (None, None) => return Ok(Between::default()),
         (None, Some(_)) => return Err("the first hosts are missing".into()),
     };
-    let (from, to, one_way) = match (from.split_once('>'), to) {
+    let (from, to, one_way) = match (whole.split_once('>'), to) {
         (Some((from, to)), None) => (from, Some(to), true),
         (Some(_), Some(_)) => return Err("after a>b no other hosts can be named".into()),
-        (None, to) => (from, to, false),
+        (None, to) => (whole, to, false),
     };
-    let to = to.map_or(Ok(Vec::new()), names)?;
-    Ok(Between { from: names(from)?, to, one_way, ..Between::default() })
+    let to = to.map_or(Ok(Vec::new()), |to| names(to, if one_way { whole } else { to }))?;
+    Ok(Between { from: names(from, whole)?, to, one_way, ..Between::default() })
 }
 
 #[cfg(test)]
@@ -41,5 +42,6 @@ mod tests {
         for (from, to) in [("", None), ("a,", None), ("a>", None), (">a", None), ("a>b", Some("c"))] {
             assert!(of(from, to).is_err(), "{from} {to:?}");
         }
+        assert_eq!(of("a>", None), Err("\"a>\" contains an empty host name".into()));
     }
 }
