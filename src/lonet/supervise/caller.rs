@@ -10,6 +10,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
+use std::os::unix::fs::MetadataExt;
 
 /// The kernel's internal errno of a call that a signal interrupts: after the handler the kernel restarts the call, or has it fail
 /// with EINTR, depending on SA_RESTART. If no signal is pending, the program sees this number.
@@ -158,6 +159,17 @@ impl Caller {
     /// The thread's effective capabilities, as a bit set.
     pub fn capabilities(&self) -> u64 {
         capabilities(self.notification.thread)
+    }
+
+    /// Whether the thread is in another UTS namespace than this process. False if that cannot be read.
+    pub fn has_own_names(&self) -> Result<bool, CallError> {
+        let namespace = |thread: &str| {
+            let file = std::fs::metadata(format!("/proc/{thread}/ns/uts")).ok()?;
+            Some((file.dev(), file.ino()))
+        };
+        let its = namespace(&self.notification.thread.to_string());
+        self.ensure_pending()?;
+        Ok(its.zip(namespace("self")).is_some_and(|(its, own)| its != own))
     }
 
     /// Whether the program is below its limit of descriptors. At the limit, the kernel's accept takes no connection.

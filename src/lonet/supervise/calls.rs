@@ -70,6 +70,7 @@ impl Drop for BindCount {
 pub fn dispatch(caller: Caller, others: bool) -> Result<Action, CallError> {
     match caller.notification.number {
         libc::SYS_uname => name::uname(&caller).map(Action::from),
+        libc::SYS_sethostname | libc::SYS_setdomainname => name::set_name(&caller).map(Action::from),
         number => {
             let file = caller.duplicate_fd()?;
             let Some(socket) = Socket::of(file) else { return Ok(Response::Continue.into()) };

@@ -27,7 +27,7 @@ const fn errno(errno: c_int) -> u32 {
 }
 
 /// Calls that are suspended whatever their arguments.
-const ALWAYS_NOTIFIED: [c_long; 8] = [
+const ALWAYS_NOTIFIED: [c_long; 10] = [
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_connect,
@@ -36,6 +36,8 @@ const ALWAYS_NOTIFIED: [c_long; 8] = [
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_uname,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
 ];
 
 /// Options that lonet sets for itself, and those with addresses.

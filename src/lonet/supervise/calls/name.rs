@@ -1,4 +1,4 @@
-//! Carries out getsockname(2), getpeername(2) and uname(2) for supervised programs.
+//! Carries out getsockname(2), getpeername(2), uname(2), sethostname(2) and setdomainname(2) for supervised programs.
 
 use super::{Response, Socket};
 use crate::supervise::caller::{CallError, Caller, MAX_ADDRESS};
@@ -29,4 +29,19 @@ pub fn uname(caller: &Caller) -> Result<Response, CallError> {
     let bytes = unsafe { std::slice::from_raw_parts((&raw const all).cast::<u8>(), size_of_val(&all)) };
     caller.write(caller.pointer_arg(0), bytes)?;
     Ok(Response::Value(0))
+}
+
+/// The size of uname(2)'s fields, without the zero.
+const LONGEST: usize = 64;
+
+/// sethostname or setdomainname. A program without a UTS namespace of its own would rename the machine: EPERM, as the hooks say,
+/// after errors in the arguments. The thread cannot change its namespace while its call is suspended.
+pub fn set_name(caller: &Caller) -> Result<Response, CallError> {
+    if caller.has_own_names()? {
+        return Ok(Response::Continue);
+    }
+    let mut name = [0u8; LONGEST];
+    let len = usize::try_from(caller.int_arg(1)).map_err(|_| Errno::EINVAL)?;
+    caller.read(caller.pointer_arg(0), name.get_mut(..len).ok_or(Errno::EINVAL)?)?;
+    Err(Errno::EPERM.into())
 }
