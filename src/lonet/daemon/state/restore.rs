@@ -139,6 +139,7 @@ impl State {
                 }
             }
         }
+        self.restore_supervised(kernel);
         // A lonetd that was killed while it assigned a slot has left it in none of the lists.
         self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
@@ -158,6 +159,19 @@ impl State {
             }
         }
         self.leave_slots(kernel, &left);
+    }
+
+    /// Finds the programs that supervisors have reported to the previous lonetd: each is its supervisor's oldest child.
+    fn restore_supervised(&mut self, kernel: &mut dyn Kernel) {
+        let lonets = self.processes.iter().filter(|(_, process)| process.is_lonets);
+        for pid in lonets.map(|(pid, _)| *pid).collect::<Vec<_>>() {
+            let program = kernel.oldest_child(pid);
+            let is_program = |pid: &Pid| self.processes.get(pid).is_some_and(|process| !process.is_lonets);
+            let program = program.filter(is_program);
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.supervises = program;
+            }
+        }
     }
 
     /// The records that the previous lonetd has kept. Entered sockets stay in the table if they are alive.

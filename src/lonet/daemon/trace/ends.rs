@@ -71,6 +71,8 @@ impl Recorder {
         }
         closed.by = Some(if event.number == 0 { By::Program } else { By::Death });
         (closed.from, closed.to) = self.ends(state, &c);
+        // The process may supervise another program by now.
+        closed.pid = (c.pid != 0).then_some(c.pid);
         closed.program = c.program.or(closed.program);
         Item::Complete(closed)
     }
