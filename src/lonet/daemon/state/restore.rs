@@ -118,6 +118,9 @@ impl State {
             self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
                 // It has ended while no lonetd served.
+                if !m.is_lonets {
+                    self.event_notes.ended_unserved.insert((m.pid, m.host));
+                }
                 if let Some(host) = self.hosts.get_mut(m.host) {
                     host.left = kernel.now();
                     self.changes.hosts.insert(m.host);
