@@ -8,14 +8,18 @@ cat >"$work/hello.c" <<'C'
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* hello IP: dials port 80, and with a second argument waits for its end. Without arguments it does nothing. */
+/* hello IP: dials port 80, and with a second argument waits for its end, or "first" for a line before it dials. Without arguments
+ * it does nothing. */
 int main(int argc, char **argv)
 {
 	char byte;
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80)};
+	if (argc > 2 && strcmp(argv[2], "first") == 0 && (puts("waits") < 0 || fflush(stdout) != 0 || read(0, &byte, 1) != 1))
+		return 8;
 	if (argc > 1) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 		inet_pton(AF_INET, argv[1], &to.sin_addr);
@@ -80,10 +84,14 @@ done
 
 commanded 5 said lonet run --host δ -- "$work/hello" "$ip" waits
 until_true grep -q dialed "$work/said"
-is "$(lonet ls --json | python3 -c '
+# HOST: the programs that it lists.
+listed() {
+    lonet ls --json | python3 -c '
 import json, sys
-host, = (h for h in json.load(sys.stdin)["hosts"] if h["name"] == "δ")
-print(*(p["program"] for p in host["processes"]))')" hello "its host lists it once"
+host, = (h for h in json.load(sys.stdin)["hosts"] if h["name"] == sys.argv[1])
+print(*(p["program"] for p in host["processes"]))' "$1"
+}
+is "$(listed δ)" hello "its host lists it once"
 kill_lonetd
 lonet ls >"$work/list"
 exec 5>&-
@@ -94,6 +102,37 @@ joined
 dial
 connected
 ended exit=5" "and it ends once if lonetd was killed meanwhile"
+
+# Without --host it is no host until it dials.
+commanded 5 said lonet run -q --supervise always -- "$work/hello" "$ip" first
+until_true grep -q waits "$work/said"
+kill_lonetd
+echo >&5
+until_true grep -q dialed "$work/said"
+exec 5>&-
+wait "$pid" || true
+until_true ends hello
+is "$(life hello)" "1 hello
+joined
+dial
+connected
+ended exit=5" "and joins as it dials if lonetd was killed before"
+
+# A program of a host executes it, and is no more.
+commanded 5 said lonet run --host ζ -- bash -c 'exec lonet run --supervise always -- "$@"' - "$work/hello" "$ip" waits
+until_true grep -q dialed "$work/said"
+is "$(listed ζ)" hello "who executes it is not listed any more"
+exec 5>&-
+wait "$pid" || true
+has_ended() { life ζ | grep -q "ended exit=5"; }
+until_true has_ended
+is "$(life ζ)" "2 bash hello
+joined
+ended
+joined
+dial
+connected
+ended exit=5" "and has ended before"
 
 cat >"$work/parent.py" <<'PY'
 import os

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A stopped lonetd misses announcements of ended sockets, as the kernel keeps some thousands. When it goes on, it looks which
-# connections have ended, and the trace has both closes of each.
+# connections have ended, and the trace has both closes of each. A socket that was reset has not ended while some process has it,
+# although the kernel does not show it.
 . "$(dirname "$0")/scenario.bash"
 need python3
 
@@ -19,6 +20,13 @@ def inodes(fds):
 def misses_some(inodes):
     lines = [line.split() for line in open("/proc/net/netlink")][1:]
     return any(line[-1] in inodes and int(line[-2]) > 0 for line in lines)
+passed_on = socket.create_connection(("β.lonet", 80))
+child = os.fork()
+if child == 0:
+    signal.pause()
+passed_on.close()
+print("passed on", flush=True)
+sys.stdin.readline()
 first, held = connection(), connection()
 print("ready", flush=True)
 lonetd = inodes(f"/proc/{sys.stdin.readline().strip()}/fd")
@@ -36,10 +44,23 @@ for end in ends:
 while left:
     left.discard(announced.recv(1024)[COOKIE])
 print("done", flush=True)
+sys.stdin.readline()
+os.kill(child, signal.SIGKILL)
+os.wait()
+signal.pause()
+PY
+cat >"$work/peer.py" <<'PY'
+import signal, socket
+accepted = socket.create_server(("", 80)).accept()
 signal.pause()
 PY
 code 0 lonet trace --start
+start peer lonet run --host β -- python3 "$work/peer.py"
+lonet wait --timeout 120 β:80
 commanded 3 dialer lonet run --host α -- python3 "$work/dialer.py"
+until_true grep -q "passed on" "$work/dialer"
+code 0 lonet reset α β
+echo >&3
 until_true grep -q ready "$work/dialer"
 lonet trace >/dev/null
 daemon=$(lonetd)
@@ -50,7 +71,10 @@ kill -CONT "$daemon"
 # events KIND: their number.
 events() { lonet trace --format jsonl | grep -c "\"event\":\"$1\"" || true; }
 until_true eval '[ "$(events closed)" -ge 102 ]'
-is "$(events dial)/$(events accepted)/$(events closed)/$(events lost)" 52/52/102/0 "both closes of each, and none of one that is open"
+is "$(events dial)/$(events accepted)/$(events closed)/$(events lost)" 53/53/102/0 "both closes of each, and none of one that is open"
+echo >&3
+until_true eval '[ "$(events closed)" -ge 103 ]'
+is "$(events closed)" 103 "nor of one that was reset, while a child has it"
 stop "$pid"
 until_true eval '[ "$(lonet trace | grep -c "closed .* by=death")" = 2 ]'
-is "$(events closed)" 104 "none is there twice"
+is "$(events closed)" 105 "none is there twice"

@@ -135,7 +135,12 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     let table = Box::new(store);
     let whose = owner.if_told_by_number();
     let mut state = state::State::new(table, whose, reserved.refuser_address, setup::ephemeral_ports());
+    let mut recorded = Vec::new();
     if had.is_some() {
+        // Of those that have ended, the table may have nothing afterwards.
+        if state.is_recorded() {
+            recorded = state.connections_left();
+        }
         let kernel_sockets = kernel.kernel_sockets(reserved.block);
         state.restore(&mut kernel, state::Saved::of(store.table()), kernel_sockets.as_ref());
         if let Some(kernel_sockets) = &kernel_sockets {
@@ -159,6 +164,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
         owner,
         membership: Membership { owner: owner.uid(), key },
         netns,
+        recorded,
     })
 }
 

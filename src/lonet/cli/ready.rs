@@ -70,8 +70,7 @@ impl Background {
         let pid = child.id();
         interrupt::started(pid, supervised);
         thread::spawn(move || {
-            let status = child.wait();
-            interrupt::ended();
+            let status = interrupt::wait(&mut child);
             status.map(|status| end_sender.send(StartupEvent::ProgramEnded(status)))
         });
         wait_until_ready(&events, &log)?;

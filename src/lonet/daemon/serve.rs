@@ -36,7 +36,7 @@ use super::members::Members;
 use super::owner::Owner;
 use super::reserved_block::ReservedBlock;
 use super::setup::{SetupError, os};
-use super::state::State;
+use super::state::{Connected, Cookie, State};
 use super::store::Store;
 use super::tally;
 use connections::Connections;
@@ -158,12 +158,14 @@ pub struct Parts {
     pub owner: Owner,
     pub membership: Membership,
     pub netns: u64,
+    /// The connections that the previous lonetd knew, if it has recorded them.
+    pub recorded: Vec<(Cookie, Connected)>,
 }
 
 impl Daemon {
     pub fn new(parts: Parts) -> Result<Daemon, SetupError> {
         let Parts { state, kernel, store, reserved, former, service, control_sockets, destroyed, .. } = parts;
-        let Parts { place, directory, config, owner, membership, netns, .. } = parts;
+        let Parts { place, directory, config, owner, membership, netns, recorded, .. } = parts;
         if let Some(text) = kernel.shortcomings() {
             tracing::warn!("{text}");
         }
@@ -218,7 +220,7 @@ impl Daemon {
         daemon.watch_directory().map_err(os("watch the network's directory"))?;
         daemon.commit();
         daemon.restore_faults();
-        daemon.resume_recording();
+        daemon.resume_recording(recorded);
         store.table().set_abstract_name(Some(daemon.control_sockets.name));
         store.table().serve();
         Ok(daemon)

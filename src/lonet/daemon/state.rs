@@ -34,7 +34,7 @@ mod tests;
 mod unverified;
 
 pub use entered::Tables;
-pub use events::EventTexts;
+pub use events::{Connected, EventTexts};
 pub use faults::End;
 pub use foreign_hosts::{Arrival, Incoming, Outgoing, RegistryQuery, cannot_tell};
 pub use hosts::{By, Host, Hosts};

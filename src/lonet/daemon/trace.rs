@@ -10,11 +10,12 @@
 //!
 //! A socket that ends without a close has ended with its process, or was closed where no hook sees it.
 //!
-//! Where announcements are lost, as lonetd did not read them in time, the kernel is asked about each connection
-//! ([`Recorder::find_ends`]).
+//! Where announcements are lost, as lonetd did not read them in time or none served, the kernel is asked about each connection
+//! ([`Recorder::find_ends`]), and, as it does not show sockets that were reset, the processes that may have them.
 //!
-//! The next lonetd continues with the ring, after the last number that is noted in the table as output. Events that the killed
-//! one had written to the trace before it noted their number are not written again.
+//! The next lonetd continues with the ring, after the last number that is noted in the table as output, and with the connections
+//! that the table has ([`Recorder::follow`]). Events that the killed one had written to the trace before it noted their number are
+//! not written again.
 //!
 //! The outputs are the trace, if one is written ([`output`]), and watchers. A trace has the events between its start and its
 //! stop, whether somebody watches or not.
@@ -103,7 +104,7 @@ pub struct Recorder {
     queue: BTreeMap<u64, Item>,
     /// The numbers of [`Item::Missing`].
     missing: Vec<u64>,
-    /// Connections made since the recording began.
+    /// Connections made since the recording began, and those that the previous lonetd has left.
     live: HashMap<Cookie, Connection>,
     /// Dials whose outcome is unknown.
     dials: HashMap<Cookie, Connection>,

@@ -1,10 +1,17 @@
 //! What the kernel says of sockets that the recorder follows, found by their records in the table.
 
 use crate::daemon::kernel::{Holding, Live};
-use crate::daemon::state::{Cookie, State};
+use crate::daemon::members::owners_processes;
+use crate::daemon::owner::Owner;
+use crate::daemon::reach::each_socket;
+use crate::daemon::state::{Cookie, Kernel, Pid, State};
 use crate::daemon::trace::{ANNOUNCED_WITHIN, CLOSED_WITHIN};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
 use std::time::Duration;
+
+/// How many sockets of other processes than the makers are examined: the owner's programs may have any number.
+const MAX_LOOKS: usize = 1 << 16;
 
 /// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
 pub(super) fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
@@ -20,6 +27,46 @@ pub(super) fn is_held(state: &State, kernel: &Live, cookie: Cookie) -> bool {
 /// As [`is_held`]. `None`: the addresses of its connection are unknown.
 pub(super) fn is_connected(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
     os_ends(state, cookie).map(|(local, remote)| kernel.is_held(cookie, local, remote))
+}
+
+/// Those of these sockets, each with the process that made it, which nobody has any more, as far as is found. Slow where there are such.
+pub(super) fn gone(
+    state: &State,
+    kernel: &mut Live,
+    owner: &Owner,
+    made: Vec<(Cookie, Pid)>,
+) -> BTreeSet<Cookie> {
+    let mut gone = BTreeSet::new();
+    let mut held: HashMap<Pid, Option<BTreeSet<Cookie>>> = HashMap::new();
+    for (cookie, pid) in made {
+        let is_connected = is_connected(state, kernel, cookie);
+        // No table of the kernel's has a socket that was reset and is open.
+        let is_gone = is_connected != Some(true)
+            && match held.entry(pid).or_insert_with(|| kernel.sockets_of(pid)) {
+                Some(sockets) => !sockets.contains(&cookie),
+                None => is_connected == Some(false) || state.may_have_ended(pid),
+            };
+        if is_gone {
+            gone.insert(cookie);
+        }
+    }
+    // Who has one by a fork or a message may be no member.
+    let mut seen: BTreeSet<Pid> =
+        held.into_iter().filter_map(|(pid, sockets)| sockets.and(Some(pid))).collect();
+    let members = state.processes.keys().copied();
+    let mut looks = 0..MAX_LOOKS;
+    for pid in members.chain(owners_processes(owner)) {
+        if gone.is_empty() || looks.is_empty() {
+            break;
+        }
+        if seen.insert(pid) {
+            let _ = each_socket(pid, &|_| true, &mut |cookie, _, _| {
+                gone.remove(&cookie);
+                looks.next().is_some() && !gone.is_empty()
+            });
+        }
+    }
+    gone
 }
 
 /// How long the announcement of a socket's end may take. `None`: some process has the socket, or that is unknown.

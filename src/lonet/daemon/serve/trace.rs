@@ -1,11 +1,11 @@
 //! Recordings: the clients that want events to be recorded or to watch them, and when the recorder runs.
 
 use super::connections::has_hung_up;
-use super::recorded_sockets::{announced_within, is_connected, is_held, is_made};
+use super::recorded_sockets::{announced_within, gone, is_held, is_made};
 use super::watcher::Watcher;
 use super::{CONNECTION, Daemon, event};
 use crate::daemon::process::has_ended;
-use crate::daemon::state::{Cookie, Kernel, Pid};
+use crate::daemon::state::{Connected, Cookie};
 use crate::daemon::trace::Recorder;
 use crate::trace::recorded::Recorded;
 use lonet_core::control::{Reply, Trace};
@@ -14,7 +14,6 @@ use lonet_core::directory::Directory;
 use lonet_core::table::word::Word;
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags};
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -138,8 +137,8 @@ impl Daemon {
         self.tracing.at
     }
 
-    /// Continues the previous lonetd's recording.
-    pub(super) fn resume_recording(&mut self) {
+    /// Continues the previous lonetd's recording. `left`: the connections that it knew.
+    pub(super) fn resume_recording(&mut self, left: Vec<(Cookie, Connected)>) {
         let recording = self.recording();
         if recording == 0 {
             return;
@@ -149,8 +148,14 @@ impl Daemon {
         match recorder {
             Ok(mut recorder) => {
                 recorder.collect_lines(recording & WATCHED != 0);
+                recorder.follow(&mut self.state, left);
                 self.tracing.recorder = Some(recorder);
                 self.state.recording_begins();
+                // Nothing has announced the ends from while no lonetd served.
+                self.record_lost_ends();
+                if let Some(recorder) = &self.tracing.recorder {
+                    self.state.note_ends_unserved(|pid| recorder.awaits_end_of(pid));
+                }
                 let held = recording & (HELD | WATCHED) != 0;
                 self.tracing.held_until = held.then(|| Instant::now() + RECONNECT_WITHIN);
                 self.tracing.at = Some(Instant::now());
@@ -341,19 +346,8 @@ impl Daemon {
     /// Has the recorder look for ends of sockets whose announcements were lost.
     pub(super) fn record_lost_ends(&mut self) {
         let Some(mut recorder) = self.tracing.recorder.take() else { return };
-        let kernel = &mut self.kernel;
-        let mut held: HashMap<Pid, Option<BTreeSet<Cookie>>> = HashMap::new();
-        recorder.find_ends(&mut self.state, |state, cookie, pid| {
-            let is_connected = is_connected(state, kernel, cookie);
-            if is_connected == Some(true) {
-                return false;
-            }
-            // No table of the kernel's has a socket that was reset and is open.
-            match held.entry(pid).or_insert_with(|| kernel.sockets_of(pid)) {
-                Some(sockets) => !sockets.contains(&cookie),
-                None => is_connected == Some(false) || state.may_have_ended(pid),
-            }
-        });
+        let (kernel, owner) = (&mut self.kernel, &self.owner);
+        recorder.find_ends(&mut self.state, |state, made| gone(state, kernel, owner, made));
         self.tracing.recorder = Some(recorder);
     }
 

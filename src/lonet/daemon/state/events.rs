@@ -5,9 +5,10 @@ use super::{Cookie, Index, Kernel, Named, Pid, Process, Sender, State};
 use crate::trace::event::Status;
 use lonet_core::block::{Endpoint, Face, Place};
 use lonet_core::control::Requester;
-use lonet_core::table::entry;
+use lonet_core::table::entry::{self, Entry};
 use lonet_core::table::events::{Event, Kind};
-use lonet_core::table::state::{NO_SLOT, Phase};
+use lonet_core::table::record::Found;
+use lonet_core::table::state::{MADE, NO_SLOT, Phase, TAKEN};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
@@ -33,6 +34,35 @@ pub(super) struct EventNotes {
     touches: u64,
     /// Exit statuses of processes whose end the state has not handled so far.
     statuses: BTreeMap<Pid, Option<Status>>,
+    /// Programs that have ended while no lonetd served, each with a host.
+    pub(super) ended_unserved: BTreeSet<(Pid, Index)>,
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected {
+    pub host: Index,
+    pub pid: Pid,
+    pub has_dialed: bool,
+    /// The lonet addresses of both ends, the dialer's first.
+    pub ends: (Endpoint, Endpoint),
+}
+
+/// The number of a role.
+const CONNECTED: u8 = super::Role::Connected as u8;
+
+impl Connected {
+    /// `role`: its number in a record. `None`: it has no connection.
+    fn of(entry: &Entry, role: u8, pid: Pid) -> Option<Connected> {
+        let call = entry.call?;
+        let (has_dialed, ends) = match role {
+            entry::ACCEPTED => (false, (call.peer, call.local)),
+            // The port that was dialed, even if the connection is accepted at another one.
+            entry::DIAL | CONNECTED => (true, (call.local, Endpoint::new(call.peer.ip, call.dialed_port))),
+            _ => return None,
+        };
+        Some(Connected { host: entry.host, pid, has_dialed, ends })
+    }
 }
 
 impl State {
@@ -161,6 +191,20 @@ impl State {
         }
     }
 
+    /// Makes the events of the processes that have ended while no lonetd served, and lets those of their hosts be made.
+    /// `is_noted`: whether the previous lonetd has made that of a process.
+    pub fn note_ends_unserved(&mut self, is_noted: impl Fn(Pid) -> bool) {
+        for (pid, host) in std::mem::take(&mut self.event_notes.ended_unserved) {
+            if self.hosts.get(host).is_some() {
+                self.event_notes.up.insert(host);
+                self.hosts.touch(host);
+                if !is_noted(pid) {
+                    self.note(Kind::Ended, pid, host, |_| {});
+                }
+            }
+        }
+    }
+
     /// Makes an event of a socket that the state decides about; of its connection, if it has one.
     pub(super) fn note_socket(&self, kind: Kind, cookie: Cookie) {
         self.note_of(kind, cookie, 0, None);
@@ -206,25 +250,35 @@ impl State {
         }
     }
 
-    /// The connection of a socket: its host, its process, whether it has dialed, and both ends, the dialer's
-    /// first.
-    pub fn connection(&self, cookie: Cookie) -> Option<(Index, Pid, bool, (Endpoint, Endpoint))> {
+    pub fn connection(&self, cookie: Cookie) -> Option<Connected> {
         let found = self.parts().find(cookie)?;
-        let entry = found.entry;
         let is_kept = found.state.phase == Phase::Kept;
         let kept = self.sockets.get(&cookie);
-        let pid = kept.map_or_else(|| self.pid_of(found.state.slot), |s| s.pid);
-        let role = kept.map_or(entry.role, |s| s.role as u8);
-        let (call, dialed) = (entry.call?, entry.call?.dialed_port);
-        match role {
-            _ if is_kept && kept.is_none() => None,
-            entry::ACCEPTED => Some((entry.host, pid, false, (call.peer, call.local))),
-            role if role == entry::DIAL || role == super::Role::Connected as u8 => {
-                let to = Endpoint::new(call.peer.ip, dialed);
-                Some((entry.host, pid, true, (call.local, to)))
-            }
-            _ => None,
+        if is_kept && kept.is_none() {
+            return None;
         }
+        let pid = kept.map_or_else(|| self.pid_of(found.state.slot), |s| s.pid);
+        Connected::of(&found.entry, kept.map_or(found.entry.role, |s| s.role as u8), pid)
+    }
+
+    /// The connections that the previous lonetd knew, by the table that it has left, before they are restored: they may have ended
+    /// since. Dials whose outcome is not in the table are none.
+    pub fn connections_left(&self) -> Vec<(Cookie, Connected)> {
+        let parts = self.parts();
+        let is_made = |found: &Found| match found.state.phase {
+            Phase::Server => true,
+            Phase::Owned => found.state.is(MADE) || found.state.is(TAKEN),
+            _ => matches!(found.entry.role, CONNECTED | entry::ACCEPTED),
+        };
+        let of = |found: Found| {
+            let pid = match found.state.phase {
+                Phase::Kept => parts.records.pid(found.reference),
+                _ => self.pid_of(found.state.slot),
+            };
+            Some((found.cookie, Connected::of(&found.entry, found.entry.role, pid)?))
+        };
+        let wanted = |phase| matches!(phase, Phase::Owned | Phase::Server | Phase::Kept);
+        self.entered_in(wanted).filter(is_made).filter_map(of).collect()
     }
 
     /// Whether the process has ended, as far as can be seen.

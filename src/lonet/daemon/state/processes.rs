@@ -58,12 +58,11 @@ impl State {
         requester: &Requester<'_>,
         supervises: bool,
     ) -> Outcome {
-        let is_new = !self.processes.contains_key(&sender.pid);
-        let process = self.add_member(kernel, sender.pid);
-        if !supervises {
+        self.add_member(kernel, sender.pid);
+        if supervises {
+            self.becomes_lonets(sender.pid);
+        } else {
             self.executes(kernel, sender.pid);
-        } else if is_new {
-            process.is_lonets = true;
         }
         if !requester.host.is_empty() {
             self.default_host(kernel, sender.pid, requester)?;
@@ -112,6 +111,17 @@ impl State {
             let hosts = process.hosts.clone();
             self.changes.processes.insert(pid);
             hosts.into_iter().for_each(|host| self.note_up(host, pid));
+        }
+    }
+
+    /// Takes note that a process executes lonet itself, which supervises a program: the one that it executed before has ended.
+    fn becomes_lonets(&mut self, pid: Pid) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        if !process.is_lonets {
+            let before = process.clone();
+            process.is_lonets = true;
+            self.changes.processes.insert(pid);
+            self.note_end(pid, &before);
         }
     }
 

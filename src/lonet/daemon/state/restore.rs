@@ -118,6 +118,9 @@ impl State {
             self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
                 // It has ended while no lonetd served.
+                if !m.is_lonets {
+                    self.event_notes.ended_unserved.insert((m.pid, m.host));
+                }
                 if let Some(host) = self.hosts.get_mut(m.host) {
                     host.left = kernel.now();
                     self.changes.hosts.insert(m.host);
@@ -139,6 +142,7 @@ impl State {
                 }
             }
         }
+        self.restore_supervised(kernel);
         // A lonetd that was killed while it assigned a slot has left it in none of the lists.
         self.parts().slots.rebuild_lists();
         let mut left = BTreeSet::new();
@@ -158,6 +162,19 @@ impl State {
             }
         }
         self.leave_slots(kernel, &left);
+    }
+
+    /// Finds the programs that supervisors have reported to the previous lonetd: each is its supervisor's oldest child.
+    fn restore_supervised(&mut self, kernel: &mut dyn Kernel) {
+        let lonets = self.processes.iter().filter(|(_, process)| process.is_lonets);
+        for pid in lonets.map(|(pid, _)| *pid).collect::<Vec<_>>() {
+            let program = kernel.oldest_child(pid);
+            let is_program = |pid: &Pid| self.processes.get(pid).is_some_and(|process| !process.is_lonets);
+            let program = program.filter(is_program);
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.supervises = program;
+            }
+        }
     }
 
     /// The records that the previous lonetd has kept. Entered sockets stay in the table if they are alive.

@@ -1,8 +1,8 @@
 //! Finds out which close or end of a socket was the end of a connection, for the recorder.
 
 use super::{Connection, Item, MAX_REMEMBERED, Recorder};
-use crate::daemon::state::{Cookie, Pid, State};
-use crate::trace::event::{By, Event};
+use crate::daemon::state::{Connected, Cookie, Pid, State};
+use crate::trace::event::{By, Event, Kind};
 use lonet_core::diag::End;
 use lonet_core::sys::Traffic;
 use lonet_core::table::events::{self, Kind as TableKind};
@@ -21,24 +21,33 @@ impl Recorder {
         Connection { pid, program, host: event.host, from, to, dialed, is_outsiders, was_reset: false }
     }
 
-    /// The connection of a socket. One that is older than the recording is found by its record.
+    /// A connection that is older than the recording, or than this lonetd, by its record.
+    fn recorded_connection(&self, state: &State, known: Connected) -> Connection {
+        let (pid, program) = self.who(state, known.pid);
+        let (from, to) = known.ends;
+        Connection {
+            pid,
+            program,
+            host: known.host,
+            from: Some(from),
+            to: Some(to),
+            dialed: known.has_dialed,
+            is_outsiders: false,
+            was_reset: false,
+        }
+    }
+
     fn connection_of(&self, state: &State, cookie: Cookie) -> Option<Connection> {
-        let found = || {
-            let (host, pid, dialed, (from, to)) = state.connection(cookie)?;
-            let is_outsiders = false;
-            let (pid, program) = self.who(state, pid);
-            Some(Connection {
-                pid,
-                program,
-                host,
-                from: Some(from),
-                to: Some(to),
-                dialed,
-                is_outsiders,
-                was_reset: false,
-            })
-        };
+        let found = || state.connection(cookie).map(|known| self.recorded_connection(state, known));
         self.live.get(&cookie).or_else(|| self.dials.get(&cookie)).cloned().or_else(found)
+    }
+
+    /// Continues to follow the connections that the previous lonetd knew.
+    pub fn follow(&mut self, state: &mut State, left: Vec<(Cookie, Connected)>) {
+        for (cookie, known) in left {
+            self.find_supervised(state, known.pid);
+            self.live.insert(cookie, self.recorded_connection(state, known));
+        }
     }
 
     pub(super) fn closing(&mut self, state: &mut State, number: u64, event: &events::Event) -> Item {
@@ -71,6 +80,8 @@ impl Recorder {
         }
         closed.by = Some(if event.number == 0 { By::Program } else { By::Death });
         (closed.from, closed.to) = self.ends(state, &c);
+        // The process may supervise another program by now.
+        closed.pid = (c.pid != 0).then_some(c.pid);
         closed.program = c.program.or(closed.program);
         Item::Complete(closed)
     }
@@ -95,25 +106,34 @@ impl Recorder {
         }
     }
 
-    /// Finds the ends whose announcements were lost: of all connections that this lonetd knows and whose sockets `is_gone`, given
-    /// the socket and the process that made it.
-    pub fn find_ends(&mut self, state: &mut State, mut is_gone: impl FnMut(&State, Cookie, Pid) -> bool) {
+    /// Finds the ends whose announcements were lost, of all connections that this lonetd knows. `find_gone`: those of these sockets,
+    /// each with the process that made it, which nobody has any more.
+    pub fn find_ends(
+        &mut self,
+        state: &mut State,
+        find_gone: impl FnOnce(&State, Vec<(Cookie, Pid)>) -> BTreeSet<Cookie>,
+    ) {
         self.take(state);
         // What was found before has been announced by now, or is not announced any more.
         self.found_ended.clear();
         let recorded = self.live.keys().chain(self.closes.keys()).chain(self.late.keys()).copied();
         let all: BTreeSet<Cookie> = recorded.chain(state.entered_connections()).collect();
-        for (n, cookie) in all.into_iter().enumerate() {
-            let Some(pid) = self.connection_of(state, cookie).map(|c| c.pid) else { continue };
-            if is_gone(state, cookie, pid) {
-                self.end(state, &End { cookie, traffic: None });
-                self.found_ended.insert(cookie);
-            }
+        let made = |cookie| Some((cookie, self.connection_of(state, cookie)?.pid));
+        let all: Vec<(Cookie, Pid)> = all.into_iter().filter_map(made).collect();
+        for (n, cookie) in find_gone(state, all).into_iter().enumerate() {
+            self.end(state, &End { cookie, traffic: None });
+            self.found_ended.insert(cookie);
             // There may be more ends than the ring has room for.
             if n % TAKE_AFTER == TAKE_AFTER - 1 {
                 self.take(state);
             }
         }
+    }
+
+    /// Whether the end of a process is among the events that are not output yet.
+    pub fn awaits_end_of(&self, pid: Pid) -> bool {
+        let is_its = |event: &Event| event.kind == Kind::Ended && event.pid == Some(pid);
+        self.queue.values().any(|item| matches!(item, Item::Complete(event) if is_its(event)))
     }
 
     fn end(&mut self, state: &mut State, end: &End) {

@@ -4,7 +4,7 @@ use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
-use crate::daemon::state::{Call, Cookie, Index, Scopes, Sender, State, StateReply};
+use crate::daemon::state::{Call, Connected, Cookie, Index, Scopes, Sender, State, StateReply};
 use crate::daemon::trace::Recorder;
 use crate::trace::{self, event::By};
 use lonet_core::block::{Endpoint, Face};
@@ -181,7 +181,7 @@ fn ends_that_were_not_announced_are_recorded_once() {
     let dialers = [(ALPHA, HOSTS[0]), (ALPHA, HOSTS[0]), (ALPHA, HOSTS[0]), (BETA, HOSTS[1])];
     let [closed, unseen, open, dead] = dialers.map(|(pid, host)| {
         let cookie = dial(&mut net, (pid, host), to);
-        let (host, _, _, (from, to)) = net.state.connection(cookie).expect("a connection");
+        let Connected { host, ends: (from, to), .. } = net.state.connection(cookie).expect("a connection");
         let event =
             Event { cookie, from: Some(from), to: Some(to), ..Event::new(Kind::Connected, pid, host) };
         table.note(NO_SLOT, || event);
@@ -197,7 +197,8 @@ fn ends_that_were_not_announced_are_recorded_once() {
         let events = lines.lines().map(|line| trace::event::Event::parse(line).expect("an event"));
         events.filter_map(|event| event.by).collect::<Vec<_>>()
     };
-    recorder.find_ends(&mut net.state, |_, cookie, _| cookie != open);
+    let is_gone = |(cookie, _)| Some(cookie).filter(|cookie| *cookie != open);
+    recorder.find_ends(&mut net.state, |_, made| made.into_iter().filter_map(is_gone).collect());
     let mut by = closes(&mut recorder, &mut net.state);
     by.sort_by_key(|by| *by == By::Death);
     assert_eq!(by, [By::Program, By::Program, By::Program, By::Death]);
