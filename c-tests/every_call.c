@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <resolv.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
 #include <wordexp.h>
 #include <sys/syscall.h>
@@ -91,6 +92,8 @@ int main(int argc, char **argv)
 
 	int ls = high(socket(AF_INET, SOCK_STREAM, 0)), fd = high(socket(AF_INET, SOCK_STREAM, 0));
 	int lost = high(socket(AF_INET, SOCK_STREAM, 0)), udp = high(socket(AF_INET, SOCK_DGRAM, 0));
+	struct ifconf interfaces = { .ifc_len = 0 };
+	try(ioctl(udp, SIOCGIFCONF, &interfaces));
 	try(setsockopt(ls, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one));
 	try(bind(ls, &a.any, sizeof a.v4));
 	try(listen(ls, 8));

@@ -20,6 +20,8 @@ pub enum Bypass {
     Listens,
     /// An option that the kernel keeps as the program has set it.
     OtherOption,
+    /// An interface of the machine's, or a question about one that the kernel answers as well.
+    OtherInterface,
     /// An invalid or too small buffer: libc reports the error.
     Arguments,
     /// lonetd does not know the socket or address, or no network runs; or the host uses the machine's
@@ -39,6 +41,7 @@ impl fmt::Display for Bypass {
             Bypass::OtherSocket => "no TCP socket of this family",
             Bypass::Listens => "it listens already",
             Bypass::OtherOption => "an option that lonet leaves as it is",
+            Bypass::OtherInterface => "no interface of the host's",
             Bypass::Arguments => "libc judges the arguments",
             Bypass::LeftByLonetd => "lonetd leaves it to the machine",
             Bypass::Outsider => "from outside the network",

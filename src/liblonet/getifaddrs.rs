@@ -1,7 +1,7 @@
 //! Hook of getifaddrs(3): a host has two interfaces, lo and lonet0, and lonet0 has its addresses.
 //!
 //! The list is one block of malloc's, as libc's freeifaddrs frees it, in libc's order: links, IPv4, IPv6.
-//! Programs that ask the kernel itself (ioctl, netlink, /proc/net) see the machine's interfaces.
+//! Programs that ask the kernel itself (netlink, /proc/net) see the machine's interfaces.
 
 use crate::ask;
 use crate::bypass::Bypass;
@@ -67,13 +67,10 @@ fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
     if list.is_null() {
         return None;
     }
-    // A locally administered hardware address, one for each host.
-    let o = v4.octets();
-    let hardware = [0x02, b'l', b'n', o[1], o[2], o[3]];
     let lo_hardware = [0; 6];
     let entries: [(&CStr, SocketAddress, Option<SocketAddress>); ENTRIES] = [
         (LO, link(LO_INDEX, libc::ARPHRD_LOOPBACK, lo_hardware), None),
-        (LONET0, link(LONET0_INDEX, libc::ARPHRD_ETHER, hardware), None),
+        (LONET0, link(LONET0_INDEX, libc::ARPHRD_ETHER, hardware(v4)), None),
         (LO, ipv4(Ipv4Addr::LOCALHOST), Some(ipv4(Ipv4Addr::new(255, 0, 0, 0)))),
         (LONET0, ipv4(v4), Some(ipv4(Ipv4Addr::new(255, 255, 0, 0)))),
         (LO, ipv6(Ipv6Addr::LOCALHOST), Some(ipv6(Ipv6Addr::from(u128::MAX)))),
@@ -105,8 +102,14 @@ fn build(v4: Ipv4Addr, v6: Ipv6Addr) -> Option<*mut ifaddrs> {
     Some(list.cast())
 }
 
+/// The hardware address of lonet0: a locally administered one, another for each host.
+pub fn hardware(v4: Ipv4Addr) -> [u8; 6] {
+    let [_, a, b, c] = v4.octets();
+    [0x02, b'l', b'n', a, b, c]
+}
+
 /// The flags of an interface: lonet has neither broadcast nor multicast.
-fn flags(name: &CStr) -> c_uint {
+pub fn flags(name: &CStr) -> c_uint {
     let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOWER_UP;
     (if name == LO { up | libc::IFF_LOOPBACK } else { up }) as c_uint
 }

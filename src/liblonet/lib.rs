@@ -44,6 +44,7 @@ mod getsockname;
 mod handle;
 mod host;
 mod if_nameindex;
+mod ioctl;
 mod joined;
 mod key_map;
 mod listen;

@@ -1,0 +1,87 @@
+/* The requests of netdevice(7) list the interfaces of getifaddrs, with the same addresses, masks, flags and numbers. */
+#include "net.h"
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+static struct ifaddrs *all;
+
+/* The entry of getifaddrs that has NAME and the IPv4 address A; null if none has. */
+static struct ifaddrs *find(const char *name, const struct sockaddr *a)
+{
+	for (struct ifaddrs *i = all; i; i = i->ifa_next)
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && !strcmp(i->ifa_name, name) &&
+		    !memcmp(i->ifa_addr, a, sizeof(struct sockaddr_in)))
+			return i;
+	return NULL;
+}
+
+int main(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), addresses = 0;
+	if (fd < 0 || getifaddrs(&all) < 0)
+		bail("getifaddrs");
+	for (struct ifaddrs *i = all; i; i = i->ifa_next)
+		addresses += i->ifa_addr && i->ifa_addr->sa_family == AF_INET;
+
+	struct ifconf list = { .ifc_len = 0 };
+	is_int(ioctl(fd, SIOCGIFCONF, &list), 0, "without a buffer");
+	is_int(list.ifc_len, addresses * (int)sizeof(struct ifreq), "it tells the size of the list");
+
+	struct ifreq room[64];
+	list.ifc_len = sizeof room;
+	list.ifc_req = room;
+	errno = 4711;
+	is_int(ioctl(fd, SIOCGIFCONF, &list), 0, "with a buffer");
+	is_int(errno, 4711, "errno stays as it was");
+	int n = list.ifc_len / (int)sizeof *room;
+	is_int(n, addresses, "it lists as many addresses as getifaddrs");
+
+	int known = 0, address = 0, mask = 0, flags = 0, index = 0, name = 0, mtu = 0;
+	for (int i = 0; i < n; i++) {
+		struct ifreq r = room[i];
+		struct ifaddrs *same = find(r.ifr_name, &room[i].ifr_addr);
+		if (!same)
+			continue;
+		known++;
+		address += !ioctl(fd, SIOCGIFADDR, &r) && !memcmp(&r.ifr_addr, same->ifa_addr, sizeof r.ifr_addr);
+		mask += !ioctl(fd, SIOCGIFNETMASK, &r) && !memcmp(&r.ifr_netmask, same->ifa_netmask, sizeof r.ifr_netmask);
+		flags += !ioctl(fd, SIOCGIFFLAGS, &r) && (short)r.ifr_flags == (short)same->ifa_flags;
+		mtu += !ioctl(fd, SIOCGIFMTU, &r) && r.ifr_mtu > 0;
+		index += !ioctl(fd, SIOCGIFINDEX, &r) && (unsigned)r.ifr_ifindex == if_nametoindex(r.ifr_name);
+		memset(r.ifr_name, 0, sizeof r.ifr_name);
+		name += !ioctl(fd, SIOCGIFNAME, &r) && !strcmp(r.ifr_name, room[i].ifr_name);
+	}
+	is_int(known, n, "getifaddrs has all of them");
+	is_int(address, n, "SIOCGIFADDR has their addresses");
+	is_int(mask, n, "SIOCGIFNETMASK has their masks");
+	is_int(flags, n, "SIOCGIFFLAGS has their flags");
+	is_int(mtu, n, "SIOCGIFMTU knows them");
+	is_int(index, n, "SIOCGIFINDEX has the number of if_nametoindex");
+	is_int(name, n, "SIOCGIFNAME finds the name by it");
+
+	list.ifc_len = sizeof *room + 1;
+	ok(!ioctl(fd, SIOCGIFCONF, &list) && list.ifc_len == sizeof *room, "a list that has no room is cut off");
+	struct ifreq other = { .ifr_name = "no-such-if" };
+	is_int(ioctl(fd, SIOCGIFADDR, &other), -1, "an interface that is not there");
+	is_int(errno, ENODEV, "is ENODEV");
+	is_int(ioctl(fd, SIOCGIFCONF, (void *)8), -1, "a list that is not there");
+	is_int(errno, EFAULT, "is EFAULT");
+	list.ifc_len = sizeof room;
+	list.ifc_buf = (void *)8;
+	is_int(ioctl(fd, SIOCGIFCONF, &list), -1, "a buffer that is not there");
+	is_int(errno, EFAULT, "is EFAULT");
+
+	int file = open("/dev/null", O_RDONLY);
+	list.ifc_req = room;
+	for (int i = 0; i < n; i++)
+		if (ioctl(file, SIOCGIFCONF, &list) != -1 || errno != ENOTTY || ioctl(file, SIOCGIFADDR, &room[i]) != -1 ||
+		    errno != ENOTTY)
+			return 1;
+	ok(1, "what is no socket has no interfaces");
+	close(fd);
+	is_int(ioctl(fd, SIOCGIFCONF, &list), -1, "nor has what is not open");
+	is_int(errno, EBADF, "is EBADF");
+	freeifaddrs(all);
+	return done();
+}
