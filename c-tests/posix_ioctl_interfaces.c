@@ -39,10 +39,13 @@ int main(void)
 
 	int known = 0, address = 0, mask = 0, flags = 0, index = 0, name = 0, mtu = 0;
 	for (int i = 0; i < n; i++) {
-		struct ifreq r = room[i];
-		struct ifaddrs *same = find(r.ifr_name, &room[i].ifr_addr);
+		struct ifreq r;
+		struct ifaddrs *same = find(room[i].ifr_name, &room[i].ifr_addr);
 		if (!same)
 			continue;
+		/* Behind the name anything may be. */
+		memset(&r, 0xa5, sizeof r);
+		strcpy(r.ifr_name, room[i].ifr_name);
 		known++;
 		address += !ioctl(fd, SIOCGIFADDR, &r) && !memcmp(&r.ifr_addr, same->ifa_addr, sizeof r.ifr_addr);
 		mask += !ioctl(fd, SIOCGIFNETMASK, &r) && !memcmp(&r.ifr_netmask, same->ifa_netmask, sizeof r.ifr_netmask);
@@ -71,6 +74,12 @@ int main(void)
 	list.ifc_buf = (void *)8;
 	is_int(ioctl(fd, SIOCGIFCONF, &list), -1, "a buffer that is not there");
 	is_int(errno, EFAULT, "is EFAULT");
+
+	int local = socket(AF_UNIX, SOCK_STREAM, 0), refused = 0;
+	for (int i = 0; i < n; i++)
+		refused += ioctl(local, SIOCGIFADDR, &room[i]) == -1 && errno == ENOTTY;
+	is_int(refused, n, "a socket without IPv4 tells no IPv4 address");
+	close(local);
 
 	int file = open("/dev/null", O_RDONLY);
 	list.ifc_req = room;

@@ -67,10 +67,7 @@ pub fn ask_for_text_unless_silent<'b>(
     let mut begun = *limit;
     begin_unless_silent(&mut begun)?;
     let answer = ask_for_text(begun, client, request, start, buffer);
-    let is_silent = answer.as_ref().is_err_and(|failed| failed.errno == Errno::ENETDOWN);
-    if is_silent && begun.is_over() {
-        *limit = begun;
-    }
+    begin_if_silent(limit, begun, answer.as_ref().err());
     answer
 }
 
@@ -81,6 +78,13 @@ fn begin_unless_silent(limit: &mut Limit) -> Result<(), Failure> {
     }
     *limit = limit.or_of_lonetd(TIME_LIMIT);
     Ok(())
+}
+
+/// Makes `begun` the call's limit if lonetd has not answered within it.
+fn begin_if_silent(limit: &mut Limit, begun: Limit, failed: Option<&Failure>) {
+    if failed.is_some_and(|failed| failed.errno == Errno::ENETDOWN) && begun.is_over() {
+        *limit = begun;
+    }
 }
 
 /// Sends a request to the lonetd of any network, within a limit. Its errors are those that bind and connect may return.
@@ -127,7 +131,7 @@ fn check_reply<'b>(
     }
 }
 
-/// As [`ask_unless_silent`], and also returns the connection to lonetd, on which more will follow.
+/// As [`ask_for_text_unless_silent`], and also returns the connection to lonetd, on which more will follow.
 pub fn ask_keeping_connection(
     limit: &mut Limit,
     client: &Client,
@@ -135,23 +139,24 @@ pub fn ask_keeping_connection(
     start: Start,
 ) -> Result<(Option<Fd>, Reply<'static>), Failure> {
     let mut buffer = [0u8; MAX_MESSAGE];
-    begin_unless_silent(limit)?;
-    let sent = client.send_within(*limit, request, &mut buffer);
+    let mut begun = *limit;
+    begin_unless_silent(&mut begun)?;
+    let sent = client.send_within(begun, request, &mut buffer);
     let (control, answer) = match sent {
         Ok(control) => {
-            let answer = client.receive_within(*limit, &control, &mut buffer);
+            let answer = client.receive_within(begun, &control, &mut buffer);
             (Some(control), answer)
         }
         Err(trouble) => (None, Err(trouble)),
     };
     let answered = match answer {
         Err(Trouble::NotRunning | Trouble::Directory(_)) => {
-            ask_of(*limit, client, request, start).map(|reply| (None, reply))
+            ask_of(begun, client, request, start).map(|reply| (None, reply))
         }
         answer => check_reply(client, answer).and_then(without_text).map(|reply| (control, reply)),
-    }?;
-    *limit = limit.forgiven(TIME_LIMIT);
-    Ok(answered)
+    };
+    begin_if_silent(limit, begun, answered.as_ref().err());
+    answered
 }
 
 /// Notifies the lonetd of any network, if one runs, within a limit.

@@ -12,8 +12,7 @@ use crate::if_nameindex::{LO, LONET0, LONET0_INDEX};
 use crate::log::{About, Call};
 use crate::{ask, host, memory, process};
 use libc::{
-    __c_anonymous_ifc_ifcu as ifc_ifcu, __c_anonymous_ifr_ifru as ifr_ifru, c_char, c_int, c_short, c_ulong,
-    c_void, ifconf, ifreq, sockaddr,
+    __c_anonymous_ifc_ifcu as ifc_ifcu, c_char, c_int, c_short, c_ulong, c_void, ifconf, ifreq, sockaddr,
 };
 use lonet_core::block::Face;
 use lonet_core::sys::check;
@@ -90,8 +89,10 @@ unsafe fn list(fd: c_int, argument: *mut ifconf) -> HookResult {
             if !memory::is_writable(at.cast(), size_of::<ifreq>(), || has_room(fd, at)) {
                 return Err(Errno::EFAULT.into());
             }
+            let mut entry = entry(name);
+            entry.ifr_ifru.ifru_addr = address(ip);
             // SAFETY: it can be written.
-            unsafe { at.write_unaligned(entry(name, ifr_ifru { ifru_addr: address(ip) })) };
+            unsafe { at.write_unaligned(entry) };
         }
         n += 1;
     }
@@ -101,12 +102,13 @@ unsafe fn list(fd: c_int, argument: *mut ifconf) -> HookResult {
     Ok(Decision::Done(0))
 }
 
-/// Has the kernel write an entry there.
+/// Has the kernel write an entry there, if it has one.
 fn has_room(fd: c_int, at: *mut ifreq) -> bool {
     let ifc_len = c_int::try_from(size_of::<ifreq>()).unwrap_or(0);
     let mut one = ifconf { ifc_len, ifc_ifcu: ifc_ifcu { ifcu_req: at } };
     // SAFETY: the kernel fails if it cannot write there.
     check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::SIOCGIFCONF, &raw mut one) }).is_ok()
+        && one.ifc_len > 0
 }
 
 /// # Safety
@@ -115,38 +117,43 @@ unsafe fn ask(fd: c_int, request: c_ulong, argument: *mut ifreq) -> HookResult {
     if !memory::is_readable(argument.cast(), size_of::<ifreq>()) {
         return Ok(Decision::Libc(Bypass::Arguments));
     }
+    // What the request does not change stays as it is.
     // SAFETY: it can be read.
-    let asked = unsafe { argument.read_unaligned() };
+    let mut entry = unsafe { argument.read_unaligned() };
     let is_lonet0 = match request {
         // SAFETY: what this request has there.
-        libc::SIOCGIFNAME => unsafe { asked.ifr_ifru.ifru_ifindex == LONET0_INDEX as c_int },
-        _ => asked.ifr_name == entry(LONET0, asked.ifr_ifru).ifr_name,
+        libc::SIOCGIFNAME => unsafe { entry.ifr_ifru.ifru_ifindex == LONET0_INDEX as c_int },
+        // Behind the zero anything may be.
+        _ => LONET0.to_bytes_with_nul().iter().zip(&entry.ifr_name).all(|(a, b)| *a == *b as u8),
     };
     if !is_lonet0 {
         return Ok(Decision::Libc(Bypass::OtherInterface));
     }
+    // The kernel says whether it is a socket that has such requests, about an interface of each network namespace.
+    let of_lo = if request == libc::SIOCGIFNAME { libc::SIOCGIFFLAGS } else { request };
+    let mut lo = self::entry(LO);
+    // SAFETY: the entry is valid.
+    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, of_lo, &raw mut lo) })?;
     let own = own_address()?;
-    let value = match request {
-        libc::SIOCGIFADDR | libc::SIOCGIFDSTADDR => ifr_ifru { ifru_addr: address(own) },
-        libc::SIOCGIFNETMASK => ifr_ifru { ifru_netmask: address(Ipv4Addr::new(255, 255, 0, 0)) },
-        libc::SIOCGIFBRDADDR => ifr_ifru { ifru_broadaddr: address(Ipv4Addr::UNSPECIFIED) },
+    let value = &mut entry.ifr_ifru;
+    match request {
+        libc::SIOCGIFADDR | libc::SIOCGIFDSTADDR => value.ifru_addr = address(own),
+        libc::SIOCGIFNETMASK => value.ifru_netmask = address(Ipv4Addr::new(255, 255, 0, 0)),
+        libc::SIOCGIFBRDADDR => value.ifru_broadaddr = address(Ipv4Addr::UNSPECIFIED),
         // The kernel, too, cuts them to 16 bits.
-        libc::SIOCGIFFLAGS => ifr_ifru { ifru_flags: flags(LONET0) as c_short },
-        libc::SIOCGIFINDEX | libc::SIOCGIFNAME => ifr_ifru { ifru_ifindex: LONET0_INDEX as c_int },
-        libc::SIOCGIFMTU => ifr_ifru { ifru_mtu: MTU },
-        libc::SIOCGIFMETRIC => ifr_ifru { ifru_metric: 0 },
-        libc::SIOCGIFHWADDR => ifr_ifru { ifru_hwaddr: hardware_address(own) },
+        libc::SIOCGIFFLAGS => value.ifru_flags = flags(LONET0) as c_short,
+        libc::SIOCGIFINDEX => value.ifru_ifindex = LONET0_INDEX as c_int,
+        libc::SIOCGIFNAME => entry.ifr_name = padded(LONET0),
+        libc::SIOCGIFMTU => value.ifru_mtu = MTU,
+        libc::SIOCGIFMETRIC => value.ifru_metric = 0,
+        libc::SIOCGIFHWADDR => value.ifru_hwaddr = hardware_address(own),
         _ => return Ok(Decision::Libc(Bypass::OtherInterface)),
-    };
-    // The kernel says whether it is a socket.
-    let mut lo = entry(LO, ifr_ifru { ifru_flags: 0 });
-    // SAFETY: an interface that each network namespace has.
-    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::SIOCGIFFLAGS, &raw mut lo) })?;
+    }
     if !memory::is_writable(argument.cast(), size_of::<ifreq>(), || has_room(fd, argument)) {
         return Err(Errno::EFAULT.into());
     }
     // SAFETY: it can be written.
-    unsafe { argument.write_unaligned(entry(LONET0, value)) };
+    unsafe { argument.write_unaligned(entry) };
     Ok(Decision::Done(0))
 }
 
@@ -160,12 +167,20 @@ fn own_address() -> Result<Ipv4Addr, Errno> {
     }
 }
 
-fn entry(name: &CStr, ifr_ifru: ifr_ifru) -> ifreq {
-    let mut ifr_name = [0; libc::IFNAMSIZ];
-    for (to, from) in ifr_name.iter_mut().zip(name.to_bytes()) {
+/// An entry with this name, and zeros.
+fn entry(name: &CStr) -> ifreq {
+    // SAFETY: numbers and pointers, which may be null.
+    let mut entry: ifreq = unsafe { std::mem::zeroed() };
+    entry.ifr_name = padded(name);
+    entry
+}
+
+fn padded(name: &CStr) -> [c_char; libc::IFNAMSIZ] {
+    let mut padded = [0; libc::IFNAMSIZ];
+    for (to, from) in padded.iter_mut().zip(name.to_bytes()) {
         *to = *from as c_char;
     }
-    ifreq { ifr_name, ifr_ifru }
+    padded
 }
 
 fn address(ip: Ipv4Addr) -> sockaddr {

@@ -6,8 +6,8 @@
 //! be looked up before the call, as nothing tells it afterwards; that takes one system call (0.3 µs), and
 //! none for a listener that is not lonet's.
 //!
-//! All connections that one call rejects share the time limit for lonetd. A call that waits for peers again begins
-//! another: what it waits for is not lonetd.
+//! All connections that one call rejects share the time limit for a lonetd that does not answer. Where it has answered, or the
+//! call waits for peers again, another one begins: what the call waits for then is not lonetd.
 
 use crate::{descriptor_hints, kernel};
 use libc::c_int;
@@ -40,10 +40,11 @@ impl Retry {
     pub extern "C" fn after_rejection(&mut self, listener: c_int, limit: &mut Limit) -> bool {
         self.rejected = self.rejected.saturating_add(1);
         let errno = Errno::last_raw();
+        let waits = || !self.was_readable && !has_waiting_peer(listener) && kernel::is_blocking(listener);
+        if !limit.is_over() || waits() {
+            *limit = Limit::NONE;
+        }
         if !self.was_readable {
-            if !has_waiting_peer(listener) && kernel::is_blocking(listener) {
-                *limit = Limit::NONE;
-            }
             Errno::set_raw(errno);
             return true;
         }
@@ -57,4 +58,27 @@ impl Retry {
 
 fn has_waiting_peer(listener: c_int) -> bool {
     sys::readable_within(listener, 0) == Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    #[test]
+    fn limit_of_an_answered_request_ends_with_the_rejection() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let _waiting = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        for was_readable in [false, true] {
+            let after = |mut limit: Limit| {
+                let mut retry = Retry { was_readable, rejected: 0 };
+                assert!(retry.after_rejection(listener.as_raw_fd(), &mut limit));
+                limit.left()
+            };
+            assert_eq!(after(Limit::within(Duration::from_secs(60))), None);
+            assert_eq!(after(Limit::within(Duration::ZERO)), Some(0), "lonetd has not answered");
+        }
+    }
 }

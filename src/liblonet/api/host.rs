@@ -14,7 +14,6 @@ use lonet_core::config::{Config, bare_host};
 use lonet_core::control::{MAX_MESSAGE, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys;
-use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int};
 
 const LONET_SHARE: c_int = 1;
@@ -136,8 +135,9 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     if HOSTS.all().any(|other| other.is_also(&host)) {
         return Ok(());
     }
-    let mut limit = limit;
-    let sockets = own_sockets(&mut limit, &host);
+    let mut lonetd = Asked { limit, is_silent: false };
+    let sockets = own_sockets(&mut lonetd, &host);
+    let limit = lonetd.next_limit();
     // Without a lonetd the host is down already.
     let _ = host.client.ask(limit, &Op::Leave, &mut [0; MAX_MESSAGE]);
     for (fd, cookie) in sockets {
@@ -154,16 +154,32 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     Ok(())
 }
 
+/// lonetd, as far as it has answered the requests of a call.
+struct Asked {
+    limit: Limit,
+    is_silent: bool,
+}
+
+impl Asked {
+    /// The limit of the next request: another one begins where lonetd has answered each request in time.
+    fn next_limit(&mut self) -> Limit {
+        if !self.is_silent {
+            self.limit = self.limit.forgiven(TIME_LIMIT);
+        }
+        self.limit
+    }
+}
+
 /// The descriptors and cookies of the sockets that this process has bound, dialed or accepted as this host.
 /// Inherited ones are its parent's.
-fn own_sockets(limit: &mut Limit, host: &Host) -> Vec<(c_int, u64)> {
+fn own_sockets(lonetd: &mut Asked, host: &Host) -> Vec<(c_int, u64)> {
     let mut all = Vec::new();
     let _ = sys::each_descriptor(|fd| all.push(fd));
-    all.into_iter().filter_map(|fd| Some((fd, own_socket(limit, host, fd)?))).collect()
+    all.into_iter().filter_map(|fd| Some((fd, own_socket(lonetd, host, fd)?))).collect()
 }
 
 /// The cookie of `fd`, if it is one.
-fn own_socket(limit: &mut Limit, host: &Host, fd: c_int) -> Option<u64> {
+fn own_socket(lonetd: &mut Asked, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
     // Connections that lonetd relays have lonetd's address.
@@ -173,18 +189,20 @@ fn own_socket(limit: &mut Limit, host: &Host, fd: c_int) -> Option<u64> {
     let remote = kernel::remote(fd).and_then(|a| a.os());
     let mut buffer = [0; MAX_MESSAGE];
     let op = Op::Whois { cookie, local, remote };
-    let silent = || Err(Trouble::Silent(Errno::ETIMEDOUT));
-    let answer = if limit.is_over() { silent() } else { host.client.ask(*limit, &op, &mut buffer) };
-    if answer.is_ok() {
-        *limit = limit.forgiven(TIME_LIMIT);
+    // Without a lonetd, or with one that has not answered about another socket, only the address tells.
+    let by_address = (*local.ip() == host.ip).then_some(cookie);
+    if lonetd.is_silent {
+        return by_address;
     }
-    match answer {
+    match host.client.ask(lonetd.next_limit(), &op, &mut buffer) {
         Ok((_, Reply::Names { local: named, own, .. })) => {
             let here = *local.ip() == host.ip || named.host == host.name();
             (own && here).then_some(cookie)
         }
         Ok(_) => None,
-        // Without a lonetd, or with one that has not answered about another socket, only the address tells.
-        Err(_) => (*local.ip() == host.ip).then_some(cookie),
+        Err(trouble) => {
+            lonetd.is_silent = matches!(trouble, Trouble::Silent(_));
+            by_address
+        }
     }
 }
