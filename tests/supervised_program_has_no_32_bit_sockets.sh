@@ -1,5 +1,5 @@
 #!/bin/bash
-# A supervised program's 32-bit system calls for sockets fail, so that no socket of it, however it was made, leads to the
+# A supervised program's 32-bit system calls for sockets, and for the machine's name, fail, so that no socket of it, however it was made, leads to the
 # machine's network; its other 32-bit calls work, and do not take it out of its supervisor's reach.
 . "$(dirname "$0")/scenario.bash"
 need cc python3
@@ -35,7 +35,7 @@ static int call(int number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
 	return (int)result;
 }
 
-enum { GETPID = 20, SOCKETCALL = 102, PRCTL = 172, RECVMMSG = 337, SENDMMSG = 345, SOCKET = 359, BIND = 361, CONNECT, LISTEN,
+enum { GETPID = 20, SETHOSTNAME = 74, SETDOMAINNAME = 121, SOCKETCALL = 102, PRCTL = 172, RECVMMSG = 337, SENDMMSG = 345, SOCKET = 359, BIND = 361, CONNECT, LISTEN,
        ACCEPT4, GETSOCKOPT, SETSOCKOPT, GETSOCKNAME, GETPEERNAME, SENDTO, SENDMSG, RECVFROM, RECVMSG };
 
 /* What the calls take. */
@@ -70,6 +70,9 @@ int main(int argc, char **argv)
 	m->arguments[0] = AF_INET, m->arguments[1] = SOCK_STREAM;
 	uintptr_t message = (uintptr_t)m->message;
 
+	/* Such a length is invalid, whoever asks. */
+	is_none("sethostname", call(SETHOSTNAME, text, -1, 0, 0, 0, 0));
+	is_none("setdomainname", call(SETDOMAINNAME, text, -1, 0, 0, 0, 0));
 	is_none("socketcall", call(SOCKETCALL, 1, (uintptr_t)m->arguments, 0, 0, 0, 0));
 	is_none("socket", call(SOCKET, AF_INET, SOCK_STREAM, 0, 0, 0, 0));
 	is_none("sendto with MSG_FASTOPEN", call(SENDTO, tcp, text, 8, MSG_FASTOPEN, to, sizeof m->to));

@@ -16,7 +16,9 @@ welcome
 disk=$work/lonet
 mkdir "$disk"
 mount -t tmpfs -o size=64m,mode=1777 none "$disk"
-fill() { ! dd if=/dev/zero of="$disk/filler" bs=4096 status=none 2>/dev/null || fail "the disk has no end"; }
+fill() {
+    ! dd if=/dev/zero of="$disk/filler" bs=4096 oflag=append conv=notrunc status=none 2>/dev/null || fail "the disk has no end"
+}
 dial() { lonet run --host laptop -- python3 "$work/dial.py" web.lonet 80 >/dev/null; }
 count() { grep -c ' connected laptop:1 → web:80' || true; }
 
@@ -25,11 +27,17 @@ start web lonet run --host web -- python3 "$work/server.py" 80
 lonet wait --timeout 120 web:80
 dial
 until_true eval 'lonet trace | grep -q "laptop host_down"'
-fill
-for _ in {1..30}; do dial; done
-until_true eval 'lonet trace >/dev/null && grep -q "events cannot be written to the trace" "$disk/$LONET_NETWORK/log"'
-before=$(lonet trace | count)
-[ "$before" -ge 1 ] && [ "$before" -lt 31 ] || fail "$before of 31 dials are in the trace"
+# Other files of the network may become shorter, so that there is room again.
+is_full() {
+    fill
+    dial
+    echo dialed >>"$work/dials"
+    lonet trace >/dev/null && grep -q "events cannot be written to the trace" "$disk/$LONET_NETWORK/log"
+}
+until_true is_full
+for _ in {1..10}; do dial; done
+before=$(lonet trace | count) all=$(($(wc -l <"$work/dials") + 11))
+[ "$before" -ge 1 ] && [ "$before" -lt "$all" ] || fail "$before of $all dials are in the trace"
 echo "ok: what there is room for is in the trace"
 rm "$disk/filler"
 dial

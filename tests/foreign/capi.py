@@ -197,10 +197,15 @@ print(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), names(s), s.recv(10), na
     answer_after(t.net.host("δ"), 0, b'< lonet "%s" connected "\xce\xb4:9"\nhello' % full)
     out = run(t, """
 host = new(join(sys.argv[2]), "β")
-s = dial_start(host, "δ:7"); s.setblocking(True)
-print(names(s), s.recv(10))
+# Where the peer has no processor to answer at once the dial is relayed, with the name that was dialed.
+at = "δ:7"
+while at == "δ:7":
+    s = dial_start(host, "δ:7"); s.setblocking(True)
+    at = names(s).split()[1]
+    print(s.recv(10) == b"hello"); s.close()
+print(at)
 """)
-    assert out == "β:1 δ:9 b'hello'\n", out
+    assert out.endswith("True\nδ:9\n") and "False" not in out, out
 
 
 def test_names_of_others_are_taken_and_hosts_that_are_nowhere_unreachable(t):
@@ -299,14 +304,16 @@ for n in range(10):
         os.kill(pid, signal.SIGSTOP)
         conn.recv(1)
 
-    g.answer_with(stop)
     for n in range(10):
+        g.answer_with(stop)
         open("%s/go%d" % (t.tmp, n), "w").close()
         try:
             until(lambda: len(g.requests) > n)
-            assert select.select([p.stdout], [], [], 8)[0], "it waits for ever"
+            assert select.select([p.stdout], [], [], 60)[0], "it waits for ever"
             said = p.stdout.readline()
         finally:
+            # It may ask once more when it goes on.
+            g.answer_with(lambda conn, line: None)
             os.kill(pid, signal.SIGCONT)
         if said == "ENETDOWN\n":
             return

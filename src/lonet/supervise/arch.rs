@@ -16,18 +16,18 @@ pub const X32_BIT: Option<u32> = None;
 pub struct CompatAbi {
     /// The `arch` of its calls.
     pub arch: u32,
-    /// The numbers of its calls that could reach the network without the supervisor, or show its addresses.
-    pub network_calls: &'static [u32],
+    /// The numbers of its calls that could reach the network without the supervisor, show its addresses, or rename the machine.
+    pub refused_calls: &'static [u32],
     pub prctl: u32,
 }
 
 #[cfg(target_arch = "x86_64")]
 pub const COMPAT_ABI: Option<CompatAbi> = Some(CompatAbi {
     arch: 0x4000_0003,
-    // Of i386: socketcall, recvmmsg, sendmmsg, socket, bind, connect, listen, accept4, getsockopt, setsockopt, getsockname,
+    // Of i386: sethostname, socketcall, setdomainname, recvmmsg, sendmmsg, socket, bind, connect, listen, accept4, getsockopt, setsockopt, getsockname,
     // getpeername, sendto, sendmsg, recvfrom, recvmsg, recvmmsg_time64, io_uring_setup.
-    network_calls: &[
-        102, 337, 345, 359, 361, 362, 363, 364, 365, 366, 367, 368, 369, 370, 371, 372, 417, 425,
+    refused_calls: &[
+        74, 102, 121, 337, 345, 359, 361, 362, 363, 364, 365, 366, 367, 368, 369, 370, 371, 372, 417, 425,
     ],
     prctl: 172,
 });

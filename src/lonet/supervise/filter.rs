@@ -72,7 +72,7 @@ pub fn program(rules: Rules) -> Vec<sock_filter> {
     let mut all = vec![load(ARCH)];
     if let Some(compat) = arch::COMPAT_ABI {
         let mut body = vec![load(NUMBER)];
-        compat.network_calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
+        compat.refused_calls.iter().for_each(|call| body.extend(when(*call, &[ret(NO_SUCH_CALL)])));
         body.extend(when(compat.prctl, &prctl()));
         body.push(ret(ALLOW));
         all.extend(when(compat.arch, &body));
@@ -275,9 +275,9 @@ mod tests {
         assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));
         let socket = |protocol| native(libc::SYS_socket, [2, 1, protocol, 0, 0, 0]);
         assert_eq!((socket(0), socket(libc::IPPROTO_MPTCP as u64)), (ALLOW, NO_MPTCP));
-        if let Some(arch::CompatAbi { arch, network_calls, prctl }) = arch::COMPAT_ABI {
+        if let Some(arch::CompatAbi { arch, refused_calls, prctl }) = arch::COMPAT_ABI {
             let compat = |number: u32, args| run(STRICTEST, arch, number.into(), args);
-            network_calls.iter().for_each(|call| assert_eq!(compat(*call, [0; 6]), NO_SUCH_CALL));
+            refused_calls.iter().for_each(|call| assert_eq!(compat(*call, [0; 6]), NO_SUCH_CALL));
             assert_eq!(compat(1, [0; 6]), ALLOW);
             let dumpable = |to| compat(prctl, [libc::PR_SET_DUMPABLE as u64, to, 0, 0, 0, 0]);
             assert_eq!((dumpable(0), dumpable(1)), (RETURN_ZERO, ALLOW));

@@ -8,10 +8,10 @@ use crate::daemon::state::{Cookie, Kernel, Pid, State};
 use crate::daemon::trace::{ANNOUNCED_WITHIN, CLOSED_WITHIN};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How many sockets of other processes than the makers are examined: the owner's programs may have any number.
-const MAX_LOOKS: usize = 1 << 16;
+/// How long the sockets of other processes than the makers are examined: the owner's programs may have any number.
+const LOOKS_FOR: Duration = Duration::from_millis(500);
 
 /// Whether a dial that was in progress has succeeded. `None`: it is still in progress, or that is unknown.
 pub(super) fn is_made(state: &State, kernel: &Live, cookie: Cookie) -> Option<bool> {
@@ -54,15 +54,15 @@ pub(super) fn gone(
     let mut seen: BTreeSet<Pid> =
         held.into_iter().filter_map(|(pid, sockets)| sockets.and(Some(pid))).collect();
     let members = state.processes.keys().copied();
-    let mut looks = 0..MAX_LOOKS;
+    let until = Instant::now() + LOOKS_FOR;
     for pid in members.chain(owners_processes(owner)) {
-        if gone.is_empty() || looks.is_empty() {
+        if gone.is_empty() || Instant::now() > until {
             break;
         }
         if seen.insert(pid) {
             let _ = each_socket(pid, &|_| true, &mut |cookie, _, _| {
                 gone.remove(&cookie);
-                looks.next().is_some() && !gone.is_empty()
+                !gone.is_empty() && Instant::now() <= until
             });
         }
     }

@@ -36,6 +36,8 @@ pub(super) struct EventNotes {
     statuses: BTreeMap<Pid, Option<Status>>,
     /// Programs that have ended while no lonetd served, each with a host.
     pub(super) ended_unserved: BTreeSet<(Pid, Index)>,
+    /// Processes of lonet's own that have ended while no lonetd served.
+    pub(super) ended_lonets: BTreeSet<Pid>,
 }
 
 /// One end of a connection.
@@ -191,9 +193,15 @@ impl State {
         }
     }
 
+    /// Whether a process that has ended while no lonetd served was lonet's own; until [`State::note_ends_unserved`].
+    pub fn was_lonets(&self, pid: Pid) -> bool {
+        self.event_notes.ended_lonets.contains(&pid)
+    }
+
     /// Makes the events of the processes that have ended while no lonetd served, and lets those of their hosts be made.
     /// `is_noted`: whether the previous lonetd has made that of a process.
     pub fn note_ends_unserved(&mut self, is_noted: impl Fn(Pid) -> bool) {
+        self.event_notes.ended_lonets.clear();
         for (pid, host) in std::mem::take(&mut self.event_notes.ended_unserved) {
             if self.hosts.get(host).is_some() {
                 self.event_notes.up.insert(host);

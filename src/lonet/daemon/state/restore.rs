@@ -118,7 +118,9 @@ impl State {
             self.changes.processes.insert(m.pid);
             if kernel.began(m.pid) != m.began {
                 // It has ended while no lonetd served.
-                if !m.is_lonets {
+                if m.is_lonets {
+                    self.event_notes.ended_lonets.insert(m.pid);
+                } else {
                     self.event_notes.ended_unserved.insert((m.pid, m.host));
                 }
                 if let Some(host) = self.hosts.get_mut(m.host) {

@@ -46,7 +46,12 @@ impl Recorder {
     pub fn follow(&mut self, state: &mut State, left: Vec<(Cookie, Connected)>) {
         for (cookie, known) in left {
             self.find_supervised(state, known.pid);
-            self.live.insert(cookie, self.recorded_connection(state, known));
+            let mut connection = self.recorded_connection(state, known);
+            if state.was_lonets(known.pid) {
+                // Its program is unknown, and no process of lonet's own has events.
+                connection.pid = 0;
+            }
+            self.live.insert(cookie, connection);
         }
     }
 
