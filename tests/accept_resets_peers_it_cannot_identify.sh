@@ -91,10 +91,6 @@ serve() {
     os=$(lonet addr α:80)
     daemon=$(lonetd)
 }
-end_serve() {
-    exec 7>&-
-    wait "$server" || fail "the server has failed: $(<"$work/server")"
-}
 # calls COMMAND…: a caller waits in the queue.
 calls() {
     rm -f "$work/caller"
@@ -135,7 +131,7 @@ for mode in "${modes[@]}"; do
     comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
     beta
     comes "$beta_at" welcome "a host is named"
-    end_serve
+    server_ends
 done
 
 serve silent
@@ -146,7 +142,7 @@ outsiders_of_others
 owners
 comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
 kill -CONT "$daemon"
-end_serve
+server_ends
 
 for error in "${errors[@]}"; do
     serve "sandbox-$error"
@@ -155,5 +151,5 @@ for error in "${errors[@]}"; do
     comes 127.0.0.1:0 welcome "the owner's program outside the network is let in"
     beta
     comes "$beta_at" welcome "a host is named, by the table"
-    end_serve
+    server_ends
 done

@@ -85,19 +85,6 @@ serve() {
     os=$(lonet addr α:80)
     daemon=$(lonetd)
 }
-lines() { [ "$(wc -l <"$work/server")" -ge "$1" ]; }
-# accepts WHOM WHAT
-accepts() {
-    local before
-    before=$(wc -l <"$work/server")
-    echo accept >&7
-    until_true lines $((before + 1))
-    is "$(tail -n 1 "$work/server")" "$1" "$2"
-}
-ends() {
-    exec 7>&-
-    wait "$server" || fail "the server has failed: $(<"$work/server")"
-}
 # A connection of another user's, which lives until it is reset.
 outsider() { setpriv --reuid "${outsiders[0]}" --regid "${outsiders[0]}" --clear-groups "$python" "$work/call.py" "$os" >"$work/$1" 7>&- & }
 waits_at_listener() { [ "$(ss -ltnH "src $os" | awk '{ print $2 }')" = "$1" ]; }
@@ -131,7 +118,7 @@ accepts somebody "a host behind three of them as well"
 kill -CONT "$daemon"
 until_true grep -q '^[0-9]' "$work/out5"
 exec 5>&-
-ends
+server_ends
 
 serve plain
 commanded 5 bound lonet run --host β -- python3 "$work/bound.py"
@@ -147,4 +134,4 @@ wait "$bound"
 exec 5>&-
 is "$(<"$work/bound")" "ready
 welcome" "and has lonetd decide about the next one"
-ends
+server_ends

@@ -65,19 +65,6 @@ serve() {
 }
 outsiders() { python3 "$work/call.py" "${os%:*}" "${os#*:}" "${outsiders[0]}" "${1:-1}" >"$work/called" 7>&-; }
 beta() { lonet run --host β -- "$python" "$work/call.py" α.lonet 80 >"$work/called" 7>&-; }
-lines() { [ "$(wc -l <"$work/server")" -ge "$1" ]; }
-# accepts WHOM WHAT
-accepts() {
-    local before
-    before=$(wc -l <"$work/server")
-    echo accept >&7
-    until_true lines $((before + 1))
-    is "$(tail -n 1 "$work/server")" "$1" "$2"
-}
-ends() {
-    exec 7>&-
-    wait "$server" || fail "the server has failed: $(<"$work/server")"
-}
 
 serve blocking
 outsiders
@@ -88,14 +75,14 @@ outsiders 3 && beta
 accepts somebody "one behind three outsiders as well"
 outsiders 20
 accepts nobody "twenty outsiders keep a call from the others no longer than some"
-ends
+server_ends
 
 serve nonblocking
 outsiders
 accepts again "a non-blocking listener has nobody when an outsider was there"
 outsiders 3 && beta
 accepts somebody "and a host's caller when one is behind three outsiders"
-ends
+server_ends
 
 serve plain
 echo accept >&7
@@ -105,6 +92,6 @@ outsiders
 outsiders 2
 is "$(tail -n 1 "$work/server")" accepting "an accept that waits goes on waiting when outsiders come"
 beta
-until_true lines 3
+until_true server_printed 3
 is "$(tail -n 1 "$work/server")" somebody "until a host calls"
-ends
+server_ends

@@ -23,6 +23,10 @@
 #     dialer N [COMMAND…]          starts a program of host β's, by COMMAND, which dials α:80 once, says "ready", and dials
 #                                  again when a line is written to descriptor N: then it says its port, in $work/outN, and
 #                                  keeps the connection until there is another line; its pid is in ${dialers[N]}
+#     accepts WHOM WHAT            has the server $server, which `commanded 7 server …` has started, accept once: checks the line that it prints
+#     server_ends                  closes its input, and waits for its end; fails if it does
+#     server_printed N             whether it has printed so many lines
+#     ssh_files                    makes keys, $work/sshd_config for port 22, and $work/ssh_config
 #     stop_lonetd                  stops it, $daemon, as it sleeps
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
@@ -48,7 +52,7 @@ export LONET_NETWORK=${LONET_NETWORK:-t$$}
 library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
 export TMPDIR=$work
-started=() failed=
+started=() failed='' server=''
 
 readme_block() {
     awk -v opening="\`\`\`$1" -v start="$2" '
@@ -144,6 +148,42 @@ for line in sys.stdin:
             pass
     print(c.recv(100).decode(), flush=True)
 END
+}
+
+server_printed() { [ "$(wc -l <"$work/server")" -ge "$1" ]; }
+accepts() {
+    local before
+    before=$(wc -l <"$work/server")
+    echo accept >&7
+    until_true server_printed $((before + 1))
+    is "$(tail -n 1 "$work/server")" "$1" "$2"
+}
+server_ends() {
+    exec 7>&-
+    wait "$server" || fail "the server has failed: $(<"$work/server")"
+}
+
+ssh_files() {
+    ssh-keygen -q -t ed25519 -N '' -f "$work/host"
+    ssh-keygen -q -t ed25519 -N '' -f "$work/me"
+    cat >"$work/sshd_config" <<CONF
+Port 22
+HostKey $work/host
+AuthorizedKeysFile $work/me.pub
+PidFile $work/sshd.pid
+StrictModes no
+UsePAM yes
+CONF
+    cat >"$work/ssh_config" <<CONF
+Host *
+    IdentityFile $work/me
+    UserKnownHostsFile $work/known
+    StrictHostKeyChecking accept-new
+    LogLevel ERROR
+    BatchMode yes
+CONF
+    # sshd's own directory for privilege separation, which its package makes where the system starts it.
+    [ "$(id -u)" != 0 ] || mkdir -p /run/sshd
 }
 
 until_true() {

@@ -125,7 +125,7 @@ until_true grep -q reached "$work/machine"
 reached() { grep -c reached "$work/machine"; }
 before=$(reached)
 is "$(lonet run --host a -- "$work/src/calls" "$port")" over "supervised, none of those for sockets is, and others work"
-# The machine's server takes its callers in order: what came before this one it has heard of.
+# The machine's server accepts in order: what came before this connection it has accepted.
 python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' "$port"
 more() { [ "$(reached)" -gt "$before" ]; }
 until_true more

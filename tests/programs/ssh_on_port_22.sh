@@ -4,27 +4,8 @@
 . "$(dirname "$0")/../scenario.bash"
 need curl python3 scp ssh ssh-keygen sshd
 
-ssh-keygen -q -t ed25519 -N '' -f "$work/host"
-ssh-keygen -q -t ed25519 -N '' -f "$work/me"
-cat >"$work/sshd_config" <<CONF
-Port 22
-HostKey $work/host
-AuthorizedKeysFile $work/me.pub
-PidFile $work/sshd.pid
-StrictModes no
-UsePAM yes
-Subsystem sftp internal-sftp
-CONF
-cat >"$work/ssh_config" <<CONF
-Host *
-    IdentityFile $work/me
-    UserKnownHostsFile $work/known
-    StrictHostKeyChecking accept-new
-    LogLevel ERROR
-    BatchMode yes
-CONF
-# sshd's own directory for privilege separation, which its package makes where the system starts it.
-[ "$(id -u)" != 0 ] || mkdir -p /run/sshd
+ssh_files
+echo "Subsystem sftp internal-sftp" >>"$work/sshd_config"
 start sshd lonet run -H α -- "$(command -v sshd)" -D -e -f "$work/sshd_config"
 lonet wait --timeout 120 α:22
 user=$(id -un)

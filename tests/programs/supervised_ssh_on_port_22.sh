@@ -1,31 +1,12 @@
 #!/bin/bash
-# A supervised sshd on alpha:22, whose part that talks to callers before they are known is in sshd's own filter of system calls beside
+# A supervised sshd on alpha:22, whose process for clients that are not authenticated is in sshd's own filter of system calls beside
 # lonet's, and a supervised ssh of beta's: each names the other's address and port; a command, and a connection by way of alpha.
 . "$(dirname "$0")/../scenario.bash"
 need pgrep python3 ssh ssh-keygen sshd
 
-ssh-keygen -q -t ed25519 -N '' -f "$work/host"
-ssh-keygen -q -t ed25519 -N '' -f "$work/me"
-cat >"$work/sshd_config" <<CONF
-Port 22
-HostKey $work/host
-AuthorizedKeysFile $work/me.pub
-PidFile $work/sshd.pid
-StrictModes no
-UsePAM yes
-LogLevel VERBOSE
-CONF
-cat >"$work/ssh_config" <<CONF
-Host *
-    IdentityFile $work/me
-    UserKnownHostsFile $work/known
-    StrictHostKeyChecking accept-new
-    LogLevel ERROR
-    BatchMode yes
-    AddressFamily inet
-CONF
-# sshd's own directory for privilege separation, which its package makes where the system starts it.
-[ "$(id -u)" != 0 ] || mkdir -p /run/sshd
+ssh_files
+echo "LogLevel VERBOSE" >>"$work/sshd_config"
+echo "    AddressFamily inet" >>"$work/ssh_config"
 welcome
 start web lonet run --host gamma -- python3 "$work/server.py" 80
 start sshd lonet run --host alpha --supervise always -- "$(command -v sshd)" -D -e -f "$work/sshd_config"
@@ -50,7 +31,7 @@ $(address beta) 1 $(address alpha) 22" "a command on alpha knows both ends"
         ;;
 esac
 
-# Who has said what it speaks, and not yet who it is.
+# A client that has sent its version, and is not authenticated yet.
 cat >"$work/half.py" <<'END'
 import socket, sys
 c = socket.create_connection(("alpha.lonet", 22))
