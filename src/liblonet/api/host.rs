@@ -135,7 +135,7 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
     if HOSTS.all().any(|other| other.is_also(&host)) {
         return Ok(());
     }
-    let mut lonetd = Asked { limit, is_silent: false };
+    let mut lonetd = Responder { limit, is_silent: false };
     let sockets = own_sockets(&mut lonetd, &host);
     let limit = lonetd.next_limit();
     // Without a lonetd the host is down already.
@@ -155,12 +155,12 @@ pub fn close(limit: Limit, handle: u64, with_network: bool) -> std::result::Resu
 }
 
 /// lonetd, as far as it has answered the requests of a call.
-struct Asked {
+struct Responder {
     limit: Limit,
     is_silent: bool,
 }
 
-impl Asked {
+impl Responder {
     /// The limit of the next request: another one begins where lonetd has answered each request in time.
     fn next_limit(&mut self) -> Limit {
         if !self.is_silent {
@@ -172,14 +172,14 @@ impl Asked {
 
 /// The descriptors and cookies of the sockets that this process has bound, dialed or accepted as this host.
 /// Inherited ones are its parent's.
-fn own_sockets(lonetd: &mut Asked, host: &Host) -> Vec<(c_int, u64)> {
+fn own_sockets(lonetd: &mut Responder, host: &Host) -> Vec<(c_int, u64)> {
     let mut all = Vec::new();
     let _ = sys::each_descriptor(|fd| all.push(fd));
     all.into_iter().filter_map(|fd| Some((fd, own_socket(lonetd, host, fd)?))).collect()
 }
 
 /// The cookie of `fd`, if it is one.
-fn own_socket(lonetd: &mut Asked, host: &Host, fd: c_int) -> Option<u64> {
+fn own_socket(lonetd: &mut Responder, host: &Host, fd: c_int) -> Option<u64> {
     let cookie = kernel::cookie(fd).ok()?;
     let local = kernel::local(fd)?.os()?;
     // Connections that lonetd relays have lonetd's address.
