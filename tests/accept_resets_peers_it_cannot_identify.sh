@@ -85,10 +85,7 @@ END
 # serve MODE: a server on host α, which descriptor 7 commands.
 serve() {
     mode=$1 accepts=0
-    commanded 7 server lonet run --host α -- "$work/serve" "$mode"
-    server=$pid
-    until_true grep -q ready "$work/server"
-    os=$(lonet addr α:80)
+    serve_commanded "$work/serve" "$mode"
     daemon=$(lonetd)
 }
 # calls COMMAND…: a caller waits in the queue.

@@ -79,10 +79,7 @@ chmod 644 "$work"/*.py
 daemon=
 end_the_rest() { [ -z "$daemon" ] || kill -CONT "$daemon" 2>/dev/null || true; }
 serve() {
-    commanded 7 server lonet run --host α -- "$work/serve" "$1"
-    server=$pid
-    until_true grep -q ready "$work/server"
-    os=$(lonet addr α:80)
+    serve_commanded "$work/serve" "$1"
     daemon=$(lonetd)
 }
 # A connection of another user's, which lives until it is reset.

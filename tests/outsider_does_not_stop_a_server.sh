@@ -57,16 +57,10 @@ for n in range(int(sys.argv[4]) if len(sys.argv) > 4 else 1):
         os._exit(0)
 print("connected", flush=True)
 END
-serve() {
-    commanded 7 server lonet run --host α -- "$work/serve" "$@"
-    server=$pid
-    until_true grep -q ready "$work/server"
-    os=$(lonet addr α:80)
-}
 outsiders() { python3 "$work/call.py" "${os%:*}" "${os#*:}" "${outsiders[0]}" "${1:-1}" >"$work/called" 7>&-; }
 beta() { lonet run --host β -- "$python" "$work/call.py" α.lonet 80 >"$work/called" 7>&-; }
 
-serve blocking
+serve_commanded "$work/serve" blocking
 outsiders
 accepts nobody "an accept after poll does not wait when an outsider was there"
 beta
@@ -77,14 +71,14 @@ outsiders 20
 accepts nobody "twenty outsiders keep a call from the others no longer than some"
 server_ends
 
-serve nonblocking
+serve_commanded "$work/serve" nonblocking
 outsiders
 accepts again "a non-blocking listener has nobody when an outsider was there"
 outsiders 3 && beta
 accepts somebody "and a host's caller when one is behind three outsiders"
 server_ends
 
-serve plain
+serve_commanded "$work/serve" plain
 echo accept >&7
 until_true grep -q accepting "$work/server"
 until_true eval 'grep -q S "/proc/$(pgrep -f "^$work/serve plain")/stat" && grep -q "accept" "/proc/$(pgrep -f "^$work/serve plain")/wchan"'

@@ -23,7 +23,9 @@
 #     dialer N [COMMAND…]          starts a program of host β's, by COMMAND, which dials α:80 once, says "ready", and dials
 #                                  again when a line is written to descriptor N: then it says its port, in $work/outN, and
 #                                  keeps the connection until there is another line; its pid is in ${dialers[N]}
-#     accepts WHOM WHAT            has the server $server, which `commanded 7 server …` has started, accept once: checks the line that it prints
+#     serve_commanded COMMAND…     starts a server on port 80 of host α, which prints "ready" and takes its commands from descriptor
+#                                  7; its pid is in $server, its output in $work/server, where it listens (IP:PORT) in $os
+#     accepts WHOM WHAT            has it accept once: checks the line that it prints
 #     server_ends                  closes its input, and waits for its end; fails if it does
 #     server_printed N             whether it has printed so many lines
 #     ssh_files                    makes keys, $work/sshd_config for port 22, and $work/ssh_config
@@ -31,7 +33,7 @@
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     readme_block KIND START      the README's first block of code of this KIND from the line START on
-#     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; 60 s at most
+#     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; four minutes at most
 #
 # One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
 # output that begins with FAILED says why.
@@ -52,7 +54,7 @@ export LONET_NETWORK=${LONET_NETWORK:-t$$}
 library=$(realpath "$(dirname "$(command -v lonet)")/liblonet.so")
 work=$(mktemp -d "${TMPDIR:-/tmp}/w.XXXXXX")
 export TMPDIR=$work
-started=() failed='' server=''
+started=() failed=''
 
 readme_block() {
     awk -v opening="\`\`\`$1" -v start="$2" '
@@ -150,6 +152,12 @@ for line in sys.stdin:
 END
 }
 
+serve_commanded() {
+    commanded 7 server lonet run --host α -- "$@"
+    server=$pid
+    until_true grep -q ready "$work/server"
+    os=$(lonet addr α:80)
+}
 server_printed() { [ "$(wc -l <"$work/server")" -ge "$1" ]; }
 accepts() {
     local before
