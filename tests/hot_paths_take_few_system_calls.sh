@@ -133,8 +133,8 @@ takes_like() { like "$(taken "$1")" "^$2\$" "$3"; }
 
 takes n "getsockname, getsockopt" "getsockname: the cookie beside it"
 takes p "getpeername, getsockname, getsockopt" "getpeername: where the socket is, and the cookie, beside it"
-takes a "accept, getpeername, getsockname, 2 getsockopt, ppoll" \
-    "accept: whether somebody waits, what both sockets are, and whether this one lives; nobody is asked"
+takes a "accept, close, getsockname, 2 getsockopt, ppoll, recvmmsg, sendto, socket" \
+    "accept: whether somebody waits, what both sockets are, and the question to the kernel who is at the other end"
 takes d "bind, connect, 2 getsockname, 6 getsockopt, 6 setsockopt, socket" \
     "connect: what the socket is, the source port that it shall have, and that it has it; nobody is asked"
 # On a busy machine lonetd may have heard of the socket's end before the next dial: then nothing is asked.

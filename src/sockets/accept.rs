@@ -1,17 +1,18 @@
 //! Identifies the peer of an accepted connection.
 //!
-//! The table finds the dials of this network by the kernel's addresses. A dial that is certain
-//! ([`lonet_core::table::Parts::is_certain`]) is the peer if this end of the connection is alive. Otherwise
-//! the kernel is asked which socket is at the other end, and that socket's record counts. If it has none
-//! lonetd decides.
+//! The kernel is asked which socket is at the other end, and that socket's record in the table counts. If it has
+//! none lonetd decides. The record of a dial with these addresses would not do: the dialer's connection may have
+//! ended in the kernel while its program keeps the descriptor, as after ETIMEDOUT, or may have been closed by a
+//! system call past the hooks. Then anybody can bind the dialer's address and connect from there.
 //!
-//! Where the kernel cannot be asked, as in a sandbox without socket(2), a dial whose connect has not returned yet
-//! is waited for: most accepts come before that.
+//! Where the kernel cannot be asked, as in a sandbox without socket(2), the record with these addresses has to do: it
+//! is the peer if the dial is certain ([`lonet_core::table::Parts::is_certain`]) and this end of the connection is
+//! alive. A dial whose connect has not returned yet is waited for: most accepts come before that.
 
 use crate::diag_query::query;
 use crate::{Actor, kernel};
 use lonet_core::block::Endpoint;
-use lonet_core::diag::SocketAnswer;
+use lonet_core::diag::{SocketAnswer, State};
 use lonet_core::sys;
 use lonet_core::table::entry::{ACCEPTED, Call, Entry};
 use lonet_core::table::events::Kind;
@@ -71,24 +72,23 @@ pub fn identify(actor: &Actor<'_>, a: &Accepted) -> Peer {
     Peer::Ask
 }
 
-/// The dial at the other end, if it is certain or the kernel names its socket.
+/// The dial at the other end, if the kernel names its socket.
 fn dial(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Found> {
-    let parts = actor.parts;
-    match look(actor, a, listener) {
-        Seen::Certain(dial) => return Some(dial),
-        Seen::Reset => return None,
-        Seen::Dialing | Seen::Uncertain => {}
-    }
-    let Some(answers) = query(&[(a.local, a.remote, None), (a.remote, a.local, None)], a.fd) else {
+    // This end comes last: if it is alive then, the other one belonged to it before.
+    let Some(answers) = query(&[(a.remote, a.local, None), (a.local, a.remote, None)], a.fd) else {
         return once_certain(actor, a, listener);
     };
-    // Otherwise this end is dead, or another connection has its addresses by now.
-    let is_this = matches!(answers[0], Some(SocketAnswer::Found(f)) if f.cookie == a.cookie);
-    let Some(SocketAnswer::Found(f)) = answers[1].filter(|_| is_this) else { return None };
+    // Otherwise this end is dead, and another connection has its addresses by now.
+    let is_this = matches!(answers[1], Some(SocketAnswer::Found(f)) if f.cookie == a.cookie);
+    let Some(SocketAnswer::Found(f)) = answers[0].filter(|_| is_this) else { return None };
+    // Who is still dialing from there has no connection to this end.
+    if f.state == State::SYN_SENT {
+        return None;
+    }
     let is_dial = |f: &Found| {
         matches!(f.state.phase, Phase::Dialing | Phase::Owned | Phase::Ended) && !f.state.is(TAKEN)
     };
-    parts.find(f.cookie).filter(is_dial)
+    actor.parts.find(f.cookie).filter(is_dial)
 }
 
 /// What the table says about the dial at the other end.
@@ -97,16 +97,15 @@ enum Seen {
     /// Its connect has not returned.
     Dialing,
     Uncertain,
-    /// This end is dead: what is at its addresses is not its peer.
-    Reset,
 }
 
 fn look(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Seen {
     let parts = actor.parts;
     let by_addresses = parts.dial_between(a.remote, a.local, listener.since);
-    // This comes second: while this end is alive no later dial gets the addresses.
+    // This comes second: while this end is alive no later dial gets the addresses. If it is dead what is at its addresses
+    // is not its peer.
     if kernel::remote(a.fd).is_none() {
-        return Seen::Reset;
+        return Seen::Uncertain;
     }
     // With SO_REUSEPORT one of several listeners may have gone, and with it the dials that it had not
     // accepted.
@@ -125,7 +124,7 @@ fn once_certain(actor: &Actor<'_>, a: &Accepted, listener: &Entry) -> Option<Fou
         match look(actor, a, listener) {
             Seen::Certain(dial) => return Some(dial),
             Seen::Dialing => _ = sys::ready_within(-1, 0, Some(pauses.next()?)),
-            Seen::Uncertain | Seen::Reset => return None,
+            Seen::Uncertain => return None,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::net::SocketAddrV4;
 /// Answers to N questions.
 pub type Answers<const N: usize> = [Option<SocketAnswer>; N];
 
-/// Asks all questions in one message; the first one is the control. `None`: the kernel could not be asked.
+/// Asks all questions in one message, in their order; the last one is the control. `None`: the kernel could not be asked.
 ///
 /// If the process has no descriptor left a child asks, in which the descriptor `spare` is closed.
 pub fn query<const N: usize>(questions: &[SocketQuestion; N], spare: i32) -> Option<Answers<N>> {
@@ -25,13 +25,13 @@ pub fn query<const N: usize>(questions: &[SocketQuestion; N], spare: i32) -> Opt
             let (is_usable, theirs) = run_in_child(spare, || {
                 let mut answers = [None; N];
                 let seen = Diag::open().and_then(|diag| send(&diag, questions, &mut answers));
-                (is_valid(seen, &answers), answers)
+                (is_valid(seen, answers.last()), answers)
             })
             .ok()?;
             answers = theirs;
             is_usable
         }
-        seen => is_valid(seen, &answers),
+        seen => is_valid(seen, answers.last()),
     };
     is_usable.then_some(answers)
 }
@@ -44,9 +44,9 @@ fn send<const N: usize>(
     diag.answers_as_they_come(questions, answers)
 }
 
-/// Whether all was answered and the control was found.
-fn is_valid<const N: usize>(seen: io::Result<()>, answers: &Answers<N>) -> bool {
-    seen.is_ok() && matches!(answers.first(), Some(Some(SocketAnswer::Found(_))))
+/// Whether the kernel has answered, and `control` says that it has found that socket.
+fn is_valid(seen: io::Result<()>, control: Option<&Option<SocketAnswer>>) -> bool {
+    seen.is_ok() && matches!(control, Some(Some(SocketAnswer::Found(_))))
 }
 
 /// The queries of a claim.
@@ -86,7 +86,7 @@ impl SocketQuery for DiagQuery {
         let mut answers = [None; 1 + QUERY_BATCH];
         let questions = &questions[..=suspects.len().min(QUERY_BATCH)];
         let seen = self.diag().and_then(|loan| loan.ask(|diag| send(diag, questions, &mut answers)));
-        if !is_valid(seen, &answers) {
+        if !is_valid(seen, answers.first()) {
             return;
         }
         for (suspect, answer) in suspects.iter_mut().zip(&answers[1..]) {
