@@ -112,8 +112,7 @@ impl State {
             s.accept_port = None;
         });
         if socket.role == Role::Listening {
-            self.review_claims(kernel, socket.host);
-            socket.os.into_iter().for_each(|os| self.search_dials_to(os));
+            self.review_dials_to(kernel, &socket);
         }
         let now = kernel.now();
         self.retired.push_back((now, cookie));
@@ -153,6 +152,20 @@ impl State {
         self.note_socket(Kind::Listening, cookie);
     }
 
+    /// Handles the end of a listener whose socket stays bound.
+    pub(super) fn ends_listening(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
+        self.note_socket(Kind::Unlistened, cookie);
+        self.change(cookie, |s| s.role = Role::Bound);
+        self.review_dials_to(kernel, &socket);
+    }
+
+    /// Reviews the dials to a listener that has ended, and with it the connections that were not accepted.
+    fn review_dials_to(&mut self, kernel: &mut dyn Kernel, listener: &Socket) {
+        self.review_claims(kernel, listener.host);
+        listener.os.into_iter().for_each(|os| self.search_dials_to(os));
+    }
+
     /// Releases the dial's port on the accepting host: the accepted socket holds it from now on.
     pub(super) fn release_accept_port(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get_mut(&cookie) else { return };
@@ -184,8 +197,7 @@ impl State {
                         self.begins_to_listen(cookie);
                     }
                     Some(UnconnectedState::Bound) if role == Role::Listening => {
-                        self.note_socket(Kind::Unlistened, cookie);
-                        self.change(cookie, |s| s.role = Role::Bound);
+                        self.ends_listening(kernel, cookie);
                     }
                     _ => {}
                 }

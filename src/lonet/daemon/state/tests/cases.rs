@@ -292,6 +292,22 @@ fn second_listen_keeps_port_until_close() {
     assert_eq!(net.held(), []);
 }
 
+#[test]
+fn disconnected_listener_is_a_bound_socket() {
+    let mut net = Net::new();
+    let listener = serve(&mut net, BETA, 0);
+    // An old kernel does not list bound sockets.
+    for blind in [false, true] {
+        net.world.blind = blind;
+        net.disconnect(BETA, listener);
+        assert_eq!(net.state.sockets[&listener].role, Role::Bound, "blind: {blind}");
+        net.world.blind = false;
+        net.listen(BETA, listener, asked(REUSE_ADDRESS), DOES);
+        assert_eq!(net.state.sockets[&listener].role, Role::Listening, "blind: {blind}");
+        net.check();
+    }
+}
+
 /// Host α, whose only process has ended and may have left another, and whether β's dial to it depends on that.
 fn net_with_unverified_host() -> (Net, bool) {
     let mut net = Net::new();

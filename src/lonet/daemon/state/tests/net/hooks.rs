@@ -340,6 +340,11 @@ impl Net {
     }
 
     pub fn disconnect(&mut self, pid: Pid, cookie: Cookie) {
+        if !self.pending.contains_key(&cookie) && self.world.sockets[&cookie].is == Is::Listening {
+            self.shutdown(cookie);
+            self.tell(pid, &Op::Disconnected { cookie });
+            return;
+        }
         if self.pending.contains_key(&cookie)
             || !matches!(self.world.sockets[&cookie].is, Is::Connected { .. })
         {
