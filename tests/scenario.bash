@@ -32,6 +32,7 @@
 #     stop_lonetd                  stops it, $daemon, as it sleeps
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
+#     descendants PID              the pids of its children, of theirs, and so on
 #     readme_block KIND START      the README's first block of code of this KIND from the line START on
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; four minutes at most
 #
@@ -243,6 +244,14 @@ kill_lonetd() {
     daemon=$(lonetd)
     kill -KILL "$daemon"
     until_true ended "$daemon"
+}
+
+descendants() {
+    local child
+    for child in $(pgrep -P "$1"); do
+        echo "$child"
+        descendants "$child"
+    done
 }
 
 # ended PID: the process has ended (a zombie has).
