@@ -3,6 +3,7 @@
 use super::{Cookie, Index, Kernel, Pid, Role, Socket, State, UnconnectedState};
 use lonet_core::table::entry::Destination;
 use lonet_core::table::events::Kind;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// Limits on tombstones: this many are kept at any age, older ones beyond them are removed after
@@ -188,7 +189,7 @@ impl State {
             Role::Bound | Role::Listening => {
                 let Some(os) = s.os else { return true };
                 let role = s.role;
-                match kernel.unconnected(cookie, os) {
+                match self.unconnected(kernel, cookie, os) {
                     Some(UnconnectedState::Gone) => {
                         self.retire(kernel, cookie);
                         return false;
@@ -207,6 +208,24 @@ impl State {
         }
     }
 
+    /// As [`Kernel::unconnected`], also where the kernel does not list bound sockets. Then a socket of lonetd's may be bound to
+    /// the address for a moment, so nobody is asked while a process is about to bind there, as it was allowed to.
+    pub(super) fn unconnected(
+        &self,
+        kernel: &mut dyn Kernel,
+        cookie: Cookie,
+        os: SocketAddrV4,
+    ) -> Option<UnconnectedState> {
+        kernel.unconnected(cookie, os).or_else(|| {
+            let may_bind = |s: &Socket| s.is_allowed() && self.processes.contains_key(&s.pid);
+            if self.addresses.bound(os).iter().filter_map(|c| self.sockets.get(c)).any(may_bind) {
+                return None;
+            }
+            let idle = |is_bound| if is_bound { UnconnectedState::Bound } else { UnconnectedState::Gone };
+            kernel.is_bound(os).map(idle)
+        })
+    }
+
     fn examine_connection(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
         let Some(s) = self.sockets.get(&cookie) else { return false };
         let Some(call) = s.call else { return true };
@@ -217,7 +236,7 @@ impl State {
             Some(Some(found)) if found.cookie == cookie && found.held => return true,
             Some(_) => {}
         }
-        match bound.map(|os| kernel.unconnected(cookie, os)) {
+        match bound.map(|os| self.unconnected(kernel, cookie, os)) {
             Some(Some(UnconnectedState::Bound)) => {
                 self.end_call(cookie);
                 true
@@ -242,8 +261,8 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         cookie: Cookie,
-        other_end: std::net::SocketAddrV4,
-        this_end: std::net::SocketAddrV4,
+        other_end: SocketAddrV4,
+        this_end: SocketAddrV4,
     ) {
         let waiting = self.sockets.get(&cookie).and_then(|s| s.accept_port).is_some()
             && kernel.connection(other_end, this_end) != Some(None);

@@ -21,7 +21,7 @@ pub const REUSE_ADDRESS: (bool, bool) = (true, false);
 /// The process makes the call that lonetd allows, at once.
 pub const DOES: bool = false;
 /// The process stops between lonetd's reply and the call.
-const STOPS: bool = true;
+pub const STOPS: bool = true;
 
 fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
     let listener = net.world.socket(pid);
