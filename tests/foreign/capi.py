@@ -169,6 +169,27 @@ def answer_after(g, seconds, reply):
     g.answer_with(answer)
 
 
+def test_lonet_dial_ends_if_lonetd_stops_in_the_handshake(t):
+    g = t.foreign().host("γ")
+    g.answer_with(lambda conn, line: conn.recv(1))
+    p = start(t, """
+import errno
+host = new(join(sys.argv[2]), "β")
+try:
+    dial(host, "γ:7")
+except OSError as e:
+    print(errno.errorcode[e.errno], flush=True)
+""")
+    until(lambda: g.requests)
+    pid = t.daemon()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        out, _ = p.communicate(timeout=30)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert out == "ENETDOWN\n", out
+
+
 def test_lonet_dial_has_a_time_limit_and_lonet_dial_start_does_not_wait(t):
     g = t.foreign().host("γ")
     full = g.net.full.encode()
