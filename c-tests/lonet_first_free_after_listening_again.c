@@ -1,4 +1,4 @@
-/* shutdown ends listening. The socket keeps its port unless another one has taken it, and can listen
+/* shutdown, or connect with AF_UNSPEC, ends listening. The socket keeps its port unless another one has taken it, and can listen
  * again. */
 #include "lonet.h"
 
@@ -19,6 +19,20 @@ int main(void)
 	is_int(next_port(), 4, "which is held");
 	close(fd);
 	close(accepted);
+
+	/* What waits to be accepted is reset, and holds its port no longer. */
+	for (int i = 0; i < 2; i++) {
+		struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+		const char *by = i ? "connect with AF_UNSPEC" : "shutdown";
+		char c;
+		int waiting = dial("127.0.0.1", port);
+		is_int(next_port(), 4, "a dial holds the next port");
+		is_err(i ? connect(ls, &nobody, sizeof nobody) : shutdown(ls, SHUT_RD), 0, "%s", by);
+		is_err(recv(waiting, &c, 1, 0), ECONNRESET, "%s: the dial is reset", by);
+		is_int(next_port(), 3, "%s: its port is free", by);
+		is_err(listen(ls, 8), 0, "%s: the listener listens again", by);
+		close(waiting);
+	}
 	close(ls);
 	is_int(next_port(), 1, "closed, it gives its port back");
 

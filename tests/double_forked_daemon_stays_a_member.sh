@@ -31,13 +31,12 @@ try:
 except OSError as e:
     print(errno.errorcode.get(e.errno, e))
 END
+# Should the scenario fail, the daemon is to end: it is no child of this shell.
+end_the_rest() { lonet down --kill 2>/dev/null || true; }
 dial() { lonet run --host β -- python3 "$work/dial.py" "$1"; }
 mkfifo "$work/again"
 lonet run --host α -- python3 "$work/daemon.py" "$work/again" "$work/out"
 until_true [ -s "$work/out" ]
-daemon=$(<"$work/out")
-# Should the scenario fail, it is to end; `wait` does not know it.
-started+=("$daemon")
 served_by=$(lonetd)
 
 for i in 1 2 3; do

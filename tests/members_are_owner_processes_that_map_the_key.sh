@@ -38,12 +38,13 @@ try:
 except OSError as e:
     print("refused", flush=True)
 END
+# The child is none of this shell's.
+end_the_rest() { lonet down --kill 2>/dev/null || true; }
 start member lonet run --host α -- "$python" "$work/member.py"
 parent=$pid
 lonet wait --timeout 120 α:1
 until_true [ -s "$work/member" ]
 read -r child keys <"$work/member"
-started+=("$child")
 is "$keys" 0 "the child's environment tells nothing"
 
 dir=$TMPDIR/lonet/$LONET_NETWORK

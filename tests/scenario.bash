@@ -32,10 +32,11 @@
 #     stop_lonetd                  stops it, $daemon, as it sleeps
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
+#     descendants PID              the pids of its children, of theirs, and so on
 #     readme_block KIND START      the README's first block of code of this KIND from the line START on
 #     until_true COMMAND…          tries it until it succeeds, for what lonet has no event for; four minutes at most
 #
-# One that has more to end than what it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
+# One that has more to end than the children of its shell that it has started defines `end_the_rest`. Whatever ends a scenario, a line of its
 # output that begins with FAILED says why.
 set -euo pipefail
 
@@ -245,6 +246,14 @@ kill_lonetd() {
     until_true ended "$daemon"
 }
 
+descendants() {
+    local child
+    for child in $(pgrep -P "$1"); do
+        echo "$child"
+        descendants "$child"
+    done
+}
+
 # ended PID: the process has ended (a zombie has).
 ended() {
     local stat=
@@ -254,13 +263,23 @@ ended() {
     [[ ${stat:0:1} == [ZX] || ! $stat ]]
 }
 
-# stop PID…: SIGTERM, once more each second until they have ended: a program that looks at its flag just before it sleeps
-# misses one (ssh does).
+# runs PID: a child of the scenario's shell has it, and has not ended. The pid of a child that bash has reaped may be
+# another program's.
+runs() {
+    local stat=
+    { IFS= read -rd '' stat <"/proc/$1/stat" || true; } 2>/dev/null
+    [[ ${stat##*) } == [!ZX]" $$ "* ]]
+}
+
+# stop PID…: SIGTERM to those that run, once more each second until they have ended: a program that looks at its flag just
+# before it sleeps misses one (ssh does).
 stop() {
     local one sent=$SECONDS until=$((SECONDS + 60)) stuck=0
-    kill "$@" 2>/dev/null || true
     for one in "$@"; do
-        until ended "$one"; do
+        ! runs "$one" || kill "$one" 2>/dev/null || true
+    done
+    for one in "$@"; do
+        while runs "$one"; do
             if [ $SECONDS -ge $until ]; then
                 echo "FAILED: a program does not end after SIGTERM: $(ps -o pid=,stat=,wchan=,args= -p "$one")"
                 stuck=1

@@ -29,15 +29,23 @@ cc -static -o "$work/src/plain" "$work/src/privileges.c"
 cp "$work/src/plain" "$work/src/set-user"
 cp "$work/src/plain" "$work/src/capable"
 chmod u+s "$work/src/set-user"
-setcap cap_net_raw=ep "$work/src/capable" || echo "no capabilities of files here"
+setcap cap_net_raw=ep "$work/src/capable" || true
 mkdir "$work/nobodys"
 chown 65534:65534 "$work/nobodys"
 nobody=(env TMPDIR="$work/nobodys" HOME="$work/nobodys" setpriv --reuid 65534 --regid 65534 --clear-groups)
-if [ "$("${nobody[@]}" "$work/src/set-user" | cut -d, -f1)" != "user 0" ]; then
+gained=$("${nobody[@]}" "$work/src/set-user")
+if [ "${gained%%,*}" != "user 0" ]; then
     echo "skipped: nobody gains privileges here"
     exit 0
 fi
-for file in plain set-user capable; do
+files=(plain set-user)
+# CAP_NET_RAW is bit 13.
+if [ "$("${nobody[@]}" "$work/src/capable")" = "user 65534, capabilities 2000" ]; then
+    files+=(capable)
+else
+    echo "left out: files' capabilities do not count here"
+fi
+for file in "${files[@]}"; do
     # shellcheck disable=SC2016
     is "$("${nobody[@]}" lonet run --host a --supervise always -- sh -c '"$0"; true' "$work/src/$file")" "user 65534, capabilities 0" \
         "none by a file that is $file"

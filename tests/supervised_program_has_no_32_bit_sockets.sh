@@ -1,6 +1,7 @@
 #!/bin/bash
-# A supervised program's 32-bit system calls for sockets, and for the machine's name, fail, so that no socket of it, however it was made, leads to the
-# machine's network; its other 32-bit calls work, and do not take it out of its supervisor's reach.
+# A supervised program's 32-bit system calls for sockets, and those that set the machine's name, fail, so that no socket of it,
+# however it was made, leads to the machine's network; its other 32-bit calls work, and do not take it out of its supervisor's
+# reach.
 . "$(dirname "$0")/scenario.bash"
 need cc python3
 

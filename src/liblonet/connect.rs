@@ -215,7 +215,8 @@ fn report(attempt: &Attempt, errno: i32, by_kernel: bool, expects: &Expects) {
 extern "C" fn finish_disconnect(attempt: &Attempt, result: c_int, from: &Disconnect) -> c_int {
     let errno = errno_of(result);
     run_isolated(|| {
-        let Some(client) = process::client().filter(|_| errno == 0) else { return };
+        let client = || process::client_at(*from.local.ip()).or_else(process::client);
+        let Some(client) = (errno == 0).then(client).flatten() else { return };
         let is_certain = process::is_certain(from.local.ip().to_ipv6_mapped());
         let start = if is_certain { Start::Yes } else { Start::No };
         let _ = ask_of(attempt.limit, &client, &Op::Disconnected { cookie: from.cookie }, start);

@@ -42,6 +42,7 @@ mod getifaddrs;
 mod getnameinfo;
 mod getsockname;
 mod handle;
+mod handshake_wait;
 mod host;
 mod if_nameindex;
 mod ioctl;

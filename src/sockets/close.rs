@@ -91,10 +91,12 @@ pub fn closing(
     }
 }
 
-/// Prepares the table for the shutdown of the socket with this cookie: a dial then holds its port no longer.
+/// Prepares the table for the shutdown of the socket with this cookie, or for its disconnection: a dial then holds
+/// its port no longer, and whoever dials a listener asks the kernel whether it still listens.
 pub fn shutting_down(parts: Parts<'_, AtomicU64>, cookie: u64) -> Notify {
     let Some(found) = parts.find(cookie) else { return Notify::Closed };
     parts.suspect_dial(found.reference);
     parts.suspect_partner(found.reference);
+    parts.suspect_listener(found.reference);
     if found.state.phase == Phase::Kept { Notify::Closed } else { Notify::Nothing }
 }

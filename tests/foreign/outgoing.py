@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from harness import TESTS, main, until
+from harness import PATIENCE, TESTS, main, until
 
 
 def echo(conn, local, remote):
@@ -273,6 +273,9 @@ import ctypes, errno, os, select, signal, socket, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 signal.signal(signal.SIGALRM, lambda *a: None)
 signal.siginterrupt(signal.SIGALRM, sys.argv[1] == "interrupts")
+# A handler of the other kind, which does not run.
+signal.signal(signal.SIGUSR1, lambda *a: None)
+signal.siginterrupt(signal.SIGUSR1, sys.argv[1] != "interrupts")
 s = socket.socket()
 ip = socket.gethostbyname("γ.lonet")
 address = struct.pack("!HH4s8x", 0, 7, socket.inet_aton(ip))
@@ -291,7 +294,8 @@ print(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), s.recv(10))
 def test_a_signal_interrupts_connect_where_the_kernel_would(t):
     g = t.foreign().host("γ")
     g.answer_with(after(1, b'< lonet "%s" connected "\xce\xb3:7"\nhello' % g.net.full.encode()))
-    assert t.run("α", INTERRUPTED, "interrupts") == "EINTR True\n0 b'hello'\n"
+    out = t.run("α", INTERRUPTED, "interrupts")
+    assert out == "EINTR True\n0 b'hello'\n", out
     assert t.run("α", INTERRUPTED, "restarts") == "0 False\n0 b'hello'\n"
 
 
@@ -319,6 +323,73 @@ print(0 if libc.connect(s.fileno(), address, 16) == 0 else errno.errorcode[ctype
     finally:
         os.kill(pid, signal.SIGCONT)
     assert taken < 10, taken
+
+
+# Connects without a limit, or with SO_SNDTIMEO of a minute, while signals come whose handler restarts system calls.
+RESTARTED = r"""
+import ctypes, errno, signal, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket()
+address = struct.pack("H", socket.AF_INET) + struct.pack("!H4s8x", 7, socket.inet_aton(socket.gethostbyname("γ.lonet")))
+if sys.argv[1] == "limited":
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 60, 0))
+else:
+    # Python's own handler is of the other kind.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, lambda *a: None)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+print(errno.errorcode.get(ctypes.get_errno()) if libc.connect(s.fileno(), address, 16) else "connected", flush=True)
+"""
+
+
+def test_connect_ends_if_lonetd_stops_in_the_handshake(t):
+    g = t.foreign().host("γ")
+    g.answer_with(lambda conn, line: conn.recv(1))
+    for how in "unlimited", "limited":
+        g.requests.clear()
+        p = t.start("α", RESTARTED, how)
+        until(lambda: g.requests)
+        pid = t.daemon()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            out, _ = p.communicate(timeout=PATIENCE)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert out == "ENETDOWN\n", (how, out)
+
+
+def test_connect_goes_on_with_a_lonetd_that_goes_on(t):
+    g = t.foreign().host("γ")
+    answers = threading.Event()
+
+    def answer(conn, line):
+        answers.wait()
+        conn.sendall(b'< lonet "%s" connected "\xce\xb3:7"\n' % g.net.full.encode())
+        conn.recv(1)
+
+    g.answer_with(answer)
+    for how in "unlimited", "limited":
+        g.requests.clear()
+        answers.clear()
+        p = t.start("α", RESTARTED, how)
+        until(lambda: g.requests)
+        pid = t.daemon()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            until(lambda: is_asked(pid))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: not is_asked(pid))
+        answers.set()
+        out, _ = p.communicate(timeout=PATIENCE)
+        assert out == "connected\n", (how, out)
+
+
+def is_asked(pid):
+    """Whether a connection waits for this lonetd to accept it."""
+    seen = subprocess.run(["ss", "-xlpH"], capture_output=True, text=True, check=True).stdout
+    return any("pid=%d," % pid in line and int(line.split()[2]) > 0 for line in seen.splitlines())
 
 
 def test_the_flag_of_the_open_file_stays_the_programs(t):

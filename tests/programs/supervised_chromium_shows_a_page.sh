@@ -37,10 +37,9 @@ browser=$pid
 until_true grep -q "asked by" "$work/page"
 is "$(<"$work/page")" "asked by $(lonet run --host gamma -- getent ahostsv4 beta.lonet | awk 'NR == 1 { print $1 }')" "it dials as its host"
 
-below() { for child in $(pgrep -P "$1"); do echo "$child" && below "$child"; done; }
 renders() {
     local process
-    for process in $(below "$browser"); do
+    for process in $(descendants "$browser"); do
         grep -qz -- '--type=renderer' "/proc/$process/cmdline" || continue
         awk -v namespaces="$namespaces" -v filters="$filters" '
             /^NSpid:/ { separate = NF - 1 >= namespaces }

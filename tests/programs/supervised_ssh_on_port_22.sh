@@ -39,10 +39,9 @@ c.sendall(b"SSH-2.0-half\r\n")
 sys.stdin.readline()
 END
 commanded 5 half lonet run --host beta -- python3 "$work/half.py"
-below() { for child in $(pgrep -P "$1"); do echo "$child" && below "$child"; done; }
 filtered() {
     local process
-    for process in $(below "$sshd"); do
+    for process in $(descendants "$sshd"); do
         awk '/^Seccomp_filters:/ { n = $2 } END { exit !(n > 1) }' "/proc/$process/status" && return 0
     done
     return 1

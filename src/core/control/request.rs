@@ -56,7 +56,7 @@ messages! {
         },
         /// What connect answered, and the source that the kernel chose.
         8 Dialed { cookie: u64, from: Option<SocketAddrV4>, errno: i32 },
-        /// connect(AF_UNSPEC) took the connection off this socket.
+        /// connect(AF_UNSPEC) took the connection off this socket, or ended its listening.
         9 Disconnected { cookie: u64 },
         /// Who calls? `local` and `remote` are the kernel's names of the accepted socket.
         10 Accept { listener: u64, cookie: u64, local: SocketAddrV4, remote: SocketAddrV4 },

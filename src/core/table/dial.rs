@@ -160,6 +160,13 @@ impl<W: Word> Parts<'_, W> {
         }
     }
 
+    /// Marks a socket whose record lonetd keeps suspect: if it is a listener, it may listen no more. Its port stays
+    /// bound.
+    pub fn suspect_listener(self, socket: Reference) {
+        self.records
+            .change(socket, |s| (s.phase == Phase::Kept && !s.is(SUSPECT)).then_some(s.with(SUSPECT)));
+    }
+
     /// Marks a dial suspect: it may have been reset or have ended, and its addresses may be another
     /// connection's.
     pub fn suspect_dial(self, dial: Reference) {

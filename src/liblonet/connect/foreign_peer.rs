@@ -2,23 +2,24 @@
 //! the handshake on it before the program may use it.
 //!
 //! The program determines how long it waits. A blocking connect waits as long as the peer takes, unless
-//! SO_SNDTIMEO or a signal ends it; a non-blocking one waits a grace period, because most peers answer at once and may
-//! then be talked to directly. After that the socket is connected to lonetd, which relays.
+//! SO_SNDTIMEO or a signal ends it, or lonetd does not answer ([`crate::handshake_wait`]); a non-blocking one waits a
+//! grace period, because most peers answer at once and may then be talked to directly. After that the socket is
+//! connected to lonetd, which relays.
 
 use super::Attempt;
 use super::step::{Connect, Expects, Target};
 use crate::address::Address;
 use crate::ask::tell_to;
 use crate::failure::Failure;
+use crate::handshake_wait::{Signals, Watch, readable_or_interrupted};
 use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{kernel, log, process};
 use libc::c_int;
-use lonet_core::client::{TIME_LIMIT, TIME_LIMIT_SECONDS, Trouble, await_reply};
+use lonet_core::client::{TIME_LIMIT, Trouble, await_reply};
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Op, Reply};
 use lonet_core::limit::Limit;
 use lonet_core::sys::{self, Fd};
 use nix::errno::Errno;
-use std::time::Duration;
 
 /// How long a non-blocking connect waits for the peer's answer, in milliseconds. With the questions to lonetd
 /// around it a program waits for 50 at most.
@@ -145,6 +146,7 @@ fn reply<'b>(
     let client = process::client().ok_or(Trouble::NotRunning)?;
     let milliseconds = timeout.milliseconds();
     let control = client.send_with(&NetworkOp::HandOver { cookie, milliseconds }, fd, limit, buffer)?;
+    let mut watch = Watch::begin(&client, Limit::NONE);
     let mut give_up = |why: Errno, buffer: &mut [u8; MAX_MESSAGE]| {
         *late = why as i32;
         client.send_on(&control, &NetworkOp::GiveUp { cookie }, buffer)
@@ -155,21 +157,16 @@ fn reply<'b>(
             give_up(e, buffer)?;
             receive(&control, limit, buffer)?
         }
-        Timeout::After(_) | Timeout::Never => match wait(&control, milliseconds, buffer) {
+        Timeout::After(_) | Timeout::Never => match wait(&control, timeout, &mut watch, buffer) {
             Ok(n) => {
                 *late = libc::EINPROGRESS;
                 n
             }
-            Err(Errno::EINTR) => {
+            Err(Trouble::Silent(Errno::EINTR)) => {
                 give_up(Errno::EINTR, buffer)?;
-                receive(&control, limit.forgiven(TIME_LIMIT), buffer)?
+                receive(&control, watch.limit(), buffer)?
             }
-            // The time of the program's and lonetd's is over.
-            Err(Errno::EAGAIN) => {
-                *late = libc::EINPROGRESS;
-                receive(&control, Limit::NONE.and_of_lonetd(Duration::ZERO), buffer)?
-            }
-            Err(e) => return Err(Trouble::Silent(e)),
+            Err(trouble) => return Err(trouble),
         },
     };
     let (_, reply) = control::read_reply(&buffer[..n]).map_err(|_| Trouble::Silent(Errno::EPROTO))?;
@@ -185,18 +182,31 @@ fn receive(control: &Fd, limit: Limit, buffer: &mut [u8]) -> Result<usize, Troub
     }
 }
 
-/// Waits as connect would. A signal whose handler restarts system calls restarts this one just where the
-/// kernel would restart connect: not where there is a time limit.
-fn wait(control: &Fd, milliseconds: u32, buffer: &mut [u8]) -> Result<usize, Errno> {
-    let seconds =
-        if milliseconds == 0 { 0 } else { i64::from(milliseconds.div_ceil(1000)) + TIME_LIMIT_SECONDS };
-    let limit = libc::timeval { tv_sec: seconds, tv_usec: 0 };
-    sys::setsockopt(control.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &limit)?;
-    let n = sys::recv_once(control.raw(), buffer);
-    let usual = libc::timeval { tv_sec: TIME_LIMIT_SECONDS, tv_usec: 0 };
-    sys::setsockopt(control.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &usual)?;
-    match n? {
-        0 => Err(Errno::ECONNRESET),
-        n => Ok(n),
+/// Waits as connect would. A signal whose handler restarts system calls restarts this one just where the kernel would
+/// restart connect: not where there is a time limit. When that is over lonetd replies.
+fn wait(control: &Fd, timeout: &Timeout, watch: &mut Watch<'_>, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    loop {
+        let signals = match timeout {
+            Timeout::Never => Signals::of_handlers(),
+            _ => Signals::Interrupt,
+        };
+        let is_there = if signals == Signals::Both {
+            let unlimited = libc::timeval { tv_sec: 0, tv_usec: 0 };
+            sys::setsockopt(control.raw(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, &unlimited).map(|()| true)
+        } else {
+            readable_or_interrupted(control)
+        };
+        let got = match is_there {
+            Ok(true) => sys::recv_once(control.raw(), buffer),
+            Err(Errno::EINTR) if signals == Signals::Restart => Err(Errno::EAGAIN),
+            Ok(false) => Err(Errno::EAGAIN),
+            Err(e) => Err(e),
+        };
+        match got {
+            Ok(0) => return Err(Trouble::Silent(Errno::ECONNRESET)),
+            Ok(n) => return Ok(n),
+            Err(Errno::EAGAIN) => watch.look(control)?,
+            Err(e) => return Err(Trouble::Silent(e)),
+        }
     }
 }

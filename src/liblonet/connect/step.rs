@@ -7,7 +7,8 @@ use crate::bypass::Bypass;
 use crate::failure::Failure;
 use crate::panic_barrier::{catch_panic, run_isolated};
 use crate::{
-    autobound, descriptor_hints, kernel, log, memory, name, name_server, process, sandbox, table_map, valve,
+    autobound, descriptor_hints, joined, kernel, log, memory, name, name_server, process, sandbox, table_map,
+    valve,
 };
 use libc::c_int;
 use lonet_core::block::Endpoint;
@@ -116,12 +117,13 @@ pub unsafe extern "C" fn decide(attempt: &mut Attempt, decider: Decider) -> Next
 /// As for [`decide`].
 unsafe fn choose(attempt: &mut Attempt, decider: Decider) -> Result<NextStep, Failure> {
     let Attempt { fd, address, len, .. } = *attempt;
+    let is_unspecified = || memory::family(address, len) == Some(libc::AF_UNSPEC);
     if !process::is_active() {
-        return Ok(NextStep::Libc(Bypass::Inactive));
+        let may_be_of_api = joined::NETS.all().next().is_some() && is_unspecified();
+        return if may_be_of_api { disconnect(fd) } else { Ok(NextStep::Libc(Bypass::Inactive)) };
     }
     let Some((to, family)) = memory::address(address, len) else {
-        let unspecified = memory::family(address, len) == Some(libc::AF_UNSPEC);
-        return if unspecified { disconnect(fd) } else { Ok(NextStep::Libc(Bypass::NoAddress)) };
+        return if is_unspecified() { disconnect(fd) } else { Ok(NextStep::Libc(Bypass::NoAddress)) };
     };
     let mut instead = Address::empty();
     let sockets = name_server::Sockets::UdpAndTcp;
@@ -192,7 +194,9 @@ fn disconnect(fd: c_int) -> Result<NextStep, Failure> {
     }
     // The hint alone does not tell: a duplicate, or a descriptor that came by exec or in a message, has none.
     let local = kernel::local(fd).and_then(|a| a.os());
-    let is_there = local.is_some_and(|os| process::may_be_ours(os.ip().to_ipv6_mapped()));
+    let is_there = local.is_some_and(|os| {
+        process::may_be_ours(os.ip().to_ipv6_mapped()) || joined::network_at(*os.ip()).is_some()
+    });
     if !is_there && !descriptor_hints::is_set(fd) {
         return Ok(NextStep::Libc(Bypass::OtherSocket));
     }

@@ -148,7 +148,7 @@ fn sock_diag() -> Finding {
     match found() {
         Ok((true, true)) => Good("the kernel lists sockets".into()),
         Ok((true, false)) => {
-            Limited("the kernel does not list bound sockets (Linux 6.8 does): ports that a program had bound become free late after it has ended".into())
+            Limited("the kernel does not list bound sockets (Linux 6.8 does): a port may become free late while connections of it are left".into())
         }
         Ok((false, _)) => limited(&"it does not find a listener"),
         Err(e) => limited(&e),

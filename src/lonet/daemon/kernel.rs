@@ -1,6 +1,7 @@
 //! Answers what lonetd's state asks of the kernel (the trait [`Kernel`]), by NETLINK_SOCK_DIAG and /proc.
 
 mod batch;
+mod probe;
 
 use super::holders;
 use super::owner::Owner;
@@ -10,6 +11,7 @@ use batch::Unconnected;
 use lonet_core::block::Block;
 use lonet_core::diag::{self, Diag, NOBODY, SocketAnswer, State, Traffic};
 use lonet_core::sys;
+use probe::Probe;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,6 +29,8 @@ pub struct Live {
     confirmed: Cell<Option<Instant>>,
     /// The current batch of queries about unconnected sockets.
     unconnected: Unconnected,
+    /// What probes addresses where the kernel does not list bound sockets.
+    probe: Probe,
 }
 
 /// How long a found control is valid. It fails if a module of the kernel is unloaded, if ever.
@@ -44,7 +48,8 @@ impl Live {
     /// `control`: a listener of lonetd's own. `shows_bound`: whether this kernel lists bound idle sockets.
     pub fn new(control: SocketAddrV4, shows_bound: bool) -> Live {
         let diag = Diag::open().ok().filter(|d| matches!(d.lookup(control, NOBODY), Ok(Some(_))));
-        Live { diag, shows_bound, control, confirmed: Cell::new(None), unconnected: Unconnected::OneByOne }
+        let (confirmed, unconnected) = (Cell::new(None), Unconnected::OneByOne);
+        Live { diag, shows_bound, control, confirmed, unconnected, probe: Probe::default() }
     }
 
     /// Like [`Kernel::batch`], for all of the block.
@@ -64,9 +69,9 @@ impl Live {
             (None, _) => {
                 Some("this kernel has no sock_diag: ports of ended processes are freed late or never")
             }
-            (Some(_), false) => {
-                Some("this kernel does not list bound sockets (6.8 does): their ports are freed late")
-            }
+            (Some(_), false) => Some(
+                "this kernel does not list bound sockets (6.8 does): ports with connections may be freed late",
+            ),
             (Some(_), true) => None,
         }
     }
@@ -264,12 +269,13 @@ impl Kernel for Live {
         Some(if is_bound { UnconnectedState::Bound } else { UnconnectedState::Gone })
     }
 
+    fn is_bound(&mut self, os: SocketAddrV4) -> Option<bool> {
+        if self.shows_bound { None } else { self.probe(os) }
+    }
+
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {
         // No process holds a socket in TIME_WAIT, of which a machine may list a hundred thousand.
-        match self.is_listed(State::ALL & !State::TIME_WAIT.bit(), None, cookie)? {
-            true => Some(true),
-            false => self.shows_bound.then_some(false),
-        }
+        self.is_listed(State::ALL & !State::TIME_WAIT.bit(), None, cookie)
     }
 
     fn sockets_of(&mut self, pid: Pid) -> Option<BTreeSet<Cookie>> {

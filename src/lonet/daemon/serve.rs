@@ -301,7 +301,7 @@ impl Daemon {
             self.looked = now;
             self.check_directory();
             if self.state.processes.is_empty() {
-                self.state.review_all(&mut self.kernel);
+                self.review_all();
             }
         }
         self.drop_waiters_that_left();

@@ -73,7 +73,7 @@ pub enum Role {
     /// what the kernel has (see `permission`).
     Claimed,
     /// Bound, neither listening nor connected. Operations: Listen, Dial. Alive: while the kernel lists it
-    /// among the bound sockets (kernel 6.8 and later; otherwise until its destruction is announced).
+    /// among the bound sockets (kernel 6.8 and later; otherwise while something holds its OS address).
     Bound,
     /// listen was allowed, and is not done yet. Alive: as `Claimed`.
     Starting,

@@ -6,6 +6,7 @@ use super::Dial;
 use crate::address::Address;
 use crate::connect;
 use crate::connect::foreign_peer::GRACE_MS;
+use crate::handshake_wait::{LOOK, Watch};
 use lonet_core::client::await_reply;
 use lonet_core::control::{self, MAX_MESSAGE, NetworkOp, Reply};
 use lonet_core::limit::Limit;
@@ -21,13 +22,20 @@ enum Handshake {
     Refused(SocketAddrV4),
 }
 
-/// Waits until the peer has replied, or lonetd's own limit for a handshake is over. At the caller's limit, lonetd notices that
-/// nobody waits, and disconnects the socket, as a relay would be pointless.
+/// Waits until the peer has replied, lonetd's own limit for a handshake is over, or lonetd does not answer. At the
+/// limit of the call lonetd notices that nobody waits, and disconnects the socket, as a relay would be pointless.
 pub fn shake_hands(dial: &Dial<'_>, limit: Limit) -> Result<()> {
-    let replied = |control: &Fd| match sys::ready_within(control.raw(), libc::POLLIN, limit.left()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Error::TimedOut.of(dial.path)),
-        Err(e) => Err(Error::from_errno(e).of(dial.path)),
+    let mut watch = Watch::begin(&dial.host.client, limit);
+    let replied = |control: &Fd| loop {
+        match sys::readable_within(control.raw(), limit.of(LOOK)) {
+            Ok(true) => return Ok(()),
+            Ok(false) if limit.is_over() => return Err(Error::TimedOut.of(dial.path)),
+            Ok(false) => watch.look(control).map_err(|trouble| match limit.is_over() {
+                true => Error::TimedOut.of(dial.path),
+                false => Error::from(trouble).because(dial.path, trouble),
+            })?,
+            Err(e) => return Err(Error::from_errno(e).of(dial.path)),
+        }
     };
     match hand_over(dial, 0, replied)? {
         Handshake::Done => Ok(()),

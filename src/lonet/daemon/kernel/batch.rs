@@ -22,14 +22,22 @@ pub(super) enum Unconnected {
         looked_up: u32,
         listening: Option<BTreeSet<Cookie>>,
         bound: Option<BTreeSet<Cookie>>,
+        /// Where the kernel does not list bound sockets: the addresses of all that it lists.
+        listed: Option<BTreeSet<SocketAddrV4>>,
     },
 }
 
 impl Unconnected {
     pub(super) fn of(net: Option<(Ipv4Addr, u8)>) -> Unconnected {
-        let batch = |net| Unconnected::Batch { net, looked_up: 0, listening: None, bound: None };
+        let batch =
+            |net| Unconnected::Batch { net, looked_up: 0, listening: None, bound: None, listed: None };
         net.map_or(Unconnected::OneByOne, batch)
     }
+}
+
+pub(super) fn is_within(ip: Ipv4Addr, (net, length): (Ipv4Addr, u8)) -> bool {
+    let prefix = |ip: Ipv4Addr| u32::from(ip) >> (32 - u32::from(length));
+    prefix(ip) == prefix(net)
 }
 
 impl Live {
@@ -49,8 +57,7 @@ impl Live {
     /// it is of other addresses, or there is no list.
     pub(super) fn is_in_batch(&mut self, state: State, (cookie, ip): (Cookie, Ipv4Addr)) -> Option<bool> {
         let Unconnected::Batch { net, listening, bound, .. } = &self.unconnected else { return None };
-        let prefix = |ip: Ipv4Addr| u32::from(ip) >> (32 - u32::from(net.1));
-        if prefix(ip) != prefix(net.0) {
+        if !is_within(ip, *net) {
             return None;
         }
         let list = if state == State::LISTEN { listening } else { bound };

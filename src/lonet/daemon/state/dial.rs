@@ -383,16 +383,18 @@ impl State {
         });
     }
 
-    /// Ends the connection, or the dial that did not succeed; the socket stays.
+    /// Ends the connection, the dial that did not succeed, or the listener; the socket stays.
     pub(super) fn disconnected(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
         let Some(s) = self.sockets.get(&cookie) else { return };
-        if !matches!(s.role, Role::Dialing | Role::Connected | Role::Accepted) {
-            return;
-        }
-        if s.os.is_some() {
-            self.end_call(cookie);
-        } else {
-            self.retire(kernel, cookie);
+        match s.role {
+            Role::Dialing | Role::Connected | Role::Accepted if s.os.is_some() => self.end_call(cookie),
+            Role::Dialing | Role::Connected | Role::Accepted => self.retire(kernel, cookie),
+            Role::Listening => {
+                // A kernel before 6.8 does not tell. Another process may have called listen since.
+                self.ends_listening(kernel, cookie);
+                self.examine(kernel, cookie);
+            }
+            Role::Claimed | Role::Bound | Role::Starting | Role::Gone => {}
         }
     }
 }

@@ -11,6 +11,9 @@ pub trait Kernel {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>>;
     /// The state of the socket with this cookie, bound to this address and not connected.
     fn unconnected(&mut self, cookie: Cookie, os: SocketAddrV4) -> Option<UnconnectedState>;
+    /// Whether an idle socket is bound to this address, which may be another than the one in question. Only where the kernel
+    /// does not list such sockets; for a moment nobody else can bind there.
+    fn is_bound(&mut self, os: SocketAddrV4) -> Option<bool>;
     /// Whether some descriptor holds a socket with this cookie, in any of the kernel's tables. Slow.
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool>;
     /// The sockets that a process has descriptors of, whether or not the kernel's tables list them. Slow.

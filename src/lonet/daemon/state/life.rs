@@ -3,6 +3,7 @@
 use super::{Cookie, Index, Kernel, Pid, Role, Socket, State, UnconnectedState};
 use lonet_core::table::entry::Destination;
 use lonet_core::table::events::Kind;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// Limits on tombstones: this many are kept at any age, older ones beyond them are removed after
@@ -112,8 +113,7 @@ impl State {
             s.accept_port = None;
         });
         if socket.role == Role::Listening {
-            self.review_claims(kernel, socket.host);
-            socket.os.into_iter().for_each(|os| self.search_dials_to(os));
+            self.review_dials_to(kernel, &socket);
         }
         let now = kernel.now();
         self.retired.push_back((now, cookie));
@@ -153,6 +153,20 @@ impl State {
         self.note_socket(Kind::Listening, cookie);
     }
 
+    /// Handles the end of a listener whose socket stays bound.
+    pub(super) fn ends_listening(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) {
+        let Some(socket) = self.sockets.get(&cookie).cloned() else { return };
+        self.note_socket(Kind::Unlistened, cookie);
+        self.change(cookie, |s| s.role = Role::Bound);
+        self.review_dials_to(kernel, &socket);
+    }
+
+    /// Reviews the dials to a listener that has ended, and with it the connections that were not accepted.
+    fn review_dials_to(&mut self, kernel: &mut dyn Kernel, listener: &Socket) {
+        self.review_claims(kernel, listener.host);
+        listener.os.into_iter().for_each(|os| self.search_dials_to(os));
+    }
+
     /// Releases the dial's port on the accepting host: the accepted socket holds it from now on.
     pub(super) fn release_accept_port(&mut self, cookie: Cookie) {
         let Some(socket) = self.sockets.get_mut(&cookie) else { return };
@@ -175,7 +189,7 @@ impl State {
             Role::Bound | Role::Listening => {
                 let Some(os) = s.os else { return true };
                 let role = s.role;
-                match kernel.unconnected(cookie, os) {
+                match self.unconnected(kernel, cookie, os) {
                     Some(UnconnectedState::Gone) => {
                         self.retire(kernel, cookie);
                         return false;
@@ -184,8 +198,7 @@ impl State {
                         self.begins_to_listen(cookie);
                     }
                     Some(UnconnectedState::Bound) if role == Role::Listening => {
-                        self.note_socket(Kind::Unlistened, cookie);
-                        self.change(cookie, |s| s.role = Role::Bound);
+                        self.ends_listening(kernel, cookie);
                     }
                     _ => {}
                 }
@@ -193,6 +206,24 @@ impl State {
             }
             _ => self.examine_connection(kernel, cookie),
         }
+    }
+
+    /// As [`Kernel::unconnected`], also where the kernel does not list bound sockets. Then a socket of lonetd's may be bound to
+    /// the address for a moment, so nobody is asked while a process is about to bind there, as it was allowed to.
+    pub(super) fn unconnected(
+        &self,
+        kernel: &mut dyn Kernel,
+        cookie: Cookie,
+        os: SocketAddrV4,
+    ) -> Option<UnconnectedState> {
+        kernel.unconnected(cookie, os).or_else(|| {
+            let may_bind = |s: &Socket| s.is_allowed() && self.processes.contains_key(&s.pid);
+            if self.addresses.bound(os).iter().filter_map(|c| self.sockets.get(c)).any(may_bind) {
+                return None;
+            }
+            let idle = |is_bound| if is_bound { UnconnectedState::Bound } else { UnconnectedState::Gone };
+            kernel.is_bound(os).map(idle)
+        })
     }
 
     fn examine_connection(&mut self, kernel: &mut dyn Kernel, cookie: Cookie) -> bool {
@@ -205,7 +236,7 @@ impl State {
             Some(Some(found)) if found.cookie == cookie && found.held => return true,
             Some(_) => {}
         }
-        match bound.map(|os| kernel.unconnected(cookie, os)) {
+        match bound.map(|os| self.unconnected(kernel, cookie, os)) {
             Some(Some(UnconnectedState::Bound)) => {
                 self.end_call(cookie);
                 true
@@ -230,8 +261,8 @@ impl State {
         &mut self,
         kernel: &mut dyn Kernel,
         cookie: Cookie,
-        other_end: std::net::SocketAddrV4,
-        this_end: std::net::SocketAddrV4,
+        other_end: SocketAddrV4,
+        this_end: SocketAddrV4,
     ) {
         let waiting = self.sockets.get(&cookie).and_then(|s| s.accept_port).is_some()
             && kernel.connection(other_end, this_end) != Some(None);

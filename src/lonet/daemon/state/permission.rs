@@ -34,7 +34,7 @@ impl State {
         let asks_again = |s: &&Socket| (s.pid, s.role) == (asks, requested_role);
         let Some(s) = self.sockets.get(&cookie).filter(|s| s.is_allowed() && !asks_again(s)) else { return };
         let bound = bound.or_else(|| match s.os {
-            Some(os) => kernel.unconnected(cookie, os).map(|idle| idle != UnconnectedState::Gone),
+            Some(os) => self.unconnected(kernel, cookie, os).map(|idle| idle != UnconnectedState::Gone),
             None => kernel.is_held_anywhere(cookie),
         });
         if bound == Some(false) {
@@ -59,7 +59,7 @@ impl State {
         // A supervisor makes the call by a duplicate that it then closes: the socket may have been bound since the kernel was
         // asked, and before the process was.
         kernel.renew_batch();
-        match os.map(|os| kernel.unconnected(cookie, os)) {
+        match os.map(|os| self.unconnected(kernel, cookie, os)) {
             Some(Some(UnconnectedState::Bound)) => self.end_call(cookie),
             Some(Some(UnconnectedState::Listening)) => {
                 self.end_call(cookie);

@@ -196,6 +196,19 @@ proptest! {
         net.check_names();
     }
 
+    /// On a kernel that does not list bound sockets, too, no port is held twice without permission, and the living lose none.
+    #[test]
+    fn living_hold_their_ports_where_idle_ones_are_hidden(script in prop::collection::vec(steps(), 1..120)) {
+        let mut net = Net::new();
+        net.world.hides_bound = true;
+        for step in &script {
+            take(&mut net, step);
+            net.check();
+        }
+        net.come_to_rest();
+        net.check();
+    }
+
     /// A lonetd restores what the previous one knew.
     #[test]
     fn restored_state_equals_the_previous_one(script in prop::collection::vec(steps(), 1..80)) {

@@ -21,7 +21,7 @@ pub const REUSE_ADDRESS: (bool, bool) = (true, false);
 /// The process makes the call that lonetd allows, at once.
 pub const DOES: bool = false;
 /// The process stops between lonetd's reply and the call.
-const STOPS: bool = true;
+pub const STOPS: bool = true;
 
 fn serve(net: &mut Net, pid: Pid, port: u16) -> Cookie {
     let listener = net.world.socket(pid);
@@ -290,6 +290,22 @@ fn second_listen_keeps_port_until_close() {
     net.check();
     net.end([child]);
     assert_eq!(net.held(), []);
+}
+
+#[test]
+fn disconnected_listener_is_a_bound_socket() {
+    let mut net = Net::new();
+    let listener = serve(&mut net, BETA, 0);
+    // An old kernel does not list bound sockets.
+    for blind in [false, true] {
+        net.world.blind = blind;
+        net.disconnect(BETA, listener);
+        assert_eq!(net.state.sockets[&listener].role, Role::Bound, "blind: {blind}");
+        net.world.blind = false;
+        net.listen(BETA, listener, asked(REUSE_ADDRESS), DOES);
+        assert_eq!(net.state.sockets[&listener].role, Role::Listening, "blind: {blind}");
+        net.check();
+    }
 }
 
 /// Host α, whose only process has ended and may have left another, and whether β's dial to it depends on that.

@@ -1,6 +1,6 @@
 //! Tests of sockets that processes have entered in the table by themselves, when many of them end at once.
 
-use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS};
+use super::cases::{ALPHA, BETA, DOES, GAMMA, REUSE_ADDRESS, STOPS};
 use super::net::{HOSTS, Ip, Net};
 use super::world::OWNER;
 use super::{Pid, asked};
@@ -165,6 +165,44 @@ fn sockets_left_to_others_end_without_an_announcement() {
     assert_eq!(shown(&mut net), 1, "the listener: the kernel has announced nothing");
     net.state.review_left(&mut net.world);
     assert_eq!(shown(&mut net), 0);
+}
+
+/// Processes of host α bind and listen on a kernel that does not list bound sockets.
+fn net_with_hidden_sockets() -> Net {
+    let mut net = Net::new();
+    net.world.hides_bound = true;
+    net
+}
+
+#[test]
+fn sockets_that_are_not_listed_end_with_their_process() {
+    let mut net = net_with_hidden_sockets();
+    let bound = net.world.socket(ALPHA);
+    net.bind(ALPHA, bound, Ip::Any, 0, asked(REUSE_ADDRESS), DOES);
+    let sockets = [listener(&mut net, ALPHA), bound];
+    let child = net.fork(ALPHA);
+    net.end([ALPHA]);
+    let left = |net: &Net| sockets.map(|cookie| net.is_on_record(cookie));
+    assert_eq!(left(&net), [true, true], "the child holds them");
+    net.end([child]);
+    net.state.review_left(&mut net.world);
+    assert_eq!(left(&net), [false, false]);
+}
+
+#[test]
+fn nobody_probes_where_a_process_may_bind() {
+    let mut net = net_with_hidden_sockets();
+    let first = net.world.socket(ALPHA);
+    let shared = asked((false, true));
+    net.bind(ALPHA, first, Ip::Any, 7, shared, DOES);
+    let second = net.world.socket(ALPHA);
+    net.bind(ALPHA, second, Ip::Any, 7, shared, STOPS);
+    net.close(ALPHA, first, false, false);
+    net.state.review_all(&mut net.world);
+    assert_eq!((net.world.probed, net.is_on_record(first)), (0, true));
+    net.step(second);
+    net.state.review_all(&mut net.world);
+    assert!(net.world.probed > 0);
 }
 
 #[test]

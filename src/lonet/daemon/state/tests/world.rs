@@ -52,6 +52,10 @@ pub struct World {
     pub destroyed: Vec<Cookie>,
     /// The kernel cannot be asked.
     pub blind: bool,
+    /// It does not list bound idle sockets, as before Linux 6.8.
+    pub hides_bound: bool,
+    /// How often an address was bound to for a moment.
+    pub probed: usize,
     /// How often it was asked about an unconnected socket.
     pub asked: usize,
     pub now: Duration,
@@ -64,6 +68,11 @@ pub struct World {
 pub const SOURCES: (u16, u16) = (40_000, 60_000);
 
 impl World {
+    /// Whether lonetd may be unable to find out that a socket has ended.
+    pub fn is_vague(&self) -> bool {
+        self.blind || self.hides_bound
+    }
+
     pub fn spawn(&mut self) -> Pid {
         self.last_pid += 1;
         self.processes.insert(self.last_pid);
@@ -228,7 +237,7 @@ impl World {
 
     /// All sockets of a block. `None`: the kernel cannot be asked.
     pub fn kernel_sockets(&self) -> Option<BTreeMap<Cookie, KernelSocket>> {
-        if self.blind {
+        if self.blind || self.hides_bound {
             return None;
         }
         let one = |(cookie, s): (&Cookie, &Sock)| {
@@ -260,7 +269,21 @@ impl Kernel for World {
             Some(Is::Bound) => UnconnectedState::Bound,
             _ => UnconnectedState::Gone,
         };
-        (!self.blind).then_some(idle)
+        (!self.blind && (idle == UnconnectedState::Listening || !self.hides_bound)).then_some(idle)
+    }
+
+    fn is_bound(&mut self, os: SocketAddrV4) -> Option<bool> {
+        if self.blind || !self.hides_bound {
+            return None;
+        }
+        self.probed += 1;
+        let is_listed = |s: &Sock| match s.is {
+            Is::Listening => s.bound == Some(os),
+            Is::Connected { local, .. } => local == os,
+            Is::Unknown | Is::Bound => false,
+        };
+        let is_bound = self.sockets.values().any(|s| s.bound == Some(os));
+        (!self.sockets.values().any(is_listed)).then_some(is_bound)
     }
 
     fn is_held_anywhere(&mut self, cookie: Cookie) -> Option<bool> {

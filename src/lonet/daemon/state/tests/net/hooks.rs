@@ -34,11 +34,11 @@ impl Net {
                     let free = self.conflicts(host, cookie, at, asked) == Holds::No;
                     let said = self.state.sockets.iter().filter(|(_, s)| (s.host, s.port) == (host, port));
                     let said: Vec<_> = said.map(|(c, s)| (c, s, self.holds(*c), self.mine.get(c))).collect();
-                    assert!(!free || self.world.blind, "{at} is free for {asked:?}: {said:?}");
+                    assert!(!free || self.world.is_vague(), "{at} is free for {asked:?}: {said:?}");
                     return;
                 }
                 // Allowed to another process, which has ended; whether it made the call cannot be determined.
-                Err(Errno::EINVAL) if self.world.blind => return,
+                Err(Errno::EINVAL) if self.world.is_vague() => return,
                 other => panic!("bind {at}: {other:?}"),
             };
             let got = self.state.sockets[&cookie].port;
@@ -118,7 +118,7 @@ impl Net {
             } else if let Some(mine) = self.mine.get_mut(&cookie).map(|m| {
                 // If the kernel cannot be asked, a socket that was shut down still listens, as far as lonetd
                 // knows.
-                (m.pid, m.untold, m.call) = (pid, self.world.blind, None);
+                (m.pid, m.untold, m.call) = (pid, self.world.is_vague(), None);
                 m.clone()
             }) {
                 let clash = |(other, m): (&Cookie, &Mine)| {
@@ -164,7 +164,7 @@ impl Net {
             Err(Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EADDRINUSE) => return,
             Err(Errno::EADDRNOTAVAIL) => {
                 assert!(
-                    self.world.blind || others != Holds::No,
+                    self.world.is_vague() || others != Holds::No,
                     "nobody else is connected to {to} from there"
                 );
                 return;
@@ -305,7 +305,7 @@ impl Net {
             Ok(Reply::Drop) => {
                 let meant = theirs.and_then(|m| m.call).map(|(_, peer)| peer);
                 assert!(
-                    self.world.blind
+                    self.world.is_vague()
                         || meant.is_none_or(|peer| peer.port != listens.port || !answers(&listens, peer)),
                     "{meant:?} was meant for {listens:?}"
                 );
@@ -340,6 +340,11 @@ impl Net {
     }
 
     pub fn disconnect(&mut self, pid: Pid, cookie: Cookie) {
+        if !self.pending.contains_key(&cookie) && self.world.sockets[&cookie].is == Is::Listening {
+            self.shutdown(cookie);
+            self.tell(pid, &Op::Disconnected { cookie });
+            return;
+        }
         if self.pending.contains_key(&cookie)
             || !matches!(self.world.sockets[&cookie].is, Is::Connected { .. })
         {

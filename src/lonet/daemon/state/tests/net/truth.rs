@@ -112,10 +112,10 @@ impl Net {
             *known = Holds::Perhaps.max(*known);
         }
         let all_known = self.world.destroyed.is_empty();
-        Expectation { ports, all_known, blind: self.world.blind }
+        Expectation { ports, all_known, blind: self.world.is_vague() }
     }
 
-    pub(super) fn is_on_record(&self, cookie: Cookie) -> bool {
+    pub fn is_on_record(&self, cookie: Cookie) -> bool {
         let holds = |h: &crate::daemon::state::Host| {
             h.ports.held_from(0).any(|port| h.ports.holders(port).contains(&cookie))
         };
@@ -124,7 +124,10 @@ impl Net {
 
     pub(super) fn holds_nothing_if_dead(&self, cookie: Cookie, why: &str) {
         let dead = self.world.sockets.get(&cookie).is_none_or(|s| !s.is_held());
-        assert!(!dead || self.world.blind || !self.is_on_record(cookie), "{cookie} is held though {why}");
+        assert!(
+            !dead || self.world.is_vague() || !self.is_on_record(cookie),
+            "{cookie} is held though {why}"
+        );
     }
 
     /// Checks what is true at any time while a lonetd serves.
@@ -139,7 +142,7 @@ impl Net {
                 assert!(held, "{cookie} has lost its port: {m:?}, {:?}", self.state.sockets.get(cookie));
             }
         }
-        if self.world.blind {
+        if self.world.is_vague() {
             return;
         }
         for host in self.state.hosts.all() {
