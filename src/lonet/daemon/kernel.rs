@@ -233,7 +233,8 @@ impl Kernel for Live {
         match self.diag.as_ref()?.answer(local, remote).ok() {
             Some(SocketAnswer::Found(f)) => {
                 let over = f.state == State::TIME_WAIT || f.state == State::CLOSE;
-                Some(Some(ConnectedSocket { cookie: f.cookie, held: f.inode != 0 && !over, uid: f.uid }))
+                let (held, dialing) = (f.inode != 0 && !over, f.state == State::SYN_SENT);
+                Some(Some(ConnectedSocket { cookie: f.cookie, held, dialing, uid: f.uid }))
             }
             Some(SocketAnswer::Another) => Some(None),
             Some(SocketAnswer::Nobody) => self.is_reliable().then_some(None),

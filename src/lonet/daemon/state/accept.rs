@@ -147,7 +147,10 @@ impl State {
             let accepted = kernel.connection(a.local, a.remote).flatten();
             accepted.is_some_and(|f| f.cookie == a.cookie)
         };
-        if found.is_some() && !is_whole(kernel) {
+        if let Some(other) = found
+            && (other.dialing || !is_whole(kernel))
+        {
+            self.void_dial(listener, a, other.cookie);
             return Peer::Refused;
         }
         if let Some(dial) = self.entered_dial(found, a.remote, a.local, listener.since) {
@@ -173,6 +176,21 @@ impl State {
     fn answers(&self, listener: &Socket, call: &Call) -> bool {
         (call.peer_host, call.dialed_port) == (listener.host, listener.port)
             && self.scopes(listener).overlap(call.scope)
+    }
+
+    /// Marks the dial from these addresses as accepted, as its connection has been: the next one from there is that of
+    /// whoever took the addresses after the dialer, and may have ended, too, when it is accepted. `other`: the socket that
+    /// has the addresses now.
+    fn void_dial(&mut self, listener: &Socket, a: Accepted, other: Cookie) {
+        let parts = self.parts();
+        if let Some(dial) = self.entered_dial(None, a.remote, a.local, listener.since)
+            && dial.cookie != other
+        {
+            parts.take_dial(&dial);
+        }
+        if let Some(dial) = self.dial_from(a, listener).filter(|dial| *dial != other) {
+            self.change(dial, |s| s.taken = true);
+        }
     }
 
     /// Whether the kernel has found a socket that some process holds and that is the owner's.

@@ -55,6 +55,8 @@ pub struct ConnectedSocket {
     pub cookie: Cookie,
     /// A descriptor, or a message in flight, holds it; false also for a socket that is still in a backlog.
     pub held: bool,
+    /// Its connect is under way (SYN_SENT): no end of a connection belongs to it.
+    pub dialing: bool,
     pub uid: u32,
 }
 

@@ -256,8 +256,8 @@ impl World {
 
 impl Kernel for World {
     fn connection(&mut self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Option<ConnectedSocket>> {
-        let found =
-            |cookie: Cookie| ConnectedSocket { cookie, held: self.sockets[&cookie].is_held(), uid: OWNER };
+        let held = |cookie: Cookie| self.sockets[&cookie].is_held();
+        let found = |cookie| ConnectedSocket { cookie, held: held(cookie), dialing: false, uid: OWNER };
         (!self.blind).then(|| self.at(local, remote).map(found))
     }
 
