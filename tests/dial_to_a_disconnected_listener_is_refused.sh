@@ -60,6 +60,7 @@ dial() {
 listening() { lonet ls | grep -c ':8080 .*listening' || true; }
 # Processes that wait for lonetd to take a connection.
 waiting() { ss -xlpH | awk -v pid="pid=$(lonetd)," 'index($0, pid) { n += $3 } END { print n + 0 }'; }
+is_asked_or_over() { [ "$(waiting)" -gt "$asks" ] || dialed 1; }
 
 # is_refused WHAT WHETHER-LONETD-RUNS COMMAND…: of the listener that the command starts.
 is_refused() {
@@ -84,7 +85,7 @@ is_refused() {
     if [ "$lonetd_is" != runs ]; then
         asks=$(waiting)
         echo >&6
-        until_true eval '[ "$(waiting)" -gt "$asks" ] || dialed 1'
+        until_true is_asked_or_over
         kill -CONT "$daemon"
         until_true dialed 1
         is "$(tail -n 1 "$work/dials")" "Connection refused" "$what: a dial while lonetd was stopped"
