@@ -87,32 +87,52 @@ impl std::fmt::Display for Listen<'_> {
 
 /// A listener bound to 0.0.0.0, so that the host's own loopback reaches it, too.
 fn listen(limit: Limit, host: &Used<Host>, port: u16, backlog: c_int, what: Listen<'_>) -> Result<Fd> {
+    if let Some(fd) = listen_from(limit, host, port, backlog, what, 0)? {
+        return Ok(fd);
+    }
+    listen_from(limit, host, port, backlog, what, 1)?.ok_or_else(|| Error::AddressInUse.of(what))
+}
+
+/// `attempt`: 0 if the OS port may be the lonet port. `None`: another socket listens at this OS port.
+fn listen_from(
+    limit: Limit,
+    host: &Used<Host>,
+    port: u16,
+    backlog: c_int,
+    what: Listen<'_>,
+    attempt: u8,
+) -> Result<Option<Fd>> {
     let fail = |e: Errno| Error::from_errno(e).of(what);
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) });
     let fd = Fd::adopt(fd.map_err(fail)? as i32);
     let cookie = kernel::cookie(fd.raw()).map_err(fail)?;
-    let listening = listen_with(limit, host, (fd.raw(), cookie), port, backlog);
+    let listening = listen_with(limit, host, (fd.raw(), cookie), port, backlog, attempt);
     // If the host was closed meanwhile, that is the reason of any failure: its ports are others' by now.
-    if let Err(failed) = still_open(host, what).and_then(|()| listening.map_err(fail)) {
-        descriptor_hints::clear(fd.raw());
-        drop(fd);
-        tell_to(Limit::NONE, &host.client, &Op::Closed { cookie });
-        return Err(failed);
+    let outcome = still_open(host, what).and_then(|()| listening.map_err(fail));
+    if let Ok(true) = outcome {
+        return Ok(Some(fd));
     }
-    Ok(fd)
+    descriptor_hints::clear(fd.raw());
+    drop(fd);
+    tell_to(Limit::NONE, &host.client, &Op::Closed { cookie });
+    outcome.map(|_| None)
 }
 
+/// `Ok(false)`: the socket shares its OS address with another one, which has begun to listen meanwhile. That is one with which
+/// another thread was about to listen when its host, of the same name, was closed.
 fn listen_with(
     limit: Limit,
     host: &Host,
     (fd, cookie): (c_int, u64),
     port: u16,
     backlog: c_int,
-) -> std::result::Result<(), Errno> {
+    first_attempt: u8,
+) -> std::result::Result<bool, Errno> {
     let asked = kernel::asked(fd, libc::AF_INET);
     let at = Endpoint::new(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), port);
-    let request = |attempt| Op::Bind { cookie, at, asked, attempt, past: Runs::NONE };
+    let request =
+        |attempt: u8| Op::Bind { cookie, at, asked, attempt: attempt.max(first_attempt), past: Runs::NONE };
     let may = || sandbox::may_bind(port);
     match bind_assigned(limit, &host.client, fd, (libc::AF_INET, asked), request, &may, Start::Yes)? {
         BindOutcome::At { os, .. } => tell_to(limit, &host.client, &Op::Bound { cookie, os }),
@@ -127,10 +147,10 @@ fn listen_with(
     // SAFETY: no pointers.
     if let Err(e) = check(unsafe { libc::syscall(libc::SYS_listen, fd, backlog) }) {
         tell_to(limit, &host.client, &Op::Failed { cookie });
-        return Err(e);
+        return if e == Errno::EADDRINUSE { Ok(false) } else { Err(e) };
     }
     tell_to(limit, &host.client, &Op::Listening { cookie });
-    Ok(())
+    Ok(true)
 }
 
 /// A frame that cancellation passes through, like `accept::run`, which may block.
