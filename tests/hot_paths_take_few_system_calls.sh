@@ -140,8 +140,8 @@ takes d "bind, connect, 2 getsockname, 6 getsockopt, 6 setsockopt, socket" \
 # On a busy machine lonetd may have heard of the socket's end before the next dial: then nothing is asked.
 takes_like x "bind, (2 )?close, connect, getpid, 2 getsockname, 7 getsockopt, (recvmmsg, sendto, )?6 setsockopt, (2 )?socket" \
     "connect and close: the socket's cookie, and the next dial's question to the kernel whether it has gone"
-takes_like h "bind, (2 )?close, connect, getpid, 2 getsockname, 27 getsockopt, (recvmmsg, sendto, )?6 setsockopt, (2 )?socket" \
-    "beside connections that their other ends have closed: that each of them is still there, without a question"
+takes_like h "bind, (2 )?close, connect, getpid, 2 getsockname, 7 getsockopt, ppoll, (recvmmsg, sendto, )?6 setsockopt, (2 )?socket" \
+    "beside connections that their other ends have closed: that all of them are still there, without a question"
 takes c "close, dup" "close of what is no lonet socket: nothing beside it"
 takes e "connect" "connect to elsewhere: nothing beside it"
 takes r "getpid" "getaddrinfo: who this is"

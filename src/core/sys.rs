@@ -336,6 +336,17 @@ pub fn ready_within(fd: RawFd, events: libc::c_short, milliseconds: Option<i64>)
     }
 }
 
+/// The events of these descriptors now, without a wait.
+pub fn poll_now(polled: &mut [libc::pollfd]) -> Result<()> {
+    let mut none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let (mask, size) = (std::ptr::null::<libc::sigset_t>(), std::mem::size_of::<u64>());
+    // SAFETY: as many pollfds as there are, one timespec, no signal mask.
+    check(unsafe {
+        libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), polled.len(), &raw mut none, mask, size)
+    })
+    .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

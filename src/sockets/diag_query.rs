@@ -7,7 +7,8 @@
 use crate::kernel;
 use lonet_core::child::run_in_child;
 use lonet_core::diag::{Diag, Loan, NOBODY, SocketAnswer, SocketQuestion, State};
-use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect};
+use lonet_core::sys;
+use lonet_core::table::claim::{QUERY_BATCH, SocketQuery, Suspect, WALK_BATCH};
 use std::io;
 use std::net::SocketAddrV4;
 
@@ -101,12 +102,24 @@ impl SocketQuery for DiagQuery {
         }
     }
 
-    /// Verifies a socket of this process by its descriptor, with two short system calls. A program with many
-    /// connections that their peers have closed would otherwise query all of them at each dial.
-    fn is_alive(&self, suspect: &Suspect) -> bool {
-        suspect.slot == self.slot
-            && suspect
-                .descriptor
-                .is_some_and(|fd| kernel::cookie(fd) == Ok(suspect.cookie) && kernel::has_connection(fd))
+    /// Verifies sockets of this process by their descriptors, with one short system call for all: a program with many
+    /// connections that their peers have closed would otherwise query each of them at each dial.
+    ///
+    /// A descriptor whose socket was closed past the hooks may be another file's by now. Then the port counts as held until
+    /// lonetd is notified of the socket's end.
+    fn mark_alive(&self, suspects: &mut [Suspect]) {
+        let mut polled = [libc::pollfd { fd: -1, events: 0, revents: 0 }; WALK_BATCH];
+        for (poll, suspect) in polled.iter_mut().zip(&*suspects).filter(|(_, s)| s.slot == self.slot) {
+            poll.fd = suspect.descriptor.unwrap_or(-1);
+        }
+        let polled = &mut polled[..suspects.len().min(WALK_BATCH)];
+        if polled.iter().all(|poll| poll.fd < 0) || sys::poll_now(polled).is_err() {
+            return;
+        }
+        for (suspect, poll) in suspects.iter_mut().zip(polled).filter(|(_, poll)| poll.fd >= 0) {
+            // One that was shut down on both sides has POLLHUP like one that was reset.
+            suspect.is_alive = poll.revents == 0
+                || kernel::cookie(poll.fd) == Ok(suspect.cookie) && kernel::has_connection(poll.fd);
+        }
     }
 }

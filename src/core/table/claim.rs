@@ -16,6 +16,9 @@ use std::net::SocketAddrV4;
 /// Sockets that one message to the kernel asks about.
 pub const QUERY_BATCH: usize = 8;
 
+/// Suspect ports that a walk collects before it verifies their sockets.
+pub const WALK_BATCH: usize = 16;
+
 /// Walks after which a claim gives up, if each has met a concurrent change.
 const WALKS: usize = 10_000;
 
@@ -23,6 +26,7 @@ const WALKS: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Suspect {
     pub reference: Reference,
+    pub port: u16,
     pub cookie: u64,
     /// The kernel's addresses of its two ends.
     pub local: SocketAddrV4,
@@ -31,13 +35,15 @@ pub struct Suspect {
     pub slot: u16,
     /// The descriptor by which that process had it. `None`: it has closed it.
     pub descriptor: Option<i32>,
+    /// Whether it is known to be alive, by [`SocketQuery::mark_alive`].
+    pub is_alive: bool,
     /// The answer: no descriptor of it is left, or it was reset. Left as it is if the kernel cannot tell.
     pub has_gone: bool,
 }
 
 /// The questions to the kernel on which a claim depends.
 pub trait SocketQuery {
-    /// Sets `has_gone` of those suspects that have gone.
+    /// Sets `has_gone` of those suspects that have gone, at most [`QUERY_BATCH`].
     fn ask(&mut self, suspects: &mut [Suspect]);
 
     /// The cookie of the socket that listens at this address. `None`: there is none, or the kernel cannot be
@@ -46,10 +52,8 @@ pub trait SocketQuery {
         None
     }
 
-    /// Whether the socket is known to be alive without [`SocketQuery::ask`].
-    fn is_alive(&self, _: &Suspect) -> bool {
-        false
-    }
+    /// Sets `is_alive` of those that are known to be alive without [`SocketQuery::ask`], at most [`WALK_BATCH`].
+    fn mark_alive(&self, _: &mut [Suspect]) {}
 }
 
 impl<F: FnMut(&mut [Suspect])> SocketQuery for F {
@@ -137,8 +141,8 @@ impl<W: Word> Parts<'_, W> {
                 Seen::Suspect(reference, _) => {
                     is_certain = false;
                     // `None`: lonetd has freed it meanwhile.
-                    if let Some(suspect) = self.suspect(reference)?.filter(|s| !kernel.is_alive(s)) {
-                        suspects.push(port, suspect);
+                    if let Some(suspect) = self.suspect(reference, port)? {
+                        suspects.push(suspect);
                     }
                     if suspects.is_full()
                         && let Some(claim) = self.take_first_gone(host, claimer, &mut suspects, kernel)
@@ -181,7 +185,7 @@ impl<W: Word> Parts<'_, W> {
 
     /// The query about the socket of a claim. `Some(None)`: the kernel may not know the socket yet, as its
     /// process is in connect; it counts as alive. `None`: it no longer holds its port.
-    fn suspect(self, reference: Reference) -> Option<Option<Suspect>> {
+    fn suspect(self, reference: Reference, port: u16) -> Option<Option<Suspect>> {
         let found = self.records.read(reference, self.block).filter(|found| found.state.holds_claim());
         let Some(found) = found else {
             return self.records.state(reference).is_some_and(State::holds_claim).then_some(None);
@@ -190,11 +194,13 @@ impl<W: Word> Parts<'_, W> {
         Some(in_kernel.and_then(|call| {
             Some(Suspect {
                 reference,
+                port,
                 cookie: found.cookie,
                 local: call.os_local?,
                 remote: call.os_remote,
                 slot: found.state.slot,
                 descriptor: self.records.descriptor(reference),
+                is_alive: false,
                 has_gone: false,
             })
         }))
@@ -209,13 +215,14 @@ impl<W: Word> Parts<'_, W> {
         suspects: &mut Suspects,
         kernel: &mut impl SocketQuery,
     ) -> Option<Result<Claim, ()>> {
-        let n = std::mem::take(&mut suspects.len);
-        if n == 0 {
-            return None;
-        }
-        kernel.ask(&mut suspects.all[..n]);
-        let gone = (0..n).find(|i| suspects.all[*i].has_gone)?;
-        let (port, reference) = (suspects.ports[gone], suspects.all[gone].reference);
+        kernel.mark_alive(suspects.all());
+        suspects.remove(|s| s.is_alive);
+        let gone = suspects.all().chunks_mut(QUERY_BATCH).find_map(|batch| {
+            kernel.ask(batch);
+            batch.iter().find(|s| s.has_gone).map(|s| (s.port, s.reference))
+        });
+        suspects.len = 0;
+        let (port, reference) = gone?;
         self.end(reference);
         let Some(word) = self.ports.word(host, port) else { return Some(Ok(Claim::NoPort)) };
         Some(match self.ports.decode(self.records, host, word.get()) {
@@ -236,10 +243,9 @@ impl<W: Word> Parts<'_, W> {
     }
 }
 
-/// Suspect ports, ascending, up to a batch.
+/// The sockets of suspect ports, ascending, up to a batch.
 struct Suspects {
-    all: [Suspect; QUERY_BATCH],
-    ports: [u16; QUERY_BATCH],
+    all: [Suspect; WALK_BATCH],
     len: usize,
 }
 
@@ -247,26 +253,42 @@ impl Default for Suspects {
     fn default() -> Suspects {
         let nobody = Suspect {
             reference: Reference::new(0, 0),
+            port: 0,
             cookie: 0,
             local: crate::diag::NOBODY,
             remote: crate::diag::NOBODY,
             slot: super::state::NO_SLOT,
             descriptor: None,
+            is_alive: false,
             has_gone: false,
         };
-        Suspects { all: [nobody; QUERY_BATCH], ports: [0; QUERY_BATCH], len: 0 }
+        Suspects { all: [nobody; WALK_BATCH], len: 0 }
     }
 }
 
 impl Suspects {
-    fn push(&mut self, port: u16, suspect: Suspect) {
-        if let (Some(s), Some(p)) = (self.all.get_mut(self.len), self.ports.get_mut(self.len)) {
-            (*s, *p) = (suspect, port);
+    fn push(&mut self, suspect: Suspect) {
+        if let Some(place) = self.all.get_mut(self.len) {
+            *place = suspect;
             self.len += 1;
         }
     }
 
+    fn all(&mut self) -> &mut [Suspect] {
+        &mut self.all[..self.len]
+    }
+
+    fn remove(&mut self, is_removed: impl Fn(&Suspect) -> bool) {
+        let n = std::mem::take(&mut self.len);
+        for i in 0..n {
+            let suspect = self.all[i];
+            if !is_removed(&suspect) {
+                self.push(suspect);
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
-        self.len == QUERY_BATCH
+        self.len == WALK_BATCH
     }
 }

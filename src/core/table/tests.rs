@@ -5,7 +5,7 @@ mod orders;
 mod small;
 mod steps;
 
-use super::claim::{Claim, OnUnverified, Suspect};
+use super::claim::{Claim, OnUnverified, SocketQuery, Suspect};
 use super::ports::Seen;
 use super::slot;
 use super::state::{Phase, TAKEN};
@@ -72,6 +72,29 @@ fn suspect_port_whose_socket_has_gone_is_free() {
     // The ports stay suspect, and the kernel is asked again about those that were alive.
     let gone = |suspects: &mut [Suspect]| suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 3);
     assert_eq!(s.dial(21, &mut { gone }).port, 3);
+}
+
+#[test]
+fn sockets_known_to_be_alive_are_not_asked_about() {
+    struct Kernel(Vec<u64>);
+    impl SocketQuery for Kernel {
+        fn ask(&mut self, suspects: &mut [Suspect]) {
+            self.0.extend(suspects.iter().map(|s| s.cookie));
+            suspects.iter_mut().for_each(|s| s.has_gone = s.cookie == 18);
+        }
+
+        fn mark_alive(&self, suspects: &mut [Suspect]) {
+            suspects.iter_mut().for_each(|s| s.is_alive = s.cookie % 2 == 1);
+        }
+    }
+    let s = small();
+    let dials: Vec<_> = (1..=20).map(|cookie| s.connected(cookie, &mut no_query)).collect();
+    for d in &dials {
+        s.close(d.cookie);
+    }
+    let mut kernel = Kernel(Vec::new());
+    assert_eq!(s.dial(50, &mut kernel).port, 18);
+    assert_eq!(kernel.0, (1..=10).map(|n| 2 * n).collect::<Vec<u64>>());
 }
 
 #[test]
