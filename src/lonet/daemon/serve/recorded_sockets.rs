@@ -54,19 +54,31 @@ pub(super) fn gone(
     let mut seen: BTreeSet<Pid> =
         held.into_iter().filter_map(|(pid, sockets)| sockets.and(Some(pid))).collect();
     let members = state.processes.keys().copied();
-    let until = Instant::now() + LOOKS_FOR;
-    for pid in members.chain(owners_processes(owner)) {
-        if gone.is_empty() || Instant::now() > until {
-            break;
-        }
-        if seen.insert(pid) {
-            let _ = each_socket(pid, &|_| true, &mut |cookie, _, _| {
-                gone.remove(&cookie);
-                !gone.is_empty() && Instant::now() <= until
-            });
-        }
+    let others = members.chain(owners_processes(owner)).filter(|pid| seen.insert(*pid));
+    if !remove_held(&mut gone, others, Instant::now() + LOOKS_FOR) {
+        tracing::warn!(
+            "who has {} sockets was not found out within {LOOKS_FOR:?}: they are recorded as closed",
+            gone.len()
+        );
     }
     gone
+}
+
+/// Removes the sockets that these processes have. Returns whether that is all; false if the limit was reached with some left.
+fn remove_held(gone: &mut BTreeSet<Cookie>, pids: impl Iterator<Item = Pid>, until: Instant) -> bool {
+    let mut is_over = false;
+    for pid in pids {
+        is_over |= Instant::now() > until;
+        if gone.is_empty() || is_over {
+            break;
+        }
+        let _ = each_socket(pid, &|_| true, &mut |cookie, _, _| {
+            gone.remove(&cookie);
+            is_over = Instant::now() > until;
+            !gone.is_empty() && !is_over
+        });
+    }
+    gone.is_empty() || !is_over
 }
 
 /// How long the announcement of a socket's end may take. `None`: some process has the socket, or that is unknown.
@@ -82,4 +94,27 @@ pub(super) fn announced_within(state: &State, kernel: &Live, cookie: Cookie) -> 
 fn os_ends(state: &State, cookie: Cookie) -> Option<(SocketAddrV4, SocketAddrV4)> {
     let call = state.parts().find(cookie)?.entry.call?;
     Some((call.os_local?, call.os_remote))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lonet_core::sys;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn search_for_holders_of_sockets_tells_when_it_is_cut_off() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cookie = sys::cookie(socket.as_raw_fd()).unwrap();
+        let mut gone = BTreeSet::from([cookie]);
+        let this = std::process::id() as Pid;
+        let now = Instant::now();
+        let passed = now.checked_sub(Duration::from_secs(1)).unwrap();
+        assert!(!remove_held(&mut gone, [this].into_iter(), passed));
+        assert_eq!(gone, [cookie].into());
+        assert!(remove_held(&mut gone, [this].into_iter(), now + Duration::from_secs(3600)));
+        assert!(gone.is_empty());
+        assert!(remove_held(&mut gone, [this].into_iter(), passed), "nothing is left to look for");
+    }
 }
