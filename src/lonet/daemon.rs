@@ -109,6 +109,7 @@ fn prepare(start: &Start) -> Result<serve::Daemon, SetupError> {
     if !start.foreground {
         setup::detach()?;
     }
+    setup::check_descriptors()?;
     let netns = reserved_block::network_namespace()?;
     if members::live_elsewhere(config, &directory.get(), owner, netns) {
         return Err(SetupError::OtherNetworkNamespace);

@@ -122,6 +122,14 @@ pub fn began(pid: Pid) -> Option<u64> {
     (!matches!(stat_field(&stat, STATE)?, "Z" | "X")).then_some(start)
 }
 
+/// Now, as [`began`] has it.
+pub fn now() -> u64 {
+    // SAFETY: no pointers.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let since_boot = sys::clock(libc::CLOCK_BOOTTIME).as_nanos();
+    (since_boot * u128::from(ticks_per_second.unsigned_abs()) / 1_000_000_000) as u64
+}
+
 /// The exit status of a process. `None`: it cannot be found. `process`: its pidfd.
 pub fn status(pid: Pid, process: &OwnedFd) -> Option<Status> {
     let code = status_of_unwaited(pid).or_else(|| status_of_waited(process))?;
@@ -214,8 +222,11 @@ mod tests {
     #[test]
     fn living_process_has_a_start_time_and_a_dead_one_has_none() {
         assert!(began(std::process::id() as Pid).is_some());
-        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        let before = now();
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("a child");
         let pid = child.id() as Pid;
+        assert!(began(pid).is_some_and(|began| (before..=now()).contains(&began)));
         child.wait().expect("its end");
         assert_eq!(began(pid), None);
     }

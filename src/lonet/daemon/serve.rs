@@ -75,6 +75,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(500);
 /// How soon the end of the network is tried again while a program waits for it.
 const END_AGAIN: Duration = Duration::from_millis(10);
 
+/// How often it is tried again to watch a process for which no descriptor was left.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often sockets are examined that no known process has: ends that the kernel cannot announce are found
 /// in the end.
 const CHECK_EVERY: Duration = Duration::from_secs(30);
@@ -282,6 +285,9 @@ impl Daemon {
 
     fn run_timers(&mut self) {
         let now = Instant::now();
+        if self.processes.watch_again_at().is_some_and(|at| now >= at) {
+            self.watch_again();
+        }
         self.continue_ending(now);
         self.connections.run_timers(now);
         tally::run_timers(now);

@@ -15,6 +15,11 @@ pub enum SetupError {
     NoBlock { by: String },
     #[error("the network's block 127.{block}.0.0/16 is in use by {by}")]
     BlockTaken { block: u8, by: String },
+    #[error(
+        "the limit of open descriptors is {limit}, and lonetd needs at least {LEAST_DESCRIPTORS}, and more for many processes: \
+         start the network's first program with a higher limit (`ulimit -n`, RLIMIT_NOFILE)"
+    )]
+    Descriptors { limit: u64 },
     #[error("another lonetd serves the network")]
     Served,
     #[error("{}", lonet_core::trouble::OTHER_NETWORK_NAMESPACE)]
@@ -24,6 +29,10 @@ pub enum SetupError {
     #[error("cannot {step}: {why}")]
     Os { step: &'static str, why: io::Error },
 }
+
+/// The least limit of descriptors to serve with: about 25 are always open, each process of the network has one, and
+/// a request or a search for members has up to five meanwhile.
+const LEAST_DESCRIPTORS: u64 = 40;
 
 /// How long the previous lonetd may take to exit. Clients wait for 5 s, which is enough for two such waits.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,6 +78,15 @@ pub fn detach() -> Result<(), SetupError> {
         let _ = unsafe { sigaction(signal, if silent { &ignore } else { &default }) };
     }
     Ok(())
+}
+
+/// Whether there are enough descriptors to serve a small network. With fewer lonetd would start, and fail to notice what
+/// its network does.
+pub fn check_descriptors() -> Result<(), SetupError> {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((limit, _)) if limit < LEAST_DESCRIPTORS => Err(SetupError::Descriptors { limit }),
+        _ => Ok(()),
+    }
 }
 
 /// The kernel's range of source ports.

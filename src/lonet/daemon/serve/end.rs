@@ -116,6 +116,7 @@ impl Daemon {
             self.signal(new, Signal::SIGTERM);
         }
         if !searched.is_empty() {
+            self.watch_again();
             // Sockets that count as alive keep the network from ending, so they are examined.
             self.review_all();
             self.commit();
@@ -163,8 +164,12 @@ impl Daemon {
     fn occupants(&self) -> String {
         let programs: BTreeSet<Pid> =
             self.state.processes.keys().map(|pid| process::stands_for(*pid)).collect();
-        let names: Vec<String> =
-            programs.iter().map(|pid| format!("{} (pid {pid})", process::program(*pid))).collect();
+        let name = |pid: &Pid| match process::program(*pid) {
+            // It has just ended, or there is no descriptor to read its name.
+            program if program.is_empty() => format!("pid {pid}"),
+            program => format!("{program} (pid {pid})"),
+        };
+        let names: Vec<String> = programs.iter().map(name).collect();
         let names = if names.is_empty() { "sockets of unknown processes".into() } else { names.join(", ") };
         let mut text = format!("network {:?} is in use by {names}", self.config.network);
         text.truncate(text.floor_char_boundary(MAX_MESSAGE - 128));

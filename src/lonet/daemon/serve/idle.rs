@@ -39,6 +39,7 @@ impl Daemon {
             self.next_recording(),
             self.state.grace_period_until().map(|at| now + at.saturating_sub(self.kernel.now())),
             self.socket_ends.until(now),
+            self.processes.watch_again_at(),
             Some(self.looked + CHECK_EVERY),
         ];
         at.into_iter().flatten().min().map_or(Duration::ZERO, |at| at.saturating_duration_since(now))

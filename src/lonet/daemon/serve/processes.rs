@@ -1,12 +1,13 @@
 //! The processes of the network, and their ends.
 
-use super::{Daemon, event};
-use crate::daemon::process::{has_ended, pidfd_open, program_of_unreaped, status};
+use super::{Daemon, WATCH_AGAIN, event};
+use crate::daemon::process::{self, has_ended, pidfd_open, program_of_unreaped, status};
 use crate::daemon::state::Pid;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// How many ends are handled together: it takes a walk of all records to find the sockets that they leave.
 const MAX_DEATHS: usize = 256;
@@ -18,12 +19,18 @@ pub(super) struct Processes {
     ends: Epoll,
     /// The sender of the current message, if it is not one of them.
     sender: Option<(Pid, OwnedFd)>,
+    /// The members that could not be watched, as no descriptor was left, and the time of that as
+    /// [`process::began`] has it.
+    unwatched: BTreeMap<Pid, u64>,
+    /// When it was last tried to watch them.
+    tried: Instant,
 }
 
 impl Processes {
     pub fn new() -> Result<Processes, Errno> {
         let ends = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Processes { pidfds: BTreeMap::new(), ends, sender: None })
+        let (pidfds, unwatched) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Processes { pidfds, ends, sender: None, unwatched, tried: Instant::now() })
     }
 
     /// Readable when a process has ended.
@@ -48,10 +55,12 @@ impl Processes {
         if let Err(e) = self.ends.add(&process, event(pid as u64)) {
             tracing::warn!("the end of pid {pid} will not be noticed: {e}");
         }
+        self.unwatched.remove(&pid);
         self.pidfds.insert(pid, process);
     }
 
     fn remove(&mut self, pid: Pid) -> Option<OwnedFd> {
+        self.unwatched.remove(&pid);
         self.pidfds.remove(&pid)
     }
 
@@ -65,6 +74,29 @@ impl Processes {
     /// Sets the sender of the current message; `None`: it is one of the network's processes, or has ended.
     pub fn set_sender(&mut self, sender: Option<(Pid, OwnedFd)>) {
         self.sender = sender;
+    }
+
+    /// When it is tried again to watch members that could not be watched.
+    pub fn watch_again_at(&self) -> Option<Instant> {
+        (!self.unwatched.is_empty()).then_some(self.tried + WATCH_AGAIN)
+    }
+
+    /// A pidfd of a member. ESRCH: it has ended, which the kernel also says where no descriptor is left.
+    fn open(&mut self, pid: Pid) -> Result<OwnedFd, Errno> {
+        if let Some(process) = self.take_sender(pid) {
+            return Ok(process);
+        }
+        let process = pidfd_open(pid)?;
+        match self.unwatched.get(&pid) {
+            Some(since) if !has_ended(&process) => match process::began(pid) {
+                Some(began) if began <= *since => Ok(process),
+                // Another process has the member's pid.
+                Some(_) => Err(Errno::ESRCH),
+                // /proc takes one more descriptor.
+                None => Err(Errno::EMFILE),
+            },
+            _ => Ok(process),
+        }
     }
 
     /// Takes the pidfd of the current message's sender, if its pid is `pid`.
@@ -143,7 +175,7 @@ impl Daemon {
         if !self.state.processes.contains_key(&pid) || self.processes.contains(pid) {
             return true;
         }
-        match self.processes.take_sender(pid).map_or_else(|| pidfd_open(pid), Ok) {
+        match self.processes.open(pid) {
             // A zombie: a process without sockets.
             Ok(process) if has_ended(&process) => {
                 self.look_at_ended(pid, &process);
@@ -152,8 +184,24 @@ impl Daemon {
             Ok(process) => self.processes.add(pid, process),
             // It may have become a member for the sake of a child, which it left meanwhile.
             Err(Errno::ESRCH) => return false,
-            Err(e) => tracing::warn!("cannot watch pid {pid}: {e}"),
+            Err(e) => {
+                self.processes.unwatched.entry(pid).or_insert_with(|| {
+                    tracing::warn!("cannot watch pid {pid} yet: {e}");
+                    process::now()
+                });
+            }
         }
         true
+    }
+
+    /// Tries again to watch the members for which there was no descriptor: others may have ended since, and they too.
+    pub(super) fn watch_again(&mut self) {
+        self.processes.tried = Instant::now();
+        let unwatched: Vec<Pid> = self.processes.unwatched.keys().copied().collect();
+        let gone: Vec<Pid> = unwatched.into_iter().filter(|pid| !self.watch(*pid)).collect();
+        if !gone.is_empty() {
+            self.processes_ended(&gone);
+            self.commit();
+        }
     }
 }
