@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn search_for_holders_of_sockets_tells_when_it_is_cut_off() {
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let cookie = sys::cookie(socket.as_raw_fd()).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let cookie = sys::cookie(socket.as_raw_fd()).expect("a cookie");
         let mut gone = BTreeSet::from([cookie]);
         let this = std::process::id() as Pid;
         let now = Instant::now();
-        let passed = now.checked_sub(Duration::from_secs(1)).unwrap();
+        let passed = now.checked_sub(Duration::from_secs(1)).expect("a time");
         assert!(!remove_held(&mut gone, [this].into_iter(), passed));
         assert_eq!(gone, [cookie].into());
         assert!(remove_held(&mut gone, [this].into_iter(), now + Duration::from_secs(3600)));
