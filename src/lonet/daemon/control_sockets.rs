@@ -22,26 +22,39 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 pub struct ControlSockets {
-    pub by_path: OwnedFd,
-    pub by_name: OwnedFd,
+    pub by_path: ControlSocket,
+    pub by_name: ControlSocket,
     pub name: AbstractName,
-    /// They are not watched until this time.
-    paused_until: Option<Instant>,
 }
 
 impl ControlSockets {
-    /// Watches both, with these events.
-    pub fn watch(&mut self, epoll: &Epoll, [by_path, by_name]: [EpollEvent; 2]) -> Result<(), Errno> {
-        self.paused_until = None;
-        epoll.add(&self.by_path, by_path)?;
-        epoll.add(&self.by_name, by_name)
+    /// When the next pause of one is over.
+    pub fn paused_until(&self) -> Option<Instant> {
+        [self.by_path.paused_until, self.by_name.paused_until].into_iter().flatten().min()
+    }
+}
+
+pub struct ControlSocket {
+    pub fd: OwnedFd,
+    /// It is not watched until this time.
+    paused_until: Option<Instant>,
+}
+
+impl ControlSocket {
+    fn new(fd: OwnedFd) -> ControlSocket {
+        ControlSocket { fd, paused_until: None }
     }
 
-    /// Stops watching until then.
+    /// Watches it, with this event.
+    pub fn watch(&mut self, epoll: &Epoll, event: EpollEvent) -> Result<(), Errno> {
+        self.paused_until = None;
+        epoll.add(&self.fd, event)
+    }
+
+    /// Stops watching it until then.
     pub fn pause(&mut self, epoll: &Epoll, until: Instant) {
         if self.paused_until.replace(until).is_none() {
-            let _ = epoll.delete(&self.by_path);
-            let _ = epoll.delete(&self.by_name);
+            let _ = epoll.delete(&self.fd);
         }
     }
 
@@ -93,7 +106,8 @@ fn try_service(directory: &Directory) -> Result<Option<Service>, SetupError> {
 pub fn open(directory: &Directory, key: &Key, network: &str) -> Result<ControlSockets, SetupError> {
     // The path comes last: a program that finds no socket there does not look for the abstract name.
     let (by_name, name) = take_name(key, network)?;
-    Ok(ControlSockets { by_path: listen_at_path(directory)?, by_name, name, paused_until: None })
+    let [by_path, by_name] = [listen_at_path(directory)?, by_name].map(ControlSocket::new);
+    Ok(ControlSockets { by_path, by_name, name })
 }
 
 /// Listens on the socket in the file system. A file that is there is a dead lonetd's.

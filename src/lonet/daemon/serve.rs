@@ -4,6 +4,7 @@
 //! closed a socket and then notified another program finds the port free there ([`connections`]). Ends of
 //! processes and sockets that the kernel has announced are handled before any message.
 
+mod accept;
 mod connections;
 mod directory_watch;
 mod end;
@@ -174,7 +175,7 @@ impl Daemon {
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let processes = Processes::new().map_err(os("make an epoll"))?;
-        let connections = Connections::new()?;
+        let connections = Connections::new(membership.key)?;
         epoll.add(&connections.epoll.0, event(CONNECTIONS)).map_err(os("watch connections"))?;
         epoll.add(processes.events(), event(DEATHS)).map_err(os("watch processes"))?;
         let foreign = Foreign::new(&config, &directory, &reserved, former, &epoll)?;
@@ -240,7 +241,7 @@ impl Daemon {
             };
             self.handle_ends();
             let is_one_of = |kinds: &[u64]| events[..n].iter().any(|e| kinds.contains(&e.data()));
-            if self.connections.has_received() || is_one_of(&[CONTROL, ABSTRACT, CONNECTIONS]) {
+            if self.connections.is_due(Instant::now()) || is_one_of(&[CONTROL, ABSTRACT, CONNECTIONS]) {
                 self.handle_messages();
             }
             for event in &events[..n] {
@@ -270,6 +271,7 @@ impl Daemon {
             self.commit();
             self.foreign.keep_rows(&mut self.state);
             self.search_if_needed(Instant::now());
+            self.connections.close_discarded();
             if self.is_over() && self.end() {
                 return Ok(());
             }
@@ -291,9 +293,7 @@ impl Daemon {
         self.continue_ending(now);
         self.connections.run_timers(now);
         tally::run_timers(now);
-        if self.control_sockets.paused_until().is_some_and(|until| now >= until) {
-            let _ = self.watch_control_sockets();
-        }
+        self.resume_control_sockets(now);
         let mut event_loop =
             EventLoop { state: &mut self.state, kernel: &mut self.kernel, epoll: &self.epoll };
         self.foreign.run_timers(&mut event_loop);

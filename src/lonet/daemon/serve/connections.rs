@@ -9,22 +9,23 @@
 //!
 //! Every process on the machine can use the abstract name. The kernel identifies the process that connects:
 //! one of the owner's, one that has joined, or an outsider, which may be a member that has dropped its
-//! privileges and will show the network's key. Outsiders have little room and little time, each user
-//! separately, so that one user's flood costs no member of another uid anything. They keep no network from
-//! ending, and are dropped first when descriptors run out.
+//! privileges and will show the network's key. An outsider's message is looked at where it lies: if it shows
+//! the key, it is received as a member's. Of others, few are answered, after all members' messages of a round
+//! and whatever their time says; the rest is closed, by other threads. Outsiders without a message have little
+//! room and little time, each user separately, so that one user's flood costs no member of another uid
+//! anything. Outsiders keep no network from ending, and are dropped first when descriptors run out.
 
 use super::messages::Preparation;
 use super::rights::{self, Closer, Right};
-use super::{ABSTRACT, CONTROL, Daemon, event};
+use super::{Daemon, event};
 use crate::daemon::setup::{SetupError, os};
 use crate::daemon::tally::{self, Kind};
-use lonet_core::control::{self, MAX_MESSAGE};
+use lonet_core::control::{self, Key, MAX_MESSAGE};
 use lonet_core::sys;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
-use nix::sys::socket::{self, SockFlag, sockopt};
-use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a connection may stay without a message; and an outsider's.
@@ -35,12 +36,11 @@ const OUTSIDER_SILENT_FOR: Duration = Duration::from_secs(1);
 const OUTSIDERS_OF_A_UID: usize = 16;
 const OUTSIDERS: usize = 256;
 
-/// How many connections to a control socket are accepted before other work: as many as the kernel lets wait
-/// there, so that all that came before are accepted.
-const ACCEPT_AT_ONCE: usize = libc::SOMAXCONN as usize + 1;
+/// How many messages of outsiders may wait for their answer. More are not answered.
+const REFUSED: usize = 16;
 
-/// How long the control sockets are not watched after no descriptor was left for a new connection.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The least time between answers to two of them.
+const REFUSE_EVERY: Duration = Duration::from_millis(1);
 
 /// Connections are numbered as they are made.
 type Id = u64;
@@ -57,7 +57,6 @@ struct Received {
     fd: OwnedFd,
     bytes: Box<[u8]>,
     right: Option<Right>,
-    is_outsiders: bool,
 }
 
 /// Connections without a message so far, and messages that are not handled yet.
@@ -66,14 +65,20 @@ pub(super) struct Connections {
     pub epoll: Epoll,
     members: BTreeMap<Id, Silent>,
     outsiders: BTreeMap<Id, Silent>,
-    /// By the time at which they were sent.
+    /// Members', by the time at which they were sent.
     received: BTreeMap<(Duration, Id), Received>,
+    /// Outsiders', which are refused after members' were handled, and the time before which none is.
+    refused: VecDeque<Received>,
+    refuse_at: Instant,
+    /// Connections to close.
+    discarded: Vec<OwnedFd>,
+    key: Key,
     next: Id,
     pub closer: Closer,
 }
 
 impl Connections {
-    pub fn new() -> Result<Connections, SetupError> {
+    pub fn new(key: Key) -> Result<Connections, SetupError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?;
         let closer = Closer::new();
         Ok(Connections {
@@ -81,18 +86,31 @@ impl Connections {
             members: BTreeMap::new(),
             outsiders: BTreeMap::new(),
             received: BTreeMap::new(),
+            refused: VecDeque::new(),
+            refuse_at: Instant::now(),
+            discarded: Vec::new(),
+            key,
             next: 0,
             closer,
         })
     }
 
     pub fn has_members(&self) -> bool {
-        !self.members.is_empty() || self.received.values().any(|s| !s.is_outsiders)
+        !self.members.is_empty() || self.has_received()
     }
 
-    /// Whether received messages are still to be handled.
+    /// Whether received messages of members are still to be handled.
     pub fn has_received(&self) -> bool {
         !self.received.is_empty()
+    }
+
+    /// Whether messages are to be handled without another event.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.has_received() || self.refuses_at().is_some_and(|at| at <= now)
+    }
+
+    fn refuses_at(&self) -> Option<Instant> {
+        (!self.refused.is_empty()).then_some(self.refuse_at)
     }
 
     fn is_empty(&self) -> bool {
@@ -101,8 +119,8 @@ impl Connections {
 
     /// Adds a connection, which is watched unless its message is there already. `outsider`: its uid, if it is
     /// one.
-    fn add(&mut self, fd: OwnedFd, outsider: Option<u32>) {
-        let Some(fd) = self.fetch(fd, outsider.is_some()) else { return };
+    pub fn add(&mut self, fd: OwnedFd, outsider: Option<u32>) {
+        let Some(fd) = self.fetch(fd, outsider) else { return };
         if let Some(uid) = outsider {
             let of_uid = |silent: &Silent| silent.outsider == Some(uid);
             let many = self.outsiders.values().filter(|s| of_uid(s)).count() >= OUTSIDERS_OF_A_UID;
@@ -128,8 +146,22 @@ impl Connections {
     }
 
     /// Receives this connection's message. Returns the connection if there is none yet.
-    fn fetch(&mut self, fd: OwnedFd, is_outsiders: bool) -> Option<OwnedFd> {
+    fn fetch(&mut self, fd: OwnedFd, outsider: Option<u32>) -> Option<OwnedFd> {
         let mut buffer = [0u8; MAX_MESSAGE];
+        if let Some(uid) = outsider {
+            match rights::peek(&fd, &mut buffer) {
+                Ok(len) if self.shows_key(&buffer[..len]) => {}
+                Ok(len) => {
+                    self.refuse(fd, uid, &buffer[..len]);
+                    return None;
+                }
+                Err(Errno::EAGAIN) => return Some(fd),
+                Err(_) => {
+                    self.discard(fd);
+                    return None;
+                }
+            }
+        }
         match rights::receive(&fd, &mut buffer) {
             Ok(Some(message)) => {
                 let mut rights = message.rights.into_iter().map(|fd| Right::new(fd, &self.closer));
@@ -140,14 +172,41 @@ impl Connections {
                 // No message is sent after it was received, whatever its time says.
                 let at = control::sent_at(bytes).map_or_else(now, |at| at.min(now()));
                 let id = self.new_id();
-                self.received.insert((at, id), Received { fd, bytes: bytes.into(), right, is_outsiders });
+                self.received.insert((at, id), Received { fd, bytes: bytes.into(), right });
                 None
             }
             Err(Errno::EAGAIN) => Some(fd),
             Ok(None) | Err(_) => {
-                self.closer.end(fd);
+                self.discard(fd);
                 None
             }
+        }
+    }
+
+    fn shows_key(&self, bytes: &[u8]) -> bool {
+        control::read_request(bytes).is_ok_and(|(requester, _)| requester.key == self.key)
+    }
+
+    /// Has an outsider's message answered when members' have been, or its connection closed.
+    fn refuse(&mut self, fd: OwnedFd, uid: u32, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.discard(fd);
+        } else if self.refused.len() < REFUSED {
+            self.refused.push_back(Received { fd, bytes: bytes.into(), right: None });
+        } else {
+            self.discard(fd);
+            tally::count(Kind::Silent, &format_args!("uid {uid}"));
+        }
+    }
+
+    /// Has a connection closed at the end of the round.
+    pub fn discard(&mut self, fd: OwnedFd) {
+        self.discarded.push(fd);
+    }
+
+    pub fn close_discarded(&mut self) {
+        if !self.discarded.is_empty() {
+            self.closer.end(std::mem::take(&mut self.discarded));
         }
     }
 
@@ -156,29 +215,32 @@ impl Connections {
         for id in self.ready() {
             if let Some(silent) = self.take(id) {
                 // A connection that is ready has a message, or was closed.
-                self.fetch(silent.fd, silent.outsider.is_some());
+                self.fetch(silent.fd, silent.outsider);
             }
         }
     }
 
-    /// The first message that was sent until then.
+    /// The first message of a member's that was sent until then; when there is none, an outsider's that is due.
     fn next_until(&mut self, until: Duration) -> Option<Received> {
-        let first = self.received.first_entry()?;
-        (first.key().0 <= until).then(|| first.remove())
+        if let Some(first) = self.received.first_entry().filter(|first| first.key().0 <= until) {
+            return Some(first.remove());
+        }
+        let now = Instant::now();
+        self.refuses_at().filter(|at| *at <= now)?;
+        self.refuse_at = now + REFUSE_EVERY;
+        self.refused.pop_front()
     }
 
     fn drop_outsider(&mut self, id: Id) {
         if let Some(Silent { fd, outsider: Some(uid), .. }) = self.outsiders.remove(&id) {
-            self.closer.end(fd);
+            self.discard(fd);
             tally::count(Kind::Silent, &format_args!("uid {uid}"));
         }
     }
 
-    /// Drops the oldest outsider. Returns whether there was one.
-    fn drop_oldest_outsider(&mut self) -> bool {
-        let oldest = self.outsiders.keys().next().copied();
-        oldest.into_iter().for_each(|id| self.drop_outsider(id));
-        oldest.is_some()
+    pub fn drop_outsiders(&mut self) {
+        let all: Vec<Id> = self.outsiders.keys().copied().collect();
+        all.into_iter().for_each(|id| self.drop_outsider(id));
     }
 
     /// The connections that have a message or were closed.
@@ -197,11 +259,11 @@ impl Connections {
         Some(silent)
     }
 
-    /// The time when the next connection has been silent for too long.
+    /// The time when the next connection has been silent for too long, or an outsider's message is to be refused.
     pub fn until(&self) -> Option<Instant> {
         let member = self.members.values().next().map(|s| s.since + SILENT_FOR);
         let outsider = self.outsiders.values().next().map(|s| s.since + OUTSIDER_SILENT_FOR);
-        member.into_iter().chain(outsider).min()
+        [member, outsider, self.refuses_at()].into_iter().flatten().min()
     }
 
     pub fn run_timers(&mut self, now: Instant) {
@@ -220,13 +282,6 @@ fn now() -> Duration {
     sys::clock(libc::CLOCK_MONOTONIC)
 }
 
-/// The two control sockets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ControlSocket {
-    Path,
-    Name,
-}
-
 impl Daemon {
     /// Handles all messages that were sent until now, in the order in which they were sent.
     pub(super) fn handle_messages(&mut self) {
@@ -234,58 +289,11 @@ impl Daemon {
         self.accept();
         self.connections.fetch_all();
         self.state.set_round(true);
-        while let Some(Received { fd, bytes, right, .. }) = self.connections.next_until(until) {
+        while let Some(Received { fd, bytes, right }) = self.connections.next_until(until) {
             self.handle_ends();
             self.handle_message(fd, right, &bytes, Preparation::default());
         }
         self.state.set_round(false);
-    }
-
-    /// Accepts the connections to the control sockets.
-    fn accept(&mut self) {
-        if self.control_sockets.paused_until().is_none() {
-            self.accept_at(ControlSocket::Path);
-            self.accept_at(ControlSocket::Name);
-        }
-    }
-
-    fn accept_at(&mut self, which: ControlSocket) {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        for _ in 0..ACCEPT_AT_ONCE {
-            let socket = match which {
-                ControlSocket::Path => &self.control_sockets.by_path,
-                ControlSocket::Name => &self.control_sockets.by_name,
-            };
-            match socket::accept4(socket.as_raw_fd(), flags) {
-                // SAFETY: a new descriptor that nobody else has.
-                Ok(fd) => self.watch_silent(unsafe { OwnedFd::from_raw_fd(fd) }),
-                Err(Errno::EAGAIN) => return,
-                Err(Errno::ECONNABORTED | Errno::EINTR) => {}
-                Err(_) if self.connections.drop_oldest_outsider() => {}
-                Err(e) => {
-                    tally::count(Kind::NoDescriptor, &e);
-                    return self.pause_control_sockets();
-                }
-            }
-        }
-    }
-
-    fn watch_silent(&mut self, fd: OwnedFd) {
-        let outsider = match socket::getsockopt(&fd, sockopt::PeerCredentials) {
-            Ok(by) if by.uid() == self.membership.owner || self.processes.contains(by.pid()) => None,
-            Ok(by) => Some(by.uid()),
-            Err(e) => return tally::count(Kind::NoSender, &e),
-        };
-        self.connections.add(fd, outsider);
-    }
-
-    /// Stops watching the control sockets for a while: no descriptor is left, and the loop would spin.
-    fn pause_control_sockets(&mut self) {
-        self.control_sockets.pause(&self.epoll, Instant::now() + PAUSE);
-    }
-
-    pub(super) fn watch_control_sockets(&mut self) -> Result<(), Errno> {
-        self.control_sockets.watch(&self.epoll, [event(CONTROL), event(ABSTRACT)])
     }
 }
 
@@ -298,15 +306,22 @@ pub(super) fn has_hung_up(fd: &OwnedFd) -> bool {
 mod tests {
     use super::*;
     use lonet_core::control::{Op, Options, Requester};
-    use nix::sys::socket::{AddressFamily, MsgFlags, SockType, socketpair};
+    use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+
+    const KEY: Key = [7; 16];
+    const OUTSIDER: Option<u32> = Some(65533);
 
     /// A connection with a message that is stamped with this time; and its other end.
     fn sent_message(at: Duration) -> (OwnedFd, OwnedFd) {
+        sent_with_key(at, [0; 16])
+    }
+
+    fn sent_with_key(at: Duration, key: Key) -> (OwnedFd, OwnedFd) {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair of sockets");
         let mut bytes = [0; MAX_MESSAGE];
-        let requester = Requester { host: "", key: [0; 16], options: Options::default() };
+        let requester = Requester { host: "", key, options: Options::default() };
         let n = control::write_request(&mut bytes, at, &requester, &Op::Review).expect("a short message");
         socket::send(theirs.as_raw_fd(), &bytes[..n], MsgFlags::empty()).expect("room for a message");
         (ours, theirs)
@@ -318,7 +333,7 @@ mod tests {
 
     #[test]
     fn messages_are_taken_in_the_order_in_which_they_were_sent() {
-        let mut connections = Connections::new().expect("an epoll");
+        let mut connections = Connections::new(KEY).expect("an epoll");
         let sent = [3, 1, 2].map(Duration::from_nanos);
         let all = sent.map(sent_message);
         let _others = all.map(|(ours, theirs)| (connections.add(ours, None), theirs));
@@ -327,7 +342,7 @@ mod tests {
 
     #[test]
     fn message_sent_later_waits_for_the_next_round() {
-        let mut connections = Connections::new().expect("an epoll");
+        let mut connections = Connections::new(KEY).expect("an epoll");
         let (moment, (early, _a)) = (now(), sent_message(Duration::ZERO));
         let later = moment + Duration::from_nanos(1);
         let (late, _b) = sent_message(later);
@@ -340,9 +355,44 @@ mod tests {
 
     #[test]
     fn message_with_a_future_time_stamp_does_not_wait() {
-        let mut connections = Connections::new().expect("an epoll");
+        let mut connections = Connections::new(KEY).expect("an epoll");
         let (fd, _other) = sent_message(Duration::from_secs(u64::MAX / 2_000_000_000));
         connections.add(fd, None);
         assert_eq!(times(&mut connections, now()).len(), 1);
+    }
+
+    #[test]
+    fn message_of_an_outsider_comes_after_all_members() {
+        let mut connections = Connections::new(KEY).expect("an epoll");
+        let (outsiders, _a) = sent_message(Duration::ZERO);
+        connections.add(outsiders, OUTSIDER);
+        let all = [1, 2].map(|at| sent_message(Duration::from_nanos(at)));
+        let _others = all.map(|(ours, theirs)| (connections.add(ours, None), theirs));
+        assert_eq!(times(&mut connections, now()), [1, 2, 0].map(|at| Some(Duration::from_nanos(at))));
+    }
+
+    #[test]
+    fn message_with_the_key_is_handled_as_a_members() {
+        let mut connections = Connections::new(KEY).expect("an epoll");
+        let all = [2, 1].map(|at| sent_with_key(Duration::from_nanos(at), KEY));
+        let _others = all.map(|(ours, theirs)| (connections.add(ours, OUTSIDER), theirs));
+        assert!(connections.has_members() && connections.refused.is_empty());
+        assert_eq!(times(&mut connections, now()), [1, 2].map(|at| Some(Duration::from_nanos(at))));
+    }
+
+    #[test]
+    fn outsiders_messages_beyond_a_few_are_not_received() {
+        let mut connections = Connections::new(KEY).expect("an epoll");
+        let all: Vec<_> = (0..100).map(|_| sent_message(Duration::ZERO)).collect();
+        let others: Vec<_> =
+            all.into_iter().map(|(ours, theirs)| (connections.add(ours, OUTSIDER), theirs)).collect();
+        assert!(!connections.has_members());
+        assert_eq!((connections.refused.len(), connections.discarded.len()), (REFUSED, 100 - REFUSED));
+        connections.close_discarded();
+        assert_eq!(socket::recv(others[99].1.as_raw_fd(), &mut [0], MsgFlags::empty()), Ok(0), "the end");
+        // One is due at once, and the next not before its time.
+        let before = Instant::now();
+        assert!(connections.next_until(now()).is_some());
+        assert!(connections.refuses_at() >= Some(before + REFUSE_EVERY));
     }
 }

@@ -73,7 +73,7 @@ impl Daemon {
         in_place::write_in_place(&directory);
         setup::write_key(&mut service, &self.membership.key);
         let by_path = control_sockets::listen_at_path(&directory).map_err(|e| e.to_string())?;
-        if self.control_sockets.paused_until().is_none() {
+        if self.control_sockets.by_path.paused_until().is_none() {
             self.epoll.add(&by_path, event(super::CONTROL)).map_err(|e| e.to_string())?;
         }
         let before = self.directory.get();
@@ -82,7 +82,7 @@ impl Daemon {
             // If it was moved, no program is to find a network in it.
             remove_files(&before);
         }
-        self.control_sockets.by_path = by_path;
+        self.control_sockets.by_path.fd = by_path;
         self.service = service;
         tracing::warn!("the network's directory had gone and was made again");
         self.directory_watch = DirectoryWatch::watch(&self.place, self.membership.owner);

@@ -3,46 +3,78 @@
 //! Closing one may take an hour, if it is the last of a connection that lingers (SO_LINGER), and any time if
 //! it is of a file system of the sender's, or if the sender holds the connection's lock. So lonetd's loop
 //! closes none. All descriptors are received, as the kernel closes those for which there is no room on the
-//! receiver's behalf; and closing a connection with unread messages would close theirs in the same way.
+//! receiver's behalf; and closing a connection with unread messages would close theirs in the same way. So
+//! the loop does not close the connections of outsiders either.
 
 use super::thread_pool::ThreadPool;
 use lonet_core::control::MAX_MESSAGE;
 use lonet_core::sys::{self, check};
 use nix::errno::Errno;
-use nix::sys::socket::{self, Shutdown, sockopt};
+use nix::sys::socket::{self, MsgFlags, Shutdown, sockopt};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many threads close descriptors.
+/// How many threads close descriptors; and connections, each of which may hold thousands of descriptors.
 const THREADS: usize = 4;
+const CONNECTION_THREADS: usize = 2;
+
+/// How many connections may wait for these threads before no more are to be taken.
+const WAITING: usize = 512;
 
 /// The room for as many descriptors as the kernel allows in a message (SCM_MAX_FD), and the sender's
 /// credentials.
 const ROOM: usize = 2048;
 
 #[derive(Clone)]
-pub struct Closer(Arc<ThreadPool>);
+pub struct Closer {
+    descriptors: Arc<ThreadPool>,
+    connections: Arc<ThreadPool>,
+    /// How many connections are not closed yet.
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Closer {
     pub fn new() -> Closer {
-        Closer(Arc::new(ThreadPool::new("lonetd-close", THREADS)))
+        Closer {
+            descriptors: Arc::new(ThreadPool::new("lonetd-close", THREADS)),
+            connections: Arc::new(ThreadPool::new("lonetd-refuse", CONNECTION_THREADS)),
+            waiting: Arc::default(),
+        }
     }
 
     /// Closes a descriptor of any kind, on another thread.
     pub fn close(&self, fd: OwnedFd) {
-        self.0.submit(move || close(fd));
+        self.descriptors.submit(move || close(fd));
     }
 
-    /// Closes a connection to a control socket and all descriptors that its other end may have sent.
-    pub fn end(&self, connection: OwnedFd) {
-        // Nothing arrives any more.
-        let _ = socket::shutdown(connection.as_raw_fd(), Shutdown::Read);
-        // The sender's credentials distinguish a message without bytes from the end.
-        let _ = socket::setsockopt(&connection, sockopt::PassCred, &true);
-        let mut buffer = [0u8; MAX_MESSAGE];
-        while let Ok(Some(message)) = receive(&connection, &mut buffer) {
-            message.rights.into_iter().for_each(|fd| self.close(fd));
-        }
+    /// Closes connections to a control socket and all descriptors that their other ends may have sent, on
+    /// another thread.
+    pub fn end(&self, connections: Vec<OwnedFd>) {
+        let waiting = self.waiting.clone();
+        waiting.fetch_add(connections.len(), Ordering::Relaxed);
+        self.connections.submit(move || {
+            for connection in connections {
+                end(connection);
+                waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Whether more connections are being refused than can be closed.
+    pub fn is_behind(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= WAITING
+    }
+}
+
+fn end(connection: OwnedFd) {
+    // Nothing arrives any more.
+    let _ = socket::shutdown(connection.as_raw_fd(), Shutdown::Read);
+    // The sender's credentials distinguish a message without bytes from the end.
+    let _ = socket::setsockopt(&connection, sockopt::PassCred, &true);
+    let mut buffer = [0u8; MAX_MESSAGE];
+    while let Ok(Some(message)) = receive(&connection, &mut buffer) {
+        message.rights.into_iter().for_each(close);
     }
 }
 
@@ -78,6 +110,12 @@ pub fn close(fd: OwnedFd) {
 pub struct Message {
     pub len: usize,
     pub rights: Vec<OwnedFd>,
+}
+
+/// Reads a message and leaves it there, with its descriptors. Nothing: as for [`receive`].
+pub fn peek(connection: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // Without room for descriptors, whose last references stay with the message: none is closed.
+    socket::recv(connection.as_raw_fd(), buffer, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)
 }
 
 /// Receives a message with its descriptors. `Ok(None)`: the connection has ended, or the message is empty.
@@ -119,7 +157,7 @@ pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Message
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, socketpair};
+    use nix::sys::socket::{AddressFamily, ControlMessage, SockFlag, SockType, socketpair};
     use std::io::IoSlice;
 
     /// A pair of sockets of the kind that the control sockets are.
@@ -155,8 +193,7 @@ mod tests {
         send(&a, b"x", &[]);
         send(&a, b"x", &[write.as_raw_fd(); 2]);
         drop(write);
-        let closer = Closer::new();
-        closer.end(b.try_clone().expect("a copy"));
+        end(b.try_clone().expect("a copy"));
         // No message was left, and its descriptor is closed.
         assert!(receive(&b, &mut [0; 8]).expect("the end").is_none());
         assert_eq!(nix::unistd::read(&read, &mut [0]), Ok(0));
