@@ -70,7 +70,7 @@ pub(super) struct Connections {
     /// Outsiders', which are refused after members' were handled, and the time before which none is.
     refused: VecDeque<Received>,
     refuse_at: Instant,
-    /// Connections to close.
+    /// Outsiders' connections to close.
     discarded: Vec<OwnedFd>,
     key: Key,
     next: Id,
@@ -177,7 +177,7 @@ impl Connections {
             }
             Err(Errno::EAGAIN) => Some(fd),
             Ok(None) | Err(_) => {
-                self.discard(fd);
+                self.closer.close(fd);
                 None
             }
         }
@@ -199,7 +199,7 @@ impl Connections {
         }
     }
 
-    /// Has a connection closed at the end of the round.
+    /// Has an outsider's connection closed at the end of the round.
     pub fn discard(&mut self, fd: OwnedFd) {
         self.discarded.push(fd);
     }
@@ -228,7 +228,11 @@ impl Connections {
         let now = Instant::now();
         self.refuses_at().filter(|at| *at <= now)?;
         self.refuse_at = now + REFUSE_EVERY;
-        self.refused.pop_front()
+        let Received { fd, bytes, right } = self.refused.pop_front()?;
+        // Its message is still there, with what descriptors it has.
+        let copy = fd.try_clone();
+        self.discard(fd);
+        Some(Received { fd: copy.ok()?, bytes, right })
     }
 
     fn drop_outsider(&mut self, id: Id) {

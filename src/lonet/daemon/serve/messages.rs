@@ -62,11 +62,11 @@ impl Daemon {
             Err(Malformed::Version(theirs)) => {
                 tally::count(Kind::Version, &format_args!("pid {pid}, version {theirs}"));
                 self.reply(&fd, &Reply::Error { errno: libc::EPROTO, text: "another version" });
-                return self.connections.discard(fd);
+                return self.connections.closer.close(fd);
             }
             Err(Malformed::Bytes) => {
                 tally::count(Kind::Malformed, &format_args!("pid {pid}"));
-                return self.connections.discard(fd);
+                return self.connections.closer.close(fd);
             }
         };
         let is_elsewhere =
@@ -82,7 +82,7 @@ impl Daemon {
                     AnyOp::Network(NetworkOp::Down { .. }) => reply_to_down(&fd, Err((libc::EACCES, text))),
                     _ => _ = self.reply(&fd, &Reply::Error { errno: libc::EACCES, text }),
                 }
-                return self.connections.discard(fd);
+                return self.connections.closer.close(fd);
             }
         };
         if requester.options.is_first {

@@ -48,8 +48,8 @@ impl Closer {
         self.descriptors.submit(move || close(fd));
     }
 
-    /// Closes connections to a control socket and all descriptors that their other ends may have sent, on
-    /// another thread.
+    /// Closes outsiders' connections and all descriptors that they may have sent, on threads of their own: what keeps
+    /// these busy for ever holds up outsiders alone.
     pub fn end(&self, connections: Vec<OwnedFd>) {
         let waiting = self.waiting.clone();
         waiting.fetch_add(connections.len(), Ordering::Relaxed);

@@ -171,7 +171,7 @@ impl Daemon {
         if !is_owner {
             let text = "events are for the network's owner to record";
             self.reply(&fd, &Reply::Error { errno: libc::EACCES, text });
-            return self.connections.discard(fd);
+            return self.connections.closer.close(fd);
         }
         let header = self.store.table().header();
         match what {
@@ -182,20 +182,20 @@ impl Daemon {
                         &fd,
                         &Reply::Error { errno: e.raw_os_error().unwrap_or(libc::EIO), text: &text },
                     );
-                    return self.connections.discard(fd);
+                    return self.connections.closer.close(fd);
                 }
                 header.recording.set_bits(if what == Trace::Start { STARTED } else { HELD });
                 self.commit();
                 self.reply(&fd, &Reply::Done);
                 if what == Trace::Start {
-                    return self.connections.discard(fd);
+                    return self.connections.closer.close(fd);
                 }
                 let _ = self.epoll.add(&fd, event(CONNECTION));
                 if what != Trace::Hold {
                     self.record();
                     let place = self.place.open(self.membership.owner).ok();
                     let reader = place.and_then(|here| Reader::new(here, &fd, what == Trace::ReadAll));
-                    let Some(reader) = reader else { return self.connections.discard(fd) };
+                    let Some(reader) = reader else { return self.connections.closer.close(fd) };
                     self.tracing.readers.push(reader);
                 }
                 self.tracing.holders.push(fd);
