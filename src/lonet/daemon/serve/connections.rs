@@ -237,6 +237,8 @@ impl Connections {
 
     fn drop_outsider(&mut self, id: Id) {
         if let Some(Silent { fd, outsider: Some(uid), .. }) = self.outsiders.remove(&id) {
+            // It may be closed much later.
+            let _ = self.epoll.delete(&fd);
             self.discard(fd);
             tally::count(Kind::Silent, &format_args!("uid {uid}"));
         }
