@@ -197,6 +197,8 @@ impl Daemon {
     /// Tries again to watch the members for which there was no descriptor: others may have ended since, and they too.
     pub(super) fn watch_again(&mut self) {
         self.processes.tried = Instant::now();
+        // Those that have left the network are no members any more.
+        self.processes.unwatched.retain(|pid, _| self.state.processes.contains_key(pid));
         let unwatched: Vec<Pid> = self.processes.unwatched.keys().copied().collect();
         let gone: Vec<Pid> = unwatched.into_iter().filter(|pid| !self.watch(*pid)).collect();
         if !gone.is_empty() {
