@@ -311,24 +311,12 @@ pub fn readable_within(fd: RawFd, milliseconds: i64) -> Result<bool> {
 
 /// As [`readable_within`], for these events of poll(2). `None`: without timeout.
 pub fn ready_within(fd: RawFd, events: libc::c_short, milliseconds: Option<i64>) -> Result<bool> {
-    let mut poll = libc::pollfd { fd, events, revents: 0 };
-    let limit = milliseconds.unwrap_or(0);
-    let mut left = libc::timespec { tv_sec: limit / 1000, tv_nsec: (limit % 1000) * 1_000_000 };
-    let time = if milliseconds.is_some() { &raw mut left } else { std::ptr::null_mut() };
+    let mut polled = libc::pollfd { fd, events, revents: 0 };
+    let mut left =
+        milliseconds.map(|ms| libc::timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 });
     loop {
         // The kernel stores the remaining time in `left`, so that EINTR does not prolong the wait.
-        // SAFETY: one pollfd, one timespec, no signal mask.
-        let n = check(unsafe {
-            libc::syscall(
-                libc::SYS_ppoll,
-                &raw mut poll,
-                1,
-                time,
-                std::ptr::null::<libc::sigset_t>(),
-                std::mem::size_of::<u64>(),
-            )
-        });
-        match n {
+        match poll(std::slice::from_mut(&mut polled), left.as_mut()) {
             Ok(n) => return Ok(n > 0),
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e),
@@ -336,15 +324,13 @@ pub fn ready_within(fd: RawFd, events: libc::c_short, milliseconds: Option<i64>)
     }
 }
 
-/// The events of these descriptors now, without a wait.
-pub fn poll_now(polled: &mut [libc::pollfd]) -> Result<()> {
-    let mut none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+/// ppoll(2) without a signal mask: how many descriptors have events. `time`: the longest wait, of which the kernel leaves what
+/// remains; `None`: no limit.
+pub fn poll(polled: &mut [libc::pollfd], time: Option<&mut libc::timespec>) -> Result<libc::c_long> {
+    let time = time.map_or(std::ptr::null_mut(), std::ptr::from_mut);
     let (mask, size) = (std::ptr::null::<libc::sigset_t>(), std::mem::size_of::<u64>());
-    // SAFETY: as many pollfds as there are, one timespec, no signal mask.
-    check(unsafe {
-        libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), polled.len(), &raw mut none, mask, size)
-    })
-    .map(drop)
+    // SAFETY: as many pollfds as there are, a timespec or none, no signal mask.
+    check(unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), polled.len(), time, mask, size) })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::listen::lonet_listen_hook;
 use crate::process;
 use circuit::{HostAddresses, Socket, bytes, descriptor_of, endpoint, print, print_errno};
 use libc::{addrinfo, c_char, c_int, sa_family_t};
-use lonet_core::sys::{self, Text, check};
+use lonet_core::sys::{self, Text};
 use nix::errno::Errno;
 use rresvport::reserve;
 use std::fmt::Write;
@@ -235,10 +235,7 @@ fn accept_second(first: &Socket, port: &mut c_int, family: c_int) -> Option<Sock
 fn await_second(first: &Socket, listener: &Socket) -> bool {
     let of = |socket: &Socket| libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
     let mut both = [of(first), of(listener)];
-    let (no_time, no_mask) = (std::ptr::null::<libc::timespec>(), std::ptr::null::<u64>());
-    // SAFETY: two pollfds, no time limit, no signal mask.
-    let n = check(unsafe { libc::syscall(libc::SYS_ppoll, both.as_mut_ptr(), 2, no_time, no_mask, 8) });
-    Errno::set_raw(n.err().map_or(0, |e| e as i32));
+    Errno::set_raw(sys::poll(&mut both, None).err().map_or(0, |e| e as i32));
     both[1].revents & libc::POLLIN != 0
 }
 

@@ -113,7 +113,8 @@ impl SocketQuery for DiagQuery {
             poll.fd = suspect.descriptor.unwrap_or(-1);
         }
         let polled = &mut polled[..suspects.len().min(WALK_BATCH)];
-        if polled.iter().all(|poll| poll.fd < 0) || sys::poll_now(polled).is_err() {
+        let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        if polled.iter().all(|poll| poll.fd < 0) || sys::poll(polled, Some(&mut at_once)).is_err() {
             return;
         }
         for (suspect, poll) in suspects.iter_mut().zip(polled).filter(|(_, poll)| poll.fd >= 0) {
