@@ -8,7 +8,7 @@ no_sockets() { [ -z "$(sockets)" ]; }
 begin() {
     start_self_dialer
     # Its number is nobody's to compute.
-    name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE '@lonet-[0-9a-f]{16}')
+    name=@$(abstract_name "$daemon")
     like "$(sockets)" "$name" "the network is there"
 }
 nothing_after() {

@@ -68,7 +68,7 @@ welcome
 export MESSAGES=$tests/chaos
 start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 120 α:80
-name=$(ss -xlpH | grep -F "pid=$(lonetd)," | grep -oE '@lonet-[0-9a-f]{16}')
+name=@$(abstract_name "$(lonetd)")
 daemon=$(lonetd)
 # lent_by N UID more|once WHO: lonetd is stopped while they come, so that it finds all of them at once.
 lent_by() {

@@ -34,7 +34,7 @@ welcome
 start server lonet run --host α -- "$python" "$work/server.py" 80
 lonet wait --timeout 120 α:80
 daemon=$(lonetd)
-name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE 'lonet-[0-9a-f]{16}')
+name=$(abstract_name "$daemon")
 stack=$(ss -tlpHn | grep -F "pid=$daemon," | grep -oE '127\.[0-9]+\.255\.254:[0-9]+')
 uid=${outsiders[0]}
 attempts() { "$python" "$work/outsider.py" "$uid" "$1" "$(lonet addr α:80)" "$stack" "$name"; }

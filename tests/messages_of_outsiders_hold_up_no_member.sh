@@ -44,18 +44,12 @@ for line in sys.stdin:
     sys.stdin.readline()
     print(sum(map(is_answered, sent)), flush=True)
 END
-cat >"$work/worker.py" <<'END'
-# A program that has dropped its privileges before its first call: it has the key, and no way through the directory.
-import os, socket
-s = socket.create_server(("", 0))
-print(os.getuid(), s.getsockname()[1])
-END
 welcome
 start server lonet run --host α -- "$python" "$work/server.py" 80
 server=$pid
 lonet wait --timeout 120 α:80
 daemon=$(lonetd)
-name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE 'lonet-[0-9a-f]{16}')
+name=$(abstract_name "$daemon")
 
 # What they have sent while lonetd did not look, before a member asked for something.
 commanded 7 outsider "$python" "$work/outsider.py" "${outsiders[0]}" "$name"
@@ -90,7 +84,6 @@ for n in 1 2 3; do
 done
 # Of nobody's programs none can become another user's.
 if [ -z "${OWNER_IS_NOBODY-}" ]; then
-    worker=(setpriv --reuid 65533 --regid 65533 --clear-groups "$python" "$work/worker.py")
     is "$(timeout 60 lonet run --host δ -- "${worker[@]}")" "65533 1" "one that has dropped its uid, too"
 fi
 runs "$flood" || fail "the flood has ended: $(<"$work/flood")"

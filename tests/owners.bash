@@ -8,6 +8,7 @@
 #                                  owner's, and root is one of them where nobody is the owner; none for a caller who is not root
 #     "${third[@]}" COMMAND…       runs it as a user who is neither: for root alone
 #     $python                      a python3 that all of them may run; empty for none
+#     "${worker[@]}"               binds a port as another uid, and prints that and the port: for root's network alone
 #     $work/call.py ADDRESS        says what who listens there says, or "reset"
 third=(setpriv --reuid 65533 --regid 65533 --clear-groups)
 python=$(command -v python3)
@@ -29,7 +30,14 @@ try:
 except ConnectionResetError:
     print("reset")
 END
-chmod 644 "$work/call.py"
+# A member of root's network that has dropped its privileges before its first call: it has the key, and no way through the directory.
+cat >"$work/worker.py" <<'END'
+import os, socket
+s = socket.create_server(("", 0))
+print(os.getuid(), s.getsockname()[1])
+END
+chmod 644 "$work/call.py" "$work/worker.py"
+worker=("${third[@]}" "$python" "$work/worker.py")
 
 with_each_owner() {
     uid=$(id -u) owner=(env)

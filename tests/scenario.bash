@@ -30,6 +30,7 @@
 #     server_printed N             whether it has printed so many lines
 #     ssh_files                    makes keys, $work/sshd_config for port 22, and $work/ssh_config
 #     stop_lonetd                  stops it, $daemon, as it sleeps
+#     abstract_name PID            prints the abstract name of this lonetd's control socket
 #     waits                        somebody waits for lonetd to take a connection
 #     kill_lonetd                  kills it, and waits until it is dead; its pid is in $daemon
 #     descendants PID              the pids of its children, of theirs, and so on
@@ -206,6 +207,7 @@ until_true() {
 }
 
 lonetd() { pgrep -f "^lonetd daemon --network $LONET_NETWORK "; }
+abstract_name() { ss -xlpH | grep -F "pid=$1," | grep -oE 'lonet-[0-9a-f]{16}'; }
 start_self_dialer() {
     cat >"$work/self.py" <<'END'
 import signal, socket

@@ -34,14 +34,7 @@ while True:
         if made % 100 == 0:
             print(made, flush=True)
 END
-cat >"$work/worker.py" <<'END'
-# A program that has dropped its privileges before its first call: it has the key, and no way through the directory.
-import os, socket
-s = socket.create_server(("", 0))
-print(os.getuid(), s.getsockname()[1])
-END
 welcome
-worker=(setpriv --reuid 65533 --regid 65533 --clear-groups "$python" "$work/worker.py")
 start server lonet run --host α -- "$python" "$work/server.py" 80
 server=$pid
 lonet wait --timeout 120 α:80
@@ -52,7 +45,7 @@ worker_is() {
 }
 worker_is "a worker is a member"
 
-name=$(ss -xlpH | grep -F "pid=$daemon," | grep -oE 'lonet-[0-9a-f]{16}')
+name=$(abstract_name "$daemon")
 start flood "$python" "$work/flood.py" "$name" "${outsiders[0]}"
 until_true [ -s "$work/flood" ]
 for n in 1 2 3 4 5; do
@@ -72,7 +65,7 @@ echo "ok: the network ends, whoever is there"
 start server lonet run --host α -- "$python" "$work/server.py" 80
 server=$pid
 lonet wait --timeout 120 α:80
-name=$(ss -xlpH | grep -F "pid=$(lonetd)," | grep -oE 'lonet-[0-9a-f]{16}')
+name=$(abstract_name "$(lonetd)")
 start flood "$python" "$work/flood.py" "$name" "${outsiders[0]}"
 until_true [ -s "$work/flood" ]
 code 1 lonet down

@@ -30,7 +30,6 @@ for line in sys.stdin:
     print(kept[-1].getsockname()[1], flush=True)
 END
 welcome
-abstract_name() { ss -xlpH | grep -F "pid=$1," | grep -oE 'lonet-[0-9a-f]{16}'; }
 start server lonet run --host α -- python3 "$work/server.py" 80
 lonet wait --timeout 120 α:80
 commanded 9 worker lonet run --host β -- python3 "$work/worker.py"
